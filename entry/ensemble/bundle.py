@@ -1,0 +1,164 @@
+"""The saved ensemble: the members' own files and ``manifest.json``, which says what they are and proves it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble.errors import BundleError
+from ensemble.members import Floats, member_class
+from ensemble.recipe import Recipe
+from ensemble.table import Table
+from ensemble.training import FittedEnsemble, Training
+from ensemble.versions import library_version, runtime_versions, unreadable
+
+MANIFEST = "manifest.json"
+BUNDLE_VERSION = 1
+EXAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded ensemble.
+
+    Attributes:
+        ensemble: What predicts.
+        manifest: What the training run recorded.
+        content_hash: SHA-256 of the manifest, and so of every file that it lists.
+    """
+
+    ensemble: FittedEnsemble
+    manifest: Mapping[str, Any]
+    content_hash: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Feature names in the order in which ``predict`` wants them."""
+        return tuple(column["name"] for column in self.manifest["columns"])
+
+    @property
+    def members(self) -> list[str]:
+        """Member names, in the order of ``predict_members``' columns."""
+        return list(self.ensemble.models)
+
+    def example(self) -> tuple[Floats, Floats]:
+        """Return rows of the training data, and what the trained ensemble predicted for them."""
+        example = self.manifest["example"]
+        return np.array(example["features"], dtype=np.float64), np.array(example["predictions"], dtype=np.float64)
+
+
+def save_bundle(folder: Path, recipe: Recipe, training: Training, train: Table, data_hash: str) -> None:
+    """Write the bundle into ``folder``, replacing what is there; the manifest last, so that half a bundle has none.
+
+    Args:
+        folder: Made when missing; emptied, since a model directory may be a mount that cannot be replaced.
+        recipe: What was trained.
+        training: The outcome.
+        train: The rows that it was trained on.
+        data_hash: Content hash of these rows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder / "members", ignore_errors=True)
+    files: dict[str, str] = {}
+    members = []
+    for spec in recipe.members:
+        names = []
+        for number, model in enumerate(training.ensemble.models[spec.name]):
+            part = f"fold_{number}" if recipe.final == "bag" else "all_rows"
+            name = f"members/{spec.name}/{part}{model.suffix}"
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            model.save(path)
+            files[name] = _sha256(path)
+            names.append(name)
+        members.append({"name": spec.name, "kind": spec.kind, "params": dict(spec.params), "files": names})
+    versions = runtime_versions()
+    for library in {name for spec in recipe.members for name in member_class(spec.kind, "members").libraries}:
+        versions[library] = library_version(library) or "unknown"
+    rows = np.asarray(train.features[:EXAMPLE_ROWS])
+    manifest = {
+        "bundle_version": BUNDLE_VERSION,
+        "members": members,
+        "blend": recipe.blend,
+        "weights": training.ensemble.weights,
+        "final": recipe.final,
+        "folds": {"kind": recipe.folds.kind, "k": recipe.folds.k},
+        "seed": recipe.seed,
+        "columns": [{"name": name, "type": "number"} for name in train.columns],
+        "target": train.target_name,
+        "rows": train.rows,
+        "data_hash": data_hash,
+        "recipe_hash": recipe.fingerprint(),
+        "metrics": training.metrics,
+        "versions": versions,
+        "example": {
+            "features": [[None if np.isnan(value) else float(value) for value in row] for row in rows],
+            "predictions": training.ensemble.predict(rows).tolist(),
+        },
+        "files": files,
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def load_bundle(folder: Path, threads: int = 1) -> Bundle:
+    """Read and verify a bundle.
+
+    Args:
+        folder: What ``save_bundle`` wrote.
+        threads: Threads that a member may use to predict.
+
+    Raises:
+        BundleError: No bundle, one of another format, a file that is missing or changed, or
+            libraries that would not read it alike.
+        InputError: A member of a kind that is not known here.
+    """
+    path = folder / MANIFEST
+    try:
+        text = path.read_bytes()
+        manifest = json.loads(text)
+        version = manifest["bundle_version"]
+    except FileNotFoundError:
+        raise BundleError(f"{folder} is not a model bundle: it has no {MANIFEST}.") from None
+    except (ValueError, KeyError, TypeError):
+        raise BundleError(f"{path} is damaged: it is no manifest in JSON. Train again.") from None
+    if version != BUNDLE_VERSION:
+        raise BundleError(f"{path} has version {version}; this release reads {BUNDLE_VERSION}.")
+    _verify_files(folder, manifest["files"])
+    classes = {member["kind"]: member_class(member["kind"], str(path)) for member in manifest["members"]}
+    needed = sorted({library for found in classes.values() for library in found.libraries})
+    problems = unreadable(manifest["versions"], needed)
+    if problems:
+        pins = [f"{name}=={manifest['versions'].get(name)}" for name in needed]
+        raise BundleError(
+            f"{folder} cannot be trusted with these libraries: {'; '.join(problems)}. "
+            f"Install: pip install {' '.join(pins)}"
+        )
+    models = {
+        member["name"]: [classes[member["kind"]].load(folder / name, threads=threads) for name in member["files"]]
+        for member in manifest["members"]
+    }
+    return Bundle(FittedEnsemble(models, manifest["weights"]), manifest, hashlib.sha256(text).hexdigest())
+
+
+def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
+    for name, expected in files.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name}.")
+        if not path.is_file():
+            raise BundleError(f"{folder} is incomplete: {name} is missing. Copy it again or train again.")
+        if _sha256(path) != expected:
+            raise BundleError(f"{path} is not the file that was saved (SHA-256 differs). Copy it again or train again.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

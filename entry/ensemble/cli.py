@@ -1,0 +1,178 @@
+"""The entry script's main: hyperparameters and SageMaker's environment in; metrics, predictions and a bundle out."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ensemble.errors import EnsembleError, InputError
+from ensemble.recipe import BLENDED, Recipe
+from ensemble.table import Table, read_channel
+from ensemble.wire import decode_recipe, metric_line
+
+METRICS_FILE = "metrics.json"
+OUT_OF_FOLD_FILE = "out_of_fold.npz"
+METRICS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a training job reads and writes; SageMaker's ``SM_*`` variables by default.
+
+    Attributes:
+        train: Folder of the train channel.
+        validation: Folder of the validation channel, if there is one.
+        target: Target column, for channels of CSV files.
+        model_dir: Where the bundle goes; None keeps the models in memory only.
+        output_data_dir: Where ``metrics.json`` and ``out_of_fold.npz`` go.
+        failure_file: Where the reason of a failure goes; SageMaker shows it.
+        threads: Threads that a member may use.
+    """
+
+    train: Path
+    validation: Path | None
+    target: str | None
+    model_dir: Path | None
+    output_data_dir: Path
+    failure_file: Path | None
+    threads: int
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Train once. Returns the exit code; a failure's reason is printed, and written where SageMaker looks for it."""
+    environ = os.environ if environ is None else environ
+    places = None
+    try:
+        options, hyperparameters = _read_arguments(sys.argv[1:] if argv is None else argv, environ)
+        target = hyperparameters.pop("target", None) or options.target
+        places = _places(options, target, environ)
+        train(decode_recipe(hyperparameters), places)
+    except EnsembleError as error:
+        reason, code = str(error), error.exit_code
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+    except Exception as error:  # a training job ends with a reason, whatever happened
+        traceback.print_exc()
+        reason, code = f"{type(error).__name__}: {error}", 1
+    else:
+        return 0
+    print(f"error: {reason}", file=sys.stderr, flush=True)
+    if places is not None and places.failure_file is not None and places.failure_file.parent.is_dir():
+        places.failure_file.write_text(reason)
+    return code
+
+
+def train(recipe: Recipe, places: Places) -> None:
+    """Train ``recipe`` and write what came out.
+
+    Raises:
+        EnsembleError: A mistake in the input, a member that failed, or an objective that is not a number.
+    """
+    from ensemble.bundle import save_bundle
+    from ensemble.training import fit_ensemble
+    from ensemble.versions import runtime_versions
+
+    table, data_hash = _cached_channel(places.train, places.target)
+    validation = _cached_channel(places.validation, places.target)[0] if places.validation else None
+    training = fit_ensemble(recipe, table, validation, places.threads)
+    objective = training.metrics.get(recipe.objective)
+    if objective is None:
+        raise InputError(f"objective {recipe.objective!r} needs a validation channel, and there is none.")
+    if not np.isfinite(objective):
+        raise EnsembleError(f"the objective {recipe.objective} is {objective}: this trial has no score.")
+    places.output_data_dir.mkdir(parents=True, exist_ok=True)
+    if places.model_dir is not None:
+        save_bundle(places.model_dir, recipe, training, table, data_hash)
+    np.savez(
+        places.output_data_dir / OUT_OF_FOLD_FILE,
+        fold=training.fold_of_row,
+        target=table.target,
+        **{BLENDED: training.out_of_fold_blended},
+        **{spec.name: training.out_of_fold[:, column] for column, spec in enumerate(recipe.members)},
+    )
+    document = {
+        "version": METRICS_VERSION,
+        "objective": recipe.objective,
+        "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},
+        "weights": training.ensemble.weights,
+        "fit_seconds": training.fit_seconds,
+        "predict_seconds": training.predict_seconds,
+        "recipe": recipe.as_dict(),
+        "recipe_hash": recipe.fingerprint(),
+        "train_hash": data_hash,
+        "rows": table.rows,
+        "threads": places.threads,
+        "versions": runtime_versions(),
+    }
+    (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
+    for name, value in document["metrics"].items():
+        if name != recipe.objective:
+            print(metric_line(name, value))
+    print(metric_line(recipe.objective, objective), flush=True)
+
+
+def _read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[argparse.Namespace, dict[str, str]]:
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Train one ensemble. Hyperparameters follow as --name value (--xgboost__max_depth 4); where "
+        "SageMaker has written hyperparameters.json, that file is read instead.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--train", metavar="FOLDER", help="train channel (default: $SM_CHANNEL_TRAIN)")
+    parser.add_argument("--validation", metavar="FOLDER", help="validation channel (default: $SM_CHANNEL_VALIDATION)")
+    parser.add_argument("--target", metavar="COLUMN", help="target column, for channels of CSV files")
+    parser.add_argument("--model-dir", metavar="FOLDER", help="where the bundle goes (default: $SM_MODEL_DIR)")
+    parser.add_argument("--output-data-dir", metavar="FOLDER", help="metrics go here (default: $SM_OUTPUT_DATA_DIR)")
+    options, rest = parser.parse_known_args(argv)
+    file = Path(environ.get("SM_INPUT_CONFIG_DIR", "/opt/ml/input/config")) / "hyperparameters.json"
+    if file.exists():
+        return options, {name: str(value) for name, value in json.loads(file.read_text()).items()}
+    hyperparameters = {}
+    pairs = [part for argument in rest for part in argument.split("=", 1)] if _joined(rest) else list(rest)
+    for name, value in zip(pairs[::2], pairs[1::2], strict=False):
+        if not name.startswith("--"):
+            raise InputError(f"argument {name!r} is not understood: write hyperparameters as --name value.")
+        hyperparameters[name[2:]] = value
+    if len(pairs) % 2:
+        raise InputError(f"argument {pairs[-1]!r} has no value: write hyperparameters as --name value.")
+    return options, hyperparameters
+
+
+def _joined(arguments: Sequence[str]) -> bool:
+    return bool(arguments) and all(argument.startswith("--") and "=" in argument for argument in arguments)
+
+
+def _places(options: argparse.Namespace, target: str | None, environ: Mapping[str, str]) -> Places:
+    def folder(given: str | None, variable: str) -> Path | None:
+        text = given or environ.get(variable)
+        return Path(text) if text else None
+
+    train_channel = folder(options.train, "SM_CHANNEL_TRAIN")
+    if train_channel is None:
+        raise InputError("there is no train channel: give --train FOLDER or set SM_CHANNEL_TRAIN.")
+    output = folder(None, "SM_OUTPUT_DIR")
+    return Places(
+        train=train_channel,
+        validation=folder(options.validation, "SM_CHANNEL_VALIDATION"),
+        target=target,
+        model_dir=folder(options.model_dir, "SM_MODEL_DIR"),
+        output_data_dir=folder(options.output_data_dir, "SM_OUTPUT_DATA_DIR") or Path("output"),
+        failure_file=output / "failure" if output else None,
+        threads=int(environ.get("SM_NUM_CPUS") or os.cpu_count() or 1),
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _cached_channel(folder: Path, target: str | None) -> tuple[Table, str]:
+    # A resident worker runs many trials on one channel, whose files never change under it.
+    table = read_channel(folder, target)
+    return table, table.content_hash()

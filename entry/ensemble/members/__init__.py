@@ -1,0 +1,52 @@
+"""The registry of members: a new one is a class and a line here."""
+
+from __future__ import annotations
+
+import importlib
+
+from ensemble.errors import InputError, did_you_mean, listed
+from ensemble.members.base import Floats, Member
+from ensemble.members.boosting import CatBoost, XGBoost
+from ensemble.members.scikit import RandomForest, Ridge
+
+REGISTRY: dict[str, type[Member]] = {
+    member.kind: member
+    for member in (
+        XGBoost,
+        CatBoost,
+        RandomForest,
+        Ridge,
+    )
+}
+
+
+def member_class(kind: str, place: str) -> type[Member]:
+    """Return the member registered as ``kind``, or the user's own class where ``kind`` is ``module:Class``.
+
+    Raises:
+        InputError: There is none; the message names ``place`` and the nearest.
+    """
+    if ":" in kind:
+        return _own_class(kind, place)
+    if kind not in REGISTRY:
+        raise InputError(
+            f"{place}: there is no member {kind!r}.{did_you_mean(kind, REGISTRY)} Members: {listed(REGISTRY)}; "
+            "a class of your own is written module:Class."
+        )
+    return REGISTRY[kind]
+
+
+def _own_class(kind: str, place: str) -> type[Member]:
+    module_name, _, class_name = kind.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{place}: {kind!r} cannot be imported ({error}). Name its folder in entry.dependencies."
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, Member)):
+        raise InputError(f"{place}: {kind!r} is no subclass of ensemble.members.Member.")
+    return found
+
+
+__all__ = ["REGISTRY", "Floats", "Member", "member_class"]

@@ -1,0 +1,109 @@
+"""What every member of an ensemble is able to do."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble.errors import InputError, did_you_mean, listed
+from ensemble.parameters import Parameter, ParamValue
+
+Floats = npt.NDArray[np.float64]
+
+
+class Member(abc.ABC):
+    """One regressor behind a common face.
+
+    Contract, which ``tests/entry/test_members.py`` runs over every registered member:
+
+    - The constructor does no work; heavy libraries are imported by ``fit`` and ``load``.
+    - ``fit`` is called at most once, and ``predict`` only after ``fit`` or ``load``. Neither changes its arguments.
+    - The same parameters, seed and rows give the same model, whatever the number of threads.
+    - ``load(save(m))`` predicts exactly what ``m`` predicts.
+    - Missing feature values (NaN) are the member's to handle; whatever it learns for that, it learns in ``fit``.
+    - Any exception from ``fit`` or ``predict`` means that this trial failed, and nothing more.
+
+    Attributes:
+        kind: Name in the registry.
+        suffix: File name ending of a saved model, with the dot.
+        parameters: Every hyperparameter that may be set, with its declared type.
+        defaults: Our own defaults where they are not the library's.
+        libraries: Distributions whose version decides what a saved model predicts.
+    """
+
+    kind: ClassVar[str]
+    suffix: ClassVar[str]
+    parameters: ClassVar[Mapping[str, Parameter]]
+    defaults: ClassVar[Mapping[str, ParamValue]] = {}
+    libraries: ClassVar[tuple[str, ...]]
+
+    def __init__(self, params: Mapping[str, ParamValue], *, seed: int, threads: int) -> None:
+        """Keep the settings.
+
+        Args:
+            params: Values for any of ``parameters``; ``defaults`` fill in.
+            seed: Seed of everything random.
+            threads: Threads that ``fit`` and ``predict`` may use, at least 1.
+        """
+        self.params: dict[str, ParamValue] = {**self.defaults, **params}
+        self.seed = seed
+        self.threads = threads
+
+    @abc.abstractmethod
+    def fit(self, features: Floats, target: Floats) -> None:
+        """Learn from ``features`` (rows x columns, NaN where missing) and ``target`` (rows, finite)."""
+
+    @abc.abstractmethod
+    def predict(self, features: Floats) -> Floats:
+        """Return one prediction a row of ``features`` (rows x columns), as float64 of shape (rows,)."""
+
+    @abc.abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the fitted model to ``path`` in a format that needs no pickle."""
+
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, path: Path, *, threads: int) -> Member:
+        """Read what ``save`` wrote.
+
+        Raises:
+            BundleError: The file holds something else than this member writes.
+        """
+
+    @classmethod
+    def check(cls, params: Mapping[str, object], place: str) -> dict[str, ParamValue]:
+        """Return ``params`` with declared types.
+
+        Args:
+            params: Values by parameter name.
+            place: Where they stand, for the message; a ``{}`` in it becomes the parameter's name.
+
+        Raises:
+            InputError: A name is unknown, or a value is outside its domain.
+        """
+        checked = {}
+        for name, value in params.items():
+            try:
+                checked[name] = cls.parameter(name, place).check(value)
+            except ValueError as error:
+                raise InputError(f"{place.format(name)}: {error}.") from None
+        return checked
+
+    @classmethod
+    def parameter(cls, name: str, place: str) -> Parameter:
+        """Return the declaration of one parameter.
+
+        Raises:
+            InputError: This member has no such parameter; the message lists those that it has.
+        """
+        if name not in cls.parameters:
+            raise InputError(
+                f"{place.format(name)}: {cls.kind} has no parameter {name!r}.{did_you_mean(name, cls.parameters)} "
+                f"It has: {listed(cls.parameters)}."
+            )
+        return cls.parameters[name]

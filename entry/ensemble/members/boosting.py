@@ -1,0 +1,156 @@
+"""Gradient boosted trees: XGBoost and CatBoost, saved in the libraries' own formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble.errors import BundleError
+from ensemble.members.base import Floats, Member
+from ensemble.parameters import choice, integer, real
+
+
+class XGBoost(Member):
+    """XGBoost's histogram trees under the parameter names of its native interface.
+
+    Source: T. Chen and C. Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016;
+    https://xgboost.readthedocs.io/en/stable/parameter.html
+    """
+
+    kind = "xgboost"
+    suffix = ".ubj"
+    libraries = ("xgboost",)
+    parameters = {
+        "num_round": integer(1),
+        "eta": real(0, 1),
+        "max_depth": integer(0),
+        "max_leaves": integer(0),
+        "grow_policy": choice("depthwise", "lossguide"),
+        "min_child_weight": real(0),
+        "gamma": real(0),
+        "lambda": real(0),
+        "alpha": real(0),
+        "subsample": real(0, 1, low_open=True),
+        "colsample_bytree": real(0, 1, low_open=True),
+        "colsample_bylevel": real(0, 1, low_open=True),
+        "colsample_bynode": real(0, 1, low_open=True),
+        "max_bin": integer(2),
+        "max_delta_step": real(0),
+        "num_parallel_tree": integer(1),
+        "objective": choice(
+            "reg:squarederror",
+            "reg:absoluteerror",
+            "reg:pseudohubererror",
+            "reg:squaredlogerror",
+            "reg:gamma",
+            "reg:tweedie",
+            "count:poisson",
+        ),
+        "tweedie_variance_power": real(1, 2),
+        "huber_slope": real(0, low_open=True),
+    }
+    defaults = {"num_round": 100}
+
+    _booster: Any = None
+
+    def fit(self, features: Floats, target: Floats) -> None:
+        """Grow ``num_round`` rounds of trees on binned features."""
+        import xgboost
+
+        settings = {**self.params, "tree_method": "hist", "seed": self.seed, "nthread": self.threads, "verbosity": 1}
+        rounds = settings.pop("num_round")
+        max_bin = settings.get("max_bin", 256)
+        data = xgboost.QuantileDMatrix(features, target, nthread=self.threads, max_bin=max_bin)
+        self._booster = xgboost.train(settings, data, num_boost_round=rounds)
+
+    def predict(self, features: Floats) -> Floats:
+        """Predict with all rounds."""
+        return np.asarray(self._booster.inplace_predict(features), dtype=np.float64)
+
+    def save(self, path: Path) -> None:
+        """Write UBJSON."""
+        self._booster.save_model(path)
+
+    @classmethod
+    def load(cls, path: Path, *, threads: int) -> XGBoost:
+        """Read UBJSON."""
+        import xgboost
+
+        member = cls({}, seed=0, threads=threads)
+        try:
+            member._booster = xgboost.Booster({"nthread": threads}, model_file=path)
+        except xgboost.core.XGBoostError as error:
+            raise BundleError(f"{path} is not an XGBoost model: {str(error).splitlines()[0]}") from None
+        return member
+
+
+class CatBoost(Member):
+    """CatBoost's oblivious trees under the parameter names of its Python package.
+
+    Source: L. Prokhorenkova et al., "CatBoost: unbiased boosting with categorical features", NeurIPS 2018;
+    https://catboost.ai/docs/en/references/training-parameters/
+    """
+
+    kind = "catboost"
+    suffix = ".cbm"
+    libraries = ("catboost",)
+    parameters = {
+        "iterations": integer(1),
+        "learning_rate": real(0, 1, low_open=True),
+        "depth": integer(1, 16),
+        "l2_leaf_reg": real(0),
+        "random_strength": real(0),
+        "bagging_temperature": real(0),
+        "bootstrap_type": choice("Bayesian", "Bernoulli", "MVS", "Poisson", "No"),
+        "subsample": real(0, 1, low_open=True),
+        "rsm": real(0, 1, low_open=True),
+        "border_count": integer(1, 65535),
+        "min_data_in_leaf": integer(1),
+        "max_leaves": integer(2),
+        "grow_policy": choice("SymmetricTree", "Depthwise", "Lossguide"),
+        "leaf_estimation_iterations": integer(1),
+        "leaf_estimation_method": choice("Newton", "Gradient", "Exact", "Simple"),
+        "boosting_type": choice("Ordered", "Plain"),
+        "score_function": choice("Cosine", "L2", "NewtonCosine", "NewtonL2"),
+        "model_shrink_rate": real(0, 1),
+        "loss_function": choice(),
+    }
+    defaults = {"iterations": 200}
+
+    _model: Any = None
+
+    def fit(self, features: Floats, target: Floats) -> None:
+        """Grow ``iterations`` trees."""
+        import catboost
+
+        self._model = catboost.CatBoostRegressor(
+            **self.params,
+            random_seed=self.seed,
+            thread_count=self.threads,
+            allow_writing_files=False,
+            verbose=False,
+        )
+        self._model.fit(features, target)
+
+    def predict(self, features: Floats) -> Floats:
+        """Predict with all trees."""
+        return np.asarray(self._model.predict(features, thread_count=self.threads), dtype=np.float64)
+
+    def save(self, path: Path) -> None:
+        """Write CatBoost's binary format."""
+        self._model.save_model(str(path), format="cbm")
+
+    @classmethod
+    def load(cls, path: Path, *, threads: int) -> CatBoost:
+        """Read CatBoost's binary format."""
+        import catboost
+
+        member = cls({}, seed=0, threads=threads)
+        member._model = catboost.CatBoostRegressor()
+        try:
+            member._model.load_model(str(path), format="cbm")
+        except catboost.CatBoostError as error:
+            raise BundleError(f"{path} is not a CatBoost model: {error}") from None
+        return member

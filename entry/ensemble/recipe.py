@@ -1,0 +1,101 @@
+"""What to train, as plain data: members with their parameters, folds, blender, what is served."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ensemble.errors import InputError
+from ensemble.parameters import ParamValue
+
+BLENDED = "blended"
+MEMBER_NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
+
+FoldKind = Literal["kfold"]
+Final = Literal["bag", "refit"]
+
+
+@dataclass(frozen=True)
+class MemberSpec:
+    """One member of the ensemble.
+
+    Attributes:
+        name: Its name in metrics, files and hyperparameters; unique in the ensemble.
+        kind: Which registered member it is.
+        params: The parameters that are set; the rest are the member's defaults.
+    """
+
+    name: str
+    kind: str
+    params: Mapping[str, ParamValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FoldSpec:
+    """How rows are divided for cross-validation.
+
+    Attributes:
+        kind: The scheme.
+        k: Number of folds.
+    """
+
+    kind: FoldKind = "kfold"
+    k: int = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One trial's whole definition, apart from the data.
+
+    Attributes:
+        members: At least one member, names unique.
+        blend: Name of the blender.
+        weights: Fixed weights by member name, for ``blend="fixed"`` only.
+        final: Whether the average of the fold models (``bag``) or one model fitted on all rows (``refit``) is served.
+        folds: The cross-validation scheme.
+        seed: Seed of the folds and of every member.
+        objective: The metric that is optimised.
+    """
+
+    members: tuple[MemberSpec, ...]
+    blend: str = "mean"
+    weights: Mapping[str, float] | None = None
+    final: Final = "bag"
+    folds: FoldSpec = FoldSpec()
+    seed: int = 0
+    objective: str = "cv_rmse_blended"
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over everything here: equal for two trials that must give equal numbers on equal data."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON-ready data; ``from_dict`` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
+        """Read what ``as_dict`` wrote."""
+        values = dict(data)
+        values["members"] = tuple(MemberSpec(**member) for member in values["members"])
+        values["folds"] = FoldSpec(**values["folds"])
+        return cls(**values)
+
+
+def check_member_name(name: str, place: str) -> str:
+    """Return ``name`` if a member may be called that.
+
+    Raises:
+        InputError: It may not, and what a name looks like.
+    """
+    if not MEMBER_NAME.fullmatch(name) or name == BLENDED:
+        raise InputError(
+            f"{name!r} in {place} cannot name a member: use lower-case letters, digits and single underscores, "
+            f"starting with a letter, and not {BLENDED!r}."
+        )
+    return name

@@ -1,0 +1,203 @@
+"""The two texts that cross to a training job and back: hyperparameters going in, metric lines coming out.
+
+Hyperparameters are flat strings, as SageMaker delivers them:
+
+===================  =======================================================================================
+``members``          ``xgboost,deep:xgboost``: name, or name:kind
+``blend``            name of the blender
+``weights``          JSON object, fixed weights by member
+``final``            ``bag`` or ``refit``
+``folds_kind``       fold scheme
+``folds_k``          number of folds
+``seed``             integer
+``objective``        metric name; its line is printed last
+``target``           target column, for channels of CSV files; read before the rest
+``shared``           JSON object, shared name -> list of ``member__parameter``
+``member__param``    one member's parameter, read by its declaration
+any shared name      sets every parameter that ``shared`` lists for it
+===================  =======================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from ensemble.blending import make_blender
+from ensemble.errors import InputError, did_you_mean, listed
+from ensemble.evaluation import SCORES
+from ensemble.members import member_class
+from ensemble.parameters import Parameter, ParamValue, encode, integer
+from ensemble.recipe import BLENDED, Final, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
+
+RUN_PARAMETERS = ("members", "blend", "weights", "final", "folds_kind", "folds_k", "seed", "objective", "shared")
+RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
+SEPARATOR = "__"
+SEED = integer(0, 2**31 - 1)
+FOLDS = integer(2, 1000)
+
+
+def wire_name(member: str, param: str) -> str:
+    """Return the hyperparameter name of one member's parameter."""
+    return f"{member}{SEPARATOR}{param}"
+
+
+def encode_recipe(recipe: Recipe, shared: Mapping[str, Iterable[str]] | None = None) -> dict[str, str]:
+    """Write a recipe as hyperparameters.
+
+    Args:
+        recipe: What to train; parameters that a search will set are simply not in it.
+        shared: Shared parameter name to the ``member__parameter`` names that it sets.
+    """
+    text = {
+        "members": ",".join(m.name if m.name == m.kind else f"{m.name}:{m.kind}" for m in recipe.members),
+        "blend": recipe.blend,
+        "final": recipe.final,
+        "folds_kind": recipe.folds.kind,
+        "folds_k": encode(recipe.folds.k),
+        "seed": encode(recipe.seed),
+        "objective": recipe.objective,
+    }
+    if recipe.weights is not None:
+        text["weights"] = _to_json({name: float(weight) for name, weight in recipe.weights.items()})
+    if shared:
+        text["shared"] = _to_json({name: list(targets) for name, targets in shared.items()})
+    for member in recipe.members:
+        text.update({wire_name(member.name, param): encode(value) for param, value in member.params.items()})
+    return text
+
+
+def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
+    """Read hyperparameters; names that SageMaker adds are ignored.
+
+    Raises:
+        InputError: A name or a value is not valid; the message says which, and what is.
+    """
+    given = {name: text for name, text in hyperparameters.items() if not RESERVED.fullmatch(name)}
+    kinds = _decode_members(given.get("members", "xgboost,catboost"))
+    shared = _decode_shared(given.get("shared"), kinds)
+    params: dict[str, dict[str, ParamValue]] = {name: {} for name in kinds}
+    for name, text in given.items():
+        if name in RUN_PARAMETERS:
+            continue
+        for target in shared.get(name, (name,)):
+            member, param = _split(target, kinds, shared)
+            if param in params[member]:
+                raise InputError(f"hyperparameter {name!r}: {target!r} is set twice, by itself and by a shared name.")
+            params[member][param] = decode_value(declaration(kinds, target), name, text)
+    weights = given.get("weights")
+    recipe = Recipe(
+        members=tuple(MemberSpec(name, kind, params[name]) for name, kind in kinds.items()),
+        blend=given.get("blend", "mean"),
+        weights=None if weights is None else _from_json("weights", weights),
+        final=_one_of("final", given.get("final", "bag"), get_args(Final)),
+        folds=FoldSpec(
+            _one_of("folds_kind", given.get("folds_kind", "kfold"), get_args(FoldKind)),
+            int(str(decode_value(FOLDS, "folds_k", given.get("folds_k", "5")))),
+        ),
+        seed=int(str(decode_value(SEED, "seed", given.get("seed", "0")))),
+        objective=given.get("objective", f"cv_rmse_{BLENDED}"),
+    )
+    make_blender(recipe.blend, list(kinds), recipe.weights, "blend")
+    check_objective(recipe.objective, kinds, "objective")
+    return recipe
+
+
+def declaration(kinds: Mapping[str, str], target: str) -> Parameter:
+    """Return the declared type of ``member__parameter`` in an ensemble of these kinds."""
+    member, _, param = target.partition(SEPARATOR)
+    return member_class(kinds[member], "members").parameter(param, f"hyperparameter {member}{SEPARATOR}{{}}")
+
+
+def decode_value(parameter: Parameter, name: str, text: str) -> ParamValue:
+    """Read one value, or raise InputError naming the hyperparameter."""
+    try:
+        return parameter.decode(text)
+    except ValueError as error:
+        raise InputError(f"hyperparameter {name!r}: {error}.") from None
+
+
+def check_objective(objective: str, members: Iterable[str], place: str) -> None:
+    """Raise InputError unless ``objective`` is a metric that a trial of these members reports."""
+    names = [*members, BLENDED]
+    valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in SCORES for name in names]
+    if objective not in valid:
+        raise InputError(
+            f"{place}: {objective!r} is no metric of a trial.{did_you_mean(objective, valid)} "
+            f"A metric is cv_ or validation_, then {listed(SCORES)}, then _{BLENDED} or a member's name."
+        )
+
+
+def is_maximised(objective: str) -> bool:
+    """Whether more of this metric is better."""
+    return objective.split("_")[1] == "r2"
+
+
+def metric_line(name: str, value: float) -> str:
+    """Return the log line of a metric, which ``metric_regex(name)`` reads back exactly.
+
+    Raises:
+        ValueError: The value is not finite: such a metric is never printed, since a tuner would take it.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}")
+    return f"[metric] {name}={float(value)!r};"
+
+
+def metric_regex(name: str) -> str:
+    """Return the regular expression whose first group is the value in the line of metric ``name``."""
+    return rf"\[metric\] {re.escape(name)}=([-+]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?);"
+
+
+def _decode_members(text: str) -> dict[str, str]:
+    kinds: dict[str, str] = {}
+    for item in text.split(","):
+        name, _, kind = item.strip().partition(":")
+        check_member_name(name, "hyperparameter 'members'")
+        if name in kinds:
+            raise InputError(f"hyperparameter 'members': {name!r} stands there twice; write name:kind to tell apart.")
+        kinds[name] = member_class(kind or name, "hyperparameter 'members'").kind
+    return kinds
+
+
+def _decode_shared(text: str | None, kinds: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    shared = {} if text is None else _from_json("shared", text)
+    for name, targets in shared.items():
+        if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
+            raise InputError(f"hyperparameter 'shared': {name!r} wants a list of member{SEPARATOR}parameter names.")
+        for target in targets:
+            _split(target, kinds, {})
+    return {name: tuple(targets) for name, targets in shared.items()}
+
+
+def _split(target: str, kinds: Mapping[str, str], shared: Iterable[str]) -> tuple[str, str]:
+    member, separator, param = target.partition(SEPARATOR)
+    if not separator or member not in kinds:
+        valid = [*RUN_PARAMETERS, *shared, *(wire_name(name, "...") for name in kinds)]
+        raise InputError(
+            f"hyperparameter {target!r} is not known.{did_you_mean(target, valid)} Known: {listed(valid)}."
+        )
+    return member, param
+
+
+def _one_of(name: str, text: str, valid: tuple[Any, ...]) -> Any:
+    if text not in valid:
+        raise InputError(f"hyperparameter {name!r}: {text!r} is not one of {listed(valid)}.{did_you_mean(text, valid)}")
+    return text
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _from_json(name: str, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"hyperparameter {name!r} is not JSON ({error}): {text!r}.") from None
+    if not isinstance(value, dict):
+        raise InputError(f"hyperparameter {name!r} is not a JSON object: {text!r}.")
+    return value

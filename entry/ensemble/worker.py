@@ -1,0 +1,138 @@
+"""Resident workers: one process that has the libraries imported, and children forked from it that do the work.
+
+The resident process imports and does nothing else. A process that has once entered an OpenMP region hangs its forked
+children in XGBoost and in histogram boosting, so it never fits, predicts or opens a table itself.
+
+It speaks JSON lines over the socket that it inherits: ``{"spawn": true}`` with one end of a socket pair forks a worker
+on it, ``{"wait": pid}`` reports how a worker ended. A worker answers ``{"call": "module:function", "kwargs": {...},
+"log": path}`` with ``{"value": ...}`` or ``{"error": ...}``; what the call prints goes to ``log``. The end of the
+resident's socket ends it and every worker, so that nothing outlives the process that owns the other end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+PRELOAD = (
+    "catboost",
+    "numpy",
+    "scipy.optimize",
+    "skops.io",
+    "sklearn.ensemble",
+    "sklearn.impute",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+    "threadpoolctl",
+    "xgboost",
+    "ensemble.bundle",
+    "ensemble.cli",
+    "ensemble.training",
+)
+
+
+def resident(control: socket.socket, preload: Sequence[str] = PRELOAD) -> None:
+    """Import, then fork workers on request until ``control`` ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in preload:
+        importlib.import_module(name)
+    workers: set[int] = set()
+    try:
+        while True:
+            message, fds, _, _ = socket.recv_fds(control, 4096, 1)
+            if not message:
+                return
+            request = json.loads(message)
+            if "spawn" in request:
+                with socket.socket(fileno=fds[0]) as work:
+                    pid = os.fork()
+                    if pid == 0:
+                        control.close()
+                        _serve_and_exit(work)
+                workers.add(pid)
+                _send(control, {"pid": pid})
+            else:
+                _, status = os.waitpid(request["wait"], 0)
+                workers.discard(request["wait"])
+                _send(control, {"exit_code": os.waitstatus_to_exitcode(status)})
+    except ConnectionError:
+        return
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def serve(work: socket.socket) -> None:
+    """Answer calls, one after another, until ``work`` ends."""
+    with work.makefile("r", encoding="utf-8") as requests:
+        for line in requests:
+            request = json.loads(line)
+            _redirect(request.get("log"))
+            try:
+                answer = {"value": _call(request["call"], request["kwargs"])}
+            except Exception as error:  # the caller is told; this worker goes on
+                traceback.print_exc()
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            sys.stdout.flush()
+            sys.stderr.flush()
+            _send(work, answer)
+
+
+def _call(name: str, kwargs: dict[str, Any]) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)(**kwargs)
+
+
+def _send(to: socket.socket, message: dict[str, Any]) -> None:
+    to.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _redirect(log: str | None) -> None:
+    target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+
+
+def _serve_and_exit(work: socket.socket) -> None:
+    code = 1
+    try:
+        _die_with_parent()
+        serve(work)
+        code = 0
+    except (ConnectionError, BrokenPipeError):
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _die_with_parent() -> None:
+    # Covers the kill -9 of the resident itself; elsewhere than on Linux its workers end with their current call.
+    if sys.platform == "linux":
+        parent_died, pr_set_pdeathsig = signal.SIGKILL, 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, parent_died)
+
+
+def run_entry(environ: dict[str, str], dependencies: Sequence[str] = ()) -> int:
+    """Call the entry script's main as a training job would start it, with ``environ`` as its environment."""
+    from ensemble.cli import main
+
+    for folder in dependencies:
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    return main([], environ)
+
+
+if __name__ == "__main__":
+    resident(socket.socket(fileno=int(sys.argv[1])))

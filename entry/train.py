@@ -1,0 +1,8 @@
+"""The training script that SageMaker starts; also to be run by hand: ``python entry/train.py --help``."""
+
+import sys
+
+from ensemble.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

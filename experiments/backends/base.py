@@ -1,0 +1,88 @@
+"""The contract between the harness and the places where studies run."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from typing import Protocol
+
+from experiments.ledger import Ledger
+from experiments.study import StudySpec, TrialResult, TrialSpec
+
+
+class Backend(abc.ABC):
+    """A place where a whole study runs.
+
+    The study is what crosses, not the trial, because a cloud tuner takes the whole study and picks its points itself.
+    ``tests/backends/contract.py`` is this contract as a suite, which every backend passes.
+
+    - A backend never touches MLflow and prints nothing: it yields results, and the harness records and shows them.
+    - A backend keeps what it needs to resume in the study's folder, and writes nowhere else.
+    - One process runs a study at a time: the one that holds its ledger open.
+    - The same study gives the same numbers, whatever finishes first and however often it was interrupted.
+    """
+
+    @abc.abstractmethod
+    def preflight(self, study: StudySpec) -> None:
+        """Check that the study can run here. Starts nothing and writes nothing.
+
+        Raises:
+            BackendUnavailable: Something that the backend needs is missing; the message has the command that mends it.
+            UnsupportedStudy: The backend cannot express the study.
+        """
+
+    @abc.abstractmethod
+    def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
+        """Start the study, or resume it: a second call runs what is missing and nothing twice.
+
+        Args:
+            study: What to run.
+            ledger: Its open ledger, which the caller closes after the handle.
+        """
+
+
+class StudyHandle(abc.ABC):
+    """A running study. Owned by the thread that called ``submit``; closes with ``cancel`` or as a context manager."""
+
+    @abc.abstractmethod
+    def results(self) -> Iterator[TrialResult]:
+        """Yield each finished trial once, failures included, those of earlier runs first.
+
+        A result is on disk before it is yielded. Ends when every trial index is finished.
+
+        Raises:
+            StudyFailed: More trials failed than the study allows.
+            StorageError: A result could not be recorded.
+        """
+
+    @abc.abstractmethod
+    def run_final(self, index: int) -> TrialResult:
+        """Train the point of finished trial ``index`` once more, keep its bundle, and return its result."""
+
+    @abc.abstractmethod
+    def cancel(self) -> None:
+        """Stop; leaves no trial running. Idempotent, and callable after ``results`` has raised."""
+
+    def __enter__(self) -> StudyHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+
+class TrialRunner(Protocol):
+    """Runs single trials under the Optuna loop; called from several threads at once."""
+
+    def run(self, trial: TrialSpec) -> TrialResult:
+        """Run one trial to its end. A trial that fails is returned, not raised.
+
+        Raises:
+            RunnerClosed: ``close`` was called; the trial did not finish and is not to be recorded.
+        """
+
+    def close(self) -> None:
+        """Kill what runs. Idempotent; callable from any thread."""
+
+
+class RunnerClosed(Exception):
+    """A trial was given up because its runner was closed."""

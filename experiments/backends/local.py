@@ -1,0 +1,59 @@
+"""``mode=local``: trials in worker processes on this machine."""
+
+from __future__ import annotations
+
+import time
+
+from experiments.backends.base import Backend, StudyHandle
+from experiments.backends.optuna_loop import LoopHandle
+from experiments.backends.trial_folder import log_path, prepare, read_result
+from experiments.backends.worker_pool import WorkerDied, WorkerPool
+from experiments.errors import BackendUnavailable
+from experiments.ledger import Ledger
+from experiments.study import StudySpec, TrialResult, TrialSpec
+
+
+class LocalBackend(Backend):
+    """Runs studies in the worker processes of a pool."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        """Use ``pool``, which whoever made it may share, and which ends with the first study's handle."""
+        self._pool = pool
+
+    def preflight(self, study: StudySpec) -> None:
+        """Check that every package that is shipped along is there."""
+        for folder in study.dependencies:
+            if not folder.is_dir():
+                raise BackendUnavailable(f"entry.dependencies names {folder}, which is no folder: correct the path.")
+
+    def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
+        """Start or resume the loop over this pool's workers."""
+        return LoopHandle(study, ledger, LocalRunner(study, self._pool))
+
+
+class LocalRunner:
+    """Runs a trial by calling the entry script's main in a worker."""
+
+    def __init__(self, study: StudySpec, pool: WorkerPool) -> None:
+        """Run trials of ``study`` in ``pool``."""
+        self._study = study
+        self._pool = pool
+
+    def run(self, trial: TrialSpec) -> TrialResult:
+        """Run one trial."""
+        environ = prepare(trial, self._study)
+        started = time.time()
+        exit_code: int
+        try:
+            exit_code = self._pool.call(
+                "ensemble.worker:run_entry",
+                {"environ": environ, "dependencies": [str(folder) for folder in self._study.dependencies]},
+                log_path(trial.folder),
+            )
+        except WorkerDied as death:
+            exit_code = death.exit_code
+        return read_result(trial, started, time.time(), exit_code)
+
+    def close(self) -> None:
+        """Kill the workers."""
+        self._pool.close()

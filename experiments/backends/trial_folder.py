@@ -1,0 +1,93 @@
+"""A trial's folder, laid out as ``/opt/ml``: written before it runs, read after it has ended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ensemble.cli import METRICS_FILE
+from experiments.study import StudySpec, TrialResult, TrialSpec
+
+LOG_LINES_SHOWN = 30
+
+
+def trial_folder(study_folder: Path, index: int) -> Path:
+    """Return the folder of trial ``index``."""
+    return study_folder / "trials" / f"{index:04d}"
+
+
+def final_folder(study_folder: Path) -> Path:
+    """Return the folder of the winner's last training."""
+    return study_folder / "final"
+
+
+def model_dir(folder: Path) -> Path:
+    """Return where the bundle of a trial in ``folder`` goes."""
+    return folder / "model"
+
+
+def output_data_dir(folder: Path) -> Path:
+    """Return where the metrics and predictions of a trial in ``folder`` go."""
+    return folder / "output" / "data"
+
+
+def log_path(folder: Path) -> Path:
+    """Return where the output of a trial in ``folder`` goes."""
+    return folder / "log.txt"
+
+
+def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
+    """Make the trial's folder anew and return the environment that SageMaker would give its script."""
+    shutil.rmtree(trial.folder, ignore_errors=True)
+    config = trial.folder / "input" / "config"
+    config.mkdir(parents=True)
+    output_data_dir(trial.folder).mkdir(parents=True)
+    (config / "hyperparameters.json").write_text(json.dumps(dict(trial.hyperparameters)))
+    environ = {
+        "SM_INPUT_CONFIG_DIR": str(config),
+        "SM_CHANNEL_TRAIN": str(spec.channels.train),
+        "SM_CHANNEL_VALIDATION": str(spec.channels.validation),
+        "SM_OUTPUT_DIR": str(trial.folder / "output"),
+        "SM_OUTPUT_DATA_DIR": str(output_data_dir(trial.folder)),
+        "SM_NUM_CPUS": str(spec.threads),
+    }
+    if trial.keep_model:
+        environ["SM_MODEL_DIR"] = str(model_dir(trial.folder))
+    return environ
+
+
+def read_result(trial: TrialSpec, started: float, finished: float, exit_code: int | None) -> TrialResult:
+    """Return what the trial in this folder came to.
+
+    Args:
+        trial: What was run.
+        started: Seconds since the epoch.
+        finished: Seconds since the epoch.
+        exit_code: Of its script; negative for a signal, None when unknown.
+    """
+    reason = None
+    document: Mapping[str, Any] = {}
+    try:
+        if exit_code == 0:
+            document = json.loads((output_data_dir(trial.folder) / METRICS_FILE).read_text())
+        else:
+            reason = _reason(trial.folder, exit_code)
+    except (OSError, ValueError) as error:
+        reason = f"it left no readable {METRICS_FILE}: {error}"
+    info = {key: value for key, value in document.items() if key != "metrics"}
+    metrics = document.get("metrics", {})
+    state = "complete" if reason is None else "failed"
+    return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)
+
+
+def _reason(folder: Path, exit_code: int | None) -> str:
+    failure = folder / "output" / "failure"
+    if failure.exists():
+        return failure.read_text()
+    if exit_code is not None and exit_code < 0:
+        hint = "; was there enough memory?" if exit_code == -9 else ""
+        return f"its process was killed by signal {-exit_code}{hint}"
+    return f"its process ended with exit code {exit_code}; its output is in {log_path(folder)}"

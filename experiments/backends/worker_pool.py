@@ -1,0 +1,168 @@
+"""Worker processes on this machine: one resident process with the libraries imported, workers forked from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import ensemble
+from experiments.backends.base import RunnerClosed
+from experiments.errors import EnsembleError
+
+ENTRY_FOLDER = Path(ensemble.__file__).resolve().parent.parent
+
+
+class WorkerDied(Exception):
+    """A worker process ended in the middle of a call.
+
+    Attributes:
+        exit_code: Its exit code, negative for a signal.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"worker ended with {exit_code}")
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, eq=False)
+class _Worker:
+    pid: int
+    socket: socket.socket
+    answers: TextIO
+
+    def close(self) -> None:
+        self.answers.close()
+        self.socket.close()
+
+
+class WorkerPool:
+    """Forks up to ``size`` workers, and gives each call to one that is free. Methods are safe in any thread.
+
+    The resident process starts with the pool and imports in the background, so make the pool early. Everything ends
+    with ``close``, and with this process, however it ends.
+    """
+
+    def __init__(self, size: int, threads: int, dependencies: Sequence[Path] = ()) -> None:
+        """Start the resident process.
+
+        Args:
+            size: Workers at a time.
+            threads: OpenMP threads of a worker.
+            dependencies: Folders that are importable in it.
+        """
+        ours, theirs = socket.socketpair()
+        paths = [str(ENTRY_FOLDER), str(ENTRY_FOLDER.parent), *map(str, dependencies)]
+        environ = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])]),
+        }
+        with theirs:
+            self._resident = subprocess.Popen(
+                [sys.executable, "-m", "ensemble.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environ,
+                start_new_session=True,
+            )
+        self._control = ours
+        self._control_answers = ours.makefile("r", encoding="utf-8")
+        self._control_lock = threading.Lock()
+        self._closed = False
+        self._workers: set[_Worker] = set()
+        self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
+        for _ in range(size):
+            self._idle.put(None)
+
+    def call(self, function: str, kwargs: dict[str, Any], log: Path | None = None) -> Any:
+        """Call ``module:function`` in a worker; arguments and answer are JSON.
+
+        Raises:
+            WorkerDied: Its process ended; the next call gets a new one.
+            RunnerClosed: The pool was closed meanwhile.
+            EnsembleError: The function raised, or the libraries cannot be imported.
+        """
+        worker = self._idle.get()
+        try:
+            if worker is None:
+                worker = self._spawn()
+            request = {"call": function, "kwargs": kwargs, "log": None if log is None else str(log)}
+            try:
+                worker.socket.sendall(json.dumps(request).encode() + b"\n")
+                line = worker.answers.readline()
+            except (OSError, ValueError):
+                line = ""
+            if not line:
+                dead, worker = worker, None
+                raise WorkerDied(self._bury(dead))
+            answer = json.loads(line)
+        finally:
+            self._idle.put(worker)
+        if "error" in answer:
+            raise EnsembleError(f"{function} failed in its worker: {answer['error']}")
+        return answer["value"]
+
+    def close(self) -> None:
+        """Kill the workers and the resident process. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._control.shutdown(socket.SHUT_RDWR)
+        try:
+            self._resident.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:  # still importing, with nothing in it that could be lost
+            self._resident.kill()
+            self._resident.wait()
+        for worker in list(self._workers):
+            worker.socket.shutdown(socket.SHUT_RDWR)
+            worker.close()
+        self._control_answers.close()
+        self._control.close()
+        if self._resident.stderr is not None:
+            self._resident.stderr.close()
+
+    def _spawn(self) -> _Worker:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            pid = self._ask({"spawn": True}, [theirs.fileno()])["pid"]
+        worker = _Worker(pid, ours, ours.makefile("r", encoding="utf-8"))
+        self._workers.add(worker)
+        return worker
+
+    def _bury(self, worker: _Worker) -> int:
+        self._workers.discard(worker)
+        worker.close()
+        return int(self._ask({"wait": worker.pid}, [])["exit_code"])
+
+    def _ask(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        with self._control_lock:
+            if self._closed:
+                raise RunnerClosed
+            try:
+                socket.send_fds(self._control, [json.dumps(request).encode()], fds)
+                line = self._control_answers.readline()
+            except (OSError, ValueError):
+                line = ""
+        if not line:
+            if self._closed:
+                raise RunnerClosed
+            raise EnsembleError(f"the worker process could not start: {self._last_words()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _last_words(self) -> str:
+        self._resident.wait()
+        text = self._resident.stderr.read().decode(errors="replace") if self._resident.stderr else ""
+        lines = text.strip().splitlines()
+        return lines[-1] if lines else f"it ended with exit code {self._resident.returncode}"

@@ -1,0 +1,105 @@
+"""The command line: words to a configuration, a configuration to an action, errors to an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from experiments.config import Composed, compose, groups
+from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERRUPTED = 130
+
+HELP = """\
+byoe: bring your own ensemble. One entry script, tuned and trained from one configuration.
+
+  python run.py [key=value ...] [--cfg] [--help]
+
+actions (action=...)
+{actions}
+
+groups (group=name chooses a file of configs/)
+{groups}
+
+examples
+  python run.py mode=local
+  python run.py mode=local search.n_trials=60 study=mine
+  python run.py mode=local action=train ensemble.params.xgboost.max_depth=4
+  python run.py mode=local dataset=file dataset.path=your.csv dataset.target=price
+
+--cfg after any command prints its configuration, with where each value came from, and stops.
+The same command again resumes what was interrupted."""
+
+
+def _study(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.running import run_study
+
+    return run_study(composed, words, console)
+
+
+def _doctor(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.doctor import examine
+
+    return examine(composed, console)
+
+
+ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]] = {
+    "tune": ("search for the best ensemble (the default)", _study),
+    "train": ("one training with fixed parameters", _study),
+    "doctor": ("what works on this machine, what does not, and the command that mends it", _doctor),
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
+    words = [word for word in argv if word not in ("--help", "-h", "--cfg")]
+    if len(words) < len(argv) and ("--help" in argv or "-h" in argv):
+        print(_help())
+        return 0
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _dispatch(words, only_show="--cfg" in argv)
+    except EnsembleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted. What is finished is recorded; the same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output is gone, as in "| head".
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(words: Sequence[str], *, only_show: bool) -> int:
+    unknown = [word for word in words if word.startswith("-")]
+    if unknown:
+        raise ConfigError(f"there is no option {unknown[0]!r}. Options: --help, --cfg; everything else is key=value.")
+    composed = compose(words)
+    action = composed.config.action
+    if action not in ACTIONS:
+        raise ConfigError(
+            f"action={action}: there is no such action.{did_you_mean(action, ACTIONS)} It can be: {listed(ACTIONS)}."
+        )
+    if only_show:
+        print(composed.with_sources())
+        return 0
+    from rich.console import Console
+
+    return ACTIONS[action][1](composed, words, Console())
+
+
+def _help() -> str:
+    actions = "\n".join(f"  {name:<12} {purpose}" for name, (purpose, _) in ACTIONS.items())
+    members = "\n".join(f"  {group:<12} {', '.join(names)}" for group, names in groups().items())
+    return HELP.format(actions=actions, groups=members)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt

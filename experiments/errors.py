@@ -1,0 +1,43 @@
+"""The harness's errors, under the entry package's base so that every command ends in one way."""
+
+from __future__ import annotations
+
+from ensemble.errors import EnsembleError, InputError, did_you_mean, listed
+
+
+class ConfigError(InputError):
+    """A configuration that cannot be run: unknown key, wrong value, conflict."""
+
+
+class UnsupportedStudy(InputError):
+    """This backend cannot express the study."""
+
+
+class BackendUnavailable(InputError):
+    """What the backend needs is not on this machine; the message has the command that mends it."""
+
+
+class StudyTaken(InputError):
+    """The study's name belongs to another configuration, or another process is running it."""
+
+
+class StudyFailed(EnsembleError):
+    """The study ended without a result, or too many of its trials failed."""
+
+
+class StorageError(EnsembleError):
+    """A record could not be written; everything recorded before is kept."""
+
+
+__all__ = [
+    "BackendUnavailable",
+    "ConfigError",
+    "EnsembleError",
+    "InputError",
+    "StorageError",
+    "StudyFailed",
+    "StudyTaken",
+    "UnsupportedStudy",
+    "did_you_mean",
+    "listed",
+]

@@ -1,0 +1,37 @@
+"""Named points at which a test kills this process, to prove that nothing recorded is lost there.
+
+``BYOE_KILL_AT=trial_recorded:3`` kills at the third pass of that point. Unset, as always outside tests, nothing happens.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Literal, get_args
+
+Point = Literal[
+    "channels_written",
+    "study_created",
+    "trials_asked",
+    "trial_finished",
+    "trial_recorded",
+    "mlflow_run_created",
+    "mlflow_trial_logged",
+    "search_done",
+    "final_trained",
+    "model_registered",
+]
+POINTS: tuple[str, ...] = get_args(Point)
+
+_passed: dict[str, int] = {}
+
+
+def point(name: Point) -> None:
+    """Pass a named point; dies here by SIGKILL if the environment says so."""
+    wanted = os.environ.get("BYOE_KILL_AT")
+    if wanted is None:
+        return
+    _passed[name] = _passed.get(name, 0) + 1
+    target, _, count = wanted.partition(":")
+    if target == name and _passed[name] == int(count or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

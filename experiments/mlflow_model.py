@@ -1,0 +1,28 @@
+"""The ensemble as an MLflow model, by MLflow's models-from-code: this file is stored with the model, and no pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+
+class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
+    """Loads the bundle beside it and predicts with the blend."""
+
+    def load_context(self, context: Any) -> None:
+        """Verify and load the bundle."""
+        from ensemble.bundle import load_bundle
+
+        self._bundle = load_bundle(Path(context.artifacts["bundle"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
+        """Return a frame with one column, named as the target, of blended predictions."""
+        features = np.ascontiguousarray(model_input[list(self._bundle.columns)], dtype=np.float64)
+        return pd.DataFrame({self._bundle.manifest["target"]: self._bundle.ensemble.predict(features)})
+
+
+mlflow.models.set_model(EnsembleModel())

@@ -1,0 +1,90 @@
+"""How a running study looks: a live bar on a terminal, a line a trial elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ensemble.recipe import BLENDED
+from experiments.study import StudySpec, TrialResult
+
+
+class StudyProgress:
+    """Shows trials done and failed, the best blend, the best single member and the time left. A context manager."""
+
+    def __init__(self, study: StudySpec, members: Sequence[str], console: Console, resumed: int) -> None:
+        """Begin with ``resumed`` trials done by an earlier run."""
+        self._study = study
+        self._members = members
+        self._console = console
+        self._done = 0
+        self._failed = 0
+        self._best_blend: float | None = None
+        self._best_member: tuple[float, str] | None = None
+        self._resumed = resumed
+        self._live = console.is_terminal
+        self._started = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[scores]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._task = self._bar.add_task("trials", total=study.n_trials, scores="starting")
+
+    def __enter__(self) -> StudyProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, result: TrialResult) -> None:
+        """Count a finished trial."""
+        self._done += 1
+        self._failed += result.state == "failed"
+        self._keep_best(result)
+        self._bar.update(self._task, completed=self._done, scores=self._scores())
+        if self._done <= self._resumed:
+            return
+        if result.state == "failed":
+            self._console.print(f"trial {result.index} failed: {result.failure}", style="red", markup=False)
+        elif not self._live:
+            objective = self._study.objective
+            left = (time.monotonic() - self._started) / (self._done - self._resumed) * (
+                self._study.n_trials - self._done
+            )
+            self._console.print(
+                f"trial {result.index}: {objective}={result.metrics[objective]:.6g}  "
+                f"({self._done}/{self._study.n_trials}, {self._scores()}, {left:.0f} s left)",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def _keep_best(self, result: TrialResult) -> None:
+        if result.state == "failed":
+            return
+        blend = result.metrics[f"cv_rmse_{BLENDED}"]
+        if self._best_blend is None or blend < self._best_blend:
+            self._best_blend = blend
+        for name in self._members:
+            candidate = (result.metrics[f"cv_rmse_{name}"], name)
+            if self._best_member is None or candidate < self._best_member:
+                self._best_member = candidate
+
+    def _scores(self) -> str:
+        words = [f"{self._failed} failed"] if self._failed else []
+        if self._best_blend is not None and self._best_member is not None:
+            words.append(f"best blend {self._best_blend:.5g}")
+            words.append(f"best member {self._best_member[0]:.5g} {self._best_member[1]}")
+        return ", ".join(words) or "starting"

@@ -1,0 +1,103 @@
+"""Which point comes next: a deterministic sequence of asks and tells, whatever finishes first."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ensemble.parameters import ParamValue
+from experiments.study import StudySpec
+
+if TYPE_CHECKING:
+    import optuna
+
+Params = dict[str, ParamValue]
+
+
+class Proposer(Protocol):
+    """Proposes points. ``ask`` and ``tell`` are each called once for every index, in order of index."""
+
+    def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
+        """Return the point of trial ``index``: the recorded one where an earlier run has asked for it already."""
+
+    def tell(self, index: int, value: float | None) -> None:
+        """Tell the objective of trial ``index``; None when it failed."""
+
+
+def make_proposer(spec: StudySpec) -> Proposer:
+    """Return the proposer of this study's sampler, or of its list of points."""
+    if spec.points is not None:
+        return ListedPoints([dict(point) for point in spec.points])
+    if spec.search.sampler == "grid":
+        return ListedPoints(list(itertools.islice(spec.space.grid(), spec.n_trials)))
+    return OptunaProposer(spec)
+
+
+class ListedPoints:
+    """Points that are known beforehand."""
+
+    def __init__(self, points: list[Params]) -> None:
+        """Keep the points, one a trial."""
+        self._points = points
+
+    def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
+        """Return the point."""
+        return self._points[index]
+
+    def tell(self, index: int, value: float | None) -> None:
+        """Nothing is learnt."""
+
+
+class OptunaProposer:
+    """Optuna's TPE or random sampler over an in-memory study that is rebuilt from the ledger.
+
+    The sampler is made anew at each ask, seeded by (seed, index), so that a proposal depends on the seed and on what
+    was asked and told before it, and not on how many processes the study has lived in.
+    """
+
+    def __init__(self, spec: StudySpec) -> None:
+        """Begin an empty study."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._spec = spec
+        self._distributions = spec.space.distributions()
+        self._study = optuna.create_study(direction="maximize" if spec.maximise else "minimize")
+        self._study_id = self._study._study_id
+
+    def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
+        """Return the sampler's proposal, or the recorded one, and keep it as a running trial."""
+        import optuna
+
+        if recorded is not None:
+            running = optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params=dict(recorded),
+                distributions=self._distributions,
+            )
+            self._study.add_trial(running)
+            return dict(recorded)
+        self._study.sampler = self._sampler(index)
+        return dict(self._study.ask(self._distributions).params)
+
+    def tell(self, index: int, value: float | None) -> None:
+        """Tell Optuna; a failed trial has no value."""
+        import optuna
+
+        if value is None or not math.isfinite(value):
+            self._study.tell(index, state=optuna.trial.TrialState.FAIL)
+        else:
+            self._study.tell(index, value)
+
+    def _sampler(self, index: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
+        search = self._spec.search
+        seed = int(np.random.SeedSequence([search.seed, index]).generate_state(1)[0])
+        if search.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.startup_trials, constant_liar=True)

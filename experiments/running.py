@@ -1,0 +1,212 @@
+"""``action=tune`` and ``action=train``: run a study on its backend, record it, train the winner, sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments import faults, tracking
+from experiments.backends.base import Backend, StudyHandle
+from experiments.backends.local import LocalBackend
+from experiments.backends.trial_folder import final_folder, log_path, model_dir, trial_folder
+from experiments.backends.worker_pool import WorkerPool
+from experiments.config import Composed
+from experiments.errors import StudyFailed
+from experiments.figures import study_figures
+from experiments.ledger import Ledger, peek
+from experiments.planning import plan_study
+from experiments.preflight import check_folder
+from experiments.progress import StudyProgress
+from experiments.study import StudySpec, TrialResult, best_of
+from experiments.summary import Outcome, as_text, render, study_metrics
+
+# Facts that the ledger keeps of a finished study.
+_FINAL = "final"
+_RECORDED = "recorded_trials"
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One command's study and what it is recorded and shown with."""
+
+    study: StudySpec
+    composed: Composed
+    command: Sequence[str]
+    console: Console
+
+    @property
+    def root(self) -> Path:
+        return Path(self.composed.config.paths.root).expanduser()
+
+    @property
+    def uri(self) -> str:
+        return tracking.store_uri(self.composed.config.mlflow.uri, self.root)
+
+    @property
+    def members(self) -> list[str]:
+        return [member.name for member in self.study.recipe({}).members]
+
+
+def run_study(composed: Composed, command: Sequence[str], console: Console) -> int:
+    """Run, resume or show the study of this configuration. Returns the exit code.
+
+    Args:
+        composed: The configuration.
+        command: The words that were typed, for the commands that the summary proposes.
+        console: Where progress and summary go.
+
+    Raises:
+        EnsembleError: A mistake in the input, or a study that failed.
+    """
+    plan = plan_study(composed)
+    session = _Session(plan.study, composed, command, console)
+    if _show_finished(session):
+        return 0
+    for folder in (session.root, plan.study.folder.parent):
+        check_folder(folder)
+    for note in plan.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    study = plan.place()
+    pool = WorkerPool(study.parallel, study.threads, study.dependencies)
+    try:
+        with Ledger.open(study) as ledger:
+            faults.point("study_created")
+            backend: Backend = LocalBackend(pool)
+            backend.preflight(study)
+            with backend.submit(study, ledger) as handle:
+                _run(session, ledger, handle, pool)
+    finally:
+        pool.close()
+    return 0
+
+
+def _show_finished(session: _Session) -> bool:
+    """Show the summary of a study that has nothing left to run or record, and say whether it is one."""
+    known = peek(session.study)
+    if known is None:
+        return False
+    results = [result for result in known.results if result.index < session.study.n_trials]
+    best = best_of(results, session.study.objective)
+    final = known.facts.get(_FINAL)
+    done = len(results) == session.study.n_trials and known.facts.get(_RECORDED) == session.study.n_trials
+    if not done or best is None or final is None or final["index"] != best.index:
+        return False
+    session.console.print(f"study {session.study.name} is finished; nothing was run.", highlight=False)
+    outcome = _outcome(session, results, best, TrialResult(**final), None, None)
+    session.console.print(render(outcome))
+    return True
+
+
+def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPool) -> None:
+    study, console = session.study, session.console
+    experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
+    tracker = tracking.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources())
+    status = "KILLED"
+    try:
+        results: list[TrialResult] = []
+        resumed = len(ledger.results())
+        if resumed:
+            console.print(f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.", highlight=False)
+        else:
+            console.print(f"study {study.name}: {study.n_trials} trials, {study.parallel} at a time.", highlight=False)
+        status = "FAILED"
+        with StudyProgress(study, session.members, console, resumed) as progress:
+            for result in handle.results():
+                results.append(result)
+                tracker.log(result)
+                progress.show(result)
+        faults.point("search_done")
+        best = best_of(results, study.objective)
+        if best is None:
+            failed = max(results, key=lambda result: result.index)
+            log = log_path(trial_folder(study.folder, failed.index))
+            raise StudyFailed(f"no trial has a score. The last reason: {failed.failure} (output: {log})")
+        with console.status("training the best trial once more and scoring it on the test rows"):
+            final = _final(session, ledger, handle, pool, best)
+        faults.point("final_trained")
+        with console.status("recording in MLflow"):
+            outcome = _record(session, tracker, results, best, final)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        tracker.drain()
+        tracker.close(status)
+    if tracker.problem is None:
+        ledger.note(_RECORDED, study.n_trials)
+    outcome = replace(outcome, problem=tracker.problem)
+    console.print(render(outcome))
+
+
+def _final(
+    session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult
+) -> TrialResult:
+    """Return the best trial's last training with its test scores, from the ledger if it is there already."""
+    study = session.study
+    known = ledger.noted(_FINAL)
+    bundle = model_dir(final_folder(study.folder))
+    if known is not None and known["index"] == best.index and (bundle / "manifest.json").exists():
+        return TrialResult(**known)
+    final = handle.run_final(best.index)
+    if final.state == "failed":
+        raise StudyFailed(
+            f"trial {best.index} was trained once more and failed: {final.failure} "
+            f"(output: {log_path(final_folder(study.folder))})"
+        )
+    moved = [name for name, value in best.metrics.items() if final.metrics.get(name) != value]
+    if moved:
+        session.console.print(
+            f"warning: trained once more, trial {best.index} gave other numbers: {moved[0]} was "
+            f"{best.metrics[moved[0]]!r} and is {final.metrics.get(moved[0])!r}. Library versions then: "
+            f"{best.info.get('versions')}, now: {final.info.get('versions')}.",
+            style="yellow",
+        )
+    test = pool.call(
+        "experiments.scoring:score_test",
+        {"bundle": str(bundle), "channel": str(study.channels.test), "threads": study.threads},
+        final_folder(study.folder) / "scoring.txt",
+    )
+    final = replace(final, metrics={**final.metrics, **test})
+    ledger.note(_FINAL, asdict(final))
+    return final
+
+
+def _record(
+    session: _Session, tracker: tracking.Tracker, results: list[TrialResult], best: TrialResult, final: TrialResult
+) -> Outcome:
+    study = session.study
+    tracker.drain()
+    outcome = _outcome(session, results, best, final, tracker.problem, None)
+    winner = tracking.Winner(final, model_dir(final_folder(study.folder)))
+    figures = study_figures(study, results, session.members)
+    uri = tracker.finish(winner, figures, as_text(outcome), study_metrics(final, session.members))
+    return replace(outcome, model_uri=uri)
+
+
+def _outcome(
+    session: _Session,
+    results: list[TrialResult],
+    best: TrialResult,
+    final: TrialResult,
+    problem: str | None,
+    model_uri: str | None,
+) -> Outcome:
+    return Outcome(
+        session.study, results, best, final, session.members, problem, model_uri, _next_commands(session)
+    )
+
+
+def _next_commands(session: _Session) -> list[tuple[str, str]]:
+    words = [word for word in session.command if not word.startswith(("search.n_trials=", "study="))]
+    typed = " ".join(["python run.py", *words])
+    commands = [(tracking.interface_command(session.uri, session.root), "every study and trial, in the browser")]
+    if session.study.points is None:
+        name = [word for word in session.command if word.startswith("study=")]
+        more = " ".join([typed, *name, f"search.n_trials={session.study.n_trials * 2}"])
+        commands.append((more, "extend this study"))
+    commands.append((f"{typed} search.seed=1", "start anew from another seed"))
+    return commands

@@ -1,0 +1,190 @@
+"""The plain data that crosses a backend's border: a study going in, trial results coming out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ensemble.parameters import ParamValue, encode
+from ensemble.recipe import Recipe
+from ensemble.wire import decode_recipe, is_maximised
+from experiments.search_space import SearchSpace
+
+Sampler = Literal["tpe", "random", "grid"]
+TrialState = Literal["complete", "failed"]
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The data of a study on this machine's disk.
+
+    Attributes:
+        train: Folder of the train channel.
+        validation: Folder of the validation channel.
+        test: Folder of the test channel; no trial is given it.
+        data_hash: SHA-256 over the content of all three.
+    """
+
+    train: Path
+    validation: Path
+    test: Path
+    data_hash: str
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """How points are proposed.
+
+    Attributes:
+        sampler: Who proposes.
+        seed: Seed of the proposals.
+        n_trials: Total of trial indices, failed ones included.
+        window: Trial i is proposed when exactly the trials up to i - window are told.
+        startup_trials: Random trials before the sampler begins to learn.
+    """
+
+    sampler: Sampler
+    seed: int
+    n_trials: int
+    window: int
+    startup_trials: int
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """A whole study, as a backend gets it.
+
+    Attributes:
+        name: Its name; also its folder's.
+        mode: Which backend it is for.
+        action: The action that it belongs to.
+        folder: Where its ledger, its trials and its winner go.
+        channels: The data.
+        static: Hyperparameters on the wire that no trial changes.
+        space: What is searched; empty when ``points`` are given.
+        search: How points are proposed.
+        points: Points to run instead of a search, in order.
+        objective: The metric that decides.
+        parallel: Trials at a time, at most the window.
+        threads: Threads a trial may use.
+        max_failure_rate: The study stops when more than this share of its trials failed.
+        dependencies: Folders that are importable in a trial.
+        config: The resolved configuration as YAML, for the record.
+        dataset: Name of the data, for people.
+    """
+
+    name: str
+    mode: str
+    action: str
+    folder: Path
+    channels: Channels
+    static: Mapping[str, str]
+    space: SearchSpace
+    search: SearchSpec
+    objective: str
+    parallel: int
+    threads: int
+    max_failure_rate: float
+    points: tuple[Mapping[str, ParamValue], ...] | None = None
+    dependencies: tuple[Path, ...] = ()
+    config: str = ""
+    dataset: str = ""
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trial indices in all."""
+        return self.search.n_trials if self.points is None else len(self.points)
+
+    @property
+    def maximise(self) -> bool:
+        """Whether more of the objective is better."""
+        return is_maximised(self.objective)
+
+    def hyperparameters(self, params: Mapping[str, ParamValue]) -> dict[str, str]:
+        """Return what a trial with these searched values gets on the wire."""
+        return {**self.static, **{name: encode(value) for name, value in params.items()}}
+
+    def recipe(self, params: Mapping[str, ParamValue]) -> Recipe:
+        """Return what a trial with these searched values trains, as the trial itself will decode it."""
+        return decode_recipe(self.hyperparameters(params))
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything that decides which numbers the study gives, flat; two studies with equal ones are equal.
+
+        Not in it: the number of trials (a study can be extended), parallelism, and what only decides when it stops.
+        """
+        search = asdict(self.search)
+        del search["n_trials"]
+        return {
+            "mode": self.mode,
+            "data": self.channels.data_hash,
+            "objective": self.objective,
+            **{f"fixed.{name}": text for name, text in self.static.items()},
+            **(
+                {
+                    **{f"search.{name}": value for name, value in search.items()},
+                    **{f"space.{name}": text for name, text in self.space.describe().items()},
+                }
+                if self.points is None
+                else {"points": json.dumps(list(self.points), sort_keys=True)}
+            ),
+        }
+
+    def identity_hash(self) -> str:
+        """Return a SHA-256 over ``identity``."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial to run.
+
+    Attributes:
+        index: Its number in the study, from 0.
+        params: The searched values by their names on the wire.
+        hyperparameters: Everything the trial gets on the wire.
+        folder: Where it reads its hyperparameters and leaves what it writes.
+        keep_model: Whether its bundle is wanted.
+    """
+
+    index: int
+    params: Mapping[str, ParamValue]
+    hyperparameters: Mapping[str, str]
+    folder: Path
+    keep_model: bool = False
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One finished trial, failed or not.
+
+    Attributes:
+        index: Its number in the study.
+        state: Whether it has a score.
+        params: The searched values.
+        metrics: Every metric by name; empty for a failed trial.
+        info: The rest of ``metrics.json``: weights, seconds, versions, hashes.
+        failure: Why it failed.
+        started: Seconds since the epoch.
+        finished: Seconds since the epoch.
+    """
+
+    index: int
+    state: TrialState
+    params: Mapping[str, ParamValue]
+    started: float
+    finished: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    failure: str | None = None
+
+
+def best_of(results: list[TrialResult], objective: str) -> TrialResult | None:
+    """Return the complete trial with the best objective, the earliest of equals, or None."""
+    sign = -1.0 if is_maximised(objective) else 1.0
+    complete = [result for result in results if result.state == "complete"]
+    return min(complete, key=lambda result: (sign * result.metrics[objective], result.index), default=None)

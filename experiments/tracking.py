@@ -1,0 +1,358 @@
+"""MLflow, and the only place that knows it: one run a study, one a trial, one for the winner.
+
+Trials are logged by a thread of their own, so that a slow or broken store never holds up or loses a trial: the ledger
+has it, and whoever runs the study again logs what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import subprocess
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ensemble.parameters import encode
+from experiments import faults
+from experiments.study import StudySpec, TrialResult
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PROJECT = Path(__file__).resolve().parent.parent
+WINNER_ALIAS = "winner"
+# MLflow refuses a longer parameter value.
+_LONGEST_PARAM = 6000
+_METRICS_A_CALL = 1000
+_PARAMS_A_CALL = 100
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The final training of a study's best trial.
+
+    Attributes:
+        result: Its metrics, test scores included.
+        bundle: Folder of the saved ensemble.
+    """
+
+    result: TrialResult
+    bundle: Path
+
+
+class TrackingError(Exception):
+    """MLflow could not record something; trials are safe in the ledger."""
+
+
+def quiet() -> None:
+    """Turn MLflow's telemetry and chatter off, unless the user has turned them on; before its first import."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+
+
+def store_uri(uri: str | None, root: Path) -> str:
+    """Return the tracking URI: the user's, or the SQLite store in ``root`` that ``mlflow ui`` opens there."""
+    return uri if uri is not None else f"sqlite:///{(root / 'mlflow.db').absolute()}"
+
+
+class Tracker:
+    """Records one study. Made and closed by the main thread; ``log`` returns at once."""
+
+    def __init__(self, study: StudySpec, uri: str, experiment: str, root: Path, sources: str) -> None:
+        """Start the thread that connects and logs.
+
+        Args:
+            study: What is recorded.
+            uri: Tracking URI.
+            experiment: Name of the MLflow experiment.
+            root: Folder of the store's artifacts, for a local store.
+            sources: The resolved configuration with each value's source, kept as an artifact.
+        """
+        quiet()
+        self._study = study
+        self._uri = uri
+        self._experiment = experiment
+        self._root = root
+        self._sources = sources
+        self._queue: queue.SimpleQueue[TrialResult | None] = queue.SimpleQueue()
+        self._problem: str | None = None
+        self._logged: dict[int, str] = {}
+        self._client: MlflowClient | None = None
+        self._parent: Run | None = None
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    @property
+    def problem(self) -> str | None:
+        """What went wrong with the store, if anything did."""
+        return self._problem
+
+    @property
+    def parent_run_id(self) -> str | None:
+        """Id of the study's run, once it is there."""
+        return self._parent.info.run_id if self._parent is not None else None
+
+    def log(self, result: TrialResult) -> None:
+        """Hand over a finished trial; one that is in MLflow already is skipped."""
+        self._queue.put(result)
+
+    def drain(self) -> None:
+        """Wait until everything handed over is logged, or has failed to be."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def finish(
+        self, winner: Winner | None, figures: Mapping[str, Any], summary: str, numbers: Mapping[str, float]
+    ) -> str | None:
+        """Log the winner, its model, the figures and the summary; call after ``drain``.
+
+        Args:
+            winner: The final training, if there is one.
+            figures: matplotlib figures by file name.
+            summary: The summary as text.
+            numbers: Metrics of the study's own run.
+
+        Returns:
+            The model's URI in the registry, or None when there is no winner or MLflow failed.
+        """
+        if self._problem is not None or self._client is None or self._parent is None:
+            return None
+        try:
+            return self._finish(winner, figures, summary, numbers)
+        except Exception as error:  # whatever the store raises: the trials are in the ledger
+            self._fail(error)
+            return None
+
+    def close(self, status: str) -> None:
+        """End the study's run as ``FINISHED``, ``FAILED`` or ``KILLED``."""
+        if self._client is None or self._parent is None or self._problem is not None:
+            return
+        try:
+            self._client.set_terminated(self._parent.info.run_id, status)
+        except Exception as error:  # as in finish
+            self._fail(error)
+
+    def _work(self) -> None:
+        try:
+            self._connect()
+        except Exception as error:  # as in finish; results are still taken from the queue, so that nobody waits
+            self._fail(error)
+        while (result := self._queue.get()) is not None:
+            if self._problem is not None:
+                continue
+            try:
+                self._log_trial(result)
+            except Exception as error:  # as in finish
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        text = str(error).strip().splitlines()
+        self._problem = f"{type(error).__name__}: {text[0] if text else ''}"
+
+    def _connect(self) -> None:
+        import mlflow
+
+        warnings.filterwarnings("ignore", module="mlflow")
+        client = mlflow.MlflowClient(self._uri, self._uri)
+        experiment = client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            location = (self._root / "mlartifacts").absolute().as_uri() if self._uri.startswith("sqlite:") else None
+            experiment_id = client.create_experiment(self._experiment, artifact_location=location)
+        else:
+            experiment_id = experiment.experiment_id
+        found = self._search(client, experiment_id, "study")
+        if found:
+            self._parent = found[0]
+            client.update_run(self._parent.info.run_id, status="RUNNING")
+        else:
+            self._parent = client.create_run(experiment_id, tags=self._tags("study"), run_name=self._study.name)
+            client.log_text(self._parent.info.run_id, self._sources, "config.yaml")
+        for run in self._search(client, experiment_id, "trial"):
+            if run.info.status != "RUNNING":
+                self._logged[int(run.data.tags["byoe.trial"])] = run.info.run_id
+            else:
+                # A process died while it logged this run; it is logged anew.
+                client.delete_run(run.info.run_id)
+        self._client = client
+
+    def _search(self, client: MlflowClient, experiment_id: str, role: str) -> list[Run]:
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = client.search_runs(
+                [experiment_id],
+                f"tags.`byoe.study` = '{self._study.name}' and tags.`byoe.role` = '{role}' "
+                f"and tags.`byoe.config_hash` = '{self._study.identity_hash()}'",
+                page_token=token,
+            )
+            runs.extend(page)
+            token = page.token
+            if not token:
+                return runs
+
+    def _tags(self, role: str) -> dict[str, str]:
+        study = self._study
+        tags = {
+            "byoe.role": role,
+            "byoe.study": study.name,
+            "byoe.mode": study.mode,
+            "byoe.action": study.action,
+            "byoe.data_hash": study.channels.data_hash,
+            "byoe.config_hash": study.identity_hash(),
+            "byoe.dataset": study.dataset,
+        }
+        commit = _git_commit()
+        return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+    def _log_trial(self, result: TrialResult) -> None:
+        if result.index in self._logged:
+            return
+        run_id = self._log_run(result, "trial", f"trial-{result.index:04d}")
+        self._logged[result.index] = run_id
+        faults.point("mlflow_trial_logged")
+
+    def _log_run(self, result: TrialResult, role: str, name: str) -> str:
+        from mlflow.entities import Metric, Param
+
+        client, parent = self._connected()
+        tags = {
+            **self._tags(role),
+            "mlflow.parentRunId": parent.info.run_id,
+            "byoe.trial": str(result.index),
+            **{f"byoe.version.{name}": text for name, text in result.info.get("versions", {}).items()},
+        }
+        if "recipe_hash" in result.info:
+            tags["byoe.params_hash"] = result.info["recipe_hash"]
+        if result.failure is not None:
+            tags["byoe.failure"] = result.failure[:_LONGEST_PARAM]
+        run = client.create_run(
+            parent.info.experiment_id, start_time=round(result.started * 1000), tags=tags, run_name=name
+        )
+        run_id: str = run.info.run_id
+        if role == "trial":
+            faults.point("mlflow_run_created")
+        numbers = {
+            **result.metrics,
+            **{f"weight_{member}": weight for member, weight in result.info.get("weights", {}).items()},
+            **{f"fit_seconds_{member}": seconds for member, seconds in result.info.get("fit_seconds", {}).items()},
+        }
+        stamp = round(result.finished * 1000)
+        metrics = [Metric(key, value, stamp, 0) for key, value in numbers.items()]
+        params = [Param(key, text[:_LONGEST_PARAM]) for key, text in self._study.hyperparameters(result.params).items()]
+        for start in range(0, max(len(metrics), 1), _METRICS_A_CALL):
+            part = params[:_PARAMS_A_CALL] if start == 0 else ()
+            client.log_batch(run_id, metrics=metrics[start : start + _METRICS_A_CALL], params=part)
+        for start in range(_PARAMS_A_CALL, len(params), _PARAMS_A_CALL):
+            client.log_batch(run_id, params=params[start : start + _PARAMS_A_CALL])
+        client.set_terminated(run_id, "FINISHED" if result.state == "complete" else "FAILED", end_time=stamp)
+        return run_id
+
+    def _connected(self) -> tuple[MlflowClient, Run]:
+        if self._client is None or self._parent is None:
+            raise TrackingError("not connected")
+        return self._client, self._parent
+
+    def _finish(
+        self, winner: Winner | None, figures: Mapping[str, Any], summary: str, numbers: Mapping[str, float]
+    ) -> str | None:
+        from mlflow.entities import Metric, Param
+
+        client, parent = self._connected()
+        run_id = parent.info.run_id
+        for name, figure in figures.items():
+            client.log_figure(run_id, figure, name)
+        client.log_text(run_id, summary, "summary.txt")
+        uri = None
+        if winner is not None:
+            uri = self._log_winner(winner)
+            best = {name: encode(value) for name, value in winner.result.params.items()}
+            client.log_text(run_id, json.dumps(best, indent=1), "best_params.json")
+            stamp = round(winner.result.finished * 1000)
+            client.log_batch(run_id, metrics=[Metric(key, value, stamp, 0) for key, value in numbers.items()])
+            client.set_tag(run_id, "byoe.best_trial", str(winner.result.index))
+        client.log_batch(run_id, params=[Param("objective", self._study.objective)])
+        return uri
+
+    def _log_winner(self, winner: Winner) -> str:
+        client, parent = self._connected()
+        name = self._study.name
+        uri = f"models:/{name}@{WINNER_ALIAS}"
+        bundle_hash = _bundle_hash(winner.bundle)
+        for run in self._search(client, parent.info.experiment_id, "final"):
+            if run.data.tags.get("byoe.bundle_hash") == bundle_hash and run.info.status == "FINISHED":
+                return uri
+            if run.info.status == "RUNNING" or run.data.tags.get("byoe.bundle_hash") is None:
+                client.delete_run(run.info.run_id)
+        run_id = self._log_run(winner.result, "final", "winner")
+        version = log_model(self._uri, run_id, winner.bundle, name)
+        client.set_registered_model_alias(name, WINNER_ALIAS, version)
+        faults.point("model_registered")
+        client.set_tag(run_id, "byoe.bundle_hash", bundle_hash)
+        return uri
+
+
+def log_model(uri: str, run_id: str, bundle: Path, name: str) -> str:
+    """Log the bundle as a models-from-code pyfunc of run ``run_id``, register it, and return its version."""
+    import mlflow
+    import numpy as np
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    columns = [column["name"] for column in manifest["columns"]]
+    example = pd.DataFrame(np.array(manifest["example"]["features"], dtype=np.float64), columns=columns)
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("double", column, required=False) for column in columns]),
+        outputs=Schema([ColSpec("double", manifest["target"])]),
+    )
+    requirements = [f"{name}=={version}" for name, version in manifest["versions"].items() if name != "python"]
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    with mlflow.start_run(run_id=run_id):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(PROJECT / "experiments" / "mlflow_model.py"),
+            artifacts={"bundle": str(bundle)},
+            code_paths=[str(PROJECT / "entry" / "ensemble")],
+            signature=signature,
+            input_example=example,
+            pip_requirements=[*requirements, "pandas", "threadpoolctl"],
+            registered_model_name=name,
+        )
+    return str(info.registered_model_version)
+
+
+def _bundle_hash(bundle: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+
+
+def _git_commit() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def interface_command(uri: str, root: Path) -> str:
+    """Return the command that opens MLflow's pages on this store."""
+    if uri == store_uri(None, root):
+        return "mlflow ui" if root.absolute() == Path.cwd() else f"mlflow ui --backend-store-uri {uri}"
+    return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else uri
+
+
