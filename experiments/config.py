@@ -203,11 +203,10 @@ def compose(overrides: Sequence[str]) -> Composed:
             defaults = loader.compute_defaults_list("config", words, RunMode.RUN).defaults
             OmegaConf.set_struct(composed, False)
             composed.pop("hydra")
-            config = OmegaConf.to_object(composed)
+            config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]  # by its schema
             values = dict(_leaves(OmegaConf.to_container(composed, resolve=True)))
         except Exception as error:
             raise _explained(error, overrides) from None
-    assert isinstance(config, Config)
     sources = _sources([(default.config_path, default.package) for default in defaults], values, words)
     chosen = {key: value for key, value in choices.items() if value is not None and "hydra" not in key}
     return Composed(config, chosen, sources, values)

@@ -60,14 +60,25 @@ def label(config: DatasetConfig) -> str:
     return Path(config.path).stem if config.path else config.name
 
 
-def place_channels(splits: Splits, studies: Path) -> Channels:
+def channels_folder(splits: Splits, studies: Path) -> Path:
+    """Return where the channels of these tables are, or will be."""
+    return studies / CHANNELS_FOLDER / splits.data_hash[:16]
+
+
+def channels(splits: Splits, studies: Path) -> Channels:
+    """Return the channels of these tables below ``studies``; ``place_channels`` writes them."""
+    folder = channels_folder(splits, studies)
+    return Channels(folder / "train", folder / "validation", folder / "test", splits.data_hash)
+
+
+def place_channels(splits: Splits, studies: Path) -> None:
     """Write the tables below ``studies`` unless they are there; half-written ones of a killed process are removed.
 
     Raises:
         StorageError: The folder cannot be written.
     """
-    root = studies / CHANNELS_FOLDER
-    folder = root / splits.data_hash[:16]
+    folder = channels_folder(splits, studies)
+    root = folder.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
         for partial in root.glob("partial-*"):
@@ -83,7 +94,6 @@ def place_channels(splits: Splits, studies: Path) -> Channels:
         shutil.rmtree(root / f"partial-{os.getpid()}", ignore_errors=True)
         raise StorageError(f"{root} cannot be written: {error.strerror}. Free space or choose paths.root.") from error
     faults.point("channels_written")
-    return Channels(*(folder / name for name in SPLITS), data_hash=splits.data_hash)
 
 
 def _split(table: Table, config: SplitConfig) -> Splits:
@@ -139,7 +149,8 @@ _SOURCES: dict[str, Callable[[DatasetConfig], Table]] = {"diabetes": _diabetes, 
 def _known(name: str) -> str:
     if name not in _SOURCES:
         raise ConfigError(
-            f"dataset.name={name!r}: there is no such data.{did_you_mean(name, _SOURCES)} It can be: {listed(_SOURCES)}."
+            f"dataset.name={name!r}: there is no such data.{did_you_mean(name, _SOURCES)} "
+            f"It can be: {listed(_SOURCES)}."
         )
     return name
 
@@ -152,5 +163,3 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ensemble.errors import EnsembleError, InputError, did_you_mean, listed
 
 
@@ -29,6 +31,13 @@ class StorageError(EnsembleError):
     """A record could not be written; everything recorded before is kept."""
 
 
+def one_of(place: str, value: str, valid: tuple[Any, ...]) -> Any:
+    """Return ``value`` if it is one of ``valid``, or raise ConfigError naming its place and the nearest."""
+    if value not in valid:
+        raise ConfigError(f"{place}={value!r} is not valid.{did_you_mean(value, valid)} It can be: {listed(valid)}.")
+    return value
+
+
 __all__ = [
     "BackendUnavailable",
     "ConfigError",
@@ -40,4 +49,5 @@ __all__ = [
     "UnsupportedStudy",
     "did_you_mean",
     "listed",
+    "one_of",
 ]

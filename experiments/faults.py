@@ -1,6 +1,6 @@
 """Named points at which a test kills this process, to prove that nothing recorded is lost there.
 
-``BYOE_KILL_AT=trial_recorded:3`` kills at the third pass of that point. Unset, as always outside tests, nothing happens.
+``BYOE_KILL_AT=trial_recorded:3`` kills at the third pass of that point. Unset, as outside tests, nothing happens.
 """
 
 from __future__ import annotations

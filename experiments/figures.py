@@ -30,7 +30,7 @@ def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Fi
     complete = sorted((r for r in results if r.state == "complete"), key=lambda r: r.index)
     failed = [r.index for r in results if r.state == "failed"]
     values = [r.metrics[study.objective] for r in complete]
-    best_so_far = []
+    best_so_far: list[float] = []
     for value in values:
         pick = max if study.maximise else min
         best_so_far.append(value if not best_so_far else pick(best_so_far[-1], value))
@@ -64,9 +64,7 @@ def member_and_blend_rmse(best: TrialResult, members: Sequence[str]) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.8)
     axes.set_xlabel("RMSE in cross-validation (bar: all rows pooled, dots: folds)")
-    axes.set_title(
-        f"Best trial ({best.index}): is the blend's bar left of every member's?", loc="left", fontsize=11
-    )
+    axes.set_title(f"Best trial ({best.index}): is the blend's bar left of every member's?", loc="left", fontsize=11)
     return figure
 
 

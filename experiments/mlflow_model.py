@@ -8,9 +8,10 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.pyfunc.model import PythonModel
 
 
-class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
+class EnsembleModel(PythonModel):
     """Loads the bundle beside it and predicts with the blend."""
 
     def load_context(self, context: Any) -> None:

@@ -60,8 +60,8 @@ class StudyProgress:
             self._console.print(f"trial {result.index} failed: {result.failure}", style="red", markup=False)
         elif not self._live:
             objective = self._study.objective
-            left = (time.monotonic() - self._started) / (self._done - self._resumed) * (
-                self._study.n_trials - self._done
+            left = (
+                (time.monotonic() - self._started) / (self._done - self._resumed) * (self._study.n_trials - self._done)
             )
             self._console.print(
                 f"trial {result.index}: {objective}={result.metrics[objective]:.6g}  "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from experiments.summary import Outcome, as_text, render, study_metrics
 
 # Facts that the ledger keeps of a finished study.
 _FINAL = "final"
-_RECORDED = "recorded_trials"
+_RECORDED = "recorded"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class _Session:
     @property
     def uri(self) -> str:
         return tracking.store_uri(self.composed.config.mlflow.uri, self.root)
+
+    @property
+    def recorded(self) -> dict[str, object]:
+        """What the ledger notes once MLflow has everything."""
+        return {"store": self.uri, "trials": self.study.n_trials}
 
     @property
     def members(self) -> list[str]:
@@ -91,12 +97,13 @@ def _show_finished(session: _Session) -> bool:
     results = [result for result in known.results if result.index < session.study.n_trials]
     best = best_of(results, session.study.objective)
     final = known.facts.get(_FINAL)
-    done = len(results) == session.study.n_trials and known.facts.get(_RECORDED) == session.study.n_trials
+    recorded = known.facts.get(_RECORDED) == session.recorded and tracking.store_exists(session.uri)
+    done = len(results) == session.study.n_trials and recorded
     if not done or best is None or final is None or final["index"] != best.index:
         return False
     session.console.print(f"study {session.study.name} is finished; nothing was run.", highlight=False)
-    outcome = _outcome(session, results, best, TrialResult(**final), None, None)
-    session.console.print(render(outcome))
+    outcome = _outcome(session, results, best, TrialResult(**final))
+    session.console.print(render(outcome), crop=False)
     return True
 
 
@@ -109,9 +116,12 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
         results: list[TrialResult] = []
         resumed = len(ledger.results())
         if resumed:
-            console.print(f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.", highlight=False)
+            console.print(
+                f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.", highlight=False
+            )
         else:
-            console.print(f"study {study.name}: {study.n_trials} trials, {study.parallel} at a time.", highlight=False)
+            trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
+            console.print(f"study {study.name}: {trials}.", highlight=False)
         status = "FAILED"
         with StudyProgress(study, session.members, console, resumed) as progress:
             for result in handle.results():
@@ -137,14 +147,12 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
         tracker.drain()
         tracker.close(status)
     if tracker.problem is None:
-        ledger.note(_RECORDED, study.n_trials)
+        ledger.note(_RECORDED, session.recorded)
     outcome = replace(outcome, problem=tracker.problem)
-    console.print(render(outcome))
+    console.print(render(outcome), crop=False)
 
 
-def _final(
-    session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult
-) -> TrialResult:
+def _final(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult) -> TrialResult:
     """Return the best trial's last training with its test scores, from the ledger if it is there already."""
     study = session.study
     known = ledger.noted(_FINAL)
@@ -180,33 +188,25 @@ def _record(
 ) -> Outcome:
     study = session.study
     tracker.drain()
-    outcome = _outcome(session, results, best, final, tracker.problem, None)
+    outcome = _outcome(session, results, best, final)
     winner = tracking.Winner(final, model_dir(final_folder(study.folder)))
     figures = study_figures(study, results, session.members)
-    uri = tracker.finish(winner, figures, as_text(outcome), study_metrics(final, session.members))
-    return replace(outcome, model_uri=uri)
+    tracker.finish(winner, figures, as_text(outcome), study_metrics(final, session.members))
+    return outcome
 
 
-def _outcome(
-    session: _Session,
-    results: list[TrialResult],
-    best: TrialResult,
-    final: TrialResult,
-    problem: str | None,
-    model_uri: str | None,
-) -> Outcome:
-    return Outcome(
-        session.study, results, best, final, session.members, problem, model_uri, _next_commands(session)
-    )
+def _outcome(session: _Session, results: list[TrialResult], best: TrialResult, final: TrialResult) -> Outcome:
+    return Outcome(session.study, results, best, final, session.members, _next_commands(session))
 
 
 def _next_commands(session: _Session) -> list[tuple[str, str]]:
-    words = [word for word in session.command if not word.startswith(("search.n_trials=", "study="))]
-    typed = " ".join(["python run.py", *words])
+    def typed(*more: str, without: tuple[str, ...] = ()) -> str:
+        dropped = tuple(f"{key}=" for key in ("search.n_trials", *without))
+        return shlex.join(["python", "run.py", *(w for w in session.command if not w.startswith(dropped)), *more])
+
     commands = [(tracking.interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if session.study.points is None:
-        name = [word for word in session.command if word.startswith("study=")]
-        more = " ".join([typed, *name, f"search.n_trials={session.study.n_trials * 2}"])
-        commands.append((more, "extend this study"))
-    commands.append((f"{typed} search.seed=1", "start anew from another seed"))
+        commands.append((typed(f"search.n_trials={session.study.n_trials * 2}"), "extend this study"))
+    seed = f"search.seed={session.study.search.seed + 1}"
+    commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))
     return commands

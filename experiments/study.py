@@ -17,6 +17,9 @@ from experiments.search_space import SearchSpace
 Sampler = Literal["tpe", "random", "grid"]
 TrialState = Literal["complete", "failed"]
 
+# The alias of a study's best model in MLflow's registry.
+WINNER_ALIAS = "winner"
+
 
 @dataclass(frozen=True)
 class Channels:

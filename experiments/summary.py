@@ -13,7 +13,7 @@ from rich.text import Text
 from ensemble.evaluation import Lift, paired_lift
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
-from experiments.study import StudySpec, TrialResult
+from experiments.study import WINNER_ALIAS, StudySpec, TrialResult
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,8 @@ class Outcome:
         best: The best trial.
         final: Its last training, with test scores.
         members: Member names in order.
-        problem: What MLflow could not record, if anything.
-        model_uri: The model in MLflow's registry.
         next_commands: Commands that make sense now, each with a word on what it does.
+        problem: What MLflow could not record, if anything.
     """
 
     study: StudySpec
@@ -36,9 +35,8 @@ class Outcome:
     best: TrialResult
     final: TrialResult
     members: Sequence[str]
-    problem: str | None
-    model_uri: str | None
     next_commands: Sequence[tuple[str, str]]
+    problem: str | None = None
 
 
 def fold_rmse(result: TrialResult, name: str) -> list[float]:
@@ -81,20 +79,21 @@ def render(outcome: Outcome) -> RenderableType:
     if outcome.problem is not None:
         parts.append(
             Text(
-                f"MLflow could not record everything ({outcome.problem}). Nothing is lost: every trial is in "
+                f"\nMLflow could not record everything ({outcome.problem}). Nothing is lost: every trial is in "
                 f"{outcome.study.folder}; mend the store and run the same command again.",
                 style="yellow",
             )
         )
+    else:
+        model = f"models:/{outcome.study.name}@{WINNER_ALIAS}"
+        parts.append(Text(f"  The winner is in MLflow's registry: {model}", overflow="ignore", no_wrap=True))
     return Group(*parts, _next(outcome))
 
 
 def as_text(outcome: Outcome) -> str:
     """Return the summary as plain text, 100 columns wide."""
-    console = Console(file=io.StringIO(), width=100, color_system=None)
-    console.print(render(outcome))
-    file = console.file
-    assert isinstance(file, io.StringIO)
+    file = io.StringIO()
+    Console(file=file, width=100, color_system=None).print(render(outcome), crop=False)
     return file.getvalue()
 
 
@@ -102,12 +101,12 @@ def _headline(outcome: Outcome) -> Text:
     failed = sum(result.state == "failed" for result in outcome.results)
     trials = len(outcome.results)
     text = Text()
-    text.append(f"\n{outcome.study.name}", style="bold")
+    text.append(f"\nstudy {outcome.study.name}", style="bold")
     text.append(f"  {trials} trial{'s' if trials != 1 else ''}")
     text.append(f", {failed} failed" if failed else "", style="red")
     if outcome.study.points is None:
         text.append(
-            f"; the best is trial {outcome.best.index}: {outcome.study.objective} = "
+            f"\nbest: trial {outcome.best.index}, {outcome.study.objective} = "
             f"{outcome.best.metrics[outcome.study.objective]:.6g}"
         )
     return text
@@ -151,7 +150,7 @@ def _verdict(outcome: Outcome) -> Text:
     if lift is None:
         return Text("\n  A lone member: there is no blend to compare.")
     name = best_member(outcome.final, outcome.members)
-    interval = f"(95% interval over folds {lift.low:+.3g} to {lift.high:+.3g})"
+    interval = f"on the mean fold (95% interval {lift.low:+.3g} to {lift.high:+.3g})"
     if lift.low > 0:
         words, style = f"The ensemble pays: it is {lift.mean:.3g} below {name} {interval}.", "green"
     elif lift.high < 0:
@@ -163,11 +162,10 @@ def _verdict(outcome: Outcome) -> Text:
     return Text(f"\n  {words}", style=style)
 
 
-def _next(outcome: Outcome) -> Table:
-    table = Table.grid(padding=(0, 3))
+def _next(outcome: Outcome) -> Text:
+    # A command stays on one line, however long, so that it can be copied.
+    text = Text("\nNext:", overflow="ignore", no_wrap=True)
     for command, purpose in outcome.next_commands:
-        table.add_row(Text(f"  {command}", style="cyan"), Text(purpose))
-    holder = Table.grid()
-    holder.add_row(Text("\nNext:"))
-    holder.add_row(table)
-    return holder
+        text.append(f"\n  {command}", style="cyan")
+        text.append(f"   # {purpose}", style="dim")
+    return text

@@ -6,6 +6,7 @@ has it, and whoever runs the study again logs what is missing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -20,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble.parameters import encode
 from experiments import faults
-from experiments.study import StudySpec, TrialResult
+from experiments.model_registry import find_version, register_model
+from experiments.study import WINNER_ALIAS, StudySpec, TrialResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 PROJECT = Path(__file__).resolve().parent.parent
-WINNER_ALIAS = "winner"
 # MLflow refuses a longer parameter value.
 _LONGEST_PARAM = 6000
 _METRICS_A_CALL = 1000
@@ -56,13 +57,19 @@ def quiet() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("alembic").setLevel(logging.ERROR)
 
 
 def store_uri(uri: str | None, root: Path) -> str:
     """Return the tracking URI: the user's, or the SQLite store in ``root`` that ``mlflow ui`` opens there."""
     return uri if uri is not None else f"sqlite:///{(root / 'mlflow.db').absolute()}"
+
+
+def store_exists(uri: str) -> bool:
+    """Whether the store can be there: false only for a SQLite file that is gone."""
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
 
 
 class Tracker:
@@ -111,27 +118,21 @@ class Tracker:
         self._queue.put(None)
         self._thread.join()
 
-    def finish(
-        self, winner: Winner | None, figures: Mapping[str, Any], summary: str, numbers: Mapping[str, float]
-    ) -> str | None:
+    def finish(self, winner: Winner, figures: Mapping[str, Any], summary: str, numbers: Mapping[str, float]) -> None:
         """Log the winner, its model, the figures and the summary; call after ``drain``.
 
         Args:
-            winner: The final training, if there is one.
+            winner: The final training.
             figures: matplotlib figures by file name.
             summary: The summary as text.
             numbers: Metrics of the study's own run.
-
-        Returns:
-            The model's URI in the registry, or None when there is no winner or MLflow failed.
         """
-        if self._problem is not None or self._client is None or self._parent is None:
-            return None
+        if self._problem is not None:
+            return
         try:
-            return self._finish(winner, figures, summary, numbers)
+            self._finish(winner, figures, summary, numbers)
         except Exception as error:  # whatever the store raises: the trials are in the ledger
             self._fail(error)
-            return None
 
     def close(self, status: str) -> None:
         """End the study's run as ``FINISHED``, ``FAILED`` or ``KILLED``."""
@@ -262,80 +263,45 @@ class Tracker:
             raise TrackingError("not connected")
         return self._client, self._parent
 
-    def _finish(
-        self, winner: Winner | None, figures: Mapping[str, Any], summary: str, numbers: Mapping[str, float]
-    ) -> str | None:
-        from mlflow.entities import Metric, Param
+    def _finish(self, winner: Winner, figures: Mapping[str, Any], summary: str, numbers: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric, Param, RunTag
 
         client, parent = self._connected()
         run_id = parent.info.run_id
         for name, figure in figures.items():
             client.log_figure(run_id, figure, name)
         client.log_text(run_id, summary, "summary.txt")
-        uri = None
-        if winner is not None:
-            uri = self._log_winner(winner)
-            best = {name: encode(value) for name, value in winner.result.params.items()}
-            client.log_text(run_id, json.dumps(best, indent=1), "best_params.json")
-            stamp = round(winner.result.finished * 1000)
-            client.log_batch(run_id, metrics=[Metric(key, value, stamp, 0) for key, value in numbers.items()])
-            client.set_tag(run_id, "byoe.best_trial", str(winner.result.index))
-        client.log_batch(run_id, params=[Param("objective", self._study.objective)])
-        return uri
+        self._log_winner(winner)
+        best = {name: encode(value) for name, value in winner.result.params.items()}
+        client.log_text(run_id, json.dumps(best, indent=1), "best_params.json")
+        stamp = round(winner.result.finished * 1000)
+        client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, stamp, 0) for key, value in numbers.items()],
+            params=[Param("objective", self._study.objective)],
+            tags=[RunTag("byoe.best_trial", str(winner.result.index))],
+        )
 
-    def _log_winner(self, winner: Winner) -> str:
+    def _log_winner(self, winner: Winner) -> None:
         client, parent = self._connected()
-        name = self._study.name
-        uri = f"models:/{name}@{WINNER_ALIAS}"
-        bundle_hash = _bundle_hash(winner.bundle)
+        name, bundle_hash = self._study.name, _bundle_hash(winner.bundle)
+        registered = find_version(client, name, bundle_hash)
         for run in self._search(client, parent.info.experiment_id, "final"):
-            if run.data.tags.get("byoe.bundle_hash") == bundle_hash and run.info.status == "FINISHED":
-                return uri
-            if run.info.status == "RUNNING" or run.data.tags.get("byoe.bundle_hash") is None:
+            if registered is not None and run.info.run_id == registered.run_id:
+                client.set_registered_model_alias(name, WINNER_ALIAS, registered.version)
+                return
+            if "byoe.bundle_hash" in run.data.tags:
+                client.set_tag(run.info.run_id, "byoe.role", "superseded")
+            else:  # a process died before it registered this run's model
                 client.delete_run(run.info.run_id)
         run_id = self._log_run(winner.result, "final", "winner")
-        version = log_model(self._uri, run_id, winner.bundle, name)
-        client.set_registered_model_alias(name, WINNER_ALIAS, version)
+        version = register_model(client, self._uri, run_id, winner.bundle, name, bundle_hash)
         faults.point("model_registered")
+        client.set_registered_model_alias(name, WINNER_ALIAS, version)
         client.set_tag(run_id, "byoe.bundle_hash", bundle_hash)
-        return uri
-
-
-def log_model(uri: str, run_id: str, bundle: Path, name: str) -> str:
-    """Log the bundle as a models-from-code pyfunc of run ``run_id``, register it, and return its version."""
-    import mlflow
-    import numpy as np
-    import pandas as pd
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    columns = [column["name"] for column in manifest["columns"]]
-    example = pd.DataFrame(np.array(manifest["example"]["features"], dtype=np.float64), columns=columns)
-    signature = ModelSignature(
-        inputs=Schema([ColSpec("double", column, required=False) for column in columns]),
-        outputs=Schema([ColSpec("double", manifest["target"])]),
-    )
-    requirements = [f"{name}=={version}" for name, version in manifest["versions"].items() if name != "python"]
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    with mlflow.start_run(run_id=run_id):
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(PROJECT / "experiments" / "mlflow_model.py"),
-            artifacts={"bundle": str(bundle)},
-            code_paths=[str(PROJECT / "entry" / "ensemble")],
-            signature=signature,
-            input_example=example,
-            pip_requirements=[*requirements, "pandas", "threadpoolctl"],
-            registered_model_name=name,
-        )
-    return str(info.registered_model_version)
 
 
 def _bundle_hash(bundle: Path) -> str:
-    import hashlib
-
     return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
@@ -354,5 +320,3 @@ def interface_command(uri: str, root: Path) -> str:
     if uri == store_uri(None, root):
         return "mlflow ui" if root.absolute() == Path.cwd() else f"mlflow ui --backend-store-uri {uri}"
     return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else uri
-
-

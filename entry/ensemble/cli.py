@@ -11,11 +11,12 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ensemble.errors import EnsembleError, InputError
-from ensemble.recipe import BLENDED, Recipe
+from ensemble.recipe import Recipe
 from ensemble.table import Table, read_channel
 from ensemble.wire import decode_recipe, metric_line
 
@@ -94,12 +95,14 @@ def train(recipe: Recipe, places: Places) -> None:
         save_bundle(places.model_dir, recipe, training, table, data_hash)
     np.savez(
         places.output_data_dir / OUT_OF_FOLD_FILE,
+        allow_pickle=False,
         fold=training.fold_of_row,
         target=table.target,
-        **{BLENDED: training.out_of_fold_blended},
-        **{spec.name: training.out_of_fold[:, column] for column, spec in enumerate(recipe.members)},
+        blended=training.out_of_fold_blended,
+        members=training.out_of_fold,
+        names=np.array([spec.name for spec in recipe.members]),
     )
-    document = {
+    document: dict[str, Any] = {
         "version": METRICS_VERSION,
         "objective": recipe.objective,
         "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},

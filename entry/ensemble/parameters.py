@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,25 +41,18 @@ class Parameter:
         Raises:
             ValueError: The value is not in the domain; the message says what is.
         """
-        if value is None:
-            if self.optional:
-                return None
-        elif isinstance(value, bool):
+        if self.optional and value in (None, NONE):
+            return None
+        if isinstance(value, bool):
             if "bool" in self.types:
                 return value
-        elif isinstance(value, int):
-            if "int" in self.types and self._in_range(value):
+        elif isinstance(value, int | float) and self._in_range(value):
+            if isinstance(value, int) and "int" in self.types:
                 return value
-            if "float" in self.types and self._in_range(value):
+            if "float" in self.types:
                 return float(value)
-        elif isinstance(value, float):
-            if "float" in self.types and self._in_range(value):
-                return value
-        elif isinstance(value, str):
-            if self.optional and value == NONE:
-                return None
-            if "str" in self.types and (not self.choices or value in self.choices):
-                return value
+        elif isinstance(value, str) and "str" in self.types and (not self.choices or value in self.choices):
+            return value
         raise ValueError(f"{value!r} is not {self.describe()}")
 
     def decode(self, text: str) -> ParamValue:
@@ -78,10 +72,8 @@ class Parameter:
 
     def describe(self) -> str:
         """Say in words what values are allowed."""
-        words = []
-        numeric = [kind for kind in self.types if kind in ("int", "float")]
-        for kind in numeric:
-            words.append(("an integer" if kind == "int" else "a number") + self._range_words())
+        nouns = {"int": "an integer", "float": "a number"}
+        words = [nouns[kind] + self._range_words() for kind in self.types if kind in nouns]
         if "bool" in self.types:
             words.append("true or false")
         if "str" in self.types:
@@ -112,7 +104,7 @@ def _read_bool(text: str) -> bool:
     return text.lower() == "true"
 
 
-_READERS = {"int": _read_int, "float": float, "bool": _read_bool, "str": str}
+_READERS: dict[str, Callable[[str], ParamValue]] = {"int": _read_int, "float": float, "bool": _read_bool, "str": str}
 
 
 def encode(value: ParamValue) -> str:

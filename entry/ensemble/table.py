@@ -85,7 +85,9 @@ def read_channel(folder: Path, target: str | None = None) -> Table:
     if schema_path.exists():
         schema = json.loads(schema_path.read_text())
         if schema.get("version") != CHANNEL_VERSION:
-            raise InputError(f"{schema_path} has version {schema.get('version')}, not {CHANNEL_VERSION}: write it anew.")
+            raise InputError(
+                f"{schema_path} has version {schema.get('version')}, not {CHANNEL_VERSION}: write it anew."
+            )
         features = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
         values = np.load(folder / "target.npy", mmap_mode="r", allow_pickle=False)
         names = tuple(column["name"] for column in schema["columns"])

@@ -179,9 +179,7 @@ class _Fit:
     def _cv_metrics(self, out_of_fold: Floats, out_of_fold_blended: Floats, folds: list[Fold]) -> dict[str, float]:
         metrics: dict[str, float] = {}
         target = self.train.target
-        for name, predicted in zip(
-            [*self.names, BLENDED], [*out_of_fold.T, out_of_fold_blended], strict=True
-        ):
+        for name, predicted in zip([*self.names, BLENDED], [*out_of_fold.T, out_of_fold_blended], strict=True):
             metrics |= scores("cv", name, target, predicted)
             for number, fold in enumerate(folds):
                 metrics[f"cv_rmse_{name}_fold_{number}"] = rmse(target[fold.score], predicted[fold.score])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures as futures
+import shutil
 from collections.abc import Iterator
+from concurrent import futures
 
 from ensemble.parameters import ParamValue
 from experiments import faults
 from experiments.backends.base import StudyHandle, TrialRunner
-from experiments.backends.trial_folder import final_folder, trial_folder
+from experiments.backends.trial_folder import final_folder, model_dir, trial_folder
 from experiments.errors import StudyFailed
 from experiments.ledger import Ledger
 from experiments.proposals import make_proposer
@@ -77,12 +78,14 @@ class LoopHandle(StudyHandle):
                 yield result
 
     def run_final(self, index: int) -> TrialResult:
-        """Train the winner once more and keep its bundle."""
+        """Train the winner once more and keep its bundle; a lone trial has kept its own."""
         params = self._results[index].params
         folder = final_folder(self._spec.folder)
-        return self._runner.run(
-            TrialSpec(index, params, self._spec.hyperparameters(params), folder, keep_model=True)
-        )
+        trained = trial_folder(self._spec.folder, index)
+        if model_dir(trained).exists():
+            shutil.copytree(trained, folder, dirs_exist_ok=True)
+            return self._results[index]
+        return self._runner.run(TrialSpec(index, params, self._spec.hyperparameters(params), folder, keep_model=True))
 
     def cancel(self) -> None:
         """Kill what runs, and wait for the threads."""
@@ -91,7 +94,7 @@ class LoopHandle(StudyHandle):
 
     def _trial(self, index: int, params: dict[str, ParamValue]) -> TrialSpec:
         folder = trial_folder(self._spec.folder, index)
-        return TrialSpec(index, params, self._spec.hyperparameters(params), folder)
+        return TrialSpec(index, params, self._spec.hyperparameters(params), folder, keep_model=self._spec.n_trials == 1)
 
     def _judge(self, result: TrialResult) -> None:
         self._failed += result.state == "failed"
@@ -107,5 +110,3 @@ class LoopHandle(StudyHandle):
         failed = [result for result in self._results.values() if result.state == "failed"]
         last = max(failed, key=lambda result: result.index)
         return f"trial {last.index}: {last.failure} ({trial_folder(self._spec.folder, last.index)})"
-
-

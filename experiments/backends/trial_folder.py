@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.cli import METRICS_FILE
-from experiments.study import StudySpec, TrialResult, TrialSpec
+from experiments.study import StudySpec, TrialResult, TrialSpec, TrialState
 
 LOG_LINES_SHOWN = 30
 
@@ -79,7 +79,7 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
         reason = f"it left no readable {METRICS_FILE}: {error}"
     info = {key: value for key, value in document.items() if key != "metrics"}
     metrics = document.get("metrics", {})
-    state = "complete" if reason is None else "failed"
+    state: TrialState = "complete" if reason is None else "failed"
     return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ensemble.errors import BundleError
 from ensemble.members.base import Floats, Member
-from ensemble.parameters import choice, integer, real
+from ensemble.parameters import Parameter, ParamValue, choice, integer, real
 
 
 class XGBoost(Member):
@@ -22,7 +22,7 @@ class XGBoost(Member):
     kind = "xgboost"
     suffix = ".ubj"
     libraries = ("xgboost",)
-    parameters = {
+    parameters: ClassVar[dict[str, Parameter]] = {
         "num_round": integer(1),
         "eta": real(0, 1),
         "max_depth": integer(0),
@@ -51,7 +51,7 @@ class XGBoost(Member):
         "tweedie_variance_power": real(1, 2),
         "huber_slope": real(0, low_open=True),
     }
-    defaults = {"num_round": 100}
+    defaults: ClassVar[dict[str, ParamValue]] = {"num_round": 100}
 
     _booster: Any = None
 
@@ -96,7 +96,7 @@ class CatBoost(Member):
     kind = "catboost"
     suffix = ".cbm"
     libraries = ("catboost",)
-    parameters = {
+    parameters: ClassVar[dict[str, Parameter]] = {
         "iterations": integer(1),
         "learning_rate": real(0, 1, low_open=True),
         "depth": integer(1, 16),
@@ -117,7 +117,7 @@ class CatBoost(Member):
         "model_shrink_rate": real(0, 1),
         "loss_function": choice(),
     }
-    defaults = {"iterations": 200}
+    defaults: ClassVar[dict[str, ParamValue]] = {"iterations": 200}
 
     _model: Any = None
 

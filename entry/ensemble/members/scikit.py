@@ -10,7 +10,7 @@ import numpy as np
 
 from ensemble.errors import BundleError, listed
 from ensemble.members.base import Floats, Member
-from ensemble.parameters import Parameter, boolean, choice, integer, real
+from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real
 
 # What a file may contain besides the types that skops trusts by itself. A file with anything else is refused.
 TRUSTED_TYPES: tuple[str, ...] = ("numpy.dtype", "sklearn.tree._tree.Tree")
@@ -89,7 +89,7 @@ class RandomForest(ScikitMember):
         "ccp_alpha": real(0),
         "bootstrap": boolean(),
     }
-    defaults = {"n_estimators": 200}
+    defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
 
     def build(self) -> Any:
         """Return the forest."""
