@@ -193,7 +193,7 @@ def compose(overrides: Sequence[str]) -> Composed:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(group="mode", name="local_schema", node=LocalModeConfig)
-    words = _checked(overrides)
+    words, replaced = _checked(overrides)
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
         try:
@@ -203,42 +203,52 @@ def compose(overrides: Sequence[str]) -> Composed:
             defaults = loader.compute_defaults_list("config", words, RunMode.RUN).defaults
             OmegaConf.set_struct(composed, False)
             composed.pop("hydra")
+            for key, value in replaced.items():
+                OmegaConf.update(composed, key, value, merge=False, force_add=True)
             config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]  # by its schema
             values = dict(_leaves(OmegaConf.to_container(composed, resolve=True)))
         except Exception as error:
             raise _explained(error, overrides) from None
-    sources = _sources([(default.config_path, default.package) for default in defaults], values, words)
+    sources = _sources([(default.config_path, default.package) for default in defaults], values, overrides)
     chosen = {key: value for key, value in choices.items() if value is not None and "hydra" not in key}
     return Composed(config, chosen, sources, values)
 
 
-def _checked(overrides: Sequence[str]) -> list[str]:
-    """Return the words as Hydra wants them, after what Hydra itself would accept or explain badly."""
+def _checked(overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Check the words for what Hydra itself would accept or explain badly.
+
+    Returns:
+        The words that are Hydra's, and the values below open keys, which replace what was there instead of being merged
+        with it: a range that is typed is the whole range.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException
 
     words = []
+    replaced: dict[str, Any] = {}
     known = groups()
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
             raise ConfigError(f"{word!r} is not key=value.{did_you_mean(word, [*_known_keys(), '--help', '--cfg'])}")
         try:
             override = OverridesParser.create().parse_override(word)
-        except OverrideParseException:
+        except HydraException:
             raise ConfigError(
                 f"{word!r} cannot be read: write key=value, and put quotes around a value with spaces, commas, "
                 "brackets or an equals sign in it: 'key=\"a, b\"'."
             ) from None
         key = override.key_or_group
         inside = any(key == prefix or key.startswith(prefix + ".") for prefix in _OPEN_KEYS)
-        if key.split(".")[0] == "hydra" or (word.startswith("+") and not inside):
+        if not inside and key not in _known_keys():
             raise ConfigError(f"there is no key {key!r} in the configuration.{did_you_mean(key, _known_keys())}")
         value = override.value()
         if key in known and not isinstance(value, str) and not (key == "experiment" and value is None):
             raise ConfigError(f"{word}: there is no such {key}. It can be: {listed(known[key])}.")
-        plain = not word.startswith(("+", "~"))
-        words.append("++" + word if inside and plain else word)
-    return words
+        if inside and not word.startswith("~"):
+            replaced[key] = value
+        else:
+            words.append(word)
+    return words, replaced
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

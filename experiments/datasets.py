@@ -92,7 +92,7 @@ def place_channels(splits: Splits, studies: Path) -> None:
             partial.rename(folder)
     except OSError as error:
         shutil.rmtree(root / f"partial-{os.getpid()}", ignore_errors=True)
-        raise StorageError(f"{root} cannot be written: {error.strerror}. Free space or choose paths.root.") from error
+        raise StorageError.at(root, error.strerror or str(error)) from error
     faults.point("channels_written")
 
 

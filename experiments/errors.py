@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ensemble.errors import EnsembleError, InputError, did_you_mean, listed
@@ -29,6 +30,14 @@ class StudyFailed(EnsembleError):
 
 class StorageError(EnsembleError):
     """A record could not be written; everything recorded before is kept."""
+
+    @classmethod
+    def at(cls, path: Path, reason: str) -> StorageError:
+        """Return the error of a file or folder that could not be written."""
+        return cls(
+            f"{path} cannot be written: {reason}. What was recorded before is kept; free space or mend the folder's "
+            "permissions, then run the same command again."
+        )
 
 
 def one_of(place: str, value: str, valid: tuple[Any, ...]) -> Any:

@@ -224,7 +224,4 @@ def _storage(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise StorageError(
-            f"{path} cannot be written: {reason}. What was recorded before is kept; free space or mend the folder's "
-            "permissions, then run the same command again."
-        ) from error
+        raise StorageError.at(path, reason) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ensemble.parameters import Parameter, ParamValue, encode
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, listed
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -124,6 +124,8 @@ def read_dimension(value: Any, declared: Parameter, place: str) -> Dimension:
     Raises:
         ConfigError: It is neither, or outside the domain.
     """
+    if isinstance(value, Mapping):
+        value = {key: entry for key, entry in value.items() if entry is not None}
     if not isinstance(value, Mapping) or not ({"low", "high"} <= set(value) or "choices" in value):
         raise ConfigError(
             f"{place}={value!r} is not a range: write {{low: 1, high: 10}}, {{low: 0.01, high: 1, log: true}} "
@@ -131,7 +133,11 @@ def read_dimension(value: Any, declared: Parameter, place: str) -> Dimension:
         )
     allowed = {"choices"} if "choices" in value else {"low", "high", "log"}
     if set(value) - allowed:
-        raise ConfigError(f"{place}: {', '.join(sorted(set(value) - allowed))} does not go with {sorted(allowed)}.")
+        stray = listed(set(value) - allowed)
+        raise ConfigError(
+            f"{place}: {stray} does not go with {listed(allowed & set(value))}. Where a file's range is merged with "
+            "another's, set the keys that are not wanted to null."
+        )
     if "choices" in value:
         return _read_choices(value["choices"], declared, place)
     low, high = (_check(declared, value[end], f"{place}.{end}") for end in ("low", "high"))

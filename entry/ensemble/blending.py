@@ -112,6 +112,6 @@ def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] |
             f"{place}={Fixed.kind} wants one weight for each of {listed(members)}; got {listed(given or ()) or 'none'}."
         )
     values = [float(given[name]) for name in members]
-    if any(not np.isfinite(value) or value < 0 for value in values) or sum(values) <= 0:
+    if any(not value >= 0 for value in values) or not 0 < sum(values) < np.inf:
         raise InputError(f"{place}={Fixed.kind} wants weights that are not negative and not all zero; got {values}.")
     return Fixed(values)

@@ -97,7 +97,7 @@ def save_bundle(folder: Path, recipe: Recipe, training: Training, train: Table, 
         "rows": train.rows,
         "data_hash": data_hash,
         "recipe_hash": recipe.fingerprint(),
-        "metrics": training.metrics,
+        "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},
         "versions": versions,
         "example": {
             "features": [[None if np.isnan(value) else float(value) for value in row] for row in rows],
@@ -131,7 +131,8 @@ def load_bundle(folder: Path, threads: int = 1) -> Bundle:
         raise BundleError(f"{path} is damaged: it is no manifest in JSON. Train again.") from None
     if version != BUNDLE_VERSION:
         raise BundleError(f"{path} has version {version}; this release reads {BUNDLE_VERSION}.")
-    _verify_files(folder, manifest["files"])
+    named = {name: manifest["files"].get(name) for member in manifest["members"] for name in member["files"]}
+    _verify_files(folder, manifest["files"] | named)
     classes = {member["kind"]: member_class(member["kind"], str(path)) for member in manifest["members"]}
     needed = sorted({library for found in classes.values() for library in found.libraries})
     problems = unreadable(manifest["versions"], needed)

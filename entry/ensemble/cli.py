@@ -35,7 +35,6 @@ class Places:
         target: Target column, for channels of CSV files.
         model_dir: Where the bundle goes; None keeps the models in memory only.
         output_data_dir: Where ``metrics.json`` and ``out_of_fold.npz`` go.
-        failure_file: Where the reason of a failure goes; SageMaker shows it.
         threads: Threads that a member may use.
     """
 
@@ -44,19 +43,16 @@ class Places:
     target: str | None
     model_dir: Path | None
     output_data_dir: Path
-    failure_file: Path | None
     threads: int
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Train once. Returns the exit code; a failure's reason is printed, and written where SageMaker looks for it."""
     environ = os.environ if environ is None else environ
-    places = None
     try:
         options, hyperparameters = _read_arguments(sys.argv[1:] if argv is None else argv, environ)
         target = hyperparameters.pop("target", None) or options.target
-        places = _places(options, target, environ)
-        train(decode_recipe(hyperparameters), places)
+        train(decode_recipe(hyperparameters), _places(options, target, environ))
     except EnsembleError as error:
         reason, code = str(error), error.exit_code
         if error.__cause__ is not None:
@@ -67,8 +63,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     else:
         return 0
     print(f"error: {reason}", file=sys.stderr, flush=True)
-    if places is not None and places.failure_file is not None and places.failure_file.parent.is_dir():
-        places.failure_file.write_text(reason)
+    output = Path(environ.get("SM_OUTPUT_DIR") or os.devnull)
+    if output.is_dir():
+        (output / "failure").write_text(reason)
     return code
 
 
@@ -84,6 +81,8 @@ def train(recipe: Recipe, places: Places) -> None:
 
     table, data_hash = _cached_channel(places.train, places.target)
     validation = _cached_channel(places.validation, places.target)[0] if places.validation else None
+    if validation is not None and validation.columns != table.columns:
+        raise InputError(f"{places.validation} does not have the columns of {places.train}: give both the same header.")
     training = fit_ensemble(recipe, table, validation, places.threads)
     objective = training.metrics.get(recipe.objective)
     if objective is None:
@@ -162,14 +161,12 @@ def _places(options: argparse.Namespace, target: str | None, environ: Mapping[st
     train_channel = folder(options.train, "SM_CHANNEL_TRAIN")
     if train_channel is None:
         raise InputError("there is no train channel: give --train FOLDER or set SM_CHANNEL_TRAIN.")
-    output = folder(None, "SM_OUTPUT_DIR")
     return Places(
         train=train_channel,
         validation=folder(options.validation, "SM_CHANNEL_VALIDATION"),
         target=target,
         model_dir=folder(options.model_dir, "SM_MODEL_DIR"),
         output_data_dir=folder(options.output_data_dir, "SM_OUTPUT_DATA_DIR") or Path("output"),
-        failure_file=output / "failure" if output else None,
         threads=int(environ.get("SM_NUM_CPUS") or os.cpu_count() or 1),
     )
 

@@ -49,8 +49,9 @@ def mae(target: Floats, predicted: Floats) -> float:
 
 def r2(target: Floats, predicted: Floats) -> float:
     """Share of the target's variance that is explained; NaN for a constant target."""
-    spread = float(np.sum((target - np.mean(target)) ** 2))
-    return 1.0 - float(np.sum((target - predicted) ** 2)) / spread if spread else float("nan")
+    if np.all(target == target[0]):  # its mean may differ in the last bit, so its spread need not be zero
+        return float("nan")
+    return 1.0 - float(np.sum((target - predicted) ** 2) / np.sum((target - np.mean(target)) ** 2))
 
 
 SCORES: dict[str, Callable[[Floats, Floats], float]] = {"rmse": rmse, "mae": mae, "r2": r2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -83,7 +84,7 @@ class Parameter:
         return " or ".join(words)
 
     def _in_range(self, value: float) -> bool:
-        if not math.isfinite(value):
+        if not abs(value) <= sys.float_info.max:
             return False
         return (self.low < value if self.low_open else self.low <= value) and value <= self.high
 
@@ -113,7 +114,7 @@ def encode(value: ParamValue) -> str:
         return NONE
     if isinstance(value, bool):
         return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(float(value)) if isinstance(value, float) else str(value)
 
 
 def integer(low: float, high: float = math.inf, *, optional: bool = False) -> Parameter:

@@ -83,17 +83,10 @@ def read_channel(folder: Path, target: str | None = None) -> Table:
     """
     schema_path = folder / SCHEMA_FILE
     if schema_path.exists():
-        schema = json.loads(schema_path.read_text())
-        if schema.get("version") != CHANNEL_VERSION:
-            raise InputError(
-                f"{schema_path} has version {schema.get('version')}, not {CHANNEL_VERSION}: write it anew."
-            )
-        features = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
-        values = np.load(folder / "target.npy", mmap_mode="r", allow_pickle=False)
-        names = tuple(column["name"] for column in schema["columns"])
-        if features.shape != (schema["rows"], len(names)) or values.shape != (schema["rows"],):
-            raise InputError(f"the arrays in {folder} do not have the shape that {schema_path.name} says.")
-        return Table(names, schema["target"], features, values)
+        try:
+            return _read_arrays(folder, schema_path)
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"channel {folder} is broken ({type(error).__name__}: {error}): write it anew.") from None
     files = sorted(folder.glob("*.csv"))
     if not files:
         raise InputError(f"channel {folder} holds neither {SCHEMA_FILE} nor a .csv file.")
@@ -109,6 +102,18 @@ def read_channel(folder: Path, target: str | None = None) -> Table:
         np.concatenate([part.features for part in parts]),
         np.concatenate([part.target for part in parts]),
     )
+
+
+def _read_arrays(folder: Path, schema_path: Path) -> Table:
+    schema = json.loads(schema_path.read_text())
+    if schema["version"] != CHANNEL_VERSION:
+        raise InputError(f"{schema_path} has version {schema['version']}, not {CHANNEL_VERSION}: write it anew.")
+    features = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
+    values = np.load(folder / "target.npy", mmap_mode="r", allow_pickle=False)
+    names = tuple(column["name"] for column in schema["columns"])
+    if features.shape != (schema["rows"], len(names)) or values.shape != (schema["rows"],):
+        raise InputError(f"the arrays in {folder} do not have the shape that {schema_path.name} says: write it anew.")
+    return Table(names, schema["target"], features, values)
 
 
 def read_csv(path: Path, target: str, drop: Sequence[str] = ()) -> Table:
@@ -127,7 +132,7 @@ def read_csv(path: Path, target: str, drop: Sequence[str] = ()) -> Table:
     names = _header(path)
     _check_columns(path, names, target, drop)
     try:
-        frame = pd.read_csv(path, float_precision="round_trip", skipinitialspace=True)
+        frame = pd.read_csv(path, skipinitialspace=True)
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: save it as a CSV file in UTF-8.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:

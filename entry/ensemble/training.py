@@ -145,9 +145,10 @@ class _Fit:
         )
 
     def _fit_member(self, spec: MemberSpec, features: Floats, target: Floats, where: str) -> Member:
-        model = member_class(spec.kind, "members")(spec.params, seed=self.recipe.seed, threads=self.threads)
+        found = member_class(spec.kind, "members")
         start = time.perf_counter()
         try:
+            model = found(spec.params, seed=self.recipe.seed, threads=self.threads)
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
                 model.fit(features, target)
@@ -163,8 +164,8 @@ class _Fit:
         except Exception as error:  # as in fit
             raise MemberError(name, f"predict, {where}", error) from error
         self.predict_seconds += time.perf_counter() - start
-        if predicted.shape != (len(features),) or not np.isfinite(predicted).all():
-            raise MemberError(name, f"predict, {where}", "its predictions are not one finite number a row")
+        if getattr(predicted, "shape", None) != (len(features),) or not np.isfinite(predicted).all():
+            raise MemberError(name, f"predict, {where}", "its predictions are not an array of one finite number a row")
         return predicted
 
     def _cross_fitted(self, blender: Blender, weights: Floats, out_of_fold: Floats, folds: list[Fold]) -> Floats:

@@ -88,11 +88,10 @@ def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
             if param in params[member]:
                 raise InputError(f"hyperparameter {name!r}: {target!r} is set twice, by itself and by a shared name.")
             params[member][param] = decode_value(declaration(kinds, target), name, text)
-    weights = given.get("weights")
     recipe = Recipe(
         members=tuple(MemberSpec(name, kind, params[name]) for name, kind in kinds.items()),
         blend=given.get("blend", "mean"),
-        weights=None if weights is None else _from_json("weights", weights),
+        weights=_decode_weights(given.get("weights")),
         final=_one_of("final", given.get("final", "bag"), get_args(Final)),
         folds=FoldSpec(
             _one_of("folds_kind", given.get("folds_kind", "kfold"), get_args(FoldKind)),
@@ -159,13 +158,26 @@ def _decode_members(text: str) -> dict[str, str]:
         check_member_name(name, "hyperparameter 'members'")
         if name in kinds:
             raise InputError(f"hyperparameter 'members': {name!r} stands there twice; write name:kind to tell apart.")
-        kinds[name] = member_class(kind or name, "hyperparameter 'members'").kind
+        member_class(kind or name, "hyperparameter 'members'")
+        kinds[name] = kind or name
     return kinds
+
+
+def _decode_weights(text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    weights = _from_json("weights", text)
+    for name, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise InputError(f"hyperparameter 'weights': {weight!r} of {name!r} is not a number.")
+    return {name: float(weight) for name, weight in weights.items()}
 
 
 def _decode_shared(text: str | None, kinds: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     shared = {} if text is None else _from_json("shared", text)
     for name, targets in shared.items():
+        if name in RUN_PARAMETERS:
+            raise InputError(f"hyperparameter 'shared': {name!r} has a meaning of its own: take another name.")
         if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
             raise InputError(f"hyperparameter 'shared': {name!r} wants a list of member{SEPARATOR}parameter names.")
         for target in targets:

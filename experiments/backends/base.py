@@ -77,6 +77,7 @@ class TrialRunner(Protocol):
         """Run one trial to its end. A trial that fails is returned, not raised.
 
         Raises:
+            StorageError: The disk is full, so that the trial's outcome says nothing; it is not to be recorded.
             RunnerClosed: ``close`` was called; the trial did not finish and is not to be recorded.
         """
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.cli import METRICS_FILE
+from experiments.errors import StorageError
 from experiments.study import StudySpec, TrialResult, TrialSpec, TrialState
 
-LOG_LINES_SHOWN = 30
+# With less than this a trial that failed has failed for the disk, and says nothing about its parameters.
+FULL_DISK_BYTES = 2**20
 
 
 def trial_folder(study_folder: Path, index: int) -> Path:
@@ -40,12 +42,19 @@ def log_path(folder: Path) -> Path:
 
 
 def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
-    """Make the trial's folder anew and return the environment that SageMaker would give its script."""
-    shutil.rmtree(trial.folder, ignore_errors=True)
+    """Make the trial's folder anew and return the environment that SageMaker would give its script.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
     config = trial.folder / "input" / "config"
-    config.mkdir(parents=True)
-    output_data_dir(trial.folder).mkdir(parents=True)
-    (config / "hyperparameters.json").write_text(json.dumps(dict(trial.hyperparameters)))
+    try:
+        shutil.rmtree(trial.folder, ignore_errors=True)
+        config.mkdir(parents=True)
+        output_data_dir(trial.folder).mkdir(parents=True)
+        (config / "hyperparameters.json").write_text(json.dumps(dict(trial.hyperparameters)))
+    except OSError as error:
+        raise StorageError.at(trial.folder, error.strerror or str(error)) from error
     environ = {
         "SM_INPUT_CONFIG_DIR": str(config),
         "SM_CHANNEL_TRAIN": str(spec.channels.train),
@@ -67,6 +76,9 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
         started: Seconds since the epoch.
         finished: Seconds since the epoch.
         exit_code: Of its script; negative for a signal, None when unknown.
+
+    Raises:
+        StorageError: It failed on a full disk.
     """
     reason = None
     document: Mapping[str, Any] = {}
@@ -78,6 +90,8 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
     except (OSError, ValueError) as error:
         reason = f"it left no readable {METRICS_FILE}: {error}"
     info = {key: value for key, value in document.items() if key != "metrics"}
+    if reason is not None and shutil.disk_usage(trial.folder).free < FULL_DISK_BYTES:
+        raise StorageError.at(trial.folder, "the disk is full, no space is left")
     metrics = document.get("metrics", {})
     state: TrialState = "complete" if reason is None else "failed"
     return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)

@@ -1,0 +1,87 @@
+"""Fixtures of every tier: an empty project folder, and the command run in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+# Members that are quick to fit, and the real ones all the same.
+QUICK = ("ensemble.params.xgboost.num_round=5", "ensemble.params.catboost.iterations=5")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the working directory."""
+    path = tmp_path / "project"
+    path.mkdir()
+    monkeypatch.chdir(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store with its tables made, which takes MLflow seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    call = f"mlflow.MlflowClient('sqlite:///{path}').get_experiment_by_name('none')"
+    code = f"from experiments.tracking import quiet; quiet(); import mlflow; {call}"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=path.parent)
+    return path
+
+
+@pytest.fixture
+def project(folder: Path, empty_store: Path) -> Path:
+    """The working directory, with an empty MLflow store in it."""
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return folder
+
+
+@pytest.fixture
+def byoe(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
+    """Run a command in this process."""
+    from experiments.command import main
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*words: str) -> Ended:
+        code = main(words)
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return this environment without what tells a library that it is being tested."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | more
+
+
+def run_command(*words: str, timeout: float = 50, **env: str) -> Ended:
+    """Run a command in a process of its own, in the working directory."""
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "run.py"), *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment(**env),
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
