@@ -2,7 +2,15 @@
 
 import sys
 
-from experiments.command import main
+try:
+    from experiments.command import main
+except ModuleNotFoundError as missing:
+    print(
+        f"error: {missing.name} is not installed in {sys.executable}. In the project's folder: "
+        "python -m venv .venv && .venv/bin/pip install -e . && .venv/bin/python run.py --help",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,6 @@ Optuna's SQLite storage, one MLflow run a trial. It runs twice: with every libra
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib.metadata
 import json
 import os
@@ -37,6 +36,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from experiments.planning import available_cores
+
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ("mode=local", "dataset=diabetes", "ensemble=pair", "search=quick")
 MEMBERS = ("xgboost", "catboost")
@@ -48,42 +49,35 @@ TITLES = {
     BYOE: "byoe mode=local",
     SCRIPT: "script, default threads",
     SCRIPT_ONE_THREAD: "script, one thread",
-    SEQUENTIAL: "byoe, one worker of one thread",
+    SEQUENTIAL: "byoe, one worker",
 }
-# Parts of byoe's overhead: on the path from one trial to the next, or beside it in other threads.
-ON_PATH = ("trial folder made", "worker: all but fit and predict", "result read", "MLflow after the last trial")
-BESIDE = ("ask", "tell", "ledger: asked", "ledger: finished", "progress shown", "MLflow run logged")
-REST = "the rest: threads, sockets"
+# Parts of byoe's overhead: on the way from one trial to the next, or beside it in other threads.
+FOLDER, CALL, READ, DRAIN = "trial folder made", "worker: all but fit and predict", "result read", "MLflow's last trial"
+ASK, TELL, ASKED, FINISHED = "ask", "tell", "ledger: asked", "ledger: finished"
+SHOWN, LOGGED, REST = "progress shown", "MLflow run", "the rest: threads, sockets"
+PARTS = {
+    "on the way of a trial": (FOLDER, CALL, READ, DRAIN, REST),
+    "beside it, in other threads": (ASK, TELL, ASKED, FINISHED, SHOWN, LOGGED),
+}
 
 Answer = dict[str, Any]
 
 
-class Stopwatch:
-    """Adds up the seconds spent in functions, by label."""
+def timed(function: Callable[..., Any], seconds: dict[str, float], label: str) -> Callable[..., Any]:
+    """Return ``function`` that adds its time taken to ``seconds[label]``."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            seconds[label] += time.perf_counter() - start
 
-    def wrap(self, owner: Any, name: str, label: str) -> None:
-        """Replace ``owner.name`` by itself with its time taken."""
-        setattr(owner, name, self.timed(getattr(owner, name), label))
-
-    def timed(self, function: Callable[..., Any], label: str) -> Callable[..., Any]:
-        """Return ``function`` with its time taken."""
-
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.seconds[label] += time.perf_counter() - start
-
-        return wrapper
+    return wrapper
 
 
 def run_byoe(trials: int, *, sequential: bool) -> Answer:
-    """Run byoe's study as ``experiments.running`` does, its start-up apart; in the working directory."""
+    """Run byoe's study in the working directory, as ``experiments.running`` does, its start-up apart."""
     import optuna  # noqa: F401  # the loop imports it at its first trial, which is start-up
 
     from experiments import tracking
@@ -99,57 +93,69 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     composed = compose([*STUDY, f"search.n_trials={trials}", *(["search.parallel=1"] if sequential else [])])
     study = plan_study(composed).place()
     study = replace(study, threads=1) if sequential else study
+    point = make_proposer(study).ask(0, None)
     pool = WorkerPool(study.parallel, study.threads)
-    watch = Stopwatch()
+    seconds: dict[str, float] = defaultdict(float)
     with Path(os.devnull).open("w") as nowhere, Ledger.open(study) as ledger:
         tracker = tracking.Tracker(study, tracking.store_uri(None, Path()), "byoe", Path(), composed.with_sources())
-        if sequential:
-            watch.wrap(local, "prepare", "trial folder made")
-            watch.wrap(pool, "call", "worker: all but fit and predict")
-            watch.wrap(local, "read_result", "result read")
-            watch.wrap(OptunaProposer, "ask", "ask")
-            watch.wrap(OptunaProposer, "tell", "tell")
-            watch.wrap(ledger, "record_asked", "ledger: asked")
-            watch.wrap(ledger, "record", "ledger: finished")
-            watch.wrap(tracking.Tracker, "_log_trial", "MLflow run logged")
-        point = make_proposer(study).ask(0, None)
+        for owner, name, label in (
+            (local, "prepare", FOLDER),
+            (pool, "call", CALL),
+            (local, "read_result", READ),
+            (OptunaProposer, "ask", ASK),
+            (OptunaProposer, "tell", TELL),
+            (ledger, "record_asked", ASKED),
+            (ledger, "record", FINISHED),
+            (tracking.Tracker, "_log_trial", LOGGED),
+        ):
+            setattr(owner, name, timed(getattr(owner, name), seconds, label))
         with local.LocalBackend(pool).submit(study, ledger) as handle, ThreadPoolExecutor(study.parallel) as threads:
-            runner = local.LocalRunner(study, pool)
-            specs = [
-                TrialSpec(trials + i, point, study.hyperparameters(point), Path(f"warm-up-{i}").absolute())
-                for i in range(study.parallel)
-            ]
-            warm = list(threads.map(runner.run, specs))
+            wire, runner = study.hyperparameters(point), local.LocalRunner(study, pool)
+            extra = range(trials, trials + study.parallel)
+            warm = list(threads.map(lambda i: runner.run(TrialSpec(i, point, wire, study.folder / f"warm-{i}")), extra))
             tracker.log(warm[0])
-            while warm[0].index not in tracker._logged and tracker.problem is None:
+            while trials not in tracker._logged and tracker.problem is None:
                 time.sleep(0.01)
-            watch.seconds.clear()
+            seconds.clear()
             results: list[TrialResult] = []
             start, cpu = time.perf_counter(), time.process_time()
             with StudyProgress(study, MEMBERS, Console(file=nowhere), 0) as progress:
-                show = watch.timed(progress.show, "progress shown")
+                show_progress = timed(progress.show, seconds, SHOWN)
                 for result in handle.results():
                     results.append(result)
                     tracker.log(result)
-                    show(result)
-            watch.timed(tracker.drain, "MLflow after the last trial")()
+                    show_progress(result)
+            timed(tracker.drain, seconds, DRAIN)()
             wall, cpu = time.perf_counter() - start, time.process_time() - cpu
         tracker.close("FINISHED")
-    if tracker.problem or any(result.failure for result in results):
-        raise RuntimeError(tracker.problem or next(result.failure for result in results if result.failure))
+    problems = [tracker.problem, *(result.failure for result in results)]
+    if any(problems):
+        raise RuntimeError(next(filter(None, problems)))
     results.sort(key=lambda result: result.index)
     computing = sum(sum(result.info["fit_seconds"].values()) + result.info["predict_seconds"] for result in results)
-    watch.seconds["worker: all but fit and predict"] -= computing
-    watch.seconds[REST] = wall - computing - sum(watch.seconds[label] for label in ON_PATH)
+    seconds[CALL] -= computing
+    seconds[REST] = wall - computing - sum(seconds[label] for label in (FOLDER, CALL, READ, DRAIN))
     return {
         "points": [dict(result.params) for result in results],
         "rmse": [[result.metrics[name] for name in RMSES] for result in results],
         "wall": wall,
         "computing": computing,
-        "parts": dict(watch.seconds) if sequential else {},
+        "overhead": wall - computing,
         "main_cpu": cpu,
         "workers": [study.parallel, study.threads],
+        **(seconds if sequential else {}),
     }
+
+
+def load_rows() -> list[Any]:
+    """Return the script's training features and target, and its validation features and target."""
+    from sklearn.datasets import load_diabetes
+
+    data = load_diabetes()
+    order = np.random.RandomState(0).permutation(len(data.target))
+    held_out = round(0.2 * len(order))
+    train, validation = np.sort(order[2 * held_out :]), np.sort(order[held_out : 2 * held_out])
+    return [data.data[train], data.target[train], data.data[validation], data.target[validation]]
 
 
 def run_script(points: list[dict[str, Any]], threads: int | None) -> Answer:
@@ -158,24 +164,14 @@ def run_script(points: list[dict[str, Any]], threads: int | None) -> Answer:
     import mlflow
     import optuna
     import xgboost
-    from sklearn.datasets import load_diabetes
     from sklearn.model_selection import KFold
 
     xgboost_threads = {} if threads is None else {"nthread": threads}
     catboost_threads = {} if threads is None else {"thread_count": threads}
-
-    data = load_diabetes()
-    order = np.random.RandomState(0).permutation(len(data.target))
-    held_out = round(0.2 * len(order))
-    train_rows, validation_rows = np.sort(order[2 * held_out :]), np.sort(order[held_out : 2 * held_out])
-    x, y = data.data[train_rows], data.target[train_rows]
-    x_validation, y_validation = data.data[validation_rows], data.target[validation_rows]
+    x, y, x_validation, y_validation = load_rows()
     folds = list(KFold(5, shuffle=True, random_state=0).split(x))
     computing = 0.0
     rmses: list[list[float]] = []
-
-    def rmse(target: Any, predicted: Any) -> float:
-        return float(np.sqrt(np.mean((target - predicted) ** 2)))
 
     def objective(trial: optuna.Trial) -> float:
         nonlocal computing
@@ -191,71 +187,57 @@ def run_script(points: list[dict[str, Any]], threads: int | None) -> Answer:
             "depth": trial.suggest_int("catboost__depth", 3, 8),
             "l2_leaf_reg": trial.suggest_float("catboost__l2_leaf_reg", 1.0, 20.0, log=True),
         }
+        settings = {**for_xgboost, "tree_method": "hist", "seed": 0, **xgboost_threads}
+        fixed = {"iterations": 200, "random_seed": 0, "allow_writing_files": False, "verbose": False}
         with mlflow.start_run():
             mlflow.log_params(trial.params)
             cv, validation = np.empty((len(y), 2)), np.empty((len(folds), len(y_validation), 2))
             for number, (fit, score) in enumerate(folds):
                 start = time.perf_counter()
                 matrix = xgboost.QuantileDMatrix(x[fit], y[fit], **xgboost_threads)
-                settings = {**for_xgboost, "tree_method": "hist", "seed": 0, **xgboost_threads}
                 booster = xgboost.train(settings, matrix, num_boost_round=100)
                 cv[score, 0] = booster.inplace_predict(x[score])
                 validation[number, :, 0] = booster.inplace_predict(x_validation)
-                model = catboost.CatBoostRegressor(
-                    **for_catboost,
-                    iterations=200,
-                    random_seed=0,
-                    allow_writing_files=False,
-                    verbose=False,
-                    **catboost_threads,
-                )
+                model = catboost.CatBoostRegressor(**for_catboost, **fixed, **catboost_threads)
                 model.fit(x[fit], y[fit])
                 cv[score, 1] = model.predict(x[score], **catboost_threads)
                 validation[number, :, 1] = model.predict(x_validation, **catboost_threads)
                 computing += time.perf_counter() - start
             numbers = []
             for target, predicted in ((y, cv), (y_validation, validation.mean(axis=0))):
-                numbers += [rmse(target, column) for column in (*predicted.T, predicted.mean(axis=1))]
+                errors = [target - column for column in (*predicted.T, predicted.mean(axis=1))]
+                numbers += [float(np.sqrt(np.mean(error**2))) for error in errors]
             mlflow.log_metrics(dict(zip(RMSES, numbers, strict=True)))
         rmses.append(numbers)
         return numbers[RMSES.index("cv_rmse_blended")]
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    mlflow.set_tracking_uri("sqlite:///mlflow.db")
-    mlflow.set_experiment("diabetes")
-
-    def study_of(name: str, queue: list[dict[str, Any]]) -> optuna.Study:
+    def new_study(name: str, queue: list[dict[str, Any]]) -> optuna.Study:
         study = optuna.create_study(storage="sqlite:///optuna.db", study_name=name, direction="minimize")
         for point in queue:
             study.enqueue_trial(point)
         return study
 
-    study_of("warm-up", points[:1]).optimize(objective, n_trials=1)
-    study = study_of("diabetes", points)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    mlflow.set_tracking_uri("sqlite:///mlflow.db")
+    mlflow.set_experiment("diabetes")
+    new_study("warm-up", points[:1]).optimize(objective, n_trials=1)
+    study = new_study("diabetes", points)
     computing, rmses = 0.0, []
-    start, cpu = time.perf_counter(), time.process_time()
+    start = time.perf_counter()
     study.optimize(objective, n_trials=len(points))
-    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    return {"rmse": rmses, "wall": wall, "computing": computing, "main_cpu": cpu}
+    wall = time.perf_counter() - start
+    return {"rmse": rmses, "wall": wall, "computing": computing, "overhead": wall - computing}
 
 
-def work(variant: str, trials: int, points: Path) -> Answer:
-    """Run one variant in this process."""
-    if variant in (BYOE, SEQUENTIAL):
-        return run_byoe(trials, sequential=variant == SEQUENTIAL)
-    return run_script(json.loads(points.read_text()), 1 if variant == SCRIPT_ONE_THREAD else None)
-
-
-def start(command: Sequence[str | Path], folder: Path) -> str:
+def start_in(folder: Path, command: Sequence[str]) -> str:
     """Run a command in a new folder and return what it printed; end this program if it fails."""
     folder.mkdir()
     # Thread counts that the user's shell sets would not be the libraries' defaults.
     environ = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
-    environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
-    environ |= {"MLFLOW_LOGGING_LEVEL": "ERROR"}
+    environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
     ran = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} ended with {ran.returncode}:\n{ran.stderr}")
+        sys.exit(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stderr}")
     return ran.stdout
 
 
@@ -264,28 +246,28 @@ def measure(rounds: int, trials: int, folder: Path, console: Console) -> dict[st
     answers: dict[str, list[Answer]] = defaultdict(list)
     points = folder / "points.json"
     for number in range(rounds):
-        for variant in (BYOE, SCRIPT, SCRIPT_ONE_THREAD, SEQUENTIAL):
-            with console.status(f"round {number + 1} of {rounds}: {TITLES[variant]}"):
-                command = [sys.executable, __file__, "--worker", variant, "--trials", str(trials), "--points", points]
-                answer = json.loads(start(command, folder / f"{variant}-{number}").splitlines()[-1])
-            answers[variant].append(answer)
-            if not points.exists():
-                points.write_text(json.dumps(answer["points"]))
+        for variant, title in TITLES.items():
+            with console.status(f"round {number + 1} of {rounds}: {title}"):
+                words = ["--worker", variant, "--trials", str(trials), "--points", str(points)]
+                printed = start_in(folder / f"{variant}-{number}", [sys.executable, __file__, *words])
+            answers[variant].append(json.loads(printed.splitlines()[-1]))
+            points.write_text(json.dumps(answers[BYOE][0]["points"]))
         with console.status(f"round {number + 1} of {rounds}: the whole job"):
             began = time.perf_counter()
-            start([sys.executable, ROOT / "run.py", *STUDY, f"search.n_trials={trials}"], folder / f"job-{number}")
+            words = [str(ROOT / "run.py"), *STUDY, f"search.n_trials={trials}"]
+            start_in(folder / f"job-{number}", [sys.executable, *words])
             answers["job"].append({"wall": time.perf_counter() - began})
     return answers
 
 
 def machine() -> dict[str, str]:
     """Return what the numbers depend on."""
-    facts = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    models = [line.partition(":")[2].strip() for line in facts if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "cpu": models[0] if models else platform.processor(),
-        "cores": str(cores),
+        "cores": str(available_cores()),
         "load before": f"{os.getloadavg()[0]:.2f}",
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -295,47 +277,33 @@ def machine() -> dict[str, str]:
 
 def difference(answers: dict[str, list[Answer]]) -> float:
     """Return the largest difference of any RMSE of any trial from that of byoe's first round."""
-    reference = np.array(answers[BYOE][0]["rmse"])
-    ran = [answer for variant in TITLES for answer in answers[variant]]
-    return max(float(np.abs(np.array(answer["rmse"]) - reference).max()) for answer in ran)
-
-
-def per_trial(answers: list[Answer], trials: int, value: Callable[[Answer], float]) -> float:
-    """Return the median over rounds of ``value`` in milliseconds per trial."""
-    return median(1000 * value(answer) / trials for answer in answers)
-
-
-def overhead(answer: Answer) -> float:
-    """Return the seconds of a sequential run that are neither fit nor predict."""
-    return float(answer["wall"] - answer["computing"])
+    ran = [np.array(answer["rmse"]) for variant in TITLES for answer in answers[variant]]
+    return max(float(np.abs(rmses - ran[0]).max()) for rmses in ran)
 
 
 def show(answers: dict[str, list[Answer]], trials: int, console: Console) -> None:
     """Print both tables."""
-    table = Table("", "trials/s", "lowest to highest", "byoe is", "overhead", "process CPU", box=None, padding=(0, 2))
+
+    def per_trial(variant: str, key: str) -> float:
+        return median([1000 * float(answer[key]) / trials for answer in answers[variant]])
+
+    table = Table("", "trials/s", "lowest, highest", "byoe against it", "overhead", box=None, padding=(0, 2, 0, 0))
     for variant, title in TITLES.items():
         rates = [trials / answer["wall"] for answer in answers[variant]]
-        ratios = [other["wall"] / ours["wall"] for ours, other in zip(answers[BYOE], answers[variant], strict=True)]
-        table.add_row(
-            title,
-            f"{median(rates):.2f}",
-            f"{min(rates):.2f} to {max(rates):.2f}",
-            "" if variant == BYOE else f"{median(ratios):.2f} times as fast",
-            "" if variant == BYOE else f"{per_trial(answers[variant], trials, overhead):.1f} ms",
-            f"{per_trial(answers[variant], trials, lambda answer: answer['main_cpu']):.1f} ms",
-        )
-    console.print("\nTrials per second; overhead and CPU of the main process per trial:", table, sep="\n")
-    parts = Table("", "ms a trial", box=None, padding=(0, 2))
-    for heading, labels in (("on the path of a trial", (*ON_PATH, REST)), ("beside it, in other threads", BESIDE)):
-        each = {
-            label: per_trial(answers[SEQUENTIAL], trials, lambda answer, key=label: answer["parts"].get(key, 0.0))
-            for label in labels
-        }
-        parts.add_row(heading, f"{sum(each.values()):.1f}", style="bold")
-        for label, milliseconds in each.items():
-            parts.add_row(f"  {label}", f"{milliseconds:.1f}")
-    computing = per_trial(answers[SEQUENTIAL], trials, lambda answer: answer["computing"])
+        row = [title, f"{median(rates):.2f}", f"{min(rates):.2f}, {max(rates):.2f}"]
+        if variant != BYOE:
+            ratios = [other["wall"] / ours["wall"] for ours, other in zip(answers[BYOE], answers[variant], strict=True)]
+            row += [f"{median(ratios):.2f} times", f"{per_trial(variant, 'overhead'):.1f} ms"]
+        table.add_row(*row)
+    console.print("\nTrials per second, and overhead per trial of what runs one trial at a time:", table, sep="\n")
+    parts = Table("", "ms a trial", box=None, padding=(0, 2, 0, 0))
+    for heading, labels in PARTS.items():
+        parts.add_row(heading, style="bold")
+        for label in labels:
+            parts.add_row(f"  {label}", f"{per_trial(SEQUENTIAL, label):.1f}")
+    computing, cpu = per_trial(SEQUENTIAL, "computing"), per_trial(SEQUENTIAL, "main_cpu")
     console.print(f"\nWhere byoe's overhead is, besides {computing:.0f} ms of fit and predict:", parts, sep="\n")
+    console.print(f"In all, its main process uses {cpu:.1f} ms of CPU a trial.")
     walls = [answer["wall"] for answer in answers["job"]]
     console.print(
         f"\nThe whole job, from nothing to a registered winner: {median(walls):.1f} s ({min(walls):.1f} to "
@@ -354,8 +322,12 @@ def main() -> int:
     options = parser.parse_args()
     if options.trials < 2 or options.rounds < 1:
         parser.error("--trials must be at least 2, and --rounds at least 1")
+    if options.worker in (BYOE, SEQUENTIAL):
+        print(json.dumps(run_byoe(options.trials, sequential=options.worker == SEQUENTIAL)))
+        return 0
     if options.worker:
-        print(json.dumps(work(options.worker, options.trials, options.points)))
+        threads = 1 if options.worker == SCRIPT_ONE_THREAD else None
+        print(json.dumps(run_script(json.loads(options.points.read_text()), threads)))
         return 0
     console = Console(highlight=False, soft_wrap=True)
     facts = machine()

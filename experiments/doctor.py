@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from packaging.requirements import Requirement
 from rich.console import Console
 from rich.text import Text
 
@@ -91,29 +91,23 @@ def _packages() -> Iterator[Finding]:
     for file in REQUIREMENT_FILES:
         good = []
         for requirement in _requirements(PROJECT / file):
-            name, specifier = requirement
+            name, wanted = requirement.name, requirement.specifier
             found = library_version(name)
-            mend = f"{sys.executable} -m pip install '{name}{specifier}'"
+            mend = f"{sys.executable} -m pip install '{requirement}'"
             if found is None:
                 yield Finding(name, "fails", "is not installed", mend)
-            elif not _satisfies(found, specifier):
-                yield Finding(name, "fails", f"{found} is installed, {specifier} is wanted ({file})", mend)
+            elif not wanted.contains(found, prereleases=True):
+                yield Finding(name, "fails", f"{found} is installed, {wanted} is wanted ({file})", mend)
             else:
                 good.append(f"{name} {found}")
         yield Finding("packages", "ok", ", ".join(good))
 
 
-def _requirements(file: Path) -> Iterator[tuple[str, str]]:
+def _requirements(file: Path) -> Iterator[Requirement]:
     for line in file.read_text().splitlines():
-        match = re.fullmatch(r"([A-Za-z0-9_.-]+)([^#]*)", line.strip())
-        if match:
-            yield match.group(1), match.group(2).strip()
-
-
-def _satisfies(version: str, specifier: str) -> bool:
-    from packaging.specifiers import SpecifierSet
-
-    return SpecifierSet(specifier).contains(version, prereleases=True)
+        text = line.partition("#")[0].strip()
+        if text:
+            yield Requirement(text)
 
 
 def _machine() -> Iterator[Finding]:

@@ -154,7 +154,7 @@ class Peek:
 
 
 def peek(spec: StudySpec) -> Peek | None:
-    """Return what is recorded of this study, or None; writes nothing and waits for nobody.
+    """Return what is recorded of this study, or None; holds nothing and records nothing.
 
     Raises:
         StudyTaken: The name belongs to another study, or the file is no ledger.
@@ -163,7 +163,7 @@ def peek(spec: StudySpec) -> Peek | None:
     path = spec.folder / FILE
     if not path.exists():
         return None
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    with contextlib.closing(_existing(path)) as connection:
         try:
             rows = connection.execute(_FINISHED).fetchall()
             facts = connection.execute("SELECT key, value FROM study").fetchall()
@@ -173,12 +173,12 @@ def peek(spec: StudySpec) -> Peek | None:
 
 
 def check_identity(spec: StudySpec) -> None:
-    """Raise StudyTaken if a study of this name exists and is another one; writes nothing."""
+    """Raise StudyTaken if a study of this name exists and is another one; records nothing."""
     path = spec.folder / FILE
     if not path.exists() or path.stat().st_size == 0:
         return
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(_existing(path)) as connection:
             row = connection.execute("SELECT value FROM study WHERE key = 'identity'").fetchone()
     except sqlite3.Error as error:
         if "no such table" in str(error):
@@ -194,6 +194,12 @@ def check_identity(spec: StudySpec) -> None:
             f"study {spec.name!r} exists with another configuration:\n" + "\n".join(lines) + "\n"
             "Give another name with study=<name>, or leave it out to have one made from the configuration."
         )
+
+
+def _existing(path: Path) -> sqlite3.Connection:
+    # Writable where it can be: a commit that a kill has cut is rolled back by whoever opens the file next.
+    mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
+    return sqlite3.connect(f"file:{path}?mode={mode}", uri=True)
 
 
 def _shown(value: Any) -> str:

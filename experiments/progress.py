@@ -57,19 +57,18 @@ class StudyProgress:
         if self._done <= self._resumed:
             return
         if result.state == "failed":
-            self._console.print(f"trial {result.index} failed: {result.failure}", style="red", markup=False)
+            self._line(f"trial {result.index} failed: {result.failure}", "red")
         elif not self._live:
             objective = self._study.objective
-            left = (
-                (time.monotonic() - self._started) / (self._done - self._resumed) * (self._study.n_trials - self._done)
-            )
-            self._console.print(
+            new = self._done - self._resumed
+            left = (time.monotonic() - self._started) / new * (self._study.n_trials - self._done)
+            self._line(
                 f"trial {result.index}: {objective}={result.metrics[objective]:.6g}  "
-                f"({self._done}/{self._study.n_trials}, {self._scores()}, {left:.0f} s left)",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
+                f"({self._done}/{self._study.n_trials}, {self._scores()}, {left:.0f} s left)"
             )
+
+    def _line(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _keep_best(self, result: TrialResult) -> None:
         if result.state == "failed":

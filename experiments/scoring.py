@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ensemble.bundle import load_bundle
 from ensemble.table import read_channel
+from ensemble.threads import one_blas_thread
 from ensemble.training import score_members
 
 
@@ -17,10 +18,8 @@ def score_test(bundle: str, channel: str, threads: int) -> dict[str, float]:
         channel: Folder of the test channel.
         threads: Threads that a member may use.
     """
-    from threadpoolctl import threadpool_limits
-
     loaded = load_bundle(Path(bundle), threads)
     table = read_channel(Path(channel))
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         members = loaded.ensemble.predict_members(table.features)
         return score_members("test", loaded.members, members, loaded.ensemble.blend(members), table.target)

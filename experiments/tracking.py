@@ -6,6 +6,7 @@ has it, and whoever runs the study again logs what is missing.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 # MLflow refuses a longer parameter value.
 _LONGEST_PARAM = 6000
+_LONGEST_PROBLEM = 400
 _METRICS_A_CALL = 1000
 _PARAMS_A_CALL = 100
 
@@ -59,6 +61,8 @@ def quiet() -> None:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # A server that is gone is given up in seconds, not minutes: the next run logs what is missing.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     logging.getLogger("alembic").setLevel(logging.ERROR)
 
 
@@ -157,8 +161,9 @@ class Tracker:
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        text = str(error).strip().splitlines()
-        self._problem = f"{type(error).__name__}: {text[0] if text else ''}"
+        # SQLAlchemy puts the statement after what went wrong.
+        text = " ".join(str(error).partition("[SQL:")[0].split())
+        self._problem = f"{type(error).__name__}: {text[:_LONGEST_PROBLEM]}"
 
     def _connect(self) -> None:
         import mlflow
@@ -305,6 +310,7 @@ def _bundle_hash(bundle: Path) -> str:
     return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
+@functools.cache
 def _git_commit() -> str | None:
     try:
         answer = subprocess.run(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,15 +133,18 @@ def read_csv(path: Path, target: str, drop: Sequence[str] = ()) -> Table:
     names = _header(path)
     _check_columns(path, names, target, drop)
     try:
-        frame = pd.read_csv(path, skipinitialspace=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # Left to itself, pandas takes the first cell of longer rows for row names, and so shifts every column.
+            frame = pd.read_csv(path, skipinitialspace=True, index_col=False)
+    except pd.errors.ParserWarning:
+        raise InputError(f"{path} has rows with more cells than its header has names ({len(names)}).") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: save it as a CSV file in UTF-8.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise InputError(f"{path} is not a CSV table: {str(error).strip().splitlines()[-1]}") from None
     if len(frame) < 2:
         raise InputError(f"{path} has {len(frame)} data row{'' if len(frame) == 1 else 's'}: at least 2 are needed.")
-    if len(frame.columns) != len(names) or not isinstance(frame.index, pd.RangeIndex):
-        raise InputError(f"{path} has rows with more cells than its header has names ({len(names)}).")
     frame.columns = pd.Index(names)
     kept = [name for name in names if name != target and name not in drop]
     features = np.empty((len(frame), len(kept)), dtype=np.float64)

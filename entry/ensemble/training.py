@@ -14,6 +14,7 @@ from ensemble.evaluation import Fold, make_folds, rmse, scores
 from ensemble.members import Floats, Member, member_class
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
+from ensemble.threads import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,7 @@ def fit_ensemble(recipe: Recipe, train: Table, validation: Table | None, threads
         InputError: Fewer rows than folds.
         MemberError: A member raised, or predicted something that is not a finite number a row.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         return _Fit(recipe, train, validation, threads).run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ _PARTS_THAT_COUNT = {"scikit-learn": 2}
 RECORDED = ("xgboost", "catboost", "scikit-learn", "skops", "numpy", "scipy")
 
 
+@functools.cache
 def library_version(name: str) -> str | None:
     """Return the installed version of a distribution, or None."""
     for alias in _ALIASES.get(name, (name,)):

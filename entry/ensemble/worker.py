@@ -54,11 +54,12 @@ def resident(control: socket.socket, preload: Sequence[str] = PRELOAD) -> None:
                 return
             request = json.loads(message)
             if "spawn" in request:
+                parent = os.getpid()
                 with socket.socket(fileno=fds[0]) as work:
                     pid = os.fork()
                     if pid == 0:
                         control.close()
-                        _serve_and_exit(work)
+                        _serve_and_exit(work, parent)
                 workers.add(pid)
                 _send(control, {"pid": pid})
             else:
@@ -105,10 +106,10 @@ def _redirect(log: str | None) -> None:
     os.close(target)
 
 
-def _serve_and_exit(work: socket.socket) -> None:
+def _serve_and_exit(work: socket.socket, parent: int) -> None:
     code = 1
     try:
-        _die_with_parent()
+        _die_with(parent)
         serve(work)
         code = 0
     except (ConnectionError, BrokenPipeError):
@@ -117,11 +118,13 @@ def _serve_and_exit(work: socket.socket) -> None:
         os._exit(code)
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     # Covers the kill -9 of the resident itself; elsewhere than on Linux its workers end with their current call.
     if sys.platform == "linux":
         parent_died, pr_set_pdeathsig = signal.SIGKILL, 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, parent_died)
+    if os.getppid() != parent:  # it died before it could be watched
+        os._exit(1)
 
 
 def run_entry(environ: dict[str, str], dependencies: Sequence[str] = ()) -> int:

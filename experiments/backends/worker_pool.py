@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -79,6 +80,7 @@ class WorkerPool:
         self._control = ours
         self._control_answers = ours.makefile("r", encoding="utf-8")
         self._control_lock = threading.Lock()
+        self._state_lock = threading.Lock()
         self._closed = False
         self._workers: set[_Worker] = set()
         self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
@@ -115,17 +117,20 @@ class WorkerPool:
 
     def close(self) -> None:
         """Kill the workers and the resident process. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._state_lock:
+            if self._closed:
+                return
+            self._closed = True
+            workers = list(self._workers)
         self._control.shutdown(socket.SHUT_RDWR)
         try:
             self._resident.wait(timeout=0.5)
         except subprocess.TimeoutExpired:  # still importing, with nothing in it that could be lost
             self._resident.kill()
             self._resident.wait()
-        for worker in list(self._workers):
-            worker.socket.shutdown(socket.SHUT_RDWR)
+        for worker in workers:
+            with contextlib.suppress(OSError):  # the thread that was using it has buried it
+                worker.socket.shutdown(socket.SHUT_RDWR)
             worker.close()
         self._control_answers.close()
         self._control.close()
@@ -134,14 +139,23 @@ class WorkerPool:
 
     def _spawn(self) -> _Worker:
         ours, theirs = socket.socketpair()
-        with theirs:
-            pid = self._ask({"spawn": True}, [theirs.fileno()])["pid"]
+        try:
+            with theirs:
+                pid = self._ask({"spawn": True}, [theirs.fileno()])["pid"]
+        except BaseException:
+            ours.close()
+            raise
         worker = _Worker(pid, ours, ours.makefile("r", encoding="utf-8"))
-        self._workers.add(worker)
-        return worker
+        with self._state_lock:
+            if not self._closed:
+                self._workers.add(worker)
+                return worker
+        worker.close()
+        raise RunnerClosed
 
     def _bury(self, worker: _Worker) -> int:
-        self._workers.discard(worker)
+        with self._state_lock:
+            self._workers.discard(worker)
         worker.close()
         return int(self._ask({"wait": worker.pid}, [])["exit_code"])
 

@@ -119,3 +119,11 @@ class Ridge(ScikitMember):
             StandardScaler(),
             RidgeRegressor(**self.params, random_state=self.seed),
         )
+
+    def predict(self, features: Floats) -> Floats:
+        """Predict, column after column: a matrix product adds up one row in another order than many."""
+        model = self._estimator[-1]
+        total = np.full(len(features), model.intercept_, dtype=np.float64)
+        for column, weight in zip(self._estimator[:-1].transform(features).T, model.coef_, strict=True):
+            total += weight * column
+        return total

@@ -1,0 +1,27 @@
+"""``mode=local`` passes the backends' contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+from experiments.backends.base import Backend
+from experiments.backends.local import LocalBackend
+from experiments.backends.worker_pool import WorkerPool
+from experiments.study import StudySpec
+from tests.backends.contract import BackendContract
+
+
+class TestLocalBackend(BackendContract):
+    @contextmanager
+    def backend(self, study: StudySpec) -> Iterator[Backend]:
+        pool = WorkerPool(study.parallel, study.threads, study.dependencies)
+        try:
+            yield LocalBackend(pool)
+        finally:
+            pool.close()
+
+    def running(self) -> int:
+        return len(psutil.Process().children(recursive=True))

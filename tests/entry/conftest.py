@@ -1,0 +1,120 @@
+"""Small tables, quick members, and values drawn by declaration."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from ensemble.parameters import NONE, Parameter, ParamValue
+from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.table import Table
+
+settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
+settings.load_profile("deterministic")
+
+QUICK: dict[str, dict[str, ParamValue]] = {
+    "xgboost": {"num_round": 4, "max_depth": 3, "subsample": 0.8, "colsample_bytree": 0.7},
+    "catboost": {"iterations": 4, "depth": 3},
+    "random_forest": {"n_estimators": 4, "max_features": 0.5},
+    "ridge": {"alpha": 2.5},
+}
+
+OWN_MEMBER = """
+import json
+import numpy as np
+from ensemble.members import Member
+from ensemble.parameters import real
+
+class Constant(Member):
+    kind = "constant"
+    suffix = ".json"
+    libraries = ()
+    parameters = {"shift": real(-10, 10)}
+    defaults = {"shift": 0.0}
+
+    def fit(self, features, target):
+        self.value = float(np.mean(target)) + self.params["shift"]
+
+    def predict(self, features):
+        return np.full(len(features), self.value)
+
+    def save(self, path):
+        path.write_text(json.dumps(self.value))
+
+    @classmethod
+    def load(cls, path, *, threads):
+        member = cls({}, seed=0, threads=threads)
+        member.value = json.loads(path.read_text())
+        return member
+"""
+
+
+def make_table(rows: int = 60, columns: int = 3, seed: int = 0, missing: float = 0.0) -> Table:
+    """Return a table with a linear and a bent effect, read-only."""
+    random = np.random.RandomState(seed)
+    features = random.normal(size=(rows, columns))
+    target = 50 + 10 * features[:, 0] + 5 * features[:, 1] ** 2 + random.normal(size=rows)
+    features[random.uniform(size=features.shape) < missing] = np.nan
+    features.flags.writeable = False
+    target.flags.writeable = False
+    return Table(tuple(f"x{number}" for number in range(columns)), "y", features, target)
+
+
+def quick_recipe(*kinds: str, k: int = 3, **more: object) -> Recipe:
+    """Return a recipe of quick members, each under its kind's name."""
+    members = tuple(MemberSpec(kind, kind, QUICK[kind]) for kind in kinds)
+    return Recipe(members, folds=FoldSpec(k=k), **more)  # type: ignore[arg-type]
+
+
+def values(parameter: Parameter) -> SearchStrategy[ParamValue]:
+    """Return every value in a parameter's domain, integers up to a million."""
+    found: list[SearchStrategy[ParamValue]] = []
+    low, high = parameter.low, parameter.high
+    if "int" in parameter.types:
+        found.append(
+            st.integers(
+                None if math.isinf(low) else math.ceil(low), 10**6 if math.isinf(high) else min(math.floor(high), 10**6)
+            )
+        )
+    if "float" in parameter.types:
+        found.append(
+            st.floats(
+                None if math.isinf(low) else low,
+                None if math.isinf(high) else high,
+                exclude_min=parameter.low_open,
+                allow_nan=False,
+                allow_infinity=False,
+            )
+        )
+    if "bool" in parameter.types:
+        found.append(st.booleans())
+    if "str" in parameter.types:
+        found.append(st.sampled_from(parameter.choices) if parameter.choices else st.text().filter(lambda t: t != NONE))
+    if parameter.optional:
+        found.append(st.none())
+    return st.one_of(found)
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Write a module of the user's own, importable during the test; return its name."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+
+    def write(source: str) -> str:
+        (folder / "own_member.py").write_text(source)
+        importlib.invalidate_caches()
+        return "own_member"
+
+    yield write
+    sys.modules.pop("own_member", None)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from ensemble.errors import InputError
+from ensemble.evaluation import make_folds, paired_lift, scores
+from ensemble.recipe import FoldSpec
+
+
+@pytest.mark.parametrize(("rows", "k"), [(2, 2), (10, 3), (17, 5), (60, 60)])
+def test_every_row_is_scored_once_and_never_in_its_own_fit(rows: int, k: int) -> None:
+    folds = make_folds(FoldSpec(k=k), rows, seed=0)
+    assert len(folds) == k
+    assert sorted(np.concatenate([fold.score for fold in folds])) == list(range(rows))
+    for fold in folds:
+        assert sorted([*fold.fit, *fold.score]) == list(range(rows))
+
+
+def test_folds_are_of_nearly_equal_size_and_shuffled() -> None:
+    folds = make_folds(FoldSpec(k=5), 52, seed=0)
+    assert sorted(len(fold.score) for fold in folds) == [10, 10, 10, 11, 11]
+    assert any(np.diff(fold.score).max() > 1 for fold in folds)
+
+
+def test_folds_depend_on_the_seed_alone() -> None:
+    def scored(seed: int) -> list[list[int]]:
+        return [fold.score.tolist() for fold in make_folds(FoldSpec(k=4), 40, seed)]
+
+    assert scored(3) == scored(3)
+    assert scored(3) != scored(4)
+
+
+def test_fewer_rows_than_folds_is_an_error_that_says_what_to_lower() -> None:
+    with pytest.raises(InputError, match=r"4 training rows .* 5 folds: lower dataset\.folds\.k"):
+        make_folds(FoldSpec(k=5), 4, seed=0)
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    random = np.random.RandomState(0)
+    target, predicted = random.normal(size=(2, 50))
+    assert scores("cv", "a", target, predicted) == {
+        "cv_rmse_a": pytest.approx(root_mean_squared_error(target, predicted)),
+        "cv_mae_a": pytest.approx(mean_absolute_error(target, predicted)),
+        "cv_r2_a": pytest.approx(r2_score(target, predicted)),
+    }
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, 0.1])
+@pytest.mark.parametrize("rows", [2, 3, 10])
+def test_nothing_of_a_constant_target_is_explained(value: float, rows: int) -> None:
+    found = scores("cv", "a", np.full(rows, value), np.full(rows, 1.5))
+    assert math.isnan(found["cv_r2_a"])
+    assert found["cv_rmse_a"] == pytest.approx(abs(value - 1.5))
+
+
+def test_lift_is_the_corrected_interval_worked_out_by_hand() -> None:
+    # Differences 1, 2, 3: mean 2, variance 1. t(0.975, 2) = 4.302653; 1/3 + 1/2 = 0.833333, its root 0.912871.
+    lift = paired_lift([11.0, 22.0, 33.0], [10.0, 20.0, 30.0])
+    assert lift.mean == pytest.approx(2)
+    assert lift.low == pytest.approx(2 - 3.927767, abs=1e-6)
+    assert lift.high == pytest.approx(2 + 3.927767, abs=1e-6)
+
+
+def test_lift_of_five_folds_is_the_one_worked_out_by_hand() -> None:
+    # Differences 0.5, 0.1, 0.3, 0.2, 0.4: mean 0.3, variance 0.025. t(0.975, 4) = 2.776445; 1/5 + 1/4 = 0.45.
+    lift = paired_lift([10.5, 9.1, 11.3, 8.2, 7.4], [10.0, 9.0, 11.0, 8.0, 7.0])
+    assert lift.mean == pytest.approx(0.3)
+    assert lift.high - lift.mean == pytest.approx(2.776445 * math.sqrt(0.45 * 0.025), rel=1e-6)
+    assert lift.mean - lift.low == pytest.approx(lift.high - lift.mean)
+
+
+def test_a_blend_that_is_worse_has_negative_lift() -> None:
+    lift = paired_lift([1.0, 2.0], [1.5, 2.5])
+    assert (lift.mean, lift.low, lift.high) == (-0.5, -0.5, -0.5)

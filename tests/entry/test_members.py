@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skops.io
+
+from ensemble.errors import BundleError, InputError
+from ensemble.members import REGISTRY, Member, member_class
+from ensemble.recipe import MEMBER_NAME
+from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
+
+every_member = pytest.mark.parametrize("kind", REGISTRY)
+
+MAGIC = {".ubj": b"{", ".cbm": b"CBM1", ".skops": b"PK\x03\x04"}
+
+
+def fitted(kind: str, *, rows: int = 80, seed: int = 0, threads: int = 1, missing: float = 0.1) -> Member:
+    table = make_table(rows, missing=missing)
+    member = REGISTRY[kind](QUICK[kind], seed=seed, threads=threads)
+    member.fit(table.features, table.target)
+    return member
+
+
+@every_member
+def test_two_threads_predict_what_one_does(kind: str) -> None:
+    features = make_table(400, seed=1, missing=0.1).features
+    one, two = (fitted(kind, rows=400, threads=threads).predict(features) for threads in (1, 2))
+    assert np.array_equal(one, two)
+
+
+@every_member
+def test_a_second_fit_predicts_the_same(kind: str) -> None:
+    features = make_table(seed=1, missing=0.1).features
+    assert np.array_equal(fitted(kind).predict(features), fitted(kind).predict(features))
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "catboost", "random_forest"])
+def test_another_seed_predicts_something_else(kind: str) -> None:
+    features = make_table(seed=1).features
+    assert not np.array_equal(fitted(kind, seed=0).predict(features), fitted(kind, seed=1).predict(features))
+
+
+@every_member
+def test_arguments_are_left_alone(kind: str) -> None:
+    table = make_table(missing=0.1)
+    features, target, params = table.features.copy(), table.target.copy(), dict(QUICK[kind])
+    member = REGISTRY[kind](params, seed=0, threads=1)
+    member.fit(features, target)
+    member.predict(features)
+    assert np.array_equal(features, table.features, equal_nan=True)
+    assert np.array_equal(target, table.target)
+    assert params == QUICK[kind]
+
+
+@every_member
+def test_predictions_are_one_finite_float_a_row(kind: str) -> None:
+    predicted = fitted(kind).predict(make_table(7, seed=1, missing=0.1).features)
+    assert predicted.shape == (7,)
+    assert predicted.dtype == np.float64
+    assert np.isfinite(predicted).all()
+
+
+@every_member
+def test_values_may_be_missing_that_never_were_in_fit(kind: str) -> None:
+    member = fitted(kind, missing=0.0)
+    assert np.isfinite(member.predict(np.full((2, 3), np.nan))).all()
+
+
+@every_member
+def test_a_column_without_any_value_is_survived(kind: str) -> None:
+    table = make_table()
+    features = np.column_stack([table.features, np.full(table.rows, np.nan)])
+    member = REGISTRY[kind](QUICK[kind], seed=0, threads=1)
+    member.fit(features, table.target)
+    assert np.isfinite(member.predict(np.column_stack([table.features, np.zeros(table.rows)]))).all()
+
+
+@every_member
+def test_a_member_learns(kind: str) -> None:
+    table = make_table(300)
+    member = REGISTRY[kind](QUICK[kind], seed=0, threads=1)
+    member.fit(table.features[:200], table.target[:200])
+    errors = member.predict(table.features[200:]) - table.target[200:]
+    assert np.mean(errors**2) < 0.9 * np.var(table.target[200:])
+
+
+@every_member
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_loaded_member_predicts_exactly(kind: str, threads: int, tmp_path: Path) -> None:
+    member = fitted(kind)
+    path = tmp_path / f"model{member.suffix}"
+    member.save(path)
+    features = make_table(50, seed=1, missing=0.1).features
+    loaded = REGISTRY[kind].load(path, threads=threads)
+    assert np.array_equal(loaded.predict(features), member.predict(features))
+
+
+@every_member
+def test_a_saved_member_holds_no_pickle(kind: str, tmp_path: Path) -> None:
+    member = fitted(kind)
+    path = tmp_path / f"model{member.suffix}"
+    member.save(path)
+    assert path.read_bytes().startswith(MAGIC[member.suffix])
+    if member.suffix != ".skops":
+        return
+    with zipfile.ZipFile(path) as archive:
+        arrays = [name for name in archive.namelist() if name != "schema.json"]
+        assert arrays
+        for name in arrays:
+            assert name.endswith(".npy")
+            with archive.open(name) as file:
+                np.load(file, allow_pickle=False)
+
+
+@every_member
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: data[:-1], lambda data: b"garbage" * 50],
+    ids=["empty", "half", "last byte gone", "garbage"],
+)
+def test_a_damaged_file_is_refused_by_name(kind: str, damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    member = fitted(kind)
+    path = tmp_path / f"model{member.suffix}"
+    member.save(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(BundleError, match=r"is not an? \w+") as error:
+        REGISTRY[kind].load(path, threads=1)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["random_forest", "ridge"])
+def test_a_foreign_type_in_an_archive_is_refused_by_name(
+    kind: str, tmp_path: Path, own_module: Callable[[str], str]
+) -> None:
+    name = own_module("from sklearn.linear_model import Ridge\nclass Foreign(Ridge):\n    pass\n")
+    foreign = __import__(name).Foreign().fit(np.eye(3), np.arange(3.0))
+    path = tmp_path / "model.skops"
+    skops.io.dump(foreign, path)
+    with pytest.raises(BundleError, match=r"own_member\.Foreign"):
+        REGISTRY[kind].load(path, threads=1)
+
+
+def test_a_function_in_an_archive_is_refused_by_name(tmp_path: Path) -> None:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    path = tmp_path / "model.skops"
+    skops.io.dump(make_pipeline(FunctionTransformer(Path.unlink)), path)
+    with pytest.raises(BundleError, match="unlink"):
+        REGISTRY["ridge"].load(path, threads=1)
+
+
+@every_member
+def test_an_unknown_parameter_names_the_nearest(kind: str) -> None:
+    name = max(REGISTRY[kind].parameters, key=len)
+    with pytest.raises(InputError) as error:
+        REGISTRY[kind].check({name[:-1]: 1}, "ensemble.params.a.{}")
+    assert f"ensemble.params.a.{name[:-1]}: {kind} has no parameter" in str(error.value)
+    assert f"Did you mean {name!r}?" in str(error.value)
+
+
+@every_member
+def test_parameters_are_checked_by_their_declaration(kind: str) -> None:
+    assert REGISTRY[kind].check(QUICK[kind], "place") == QUICK[kind]
+    with pytest.raises(InputError, match=r"^params\.\w+: \(\) is not "):
+        REGISTRY[kind].check(dict.fromkeys(QUICK[kind], ()), "params.{}")
+
+
+@every_member
+def test_defaults_are_declared_and_in_their_domain(kind: str) -> None:
+    member = REGISTRY[kind]
+    assert member.check(member.defaults, "place") == member.defaults
+    assert MEMBER_NAME.fullmatch(kind)
+
+
+def test_every_parameter_of_a_scikit_learn_member_is_known_to_its_estimator() -> None:
+    for kind in ("random_forest", "ridge"):
+        built = REGISTRY[kind]({}, seed=0, threads=1).build()  # type: ignore[attr-defined]
+        estimator = built[-1] if hasattr(built, "steps") else built
+        assert set(REGISTRY[kind].parameters) <= set(estimator.get_params())
+
+
+def test_an_unknown_kind_names_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"^ensemble\.members: .* Did you mean 'catboost'\?"):
+        member_class("cat_boost", "ensemble.members")
+
+
+def test_a_class_of_ones_own_is_found(own_module: Callable[[str], str]) -> None:
+    found = member_class(own_module(OWN_MEMBER) + ":Constant", "place")
+    member = found({"shift": 1.0}, seed=0, threads=1)
+    member.fit(np.zeros((2, 1)), np.array([3.0, 5.0]))
+    assert member.predict(np.zeros((3, 1))).tolist() == [5.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        ("own_member:NoMember", "no subclass"),
+        ("own_member:function", "no subclass"),
+        ("own_member:Absent", "entry.dependencies"),
+        ("nowhere:Own", "entry.dependencies"),
+        (":Own", "entry.dependencies"),
+        ("own_member:", "entry.dependencies"),
+    ],
+)
+def test_what_is_no_member_class_is_refused(kind: str, word: str, own_module: Callable[[str], str]) -> None:
+    own_module("class NoMember:\n    pass\ndef function():\n    pass\n")
+    with pytest.raises(InputError, match=word) as error:
+        member_class(kind, "ensemble.members")
+    assert str(error.value).startswith(f"ensemble.members: {kind!r}")

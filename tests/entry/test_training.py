@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xgboost
+from catboost import CatBoostRegressor
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold
+
+from ensemble.blending import make_blender
+from ensemble.errors import EnsembleError, InputError, MemberError
+from ensemble.members import Floats
+from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.table import Table
+from ensemble.training import Training, fit_ensemble
+from tests.entry.conftest import OWN_MEMBER, QUICK, make_table, quick_recipe
+
+SEED = 5
+K = 3
+KINDS = ("xgboost", "catboost", "random_forest", "ridge")
+TABLE = make_table(60, missing=0.1)
+VALIDATION = make_table(25, seed=1, missing=0.1)
+
+Predict = Callable[[Floats], Floats]
+
+
+def fit(recipe: Recipe, table: Table = TABLE, validation: Table | None = None, threads: int = 1) -> Training:
+    return fit_ensemble(recipe, table, validation, threads)
+
+
+def by_hand_xgboost(features: Floats, target: Floats) -> Predict:
+    settings = {"max_depth": 3, "subsample": 0.8, "colsample_bytree": 0.7, "tree_method": "hist", "seed": SEED}
+    booster = xgboost.train(settings | {"nthread": 1}, xgboost.DMatrix(features, target), num_boost_round=4)
+    return lambda rows: booster.predict(xgboost.DMatrix(rows))
+
+
+def by_hand_catboost(features: Floats, target: Floats) -> Predict:
+    model = CatBoostRegressor(
+        iterations=4, depth=3, random_seed=SEED, thread_count=1, allow_writing_files=False, verbose=False
+    )
+    return model.fit(features, target).predict
+
+
+def by_hand_ridge(features: Floats, target: Floats) -> Predict:
+    middle = np.nanmedian(features, axis=0)
+
+    def filled(rows: Floats) -> Floats:
+        return np.where(np.isnan(rows), middle, rows)
+
+    mean, spread = filled(features).mean(axis=0), filled(features).std(axis=0)
+    model = Ridge(alpha=2.5).fit((filled(features) - mean) / spread, target)
+    return lambda rows: model.predict((filled(rows) - mean) / spread)
+
+
+BY_HAND = {"xgboost": by_hand_xgboost, "catboost": by_hand_catboost, "ridge": by_hand_ridge}
+
+
+def folds() -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(KFold(K, shuffle=True, random_state=SEED).split(TABLE.features))
+
+
+def rmse(target: Floats, predicted: Floats) -> float:
+    return float(np.sqrt(((target - predicted) ** 2).mean()))
+
+
+@pytest.mark.parametrize("kind", BY_HAND)
+def test_out_of_fold_predictions_are_those_of_a_loop_by_hand(kind: str) -> None:
+    training = fit(quick_recipe(kind, k=K, seed=SEED))
+    expected = np.empty(TABLE.rows)
+    for number, (rows, held_out) in enumerate(folds()):
+        expected[held_out] = BY_HAND[kind](TABLE.features[rows], TABLE.target[rows])(TABLE.features[held_out])
+        assert training.fold_of_row[held_out].tolist() == [number] * len(held_out)
+        assert training.metrics[f"cv_rmse_{kind}_fold_{number}"] == pytest.approx(
+            rmse(TABLE.target[held_out], expected[held_out]), rel=1e-12
+        )
+    assert training.out_of_fold[:, 0] == pytest.approx(expected, rel=1e-12)
+    assert training.metrics[f"cv_rmse_{kind}"] == pytest.approx(rmse(TABLE.target, expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", BY_HAND)
+def test_a_bag_predicts_the_average_of_the_fold_models(kind: str) -> None:
+    training = fit(quick_recipe(kind, k=K, seed=SEED, final="bag"), validation=VALIDATION)
+    parts = [
+        BY_HAND[kind](TABLE.features[rows], TABLE.target[rows])(VALIDATION.features).astype(float)
+        for rows, _ in folds()
+    ]
+    predicted = training.ensemble.predict(VALIDATION.features)
+    assert predicted == pytest.approx(np.mean(parts, axis=0), rel=1e-12)
+    assert predicted != pytest.approx(parts[-1], rel=1e-3)
+    assert training.metrics[f"validation_rmse_{kind}"] == pytest.approx(rmse(VALIDATION.target, predicted), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", BY_HAND)
+def test_a_refit_predicts_what_one_model_of_all_rows_does(kind: str) -> None:
+    training = fit(quick_recipe(kind, k=K, seed=SEED, final="refit"), validation=VALIDATION)
+    expected = BY_HAND[kind](TABLE.features, TABLE.target)(VALIDATION.features).astype(float)
+    assert training.ensemble.predict(VALIDATION.features) == pytest.approx(expected, rel=1e-12)
+    assert training.metrics[f"validation_rmse_{kind}"] == pytest.approx(rmse(VALIDATION.target, expected), rel=1e-12)
+
+
+def test_out_of_fold_scores_do_not_depend_on_what_is_served() -> None:
+    bag, refit = (fit(quick_recipe("xgboost", "ridge", final=final)) for final in ("bag", "refit"))
+    assert bag.metrics == refit.metrics
+
+
+def test_a_fitted_blend_is_scored_by_weights_of_the_other_folds() -> None:
+    training = fit(quick_recipe(*KINDS, k=K, seed=SEED, blend="weighted"))
+    blender = make_blender("weighted", KINDS, None, "blend")
+    expected = np.empty(TABLE.rows)
+    for rows, held_out in folds():
+        weights = blender.weights(training.out_of_fold[rows], TABLE.target[rows])
+        expected[held_out] = training.out_of_fold[held_out] @ weights
+    assert training.out_of_fold_blended == pytest.approx(expected, rel=1e-12)
+    assert training.metrics["cv_rmse_blended"] == pytest.approx(rmse(TABLE.target, expected), rel=1e-12)
+
+    weights = blender.weights(training.out_of_fold, TABLE.target)
+    assert list(training.ensemble.weights.values()) == pytest.approx(weights, rel=1e-12)
+    in_sample = rmse(TABLE.target, training.out_of_fold @ weights)
+    assert training.metrics["cv_rmse_blended"] > in_sample * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("blend", "weights", "expected"),
+    [("mean", None, [0.5, 0.5]), ("fixed", {"xgboost": 1.0, "ridge": 3.0}, [0.25, 0.75])],
+)
+def test_weights_that_are_given_blend_out_of_fold_and_validation_alike(
+    blend: str, weights: dict[str, float] | None, expected: list[float]
+) -> None:
+    training = fit(quick_recipe("xgboost", "ridge", blend=blend, weights=weights), validation=VALIDATION)
+    assert list(training.ensemble.weights.items()) == list(zip(("xgboost", "ridge"), expected, strict=True))
+    assert training.out_of_fold_blended == pytest.approx(training.out_of_fold @ expected, rel=1e-12)
+    members = training.ensemble.predict_members(VALIDATION.features)
+    assert training.ensemble.predict(VALIDATION.features) == pytest.approx(members @ expected, rel=1e-12)
+    assert training.metrics["validation_rmse_blended"] == pytest.approx(rmse(VALIDATION.target, members @ expected))
+
+
+@pytest.mark.parametrize("with_validation", [False, True])
+def test_metrics_have_exactly_their_names(with_validation: bool) -> None:
+    recipe = Recipe((MemberSpec("a", "ridge"), MemberSpec("b_2", "ridge", {"alpha": 9.0})), folds=FoldSpec(k=2))
+    names = ("a", "b_2", "blended")
+    expected = {f"cv_rmse_{name}_fold_{fold}" for name in names for fold in range(2)}
+    for split in ("cv", "validation") if with_validation else ("cv",):
+        expected |= {f"{split}_{score}_{name}" for score in ("rmse", "mae", "r2") for name in names}
+    assert set(fit(recipe, validation=VALIDATION if with_validation else None).metrics) == expected
+
+
+@pytest.mark.parametrize("final", ["bag", "refit"])
+def test_a_row_alone_is_predicted_as_in_a_batch(final: str) -> None:
+    ensemble = fit(quick_recipe(*KINDS, final=final, blend="weighted")).ensemble
+    features = VALIDATION.features
+    alone = np.concatenate([ensemble.predict_members(features[row : row + 1]) for row in range(len(features))])
+    assert np.array_equal(alone, ensemble.predict_members(features))
+    blended = np.concatenate([ensemble.predict(features[row : row + 1]) for row in range(len(features))])
+    assert np.array_equal(blended, ensemble.predict(features))
+
+
+def test_two_threads_train_what_one_does() -> None:
+    one, two = (fit(quick_recipe(*KINDS, blend="weighted"), validation=VALIDATION, threads=n) for n in (1, 2))
+    assert one.metrics == two.metrics
+    assert one.ensemble.weights == two.ensemble.weights
+    assert np.array_equal(one.out_of_fold, two.out_of_fold)
+
+
+def test_a_member_is_not_moved_by_its_neighbours() -> None:
+    alone, together = fit(quick_recipe("xgboost")), fit(quick_recipe("catboost", "xgboost"))
+    assert np.array_equal(alone.out_of_fold[:, 0], together.out_of_fold[:, 1])
+
+
+def test_time_is_counted_for_each_member() -> None:
+    training = fit(quick_recipe("catboost", "ridge"))
+    assert list(training.fit_seconds) == ["catboost", "ridge"]
+    assert all(seconds > 0 for seconds in training.fit_seconds.values())
+    assert training.predict_seconds > 0
+
+
+def test_fewer_rows_than_folds_is_refused() -> None:
+    with pytest.raises(InputError, match=r"2 training rows cannot be divided into 3 folds"):
+        fit(quick_recipe("ridge"), TABLE.take(slice(2)))
+
+
+def test_a_library_that_refuses_its_parameters_fails_the_member() -> None:
+    params = QUICK["catboost"] | {"bootstrap_type": "Bayesian", "subsample": 0.5}
+    recipe = Recipe((MemberSpec("ridge", "ridge"), MemberSpec("deep", "catboost", params)), folds=FoldSpec(k=2))
+    with pytest.raises(MemberError, match=r"^member 'deep' failed \(fit, fold 0\): CatBoostError: ") as error:
+        fit(recipe)
+    assert (error.value.member, error.value.step) == ("deep", "fit, fold 0")
+    assert not isinstance(error.value, InputError)
+
+
+FAILURES = {
+    "constructor": ("__init__", "(self, params, *, seed, threads): raise ZeroDivisionError('oh')", "fit, fold 0"),
+    "fit": ("fit", "(self, features, target): raise ZeroDivisionError('oh')", "fit, fold 0"),
+    "second fit": (
+        "fit",
+        "(self, features, target, fits=[]): fits.append(1); self.value = 1.0 / (2 - len(fits))",
+        "fit, fold 1",
+    ),
+    "predict": ("predict", "(self, features): raise ZeroDivisionError('oh')", "predict, fold 0"),
+    "a missing prediction": ("predict", "(self, features): return features[:, 0] * np.nan", "predict, fold 0"),
+    "an infinite prediction": ("predict", "(self, features): return np.full(len(features), np.inf)", "predict, fold 0"),
+    "a column": ("predict", "(self, features): return np.zeros((len(features), 1))", "predict, fold 0"),
+    "too few predictions": ("predict", "(self, features): return np.zeros(1)", "predict, fold 0"),
+    "a list": ("predict", "(self, features): return [0.0] * len(features)", "predict, fold 0"),
+    "nothing": ("predict", "(self, features): pass", "predict, fold 0"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_member_that_fails_is_named_with_what_it_did(case: str, own_module: Callable[[str], str]) -> None:
+    method, body, step = FAILURES[case]
+    kind = own_module(f"{OWN_MEMBER}\nclass Failing(Constant):\n    def {method}{body}\n") + ":Failing"
+    recipe = Recipe((MemberSpec("base", "ridge"), MemberSpec("own", kind)), folds=FoldSpec(k=2))
+    with pytest.raises(MemberError) as error:
+        fit(recipe)
+    assert (error.value.member, error.value.step) == ("own", step)
+    assert str(error.value).startswith(f"member 'own' failed ({step}): ")
+
+
+def test_a_member_that_fails_on_validation_rows_is_named(own_module: Callable[[str], str]) -> None:
+    body = "    def predict(self, features): return np.zeros(len(features)) / (len(features) != 25)\n"
+    kind = own_module(f"{OWN_MEMBER}\nclass Failing(Constant):\n{body}") + ":Failing"
+    recipe = Recipe((MemberSpec("own", kind),), folds=FoldSpec(k=2))
+    with pytest.raises(MemberError, match=r"'own' failed \(predict, validation\)"):
+        fit(recipe, validation=VALIDATION)
+
+
+def test_a_member_that_fails_when_refitted_is_named(own_module: Callable[[str], str]) -> None:
+    body = "    def fit(self, features, target): self.value = 1.0 / (len(target) != 60)\n"
+    kind = own_module(f"{OWN_MEMBER}\nclass Failing(Constant):\n{body}") + ":Failing"
+    with pytest.raises(EnsembleError, match=r"'own' failed \(fit, all rows\): ZeroDivisionError"):
+        fit(Recipe((MemberSpec("own", kind),), folds=FoldSpec(k=2), final="refit"))
+
+
+def test_a_warning_in_fit_fails_nobody(own_module: Callable[[str], str]) -> None:
+    body = "    def fit(self, features, target): import warnings; warnings.warn('hm'); super().fit(features, target)\n"
+    kind = own_module(f"{OWN_MEMBER}\nclass Warning(Constant):\n{body}") + ":Warning"
+    with pytest.warns(UserWarning, match="hm"):
+        training = fit(Recipe((MemberSpec("own", kind),), folds=FoldSpec(k=2)))
+    assert training.metrics["cv_rmse_own"] > 0

@@ -1,0 +1,131 @@
+"""Killed at any moment, the same command ends with every trial once in the ledger and in MLflow, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from experiments.faults import POINTS
+from tests.conftest import PROJECT, QUICK, environment, run_command
+from tests.experiments.records import ledger_rows, logged_runs, recorded_trials
+
+TRIALS = 30
+WORDS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
+# Where in the study each point kills: the first pass is not always the telling one.
+PASSES = {
+    "trials_asked": 5,
+    "trial_finished": 7,
+    "trial_recorded": 11,
+    "mlflow_run_created": 3,
+    "mlflow_trial_logged": 9,
+}
+
+
+def assert_nothing_is_left(mark: str) -> None:
+    ours = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("BYOE_TEST") == mark]
+    _, alive = psutil.wait_procs(ours, timeout=20)
+    assert alive == []
+
+
+def assert_complete(project: Path) -> None:
+    results = recorded_trials(project, "crash")
+    assert [result["index"] for result in results] == list(range(TRIALS))
+    assert {result["state"] for result in results} == {"complete"}
+    runs = logged_runs(project, "byoe-diabetes", "trial")
+    assert sorted(int(run.data.tags["byoe.trial"]) for run in runs) == list(range(TRIALS))
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        logged = {key: value for key, value in run.data.metrics.items() if key.startswith(("cv_", "validation_"))}
+        assert logged == results[int(run.data.tags["byoe.trial"])]["metrics"]
+    (study,) = logged_runs(project, "byoe-diabetes", "study")
+    assert study.info.status == "FINISHED"
+    (final,) = logged_runs(project, "byoe-diabetes", "final")
+    assert final.data.metrics["test_rmse_blended"] > 0
+    assert {run.data.tags["mlflow.parentRunId"] for run in [*runs, final]} == {study.info.run_id}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> list[dict[str, object]]:
+    """What the study gives when nothing kills it."""
+    path = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(empty_store, path / "mlflow.db")
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "run.py"), *WORDS], cwd=path, env=environment(), capture_output=True, check=True
+    )
+    assert done.returncode == 0
+    return [{key: result[key] for key in ("index", "params", "metrics")} for result in recorded_trials(path, "crash")]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_point_the_same_command_completes_the_study(
+    point: str, project: Path, undisturbed: list[dict[str, object]], tmp_path: Path
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env = {"TMPDIR": str(temporary), "BYOE_TEST": f"{os.getpid()}-{point}"}
+    killed = run_command(*WORDS, **env, BYOE_KILL_AT=f"{point}:{PASSES.get(point, 1)}")
+    assert killed.code == -signal.SIGKILL, killed.err
+    assert_nothing_is_left(env["BYOE_TEST"])
+    resumed = run_command(*WORDS, **env)
+    assert resumed.code == 0, resumed.err
+    assert_complete(project)
+    assert [
+        {key: result[key] for key in ("index", "params", "metrics")} for result in recorded_trials(project, "crash")
+    ] == undisturbed
+    assert_nothing_is_left(env["BYOE_TEST"])
+    assert list(temporary.iterdir()) == []
+
+
+def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:
+    words = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
+    with subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *words], stdout=subprocess.PIPE, text=True, env=environment()
+    ) as first:
+        assert first.stdout is not None
+        next(line for line in first.stdout if line.startswith("trial 0"))
+        second = run_command(*words)
+        first.send_signal(signal.SIGTERM)
+        first.stdout.read()
+    assert second.code == 2
+    assert f"is being run by process {first.pid}" in second.err
+    assert "study=<name>" in second.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_interrupted_study_says_how_to_go_on_and_leaves_nothing(
+    number: signal.Signals, project: Path, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    mark = f"{os.getpid()}-{number}"
+    command = [sys.executable, str(PROJECT / "run.py"), "mode=local", "study=crash", "search.n_trials=2000", *QUICK]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(TMPDIR=str(temporary), BYOE_TEST=mark),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        next(line for line in process.stdout if line.startswith("trial 3"))
+        process.send_signal(number)
+        process.stdout.read()
+        err = process.stderr.read()
+    assert process.returncode == 130
+    assert "same command" in err
+    assert "Traceback" not in err
+    assert_nothing_is_left(mark)
+    assert list(temporary.iterdir()) == []
+    finished = [state for _, state, _ in ledger_rows(project, "crash") if state == "complete"]
+    assert {run.info.status for run in logged_runs(project, "byoe-diabetes", "trial")} == {"FINISHED"}
+    assert len(logged_runs(project, "byoe-diabetes", "trial")) == len(finished) >= 3
+    (study,) = logged_runs(project, "byoe-diabetes", "study")
+    assert study.info.status == "KILLED"

@@ -1,0 +1,256 @@
+"""``action=tune`` and ``action=train`` from the words that a user types to what is left on disk and in MLflow."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import PROJECT, QUICK, environment, run_command
+from tests.experiments.records import logged_runs, logged_trials, recorded_trials
+
+TINY = ("mode=local", "study=tiny", "search.n_trials=3", *QUICK)
+
+
+def artifacts(project: Path, run_id: str) -> set[str]:
+    return {path.name for path in (project / "mlartifacts" / run_id / "artifacts").iterdir()}
+
+
+def test_new_folder_gets_a_study_a_store_and_nothing_else(folder: Path) -> None:
+    ended = run_command(*TINY)
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlartifacts", "studies"}
+    assert {path.name for path in (folder / "studies").iterdir()} == {"_channels", "tiny"}
+
+
+def test_study_leaves_every_trial_its_winner_and_its_pictures(project: Path) -> None:
+    ended = run_command(*TINY, "ensemble.blend=weighted")
+    assert ended.code == 0, ended.err
+    trials = logged_trials(project, "byoe-diabetes")
+    (study,) = logged_runs(project, "byoe-diabetes", "study")
+    (final,) = logged_runs(project, "byoe-diabetes", "final")
+    assert len(trials) == len(recorded_trials(project, "tiny")) == 3
+    for run in [study, final, *trials]:
+        tags = run.data.tags
+        assert tags["byoe.study"] == "tiny"
+        assert (tags["byoe.mode"], tags["byoe.action"]) == ("local", "tune")
+        assert len(tags["byoe.data_hash"]) == len(tags["byoe.config_hash"]) == 64
+    for run in trials:
+        assert run.data.tags["mlflow.parentRunId"] == study.info.run_id
+        assert len(run.data.tags["byoe.params_hash"]) == 64
+        assert run.data.tags["byoe.version.xgboost"] == "3.2.0"
+        assert run.data.params["blend"] == "weighted"
+        weights = [run.data.metrics[f"weight_{name}"] for name in ("xgboost", "catboost")]
+        assert sum(weights) == pytest.approx(1)
+    best = min(trials, key=lambda run: run.data.metrics["cv_rmse_blended"])
+    assert study.data.tags["byoe.best_trial"] == best.data.tags["byoe.trial"]
+    assert final.data.metrics["cv_rmse_blended"] == best.data.metrics["cv_rmse_blended"]
+    assert study.data.metrics["test_rmse_blended"] == final.data.metrics["test_rmse_blended"]
+    assert {"lift_mean", "lift_low", "lift_high", "validation_rmse_catboost"} <= set(study.data.metrics)
+    assert artifacts(project, study.info.run_id) == {
+        "best_params.json",
+        "config.yaml",
+        "member_and_blend_rmse.png",
+        "optimisation_history.png",
+        "summary.txt",
+    }
+    config = (project / "mlartifacts" / study.info.run_id / "artifacts" / "config.yaml").read_text()
+    assert re.search(r"blend: weighted +# command line", config)
+    with np.load(project / "studies" / "tiny" / "trials" / "0000" / "output" / "data" / "out_of_fold.npz") as arrays:
+        assert arrays["members"].shape == (len(arrays["target"]), 2)
+
+
+def test_registered_model_predicts_what_was_trained_from_a_folder_of_its_own(project: Path, tmp_path: Path) -> None:
+    assert run_command(*TINY).code == 0
+    models = list((project / "mlartifacts" / "models").glob("*/artifacts"))
+    assert len(models) == 1
+    suffixes = {path.suffix for path in models[0].rglob("*") if path.is_file()}
+    assert suffixes == {"", ".py", ".txt", ".yaml", ".json", ".ubj", ".cbm"}
+    (project / "studies").rename(project / "elsewhere")
+    script = f"""
+import sys, json
+sys.path[:] = [p for p in sys.path if "{PROJECT}" not in p]
+from mlflow import pyfunc, set_tracking_uri, set_registry_uri
+import pandas as pd
+set_tracking_uri("sqlite:///{project}/mlflow.db"); set_registry_uri("sqlite:///{project}/mlflow.db")
+model = pyfunc.load_model("models:/tiny@winner")
+manifest = json.load(open(r"{models[0]}/artifacts/model/manifest.json"))
+frame = pd.DataFrame(manifest["example"]["features"], columns=[c["name"] for c in manifest["columns"]])
+print(json.dumps([list(model.predict(frame)["progression"]), manifest["example"]["predictions"]]))
+print(sorted(column.name for column in model.metadata.signature.inputs))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    predicted, expected = json.loads(done.stdout.splitlines()[0])
+    assert predicted == expected
+    assert done.stdout.splitlines()[1] == "['age', 'bmi', 'bp', 's1', 's2', 's3', 's4', 's5', 's6', 'sex']"
+
+
+def test_finished_study_shows_its_summary_and_runs_nothing(project: Path) -> None:
+    first = run_command(*TINY)
+    before = {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()}
+    second = run_command(*TINY)
+    assert second.code == 0
+    assert "is finished; nothing was run" in second.out
+    assert second.out.split("best: trial")[1] == first.out.split("best: trial")[1]
+    assert "search.n_trials=6   # extend this study" in second.out
+    assert "search.seed=1   # start anew" in second.out
+    assert {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_study_is_extended_by_more_trials(project: Path) -> None:
+    assert run_command(*TINY).code == 0
+    ended = run_command(*TINY, "search.n_trials=6")
+    assert ended.code == 0, ended.err
+    assert "3 of 6 trials are done" in ended.out
+    assert len(recorded_trials(project, "tiny")) == len(logged_trials(project, "byoe-diabetes")) == 6
+    assert len(logged_runs(project, "byoe-diabetes", "study")) == 1
+    assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+
+
+def test_same_command_without_a_name_finds_its_study(project: Path) -> None:
+    words = [word for word in TINY if not word.startswith("study=")]
+    first = run_command(*words)
+    assert "is finished; nothing was run" in run_command(*words).out
+    assert len(list((project / "studies").glob("diabetes-pair-*"))) == 1
+    assert first.code == 0
+
+
+def test_train_is_one_run_with_the_parameters_given(project: Path) -> None:
+    ended = run_command("mode=local", "action=train", "study=one", *QUICK, "ensemble.params.xgboost.max_depth=4")
+    assert ended.code == 0, ended.err
+    (trial,) = recorded_trials(project, "one")
+    assert trial["params"] == {}
+    assert trial["info"]["recipe"]["members"][0]["params"] == {"max_depth": 4, "num_round": 5}
+    assert "extend" not in ended.out
+    final = json.loads((project / "studies" / "one" / "final" / "model" / "manifest.json").read_text())
+    assert final["metrics"] == trial["metrics"]
+
+
+def test_table_of_ones_own(project: Path) -> None:
+    random = np.random.RandomState(0)
+    rows = random.normal(size=(90, 3))
+    lines = [
+        f"{a},{b},,{3 * a - b + c / 10}" if i % 9 == 0 else f"{a},{b},{c},{3 * a - b + c / 10}"
+        for i, (a, b, c) in enumerate(rows)
+    ]
+    (project / "houses.csv").write_text("size,age,note,price\n" + "\n".join(lines) + "\n")
+    words = ("mode=local", "dataset=file", "dataset.path=houses.csv", "dataset.target=price", "dataset.drop=[note]")
+    ended = run_command(*words, "ensemble=quartet", "search.n_trials=2", *QUICK, "study=own")
+    assert ended.code == 0, ended.err
+    assert len(logged_trials(project, "byoe-houses")) == 2
+    manifest = json.loads((project / "studies" / "own" / "final" / "model" / "manifest.json").read_text())
+    assert [column["name"] for column in manifest["columns"]] == ["size", "age"]
+    assert manifest["target"] == "price"
+
+
+def test_store_that_is_gone_loses_no_trial_and_is_filled_by_the_next_run(project: Path) -> None:
+    (project / "mlflow.db").write_bytes(b"this is no database at all, and SQLite says so" * 100)
+    first = run_command(*TINY)
+    assert first.code == 0, first.err
+    assert "MLflow could not record everything" in first.out
+    assert "same command" in first.out
+    assert len(recorded_trials(project, "tiny")) == 3
+    (project / "mlflow.db").unlink()
+    second = run_command(*TINY)
+    assert second.code == 0, second.err
+    assert "3 of 3 trials are done" in second.out
+    assert len(logged_trials(project, "byoe-diabetes")) == 3
+    assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+
+
+def test_store_that_refuses_writes_half_way_is_filled_by_the_next_run(project: Path) -> None:
+    connection = sqlite3.connect(project / "mlflow.db")
+    connection.execute(
+        "CREATE TRIGGER broken BEFORE INSERT ON runs WHEN NEW.name = 'trial-0002' "
+        "BEGIN SELECT RAISE(ABORT, 'the store is broken'); END"
+    )
+    connection.commit()
+    first = run_command(*TINY, "search.n_trials=5")
+    assert first.code == 0, first.err
+    assert "the store is broken" in " ".join(first.out.split())
+    assert len(recorded_trials(project, "tiny")) == 5
+    connection.execute("DROP TRIGGER broken")
+    connection.commit()
+    connection.close()
+    second = run_command(*TINY, "search.n_trials=5")
+    assert second.code == 0, second.err
+    trials = logged_trials(project, "byoe-diabetes")
+    assert sorted(int(run.data.tags["byoe.trial"]) for run in trials) == list(range(5))
+    assert len(logged_runs(project, "byoe-diabetes", "study")) == 1
+
+
+def test_failing_trials_are_recorded_and_the_rest_goes_on(project: Path) -> None:
+    from tests.backends.contract import FAILING
+
+    (project / "packages").mkdir()
+    (project / "packages" / "failing.py").write_text(FAILING)
+    ended = run_command(
+        "mode=local",
+        "study=some",
+        "entry.dependencies=[packages]",
+        "ensemble.members=[ridge, {bad: {kind: 'failing:Failing'}}]",
+        "search=blank",
+        "search.sampler=grid",
+        "search.space.bad.alpha={choices: [1, 2, 4, 5]}",
+    )
+    assert ended.code == 0, ended.err
+    assert "trial 1 failed: member 'bad' failed (fit, fold 0): RuntimeError: alpha 2.0 will not do" in ended.out
+    assert "4 trials, 1 failed" in ended.out
+    (failed,) = [run for run in logged_trials(project, "byoe-diabetes") if run.info.status == "FAILED"]
+    assert "alpha 2.0 will not do" in failed.data.tags["byoe.failure"]
+
+
+def test_study_in_which_everything_fails_ends_with_the_reason(project: Path) -> None:
+    from tests.backends.contract import FAILING
+
+    (project / "packages").mkdir()
+    (project / "packages" / "failing.py").write_text(FAILING)
+    ended = run_command(
+        "mode=local",
+        "action=train",
+        "study=none",
+        "entry.dependencies=[packages]",
+        "ensemble.members=[{bad: {kind: 'failing:Failing'}}]",
+        "ensemble.params.bad.alpha=2",
+    )
+    assert ended.code == 1
+    assert "alpha 2.0 will not do" in ended.err
+    assert "Traceback" not in ended.err
+    assert logged_runs(project, "byoe-diabetes", "study")[0].info.status == "FAILED"
+
+
+def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:
+    (project / "packages").mkdir()
+    (project / "packages" / "greedy.py").write_text(
+        "import os, signal\n"
+        "from ensemble.members.scikit import Ridge\n\n\n"
+        "class Greedy(Ridge):\n"
+        "    kind = 'greedy:Greedy'\n\n"
+        "    def fit(self, features, target):\n"
+        "        if self.params['alpha'] == 2:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        super().fit(features, target)\n"
+    )
+    ended = run_command(
+        "mode=local",
+        "study=greedy",
+        "entry.dependencies=[packages]",
+        "ensemble.members=[{one: {kind: 'greedy:Greedy'}}]",
+        "search=blank",
+        "search.sampler=grid",
+        "search.space.one.alpha={choices: [1, 2, 3, 4, 5]}",
+    )
+    assert ended.code == 0, ended.err
+    states = [(trial["state"], trial["failure"]) for trial in recorded_trials(project, "greedy")]
+    assert [state for state, _ in states] == ["complete", "failed", "complete", "complete", "complete"]
+    assert "killed by signal 9; was there enough memory?" in states[1][1]

@@ -1,0 +1,135 @@
+"""What is shown while a study runs and when it has ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from experiments.config import compose
+from experiments.figures import study_figures
+from experiments.planning import plan_study
+from experiments.progress import StudyProgress
+from experiments.study import StudySpec, TrialResult
+from experiments.summary import Outcome, as_text, lift_over_best_member, study_metrics
+
+MEMBERS = ["xgboost", "catboost"]
+
+
+@pytest.fixture
+def study(folder: Path) -> StudySpec:
+    return plan_study(compose(["study=shown", "search.n_trials=3"])).study
+
+
+def trial(index: int, xgboost: float, catboost: float, blended: float, spread: float = 1.0) -> TrialResult:
+    metrics = {}
+    for name, rmse in (("xgboost", xgboost), ("catboost", catboost), ("blended", blended)):
+        metrics |= {f"{split}_rmse_{name}": rmse for split in ("cv", "validation", "test")}
+        metrics |= {f"cv_rmse_{name}_fold_{fold}": rmse + spread * (fold - 2) for fold in range(5)}
+    info = {"weights": {"xgboost": 0.25, "catboost": 0.75}, "fit_seconds": {"xgboost": 1.0, "catboost": 2.0}}
+    return TrialResult(index, "complete", {"xgboost__max_depth": 3}, 0.0, 1.0, metrics, info)
+
+
+def failed(index: int) -> TrialResult:
+    return TrialResult(index, "failed", {}, 0.0, 1.0, failure="no luck")
+
+
+def shown(study: StudySpec, best: TrialResult, **changes: object) -> str:
+    outcome = Outcome(study, [best, failed(1)], best, best, MEMBERS, [("mlflow ui", "look")])
+    return as_text(dataclasses.replace(outcome, **changes))  # type: ignore[arg-type]
+
+
+def test_table_has_a_row_a_member_and_one_for_the_blend(study: StudySpec) -> None:
+    lines = shown(study, trial(0, 11.0, 12.0, 10.0)).splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ")}
+    assert rows["xgboost"] == ["11", "11", "11", "0.250", "1.00"]
+    assert rows["catboost"] == ["12", "12", "12", "0.750", "2.00"]
+    assert rows["blended"] == ["10", "10", "10", "3.00"]
+    assert "2 trials, 1 failed" in "\n".join(lines)
+    assert "best: trial 0, cv_rmse_blended = 10" in "\n".join(lines)
+    assert "xgboost.max_depth=3" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("best", "verdict"),
+    [
+        (trial(0, 11.0, 12.0, 10.0), "The ensemble pays: it is 1 below xgboost"),
+        (trial(0, 11.0, 12.0, 11.5), "The ensemble costs: it is 0.5 above xgboost"),
+    ],
+)
+def test_verdict_names_the_best_member_and_the_lift(study: StudySpec, best: TrialResult, verdict: str) -> None:
+    assert verdict in shown(study, best)
+
+
+def test_verdict_is_undecided_where_the_interval_includes_zero(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.9)
+    metrics = {**best.metrics, "cv_rmse_blended_fold_0": 20.0, "cv_rmse_blended_fold_1": 1.0}
+    text = " ".join(shown(study, dataclasses.replace(best, metrics=metrics)).split())
+    assert "Undecided" in text
+    assert "includes zero" in text
+
+
+def test_lone_member_has_no_lift(study: StudySpec) -> None:
+    assert lift_over_best_member(trial(0, 1.0, 1.0, 1.0), ["xgboost"]) is None
+    assert "lift_mean" not in study_metrics(trial(0, 1.0, 1.0, 1.0), ["xgboost"])
+
+
+def test_problem_of_the_store_is_told_with_what_to_do(study: StudySpec) -> None:
+    text = " ".join(shown(study, trial(0, 11.0, 12.0, 10.0), problem="OperationalError: disk").split())
+    assert "MLflow could not record everything (OperationalError: disk)" in text
+    assert "run the same command again" in text
+
+
+def test_commands_stay_on_one_line_however_long(study: StudySpec) -> None:
+    command = "python run.py " + " ".join(f"key.number{n}=value" for n in range(20))
+    assert f"  {command}   # look\n" in shown(study, trial(0, 11.0, 12.0, 10.0), next_commands=[(command, "look")])
+
+
+def run_progress(study: StudySpec, console: Console, resumed: int = 0) -> None:
+    with StudyProgress(study, MEMBERS, console, resumed) as progress:
+        for result in (trial(0, 11.0, 12.0, 10.0), failed(1), trial(2, 9.0, 12.0, 9.5)):
+            progress.show(result)
+
+
+def test_without_a_terminal_every_trial_is_a_plain_line(study: StudySpec) -> None:
+    file = io.StringIO()
+    run_progress(study, Console(file=file, width=60))
+    lines = file.getvalue().splitlines()
+    assert lines[0].startswith("trial 0: cv_rmse_blended=10  (1/3, best blend 10, best member 11 xgboost, ")
+    assert lines[1] == "trial 1 failed: no luck"
+    assert lines[2].startswith(
+        "trial 2: cv_rmse_blended=9.5  (3/3, 1 failed, best blend 9.5, best member 9 xgboost, 0 s"
+    )
+
+
+def test_trials_of_an_earlier_run_count_and_are_not_shown_again(study: StudySpec) -> None:
+    file = io.StringIO()
+    run_progress(study, Console(file=file, width=60), resumed=2)
+    assert [line.split(":")[0] for line in file.getvalue().splitlines()] == ["trial 2"]
+
+
+def test_on_a_terminal_there_is_a_bar_with_done_failed_best_and_time(study: StudySpec) -> None:
+    file = io.StringIO()
+    run_progress(study, Console(file=file, width=160, force_terminal=True, legacy_windows=False))
+    text = file.getvalue()
+    for words in ("3/3", "1 failed", "best blend 9.5", "best member 9 xgboost", "left"):
+        assert words in text
+
+
+def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
+    figures = study_figures(study, [trial(0, 11.0, 12.0, 10.0), failed(1), trial(2, 9.0, 12.0, 9.5)], MEMBERS)
+    history = figures["optimisation_history.png"].axes[0]
+    drawn = {line.get_label(): list(map(list, line.get_data())) for line in history.get_lines()}
+    assert drawn["trial"] == [[0, 2], [10.0, 9.5]]
+    assert drawn["best so far"][1] == [10.0, 9.5]
+    assert drawn["failed"][0] == [1]
+    rmse = figures["member_and_blend_rmse.png"].axes[0]
+    assert [label.get_text() for label in rmse.get_yticklabels()] == ["xgboost", "catboost", "blended"]
+    assert "Best trial (2)" in rmse.get_title(loc="left")
+
+
+def test_no_figure_without_a_score(study: StudySpec) -> None:
+    assert study_figures(study, [failed(0)], MEMBERS) == {}
