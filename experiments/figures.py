@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ensemble.recipe import BLENDED
 from experiments.study import StudySpec, TrialResult, best_of
@@ -34,7 +34,7 @@ def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Fi
     for value in values:
         pick = max if study.maximise else min
         best_so_far.append(value if not best_so_far else pick(best_so_far[-1], value))
-    figure, axes = _axes(8, 4.5)
+    figure, axes = _axes(8, 4.5, "y")
     axes.plot([r.index for r in complete], values, "o", color=GREY, markersize=5, label="trial")
     axes.step([r.index for r in complete], best_so_far, where="post", color=BLUE, linewidth=2, label="best so far")
     if failed:
@@ -52,7 +52,7 @@ def member_and_blend_rmse(best: TrialResult, members: Sequence[str]) -> Figure:
     """Draw the best trial's cross-validated RMSE of every member and of the blend, with each fold as a dot."""
     names = [*members, BLENDED]
     pooled = [best.metrics[f"cv_rmse_{name}"] for name in names]
-    figure, axes = _axes(8, 1.6 + 0.6 * len(names))
+    figure, axes = _axes(8, 1.6 + 0.6 * len(names), "x")
     for row, name in enumerate(names):
         prefix = f"cv_rmse_{name}_fold_"
         folds = [value for key, value in best.metrics.items() if key.startswith(prefix)]
@@ -68,7 +68,7 @@ def member_and_blend_rmse(best: TrialResult, members: Sequence[str]) -> Figure:
     return figure
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Any]:
+def _axes(width: float, height: float, grid: Literal["x", "y"]) -> tuple[Figure, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -76,6 +76,6 @@ def _axes(width: float, height: float) -> tuple[Figure, Any]:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x" if height < 4 else "y", color="#DDDDDD", linewidth=0.6)
+    axes.grid(axis=grid, color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes

@@ -13,6 +13,7 @@ from rich.text import Text
 from ensemble.evaluation import Lift, paired_lift
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
+from ensemble.wire import SEPARATOR
 from experiments.study import WINNER_ALIAS, StudySpec, TrialResult
 
 
@@ -112,11 +113,19 @@ def _headline(outcome: Outcome) -> Text:
     return text
 
 
-def _parameters(outcome: Outcome) -> Text:
+def _parameters(outcome: Outcome) -> Table:
+    """Return a line of parameters a member, and one for those that several members share."""
+    table = Table.grid(padding=(0, 2))
     if not outcome.best.params:
-        return Text("  nothing was searched")
-    shown = [f"{name.replace('__', '.')}={_short(encode(value))}" for name, value in outcome.best.params.items()]
-    return Text("  " + "  ".join(shown) + "\n")
+        table.add_row("  nothing was searched")
+    lines: dict[str, list[str]] = {}
+    for name, value in outcome.best.params.items():
+        member, _, param = name.rpartition(SEPARATOR)
+        lines.setdefault(member or "shared", []).append(f"{param}={_short(encode(value))}")
+    for member, parameters in lines.items():
+        table.add_row(f"  {member}", "  ".join(parameters))
+    table.add_row("")
+    return table
 
 
 def _short(text: str) -> str:

@@ -173,7 +173,9 @@ class Tracker:
         experiment = client.get_experiment_by_name(self._experiment)
         if experiment is None:
             location = (self._root / "mlartifacts").absolute().as_uri() if self._uri.startswith("sqlite:") else None
-            experiment_id = client.create_experiment(self._experiment, artifact_location=location)
+            # Without its kind MLflow opens the experiment as one of language models.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            experiment_id = client.create_experiment(self._experiment, artifact_location=location, tags=kind)
         else:
             experiment_id = experiment.experiment_id
         found = self._search(client, experiment_id, "study")
@@ -216,6 +218,8 @@ class Tracker:
             "byoe.data_hash": study.channels.data_hash,
             "byoe.config_hash": study.identity_hash(),
             "byoe.dataset": study.dataset,
+            "mlflow.source.name": "run.py",
+            "mlflow.source.type": "LOCAL",
         }
         commit = _git_commit()
         return tags | ({"mlflow.source.git.commit": commit} if commit else {})

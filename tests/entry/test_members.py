@@ -32,6 +32,13 @@ def test_two_threads_predict_what_one_does(kind: str) -> None:
     assert np.array_equal(one, two)
 
 
+def test_a_forest_adds_up_its_trees_in_one_order_whatever_the_threads() -> None:
+    table = make_table(3000)
+    forest = REGISTRY["random_forest"]({"n_estimators": 64, "max_depth": 6}, seed=0, threads=2)
+    forest.fit(table.features, table.target)
+    assert len({forest.predict(table.features).tobytes() for _ in range(10)}) == 1
+
+
 @every_member
 def test_a_second_fit_predicts_the_same(kind: str) -> None:
     features = make_table(seed=1, missing=0.1).features
@@ -175,6 +182,15 @@ def test_defaults_are_declared_and_in_their_domain(kind: str) -> None:
     member = REGISTRY[kind]
     assert member.check(member.defaults, "place") == member.defaults
     assert MEMBER_NAME.fullmatch(kind)
+
+
+@every_member
+def test_defaults_fill_in_for_what_is_not_set(kind: str) -> None:
+    member = REGISTRY[kind]
+    other = next(name for name in member.parameters if name not in member.defaults)
+    assert member({other: 1}, seed=0, threads=1).params == {**member.defaults, other: 1}
+    for name in member.defaults:
+        assert member({name: 3}, seed=0, threads=1).params == {name: 3}
 
 
 def test_every_parameter_of_a_scikit_learn_member_is_known_to_its_estimator() -> None:

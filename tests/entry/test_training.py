@@ -148,7 +148,8 @@ def test_metrics_have_exactly_their_names(with_validation: bool) -> None:
 
 @pytest.mark.parametrize("final", ["bag", "refit"])
 def test_a_row_alone_is_predicted_as_in_a_batch(final: str) -> None:
-    ensemble = fit(quick_recipe(*KINDS, final=final, blend="weighted")).ensemble
+    weights = dict(zip(KINDS, (0.1, 0.2, 0.3, 0.4), strict=True))
+    ensemble = fit(quick_recipe(*KINDS, final=final, blend="fixed", weights=weights)).ensemble
     features = VALIDATION.features
     alone = np.concatenate([ensemble.predict_members(features[row : row + 1]) for row in range(len(features))])
     assert np.array_equal(alone, ensemble.predict_members(features))
