@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -132,11 +132,14 @@ def read_csv(path: Path, target: str, drop: Sequence[str] = ()) -> Table:
 
     names = _header(path)
     _check_columns(path, names, target, drop)
+    # From 3.1 on pandas reads numbers exactly by itself, and warns when it is asked to.
+    by_itself = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+    precision: Literal["round_trip"] | None = None if by_itself else "round_trip"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             # Left to itself, pandas takes the first cell of longer rows for row names, and so shifts every column.
-            frame = pd.read_csv(path, skipinitialspace=True, index_col=False)
+            frame = pd.read_csv(path, skipinitialspace=True, index_col=False, float_precision=precision)
     except pd.errors.ParserWarning:
         raise InputError(f"{path} has rows with more cells than its header has names ({len(names)}).") from None
     except UnicodeDecodeError:

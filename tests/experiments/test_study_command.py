@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tests.conftest import PROJECT, QUICK, environment, run_command
@@ -254,3 +257,29 @@ def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:
     states = [(trial["state"], trial["failure"]) for trial in recorded_trials(project, "greedy")]
     assert [state for state, _ in states] == ["complete", "failed", "complete", "complete", "complete"]
     assert "killed by signal 9; was there enough memory?" in states[1][1]
+
+
+def test_mlflow_ui_without_flags_shows_the_study(project: Path) -> None:
+    assert run_command(*TINY, "search.n_trials=1").code == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/api/2.0/mlflow"
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as interface:
+        try:
+            assert interface.stdout is not None
+            next(line for line in interface.stdout if b"startup complete" in line)
+            found = json.loads(_get(f"{address}/experiments/get-by-name?experiment_name=byoe-diabetes"))["experiment"]
+            query = json.dumps({"experiment_ids": [found["experiment_id"]]}).encode()
+            runs = json.loads(_get(f"{address}/runs/search", query))["runs"]
+        finally:
+            for process in [*psutil.Process(interface.pid).children(recursive=True), interface]:
+                process.kill()
+    assert sorted(run["info"]["run_name"] for run in runs) == ["tiny", "trial-0000", "winner"]
+
+
+def _get(address: str, body: bytes | None = None) -> bytes:
+    request = urllib.request.Request(address, data=body, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return bytes(answer.read())
