@@ -6,7 +6,7 @@ import math
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -39,6 +39,14 @@ class Plan:
     study: StudySpec
     splits: datasets.Splits
     notes: tuple[str, ...]
+
+    def at_least(self, trials: int) -> Plan:
+        """Return the plan with no fewer trials than a search of this name has run already."""
+        if self.study.points is not None or trials <= self.study.n_trials:
+            return self
+        note = f"study {self.study.name} has {trials} trials already: search.n_trials={self.study.n_trials} adds none."
+        search = replace(self.study.search, n_trials=trials)
+        return replace(self, study=replace(self.study, search=search), notes=(*self.notes, note))
 
     def place(self) -> StudySpec:
         """Write the channels, and return the study."""

@@ -17,7 +17,7 @@ from experiments.backends.worker_pool import WorkerPool
 from experiments.config import Composed
 from experiments.errors import StudyFailed
 from experiments.figures import study_figures
-from experiments.ledger import Ledger, peek
+from experiments.ledger import Ledger, Peek, peek
 from experiments.planning import plan_study
 from experiments.preflight import check_folder
 from experiments.progress import StudyProgress
@@ -68,13 +68,16 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
         EnsembleError: A mistake in the input, or a study that failed.
     """
     plan = plan_study(composed)
+    known = peek(plan.study)
+    if known is not None:
+        plan = plan.at_least(len(known.results))
     session = _Session(plan.study, composed, command, console)
-    if _show_finished(session):
+    for note in plan.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    if known is not None and _show_finished(session, known):
         return 0
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
-    for note in plan.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
     study = plan.place()
     pool = WorkerPool(study.parallel, study.threads, study.dependencies)
     try:
@@ -89,12 +92,9 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     return 0
 
 
-def _show_finished(session: _Session) -> bool:
+def _show_finished(session: _Session, known: Peek) -> bool:
     """Show the summary of a study that has nothing left to run or record, and say whether it is one."""
-    known = peek(session.study)
-    if known is None:
-        return False
-    results = [result for result in known.results if result.index < session.study.n_trials]
+    results = known.results
     best = best_of(results, session.study.objective)
     final = known.facts.get(_FINAL)
     recorded = known.facts.get(_RECORDED) == session.recorded and tracking.store_exists(session.uri)

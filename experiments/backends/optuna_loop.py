@@ -32,7 +32,7 @@ class LoopHandle(StudyHandle):
         self._ledger = ledger
         self._runner = runner
         self._threads = futures.ThreadPoolExecutor(spec.parallel, thread_name_prefix="trial")
-        self._results = {result.index: result for result in ledger.results() if result.index < spec.n_trials}
+        self._results = {result.index: result for result in ledger.results()}
         self._asked = 0
         self._told = 0
         self._failed = 0

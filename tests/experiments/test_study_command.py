@@ -118,6 +118,10 @@ def test_study_is_extended_by_more_trials(project: Path) -> None:
     assert len(recorded_trials(project, "tiny")) == len(logged_trials(project, "byoe-diabetes")) == 6
     assert len(logged_runs(project, "byoe-diabetes", "study")) == 1
     assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+    fewer = run_command(*TINY)
+    assert fewer.code == 0
+    assert "is finished; nothing was run" in fewer.out
+    assert "6 trials" in fewer.out
 
 
 def test_same_command_without_a_name_finds_its_study(project: Path) -> None:
