@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.errors import BundleError
+from ensemble.errors import BundleError, listed
 from ensemble.members import Floats, member_class
 from ensemble.recipe import Recipe
 from ensemble.table import Table
@@ -22,6 +22,7 @@ from ensemble.versions import library_version, runtime_versions, unreadable
 MANIFEST = "manifest.json"
 BUNDLE_VERSION = 1
 EXAMPLE_ROWS = 5
+_NEEDED_TO_LOAD = ("members", "weights", "columns", "target", "example", "versions", "files")
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,17 @@ def load_bundle(folder: Path, threads: int = 1) -> Bundle:
     try:
         text = path.read_bytes()
         manifest = json.loads(text)
-        version = manifest["bundle_version"]
     except FileNotFoundError:
         raise BundleError(f"{folder} is not a model bundle: it has no {MANIFEST}.") from None
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         raise BundleError(f"{path} is damaged: it is no manifest in JSON. Train again.") from None
-    if version != BUNDLE_VERSION:
-        raise BundleError(f"{path} has version {version}; this release reads {BUNDLE_VERSION}.")
+    if not isinstance(manifest, dict) or "bundle_version" not in manifest:
+        raise BundleError(f"{path} is damaged: it is no manifest in JSON. Train again.")
+    if manifest["bundle_version"] != BUNDLE_VERSION:
+        raise BundleError(f"{path} has version {manifest['bundle_version']}; this release reads {BUNDLE_VERSION}.")
+    missing = [key for key in _NEEDED_TO_LOAD if key not in manifest]
+    if missing:
+        raise BundleError(f"{path} is damaged: it lacks {listed(missing)}. Train again.")
     named = {name: manifest["files"].get(name) for member in manifest["members"] for name in member["files"]}
     _verify_files(folder, manifest["files"] | named)
     classes = {member["kind"]: member_class(member["kind"], str(path)) for member in manifest["members"]}

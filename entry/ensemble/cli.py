@@ -83,10 +83,10 @@ def train(recipe: Recipe, places: Places) -> None:
     validation = _cached_channel(places.validation, places.target)[0] if places.validation else None
     if validation is not None and validation.columns != table.columns:
         raise InputError(f"{places.validation} does not have the columns of {places.train}: give both the same header.")
-    training = fit_ensemble(recipe, table, validation, places.threads)
-    objective = training.metrics.get(recipe.objective)
-    if objective is None:
+    if validation is None and recipe.objective.startswith("validation"):
         raise InputError(f"objective {recipe.objective!r} needs a validation channel, and there is none.")
+    training = fit_ensemble(recipe, table, validation, places.threads)
+    objective = training.metrics[recipe.objective]
     if not np.isfinite(objective):
         raise EnsembleError(f"the objective {recipe.objective} is {objective}: this trial has no score.")
     places.output_data_dir.mkdir(parents=True, exist_ok=True)
@@ -139,18 +139,16 @@ def _read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ar
     if file.exists():
         return options, {name: str(value) for name, value in json.loads(file.read_text()).items()}
     hyperparameters = {}
-    pairs = [part for argument in rest for part in argument.split("=", 1)] if _joined(rest) else list(rest)
-    for name, value in zip(pairs[::2], pairs[1::2], strict=False):
+    words = iter(rest)
+    for word in words:
+        name, joined, value = word.partition("=")
         if not name.startswith("--"):
-            raise InputError(f"argument {name!r} is not understood: write hyperparameters as --name value.")
-        hyperparameters[name[2:]] = value
-    if len(pairs) % 2:
-        raise InputError(f"argument {pairs[-1]!r} has no value: write hyperparameters as --name value.")
+            raise InputError(f"argument {word!r} is not understood: write hyperparameters as --name value.")
+        given = value if joined else next(words, None)
+        if given is None:
+            raise InputError(f"argument {word!r} has no value: write hyperparameters as --name value.")
+        hyperparameters[name[2:]] = given
     return options, hyperparameters
-
-
-def _joined(arguments: Sequence[str]) -> bool:
-    return bool(arguments) and all(argument.startswith("--") and "=" in argument for argument in arguments)
 
 
 def _places(options: argparse.Namespace, target: str | None, environ: Mapping[str, str]) -> Places:

@@ -145,7 +145,8 @@ def read_csv(path: Path, target: str, drop: Sequence[str] = ()) -> Table:
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: save it as a CSV file in UTF-8.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise InputError(f"{path} is not a CSV table: {str(error).strip().splitlines()[-1]}") from None
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"{path} is not a CSV table: {reason}. Give every row one cell for each name.") from None
     if len(frame) < 2:
         raise InputError(f"{path} has {len(frame)} data row{'' if len(frame) == 1 else 's'}: at least 2 are needed.")
     frame.columns = pd.Index(names)

@@ -31,7 +31,7 @@ def member_class(kind: str, place: str) -> type[Member]:
     if kind not in REGISTRY:
         raise InputError(
             f"{place}: there is no member {kind!r}.{did_you_mean(kind, REGISTRY)} Members: {listed(REGISTRY)}; "
-            "a class of your own is written module:Class."
+            "a class of your own is module:Class under a name of its own."
         )
     return REGISTRY[kind]
 

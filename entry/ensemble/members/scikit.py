@@ -60,6 +60,8 @@ class ScikitMember(Member):
             raise BundleError(f"{path} holds types that no member of ours writes: {listed(found)}") from None
         except Exception as error:  # skops raises whatever a broken archive runs into
             raise BundleError(f"{path} is not a skops archive: {type(error).__name__}: {error}") from None
+        if type(member._estimator) is not type(member.build()):
+            raise BundleError(f"{path} holds a {type(member._estimator).__name__}, which is no {cls.kind}.")
         return member
 
     @staticmethod
@@ -78,7 +80,7 @@ class RandomForest(ScikitMember):
     kind = "random_forest"
     parameters: ClassVar[dict[str, Parameter]] = {
         "n_estimators": integer(1),
-        "criterion": choice("squared_error", "absolute_error", "friedman_mse", "poisson"),
+        "criterion": choice("squared_error", "absolute_error", "poisson"),
         "max_depth": integer(1, optional=True),
         "min_samples_split": integer(2),
         "min_samples_leaf": integer(1),
