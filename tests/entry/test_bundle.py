@@ -239,6 +239,15 @@ def test_a_damaged_manifest_is_refused(bundle: Path, text: str) -> None:
         load_bundle(bundle)
 
 
+@pytest.mark.parametrize("key", ["members", "weights", "files", "versions"])
+def test_a_manifest_that_lacks_a_part_is_refused_by_its_name(bundle: Path, key: str) -> None:
+    whole = manifest(bundle)
+    del whole[key]
+    (bundle / "manifest.json").write_text(json.dumps(whole))
+    with pytest.raises(BundleError, match=rf"manifest\.json is damaged: it lacks {key}"):
+        load_bundle(bundle)
+
+
 def test_every_truncation_of_a_manifest_is_refused(bundle: Path) -> None:
     path = bundle / "manifest.json"
     data = path.read_bytes()

@@ -215,8 +215,9 @@ def test_out_of_fold_predictions_are_written_without_pickle(job: Job) -> None:
     [
         ["--members", "xgboost,flat:ridge", "--xgboost__num_round", "3", "--folds_k", "3", "--flat__alpha", "1e-3"],
         ["--members=xgboost,flat:ridge", "--xgboost__num_round=3", "--folds_k=3", "--flat__alpha=1e-3"],
+        ["--members", "xgboost,flat:ridge", "--xgboost__num_round=3", "--folds_k", "3", "--flat__alpha=1e-3"],
     ],
-    ids=["two words", "one word"],
+    ids=["two words", "one word", "both"],
 )
 def test_hyperparameters_are_read_from_the_command_line(argv: list[str], job: Job) -> None:
     assert main(argv, job.environ) == 0

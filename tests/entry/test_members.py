@@ -151,6 +151,15 @@ def test_a_foreign_type_in_an_archive_is_refused_by_name(
         REGISTRY[kind].load(path, threads=1)
 
 
+@pytest.mark.parametrize(("kind", "other"), [("ridge", "random_forest"), ("random_forest", "ridge")])
+def test_an_archive_of_another_member_is_refused(kind: str, other: str, tmp_path: Path) -> None:
+    member = REGISTRY[other]({}, seed=0, threads=1)
+    member.fit(np.eye(4), np.arange(4.0))
+    member.save(tmp_path / "model.skops")
+    with pytest.raises(BundleError, match=f"which is no {kind}"):
+        REGISTRY[kind].load(tmp_path / "model.skops", threads=1)
+
+
 def test_a_function_in_an_archive_is_refused_by_name(tmp_path: Path) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
