@@ -79,7 +79,8 @@ def test_registered_model_predicts_what_was_trained_from_a_folder_of_its_own(pro
     (project / "studies").rename(project / "elsewhere")
     script = f"""
 import sys, json
-sys.path[:] = [p for p in sys.path if "{PROJECT}" not in p]
+sys.path[:] = [p for p in sys.path if p not in ("{PROJECT}", "{PROJECT}/entry")]
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
 from mlflow import pyfunc, set_tracking_uri, set_registry_uri
 import pandas as pd
 set_tracking_uri("sqlite:///{project}/mlflow.db"); set_registry_uri("sqlite:///{project}/mlflow.db")
@@ -88,6 +89,7 @@ manifest = json.load(open(r"{models[0]}/artifacts/model/manifest.json"))
 frame = pd.DataFrame(manifest["example"]["features"], columns=[c["name"] for c in manifest["columns"]])
 print(json.dumps([list(model.predict(frame)["progression"]), manifest["example"]["predictions"]]))
 print(sorted(column.name for column in model.metadata.signature.inputs))
+import ensemble; print(ensemble.__file__)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment()
@@ -96,6 +98,7 @@ print(sorted(column.name for column in model.metadata.signature.inputs))
     predicted, expected = json.loads(done.stdout.splitlines()[0])
     assert predicted == expected
     assert done.stdout.splitlines()[1] == "['age', 'bmi', 'bp', 's1', 's2', 's3', 's4', 's5', 's6', 'sex']"
+    assert not done.stdout.splitlines()[2].startswith(f"{PROJECT}/entry")
 
 
 def test_finished_study_shows_its_summary_and_runs_nothing(project: Path) -> None:
