@@ -48,6 +48,8 @@ class FoldsConfig:
 
     kind: str = "kfold"
     k: int = 5
+    repeats: int | None = None
+    column: str | None = None
 
 
 @dataclass
@@ -57,6 +59,7 @@ class DatasetConfig:
     name: str = ""
     path: str | None = None
     target: str | None = None
+    weights: str | None = None
     drop: list[str] = field(default_factory=list)
     split: SplitConfig = field(default_factory=SplitConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from ensemble.table import Table, read_csv, write_channel
+from ensemble.reading import Roles, read_file
+from ensemble.table import Table, numbers, write_channel
 from experiments import faults
-from experiments.config import DatasetConfig, SplitConfig
+from experiments.config import DatasetConfig
 from experiments.errors import ConfigError, StorageError, did_you_mean, listed
 from experiments.study import Channels
 
@@ -46,7 +48,7 @@ def load(config: DatasetConfig) -> Splits:
         InputError: No such data, a broken table, or too few rows for this split.
     """
     table = _SOURCES[_known(config.name)](config)
-    splits = _split(table, config.split)
+    splits = _split(table, config)
     if splits.train.rows < config.folds.k:
         raise ConfigError(
             f"dataset.folds.k={config.folds.k}: only {splits.train.rows} of {table.rows} rows are left for training. "
@@ -96,40 +98,62 @@ def place_channels(splits: Splits, studies: Path) -> None:
     faults.point("channels_written")
 
 
-def _split(table: Table, config: SplitConfig) -> Splits:
-    for name, share in (("test", config.test), ("validation", config.validation)):
+def _split(table: Table, config: DatasetConfig) -> Splits:
+    split = config.split
+    for name, share in (("test", split.test), ("validation", split.validation)):
         if not 0 < share < 1:
             raise ConfigError(f"dataset.split.{name}={share:g} is not a share between 0 and 1, such as 0.2.")
-    if config.test + config.validation >= 1:
+    if split.test + split.validation >= 1:
         raise ConfigError(
-            f"dataset.split.test={config.test:g} and dataset.split.validation={config.validation:g} leave no rows "
+            f"dataset.split.test={split.test:g} and dataset.split.validation={split.validation:g} leave no rows "
             "to train on: lower them."
         )
-    # RandomState's stream is frozen (NEP 19), so a seed means the same rows under every numpy.
-    order = np.random.RandomState(config.seed).permutation(table.rows)
-    test = max(1, round(config.test * table.rows))
-    validation = max(1, round(config.validation * table.rows))
-    parts = {
-        "test": table.take(np.sort(order[:test])),
-        "validation": table.take(np.sort(order[test : test + validation])),
-        "train": table.take(np.sort(order[test + validation :])),
-    }
-    if parts["train"].rows == 0:
-        raise ConfigError(f"{table.rows} rows are too few to split: give a larger table.")
+    part = _parts(table, config)
+    parts = {name: table.take(np.flatnonzero(part == number)) for number, name in enumerate(SPLITS)}
+    empty = [name for name, rows in parts.items() if rows.rows == 0]
+    if empty:
+        raise ConfigError(
+            f"{table.rows} rows are too few to split: nothing is left for {listed(empty)}. Give a larger table."
+        )
     digest = hashlib.sha256(json.dumps([parts[name].content_hash() for name in SPLITS]).encode())
     return Splits(**parts, data_hash=digest.hexdigest())
 
 
+def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
+    """Return for each row the place in ``SPLITS`` of the part it goes to: what divides the folds divides these too."""
+    train, validation, test = range(len(SPLITS))
+    keys = np.arange(table.rows) if table.fold_keys is None else table.fold_keys
+    units, unit_of_row, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    # RandomState's stream is frozen (NEP 19), so a seed means the same rows under every numpy.
+    if config.folds.kind == "time":
+        order = np.arange(len(units))[::-1]
+    else:
+        order = np.random.RandomState(config.split.seed).permutation(len(units))
+    wanted = {
+        test: max(1, round(config.split.test * table.rows)),
+        validation: max(1, round(config.split.validation * table.rows)),
+    }
+    # Units are dealt out in order: the test rows first, then those for validation, whole units only.
+    before = np.cumsum(sizes[order]) - sizes[order]
+    part_of_unit = np.full(len(units), train)
+    part_of_unit[order[before < wanted[test] + wanted[validation]]] = validation
+    part_of_unit[order[before < wanted[test]]] = test
+    return part_of_unit[unit_of_row]
+
+
 def _diabetes(config: DatasetConfig) -> Table:
-    if config.path is not None or config.target is not None or config.drop:
-        raise ConfigError(
-            "dataset.path, dataset.target and dataset.drop are for your own table: add dataset=file to the command."
-        )
+    own = {key: getattr(config, key) for key in ("path", "target", "weights", "drop")}
+    own["folds.column"] = config.folds.column
+    given = [f"dataset.{key}" for key, value in own.items() if value]
+    if given:
+        raise ConfigError(f"{listed(given)} is for your own table: add dataset=file to the command.")
+    if config.folds.kind in ("group", "time"):
+        raise ConfigError(f"dataset.folds.kind={config.folds.kind} needs a column, which diabetes lacks: use kfold.")
     from sklearn.datasets import load_diabetes
 
     data = load_diabetes()
     return Table(
-        tuple(data.feature_names),
+        numbers(*data.feature_names),
         "progression",
         np.ascontiguousarray(data.data, dtype=np.float64),
         np.ascontiguousarray(data.target, dtype=np.float64),
@@ -140,7 +164,21 @@ def _file(config: DatasetConfig) -> Table:
     for key, example in (("path", "your.csv"), ("target", "price")):
         if getattr(config, key) is None:
             raise ConfigError(f"dataset=file wants dataset.{key}, such as dataset.{key}={example}.")
-    return read_csv(Path(str(config.path)).expanduser(), str(config.target), config.drop)
+    by_column = config.folds.kind in ("group", "time")
+    if by_column != (config.folds.column is not None):
+        raise ConfigError(
+            f"dataset.folds.kind={config.folds.kind} divides by a column: name it with dataset.folds.column."
+            if by_column
+            else f"dataset.folds.column={config.folds.column} goes with dataset.folds.kind=group or time: add it."
+        )
+    roles = Roles(
+        target=str(config.target),
+        weights=config.weights,
+        fold_key=config.folds.column,
+        fold_kind="time" if config.folds.kind == "time" else "group",
+        drop=tuple(config.drop),
+    )
+    return read_file(Path(str(config.path)).expanduser(), roles)
 
 
 _SOURCES: dict[str, Callable[[DatasetConfig], Table]] = {"diabetes": _diabetes, "file": _file}

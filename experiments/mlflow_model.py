@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
@@ -22,7 +21,9 @@ class EnsembleModel(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
         """Return a frame with one column, named as the target, of blended predictions."""
-        features = np.ascontiguousarray(model_input[list(self._bundle.columns)], dtype=np.float64)
+        from ensemble.reading import features_of
+
+        features = features_of(model_input, self._bundle.columns)
         return pd.DataFrame({self._bundle.manifest["target"]: self._bundle.ensemble.predict(features)})
 
 

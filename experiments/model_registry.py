@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble.reading import frame_of
+from ensemble.table import Column
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
@@ -35,17 +38,19 @@ def register_model(client: MlflowClient, uri: str, run_id: str, bundle: Path, na
     """
     import mlflow
     import numpy as np
-    import pandas as pd
     from mlflow.exceptions import MlflowException
     from mlflow.models import ModelSignature
     from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
     from mlflow.types import ColSpec, Schema
 
     manifest = json.loads((bundle / "manifest.json").read_text())
-    columns = [column["name"] for column in manifest["columns"]]
-    example = pd.DataFrame(np.array(manifest["example"]["features"], dtype=np.float64), columns=columns)
+    columns = [Column.from_dict(column) for column in manifest["columns"]]
+    example = frame_of(np.array(manifest["example"]["features"], dtype=np.float64), columns)
+    texts = ("category", "date")
     signature = ModelSignature(
-        inputs=Schema([ColSpec("double", column, required=False) for column in columns]),
+        inputs=Schema(
+            [ColSpec("string" if column.type in texts else "double", column.name, required=False) for column in columns]
+        ),
         outputs=Schema([ColSpec("double", manifest["target"])]),
     )
     requirements = [f"{name}=={version}" for name, version in manifest["versions"].items() if name != "python"]

@@ -12,9 +12,9 @@ from typing import Any, get_args
 
 from ensemble.parameters import Parameter, ParamValue
 from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
-from ensemble.wire import FOLDS, SEED, check_objective, encode_recipe
+from ensemble.wire import FOLDS, REPEATS, SEED, check_objective, encode_recipe
 from experiments import datasets
-from experiments.config import Composed, Config, SearchConfig
+from experiments.config import Composed, Config, FoldsConfig, SearchConfig
 from experiments.ensemble_plan import plan_ensemble
 from experiments.errors import ConfigError, one_of
 from experiments.search_space import Choices, SearchSpace
@@ -24,6 +24,7 @@ from experiments.study import Sampler, SearchSpec, StudySpec
 # A study's name is also a tuning job's, and these are AMT's rules for one.
 STUDY_NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*")
 STUDY_NAME_LENGTH = 32
+DEFAULT_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def plan_study(composed: Composed) -> Plan:
         folds=FoldSpec(
             one_of("dataset.folds.kind", config.dataset.folds.kind, get_args(FoldKind)),
             _integer("dataset.folds.k", config.dataset.folds.k, FOLDS),
+            _repeats(config.dataset.folds),
         ),
         seed=_integer("search.seed", config.search.seed, SEED),
         objective=objective,
@@ -176,6 +178,13 @@ def _parallelism(config: SearchConfig, n_trials: int) -> tuple[int, int]:
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _repeats(folds: FoldsConfig) -> int:
+    if folds.kind != "repeated" and folds.repeats is not None:
+        raise ConfigError(f"dataset.folds.repeats={folds.repeats} goes with dataset.folds.kind=repeated: add it.")
+    default = DEFAULT_REPEATS if folds.kind == "repeated" else 1
+    return _integer("dataset.folds.repeats", default if folds.repeats is None else folds.repeats, REPEATS)
 
 
 def _integer(place: str, value: int, declared: Parameter) -> int:

@@ -21,5 +21,4 @@ def score_test(bundle: str, channel: str, threads: int) -> dict[str, float]:
     loaded = load_bundle(Path(bundle), threads)
     table = read_channel(Path(channel))
     with one_blas_thread():
-        members = loaded.ensemble.predict_members(table.features)
-        return score_members("test", loaded.members, members, loaded.ensemble.blend(members), table.target)
+        return score_members("test", loaded.ensemble, loaded.ensemble.predict_members(table.features), table)

@@ -1,31 +1,112 @@
-"""How members' predictions become one: weights that are given, or fitted on out-of-fold predictions."""
+"""How members' predictions become one: a weighted sum, whose weights are given or fitted on out-of-fold predictions."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.members.base import Floats
 
+GREEDY_ROUNDS = 50
+STACKING_ALPHAS = tuple(10.0**power for power in np.arange(-3, 3.5, 0.5))
+
+
+@dataclass(frozen=True)
+class Passed:
+    """One feature that a blend sees besides the members.
+
+    Attributes:
+        place: The column's position.
+        fill: What a missing value counts as.
+        weight: Per unit of the feature.
+    """
+
+    place: int
+    fill: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A finished blend.
+
+    Attributes:
+        weights: One a member.
+        intercept: Added to the sum.
+        passed: Features that are added too.
+    """
+
+    weights: tuple[float, ...]
+    intercept: float = 0.0
+    passed: tuple[Passed, ...] = ()
+
+    def predict(self, members: Floats, features: Floats) -> Floats:
+        """Return the blend, shape (rows,), of members' predictions (rows x members) on ``features`` (rows x columns).
+
+        Summed column after column: a matrix product may add up in another order on another machine.
+        """
+        total = np.full(len(members), self.intercept)
+        for column, weight in zip(members.T, self.weights, strict=True):
+            total += weight * column
+        for passed in self.passed:
+            values = features[:, passed.place]
+            total += passed.weight * np.where(np.isnan(values), passed.fill, values)
+        return total
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready data, which ``from_dict`` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Blend:
+        """Read what ``as_dict`` wrote."""
+        passed = tuple(Passed(**entry) for entry in data["passed"])
+        return cls(tuple(data["weights"]), data["intercept"], passed)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a blend is fitted on.
+
+    Attributes:
+        predictions: Out-of-fold predictions, shape (rows, members).
+        target: Shape (rows,).
+        features: Shape (rows, columns).
+        weights: Shape (rows,), or None where every row counts alike.
+        numbers: Positions of the features that are no categories.
+    """
+
+    predictions: Floats
+    target: Floats
+    features: Floats
+    weights: Floats | None = None
+    numbers: Sequence[int] = ()
+
+    def take(self, index: Any) -> Rows:
+        """Return the rows of ``index``."""
+        weights = None if self.weights is None else self.weights[index]
+        return Rows(self.predictions[index], self.target[index], self.features[index], weights, self.numbers)
+
 
 class Blender(abc.ABC):
-    """Finds one non-negative weight a member, summing to one.
+    """Finds a blend.
 
     Attributes:
         kind: Name in the registry.
-        fitted: Whether the weights depend on the target, so that a score needs weights fitted on other rows.
+        fitted: Whether the blend depends on the target, so that a score needs one fitted on other rows.
     """
 
     kind: ClassVar[str]
     fitted: ClassVar[bool]
 
     @abc.abstractmethod
-    def weights(self, predictions: Floats, target: Floats) -> Floats:
-        """Return the weights, shape (members,), for ``predictions`` (rows x members) of ``target`` (rows,)."""
+    def fit(self, rows: Rows) -> Blend:
+        """Return the blend for these rows."""
 
 
 class Mean(Blender):
@@ -34,10 +115,10 @@ class Mean(Blender):
     kind = "mean"
     fitted = False
 
-    def weights(self, predictions: Floats, target: Floats) -> Floats:
+    def fit(self, rows: Rows) -> Blend:
         """Return equal weights."""
-        members = predictions.shape[1]
-        return np.full(members, 1.0 / members)
+        members = rows.predictions.shape[1]
+        return Blend((1.0 / members,) * members)
 
 
 class Fixed(Blender):
@@ -50,9 +131,9 @@ class Fixed(Blender):
         """Keep ``given``, one non-negative number a member, not all zero."""
         self._weights = np.asarray(given, dtype=np.float64) / float(np.sum(given))
 
-    def weights(self, predictions: Floats, target: Floats) -> Floats:
+    def fit(self, rows: Rows) -> Blend:
         """Return the user's weights."""
-        return self._weights.copy()
+        return Blend(tuple(self._weights.tolist()))
 
 
 class Weighted(Blender):
@@ -67,24 +148,95 @@ class Weighted(Blender):
     kind = "weighted"
     fitted = True
 
-    def weights(self, predictions: Floats, target: Floats) -> Floats:
+    def fit(self, rows: Rows) -> Blend:
         """Return the best weights on these rows."""
         from scipy.optimize import nnls
 
-        errors = predictions - target[:, None]
+        errors = rows.predictions - rows.target[:, None]
+        if rows.weights is not None:
+            errors = errors * np.sqrt(rows.weights / np.mean(rows.weights))[:, None]
         members = errors.shape[1]
         scale = float(np.sqrt(np.mean(errors**2)))
         if scale == 0.0:
-            return np.full(members, 1.0 / members)
+            return Blend((1.0 / members,) * members)
         triangle = np.linalg.qr(errors / (scale * np.sqrt(len(errors))), mode="r")
         system = np.vstack([triangle, np.ones(members)])
         goal = np.zeros(len(system))
         goal[-1] = 1.0
         solution, _ = nnls(system, goal)
-        return np.asarray(solution / solution.sum(), dtype=np.float64)
+        return Blend(tuple((solution / solution.sum()).tolist()))
 
 
-REGISTRY: dict[str, type[Blender]] = {blender.kind: blender for blender in (Mean, Weighted, Fixed)}
+class Greedy(Blender):
+    """Members are picked one after another, with replacement, each time the one that helps the mean of the picks most.
+
+    Source: R. Caruana, A. Niculescu-Mizil, G. Crew, A. Ksikes, "Ensemble Selection from Libraries of Models", ICML
+    2004.
+    """
+
+    kind = "greedy"
+    fitted = True
+
+    def fit(self, rows: Rows) -> Blend:
+        """Return the shares of the picks in the best round."""
+        counts = np.zeros(rows.predictions.shape[1])
+        total = np.zeros(len(rows.target))
+        best, best_error = counts, np.inf
+        for picks in range(1, GREEDY_ROUNDS + 1):
+            errors = ((total[:, None] + rows.predictions) / picks - rows.target[:, None]) ** 2
+            mean = np.average(errors, axis=0, weights=rows.weights)
+            pick = int(np.argmin(mean))
+            counts[pick] += 1
+            total += rows.predictions[:, pick]
+            if mean[pick] < best_error:
+                best, best_error = counts / picks, float(mean[pick])
+        return Blend(tuple(best.tolist()))
+
+
+class Stacking(Blender):
+    """Ridge regression on the members' predictions, its penalty chosen by generalised cross-validation.
+
+    Weights may be negative and need not sum to one. Source: D. H. Wolpert, "Stacked generalization", Neural Networks 5,
+    241-259, 1992.
+    """
+
+    kind = "stacking"
+    fitted = True
+    passthrough: ClassVar[bool] = False
+
+    def fit(self, rows: Rows) -> Blend:
+        """Return the regression's coefficients."""
+        from sklearn.linear_model import RidgeCV
+
+        numbers = list(rows.numbers) if self.passthrough else []
+        values = rows.features[:, numbers]
+        known = ~np.isnan(values)
+        present = [column[mask] for column, mask in zip(values.T, known.T, strict=True)]
+        fills = [float(np.median(column)) if len(column) else 0.0 for column in present]
+        values = np.where(known, values, np.asarray(fills)[None, :]) if numbers else values
+        spread = values.std(axis=0)
+        # Members share the target's unit, so that one scale keeps them comparable; features have each their own.
+        unit = float(np.std(rows.target)) or 1.0
+        scales = np.concatenate([np.full(rows.predictions.shape[1], unit), np.where(spread > 0, spread, 1.0)])
+        inputs = np.column_stack([rows.predictions, values]) / scales
+        model = RidgeCV(alphas=STACKING_ALPHAS).fit(inputs, rows.target, sample_weight=rows.weights)
+        weights = (model.coef_ / scales).tolist()
+        members = rows.predictions.shape[1]
+        passed = tuple(
+            Passed(place, fill, weight) for place, fill, weight in zip(numbers, fills, weights[members:], strict=True)
+        )
+        return Blend(tuple(weights[:members]), float(model.intercept_), passed)
+
+
+class StackingPassthrough(Stacking):
+    """Stacking that sees the numeric features too."""
+
+    kind = "stacking_passthrough"
+    passthrough = True
+
+
+_BLENDERS: tuple[type[Blender], ...] = (Mean, Weighted, Greedy, Stacking, StackingPassthrough, Fixed)
+REGISTRY: dict[str, type[Blender]] = {blender.kind: blender for blender in _BLENDERS}
 
 
 def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] | None, place: str) -> Blender:

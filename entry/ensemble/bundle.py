@@ -6,23 +6,24 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ensemble.blending import Blend
 from ensemble.errors import BundleError, listed
 from ensemble.members import Floats, member_class
 from ensemble.recipe import Recipe
-from ensemble.table import Table
+from ensemble.table import Column, Table
 from ensemble.training import FittedEnsemble, Training
 from ensemble.versions import library_version, runtime_versions, unreadable
 
 MANIFEST = "manifest.json"
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2
 EXAMPLE_ROWS = 5
-_NEEDED_TO_LOAD = ("members", "weights", "columns", "target", "example", "versions", "files")
+_NEEDED_TO_LOAD = ("members", "blend", "columns", "target", "example", "versions", "files")
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class Bundle:
     content_hash: str
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Feature names in the order in which ``predict`` wants them."""
-        return tuple(column["name"] for column in self.manifest["columns"])
+    def columns(self) -> tuple[Column, ...]:
+        """The features in the order in which ``predict`` wants them, and how they are coded."""
+        return tuple(Column.from_dict(column) for column in self.manifest["columns"])
 
     @property
     def members(self) -> list[str]:
@@ -88,12 +89,12 @@ def save_bundle(folder: Path, recipe: Recipe, training: Training, train: Table, 
     manifest = {
         "bundle_version": BUNDLE_VERSION,
         "members": members,
-        "blend": recipe.blend,
+        "blend": {"kind": recipe.blend, **training.ensemble.blend.as_dict()},
         "weights": training.ensemble.weights,
         "final": recipe.final,
-        "folds": {"kind": recipe.folds.kind, "k": recipe.folds.k},
+        "folds": asdict(recipe.folds),
         "seed": recipe.seed,
-        "columns": [{"name": name, "type": "number"} for name in train.columns],
+        "columns": [column.as_dict() for column in train.columns],
         "target": train.target_name,
         "rows": train.rows,
         "data_hash": data_hash,
@@ -147,11 +148,17 @@ def load_bundle(folder: Path, threads: int = 1) -> Bundle:
             f"{folder} cannot be trusted with these libraries: {'; '.join(problems)}. "
             f"Install: pip install {' '.join(pins)}"
         )
+    columns = [Column.from_dict(column) for column in manifest["columns"]]
+    categories = {place: len(column.levels) for place, column in enumerate(columns) if column.type == "category"}
     models = {
-        member["name"]: [classes[member["kind"]].load(folder / name, threads=threads) for name in member["files"]]
+        member["name"]: [
+            classes[member["kind"]].load(folder / name, threads=threads, categories=categories)
+            for name in member["files"]
+        ]
         for member in manifest["members"]
     }
-    return Bundle(FittedEnsemble(models, manifest["weights"]), manifest, hashlib.sha256(text).hexdigest())
+    blend = Blend.from_dict(manifest["blend"])
+    return Bundle(FittedEnsemble(models, blend), manifest, hashlib.sha256(text).hexdigest())
 
 
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:

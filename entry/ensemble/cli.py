@@ -79,8 +79,10 @@ def train(recipe: Recipe, places: Places) -> None:
     from ensemble.training import fit_ensemble
     from ensemble.versions import runtime_versions
 
-    table, data_hash = _cached_channel(places.train, places.target)
-    validation = _cached_channel(places.validation, places.target)[0] if places.validation else None
+    table, data_hash = _cached_channel(places.train, places.target, None)
+    validation = None
+    if places.validation:
+        validation, _ = _cached_channel(places.validation, places.target, places.train)
     if validation is not None and validation.columns != table.columns:
         raise InputError(f"{places.validation} does not have the columns of {places.train}: give both the same header.")
     if validation is None and recipe.objective.startswith("validation"):
@@ -170,7 +172,7 @@ def _places(options: argparse.Namespace, target: str | None, environ: Mapping[st
 
 
 @functools.lru_cache(maxsize=4)
-def _cached_channel(folder: Path, target: str | None) -> tuple[Table, str]:
+def _cached_channel(folder: Path, target: str | None, like: Path | None) -> tuple[Table, str]:
     # A resident worker runs many trials on one channel, whose files never change under it.
-    table = read_channel(folder, target)
+    table = read_channel(folder, target, None if like is None else _cached_channel(like, target, None)[0])
     return table, table.content_hash()

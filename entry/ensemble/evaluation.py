@@ -17,49 +17,101 @@ Index = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers to fit on and to score on."""
+    """Row numbers to fit on and to score on.
+
+    Attributes:
+        fit: Rows that models of this fold are fitted on.
+        score: Rows that they are scored on.
+        repeat: Which division of the rows this fold belongs to, from 0.
+    """
 
     fit: Index
     score: Index
+    repeat: int = 0
 
 
-def make_folds(spec: FoldSpec, rows: int, seed: int) -> list[Fold]:
-    """Divide ``rows`` rows, each scored in exactly one fold; the same for every member and trial.
+def make_folds(spec: FoldSpec, rows: int, seed: int, keys: Floats | None = None) -> list[Fold]:
+    """Divide the rows; the same for every member and trial.
+
+    Args:
+        spec: The scheme.
+        rows: Number of rows.
+        seed: Seed of what is random.
+        keys: Shape (rows,): each row's group, or its place in time; for the schemes that need it.
 
     Raises:
-        InputError: Fewer rows than folds.
+        InputError: Fewer rows, groups or moments than the folds need.
     """
-    from sklearn.model_selection import KFold
+    from sklearn.model_selection import GroupKFold, KFold
 
     if rows < spec.k:
         raise InputError(f"{rows} training rows cannot be divided into {spec.k} folds: lower dataset.folds.k.")
-    splitter = KFold(spec.k, shuffle=True, random_state=seed)
-    return [Fold(fit, score) for fit, score in splitter.split(np.empty((rows, 1)))]
+    places = np.empty((rows, 1))
+    if spec.kind in ("kfold", "repeated"):
+        folds: list[Fold] = []
+        for repeat in range(spec.repeats):
+            splitter = KFold(spec.k, shuffle=True, random_state=seed + repeat)
+            folds.extend(Fold(fit, score, repeat) for fit, score in splitter.split(places))
+        return folds
+    if keys is None:
+        raise InputError(f"dataset.folds.kind={spec.kind} divides by a column: name it with dataset.folds.column.")
+    distinct = np.unique(keys)
+    if spec.kind == "time":
+        return _folds_in_time(spec.k, np.asarray(keys), distinct)
+    if len(distinct) < spec.k:
+        raise InputError(
+            f"the training rows have {len(distinct)} group{'' if len(distinct) == 1 else 's'}, which cannot be divided "
+            f"into {spec.k} folds: lower dataset.folds.k, or choose another dataset.folds.column."
+        )
+    by_group = GroupKFold(spec.k, shuffle=True, random_state=seed)
+    return [Fold(fit, score) for fit, score in by_group.split(places, groups=keys)]
 
 
-def rmse(target: Floats, predicted: Floats) -> float:
+def _folds_in_time(k: int, keys: Floats, moments: Floats) -> list[Fold]:
+    from sklearn.model_selection import TimeSeriesSplit
+
+    if len(moments) < k + 1:
+        raise InputError(
+            f"the training rows have {len(moments)} different times, and {k} folds in time need {k + 1} or more: lower "
+            "dataset.folds.k."
+        )
+    # Rows of one moment stay together, so that no model is fitted on what it is scored on.
+    moment = np.searchsorted(moments, keys)
+    splits = TimeSeriesSplit(k).split(moments[:, None])
+    return [Fold(np.flatnonzero(np.isin(moment, fit)), np.flatnonzero(np.isin(moment, score))) for fit, score in splits]
+
+
+def rmse(target: Floats, predicted: Floats, weights: Floats | None = None) -> float:
     """Root of the mean squared error, in the target's unit."""
-    return float(np.sqrt(np.mean((target - predicted) ** 2)))
+    return float(np.sqrt(_mean((target - predicted) ** 2, weights)))
 
 
-def mae(target: Floats, predicted: Floats) -> float:
+def mae(target: Floats, predicted: Floats, weights: Floats | None = None) -> float:
     """Mean absolute error, in the target's unit."""
-    return float(np.mean(np.abs(target - predicted)))
+    return _mean(np.abs(target - predicted), weights)
 
 
-def r2(target: Floats, predicted: Floats) -> float:
+def r2(target: Floats, predicted: Floats, weights: Floats | None = None) -> float:
     """Share of the target's variance that is explained; NaN for a constant target."""
     if np.all(target == target[0]):  # its mean may differ in the last bit, so its spread need not be zero
         return float("nan")
-    return 1.0 - float(np.sum((target - predicted) ** 2) / np.sum((target - np.mean(target)) ** 2))
+    centre = _mean(target, weights)
+    return 1.0 - _mean((target - predicted) ** 2, weights) / _mean((target - centre) ** 2, weights)
 
 
-SCORES: dict[str, Callable[[Floats, Floats], float]] = {"rmse": rmse, "mae": mae, "r2": r2}
+def _mean(values: Floats, weights: Floats | None) -> float:
+    return float(np.mean(values)) if weights is None else float(np.average(values, weights=weights))
 
 
-def scores(prefix: str, name: str, target: Floats, predicted: Floats) -> dict[str, float]:
+Score = Callable[[Floats, Floats, Floats | None], float]
+SCORES: dict[str, Score] = {"rmse": rmse, "mae": mae, "r2": r2}
+
+
+def scores(
+    prefix: str, name: str, target: Floats, predicted: Floats, weights: Floats | None = None
+) -> dict[str, float]:
     """Return every score as ``{prefix}_{score}_{name}``."""
-    return {f"{prefix}_{score}_{name}": function(target, predicted) for score, function in SCORES.items()}
+    return {f"{prefix}_{score}_{name}": function(target, predicted, weights) for score, function in SCORES.items()}
 
 
 @dataclass(frozen=True)
@@ -77,21 +129,23 @@ class Lift:
     high: float
 
 
-def paired_lift(baseline: Sequence[float], blended: Sequence[float]) -> Lift:
+def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | None = None) -> Lift:
     """Compare two RMSEs fold by fold by the corrected resampled t interval.
 
     Folds share training rows, so the plain t interval is too narrow; the variance is multiplied by
-    1/k + score rows/fit rows, which for k folds is 1/k + 1/(k-1)
+    1/n + score rows/fit rows, which for n = k folds is 1/k + 1/(k-1)
     (C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 239-281, 2003).
 
     Args:
         baseline: RMSE per fold, at least two.
         blended: RMSE per fold, in the same order.
+        k: Folds of one division of the rows, where there are several divisions.
     """
     from scipy.stats import t
 
     differences = np.asarray(baseline) - np.asarray(blended)
-    k = len(differences)
+    n = len(differences)
     mean = float(np.mean(differences))
-    half = float(t.ppf(0.975, k - 1) * np.sqrt((1 / k + 1 / (k - 1)) * np.var(differences, ddof=1)))
+    share = 1 / ((k or n) - 1)
+    half = float(t.ppf(0.975, n - 1) * np.sqrt((1 / n + share) * np.var(differences, ddof=1)))
     return Lift(mean, mean - half, mean + half)

@@ -15,7 +15,7 @@ from ensemble.parameters import ParamValue
 BLENDED = "blended"
 MEMBER_NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 
-FoldKind = Literal["kfold"]
+FoldKind = Literal["kfold", "repeated", "group", "time"]
 Final = Literal["bag", "refit"]
 
 
@@ -39,12 +39,15 @@ class FoldSpec:
     """How rows are divided for cross-validation.
 
     Attributes:
-        kind: The scheme.
+        kind: The scheme: ``kfold`` and ``repeated`` at random, ``group`` keeps the rows of a group together, ``time``
+            scores each fold by models of what came before it.
         k: Number of folds.
+        repeats: How often ``repeated`` divides anew; 1 for the others.
     """
 
     kind: FoldKind = "kfold"
     k: int = 5
+    repeats: int = 1
 
 
 @dataclass(frozen=True)

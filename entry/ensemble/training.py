@@ -7,9 +7,10 @@ import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from ensemble.blending import Blender, make_blender
-from ensemble.errors import MemberError
+from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
+from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import Fold, make_folds, rmse, scores
 from ensemble.members import Floats, Member, member_class
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
@@ -19,15 +20,20 @@ from ensemble.threads import one_blas_thread
 
 @dataclass(frozen=True)
 class FittedEnsemble:
-    """What predicts: by member name the models whose predictions are averaged, and one weight a member.
+    """What predicts: by member name the models whose predictions are averaged, and how the members are blended.
 
     Attributes:
         models: The fold models (``bag``) or one model (``refit``) of each member, in the recipe's order.
-        weights: By member name, non-negative, summing to one.
+        blend: How their predictions become one.
     """
 
     models: dict[str, list[Member]]
-    weights: dict[str, float]
+    blend: Blend
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Each member's weight in the blend."""
+        return dict(zip(self.models, self.blend.weights, strict=True))
 
     def predict_members(self, features: Floats) -> Floats:
         """Return each member's prediction, shape (rows, members)."""
@@ -35,16 +41,9 @@ class FittedEnsemble:
             [averaged([model.predict(features) for model in models]) for models in self.models.values()]
         )
 
-    def blend(self, members: Floats) -> Floats:
-        """Return the blend, shape (rows,), of what ``predict_members`` returned.
-
-        Summed member by member: a matrix product may add up in another order on another machine.
-        """
-        return blended(members, np.asarray(list(self.weights.values())))
-
     def predict(self, features: Floats) -> Floats:
         """Return the blended prediction, shape (rows,)."""
-        return self.blend(self.predict_members(features))
+        return self.blend.predict(self.predict_members(features), features)
 
 
 @dataclass
@@ -54,9 +53,10 @@ class Training:
     Attributes:
         ensemble: What predicts.
         metrics: Every score by name; all of cross-validation, and of validation where there is such a channel.
-        out_of_fold: Out-of-fold predictions of the members, shape (rows, members).
-        out_of_fold_blended: Out-of-fold predictions of the blend, by weights fitted on other folds, shape (rows,).
-        fold_of_row: Number of the fold in which each row was scored, shape (rows,).
+        out_of_fold: Out-of-fold predictions of the members, shape (rows, members), averaged over repeats; NaN in rows
+            that no fold scores.
+        out_of_fold_blended: Out-of-fold predictions of the blend, by blends fitted on other folds, shape (rows,).
+        fold_of_row: Number of the fold in which each row was scored, shape (rows, repeats); -1 where in none.
         fit_seconds: Seconds spent in each member's ``fit``.
         predict_seconds: Seconds spent in all ``predict`` calls.
     """
@@ -65,7 +65,7 @@ class Training:
     metrics: dict[str, float]
     out_of_fold: Floats
     out_of_fold_blended: Floats
-    fold_of_row: np.ndarray
+    fold_of_row: npt.NDArray[np.int32]
     fit_seconds: dict[str, float] = field(default_factory=dict)
     predict_seconds: float = 0.0
 
@@ -78,14 +78,6 @@ def averaged(parts: list[Floats]) -> Floats:
     return total / len(parts)
 
 
-def blended(members: Floats, weights: Floats) -> Floats:
-    """Return the weighted sum over the columns of ``members`` (rows x members), column after column."""
-    total = np.zeros(len(members))
-    for column, weight in zip(members.T, weights, strict=True):
-        total += weight * column
-    return total
-
-
 def fit_ensemble(recipe: Recipe, train: Table, validation: Table | None, threads: int) -> Training:
     """Cross-validate and fit.
 
@@ -96,7 +88,7 @@ def fit_ensemble(recipe: Recipe, train: Table, validation: Table | None, threads
         threads: Threads that a member may use. Linear algebra always uses one, so that its sums keep their order.
 
     Raises:
-        InputError: Fewer rows than folds.
+        InputError: Fewer rows than folds, or weights where a member heeds none.
         MemberError: A member raised, or predicted something that is not a finite number a row.
     """
     with one_blas_thread():
@@ -110,47 +102,62 @@ class _Fit:
         self.validation = validation
         self.threads = threads
         self.names = [member.name for member in recipe.members]
+        self.numbers = [place for place in range(len(train.columns)) if place not in train.categories]
         self.fit_seconds = dict.fromkeys(self.names, 0.0)
         self.predict_seconds = 0.0
+        for member in recipe.members if train.weights is not None else ():
+            if not member_class(member.kind, "members").weighs:
+                raise InputError(f"member {member.name!r} heeds no weights: leave it out, or dataset.weights.")
 
     def run(self) -> Training:
-        folds = make_folds(self.recipe.folds, self.train.rows, self.recipe.seed)
-        fold_of_row = np.empty(self.train.rows, dtype=np.int32)
-        for number, fold in enumerate(folds):
-            fold_of_row[fold.score] = number
-        out_of_fold = np.empty((self.train.rows, len(self.names)))
+        spec = self.recipe.folds
+        folds = make_folds(spec, self.train.rows, self.recipe.seed, self.train.fold_keys)
+        fold_of_row = np.full((self.train.rows, spec.repeats), -1, dtype=np.int32)
+        predictions = np.full((spec.repeats, self.train.rows, len(self.names)), np.nan)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
         for number, fold in enumerate(folds):
-            features, target = self.train.features[fold.fit], self.train.target[fold.fit]
-            score_features = self.train.features[fold.score]
-            for column, spec in enumerate(self.recipe.members):
-                model = self._fit_member(spec, features, target, f"fold {number}")
-                out_of_fold[fold.score, column] = self._predict(spec.name, model, score_features, f"fold {number}")
-                models[spec.name].append(model)
+            fold_of_row[fold.score, fold.repeat] = number
+            rows, score_features = self.train.take(fold.fit), self.train.features[fold.score]
+            for column, member in enumerate(self.recipe.members):
+                model = self._fit_member(member, rows, f"fold {number}")
+                predicted = self._predict(member.name, model, score_features, f"fold {number}")
+                predictions[fold.repeat, fold.score, column] = predicted
+                models[member.name].append(model)
         blender = make_blender(self.recipe.blend, self.names, self.recipe.weights, "blend")
-        weights = blender.weights(out_of_fold, self.train.target)
-        out_of_fold_blended = self._cross_fitted(blender, weights, out_of_fold, folds)
+        scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
+        out_of_fold = averaged(list(predictions))
+        blend = blender.fit(self._rows(out_of_fold).take(scored))
+        blended = np.stack(
+            [
+                self._cross_fitted(
+                    blender, blend, predictions[repeat], [fold for fold in folds if fold.repeat == repeat]
+                )
+                for repeat in range(spec.repeats)
+            ]
+        )
         if self.recipe.final == "refit":
-            models = {
-                spec.name: [self._fit_member(spec, self.train.features, self.train.target, "all rows")]
-                for spec in self.recipe.members
-            }
-        ensemble = FittedEnsemble(models, dict(zip(self.names, weights.tolist(), strict=True)))
-        metrics = self._cv_metrics(out_of_fold, out_of_fold_blended, folds)
+            models = {member.name: [self._fit_member(member, self.train, "all rows")] for member in self.recipe.members}
+        ensemble = FittedEnsemble(models, blend)
+        both = np.concatenate([predictions, blended[:, :, None]], axis=2)
+        metrics = self._cv_metrics(both, folds, scored)
         if self.validation is not None:
             metrics |= self._validation_metrics(ensemble, self.validation)
+        blended_mean = averaged(list(blended))
         return Training(
-            ensemble, metrics, out_of_fold, out_of_fold_blended, fold_of_row, self.fit_seconds, self.predict_seconds
+            ensemble, metrics, out_of_fold, blended_mean, fold_of_row, self.fit_seconds, self.predict_seconds
         )
 
-    def _fit_member(self, spec: MemberSpec, features: Floats, target: Floats, where: str) -> Member:
+    def _rows(self, predictions: Floats) -> Rows:
+        return Rows(predictions, self.train.target, self.train.features, self.train.weights, self.numbers)
+
+    def _fit_member(self, spec: MemberSpec, rows: Table, where: str) -> Member:
         found = member_class(spec.kind, "members")
         start = time.perf_counter()
         try:
-            model = found(spec.params, seed=self.recipe.seed, threads=self.threads)
+            model = found(spec.params, seed=self.recipe.seed, threads=self.threads, categories=rows.categories)
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
-                model.fit(features, target)
+                model.fit(rows.features, rows.target, rows.weights)
         except Exception as error:  # whatever a library or a user's own member raises fails this trial, by name
             raise MemberError(spec.name, f"fit, {where}", error) from error
         self.fit_seconds[spec.name] += time.perf_counter() - start
@@ -167,22 +174,31 @@ class _Fit:
             raise MemberError(name, f"predict, {where}", "its predictions are not an array of one finite number a row")
         return predicted
 
-    def _cross_fitted(self, blender: Blender, weights: Floats, out_of_fold: Floats, folds: list[Fold]) -> Floats:
-        if not blender.fitted:
-            return blended(out_of_fold, weights)
-        result = np.empty(len(out_of_fold))
+    def _cross_fitted(self, blender: Blender, blend: Blend, predictions: Floats, folds: list[Fold]) -> Floats:
+        """Return the blend of one division's predictions, each fold by a blend that was fitted on others' rows."""
+        rows = self._rows(predictions)
+        result = np.full(len(predictions), np.nan)
         for fold in folds:
-            weights_of_others = blender.weights(out_of_fold[fold.fit], self.train.target[fold.fit])
-            result[fold.score] = blended(out_of_fold[fold.score], weights_of_others)
+            used = blend
+            if blender.fitted:
+                others = fold.fit[np.isfinite(predictions[fold.fit, 0])]
+                # The first fold in time has no scored rows before it, and takes every member alike.
+                used = blender.fit(rows.take(others)) if len(others) else Mean().fit(rows)
+            result[fold.score] = used.predict(predictions[fold.score], self.train.features[fold.score])
         return result
 
-    def _cv_metrics(self, out_of_fold: Floats, out_of_fold_blended: Floats, folds: list[Fold]) -> dict[str, float]:
+    def _cv_metrics(self, predictions: Floats, folds: list[Fold], scored: npt.NDArray[np.intp]) -> dict[str, float]:
+        """Return the scores of ``predictions`` (repeats x rows x members and blend)."""
         metrics: dict[str, float] = {}
-        target = self.train.target
-        for name, predicted in zip([*self.names, BLENDED], [*out_of_fold.T, out_of_fold_blended], strict=True):
-            metrics |= scores("cv", name, target, predicted)
+        target, weights = self.train.target, self.train.weights
+        pooled = averaged(list(predictions))[scored]
+        pooled_weights = None if weights is None else weights[scored]
+        for column, name in enumerate([*self.names, BLENDED]):
+            metrics |= scores("cv", name, target[scored], pooled[:, column], pooled_weights)
             for number, fold in enumerate(folds):
-                metrics[f"cv_rmse_{name}_fold_{number}"] = rmse(target[fold.score], predicted[fold.score])
+                fold_weights = None if weights is None else weights[fold.score]
+                fold_predictions = predictions[fold.repeat, fold.score, column]
+                metrics[f"cv_rmse_{name}_fold_{number}"] = rmse(target[fold.score], fold_predictions, fold_weights)
         return metrics
 
     def _validation_metrics(self, ensemble: FittedEnsemble, validation: Table) -> dict[str, float]:
@@ -190,13 +206,20 @@ class _Fit:
         for name, models in ensemble.models.items():
             parts = [self._predict(name, model, validation.features, "validation") for model in models]
             columns.append(averaged(parts))
-        predicted = np.column_stack(columns)
-        return score_members("validation", self.names, predicted, ensemble.blend(predicted), validation.target)
+        return score_members("validation", ensemble, np.column_stack(columns), validation)
 
 
-def score_members(prefix: str, names: list[str], members: Floats, blend: Floats, target: Floats) -> dict[str, float]:
-    """Return every score of every member and of the blend, named ``{prefix}_{score}_{name}``."""
+def score_members(prefix: str, ensemble: FittedEnsemble, members: Floats, table: Table) -> dict[str, float]:
+    """Return every score of every member and of the blend, named ``{prefix}_{score}_{name}``.
+
+    Args:
+        prefix: Which rows these are, such as ``"test"``.
+        ensemble: Whose predictions are scored.
+        members: What ``predict_members`` returned for the rows of ``table``.
+        table: The rows.
+    """
+    blend = ensemble.blend.predict(members, table.features)
     metrics: dict[str, float] = {}
-    for name, predicted in zip([*names, BLENDED], [*members.T, blend], strict=True):
-        metrics |= scores(prefix, name, target, predicted)
+    for name, predicted in zip([*ensemble.models, BLENDED], [*members.T, blend], strict=True):
+        metrics |= scores(prefix, name, table.target, predicted, table.weights)
     return metrics

@@ -9,6 +9,7 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``final``            ``bag`` or ``refit``
 ``folds_kind``       fold scheme
 ``folds_k``          number of folds
+``folds_repeats``    number of divisions, for ``folds_kind`` ``repeated``
 ``seed``             integer
 ``objective``        metric name; its line is printed last
 ``target``           target column, for channels of CSV files; read before the rest
@@ -33,11 +34,23 @@ from ensemble.members import member_class
 from ensemble.parameters import Parameter, ParamValue, encode, integer
 from ensemble.recipe import BLENDED, Final, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
 
-RUN_PARAMETERS = ("members", "blend", "weights", "final", "folds_kind", "folds_k", "seed", "objective", "shared")
+RUN_PARAMETERS = (
+    "members",
+    "blend",
+    "weights",
+    "final",
+    "folds_kind",
+    "folds_k",
+    "folds_repeats",
+    "seed",
+    "objective",
+    "shared",
+)
 RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
 SEPARATOR = "__"
 SEED = integer(0, 2**31 - 1)
 FOLDS = integer(2, 1000)
+REPEATS = integer(1, 100)
 
 
 def wire_name(member: str, param: str) -> str:
@@ -58,6 +71,7 @@ def encode_recipe(recipe: Recipe, shared: Mapping[str, Iterable[str]] | None = N
         "final": recipe.final,
         "folds_kind": recipe.folds.kind,
         "folds_k": encode(recipe.folds.k),
+        "folds_repeats": encode(recipe.folds.repeats),
         "seed": encode(recipe.seed),
         "objective": recipe.objective,
     }
@@ -96,6 +110,7 @@ def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
         folds=FoldSpec(
             _one_of("folds_kind", given.get("folds_kind", "kfold"), get_args(FoldKind)),
             int(str(decode_value(FOLDS, "folds_k", given.get("folds_k", "5")))),
+            int(str(decode_value(REPEATS, "folds_repeats", given.get("folds_repeats", "1")))),
         ),
         seed=int(str(decode_value(SEED, "seed", given.get("seed", "0")))),
         objective=given.get("objective", f"cv_rmse_{BLENDED}"),

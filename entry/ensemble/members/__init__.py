@@ -7,7 +7,15 @@ import importlib
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.members.base import Floats, Member
 from ensemble.members.boosting import CatBoost, XGBoost
-from ensemble.members.scikit import RandomForest, Ridge
+from ensemble.members.scikit import (
+    ExtraTrees,
+    HistGradientBoosting,
+    MultiLayerPerceptron,
+    NearestNeighbors,
+    RandomForest,
+    Ridge,
+    SupportVectors,
+)
 
 REGISTRY: dict[str, type[Member]] = {
     member.kind: member
@@ -15,23 +23,32 @@ REGISTRY: dict[str, type[Member]] = {
         XGBoost,
         CatBoost,
         RandomForest,
+        ExtraTrees,
+        HistGradientBoosting,
         Ridge,
+        SupportVectors,
+        MultiLayerPerceptron,
+        NearestNeighbors,
     )
 }
 
 
 def member_class(kind: str, place: str) -> type[Member]:
-    """Return the member registered as ``kind``, or the user's own class where ``kind`` is ``module:Class``.
+    """Return the member registered as ``kind``, or scikit-learn's regressor of that class name, or ``module:Class``.
 
     Raises:
         InputError: There is none; the message names ``place`` and the nearest.
     """
     if ":" in kind:
         return _own_class(kind, place)
+    if kind[:1].isupper():
+        from ensemble.members.any_scikit import scikit_member
+
+        return scikit_member(kind, place)
     if kind not in REGISTRY:
         raise InputError(
             f"{place}: there is no member {kind!r}.{did_you_mean(kind, REGISTRY)} Members: {listed(REGISTRY)}; "
-            "a class of your own is module:Class under a name of its own."
+            "under a name of its own, a regressor of scikit-learn by its class name, or module:Class of yours."
         )
     return REGISTRY[kind]
 

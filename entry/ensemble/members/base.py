@@ -23,6 +23,8 @@ class Member(abc.ABC):
 
     - The constructor does no work; heavy libraries are imported by ``fit`` and ``load``.
     - ``fit`` is called at most once, and ``predict`` only after ``fit`` or ``load``. Neither changes its arguments.
+    - Features are one matrix of float64. A category is a whole number below its number of levels in ``categories``; one
+      that was not seen in ``fit`` may come in ``predict``, and is the member's to handle.
     - The same parameters, seed and rows give the same model, whatever the number of threads.
     - ``load(save(m))`` predicts exactly what ``m`` predicts.
     - Missing feature values (NaN) are the member's to handle; whatever it learns for that, it learns in ``fit``.
@@ -34,6 +36,7 @@ class Member(abc.ABC):
         parameters: Every hyperparameter that may be set, with its declared type.
         defaults: Our own defaults where they are not the library's.
         libraries: Distributions whose version decides what a saved model predicts.
+        weighs: Whether ``fit`` heeds weights; a study with weights refuses a member that does not.
     """
 
     kind: ClassVar[str]
@@ -41,22 +44,38 @@ class Member(abc.ABC):
     parameters: ClassVar[Mapping[str, Parameter]]
     defaults: ClassVar[Mapping[str, ParamValue]] = {}
     libraries: ClassVar[tuple[str, ...]]
+    weighs: ClassVar[bool] = True
 
-    def __init__(self, params: Mapping[str, ParamValue], *, seed: int, threads: int) -> None:
+    def __init__(
+        self,
+        params: Mapping[str, ParamValue],
+        *,
+        seed: int,
+        threads: int,
+        categories: Mapping[int, int] | None = None,
+    ) -> None:
         """Keep the settings.
 
         Args:
             params: Values for any of ``parameters``; ``defaults`` fill in.
             seed: Seed of everything random.
             threads: Threads that ``fit`` and ``predict`` may use, at least 1.
+            categories: Number of levels of each column that is a category, by the column's position.
         """
         self.params: dict[str, ParamValue] = {**self.defaults, **params}
         self.seed = seed
         self.threads = threads
+        self.categories = dict(categories or {})
 
     @abc.abstractmethod
-    def fit(self, features: Floats, target: Floats) -> None:
-        """Learn from ``features`` (rows x columns, NaN where missing) and ``target`` (rows, finite)."""
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
+        """Learn.
+
+        Args:
+            features: Shape (rows, columns), NaN where missing.
+            target: Shape (rows,), finite.
+            weights: Shape (rows,), not negative; None where every row counts alike.
+        """
 
     @abc.abstractmethod
     def predict(self, features: Floats) -> Floats:
@@ -68,8 +87,8 @@ class Member(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def load(cls, path: Path, *, threads: int) -> Member:
-        """Read what ``save`` wrote.
+    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> Member:
+        """Read what ``save`` wrote, by a member of the same categories.
 
         Raises:
             BundleError: The file holds something else than this member writes.

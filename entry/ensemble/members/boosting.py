@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +38,8 @@ class XGBoost(Member):
         "colsample_bylevel": real(0, 1, low_open=True),
         "colsample_bynode": real(0, 1, low_open=True),
         "max_bin": integer(2),
+        "max_cat_to_onehot": integer(1),
+        "max_cat_threshold": integer(1),
         "max_delta_step": real(0),
         "num_parallel_tree": integer(1),
         "objective": choice(
@@ -55,14 +58,23 @@ class XGBoost(Member):
 
     _booster: Any = None
 
-    def fit(self, features: Floats, target: Floats) -> None:
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Grow ``num_round`` rounds of trees on binned features."""
         import xgboost
 
         settings = {**self.params, "tree_method": "hist", "seed": self.seed, "nthread": self.threads, "verbosity": 1}
         rounds = settings.pop("num_round")
         max_bin = settings.get("max_bin", 256)
-        data = xgboost.QuantileDMatrix(features, target, nthread=self.threads, max_bin=max_bin)
+        kinds = ["c" if place in self.categories else "q" for place in range(features.shape[1])]
+        data = xgboost.QuantileDMatrix(
+            features,
+            target,
+            weight=weights,
+            nthread=self.threads,
+            max_bin=max_bin,
+            feature_types=kinds if self.categories else None,
+            enable_categorical=bool(self.categories),
+        )
         self._booster = xgboost.train(settings, data, num_boost_round=rounds)
 
     def predict(self, features: Floats) -> Floats:
@@ -74,11 +86,11 @@ class XGBoost(Member):
         self._booster.save_model(path)
 
     @classmethod
-    def load(cls, path: Path, *, threads: int) -> XGBoost:
+    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> XGBoost:
         """Read UBJSON."""
         import xgboost
 
-        member = cls({}, seed=0, threads=threads)
+        member = cls({}, seed=0, threads=threads, categories=categories)
         try:
             member._booster = xgboost.Booster({"nthread": threads}, model_file=path)
         except xgboost.core.XGBoostError as error:
@@ -121,7 +133,7 @@ class CatBoost(Member):
 
     _model: Any = None
 
-    def fit(self, features: Floats, target: Floats) -> None:
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Grow ``iterations`` trees."""
         import catboost
 
@@ -132,22 +144,38 @@ class CatBoost(Member):
             allow_writing_files=False,
             verbose=False,
         )
-        self._model.fit(features, target)
+        self._model.fit(self._pool(features, target, weights))
 
     def predict(self, features: Floats) -> Floats:
         """Predict with all trees."""
-        return np.asarray(self._model.predict(features, thread_count=self.threads), dtype=np.float64)
+        return np.asarray(self._model.predict(self._pool(features), thread_count=self.threads), dtype=np.float64)
+
+    def _pool(self, features: Floats, target: Floats | None = None, weights: Floats | None = None) -> Any:
+        import catboost
+
+        if not self.categories:
+            return catboost.Pool(features, target, weight=weights, thread_count=self.threads)
+        # CatBoost takes numbers as float32 whatever they come as, and categories as bytes.
+        numbers = [place for place in range(features.shape[1]) if place not in self.categories]
+        codes = np.nan_to_num(features[:, list(self.categories)], nan=-1.0).astype(np.int64)
+        most = max(self.categories.values())
+        names = np.array([str(code).encode() for code in range(-1, most + 1)], dtype=object)
+        data = catboost.FeaturesData(
+            num_feature_data=features[:, numbers].astype(np.float32) if numbers else None,
+            cat_feature_data=names[codes + 1],
+        )
+        return catboost.Pool(data, target, weight=weights, thread_count=self.threads)
 
     def save(self, path: Path) -> None:
         """Write CatBoost's binary format."""
         self._model.save_model(str(path), format="cbm")
 
     @classmethod
-    def load(cls, path: Path, *, threads: int) -> CatBoost:
+    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> CatBoost:
         """Read CatBoost's binary format."""
         import catboost
 
-        member = cls({}, seed=0, threads=threads)
+        member = cls({}, seed=0, threads=threads, categories=categories)
         member._model = catboost.CatBoostRegressor()
         try:
             member._model.load_model(str(path), format="cbm")

@@ -3,56 +3,105 @@
 from __future__ import annotations
 
 import abc
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ensemble.errors import BundleError, listed
+from ensemble.errors import BundleError, EnsembleError, listed
 from ensemble.members.base import Floats, Member
 from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real
 
 # What a file may contain besides the types that skops trusts by itself. A file with anything else is refused.
-TRUSTED_TYPES: tuple[str, ...] = ("numpy.dtype", "sklearn.tree._tree.Tree")
+TRUSTED_TYPES: tuple[str, ...] = (
+    "numpy.dtype",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._dist_metrics.ManhattanDistance64",
+    "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+    "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neighbors._kd_tree.KDTree64",
+    "sklearn.tree._tree.Tree",
+)
+# Beyond this a category's rarer values share one column.
+MOST_CATEGORY_COLUMNS = 20
 
 
 class ScikitMember(Member):
-    """A member that wraps one scikit-learn estimator."""
+    """A member that wraps one scikit-learn regressor.
+
+    Categories become one column a value, the rarer ones of a long list together, and so do values that ``fit`` has not
+    seen. Everything that is learnt for this, it learns in ``fit``.
+
+    Attributes:
+        scaled: Whether numbers have their gaps filled by the median and are standardised.
+        target_scaled: Whether the target is standardised.
+    """
 
     suffix = ".skops"
     libraries = ("scikit-learn",)
+    scaled: ClassVar[bool] = False
+    target_scaled: ClassVar[bool] = False
 
     _estimator: Any = None
 
     @abc.abstractmethod
     def build(self) -> Any:
-        """Return the unfitted estimator for these parameters."""
+        """Return the unfitted regressor for these parameters."""
 
-    def fit(self, features: Floats, target: Floats) -> None:
-        """Fit the estimator, with preparation steps inside it."""
-        self._estimator = self.build()
-        self._estimator.fit(features, target)
-        self._predict_in_order(self._estimator)
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
+        """Fit the preparation and the regressor."""
+        from sklearn.compose import TransformedTargetRegressor
+        from sklearn.pipeline import Pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        regressor = self.build()
+        if self.target_scaled:
+            regressor = TransformedTargetRegressor(regressor, transformer=StandardScaler())
+        steps: list[tuple[str, Any]] = []
+        if self.scaled or self.categories:
+            preparation = self._preparation(features.shape[1])
+            features = preparation.fit_transform(features)
+            steps.append(("preparation", preparation))
+        if weights is None:
+            regressor.fit(features, target)
+        else:
+            regressor.fit(features, target, sample_weight=weights)
+        self._predict_in_order(regressor)
+        self._estimator = Pipeline([*steps, ("regressor", regressor)])
 
     def predict(self, features: Floats) -> Floats:
-        """Predict with the estimator."""
+        """Predict with the regressor."""
         return np.asarray(self._estimator.predict(features), dtype=np.float64)
 
     def save(self, path: Path) -> None:
-        """Write a skops archive."""
+        """Write a skops archive.
+
+        Raises:
+            EnsembleError: The regressor holds a type that would not be loaded again.
+        """
         import zipfile
 
         import skops.io
 
         skops.io.dump(self._estimator, path, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+        foreign = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
+        if foreign:
+            raise EnsembleError(f"{self.kind} cannot be saved without pickle: it holds {listed(foreign)}.")
 
     @classmethod
-    def load(cls, path: Path, *, threads: int) -> ScikitMember:
+    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> ScikitMember:
         """Read a skops archive that holds nothing but types of ours."""
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
 
-        member = cls({}, seed=0, threads=threads)
+        member = cls({}, seed=0, threads=threads, categories=categories)
         try:
             member._estimator = skops.io.load(path, trusted=list(TRUSTED_TYPES))
         except UntrustedTypesFoundException:
@@ -60,15 +109,55 @@ class ScikitMember(Member):
             raise BundleError(f"{path} holds types that no member of ours writes: {listed(found)}") from None
         except Exception as error:  # skops raises whatever a broken archive runs into
             raise BundleError(f"{path} is not a skops archive: {type(error).__name__}: {error}") from None
-        if type(member._estimator) is not type(member.build()):
-            raise BundleError(f"{path} holds a {type(member._estimator).__name__}, which is no {cls.kind}.")
+        if type(member._regressor()) is not type(member.build()):
+            raise BundleError(f"{path} holds a {type(member._regressor()).__name__}, which is no {cls.kind}.")
         return member
+
+    def _regressor(self) -> Any:
+        """Return the regressor inside pipeline and target scaling, or whatever else was loaded."""
+        last = self._estimator[-1] if hasattr(self._estimator, "steps") else self._estimator
+        return getattr(last, "regressor_", last)
+
+    def _preparation(self, columns: int) -> Any:
+        from sklearn.compose import ColumnTransformer
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        numbers = [place for place in range(columns) if place not in self.categories]
+        parts: list[tuple[str, Any, list[int]]] = []
+        if self.scaled:
+            filled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+            parts.append(("numbers", filled, numbers))
+        else:
+            parts.append(("numbers", "passthrough", numbers))
+        if self.categories:
+            encoder = OneHotEncoder(
+                handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORY_COLUMNS, sparse_output=False
+            )
+            parts.append(("categories", encoder, list(self.categories)))
+        return ColumnTransformer(parts)
 
     @staticmethod
     def _predict_in_order(estimator: Any) -> None:
         # A forest with several threads adds up its trees in the order in which they finish, which moves last bits.
         if hasattr(estimator, "n_jobs"):
             estimator.n_jobs = 1
+
+
+_FOREST_PARAMETERS: dict[str, Parameter] = {
+    "n_estimators": integer(1),
+    "criterion": choice("squared_error", "absolute_error", "poisson"),
+    "max_depth": integer(1, optional=True),
+    "min_samples_split": integer(2),
+    "min_samples_leaf": integer(1),
+    "max_features": real(0, 1, low_open=True),
+    "max_leaf_nodes": integer(2, optional=True),
+    "min_impurity_decrease": real(0),
+    "max_samples": real(0, 1, low_open=True, optional=True),
+    "ccp_alpha": real(0),
+    "bootstrap": boolean(),
+}
 
 
 class RandomForest(ScikitMember):
@@ -78,19 +167,7 @@ class RandomForest(ScikitMember):
     """
 
     kind = "random_forest"
-    parameters: ClassVar[dict[str, Parameter]] = {
-        "n_estimators": integer(1),
-        "criterion": choice("squared_error", "absolute_error", "poisson"),
-        "max_depth": integer(1, optional=True),
-        "min_samples_split": integer(2),
-        "min_samples_leaf": integer(1),
-        "max_features": real(0, 1, low_open=True),
-        "max_leaf_nodes": integer(2, optional=True),
-        "min_impurity_decrease": real(0),
-        "max_samples": real(0, 1, low_open=True, optional=True),
-        "ccp_alpha": real(0),
-        "bootstrap": boolean(),
-    }
+    parameters: ClassVar[dict[str, Parameter]] = _FOREST_PARAMETERS
     defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
 
     def build(self) -> Any:
@@ -100,6 +177,52 @@ class RandomForest(ScikitMember):
         return RandomForestRegressor(**self.params, random_state=self.seed, n_jobs=self.threads)
 
 
+class ExtraTrees(ScikitMember):
+    """A forest whose trees split at random thresholds.
+
+    Source: P. Geurts, D. Ernst, L. Wehenkel, "Extremely randomized trees", Machine Learning 63, 3-42, 2006.
+    """
+
+    kind = "extra_trees"
+    parameters: ClassVar[dict[str, Parameter]] = _FOREST_PARAMETERS
+    defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
+
+    def build(self) -> Any:
+        """Return the forest."""
+        from sklearn.ensemble import ExtraTreesRegressor
+
+        return ExtraTreesRegressor(**self.params, random_state=self.seed, n_jobs=self.threads)
+
+
+class HistGradientBoosting(ScikitMember):
+    """scikit-learn's gradient boosting on binned features, after LightGBM.
+
+    Source: G. Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017.
+    """
+
+    kind = "hist_gradient_boosting"
+    parameters: ClassVar[dict[str, Parameter]] = {
+        "max_iter": integer(1),
+        "learning_rate": real(0, low_open=True),
+        "max_leaf_nodes": integer(2, optional=True),
+        "max_depth": integer(1, optional=True),
+        "min_samples_leaf": integer(1),
+        "l2_regularization": real(0),
+        "max_features": real(0, 1, low_open=True),
+        "max_bins": integer(2, 255),
+        "loss": choice("squared_error", "absolute_error", "gamma", "poisson"),
+    }
+
+    def build(self) -> Any:
+        """Return the boosting; without early stopping, which would keep rows back."""
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        # Categories are columns by now: its own treatment of them would be saved as a function.
+        return HistGradientBoostingRegressor(
+            **self.params, early_stopping=False, random_state=self.seed, categorical_features=None
+        )
+
+
 class Ridge(ScikitMember):
     """Linear regression with an L2 penalty on standardised features, missing values set to the median.
 
@@ -107,25 +230,135 @@ class Ridge(ScikitMember):
     """
 
     kind = "ridge"
+    scaled = True
     parameters: ClassVar[dict[str, Parameter]] = {"alpha": real(0), "fit_intercept": boolean()}
 
     def build(self) -> Any:
-        """Return imputation, scaling and ridge in one pipeline."""
-        from sklearn.impute import SimpleImputer
+        """Return the linear model."""
         from sklearn.linear_model import Ridge as RidgeRegressor
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
 
-        return make_pipeline(
-            SimpleImputer(strategy="median", keep_empty_features=True),
-            StandardScaler(),
-            RidgeRegressor(**self.params, random_state=self.seed),
-        )
+        return RidgeRegressor(**self.params, random_state=self.seed)
 
     def predict(self, features: Floats) -> Floats:
         """Predict, column after column: a matrix product adds up one row in another order than many."""
-        model = self._estimator[-1]
-        total = np.full(len(features), model.intercept_, dtype=np.float64)
-        for column, weight in zip(self._estimator[:-1].transform(features).T, model.coef_, strict=True):
-            total += weight * column
-        return total
+        model = self._regressor()
+        prepared = self._estimator[:-1].transform(features)
+        return _product(prepared, model.coef_[:, None], np.atleast_1d(model.intercept_))[:, 0]
+
+
+class SupportVectors(ScikitMember):
+    """Support vector regression on standardised features and target.
+
+    Source: A. J. Smola and B. Schoelkopf, "A tutorial on support vector regression", Statistics and Computing 14,
+    199-222, 2004. Its time grows with the square of the rows.
+    """
+
+    kind = "svr"
+    scaled = True
+    target_scaled = True
+    parameters: ClassVar[dict[str, Parameter]] = {
+        "C": real(0, low_open=True),
+        "epsilon": real(0),
+        "gamma": real(0, low_open=True),
+        "kernel": choice("rbf", "linear", "poly", "sigmoid"),
+        "degree": integer(1),
+        "coef0": real(-1e6),
+        "tol": real(0, low_open=True),
+        "max_iter": integer(-1),
+    }
+    defaults: ClassVar[dict[str, ParamValue]] = {"C": 10.0, "epsilon": 0.05}
+
+    def build(self) -> Any:
+        """Return the regressor."""
+        from sklearn.svm import SVR
+
+        return SVR(**self.params)
+
+
+class MultiLayerPerceptron(ScikitMember):
+    """A small fully connected network on standardised features and target.
+
+    Source: D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+    """
+
+    kind = "mlp"
+    scaled = True
+    target_scaled = True
+    parameters: ClassVar[dict[str, Parameter]] = {
+        "width": integer(1, 4096),
+        "layers": integer(1, 10),
+        "alpha": real(0),
+        "learning_rate_init": real(0, low_open=True),
+        "batch_size": integer(1),
+        "max_iter": integer(1),
+        "activation": choice("relu", "tanh", "logistic", "identity"),
+    }
+    defaults: ClassVar[dict[str, ParamValue]] = {"width": 100, "layers": 2, "max_iter": 200}
+
+    def build(self) -> Any:
+        """Return the network, ``layers`` hidden layers of ``width`` units each."""
+        from sklearn.neural_network import MLPRegressor
+
+        settings = dict(self.params)
+        width, layers = settings.pop("width"), settings.pop("layers")
+        return MLPRegressor(hidden_layer_sizes=(width,) * int(str(layers)), random_state=self.seed, **settings)
+
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
+        """Fit for at most ``max_iter`` epochs; to end there is no mistake."""
+        from sklearn.exceptions import ConvergenceWarning
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            super().fit(features, target, weights)
+        # What remains of the training is of no use to predict, and no type that is loaded again.
+        self._regressor()._optimizer = None
+
+    def predict(self, features: Floats) -> Floats:
+        """Predict, unit after unit: a matrix product adds up one row in another order than many."""
+        scaling, network = self._estimator[-1].transformer_, self._regressor()
+        values = self._estimator[:-1].transform(features)
+        for weights, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
+            values = _ACTIVATIONS[network.activation](_product(values, weights, bias))
+        output = _product(values, network.coefs_[-1], network.intercepts_[-1])[:, 0]
+        return np.asarray(output * scaling.scale_[0] + scaling.mean_[0], dtype=np.float64)
+
+
+class NearestNeighbors(ScikitMember):
+    """The mean target of the nearest rows, by standardised features.
+
+    Source: T. M. Cover and P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information
+    Theory 13, 21-27, 1967. It heeds no weights.
+    """
+
+    kind = "nearest_neighbors"
+    scaled = True
+    weighs = False
+    parameters: ClassVar[dict[str, Parameter]] = {
+        "n_neighbors": integer(1),
+        "weights": choice("uniform", "distance"),
+        "p": real(1),
+        "leaf_size": integer(1),
+    }
+    defaults: ClassVar[dict[str, ParamValue]] = {"n_neighbors": 10, "weights": "distance"}
+
+    def build(self) -> Any:
+        """Return the regressor; by a tree, whose distances do not depend on how many rows are asked at a time."""
+        from sklearn.neighbors import KNeighborsRegressor
+
+        return KNeighborsRegressor(**self.params, algorithm="kd_tree", n_jobs=self.threads)
+
+
+def _product(values: Floats, weights: Floats, bias: Floats) -> Floats:
+    """Return ``values @ weights + bias``, summed in one order for one row as for many."""
+    total = np.repeat(np.asarray(bias, dtype=np.float64)[None, :], len(values), axis=0)
+    for column, row in zip(values.T, weights, strict=True):
+        total += column[:, None] * row[None, :]
+    return total
+
+
+_ACTIVATIONS: dict[str, Any] = {
+    "relu": lambda values: np.maximum(values, 0.0),
+    "tanh": np.tanh,
+    "logistic": lambda values: 1.0 / (1.0 + np.exp(-values)),
+    "identity": lambda values: values,
+}

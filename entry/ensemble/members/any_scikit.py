@@ -1,0 +1,80 @@
+"""Any scikit-learn regressor as a member, by its class name; its hyperparameters as scikit-learn declares them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from numbers import Integral
+from typing import Any, Literal
+
+from ensemble.errors import InputError, did_you_mean
+from ensemble.members.scikit import ScikitMember
+from ensemble.parameters import Parameter
+
+# Set by the ensemble, not by the user.
+_OURS = ("random_state", "n_jobs", "verbose", "warm_start", "copy_X")
+
+
+@functools.cache
+def scikit_member(name: str, place: str) -> type[ScikitMember]:
+    """Return a member around the regressor class ``name``, such as ``HuberRegressor``.
+
+    Numbers are standardised and their gaps filled, since most regressors want that; categories become columns.
+
+    Raises:
+        InputError: scikit-learn has no such regressor, or it is made of other estimators.
+    """
+    from sklearn.utils import all_estimators
+    from sklearn.utils.validation import has_fit_parameter
+
+    regressors: dict[str, type[Any]] = dict(all_estimators(type_filter="regressor"))
+    if name not in regressors:
+        raise InputError(f"{place}: scikit-learn has no regressor {name!r}.{did_you_mean(name, regressors)}")
+    regressor = regressors[name]
+    signature = inspect.signature(regressor).parameters
+    needed = [key for key, parameter in signature.items() if parameter.default is inspect.Parameter.empty]
+    if needed or "Multi" in name or name == "IsotonicRegression":
+        raise InputError(f"{place}: {name} is no regressor of one target on a table by itself: name another.")
+    declared = {
+        key: parameter
+        for key, constraints in regressor._parameter_constraints.items()
+        if key not in _OURS and key in signature and (parameter := _declared(constraints)) is not None
+    }
+
+    class AnyScikit(ScikitMember):
+        """One regressor of scikit-learn."""
+
+        kind = name
+        scaled = True
+        weighs = has_fit_parameter(regressor, "sample_weight")
+        parameters = declared
+
+        def build(self) -> Any:
+            """Return the regressor."""
+            ours = {"random_state": self.seed, "n_jobs": self.threads}
+            return regressor(**self.params, **{key: value for key, value in ours.items() if key in signature})
+
+    AnyScikit.__name__ = AnyScikit.__qualname__ = name
+    return AnyScikit
+
+
+def _declared(constraints: Any) -> Parameter | None:
+    """Return the declaration of a hyperparameter that a number or a word can set; its range is scikit-learn's."""
+    from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+    if not isinstance(constraints, list):
+        return None
+    types: list[Literal["int", "float", "bool", "str"]] = []
+    choices: set[str] = set()
+    for constraint in constraints:
+        if isinstance(constraint, Interval):
+            types.append("int" if constraint.type is Integral else "float")
+        elif isinstance(constraint, StrOptions | Options):
+            words = {option for option in constraint.options if isinstance(option, str)}
+            choices |= words
+            types.extend(["str"] if words else [])
+        elif isinstance(constraint, str) and constraint == "boolean":
+            types.append("bool")
+    order: tuple[Literal["int", "float", "bool", "str"], ...] = ("int", "float", "bool", "str")
+    known = tuple(kind for kind in order if kind in types)
+    return Parameter(known, choices=tuple(sorted(choices)), optional=None in constraints) if known else None
