@@ -74,6 +74,7 @@ class EnsembleConfig:
     blend: str = "mean"
     weights: dict[str, Any] = field(default_factory=dict)
     final: str = "bag"
+    drop_slow: bool = False
 
 
 @dataclass

@@ -28,6 +28,7 @@ class EnsemblePlan:
         shared: By shared parameter's name, the (member, parameter) pairs that it sets.
         fixed: By member name, the parameters that are fixed.
         weights: Fixed weights by member, if any.
+        left_out: Members that were configured and are not in the ensemble.
     """
 
     members: Mapping[str, str]
@@ -35,10 +36,45 @@ class EnsemblePlan:
     shared: Mapping[str, tuple[MemberParam, ...]]
     fixed: Mapping[str, Mapping[str, ParamValue]]
     weights: Mapping[str, float] | None
+    left_out: tuple[str, ...] = ()
 
     def specs(self) -> tuple[MemberSpec, ...]:
         """Return the members with what is fixed, as a recipe has them."""
         return tuple(MemberSpec(name, kind, self.fixed[name]) for name, kind in self.members.items())
+
+    def without_slow(self, rows: int, columns: int) -> tuple[EnsemblePlan, list[str]]:
+        """Return the ensemble without members that would take longer than all others together, and a note on each.
+
+        Args:
+            rows: Rows that a member is fitted on.
+            columns: Features.
+        """
+        seconds = {name: member.seconds(rows, columns, self.fixed[name]) for name, member in self.classes.items()}
+        notes = []
+        while len(seconds) > 2:
+            slowest = max(seconds, key=lambda name: seconds[name])
+            rest = sum(seconds.values()) - seconds[slowest]
+            if seconds[slowest] <= rest:
+                break
+            notes.append(
+                f"member {slowest} is left out: at {rows} rows one fit takes about {seconds.pop(slowest):.0f} s, and "
+                f"all others together {rest:.0f} s (ensemble.drop_slow=false keeps it)."
+            )
+        if not notes:
+            return self, []
+        kept = set(seconds)
+        return EnsemblePlan(
+            members={name: kind for name, kind in self.members.items() if name in kept},
+            classes={name: member for name, member in self.classes.items() if name in kept},
+            shared={
+                shared: left
+                for shared, pairs in self.shared.items()
+                if (left := tuple(pair for pair in pairs if pair[0] in kept))
+            },
+            fixed={name: params for name, params in self.fixed.items() if name in kept},
+            weights=self.weights,
+            left_out=tuple(name for name in self.members if name not in kept),
+        ), notes
 
 
 def plan_ensemble(config: EnsembleConfig, shared_names: Mapping[str, Any]) -> EnsemblePlan:

@@ -2,26 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ensemble.recipe import BLENDED
+import numpy as np
+
+from ensemble.blending import Rows, make_blender
+from ensemble.evaluation import rmse
+from ensemble.members import Floats
+from ensemble.recipe import BLENDED, Recipe
 from experiments.study import StudySpec, TrialResult, best_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#767676"
+BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#767676"
+MOST_FEATURES_SHOWN = 20
 
 
-def study_figures(study: StudySpec, results: Sequence[TrialResult], members: Sequence[str]) -> dict[str, Figure]:
+@dataclass(frozen=True)
+class OutOfFold:
+    """Out-of-fold predictions of the best trial, rows that no fold scores left out.
+
+    Attributes:
+        target: Shape (rows,).
+        members: Shape (rows, members).
+        blended: Shape (rows,).
+        names: Member names, in the order of the columns.
+    """
+
+    target: Floats
+    members: Floats
+    blended: Floats
+    names: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> OutOfFold:
+        """Read what the entry script wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            scored = np.isfinite(arrays["blended"])
+            target, members, blended = (arrays[name][scored] for name in ("target", "members", "blended"))
+            return cls(target, members, blended, tuple(arrays["names"].tolist()))
+
+
+def study_figures(
+    study: StudySpec, results: Sequence[TrialResult], members: Sequence[str], out_of_fold: OutOfFold
+) -> dict[str, Figure]:
     """Return the pictures of a study by file name; none if no trial has a score."""
     best = best_of(list(results), study.objective)
     if best is None:
         return {}
-    return {
+    figures = {
         "optimisation_history.png": optimisation_history(study, results),
         "member_and_blend_rmse.png": member_and_blend_rmse(best, members),
+    }
+    if len(members) > 1:
+        figures |= {
+            "blend_weights.png": blend_weights(best, members),
+            "error_correlation.png": error_correlation(out_of_fold),
+            "leave_one_member_out.png": leave_one_member_out(study.recipe(best.params), out_of_fold),
+        }
+    return figures
+
+
+def winner_figures(out_of_fold: OutOfFold, importance: Mapping[str, float]) -> dict[str, Figure]:
+    """Return the pictures of the winner by file name.
+
+    Args:
+        out_of_fold: Its out-of-fold predictions.
+        importance: By feature, how much the RMSE rises when its values are shuffled.
+    """
+    return {
+        "predicted_against_actual.png": predicted_against_actual(out_of_fold),
+        "residuals.png": residuals(out_of_fold),
+        "feature_importance.png": feature_importance(importance),
     }
 
 
@@ -68,7 +124,123 @@ def member_and_blend_rmse(best: TrialResult, members: Sequence[str]) -> Figure:
     return figure
 
 
-def _axes(width: float, height: float, grid: Literal["x", "y"]) -> tuple[Figure, Any]:
+def blend_weights(best: TrialResult, members: Sequence[str]) -> Figure:
+    """Draw each member's weight in the best trial's blend."""
+    weights = [best.info["weights"][name] for name in members]
+    figure, axes = _axes(8, 1.4 + 0.4 * len(members), "x")
+    bars = axes.barh(range(len(members)), weights, color=[BLUE if weight >= 0 else ORANGE for weight in weights])
+    axes.bar_label(bars, [f"{weight:.3f}" for weight in weights], padding=4)
+    axes.set_yticks(range(len(members)), members)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_xlabel("weight in the blend")
+    axes.set_title(f"Best trial ({best.index}): which members does the blend listen to?", loc="left", fontsize=11)
+    return figure
+
+
+def error_correlation(out_of_fold: OutOfFold) -> Figure:
+    """Draw how alike the members err, as the correlation of their out-of-fold errors."""
+    errors = out_of_fold.members - out_of_fold.target[:, None]
+    correlation: Floats = np.atleast_2d(np.corrcoef(errors.T))
+    names = out_of_fold.names
+    side = 2.6 + 0.5 * len(names)
+    figure, axes = _axes(side + 1, side, None)
+    image = axes.imshow(correlation, cmap="cividis", vmin=min(0.0, float(correlation.min())), vmax=1.0)
+    middle = float(np.mean(image.get_clim()))
+    for row, column in np.ndindex(*correlation.shape):
+        value = correlation[row, column]
+        colour = "black" if value > middle else "white"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    figure.colorbar(image, ax=axes, label="correlation of errors", shrink=0.8)
+    axes.set_title("Dark pairs err differently, and help each other", loc="left", fontsize=11)
+    return figure
+
+
+def leave_one_member_out(recipe: Recipe, out_of_fold: OutOfFold) -> Figure:
+    """Draw by how much the blend's RMSE rises when a member is left out and the others are blended anew."""
+    rises = leave_one_out_rises(recipe, out_of_fold)
+    names = sorted(rises, key=lambda name: -rises[name])
+    figure, axes = _axes(8, 1.4 + 0.4 * len(names), "x")
+    colours = [BLUE if rises[name] > 0 else ORANGE for name in names]
+    bars = axes.barh(range(len(names)), [rises[name] for name in names], color=colours)
+    axes.bar_label(bars, [f"{rises[name]:+.3g}" for name in names], padding=4)
+    axes.set_yticks(range(len(names)), [f"without {name}" for name in names])
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlabel("change of the blend's RMSE, blended on the same rows")
+    axes.set_title("Who would be missed? Right of zero: the blend is worse without", loc="left", fontsize=11)
+    return figure
+
+
+def leave_one_out_rises(recipe: Recipe, out_of_fold: OutOfFold) -> dict[str, float]:
+    """Return by member the rise of the blend's RMSE, fitted and scored on the same rows, when it is left out.
+
+    A blend of fixed weights keeps the others' proportions.
+    """
+
+    def error(columns: list[int]) -> float:
+        names = [out_of_fold.names[column] for column in columns]
+        weights = recipe.weights and {name: recipe.weights[name] for name in names}
+        if weights is not None and not sum(weights.values()):
+            return float("nan")
+        members = out_of_fold.members[:, columns]
+        features = np.empty((len(members), 0))
+        blend = make_blender(recipe.blend, names, weights, "blend").fit(Rows(members, out_of_fold.target, features))
+        return rmse(out_of_fold.target, blend.predict(members, features))
+
+    everyone = list(range(len(out_of_fold.names)))
+    whole = error(everyone)
+    return {
+        name: error([other for other in everyone if other != place]) - whole
+        for place, name in enumerate(out_of_fold.names)
+    }
+
+
+def predicted_against_actual(out_of_fold: OutOfFold) -> Figure:
+    """Draw the blend's out-of-fold prediction of each row against what it was."""
+    figure, axes = _axes(6, 6, "both")
+    low = float(min(out_of_fold.target.min(), out_of_fold.blended.min()))
+    high = float(max(out_of_fold.target.max(), out_of_fold.blended.max()))
+    axes.plot([low, high], [low, high], color=GREY, linewidth=1)
+    axes.plot(out_of_fold.target, out_of_fold.blended, ".", color=BLUE, alpha=_alpha(out_of_fold), markersize=5)
+    axes.set_xlabel("actual")
+    axes.set_ylabel("predicted out of fold")
+    axes.set_aspect("equal", adjustable="box")
+    axes.set_title("Do the points follow the line at both ends?", loc="left", fontsize=11)
+    return figure
+
+
+def residuals(out_of_fold: OutOfFold) -> Figure:
+    """Draw the blend's out-of-fold errors against its predictions."""
+    figure, axes = _axes(8, 4.5, "y")
+    errors = out_of_fold.target - out_of_fold.blended
+    axes.plot(out_of_fold.blended, errors, ".", color=BLUE, alpha=_alpha(out_of_fold), markersize=5)
+    axes.axhline(0, color=GREY, linewidth=1)
+    axes.set_xlabel("predicted out of fold")
+    axes.set_ylabel("actual - predicted")
+    axes.set_title("A slope or a funnel here is something that the blend has not learnt", loc="left", fontsize=11)
+    return figure
+
+
+def feature_importance(importance: Mapping[str, float]) -> Figure:
+    """Draw by how much the blend's RMSE rises on the validation rows when a feature is shuffled, the most important."""
+    names = sorted(importance, key=lambda name: -importance[name])[:MOST_FEATURES_SHOWN]
+    figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
+    axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("rise of the blend's RMSE when the feature is shuffled (validation rows)")
+    axes.set_title("What does the blend lean on?", loc="left", fontsize=11)
+    return figure
+
+
+def _alpha(out_of_fold: OutOfFold) -> float:
+    return float(np.clip(300 / len(out_of_fold.target), 0.08, 0.7))
+
+
+def _axes(width: float, height: float, grid: Literal["x", "y", "both"] | None) -> tuple[Figure, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -76,6 +248,7 @@ def _axes(width: float, height: float, grid: Literal["x", "y"]) -> tuple[Figure,
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#DDDDDD", linewidth=0.6)
+    if grid is not None:
+        axes.grid(axis=grid, color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes

@@ -63,7 +63,14 @@ def plan_study(composed: Composed) -> Plan:
     """
     config = composed.config
     _add_dependencies(config)
+    if config.study is not None:
+        _check_name(config.study)
     ensemble = plan_ensemble(config.ensemble, config.search.shared)
+    splits = datasets.load(config.dataset)
+    left_out: list[str] = []
+    if config.ensemble.drop_slow and ensemble.weights is None:
+        train, k = splits.train, config.dataset.folds.k
+        ensemble, left_out = ensemble.without_slow(train.rows * (k - 1) // k, len(train.columns))
     objective = config.search.objective
     check_objective(objective, ensemble.members, "search.objective")
     recipe = Recipe(
@@ -84,11 +91,9 @@ def plan_study(composed: Composed) -> Plan:
     search = _search(config, space.space, notes)
     if config.action == "train":
         notes.clear()
+    notes = left_out + notes
     points: tuple[dict[str, ParamValue], ...] | None = ({},) if config.action == "train" else None
     parallel, threads = _parallelism(config.search, search.n_trials if points is None else len(points))
-    splits = datasets.load(config.dataset)
-    if config.study is not None:
-        _check_name(config.study)
     studies = Path(config.paths.studies).expanduser().absolute()
     values: dict[str, Any] = {
         "mode": config.mode.name,

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ensemble.cli import OUT_OF_FOLD_FILE
 from experiments import faults, tracking
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.local import LocalBackend
-from experiments.backends.trial_folder import final_folder, log_path, model_dir, trial_folder
+from experiments.backends.trial_folder import final_folder, log_path, model_dir, output_data_dir, trial_folder
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config import Composed
 from experiments.errors import StudyFailed
-from experiments.figures import study_figures
+from experiments.figures import OutOfFold, study_figures, winner_figures
 from experiments.ledger import Ledger, Peek, peek
 from experiments.planning import plan_study
 from experiments.preflight import check_folder
@@ -26,6 +27,7 @@ from experiments.summary import Outcome, as_text, render, study_metrics
 
 # Facts that the ledger keeps of a finished study.
 _FINAL = "final"
+_IMPORTANCE = "feature_importance"
 _RECORDED = "recorded"
 
 
@@ -135,10 +137,10 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
             log = log_path(trial_folder(study.folder, failed.index))
             raise StudyFailed(f"no trial has a score. The last reason: {failed.failure} (output: {log})")
         with console.status("training the best trial once more and scoring it on the test rows"):
-            final = _final(session, ledger, handle, pool, best)
+            _final(session, ledger, handle, pool, best)
         faults.point("final_trained")
         with console.status("recording in MLflow"):
-            outcome = _record(session, tracker, results, best, final)
+            outcome = _record(session, ledger, tracker, results, best)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -152,13 +154,13 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
     console.print(render(outcome), crop=False)
 
 
-def _final(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult) -> TrialResult:
-    """Return the best trial's last training with its test scores, from the ledger if it is there already."""
+def _final(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult) -> None:
+    """Train the best trial once more and note its result with test scores, unless that is done already."""
     study = session.study
     known = ledger.noted(_FINAL)
     bundle = model_dir(final_folder(study.folder))
     if known is not None and known["index"] == best.index and (bundle / "manifest.json").exists():
-        return TrialResult(**known)
+        return
     final = handle.run_final(best.index)
     if final.state == "failed":
         raise StudyFailed(
@@ -173,24 +175,30 @@ def _final(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerP
             f"{best.info.get('versions')}, now: {final.info.get('versions')}.",
             style="yellow",
         )
-    test = pool.call(
-        "experiments.scoring:score_test",
-        {"bundle": str(bundle), "channel": str(study.channels.test), "threads": study.threads},
-        final_folder(study.folder) / "scoring.txt",
-    )
-    final = replace(final, metrics={**final.metrics, **test})
+
+    def score(function: str, channel: Path) -> dict[str, float]:
+        kwargs = {"bundle": str(bundle), "channel": str(channel), "threads": study.threads}
+        scores: dict[str, float] = pool.call(f"experiments.scoring:{function}", kwargs, log)
+        return scores
+
+    log = final_folder(study.folder) / "scoring.txt"
+    ledger.note(_IMPORTANCE, score("permutation_importance", study.channels.validation))
+    final = replace(final, metrics={**final.metrics, **score("score_test", study.channels.test)})
     ledger.note(_FINAL, asdict(final))
-    return final
 
 
 def _record(
-    session: _Session, tracker: tracking.Tracker, results: list[TrialResult], best: TrialResult, final: TrialResult
+    session: _Session, ledger: Ledger, tracker: tracking.Tracker, results: list[TrialResult], best: TrialResult
 ) -> Outcome:
     study = session.study
+    final = TrialResult(**ledger.noted(_FINAL))
     tracker.drain()
     outcome = _outcome(session, results, best, final)
-    winner = tracking.Winner(final, model_dir(final_folder(study.folder)))
-    figures = study_figures(study, results, session.members)
+    out_of_fold = OutOfFold.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
+    importance = ledger.noted(_IMPORTANCE)
+    bundle = model_dir(final_folder(study.folder))
+    winner = tracking.Winner(final, bundle, winner_figures(out_of_fold, importance))
+    figures = study_figures(study, results, session.members, out_of_fold)
     tracker.finish(winner, figures, as_text(outcome), study_metrics(final, session.members))
     return outcome
 

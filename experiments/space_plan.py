@@ -60,7 +60,7 @@ class SpacePlan:
 
     def _check_owner(self, owner: str, entry: Any) -> None:
         place = f"search.space.{owner}"
-        if owner not in self._ensemble.members and owner not in REGISTRY:
+        if owner not in (*self._ensemble.members, *self._ensemble.left_out, *REGISTRY):
             near = did_you_mean(owner, [*self._ensemble.members, *self._ensemble.shared])
             raise ConfigError(f"{place}: {owner!r} is no member and no shared parameter.{near}")
         if not isinstance(entry, Mapping):

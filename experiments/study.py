@@ -152,6 +152,7 @@ class TrialSpec:
         hyperparameters: Everything the trial gets on the wire.
         folder: Where it reads its hyperparameters and leaves what it writes.
         keep_model: Whether its bundle is wanted.
+        threads: Threads it may use.
     """
 
     index: int
@@ -159,6 +160,7 @@ class TrialSpec:
     hyperparameters: Mapping[str, str]
     folder: Path
     keep_model: bool = False
+    threads: int = 1
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ def lift_over_best_member(result: TrialResult, members: Sequence[str]) -> Lift |
     """Return how much lower the blend's RMSE is than the best member's, or None for a lone member."""
     if len(members) < 2:
         return None
-    return paired_lift(fold_rmse(result, best_member(result, members)), fold_rmse(result, BLENDED))
+    k = result.info.get("recipe", {}).get("folds", {}).get("k")
+    return paired_lift(fold_rmse(result, best_member(result, members)), fold_rmse(result, BLENDED), k)
 
 
 def study_metrics(final: TrialResult, members: Sequence[str]) -> dict[str, float]:
@@ -137,9 +138,9 @@ def _short(text: str) -> str:
 
 def _table(outcome: Outcome) -> Table:
     metrics = outcome.final.metrics
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
     for title in ("", "CV RMSE", "validation", "test", "weight", "fit seconds"):
-        table.add_column(title, justify="left" if not title else "right")
+        table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     weights, seconds = outcome.final.info["weights"], outcome.final.info["fit_seconds"]
     for name in [*outcome.members, BLENDED]:
         blend = name == BLENDED

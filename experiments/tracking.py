@@ -44,10 +44,12 @@ class Winner:
     Attributes:
         result: Its metrics, test scores included.
         bundle: Folder of the saved ensemble.
+        figures: matplotlib figures of it, by file name.
     """
 
     result: TrialResult
     bundle: Path
+    figures: Mapping[str, Any]
 
 
 class TrackingError(Exception):
@@ -304,6 +306,8 @@ class Tracker:
             else:  # a process died before it registered this run's model
                 client.delete_run(run.info.run_id)
         run_id = self._log_run(winner.result, "final", "winner")
+        for file, figure in winner.figures.items():
+            client.log_figure(run_id, figure, file)
         version = register_model(client, self._uri, run_id, winner.bundle, name, bundle_hash)
         faults.point("model_registered")
         client.set_registered_model_alias(name, WINNER_ALIAS, version)

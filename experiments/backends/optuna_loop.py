@@ -85,7 +85,10 @@ class LoopHandle(StudyHandle):
         if model_dir(trained).exists():
             shutil.copytree(trained, folder, dirs_exist_ok=True)
             return self._results[index]
-        return self._runner.run(TrialSpec(index, params, self._spec.hyperparameters(params), folder, keep_model=True))
+        # It runs alone, so it has the threads of all.
+        threads = self._spec.threads * self._spec.parallel
+        final = TrialSpec(index, params, self._spec.hyperparameters(params), folder, keep_model=True, threads=threads)
+        return self._runner.run(final)
 
     def cancel(self) -> None:
         """Kill what runs, and wait for the threads."""
@@ -94,7 +97,9 @@ class LoopHandle(StudyHandle):
 
     def _trial(self, index: int, params: dict[str, ParamValue]) -> TrialSpec:
         folder = trial_folder(self._spec.folder, index)
-        return TrialSpec(index, params, self._spec.hyperparameters(params), folder, keep_model=self._spec.n_trials == 1)
+        alone = self._spec.n_trials == 1
+        hyperparameters = self._spec.hyperparameters(params)
+        return TrialSpec(index, params, hyperparameters, folder, keep_model=alone, threads=self._spec.threads)
 
     def _judge(self, result: TrialResult) -> None:
         self._failed += result.state == "failed"

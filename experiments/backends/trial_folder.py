@@ -61,7 +61,7 @@ def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
         "SM_CHANNEL_VALIDATION": str(spec.channels.validation),
         "SM_OUTPUT_DIR": str(trial.folder / "output"),
         "SM_OUTPUT_DATA_DIR": str(output_data_dir(trial.folder)),
-        "SM_NUM_CPUS": str(spec.threads),
+        "SM_NUM_CPUS": str(trial.threads),
     }
     if trial.keep_model:
         environ["SM_MODEL_DIR"] = str(model_dir(trial.folder))

@@ -81,6 +81,11 @@ class XGBoost(Member):
         """Predict with all rounds."""
         return np.asarray(self._booster.inplace_predict(features), dtype=np.float64)
 
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Return roughly how long ``fit`` takes."""
+        return cls.number("num_round", params, 100) / 100 * (0.03 + 1.5e-6 * rows * columns)
+
     def save(self, path: Path) -> None:
         """Write UBJSON."""
         self._booster.save_model(path)
@@ -165,6 +170,11 @@ class CatBoost(Member):
             cat_feature_data=names[codes + 1],
         )
         return catboost.Pool(data, target, weight=weights, thread_count=self.threads)
+
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Return roughly how long ``fit`` takes."""
+        return cls.number("iterations", params, 1000) / 200 * (0.15 + 4e-6 * rows * columns)
 
     def save(self, path: Path) -> None:
         """Write CatBoost's binary format."""

@@ -176,6 +176,11 @@ class RandomForest(ScikitMember):
 
         return RandomForestRegressor(**self.params, random_state=self.seed, n_jobs=self.threads)
 
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Return roughly how long ``fit`` takes."""
+        return _forest_seconds(2e-6, cls, rows, columns, params)
+
 
 class ExtraTrees(ScikitMember):
     """A forest whose trees split at random thresholds.
@@ -192,6 +197,11 @@ class ExtraTrees(ScikitMember):
         from sklearn.ensemble import ExtraTreesRegressor
 
         return ExtraTreesRegressor(**self.params, random_state=self.seed, n_jobs=self.threads)
+
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Return roughly how long ``fit`` takes."""
+        return _forest_seconds(0.8e-6, cls, rows, columns, params)
 
 
 class HistGradientBoosting(ScikitMember):
@@ -221,6 +231,11 @@ class HistGradientBoosting(ScikitMember):
         return HistGradientBoostingRegressor(
             **self.params, early_stopping=False, random_state=self.seed, categorical_features=None
         )
+
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Return roughly how long ``fit`` takes."""
+        return cls.number("max_iter", params, 100) / 100 * (0.05 + 1.2e-6 * rows * columns)
 
 
 class Ridge(ScikitMember):
@@ -274,6 +289,11 @@ class SupportVectors(ScikitMember):
 
         return SVR(**self.params)
 
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Return roughly how long ``fit`` takes."""
+        return 1.2e-7 * rows**2
+
 
 class MultiLayerPerceptron(ScikitMember):
     """A small fully connected network on standardised features and target.
@@ -302,6 +322,13 @@ class MultiLayerPerceptron(ScikitMember):
         settings = dict(self.params)
         width, layers = settings.pop("width"), settings.pop("layers")
         return MLPRegressor(hidden_layer_sizes=(width,) * int(str(layers)), random_state=self.seed, **settings)
+
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Return roughly how long ``fit`` takes."""
+        width, layers = cls.number("width", params, 100), cls.number("layers", params, 2)
+        connections = columns * width + width**2 * (layers - 1)
+        return cls.number("max_iter", params, 200) * rows * connections * 2.7e-10
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Fit for at most ``max_iter`` epochs; to end there is no mistake."""
@@ -346,6 +373,19 @@ class NearestNeighbors(ScikitMember):
         from sklearn.neighbors import KNeighborsRegressor
 
         return KNeighborsRegressor(**self.params, algorithm="kd_tree", n_jobs=self.threads)
+
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Return roughly how long it takes to predict a fold, since ``fit`` does next to nothing."""
+        return 5e-9 * rows**2
+
+
+def _forest_seconds(
+    unit: float, member: type[Member], rows: int, columns: int, params: Mapping[str, ParamValue]
+) -> float:
+    tried = member.number("max_features", params, 1.0) * columns
+    drawn = member.number("max_samples", params, 1.0) * rows
+    return member.number("n_estimators", params, 100) / 60 * unit * drawn * tried * float(np.log2(rows + 2))
 
 
 def _product(values: Floats, weights: Floats, bias: Floats) -> Floats:
