@@ -16,6 +16,8 @@ from experiments.config import EnsembleConfig
 from experiments.errors import ConfigError, did_you_mean, listed
 
 MemberParam = tuple[str, str]
+# A fit that takes no longer is never too slow.
+SHORT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class EnsemblePlan:
         while len(seconds) > 2:
             slowest = max(seconds, key=lambda name: seconds[name])
             rest = sum(seconds.values()) - seconds[slowest]
-            if seconds[slowest] <= rest:
+            if seconds[slowest] <= max(rest, SHORT_SECONDS):
                 break
             notes.append(
                 f"member {slowest} is left out: at {rows} rows one fit takes about {seconds.pop(slowest):.0f} s, and "

@@ -165,7 +165,7 @@ def leave_one_member_out(recipe: Recipe, out_of_fold: OutOfFold) -> Figure:
     figure, axes = _axes(8, 1.4 + 0.4 * len(names), "x")
     colours = [BLUE if rises[name] > 0 else ORANGE for name in names]
     bars = axes.barh(range(len(names)), [rises[name] for name in names], color=colours)
-    axes.bar_label(bars, [f"{rises[name]:+.3g}" for name in names], padding=4)
+    axes.bar_label(bars, [f"{rises[name]:+.3g}" if rises[name] else "0" for name in names], padding=4)
     axes.set_yticks(range(len(names)), [f"without {name}" for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.15)
@@ -192,10 +192,11 @@ def leave_one_out_rises(recipe: Recipe, out_of_fold: OutOfFold) -> dict[str, flo
 
     everyone = list(range(len(out_of_fold.names)))
     whole = error(everyone)
-    return {
-        name: error([other for other in everyone if other != place]) - whole
-        for place, name in enumerate(out_of_fold.names)
-    }
+    rises = {}
+    for place, name in enumerate(out_of_fold.names):
+        rise = error([other for other in everyone if other != place]) - whole
+        rises[name] = 0.0 if abs(rise) < 1e-9 * whole else rise
+    return rises
 
 
 def predicted_against_actual(out_of_fold: OutOfFold) -> Figure:

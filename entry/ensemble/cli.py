@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import os
@@ -65,7 +66,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     print(f"error: {reason}", file=sys.stderr, flush=True)
     output = Path(environ.get("SM_OUTPUT_DIR") or os.devnull)
     if output.is_dir():
-        (output / "failure").write_text(reason)
+        with contextlib.suppress(OSError):  # a full disk, say, which is the reason already
+            (output / "failure").write_text(reason)
     return code
 
 

@@ -27,10 +27,10 @@ from ensemble.members.scikit import Ridge
 class Failing(Ridge):
     kind = "failing:Failing"
 
-    def fit(self, features, target):
+    def fit(self, features, target, weights=None):
         if self.params["alpha"] in (2, 3):
             raise RuntimeError(f"alpha {self.params['alpha']} will not do")
-        super().fit(features, target)
+        super().fit(features, target, weights)
 """
 
 

@@ -228,8 +228,8 @@ from ensemble.members.scikit import Ridge
 class Filler(Ridge):
     kind = "own:Filler"
 
-    def fit(self, features, target):
-        super().fit(features, target)
+    def fit(self, features, target, weights=None):
+        super().fit(features, target, weights)
         flag = Path(os.environ["FILL_FLAG"])
         if flag.exists() and self.params["alpha"] == 3:
             with open(Path(os.environ["FILL_DISK"]) / "ballast", "wb", buffering=0) as file:

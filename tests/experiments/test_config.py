@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -35,6 +36,27 @@ def test_every_ensemble_goes_with_every_search(ensemble: str, search: str, folde
     study = plan_study(compose([f"ensemble={ensemble}", f"search={search}"])).study
     members = {member.name for member in study.recipe({}).members}
     assert {name.partition("__")[0] for name in study.space.dimensions} == members
+
+
+def test_wide_has_at_most_twenty_tuned_ranges(folder: Path) -> None:
+    study = plan_study(compose(["ensemble=wide"])).study
+    assert len(study.recipe({}).members) == 9
+    assert len(study.space.dimensions) <= 20
+
+
+def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> None:
+    random = np.random.RandomState(0)
+    rows = "".join(f"{a},{b}\n" for a, b in random.normal(size=(20_000, 2)))
+    (folder / "table.csv").write_text("a,price\n" + rows)
+    words = ["dataset=file", "dataset.path=table.csv", "dataset.target=price", "ensemble=wide"]
+    plan = plan_study(compose(words))
+    members = [member.name for member in plan.study.recipe({}).members]
+    assert "svr" not in members
+    assert len(members) == 8
+    assert "svr__C" not in plan.study.space.dimensions
+    assert plan.notes[0].startswith("member svr is left out: at 9600 rows one fit takes about 11 s")
+    kept = plan_study(compose([*words, "ensemble.drop_slow=false"]))
+    assert "svr" in [member.name for member in kept.study.recipe({}).members]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -59,10 +59,18 @@ def test_study_leaves_every_trial_its_winner_and_its_pictures(project: Path) -> 
     assert {"lift_mean", "lift_low", "lift_high", "validation_rmse_catboost"} <= set(study.data.metrics)
     assert artifacts(project, study.info.run_id) == {
         "best_params.json",
+        "blend_weights.png",
         "config.yaml",
+        "error_correlation.png",
+        "leave_one_member_out.png",
         "member_and_blend_rmse.png",
         "optimisation_history.png",
         "summary.txt",
+    }
+    assert artifacts(project, final.info.run_id) == {
+        "feature_importance.png",
+        "predicted_against_actual.png",
+        "residuals.png",
     }
     config = (project / "mlartifacts" / study.info.run_id / "artifacts" / "config.yaml").read_text()
     assert re.search(r"blend: weighted +# command line", config)
@@ -163,6 +171,61 @@ def test_table_of_ones_own(project: Path) -> None:
     assert manifest["target"] == "price"
 
 
+MIXED = """
+import numpy as np
+import pandas as pd
+
+random = np.random.RandomState(0)
+rows = 160
+town = random.choice(["Zürich", "Rome", "Oslo"], rows).astype(object)
+town[::11] = None
+frame = pd.DataFrame(
+    {
+        "town": town,
+        "built": pd.Timestamp("1990-01-01") + pd.to_timedelta(random.randint(0, 9000, rows), "D"),
+        "garden": random.rand(rows) < 0.5,
+        "size": random.normal(100, 20, rows),
+        "seller": random.randint(0, 12, rows),
+        "weight": random.rand(rows),
+    }
+)
+frame["price"] = frame["size"] + 30 * (town == "Oslo") + 10 * frame["garden"] + random.normal(0, 3, rows)
+frame.to_parquet("houses.parquet")
+"""
+
+
+def test_table_of_categories_dates_weights_and_groups_in_parquet(project: Path) -> None:
+    exec(compile(MIXED, "mixed", "exec"), {})
+    ended = run_command(
+        "mode=local",
+        "dataset=file",
+        "dataset.path=houses.parquet",
+        "dataset.target=price",
+        "dataset.weights=weight",
+        "dataset.folds.kind=group",
+        "dataset.folds.column=seller",
+        "dataset.folds.k=3",
+        "ensemble.members=[xgboost,catboost,extra_trees,{huber: {kind: HuberRegressor}}]",
+        "ensemble.blend=stacking_passthrough",
+        "search.n_trials=2",
+        "study=mixed",
+        *QUICK,
+    )
+    assert ended.code == 0, ended.err
+    assert "MLflow could not" not in ended.out
+    assert [trial["state"] for trial in recorded_trials(project, "mixed")] == ["complete", "complete"]
+    manifest = json.loads((project / "studies" / "mixed" / "final" / "model" / "manifest.json").read_text())
+    assert [(column["name"], column["type"]) for column in manifest["columns"]] == [
+        ("town", "category"),
+        ("built", "date"),
+        ("garden", "boolean"),
+        ("size", "number"),
+    ]
+    assert manifest["columns"][0]["levels"] == ["Oslo", "Rome", "Zürich"]
+    (final,) = logged_runs(project, "byoe-houses", "final")
+    assert final.data.metrics["cv_rmse_blended"] < final.data.metrics["cv_rmse_extra_trees"]
+
+
 def test_store_that_is_gone_loses_no_trial_and_is_filled_by_the_next_run(project: Path) -> None:
     (project / "mlflow.db").write_bytes(b"this is no database at all, and SQLite says so" * 100)
     first = run_command(*TINY)
@@ -246,10 +309,10 @@ def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:
         "from ensemble.members.scikit import Ridge\n\n\n"
         "class Greedy(Ridge):\n"
         "    kind = 'greedy:Greedy'\n\n"
-        "    def fit(self, features, target):\n"
+        "    def fit(self, features, target, weights=None):\n"
         "        if self.params['alpha'] == 2:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
-        "        super().fit(features, target)\n"
+        "        super().fit(features, target, weights)\n"
     )
     ended = run_command(
         "mode=local",

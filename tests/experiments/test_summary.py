@@ -6,11 +6,13 @@ import dataclasses
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from ensemble.recipe import MemberSpec, Recipe
 from experiments.config import compose
-from experiments.figures import study_figures
+from experiments.figures import OutOfFold, leave_one_out_rises, study_figures, winner_figures
 from experiments.planning import plan_study
 from experiments.progress import StudyProgress
 from experiments.study import StudySpec, TrialResult
@@ -123,8 +125,16 @@ def test_on_a_terminal_there_is_a_bar_with_done_failed_best_and_time(study: Stud
         assert words in text
 
 
+def out_of_fold(rows: int = 40) -> OutOfFold:
+    random = np.random.RandomState(0)
+    target = random.normal(size=rows)
+    members = target[:, None] + random.normal(size=(rows, 2)) * [0.2, 0.4]
+    return OutOfFold(target, members, members.mean(axis=1), tuple(MEMBERS))
+
+
 def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
-    figures = study_figures(study, [trial(0, 11.0, 12.0, 10.0), failed(1), trial(2, 9.0, 12.0, 9.5)], MEMBERS)
+    results = [trial(0, 11.0, 12.0, 10.0), failed(1), trial(2, 9.0, 12.0, 9.5)]
+    figures = study_figures(study, results, MEMBERS, out_of_fold())
     history = figures["optimisation_history.png"].axes[0]
     drawn = {line.get_label(): list(map(list, line.get_data())) for line in history.get_lines()}
     assert drawn["trial"] == [[0, 2], [10.0, 9.5]]
@@ -136,4 +146,52 @@ def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
 
 
 def test_no_figure_without_a_score(study: StudySpec) -> None:
-    assert study_figures(study, [failed(0)], MEMBERS) == {}
+    assert study_figures(study, [failed(0)], MEMBERS, out_of_fold()) == {}
+
+
+def test_figures_of_the_blend_show_weights_and_how_alike_members_err(study: StudySpec) -> None:
+    rows = out_of_fold()
+    figures = study_figures(study, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, rows)
+    weights = figures["blend_weights.png"].axes[0]
+    assert [bar.get_width() for bar in weights.patches] == [0.25, 0.75]
+    drawn = figures["error_correlation.png"].axes[0].images[0].get_array()
+    expected = np.corrcoef((rows.members - rows.target[:, None]).T)
+    assert np.allclose(drawn, expected)
+
+
+def test_lone_member_has_no_figures_of_a_blend(study: StudySpec) -> None:
+    assert set(study_figures(study, [trial(0, 11.0, 12.0, 10.0)], ["xgboost"], out_of_fold())) == {
+        "optimisation_history.png",
+        "member_and_blend_rmse.png",
+    }
+
+
+@pytest.mark.parametrize("blend", ["mean", "weighted", "greedy", "stacking"])
+def test_member_that_is_left_out_costs_what_the_others_blended_anew_lose(blend: str) -> None:
+    rows = out_of_fold()
+    rises = leave_one_out_rises(Recipe(tuple(MemberSpec(name, name) for name in MEMBERS), blend), rows)
+    alone = np.sqrt(np.mean((rows.members[:, 1] - rows.target) ** 2))
+    both = np.sqrt(np.mean((rows.members.mean(axis=1) - rows.target) ** 2))
+    if blend == "mean":
+        assert rises["xgboost"] == pytest.approx(alone - both)
+    assert rises["xgboost"] > rises["catboost"]
+
+
+def test_fixed_weights_keep_their_proportions_when_a_member_is_left_out() -> None:
+    rows = out_of_fold()
+    members = tuple(MemberSpec(name, name) for name in MEMBERS)
+    rises = leave_one_out_rises(Recipe(members, "fixed", {"xgboost": 1.0, "catboost": 0.0}), rows)
+    assert np.isnan(rises["xgboost"])
+    assert rises["catboost"] == 0.0
+
+
+def test_figures_of_the_winner_show_its_rows_and_features() -> None:
+    rows = out_of_fold()
+    figures = winner_figures(rows, {"age": 0.5, "size": 2.0})
+    points = figures["predicted_against_actual.png"].axes[0].get_lines()[1]
+    assert np.array_equal(points.get_xdata(), rows.target)
+    assert np.array_equal(points.get_ydata(), rows.blended)
+    errors = figures["residuals.png"].axes[0].get_lines()[0]
+    assert np.array_equal(errors.get_ydata(), rows.target - rows.blended)
+    names = figures["feature_importance.png"].axes[0].get_yticklabels()
+    assert [label.get_text() for label in names] == ["size", "age"]
