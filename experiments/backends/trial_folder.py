@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,11 +92,15 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
     except (OSError, ValueError) as error:
         reason = f"it left no readable {METRICS_FILE}: {error}"
     info = {key: value for key, value in document.items() if key != "metrics"}
-    if reason is not None and shutil.disk_usage(trial.folder).free < FULL_DISK_BYTES:
+    if reason is not None and _disk_was_full(trial.folder, reason):
         raise StorageError.at(trial.folder, "the disk is full, no space is left")
     metrics = document.get("metrics", {})
     state: TrialState = "complete" if reason is None else "failed"
     return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)
+
+
+def _disk_was_full(folder: Path, reason: str) -> bool:
+    return os.strerror(errno.ENOSPC) in reason or shutil.disk_usage(folder).free < FULL_DISK_BYTES
 
 
 def _reason(folder: Path, exit_code: int | None) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.errors import InputError
-from ensemble.table import Table, read_channel, read_csv, write_channel
+from ensemble.table import Table, read_channel, write_channel
 from tests.entry.conftest import make_table
 
 ANY_FLOAT = st.floats(allow_nan=False, allow_infinity=False)
