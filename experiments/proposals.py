@@ -81,6 +81,8 @@ class OptunaProposer:
             )
             self._study.add_trial(running)
             return dict(recorded)
+        if index == 0 and self._spec.space.first():
+            self._study.enqueue_trial(self._spec.space.first())
         self._study.sampler = self._sampler(index)
         return dict(self._study.ask(self._distributions).params)
 

@@ -24,16 +24,19 @@ class Range:
         high: Largest value.
         log: Whether the logarithm is searched evenly.
         whole: Whether values are integers.
+        first: The value of the first trial, where the sampler is not left to choose it.
     """
 
     low: float
     high: float
     log: bool
     whole: bool
+    first: ParamValue = None
 
     def describe(self) -> str:
         """Say what is searched, in one line."""
-        return f"{'int' if self.whole else 'float'} [{self.low:g}, {self.high:g}]{' log' if self.log else ''}"
+        kind, scale = "int" if self.whole else "float", " log" if self.log else ""
+        return f"{kind} [{self.low:g}, {self.high:g}]{scale}{_first(self)}"
 
     def distribution(self) -> BaseDistribution:
         """Return Optuna's form."""
@@ -46,13 +49,19 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """A list of values."""
+    """A list of values.
+
+    Attributes:
+        values: The values.
+        first: The value of the first trial, where the sampler is not left to choose it.
+    """
 
     values: tuple[ParamValue, ...]
+    first: ParamValue = None
 
     def describe(self) -> str:
         """Say what is searched, in one line."""
-        return "{" + ", ".join(encode(value) for value in self.values) + "}"
+        return "{" + ", ".join(encode(value) for value in self.values) + "}" + _first(self)
 
     def distribution(self) -> BaseDistribution:
         """Return Optuna's form."""
@@ -62,6 +71,10 @@ class Choices:
 
 
 Dimension = Range | Choices
+
+
+def _first(dimension: Dimension) -> str:
+    return "" if dimension.first is None else f", first {encode(dimension.first)}"
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,10 @@ class SearchSpace:
     def distributions(self) -> dict[str, BaseDistribution]:
         """Return Optuna's form."""
         return {name: dimension.distribution() for name, dimension in self.dimensions.items()}
+
+    def first(self) -> dict[str, ParamValue]:
+        """Return what is set for the first trial."""
+        return {name: entry.first for name, entry in self.dimensions.items() if entry.first is not None}
 
     def grid(self) -> Iterator[dict[str, ParamValue]]:
         """Yield every point of a space of choices and integer ranges, the last dimension moving fastest."""
@@ -117,7 +134,7 @@ def read_dimension(value: Any, declared: Parameter, place: str) -> Dimension:
     """Read one entry of ``search.space``.
 
     Args:
-        value: ``{low, high}`` with optional ``log``, or ``{choices}``.
+        value: ``{low, high}`` with optional ``log``, or ``{choices}``; either with an optional ``first``.
         declared: The parameter's declared type, whose domain the ends and choices must be in.
         place: The entry's key, for messages.
 
@@ -131,15 +148,16 @@ def read_dimension(value: Any, declared: Parameter, place: str) -> Dimension:
             f"{place}={value!r} is not a range: write {{low: 1, high: 10}}, {{low: 0.01, high: 1, log: true}} "
             f"or {{choices: [3, 4]}}."
         )
-    allowed = {"choices"} if "choices" in value else {"low", "high", "log"}
+    allowed = {"choices", "first"} if "choices" in value else {"low", "high", "log", "first"}
     if set(value) - allowed:
         stray = listed(set(value) - allowed)
         raise ConfigError(
             f"{place}: {stray} does not go with {listed(allowed & set(value))}. Where a file's range is merged with "
             "another's, set the keys that are not wanted to null."
         )
+    first = _check(declared, value["first"], f"{place}.first") if "first" in value else None
     if "choices" in value:
-        return _read_choices(value["choices"], declared, place)
+        return _read_choices(value["choices"], first, declared, place)
     low, high = (_check(declared, value[end], f"{place}.{end}") for end in ("low", "high"))
     if isinstance(low, bool) or not isinstance(low, int | float) or not isinstance(high, int | float):
         raise ConfigError(f"{place} is a range, but its values are {declared.describe()}: write {{choices: [...]}}.")
@@ -150,17 +168,21 @@ def read_dimension(value: Any, declared: Parameter, place: str) -> Dimension:
         raise ConfigError(f"{place}.log={log!r} is neither true nor false.")
     if log and low <= 0:
         raise ConfigError(f"{place}: a log range starts above 0, not at {low}: raise low or set log to false.")
+    if isinstance(first, int | float) and not low <= first <= high:
+        raise ConfigError(f"{place}.first={first} is not from {low} to {high}.")
     whole = isinstance(low, int) and isinstance(high, int)
-    return Range(low, high, log, whole)
+    return Range(low, high, log, whole, first)
 
 
-def _read_choices(choices: Any, declared: Parameter, place: str) -> Choices:
+def _read_choices(choices: Any, first: ParamValue, declared: Parameter, place: str) -> Choices:
     if not isinstance(choices, list | tuple) or not choices:
         raise ConfigError(f"{place}.choices={choices!r} is not a list of at least one value.")
     values = tuple(_check(declared, choice, f"{place}.choices") for choice in choices)
     if len({encode(value) for value in values}) < len(values):
         raise ConfigError(f"{place}.choices={list(choices)!r} has a value twice.")
-    return Choices(values)
+    if first is not None and first not in values:
+        raise ConfigError(f"{place}.first={first!r} is none of the choices.")
+    return Choices(values, first)
 
 
 def _check(declared: Parameter, value: object, place: str) -> ParamValue:

@@ -86,4 +86,6 @@ def test_another_seed_gives_another_study(
     trials_of: Callable[..., tuple[list[object], list[object]]], reference: tuple[list[object], list[object]]
 ) -> None:
     ledger, _ = trials_of("search.seed=1")
-    assert all(one[1] != other[1] for one, other in zip(ledger, reference[0], strict=True))
+    pairs = list(zip(ledger, reference[0], strict=True))
+    assert pairs[0][0][1] == pairs[0][1][1], "the first trial takes the first values of the space"
+    assert all(one[1] != other[1] for one, other in pairs[1:])

@@ -39,6 +39,16 @@ def proposals(spec: StudySpec, known: int = 0, reference: list[Params] | None = 
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_first_trial_takes_the_first_values_and_the_sampler_chooses_the_rest(folder: Path, sampler: str) -> None:
+    words = (f"search.sampler={sampler}", "search.space.xgboost.eta={low: 0.1, high: 0.2}")
+    first, second = proposals(study(*words))[:2]
+    assert first["xgboost__max_depth"] == 6
+    assert first["catboost__depth"] == 6
+    assert 0.1 <= float(first["xgboost__eta"] or 0) <= 0.2
+    assert first != second
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("known", [1, 4, 11, 19])
 def test_resumed_study_proposes_what_an_unbroken_one_does(folder: Path, sampler: str, known: int) -> None:
     spec = study(f"search.sampler={sampler}")
@@ -49,7 +59,7 @@ def test_resumed_study_proposes_what_an_unbroken_one_does(folder: Path, sampler:
 def test_seed_and_window_decide(folder: Path) -> None:
     base = proposals(study())
     assert proposals(study()) == base
-    assert proposals(study("search.seed=1"))[0] != base[0]
+    assert proposals(study("search.seed=1"))[1] != base[1]
     assert proposals(study("search.window=2"))[:5] == base[:5]
     assert proposals(study("search.window=2")) != base
 

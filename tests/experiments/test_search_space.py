@@ -26,6 +26,15 @@ def test_null_keys_of_a_merged_range_count_as_absent() -> None:
     assert read_dimension(merged, integer(1), "p") == Choices((3,))
 
 
+def test_first_value_is_in_the_range_and_of_its_type() -> None:
+    assert read_dimension({"low": 1, "high": 9, "first": 3}, integer(1), "p").first == 3
+    assert read_dimension({"choices": ["a", "b"], "first": "b"}, choice("a", "b"), "p").first == "b"
+    with pytest.raises(ConfigError, match=r"p\.first=11 is not from 1 to 9"):
+        read_dimension({"low": 1, "high": 9, "first": 11}, integer(1), "p")
+    with pytest.raises(ConfigError, match=r"p\.first='c' is none of the choices"):
+        read_dimension({"choices": ["a", "b"], "first": "c"}, choice("a", "b", "c"), "p")
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_distributions_have_the_same_ends(log: bool) -> None:
     space = SearchSpace(
