@@ -59,11 +59,11 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
     words = [word for word in argv if word not in ("--help", "-h", "--cfg")]
-    if len(words) < len(argv) and ("--help" in argv or "-h" in argv):
-        print(_help())
-        return 0
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if "--help" in argv or "-h" in argv:
+            print(_help(), flush=True)
+            return 0
         return _dispatch(words, only_show="--cfg" in argv)
     except EnsembleError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,16 +5,21 @@ This is the only module that reads Hydra's and OmegaConf's own types; everything
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.errors import ConfigError, did_you_mean, listed
 
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
 COMMAND_LINE = "command line"
+CHOSEN_BY_GROUP = ("mode.name", "dataset.name", "serving.name")
 # Keys below which any name may be added without Hydra's "+".
 _OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared")
 
@@ -225,24 +230,22 @@ def _checked(overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         The words that are Hydra's, and the values below open keys, which replace what was there instead of being merged
         with it: a range that is typed is the whole range.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
     words = []
     replaced: dict[str, Any] = {}
     known = groups()
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
             raise ConfigError(f"{word!r} is not key=value.{did_you_mean(word, [*_known_keys(), '--help', '--cfg'])}")
-        try:
-            override = OverridesParser.create().parse_override(word)
-        except HydraException:
+        override = _override(word)
+        if override.is_sweep_override():
             raise ConfigError(
-                f"{word!r} cannot be read: write key=value, and put quotes around a value with spaces, commas, "
-                "brackets or an equals sign in it: 'key=\"a, b\"'."
-            ) from None
+                f"{word}: one value is wanted. Run the command once for each, or quote it: 'key=\"a,b\"'."
+            )
         key = override.key_or_group
         inside = any(key == prefix or key.startswith(prefix + ".") for prefix in _OPEN_KEYS)
+        if key in CHOSEN_BY_GROUP:
+            group = key.partition(".")[0]
+            raise ConfigError(f"{word}: {key} comes with the group. Write {group}={override.value()}.")
         if not inside and key not in _known_keys():
             raise ConfigError(f"there is no key {key!r} in the configuration.{did_you_mean(key, _known_keys())}")
         value = override.value()
@@ -251,8 +254,26 @@ def _checked(overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         if inside and not word.startswith("~"):
             replaced[key] = value
         else:
-            words.append(word)
+            words.append(override.input_line or word)
     return words, replaced
+
+
+def _override(word: str) -> Override:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    with contextlib.suppress(HydraException):
+        return parser.parse_override(word)
+    key, _, text = word.partition("=")
+    if not text or text[0] in "[{'\"":
+        raise ConfigError(
+            f"{word!r} cannot be read: close what you open, and put quotes around a value with commas, brackets or an "
+            "equals sign in it: 'key=\"a, b\"'."
+        )
+    # A path with letters that Hydra does not know, say; as text it is itself.
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return parser.parse_override(f'{key}="{escaped}"')
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -297,7 +318,6 @@ def _annotated(tree: dict[str, Any], sources: Mapping[str, str]) -> list[str]:
 def _sources(
     defaults: Sequence[tuple[str, str | None]], values: Mapping[str, Any], words: Sequence[str]
 ) -> dict[str, str]:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
     sources = dict.fromkeys(values, "default (experiments/config.py)")
@@ -311,7 +331,7 @@ def _sources(
         content.pop("defaults", None)
         for key, _ in _leaves(content, package or ""):
             _mark(sources, key, f"configs/{config_path}.yaml")
-    for override in OverridesParser.create().parse_overrides(list(words)):
+    for override in map(_override, words):
         if override.key_or_group in groups():
             _mark(sources, f"{override.key_or_group}.name", f"{COMMAND_LINE}: {override.input_line}")
         else:
@@ -344,8 +364,9 @@ def _explained(error: Exception, overrides: Sequence[str]) -> ConfigError:
             )
     for found in chain:
         if isinstance(found, ValidationError):
-            message = str(found).splitlines()[0]
-            return ConfigError(f"{found.full_key}: {message}.")
+            message = str(found).splitlines()[0].rstrip(".")
+            hint = f" Write {found.full_key}=[a]." if "ListConfig" in message else ""
+            return ConfigError(f"{found.full_key}: {message}.{hint}")
         if isinstance(found, ConfigAttributeError | ConfigKeyError):
             key = found.full_key or ""
             return ConfigError(f"there is no key {key!r} in the configuration.{did_you_mean(key, _known_keys())}")

@@ -100,6 +100,8 @@ def place_channels(splits: Splits, studies: Path) -> None:
 
 def _split(table: Table, config: DatasetConfig) -> Splits:
     split = config.split
+    if not 0 <= split.seed < 2**32:
+        raise ConfigError(f"dataset.split.seed={split.seed} is not from 0 to {2**32 - 1}.")
     for name, share in (("test", split.test), ("validation", split.validation)):
         if not 0 < share < 1:
             raise ConfigError(f"dataset.split.{name}={share:g} is not a share between 0 and 1, such as 0.2.")

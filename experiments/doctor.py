@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from ensemble.versions import library_version
 from experiments.config import Composed
 from experiments.planning import available_cores
 from experiments.preflight import check_folder
-from experiments.tracking import store_uri
+from experiments.tracking_store import store_fault, store_file, store_uri
 
 PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENT_FILES = ("entry/requirements.txt", "experiments/requirements.txt")
@@ -140,24 +140,32 @@ def _folders(folders: list[Path]) -> Iterator[Finding]:
 
 
 def _store(uri: str) -> Iterator[Finding]:
-    if not uri.startswith("sqlite:///"):
-        yield Finding("MLflow store", "note", f"{uri} is used as it is; trials are also kept in studies/")
+    path = store_file(uri)
+    if path is None:
+        yield _server(uri)
         return
-    path = Path(uri.removeprefix("sqlite:///"))
     if not path.exists():
         yield Finding("MLflow store", "ok", f"{path} will be made by the first study")
         return
-    try:
-        connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=_ANSWER_SECONDS, isolation_level=None)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        yield Finding("MLflow store", "fails", f"{path} cannot be written: {error}", f"mv {path} {path}.broken")
+    fault = store_fault(path)
+    if fault is not None:
+        yield Finding("MLflow store", "fails", f"{path} {fault}", f"mv {path} {path}.broken")
     else:
         yield Finding("MLflow store", "ok", f"{path} can be written")
+
+
+def _server(uri: str) -> Finding:
+    """Ask a server whether it is there; a database is left to MLflow."""
+    if not uri.startswith("http"):
+        return Finding("MLflow store", "note", f"{uri} is used as it is; trials are also kept in studies/")
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS).close()  # noqa: S310  # http, by the if
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        return Finding(
+            "MLflow store", "fails", f"{uri} does not answer: {reason}", "mlflow server  (or correct mlflow.uri)"
+        )
+    return Finding("MLflow store", "ok", f"{uri} answers")
 
 
 def _docker() -> Iterator[Finding]:

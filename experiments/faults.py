@@ -12,6 +12,7 @@ from typing import Literal, get_args
 Point = Literal[
     "channels_written",
     "study_created",
+    "store_made",
     "trials_asked",
     "trial_finished",
     "trial_recorded",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 BUNDLE_HASH = "byoe.bundle_hash"
 
 
+def _contents(packages: Sequence[Path]) -> list[str]:
+    """Return what is importable in the folders: packages and modules, which MLflow copies beside ours."""
+    found = [path for folder in packages for path in sorted(folder.iterdir())]
+    return [str(path) for path in found if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))]
+
+
 def find_version(client: MlflowClient, name: str, bundle_hash: str) -> ModelVersion | None:
     """Return the version of model ``name`` that was made from this bundle, or None."""
     for version in client.search_model_versions(f"name = '{name}'"):
@@ -25,16 +32,18 @@ def find_version(client: MlflowClient, name: str, bundle_hash: str) -> ModelVers
     return None
 
 
-def register_model(client: MlflowClient, uri: str, run_id: str, bundle: Path, name: str, bundle_hash: str) -> str:
+def register_model(
+    client: MlflowClient, run_id: str, bundle: Path, name: str, bundle_hash: str, packages: Sequence[Path]
+) -> str:
     """Log the bundle as the model of a run, register it, and return its version.
 
     Args:
-        client: Of the store at ``uri``.
-        uri: Tracking and registry URI.
+        client: Of the store that is set as MLflow's.
         run_id: The run that the model belongs to.
         bundle: Folder of the saved ensemble.
         name: Name in the registry.
         bundle_hash: Kept as a tag of the version, by which ``find_version`` knows it.
+        packages: Folders of the user's own packages, which members of theirs are loaded from.
     """
     import mlflow
     import numpy as np
@@ -54,14 +63,12 @@ def register_model(client: MlflowClient, uri: str, run_id: str, bundle: Path, na
         outputs=Schema([ColSpec("double", manifest["target"])]),
     )
     requirements = [f"{name}=={version}" for name, version in manifest["versions"].items() if name != "python"]
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
     with mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(PROJECT / "experiments" / "mlflow_model.py"),
             artifacts={"bundle": str(bundle)},
-            code_paths=[str(PROJECT / "entry" / "ensemble")],
+            code_paths=[str(PROJECT / "entry" / "ensemble"), *_contents(packages)],
             signature=signature,
             input_example=example,
             pip_requirements=[*requirements, "pandas", "threadpoolctl"],

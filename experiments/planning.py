@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -25,6 +26,7 @@ from experiments.study import Sampler, SearchSpec, StudySpec
 STUDY_NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*")
 STUDY_NAME_LENGTH = 32
 DEFAULT_REPEATS = 3
+MOST_TRIALS = 100_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Plan:
     notes: tuple[str, ...]
 
     def at_least(self, trials: int) -> Plan:
-        """Return the plan with no fewer trials than a search of this name has run already."""
+        """Return the plan with no fewer trials than a search of this name has begun already."""
         if self.study.points is not None or trials <= self.study.n_trials:
             return self
         note = f"study {self.study.name} has {trials} trials already: search.n_trials={self.study.n_trials} adds none."
@@ -62,7 +64,10 @@ def plan_study(composed: Composed) -> Plan:
         InputError: The first mistake that was found; nothing has been written.
     """
     config = composed.config
-    _add_dependencies(config)
+    for key in ("root", "studies"):
+        if not getattr(config.paths, key):
+            raise ConfigError(f"paths.{key} is empty: name a folder, such as paths.{key}=. for this one.")
+    dependencies = _add_dependencies(config)
     if config.study is not None:
         _check_name(config.study)
     ensemble = plan_ensemble(config.ensemble, config.search.shared)
@@ -107,7 +112,8 @@ def plan_study(composed: Composed) -> Plan:
         "threads": threads,
         "max_failure_rate": config.search.max_failure_rate,
         "points": points,
-        "dependencies": tuple(Path(path).expanduser().absolute() for path in config.entry.dependencies),
+        "dependencies": dependencies,
+        "code": {folder.name: _code_hash(folder) for folder in dependencies},
         "config": composed.yaml(),
         "dataset": datasets.label(config.dataset),
     }
@@ -133,21 +139,31 @@ def _check_name(name: str) -> None:
         )
 
 
-def _add_dependencies(config: Config) -> None:
+def _add_dependencies(config: Config) -> tuple[Path, ...]:
+    folders = []
     for text in config.entry.dependencies:
         folder = Path(text).expanduser().absolute()
         if not folder.is_dir():
             raise ConfigError(f"entry.dependencies names {text!r}, which is no folder: correct the path.")
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
+        folders.append(folder)
+    return tuple(folders)
+
+
+def _code_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def _search(config: Config, space: SearchSpace, notes: list[str]) -> SearchSpec:
     search = config.search
     sampler: Sampler = one_of("search.sampler", search.sampler, get_args(Sampler))
     for key in ("n_trials", "window", "startup_trials"):
-        if getattr(search, key) < 1:
-            raise ConfigError(f"search.{key}={getattr(search, key)} is not at least 1.")
+        if not 1 <= getattr(search, key) <= MOST_TRIALS:
+            raise ConfigError(f"search.{key}={getattr(search, key)} is not at least 1 and at most {MOST_TRIALS}.")
     rate = search.max_failure_rate
     if not 0 <= rate <= 1 or math.isnan(rate):
         raise ConfigError(f"search.max_failure_rate={rate:g} is not a share from 0 to 1.")

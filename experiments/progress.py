@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ensemble.recipe import BLENDED
 from experiments.study import StudySpec, TrialResult
@@ -28,13 +28,11 @@ class StudyProgress:
         self._live = console.is_terminal
         self._started = time.monotonic()
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[scores]}"),
-            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=True),
             console=console,
             transient=True,
             disable=not self._live,
@@ -57,7 +55,7 @@ class StudyProgress:
         if self._done <= self._resumed:
             return
         if result.state == "failed":
-            self._line(f"trial {result.index} failed: {result.failure}", "red")
+            self._line(f"trial {result.index} failed: {result.reason}", "red")
         elif not self._live:
             objective = self._study.objective
             new = self._done - self._resumed

@@ -23,7 +23,8 @@ from experiments.planning import plan_study
 from experiments.preflight import check_folder
 from experiments.progress import StudyProgress
 from experiments.study import StudySpec, TrialResult, best_of
-from experiments.summary import Outcome, as_text, render, study_metrics
+from experiments.summary import Outcome, as_text, show, study_metrics
+from experiments.tracking_store import interface_command, store_exists, store_uri
 
 # Facts that the ledger keeps of a finished study.
 _FINAL = "final"
@@ -39,14 +40,8 @@ class _Session:
     composed: Composed
     command: Sequence[str]
     console: Console
-
-    @property
-    def root(self) -> Path:
-        return Path(self.composed.config.paths.root).expanduser()
-
-    @property
-    def uri(self) -> str:
-        return tracking.store_uri(self.composed.config.mlflow.uri, self.root)
+    root: Path
+    uri: str
 
     @property
     def recorded(self) -> dict[str, object]:
@@ -69,11 +64,13 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     Raises:
         EnsembleError: A mistake in the input, or a study that failed.
     """
+    root = Path(composed.config.paths.root).expanduser()
+    uri = store_uri(composed.config.mlflow.uri, root)
     plan = plan_study(composed)
     known = peek(plan.study)
     if known is not None:
-        plan = plan.at_least(len(known.results))
-    session = _Session(plan.study, composed, command, console)
+        plan = plan.at_least(max((result.index for result in known.results), default=-1) + 1)
+    session = _Session(plan.study, composed, command, console, root, uri)
     for note in plan.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     if known is not None and _show_finished(session, known):
@@ -99,13 +96,13 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     results = known.results
     best = best_of(results, session.study.objective)
     final = known.facts.get(_FINAL)
-    recorded = known.facts.get(_RECORDED) == session.recorded and tracking.store_exists(session.uri)
+    recorded = known.facts.get(_RECORDED) == session.recorded and store_exists(session.uri)
     done = len(results) == session.study.n_trials and recorded
     if not done or best is None or final is None or final["index"] != best.index:
         return False
     session.console.print(f"study {session.study.name} is finished; nothing was run.", highlight=False)
     outcome = _outcome(session, results, best, TrialResult(**final))
-    session.console.print(render(outcome), crop=False)
+    show(outcome, session.console)
     return True
 
 
@@ -135,7 +132,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
         if best is None:
             failed = max(results, key=lambda result: result.index)
             log = log_path(trial_folder(study.folder, failed.index))
-            raise StudyFailed(f"no trial has a score. The last reason: {failed.failure} (output: {log})")
+            raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
         with console.status("training the best trial once more and scoring it on the test rows"):
             _final(session, ledger, handle, pool, best)
         faults.point("final_trained")
@@ -144,6 +141,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
+        console.print("\ninterrupted: recording what is finished; interrupt again to leave that to the next run.")
         raise
     finally:
         tracker.drain()
@@ -151,7 +149,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
     if tracker.problem is None:
         ledger.note(_RECORDED, session.recorded)
     outcome = replace(outcome, problem=tracker.problem)
-    console.print(render(outcome), crop=False)
+    show(outcome, console)
 
 
 def _final(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult) -> None:
@@ -164,7 +162,7 @@ def _final(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerP
     final = handle.run_final(best.index)
     if final.state == "failed":
         raise StudyFailed(
-            f"trial {best.index} was trained once more and failed: {final.failure} "
+            f"trial {best.index} was trained once more and failed: {final.reason} "
             f"(output: {log_path(final_folder(study.folder))})"
         )
     moved = [name for name, value in best.metrics.items() if final.metrics.get(name) != value]
@@ -199,7 +197,7 @@ def _record(
     bundle = model_dir(final_folder(study.folder))
     winner = tracking.Winner(final, bundle, winner_figures(out_of_fold, importance))
     figures = study_figures(study, results, session.members, out_of_fold)
-    tracker.finish(winner, figures, as_text(outcome), study_metrics(final, session.members))
+    tracker.finish(winner, figures, as_text(outcome), study_metrics(final, results, session.members))
     return outcome
 
 
@@ -208,13 +206,15 @@ def _outcome(session: _Session, results: list[TrialResult], best: TrialResult, f
 
 
 def _next_commands(session: _Session) -> list[tuple[str, str]]:
-    def typed(*more: str, without: tuple[str, ...] = ()) -> str:
-        dropped = tuple(f"{key}=" for key in ("search.n_trials", *without))
+    def typed(*more: str, without: tuple[str, ...]) -> str:
+        dropped = tuple(f"{key}=" for key in without)
         return shlex.join(["python", "run.py", *(w for w in session.command if not w.startswith(dropped)), *more])
 
-    commands = [(tracking.interface_command(session.uri, session.root), "every study and trial, in the browser")]
+    commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if session.study.points is None:
-        commands.append((typed(f"search.n_trials={session.study.n_trials * 2}"), "extend this study"))
+        commands.append(
+            (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
+        )
     seed = f"search.seed={session.study.search.seed + 1}"
     commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))
     return commands

@@ -25,7 +25,7 @@ class SpacePlan:
         """Check ``search.space`` for this ensemble.
 
         Raises:
-            InputError: An unknown owner or parameter, a range that is none, or two ranges for one parameter.
+            InputError: An unknown owner or parameter, or a range that is none.
         """
         self._config = {str(owner): entry for owner, entry in config.items() if entry is not None}
         self._ensemble = ensemble
@@ -76,8 +76,8 @@ class SpacePlan:
                 continue
             declared = member.parameter(str(param), place)
             if (name, param) in self._owners:
-                raise ConfigError(f"{place} and {self._owners[name, param]} both set {name}.{param}: drop one.")
-            if not self._is_fixed(name, str(param)):
+                self.notes.append(f"{name}.{param} is searched as {self._owners[name, param]}, and not by {place}.")
+            elif not self._is_fixed(name, str(param)):
                 self._dimensions[wire_name(name, str(param))] = read_dimension(entry, declared, place)
 
     def _is_fixed(self, member: str, param: str) -> bool:

@@ -76,6 +76,7 @@ class StudySpec:
         threads: Threads a trial may use.
         max_failure_rate: The study stops when more than this share of its trials failed.
         dependencies: Folders that are importable in a trial.
+        code: By name of a dependency's folder, a SHA-256 over the Python files in it.
         config: The resolved configuration as YAML, for the record.
         dataset: Name of the data, for people.
     """
@@ -94,6 +95,7 @@ class StudySpec:
     max_failure_rate: float
     points: tuple[Mapping[str, ParamValue], ...] | None = None
     dependencies: tuple[Path, ...] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     dataset: str = ""
 
@@ -127,6 +129,7 @@ class StudySpec:
             "data": self.channels.data_hash,
             "objective": self.objective,
             **{f"fixed.{name}": text for name, text in self.static.items()},
+            **{f"code.{name}": digest for name, digest in self.code.items()},
             **(
                 {
                     **{f"search.{name}": value for name, value in search.items()},
@@ -186,6 +189,12 @@ class TrialResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     failure: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in one line; a library may say pages."""
+        lines = (self.failure or "").strip().splitlines()
+        return lines[0][:300] if lines else "it gave no reason"
 
 
 def best_of(results: list[TrialResult], objective: str) -> TrialResult | None:

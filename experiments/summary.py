@@ -16,6 +16,9 @@ from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
 from experiments.study import WINNER_ALIAS, StudySpec, TrialResult
 
+# Columns of text below which the table would lose digits.
+NARROWEST = 80
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -47,21 +50,41 @@ def fold_rmse(result: TrialResult, name: str) -> list[float]:
     return [folds[number] for number in sorted(folds)]
 
 
-def best_member(result: TrialResult, members: Sequence[str]) -> str:
-    """Return the member with the lowest cross-validated RMSE."""
-    return min(members, key=lambda name: result.metrics[f"cv_rmse_{name}"])
+@dataclass(frozen=True)
+class LoneMember:
+    """The best that one member reached by itself.
+
+    Attributes:
+        name: The member.
+        trial: The trial in which it did.
+        rmse: Its cross-validated RMSE there.
+    """
+
+    name: str
+    trial: TrialResult
+    rmse: float
 
 
-def lift_over_best_member(result: TrialResult, members: Sequence[str]) -> Lift | None:
-    """Return how much lower the blend's RMSE is than the best member's, or None for a lone member."""
+def best_lone_member(results: Sequence[TrialResult], members: Sequence[str]) -> LoneMember:
+    """Return the member and trial with the lowest cross-validated RMSE of all complete trials."""
+    complete = [result for result in results if result.state == "complete"]
+    candidates = [LoneMember(name, trial, trial.metrics[f"cv_rmse_{name}"]) for trial in complete for name in members]
+    return min(candidates, key=lambda candidate: candidate.rmse)
+
+
+def lift_over_lone_member(winner: TrialResult, lone: LoneMember, members: Sequence[str]) -> Lift | None:
+    """Return how much lower the blend's RMSE is than the best lone member's, or None for an ensemble of one.
+
+    That member comes from whatever trial it did best in, as it would if it had been tuned alone.
+    """
     if len(members) < 2:
         return None
-    k = result.info.get("recipe", {}).get("folds", {}).get("k")
-    return paired_lift(fold_rmse(result, best_member(result, members)), fold_rmse(result, BLENDED), k)
+    k = winner.info.get("recipe", {}).get("folds", {}).get("k")
+    return paired_lift(fold_rmse(lone.trial, lone.name), fold_rmse(winner, BLENDED), k)
 
 
-def study_metrics(final: TrialResult, members: Sequence[str]) -> dict[str, float]:
-    """Return what the study's own MLflow run shows: the winner's RMSEs and the lift."""
+def study_metrics(final: TrialResult, results: Sequence[TrialResult], members: Sequence[str]) -> dict[str, float]:
+    """Return what the study's own MLflow run shows: the winner's RMSEs, the best lone member's and the lift over it."""
     names = [*members, BLENDED]
     numbers = {
         key: final.metrics[key]
@@ -69,10 +92,11 @@ def study_metrics(final: TrialResult, members: Sequence[str]) -> dict[str, float
         for name in names
         if (key := f"{split}_rmse_{name}") in final.metrics
     }
-    lift = lift_over_best_member(final, members)
+    lone = best_lone_member(results, members)
+    lift = lift_over_lone_member(final, lone, members)
     if lift is not None:
         numbers |= {"lift_mean": lift.mean, "lift_low": lift.low, "lift_high": lift.high}
-    return numbers
+    return numbers | {"cv_rmse_best_lone_member": lone.rmse}
 
 
 def render(outcome: Outcome) -> RenderableType:
@@ -92,10 +116,15 @@ def render(outcome: Outcome) -> RenderableType:
     return Group(*parts, _next(outcome))
 
 
+def show(outcome: Outcome, console: Console) -> None:
+    """Print the summary, no narrower than its table is readable, commands on one line each."""
+    console.print(render(outcome), width=max(console.width, NARROWEST), crop=False)
+
+
 def as_text(outcome: Outcome) -> str:
     """Return the summary as plain text, 100 columns wide."""
     file = io.StringIO()
-    Console(file=file, width=100, color_system=None).print(render(outcome), crop=False)
+    show(outcome, Console(file=file, width=100, color_system=None))
     return file.getvalue()
 
 
@@ -156,20 +185,22 @@ def _table(outcome: Outcome) -> Table:
 
 
 def _verdict(outcome: Outcome) -> Text:
-    lift = lift_over_best_member(outcome.final, outcome.members)
+    lone = best_lone_member(outcome.results, outcome.members)
+    lift = lift_over_lone_member(outcome.final, lone, outcome.members)
     if lift is None:
         return Text("\n  A lone member: there is no blend to compare.")
-    name = best_member(outcome.final, outcome.members)
-    interval = f"on the mean fold (95% interval {lift.low:+.3g} to {lift.high:+.3g})"
+    interval = f"{lift.low:+.3g} to {lift.high:+.3g}"
+    where, amount = ("below", lift.mean) if lift.mean >= 0 else ("above", -lift.mean)
     if lift.low > 0:
-        words, style = f"The ensemble pays: it is {lift.mean:.3g} below {name} {interval}.", "green"
+        word, style = "The ensemble pays", "green"
     elif lift.high < 0:
-        words, style = f"The ensemble costs: it is {-lift.mean:.3g} above {name} {interval}.", "red"
+        word, style = "The ensemble costs", "red"
     else:
-        where = "below" if lift.mean >= 0 else "above"
-        words = f"Undecided: the ensemble is {abs(lift.mean):.3g} {where} {name} {interval}, which includes zero."
-        style = "yellow"
-    return Text(f"\n  {words}", style=style)
+        word, style = "Undecided", "yellow"
+    best = f"the best that a member reached alone ({lone.name} in trial {lone.trial.index}, {lone.rmse:.6g})"
+    tail = ", which includes zero" if word == "Undecided" else ""
+    sentence = f"{word}: on the mean fold the blend is {amount:.3g} {where} {best}; 95% interval {interval}{tail}."
+    return Text(f"\n  {sentence}", style=style)
 
 
 def _next(outcome: Outcome) -> Text:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import logging
-import os
 import queue
 import subprocess
 import threading
@@ -24,6 +22,7 @@ from ensemble.parameters import encode
 from experiments import faults
 from experiments.model_registry import find_version, register_model
 from experiments.study import WINNER_ALIAS, StudySpec, TrialResult
+from experiments.tracking_store import make_store, quiet, store_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,28 +53,6 @@ class Winner:
 
 class TrackingError(Exception):
     """MLflow could not record something; trials are safe in the ledger."""
-
-
-def quiet() -> None:
-    """Turn MLflow's telemetry and chatter off, unless the user has turned them on; before its first import."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # A server that is gone is given up in seconds, not minutes: the next run logs what is missing.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-
-
-def store_uri(uri: str | None, root: Path) -> str:
-    """Return the tracking URI: the user's, or the SQLite store in ``root`` that ``mlflow ui`` opens there."""
-    return uri if uri is not None else f"sqlite:///{(root / 'mlflow.db').absolute()}"
-
-
-def store_exists(uri: str) -> bool:
-    """Whether the store can be there: false only for a SQLite file that is gone."""
-    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
 
 
 class Tracker:
@@ -109,11 +86,6 @@ class Tracker:
     def problem(self) -> str | None:
         """What went wrong with the store, if anything did."""
         return self._problem
-
-    @property
-    def parent_run_id(self) -> str | None:
-        """Id of the study's run, once it is there."""
-        return self._parent.info.run_id if self._parent is not None else None
 
     def log(self, result: TrialResult) -> None:
         """Hand over a finished trial; one that is in MLflow already is skipped."""
@@ -170,11 +142,15 @@ class Tracker:
     def _connect(self) -> None:
         import mlflow
 
+        mlflow.set_tracking_uri(self._uri)
+        mlflow.set_registry_uri(self._uri)
         warnings.filterwarnings("ignore", module="mlflow")
+        artifacts = self._root / "mlartifacts"
+        make_store(self._uri, artifacts)
         client = mlflow.MlflowClient(self._uri, self._uri)
         experiment = client.get_experiment_by_name(self._experiment)
         if experiment is None:
-            location = (self._root / "mlartifacts").absolute().as_uri() if self._uri.startswith("sqlite:") else None
+            location = artifacts.absolute().as_uri() if store_file(self._uri) else None
             # Without its kind MLflow opens the experiment as one of language models.
             kind = {"mlflow.experimentKind": "custom_model_development"}
             experiment_id = client.create_experiment(self._experiment, artifact_location=location, tags=kind)
@@ -308,7 +284,8 @@ class Tracker:
         run_id = self._log_run(winner.result, "final", "winner")
         for file, figure in winner.figures.items():
             client.log_figure(run_id, figure, file)
-        version = register_model(client, self._uri, run_id, winner.bundle, name, bundle_hash)
+        packages = self._study.dependencies
+        version = register_model(client, run_id, winner.bundle, name, bundle_hash, packages)
         faults.point("model_registered")
         client.set_registered_model_alias(name, WINNER_ALIAS, version)
         client.set_tag(run_id, "byoe.bundle_hash", bundle_hash)
@@ -327,10 +304,3 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
-
-
-def interface_command(uri: str, root: Path) -> str:
-    """Return the command that opens MLflow's pages on this store."""
-    if uri == store_uri(None, root):
-        return "mlflow ui" if root.absolute() == Path.cwd() else f"mlflow ui --backend-store-uri {uri}"
-    return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else uri

@@ -70,6 +70,7 @@ def read_file(path: Path, roles: Roles) -> Table:
         column, features[:, position] = _coded(frame[name], path, name, roles.columns.get(name))
         columns.append(column)
     _check_finite(features, kept, path)
+    _check_varies(features, path)
     target = _numbers(frame[roles.target], path, roles.target, "give a numeric target")
     _check_target(target, path, roles.target)
     weights = fold_keys = None
@@ -292,6 +293,8 @@ def _days(values: pd.Series[Any]) -> Floats:
 def _numbers(column: pd.Series[Any], path: Path, name: str, fix: str) -> Floats:
     import pandas as pd
 
+    if pd.api.types.is_bool_dtype(column.dtype):
+        raise InputError(f"{path}: column {name!r} holds true and false, where numbers are expected: {fix}.")
     if pd.api.types.is_numeric_dtype(column.dtype):
         return np.asarray(column, dtype=np.float64)
     numbers = pd.to_numeric(column, errors="coerce")
@@ -326,6 +329,13 @@ def _check_finite(features: Floats, names: Sequence[str], path: Path) -> None:
         raise InputError(
             f"{path}: column {names[column]!r} is infinite in data row {row + 1}: empty the cell or bound the value."
         )
+
+
+def _check_varies(features: Floats, path: Path) -> None:
+    if not any(len(np.unique(values[np.isfinite(values)])) > 1 for values in features.T):
+        gaps = np.isnan(features)
+        if not (gaps.any(axis=0) & ~gaps.all(axis=0)).any():
+            raise InputError(f"{path}: no feature varies, so there is nothing to learn from: give other columns.")
 
 
 def _check_target(values: Floats, path: Path, target: str) -> None:

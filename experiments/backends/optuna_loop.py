@@ -114,4 +114,4 @@ class LoopHandle(StudyHandle):
     def _last_failure(self) -> str:
         failed = [result for result in self._results.values() if result.state == "failed"]
         last = max(failed, key=lambda result: result.index)
-        return f"trial {last.index}: {last.failure} ({trial_folder(self._spec.folder, last.index)})"
+        return f"trial {last.index}: {last.reason} ({trial_folder(self._spec.folder, last.index)})"

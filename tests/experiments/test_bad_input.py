@@ -90,10 +90,14 @@ WORDS = {
         ["search.shared.a=[xgboost.eta]", "search.shared.b=[xgboost.eta]"],
         ["search.shared", "xgboost.eta"],
     ),
-    "two ranges for one": (
-        ["search.shared.rate=[xgboost.eta]", "search.space.rate={low: 0.1, high: 0.2}"],
-        ["search.space.rate", "search.space.xgboost.eta"],
-    ),
+    "name that comes with the group": (["mode.name=remote"], ["mode.name", "mode=remote"]),
+    "several values": (["search.n_trials=20,40"], ["search.n_trials=20,40", "one value"]),
+    "text for a list": (["dataset.drop=a"], ["dataset.drop", "[a]"]),
+    "more trials than can be": (["search.n_trials=99999999999999999999"], ["search.n_trials", "100000"]),
+    "split's seed": (["dataset.split.seed=-1"], ["dataset.split.seed=-1"]),
+    "empty folder": (["paths.root="], ["paths.root", "empty"]),
+    "store in a folder": (["mlflow.uri=file:///tmp/runs"], ["mlflow.uri", "sqlite:///"]),
+    "store of no kind": (["mlflow.uri=foo://bar"], ["mlflow.uri", "'foo'"]),
     "study's name": (["study=a b"], ["study", "letters, digits and hyphens"]),
     "study's name too long": (["study=" + "a" * 33], ["at most 32"]),
     "package that is not there": (["entry.dependencies=[nowhere]"], ["entry.dependencies", "'nowhere'"]),
@@ -176,6 +180,29 @@ def _as_nobody(*words: str, folder: Path) -> Ended:
         env=environment(HOME=str(folder)),
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def test_module_of_ones_own_that_raises_is_named(folder: Path, byoe: Run) -> None:
+    (folder / "broken.py").write_text("raise RuntimeError('not today')\n")
+    ended = byoe("mode=local", "entry.dependencies=[.]", "ensemble.members=[{own: {kind: 'broken:Own'}}]")
+    check(ended, ["broken:Own", "RuntimeError: not today"], folder, {"broken.py"})
+
+
+def test_letters_that_hydra_does_not_know_need_no_quotes(folder: Path, byoe: Run) -> None:
+    ended = byoe("mode=local", "dataset=file", "dataset.path=größe été.csv", "dataset.target=price")
+    check(ended, ["no file größe été.csv"], folder)
+
+
+def test_table_without_a_feature_that_varies(folder: Path, byoe: Run) -> None:
+    (folder / "table.csv").write_text("a,b,price\n" + "".join(f"1,,{i}\n" for i in range(30)))
+    ended = byoe("mode=local", "dataset=file", "dataset.path=table.csv", "dataset.target=price")
+    check(ended, ["table.csv", "no feature varies"], folder, {"table.csv"})
+
+
+def test_target_of_true_and_false(folder: Path, byoe: Run) -> None:
+    (folder / "table.csv").write_text("a,price\n" + "".join(f"{i},{i % 2 == 0}\n" for i in range(30)))
+    ended = byoe("mode=local", "dataset=file", "dataset.path=table.csv", "dataset.target=price")
+    check(ended, ["'price'", "true and false", "numeric target"], folder, {"table.csv"})
 
 
 def test_every_wrong_word_of_one_command_is_a_single_line(folder: Path, byoe: Run) -> None:

@@ -69,6 +69,8 @@ def test_killed_at_a_point_the_same_command_completes_the_study(
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
+    if point == "store_made":
+        (project / "mlflow.db").unlink()
     env = {"TMPDIR": str(temporary), "BYOE_TEST": f"{os.getpid()}-{point}"}
     killed = run_command(*WORDS, **env, BYOE_KILL_AT=f"{point}:{PASSES.get(point, 1)}")
     assert killed.code == -signal.SIGKILL, killed.err
@@ -81,6 +83,15 @@ def test_killed_at_a_point_the_same_command_completes_the_study(
     ] == undisturbed
     assert_nothing_is_left(env["BYOE_TEST"])
     assert list(temporary.iterdir()) == []
+
+
+def test_two_studies_begun_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
+    words = (sys.executable, str(PROJECT / "run.py"), "mode=local", "search.n_trials=2", *QUICK)
+    both = [subprocess.Popen([*words, f"study={name}"], stdout=subprocess.PIPE, text=True) for name in ("one", "two")]
+    outputs = [process.communicate(timeout=50)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert not any("MLflow could not" in output for output in outputs)
+    assert len(logged_runs(folder, "byoe-diabetes", "trial")) == 4
 
 
 def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:

@@ -16,7 +16,7 @@ from experiments.figures import OutOfFold, leave_one_out_rises, study_figures, w
 from experiments.planning import plan_study
 from experiments.progress import StudyProgress
 from experiments.study import StudySpec, TrialResult
-from experiments.summary import Outcome, as_text, lift_over_best_member, study_metrics
+from experiments.summary import NARROWEST, Outcome, as_text, best_lone_member, show, study_metrics
 
 MEMBERS = ["xgboost", "catboost"]
 
@@ -62,12 +62,32 @@ def test_table_has_a_row_a_member_and_one_for_the_blend(study: StudySpec) -> Non
 @pytest.mark.parametrize(
     ("best", "verdict"),
     [
-        (trial(0, 11.0, 12.0, 10.0), "The ensemble pays: it is 1 below xgboost"),
-        (trial(0, 11.0, 12.0, 11.5), "The ensemble costs: it is 0.5 above xgboost"),
+        (trial(0, 11.0, 12.0, 10.0), "The ensemble pays: on the mean fold the blend is 1 below the best"),
+        (trial(0, 11.0, 12.0, 11.5), "The ensemble costs: on the mean fold the blend is 0.5 above the best"),
     ],
 )
 def test_verdict_names_the_best_member_and_the_lift(study: StudySpec, best: TrialResult, verdict: str) -> None:
-    assert verdict in shown(study, best)
+    text = " ".join(shown(study, best).split())
+    assert verdict in text
+    assert "(xgboost in trial 0, 11)" in text
+
+
+def test_verdict_compares_with_the_best_member_of_any_trial(study: StudySpec) -> None:
+    results = [trial(0, 11.0, 12.0, 10.0), trial(1, 9.5, 20.0, 14.0)]
+    text = " ".join(shown(study, results[0], results=results).split())
+    assert "The ensemble costs: on the mean fold the blend is 0.5 above" in text
+    assert "(xgboost in trial 1, 9.5)" in text
+    assert study_metrics(results[0], results, MEMBERS)["lift_mean"] == pytest.approx(-0.5)
+    assert best_lone_member(results, MEMBERS).rmse == 9.5
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_numbers_are_whole_in_a_narrow_terminal(study: StudySpec, width: int) -> None:
+    file = io.StringIO()
+    best = trial(0, 11.2345, 12.3456, 10.4567)
+    show(Outcome(study, [best], best, best, MEMBERS, [("mlflow ui", "look")]), Console(file=file, width=width))
+    assert "11.2345" in file.getvalue()
+    assert max(map(len, file.getvalue().splitlines())) <= NARROWEST
 
 
 def test_verdict_is_undecided_where_the_interval_includes_zero(study: StudySpec) -> None:
@@ -79,8 +99,8 @@ def test_verdict_is_undecided_where_the_interval_includes_zero(study: StudySpec)
 
 
 def test_lone_member_has_no_lift(study: StudySpec) -> None:
-    assert lift_over_best_member(trial(0, 1.0, 1.0, 1.0), ["xgboost"]) is None
-    assert "lift_mean" not in study_metrics(trial(0, 1.0, 1.0, 1.0), ["xgboost"])
+    only = trial(0, 1.0, 1.0, 1.0)
+    assert "lift_mean" not in study_metrics(only, [only], ["xgboost"])
 
 
 def test_problem_of_the_store_is_told_with_what_to_do(study: StudySpec) -> None:

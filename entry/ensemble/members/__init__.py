@@ -57,9 +57,10 @@ def _own_class(kind: str, place: str) -> type[Member]:
     module_name, _, class_name = kind.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # the module is the user's, and may raise anything
+        reason = f"{type(error).__name__}: {error}"
         raise InputError(
-            f"{place}: {kind!r} cannot be imported ({error}). Name its folder in entry.dependencies."
+            f"{place}: {kind!r} cannot be imported ({reason}). Its folder has to be in entry.dependencies."
         ) from None
     if not (isinstance(found, type) and issubclass(found, Member)):
         raise InputError(f"{place}: {kind!r} is no subclass of ensemble.members.Member.")
