@@ -197,8 +197,10 @@ def _check_names(path: Path, names: list[str], roles: Roles) -> None:
         if name in roles.drop:
             word = " target" if key == "dataset.target" else f" {key}"
             raise InputError(f"dataset.drop names the{word} column {name!r}: take it out of dataset.drop.")
-    if len(set(used.values())) < len(used):
-        raise InputError(f"{listed(used)} name one column twice ({listed(set(used.values()))}): give each its own.")
+    for name in used.values():
+        others = [other for other, taken in used.items() if taken == name]
+        if len(others) > 1:
+            raise InputError(f"{listed(others)} name one column twice ({name}): give each its own.")
     if not set(names) - {*used.values(), *roles.drop}:
         raise InputError(
             f"{path} has no column left besides the target {roles.target!r}: at least one feature is needed."

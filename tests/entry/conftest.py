@@ -16,7 +16,7 @@ from hypothesis.strategies import SearchStrategy
 
 from ensemble.parameters import NONE, Parameter, ParamValue
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
-from ensemble.table import Table
+from ensemble.table import Table, numbers
 
 settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
 settings.load_profile("deterministic")
@@ -26,6 +26,11 @@ QUICK: dict[str, dict[str, ParamValue]] = {
     "catboost": {"iterations": 4, "depth": 3},
     "random_forest": {"n_estimators": 4, "max_features": 0.5},
     "ridge": {"alpha": 2.5},
+    "extra_trees": {"n_estimators": 4, "max_features": 0.5},
+    "hist_gradient_boosting": {"max_iter": 4, "min_samples_leaf": 5},
+    "svr": {"C": 2.0},
+    "mlp": {"width": 6, "layers": 2, "max_iter": 5},
+    "nearest_neighbors": {"n_neighbors": 4},
 }
 
 OWN_MEMBER = """
@@ -41,7 +46,7 @@ class Constant(Member):
     parameters = {"shift": real(-10, 10)}
     defaults = {"shift": 0.0}
 
-    def fit(self, features, target):
+    def fit(self, features, target, weights=None):
         self.value = float(np.mean(target)) + self.params["shift"]
 
     def predict(self, features):
@@ -51,8 +56,8 @@ class Constant(Member):
         path.write_text(json.dumps(self.value))
 
     @classmethod
-    def load(cls, path, *, threads):
-        member = cls({}, seed=0, threads=threads)
+    def load(cls, path, *, threads, categories=None):
+        member = cls({}, seed=0, threads=threads, categories=categories)
         member.value = json.loads(path.read_text())
         return member
 """
@@ -66,7 +71,7 @@ def make_table(rows: int = 60, columns: int = 3, seed: int = 0, missing: float =
     features[random.uniform(size=features.shape) < missing] = np.nan
     features.flags.writeable = False
     target.flags.writeable = False
-    return Table(tuple(f"x{number}" for number in range(columns)), "y", features, target)
+    return Table(numbers(*(f"x{number}" for number in range(columns))), "y", features, target)
 
 
 def quick_recipe(*kinds: str, k: int = 3, **more: object) -> Recipe:

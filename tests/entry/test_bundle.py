@@ -71,7 +71,7 @@ def test_a_manifest_says_what_was_trained_on_what(tmp_path: Path) -> None:
     training = save(tmp_path, recipe)
     found = manifest(tmp_path)
     expected = {
-        "bundle_version": 1,
+        "bundle_version": 2,
         "members": [
             {"name": "flat", "kind": "ridge", "params": params, "files": ["members/flat/all_rows.skops"]},
             {
@@ -81,12 +81,12 @@ def test_a_manifest_says_what_was_trained_on_what(tmp_path: Path) -> None:
                 "files": ["members/xgboost/all_rows.ubj"],
             },
         ],
-        "blend": "fixed",
+        "blend": {"kind": "fixed", "weights": [0.75, 0.25], "intercept": 0.0, "passed": []},
         "weights": {"flat": 0.75, "xgboost": 0.25},
         "final": "refit",
-        "folds": {"kind": "kfold", "k": 4},
+        "folds": {"kind": "kfold", "k": 4, "repeats": 1},
         "seed": 9,
-        "columns": [{"name": name, "type": "number"} for name in TABLE.columns],
+        "columns": [{"name": name, "type": "number"} for name in TABLE.names],
         "target": "y",
         "rows": TABLE.rows,
         "data_hash": TABLE.content_hash(),
@@ -230,7 +230,7 @@ def test_a_member_file_without_a_hash_is_refused(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"bundle_version": 1, "members": [', "[]", "{}", "null", "\udcff"], ids=repr
+    "text", ["", "{", '{"bundle_version": 2, "members": [', "[]", "{}", "null", "\udcff"], ids=repr
 )
 def test_a_damaged_manifest_is_refused(bundle: Path, text: str) -> None:
     path = bundle / "manifest.json"
@@ -239,7 +239,7 @@ def test_a_damaged_manifest_is_refused(bundle: Path, text: str) -> None:
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("key", ["members", "weights", "files", "versions"])
+@pytest.mark.parametrize("key", ["members", "blend", "files", "versions"])
 def test_a_manifest_that_lacks_a_part_is_refused_by_its_name(bundle: Path, key: str) -> None:
     whole = manifest(bundle)
     del whole[key]
@@ -263,8 +263,8 @@ def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
 
 
 def test_a_bundle_of_another_format_is_refused(bundle: Path) -> None:
-    edit(bundle, bundle_version=2)
-    with pytest.raises(BundleError, match="has version 2; this release reads 1"):
+    edit(bundle, bundle_version=1)
+    with pytest.raises(BundleError, match="has version 1; this release reads 2"):
         load_bundle(bundle)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from ensemble.bundle import load_bundle
 from ensemble.cli import main
-from ensemble.table import Table, write_channel
+from ensemble.table import Table, numbers, write_channel
 from ensemble.training import fit_ensemble
 from ensemble.wire import decode_recipe, metric_regex
 from tests.entry.conftest import OWN_MEMBER, make_table
@@ -38,7 +38,7 @@ def write_csv(table: Table, folder: Path) -> None:
     folder.mkdir(parents=True)
     with (folder / "part.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*table.columns, table.target_name])
+        writer.writerow([*table.names, table.target_name])
         for row, value in zip(table.features.tolist(), table.target.tolist(), strict=True):
             writer.writerow(["" if cell != cell else repr(cell) for cell in row] + [repr(value)])  # noqa: PLR0124
 
@@ -360,7 +360,7 @@ def test_a_score_that_is_no_number_is_neither_printed_nor_written(
 
 
 def test_a_validation_channel_of_other_columns_is_refused(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    swapped = Table(("x1", "x0", "x2"), "y", VALIDATION.features[:, [1, 0, 2]], VALIDATION.target)
+    swapped = Table(numbers("x1", "x0", "x2"), "y", VALIDATION.features[:, [1, 0, 2]], VALIDATION.target)
     write_channel(swapped, Path(job.environ["SM_CHANNEL_VALIDATION"]))
     job.give(QUICK)
     assert main([], job.environ) == 2

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from ensemble.errors import InputError
@@ -76,3 +78,66 @@ def test_lift_of_five_folds_is_the_one_worked_out_by_hand() -> None:
 def test_a_blend_that_is_worse_has_negative_lift() -> None:
     lift = paired_lift([1.0, 2.0], [1.5, 2.5])
     assert (lift.mean, lift.low, lift.high) == (-0.5, -0.5, -0.5)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 5), st.integers(12, 60))
+def test_no_group_is_divided(seed: int, k: int, rows: int) -> None:
+    keys = np.random.RandomState(seed).randint(0, k + 3, rows).astype(float)
+    keys[: k + 3] = np.arange(k + 3)
+    folds = make_folds(FoldSpec("group", k), rows, seed, keys)
+    assert sorted(np.concatenate([fold.score for fold in folds]).tolist()) == list(range(rows))
+    for fold in folds:
+        assert not set(keys[fold.fit]) & set(keys[fold.score])
+
+
+@given(st.integers(0, 10**6), st.integers(2, 5), st.integers(20, 60))
+def test_nothing_is_fitted_on_what_comes_later(seed: int, k: int, rows: int) -> None:
+    keys = np.random.RandomState(seed).randint(0, 15, rows).astype(float)
+    keys[:15] = np.arange(15)
+    folds = make_folds(FoldSpec("time", k), rows, seed, keys)
+    assert len(folds) == k
+    for fold in folds:
+        assert keys[fold.fit].max() < keys[fold.score].min()
+    scored = np.concatenate([fold.score for fold in folds])
+    assert len(scored) == len(set(scored.tolist()))
+
+
+def test_repeated_folds_divide_anew() -> None:
+    folds = make_folds(FoldSpec("repeated", 3, 4), 30, 1)
+    assert [fold.repeat for fold in folds] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert np.bincount(np.concatenate([fold.score for fold in folds])).tolist() == [4] * 30
+    assert len({fold.score.tobytes() for fold in folds}) == 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "words"),
+    [
+        ("group", [1.0] * 10, ["1 group, which", "into 3 folds", "dataset.folds.column"]),
+        ("group", [1.0, 2.0] * 5, ["2 groups, which"]),
+        ("time", [1.0, 2.0, 3.0, 3.0, 3.0], ["3 different times", "3 folds in time need 4"]),
+        ("time", None, ["dataset.folds.kind=time divides by a column", "dataset.folds.column"]),
+    ],
+)
+def test_too_few_groups_or_moments_are_named(kind: str, keys: list[float] | None, words: list[str]) -> None:
+    given_keys = None if keys is None else np.array(keys)
+    with pytest.raises(InputError) as error:
+        make_folds(FoldSpec(kind, 3), len(keys or range(10)), 0, given_keys)  # type: ignore[arg-type]
+    assert [word for word in words if word not in str(error.value)] == []
+
+
+def test_weighted_scores_are_those_of_scikit_learn() -> None:
+    random = np.random.RandomState(0)
+    target, predicted = random.normal(size=(2, 50))
+    weights = random.uniform(size=50)
+    assert scores("cv", "a", target, predicted, weights) == {
+        "cv_rmse_a": pytest.approx(root_mean_squared_error(target, predicted, sample_weight=weights)),
+        "cv_mae_a": pytest.approx(mean_absolute_error(target, predicted, sample_weight=weights)),
+        "cv_r2_a": pytest.approx(r2_score(target, predicted, sample_weight=weights)),
+    }
+
+
+def test_lift_over_repeated_folds_corrects_by_one_division() -> None:
+    # Six differences of two divisions into three folds: 1/6 + 1/2 in place of 1/6 + 1/5.
+    baseline = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    lift = paired_lift(baseline, [0.0] * 6, k=3)
+    assert lift.high - lift.mean == pytest.approx(2.570582 * math.sqrt((1 / 6 + 1 / 2) * 3.5), rel=1e-6)

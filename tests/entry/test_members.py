@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skops.io
 
-from ensemble.errors import BundleError, InputError
+from ensemble.errors import BundleError, EnsembleError, InputError
 from ensemble.members import REGISTRY, Member, member_class
 from ensemble.recipe import MEMBER_NAME
 from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
@@ -89,7 +89,8 @@ def test_a_column_without_any_value_is_survived(kind: str) -> None:
 @every_member
 def test_a_member_learns(kind: str) -> None:
     table = make_table(300)
-    member = REGISTRY[kind](QUICK[kind], seed=0, threads=1)
+    params = {"max_iter": 60, "width": 30} if kind == "mlp" else QUICK[kind]
+    member = REGISTRY[kind](params, seed=0, threads=1)
     member.fit(table.features[:200], table.target[:200])
     errors = member.predict(table.features[200:]) - table.target[200:]
     assert np.mean(errors**2) < 0.9 * np.var(table.target[200:])
@@ -199,7 +200,7 @@ def test_defaults_fill_in_for_what_is_not_set(kind: str) -> None:
     other = next(name for name in member.parameters if name not in member.defaults)
     assert member({other: 1}, seed=0, threads=1).params == {**member.defaults, other: 1}
     for name in member.defaults:
-        assert member({name: 3}, seed=0, threads=1).params == {name: 3}
+        assert member({name: 3}, seed=0, threads=1).params == {**member.defaults, name: 3}
 
 
 def test_every_parameter_of_a_scikit_learn_member_is_known_to_its_estimator() -> None:
@@ -237,3 +238,113 @@ def test_what_is_no_member_class_is_refused(kind: str, word: str, own_module: Ca
     with pytest.raises(InputError, match=word) as error:
         member_class(kind, "ensemble.members")
     assert str(error.value).startswith(f"ensemble.members: {kind!r}")
+
+
+def with_categories(rows: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.RandomState(seed)
+    many, few = random.randint(0, 30, rows).astype(float), random.randint(0, 3, rows).astype(float)
+    number = random.normal(size=rows)
+    target = 5 * np.nan_to_num(few) + many % 3 + number + random.normal(size=rows) * 0.1
+    many[::11], few[::13], number[::7] = np.nan, np.nan, np.nan
+    return np.column_stack([many, number, few]), target
+
+
+CATEGORIES = {0: 31, 2: 4}
+
+
+@every_member
+def test_categories_gaps_and_values_not_seen_are_handled_and_survive_saving(kind: str, tmp_path: Path) -> None:
+    features, target = with_categories()
+    first, second = (REGISTRY[kind](QUICK[kind], seed=0, threads=threads, categories=CATEGORIES) for threads in (1, 2))
+    first.fit(features, target)
+    second.fit(features, target)
+    later = np.vstack([with_categories(seed=1)[0], [[30.0, 0.0, 3.0], [np.nan] * 3]])
+    predicted = first.predict(later)
+    assert np.isfinite(predicted).all()
+    assert np.array_equal(predicted, second.predict(later))
+    path = tmp_path / f"model{REGISTRY[kind].suffix}"
+    first.save(path)
+    loaded = REGISTRY[kind].load(path, threads=1, categories=CATEGORIES)
+    assert np.array_equal(loaded.predict(later), predicted)
+    alone = np.concatenate([loaded.predict(later[row : row + 1]) for row in range(0, len(later), 9)])
+    assert np.array_equal(alone, predicted[::9])
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "catboost", "ridge"])
+def test_a_category_is_no_number(kind: str) -> None:
+    random = np.random.RandomState(0)
+    codes = random.randint(0, 8, 300).astype(float)
+    effect = np.array([5, -5, 4, -4, 3, -3, 2, -2.0])
+    target = effect[codes.astype(int)] + random.normal(size=300) * 0.1
+    params = {"xgboost": {"num_round": 30, "max_depth": 1}, "catboost": {"iterations": 60, "depth": 1}, "ridge": {}}
+    errors = []
+    for categories in ({0: 8}, {}):
+        member = REGISTRY[kind](params[kind], seed=0, threads=1, categories=categories)
+        member.fit(codes[:, None], target)
+        errors.append(np.mean((member.predict(codes[:, None]) - target) ** 2))
+    assert errors[0] < errors[1] * 0.8
+
+
+@pytest.mark.parametrize("kind", [name for name, member in REGISTRY.items() if member.weighs])
+def test_weights_move_what_is_learnt(kind: str) -> None:
+    table = make_table(100)
+    weights = np.where(table.features[:, 0] > 0, 10.0, 0.1)
+    plain, weighed = (REGISTRY[kind](QUICK[kind], seed=0, threads=1) for _ in range(2))
+    plain.fit(table.features, table.target)
+    weighed.fit(table.features, table.target, weights)
+    assert not np.array_equal(plain.predict(table.features), weighed.predict(table.features))
+
+
+@every_member
+def test_seconds_grow_with_the_rows(kind: str) -> None:
+    member = REGISTRY[kind]
+    assert 0 < member.seconds(1000, 10, {}) < member.seconds(10_000, 10, {})
+
+
+@pytest.mark.parametrize("name", ["HuberRegressor", "BayesianRidge", "AdaBoostRegressor", "LinearSVR", "Lasso"])
+def test_any_regressor_of_scikit_learn_is_a_member(name: str, tmp_path: Path) -> None:
+    table = make_table(missing=0.1)
+    found = member_class(name, "ensemble.members")
+    member = found({}, seed=0, threads=1)
+    member.fit(table.features, table.target)
+    member.save(tmp_path / "model")
+    assert np.array_equal(
+        found.load(tmp_path / "model", threads=1).predict(table.features), member.predict(table.features)
+    )
+    assert found is member_class(name, "ensemble.members")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("HuberRegresor", ["scikit-learn has no regressor 'HuberRegresor'", "Did you mean 'HuberRegressor'?"]),
+        ("VotingRegressor", ["VotingRegressor is no regressor of one target"]),
+        ("MultiTaskLasso", ["MultiTaskLasso is no regressor of one target"]),
+        ("LogisticRegression", ["scikit-learn has no regressor 'LogisticRegression'"]),
+    ],
+)
+def test_a_class_that_is_no_regressor_of_a_table_is_refused(name: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        member_class(name, "ensemble.members")
+    assert [word for word in ["ensemble.members", *words] if word not in str(error.value)] == []
+
+
+def test_a_regressors_parameters_are_as_scikit_learn_declares_them() -> None:
+    huber = member_class("HuberRegressor", "ensemble.members")
+    assert huber.check({"epsilon": 2, "max_iter": 50, "fit_intercept": False}, "{}") == {
+        "epsilon": 2.0,
+        "max_iter": 50,
+        "fit_intercept": False,
+    }
+    with pytest.raises(InputError, match=r"epsilo: HuberRegressor has no parameter.*Did you mean 'epsilon'"):
+        huber.check({"epsilo": 2}, "{}")
+    with pytest.raises(InputError, match="'often' is not an integer"):
+        huber.check({"max_iter": "often"}, "{}")
+
+
+def test_a_regressor_that_needs_a_pickle_is_not_saved(tmp_path: Path) -> None:
+    table = make_table(30)
+    member = member_class("GaussianProcessRegressor", "ensemble.members")({}, seed=0, threads=1)
+    member.fit(table.features, table.target)
+    with pytest.raises(EnsembleError, match=r"cannot be saved without pickle: it holds sklearn\.gaussian_process"):
+        member.save(tmp_path / "model")

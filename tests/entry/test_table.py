@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.errors import InputError
-from ensemble.table import Table, read_channel, write_channel
+from ensemble.reading import Roles, read_file
+from ensemble.table import Column, Table, numbers, read_channel, write_channel
 from tests.entry.conftest import make_table
 
 ANY_FLOAT = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def read_csv(path: Path, target: str, drop: Sequence[str] = ()) -> Table:
+    return read_file(path, Roles(target, drop=drop))
 
 
 def write(folder: Path, content: str | bytes, name: str = "houses.csv") -> Path:
@@ -52,7 +58,10 @@ BAD = {
     "target constant": ("a,price\n1,7\n2,7\n", ["target 'price' is 7 in every row", "nothing to learn"]),
     "text": ("a,price\n1,2\n2,3\nred,4\n", ["column 'a' holds text in data row 3: 'red'", "dataset.drop=[a]"]),
     "text and truth": ("a,price\ntrue,2\n2,3\n", ["column 'a' holds text in data row 1", "dataset.drop=[a]"]),
-    "date": ("a,price\n2020-01-01,2\n2020-01-02,3\n", ["column 'a' holds text", "'2020-01-01'", "convert it"]),
+    "date that is none": (
+        "a,price\n2020-01-01,2\n2020-13-01,3\n2020-01-02,4\n",
+        ["column 'a' holds dates", "data row 2 '2020-13-01', which is none", "dataset.drop=[a]"],
+    ),
     "number with a comma": ('a,price\n"1,000",2\n2,3\n', ["column 'a' holds text", "'1,000'", "convert it"]),
     "infinite": ("a,b,price\n1,2,2\n2,-inf,3\n", ["column 'b' is infinite in data row 2", "empty the cell or bound"]),
     "one row too long": ("a,price\n1,2\n2,3,9\n", ["Expected 2 fields in line 3, saw 3"]),
@@ -85,7 +94,7 @@ def test_a_file_in_a_missing_folder_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is a folder: give the CSV file in it as dataset\.path"):
+    with pytest.raises(InputError, match=r"is a folder: give the file in it as dataset\.path"):
         read_csv(tmp_path, "price")
 
 
@@ -106,7 +115,7 @@ def test_what_cannot_be_dropped_is_named_with_the_fix(drop: list[str], words: li
 
 def test_dropped_columns_may_hold_anything(tmp_path: Path) -> None:
     table = read_csv(write(tmp_path, "rooms,id,price\n1,x,2\n2,inf,3\n"), "price", ["id"])
-    assert table.columns == ("rooms",)
+    assert table.names == ("rooms",)
     assert table.features.tolist() == [[1.0], [2.0]]
 
 
@@ -129,7 +138,7 @@ GOOD = {
 @pytest.mark.parametrize("case", GOOD)
 def test_a_table_is_read_however_it_was_saved(case: str, tmp_path: Path) -> None:
     table = read_csv(write(tmp_path, GOOD[case]), "price")
-    assert table.columns == ("a", "b")
+    assert table.names == ("a", "b")
     assert table.target_name == "price"
     assert np.array_equal(table.features, [[1, 4], [2, math.nan]], equal_nan=True)
     assert table.target.tolist() == [2.0, 3.0]
@@ -138,11 +147,11 @@ def test_a_table_is_read_however_it_was_saved(case: str, tmp_path: Path) -> None
 
 
 def test_a_quoted_name_keeps_its_comma(tmp_path: Path) -> None:
-    assert read_csv(write(tmp_path, '"a, b",price\n1,2\n2,3\n'), "price").columns == ("a, b",)
+    assert read_csv(write(tmp_path, '"a, b",price\n1,2\n2,3\n'), "price").names == ("a, b",)
 
 
 def test_a_name_like_one_that_pandas_makes_up_stays(tmp_path: Path) -> None:
-    assert read_csv(write(tmp_path, "a,a.1,price\n1,2,3\n2,3,4\n"), "price").columns == ("a", "a.1")
+    assert read_csv(write(tmp_path, "a,a.1,price\n1,2,3\n2,3,4\n"), "price").names == ("a", "a.1")
 
 
 @pytest.mark.parametrize("words", [("true", "false"), ("True", "False"), ("TRUE", "FALSE"), ('"true"', '"false"')])
@@ -202,11 +211,16 @@ def test_the_hash_changes_with_whatever_counts() -> None:
         table,
         Table(table.columns, "y", features, table.target),
         Table(table.columns, "y", table.features, target),
-        Table(("x0", "x1", "z"), "y", table.features, table.target),
+        Table(numbers("x0", "x1", "z"), "y", table.features, table.target),
         Table(table.columns, "z", table.features, table.target),
-        Table(("x1", "x0", "x2"), "y", swapped, table.target),
+        Table(numbers("x1", "x0", "x2"), "y", swapped, table.target),
         Table(table.columns, "y", swapped, table.target),
-        Table(("x1", "x0", "x2"), "y", table.features, table.target),
+        Table(numbers("x1", "x0", "x2"), "y", table.features, table.target),
+        Table((Column("x0", "boolean"), *table.columns[1:]), "y", table.features, table.target),
+        Table((Column("x0", "category", ("a",)), *table.columns[1:]), "y", table.features, table.target),
+        Table((Column("x0", "category", ("b",)), *table.columns[1:]), "y", table.features, table.target),
+        Table(table.columns, "y", table.features, table.target, np.ones(10)),
+        Table(table.columns, "y", table.features, table.target, None, np.ones(10)),
         table.take(slice(9)),
         table.take(np.arange(10)[::-1]),
     ]
@@ -258,7 +272,7 @@ BROKEN = {
     "schema cut short": ("schema.json", lambda data: data[:40]),
     "schema in a list": ("schema.json", lambda data: b"[]"),
     "schema without columns": ("schema.json", lambda data: b'{"version": 1}'),
-    "schema of another version": ("schema.json", lambda data: data.replace(b'"version": 1', b'"version": 2')),
+    "schema of another version": ("schema.json", lambda data: data.replace(b'"version": 2', b'"version": 1')),
     "fewer columns": ("schema.json", lambda data: data.replace(b'"rows": 60', b'"rows": 59')),
     "header cut short": ("features.npy", lambda data: data[:50]),
     "values cut short": ("target.npy", lambda data: data[:-8]),

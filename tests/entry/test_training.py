@@ -9,7 +9,7 @@ from catboost import CatBoostRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
-from ensemble.blending import make_blender
+from ensemble.blending import Rows, make_blender
 from ensemble.errors import EnsembleError, InputError, MemberError
 from ensemble.members import Floats
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
@@ -71,7 +71,7 @@ def test_out_of_fold_predictions_are_those_of_a_loop_by_hand(kind: str) -> None:
     expected = np.empty(TABLE.rows)
     for number, (rows, held_out) in enumerate(folds()):
         expected[held_out] = BY_HAND[kind](TABLE.features[rows], TABLE.target[rows])(TABLE.features[held_out])
-        assert training.fold_of_row[held_out].tolist() == [number] * len(held_out)
+        assert training.fold_of_row[held_out].tolist() == [[number]] * len(held_out)
         assert training.metrics[f"cv_rmse_{kind}_fold_{number}"] == pytest.approx(
             rmse(TABLE.target[held_out], expected[held_out]), rel=1e-12
         )
@@ -110,12 +110,12 @@ def test_a_fitted_blend_is_scored_by_weights_of_the_other_folds() -> None:
     blender = make_blender("weighted", KINDS, None, "blend")
     expected = np.empty(TABLE.rows)
     for rows, held_out in folds():
-        weights = blender.weights(training.out_of_fold[rows], TABLE.target[rows])
+        weights = blender.fit(Rows(training.out_of_fold[rows], TABLE.target[rows], TABLE.features[rows])).weights
         expected[held_out] = training.out_of_fold[held_out] @ weights
     assert training.out_of_fold_blended == pytest.approx(expected, rel=1e-12)
     assert training.metrics["cv_rmse_blended"] == pytest.approx(rmse(TABLE.target, expected), rel=1e-12)
 
-    weights = blender.weights(training.out_of_fold, TABLE.target)
+    weights = blender.fit(Rows(training.out_of_fold, TABLE.target, TABLE.features)).weights
     assert list(training.ensemble.weights.values()) == pytest.approx(weights, rel=1e-12)
     in_sample = rmse(TABLE.target, training.out_of_fold @ weights)
     assert training.metrics["cv_rmse_blended"] > in_sample * (1 + 1e-6)
@@ -191,11 +191,15 @@ def test_a_library_that_refuses_its_parameters_fails_the_member() -> None:
 
 
 FAILURES = {
-    "constructor": ("__init__", "(self, params, *, seed, threads): raise ZeroDivisionError('oh')", "fit, fold 0"),
-    "fit": ("fit", "(self, features, target): raise ZeroDivisionError('oh')", "fit, fold 0"),
+    "constructor": (
+        "__init__",
+        "(self, params, *, seed, threads, categories): raise ZeroDivisionError('oh')",
+        "fit, fold 0",
+    ),
+    "fit": ("fit", "(self, features, target, weights): raise ZeroDivisionError('oh')", "fit, fold 0"),
     "second fit": (
         "fit",
-        "(self, features, target, fits=[]): fits.append(1); self.value = 1.0 / (2 - len(fits))",
+        "(self, features, target, weights, fits=[]): fits.append(1); self.value = 1.0 / (2 - len(fits))",
         "fit, fold 1",
     ),
     "predict": ("predict", "(self, features): raise ZeroDivisionError('oh')", "predict, fold 0"),
@@ -228,15 +232,85 @@ def test_a_member_that_fails_on_validation_rows_is_named(own_module: Callable[[s
 
 
 def test_a_member_that_fails_when_refitted_is_named(own_module: Callable[[str], str]) -> None:
-    body = "    def fit(self, features, target): self.value = 1.0 / (len(target) != 60)\n"
+    body = "    def fit(self, features, target, weights=None): self.value = 1.0 / (len(target) != 60)\n"
     kind = own_module(f"{OWN_MEMBER}\nclass Failing(Constant):\n{body}") + ":Failing"
     with pytest.raises(EnsembleError, match=r"'own' failed \(fit, all rows\): ZeroDivisionError"):
         fit(Recipe((MemberSpec("own", kind),), folds=FoldSpec(k=2), final="refit"))
 
 
 def test_a_warning_in_fit_fails_nobody(own_module: Callable[[str], str]) -> None:
-    body = "    def fit(self, features, target): import warnings; warnings.warn('hm'); super().fit(features, target)\n"
+    body = "    def fit(self, features, target, weights=None): import warnings; warnings.warn('hm'); super().fit(features, target)\n"
     kind = own_module(f"{OWN_MEMBER}\nclass Warning(Constant):\n{body}") + ":Warning"
     with pytest.warns(UserWarning, match="hm"):
         training = fit(Recipe((MemberSpec("own", kind),), folds=FoldSpec(k=2)))
     assert training.metrics["cv_rmse_own"] > 0
+
+
+def in_groups(rows: int = 60, groups: int = 9) -> Table:
+    table = make_table(rows, missing=0.1)
+    keys = np.random.RandomState(3).randint(0, groups, rows).astype(float)
+    return Table(table.columns, "y", table.features, table.target, None, keys)
+
+
+def test_repeated_folds_average_a_rows_predictions() -> None:
+    recipe = quick_recipe("ridge", "xgboost", seed=SEED, blend="weighted")
+    repeated = fit(Recipe(recipe.members, "weighted", folds=FoldSpec("repeated", K, 2), seed=SEED))
+    parts = [fit(Recipe(recipe.members, "weighted", folds=FoldSpec(k=K), seed=SEED + repeat)) for repeat in range(2)]
+    assert repeated.fold_of_row.shape == (60, 2)
+    assert len(repeated.ensemble.models["ridge"]) == 2 * K
+    first = parts[0].out_of_fold[:, 0]
+    assert repeated.out_of_fold[:, 0] == pytest.approx((first + parts[1].out_of_fold[:, 0]) / 2)
+    assert repeated.metrics["cv_rmse_ridge"] == pytest.approx(rmse(TABLE.target, repeated.out_of_fold[:, 0]))
+    folds = [name for name in repeated.metrics if name.startswith("cv_rmse_blended_fold_")]
+    assert len(folds) == 2 * K
+
+
+def test_groups_stay_together() -> None:
+    table = in_groups()
+    training = fit(Recipe((MemberSpec("ridge", "ridge"),), folds=FoldSpec("group", K)), table)
+    for key in np.unique(table.fold_keys):
+        assert len(set(training.fold_of_row[table.fold_keys == key, 0].tolist())) == 1
+
+
+def test_rows_that_no_fold_in_time_scores_count_in_no_score() -> None:
+    table = in_groups(groups=20)
+    recipe = quick_recipe("ridge", "xgboost", blend="weighted")
+    training = fit(Recipe(recipe.members, "weighted", folds=FoldSpec("time", K)), table)
+    scored = training.fold_of_row[:, 0] >= 0
+    assert 0 < scored.sum() < table.rows
+    assert table.fold_keys[scored].min() > table.fold_keys[~scored].max()
+    assert np.isnan(training.out_of_fold[~scored]).all()
+    assert np.isnan(training.out_of_fold_blended[~scored]).all()
+    expected = rmse(table.target[scored], training.out_of_fold[scored, 1])
+    assert training.metrics["cv_rmse_xgboost"] == pytest.approx(expected)
+    first = training.fold_of_row[:, 0] == 0
+    alike = training.out_of_fold[first].mean(axis=1)
+    assert training.out_of_fold_blended[first] == pytest.approx(alike)
+
+
+@pytest.mark.parametrize("blend", ["weighted", "greedy", "stacking", "stacking_passthrough"])
+def test_every_fitted_blend_is_scored_by_blends_of_the_other_folds(blend: str) -> None:
+    training = fit(quick_recipe(*KINDS, k=K, seed=SEED, blend=blend))
+    blender = make_blender(blend, KINDS, None, "blend")
+    places = range(TABLE.features.shape[1])
+    expected = np.empty(TABLE.rows)
+    for rows, held_out in folds():
+        others = Rows(training.out_of_fold[rows], TABLE.target[rows], TABLE.features[rows], None, places)
+        found = blender.fit(others).predict(training.out_of_fold[held_out], TABLE.features[held_out])
+        expected[held_out] = found
+    assert training.out_of_fold_blended == pytest.approx(expected, rel=1e-9)
+
+
+def test_weights_count_in_fit_and_scores() -> None:
+    weights = np.where(np.arange(60) % 2, 1.0, 0.0)
+    weighed = Table(TABLE.columns, "y", TABLE.features, TABLE.target, weights)
+    training = fit(quick_recipe("ridge", "xgboost", blend="weighted"), weighed)
+    errors = (TABLE.target - training.out_of_fold[:, 0]) ** 2
+    assert training.metrics["cv_rmse_ridge"] == pytest.approx(np.sqrt(np.average(errors, weights=weights)))
+    assert training.metrics != fit(quick_recipe("ridge", "xgboost", blend="weighted")).metrics
+
+
+def test_member_that_heeds_no_weights_is_refused_with_them() -> None:
+    weighed = Table(TABLE.columns, "y", TABLE.features, TABLE.target, np.ones(60))
+    with pytest.raises(InputError, match=r"'nearest_neighbors' heeds no weights.*dataset\.weights"):
+        fit(quick_recipe("nearest_neighbors"), weighed)

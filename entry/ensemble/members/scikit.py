@@ -65,8 +65,9 @@ class ScikitMember(Member):
         if self.target_scaled:
             regressor = TransformedTargetRegressor(regressor, transformer=StandardScaler())
         steps: list[tuple[str, Any]] = []
-        if self.scaled or self.categories:
-            preparation = self._preparation(features.shape[1])
+        empty = np.isnan(features).all(axis=0)
+        if self.scaled or self.categories or empty.any():
+            preparation = self._preparation(np.flatnonzero(~empty).tolist() or [0])
             features = preparation.fit_transform(features)
             steps.append(("preparation", preparation))
         if weights is None:
@@ -118,13 +119,14 @@ class ScikitMember(Member):
         last = self._estimator[-1] if hasattr(self._estimator, "steps") else self._estimator
         return getattr(last, "regressor_", last)
 
-    def _preparation(self, columns: int) -> Any:
+    def _preparation(self, columns: list[int]) -> Any:
+        """Return what prepares features, of which only ``columns`` have a value in any row."""
         from sklearn.compose import ColumnTransformer
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-        numbers = [place for place in range(columns) if place not in self.categories]
+        numbers = [place for place in columns if place not in self.categories]
         parts: list[tuple[str, Any, list[int]]] = []
         if self.scaled:
             filled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())

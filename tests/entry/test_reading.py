@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensemble.errors import InputError
+from ensemble.reading import Roles, features_of, frame_of, read_file
+from ensemble.table import Column, Table, read_channel
+
+MIXED = """when,at,town,garden,size,empty,price
+2024-01-01,2024-01-01T12:00:00,Zürich,true,1.5,,1
+2024-01-02,2024-01-01 18:00:00,,FALSE,,,2
+,,Oslo,,3,,3
+2023-12-31,1970-01-02T00:00:00,Zürich,True,-4,,5
+"""
+
+
+def read(folder: Path, content: str, **roles: object) -> Table:
+    path = folder / "table.csv"
+    path.write_text(content)
+    return read_file(path, Roles("price", **roles))  # type: ignore[arg-type]
+
+
+def days(text: str) -> float:
+    return (dt.datetime.fromisoformat(text) - dt.datetime(1970, 1, 1)) / dt.timedelta(days=1)
+
+
+def test_every_kind_of_column_is_found_out_and_coded(tmp_path: Path) -> None:
+    table = read(tmp_path, MIXED)
+    assert table.columns == (
+        Column("when", "date"),
+        Column("at", "date"),
+        Column("town", "category", ("Oslo", "Zürich")),
+        Column("garden", "boolean"),
+        Column("size"),
+        Column("empty"),
+    )
+    nan = np.nan
+    expected = [
+        [days("2024-01-01"), days("2024-01-01T12:00"), 1, 1, 1.5, nan],
+        [days("2024-01-02"), days("2024-01-01T18:00"), nan, 0, nan, nan],
+        [nan, nan, 0, nan, 3, nan],
+        [days("2023-12-31"), 1.0, 1, 1, -4, nan],
+    ]
+    assert np.array_equal(table.features, expected, equal_nan=True)
+    assert table.categories == {2: 2}
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (
+            ["1", "2", "three", "4"],
+            ["column 'a' holds text in data row 3: 'three'", "empty the cell", "dataset.drop=[a]"],
+        ),
+        (["2024-01-01", "2024-01-02", "soon", "2024-01-04"], ["data row 3 'soon', which is none", "2024-12-31"]),
+    ],
+)
+def test_column_that_is_mostly_one_thing_names_the_cell_that_is_not(
+    column: list[str], words: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as error:
+        read(tmp_path, "a,price\n" + "".join(f"{cell},{row}\n" for row, cell in enumerate(column)))
+    assert [word for word in words if word not in str(error.value)] == []
+
+
+def test_category_of_ten_thousand_values_is_one(tmp_path: Path) -> None:
+    table = read(tmp_path, "a,price\n" + "".join(f"v{row},{row}\n" for row in range(10_000)))
+    assert len(table.columns[0].levels) == 10_000
+    assert len(np.unique(table.features[:, 0])) == 10_000
+
+
+def test_parquet_holds_what_the_same_csv_does(tmp_path: Path) -> None:
+    expected = read(
+        tmp_path,
+        MIXED.replace("empty,", "")
+        .replace(",,1\n", ",1\n")
+        .replace(",,2\n", ",2\n")
+        .replace(",,3\n", ",3\n")
+        .replace(",,5\n", ",5\n"),
+    )
+    frame = pd.DataFrame(
+        {
+            "when": pd.to_datetime(["2024-01-01", "2024-01-02", None, "2023-12-31"]),
+            "at": pd.to_datetime(["2024-01-01T12:00", "2024-01-01T18:00", None, "1970-01-02T00:00"]),
+            "town": pd.Categorical(["Zürich", None, "Oslo", "Zürich"]),
+            "garden": pd.array([True, False, None, True], dtype="boolean"),
+            "size": [1.5, None, 3, -4],
+            "price": [1, 2, 3, 5],
+        }
+    )
+    frame.to_parquet(tmp_path / "table.parquet")
+    table = read_file(tmp_path / "table.parquet", Roles("price"))
+    assert table.columns == expected.columns
+    assert table.content_hash() == expected.content_hash()
+
+
+def test_broken_and_odd_parquet_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    pd.DataFrame({"a": [[1], [2]], "price": [1, 2]}).to_parquet(path)
+    with pytest.raises(InputError, match=r"column 'a' holds a \w+ in data row 1"):
+        read_file(path, Roles("price"))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"is no Parquet file that can be read.*Write it anew"):
+        read_file(path, Roles("price"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["1", "-1", "1"], ["dataset.weights=w is negative in 1 of 3 rows", "data row 2"]),
+        (["1", "", "1"], ["dataset.weights=w is missing in 1 of 3 rows", "data row 2"]),
+        (["0", "0", "0"], ["dataset.weights=w is 0 in every row"]),
+        (["1", "x", "1"], ["'w' holds text in data row 2: 'x'", "numeric weights"]),
+    ],
+)
+def test_weights_that_are_none_are_named(cells: list[str], words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read(tmp_path, "a,w,price\n" + "".join(f"{row},{cell},{row}\n" for row, cell in enumerate(cells)), weights="w")
+    assert [word for word in words if word not in str(error.value)] == []
+
+
+def test_weights_and_fold_keys_are_no_features(tmp_path: Path) -> None:
+    content = "a,w,who,price\n1,0.5,x,1\n2,2,y,2\n3,0,x,3\n"
+    table = read(tmp_path, content, weights="w", fold_key="who")
+    assert table.names == ("a",)
+    assert table.weights is not None
+    assert table.weights.tolist() == [0.5, 2, 0]
+    assert table.fold_keys is not None
+    assert table.fold_keys.tolist() == [0, 1, 0]
+    in_time = read(
+        tmp_path, content.replace("x", "2024-01-02").replace("y", "2024-01-01"), fold_key="who", fold_kind="time"
+    )
+    assert in_time.fold_keys is not None
+    assert np.argmin(in_time.fold_keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("roles", "words"),
+    [
+        ({"fold_key": "who"}, ["dataset.folds.column=who is missing in 1 of 3 rows", "data row 2"]),
+        ({"fold_key": "name", "fold_kind": "time"}, ["dataset.folds.column=name is text", "dates or numbers"]),
+        ({"weights": "a", "fold_key": "a"}, ["one column twice (a)"]),
+        ({"weights": "nme"}, ["dataset.weights=nme", "Did you mean 'name'?"]),
+        ({"weights": "a", "drop": ["a"]}, ["dataset.drop names", "'a'"]),
+    ],
+)
+def test_roles_that_do_not_fit_are_named(roles: dict[str, object], words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read(tmp_path, "a,who,name,price\n1,x,p,1\n2,,q,2\n3,y,r,3\n", **roles)
+    assert [word for word in words if word not in str(error.value)] == []
+
+
+def test_value_that_is_not_among_the_levels_is_missing_and_columns_are_coded_alike(tmp_path: Path) -> None:
+    table = read(tmp_path, MIXED)
+    later = pd.DataFrame({"town": ["Bern", "Zürich"], "when": ["2024-01-01", None], "garden": [True, "false"]})
+    later = later.assign(at=None, size=[1, "2"], empty=None)
+    coded = features_of(later, table.columns)
+    expected = [[days("2024-01-01"), np.nan, np.nan, 1, 1, np.nan], [np.nan, np.nan, 1, 0, 2, np.nan]]
+    assert np.array_equal(coded, expected, equal_nan=True)
+    with pytest.raises(InputError, match="column 'town' is missing"):
+        features_of(later.drop(columns="town"), table.columns)
+
+
+def test_files_of_one_channel_share_their_levels(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("town,price\nOslo,1\nRome,2\n")
+    (tmp_path / "b.csv").write_text("town,price\nBern,3\nOslo,4\n")
+    table = read_channel(tmp_path, "price")
+    assert table.columns == (Column("town", "category", ("Bern", "Oslo", "Rome")),)
+    assert table.features[:, 0].tolist() == [1, 2, 0, 1]
+
+
+CELLS = {
+    "number": st.floats(allow_nan=False, allow_infinity=False, width=32),
+    "boolean": st.sampled_from([0.0, 1.0]),
+    "date": st.integers(-20_000, 40_000).map(float),
+    "category": st.sampled_from([0.0, 1.0, 2.0]),
+}
+
+
+@given(st.data(), st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=5), st.integers(1, 8))
+def test_coded_rows_are_written_and_read_back_the_same(data: st.DataObject, kinds: list[str], rows: int) -> None:
+    columns = [
+        Column(f"c{place}", kind, ("a", "b", "ü c") if kind == "category" else ())  # type: ignore[arg-type]
+        for place, kind in enumerate(kinds)
+    ]
+    cells = [[data.draw(st.one_of(st.just(np.nan), CELLS[kind])) for kind in kinds] for _ in range(rows)]
+    features = np.array(cells, dtype=np.float64)
+    assert np.array_equal(features_of(frame_of(features, columns), columns), features, equal_nan=True)
