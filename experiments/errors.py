@@ -12,10 +12,6 @@ class ConfigError(InputError):
     """A configuration that cannot be run: unknown key, wrong value, conflict."""
 
 
-class UnsupportedStudy(InputError):
-    """This backend cannot express the study."""
-
-
 class BackendUnavailable(InputError):
     """What the backend needs is not on this machine; the message has the command that mends it."""
 
@@ -55,7 +51,6 @@ __all__ = [
     "StorageError",
     "StudyFailed",
     "StudyTaken",
-    "UnsupportedStudy",
     "did_you_mean",
     "listed",
     "one_of",

@@ -16,6 +16,8 @@ from experiments.backends.local import LocalBackend
 from experiments.backends.trial_folder import final_folder, log_path, model_dir, output_data_dir, trial_folder
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config import Composed
+from experiments.data_report import report
+from experiments.datasets import Splits
 from experiments.errors import StudyFailed
 from experiments.figures import OutOfFold, study_figures, winner_figures
 from experiments.ledger import Ledger, Peek, peek
@@ -23,7 +25,7 @@ from experiments.planning import plan_study
 from experiments.preflight import check_folder
 from experiments.progress import StudyProgress
 from experiments.study import StudySpec, TrialResult, best_of
-from experiments.summary import Outcome, as_text, show, study_metrics
+from experiments.summary import NARROWEST, Outcome, as_text, show, study_metrics
 from experiments.tracking_store import interface_command, store_exists, store_uri
 
 # Facts that the ledger keeps of a finished study.
@@ -75,6 +77,8 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
         console.print(f"note: {note}", highlight=False, markup=False)
     if known is not None and _show_finished(session, known):
         return 0
+    if composed.config.dataset.path is not None and known is None:
+        _show_data(plan.splits, console)
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
     study = plan.place()
@@ -89,6 +93,13 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     finally:
         pool.close()
     return 0
+
+
+def _show_data(splits: Splits, console: Console) -> None:
+    found = report(splits)
+    console.print(found.render(), width=max(console.width, NARROWEST), crop=False)
+    for warning in found.warnings:
+        console.print(f"warning: {warning}.", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_finished(session: _Session, known: Peek) -> bool:

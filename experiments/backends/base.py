@@ -28,7 +28,6 @@ class Backend(abc.ABC):
 
         Raises:
             BackendUnavailable: Something that the backend needs is missing; the message has the command that mends it.
-            UnsupportedStudy: The backend cannot express the study.
         """
 
     @abc.abstractmethod

@@ -109,6 +109,41 @@ import ensemble; print(ensemble.__file__)
     assert not done.stdout.splitlines()[2].startswith(f"{PROJECT}/entry")
 
 
+def test_registered_model_with_a_member_of_ones_own_loads_anywhere(project: Path, tmp_path: Path) -> None:
+    (project / "packages" / "mine").mkdir(parents=True)
+    (project / "packages" / "mine" / "__init__.py").write_text(
+        "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
+    )
+    words = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
+    ended = run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
+    assert ended.code == 0, ended.err
+    (project / "packages").rename(project / "gone")
+    script = f"""
+from mlflow import pyfunc, set_tracking_uri
+set_tracking_uri("sqlite:///{project}/mlflow.db")
+model = pyfunc.load_model("models:/mine@winner")
+print(len(model.predict(model.input_example)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "5"
+
+
+def test_study_of_changed_code_is_another_study(project: Path) -> None:
+    (project / "packages").mkdir()
+    module = project / "packages" / "mine.py"
+    source = "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
+    module.write_text(source)
+    words = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
+    assert run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]").code == 0
+    module.write_text(source + "    scaled = False\n")
+    ended = run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
+    assert ended.code == 2
+    assert "code.packages" in ended.err
+
+
 def test_finished_study_shows_its_summary_and_runs_nothing(project: Path) -> None:
     first = run_command(*TINY)
     before = {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()}

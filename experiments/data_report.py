@@ -1,0 +1,121 @@
+"""What is in a table, and what in it may mislead: said before the first trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import RenderableType
+from rich.table import Table as TextTable
+
+from ensemble.members import Floats
+from ensemble.table import Column, Table
+from experiments.datasets import Splits
+
+# Distinct values and repeated rows are looked for in so many rows, which takes a second.
+MOST_ROWS = 100_000
+MANY_LEVELS = 1000
+# Standard deviations from the mean beyond which a target's largest value rules the squared error.
+HEAVY_TAIL = 10.0
+
+
+@dataclass(frozen=True)
+class ColumnReport:
+    """One column.
+
+    Attributes:
+        name: Its name.
+        type: Its type.
+        missing: Share of rows without a value.
+        distinct: Number of different values.
+        remark: What may mislead about it, or an empty string.
+    """
+
+    name: str
+    type: str
+    missing: float
+    distinct: int
+    remark: str
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """A whole table.
+
+    Attributes:
+        columns: The features.
+        warnings: Sentences about the table, each with what to do.
+    """
+
+    columns: tuple[ColumnReport, ...]
+    warnings: tuple[str, ...]
+
+    def render(self) -> RenderableType:
+        """Return the columns as a table."""
+        table = TextTable(box=None, pad_edge=False, padding=(0, 1))
+        for title in ("column", "type", "missing", "distinct", ""):
+            table.add_column(title, justify="right" if title in ("missing", "distinct") else "left")
+        for column in self.columns:
+            missing = f"{column.missing:.1%}" if column.missing else ""
+            table.add_row(column.name, column.type, missing, str(column.distinct), column.remark)
+        return table
+
+
+def report(splits: Splits) -> DataReport:
+    """Look at the data of a study."""
+    tables = (splits.train, splits.validation, splits.test)
+    features = np.concatenate([np.asarray(table.features[:MOST_ROWS]) for table in tables])[:MOST_ROWS]
+    columns = tuple(_column(column, features[:, place]) for place, column in enumerate(splits.train.columns))
+    warnings = []
+    for remark, advice in (
+        ("constant", "they teach nothing"),
+        ("an identifier?", "what is learnt from them does not hold for new rows"),
+        ("many values", "most members see only the most frequent"),
+    ):
+        named = [column.name for column in columns if column.remark == remark]
+        if named:
+            drop = ",".join(named)
+            warnings.append(f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. Leave out: dataset.drop=[{drop}]")
+    return DataReport(columns, (*warnings, *_repeated(splits), *_heavy_tail(splits.train.target)))
+
+
+def _column(column: Column, values: Floats) -> ColumnReport:
+    known = values[~np.isnan(values)]
+    distinct = len(np.unique(known))
+    return ColumnReport(
+        column.name, column.type, 1 - len(known) / len(values), distinct, _remark(column, known, distinct)
+    )
+
+
+def _remark(column: Column, known: Floats, distinct: int) -> str:
+    if distinct <= 1:
+        return "constant"
+    counted = column.type == "number" and np.array_equal(known, np.round(known)) and np.ptp(known) == len(known) - 1
+    if distinct == len(known) > 20 and (column.type == "category" or counted):
+        return "an identifier?"
+    return "many values" if len(column.levels) > MANY_LEVELS else ""
+
+
+def _repeated(splits: Splits) -> list[str]:
+    seen = set(_rows(splits.train))
+    again = sum(row in seen for row in _rows(splits.test))
+    sentence = (
+        f"{again} of {splits.test.rows} test rows stand among the training rows too, so scores flatter: remove "
+        "repeated rows, or keep them together with dataset.folds.kind=group"
+    )
+    return [sentence] if again else []
+
+
+def _rows(table: Table) -> list[bytes]:
+    rows = np.column_stack([table.features[:MOST_ROWS], table.target[:MOST_ROWS]])
+    return [row.tobytes() for row in rows]
+
+
+def _heavy_tail(target: Floats) -> list[str]:
+    spread = float(np.std(target))
+    furthest = float(np.max(np.abs(target - np.mean(target)))) / spread if spread else 0.0
+    sentence = (
+        f"the target's furthest value is {furthest:.0f} standard deviations from the mean, and rules the RMSE: "
+        "consider its logarithm, or search.objective=cv_mae_blended"
+    )
+    return [sentence] if furthest >= HEAVY_TAIL else []
