@@ -78,16 +78,8 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the recipe as JSON-ready data; ``from_dict`` reads it back."""
+        """Return the recipe as JSON-ready data."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
-        """Read what ``as_dict`` wrote."""
-        values = dict(data)
-        values["members"] = tuple(MemberSpec(**member) for member in values["members"])
-        values["folds"] = FoldSpec(**values["folds"])
-        return cls(**values)
 
 
 def check_member_name(name: str, place: str) -> str:

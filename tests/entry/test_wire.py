@@ -91,11 +91,6 @@ def test_a_recipe_is_read_back_as_it_was_written(recipe: Recipe) -> None:
     assert found.fingerprint() == recipe.fingerprint()
 
 
-@given(recipes())
-def test_a_recipe_outlives_json(recipe: Recipe) -> None:
-    assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
-
-
 def test_a_shared_name_sets_each_parameter_that_it_lists() -> None:
     recipe = Recipe((MemberSpec("deep", "xgboost"), MemberSpec("catboost", "catboost", {"depth": 4})))
     text = encode_recipe(recipe, {"eta": ["deep__eta", "catboost__learning_rate"]}) | {"eta": "0.25"}
