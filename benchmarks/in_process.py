@@ -80,7 +80,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     """Run byoe's study in the working directory, as ``experiments.running`` does, its start-up apart."""
     import optuna  # noqa: F401  # the loop imports it at its first trial, which is start-up
 
-    from experiments import tracking
+    from experiments import tracking, tracking_store
     from experiments.backends import local
     from experiments.backends.worker_pool import WorkerPool
     from experiments.config import compose
@@ -97,7 +97,9 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     pool = WorkerPool(study.parallel, study.threads)
     seconds: dict[str, float] = defaultdict(float)
     with Path(os.devnull).open("w") as nowhere, Ledger.open(study) as ledger:
-        tracker = tracking.Tracker(study, tracking.store_uri(None, Path()), "byoe", Path(), composed.with_sources())
+        tracker = tracking.Tracker(
+            study, tracking_store.store_uri(None, Path()), "byoe", Path(), composed.with_sources()
+        )
         for owner, name, label in (
             (local, "prepare", FOLDER),
             (pool, "call", CALL),
