@@ -94,6 +94,8 @@ class SearchConfig:
     startup_trials: int = 10
     objective: str = "cv_rmse_blended"
     max_failure_rate: float = 0.5
+    prune: bool = False
+    timeout: float | None = None
     space: dict[str, Any] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
 

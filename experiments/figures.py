@@ -13,13 +13,17 @@ from ensemble.blending import Rows, make_blender
 from ensemble.evaluation import rmse
 from ensemble.members import Floats
 from ensemble.recipe import BLENDED, Recipe
+from ensemble.wire import SEPARATOR
+from experiments.proposals import parameter_importance
 from experiments.study import StudySpec, TrialResult, best_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#767676"
-MOST_FEATURES_SHOWN = 20
+MOST_BARS = 20
+# With fewer trials a parameter the order of the bars is mostly chance.
+TRIALS_A_PARAMETER = 10
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ def study_figures(
         "optimisation_history.png": optimisation_history(study, results),
         "member_and_blend_rmse.png": member_and_blend_rmse(best, members),
     }
+    importance = parameter_importance(study, results)
+    if importance:
+        figures["parameter_importance.png"] = parameter_importance_figure(importance, len(results))
     if len(members) > 1:
         figures |= {
             "blend_weights.png": blend_weights(best, members),
@@ -82,9 +89,10 @@ def winner_figures(out_of_fold: OutOfFold, importance: Mapping[str, float]) -> d
 
 
 def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Figure:
-    """Draw each trial's objective, the best so far, and where trials failed."""
+    """Draw each trial's objective, the best so far, and where trials were given up or failed."""
     complete = sorted((r for r in results if r.state == "complete"), key=lambda r: r.index)
     failed = [r.index for r in results if r.state == "failed"]
+    pruned = [(r.index, r.info["pruned"]["expected"]) for r in results if r.state == "pruned"]
     values = [r.metrics[study.objective] for r in complete]
     best_so_far: list[float] = []
     for value in values:
@@ -93,6 +101,10 @@ def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Fi
     figure, axes = _axes(8, 4.5, "y")
     axes.plot([r.index for r in complete], values, "o", color=GREY, markersize=5, label="trial")
     axes.step([r.index for r in complete], best_so_far, where="post", color=BLUE, linewidth=2, label="best so far")
+    if pruned:
+        axes.plot(
+            *zip(*pruned, strict=True), "o", color=GREY, markersize=5, fillstyle="none", label="given up (expected)"
+        )
     if failed:
         axes.plot(failed, [max(values)] * len(failed), "x", color="#D55E00", markersize=8, label="failed")
     axes.set_xlabel("trial")
@@ -199,6 +211,19 @@ def leave_one_out_rises(recipe: Recipe, out_of_fold: OutOfFold) -> dict[str, flo
     return rises
 
 
+def parameter_importance_figure(importance: Mapping[str, float], trials: int) -> Figure:
+    """Draw each searched parameter's share of what moved the objective, the most important first."""
+    names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
+    figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
+    axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
+    axes.set_yticks(range(len(names)), [name.replace(SEPARATOR, ".") for name in names])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"importance by PED-ANOVA, sum 1, over {trials} trials")
+    hint = "" if trials >= TRIALS_A_PARAMETER * len(importance) else " (few trials: a hint)"
+    axes.set_title(f"Which parameters decide whether a trial is good?{hint}", loc="left", fontsize=11)
+    return figure
+
+
 def predicted_against_actual(out_of_fold: OutOfFold) -> Figure:
     """Draw the blend's out-of-fold prediction of each row against what it was."""
     figure, axes = _axes(6, 6, "both")
@@ -227,7 +252,7 @@ def residuals(out_of_fold: OutOfFold) -> Figure:
 
 def feature_importance(importance: Mapping[str, float]) -> Figure:
     """Draw by how much the blend's RMSE rises on the validation rows when a feature is shuffled, the most important."""
-    names = sorted(importance, key=lambda name: -importance[name])[:MOST_FEATURES_SHOWN]
+    names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
     figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
     axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
     axes.set_yticks(range(len(names)), names)

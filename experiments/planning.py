@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from ensemble.evaluation import MetricName
 from ensemble.parameters import Parameter, ParamValue
 from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective, encode_recipe
@@ -111,6 +112,7 @@ def plan_study(composed: Composed) -> Plan:
         "parallel": parallel,
         "threads": threads,
         "max_failure_rate": config.search.max_failure_rate,
+        "timeout": config.search.timeout,
         "points": points,
         "dependencies": dependencies,
         "code": {folder.name: _code_hash(folder) for folder in dependencies},
@@ -181,7 +183,26 @@ def _search(config: Config, space: SearchSpace, notes: list[str]) -> SearchSpec:
             size = space.grid_size()
             if size < n_trials:
                 notes.append(f"the space has {size} points for {n_trials} trials: points will be run more than once.")
-    return SearchSpec(sampler, search.seed, n_trials, search.window, search.startup_trials)
+        _check_prune(config)
+    if search.timeout is not None and not 0 < search.timeout < math.inf:
+        raise ConfigError(f"search.timeout={search.timeout:g} is no number of seconds above 0.")
+    prune = search.prune and config.action != "train"
+    return SearchSpec(sampler, search.seed, n_trials, search.window, search.startup_trials, prune)
+
+
+def _check_prune(config: Config) -> None:
+    if not config.search.prune:
+        return
+    if config.mode.name != "local":
+        raise ConfigError(
+            "search.prune=true is for mode=local: SageMaker's tuner cannot stop a trial between folds, so a study that "
+            "prunes cannot be compared with one there. Leave it out."
+        )
+    if MetricName.parse(config.search.objective).split != "cv":
+        raise ConfigError(
+            f"search.prune=true judges fold by fold, and search.objective={config.search.objective} has no folds: "
+            "use an objective that begins with cv_."
+        )
 
 
 def _parallelism(config: SearchConfig, n_trials: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ class StudyProgress:
         self._console = console
         self._done = 0
         self._failed = 0
+        self._pruned = 0
         self._best_blend: float | None = None
         self._best_member: tuple[float, str] | None = None
         self._resumed = resumed
@@ -50,6 +51,7 @@ class StudyProgress:
         """Count a finished trial."""
         self._done += 1
         self._failed += result.state == "failed"
+        self._pruned += result.state == "pruned"
         self._keep_best(result)
         self._bar.update(self._task, completed=self._done, scores=self._scores())
         if self._done <= self._resumed:
@@ -57,19 +59,24 @@ class StudyProgress:
         if result.state == "failed":
             self._line(f"trial {result.index} failed: {result.reason}", "red")
         elif not self._live:
-            objective = self._study.objective
             new = self._done - self._resumed
             left = (time.monotonic() - self._started) / new * (self._study.n_trials - self._done)
             self._line(
-                f"trial {result.index}: {objective}={result.metrics[objective]:.6g}  "
+                f"trial {result.index}: {self._outcome(result)}  "
                 f"({self._done}/{self._study.n_trials}, {self._scores()}, {left:.0f} s left)"
             )
+
+    def _outcome(self, result: TrialResult) -> str:
+        if result.state == "pruned":
+            pruned = result.info["pruned"]
+            return f"given up after {pruned['folds']} folds, which promised {pruned['expected']:.6g}"
+        return f"{self._study.objective}={result.metrics[self._study.objective]:.6g}"
 
     def _line(self, text: str, style: str | None = None) -> None:
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _keep_best(self, result: TrialResult) -> None:
-        if result.state == "failed":
+        if result.state != "complete":
             return
         blend = result.metrics[f"cv_rmse_{BLENDED}"]
         if self._best_blend is None or blend < self._best_blend:
@@ -80,7 +87,8 @@ class StudyProgress:
                 self._best_member = candidate
 
     def _scores(self) -> str:
-        words = [f"{self._failed} failed"] if self._failed else []
+        counts = {"failed": self._failed, "given up": self._pruned}
+        words = [f"{count} {word}" for word, count in counts.items() if count]
         if self._best_blend is not None and self._best_member is not None:
             words.append(f"best blend {self._best_blend:.5g}")
             words.append(f"best member {self._best_member[0]:.5g} {self._best_member[1]}")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ensemble.parameters import ParamValue
-from experiments.study import StudySpec
+from experiments.study import StudySpec, TrialResult
 
 if TYPE_CHECKING:
     import optuna
 
 Params = dict[str, ParamValue]
+FEWEST_TRIALS_FOR_IMPORTANCE = 5
 
 
 class Proposer(Protocol):
@@ -103,3 +104,24 @@ class OptunaProposer:
         if search.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.startup_trials, constant_liar=True)
+
+
+def parameter_importance(spec: StudySpec, results: Sequence[TrialResult]) -> dict[str, float]:
+    """Return each searched parameter's share of what made trials good, sum one; empty if too few have a score.
+
+    Source: S. Watanabe, A. Bansal, F. Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
+    Arbitrary Subspaces", IJCAI 2023.
+    """
+    import optuna
+
+    distributions = spec.space.distributions()
+    study = optuna.create_study(direction="maximize" if spec.maximise else "minimize")
+    for result in results:
+        if result.state == "complete" and set(result.params) == set(distributions):
+            value = result.metrics[spec.objective]
+            study.add_trial(
+                optuna.trial.create_trial(params=dict(result.params), distributions=distributions, value=value)
+            )
+    if len(study.trials) < FEWEST_TRIALS_FOR_IMPORTANCE or not distributions:
+        return {}
+    return optuna.importance.get_param_importances(study)

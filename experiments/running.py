@@ -45,10 +45,9 @@ class _Session:
     root: Path
     uri: str
 
-    @property
-    def recorded(self) -> dict[str, object]:
-        """What the ledger notes once MLflow has everything."""
-        return {"store": self.uri, "trials": self.study.n_trials}
+    def recorded(self, trials: int) -> dict[str, object]:
+        """What the ledger notes once MLflow has everything of so many trials."""
+        return {"store": self.uri, "trials": trials}
 
     @property
     def members(self) -> list[str]:
@@ -107,7 +106,7 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     results = known.results
     best = best_of(results, session.study.objective)
     final = known.facts.get(_FINAL)
-    recorded = known.facts.get(_RECORDED) == session.recorded and store_exists(session.uri)
+    recorded = known.facts.get(_RECORDED) == session.recorded(len(results)) and store_exists(session.uri)
     done = len(results) == session.study.n_trials and recorded
     if not done or best is None or final is None or final["index"] != best.index:
         return False
@@ -158,7 +157,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
         tracker.drain()
         tracker.close(status)
     if tracker.problem is None:
-        ledger.note(_RECORDED, session.recorded)
+        ledger.note(_RECORDED, session.recorded(len(results)))
     outcome = replace(outcome, problem=tracker.problem)
     show(outcome, console)
 
@@ -185,14 +184,13 @@ def _final(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerP
             style="yellow",
         )
 
-    def score(function: str, channel: Path) -> dict[str, float]:
-        kwargs = {"bundle": str(bundle), "channel": str(channel), "threads": study.threads}
-        scores: dict[str, float] = pool.call(f"experiments.scoring:{function}", kwargs, log)
-        return scores
-
+    channels = study.channels
+    kwargs = {"bundle": str(bundle), "validation": str(channels.validation), "test": str(channels.test)}
+    threads = study.threads * study.parallel
     log = final_folder(study.folder) / "scoring.txt"
-    ledger.note(_IMPORTANCE, score("permutation_importance", study.channels.validation))
-    final = replace(final, metrics={**final.metrics, **score("score_test", study.channels.test)})
+    scores = pool.call("experiments.scoring:score_winner", {**kwargs, "threads": threads}, log)
+    ledger.note(_IMPORTANCE, scores["importance"])
+    final = replace(final, metrics={**final.metrics, **scores["metrics"]})
     ledger.note(_FINAL, asdict(final))
 
 
@@ -213,16 +211,19 @@ def _record(
 
 
 def _outcome(session: _Session, results: list[TrialResult], best: TrialResult, final: TrialResult) -> Outcome:
-    return Outcome(session.study, results, best, final, session.members, _next_commands(session))
+    commands = _next_commands(session, finished=len(results) == session.study.n_trials)
+    return Outcome(session.study, results, best, final, session.members, commands)
 
 
-def _next_commands(session: _Session) -> list[tuple[str, str]]:
+def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]]:
     def typed(*more: str, without: tuple[str, ...]) -> str:
         dropped = tuple(f"{key}=" for key in without)
         return shlex.join(["python", "run.py", *(w for w in session.command if not w.startswith(dropped)), *more])
 
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
-    if session.study.points is None:
+    if not finished:
+        commands.append((typed(without=()), "go on with this study"))
+    elif session.study.points is None:
         commands.append(
             (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
         )

@@ -8,47 +8,44 @@ import numpy as np
 
 from ensemble.bundle import load_bundle
 from ensemble.evaluation import rmse
-from ensemble.table import read_channel
+from ensemble.table import Table, read_channel
 from ensemble.threads import one_blas_thread
-from ensemble.training import score_members
+from ensemble.training import FittedEnsemble, score_members
 
 MOST_ROWS = 1000
 
 
-def score_test(bundle: str, channel: str, threads: int) -> dict[str, float]:
-    """Return every score of every member and of the blend on a channel, named ``test_*``.
+def score_winner(bundle: str, validation: str, test: str, threads: int) -> dict[str, dict[str, float]]:
+    """Return the scores on the test channel, and the feature importance on the validation channel.
 
     Args:
         bundle: Folder of the saved ensemble.
-        channel: Folder of the test channel.
+        validation: Folder of the validation channel.
+        test: Folder of the test channel.
         threads: Threads that a member may use.
+
+    Returns:
+        ``metrics``: every score of every member and of the blend, named ``test_*``; ``importance``: by feature.
     """
-    loaded = load_bundle(Path(bundle), threads)
-    table = read_channel(Path(channel))
+    ensemble = load_bundle(Path(bundle), threads).ensemble
+    table = read_channel(Path(test))
     with one_blas_thread():
-        return score_members("test", loaded.ensemble, loaded.ensemble.predict_members(table.features), table)
+        metrics = score_members("test", ensemble, ensemble.predict_members(table.features), table)
+        return {"metrics": metrics, "importance": permutation_importance(ensemble, read_channel(Path(validation)))}
 
 
-def permutation_importance(bundle: str, channel: str, threads: int) -> dict[str, float]:
-    """Return by feature how much the blend's RMSE on a channel rises when the feature's values are shuffled.
+def permutation_importance(ensemble: FittedEnsemble, table: Table) -> dict[str, float]:
+    """Return by feature how much the blend's RMSE on a table rises when the feature's values are shuffled.
 
     Source: L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001, section 10. One shuffle a feature, on at most
     ``MOST_ROWS`` rows.
-
-    Args:
-        bundle: Folder of the saved ensemble.
-        channel: Folder of the channel.
-        threads: Threads that a member may use.
     """
-    loaded = load_bundle(Path(bundle), threads)
-    table = read_channel(Path(channel))
     random = np.random.RandomState(0)
     table = table.take(np.sort(random.permutation(table.rows)[:MOST_ROWS]))
     importance = {}
-    with one_blas_thread():
-        before = rmse(table.target, loaded.ensemble.predict(table.features), table.weights)
-        for place, column in enumerate(table.columns):
-            shuffled = np.array(table.features)
-            shuffled[:, place] = random.permutation(shuffled[:, place])
-            importance[column.name] = rmse(table.target, loaded.ensemble.predict(shuffled), table.weights) - before
+    before = rmse(table.target, ensemble.predict(table.features), table.weights)
+    for place, column in enumerate(table.columns):
+        shuffled = np.array(table.features)
+        shuffled[:, place] = random.permutation(shuffled[:, place])
+        importance[column.name] = rmse(table.target, ensemble.predict(shuffled), table.weights) - before
     return importance

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue, encode
+from ensemble.racing import Rival
 from ensemble.recipe import Recipe
-from ensemble.wire import decode_recipe, is_maximised
+from ensemble.wire import decode_recipe
 from experiments.search_space import SearchSpace
 
 Sampler = Literal["tpe", "random", "grid"]
-TrialState = Literal["complete", "failed"]
+TrialState = Literal["complete", "failed", "pruned"]
 
 # The alias of a study's best model in MLflow's registry.
 WINNER_ALIAS = "winner"
@@ -48,6 +50,7 @@ class SearchSpec:
         n_trials: Total of trial indices, failed ones included.
         window: Trial i is proposed when exactly the trials up to i - window are told.
         startup_trials: Random trials before the sampler begins to learn.
+        prune: Whether a trial races the best one that was told when it was proposed, and is given up when it has lost.
     """
 
     sampler: Sampler
@@ -55,6 +58,7 @@ class SearchSpec:
     n_trials: int
     window: int
     startup_trials: int
+    prune: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class StudySpec:
         parallel: Trials at a time, at most the window.
         threads: Threads a trial may use.
         max_failure_rate: The study stops when more than this share of its trials failed.
+        timeout: Seconds that the study may take, its winner's last training included; None for no limit.
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 over the Python files in it.
         config: The resolved configuration as YAML, for the record.
@@ -93,6 +98,7 @@ class StudySpec:
     parallel: int
     threads: int
     max_failure_rate: float
+    timeout: float | None = None
     points: tuple[Mapping[str, ParamValue], ...] | None = None
     dependencies: tuple[Path, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
@@ -107,7 +113,7 @@ class StudySpec:
     @property
     def maximise(self) -> bool:
         """Whether more of the objective is better."""
-        return is_maximised(self.objective)
+        return MetricName.parse(self.objective).maximised
 
     def hyperparameters(self, params: Mapping[str, ParamValue]) -> dict[str, str]:
         """Return what a trial with these searched values gets on the wire."""
@@ -174,8 +180,9 @@ class TrialResult:
         index: Its number in the study.
         state: Whether it has a score.
         params: The searched values.
-        metrics: Every metric by name; empty for a failed trial.
-        info: The rest of ``metrics.json``: weights, seconds, versions, hashes.
+        metrics: Every metric by name; those of the folds that were done for a pruned trial; empty for a failed one.
+        info: The rest of ``metrics.json``: weights, seconds, versions, hashes; of a pruned trial ``pruned``, which has
+            the number of ``folds`` done and the objective ``expected`` of all.
         failure: Why it failed.
         started: Seconds since the epoch.
         finished: Seconds since the epoch.
@@ -190,6 +197,17 @@ class TrialResult:
     info: Mapping[str, Any] = field(default_factory=dict)
     failure: str | None = None
 
+    def value(self, objective: str) -> float | None:
+        """Return what a sampler is told: the objective, or for a pruned trial what it was expected to be."""
+        if self.state == "pruned":
+            return float(self.info["pruned"]["expected"])
+        return self.metrics.get(objective)
+
+    def rival(self, objective: str) -> Rival | None:
+        """Return this trial as one to race against, or None if it has no score of each fold."""
+        folds = self.info.get("objective_folds")
+        return Rival(self.metrics[objective], tuple(folds)) if folds else None
+
     @property
     def reason(self) -> str:
         """Why it failed, in one line; a library may say pages."""
@@ -197,8 +215,8 @@ class TrialResult:
         return lines[0][:300] if lines else "it gave no reason"
 
 
-def best_of(results: list[TrialResult], objective: str) -> TrialResult | None:
+def best_of(results: Iterable[TrialResult], objective: str) -> TrialResult | None:
     """Return the complete trial with the best objective, the earliest of equals, or None."""
-    sign = -1.0 if is_maximised(objective) else 1.0
+    sign = -1.0 if MetricName.parse(objective).maximised else 1.0
     complete = [result for result in results if result.state == "complete"]
     return min(complete, key=lambda result: (sign * result.metrics[objective], result.index), default=None)

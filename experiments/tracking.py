@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ensemble.parameters import encode
 from experiments import faults
 from experiments.model_registry import find_version, register_model
-from experiments.study import WINNER_ALIAS, StudySpec, TrialResult
+from experiments.study import WINNER_ALIAS, StudySpec, TrialResult, TrialState
 from experiments.tracking_store import make_store, quiet, store_file
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _LONGEST_PARAM = 6000
 _LONGEST_PROBLEM = 400
 _METRICS_A_CALL = 1000
 _PARAMS_A_CALL = 100
+# How MLflow calls a trial's end; a pruned one has no score, and nothing is wrong with it.
+_STATUS: dict[TrialState, str] = {"complete": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,8 @@ class Tracker:
         }
         if "recipe_hash" in result.info:
             tags["byoe.params_hash"] = result.info["recipe_hash"]
+        if result.state == "pruned":
+            tags["byoe.pruned_after_folds"] = str(result.info["pruned"]["folds"])
         if result.failure is not None:
             tags["byoe.failure"] = result.failure[:_LONGEST_PARAM]
         run = client.create_run(
@@ -242,7 +246,7 @@ class Tracker:
             client.log_batch(run_id, metrics=metrics[start : start + _METRICS_A_CALL], params=part)
         for start in range(_PARAMS_A_CALL, len(params), _PARAMS_A_CALL):
             client.log_batch(run_id, params=params[start : start + _PARAMS_A_CALL])
-        client.set_terminated(run_id, "FINISHED" if result.state == "complete" else "FAILED", end_time=stamp)
+        client.set_terminated(run_id, _STATUS[result.state], end_time=stamp)
         return run_id
 
     def _connected(self) -> tuple[MlflowClient, Run]:

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from ensemble.errors import EnsembleError, InputError
+from ensemble.racing import RaceLost, Rival
 from ensemble.recipe import Recipe
 from ensemble.table import Table, read_channel
-from ensemble.wire import decode_recipe, metric_line
+from ensemble.wire import decode_recipe, decode_rival, metric_line
 
 METRICS_FILE = "metrics.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     try:
         options, hyperparameters = _read_arguments(sys.argv[1:] if argv is None else argv, environ)
         target = hyperparameters.pop("target", None) or options.target
-        train(decode_recipe(hyperparameters), _places(options, target, environ))
+        rival = decode_rival(hyperparameters.pop("rival", None))
+        train(decode_recipe(hyperparameters), _places(options, target, environ), rival)
     except EnsembleError as error:
         reason, code = str(error), error.exit_code
         if error.__cause__ is not None:
@@ -71,8 +73,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     return code
 
 
-def train(recipe: Recipe, places: Places) -> None:
-    """Train ``recipe`` and write what came out.
+def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
+    """Train ``recipe`` and write what came out; only ``metrics.json`` if it was given up against ``rival``.
 
     Raises:
         EnsembleError: A mistake in the input, a member that failed, or an objective that is not a number.
@@ -89,11 +91,26 @@ def train(recipe: Recipe, places: Places) -> None:
         raise InputError(f"{places.validation} does not have the columns of {places.train}: give both the same header.")
     if validation is None and recipe.objective.startswith("validation"):
         raise InputError(f"objective {recipe.objective!r} needs a validation channel, and there is none.")
-    training = fit_ensemble(recipe, table, validation, places.threads)
+    document: dict[str, Any] = {
+        "version": METRICS_VERSION,
+        "objective": recipe.objective,
+        "recipe": recipe.as_dict(),
+        "recipe_hash": recipe.fingerprint(),
+        "train_hash": data_hash,
+        "rows": table.rows,
+        "threads": places.threads,
+        "versions": runtime_versions(),
+    }
+    places.output_data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        training = fit_ensemble(recipe, table, validation, places.threads, rival)
+    except RaceLost as lost:
+        document |= {"metrics": lost.metrics, "pruned": {"folds": len(lost.folds), "expected": lost.expected}}
+        (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
+        return
     objective = training.metrics[recipe.objective]
     if not np.isfinite(objective):
         raise EnsembleError(f"the objective {recipe.objective} is {objective}: this trial has no score.")
-    places.output_data_dir.mkdir(parents=True, exist_ok=True)
     if places.model_dir is not None:
         save_bundle(places.model_dir, recipe, training, table, data_hash)
     np.savez(
@@ -105,19 +122,12 @@ def train(recipe: Recipe, places: Places) -> None:
         members=training.out_of_fold,
         names=np.array([spec.name for spec in recipe.members]),
     )
-    document: dict[str, Any] = {
-        "version": METRICS_VERSION,
-        "objective": recipe.objective,
+    document |= {
         "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},
+        "objective_folds": training.objective_folds,
         "weights": training.ensemble.weights,
         "fit_seconds": training.fit_seconds,
         "predict_seconds": training.predict_seconds,
-        "recipe": recipe.as_dict(),
-        "recipe_hash": recipe.fingerprint(),
-        "train_hash": data_hash,
-        "rows": table.rows,
-        "threads": places.threads,
-        "versions": runtime_versions(),
     }
     (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
     for name, value in document["metrics"].items():

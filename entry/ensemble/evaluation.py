@@ -107,6 +107,35 @@ Score = Callable[[Floats, Floats, Floats | None], float]
 SCORES: dict[str, Score] = {"rmse": rmse, "mae": mae, "r2": r2}
 
 
+@dataclass(frozen=True)
+class MetricName:
+    """A metric's name taken apart.
+
+    Attributes:
+        split: ``cv``, ``validation`` or ``test``.
+        score: Which of ``SCORES``.
+        who: A member's name or ``blended``.
+    """
+
+    split: str
+    score: str
+    who: str
+
+    @classmethod
+    def parse(cls, name: str) -> MetricName:
+        """Take ``{split}_{score}_{who}`` apart."""
+        return cls(*name.split("_", 2))
+
+    @property
+    def maximised(self) -> bool:
+        """Whether more of it is better."""
+        return self.score == "r2"
+
+    def of(self, who: str) -> str:
+        """Return the name of the same metric of another member."""
+        return f"{self.split}_{self.score}_{who}"
+
+
 def scores(
     prefix: str, name: str, target: Floats, predicted: Floats, weights: Floats | None = None
 ) -> dict[str, float]:
@@ -129,12 +158,17 @@ class Lift:
     high: float
 
 
-def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | None = None) -> Lift:
-    """Compare two RMSEs fold by fold by the corrected resampled t interval.
+def overlap_factor(n: int, k: int) -> float:
+    """Return what the variance of n paired differences is multiplied by to become that of their mean.
 
-    Folds share training rows, so the plain t interval is too narrow; the variance is multiplied by
-    1/n + score rows/fit rows, which for n = k folds is 1/k + 1/(k-1)
+    It is 1/n + score rows/fit rows = 1/n + 1/(k-1) rather than 1/n, since folds share training rows
     (C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 239-281, 2003).
+    """
+    return 1 / n + 1 / (k - 1)
+
+
+def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | None = None) -> Lift:
+    """Compare two RMSEs fold by fold by the t interval that is corrected for overlapping training sets.
 
     Args:
         baseline: RMSE per fold, at least two.
@@ -146,6 +180,5 @@ def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | No
     differences = np.asarray(baseline) - np.asarray(blended)
     n = len(differences)
     mean = float(np.mean(differences))
-    share = 1 / ((k or n) - 1)
-    half = float(t.ppf(0.975, n - 1) * np.sqrt((1 / n + share) * np.var(differences, ddof=1)))
+    half = float(t.ppf(0.975, n - 1) * np.sqrt(overlap_factor(n, k or n) * np.var(differences, ddof=1)))
     return Lift(mean, mean - half, mean + half)

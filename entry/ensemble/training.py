@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
 from ensemble.errors import InputError, MemberError
-from ensemble.evaluation import Fold, make_folds, rmse, scores
+from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
 from ensemble.members import Floats, Member, member_class
+from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, expected, is_lost
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
@@ -59,6 +60,7 @@ class Training:
         fold_of_row: Number of the fold in which each row was scored, shape (rows, repeats); -1 where in none.
         fit_seconds: Seconds spent in each member's ``fit``.
         predict_seconds: Seconds spent in all ``predict`` calls.
+        objective_folds: The recipe's objective on each fold, in order; empty unless it is cross-validated.
     """
 
     ensemble: FittedEnsemble
@@ -68,6 +70,7 @@ class Training:
     fold_of_row: npt.NDArray[np.int32]
     fit_seconds: dict[str, float] = field(default_factory=dict)
     predict_seconds: float = 0.0
+    objective_folds: list[float] = field(default_factory=list)
 
 
 def averaged(parts: list[Floats]) -> Floats:
@@ -78,7 +81,9 @@ def averaged(parts: list[Floats]) -> Floats:
     return total / len(parts)
 
 
-def fit_ensemble(recipe: Recipe, train: Table, validation: Table | None, threads: int) -> Training:
+def fit_ensemble(
+    recipe: Recipe, train: Table, validation: Table | None, threads: int, rival: Rival | None = None
+) -> Training:
     """Cross-validate and fit.
 
     Args:
@@ -86,18 +91,24 @@ def fit_ensemble(recipe: Recipe, train: Table, validation: Table | None, threads
         train: Rows to fit on; out-of-fold scores are over these.
         validation: Further rows to score, never fitted on.
         threads: Threads that a member may use. Linear algebra always uses one, so that its sums keep their order.
+        rival: A training to beat, by the same objective; after each fold it is asked whether that is hopeless.
 
     Raises:
         InputError: Fewer rows than folds, or weights where a member heeds none.
         MemberError: A member raised, or predicted something that is not a finite number a row.
+        RaceLost: It will not beat its rival.
     """
     with one_blas_thread():
-        return _Fit(recipe, train, validation, threads).run()
+        return _Fit(recipe, train, validation, threads, rival).run()
 
 
 class _Fit:
-    def __init__(self, recipe: Recipe, train: Table, validation: Table | None, threads: int) -> None:
+    def __init__(
+        self, recipe: Recipe, train: Table, validation: Table | None, threads: int, rival: Rival | None
+    ) -> None:
         self.recipe = recipe
+        self.rival = rival
+        self.objective = MetricName.parse(recipe.objective)
         self.train = train
         self.validation = validation
         self.threads = threads
@@ -112,6 +123,7 @@ class _Fit:
     def run(self) -> Training:
         spec = self.recipe.folds
         folds = make_folds(spec, self.train.rows, self.recipe.seed, self.train.fold_keys)
+        blender = make_blender(self.recipe.blend, self.names, self.recipe.weights, "blend")
         fold_of_row = np.full((self.train.rows, spec.repeats), -1, dtype=np.int32)
         predictions = np.full((spec.repeats, self.train.rows, len(self.names)), np.nan)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
@@ -123,29 +135,36 @@ class _Fit:
                 predicted = self._predict(member.name, model, score_features, f"fold {number}")
                 predictions[fold.repeat, fold.score, column] = predicted
                 models[member.name].append(model)
-        blender = make_blender(self.recipe.blend, self.names, self.recipe.weights, "blend")
+            if self.rival is not None and number + 1 < len(folds):
+                self._race(self.rival, blender, predictions, folds[: number + 1])
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
         blend = blender.fit(self._rows(out_of_fold).take(scored))
-        blended = np.stack(
-            [
-                self._cross_fitted(
-                    blender, blend, predictions[repeat], [fold for fold in folds if fold.repeat == repeat]
-                )
-                for repeat in range(spec.repeats)
-            ]
-        )
         if self.recipe.final == "refit":
             models = {member.name: [self._fit_member(member, self.train, "all rows")] for member in self.recipe.members}
         ensemble = FittedEnsemble(models, blend)
-        both = np.concatenate([predictions, blended[:, :, None]], axis=2)
-        metrics = self._cv_metrics(both, folds, scored)
+        both = self._with_blend(blender, predictions, folds)
+        metrics = self._cv_metrics(both, scored) | self._fold_metrics(both, folds, [*self.names, BLENDED])
         if self.validation is not None:
             metrics |= self._validation_metrics(ensemble, self.validation)
-        blended_mean = averaged(list(blended))
         return Training(
-            ensemble, metrics, out_of_fold, blended_mean, fold_of_row, self.fit_seconds, self.predict_seconds
+            ensemble,
+            metrics,
+            out_of_fold,
+            averaged(list(both[:, :, -1])),
+            fold_of_row,
+            self.fit_seconds,
+            self.predict_seconds,
+            self._objective_folds(both, folds) if self.objective.split == "cv" else [],
         )
+
+    def _race(self, rival: Rival, blender: Blender, predictions: Floats, done: list[Fold]) -> None:
+        # The first fold of a division has no others on which a blend could be fitted.
+        if sum(fold.repeat == done[-1].repeat for fold in done) < FEWEST_FOLDS:
+            return
+        folds = self._objective_folds(self._with_blend(blender, predictions, done), done)
+        if is_lost(rival, folds, self.recipe.folds.k, maximise=self.objective.maximised):
+            raise RaceLost(folds, expected(rival, folds), self._fold_metrics(predictions, done, self.names))
 
     def _rows(self, predictions: Floats) -> Rows:
         return Rows(predictions, self.train.target, self.train.features, self.train.weights, self.numbers)
@@ -174,31 +193,48 @@ class _Fit:
             raise MemberError(name, f"predict, {where}", "its predictions are not an array of one finite number a row")
         return predicted
 
-    def _cross_fitted(self, blender: Blender, blend: Blend, predictions: Floats, folds: list[Fold]) -> Floats:
-        """Return the blend of one division's predictions, each fold by a blend that was fitted on others' rows."""
-        rows = self._rows(predictions)
-        result = np.full(len(predictions), np.nan)
-        for fold in folds:
-            used = blend
-            if blender.fitted:
-                others = fold.fit[np.isfinite(predictions[fold.fit, 0])]
-                # The first fold in time has no scored rows before it, and takes every member alike.
-                used = blender.fit(rows.take(others)) if len(others) else Mean().fit(rows)
-            result[fold.score] = used.predict(predictions[fold.score], self.train.features[fold.score])
-        return result
+    def _with_blend(self, blender: Blender, predictions: Floats, folds: list[Fold]) -> Floats:
+        """Return ``predictions`` (repeats x rows x members) with the blend as a last column.
 
-    def _cv_metrics(self, predictions: Floats, folds: list[Fold], scored: npt.NDArray[np.intp]) -> dict[str, float]:
-        """Return the scores of ``predictions`` (repeats x rows x members and blend)."""
+        Each fold's rows are blended by weights that were fitted on the rows of the other folds.
+        """
+        blended = np.full(predictions.shape[:2], np.nan)
+        for fold in folds:
+            members = predictions[fold.repeat]
+            rows = self._rows(members)
+            others = fold.fit[np.isfinite(members[fold.fit, 0])]
+            if not blender.fitted:
+                blend = blender.fit(rows)
+            else:
+                # The first fold in time has no scored rows before it, and takes every member alike.
+                blend = blender.fit(rows.take(others)) if len(others) else Mean().fit(rows)
+            blended[fold.repeat, fold.score] = blend.predict(members[fold.score], self.train.features[fold.score])
+        return np.concatenate([predictions, blended[:, :, None]], axis=2)
+
+    def _objective_folds(self, predictions: Floats, folds: list[Fold]) -> list[float]:
+        """Return the objective on each fold, of ``predictions`` with the blend."""
+        column = [*self.names, BLENDED].index(self.objective.who)
+        return [self._fold_score(self.objective.score, predictions, fold, column) for fold in folds]
+
+    def _fold_metrics(self, predictions: Floats, folds: list[Fold], names: list[str]) -> dict[str, float]:
+        return {
+            f"cv_rmse_{name}_fold_{number}": self._fold_score("rmse", predictions, fold, column)
+            for column, name in enumerate(names)
+            for number, fold in enumerate(folds)
+        }
+
+    def _fold_score(self, score: str, predictions: Floats, fold: Fold, column: int) -> float:
+        weights = None if self.train.weights is None else self.train.weights[fold.score]
+        return SCORES[score](self.train.target[fold.score], predictions[fold.repeat, fold.score, column], weights)
+
+    def _cv_metrics(self, predictions: Floats, scored: npt.NDArray[np.intp]) -> dict[str, float]:
+        """Return the scores of ``predictions`` (repeats x rows x members and blend) over all rows."""
         metrics: dict[str, float] = {}
         target, weights = self.train.target, self.train.weights
         pooled = averaged(list(predictions))[scored]
         pooled_weights = None if weights is None else weights[scored]
         for column, name in enumerate([*self.names, BLENDED]):
             metrics |= scores("cv", name, target[scored], pooled[:, column], pooled_weights)
-            for number, fold in enumerate(folds):
-                fold_weights = None if weights is None else weights[fold.score]
-                fold_predictions = predictions[fold.repeat, fold.score, column]
-                metrics[f"cv_rmse_{name}_fold_{number}"] = rmse(target[fold.score], fold_predictions, fold_weights)
         return metrics
 
     def _validation_metrics(self, ensemble: FittedEnsemble, validation: Table) -> dict[str, float]:

@@ -13,6 +13,7 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``seed``             integer
 ``objective``        metric name; its line is printed last
 ``target``           target column, for channels of CSV files; read before the rest
+``rival``            JSON object, the training to beat: the objective over all folds and on each; read before the rest
 ``shared``           JSON object, shared name -> list of ``member__parameter``
 ``member__param``    one member's parameter, read by its declaration
 any shared name      sets every parameter that ``shared`` lists for it
@@ -32,6 +33,7 @@ from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.evaluation import SCORES
 from ensemble.members import member_class
 from ensemble.parameters import Parameter, ParamValue, encode, integer
+from ensemble.racing import Rival
 from ensemble.recipe import BLENDED, Final, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
 
 RUN_PARAMETERS = (
@@ -120,6 +122,25 @@ def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
     return recipe
 
 
+def encode_rival(rival: Rival) -> str:
+    """Write a training to beat as the hyperparameter ``rival``."""
+    return _to_json(rival.as_dict())
+
+
+def decode_rival(text: str | None) -> Rival | None:
+    """Read the hyperparameter ``rival``.
+
+    Raises:
+        InputError: It is no such object.
+    """
+    if text is None:
+        return None
+    try:
+        return Rival.from_dict(_from_json("rival", text))
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"hyperparameter 'rival' wants an objective's 'value' and 'folds': {text!r}.") from None
+
+
 def declaration(kinds: Mapping[str, str], target: str) -> Parameter:
     """Return the declared type of ``member__parameter`` in an ensemble of these kinds."""
     member, _, param = target.partition(SEPARATOR)
@@ -143,11 +164,6 @@ def check_objective(objective: str, members: Iterable[str], place: str) -> None:
             f"{place}: {objective!r} is no metric of a trial.{did_you_mean(objective, valid)} "
             f"A metric is cv_ or validation_, then {listed(SCORES)}, then _{BLENDED} or a member's name."
         )
-
-
-def is_maximised(objective: str) -> bool:
-    """Whether more of this metric is better."""
-    return objective.split("_")[1] == "r2"
 
 
 def metric_line(name: str, value: float) -> str:

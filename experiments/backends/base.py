@@ -47,7 +47,9 @@ class StudyHandle(abc.ABC):
     def results(self) -> Iterator[TrialResult]:
         """Yield each finished trial once, failures included, those of earlier runs first.
 
-        A result is on disk before it is yielded. Ends when every trial index is finished.
+        A result is on disk before it is yielded. Ends when every trial index is finished, or when the study's
+        ``timeout`` leaves just enough for ``run_final`` and for recording; what still runs then is killed, and left to
+        the next run. With no score yet, it goes on until there is one.
 
         Raises:
             StudyFailed: More trials failed than the study allows.
@@ -77,12 +79,15 @@ class TrialRunner(Protocol):
 
         Raises:
             StorageError: The disk is full, so that the trial's outcome says nothing; it is not to be recorded.
-            RunnerClosed: ``close`` was called; the trial did not finish and is not to be recorded.
+            RunnerClosed: ``close`` or ``interrupt`` was called; the trial did not finish and is not to be recorded.
         """
+
+    def interrupt(self) -> None:
+        """Kill what runs now; what is run later is not touched. Callable from any thread."""
 
     def close(self) -> None:
         """Kill what runs. Idempotent; callable from any thread."""
 
 
 class RunnerClosed(Exception):
-    """A trial was given up because its runner was closed."""
+    """A trial was given up because its runner was closed or interrupted."""

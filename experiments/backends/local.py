@@ -54,6 +54,10 @@ class LocalRunner:
             exit_code = death.exit_code
         return read_result(trial, started, time.time(), exit_code)
 
+    def interrupt(self) -> None:
+        """Kill the workers that are at work."""
+        self._pool.interrupt()
+
     def close(self) -> None:
         """Kill the workers."""
         self._pool.close()

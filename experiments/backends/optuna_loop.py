@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent import futures
 
 from ensemble.parameters import ParamValue
+from ensemble.wire import encode_rival
 from experiments import faults
-from experiments.backends.base import StudyHandle, TrialRunner
+from experiments.backends.base import RunnerClosed, StudyHandle, TrialRunner
 from experiments.backends.trial_folder import final_folder, model_dir, trial_folder
 from experiments.errors import StudyFailed
 from experiments.ledger import Ledger
-from experiments.proposals import make_proposer
-from experiments.study import StudySpec, TrialResult, TrialSpec
+from experiments.proposals import Proposer, make_proposer
+from experiments.study import StudySpec, TrialResult, TrialSpec, best_of
 
+# Time that is kept for the winner when a study has a limit: so many of the longest trial for its last training and
+# its scores, and some seconds for pictures and MLflow.
+FINAL_TRIALS = 1.5
+FINAL_SECONDS = 6.0
+INTERRUPT_EVERY_SECONDS = 0.05
 # Below so many finished trials a failure rate says nothing.
 FEWEST_TRIALS_TO_JUDGE = 4
 
@@ -26,48 +33,40 @@ class LoopHandle(StudyHandle):
     asks and tells, and with it every proposal, is the same whatever finishes first. Results that come early wait.
     """
 
-    def __init__(self, spec: StudySpec, ledger: Ledger, runner: TrialRunner) -> None:
-        """Use an open ledger, and take over a runner, which ``cancel`` closes."""
+    def __init__(
+        self, spec: StudySpec, ledger: Ledger, runner: TrialRunner, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Use an open ledger, and take over a runner, which ``cancel`` closes; the study's time begins now."""
         self._spec = spec
         self._ledger = ledger
         self._runner = runner
         self._threads = futures.ThreadPoolExecutor(spec.parallel, thread_name_prefix="trial")
         self._results = {result.index: result for result in ledger.results()}
+        self._clock = clock
+        self._begun = clock()
         self._asked = 0
         self._told = 0
         self._failed = 0
 
     def results(self) -> Iterator[TrialResult]:
-        """Yield recorded trials, then each new one as it finishes."""
+        """Yield recorded trials, then each new one as it finishes; until all are, or until time is up."""
         recorded = self._ledger.asked()
         yield from list(self._results.values())
         if len(self._results) == self._spec.n_trials:
             return
         proposer = make_proposer(self._spec)
         running: dict[futures.Future[TrialResult], int] = {}
-        while True:
-            fresh: dict[int, dict[str, ParamValue]] = {}
-            while True:
-                if self._asked < min(self._told + self._spec.search.window, self._spec.n_trials):
-                    fresh[self._asked] = proposer.ask(self._asked, recorded.get(self._asked))
-                    self._asked += 1
-                elif self._told in self._results:
-                    result = self._results[self._told]
-                    proposer.tell(self._told, result.metrics.get(self._spec.objective))
-                    self._told += 1
-                    self._judge(result)
-                else:
-                    break
-            new = {index: params for index, params in fresh.items() if index not in recorded}
-            if new:
-                self._ledger.record_asked(new)
-                faults.point("trials_asked")
-            for index, params in fresh.items():
+        time_is_up = False
+        while not time_is_up:
+            for index, trial in self._ask_and_tell(proposer, recorded).items():
                 if index not in self._results:
-                    running[self._threads.submit(self._runner.run, self._trial(index, params))] = index
+                    running[self._threads.submit(self._runner.run, trial)] = index
             if not running:
                 return
-            done, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
+            done, _ = futures.wait(running, self._seconds_left(), return_when=futures.FIRST_COMPLETED)
+            time_is_up = not done or self._seconds_left() == 0.0
+            if time_is_up:
+                done = self._interrupted(running)
             for future in sorted(done, key=running.__getitem__):
                 del running[future]
                 result = future.result()
@@ -76,6 +75,48 @@ class LoopHandle(StudyHandle):
                 faults.point("trial_recorded")
                 self._results[result.index] = result
                 yield result
+
+    def _ask_and_tell(
+        self, proposer: Proposer, recorded: Mapping[int, Mapping[str, ParamValue]]
+    ) -> dict[int, TrialSpec]:
+        """Tell what is finished and ask for what comes next, in the one order; return what was asked for."""
+        asked: dict[int, TrialSpec] = {}
+        while True:
+            if self._asked < min(self._told + self._spec.search.window, self._spec.n_trials):
+                params = proposer.ask(self._asked, recorded.get(self._asked))
+                asked[self._asked] = self._trial(self._asked, params)
+                self._asked += 1
+            elif self._told in self._results:
+                result = self._results[self._told]
+                proposer.tell(self._told, result.value(self._spec.objective))
+                self._told += 1
+                self._judge(result)
+            else:
+                break
+        new = {index: trial.params for index, trial in asked.items() if index not in recorded}
+        if new:
+            self._ledger.record_asked(new)
+            faults.point("trials_asked")
+        return asked
+
+    def _seconds_left(self) -> float | None:
+        """Return how long trials may still run, with time kept for the winner; None for as long as they like."""
+        scored = [result for result in self._results.values() if result.state == "complete"]
+        if self._spec.timeout is None or not scored:  # with no score at all, the time so far was for nothing
+            return None
+        longest = max(result.finished - result.started for result in scored)
+        kept = FINAL_TRIALS * longest + FINAL_SECONDS
+        return max(0.0, self._spec.timeout - kept - (self._clock() - self._begun))
+
+    def _interrupted(self, running: Collection[futures.Future[TrialResult]]) -> set[futures.Future[TrialResult]]:
+        """Kill what runs, and return what had finished all the same."""
+        for future in running:
+            future.cancel()
+        finished, left = set[futures.Future[TrialResult]](), set(running)
+        while left:  # again and again, since one may be on its way between its thread and its worker
+            self._runner.interrupt()
+            finished, left = futures.wait(running, INTERRUPT_EVERY_SECONDS)
+        return {f for f in finished if not f.cancelled() and not isinstance(f.exception(), RunnerClosed)}
 
     def run_final(self, index: int) -> TrialResult:
         """Train the winner once more and keep its bundle; a lone trial has kept its own."""
@@ -95,10 +136,14 @@ class LoopHandle(StudyHandle):
         self._runner.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _trial(self, index: int, params: dict[str, ParamValue]) -> TrialSpec:
+    def _trial(self, index: int, params: Mapping[str, ParamValue]) -> TrialSpec:
         folder = trial_folder(self._spec.folder, index)
         alone = self._spec.n_trials == 1
         hyperparameters = self._spec.hyperparameters(params)
+        if self._spec.search.prune:
+            best = best_of((self._results[told] for told in range(self._told)), self._spec.objective)
+            rival = best and best.rival(self._spec.objective)
+            hyperparameters |= {"rival": encode_rival(rival)} if rival else {}
         return TrialSpec(index, params, hyperparameters, folder, keep_model=alone, threads=self._spec.threads)
 
     def _judge(self, result: TrialResult) -> None:

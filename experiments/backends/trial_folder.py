@@ -95,7 +95,7 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
     if reason is not None and _disk_was_full(trial.folder, reason):
         raise StorageError.at(trial.folder, "the disk is full, no space is left")
     metrics = document.get("metrics", {})
-    state: TrialState = "complete" if reason is None else "failed"
+    state: TrialState = "failed" if reason is not None else "pruned" if "pruned" in info else "complete"
     return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -83,6 +84,8 @@ class WorkerPool:
         self._state_lock = threading.Lock()
         self._closed = False
         self._workers: set[_Worker] = set()
+        self._busy: set[_Worker] = set()
+        self._interrupted: set[_Worker] = set()
         self._idle: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
         for _ in range(size):
             self._idle.put(None)
@@ -92,28 +95,42 @@ class WorkerPool:
 
         Raises:
             WorkerDied: Its process ended; the next call gets a new one.
-            RunnerClosed: The pool was closed meanwhile.
+            RunnerClosed: The pool was closed or interrupted meanwhile.
             EnsembleError: The function raised, or the libraries cannot be imported.
         """
         worker = self._idle.get()
         try:
             if worker is None:
                 worker = self._spawn()
+            with self._state_lock:
+                self._busy.add(worker)
             request = {"call": function, "kwargs": kwargs, "log": None if log is None else str(log)}
             try:
                 worker.socket.sendall(json.dumps(request).encode() + b"\n")
                 line = worker.answers.readline()
             except (OSError, ValueError):
                 line = ""
-            if not line:
+            with self._state_lock:
+                self._busy.discard(worker)
+                interrupted = worker in self._interrupted
+                self._interrupted.discard(worker)
+            if interrupted or not line:
                 dead, worker = worker, None
-                raise WorkerDied(self._bury(dead))
+                exit_code = self._bury(dead)
+                raise RunnerClosed if interrupted else WorkerDied(exit_code)
             answer = json.loads(line)
         finally:
             self._idle.put(worker)
         if "error" in answer:
             raise EnsembleError(f"{function} failed in its worker: {answer['error']}")
         return answer["value"]
+
+    def interrupt(self) -> None:
+        """Kill the workers that are at work, whose calls raise ``RunnerClosed``; later calls get new ones."""
+        with self._state_lock:
+            for worker in self._busy - self._interrupted:
+                self._interrupted.add(worker)
+                os.kill(worker.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Kill the workers and the resident process. Idempotent."""

@@ -184,10 +184,20 @@ def test_greedy_picks_follow_the_rule_worked_out_by_hand() -> None:
 def test_stacking_is_the_ridge_regression_of_its_penalty() -> None:
     predictions, target = noisy_members(2, 3)
     blend = fitted("stacking", predictions, target)
+    start = predictions @ fitted("weighted", predictions, target).weights
     inputs = predictions / target.std()
-    candidates = [Ridge(alpha).fit(inputs, target) for alpha in STACKING_ALPHAS]
+    candidates = [Ridge(alpha).fit(inputs, target - start) for alpha in STACKING_ALPHAS]
     found = blend.predict(predictions, np.empty((len(target), 0)))
-    assert min(np.abs(model.predict(inputs) - found).max() for model in candidates) < 1e-8
+    assert min(np.abs(start + model.predict(inputs) - found).max() for model in candidates) < 1e-8
+
+
+def test_stacking_of_members_that_say_the_same_keeps_the_weights_with_sum_one() -> None:
+    random = np.random.RandomState(0)
+    target = random.normal(size=40)
+    predictions = target[:, None] + random.normal(size=(40, 12))
+    stacked, weighted = (fitted(kind, predictions, target) for kind in ("stacking", "weighted"))
+    assert stacked.weights == pytest.approx(weighted.weights, abs=0.02)
+    assert abs(stacked.intercept) < 0.05
 
 
 def test_stacking_mends_members_that_are_off() -> None:

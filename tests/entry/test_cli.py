@@ -253,6 +253,21 @@ def test_the_target_of_csv_channels_may_be_an_option(words: list[str], csv_job: 
     assert csv_job.metrics()["train_hash"] == TRAIN.content_hash()
 
 
+def test_a_training_that_lost_its_race_leaves_what_it_found_and_prints_no_objective(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.give(QUICK | {"rival": '{"value": 0.1, "folds": [0.1, 0.1, 0.1]}'})
+    assert main([], job.environ) == 0
+    found = job.metrics()
+    assert found["pruned"]["folds"] == 2
+    assert found["pruned"]["expected"] > 1
+    assert set(found["metrics"]) == {f"cv_rmse_{name}_fold_{fold}" for name in ("xgboost", "flat") for fold in (0, 1)}
+    assert found["recipe_hash"] == decode_recipe(QUICK).fingerprint()
+    assert capsys.readouterr().out == ""
+    assert not job.model.exists() or not any(job.model.iterdir())
+    assert not (job.data / "out_of_fold.npz").exists()
+
+
 def test_without_a_model_folder_no_model_is_written(job: Job) -> None:
     job.give(QUICK)
     environ = {name: value for name, value in job.environ.items() if name != "SM_MODEL_DIR"}

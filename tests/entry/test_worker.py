@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from ensemble.table import write_channel
+from experiments.backends.base import RunnerClosed
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.errors import EnsembleError
 from tests.entry.conftest import OWN_MEMBER, make_table
@@ -193,3 +195,29 @@ def test_an_interrupt_leaves_the_resident_process_alone(resident: Resident) -> N
     resident.process.send_signal(signal.SIGINT)
     resident.work.close()
     assert resident.ask(resident.control, wait=resident.worker) == {"exit_code": 0}
+
+
+def test_an_interrupted_pool_kills_what_is_at_work_and_goes_on(tmp_path: Path) -> None:
+    pool = WorkerPool(2, threads=1)
+    try:
+        assert pool.call("os:getpid", {}) != os.getpid()
+        outcome: list[BaseException] = []
+        ready = tmp_path / "ready"
+
+        def wait_for_ever() -> None:
+            try:
+                pool.call("subprocess:call", {"args": ["sh", "-c", f"touch {ready}; exec sleep 1000"]})
+            except RunnerClosed as closed:
+                outcome.append(closed)
+
+        thread = threading.Thread(target=wait_for_ever)
+        thread.start()
+        while not ready.exists():
+            thread.join(0.01)
+        pool.interrupt()
+        thread.join()
+        assert len(outcome) == 1
+        pool.interrupt()
+        assert pool.call("os:getpid", {}) != os.getpid()
+    finally:
+        pool.close()

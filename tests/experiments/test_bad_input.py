@@ -54,6 +54,12 @@ WORDS = {
     "grid over reals": (["search.sampler=grid"], ["search.sampler=grid", "choices"]),
     "objective": (["search.objective=cv_rmse_blend"], ["search.objective", "'cv_rmse_blended'"]),
     "failure rate": (["search.max_failure_rate=2"], ["search.max_failure_rate=2"]),
+    "time limit": (["search.timeout=0"], ["search.timeout=0"]),
+    "time limit that is text": (["search.timeout=1h"], ["search.timeout", "1h"]),
+    "pruning without folds": (
+        ["search.prune=true", "search.objective=validation_rmse_blended"],
+        ["search.prune", "cv_"],
+    ),
     "word that is no key": (["local"], ["'local'", "key=value"]),
     "option": (["--trials"], ["--trials", "--help"]),
     "word that cannot be read": (["search.space={{"], ["search.space={{", "quotes"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -335,6 +336,67 @@ def test_study_in_which_everything_fails_ends_with_the_reason(project: Path) -> 
     assert "alpha 2.0 will not do" in ended.err
     assert "Traceback" not in ended.err
     assert logged_runs(project, "byoe-diabetes", "study")[0].info.status == "FAILED"
+
+
+def test_trials_that_cannot_win_are_given_up_and_a_resumed_study_gives_up_the_same(project: Path) -> None:
+    words = (
+        "mode=local",
+        "search.n_trials=16",
+        "search.prune=true",
+        "ensemble.members=[xgboost,ridge]",
+        "search.space.xgboost.eta={low: 0.001, high: 1.0, log: true, first: 0.1}",
+        "ensemble.params.xgboost.num_round=20",
+    )
+    whole = run_command(*words, "study=whole", "search.parallel=1")
+    assert whole.code == 0, whole.err
+    reference = recorded_trials(project, "whole")
+    states = [trial["state"] for trial in reference]
+    assert {"complete", "pruned"} == set(states)
+    assert f"16 trials, {states.count('pruned')} given up early" in whole.out
+    killed = run_command(*words, "study=parts", "search.parallel=2", BYOE_KILL_AT="trial_recorded:9")
+    assert killed.code == -signal.SIGKILL
+    assert run_command(*words, "study=parts", "search.parallel=2").code == 0
+    parts = recorded_trials(project, "parts")
+    assert [(t["state"], t["params"], t["metrics"]) for t in parts] == [
+        (t["state"], t["params"], t["metrics"]) for t in reference
+    ]
+    runs = [run for run in logged_trials(project, "byoe-diabetes") if run.data.tags["byoe.study"] == "parts"]
+    given_up = {int(run.data.tags["byoe.trial"]): run for run in runs if run.info.status == "KILLED"}
+    assert sorted(given_up) == [index for index, state in enumerate(states) if state == "pruned"]
+    for index, run in given_up.items():
+        assert run.data.tags["byoe.pruned_after_folds"] == str(parts[index]["info"]["pruned"]["folds"])
+        assert "cv_rmse_blended" not in run.data.metrics
+
+
+def test_study_with_a_time_limit_ends_with_a_winner_and_goes_on_with_the_same_command(project: Path) -> None:
+    (project / "packages").mkdir()
+    (project / "packages" / "lasting.py").write_text(
+        "import signal\n"
+        "from ensemble.members.scikit import Ridge\n\n\n"
+        "class Lasting(Ridge):\n"
+        "    kind = 'lasting:Lasting'\n\n"
+        "    def fit(self, features, target, weights=None):\n"
+        "        if self.params['alpha'] == 2:\n"
+        "            signal.pause()\n"
+        "        super().fit(features, target, weights)\n"
+    )
+    words = (
+        "mode=local",
+        "study=lasting",
+        "entry.dependencies=[packages]",
+        "ensemble.members=[{one: {kind: 'lasting:Lasting'}}]",
+        "search=blank",
+        "search.sampler=grid",
+        "search.space.one.alpha={choices: [1, 2, 3]}",
+        "search.timeout=7",
+    )
+    for _ in range(2):
+        ended = run_command(*words)
+        assert ended.code == 0, ended.err
+        assert "ended by search.timeout=7" in ended.out
+        assert "go on with this study" in ended.out
+        assert 1 not in [trial["index"] for trial in recorded_trials(project, "lasting")]
+        assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
 
 
 def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:

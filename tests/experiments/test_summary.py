@@ -39,6 +39,10 @@ def failed(index: int) -> TrialResult:
     return TrialResult(index, "failed", {}, 0.0, 1.0, failure="no luck")
 
 
+def pruned(index: int) -> TrialResult:
+    return TrialResult(index, "pruned", {}, 0.0, 1.0, info={"pruned": {"folds": 2, "expected": 13.5}})
+
+
 def shown(study: StudySpec, best: TrialResult, **changes: object) -> str:
     outcome = Outcome(study, [best, failed(1)], best, best, MEMBERS, [("mlflow ui", "look")])
     return as_text(dataclasses.replace(outcome, **changes))  # type: ignore[arg-type]
@@ -145,6 +149,27 @@ def test_on_a_terminal_there_is_a_bar_with_done_failed_best_and_time(study: Stud
         assert words in text
 
 
+def test_trial_that_was_given_up_is_shown_with_what_it_promised(study: StudySpec) -> None:
+    file = io.StringIO()
+    with StudyProgress(study, MEMBERS, Console(file=file, width=60), 0) as progress:
+        progress.show(trial(0, 11.0, 12.0, 10.0))
+        progress.show(pruned(1))
+    assert "trial 1: given up after 2 folds, which promised 13.5  (2/3, 1 given up, best blend 10" in file.getvalue()
+    best = trial(0, 11.0, 12.0, 10.0)
+    assert "2 trials, 1 given up early" in shown(study, best, results=[best, pruned(1)])
+    history = study_figures(study, [best, pruned(1)], MEMBERS, out_of_fold())["optimisation_history.png"].axes[0]
+    drawn = {line.get_label(): list(map(list, line.get_data())) for line in history.get_lines()}
+    assert drawn["given up (expected)"] == [[1], [13.5]]
+
+
+def test_study_that_its_time_limit_has_ended_says_so(study: StudySpec) -> None:
+    limited = dataclasses.replace(study, timeout=90.0)
+    text = shown(limited, trial(0, 11.0, 12.0, 10.0))
+    assert "2 trials of 3" in text
+    assert "ended by search.timeout=90; the same command goes on" in text
+    assert "search.timeout" not in shown(study, trial(0, 11.0, 12.0, 10.0))
+
+
 def out_of_fold(rows: int = 40) -> OutOfFold:
     random = np.random.RandomState(0)
     target = random.normal(size=rows)
@@ -163,6 +188,21 @@ def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
     rmse = figures["member_and_blend_rmse.png"].axes[0]
     assert [label.get_text() for label in rmse.get_yticklabels()] == ["xgboost", "catboost", "blended"]
     assert "Best trial (2)" in rmse.get_title(loc="left")
+
+
+def test_importance_is_of_the_parameter_that_moves_the_score(study: StudySpec) -> None:
+    names = list(study.space.dimensions)
+    first = study.space.first()
+    results = []
+    for index in range(30):
+        point = {**first, "xgboost__eta": 0.02 + index / 120, "catboost__depth": 3 + index * 7 % 6}
+        base = trial(index, 11.0, 12.0, 10.0 + 100 * float(point["xgboost__eta"]))
+        results.append(dataclasses.replace(base, params={name: point[name] for name in names}))
+    axes = study_figures(study, results, MEMBERS, out_of_fold())["parameter_importance.png"].axes[0]
+    assert axes.get_yticklabels()[0].get_text() == "xgboost.eta"
+    assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(1)
+    assert "a hint" in axes.get_title(loc="left")
+    assert "parameter_importance.png" not in study_figures(study, results[:4], MEMBERS, out_of_fold())
 
 
 def test_no_figure_without_a_score(study: StudySpec) -> None:

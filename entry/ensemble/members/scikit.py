@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -300,8 +301,16 @@ class SupportVectors(ScikitMember):
 class MultiLayerPerceptron(ScikitMember):
     """A small fully connected network on standardised features and target.
 
+    ``max_iter`` counts passes over the rows; ``none`` is as many as make ``UPDATES`` steps, within ``EPOCHS``, so that
+    a small table is passed often enough and a large one not for ever.
+
     Source: D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
     """
+
+    # scikit-learn's own batch, and what was good on the tables of docs/benchmarks.md.
+    BATCH = 200
+    UPDATES = 500
+    EPOCHS = (10, 100)
 
     kind = "mlp"
     scaled = True
@@ -312,16 +321,22 @@ class MultiLayerPerceptron(ScikitMember):
         "alpha": real(0),
         "learning_rate_init": real(0, low_open=True),
         "batch_size": integer(1),
-        "max_iter": integer(1),
+        "max_iter": integer(1, optional=True),
         "activation": choice("relu", "tanh", "logistic", "identity"),
     }
-    defaults: ClassVar[dict[str, ParamValue]] = {"width": 100, "layers": 2, "max_iter": 200}
+    defaults: ClassVar[dict[str, ParamValue]] = {
+        "width": 100,
+        "layers": 2,
+        "learning_rate_init": 0.005,
+        "alpha": 0.1,
+        "max_iter": None,
+    }
 
     def build(self) -> Any:
         """Return the network, ``layers`` hidden layers of ``width`` units each."""
         from sklearn.neural_network import MLPRegressor
 
-        settings = dict(self.params)
+        settings = {name: value for name, value in self.params.items() if value is not None}
         width, layers = settings.pop("width"), settings.pop("layers")
         return MLPRegressor(hidden_layer_sizes=(width,) * int(str(layers)), random_state=self.seed, **settings)
 
@@ -330,12 +345,20 @@ class MultiLayerPerceptron(ScikitMember):
         """Return roughly how long ``fit`` takes."""
         width, layers = cls.number("width", params, 100), cls.number("layers", params, 2)
         connections = columns * width + width**2 * (layers - 1)
-        return cls.number("max_iter", params, 200) * rows * connections * 2.7e-10
+        return cls.number("max_iter", params, cls.epochs(rows)) * rows * connections * 3.5e-10
+
+    @classmethod
+    def epochs(cls, rows: int) -> int:
+        """Return how many passes over the rows make ``UPDATES`` steps, within ``EPOCHS``."""
+        steps = math.ceil(rows / min(cls.BATCH, rows))
+        return int(np.clip(math.ceil(cls.UPDATES / steps), *cls.EPOCHS))
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Fit for at most ``max_iter`` epochs; to end there is no mistake."""
         from sklearn.exceptions import ConvergenceWarning
 
+        if self.params["max_iter"] is None:
+            self.params["max_iter"] = self.epochs(len(features))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             super().fit(features, target, weights)
