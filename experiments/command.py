@@ -32,6 +32,8 @@ examples
   python run.py mode=local search.n_trials=60 study=mine
   python run.py mode=local action=train ensemble.params.xgboost.max_depth=4
   python run.py mode=local dataset=file dataset.path=your.csv dataset.target=price
+  python run.py mode=sagemaker
+  python run.py mode=sagemaker action=replay replay.study=mine replay.top=5
 
 --cfg after any command prints its configuration, with where each value came from, and stops.
 The same command again resumes what was interrupted."""
@@ -49,10 +51,25 @@ def _doctor(composed: Composed, words: Sequence[str], console: Console) -> int:
     return examine(composed, console)
 
 
+def _plan(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.requests import show_requests
+
+    return show_requests(composed, console)
+
+
+def _clean(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.cleaning import clean
+
+    return clean(console)
+
+
 ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]] = {
     "tune": ("search for the best ensemble (the default)", _study),
     "train": ("one training with fixed parameters", _study),
+    "replay": ("the best trials of a study again, in another mode: are the numbers the same?", _study),
+    "plan": ("the requests to SageMaker, checked; nothing is started", _plan),
     "doctor": ("what works on this machine, what does not, and the command that mends it", _doctor),
+    "clean": ("remove what is left of ours on this machine's Docker engine", _clean),
 }
 
 

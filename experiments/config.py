@@ -1,4 +1,4 @@
-"""The configuration: its typed schema, its composition from files and command line, and where each value came from.
+"""The configuration, composed from files and command line, and where each value came from.
 
 This is the only module that reads Hydra's and OmegaConf's own types; everything else gets the dataclasses below.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import ConfigError, did_you_mean, listed
+from experiments.schema import MODES, Config, known_keys, mode_of
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -22,132 +23,6 @@ COMMAND_LINE = "command line"
 CHOSEN_BY_GROUP = ("mode.name", "dataset.name", "serving.name")
 # Keys below which any name may be added without Hydra's "+".
 _OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared")
-
-
-@dataclass
-class ModeConfig:
-    """Where trials run."""
-
-    name: str = ""
-
-
-@dataclass
-class LocalModeConfig(ModeConfig):
-    """In worker processes on this machine."""
-
-    name: str = "local"
-
-
-@dataclass
-class SplitConfig:
-    """How rows are set aside: shares of all rows, drawn with a seed."""
-
-    test: float = 0.2
-    validation: float = 0.2
-    seed: int = 0
-
-
-@dataclass
-class FoldsConfig:
-    """Cross-validation over the rows that are left for training."""
-
-    kind: str = "kfold"
-    k: int = 5
-    repeats: int | None = None
-    column: str | None = None
-
-
-@dataclass
-class DatasetConfig:
-    """The data."""
-
-    name: str = ""
-    path: str | None = None
-    target: str | None = None
-    weights: str | None = None
-    drop: list[str] = field(default_factory=list)
-    split: SplitConfig = field(default_factory=SplitConfig)
-    folds: FoldsConfig = field(default_factory=FoldsConfig)
-
-
-@dataclass
-class EnsembleConfig:
-    """Who is in the ensemble, and how their predictions become one."""
-
-    members: Any = None
-    params: dict[str, Any] = field(default_factory=dict)
-    blend: str = "mean"
-    weights: dict[str, Any] = field(default_factory=dict)
-    final: str = "bag"
-    drop_slow: bool = False
-
-
-@dataclass
-class SearchConfig:
-    """What is tuned, by whom and for how long."""
-
-    sampler: str = "tpe"
-    n_trials: int = 20
-    seed: int = 0
-    window: int = 4
-    parallel: int | None = None
-    startup_trials: int = 10
-    objective: str = "cv_rmse_blended"
-    max_failure_rate: float = 0.5
-    prune: bool = False
-    timeout: float | None = None
-    space: dict[str, Any] = field(default_factory=dict)
-    shared: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class ServingConfig:
-    """Endpoint settings."""
-
-    name: str = ""
-    memory_size_in_mb: int | None = None
-    max_concurrency: int | None = None
-    instance_type: str | None = None
-    instance_count: int | None = None
-
-
-@dataclass
-class MlflowConfig:
-    """Where runs are recorded."""
-
-    uri: str | None = None
-    experiment: str | None = None
-
-
-@dataclass
-class EntryConfig:
-    """What is shipped along with the entry script."""
-
-    dependencies: list[str] = field(default_factory=list)
-
-
-@dataclass
-class PathsConfig:
-    """Directories."""
-
-    root: str = "."
-    studies: str = "studies"
-
-
-@dataclass
-class Config:
-    """Everything that a command can be told."""
-
-    action: str = "tune"
-    study: str | None = None
-    mode: ModeConfig = field(default_factory=ModeConfig)
-    dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
-    search: SearchConfig = field(default_factory=SearchConfig)
-    serving: ServingConfig = field(default_factory=ServingConfig)
-    mlflow: MlflowConfig = field(default_factory=MlflowConfig)
-    entry: EntryConfig = field(default_factory=EntryConfig)
-    paths: PathsConfig = field(default_factory=PathsConfig)
 
 
 @dataclass(frozen=True)
@@ -203,7 +78,8 @@ def compose(overrides: Sequence[str]) -> Composed:
 
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    store.store(group="mode", name="local_schema", node=LocalModeConfig)
+    for schema in MODES:
+        store.store(group="mode", name=f"{schema.name}_schema", node=schema)
     words, replaced = _checked(overrides)
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
@@ -370,26 +246,22 @@ def _explained(error: Exception, overrides: Sequence[str]) -> ConfigError:
             hint = f" Write {found.full_key}=[a]." if "ListConfig" in message else ""
             return ConfigError(f"{found.full_key}: {message}.{hint}")
         if isinstance(found, ConfigAttributeError | ConfigKeyError):
-            key = found.full_key or ""
-            return ConfigError(f"there is no key {key!r} in the configuration.{did_you_mean(key, _known_keys())}")
+            return _unknown(found.full_key or "")
         if isinstance(found, OmegaConfBaseException):
             return ConfigError(f"{found.full_key}: {str(found).splitlines()[0]}")
     text = str(error).splitlines()[0]
     unknown = re.search(r"Could not override '([^']+)'", text)
-    key = unknown.group(1) if unknown else ""
     if unknown:
-        return ConfigError(f"there is no key {key!r} in the configuration.{did_you_mean(key, _known_keys())}")
+        return _unknown(unknown.group(1))
     return ConfigError(f"{text} (in: {' '.join(overrides)})")
 
 
+def _unknown(key: str) -> ConfigError:
+    mode = mode_of(key)
+    if mode is not None:
+        return ConfigError(f"{key} is for mode={mode}: add it to the command.")
+    return ConfigError(f"there is no key {key!r} in the configuration.{did_you_mean(key, _known_keys())}")
+
+
 def _known_keys() -> list[str]:
-    from dataclasses import fields, is_dataclass
-
-    def walk(cls: Any, prefix: str) -> Iterator[str]:
-        for item in fields(cls):
-            yield prefix + item.name
-            value = item.default_factory() if callable(item.default_factory) else item.default
-            if is_dataclass(value):
-                yield from walk(value, prefix + item.name + ".")
-
-    return [*walk(Config, ""), *groups()]
+    return [*known_keys(), *groups()]

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers, write_channel
 from experiments import faults
-from experiments.config import DatasetConfig
 from experiments.errors import ConfigError, StorageError, did_you_mean, listed
+from experiments.schema import DatasetConfig
 from experiments.study import Channels
 
 SPLITS = ("train", "validation", "test")

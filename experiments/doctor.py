@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
-import subprocess
+import socket
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from packaging.requirements import Requirement
 from rich.console import Console
@@ -18,6 +20,7 @@ from rich.text import Text
 from ensemble.errors import InputError
 from ensemble.versions import library_version
 from experiments.config import Composed
+from experiments.errors import BackendUnavailable
 from experiments.planning import available_cores
 from experiments.preflight import check_folder
 from experiments.tracking_store import store_fault, store_file, store_uri
@@ -26,6 +29,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENT_FILES = ("entry/requirements.txt", "experiments/requirements.txt")
 OLDEST_PYTHON = (3, 11)
 LITTLE_MEMORY_GB = 2.0
+LITTLE_DISK_GB = 4.0
+# Docker's and Python's names of one thing.
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 _ANSWER_SECONDS = 10
 
 State = Literal["ok", "note", "fails"]
@@ -38,7 +44,7 @@ class Finding:
 
     Attributes:
         subject: What was looked at.
-        state: ``fails`` means that ``mode=local`` will not run; ``note`` is about something that it does not need.
+        state: ``fails`` means that the mode will not run; ``note`` is about something that it does not need.
         text: What was found.
         mend: The command that mends it.
     """
@@ -50,7 +56,8 @@ class Finding:
 
 
 def examine(composed: Composed, console: Console) -> int:
-    """Look at everything, print a line each, and return 0, or 1 if ``mode=local`` cannot run here."""
+    """Look at everything, print a line each, and return 0, or 1 if the mode cannot run here."""
+    mode = composed.config.mode.name
     root = Path(composed.config.paths.root).expanduser()
     uri = store_uri(composed.config.mlflow.uri, root)
     checks: list[Callable[[], Iterator[Finding]]] = [
@@ -59,14 +66,14 @@ def examine(composed: Composed, console: Console) -> int:
         _machine,
         lambda: _folders([root, Path(composed.config.paths.studies).expanduser()]),
         lambda: _store(uri),
-        _docker,
+        lambda: _docker(needed=mode != "local"),
     ]
     failed = False
     for check in checks:
         for finding in check():
             failed = failed or finding.state == "fails"
             console.print(_line(finding), soft_wrap=True)
-    console.print("\nmode=local cannot run yet: see above." if failed else "\nmode=local can run.", highlight=False)
+    console.print(f"\nmode={mode} cannot run yet: see above." if failed else f"\nmode={mode} can run.", highlight=False)
     return 1 if failed else 0
 
 
@@ -168,38 +175,53 @@ def _server(uri: str) -> Finding:
     return Finding("MLflow store", "ok", f"{uri} answers")
 
 
-def _docker() -> Iterator[Finding]:
+def _docker(*, needed: bool) -> Iterator[Finding]:
     """Docker is for ``mode=sagemaker``; ``mode=local`` does without."""
-    if shutil.which("docker") is None:
-        yield Finding(
-            "Docker",
-            "note",
-            "is not installed; mode=local does without",
-            "see https://docs.docker.com/engine/install/",
-        )
+    from experiments.aws import engine
+
+    state: State = "fails" if needed else "note"
+    without = "" if needed else "; mode=local does without"
+    try:
+        client = engine.connect()
+    except BackendUnavailable as error:
+        installed = shutil.which("docker") is not None
+        text = f"is {'installed, and its engine does not answer' if installed else 'not on the PATH'}{without}"
+        yield Finding("Docker", state, text, engine.START if installed else engine.INSTALL)
+        if needed and installed:
+            yield Finding("Docker", "note", str(error))
         return
-    server = _answer(["docker", "version", "--format", "{{.Server.Version}}"])
-    if server is None:
-        yield Finding(
-            "Docker",
-            "note",
-            "is installed, and its engine does not answer; mode=local does without",
-            "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker",
-        )
-        return
-    yield Finding("Docker", "ok", f"engine {server}")
-    compose = _answer(["docker", "compose", "version", "--short"]) or _answer(["docker-compose", "version", "--short"])
+    with closing(client):
+        info = client.info()
+        yield Finding("Docker", "ok", f"engine {info['ServerVersion']}")
+        yield from _engine(info, state)
+    compose = engine.compose_version()
     if compose is None:
-        yield Finding(
-            "compose", "note", "Docker's compose is not installed", "see https://docs.docker.com/compose/install/"
-        )
+        yield Finding("compose", state, f"Docker's compose is not installed{without}", engine.INSTALL_COMPOSE)
     else:
         yield Finding("compose", "ok", compose)
-
-
-def _answer(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            yield Finding("port", "ok", f"free ones on 127.0.0.1, such as {probe.getsockname()[1]}")
+    except OSError as error:
+        yield Finding("port", state, f"none is free on 127.0.0.1: {error.strerror}", "ss -ltn  (what listens)")
+
+
+def _engine(info: Mapping[str, Any], state: State) -> Iterator[Finding]:
+    """Compare the engine's architecture with this machine's, and look at its disk."""
+    there, here = str(info["Architecture"]), platform.machine()
+    if _ARCHITECTURES.get(there, there) == _ARCHITECTURES.get(here, here):
+        yield Finding("architecture", "ok", there)
+    else:
+        text = f"the engine is {there}, this machine {here}: containers would be emulated, and slow"
+        yield Finding("architecture", "note", text, "docker context ls  (choose an engine of this machine)")
+    root = Path(str(info["DockerRootDir"]))
+    if not root.exists():  # the engine is in a virtual machine, or elsewhere
+        return
+    free = shutil.disk_usage(root).free / 2**30
+    if free < LITTLE_DISK_GB:
+        yield Finding(
+            "Docker's disk", state, f"{free:.1f} GB free, the image needs {LITTLE_DISK_GB:g}", "docker system prune"
+        )
+    else:
+        yield Finding("Docker's disk", "ok", f"{free:.1f} GB free at {root}")

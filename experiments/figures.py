@@ -218,9 +218,9 @@ def parameter_importance_figure(importance: Mapping[str, float], trials: int) ->
     axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
     axes.set_yticks(range(len(names)), [name.replace(SEPARATOR, ".") for name in names])
     axes.invert_yaxis()
-    axes.set_xlabel(f"importance by PED-ANOVA, sum 1, over {trials} trials")
-    hint = "" if trials >= TRIALS_A_PARAMETER * len(importance) else " (few trials: a hint)"
-    axes.set_title(f"Which parameters decide whether a trial is good?{hint}", loc="left", fontsize=11)
+    hint = "" if trials >= TRIALS_A_PARAMETER * len(importance) else "\n(few for so many parameters: a hint)"
+    axes.set_xlabel(f"importance by PED-ANOVA, sum 1, over {trials} trials{hint}")
+    axes.set_title("Which parameters make a trial good?", loc="left", fontsize=11)
     return figure
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.parameters import ParamValue
-from experiments.errors import StorageError, StudyTaken
+from experiments.errors import InputError, StorageError, StudyTaken
 from experiments.study import StudySpec, TrialResult
 
 FILE = "ledger.sqlite"
@@ -32,6 +32,10 @@ CREATE TABLE trials (
 """
 
 _FINISHED = "SELECT result FROM trials WHERE result IS NOT NULL ORDER BY number"
+
+
+class LedgerEmpty(InputError):
+    """A ledger whose making was cut, so that it has no tables."""
 
 
 class Ledger:
@@ -163,12 +167,27 @@ def peek(spec: StudySpec) -> Peek | None:
     path = spec.folder / FILE
     if not path.exists():
         return None
+    try:
+        return read(path)
+    except LedgerEmpty:  # a process died before it created the tables
+        return None
+
+
+def read(path: Path) -> Peek:
+    """Return what is recorded in a ledger's file; holds nothing and records nothing.
+
+    Raises:
+        LedgerEmpty: It has no tables.
+        StudyTaken: It is no ledger.
+    """
     with contextlib.closing(_existing(path)) as connection:
         try:
             rows = connection.execute(_FINISHED).fetchall()
             facts = connection.execute("SELECT key, value FROM study").fetchall()
-        except sqlite3.OperationalError:  # a process died before it created the tables
-            return None
+        except sqlite3.OperationalError:
+            raise LedgerEmpty(f"{path} has no trials yet: its study was cut as it began.") from None
+        except sqlite3.DatabaseError as error:
+            raise StudyTaken(f"{path} is not a ledger that can be read ({error}): move it away.") from None
     return Peek([TrialResult(**json.loads(text)) for (text,) in rows], {key: json.loads(text) for key, text in facts})
 
 

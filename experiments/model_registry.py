@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemble.reading import frame_of
+from ensemble.coding import frame_of
 from ensemble.table import Column
+from experiments.source_dir import importable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 BUNDLE_HASH = "byoe.bundle_hash"
-
-
-def _contents(packages: Sequence[Path]) -> list[str]:
-    """Return what is importable in the folders: packages and modules, which MLflow copies beside ours."""
-    found = [path for folder in packages for path in sorted(folder.iterdir())]
-    return [str(path) for path in found if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))]
 
 
 def find_version(client: MlflowClient, name: str, bundle_hash: str) -> ModelVersion | None:
@@ -68,7 +63,7 @@ def register_model(
             name="model",
             python_model=str(PROJECT / "experiments" / "mlflow_model.py"),
             artifacts={"bundle": str(bundle)},
-            code_paths=[str(PROJECT / "entry" / "ensemble"), *_contents(packages)],
+            code_paths=[str(PROJECT / "entry" / "ensemble"), *map(str, importable(packages))],
             signature=signature,
             input_example=example,
             pip_requirements=[*requirements, "pandas", "threadpoolctl"],

@@ -12,22 +12,28 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ensemble.evaluation import MetricName
-from ensemble.parameters import Parameter, ParamValue
+from ensemble.parameters import Parameter
 from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective, encode_recipe
-from experiments import datasets
-from experiments.config import Composed, Config, FoldsConfig, SearchConfig
+from experiments import datasets, replay
+from experiments.config import Composed
 from experiments.ensemble_plan import plan_ensemble
 from experiments.errors import ConfigError, one_of
+from experiments.ledger import Peek
+from experiments.portability import check_portable
+from experiments.schema import Config, FoldsConfig, SearchConfig
 from experiments.search_space import Choices, SearchSpace
+from experiments.source_dir import place_source
 from experiments.space_plan import SpacePlan
-from experiments.study import Sampler, SearchSpec, StudySpec
+from experiments.study import Params, Sampler, SearchSpec, StudySpec
 
 # A study's name is also a tuning job's, and these are AMT's rules for one.
 STUDY_NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*")
 STUDY_NAME_LENGTH = 32
 DEFAULT_REPEATS = 3
 MOST_TRIALS = 100_000
+# Beyond this, trials side by side are no faster than one after another on all cores, and take memory each.
+LARGE_TABLE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,11 @@ class Plan:
         return replace(self, study=replace(self.study, search=search), notes=(*self.notes, note))
 
     def place(self) -> StudySpec:
-        """Write the channels, and return the study."""
-        datasets.place_channels(self.splits, self.study.folder.parent)
+        """Write the channels and, for containers, the source directory; return the study."""
+        studies = self.study.folder.parent
+        datasets.place_channels(self.splits, studies)
+        if self.study.mode != "local":
+            place_source(self.study.dependencies, studies)
         return self.study
 
 
@@ -95,12 +104,18 @@ def plan_study(composed: Composed) -> Plan:
     space = SpacePlan(config.search.space, ensemble)
     notes = list(space.notes)
     search = _search(config, space.space, notes)
-    if config.action == "train":
-        notes.clear()
-    notes = left_out + notes
-    points: tuple[dict[str, ParamValue], ...] | None = ({},) if config.action == "train" else None
-    parallel, threads = _parallelism(config.search, search.n_trials if points is None else len(points))
     studies = Path(config.paths.studies).expanduser().absolute()
+    points: tuple[Params, ...] | None = None
+    known: Peek | None = None
+    if config.action == "train":
+        points = ({},)
+        notes.clear()
+    elif config.action == "replay":
+        known = replay.source(config.replay, studies)
+        points = replay.best_points(known, config.replay, objective)
+    notes = left_out + notes
+    n_trials = search.n_trials if points is None else len(points)
+    parallel, threads = _parallelism(config.search, n_trials, splits.train.features.nbytes)
     values: dict[str, Any] = {
         "mode": config.mode.name,
         "action": config.action,
@@ -114,12 +129,17 @@ def plan_study(composed: Composed) -> Plan:
         "max_failure_rate": config.search.max_failure_rate,
         "timeout": config.search.timeout,
         "points": points,
+        "replay_of": config.replay.study if known is not None else None,
         "dependencies": dependencies,
         "code": {folder.name: _code_hash(folder) for folder in dependencies},
         "config": composed.yaml(),
         "dataset": datasets.label(config.dataset),
     }
     unnamed = StudySpec(name="", folder=studies, **values)
+    if config.search.portable:
+        check_portable(unnamed)
+    if known is not None:
+        replay.check_same_recipe(known, unnamed, str(config.replay.study))
     name = config.study or _made_name(composed, unnamed)
     return Plan(StudySpec(name=name, folder=studies / name, **values), splits, tuple(notes))
 
@@ -127,7 +147,7 @@ def plan_study(composed: Composed) -> Plan:
 def _made_name(composed: Composed, study: StudySpec) -> str:
     title = composed.choices.get("experiment") or f"{study.dataset}-{composed.choices['ensemble']}"
     if study.points is not None:
-        title += "-train"
+        title += f"-{study.action}"
     words = re.sub(r"[^a-zA-Z0-9]+", "-", title).strip("-")
     suffix = study.identity_hash()[:8]
     return f"{words[: STUDY_NAME_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}".lstrip("-")
@@ -170,7 +190,7 @@ def _search(config: Config, space: SearchSpace, notes: list[str]) -> SearchSpec:
     if not 0 <= rate <= 1 or math.isnan(rate):
         raise ConfigError(f"search.max_failure_rate={rate:g} is not a share from 0 to 1.")
     n_trials = search.n_trials
-    if config.action != "train":
+    if config.action == "tune":
         if not space.dimensions:
             raise ConfigError(
                 "there is nothing to search: search.space has no range for a member of this ensemble that is not "
@@ -186,7 +206,7 @@ def _search(config: Config, space: SearchSpace, notes: list[str]) -> SearchSpec:
         _check_prune(config)
     if search.timeout is not None and not 0 < search.timeout < math.inf:
         raise ConfigError(f"search.timeout={search.timeout:g} is no number of seconds above 0.")
-    prune = search.prune and config.action != "train"
+    prune = search.prune and config.action == "tune"
     return SearchSpec(sampler, search.seed, n_trials, search.window, search.startup_trials, prune)
 
 
@@ -205,9 +225,10 @@ def _check_prune(config: Config) -> None:
         )
 
 
-def _parallelism(config: SearchConfig, n_trials: int) -> tuple[int, int]:
+def _parallelism(config: SearchConfig, n_trials: int, table_bytes: int) -> tuple[int, int]:
     cores = available_cores()
-    parallel = min(cores, config.window) if config.parallel is None else config.parallel
+    side_by_side = 1 if table_bytes > LARGE_TABLE_BYTES else min(cores, config.window)
+    parallel = side_by_side if config.parallel is None else config.parallel
     if not 1 <= parallel <= config.window:
         raise ConfigError(
             f"search.parallel={parallel} is not from 1 to search.window={config.window}: a proposal waits for all but "

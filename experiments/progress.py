@@ -9,7 +9,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ensemble.recipe import BLENDED
+from experiments.backends.trial_folder import log_path, trial_folder
 from experiments.study import StudySpec, TrialResult
+
+# Of the first failed trials the end of the output is shown; after these, it is likely to be the same.
+LOGS_SHOWN = 1
+LINES_SHOWN = 30
 
 
 class StudyProgress:
@@ -57,7 +62,7 @@ class StudyProgress:
         if self._done <= self._resumed:
             return
         if result.state == "failed":
-            self._line(f"trial {result.index} failed: {result.reason}", "red")
+            self._show_failure(result)
         elif not self._live:
             new = self._done - self._resumed
             left = (time.monotonic() - self._started) / new * (self._study.n_trials - self._done)
@@ -65,6 +70,16 @@ class StudyProgress:
                 f"trial {result.index}: {self._outcome(result)}  "
                 f"({self._done}/{self._study.n_trials}, {self._scores()}, {left:.0f} s left)"
             )
+
+    def _show_failure(self, result: TrialResult) -> None:
+        log = log_path(trial_folder(self._study.folder, result.index))
+        self._line(f"trial {result.index} failed: {result.reason}", "red")
+        if not log.exists():
+            return
+        lines = log.read_text(errors="replace").splitlines()
+        self._line(f"  its output: {log}" + (", which ends with" if lines and self._failed <= LOGS_SHOWN else ""))
+        for line in lines[-LINES_SHOWN:] if self._failed <= LOGS_SHOWN else ():
+            self._line(f"    {line}", "dim")
 
     def _outcome(self, result: TrialResult) -> str:
         if result.state == "pruned":

@@ -62,12 +62,10 @@ class OptunaProposer:
 
     def __init__(self, spec: StudySpec) -> None:
         """Begin an empty study."""
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._spec = spec
-        self._distributions = spec.space.distributions()
-        self._study = optuna.create_study(direction="maximize" if spec.maximise else "minimize")
+        # By name, since a sampler draws one after another and a tuning job's request has another order.
+        self._distributions = dict(sorted(spec.space.distributions().items()))
+        self._study = _empty_study(spec)
         self._study_id = self._study._study_id
 
     def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
@@ -85,7 +83,8 @@ class OptunaProposer:
         if index == 0 and self._spec.space.first():
             self._study.enqueue_trial(self._spec.space.first())
         self._study.sampler = self._sampler(index)
-        return dict(self._study.ask(self._distributions).params)
+        proposed = self._study.ask(self._distributions).params
+        return {name: proposed[name] for name in self._spec.space.dimensions}
 
     def tell(self, index: int, value: float | None) -> None:
         """Tell Optuna; a failed trial has no value."""
@@ -114,14 +113,19 @@ def parameter_importance(spec: StudySpec, results: Sequence[TrialResult]) -> dic
     """
     import optuna
 
-    distributions = spec.space.distributions()
-    study = optuna.create_study(direction="maximize" if spec.maximise else "minimize")
-    for result in results:
-        if result.state == "complete" and set(result.params) == set(distributions):
-            value = result.metrics[spec.objective]
-            study.add_trial(
-                optuna.trial.create_trial(params=dict(result.params), distributions=distributions, value=value)
-            )
-    if len(study.trials) < FEWEST_TRIALS_FOR_IMPORTANCE or not distributions:
+    scored = [result for result in results if result.state == "complete"]
+    if spec.points is not None or len(scored) < FEWEST_TRIALS_FOR_IMPORTANCE:
         return {}
+    distributions = spec.space.distributions()
+    study = _empty_study(spec)
+    for result in scored:
+        value = result.metrics[spec.objective]
+        study.add_trial(optuna.trial.create_trial(params=dict(result.params), distributions=distributions, value=value))
     return optuna.importance.get_param_importances(study)
+
+
+def _empty_study(spec: StudySpec) -> optuna.Study:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(direction="maximize" if spec.maximise else "minimize")

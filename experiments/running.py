@@ -11,16 +11,16 @@ from rich.console import Console
 
 from ensemble.cli import OUT_OF_FOLD_FILE
 from experiments import faults, tracking
-from experiments.backends.base import Backend, StudyHandle
-from experiments.backends.local import LocalBackend
+from experiments.backends.base import StudyHandle
 from experiments.backends.trial_folder import final_folder, log_path, model_dir, output_data_dir, trial_folder
-from experiments.backends.worker_pool import WorkerPool
+from experiments.comparison import compare_trials
 from experiments.config import Composed
 from experiments.data_report import report
 from experiments.datasets import Splits
 from experiments.errors import StudyFailed
 from experiments.figures import OutOfFold, study_figures, winner_figures
-from experiments.ledger import Ledger, Peek, peek
+from experiments.ledger import FILE, Ledger, Peek, peek, read
+from experiments.modes import Scorers, open_backend
 from experiments.planning import plan_study
 from experiments.preflight import check_folder
 from experiments.progress import StudyProgress
@@ -75,23 +75,18 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     for note in plan.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     if known is not None and _show_finished(session, known):
-        return 0
+        return _show_parity(session, known.results)
     if composed.config.dataset.path is not None and known is None:
         _show_data(plan.splits, console)
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
     study = plan.place()
-    pool = WorkerPool(study.parallel, study.threads, study.dependencies)
-    try:
-        with Ledger.open(study) as ledger:
-            faults.point("study_created")
-            backend: Backend = LocalBackend(pool)
-            backend.preflight(study)
-            with backend.submit(study, ledger) as handle:
-                _run(session, ledger, handle, pool)
-    finally:
-        pool.close()
-    return 0
+    del plan  # and with it the tables, which workers map from disk
+    with open_backend(composed.config, study, console) as (backend, scorers), Ledger.open(study) as ledger:
+        faults.point("study_created")
+        with backend.submit(study, ledger) as handle:
+            results = _run(session, ledger, handle, scorers)
+    return _show_parity(session, results)
 
 
 def _show_data(splits: Splits, console: Console) -> None:
@@ -116,7 +111,20 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     return True
 
 
-def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPool) -> None:
+def _show_parity(session: _Session, results: Sequence[TrialResult]) -> int:
+    """Say of a replay whether it gave the numbers of the study that it replays; return the exit code."""
+    study = session.study
+    if study.replay_of is None:
+        return 0
+    there = read(study.folder.parent / study.replay_of / FILE).results
+    parity = compare_trials(there, results)
+    style = "green" if parity.passed else "red"
+    session.console.print(f"\n{parity.describe()}", style=style, highlight=False, markup=False, soft_wrap=True)
+    return 0 if parity.passed else 1
+
+
+def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorers) -> list[TrialResult]:
+    """Run what is left of the study, record it, sum it up, and return its trials."""
     study, console = session.study, session.console
     experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
     tracker = tracking.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources())
@@ -144,7 +152,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
             log = log_path(trial_folder(study.folder, failed.index))
             raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
         with console.status("training the best trial once more and scoring it on the test rows"):
-            _final(session, ledger, handle, pool, best)
+            _final(session, ledger, handle, scorers, best)
         faults.point("final_trained")
         with console.status("recording in MLflow"):
             outcome = _record(session, ledger, tracker, results, best)
@@ -160,15 +168,17 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPoo
         ledger.note(_RECORDED, session.recorded(len(results)))
     outcome = replace(outcome, problem=tracker.problem)
     show(outcome, console)
+    return results
 
 
-def _final(session: _Session, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult) -> None:
+def _final(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorers, best: TrialResult) -> None:
     """Train the best trial once more and note its result with test scores, unless that is done already."""
     study = session.study
     known = ledger.noted(_FINAL)
     bundle = model_dir(final_folder(study.folder))
     if known is not None and known["index"] == best.index and (bundle / "manifest.json").exists():
         return
+    pool = scorers()
     final = handle.run_final(best.index)
     if final.state == "failed":
         raise StudyFailed(
@@ -227,6 +237,7 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
         commands.append(
             (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
         )
-    seed = f"search.seed={session.study.search.seed + 1}"
-    commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))
+    if session.study.replay_of is None:
+        seed = f"search.seed={session.study.search.seed + 1}"
+        commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))
     return commands

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ from experiments.search_space import SearchSpace
 
 Sampler = Literal["tpe", "random", "grid"]
 TrialState = Literal["complete", "failed", "pruned"]
+
+Params = Mapping[str, ParamValue]
 
 # The alias of a study's best model in MLflow's registry.
 WINNER_ALIAS = "winner"
@@ -82,6 +84,7 @@ class StudySpec:
         timeout: Seconds that the study may take, its winner's last training included; None for no limit.
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 over the Python files in it.
+        replay_of: The study whose points these are, if they are another's.
         config: The resolved configuration as YAML, for the record.
         dataset: Name of the data, for people.
     """
@@ -102,6 +105,7 @@ class StudySpec:
     points: tuple[Mapping[str, ParamValue], ...] | None = None
     dependencies: tuple[Path, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
+    replay_of: str | None = None
     config: str = ""
     dataset: str = ""
 
@@ -202,6 +206,10 @@ class TrialResult:
         if self.state == "pruned":
             return float(self.info["pruned"]["expected"])
         return self.metrics.get(objective)
+
+    def failing(self, reason: str) -> TrialResult:
+        """Return this trial as one that failed for ``reason``."""
+        return replace(self, state="failed", metrics={}, failure=reason)
 
     def rival(self, objective: str) -> Rival | None:
         """Return this trial as one to race against, or None if it has no score of each fold."""

@@ -201,6 +201,8 @@ class Tracker:
             "mlflow.source.name": "run.py",
             "mlflow.source.type": "LOCAL",
         }
+        if study.replay_of is not None:
+            tags["byoe.replay_of"] = study.replay_of
         commit = _git_commit()
         return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 

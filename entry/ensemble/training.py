@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -129,12 +130,9 @@ class _Fit:
         models: dict[str, list[Member]] = {name: [] for name in self.names}
         for number, fold in enumerate(folds):
             fold_of_row[fold.score, fold.repeat] = number
-            rows, score_features = self.train.take(fold.fit), self.train.features[fold.score]
-            for column, member in enumerate(self.recipe.members):
-                model = self._fit_member(member, rows, f"fold {number}")
-                predicted = self._predict(member.name, model, score_features, f"fold {number}")
+            for column, (model, predicted) in enumerate(self._fit_fold(number, fold)):
                 predictions[fold.repeat, fold.score, column] = predicted
-                models[member.name].append(model)
+                models[self.names[column]].append(model)
             if self.rival is not None and number + 1 < len(folds):
                 self._race(self.rival, blender, predictions, folds[: number + 1])
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
@@ -157,6 +155,14 @@ class _Fit:
             self.predict_seconds,
             self._objective_folds(both, folds) if self.objective.split == "cv" else [],
         )
+
+    def _fit_fold(self, number: int, fold: Fold) -> Iterator[tuple[Member, Floats]]:
+        """Yield each member's model of a fold, and what it predicts there."""
+        # The one copy of a fold's rows, which ends with this generator: libraries want them side by side in memory.
+        rows, score_features = self.train.take(fold.fit), self.train.features[fold.score]
+        for member in self.recipe.members:
+            model = self._fit_member(member, rows, f"fold {number}")
+            yield model, self._predict(member.name, model, score_features, f"fold {number}")
 
     def _race(self, rival: Rival, blender: Blender, predictions: Floats, done: list[Fold]) -> None:
         # The first fold of a division has no others on which a blend could be fitted.

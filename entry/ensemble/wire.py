@@ -182,6 +182,12 @@ def metric_regex(name: str) -> str:
     return rf"\[metric\] {re.escape(name)}=([-+]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?);"
 
 
+def read_metric(regex: str, log: str) -> float | None:
+    """Return the last value that the expression finds in a log, as SageMaker's tuner takes it, or None."""
+    found = re.findall(regex, log)
+    return float(found[-1]) if found else None
+
+
 def _decode_members(text: str) -> dict[str, str]:
     kinds: dict[str, str] = {}
     for item in text.split(","):

@@ -6,7 +6,8 @@ children in XGBoost and in histogram boosting, so it never fits, predicts or ope
 It speaks JSON lines over the socket that it inherits: ``{"spawn": true}`` with one end of a socket pair forks a worker
 on it, ``{"wait": pid}`` reports how a worker ended. A worker answers ``{"call": "module:function", "kwargs": {...},
 "log": path}`` with ``{"value": ...}`` or ``{"error": ...}``; what the call prints goes to ``log``. The end of the
-resident's socket ends it and every worker, so that nothing outlives the process that owns the other end.
+resident's socket ends it and every worker, so that nothing outlives the process that owns the other end; a call that
+was given at the start then cleans up what workers have left elsewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 PRELOAD = (
@@ -41,8 +42,14 @@ PRELOAD = (
 )
 
 
-def resident(control: socket.socket, preload: Sequence[str] = PRELOAD) -> None:
-    """Import, then fork workers on request until ``control`` ends."""
+def resident(control: socket.socket, preload: Sequence[str] = PRELOAD, at_end: Mapping[str, Any] | None = None) -> None:
+    """Import, then fork workers on request until ``control`` ends.
+
+    Args:
+        control: The socket of whoever started this process.
+        preload: Modules that workers have when they are forked.
+        at_end: What to call at the end, once the workers are dead: a call as workers get them, without a log.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in preload:
         importlib.import_module(name)
@@ -72,6 +79,8 @@ def resident(control: socket.socket, preload: Sequence[str] = PRELOAD) -> None:
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+        if at_end is not None:
+            _call(at_end["call"], at_end["kwargs"])
 
 
 def serve(work: socket.socket) -> None:
@@ -138,4 +147,4 @@ def run_entry(environ: dict[str, str], dependencies: Sequence[str] = ()) -> int:
 
 
 if __name__ == "__main__":
-    resident(socket.socket(fileno=int(sys.argv[1])))
+    resident(socket.socket(fileno=int(sys.argv[1])), sys.argv[2].split(","), json.loads(sys.argv[3]))

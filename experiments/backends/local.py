@@ -8,8 +8,8 @@ from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.optuna_loop import LoopHandle
 from experiments.backends.trial_folder import log_path, prepare, read_result
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
-from experiments.errors import BackendUnavailable
 from experiments.ledger import Ledger
+from experiments.source_dir import check_dependencies
 from experiments.study import StudySpec, TrialResult, TrialSpec
 
 
@@ -22,9 +22,7 @@ class LocalBackend(Backend):
 
     def preflight(self, study: StudySpec) -> None:
         """Check that every package that is shipped along is there."""
-        for folder in study.dependencies:
-            if not folder.is_dir():
-                raise BackendUnavailable(f"entry.dependencies names {folder}, which is no folder: correct the path.")
+        check_dependencies(study.dependencies)
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
         """Start or resume the loop over this pool's workers."""

@@ -34,12 +34,27 @@ class LoopHandle(StudyHandle):
     """
 
     def __init__(
-        self, spec: StudySpec, ledger: Ledger, runner: TrialRunner, clock: Callable[[], float] = time.monotonic
+        self,
+        spec: StudySpec,
+        ledger: Ledger,
+        runner: TrialRunner,
+        *,
+        final_runner: TrialRunner | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Use an open ledger, and take over a runner, which ``cancel`` closes; the study's time begins now."""
+        """Use an open ledger, and take over the runners, which ``cancel`` closes; the study's time begins now.
+
+        Args:
+            spec: The study.
+            ledger: Its ledger.
+            runner: Runs its trials.
+            final_runner: Runs the winner's last training, where that is another.
+            clock: Seconds from some moment on.
+        """
         self._spec = spec
         self._ledger = ledger
         self._runner = runner
+        self._final_runner = final_runner or runner
         self._threads = futures.ThreadPoolExecutor(spec.parallel, thread_name_prefix="trial")
         self._results = {result.index: result for result in ledger.results()}
         self._clock = clock
@@ -74,6 +89,8 @@ class LoopHandle(StudyHandle):
                 self._ledger.record(result)
                 faults.point("trial_recorded")
                 self._results[result.index] = result
+                if self._spec.n_trials > 1:
+                    shutil.rmtree(model_dir(trial_folder(self._spec.folder, result.index)), ignore_errors=True)
                 yield result
 
     def _ask_and_tell(
@@ -129,22 +146,24 @@ class LoopHandle(StudyHandle):
         # It runs alone, so it has the threads of all.
         threads = self._spec.threads * self._spec.parallel
         final = TrialSpec(index, params, self._spec.hyperparameters(params), folder, keep_model=True, threads=threads)
-        return self._runner.run(final)
+        return self._final_runner.run(final)
 
     def cancel(self) -> None:
         """Kill what runs, and wait for the threads."""
         self._runner.close()
+        self._final_runner.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _trial(self, index: int, params: Mapping[str, ParamValue]) -> TrialSpec:
         folder = trial_folder(self._spec.folder, index)
-        alone = self._spec.n_trials == 1
+        # The first one writes its model too, so that one which cannot be written is known now and not at the end.
+        keep_model = index == 0
         hyperparameters = self._spec.hyperparameters(params)
         if self._spec.search.prune:
             best = best_of((self._results[told] for told in range(self._told)), self._spec.objective)
             rival = best and best.rival(self._spec.objective)
             hyperparameters |= {"rival": encode_rival(rival)} if rival else {}
-        return TrialSpec(index, params, hyperparameters, folder, keep_model=alone, threads=self._spec.threads)
+        return TrialSpec(index, params, hyperparameters, folder, keep_model=keep_model, threads=self._spec.threads)
 
     def _judge(self, result: TrialResult) -> None:
         self._failed += result.state == "failed"

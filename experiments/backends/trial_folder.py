@@ -43,6 +43,11 @@ def log_path(folder: Path) -> Path:
     return folder / "log.txt"
 
 
+def failure_path(folder: Path) -> Path:
+    """Return where the reason goes for which a trial in ``folder`` failed, as SageMaker has it."""
+    return folder / "output" / "failure"
+
+
 def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
     """Make the trial's folder anew and return the environment that SageMaker would give its script.
 
@@ -104,7 +109,7 @@ def _disk_was_full(folder: Path, reason: str) -> bool:
 
 
 def _reason(folder: Path, exit_code: int | None) -> str:
-    failure = folder / "output" / "failure"
+    failure = failure_path(folder)
     if failure.exists():
         return failure.read_text()
     if exit_code is not None and exit_code < 0:

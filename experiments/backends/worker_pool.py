@@ -11,12 +11,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import ensemble
+from ensemble.worker import PRELOAD
 from experiments.backends.base import RunnerClosed
 from experiments.errors import EnsembleError
 
@@ -53,13 +54,23 @@ class WorkerPool:
     with ``close``, and with this process, however it ends.
     """
 
-    def __init__(self, size: int, threads: int, dependencies: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        size: int,
+        threads: int,
+        dependencies: Sequence[Path] = (),
+        *,
+        preload: Sequence[str] = PRELOAD,
+        at_end: Mapping[str, Any] | None = None,
+    ) -> None:
         """Start the resident process.
 
         Args:
             size: Workers at a time.
             threads: OpenMP threads of a worker.
             dependencies: Folders that are importable in it.
+            preload: What the resident process imports.
+            at_end: What it calls when this process is gone, ``{"call": "module:function", "kwargs": {...}}``.
         """
         ours, theirs = socket.socketpair()
         paths = [str(ENTRY_FOLDER), str(ENTRY_FOLDER.parent), *map(str, dependencies)]
@@ -70,7 +81,7 @@ class WorkerPool:
         }
         with theirs:
             self._resident = subprocess.Popen(
-                [sys.executable, "-m", "ensemble.worker", str(theirs.fileno())],
+                [sys.executable, "-m", "ensemble.worker", str(theirs.fileno()), ",".join(preload), json.dumps(at_end)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -45,7 +46,16 @@ def comparable(results: list[TrialResult]) -> list[tuple[int, str, dict[str, obj
 
 
 class BackendContract(abc.ABC):
-    """Every test here is a sentence of ``Backend``'s docstring."""
+    """Every test here is a sentence of ``Backend``'s docstring.
+
+    Attributes:
+        mode: The word that chooses the backend's mode.
+    """
+
+    mode: ClassVar[str]
+
+    def plan(self, *words: str) -> StudySpec:
+        return plan(self.mode, *words)
 
     @abc.abstractmethod
     @contextmanager
@@ -70,7 +80,7 @@ class BackendContract(abc.ABC):
         return results
 
     def test_every_trial_is_yielded_once_in_full(self, folder: Path) -> None:
-        study = plan("search.n_trials=6")
+        study = self.plan("search.n_trials=6")
         results = self.run(study)
         assert sorted(result.index for result in results) == list(range(6))
         for result in results:
@@ -84,7 +94,7 @@ class BackendContract(abc.ABC):
             assert result.info["recipe_hash"] == study.recipe(result.params).fingerprint()
 
     def test_a_result_is_in_the_ledger_before_it_is_yielded(self, folder: Path) -> None:
-        study = plan("search.n_trials=4")
+        study = self.plan("search.n_trials=4")
         with (
             self.backend(study) as backend,
             Ledger.open(study) as ledger,
@@ -94,7 +104,7 @@ class BackendContract(abc.ABC):
                 assert result.index in {known.index for known in ledger.results()}
 
     def test_a_second_submit_runs_what_is_missing_and_nothing_twice(self, folder: Path) -> None:
-        study = plan("search.n_trials=8")
+        study = self.plan("search.n_trials=8")
         first = self.run(study, stop_after=3)
         second = self.run(study)
         assert sorted(result.index for result in second) == list(range(8))
@@ -105,31 +115,31 @@ class BackendContract(abc.ABC):
         assert before == {path: path.stat().st_mtime_ns for path in study.folder.rglob("metrics.json")}
 
     def test_an_interrupted_study_gives_the_same_numbers(self, folder: Path) -> None:
-        whole = plan("search.n_trials=8", "search.startup_trials=3", "study=whole")
+        whole = self.plan("search.n_trials=8", "search.startup_trials=3", "study=whole")
         parts = dataclasses.replace(whole, name="parts", folder=whole.folder.parent / "parts")
         for stop_after in (1, 4, 6):
             self.run(parts, stop_after)
         assert comparable(self.run(parts)) == comparable(self.run(whole))
 
     def test_an_extended_study_goes_on_as_a_longer_one(self, folder: Path) -> None:
-        short = plan("search.n_trials=5", "search.startup_trials=3")
+        short = self.plan("search.n_trials=5", "search.startup_trials=3")
         self.run(short)
-        extended = self.run(plan("search.n_trials=8", "search.startup_trials=3"))
-        longer = plan("search.n_trials=8", "search.startup_trials=3", "study=longer")
+        extended = self.run(self.plan("search.n_trials=8", "search.startup_trials=3"))
+        longer = self.plan("search.n_trials=8", "search.startup_trials=3", "study=longer")
         assert comparable(extended) == comparable(self.run(longer))
 
     def test_parallelism_changes_no_number(self, folder: Path) -> None:
         runs = []
         for parallel in (1, 2, 4):
-            study = plan("search.n_trials=8", "search.startup_trials=3", f"search.parallel={parallel}")
+            study = self.plan("search.n_trials=8", "search.startup_trials=3", f"search.parallel={parallel}")
             alone = dataclasses.replace(study, folder=study.folder.with_name(f"parallel-{parallel}"))
             runs.append(comparable(self.run(alone)))
         assert runs[0] == runs[1] == runs[2]
 
     def test_listed_points_run_in_their_order(self, folder: Path) -> None:
-        study = plan("action=train")
+        study = self.plan("action=train")
         points = ({"ridge__alpha": 1.0}, {"ridge__alpha": 5.0}, {"ridge__alpha": 1.0})
-        study = dataclasses.replace(plan("ensemble.members=[ridge]", "study=listed"), points=points)
+        study = dataclasses.replace(self.plan("ensemble.members=[ridge]", "study=listed"), points=points)
         results = sorted(self.run(study), key=lambda result: result.index)
         assert [dict(result.params) for result in results] == list(points)
         assert dict(results[0].metrics) == dict(results[2].metrics) != dict(results[1].metrics)
@@ -151,7 +161,7 @@ class BackendContract(abc.ABC):
     def failing_study(self, folder: Path, *words: str) -> StudySpec:
         (folder / "packages").mkdir()
         (folder / "packages" / "failing.py").write_text(FAILING)
-        return plan(
+        return self.plan(
             "entry.dependencies=[packages]",
             "ensemble.members=[{bad: {kind: 'failing:Failing'}}]",
             "ensemble.params={}",
@@ -162,7 +172,7 @@ class BackendContract(abc.ABC):
         )
 
     def test_the_final_training_repeats_the_trial_and_keeps_its_bundle(self, folder: Path) -> None:
-        study = plan("search.n_trials=2")
+        study = self.plan("search.n_trials=2")
         with (
             self.backend(study) as backend,
             Ledger.open(study) as ledger,
@@ -175,7 +185,7 @@ class BackendContract(abc.ABC):
         assert not model_dir(trial_folder(study.folder, 1)).exists()
 
     def test_cancel_leaves_nothing_running_and_can_be_repeated(self, folder: Path) -> None:
-        study = plan("search.n_trials=50")
+        study = self.plan("search.n_trials=50")
         with self.backend(study) as backend, Ledger.open(study) as ledger:
             handle = backend.submit(study, ledger)
             next(iter(handle.results()))
@@ -185,13 +195,13 @@ class BackendContract(abc.ABC):
             assert self.running() == 0
 
     def test_it_writes_in_the_studys_folder_only(self, folder: Path) -> None:
-        study = plan("search.n_trials=2")
+        study = self.plan("search.n_trials=2")
         before = {path for path in folder.rglob("*") if study.folder not in [path, *path.parents]}
         self.run(study)
         assert {path for path in folder.rglob("*") if study.folder not in [path, *path.parents]} == before
 
     def test_preflight_names_what_is_missing_and_starts_nothing(self, folder: Path) -> None:
-        study = dataclasses.replace(plan("search.n_trials=2"), dependencies=(folder / "gone",))
+        study = dataclasses.replace(self.plan("search.n_trials=2"), dependencies=(folder / "gone",))
         with self.backend(study) as backend:
             with pytest.raises(BackendUnavailable, match="gone"):
                 backend.preflight(study)

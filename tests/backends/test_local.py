@@ -15,6 +15,8 @@ from tests.backends.contract import BackendContract
 
 
 class TestLocalBackend(BackendContract):
+    mode = "mode=local"
+
     @contextmanager
     def backend(self, study: StudySpec) -> Iterator[Backend]:
         pool = WorkerPool(study.parallel, study.threads, study.dependencies)

@@ -50,7 +50,7 @@ class ScriptedRunner:
 
 
 def run(study: StudySpec, runner: ScriptedRunner) -> list[TrialResult]:
-    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, runner.clock) as handle:
+    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, clock=runner.clock) as handle:
         return list(handle.results())
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.coding import features_of, frame_of
 from ensemble.errors import InputError
-from ensemble.reading import Roles, features_of, frame_of, read_file
+from ensemble.reading import Roles, read_file
 from ensemble.table import Column, Table, read_channel
 
 MIXED = """when,at,town,garden,size,empty,price

@@ -1,0 +1,178 @@
+"""Columns of text, dates and truth values as numbers, and back: the type of each found out, checked and coded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ensemble.errors import InputError, listed
+from ensemble.members.base import Floats
+from ensemble.table import NUMBER, Column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FoldKey = Literal["group", "time"]
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
+_SECONDS_A_DAY = 86_400
+
+
+def coded(values: pd.Series[Any], path: Path, name: str, known: Column | None) -> tuple[Column, Floats]:
+    """Return the column's description and its values as numbers; as ``known`` describes it, where that is given."""
+    import pandas as pd
+
+    fix = f"convert it, or leave it out with dataset.drop=[{name}]"
+    if known is not None and known.type == "category":
+        return known, _codes(values, known.levels)
+    if pd.api.types.is_bool_dtype(values.dtype) or (known is not None and known.type == "boolean"):
+        return Column(name, "boolean"), _booleans(values, path, name, fix)
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return Column(name), np.asarray(values, dtype=np.float64)
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return Column(name, "date"), _days(values)
+    present = values.dropna()
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return _category(values, name)
+    wrong = present[[not isinstance(value, str | bool | int | float) for value in present]]
+    if len(wrong):
+        kind = type(wrong.iloc[0]).__name__
+        raise InputError(f"{path}: column {name!r} holds a {kind} in data row {int(wrong.index[0]) + 1}: {fix}.")
+    return _text(values.astype("object"), present.astype(str), path, name, known, fix)
+
+
+def _text(
+    values: pd.Series[Any], present: pd.Series[str], path: Path, name: str, known: Column | None, fix: str
+) -> tuple[Column, Floats]:
+    """Find out what a column of text is."""
+    import pandas as pd
+
+    if set(present.str.lower()) <= {"true", "false"} and len(present):
+        return Column(name, "boolean"), _booleans(values, path, name, fix)
+    numbers = pd.to_numeric(present, errors="coerce")
+    numeric = float(numbers.notna().mean()) if len(present) else 1.0
+    if numeric == 1.0 or (known is not None and known.type == NUMBER) or numeric >= 0.5:
+        return Column(name), numbers_of(values, path, name, f"empty the cell, or {fix}")
+    dated = present.str.fullmatch(_ISO_DATE.pattern)
+    if float(dated.mean()) >= 0.5 or (known is not None and known.type == "date"):
+        dates = pd.to_datetime(present.where(dated), format="ISO8601", errors="coerce", utc=True)
+        if dates.isna().any():
+            row = int(dates.index[dates.isna()][0])
+            raise InputError(
+                f"{path}: column {name!r} holds dates, and in data row {row + 1} {present[row]!r}, which is none "
+                f"(dates are written 2024-12-31): {fix}."
+            )
+        return Column(name, "date"), _days(dates.reindex(values.index))
+    return _category(values, name)
+
+
+def _category(values: pd.Series[Any], name: str) -> tuple[Column, Floats]:
+    levels = tuple(sorted({str(value) for value in values.dropna().unique()}))
+    return Column(name, "category", levels), _codes(values, levels)
+
+
+def _codes(values: pd.Series[Any], levels: Sequence[str]) -> Floats:
+    places = {level: float(place) for place, level in enumerate(levels)}
+    missing = np.asarray(values.isna())
+    texts = values.astype("object")
+    return np.array(
+        [np.nan if gone else places.get(str(value), np.nan) for value, gone in zip(texts, missing, strict=True)],
+        dtype=np.float64,
+    )
+
+
+def _booleans(values: pd.Series[Any], path: Path, name: str, fix: str) -> Floats:
+    numbers = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+    found = np.full(len(values), np.nan)
+    for row, (value, gone) in enumerate(zip(values.astype("object"), np.asarray(values.isna()), strict=True)):
+        if gone:
+            continue
+        if str(value).lower() not in numbers:
+            raise InputError(
+                f"{path}: column {name!r} holds true and false, and in data row {row + 1} {str(value)!r}: {fix}."
+            )
+        found[row] = numbers[str(value).lower()]
+    return found
+
+
+def _days(values: pd.Series[Any]) -> Floats:
+    import pandas as pd
+
+    stamps = pd.to_datetime(values, utc=True)
+    seconds = (stamps - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+    return np.asarray(seconds, dtype=np.float64) / _SECONDS_A_DAY
+
+
+def numbers_of(column: pd.Series[Any], path: Path, name: str, fix: str) -> Floats:
+    """Return a column of numbers as float64, shape (rows,), NaN where a value is missing.
+
+    Raises:
+        InputError: It holds something else; the message names the row and ends with ``fix``.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(column.dtype):
+        raise InputError(f"{path}: column {name!r} holds true and false, where numbers are expected: {fix}.")
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return np.asarray(column, dtype=np.float64)
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = column[numbers.isna() & column.notna()]
+    if len(wrong) == 0:
+        return np.asarray(numbers, dtype=np.float64)
+    raise InputError(
+        f"{path}: column {name!r} holds text in data row {int(wrong.index[0]) + 1}: {str(wrong.iloc[0])!r}, where "
+        f"numbers are expected: {fix}."
+    )
+
+
+def fold_keys_of(values: pd.Series[Any], path: Path, name: str, kind: FoldKey) -> Floats:
+    """Return the group or the place in time of each row, shape (rows,).
+
+    Raises:
+        InputError: A row has none, or ``time`` is asked of text.
+    """
+    missing = np.asarray(values.isna())
+    if missing.any():
+        raise InputError(
+            f"{path}: dataset.folds.column={name} is missing in {int(missing.sum())} of {len(values)} rows, first in "
+            f"data row {int(np.argmax(missing)) + 1}: remove these rows or fill them."
+        )
+    if kind == "group":
+        return _codes(values, sorted({str(value) for value in values.unique()}))
+    column, keys = coded(values, path, name, None)
+    if column.type not in (NUMBER, "date"):
+        raise InputError(f"{path}: dataset.folds.column={name} is text: folds by time need dates or numbers.")
+    return keys
+
+
+def features_of(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
+    """Return the features of ``frame`` coded as ``columns`` say, shape (rows, columns).
+
+    Raises:
+        InputError: A column is missing, or holds what its description does not allow.
+    """
+    features = np.empty((len(frame), len(columns)), dtype=np.float64)
+    for place, column in enumerate(columns):
+        if column.name not in frame.columns:
+            raise InputError(f"column {column.name!r} is missing; the columns are {listed(c.name for c in columns)}.")
+        _, features[:, place] = coded(frame[column.name], Path("the rows given"), column.name, column)
+    return features
+
+
+def frame_of(features: Floats, columns: Sequence[Column]) -> pd.DataFrame:
+    """Return coded features as people write them, which ``features_of`` reads back: categories and dates as text."""
+    import pandas as pd
+
+    written: dict[str, Any] = {}
+    for column, values in zip(columns, features.T, strict=True):
+        if column.type == "category":
+            written[column.name] = [None if np.isnan(code) else column.levels[int(code)] for code in values]
+        elif column.type == "date":
+            stamps = pd.to_datetime(values * _SECONDS_A_DAY, unit="s")
+            written[column.name] = [None if pd.isna(stamp) else stamp.isoformat() for stamp in stamps]
+        else:
+            written[column.name] = values
+    return pd.DataFrame(written)

@@ -1,0 +1,1 @@
+"""SageMaker and Docker: the only importers of ``sagemaker``, ``boto3``, ``botocore`` and ``docker``."""

@@ -1,0 +1,124 @@
+"""The Docker engine on this machine: whether it is there, and what of ours is on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from experiments.errors import BackendUnavailable, EnsembleError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+# Everything that we make on an engine has this label; its value says what it is.
+LABEL = "byoe"
+STUDY_LABEL = "byoe.study"
+RUN_LABEL = "byoe.run"
+_SECONDS_TO_ANSWER = 60
+START = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
+INSTALL = "see https://docs.docker.com/engine/install/"
+INSTALL_COMPOSE = "see https://docs.docker.com/compose/install/"
+
+
+class EngineFailed(EnsembleError):
+    """The engine could not run a container in the middle of a study; what is finished is kept."""
+
+    def __init__(self, cause: BaseException) -> None:
+        explanation = getattr(cause, "explanation", None)
+        what = f"could not run a container: {explanation}" if explanation else f"does not answer: {_root_cause(cause)}"
+        super().__init__(
+            f"the Docker engine {what}. Finished trials are kept. Look at it with python run.py action=doctor, then "
+            "run the same command again."
+        )
+
+
+def connect() -> DockerClient:
+    """Return a client of the engine that the ``docker`` command uses, which the caller closes.
+
+    Raises:
+        BackendUnavailable: Docker is not installed, or its engine does not answer; the message has the command that
+            mends it.
+    """
+    import docker
+    from docker.errors import DockerException
+
+    if shutil.which("docker") is None:
+        raise BackendUnavailable(
+            f"docker is not on the PATH, and mode=sagemaker runs containers. Install it: {INSTALL}"
+        )
+    client = None
+    try:
+        client = docker.DockerClient(base_url=_host(), timeout=_SECONDS_TO_ANSWER)
+        client.ping()
+    except (DockerException, OSError) as error:
+        if client is not None:
+            client.close()
+        raise BackendUnavailable(
+            f"docker is installed, and its engine does not answer ({_root_cause(error)}). Start it: {START}"
+        ) from None
+    return client
+
+
+def compose_version() -> str | None:
+    """Return the version of compose that SageMaker's local mode will use, or None if it will find none."""
+    plugin = answer(["docker", "compose", "version", "--short"])
+    if plugin is not None and int(plugin.lstrip("v").partition(".")[0] or 0) >= 2:
+        return plugin.lstrip("v")
+    return answer(["docker-compose", "version", "--short"])
+
+
+def answer(command: list[str]) -> str | None:
+    """Return what a command prints, or None if it fails, is not there or says nothing."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def is_rootless(client: DockerClient) -> bool:
+    """Whether the engine runs without root, so that a container's root is this user."""
+    return any("rootless" in option for option in client.info().get("SecurityOptions") or ())
+
+
+def container_user(client: DockerClient) -> str:
+    """Return whom containers run as, so that the files they leave are this user's: ``uid:gid``."""
+    return "0:0" if is_rootless(client) else f"{os.getuid()}:{os.getgid()}"
+
+
+def labels(kind: str, **more: str) -> dict[str, str]:
+    """Return the labels of something that we make, such as ``labels("trial", study="mine", run="...")``."""
+    return {LABEL: kind} | {f"{LABEL}.{name}": text for name, text in more.items()}
+
+
+def remove_containers(client: DockerClient, wanted: Mapping[str, str]) -> int:
+    """Kill and remove the containers that have these labels; return how many there were."""
+    from docker.errors import APIError, NotFound
+
+    found = client.containers.list(all=True, filters={"label": [f"{key}={text}" for key, text in wanted.items()]})
+    for container in found:
+        with suppress(NotFound):  # it has removed itself meanwhile
+            try:
+                container.remove(force=True, v=True)
+            except APIError as error:
+                if error.status_code != 409:  # its removal is under way already
+                    raise
+    return len(found)
+
+
+def _host() -> str | None:
+    # The command line knows contexts (Docker Desktop, Colima, Podman), the Python client does not.
+    return os.environ.get("DOCKER_HOST") or answer(
+        ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+    )
+
+
+def _root_cause(error: BaseException) -> Any:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]  # one of them is there
+    return error

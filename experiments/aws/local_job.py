@@ -1,0 +1,98 @@
+"""One training job in SageMaker's local mode, by the SDK itself: the very request, the toolkit's own ``train``.
+
+``run_job`` is called in a process of its own, since the SDK prints the container's log to standard output, changes the
+environment and keeps state for the process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from experiments.aws.engine import LABEL, connect, labels, remove_containers
+
+# Imported by the process that such jobs are forked from.
+PRELOAD = ("sagemaker.core.local.local_session", "docker", "experiments.aws.local_job")
+# The network that the SDK's compose file names; the SDK has no setting for it.
+NETWORK = "sagemaker-local"
+# The SDK wants a region and writes the session's credentials into its compose file: it gets stand-ins.
+_REGION = "us-east-1"
+_STAND_IN = "none"
+_TELEMETRY_OFF = {
+    "SchemaVersion": "1.0",
+    "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
+}
+
+
+def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> None:
+    """Run a ``CreateTrainingJob`` request in SageMaker's local mode; its artifacts go where the request says.
+
+    Args:
+        document: The request, with ``file://`` locations.
+        root: Folder for what the SDK makes on its way; removed at the end.
+        container: Settings of the container beside those of the SDK, in compose's words; its labels name it.
+
+    Raises:
+        RuntimeError: The job failed.
+    """
+    with _no_account():
+        import boto3
+        from sagemaker.core.local.local_session import LocalSession
+
+        boto_session = boto3.Session(aws_access_key_id=_STAND_IN, aws_secret_access_key=_STAND_IN, region_name=_REGION)
+        session = LocalSession(boto_session=boto_session, sagemaker_config=_TELEMETRY_OFF)
+        session.config = {"local": {"local_code": True, "container_root": root, "container_config": container}}
+        try:
+            session.sagemaker_client.create_training_job(**document)
+        finally:
+            with suppress(Exception), closing(connect()) as client:  # a dead engine has no containers
+                remove_containers(client, container["labels"])
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def make_network(run: str) -> None:
+    """Make the network of the SDK's compose file without a way out, unless there is one of that name."""
+    with closing(connect()) as client:
+        if not client.networks.list(names=[NETWORK]):
+            # With the label of compose, which takes it for its own.
+            made = labels("network", run=run) | {"com.docker.compose.network": NETWORK}
+            client.networks.create(NETWORK, driver="bridge", internal=True, labels=made)
+
+
+def remove_run(run: str) -> None:
+    """Remove the containers and the network that this run has made; the end of a process calls it too."""
+    with suppress(Exception), closing(connect()) as client:  # as above
+        remove_containers(client, {f"{LABEL}.run": run})
+        for network in client.networks.list(filters={"label": f"{LABEL}.run={run}"}):
+            network.remove()
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a ``.tar.gz`` into ``folder``, which is emptied first; links and paths that lead outside are refused.
+
+    Raises:
+        tarfile.TarError, OSError: It is broken, or holds what is refused.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+
+
+@contextmanager
+def _no_account() -> Iterator[Mapping[str, str]]:
+    """Hide the user's AWS settings from the SDK, which would put what it finds into files and containers."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(("AWS_", "SAGEMAKER_"))}
+    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    os.environ.update(nothing, AWS_EC2_METADATA_DISABLED="true")
+    try:
+        yield kept
+    finally:
+        for name in (*nothing, "AWS_EC2_METADATA_DISABLED"):
+            os.environ.pop(name, None)
+        os.environ.update(kept)

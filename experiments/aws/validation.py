@@ -1,0 +1,187 @@
+"""Request documents against the AWS service model that ships in botocore, and against limits that it does not carry.
+
+botocore itself checks required fields, types and minimum lengths. Its model also has maximum lengths, patterns and
+enumerations, which AWS enforces and botocore does not; here they are checked too.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from experiments.errors import InputError
+
+if TYPE_CHECKING:
+    from botocore.model import ServiceModel, Shape
+
+# What SageMaker's local mode takes and the model does not allow, by the field's name: the only exceptions.
+LOCAL_EXCEPTIONS: dict[str, re.Pattern[str]] = {
+    "InstanceType": re.compile(r"local"),
+    "S3Uri": re.compile(r"file:///.+"),
+    "S3OutputPath": re.compile(r"file:///.+"),
+}
+# A tuning job's hyperparameters, fixed and tuned (AWS documentation, "Resource Limits for Automatic Model Tuning").
+MOST_HYPERPARAMETERS = 100
+# Tags that AWS keeps for itself.
+RESERVED_TAG = "aws:"
+# Properties of Unicode characters, which Python's expressions do not know, as what comes nearest in a set.
+_PROPERTIES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
+
+
+class InvalidDocument(InputError):
+    """A request that AWS would refuse.
+
+    Attributes:
+        operation: The operation's name.
+        problems: A sentence for each.
+    """
+
+    def __init__(self, operation: str, problems: list[str]) -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"AWS would refuse this {operation} request:\n{lines}")
+        self.operation = operation
+        self.problems = problems
+
+
+def check_document(operation: str, document: Mapping[str, Any], *, local: bool) -> None:
+    """Check a request.
+
+    Args:
+        operation: Such as ``CreateTrainingJob``.
+        document: What boto3 would be given.
+        local: Whether the exceptions of SageMaker's local mode are allowed.
+
+    Raises:
+        InvalidDocument: It breaks the service model, or a documented limit beyond it.
+    """
+    shape = _model().operation_model(operation).input_shape
+    problems = list(_problems(shape, document, "", local=local))
+    if not problems and operation == "CreateHyperParameterTuningJob":
+        problems = list(_tuning_problems(document))
+    problems += [
+        f"Tags: {tag['Key']!r} begins with {RESERVED_TAG!r}, which is AWS's own"
+        for tag in document.get("Tags", ())
+        if str(tag.get("Key", "")).lower().startswith(RESERVED_TAG)
+    ]
+    if problems:
+        raise InvalidDocument(operation, problems)
+
+
+@functools.cache
+def _model() -> ServiceModel:
+    import botocore.session
+
+    return botocore.session.get_session().get_service_model("sagemaker")
+
+
+def _problems(shape: Shape, value: Any, place: str, *, local: bool) -> Iterator[str]:
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "structure": Mapping,
+        "map": Mapping,
+        "list": list | tuple,  # type: ignore[dict-item]  # isinstance takes it
+        "string": str,
+        "integer": int,
+        "long": int,
+        "float": int | float,  # type: ignore[dict-item]
+        "double": int | float,  # type: ignore[dict-item]
+        "boolean": bool,
+    }
+    kind = kinds.get(shape.type_name)
+    if kind is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
+        yield f"{place}: {value!r} is no {shape.type_name}"
+    elif shape.type_name == "structure":
+        yield from _structure_problems(shape, value, place, local=local)
+    elif shape.type_name == "list":
+        yield from _size_problems(shape, len(value), place, "entries")
+        for number, entry in enumerate(value):
+            yield from _problems(shape.member, entry, f"{place}[{number}]", local=local)
+    elif shape.type_name == "map":
+        yield from _size_problems(shape, len(value), place, "entries")
+        for key, entry in value.items():
+            yield from _problems(shape.key, key, f"{place} key", local=local)
+            yield from _problems(shape.value, entry, f"{place}.{key}", local=local)
+    elif shape.type_name == "string":
+        yield from _text_problems(shape, value, place, local=local)
+    elif shape.type_name in ("integer", "long", "float", "double"):
+        yield from _size_problems(shape, value, place, "")
+
+
+def _structure_problems(shape: Shape, value: Mapping[str, Any], place: str, *, local: bool) -> Iterator[str]:
+    prefix = f"{place}." if place else ""
+    for name in shape.required_members:
+        if name not in value:
+            yield f"{prefix}{name} is missing"
+    for name, entry in value.items():
+        if name not in shape.members:
+            yield f"{prefix}{name} is not known; known: {', '.join(sorted(shape.members))}"
+        else:
+            yield from _problems(shape.members[name], entry, f"{prefix}{name}", local=local)
+
+
+def _text_problems(shape: Shape, value: str, place: str, *, local: bool) -> Iterator[str]:
+    exception = LOCAL_EXCEPTIONS.get(place.rpartition(".")[2])
+    if local and exception is not None and exception.fullmatch(value):
+        return
+    enum = getattr(shape, "enum", None)
+    if enum and value not in enum:
+        yield f"{place}: {value!r} is none of {', '.join(enum)}"
+        return
+    yield from _size_problems(shape, len(value), place, "characters")
+    pattern = shape.metadata.get("pattern")
+    if pattern and not _compiled(pattern).fullmatch(value):
+        yield f"{place}: {value!r} does not match {pattern}"
+
+
+def _size_problems(shape: Shape, size: float, place: str, unit: str) -> Iterator[str]:
+    low, high = shape.metadata.get("min", -math.inf), shape.metadata.get("max", math.inf)
+    if size < low or size > high:
+        bound = f"at least {low}" if size < low else f"at most {high}"
+        yield f"{place}: {size}{unit and f' {unit}'}, where AWS wants {bound}"
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    for unknown, nearest in _PROPERTIES.items():
+        pattern = pattern.replace(unknown, nearest)
+    return re.compile(pattern)
+
+
+def _tuning_problems(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what AWS documents and the model does not say of a tuning job."""
+    config, definition = document["HyperParameterTuningJobConfig"], document["TrainingJobDefinition"]
+    ranges = config.get("ParameterRanges", {})
+    tuned = [entry["Name"] for kind in ranges.values() for entry in kind]
+    fixed = definition.get("StaticHyperParameters", {})
+    for name in sorted({name for name in tuned if tuned.count(name) > 1}):
+        yield f"ParameterRanges: {name!r} stands there twice"
+    for name in sorted(set(tuned) & set(fixed)):
+        yield f"{name!r} is tuned and fixed at once"
+    total = len(tuned) + len(fixed)
+    if total > MOST_HYPERPARAMETERS:
+        yield f"{total} hyperparameters, tuned and fixed, where AWS wants at most {MOST_HYPERPARAMETERS}"
+    for kind in ("ContinuousParameterRanges", "IntegerParameterRanges"):
+        for entry in ranges.get(kind, ()):
+            yield from _range_problems(entry, f"{kind}.{entry['Name']}")
+    if config["Strategy"] == "Grid" and set(ranges) - {"CategoricalParameterRanges"}:
+        yield "Strategy: a grid takes categorical ranges only"
+    objective = config.get("HyperParameterTuningJobObjective", {}).get("MetricName")
+    metrics = [entry["Name"] for entry in definition["AlgorithmSpecification"].get("MetricDefinitions", ())]
+    if objective not in metrics:
+        yield f"the objective {objective!r} has no MetricDefinition"
+    limits = config["ResourceLimits"]
+    if limits["MaxParallelTrainingJobs"] > limits.get("MaxNumberOfTrainingJobs", math.inf):
+        yield "ResourceLimits: MaxParallelTrainingJobs is above MaxNumberOfTrainingJobs"
+
+
+def _range_problems(entry: Mapping[str, Any], place: str) -> Iterator[str]:
+    low, high = float(entry["MinValue"]), float(entry["MaxValue"])
+    scale = entry.get("ScalingType", "Auto")
+    if not low < high:
+        yield f"{place}: MinValue {low:g} is not below MaxValue {high:g}"
+    if scale == "Logarithmic" and low <= 0:
+        yield f"{place}: a logarithmic scale wants values above 0"
+    if scale == "ReverseLogarithmic" and not 0 <= low <= high < 1:
+        yield f"{place}: a reverse logarithmic scale wants values from 0 to below 1"

@@ -1,0 +1,163 @@
+"""``mode=sagemaker``: the tuner that SageMaker's local mode lacks, executing a tuning job's request on this machine."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.aws.documents import (
+    LOCAL_INSTANCE,
+    LOCAL_ROLE,
+    Placement,
+    read_tuning_job,
+    training_job,
+    trial_job,
+    tuning_job,
+)
+from experiments.aws.engine import INSTALL_COMPOSE, compose_version, connect, container_user, labels
+from experiments.aws.jobs import ColdRunner, MakeJob, WarmRunner
+from experiments.aws.validation import check_document
+from experiments.aws.warm_pool import ContainerSettings
+from experiments.backends.base import Backend, StudyHandle, TrialRunner
+from experiments.backends.optuna_loop import LoopHandle
+from experiments.backends.trial_folder import final_folder
+from experiments.errors import BackendUnavailable, StorageError
+from experiments.ledger import Ledger
+from experiments.source_dir import check_dependencies, source_folder
+from experiments.study import StudySpec, TrialSpec
+
+REQUEST_FILE = "request.json"
+FINAL_SUFFIX = "-final"
+
+
+@dataclass(frozen=True)
+class SageMakerSettings:
+    """How containers run a study.
+
+    Attributes:
+        image: Tag of the image.
+        warm_pool: Whether trials run in containers that are up already; the winner's last training never does.
+        network: ``none``, or a network of the engine's.
+        max_runtime_seconds: A trial is stopped after so long.
+        cpus: Most cores of a container; None for no limit.
+        memory_gb: Most memory of a container; None for no limit.
+    """
+
+    image: str
+    warm_pool: bool
+    network: str
+    max_runtime_seconds: int
+    cpus: float | None
+    memory_gb: float | None
+
+
+class SageMakerBackend(Backend):
+    """Executes the study's ``CreateHyperParameterTuningJob`` request, or its ``CreateTrainingJob`` requests."""
+
+    def __init__(self, settings: SageMakerSettings) -> None:
+        """Use an image that is there by the time of ``submit``."""
+        self._settings = settings
+
+    def preflight(self, study: StudySpec) -> None:
+        """Check the requests, Docker and compose."""
+        check_dependencies(study.dependencies)
+        self.requests(study)
+        connect().close()
+        if compose_version() is None:
+            raise BackendUnavailable(
+                "docker compose is not installed, and SageMaker's local mode runs its containers by it. "
+                f"Install it: {INSTALL_COMPOSE}"
+            )
+
+    def requests(self, study: StudySpec) -> dict[str, list[dict[str, Any]]]:
+        """Return the study's requests by operation, checked.
+
+        Raises:
+            InvalidDocument: AWS would refuse one.
+        """
+        placement = self._placement(study)
+        if study.points is None:
+            found = {"CreateHyperParameterTuningJob": [tuning_job(study, placement)]}
+        else:
+            jobs = [training_job(study, placement, index, point) for index, point in enumerate(study.points)]
+            found = {"CreateTrainingJob": jobs}
+        for operation, documents in found.items():
+            for document in documents:
+                check_document(operation, document, local=True)
+        return found
+
+    def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
+        """Write the request down, start the containers, and execute it."""
+        requests = self.requests(study)
+        _write(study.folder / REQUEST_FILE, requests)
+        if study.points is None:
+            (document,) = requests["CreateHyperParameterTuningJob"]
+            study = read_tuning_job(document, study)
+
+            def make_job(trial: TrialSpec) -> dict[str, Any]:
+                tuned = {name: trial.hyperparameters[name] for name in trial.params}
+                return trial_job(document, trial.index, tuned, self._suffix(study, trial))
+        else:
+            placement = self._placement(study)
+
+            def make_job(trial: TrialSpec) -> dict[str, Any]:
+                return training_job(study, placement, trial.index, trial.params, self._suffix(study, trial))
+
+        run = uuid.uuid4().hex[:12]
+        containers = self._containers(study, run)
+        cold = ColdRunner(containers, run, study.parallel, make_job)
+        runner: TrialRunner = cold
+        # A single training is a job of local mode like any other.
+        if self._settings.warm_pool and study.n_trials > 1:
+            runner = self._warm(study, containers, make_job)
+        return LoopHandle(study, ledger, runner, final_runner=cold)
+
+    def _warm(self, study: StudySpec, containers: ContainerSettings, make_job: MakeJob) -> WarmRunner:
+        return WarmRunner(containers, study.folder / "containers", study.parallel, make_job)
+
+    def _containers(self, study: StudySpec, run: str) -> ContainerSettings:
+        memory = self._settings.memory_gb
+        with closing(connect()) as client:
+            user = container_user(client)
+        return ContainerSettings(
+            image=self._settings.image,
+            user=user,
+            code=self._source(study),
+            channels={"train": study.channels.train, "validation": study.channels.validation},
+            labels=labels("trial", study=study.name, run=run),
+            network=self._settings.network,
+            memory_bytes=None if memory is None else round(memory * 2**30),
+            cpus=self._settings.cpus,
+            threads=study.threads,
+        )
+
+    def _placement(self, study: StudySpec) -> Placement:
+        return Placement(
+            image=self._settings.image,
+            role=LOCAL_ROLE,
+            train=f"file://{study.channels.train}",
+            validation=f"file://{study.channels.validation}",
+            code=f"file://{self._source(study)}",
+            output=f"file://{study.folder}",
+            instance_type=LOCAL_INSTANCE,
+            max_runtime_seconds=self._settings.max_runtime_seconds,
+            isolated=self._settings.network == "none",
+        )
+
+    def _source(self, study: StudySpec) -> Path:
+        return source_folder(study.dependencies, study.folder.parent)
+
+    def _suffix(self, study: StudySpec, trial: TrialSpec) -> str:
+        return FINAL_SUFFIX if trial.folder == final_folder(study.folder) else ""
+
+
+def _write(path: Path, requests: Mapping[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(requests, indent=1))
+    except OSError as error:
+        raise StorageError.at(path, error.strerror or str(error)) from error

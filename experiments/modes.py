@@ -1,0 +1,110 @@
+"""The backend of each mode, with what it needs before a study begins."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.backends.base import Backend
+from experiments.backends.local import LocalBackend
+from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
+from experiments.backends.worker_pool import WorkerPool
+from experiments.errors import ConfigError
+from experiments.schema import Config, SageMakerModeConfig
+from experiments.study import StudySpec
+
+NETWORKS = ("none", "bridge", "host")
+# AWS's longest training job, in seconds; and what a container needs at least to import the libraries, in GB.
+LONGEST_RUNTIME = 28 * 86_400
+LEAST_MEMORY_GB = 0.5
+
+
+# Returns the workers on this machine that score a study's winner; where trials have others, the first call starts them.
+Scorers = Callable[[], WorkerPool]
+
+
+@contextmanager
+def open_backend(config: Config, study: StudySpec, console: Console) -> Iterator[tuple[Backend, Scorers]]:
+    """Make the study's backend. Builds what is missing, such as the image, and shows that.
+
+    Raises:
+        BackendUnavailable: Something that the mode needs is missing; the message has the command that mends it.
+    """
+    mode = config.mode
+    backend: Backend
+    if isinstance(mode, SageMakerModeConfig):
+        backend = SageMakerBackend(sagemaker_settings(mode))
+        backend.preflight(study)
+        _ensure_image(mode, console)
+        with ExitStack() as stack:
+
+            @functools.cache
+            def scorers() -> WorkerPool:
+                pool = WorkerPool(1, study.threads * study.parallel, study.dependencies)
+                stack.callback(pool.close)
+                return pool
+
+            yield backend, scorers
+    else:
+        pool = WorkerPool(study.parallel, study.threads, study.dependencies)
+        try:
+            backend = LocalBackend(pool)
+            backend.preflight(study)
+            yield backend, lambda: pool
+        finally:
+            pool.close()
+
+
+def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
+    """Return the checked settings of ``mode=sagemaker``.
+
+    Raises:
+        ConfigError: A value is not possible.
+    """
+    from experiments.aws.image import image_spec
+
+    if not 1 <= mode.max_runtime_seconds <= LONGEST_RUNTIME:
+        raise ConfigError(
+            f"mode.max_runtime_seconds={mode.max_runtime_seconds} is not from 1 to {LONGEST_RUNTIME} (28 days)."
+        )
+    cores = os.cpu_count() or 1
+    if mode.cpus is not None and not 0.01 <= mode.cpus <= cores:
+        raise ConfigError(f"mode.cpus={mode.cpus:g} is not from 0.01 to {cores}, the cores of this machine.")
+    if mode.memory_gb is not None and not mode.memory_gb >= LEAST_MEMORY_GB:
+        raise ConfigError(
+            f"mode.memory_gb={mode.memory_gb:g}: a container needs {LEAST_MEMORY_GB:g} GB to import the libraries."
+        )
+    if not mode.network:
+        raise ConfigError(f"mode.network is empty: it can be {', '.join(NETWORKS)}, or a network of the engine's.")
+    return SageMakerSettings(
+        image=image_spec(mode.image.base, _requirements(mode)).tag,
+        warm_pool=mode.warm_pool,
+        network=mode.network,
+        max_runtime_seconds=mode.max_runtime_seconds,
+        cpus=mode.cpus,
+        memory_gb=mode.memory_gb,
+    )
+
+
+def _ensure_image(mode: SageMakerModeConfig, console: Console) -> None:
+    from experiments.aws.engine import connect
+    from experiments.aws.image import build_image, image_exists, image_spec
+
+    spec = image_spec(mode.image.base, _requirements(mode))
+    with closing(connect()) as client:
+        if image_exists(client, spec):
+            return
+        console.print(f"image {spec.tag} on {spec.base}: building it, once; this takes minutes.", highlight=False)
+        with console.status("building the image") as status:
+            build_image(client, spec, lambda text: status.update(text[: max(20, console.width - 10)]))
+        size = client.images.get(spec.tag).attrs["Size"] / 1e6
+        console.print(f"image {spec.tag}: {size:.0f} MB.", highlight=False)
+
+
+def _requirements(mode: SageMakerModeConfig) -> Path | None:
+    return None if mode.image.requirements is None else Path(mode.image.requirements).expanduser()

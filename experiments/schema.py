@@ -1,0 +1,186 @@
+"""The configuration's typed schema: every key, its type and its default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+
+@dataclass
+class ModeConfig:
+    """Where trials run."""
+
+    name: str = ""
+
+
+@dataclass
+class LocalModeConfig(ModeConfig):
+    """In worker processes on this machine."""
+
+    name: str = "local"
+
+
+@dataclass
+class ImageConfig:
+    """The image that trains and serves."""
+
+    base: str = ""
+    requirements: str | None = None
+
+
+@dataclass
+class SageMakerModeConfig(ModeConfig):
+    """In SageMaker local mode containers on this machine's Docker."""
+
+    name: str = "sagemaker"
+    warm_pool: bool = True
+    max_runtime_seconds: int = 3600
+    network: str = "none"
+    cpus: float | None = None
+    memory_gb: float | None = None
+    image: ImageConfig = field(default_factory=ImageConfig)
+
+
+@dataclass
+class SplitConfig:
+    """How rows are set aside: shares of all rows, drawn with a seed."""
+
+    test: float = 0.2
+    validation: float = 0.2
+    seed: int = 0
+
+
+@dataclass
+class FoldsConfig:
+    """Cross-validation over the rows that are left for training."""
+
+    kind: str = "kfold"
+    k: int = 5
+    repeats: int | None = None
+    column: str | None = None
+
+
+@dataclass
+class DatasetConfig:
+    """The data."""
+
+    name: str = ""
+    path: str | None = None
+    target: str | None = None
+    weights: str | None = None
+    drop: list[str] = field(default_factory=list)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    folds: FoldsConfig = field(default_factory=FoldsConfig)
+
+
+@dataclass
+class EnsembleConfig:
+    """Who is in the ensemble, and how their predictions become one."""
+
+    members: Any = None
+    params: dict[str, Any] = field(default_factory=dict)
+    blend: str = "mean"
+    weights: dict[str, Any] = field(default_factory=dict)
+    final: str = "bag"
+    drop_slow: bool = False
+
+
+@dataclass
+class SearchConfig:
+    """What is tuned, by whom and for how long."""
+
+    sampler: str = "tpe"
+    n_trials: int = 20
+    seed: int = 0
+    window: int = 4
+    parallel: int | None = None
+    startup_trials: int = 10
+    objective: str = "cv_rmse_blended"
+    max_failure_rate: float = 0.5
+    prune: bool = False
+    timeout: float | None = None
+    portable: bool = True
+    space: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ReplayConfig:
+    """Which trials run again elsewhere."""
+
+    study: str | None = None
+    top: int = 5
+
+
+@dataclass
+class ServingConfig:
+    """Endpoint settings."""
+
+    name: str = ""
+    memory_size_in_mb: int | None = None
+    max_concurrency: int | None = None
+    instance_type: str | None = None
+    instance_count: int | None = None
+
+
+MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig)
+
+
+@dataclass
+class MlflowConfig:
+    """Where runs are recorded."""
+
+    uri: str | None = None
+    experiment: str | None = None
+
+
+@dataclass
+class EntryConfig:
+    """What is shipped along with the entry script."""
+
+    dependencies: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PathsConfig:
+    """Directories."""
+
+    root: str = "."
+    studies: str = "studies"
+
+
+@dataclass
+class Config:
+    """Everything that a command can be told."""
+
+    action: str = "tune"
+    study: str | None = None
+    mode: ModeConfig = field(default_factory=ModeConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
+    mlflow: MlflowConfig = field(default_factory=MlflowConfig)
+    entry: EntryConfig = field(default_factory=EntryConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+def known_keys() -> list[str]:
+    """Return every dotted key that any mode knows."""
+    modes = [key for mode in MODES for key in _keys_of(mode, "mode.")]
+    return list(dict.fromkeys([*_keys_of(Config, ""), *modes]))
+
+
+def mode_of(key: str) -> str | None:
+    """Return the first mode that knows ``key``, where not all do."""
+    return next((mode.name for mode in MODES if key in _keys_of(mode, "mode.")), None)
+
+
+def _keys_of(schema: Any, prefix: str) -> Iterator[str]:
+    for item in fields(schema):
+        yield prefix + item.name
+        value = item.default_factory() if callable(item.default_factory) else item.default
+        if is_dataclass(value):
+            yield from _keys_of(value, prefix + item.name + ".")

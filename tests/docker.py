@@ -1,0 +1,52 @@
+"""The Docker engine and our image for tests of the container tier."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from experiments.aws.engine import LABEL, STUDY_LABEL, compose_version, connect
+from experiments.aws.image import ImageSpec, build_image, image_exists, image_spec
+from experiments.errors import BackendUnavailable
+
+REQUIRE = "BYOE_REQUIRE_DOCKER"
+
+
+def require_image() -> ImageSpec:
+    """Return our image, built if need be; without an engine skip the test, or fail it where one is required."""
+    base = os.environ.get("BASE_IMAGE", "python:3.12-slim-bookworm")
+    spec = image_spec(base, None)
+    try:
+        with closing(connect()) as client:
+            if not image_exists(client, spec):
+                build_image(client, spec, lambda text: None)
+        if compose_version() is None:
+            raise BackendUnavailable("docker compose is not installed")
+    except BackendUnavailable as error:
+        if os.environ.get(REQUIRE) == "1":
+            pytest.fail(f"{REQUIRE}=1, and there is no engine or no image: {error}")
+        pytest.skip(f"no engine, or no image: {error}")
+    return spec
+
+
+def containers(study: str) -> list[str]:
+    """Return the names of all containers of a study, running or not."""
+    with closing(connect()) as client:
+        found = client.containers.list(all=True, filters={"label": f"{STUDY_LABEL}={study}"})
+        return [container.name for container in found]
+
+
+def left_behind() -> list[str]:
+    """Return the containers and networks of ours on the engine."""
+    with closing(connect()) as client:
+        things = [*client.containers.list(all=True, filters={"label": LABEL})]
+        networks = client.networks.list(filters={"label": LABEL})
+        return [thing.name for thing in [*things, *networks]]
+
+
+def owners(folder: Path) -> set[int]:
+    """Return the users that own something below a folder."""
+    return {path.lstat().st_uid for path in folder.rglob("*")}
