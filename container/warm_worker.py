@@ -10,6 +10,7 @@ directory come from the toolkit itself. The resident imports and does nothing el
 OpenMP region hangs its forked children in XGBoost and in histogram boosting.
 """
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -68,6 +69,7 @@ def run_job(request: dict) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        atexit._run_exitfuncs()  # as at the end of any script
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

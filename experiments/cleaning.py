@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 
 from rich.console import Console
 
-from experiments.aws.engine import LABEL, connect
+from experiments.aws.engine import LABEL, STUDY_LABEL, connect
 
 
 def clean(console: Console) -> int:
@@ -20,7 +20,8 @@ def clean(console: Console) -> int:
     found = 0
     with closing(connect()) as client:
         for container in client.containers.list(all=True, filters={"label": LABEL}):
-            what = f"{container.labels.get(LABEL)} of study {container.labels.get(f'{LABEL}.study', 'unknown')}"
+            study = container.labels.get(STUDY_LABEL)
+            what = f"of study {study}" if study else "made from our image"
             console.print(f"container {container.name}  {container.status}, {what}", highlight=False)
             with suppress(NotFound):  # it ends by itself
                 container.remove(force=True, v=True)

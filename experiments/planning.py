@@ -32,8 +32,10 @@ STUDY_NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*")
 STUDY_NAME_LENGTH = 32
 DEFAULT_REPEATS = 3
 MOST_TRIALS = 100_000
+# AMT's least MaxRuntimeInSeconds of a tuning job.
+SHORTEST_TUNING_JOB = 120
 # Beyond this, trials side by side are no faster than one after another on all cores, and take memory each.
-LARGE_TABLE_BYTES = 64 * 2**20
+LARGE_TABLE_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,10 @@ def _search(config: Config, space: SearchSpace, notes: list[str]) -> SearchSpec:
         _check_prune(config)
     if search.timeout is not None and not 0 < search.timeout < math.inf:
         raise ConfigError(f"search.timeout={search.timeout:g} is no number of seconds above 0.")
+    if config.mode.name != "local" and search.timeout is not None and search.timeout < SHORTEST_TUNING_JOB:
+        raise ConfigError(
+            f"search.timeout={search.timeout:g}: a tuning job of SageMaker takes {SHORTEST_TUNING_JOB} seconds or more."
+        )
     prune = search.prune and config.action == "tune"
     return SearchSpec(sampler, search.seed, n_trials, search.window, search.startup_trials, prune)
 

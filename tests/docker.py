@@ -13,11 +13,12 @@ from experiments.aws.image import ImageSpec, build_image, image_exists, image_sp
 from experiments.errors import BackendUnavailable
 
 REQUIRE = "BYOE_REQUIRE_DOCKER"
+DEFAULT_BASE = "python:3.12-slim-bookworm"
 
 
 def require_image() -> ImageSpec:
     """Return our image, built if need be; without an engine skip the test, or fail it where one is required."""
-    base = os.environ.get("BASE_IMAGE", "python:3.12-slim-bookworm")
+    base = os.environ.get("BASE_IMAGE", DEFAULT_BASE)
     spec = image_spec(base, None)
     try:
         with closing(connect()) as client:

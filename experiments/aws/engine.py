@@ -64,6 +64,14 @@ def connect() -> DockerClient:
     return client
 
 
+def check_alive() -> None:
+    """Raise EngineFailed unless the engine answers: a job that died with its engine says nothing about itself."""
+    try:
+        connect().close()
+    except BackendUnavailable as error:
+        raise EngineFailed(error) from error
+
+
 def compose_version() -> str | None:
     """Return the version of compose that SageMaker's local mode will use, or None if it will find none."""
     plugin = answer(["docker", "compose", "version", "--short"])

@@ -13,7 +13,7 @@ from typing import Any
 
 from ensemble.wire import read_metric
 from experiments.aws.documents import objective_regex
-from experiments.aws.engine import LABEL, connect, remove_containers
+from experiments.aws.engine import LABEL, check_alive, connect, remove_containers
 from experiments.aws.local_job import PRELOAD, make_network, remove_run, unpack
 from experiments.aws.warm_pool import HOST, ContainerSettings, Ended, WarmPool
 from experiments.backends.base import RunnerClosed
@@ -64,6 +64,8 @@ class WarmRunner:
             own = self._pool.give_back(number, container, alive=ended.exit_code is not None)
         if not own:
             raise RunnerClosed
+        if ended.exit_code is None and not ended.timed_out:
+            check_alive()
         return checked(read_result(trial, started, finished, ended.exit_code), trial, job)
 
     def interrupt(self) -> None:
@@ -132,6 +134,8 @@ class ColdRunner:
         finally:
             timer.cancel()
         finished = time.time()
+        if exit_code != 0:
+            check_alive()
         with _writing(trial.folder):
             self._collect(trial, artifacts)
             if too_long.is_set():

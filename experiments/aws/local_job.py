@@ -12,9 +12,12 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.aws.engine import LABEL, connect, labels, remove_containers
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 # Imported by the process that such jobs are forked from.
 PRELOAD = ("sagemaker.core.local.local_session", "docker", "experiments.aws.local_job")
@@ -23,6 +26,7 @@ NETWORK = "sagemaker-local"
 # The SDK wants a region and writes the session's credentials into its compose file: it gets stand-ins.
 _REGION = "us-east-1"
 _STAND_IN = "none"
+_PROJECT_LABEL = "com.docker.compose.project"
 _TELEMETRY_OFF = {
     "SchemaVersion": "1.0",
     "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
@@ -52,6 +56,8 @@ def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> N
         finally:
             with suppress(Exception), closing(connect()) as client:  # a dead engine has no containers
                 remove_containers(client, container["labels"])
+                # Compose calls a project after its folder. It has made the network itself if ours was gone by then.
+                _remove_networks(client, [f"{_PROJECT_LABEL}={folder.name}" for folder in Path(root).iterdir()])
             shutil.rmtree(root, ignore_errors=True)
 
 
@@ -68,7 +74,16 @@ def remove_run(run: str) -> None:
     """Remove the containers and the network that this run has made; the end of a process calls it too."""
     with suppress(Exception), closing(connect()) as client:  # as above
         remove_containers(client, {f"{LABEL}.run": run})
-        for network in client.networks.list(filters={"label": f"{LABEL}.run={run}"}):
+        # Whoever ends last removes a network that several runs have shared.
+        _remove_networks(client, [f"{LABEL}=network"])
+
+
+def _remove_networks(client: DockerClient, filters: list[str]) -> None:
+    """Remove the networks that have any of these labels and that no container uses."""
+    from docker.errors import APIError
+
+    for network in [found for label in filters for found in client.networks.list(filters={"label": label})]:
+        with suppress(APIError):  # in use
             network.remove()
 
 

@@ -28,7 +28,7 @@ MOST_HYPERPARAMETERS = 100
 # Tags that AWS keeps for itself.
 RESERVED_TAG = "aws:"
 # Properties of Unicode characters, which Python's expressions do not know, as what comes nearest in a set.
-_PROPERTIES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
+_PROPERTIES = {r"\p{Alnum}": "a-zA-Z0-9", r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
 
 
 class InvalidDocument(InputError):
@@ -72,9 +72,11 @@ def check_document(operation: str, document: Mapping[str, Any], *, local: bool) 
 
 @functools.cache
 def _model() -> ServiceModel:
-    import botocore.session
+    # By its loader and not by a session, which would look at the user's AWS settings, and fail where they are wrong.
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
 
-    return botocore.session.get_session().get_service_model("sagemaker")
+    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
 
 
 def _problems(shape: Shape, value: Any, place: str, *, local: bool) -> Iterator[str]:

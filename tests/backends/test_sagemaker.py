@@ -13,7 +13,7 @@ from experiments.study import StudySpec
 from tests.backends.contract import BackendContract
 from tests.docker import containers, require_image
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import datetime as dt
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from ensemble.coding import features_of, frame_of
 from ensemble.errors import InputError
+from ensemble.evaluation import make_folds
 from ensemble.reading import Roles, read_file
+from ensemble.recipe import FoldSpec
 from ensemble.table import Column, Table, read_channel
 
 MIXED = """when,at,town,garden,size,empty,price
@@ -194,3 +197,46 @@ def test_coded_rows_are_written_and_read_back_the_same(data: st.DataObject, kind
     cells = [[data.draw(st.one_of(st.just(np.nan), CELLS[kind])) for kind in kinds] for _ in range(rows)]
     features = np.array(cells, dtype=np.float64)
     assert np.array_equal(features_of(frame_of(features, columns), columns), features, equal_nan=True)
+
+
+ANY_CELL = st.one_of(
+    st.sampled_from(
+        ["", "nan", "NA", "true", "False", "2024-02-30", "2024-02-29", "2024-01-01T10:00", "1e400", "-inf", "007"]
+    ),
+    st.floats(allow_nan=False).map(repr),
+    st.integers(-(10**30), 10**30).map(str),
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=6).map(lambda text: text.strip()),
+)
+
+
+@given(
+    st.lists(st.tuples(ANY_CELL, ANY_CELL, st.sampled_from(["a", "b", "", "c"])), min_size=1, max_size=12),
+    st.sampled_from([None, "group", "time"]),
+    st.integers(2, 4),
+)
+def test_any_table_is_read_and_divided_or_refused_in_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], kind: str | None, k: int
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "table.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["first", "second", "key", "price"])
+        writer.writerows([*row, number] for number, row in enumerate(rows))
+    roles = Roles("price", fold_key=kind and "key", fold_kind="time" if kind == "time" else "group")
+    try:
+        table = read_file(path, roles)
+        folds = make_folds(FoldSpec(kind or "kfold", k), table.rows, 0, table.fold_keys)  # type: ignore[arg-type]
+    except InputError as error:
+        refused = str(error)
+    else:
+        refused = None
+    if refused is not None:
+        assert path.name in refused or "dataset.folds" in refused
+        return
+    assert table.features.shape == (len(rows), 2 if kind else 3)
+    assert not np.isinf(table.features).any()
+    for place, levels in table.categories.items():
+        codes = table.features[:, place]
+        assert set(codes[~np.isnan(codes)]) <= set(range(levels))
+    assert all(len(fold.fit) and len(fold.score) for fold in folds)
+    assert not any(set(fold.fit) & set(fold.score) for fold in folds)

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -214,27 +214,6 @@ def test_target_of_true_and_false(folder: Path, byoe: Run) -> None:
 def test_every_wrong_word_of_one_command_is_a_single_line(folder: Path, byoe: Run) -> None:
     ended = byoe("mode=locl", "search.n_trials=many", "action=tun")
     assert len(ended.err.strip().splitlines()) == 1
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount a small file system of its own."""
-    mounted: list[Path] = []
-
-    def mount(options: str) -> Path:
-        path = tmp_path / "disk"
-        path.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-        mounted.append(path)
-        return path
-
-    yield mount
-    for path in mounted:
-        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 def test_full_disk_is_named_before_anything_is_made(folder: Path, byoe: Run, tiny_disk: Callable[[str], Path]) -> None:

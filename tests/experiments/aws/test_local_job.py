@@ -1,0 +1,154 @@
+"""A job of the SDK's local mode, kept from the user's account, from telemetry and from leaving things behind."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import tarfile
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.aws import local_job
+from experiments.aws.engine import connect, labels
+from experiments.aws.local_job import NETWORK, make_network, remove_run, run_job, unpack
+from tests.docker import containers, left_behind, require_image
+
+SECRET = "wJalrXUtnFEMIsecretsecretEXAMPLEKEY"
+RUN = "localjobtest"
+STUDY = "local-job-test"
+SCRIPT = """
+import json, os, socket
+try:
+    socket.create_connection(("1.1.1.1", 53), timeout=2).close()
+    network = True
+except OSError:
+    network = False
+found = {"environ": dict(os.environ), "network": network}
+json.dump(found, open(os.path.join(os.environ["SM_OUTPUT_DATA_DIR"], "found.json"), "w"))
+open(os.path.join(os.environ["SM_MODEL_DIR"], "model.txt"), "w").write("a model")
+if os.environ["SM_HP_DEED"] == "fail":
+    raise SystemExit(4)
+"""
+
+
+def job(image: str, folder: Path, deed: str) -> dict[str, Any]:
+    (folder / "code").mkdir()
+    (folder / "code" / "train.py").write_text(SCRIPT)
+    (folder / "train").mkdir()
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": f"file://{folder / 'train'}",
+        "S3DataDistributionType": "FullyReplicated",
+    }
+    return {
+        "TrainingJobName": "job",
+        "HyperParameters": {
+            "deed": deed,
+            "sagemaker_program": '"train.py"',
+            "sagemaker_submit_directory": json.dumps(f"file://{folder / 'code'}"),
+        },
+        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
+        "RoleArn": "arn:aws:iam::000000000000:role/byoe-local",
+        "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+        "OutputDataConfig": {"S3OutputPath": f"file://{folder / 'artifacts'}"},
+        "ResourceConfig": {"InstanceType": "local", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "EnableNetworkIsolation": True,
+    }
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("deed", ["work", "fail"])
+@pytest.mark.filterwarnings("ignore")  # the SDK's own
+def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
+    deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = require_image().tag
+    document = job(image, tmp_path, deed)
+    for name in ("artifacts", "root"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "mars-north-1")
+    kept: list[str] = []
+    remove_tree = local_job.shutil.rmtree
+    monkeypatch.setattr(local_job.shutil, "rmtree", lambda path, **more: kept.append(str(path)) or None)
+    import sagemaker.core.telemetry.telemetry_logging as telemetry
+
+    sent: list[object] = []
+    monkeypatch.setattr(telemetry, "_send_telemetry_request", lambda *words: sent.append(words))
+    make_network(RUN)
+    container = {"labels": labels("trial", study=STUDY, run=RUN), "user": f"{os.getuid()}:{os.getgid()}"}
+    try:
+        if deed == "fail":
+            with pytest.raises(RuntimeError):
+                run_job(document, str(tmp_path / "root"), container)
+        else:
+            run_job(document, str(tmp_path / "root"), container)
+        with closing(connect()) as client:
+            (network,) = client.networks.list(names=[NETWORK])
+            assert network.attrs["Internal"]
+        assert containers(STUDY) == []
+    finally:
+        remove_run(RUN)
+    assert left_behind() == []
+    assert sent == []
+    assert os.environ["AWS_PROFILE"] == "nobody"
+    assert str(tmp_path / "root") in kept
+    (compose,) = (tmp_path / "root").rglob("docker-compose.yaml")
+    assert SECRET not in compose.read_text()
+    assert "AWS_ACCESS_KEY_ID=none" in compose.read_text()
+    monkeypatch.setattr(local_job.shutil, "rmtree", remove_tree)
+    unpack(tmp_path / "artifacts" / "output.tar.gz", tmp_path / "output")
+    found = json.loads((tmp_path / "output" / "data" / "found.json").read_text())
+    assert not found["network"]
+    assert SECRET not in json.dumps(found)
+    assert found["environ"]["AWS_REGION"] == "us-east-1"
+    unpack(tmp_path / "artifacts" / "model.tar.gz", tmp_path / "model")
+    assert (tmp_path / "model" / "model.txt").read_text() == "a model"
+    gc.collect()  # of files that the SDK leaves open, while their warnings are ignored
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "target"),
+    [
+        ("../outside", tarfile.REGTYPE, ""),
+        ("/outside", tarfile.REGTYPE, ""),
+        ("link", tarfile.SYMTYPE, "/etc/passwd"),
+        ("link", tarfile.SYMTYPE, "../../outside"),
+        ("device", tarfile.CHRTYPE, ""),
+    ],
+)
+def test_archive_that_reaches_outside_is_refused_or_kept_inside(
+    name: str, kind: bytes, target: str, tmp_path: Path
+) -> None:
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname, entry.size = kind, target, 3 if kind == tarfile.REGTYPE else 0
+        tar.addfile(entry, BytesIO(b"abc"))
+    folder = tmp_path / "inside" / "folder"
+    try:
+        unpack(archive, folder)
+    except tarfile.TarError:
+        assert list(folder.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"model.tar.gz", "inside"}
+    assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
+
+
+def test_archive_replaces_what_was_there(tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    (tmp_path / "new.txt").write_text("new")
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / "new.txt", "new.txt")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old.txt").write_text("old")
+    unpack(archive, tmp_path / "folder")
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["new.txt"]
