@@ -197,7 +197,7 @@ def show(answers: dict[str, list[Answer]], console: Console) -> None:
         "of the SDK's rate",
         "to first trial",
     ):
-        table.add_column(title, justify="left" if not title else "right")
+        table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     for variant, title in TITLES.items():
         rates = [rate(answer) for answer in answers[variant]]
         of_local = [rate(home) / rate(answer) for home, answer in zip(answers[LOCAL], answers[variant], strict=True)]
@@ -208,9 +208,9 @@ def show(answers: dict[str, list[Answer]], console: Console) -> None:
             f"{min(rates):.0f}, {max(rates):.0f}",
             f"{median(of_local):.2f}",
             f"{median(of_sdk):.1f} times",
-            f"{median(map(to_first_trial, answers[variant])):.1f} s",
+            f"{median(map(to_first_trial, answers[variant])):.1f} s" if variant in (LOCAL, WARM) else "",
         )
-    console.print(table)
+    console.print(table, width=120, crop=False)
 
 
 def main() -> int:

@@ -198,7 +198,7 @@ def show(answers: dict[int, list[Answer]], console: Console) -> None:
     """Print a row a table size."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("rows", "trials", "bare calls", "byoe's trials", "ratio", "whole command", "peak memory", "of table"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for rows, rounds in answers.items():
 
         def middle(key: str, rounds: list[Answer] = rounds) -> float:
@@ -215,7 +215,7 @@ def show(answers: dict[int, list[Answer]], console: Console) -> None:
             f"{middle('peak') / 1e6:,.0f} MB",
             f"{middle('peak') / (rows * COLUMNS * 8):.1f} times",
         )
-    console.print(table)
+    console.print(table, width=120, crop=False)
     sizes = sorted(answers)
     for small, large in itertools.pairwise(sizes):
         growth = {

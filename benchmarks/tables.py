@@ -129,7 +129,7 @@ def main() -> int:
         "below pair",
         "seconds",
     ):
-        shown.add_column(title, justify="left" if title == "table" else "right")
+        shown.add_column(title, justify="left" if title == "table" else "right", no_wrap=True)
     remarks = []
     with tempfile.TemporaryDirectory(prefix="byoe-tables-") as folder:
         for name, data in named.items():
@@ -148,7 +148,7 @@ def main() -> int:
             )
             blend, alone = wide.single()
             remarks.append(f"{name}: each fold's models alone: blend {blend:.5g}, {member} {alone:.5g}")
-    console.print(shown)
+    console.print(shown, width=140, crop=False)
     for remark in remarks:
         console.print(remark)
     return 0

@@ -16,9 +16,11 @@ import psutil
 import pytest
 
 from ensemble.table import write_channel
+from ensemble.worker import PRELOAD
 from experiments.backends.base import RunnerClosed
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.errors import EnsembleError
+from tests.conftest import PROJECT, until
 from tests.entry.conftest import OWN_MEMBER, make_table
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or needs the parent-death signal")
@@ -127,7 +129,7 @@ class Resident:
         self.control.settimeout(50)
         self.work.settimeout(50)
         with theirs, worker_end:
-            command = [sys.executable, "-m", "ensemble.worker", str(theirs.fileno())]
+            command = [sys.executable, "-m", "ensemble.worker", str(theirs.fileno()), ",".join(PRELOAD), "null"]
             self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
             socket.send_fds(self.control, [b'{"spawn": true}'], [worker_end.fileno()])
             self.worker = self.ask(self.control)["pid"]
@@ -221,3 +223,23 @@ def test_an_interrupted_pool_kills_what_is_at_work_and_goes_on(tmp_path: Path) -
         assert pool.call("os:getpid", {}) != os.getpid()
     finally:
         pool.close()
+
+
+def test_what_was_asked_for_is_called_when_the_owner_is_gone(tmp_path: Path) -> None:
+    called = tmp_path / "called"
+    owner = f"""
+import sys
+from experiments.backends.worker_pool import WorkerPool
+at_end = {{"call": "os:mkdir", "kwargs": {{"path": {str(called)!r}}}}}
+pool = WorkerPool(1, threads=1, preload=["json"], at_end=at_end)
+print(pool.call("os:getpid", {{}}), flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", owner], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, text=True
+    ) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.kill()
+    assert until(called.exists)
+    assert not psutil.pid_exists(worker)

@@ -245,8 +245,8 @@ class Filler(Ridge):
         flag = Path(os.environ["FILL_FLAG"])
         if flag.exists() and self.params["alpha"] == 3:
             with open(Path(os.environ["FILL_DISK"]) / "ballast", "wb", buffering=0) as file:
-                while file.write(bytes(4096)) == 4096:
-                    pass
+                while True:  # until it is full, which raises
+                    file.write(bytes(4096))
 """
 
 
