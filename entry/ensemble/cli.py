@@ -57,18 +57,18 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         rival = decode_rival(hyperparameters.pop("rival", None))
         train(decode_recipe(hyperparameters), _places(options, target, environ), rival)
     except EnsembleError as error:
-        reason, code = str(error), error.exit_code
-        if error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
+        reason, code, cause = str(error), error.exit_code, error.__cause__
     except Exception as error:  # a training job ends with a reason, whatever happened
-        traceback.print_exc()
-        reason, code = f"{type(error).__name__}: {error}", 1
+        reason, code, cause = f"{type(error).__name__}: {error}", 1, error
     else:
         return 0
-    print(f"error: {reason}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a full disk, say, which may be the reason
+        if cause is not None:
+            traceback.print_exception(cause)
+        print(f"error: {reason}", file=sys.stderr, flush=True)
     output = Path(environ.get("SM_OUTPUT_DIR") or os.devnull)
     if output.is_dir():
-        with contextlib.suppress(OSError):  # a full disk, say, which is the reason already
+        with contextlib.suppress(OSError):  # as above
             (output / "failure").write_text(reason)
     return code
 
