@@ -58,7 +58,7 @@ def _plan(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 
 def _clean(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.cleaning import clean
+    from experiments.aws.cleaning import clean
 
     return clean(console)
 
