@@ -220,6 +220,8 @@ class TrialResult:
     def reason(self) -> str:
         """Why it failed, in one line; a library may say pages."""
         lines = (self.failure or "").strip().splitlines()
+        if len(lines) > 1 and lines[0].endswith(":"):  # a heading, as SageMaker's toolkit has it
+            lines = [f"{lines[0]} {lines[1]}"]
         return lines[0][:300] if lines else "it gave no reason"
 
 

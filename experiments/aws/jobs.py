@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -23,6 +24,9 @@ from experiments.errors import EnsembleError, StorageError
 from experiments.study import TrialResult, TrialSpec
 
 MODEL_ARCHIVE = "model.tar.gz"
+# What compose puts around a container's lines: colours and, before each, the container's name.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m|\r")
+_CONTAINER_NAME = re.compile(r"^\S+-algo-1-\S+ +\| ?", re.MULTILINE)
 # Document by trial, as SageMaker would be asked to run it.
 MakeJob = Callable[[TrialSpec], dict[str, Any]]
 
@@ -123,14 +127,16 @@ class ColdRunner:
         timer = threading.Timer(seconds, self._stop, (names, too_long))
         timer.start()
         started = time.time()
-        exit_code = 0
+        failure = None
         try:
             kwargs = {"document": job, "root": str(root), "container": self._container(names)}
-            pool.call("experiments.aws.local_job:run_job", kwargs, log_path(trial.folder))
+            ended_well = pool.call("experiments.aws.local_job:run_job", kwargs, log_path(trial.folder))
+            exit_code = 0 if ended_well else 1
         except WorkerDied as death:
             exit_code = death.exit_code
-        except EnsembleError:  # the SDK says no more than that it failed
+        except EnsembleError as error:  # of the SDK's own
             exit_code = 1
+            failure = str(error)
         finally:
             timer.cancel()
         finished = time.time()
@@ -139,7 +145,10 @@ class ColdRunner:
         with _writing(trial.folder):
             self._collect(trial, artifacts)
             if too_long.is_set():
-                failure_path(trial.folder).write_text(_too_long(job))
+                failure = _too_long(job)
+            if failure is not None:
+                failure_path(trial.folder).parent.mkdir(exist_ok=True)
+                failure_path(trial.folder).write_text(failure)
         return checked(read_result(trial, started, finished, exit_code), trial, job)
 
     def interrupt(self) -> None:
@@ -187,6 +196,9 @@ class ColdRunner:
 
     def _collect(self, trial: TrialSpec, artifacts: Path) -> None:
         """Unpack what the job has left, and move the model's archive to the trial's folder if it is wanted."""
+        log = log_path(trial.folder)
+        if log.exists():
+            log.write_text(_CONTAINER_NAME.sub("", _COLOUR.sub("", log.read_text(errors="replace"))))
         output, model = artifacts / "output.tar.gz", artifacts / MODEL_ARCHIVE
         if output.exists():
             unpack(output, trial.folder / "output")

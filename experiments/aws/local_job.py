@@ -33,7 +33,7 @@ _TELEMETRY_OFF = {
 }
 
 
-def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> None:
+def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> bool:
     """Run a ``CreateTrainingJob`` request in SageMaker's local mode; its artifacts go where the request says.
 
     Args:
@@ -41,8 +41,8 @@ def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> N
         root: Folder for what the SDK makes on its way; removed at the end.
         container: Settings of the container beside those of the SDK, in compose's words; its labels name it.
 
-    Raises:
-        RuntimeError: The job failed.
+    Returns:
+        Whether the script ended well. The SDK knows no more than that; why it did not is in log and artifacts.
     """
     with _no_account():
         import boto3
@@ -53,6 +53,11 @@ def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> N
         session.config = {"local": {"local_code": True, "container_root": root, "container_config": container}}
         try:
             session.sagemaker_client.create_training_job(**document)
+        except RuntimeError as error:  # the exit code of compose
+            print(error)
+            return False
+        else:
+            return True
         finally:
             with suppress(Exception), closing(connect()) as client:  # a dead engine has no containers
                 remove_containers(client, container["labels"])
