@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import LABEL, STUDY_LABEL, compose_version, connect
+from experiments.aws.engine import LABEL, STUDY_LABEL, compose_version, connect, list_containers
 from experiments.aws.image import ImageSpec, build_image, image_exists, image_spec
 from experiments.errors import BackendUnavailable
 
@@ -36,14 +36,14 @@ def require_image() -> ImageSpec:
 def containers(study: str) -> list[str]:
     """Return the names of all containers of a study, running or not."""
     with closing(connect()) as client:
-        found = client.containers.list(all=True, filters={"label": f"{STUDY_LABEL}={study}"})
+        found = list_containers(client, [f"{STUDY_LABEL}={study}"])
         return [container.name for container in found]
 
 
 def left_behind() -> list[str]:
     """Return the containers and networks of ours on the engine."""
     with closing(connect()) as client:
-        things = [*client.containers.list(all=True, filters={"label": LABEL})]
+        things = list_containers(client, [LABEL])
         networks = client.networks.list(filters={"label": LABEL})
         return [thing.name for thing in [*things, *networks]]
 

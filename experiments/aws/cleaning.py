@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import closing
 
 from rich.console import Console
 
-from experiments.aws.engine import LABEL, STUDY_LABEL, connect
+from experiments.aws.engine import LABEL, STUDY_LABEL, connect, list_containers, remove_container
 
 
 def clean(console: Console) -> int:
@@ -15,16 +15,13 @@ def clean(console: Console) -> int:
     Raises:
         BackendUnavailable: The engine does not answer.
     """
-    from docker.errors import NotFound
-
     found = 0
     with closing(connect()) as client:
-        for container in client.containers.list(all=True, filters={"label": LABEL}):
+        for container in list_containers(client, [LABEL]):
             study = container.labels.get(STUDY_LABEL)
             what = f"of study {study}" if study else "made from our image"
             console.print(f"container {container.name}  {container.status}, {what}", highlight=False)
-            with suppress(NotFound):  # it ends by itself
-                container.remove(force=True, v=True)
+            remove_container(container)
             found += 1
         for network in client.networks.list(filters={"label": LABEL}):
             console.print(f"network {network.name}", highlight=False)

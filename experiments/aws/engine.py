@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from experiments.errors import BackendUnavailable, EnsembleError
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from docker.models.containers import Container
 
 # Everything that we make on an engine has this label; its value says what it is.
 LABEL = "byoe"
@@ -106,17 +107,29 @@ def labels(kind: str, **more: str) -> dict[str, str]:
 
 def remove_containers(client: DockerClient, wanted: Mapping[str, str]) -> int:
     """Kill and remove the containers that have these labels; return how many there were."""
+    found = list_containers(client, [f"{key}={text}" for key, text in wanted.items()])
+    for container in found:
+        remove_container(container)
+    return len(found)
+
+
+def list_containers(client: DockerClient, labels: Sequence[str]) -> list[Container]:
+    """Return the containers, running or not, that have all of these labels, which are ``key`` or ``key=value``."""
+    # One may be gone before it is looked at.
+    found: list[Container] = client.containers.list(all=True, ignore_removed=True, filters={"label": list(labels)})
+    return found
+
+
+def remove_container(container: Container) -> None:
+    """Kill and remove a container, or leave it to whoever is removing it."""
     from docker.errors import APIError, NotFound
 
-    found = client.containers.list(all=True, filters={"label": [f"{key}={text}" for key, text in wanted.items()]})
-    for container in found:
-        with suppress(NotFound):  # it has removed itself meanwhile
-            try:
-                container.remove(force=True, v=True)
-            except APIError as error:
-                if error.status_code != 409:  # its removal is under way already
-                    raise
-    return len(found)
+    with suppress(NotFound):  # it has removed itself meanwhile
+        try:
+            container.remove(force=True, v=True)
+        except APIError as error:
+            if error.status_code != 409:  # its removal is under way already
+                raise
 
 
 def _host() -> str | None:

@@ -100,7 +100,7 @@ def build_image(client: DockerClient, spec: ImageSpec, report: Callable[[str], N
             forcerm=True,
         ):
             if "error" in event:
-                raise _failed(spec, step, [*lines, event["error"]])
+                raise _failed(spec, step, [*lines, *filter(str.strip, [pending]), event["error"]])
             # A step's output comes in pieces, which need not be lines.
             *complete, pending = (pending + _COLOUR.sub("", event.get("stream") or "")).split("\n")
             for line in complete:

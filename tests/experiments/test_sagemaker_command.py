@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import connect
+from experiments.aws.engine import connect, list_containers
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command, until
 from tests.docker import DEFAULT_BASE, containers, left_behind, owners, require_image
 from tests.experiments.records import logged_runs, logged_trials, recorded_trials
@@ -482,7 +482,7 @@ def test_clean_lists_and_removes_what_is_ours_and_nothing_else(folder: Path, ima
             assert re.search(rf"container {ours.name}  created, of study forgotten", ended.out)
             assert "network byoe-forgotten" in ended.out
             assert f"image {image}" in ended.out
-            names = {container.name for container in client.containers.list(all=True)}
+            names = {container.name for container in list_containers(client, [])}
             assert ours.name not in names
             assert other.name in names
             assert client.networks.list(names=[network.name]) == []

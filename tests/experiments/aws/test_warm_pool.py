@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from experiments.aws.engine import connect, labels
+from experiments.aws.engine import STUDY_LABEL, connect, labels, list_containers
 from experiments.aws.jobs import lay_out
 from experiments.aws.warm_pool import ContainerSettings, WarmContainer, WarmPool
 from experiments.backends.base import RunnerClosed
@@ -188,7 +188,7 @@ def test_a_container_that_is_killed_ends_its_job(container: WarmContainer) -> No
     look(container)
     lay_out(container.ml, job("hang"))
     with closing(connect()) as client:
-        (found,) = client.containers.list(filters={"label": f"byoe.study={STUDY}"})
+        (found,) = list_containers(client, [f"{STUDY_LABEL}={STUDY}"])
         killer = threading.Timer(0.2, found.kill)
         killer.start()
         ended = container.run(1, 60, keep_model=True)
@@ -214,7 +214,7 @@ def test_files_belong_to_the_user_of_the_container(settings: ContainerSettings, 
 
 def test_containers_have_no_more_rights_than_they_need(container: WarmContainer) -> None:
     with closing(connect()) as client:
-        (found,) = client.containers.list(filters={"label": f"byoe.study={STUDY}"})
+        (found,) = list_containers(client, [f"{STUDY_LABEL}={STUDY}"])
         host = found.attrs["HostConfig"]
         assert host["NetworkMode"] == "none"
         assert host["CapDrop"] == ["ALL"]
