@@ -57,9 +57,9 @@ ONE_AT_A_TIME = (SDK, EXEC)
 Answer = dict[str, Any]
 
 
-def settings(base: str, *, warm: bool) -> SageMakerSettings:
+def settings(base: str) -> SageMakerSettings:
     """Return the settings of ``mode=sagemaker`` on a base image."""
-    return SageMakerSettings(image_spec(base, None).tag, warm, "none", 3600, None, None)
+    return SageMakerSettings(image_spec(base, None).tag, "none", 3600, None, None)
 
 
 def run_study(study: StudySpec, make_backend: Callable[[], Backend]) -> Answer:
@@ -87,7 +87,7 @@ def run_exec(study: StudySpec, base: str, trials: Path) -> Answer:
     """Run the trials of a finished study by the toolkit's ``train`` in one container, one after another."""
     from experiments.aws.documents import trial_job
 
-    backend = SageMakerBackend(settings(base, warm=False))
+    backend = SageMakerBackend(settings(base))
     (document,) = backend.requests(study)["CreateHyperParameterTuningJob"]
     points = json.loads(trials.read_text())
     ml = Path("ml").absolute()
@@ -101,7 +101,7 @@ def run_exec(study: StudySpec, base: str, trials: Path) -> Answer:
     with closing(connect()) as client:
         submitted = time.time()
         container = client.containers.run(
-            settings(base, warm=False).image,
+            settings(base).image,
             ["sleep", "infinity"],
             detach=True,
             network_mode="none",
@@ -140,8 +140,8 @@ def run_variant(variant: str, trials: int, base: str, points: Path) -> Answer:
         finally:
             pool.close()
     # As the script has them, jobs that run alone have all cores.
-    study = replace(study, threads=available_cores() // study.parallel)
-    return run_study(study, lambda: SageMakerBackend(settings(base, warm=variant == WARM)))
+    study = replace(study, threads=available_cores() // study.parallel, cold=variant != WARM)
+    return run_study(study, lambda: SageMakerBackend(settings(base)))
 
 
 def rate(answer: Answer) -> float:
@@ -210,7 +210,7 @@ def show(answers: dict[str, list[Answer]], console: Console) -> None:
             f"{median(of_sdk):.1f} times",
             f"{median(map(to_first_trial, answers[variant])):.1f} s" if variant in (LOCAL, WARM) else "",
         )
-    console.print(table, width=120, crop=False)
+    console.print(table)
 
 
 def main() -> int:
@@ -225,7 +225,7 @@ def main() -> int:
     if options.worker:
         print(json.dumps(run_variant(options.worker, options.trials, options.base, options.points)))
         return 0
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=150)
     spec = image_spec(options.base, None)
     with closing(connect()) as client:
         if not image_exists(client, spec):

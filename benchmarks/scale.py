@@ -215,7 +215,7 @@ def show(answers: dict[int, list[Answer]], console: Console) -> None:
             f"{middle('peak') / 1e6:,.0f} MB",
             f"{middle('peak') / (rows * COLUMNS * 8):.1f} times",
         )
-    console.print(table, width=120, crop=False)
+    console.print(table)
     sizes = sorted(answers)
     for small, large in itertools.pairwise(sizes):
         growth = {
@@ -243,7 +243,7 @@ def main() -> int:
     if options.bare:
         print(json.dumps(run_bare(json.load(sys.stdin))))
         return 0
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=150)
     with tempfile.TemporaryDirectory(prefix="byoe-scale-", dir=options.folder) as folder:
         answers = {
             rows: measure(rows, options.rounds, options.format, Path(folder), options.words, console)

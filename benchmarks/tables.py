@@ -113,7 +113,7 @@ def main() -> int:
     parser.add_argument("tables", nargs="*", metavar="FILE:TARGET", help="tables besides diabetes")
     parser.add_argument("--trials", type=int, default=10, help="trials a study (default: 10)")
     options = parser.parse_args()
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=150)
     named: dict[str, list[str]] = {"diabetes": []}
     for text in options.tables:
         path, _, target = text.rpartition(":")
@@ -148,7 +148,7 @@ def main() -> int:
             )
             blend, alone = wide.single()
             remarks.append(f"{name}: each fold's models alone: blend {blend:.5g}, {member} {alone:.5g}")
-    console.print(shown, width=140, crop=False)
+    console.print(shown)
     for remark in remarks:
         console.print(remark)
     return 0

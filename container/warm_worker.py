@@ -3,7 +3,7 @@
 It is the container's first process, and the local twin of SageMaker's managed warm pools. Whoever started the container
 has its standard input, writes one JSON line a job there, ``{"log": path, "threads": n, "keep_model": true}``, and reads
 one back, either ``{"ready": true}`` once, or ``{"exit_code": n}``, negative for a signal. ``/opt/ml`` is laid out anew
-for each job by then. The end of standard input ends the container.
+for each job by then. The end of standard input ends the container, a job that is running too.
 
 The child gets what SageMaker's training toolkit would give the script: environment variables, arguments and working
 directory come from the toolkit itself. The resident imports and does nothing else: a process that has once entered an
@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import shutil
 import signal
 import sys
@@ -34,18 +35,47 @@ def main() -> int:
         importlib.import_module(name)
     answers = os.fdopen(os.dup(1), "w")
     print(json.dumps({"ready": True}), file=answers, flush=True)
-    for line in sys.stdin:
+    child_ended = wake_up_for_children()
+    requests = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  # a line read is a line taken, and no more
+    while line := requests.readline():
         pid = os.fork()
         if pid == 0:
             run_job(json.loads(line))
-        _, status = os.waitpid(pid, 0)
+        status = wait_for(pid, child_ended)
+        if status is None:
+            return 0
         clean_up()
         print(json.dumps({"exit_code": os.waitstatus_to_exitcode(status)}), file=answers, flush=True)
     return 0
 
 
+def wake_up_for_children() -> int:
+    """Return a file descriptor that has something to read whenever a child has ended."""
+    reader, writer = os.pipe()
+    for end in (reader, writer):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # what is not handled wakes nobody
+    return reader
+
+
+def wait_for(pid: int, child_ended: int) -> int | None:
+    """Return the status of a job's process when it has ended, or None at the end of standard input."""
+    while True:
+        ready, _, _ = select.select([0, child_ended], [], [])
+        if child_ended in ready:
+            os.read(child_ended, 4096)
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                return status
+        elif not os.read(0, 1):  # nobody asks for another job before this one has ended
+            return None
+
+
 def run_job(request: dict) -> None:
     """Run the entry script as the toolkit would, and end this process with its exit code."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -77,6 +77,8 @@ def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
     words = [word for word in argv if word not in ("--help", "-h", "--cfg")]
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, _interrupt)
     try:
         if "--help" in argv or "-h" in argv:
             print(_help(), flush=True)

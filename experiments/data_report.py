@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,11 @@ MOST_ROWS = 100_000
 MANY_LEVELS = 1000
 # Standard deviations from the mean beyond which a target's largest value rules the squared error.
 HEAVY_TAIL = 10.0
+_DECIMAL_COMMA, _NO_ISO_DATE = "numbers with a decimal comma?", "dates?"
+_LOOKS_LIKE = {
+    _DECIMAL_COMMA: re.compile(r"[-+]?\d[\d.' ]*,\d+"),
+    _NO_ISO_DATE: re.compile(r"\d{1,4}([/.-])\d{1,2}\1\d{1,4}( .*)?"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,13 @@ def report(splits: Splits) -> DataReport:
         ("constant", "they teach nothing"),
         ("an identifier?", "what is learnt from them does not hold for new rows"),
         ("many values", "most members see only the most frequent"),
+        (_DECIMAL_COMMA, "they are read as names; write 1.5 and not 1,5"),
+        (_NO_ISO_DATE, "they are read as names; write 2024-12-31"),
     ):
         named = [column.name for column in columns if column.remark == remark]
         if named:
             drop = ",".join(named)
-            warnings.append(f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. Leave out: dataset.drop=[{drop}]")
+            warnings.append(f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. To leave out: dataset.drop=[{drop}]")
     return DataReport(columns, (*warnings, *_repeated(splits), *_heavy_tail(splits.train.target)))
 
 
@@ -83,12 +91,15 @@ def _column(column: Column, values: Floats) -> ColumnReport:
     known = values[~np.isnan(values)]
     distinct = len(np.unique(known))
     return ColumnReport(
-        column.name, column.type, 1 - len(known) / len(values), distinct, _remark(column, known, distinct)
+        column.name, column.type, 1 - len(known) / len(values), distinct, _remark(column, known, distinct, len(values))
     )
 
 
-def _remark(column: Column, known: Floats, distinct: int) -> str:
-    if distinct <= 1:
+def _remark(column: Column, known: Floats, distinct: int, rows: int) -> str:
+    for remark, pattern in _LOOKS_LIKE.items():
+        if column.levels and all(pattern.fullmatch(level) for level in column.levels):
+            return remark
+    if distinct == 0 or (distinct == 1 and len(known) == rows):
         return "constant"
     counted = column.type == "number" and np.array_equal(known, np.round(known)) and np.ptp(known) == len(known) - 1
     if distinct == len(known) > 20 and (column.type == "category" or counted):
@@ -97,13 +108,21 @@ def _remark(column: Column, known: Floats, distinct: int) -> str:
 
 
 def _repeated(splits: Splits) -> list[str]:
-    seen = set(_rows(splits.train))
+    train = _rows(splits.train)
+    seen = set(train)
+    cure = "remove repeated rows, or keep them together with dataset.folds.kind=group"
+    sentences = []
+    if splits.train.fold_keys is None and len(seen) < len(train):
+        sentences.append(
+            f"{len(train) - len(seen)} of {splits.train.rows} training rows repeat another, in other folds too, so "
+            f"scores in cross-validation flatter: {cure}"
+        )
     again = sum(row in seen for row in _rows(splits.test))
-    sentence = (
-        f"{again} of {splits.test.rows} test rows stand among the training rows too, so scores flatter: remove "
-        "repeated rows, or keep them together with dataset.folds.kind=group"
-    )
-    return [sentence] if again else []
+    if again:
+        sentences.append(
+            f"{again} of {splits.test.rows} test rows stand among the training rows too, so test scores flatter: {cure}"
+        )
+    return sentences
 
 
 def _rows(table: Table) -> list[bytes]:

@@ -112,7 +112,20 @@ def _split(table: Table, config: DatasetConfig) -> Splits:
         )
     part = _parts(table, config)
     parts = {name: table.take(np.flatnonzero(part == number)) for number, name in enumerate(SPLITS)}
+    for name, rows in parts.items():
+        if rows.weights is not None and rows.rows and not rows.weights.any():
+            raise ConfigError(
+                f"dataset.weights={config.weights} is 0 in every row of the {name} part: give more rows a weight, or "
+                "another dataset.split.seed."
+            )
     empty = [name for name, rows in parts.items() if rows.rows == 0]
+    if empty and table.fold_keys is not None:
+        units = len(np.unique(table.fold_keys))
+        raise ConfigError(
+            f"dataset.folds.column={config.folds.column} has {units} different value{'' if units == 1 else 's'} in "
+            f"{table.rows} rows, and rows of one value stay together: nothing is left for {listed(empty)}. Choose "
+            "another column, or dataset.folds.kind=kfold."
+        )
     if empty:
         raise ConfigError(
             f"{table.rows} rows are too few to split: nothing is left for {listed(empty)}. Give a larger table."

@@ -62,9 +62,29 @@ class EnsemblePlan:
                 f"member {slowest} is left out: at {rows} rows one fit takes about {seconds.pop(slowest):.0f} s, and "
                 f"all others together {rest:.0f} s (ensemble.drop_slow=false keeps it)."
             )
-        if not notes:
-            return self, []
-        kept = set(seconds)
+        return self._of(set(seconds)), notes
+
+    def that_weigh(self, *, drop: bool) -> tuple[EnsemblePlan, list[str]]:
+        """Return the ensemble of the members that heed row weights, and a note on each of the others.
+
+        Args:
+            drop: Whether others may be left out.
+
+        Raises:
+            ConfigError: They may not, or nobody would be left.
+        """
+        deaf = [name for name, member in self.classes.items() if not member.weighs]
+        if deaf and not (drop and len(deaf) < len(self.members)):
+            raise ConfigError(
+                f"dataset.weights: {listed(deaf)} heed{'s' if len(deaf) == 1 else ''} no weights. Leave "
+                "dataset.weights out, or the member: ensemble.members=[...]."
+            )
+        notes = [f"member {name} is left out: it heeds no weights, and dataset.weights gives some." for name in deaf]
+        return self._of(set(self.members) - set(deaf)), notes
+
+    def _of(self, kept: set[str]) -> EnsemblePlan:
+        if kept == set(self.members):
+            return self
         return EnsemblePlan(
             members={name: kind for name, kind in self.members.items() if name in kept},
             classes={name: member for name, member in self.classes.items() if name in kept},
@@ -75,8 +95,8 @@ class EnsemblePlan:
             },
             fixed={name: params for name, params in self.fixed.items() if name in kept},
             weights=self.weights,
-            left_out=tuple(name for name in self.members if name not in kept),
-        ), notes
+            left_out=(*self.left_out, *(name for name in self.members if name not in kept)),
+        )
 
 
 def plan_ensemble(config: EnsembleConfig, shared_names: Mapping[str, Any]) -> EnsemblePlan:

@@ -34,12 +34,14 @@ class OutOfFold:
         target: Shape (rows,).
         members: Shape (rows, members).
         blended: Shape (rows,).
+        weights: Shape (rows,), or None.
         names: Member names, in the order of the columns.
     """
 
     target: Floats
     members: Floats
     blended: Floats
+    weights: Floats | None
     names: tuple[str, ...]
 
     @classmethod
@@ -48,7 +50,8 @@ class OutOfFold:
         with np.load(path, allow_pickle=False) as arrays:
             scored = np.isfinite(arrays["blended"])
             target, members, blended = (arrays[name][scored] for name in ("target", "members", "blended"))
-            return cls(target, members, blended, tuple(arrays["names"].tolist()))
+            weights = arrays["weights"][scored] if "weights" in arrays else None
+            return cls(target, members, blended, weights, tuple(arrays["names"].tolist()))
 
 
 def study_figures(
@@ -69,8 +72,10 @@ def study_figures(
         figures |= {
             "blend_weights.png": blend_weights(best, members),
             "error_correlation.png": error_correlation(out_of_fold),
-            "leave_one_member_out.png": leave_one_member_out(study.recipe(best.params), out_of_fold),
         }
+        recipe = study.recipe(best.params)
+        if recipe.blend != "stacking_passthrough":  # whose features are not kept with the predictions
+            figures["leave_one_member_out.png"] = leave_one_member_out(recipe, out_of_fold)
     return figures
 
 
@@ -127,7 +132,7 @@ def member_and_blend_rmse(best: TrialResult, members: Sequence[str]) -> Figure:
         colour = ORANGE if name == BLENDED else BLUE
         axes.plot(folds, [row] * len(folds), "o", color=colour, alpha=0.45, markersize=7)
         axes.plot([pooled[row]], [row], "|", color=colour, markersize=26, markeredgewidth=3)
-        axes.annotate(f"{pooled[row]:.4g}", (pooled[row], row), (0, 15), textcoords="offset points", ha="center")
+        axes.annotate(f"{pooled[row]:.5g}", (pooled[row], row), (0, 15), textcoords="offset points", ha="center")
     axes.axvline(pooled[-1], color=ORANGE, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.8)
@@ -157,7 +162,7 @@ def error_correlation(out_of_fold: OutOfFold) -> Figure:
     names = out_of_fold.names
     side = 2.6 + 0.5 * len(names)
     figure, axes = _axes(side + 1, side, None)
-    image = axes.imshow(correlation, cmap="cividis", vmin=min(0.0, float(correlation.min())), vmax=1.0)
+    image = axes.imshow(correlation, cmap="cividis", vmin=float(correlation.min()), vmax=1.0)
     middle = float(np.mean(image.get_clim()))
     for row, column in np.ndindex(*correlation.shape):
         value = correlation[row, column]
@@ -166,7 +171,7 @@ def error_correlation(out_of_fold: OutOfFold) -> Figure:
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
     axes.set_yticks(range(len(names)), names)
     figure.colorbar(image, ax=axes, label="correlation of errors", shrink=0.8)
-    axes.set_title("Dark pairs err differently, and help each other", loc="left", fontsize=11)
+    axes.set_title("The darker a pair, the less alike its members err", loc="left", fontsize=11)
     return figure
 
 
@@ -199,8 +204,9 @@ def leave_one_out_rises(recipe: Recipe, out_of_fold: OutOfFold) -> dict[str, flo
             return float("nan")
         members = out_of_fold.members[:, columns]
         features = np.empty((len(members), 0))
-        blend = make_blender(recipe.blend, names, weights, "blend").fit(Rows(members, out_of_fold.target, features))
-        return rmse(out_of_fold.target, blend.predict(members, features))
+        rows = Rows(members, out_of_fold.target, features, out_of_fold.weights)
+        blend = make_blender(recipe.blend, names, weights, "blend").fit(rows)
+        return rmse(out_of_fold.target, blend.predict(members, features), out_of_fold.weights)
 
     everyone = list(range(len(out_of_fold.names)))
     whole = error(everyone)

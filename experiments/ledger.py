@@ -18,6 +18,7 @@ from experiments.errors import InputError, StorageError, StudyTaken
 from experiments.study import StudySpec, TrialResult
 
 FILE = "ledger.sqlite"
+_LOCK = "lock"
 LEDGER_VERSION = 1
 
 _SCHEMA = """
@@ -36,6 +37,22 @@ _FINISHED = "SELECT result FROM trials WHERE result IS NOT NULL ORDER BY number"
 
 class LedgerEmpty(InputError):
     """A ledger whose making was cut, so that it has no tables."""
+
+
+def is_held(folder: Path) -> bool:
+    """Whether the study in this folder is being run by a process on this machine."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(lock)
 
 
 class Ledger:
@@ -63,7 +80,7 @@ class Ledger:
         path = spec.folder / FILE
         with _storage(path):
             spec.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(spec.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            lock = os.open(spec.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             cls._take(lock, spec.name)
             check_identity(spec)

@@ -46,14 +46,20 @@ def register_model(
     from mlflow.models import ModelSignature
     from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
     from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
 
     manifest = json.loads((bundle / "manifest.json").read_text())
     columns = [Column.from_dict(column) for column in manifest["columns"]]
     example = frame_of(np.array(manifest["example"]["features"], dtype=np.float64), columns)
     texts = ("category", "date")
+    anything = AnyType()  # type: ignore[no-untyped-call]
     signature = ModelSignature(
         inputs=Schema(
-            [ColSpec("string" if column.type in texts else "double", column.name, required=False) for column in columns]
+            [
+                # Numbers may be whole or have gaps: MLflow would refuse one of the two, and the bundle checks.
+                ColSpec("string" if column.type in texts else anything, column.name, required=False)
+                for column in columns
+            ]
         ),
         outputs=Schema([ColSpec("double", manifest["target"])]),
     )

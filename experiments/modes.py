@@ -18,7 +18,6 @@ from experiments.errors import ConfigError
 from experiments.schema import Config, SageMakerModeConfig
 from experiments.study import StudySpec
 
-NETWORKS = ("none", "bridge", "host")
 # AWS's longest training job, in seconds; and what a container needs at least to import the libraries, in GB.
 LONGEST_RUNTIME = 28 * 86_400
 LEAST_MEMORY_GB = 0.5
@@ -66,6 +65,7 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
     Raises:
         ConfigError: A value is not possible.
     """
+    from experiments.aws.engine import NETWORKS
     from experiments.aws.image import image_spec
 
     if not 1 <= mode.max_runtime_seconds <= LONGEST_RUNTIME:
@@ -83,7 +83,6 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
         raise ConfigError(f"mode.network is empty: it can be {', '.join(NETWORKS)}, or a network of the engine's.")
     return SageMakerSettings(
         image=image_spec(mode.image.base, _requirements(mode)).tag,
-        warm_pool=mode.warm_pool,
         network=mode.network,
         max_runtime_seconds=mode.max_runtime_seconds,
         cpus=mode.cpus,

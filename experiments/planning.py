@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from ensemble.evaluation import MetricName
+from ensemble.evaluation import MetricName, make_folds
 from ensemble.parameters import Parameter
 from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
+from ensemble.table import Table
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective, encode_recipe
 from experiments import datasets, replay
 from experiments.config import Composed
@@ -21,7 +22,7 @@ from experiments.ensemble_plan import plan_ensemble
 from experiments.errors import ConfigError, one_of
 from experiments.ledger import Peek
 from experiments.portability import check_portable
-from experiments.schema import Config, FoldsConfig, SearchConfig
+from experiments.schema import Config, FoldsConfig, SageMakerModeConfig, SearchConfig
 from experiments.search_space import Choices, SearchSpace
 from experiments.source_dir import place_source
 from experiments.space_plan import SpacePlan
@@ -85,9 +86,12 @@ def plan_study(composed: Composed) -> Plan:
     ensemble = plan_ensemble(config.ensemble, config.search.shared)
     splits = datasets.load(config.dataset)
     left_out: list[str] = []
+    if splits.train.weights is not None:
+        ensemble, left_out = ensemble.that_weigh(drop=config.ensemble.drop_slow and ensemble.weights is None)
     if config.ensemble.drop_slow and ensemble.weights is None:
         train, k = splits.train, config.dataset.folds.k
-        ensemble, left_out = ensemble.without_slow(train.rows * (k - 1) // k, len(train.columns))
+        ensemble, slow = ensemble.without_slow(train.rows * (k - 1) // k, len(train.columns))
+        left_out += slow
     objective = config.search.objective
     check_objective(objective, ensemble.members, "search.objective")
     recipe = Recipe(
@@ -103,6 +107,7 @@ def plan_study(composed: Composed) -> Plan:
         seed=_integer("search.seed", config.search.seed, SEED),
         objective=objective,
     )
+    _check_folds(recipe, splits.train, config)
     space = SpacePlan(config.search.space, ensemble)
     notes = list(space.notes)
     search = _search(config, space.space, notes)
@@ -131,6 +136,7 @@ def plan_study(composed: Composed) -> Plan:
         "max_failure_rate": config.search.max_failure_rate,
         "timeout": config.search.timeout,
         "points": points,
+        "cold": isinstance(config.mode, SageMakerModeConfig) and not config.mode.warm_pool,
         "replay_of": config.replay.study if known is not None else None,
         "dependencies": dependencies,
         "code": {folder.name: _code_hash(folder) for folder in dependencies},
@@ -144,6 +150,16 @@ def plan_study(composed: Composed) -> Plan:
         replay.check_same_recipe(known, unnamed, str(config.replay.study))
     name = config.study or _made_name(composed, unnamed)
     return Plan(StudySpec(name=name, folder=studies / name, **values), splits, tuple(notes))
+
+
+def _check_folds(recipe: Recipe, train: Table, config: Config) -> None:
+    """Raise InputError where a trial would find that its rows cannot be divided, or that a fold has no weight."""
+    for number, fold in enumerate(make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys)):
+        if train.weights is not None and not (train.weights[fold.fit].any() and train.weights[fold.score].any()):
+            raise ConfigError(
+                f"dataset.weights={config.dataset.weights} is 0 in every row of fold {number}, fitted or scored: give "
+                "more rows a weight, or lower dataset.folds.k."
+            )
 
 
 def _made_name(composed: Composed, study: StudySpec) -> str:

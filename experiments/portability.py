@@ -10,29 +10,24 @@ from experiments.errors import ConfigError
 from experiments.search_space import Choices, Dimension
 from experiments.study import StudySpec
 
-MOST_RANGES_OF_A_KIND = 30
+MOST_RANGES = 30
 MOST_VALUES = 30
 MOST_HYPERPARAMETERS = 100
 LONGEST_VALUE = 2500
-# What SageMaker's script mode adds: sagemaker_program and sagemaker_submit_directory.
-ADDED_HYPERPARAMETERS = 2
+# What script mode adds, sagemaker_program and sagemaker_submit_directory, and what the tuner adds for the objective.
+ADDED_HYPERPARAMETERS = 3
 
 
 def check_portable(study: StudySpec) -> None:
     """Raise ConfigError, with everything that SageMaker's tuner cannot express of this study."""
     grid = study.search.sampler == "grid"
-    kinds: dict[str, list[str]] = {}
     problems = []
     for name, dimension in study.space.dimensions.items():
-        kind, values = _kind_and_values(dimension, grid=grid)
-        kinds.setdefault(kind, []).append(name)
+        values = _values(dimension, grid=grid)
         if values > MOST_VALUES:
             problems.append(f"{name} has {values} values, where at most {MOST_VALUES} can be listed")
-    problems += [
-        f"{len(names)} {kind} ranges, where there can be {MOST_RANGES_OF_A_KIND}"
-        for kind, names in kinds.items()
-        if len(names) > MOST_RANGES_OF_A_KIND
-    ]
+    if len(study.space.dimensions) > MOST_RANGES:
+        problems.append(f"{len(study.space.dimensions)} ranges, where there can be {MOST_RANGES}")
     total = len(study.static) + len(study.space.dimensions) + ADDED_HYPERPARAMETERS
     if total > MOST_HYPERPARAMETERS:
         problems.append(f"{total} hyperparameters, fixed and tuned, where there can be {MOST_HYPERPARAMETERS}")
@@ -48,9 +43,8 @@ def check_portable(study: StudySpec) -> None:
         )
 
 
-def _kind_and_values(dimension: Dimension, *, grid: bool) -> tuple[str, int]:
+def _values(dimension: Dimension, *, grid: bool) -> int:
+    """Return how many values of a dimension the tuner is given one by one."""
     if isinstance(dimension, Choices):
-        return "categorical", len(dimension.values)
-    if not dimension.whole:
-        return "continuous", 0
-    return ("categorical", int(dimension.high - dimension.low) + 1) if grid else ("integer", 0)
+        return len(dimension.values)
+    return int(dimension.high - dimension.low) + 1 if grid and dimension.whole else 0

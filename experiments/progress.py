@@ -12,8 +12,7 @@ from ensemble.recipe import BLENDED
 from experiments.backends.trial_folder import log_path, trial_folder
 from experiments.study import StudySpec, TrialResult
 
-# Of the first failed trials the end of the output is shown; after these, it is likely to be the same.
-LOGS_SHOWN = 1
+# Of the end of a failed trial's output.
 LINES_SHOWN = 30
 
 
@@ -27,6 +26,7 @@ class StudyProgress:
         self._console = console
         self._done = 0
         self._failed = 0
+        self._reasons: set[str] = set()
         self._pruned = 0
         self._best_blend: float | None = None
         self._best_member: tuple[float, str] | None = None
@@ -76,9 +76,12 @@ class StudyProgress:
         self._line(f"trial {result.index} failed: {result.reason}", "red")
         if not log.exists():
             return
-        lines = log.read_text(errors="replace").splitlines()
-        self._line(f"  its output: {log}" + (", which ends with" if lines and self._failed <= LOGS_SHOWN else ""))
-        for line in lines[-LINES_SHOWN:] if self._failed <= LOGS_SHOWN else ():
+        lines = log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
+        if result.reason in self._reasons:  # as when all fail alike
+            lines = []
+        self._reasons.add(result.reason)
+        self._line(f"  its output: {log}" + (", which ends with" if lines else ""))
+        for line in lines:
             self._line(f"    {line}", "dim")
 
     def _outcome(self, result: TrialResult) -> str:

@@ -225,6 +225,10 @@ def _outcome(session: _Session, results: list[TrialResult], best: TrialResult, f
     return Outcome(session.study, results, best, final, session.members, commands)
 
 
+def _is_whole_grid(study: StudySpec) -> bool:
+    return study.search.sampler == "grid" and study.n_trials >= study.space.grid_size()
+
+
 def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]]:
     def typed(*more: str, without: tuple[str, ...]) -> str:
         dropped = tuple(f"{key}=" for key in without)
@@ -233,7 +237,7 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if not finished:
         commands.append((typed(without=()), "go on with this study"))
-    elif session.study.points is None:
+    elif session.study.points is None and not _is_whole_grid(session.study):
         commands.append(
             (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
         )

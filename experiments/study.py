@@ -106,6 +106,7 @@ class StudySpec:
     dependencies: tuple[Path, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
     replay_of: str | None = None
+    cold: bool = False
     config: str = ""
     dataset: str = ""
 
@@ -128,7 +129,7 @@ class StudySpec:
         return decode_recipe(self.hyperparameters(params))
 
     def identity(self) -> dict[str, Any]:
-        """Return everything that decides which numbers the study gives, flat; two studies with equal ones are equal.
+        """Return what decides which numbers the study gives and what they prove, flat; equal ones are one study.
 
         Not in it: the number of trials (a study can be extended), parallelism, and what only decides when it stops.
         """
@@ -136,6 +137,7 @@ class StudySpec:
         del search["n_trials"]
         return {
             "mode": self.mode,
+            **({"cold": True} if self.cold else {}),
             "data": self.channels.data_hash,
             "objective": self.objective,
             **{f"fixed.{name}": text for name, text in self.static.items()},
@@ -211,10 +213,9 @@ class TrialResult:
         """Return this trial as one that failed for ``reason``."""
         return replace(self, state="failed", metrics={}, failure=reason)
 
-    def rival(self, objective: str) -> Rival | None:
-        """Return this trial as one to race against, or None if it has no score of each fold."""
-        folds = self.info.get("objective_folds")
-        return Rival(self.metrics[objective], tuple(folds)) if folds else None
+    def rival(self, objective: str) -> Rival:
+        """Return this trial as one to race against."""
+        return Rival(self.metrics[objective], tuple(tuple(standing) for standing in self.info["standings"]))
 
     @property
     def reason(self) -> str:

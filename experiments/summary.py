@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -195,8 +196,7 @@ def _verdict(outcome: Outcome) -> Text:
     lift = lift_over_lone_member(outcome.final, lone, outcome.members)
     if lift is None:
         return Text("\n  A lone member: there is no blend to compare.")
-    interval = f"{lift.low:+.3g} to {lift.high:+.3g}"
-    where, amount = ("below", lift.mean) if lift.mean >= 0 else ("above", -lift.mean)
+    interval = f"{_side(lift.high)} to {_side(lift.low)}"
     if lift.low > 0:
         word, style = "The ensemble pays", "green"
     elif lift.high < 0:
@@ -205,8 +205,14 @@ def _verdict(outcome: Outcome) -> Text:
         word, style = "Undecided", "yellow"
     best = f"the best that a member reached alone ({lone.name} in trial {lone.trial.index}, {lone.rmse:.6g})"
     tail = ", which includes zero" if word == "Undecided" else ""
-    sentence = f"{word}: on the mean fold the blend is {amount:.3g} {where} {best}; 95% interval {interval}{tail}."
+    sentence = f"{word}: on the mean fold the blend is {_side(lift.mean)} {best}; 95% interval {interval}{tail}."
     return Text(f"\n  {sentence}", style=style)
+
+
+def _side(lift: float) -> str:
+    """Say a lift as where the blend's RMSE is."""
+    size = np.format_float_positional(abs(lift), precision=3, fractional=False, unique=False, trim="-")
+    return f"{size} {'below' if lift >= 0 else 'above'}"
 
 
 def _next(outcome: Outcome) -> Text:

@@ -118,13 +118,14 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
         allow_pickle=False,
         fold=training.fold_of_row,
         target=table.target,
+        **({} if table.weights is None else {"weights": table.weights}),
         blended=training.out_of_fold_blended,
         members=training.out_of_fold,
         names=np.array([spec.name for spec in recipe.members]),
     )
     document |= {
         "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},
-        "objective_folds": training.objective_folds,
+        "standings": training.standings,
         "weights": training.ensemble.weights,
         "fit_seconds": training.fit_seconds,
         "predict_seconds": training.predict_seconds,
@@ -179,8 +180,15 @@ def _places(options: argparse.Namespace, target: str | None, environ: Mapping[st
         target=target,
         model_dir=folder(options.model_dir, "SM_MODEL_DIR"),
         output_data_dir=folder(options.output_data_dir, "SM_OUTPUT_DATA_DIR") or Path("output"),
-        threads=int(environ.get("SM_NUM_CPUS") or os.cpu_count() or 1),
+        threads=_threads(environ),
     )
+
+
+def _threads(environ: Mapping[str, str]) -> int:
+    # SageMaker's toolkit counts the machine's cores; whoever runs several jobs there says how many are for this one.
+    found = int(environ.get("SM_NUM_CPUS") or os.cpu_count() or 1)
+    most = environ.get("OMP_NUM_THREADS", "")
+    return min(found, int(most)) if most.isdecimal() and int(most) > 0 else found
 
 
 @functools.lru_cache(maxsize=4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 FoldKey = Literal["group", "time"]
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _SECONDS_A_DAY = 86_400
+# What Parquet's dates and decimals are in pandas, and what holds them.
+_TYPED: dict[type, str] = {dt.date: "datetime64[s]", decimal.Decimal: "float64"}
 
 
 def coded(values: pd.Series[Any], path: Path, name: str, known: Column | None) -> tuple[Column, Floats]:
@@ -30,18 +34,26 @@ def coded(values: pd.Series[Any], path: Path, name: str, known: Column | None) -
         return known, _codes(values, known.levels)
     if pd.api.types.is_bool_dtype(values.dtype) or (known is not None and known.type == "boolean"):
         return Column(name, "boolean"), _booleans(values, path, name, fix)
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return Column(name), np.asarray(values, dtype=np.float64)
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return Column(name, "date"), _days(values)
+    if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return _typed(values, name)
     present = values.dropna()
     if isinstance(values.dtype, pd.CategoricalDtype):
         return _category(values, name)
+    for python_type, dtype in _TYPED.items():
+        if len(present) and all(isinstance(value, python_type) for value in present):
+            typed = pd.Series(np.array(present, dtype=dtype), index=present.index).reindex(values.index)
+            return _typed(typed, name)
     wrong = present[[not isinstance(value, str | bool | int | float) for value in present]]
     if len(wrong):
         kind = type(wrong.iloc[0]).__name__
         raise InputError(f"{path}: column {name!r} holds a {kind} in data row {int(wrong.index[0]) + 1}: {fix}.")
     return _text(values.astype("object"), present.astype(str), path, name, known, fix)
+
+
+def _typed(values: pd.Series[Any], name: str) -> tuple[Column, Floats]:
+    if values.dtype.kind == "M":
+        return Column(name, "date"), _days(values)
+    return Column(name), np.asarray(values, dtype=np.float64)
 
 
 def _text(
@@ -101,9 +113,15 @@ def _booleans(values: pd.Series[Any], path: Path, name: str, fix: str) -> Floats
 def _days(values: pd.Series[Any]) -> Floats:
     import pandas as pd
 
-    stamps = pd.to_datetime(values, utc=True)
-    seconds = (stamps - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-    return np.asarray(seconds, dtype=np.float64) / _SECONDS_A_DAY
+    # Not by pandas' own difference, which is in nanoseconds and ends with the year 2262.
+    stamps = np.asarray(pd.to_datetime(values, utc=True).dt.tz_localize(None))
+    since = stamps - np.zeros_like(stamps)
+    return np.where(np.isnat(since), np.nan, since / np.timedelta64(_SECONDS_A_DAY, "s"))
+
+
+def _iso(days: float) -> str:
+    stamp = np.datetime64(round(days * _SECONDS_A_DAY * 1_000_000), "us")
+    return str(stamp if stamp != stamp.astype("datetime64[s]") else stamp.astype("datetime64[s]"))
 
 
 def numbers_of(column: pd.Series[Any], path: Path, name: str, fix: str) -> Floats:
@@ -171,8 +189,7 @@ def frame_of(features: Floats, columns: Sequence[Column]) -> pd.DataFrame:
         if column.type == "category":
             written[column.name] = [None if np.isnan(code) else column.levels[int(code)] for code in values]
         elif column.type == "date":
-            stamps = pd.to_datetime(values * _SECONDS_A_DAY, unit="s")
-            written[column.name] = [None if pd.isna(stamp) else stamp.isoformat() for stamp in stamps]
+            written[column.name] = [None if np.isnan(days) else _iso(days) for days in values]
         else:
             written[column.name] = values
     return pd.DataFrame(written)

@@ -92,11 +92,11 @@ def mae(target: Floats, predicted: Floats, weights: Floats | None = None) -> flo
 
 
 def r2(target: Floats, predicted: Floats, weights: Floats | None = None) -> float:
-    """Share of the target's variance that is explained; NaN for a constant target."""
+    """Share of the target's variance that is explained; NaN for a target without one."""
     if np.all(target == target[0]):  # its mean may differ in the last bit, so its spread need not be zero
         return float("nan")
-    centre = _mean(target, weights)
-    return 1.0 - _mean((target - predicted) ** 2, weights) / _mean((target - centre) ** 2, weights)
+    spread = _mean((target - _mean(target, weights)) ** 2, weights)
+    return 1.0 - _mean((target - predicted) ** 2, weights) / spread if spread else float("nan")
 
 
 def _mean(values: Floats, weights: Floats | None) -> float:

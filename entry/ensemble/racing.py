@@ -20,13 +20,21 @@ T_LEVEL = 0.05
 class Rival:
     """The training to beat, on the same folds.
 
+    A blend that is fitted on few folds is worse than one that is fitted on many, so a training that has done n folds is
+    compared with the rival as that stood after n.
+
     Attributes:
-        value: Its objective over all folds.
-        folds: Its objective on each fold, in order.
+        value: Its objective over all folds; None for nobody, whom to race only means to note standings for the next.
+        standings: Its objective on each of the first n folds, blended by what these n alone can fit; entry n - 1, which
+            is empty where n folds make no race.
     """
 
-    value: float
-    folds: tuple[float, ...]
+    value: float | None = None
+    standings: tuple[tuple[float, ...], ...] = ()
+
+    def after(self, n: int) -> tuple[float, ...]:
+        """Return its objective on each of the first n folds as it stood then; empty if that is not known."""
+        return self.standings[n - 1] if n <= len(self.standings) else ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready data, which ``from_dict`` reads back."""
@@ -35,7 +43,9 @@ class Rival:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Rival:
         """Read what ``as_dict`` wrote."""
-        return cls(float(data["value"]), tuple(float(value) for value in data["folds"]))
+        value = data["value"]
+        standings = tuple(tuple(float(score) for score in standing) for standing in data["standings"])
+        return cls(None if value is None else float(value), standings)
 
 
 class RaceLost(Exception):
@@ -55,7 +65,7 @@ class RaceLost(Exception):
 
 
 def is_lost(rival: Rival, folds: Sequence[float], k: int, *, maximise: bool) -> bool:
-    """Whether the objective on the folds so far is worse than the rival's by either of two paired tests.
+    """Whether the objective on the folds so far is worse than the rival's was then, by either of two paired tests.
 
     Wilcoxon's signed ranks at 10%, which is Optuna's ``WilcoxonPruner``, see no size of a difference, so that of five
     folds four must be done before they can speak. The t test sees a large difference after two; its variance is
@@ -69,10 +79,10 @@ def is_lost(rival: Rival, folds: Sequence[float], k: int, *, maximise: bool) -> 
     """
     from scipy.stats import t, wilcoxon
 
-    n = len(folds)
-    if n < FEWEST_FOLDS:
+    n, there = len(folds), rival.after(len(folds))
+    if n < FEWEST_FOLDS or len(there) != n:
         return False
-    worse = np.array(folds) - np.array(rival.folds[:n])
+    worse = np.array(folds) - np.array(there)
     worse = -worse if maximise else worse
     if not np.isfinite(worse).all():
         return False
@@ -82,6 +92,6 @@ def is_lost(rival: Rival, folds: Sequence[float], k: int, *, maximise: bool) -> 
     return float(wilcoxon(worse, alternative="greater", zero_method="zsplit").pvalue) < WILCOXON_LEVEL
 
 
-def expected(rival: Rival, folds: Sequence[float]) -> float:
-    """Return the rival's objective, moved by the mean difference on the folds so far."""
-    return rival.value + float(np.mean(np.array(folds) - np.array(rival.folds[: len(folds)])))
+def lead(rival: Rival, folds: Sequence[float]) -> float:
+    """Return by how much the objective on the folds so far is above the rival's then, on the mean fold."""
+    return float(np.mean(np.array(folds) - np.array(rival.after(len(folds)))))

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Libraries have features and gradients as 32-bit numbers, which end at 3.4e38, and square the target.
+LARGEST = 1e30
+_OTHER_MARKS = (";", "\t", "|")
+# How compressed files begin.
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZ": "bzip2", b"\xfd7": "xz", b"(\xb5": "zstd"}
+
+
 @dataclass(frozen=True)
 class Roles:
     """What columns are for.
@@ -82,9 +89,11 @@ def read_file(path: Path, roles: Roles) -> Table:
         column, features[:, position] = coded(file.column(name), path, name, roles.columns.get(name))
         columns.append(column)
     _check_finite(features, kept, path)
+    _check_size(features, kept, path)
     _check_varies(features, path)
     target = numbers_of(file.column(roles.target), path, roles.target, "give a numeric target")
     _check_target(target, path, roles.target)
+    _check_size(target[:, None], [roles.target], path)
     weights = fold_keys = None
     if roles.weights is not None:
         weights = numbers_of(file.column(roles.weights), path, roles.weights, "give numeric weights")
@@ -156,9 +165,12 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the file in it as dataset.path.")
     try:
-        path.open("rb").close()
+        with path.open("rb") as file:
+            packed = _COMPRESSED.get(file.read(2))
     except PermissionError:
         raise InputError(f"{path} cannot be read by this user: change its permissions.") from None
+    if packed is not None:
+        raise InputError(f"{path} is compressed by {packed}: unpack it, and give the file that comes out.")
 
 
 def _header(path: Path) -> list[str]:
@@ -178,12 +190,20 @@ def _header(path: Path) -> list[str]:
 def _check_names(path: Path, names: list[str], roles: Roles) -> None:
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
-        raise InputError(f"{path} has more than one column named {listed(repr(name) for name in repeated)}: rename.")
+        no_header = all(_is_number(name) for name in names)
+        fix = "its first row has numbers only: give it a header row with names" if no_header else "rename"
+        raise InputError(f"{path} has more than one column named {listed(repr(name) for name in repeated)}: {fix}.")
     if "" in names:
         raise InputError(f"{path} has a column without a name (number {names.index('') + 1}): name it in the header.")
     used = roles.used()
     for key, name in (*used.items(), *(("dataset.drop", name) for name in roles.drop)):
         if name not in names:
+            found = next((mark for mark in _OTHER_MARKS if len(names) == 1 and mark in names[0]), None)
+            if found is not None:
+                raise InputError(
+                    f"{path} seems to be divided by {found!r}, and a CSV file has commas: save it with commas, and "
+                    "with points in its numbers."
+                )
             raise InputError(
                 f"{key}={name}: {path} has no such column.{did_you_mean(name, names)} It has: {', '.join(names)}."
             )
@@ -201,12 +221,31 @@ def _check_names(path: Path, names: list[str], roles: Roles) -> None:
         )
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_finite(features: Floats, names: Sequence[str], path: Path) -> None:
     infinite = np.isinf(features)
     if infinite.any():
         row, column = np.argwhere(infinite)[0]
         raise InputError(
             f"{path}: column {names[column]!r} is infinite in data row {row + 1}: empty the cell or bound the value."
+        )
+
+
+def _check_size(values: Floats, names: Sequence[str], path: Path) -> None:
+    with np.errstate(invalid="ignore"):
+        large = np.abs(values) > LARGEST
+    if large.any():
+        row, column = np.argwhere(large)[0]
+        raise InputError(
+            f"{path}: column {names[column]!r} holds {values[row, column]:g} in data row {row + 1}, and the libraries "
+            f"reckon with numbers up to {LARGEST:g}: give it in a larger unit, or as its logarithm."
         )
 
 

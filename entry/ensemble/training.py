@@ -14,7 +14,7 @@ from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
 from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
 from ensemble.members import Floats, Member, member_class
-from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, expected, is_lost
+from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, lead
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
@@ -61,7 +61,7 @@ class Training:
         fold_of_row: Number of the fold in which each row was scored, shape (rows, repeats); -1 where in none.
         fit_seconds: Seconds spent in each member's ``fit``.
         predict_seconds: Seconds spent in all ``predict`` calls.
-        objective_folds: The recipe's objective on each fold, in order; empty unless it is cross-validated.
+        standings: As of ``Rival``, for one that races this training; empty unless this one raced.
     """
 
     ensemble: FittedEnsemble
@@ -71,7 +71,7 @@ class Training:
     fold_of_row: npt.NDArray[np.int32]
     fit_seconds: dict[str, float] = field(default_factory=dict)
     predict_seconds: float = 0.0
-    objective_folds: list[float] = field(default_factory=list)
+    standings: list[list[float]] = field(default_factory=list)
 
 
 def averaged(parts: list[Floats]) -> Floats:
@@ -117,6 +117,7 @@ class _Fit:
         self.numbers = [place for place in range(len(train.columns)) if place not in train.categories]
         self.fit_seconds = dict.fromkeys(self.names, 0.0)
         self.predict_seconds = 0.0
+        self.standings: list[list[float]] = []
         for member in recipe.members if train.weights is not None else ():
             if not member_class(member.kind, "members").weighs:
                 raise InputError(f"member {member.name!r} heeds no weights: leave it out, or dataset.weights.")
@@ -153,7 +154,7 @@ class _Fit:
             fold_of_row,
             self.fit_seconds,
             self.predict_seconds,
-            self._objective_folds(both, folds) if self.objective.split == "cv" else [],
+            self.standings,
         )
 
     def _fit_fold(self, number: int, fold: Fold) -> Iterator[tuple[Member, Floats]]:
@@ -167,10 +168,15 @@ class _Fit:
     def _race(self, rival: Rival, blender: Blender, predictions: Floats, done: list[Fold]) -> None:
         # The first fold of a division has no others on which a blend could be fitted.
         if sum(fold.repeat == done[-1].repeat for fold in done) < FEWEST_FOLDS:
+            self.standings.append([])
             return
         folds = self._objective_folds(self._with_blend(blender, predictions, done), done)
+        self.standings.append(folds)
+        if rival.value is None:
+            return
         if is_lost(rival, folds, self.recipe.folds.k, maximise=self.objective.maximised):
-            raise RaceLost(folds, expected(rival, folds), self._fold_metrics(predictions, done, self.names))
+            expected = rival.value + lead(rival, folds)
+            raise RaceLost(folds, expected, self._fold_metrics(predictions, done, self.names))
 
     def _rows(self, predictions: Floats) -> Rows:
         return Rows(predictions, self.train.target, self.train.features, self.train.weights, self.numbers)

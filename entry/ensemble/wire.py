@@ -13,7 +13,7 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``seed``             integer
 ``objective``        metric name; its line is printed last
 ``target``           target column, for channels of CSV files; read before the rest
-``rival``            JSON object, the training to beat: the objective over all folds and on each; read before the rest
+``rival``            JSON object, the training to beat, as of ``ensemble.racing.Rival``; read before the rest
 ``shared``           JSON object, shared name -> list of ``member__parameter``
 ``member__param``    one member's parameter, read by its declaration
 any shared name      sets every parameter that ``shared`` lists for it
@@ -138,7 +138,7 @@ def decode_rival(text: str | None) -> Rival | None:
     try:
         return Rival.from_dict(_from_json("rival", text))
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"hyperparameter 'rival' wants an objective's 'value' and 'folds': {text!r}.") from None
+        raise InputError(f"hyperparameter 'rival' wants an objective's 'value' and 'standings': {text!r}.") from None
 
 
 def declaration(kinds: Mapping[str, str], target: str) -> Parameter:

@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 LABEL = "byoe"
 STUDY_LABEL = "byoe.study"
 RUN_LABEL = "byoe.run"
+FOLDER_LABEL = "byoe.folder"
+# What every engine has; others are made by users.
+NETWORKS = ("none", "bridge", "host")
 _SECONDS_TO_ANSWER = 60
 START = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
-INSTALL = "see https://docs.docker.com/engine/install/"
-INSTALL_COMPOSE = "see https://docs.docker.com/compose/install/"
+INSTALL = "brew install --cask docker" if sys.platform == "darwin" else "curl -fsSL https://get.docker.com | sudo sh"
+# Docker's own packages call it docker-compose-plugin, Debian's call it docker-compose.
+INSTALL_COMPOSE = (
+    "brew install docker-compose"
+    if sys.platform == "darwin"
+    else "sudo apt-get install docker-compose-plugin || sudo apt-get install docker-compose"
+)
 
 
 class EngineFailed(EnsembleError):
@@ -59,8 +67,12 @@ def connect() -> DockerClient:
     except (DockerException, OSError) as error:
         if client is not None:
             client.close()
+        named = os.environ.get("DOCKER_HOST")
+        whose, cure = "its engine", START
+        if named:
+            whose, cure = f"the engine at DOCKER_HOST={named}", f"{START}, or correct or unset DOCKER_HOST"
         raise BackendUnavailable(
-            f"docker is installed, and its engine does not answer ({_root_cause(error)}). Start it: {START}"
+            f"docker is installed, and {whose} does not answer ({_root_cause(error)}). Start it: {cure}"
         ) from None
     return client
 
@@ -134,9 +146,15 @@ def remove_container(container: Container) -> None:
 
 def _host() -> str | None:
     # The command line knows contexts (Docker Desktop, Colima, Podman), the Python client does not.
-    return os.environ.get("DOCKER_HOST") or answer(
-        ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
-    )
+    if os.environ.get("DOCKER_HOST"):
+        return os.environ["DOCKER_HOST"]
+    host = answer(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+    context = os.environ.get("DOCKER_CONTEXT")
+    if host is None and context:
+        raise BackendUnavailable(
+            f"DOCKER_CONTEXT={context} is none of Docker's contexts. docker context ls lists them; correct or unset it."
+        )
+    return host
 
 
 def _root_cause(error: BaseException) -> Any:

@@ -101,7 +101,7 @@ class ColdRunner:
             make_job: Returns the request of a trial.
         """
         self._settings = settings
-        self._run = run
+        self._label = run
         self._size = size
         self._make_job = make_job
         self._lock = threading.Lock()
@@ -110,13 +110,23 @@ class ColdRunner:
 
     def run(self, trial: TrialSpec) -> TrialResult:
         """Run one trial; what it leaves is in its folder, ``model.tar.gz`` too if its model is wanted."""
+        artifacts, root = trial.folder / "artifacts", trial.folder / "sdk"
+        try:
+            return self._run_job(trial, artifacts, root)
+        finally:
+            for folder in (artifacts, root):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _run_job(self, trial: TrialSpec, artifacts: Path, root: Path) -> TrialResult:
         pool = self._workers()
-        artifacts = trial.folder / "artifacts"
-        job = self._make_job(trial) | {"OutputDataConfig": {"S3OutputPath": f"file://{artifacts}"}}
+        job = self._make_job(trial)
+        job |= {
+            "OutputDataConfig": {"S3OutputPath": f"file://{artifacts}"},
+            "Environment": {**job.get("Environment", {}), "OMP_NUM_THREADS": str(trial.threads)},
+        }
         with _writing(trial.folder):
             _begin(trial.folder)
             artifacts.mkdir()
-            root = trial.folder / "sdk"
             root.mkdir()
             config = trial.folder / "input" / "config"
             config.mkdir(parents=True)
@@ -157,8 +167,8 @@ class ColdRunner:
             pool = self._pool
         if pool is not None:
             pool.interrupt()
-            remove_run(self._run)
-            make_network(self._run)
+            remove_run(self._label)
+            make_network(self._label)
 
     def close(self) -> None:
         """Kill what runs, and remove containers and network."""
@@ -167,7 +177,7 @@ class ColdRunner:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
-            remove_run(self._run)
+            remove_run(self._label)
 
     def _workers(self) -> WorkerPool:
         with self._lock:
@@ -175,8 +185,8 @@ class ColdRunner:
                 raise RunnerClosed
             if self._pool is None:
                 if self._settings.network == "none":
-                    make_network(self._run)
-                at_end = {"call": "experiments.aws.local_job:remove_run", "kwargs": {"run": self._run}}
+                    make_network(self._label)
+                at_end = {"call": "experiments.aws.local_job:remove_run", "kwargs": {"run": self._label}}
                 self._pool = WorkerPool(self._size, 1, preload=PRELOAD, at_end=at_end)
             return self._pool
 
@@ -205,8 +215,6 @@ class ColdRunner:
         if trial.keep_model and model.exists():
             unpack(model, model_dir(trial.folder))
             model.replace(trial.folder / MODEL_ARCHIVE)
-        shutil.rmtree(artifacts, ignore_errors=True)
-        shutil.rmtree(trial.folder / "sdk", ignore_errors=True)
 
 
 def lay_out(ml: Path, job: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.aws.engine import LABEL, connect, labels, remove_containers
+from experiments.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -67,12 +68,39 @@ def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> b
 
 
 def make_network(run: str) -> None:
-    """Make the network of the SDK's compose file without a way out, unless there is one of that name."""
+    """Make the network of the SDK's compose file without a way out, unless there is one already.
+
+    Raises:
+        BackendUnavailable: There is one of that name that leads outside.
+    """
     with closing(connect()) as client:
-        if not client.networks.list(names=[NETWORK]):
+        if not find_network(client, isolated=True):
             # With the label of compose, which takes it for its own.
             made = labels("network", run=run) | {"com.docker.compose.network": NETWORK}
             client.networks.create(NETWORK, driver="bridge", internal=True, labels=made)
+
+
+def find_network(client: DockerClient, *, isolated: bool) -> bool:
+    """Return whether the network of the SDK's compose file is there.
+
+    Args:
+        client: The engine's.
+        isolated: Whether it must have no way out, or must have one.
+
+    Raises:
+        BackendUnavailable: It is there, and is the other kind.
+    """
+    # The engine finds names that contain the one asked for, too.
+    for network in client.networks.list(names=[NETWORK]):
+        if network.name == NETWORK and bool(network.attrs["Internal"]) is not isolated:
+            kind, wanted = ("leads outside", "none") if isolated else ("leads nowhere", "bridge")
+            raise BackendUnavailable(
+                f"the Docker network {NETWORK}, which jobs of SageMaker's local mode join, is there and {kind}, so "
+                f"mode.network={wanted} cannot hold. End what uses it, then remove it: docker network rm {NETWORK}"
+            )
+        if network.name == NETWORK:
+            return True
+    return False
 
 
 def remove_run(run: str) -> None:
@@ -93,15 +121,28 @@ def _remove_networks(client: DockerClient, filters: list[str]) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a ``.tar.gz`` into ``folder``, which is emptied first; links and paths that lead outside are refused.
+    """Unpack a ``.tar.gz`` into ``folder``, which is emptied first; it may hold files and folders, and all below it.
+
+    The library's own filter for that came in the middle of Python 3.11.
 
     Raises:
-        tarfile.TarError, OSError: It is broken, or holds what is refused.
+        tarfile.TarError, OSError: It is broken, or holds something else, such as a link.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        for entry in tar:
+            place = folder / entry.name
+            if not (entry.isfile() or entry.isdir()) or not place.resolve().is_relative_to(folder.resolve()):
+                raise tarfile.TarError(f"{archive}: {entry.name!r} is no file or folder below the archive's own")
+            if entry.isdir():
+                place.mkdir(parents=True, exist_ok=True)
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            content = tar.extractfile(entry)
+            if content is not None:  # as that of every file
+                with content, place.open("wb") as sink:
+                    shutil.copyfileobj(content, sink)
 
 
 @contextmanager

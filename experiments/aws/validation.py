@@ -23,8 +23,11 @@ LOCAL_EXCEPTIONS: dict[str, re.Pattern[str]] = {
     "S3Uri": re.compile(r"file:///.+"),
     "S3OutputPath": re.compile(r"file:///.+"),
 }
-# A tuning job's hyperparameters, fixed and tuned (AWS documentation, "Resource Limits for Automatic Model Tuning").
+# A tuning job's hyperparameters, fixed and tuned, with the one that AMT adds to name the objective; and its ranges of
+# all kinds together (AWS documentation, "Resource Limits for Automatic Model Tuning"; the service model's own words).
 MOST_HYPERPARAMETERS = 100
+ADDED_BY_AMT = 1
+MOST_RANGES = 30
 # Tags that AWS keeps for itself.
 RESERVED_TAG = "aws:"
 # Properties of Unicode characters, which Python's expressions do not know, as what comes nearest in a set.
@@ -161,14 +164,21 @@ def _tuning_problems(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"ParameterRanges: {name!r} stands there twice"
     for name in sorted(set(tuned) & set(fixed)):
         yield f"{name!r} is tuned and fixed at once"
-    total = len(tuned) + len(fixed)
+    total = len(tuned) + len(fixed) + ADDED_BY_AMT
     if total > MOST_HYPERPARAMETERS:
-        yield f"{total} hyperparameters, tuned and fixed, where AWS wants at most {MOST_HYPERPARAMETERS}"
+        yield f"{total} hyperparameters, tuned, fixed and AMT's own, where AWS wants at most {MOST_HYPERPARAMETERS}"
+    if len(tuned) > MOST_RANGES:
+        yield f"ParameterRanges: {len(tuned)} ranges of all kinds, where AWS wants at most {MOST_RANGES}"
     for kind in ("ContinuousParameterRanges", "IntegerParameterRanges"):
         for entry in ranges.get(kind, ()):
             yield from _range_problems(entry, f"{kind}.{entry['Name']}")
     if config["Strategy"] == "Grid" and set(ranges) - {"CategoricalParameterRanges"}:
         yield "Strategy: a grid takes categorical ranges only"
+    elif config["Strategy"] == "Grid":
+        points = math.prod(len(entry["Values"]) for entry in ranges["CategoricalParameterRanges"])
+        if config["ResourceLimits"].get("MaxNumberOfTrainingJobs", points) != points:
+            jobs = config["ResourceLimits"]["MaxNumberOfTrainingJobs"]
+            yield f"ResourceLimits.MaxNumberOfTrainingJobs: {jobs}, and a grid is run whole: search.n_trials={points}"
     objective = config.get("HyperParameterTuningJobObjective", {}).get("MetricName")
     metrics = [entry["Name"] for entry in definition["AlgorithmSpecification"].get("MetricDefinitions", ())]
     if objective not in metrics:

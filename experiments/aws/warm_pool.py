@@ -185,7 +185,8 @@ class WarmContainer:
             stream = api.attach_socket(container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
             api.start(container)
         except BaseException:
-            api.remove_container(container, force=True, v=True)
+            with suppress(Exception):  # what has not started may be removed by now; why it has not is to be told
+                api.remove_container(container, force=True, v=True)
             raise
         return container, stream
 

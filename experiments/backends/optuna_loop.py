@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent import futures
 
 from ensemble.parameters import ParamValue
+from ensemble.racing import Rival
 from ensemble.wire import encode_rival
 from experiments import faults
 from experiments.backends.base import RunnerClosed, StudyHandle, TrialRunner
@@ -161,8 +162,7 @@ class LoopHandle(StudyHandle):
         hyperparameters = self._spec.hyperparameters(params)
         if self._spec.search.prune:
             best = best_of((self._results[told] for told in range(self._told)), self._spec.objective)
-            rival = best and best.rival(self._spec.objective)
-            hyperparameters |= {"rival": encode_rival(rival)} if rival else {}
+            hyperparameters |= {"rival": encode_rival(best.rival(self._spec.objective) if best else Rival())}
         return TrialSpec(index, params, hyperparameters, folder, keep_model=keep_model, threads=self._spec.threads)
 
     def _judge(self, result: TrialResult) -> None:

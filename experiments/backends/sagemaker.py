@@ -19,8 +19,18 @@ from experiments.aws.documents import (
     trial_job,
     tuning_job,
 )
-from experiments.aws.engine import INSTALL_COMPOSE, compose_version, connect, container_user, labels
+from experiments.aws.engine import (
+    FOLDER_LABEL,
+    INSTALL_COMPOSE,
+    NETWORKS,
+    compose_version,
+    connect,
+    container_user,
+    labels,
+    remove_containers,
+)
 from experiments.aws.jobs import ColdRunner, MakeJob, WarmRunner
+from experiments.aws.local_job import find_network
 from experiments.aws.validation import check_document
 from experiments.aws.warm_pool import ContainerSettings
 from experiments.backends.base import Backend, StudyHandle, TrialRunner
@@ -41,7 +51,6 @@ class SageMakerSettings:
 
     Attributes:
         image: Tag of the image.
-        warm_pool: Whether trials run in containers that are up already; the winner's last training never does.
         network: ``none``, or a network of the engine's.
         max_runtime_seconds: A trial is stopped after so long.
         cpus: Most cores of a container; None for no limit.
@@ -49,7 +58,6 @@ class SageMakerSettings:
     """
 
     image: str
-    warm_pool: bool
     network: str
     max_runtime_seconds: int
     cpus: float | None
@@ -67,7 +75,13 @@ class SageMakerBackend(Backend):
         """Check the requests, Docker and compose."""
         check_dependencies(study.dependencies)
         self.requests(study)
-        connect().close()
+        network = self._settings.network
+        with closing(connect()) as client:
+            if network not in NETWORKS and not any(found.name == network for found in client.networks.list([network])):
+                raise BackendUnavailable(
+                    f"mode.network={network}: the Docker engine has no such network. docker network ls lists them."
+                )
+            find_network(client, isolated=network == "none")
         if compose_version() is None:
             raise BackendUnavailable(
                 "docker compose is not installed, and SageMaker's local mode runs its containers by it. "
@@ -113,7 +127,7 @@ class SageMakerBackend(Backend):
         cold = ColdRunner(containers, run, study.parallel, make_job)
         runner: TrialRunner = cold
         # A single training is a job of local mode like any other.
-        if self._settings.warm_pool and study.n_trials > 1:
+        if not study.cold and study.n_trials > 1:
             runner = self._warm(study, containers, make_job)
         return LoopHandle(study, ledger, runner, final_runner=cold)
 
@@ -124,12 +138,14 @@ class SageMakerBackend(Backend):
         memory = self._settings.memory_gb
         with closing(connect()) as client:
             user = container_user(client)
+            # The study is locked for this process, so whatever runs for it has lost the one that it ran for.
+            remove_containers(client, {FOLDER_LABEL: str(study.folder)})
         return ContainerSettings(
             image=self._settings.image,
             user=user,
             code=self._source(study),
             channels={"train": study.channels.train, "validation": study.channels.validation},
-            labels=labels("trial", study=study.name, run=run),
+            labels=labels("trial", study=study.name, run=run, folder=str(study.folder)),
             network=self._settings.network,
             memory_bytes=None if memory is None else round(memory * 2**30),
             cpus=self._settings.cpus,

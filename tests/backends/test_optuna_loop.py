@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ensemble.racing import Rival
 from ensemble.wire import decode_rival
 from experiments.backends.base import RunnerClosed
 from experiments.backends.optuna_loop import FINAL_SECONDS, FINAL_TRIALS, LoopHandle
@@ -39,7 +40,7 @@ class ScriptedRunner:
             raise RunnerClosed
         self.now += SECONDS_A_TRIAL
         metrics = {"cv_rmse_blended": value}
-        info = {"objective_folds": [value, value + 1]}
+        info = {"standings": [[], [value, value + 1]]}
         return TrialResult(trial.index, "complete", trial.params, 0.0, SECONDS_A_TRIAL, metrics, info)
 
     def interrupt(self) -> None:
@@ -60,9 +61,9 @@ def test_a_trial_races_the_best_that_was_told_when_it_was_proposed(folder: Path)
     runner = ScriptedRunner(values.__getitem__)
     run(study, runner)
     rivals = [decode_rival(runner.seen[index].hyperparameters.get("rival")) for index in range(6)]
+    assert all(rival is not None for rival in rivals)
     assert [rival and rival.value for rival in rivals] == [None, None, 5.0, 3.0, 3.0, 2.0]
-    assert rivals[2] is not None
-    assert rivals[2].folds == (5.0, 6.0)
+    assert rivals[2] == Rival(5.0, ((), (5.0, 6.0)))
 
 
 def test_no_trial_races_unless_asked_to(folder: Path) -> None:

@@ -256,7 +256,7 @@ def test_the_target_of_csv_channels_may_be_an_option(words: list[str], csv_job: 
 def test_a_training_that_lost_its_race_leaves_what_it_found_and_prints_no_objective(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job.give(QUICK | {"rival": '{"value": 0.1, "folds": [0.1, 0.1, 0.1]}'})
+    job.give(QUICK | {"rival": '{"value": 0.1, "standings": [[], [0.1, 0.1]]}'})
     assert main([], job.environ) == 0
     found = job.metrics()
     assert found["pruned"]["folds"] == 2
@@ -266,6 +266,13 @@ def test_a_training_that_lost_its_race_leaves_what_it_found_and_prints_no_object
     assert capsys.readouterr().out == ""
     assert not job.model.exists() or not any(job.model.iterdir())
     assert not (job.data / "out_of_fold.npz").exists()
+
+
+@pytest.mark.parametrize(("most", "threads"), [("1", 1), ("9", 2), ("", 2), ("2,1", 2), ("0", 2)])
+def test_a_job_that_shares_its_machine_uses_its_part_of_it(most: str, threads: int, job: Job) -> None:
+    job.give(QUICK)
+    assert main([], {**job.environ, "OMP_NUM_THREADS": most}) == 0
+    assert job.metrics()["threads"] == threads
 
 
 def test_without_a_model_folder_no_model_is_written(job: Job) -> None:

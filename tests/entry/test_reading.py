@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import decimal
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,41 @@ def test_column_that_is_mostly_one_thing_names_the_cell_that_is_not(
     with pytest.raises(InputError) as error:
         read(tmp_path, "a,price\n" + "".join(f"{cell},{row}\n" for row, cell in enumerate(column)))
     assert [word for word in words if word not in str(error.value)] == []
+
+
+def test_dates_may_be_as_far_as_people_write_them(tmp_path: Path) -> None:
+    column = ["9999-12-31", "1600-01-01", "2024-01-01", ""]
+    table = read(tmp_path, "a,price\n" + "".join(f"{cell},{row}\n" for row, cell in enumerate(column)))
+    assert table.columns == (Column("a", "date"),)
+    far = [days("9999-12-31"), days("1600-01-01"), days("2024-01-01"), np.nan]
+    assert np.array_equal(table.features[:, 0], far, equal_nan=True)
+    written = frame_of(table.features, table.columns)
+    assert np.array_equal(features_of(written, table.columns), table.features, equal_nan=True)
+
+
+def test_dates_and_decimals_of_parquet_are_what_they_are_called(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "day": [dt.date(2024, 1, 1), None, dt.date(9999, 12, 31)],
+            "cost": [decimal.Decimal("1.50"), decimal.Decimal("-2"), None],
+            "price": [decimal.Decimal(1), decimal.Decimal(2), decimal.Decimal(3)],
+        }
+    )
+    frame.to_parquet(tmp_path / "table.parquet")
+    table = read_file(tmp_path / "table.parquet", Roles("price"))
+    assert table.columns == (Column("day", "date"), Column("cost"))
+    expected = [[days("2024-01-01"), 1.5], [np.nan, -2], [days("9999-12-31"), np.nan]]
+    assert np.array_equal(table.features, expected, equal_nan=True)
+    assert table.target.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["a", "price"])
+def test_numbers_that_no_library_reckons_with_are_named(name: str, tmp_path: Path) -> None:
+    cells = {"a": ["1", "2", "3"], "price": ["1", "2", "3"]}
+    cells[name][1] = "-1e300"
+    rows = "".join(f"{a},{price}\n" for a, price in zip(*cells.values(), strict=True))
+    with pytest.raises(InputError, match=f"'{name}' holds -1e\\+300 in data row 2, and .* up to 1e\\+30"):
+        read(tmp_path, "a,price\n" + rows)
 
 
 def test_category_of_ten_thousand_values_is_one(tmp_path: Path) -> None:

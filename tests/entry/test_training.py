@@ -11,7 +11,6 @@ from sklearn.model_selection import KFold
 
 from ensemble.blending import Rows, make_blender
 from ensemble.errors import EnsembleError, InputError, MemberError
-from ensemble.evaluation import r2
 from ensemble.members import Floats
 from ensemble.racing import RaceLost, Rival
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
@@ -322,34 +321,39 @@ def test_member_that_heeds_no_weights_is_refused_with_them() -> None:
 def test_a_training_that_loses_its_race_is_given_up_between_folds(blend: str) -> None:
     recipe = quick_recipe("ridge", "xgboost", k=5, blend=blend)
     table = make_table(120)
-    whole = fit_ensemble(recipe, table, None, 1)
+    whole = fit_ensemble(recipe, table, None, 1, Rival())
     value = whole.metrics["cv_rmse_blended"]
-    better = Rival(value / 3, tuple(fold / 3 for fold in whole.objective_folds))
+    better = Rival(value / 3, tuple(tuple(score / 3 for score in standing) for standing in whole.standings))
     with pytest.raises(RaceLost) as lost:
         fit_ensemble(recipe, table, None, 1, better)
     done = len(lost.value.folds)
     assert 2 <= done < 5
     names = {f"cv_rmse_{name}_fold_{fold}" for name in ("ridge", "xgboost") for fold in range(done)}
     assert lost.value.metrics == {name: whole.metrics[name] for name in names}
-    if blend == "mean":
-        assert lost.value.folds == whole.objective_folds[:done]
-    difference = np.mean(np.array(lost.value.folds) - np.array(better.folds[:done]))
-    assert lost.value.expected == pytest.approx(better.value + difference)
+    assert lost.value.folds == whole.standings[done - 1]
+    difference = np.mean(np.array(lost.value.folds) * 2 / 3)
+    assert lost.value.expected == pytest.approx(value / 3 + difference)
+
+
+@pytest.mark.parametrize("blend", ["mean", "weighted", "greedy", "stacking", "stacking_passthrough"])
+@pytest.mark.parametrize("rows", [40, 120])
+def test_a_training_never_loses_against_itself(blend: str, rows: int) -> None:
+    recipe = quick_recipe("ridge", "xgboost", "random_forest", k=5, blend=blend)
+    table = make_table(rows)
+    whole = fit_ensemble(recipe, table, None, 1, Rival())
+    itself = Rival(whole.metrics["cv_rmse_blended"], tuple(map(tuple, whole.standings)))
+    assert fit_ensemble(recipe, table, None, 1, itself).metrics == whole.metrics
 
 
 def test_a_training_that_wins_its_race_gives_the_numbers_of_one_without() -> None:
     recipe = quick_recipe("ridge", "xgboost", k=4, blend="weighted", objective="cv_r2_blended")
     table = make_table(120)
     alone = fit_ensemble(recipe, table, None, 1)
-    assert alone.objective_folds == pytest.approx(
-        [
-            r2(table.target[rows], alone.out_of_fold_blended[rows])
-            for fold in range(4)
-            for rows in [alone.fold_of_row[:, 0] == fold]
-        ]
-    )
-    worse = Rival(alone.metrics["cv_r2_blended"] - 0.1, tuple(fold - 0.1 for fold in alone.objective_folds))
+    assert alone.standings == []
+    noted = fit_ensemble(recipe, table, None, 1, Rival())
+    assert [len(standing) for standing in noted.standings] == [0, 2, 3]
+    value = alone.metrics["cv_r2_blended"]
+    worse = Rival(value - 0.1, tuple(tuple(score - 0.1 for score in standing) for standing in noted.standings))
     raced = fit_ensemble(recipe, table, None, 1, worse)
-    assert raced.metrics == alone.metrics
-    assert raced.objective_folds == alone.objective_folds
-    assert fit_ensemble(quick_recipe("ridge", objective="validation_rmse_ridge"), table, table, 1).objective_folds == []
+    assert raced.metrics == noted.metrics == alone.metrics
+    assert raced.standings == noted.standings

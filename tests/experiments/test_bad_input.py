@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
@@ -126,6 +127,10 @@ TABLES = {
     "text target": (SOUND.replace("\n5,4,15\n", "\n5,4,dear\n"), ["'price'", "'dear'", "data row 6"]),
     "infinite target": (SOUND.replace("\n5,4,15\n", "\n5,4,inf\n"), ["'price'", "infinite", "data row 6"]),
     "constant target": ("a,price\n" + "".join(f"{i},7\n" for i in range(30)), ["'price'", "7", "nothing to learn"]),
+    "semicolons": ("a;price\n1,5;2\n", ["table.csv", "divided by ';'", "commas"]),
+    "tabs": ("a\tprice\n1\t2\n", ["divided by '\\t'"]),
+    "no header": ("1,2,2\n2,3,4\n", ["'2'", "header row"]),
+    "compressed": (gzip.compress(SOUND.encode()), ["table.csv", "compressed by gzip", "unpack"]),
     "text feature": (SOUND.replace("\n5,4,15\n", "\n5,blue,15\n"), ["'b'", "'blue'", "dataset.drop=[b]"]),
 }
 
@@ -153,6 +158,37 @@ def test_wrong_table_is_named_with_its_fix(
         (folder / "table.csv").write_bytes(data)
     ended = byoe("mode=local", "dataset=file", "dataset.path=table.csv", "dataset.target=price")
     check(ended, fragments, folder, set() if content is None else {"table.csv"})
+
+
+DIVIDED = {
+    "one group": ("group", "g1", ["dataset.folds.column=g1 has 1 different value in 40 rows", "nothing is left"]),
+    "fewer groups than folds": ("group", "g3", ["the training rows have 1 group", "dataset.folds.k"]),
+    "fewer moments than folds": ("time", "g3", ["the training rows have 1 different times", "dataset.folds.k"]),
+}
+
+
+@pytest.mark.parametrize(("kind", "column", "fragments"), DIVIDED.values(), ids=DIVIDED)
+def test_rows_that_cannot_be_divided(kind: str, column: str, fragments: list[str], folder: Path, byoe: Run) -> None:
+    rows = [f"{row},1,{row % 3},{row * 2}" for row in range(40)]
+    (folder / "table.csv").write_text("\n".join(["a,g1,g3,price", *rows]) + "\n")
+    words = ("dataset=file", "dataset.path=table.csv", "dataset.target=price", f"dataset.folds.kind={kind}")
+    check(byoe("mode=local", *words, f"dataset.folds.column={column}"), fragments, folder, {"table.csv"})
+
+
+def weighed(folder: Path, heavy: int) -> tuple[str, ...]:
+    rows = [f"{row},{int(row < heavy)},{row * 2}" for row in range(60)]
+    (folder / "table.csv").write_text("\n".join(["a,w,price", *rows]) + "\n")
+    return ("mode=local", "dataset=file", "dataset.path=table.csv", "dataset.target=price", "dataset.weights=w")
+
+
+@pytest.mark.parametrize(("heavy", "fragments"), [(1, ["0 in every row of the"]), (12, ["0 in every row of fold"])])
+def test_weights_that_leave_a_part_without_any(heavy: int, fragments: list[str], folder: Path, byoe: Run) -> None:
+    check(byoe(*weighed(folder, heavy)), ["dataset.weights=w", *fragments], folder, {"table.csv"})
+
+
+def test_member_that_heeds_no_weights_is_named_before_anything_runs(folder: Path, byoe: Run) -> None:
+    ended = byoe(*weighed(folder, 60), "ensemble.members=[ridge,nearest_neighbors]")
+    check(ended, ["dataset.weights: nearest_neighbors heeds no weights", "ensemble.members"], folder, {"table.csv"})
 
 
 def test_folder_in_place_of_a_table(folder: Path, byoe: Run) -> None:

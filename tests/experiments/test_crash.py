@@ -109,7 +109,9 @@ def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:
     assert "study=<name>" in second.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "closed terminal"]
+)
 def test_interrupted_study_says_how_to_go_on_and_leaves_nothing(
     number: signal.Signals, project: Path, tmp_path: Path
 ) -> None:

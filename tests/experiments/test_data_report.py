@@ -38,17 +38,24 @@ def test_sound_table_has_no_warning(folder: Path) -> None:
         ([""] * ROWS, ["odd: constant"]),
         (list(range(1000, 1000 + ROWS)), ["odd: an identifier", "dataset.drop=[odd]"]),
         ([f"id-{row}" for row in range(ROWS)], ["odd: an identifier"]),
+        ([f'"{row},5"' for row in range(ROWS)], ["odd: numbers with a decimal comma", "write 1.5"]),
+        ([f"{row % 12 + 1:02}/03/2024" for row in range(ROWS)], ["odd: dates", "2024-12-31"]),
     ],
-    ids=["constant", "empty", "counting", "names"],
+    ids=["constant", "empty", "counting", "names", "decimal commas", "dates"],
 )
 def test_column_that_misleads_is_named_with_what_to_do(values: list[object], words: list[str], folder: Path) -> None:
     (warning,) = table(folder, odd=values).warnings
     assert [word for word in words if word not in warning] == []
 
 
-def test_rows_that_stand_in_training_and_test_are_counted(folder: Path) -> None:
-    (warning,) = table(folder, size=[1, 2, 3, 4] * 25, price=[1, 2, 3, 4] * 25).warnings
-    assert warning.startswith("20 of 20 test rows stand among the training rows too")
+def test_rows_that_stand_in_several_folds_or_in_training_and_test_are_counted(folder: Path) -> None:
+    within, across = table(folder, size=[1, 2, 3, 4] * 25, price=[1, 2, 3, 4] * 25).warnings
+    assert within.startswith("56 of 60 training rows repeat another, in other folds too")
+    assert across.startswith("20 of 20 test rows stand among the training rows too")
+
+
+def test_one_value_with_gaps_is_not_constant(folder: Path) -> None:
+    assert table(folder, known=["", 1] * 50).warnings == ()
 
 
 def test_target_with_a_heavy_tail_is_named(folder: Path) -> None:

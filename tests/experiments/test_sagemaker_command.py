@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import connect, list_containers
+from experiments.aws.engine import connect, labels, list_containers
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command, until
 from tests.docker import DEFAULT_BASE, containers, left_behind, owners, require_image
 from tests.experiments.records import logged_runs, logged_trials, recorded_trials
@@ -407,14 +407,18 @@ def test_disk_that_fills_up_stops_the_study_and_fails_no_trial(
 
 
 NO_ENGINE: dict[str, tuple[Callable[[Path], dict[str, str]], list[str]]] = {
-    "docker not on the path": (lambda folder: {"PATH": str(folder)}, ["docker is not on the PATH", "engine/install"]),
+    "docker not on the path": (lambda folder: {"PATH": str(folder)}, ["docker is not on the PATH", "get.docker.com"]),
     "engine stopped": (
         lambda folder: {"DOCKER_HOST": f"unix://{folder}/none.sock"},
-        ["its engine does not answer", "Start it:"],
+        ["the engine at DOCKER_HOST=unix://", "none.sock does not answer", "Start it:"],
+    ),
+    "no such context": (
+        lambda folder: {"DOCKER_CONTEXT": "nowhere"},
+        ["DOCKER_CONTEXT=nowhere is none of Docker's contexts", "docker context ls"],
     ),
     "compose missing": (
         lambda folder: {"PATH": str(folder / "docker-alone"), "DOCKER_CONFIG": str(folder)},
-        ["docker compose is not installed", "compose/install"],
+        ["docker compose is not installed", "apt-get install"],
     ),
 }
 
@@ -443,6 +447,7 @@ def test_what_is_missing_is_named_with_its_remedy(case: str, project: Path, tmp_
         (["mode.memory_gb=0.1"], ["mode.memory_gb=0.1"]),
         (["mode.cpus=1000"], ["mode.cpus=1000"]),
         (["mode.network="], ["mode.network is empty"]),
+        (["mode.network=nowhere"], ["mode.network=nowhere", "docker network ls"]),
         (["search.timeout=60"], ["search.timeout=60", "120"]),
         (["search.prune=true"], ["search.prune=true is for mode=local"]),
         (
@@ -467,6 +472,12 @@ def test_plan_prints_the_request_and_starts_nothing(folder: Path) -> None:
     (request,) = printed["CreateHyperParameterTuningJob"]
     assert request["HyperParameterTuningJobName"] == "planned"
     assert printed["beside the request"]["first"]["xgboost__max_depth"] == 6
+    (job,) = printed["CreateTrainingJob"]
+    assert job["TrainingJobName"] == "planned-001"
+    assert job["HyperParameters"]["xgboost__max_depth"] == "6"
+    assert job["HyperParameters"]["_tuning_objective_metric"] == "cv_rmse_blended"
+    ranges = request["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert {entry["Name"] for kind in ranges.values() for entry in kind} <= set(job["HyperParameters"])
     assert "Nothing was started" in ended.err
     assert list(folder.iterdir()) == []
 
@@ -489,6 +500,36 @@ def test_clean_lists_and_removes_what_is_ours_and_nothing_else(folder: Path, ima
         finally:
             other.remove(force=True)
     require_image()
+
+
+def test_clean_keeps_what_a_running_study_needs(project: Path, image: str, nothing_left: None) -> None:
+    words = ("mode=sagemaker", "study=alive", "search.n_trials=12", *QUICK)
+    with subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *words],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as harness:
+        assert harness.stdout is not None
+        next(line for line in harness.stdout if line.startswith(b"trial 1"))
+        ended = run_command("action=clean")
+        harness.communicate(timeout=120)
+    assert harness.returncode == 0
+    assert ended.code == 0, ended.err
+    assert re.search(r"kept: container \S+, study alive is running", ended.out)
+    assert f"image {image}" not in ended.out
+    assert [trial["state"] for trial in recorded_trials(project, "alive")] == ["complete"] * 12
+
+
+def test_containers_whose_harness_is_gone_are_removed_when_the_study_goes_on(
+    project: Path, image: str, nothing_left: None
+) -> None:
+    found = labels("trial", study="boxes", folder=str(project / "studies" / "boxes"))
+    with closing(connect()) as client:
+        orphan = client.containers.run(image, ["sleep", "1000"], detach=True, auto_remove=True, labels=found)
+    ended = run_command(*TINY)
+    assert ended.code == 0, ended.err
+    assert orphan.name not in containers("boxes")
 
 
 def test_doctor_looks_at_the_engine(folder: Path, tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ model = pyfunc.load_model("models:/tiny@winner")
 manifest = json.load(open(r"{models[0]}/artifacts/model/manifest.json"))
 frame = pd.DataFrame(manifest["example"]["features"], columns=[c["name"] for c in manifest["columns"]])
 print(json.dumps([list(model.predict(frame)["progression"]), manifest["example"]["predictions"]]))
+model.predict(frame.round().astype("int64"))
 print(sorted(column.name for column in model.metadata.signature.inputs))
 import ensemble; print(ensemble.__file__)
 """

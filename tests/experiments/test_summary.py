@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from ensemble.recipe import MemberSpec, Recipe
+from experiments.backends.trial_folder import log_path, trial_folder
 from experiments.config import compose
 from experiments.figures import OutOfFold, leave_one_out_rises, study_figures, winner_figures
 from experiments.planning import plan_study
@@ -68,12 +70,14 @@ def test_table_has_a_row_a_member_and_one_for_the_blend(study: StudySpec) -> Non
     [
         (trial(0, 11.0, 12.0, 10.0), "The ensemble pays: on the mean fold the blend is 1 below the best"),
         (trial(0, 11.0, 12.0, 11.5), "The ensemble costs: on the mean fold the blend is 0.5 above the best"),
+        (trial(0, 11.0, 12.0, 11.5), "95% interval 0.5 above to 0.5 above."),
+        (trial(0, 21234.5, 31234.5, 20000.0), "the blend is 1230 below the best"),
     ],
 )
 def test_verdict_names_the_best_member_and_the_lift(study: StudySpec, best: TrialResult, verdict: str) -> None:
     text = " ".join(shown(study, best).split())
     assert verdict in text
-    assert "(xgboost in trial 0, 11)" in text
+    assert f"(xgboost in trial 0, {best.metrics['cv_rmse_xgboost']:.6g})" in text
 
 
 def test_verdict_compares_with_the_best_member_of_any_trial(study: StudySpec) -> None:
@@ -99,6 +103,7 @@ def test_verdict_is_undecided_where_the_interval_includes_zero(study: StudySpec)
     metrics = {**best.metrics, "cv_rmse_blended_fold_0": 20.0, "cv_rmse_blended_fold_1": 1.0}
     text = " ".join(shown(study, dataclasses.replace(best, metrics=metrics)).split())
     assert "Undecided" in text
+    assert re.search(r"95% interval [\d.]+ below to [\d.]+ above, which includes zero\.", text)
     assert "includes zero" in text
 
 
@@ -133,6 +138,23 @@ def test_without_a_terminal_every_trial_is_a_plain_line(study: StudySpec) -> Non
     assert lines[2].startswith(
         "trial 2: cv_rmse_blended=9.5  (3/3, 1 failed, best blend 9.5, best member 9 xgboost, 0 s"
     )
+
+
+def test_failed_trials_show_the_end_of_their_output_once_for_each_reason(study: StudySpec) -> None:
+    file = io.StringIO()
+    with StudyProgress(study, MEMBERS, Console(file=file, width=60), 0) as progress:
+        for index, reason in enumerate(["no luck", "no luck", "no time"]):
+            log = log_path(trial_folder(study.folder, index))
+            log.parent.mkdir(parents=True)
+            log.write_text("".join(f"line {number} of {index}\n" for number in range(40)))
+            progress.show(dataclasses.replace(failed(index), failure=reason))
+    text = file.getvalue()
+    assert text.count("its output: ") == 3
+    assert "line 9 of 0\n" not in text
+    assert "line 10 of 0\n" in text
+    assert "line 39 of 0\n" in text
+    assert "of 1\n" not in text
+    assert "line 39 of 2\n" in text
 
 
 def test_trials_of_an_earlier_run_count_and_are_not_shown_again(study: StudySpec) -> None:
@@ -174,7 +196,7 @@ def out_of_fold(rows: int = 40) -> OutOfFold:
     random = np.random.RandomState(0)
     target = random.normal(size=rows)
     members = target[:, None] + random.normal(size=(rows, 2)) * [0.2, 0.4]
-    return OutOfFold(target, members, members.mean(axis=1), tuple(MEMBERS))
+    return OutOfFold(target, members, members.mean(axis=1), None, tuple(MEMBERS))
 
 
 def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
@@ -237,6 +259,22 @@ def test_member_that_is_left_out_costs_what_the_others_blended_anew_lose(blend: 
     if blend == "mean":
         assert rises["xgboost"] == pytest.approx(alone - both)
     assert rises["xgboost"] > rises["catboost"]
+
+
+def test_rows_without_weight_do_not_count_when_a_member_is_left_out() -> None:
+    rows = out_of_fold()
+    half = np.arange(40) % 2 == 0
+    recipe = Recipe(tuple(MemberSpec(name, name) for name in MEMBERS), "weighted")
+    counted = OutOfFold(rows.target[half], rows.members[half], rows.blended[half], None, rows.names)
+    weighed = dataclasses.replace(rows, weights=half.astype(float))
+    assert leave_one_out_rises(recipe, weighed) == pytest.approx(leave_one_out_rises(recipe, counted))
+
+
+def test_blend_whose_features_are_not_kept_has_no_picture_of_who_is_missed(study: StudySpec) -> None:
+    assert "leave_one_member_out.png" in study_figures(study, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())
+    passed = dataclasses.replace(study, static={**study.static, "blend": "stacking_passthrough"})
+    figures = study_figures(passed, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())
+    assert "leave_one_member_out.png" not in figures
 
 
 def test_fixed_weights_keep_their_proportions_when_a_member_is_left_out() -> None:

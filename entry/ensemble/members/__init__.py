@@ -60,7 +60,8 @@ def _own_class(kind: str, place: str) -> type[Member]:
     except Exception as error:  # the module is the user's, and may raise anything
         reason = f"{type(error).__name__}: {error}"
         raise InputError(
-            f"{place}: {kind!r} cannot be imported ({reason}). Its folder has to be in entry.dependencies."
+            f"{place}: {kind!r} cannot be imported ({reason}). The folder that contains it has to be in "
+            "entry.dependencies."
         ) from None
     if not (isinstance(found, type) and issubclass(found, Member)):
         raise InputError(f"{place}: {kind!r} is no subclass of ensemble.members.Member.")

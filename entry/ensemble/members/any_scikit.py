@@ -51,7 +51,8 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
 
         def build(self) -> Any:
             """Return the regressor."""
-            ours = {"random_state": self.seed, "n_jobs": self.threads}
+            # One job: several are processes to joblib, which outlive the training, or other sums.
+            ours = {"random_state": self.seed}
             return regressor(**self.params, **{key: value for key, value in ours.items() if key in signature})
 
     AnyScikit.__name__ = AnyScikit.__qualname__ = name

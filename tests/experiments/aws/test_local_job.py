@@ -15,7 +15,8 @@ import pytest
 
 from experiments.aws import local_job
 from experiments.aws.engine import connect, labels
-from experiments.aws.local_job import NETWORK, make_network, remove_run, run_job, unpack
+from experiments.aws.local_job import NETWORK, find_network, make_network, remove_run, run_job, unpack
+from experiments.errors import BackendUnavailable
 from tests.docker import containers, left_behind, require_image
 
 SECRET = "wJalrXUtnFEMIsecretsecretEXAMPLEKEY"
@@ -112,6 +113,21 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
     gc.collect()  # of files that the SDK leaves open, while their warnings are ignored
 
 
+@pytest.mark.docker
+@pytest.mark.parametrize("isolated", [True, False])
+def test_network_of_the_other_kind_is_refused_and_left_alone(isolated: bool) -> None:
+    require_image()
+    with closing(connect()) as client:
+        network = client.networks.create(NETWORK, internal=not isolated)
+        try:
+            with pytest.raises(BackendUnavailable, match=f"docker network rm {NETWORK}"):
+                find_network(client, isolated=isolated)
+            assert find_network(client, isolated=not isolated)
+        finally:
+            network.remove()
+        assert not find_network(client, isolated=isolated)
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "target"),
     [
@@ -122,19 +138,16 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
         ("device", tarfile.CHRTYPE, ""),
     ],
 )
-def test_archive_that_reaches_outside_is_refused_or_kept_inside(
-    name: str, kind: bytes, target: str, tmp_path: Path
-) -> None:
+def test_archive_that_reaches_outside_is_refused(name: str, kind: bytes, target: str, tmp_path: Path) -> None:
     archive = tmp_path / "model.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         entry = tarfile.TarInfo(name)
         entry.type, entry.linkname, entry.size = kind, target, 3 if kind == tarfile.REGTYPE else 0
         tar.addfile(entry, BytesIO(b"abc"))
     folder = tmp_path / "inside" / "folder"
-    try:
+    with pytest.raises(tarfile.TarError, match="is no file or folder below"):
         unpack(archive, folder)
-    except tarfile.TarError:
-        assert list(folder.iterdir()) == []
+    assert list(folder.iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"model.tar.gz", "inside"}
     assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
 

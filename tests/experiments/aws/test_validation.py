@@ -102,7 +102,23 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
     ),
     "too many hyperparameters": (
         lambda d: definition(d)["StaticHyperParameters"].update({f"p{n}": "1" for n in range(85)}),
-        ["hyperparameters, tuned and fixed", "at most 100"],
+        ["hyperparameters, tuned, fixed and AMT's own", "at most 100"],
+    ),
+    "too many ranges of all kinds": (
+        lambda d: [
+            config(d)["ParameterRanges"][f"{kind}ParameterRanges"].extend(
+                {**config(d)["ParameterRanges"][f"{kind}ParameterRanges"][0], "Name": f"{kind}{n}"} for n in range(14)
+            )
+            for kind in ("Continuous", "Integer")
+        ],
+        ["ranges of all kinds, where AWS wants at most 30"],
+    ),
+    "part of a grid": (
+        lambda d: config(d).update(
+            Strategy="Grid",
+            ParameterRanges={"CategoricalParameterRanges": [{"Name": "a", "Values": ["1", "2", "3", "4", "5"]}]},
+        ),
+        ["MaxNumberOfTrainingJobs", "search.n_trials=5"],
     ),
     "grid of ranges": (lambda d: config(d).update(Strategy="Grid"), ["a grid takes categorical ranges only"]),
     "objective that nothing prints": (

@@ -225,13 +225,22 @@ def test_containers_have_no_more_rights_than_they_need(container: WarmContainer)
         assert not [entry for entry in found.attrs["Config"]["Env"] if entry.startswith("AWS")]
 
 
-def test_containers_end_with_the_process_that_holds_them(settings: ContainerSettings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("deed", ["look", "hang"], ids=["idle", "at work"])
+def test_containers_end_with_the_process_that_holds_them(
+    deed: str, settings: ContainerSettings, tmp_path: Path
+) -> None:
     code = f"""
-import pathlib, sys
+import pathlib, sys, threading
+from experiments.aws.jobs import lay_out
 from experiments.aws.warm_pool import *
 settings = ContainerSettings({settings.image!r}, {settings.user!r}, pathlib.Path({str(settings.code)!r}), {{}},
                              {dict(settings.labels)!r})
 container = WarmContainer(settings, pathlib.Path({str(tmp_path / "held")!r}))
+lay_out(container.ml, {job(deed)!r})
+thread = threading.Thread(target=container.run, args=(1, 600), kwargs={{"keep_model": False}}, daemon=True)
+thread.start()
+if {deed!r} == "look":
+    thread.join()
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -241,6 +250,7 @@ sys.stdin.read()
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         assert len(containers(STUDY)) == 1
+        assert until((tmp_path / "held" / "log" / "log.txt").exists)
         holder.kill()
     assert until(lambda: containers(STUDY) == [])
 
