@@ -38,7 +38,6 @@ class TestSageMakerBackend(BackendContract):
     def settings(self, **changes: object) -> SageMakerSettings:
         given: dict[str, object] = {
             "image": self.tag,
-            "warm_pool": True,
             "network": "none",
             "max_runtime_seconds": 600,
             "cpus": None,
