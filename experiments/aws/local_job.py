@@ -53,7 +53,8 @@ def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> b
         session = LocalSession(boto_session=boto_session, sagemaker_config=_TELEMETRY_OFF)
         session.config = {"local": {"local_code": True, "container_root": root, "container_config": container}}
         try:
-            session.sagemaker_client.create_training_job(**document)
+            with _folders_of_the_user():
+                session.sagemaker_client.create_training_job(**document)
         except RuntimeError as error:  # the exit code of compose
             print(error)
             return False
@@ -143,6 +144,29 @@ def unpack(archive: Path, folder: Path) -> None:
             if content is not None:  # as that of every file
                 with content, place.open("wb") as sink:
                     shutil.copyfileobj(content, sink)
+
+
+@contextmanager
+def _folders_of_the_user() -> Iterator[None]:
+    """Have the SDK make all the folders that it mounts, so that they are the user's.
+
+    It leaves two of them to the engine, which makes them for root, and the script, which runs as the user, could not
+    write there. The SDK has no setting for that; the function is one of its own.
+    """
+    from sagemaker.core.local import image
+
+    make = image._create_config_file_directories
+
+    def make_all(root: str, host: str) -> None:
+        make(root, host)
+        (Path(root) / "model").mkdir(mode=0o700)
+        (Path(root) / host / "output" / "data").mkdir(mode=0o700)
+
+    image._create_config_file_directories = make_all
+    try:
+        yield
+    finally:
+        image._create_config_file_directories = make
 
 
 @contextmanager

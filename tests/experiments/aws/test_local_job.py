@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import stat
 import tarfile
 from contextlib import closing
 from io import BytesIO
@@ -100,6 +101,9 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
     assert os.environ["AWS_PROFILE"] == "nobody"
     assert str(tmp_path / "root") in kept
     (compose,) = (tmp_path / "root").rglob("docker-compose.yaml")
+    # Made by this user, and not by the engine, whose folders are root's and 755.
+    made = [compose.parent / "model", *compose.parent.glob("algo-1-*/output/data")]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700, 0o700]
     assert SECRET not in compose.read_text()
     assert "AWS_ACCESS_KEY_ID=none" in compose.read_text()
     monkeypatch.setattr(local_job.shutil, "rmtree", remove_tree)
