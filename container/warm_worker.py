@@ -13,6 +13,7 @@ OpenMP region hangs its forked children in XGBoost and in histogram boosting.
 import atexit
 import contextlib
 import importlib
+import io
 import json
 import os
 import runpy
@@ -36,7 +37,7 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w")
     print(json.dumps({"ready": True}), file=answers, flush=True)
     child_ended = wake_up_for_children()
-    requests = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  # a line read is a line taken, and no more
+    requests = io.FileIO(0, closefd=False)  # without a buffer: a line read is a line taken, and no more
     while line := requests.readline():
         pid = os.fork()
         if pid == 0:

@@ -114,7 +114,7 @@ def _repeated(splits: Splits) -> list[str]:
     sentences = []
     if splits.train.fold_keys is None and len(seen) < len(train):
         sentences.append(
-            f"{len(train) - len(seen)} of {splits.train.rows} training rows repeat another, in other folds too, so "
+            f"{len(train) - len(seen)} of {splits.train.rows} training rows repeat another, in any fold, so "
             f"scores in cross-validation flatter: {cure}"
         )
     again = sum(row in seen for row in _rows(splits.test))

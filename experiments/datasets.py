@@ -94,7 +94,8 @@ def place_channels(splits: Splits, studies: Path) -> None:
             partial.rename(folder)
     except OSError as error:
         shutil.rmtree(root / f"partial-{os.getpid()}", ignore_errors=True)
-        raise StorageError.at(root, error.strerror or str(error)) from error
+        if not folder.exists():  # else another process has written the same meanwhile
+            raise StorageError.at(root, error.strerror or str(error)) from error
     faults.point("channels_written")
 
 

@@ -153,7 +153,7 @@ def plan_study(composed: Composed) -> Plan:
 
 
 def _check_folds(recipe: Recipe, train: Table, config: Config) -> None:
-    """Raise InputError where a trial would find that its rows cannot be divided, or that a fold has no weight."""
+    """Raise InputError where every trial would find that its rows cannot be divided, or that a fold has no weight."""
     for number, fold in enumerate(make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys)):
         if train.weights is not None and not (train.weights[fold.fit].any() and train.weights[fold.score].any()):
             raise ConfigError(

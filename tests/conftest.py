@@ -28,6 +28,17 @@ class Ended:
     err: str
 
 
+@pytest.fixture(scope="session", autouse=True)
+def signals_that_reach_commands() -> None:
+    """Have commands start with the default of signals that these tests were told to ignore, as by nohup or ``&``.
+
+    What is ignored stays so in a new program; what is handled is the default there.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, which is the working directory."""

@@ -92,6 +92,6 @@ def is_lost(rival: Rival, folds: Sequence[float], k: int, *, maximise: bool) -> 
     return float(wilcoxon(worse, alternative="greater", zero_method="zsplit").pvalue) < WILCOXON_LEVEL
 
 
-def lead(rival: Rival, folds: Sequence[float]) -> float:
+def mean_difference(rival: Rival, folds: Sequence[float]) -> float:
     """Return by how much the objective on the folds so far is above the rival's then, on the mean fold."""
     return float(np.mean(np.array(folds) - np.array(rival.after(len(folds)))))

@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 # Libraries have features and gradients as 32-bit numbers, which end at 3.4e38, and square the target.
 LARGEST = 1e30
 _OTHER_MARKS = (";", "\t", "|")
-# How compressed files begin.
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZ": "bzip2", b"\xfd7": "xz", b"(\xb5": "zstd"}
+# How compressed files begin, and no header does.
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh91AY&SY": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"(\xb5/\xfd": "zstd",
+}
 
 
 @dataclass(frozen=True)
@@ -166,11 +172,12 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path} is a folder: give the file in it as dataset.path.")
     try:
         with path.open("rb") as file:
-            packed = _COMPRESSED.get(file.read(2))
+            start = file.read(max(map(len, _COMPRESSED)))
     except PermissionError:
         raise InputError(f"{path} cannot be read by this user: change its permissions.") from None
-    if packed is not None:
-        raise InputError(f"{path} is compressed by {packed}: unpack it, and give the file that comes out.")
+    for mark, packer in _COMPRESSED.items():
+        if start.startswith(mark):
+            raise InputError(f"{path} is compressed by {packer}: unpack it, and give the file that comes out.")
 
 
 def _header(path: Path) -> list[str]:
@@ -239,8 +246,7 @@ def _check_finite(features: Floats, names: Sequence[str], path: Path) -> None:
 
 
 def _check_size(values: Floats, names: Sequence[str], path: Path) -> None:
-    with np.errstate(invalid="ignore"):
-        large = np.abs(values) > LARGEST
+    large = (values > LARGEST) | (values < -LARGEST)
     if large.any():
         row, column = np.argwhere(large)[0]
         raise InputError(

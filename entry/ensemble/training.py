@@ -14,7 +14,7 @@ from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
 from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
 from ensemble.members import Floats, Member, member_class
-from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, lead
+from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_difference
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
@@ -175,7 +175,7 @@ class _Fit:
         if rival.value is None:
             return
         if is_lost(rival, folds, self.recipe.folds.k, maximise=self.objective.maximised):
-            expected = rival.value + lead(rival, folds)
+            expected = rival.value + mean_difference(rival, folds)
             raise RaceLost(folds, expected, self._fold_metrics(predictions, done, self.names))
 
     def _rows(self, predictions: Floats) -> Rows:

@@ -125,10 +125,10 @@ def remove_containers(client: DockerClient, wanted: Mapping[str, str]) -> int:
     return len(found)
 
 
-def list_containers(client: DockerClient, labels: Sequence[str]) -> list[Container]:
-    """Return the containers, running or not, that have all of these labels, which are ``key`` or ``key=value``."""
+def list_containers(client: DockerClient, wanted: Sequence[str]) -> list[Container]:
+    """Return the containers, running or not, that have all of these labels, each ``key`` or ``key=value``."""
     # One may be gone before it is looked at.
-    found: list[Container] = client.containers.list(all=True, ignore_removed=True, filters={"label": list(labels)})
+    found: list[Container] = client.containers.list(all=True, ignore_removed=True, filters={"label": list(wanted)})
     return found
 
 

@@ -139,6 +139,9 @@ class ColdRunner:
         started = time.time()
         failure = None
         try:
+            if job["EnableNetworkIsolation"]:
+                with self._lock:  # the engine allows two of one name, and compose does not
+                    make_network(self._label)
             kwargs = {"document": job, "root": str(root), "container": self._container(names)}
             ended_well = pool.call("experiments.aws.local_job:run_job", kwargs, log_path(trial.folder))
             exit_code = 0 if ended_well else 1
@@ -168,7 +171,6 @@ class ColdRunner:
         if pool is not None:
             pool.interrupt()
             remove_run(self._label)
-            make_network(self._label)
 
     def close(self) -> None:
         """Kill what runs, and remove containers and network."""
@@ -184,8 +186,6 @@ class ColdRunner:
             if self._closed:
                 raise RunnerClosed
             if self._pool is None:
-                if self._settings.network == "none":
-                    make_network(self._label)
                 at_end = {"call": "experiments.aws.local_job:remove_run", "kwargs": {"run": self._label}}
                 self._pool = WorkerPool(self._size, 1, preload=PRELOAD, at_end=at_end)
             return self._pool

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.aws.engine import LABEL, connect, labels, remove_containers
+from experiments.aws.engine import LABEL, RUN_LABEL, connect, labels, remove_containers
 from experiments.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ NETWORK = "sagemaker-local"
 _REGION = "us-east-1"
 _STAND_IN = "none"
 _PROJECT_LABEL = "com.docker.compose.project"
+_NETWORK_LABEL = "com.docker.compose.network"
 _TELEMETRY_OFF = {
     "SchemaVersion": "1.0",
     "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
@@ -55,6 +56,10 @@ def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> b
         try:
             with _folders_of_the_user():
                 session.sagemaker_client.create_training_job(**document)
+            if document["EnableNetworkIsolation"]:
+                with closing(connect()) as client:
+                    # Whoever has ended meanwhile may have removed the network, and compose then makes one of its own.
+                    find_network(client, isolated=True)
         except RuntimeError as error:  # the exit code of compose
             print(error)
             return False
@@ -74,11 +79,18 @@ def make_network(run: str) -> None:
     Raises:
         BackendUnavailable: There is one of that name that leads outside.
     """
+    from docker.errors import APIError
+
     with closing(connect()) as client:
-        if not find_network(client, isolated=True):
-            # With the label of compose, which takes it for its own.
-            made = labels("network", run=run) | {"com.docker.compose.network": NETWORK}
-            client.networks.create(NETWORK, driver="bridge", internal=True, labels=made)
+        if find_network(client, isolated=True):
+            return
+        # With the label of compose, which takes it for its own.
+        made = labels("network", run=run) | {_NETWORK_LABEL: NETWORK}
+        try:
+            client.networks.create(NETWORK, driver="bridge", internal=True, labels=made, check_duplicate=True)
+        except APIError as error:
+            if error.status_code != 409 or not find_network(client, isolated=True):  # another run has just made it
+                raise
 
 
 def find_network(client: DockerClient, *, isolated: bool) -> bool:
@@ -107,7 +119,7 @@ def find_network(client: DockerClient, *, isolated: bool) -> bool:
 def remove_run(run: str) -> None:
     """Remove the containers and the network that this run has made; the end of a process calls it too."""
     with suppress(Exception), closing(connect()) as client:  # as above
-        remove_containers(client, {f"{LABEL}.run": run})
+        remove_containers(client, {RUN_LABEL: run})
         # Whoever ends last removes a network that several runs have shared.
         _remove_networks(client, [f"{LABEL}=network"])
 
@@ -159,8 +171,8 @@ def _folders_of_the_user() -> Iterator[None]:
 
     def make_all(root: str, host: str) -> None:
         make(root, host)
-        (Path(root) / "model").mkdir(mode=0o700)
-        (Path(root) / host / "output" / "data").mkdir(mode=0o700)
+        for folder in (Path(root) / "model", Path(root) / host / "output" / "data"):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     image._create_config_file_directories = make_all
     try:

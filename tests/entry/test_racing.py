@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ensemble.errors import InputError
-from ensemble.racing import Rival, is_lost, lead
+from ensemble.racing import Rival, is_lost, mean_difference
 from ensemble.wire import decode_rival, encode_rival
 
 FOLDS = (8.0, 12.0, 9.0, 11.0, 10.0)
@@ -49,8 +49,8 @@ def test_folds_that_share_most_of_their_rows_are_believed_less() -> None:
     assert is_lost(rival, [1.0, 1.3], 1000, maximise=False)
 
 
-def test_lead_is_the_mean_difference() -> None:
-    assert lead(RIVAL, [9.0, 14.0]) == 1.5
+def test_mean_difference_is_from_the_rival_as_it_stood_then() -> None:
+    assert mean_difference(RIVAL, [9.0, 14.0]) == 1.5
 
 
 def test_rival_is_read_back_from_the_wire_exactly() -> None:

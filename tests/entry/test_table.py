@@ -167,6 +167,11 @@ def test_a_column_without_any_value_is_missing_throughout(tmp_path: Path) -> Non
     assert np.isnan(table.features[:, 1]).all()
 
 
+@pytest.mark.parametrize("name", ["PK", "BZ", "BZh9"])
+def test_names_that_begin_as_compressed_files_do_are_names(name: str, tmp_path: Path) -> None:
+    assert read_csv(write(tmp_path, f"{name},price\n1,2\n2,3\n"), "price").columns == (Column(name),)
+
+
 def test_an_integer_beyond_64_bits_is_a_number(tmp_path: Path) -> None:
     table = read_csv(write(tmp_path, f"a,price\n{10**30},2\n1,3\n"), "price")
     assert table.features[:, 0].tolist() == [1e30, 1.0]

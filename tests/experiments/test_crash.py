@@ -125,7 +125,6 @@ def test_interrupted_study_says_how_to_go_on_and_leaves_nothing(
         stderr=subprocess.PIPE,
         text=True,
         env=environment(TMPDIR=str(temporary), BYOE_TEST=mark),
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509  # as nohup may have set it
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -50,7 +50,9 @@ def test_column_that_misleads_is_named_with_what_to_do(values: list[object], wor
 
 def test_rows_that_stand_in_several_folds_or_in_training_and_test_are_counted(folder: Path) -> None:
     within, across = table(folder, size=[1, 2, 3, 4] * 25, price=[1, 2, 3, 4] * 25).warnings
-    assert within.startswith("56 of 60 training rows repeat another, in other folds too")
+    assert within.startswith(
+        "56 of 60 training rows repeat another, in any fold, so scores in cross-validation flatter"
+    )
     assert across.startswith("20 of 20 test rows stand among the training rows too")
 
 

@@ -118,6 +118,26 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
 
 
 @pytest.mark.docker
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")  # the SDK's own
+def test_job_whose_network_was_not_isolated_is_refused(tmp_path: Path) -> None:
+    document = job(require_image().tag, tmp_path, "work")
+    for name in ("artifacts", "root"):
+        (tmp_path / name).mkdir()
+    container = {"labels": labels("trial", study=STUDY, run=RUN), "user": f"{os.getuid()}:{os.getgid()}"}
+    with closing(connect()) as client:
+        network = client.networks.create(NETWORK, labels={"com.docker.compose.network": NETWORK})
+        try:
+            with pytest.raises(BackendUnavailable, match=r"mode\.network=none cannot hold"):
+                run_job(document, str(tmp_path / "root"), container)
+        finally:
+            network.remove()
+    assert containers(STUDY) == []
+    assert not (tmp_path / "root").exists()
+    gc.collect()  # as above
+
+
+@pytest.mark.docker
 @pytest.mark.parametrize("isolated", [True, False])
 def test_network_of_the_other_kind_is_refused_and_left_alone(isolated: bool) -> None:
     require_image()

@@ -1,0 +1,33 @@
+"""Tables on their way to channels on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ensemble.table import Table
+from experiments import datasets
+from experiments.schema import DatasetConfig
+
+
+def test_channels_that_another_process_writes_meanwhile_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = datasets.load(DatasetConfig("diabetes"))
+    write = datasets.write_channel
+    written: list[Path] = []
+
+    def write_after_the_other(table: Table, folder: Path) -> None:
+        if not written:
+            for name in datasets.SPLITS:
+                place = datasets.channels_folder(splits, tmp_path) / name
+                place.mkdir(parents=True)
+                write(getattr(splits, name), place)
+        written.append(folder)
+        write(table, folder)
+
+    monkeypatch.setattr(datasets, "write_channel", write_after_the_other)
+    datasets.place_channels(splits, tmp_path)
+    assert len(written) == len(datasets.SPLITS)
+    assert list((tmp_path / "_channels").iterdir()) == [datasets.channels_folder(splits, tmp_path)]
