@@ -437,7 +437,7 @@ def test_mlflow_ui_without_flags_shows_the_study(project: Path) -> None:
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as interface:
         try:
             assert interface.stdout is not None
-            next(line for line in interface.stdout if b"startup complete" in line)
+            next(line for line in interface.stdout if b"running on http" in line)  # told once it listens
             found = json.loads(_get(f"{address}/experiments/get-by-name?experiment_name=byoe-diabetes"))["experiment"]
             query = json.dumps({"experiment_ids": [found["experiment_id"]]}).encode()
             runs = json.loads(_get(f"{address}/runs/search", query))["runs"]
