@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 HELP = """\
-byoe: bring your own ensemble. One entry script, tuned and trained from one configuration.
+byoe: bring your own ensemble. One entry script, tuned, trained and served from one configuration.
 
   python run.py [key=value ...] [--cfg] [--help]
 
@@ -34,6 +34,9 @@ examples
   python run.py mode=local dataset=file dataset.path=your.csv dataset.target=price
   python run.py mode=sagemaker
   python run.py mode=sagemaker action=replay replay.study=mine replay.top=5
+  python run.py mode=sagemaker action=deploy
+  python run.py action=invoke input=rows.csv
+  python run.py action=batch input=big.parquet output=predictions.parquet
 
 --cfg after any command prints its configuration, with where each value came from, and stops.
 The same command again resumes what was interrupted."""
@@ -57,10 +60,41 @@ def _plan(composed: Composed, words: Sequence[str], console: Console) -> int:
     return show_requests(composed, console)
 
 
+def _deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.serving.deployment import deploy
+
+    return deploy(composed, words, console)
+
+
+def _invoke(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.serving.commands import invoke_endpoint
+
+    return invoke_endpoint(composed, words, console)
+
+
+def _status(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.serving.commands import show_status
+
+    return show_status(composed, words, console)
+
+
+def _delete(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.serving.commands import delete_endpoint
+
+    return delete_endpoint(composed, words, console)
+
+
+def _batch(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.serving.batch import predict_file
+
+    return predict_file(composed, words, console)
+
+
 def _clean(composed: Composed, words: Sequence[str], console: Console) -> int:
     from experiments.aws.cleaning import clean
+    from experiments.serving.commands import records_of
 
-    return clean(console)
+    return clean({endpoint.container: endpoint.name for endpoint in records_of(composed).all()}, console)
 
 
 ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]] = {
@@ -68,6 +102,11 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     "train": ("one training with fixed parameters", _study),
     "replay": ("the best trials of a study again, in another mode: are the numbers the same?", _study),
     "plan": ("the requests to SageMaker, checked; nothing is started", _plan),
+    "deploy": ("serve a model by an endpoint on this machine", _deploy),
+    "invoke": ("send rows to an endpoint", _invoke),
+    "status": ("endpoints on this machine: where, which model, health, last requests", _status),
+    "delete": ("remove an endpoint with all that belongs to it", _delete),
+    "batch": ("predict a whole file, without an endpoint", _batch),
     "doctor": ("what works on this machine, what does not, and the command that mends it", _doctor),
     "clean": ("remove what is left of ours on this machine's Docker engine", _clean),
 }

@@ -1,4 +1,4 @@
-"""The winner as a registered MLflow model: a models-from-code pyfunc around the bundle, with no pickle in it."""
+"""The winner as a registered MLflow model, and back: a models-from-code pyfunc around the bundle, without pickle."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble.code import importable
 from ensemble.coding import frame_of
 from ensemble.table import Column
-from experiments.source_dir import importable
+from experiments.errors import ConfigError
+from experiments.study import WINNER_ALIAS
+from experiments.tracking_store import quiet
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,6 +28,47 @@ def find_version(client: MlflowClient, name: str, bundle_hash: str) -> ModelVers
         if version.tags.get(BUNDLE_HASH) == bundle_hash:
             return version
     return None
+
+
+def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Path:
+    """Return the folder of a model's bundle, downloaded from MLflow into ``folder``.
+
+    Args:
+        uri: The store's tracking URI.
+        name: A registered model's name; or, where ``which`` is None, the id of a run: a winner's or its study's.
+        which: Version or alias of the registered model.
+        folder: Where files go; made.
+
+    Raises:
+        ConfigError: There is no such model.
+    """
+    quiet()
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(uri)
+    try:
+        if which is None:
+            run = client.get_run(name)
+            found = list(client.search_model_versions(f"run_id = '{name}'"))
+            if not found and run.data.tags.get("byoe.role") == "study":
+                found = [client.get_model_version_by_alias(run.data.tags["byoe.study"], WINNER_ALIAS)]
+            if not found:
+                raise ConfigError(
+                    f"model={name}: this run has no registered model; give its study's run or the winner's."
+                )
+            version = found[0]
+        elif which.isdecimal():
+            version = client.get_model_version(name, which)
+        else:
+            version = client.get_model_version_by_alias(name, which)
+        source = f"models:/{version.name}/{version.version}"
+        folder.mkdir()
+        place = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
+    except MlflowException as error:
+        raise ConfigError(f"model={name}{f'@{which}' if which else ''}: {error.message}.") from None
+    return place / "artifacts" / "bundle"
 
 
 def register_model(

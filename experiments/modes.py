@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,6 +18,9 @@ from experiments.backends.worker_pool import WorkerPool
 from experiments.errors import ConfigError
 from experiments.schema import Config, SageMakerModeConfig
 from experiments.study import StudySpec
+
+if TYPE_CHECKING:
+    from experiments.aws.engine import DockerClient
 
 # AWS's longest training job, in seconds; and what a container needs at least to import the libraries, in GB.
 LONGEST_RUNTIME = 28 * 86_400
@@ -37,9 +41,12 @@ def open_backend(config: Config, study: StudySpec, console: Console) -> Iterator
     mode = config.mode
     backend: Backend
     if isinstance(mode, SageMakerModeConfig):
+        from experiments.aws.engine import connect
+
         backend = SageMakerBackend(sagemaker_settings(mode))
         backend.preflight(study)
-        _ensure_image(mode, console)
+        with closing(connect()) as client:
+            build_image_if_missing(mode, client, console)
         with ExitStack() as stack:
 
             @functools.cache
@@ -90,19 +97,19 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
     )
 
 
-def _ensure_image(mode: SageMakerModeConfig, console: Console) -> None:
-    from experiments.aws.engine import connect
+def build_image_if_missing(mode: SageMakerModeConfig, client: DockerClient, console: Console) -> str:
+    """Return the image's name, built on its first use, which is shown."""
     from experiments.aws.image import build_image, image_exists, image_spec
 
     spec = image_spec(mode.image.base, _requirements(mode))
-    with closing(connect()) as client:
-        if image_exists(client, spec):
-            return
-        console.print(f"image {spec.tag} on {spec.base}: building it, once; this takes minutes.", highlight=False)
-        with console.status("building the image") as status:
-            build_image(client, spec, lambda text: status.update(text[: max(20, console.width - 10)]))
-        size = client.images.get(spec.tag).attrs["Size"] / 1e6
-        console.print(f"image {spec.tag}: {size:.0f} MB.", highlight=False)
+    if image_exists(client, spec):
+        return spec.tag
+    console.print(f"image {spec.tag} on {spec.base}: building it, once; this takes minutes.", highlight=False)
+    with console.status("building the image") as status:
+        build_image(client, spec, lambda text: status.update(text[: max(20, console.width - 10)]))
+    size = client.images.get(spec.tag).attrs["Size"] / 1e6
+    console.print(f"image {spec.tag}: {size:.0f} MB.", highlight=False)
+    return spec.tag
 
 
 def _requirements(mode: SageMakerModeConfig) -> Path | None:

@@ -122,6 +122,8 @@ class ServingConfig:
     max_concurrency: int | None = None
     instance_type: str | None = None
     instance_count: int | None = None
+    port: int | None = None
+    workers: int | None = None
 
 
 MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig)
@@ -148,6 +150,7 @@ class PathsConfig:
 
     root: str = "."
     studies: str = "studies"
+    endpoints: str = "endpoints"
 
 
 @dataclass
@@ -156,6 +159,11 @@ class Config:
 
     action: str = "tune"
     study: str | None = None
+    model: str | None = None
+    endpoint: str = "local"
+    input: str | None = None
+    output: str | None = None
+    detail: str = "blended"
     mode: ModeConfig = field(default_factory=ModeConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)

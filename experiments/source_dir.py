@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from ensemble.code import importable
 from experiments.errors import BackendUnavailable, ConfigError, StorageError
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -22,12 +23,6 @@ def check_dependencies(folders: Sequence[Path]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise BackendUnavailable(f"entry.dependencies names {folder}, which is no folder: correct the path.")
-
-
-def importable(folders: Sequence[Path]) -> list[Path]:
-    """Return the packages and modules in these folders."""
-    found = [path for folder in folders for path in sorted(folder.iterdir())]
-    return [path for path in found if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))]
 
 
 def source_folder(dependencies: Sequence[Path], studies: Path) -> Path:

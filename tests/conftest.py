@@ -19,6 +19,23 @@ PROJECT = Path(__file__).resolve().parent.parent
 QUICK = ("ensemble.params.xgboost.num_round=5", "ensemble.params.catboost.iterations=5")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of ``tests/endpoint``; here, since pytest reads options of folders below only when they are named."""
+    text = "what tests/endpoint runs against: process (default), local, an endpoint's name, or http://127.0.0.1:PORT"
+    parser.addoption("--endpoint", default="process", metavar="ENDPOINT", help=text)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which endpoint is tested, and why that one."""
+    from tests.endpoint.choice import choose
+
+    try:
+        choice = choose(config.getoption("--endpoint"))
+    except LookupError as error:
+        raise pytest.UsageError(str(error)) from None
+    return f"endpoint: {choice.name} ({choice.why})"
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended."""

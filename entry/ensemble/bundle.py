@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.blending import Blend
+from ensemble.code import write_code
 from ensemble.errors import BundleError, listed
 from ensemble.members import Floats, member_class
 from ensemble.recipe import Recipe
@@ -21,7 +22,8 @@ from ensemble.training import FittedEnsemble, Training
 from ensemble.versions import library_version, runtime_versions, unreadable
 
 MANIFEST = "manifest.json"
-BUNDLE_VERSION = 2
+BUNDLE_VERSION = 3
+CODE = "code"
 EXAMPLE_ROWS = 5
 _NEEDED_TO_LOAD = ("members", "blend", "columns", "target", "example", "versions", "files")
 
@@ -56,8 +58,13 @@ class Bundle:
         return np.array(example["features"], dtype=np.float64), np.array(example["predictions"], dtype=np.float64)
 
 
-def save_bundle(folder: Path, recipe: Recipe, training: Training, train: Table, data_hash: str) -> None:
+def save_bundle(
+    folder: Path, recipe: Recipe, training: Training, train: Table, data_hash: str, code: Sequence[Path] = ()
+) -> None:
     """Write the bundle into ``folder``, replacing what is there; the manifest last, so that half a bundle has none.
+
+    It has ``code/`` too, by which it is served with no other file: the inference script, this package, the user's own
+    packages, and what they need.
 
     Args:
         folder: Made when missing; emptied, since a model directory may be a mount that cannot be replaced.
@@ -65,10 +72,12 @@ def save_bundle(folder: Path, recipe: Recipe, training: Training, train: Table, 
         training: The outcome.
         train: The rows that it was trained on.
         data_hash: Content hash of these rows.
+        code: Further folders whose packages and modules come along.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(folder / "members", ignore_errors=True)
+    for part in ("members", CODE):
+        shutil.rmtree(folder / part, ignore_errors=True)
     files: dict[str, str] = {}
     members = []
     for spec in recipe.members:
@@ -85,6 +94,10 @@ def save_bundle(folder: Path, recipe: Recipe, training: Training, train: Table, 
     versions = runtime_versions()
     for library in {name for spec in recipe.members for name in member_class(spec.kind, "members").libraries}:
         versions[library] = library_version(library) or "unknown"
+    write_code(folder / CODE, code, versions)
+    files |= {
+        str(path.relative_to(folder)): _sha256(path) for path in sorted((folder / CODE).rglob("*")) if path.is_file()
+    }
     rows = np.asarray(train.features[:EXAMPLE_ROWS])
     manifest = {
         "bundle_version": BUNDLE_VERSION,

@@ -25,6 +25,8 @@ from ensemble.wire import decode_recipe, decode_rival, metric_line
 METRICS_FILE = "metrics.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
 METRICS_VERSION = 1
+# Folders of the user's own packages, where they are not beside the entry script.
+CODE_VARIABLE = "BYOE_CODE"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Places:
         model_dir: Where the bundle goes; None keeps the models in memory only.
         output_data_dir: Where ``metrics.json`` and ``out_of_fold.npz`` go.
         threads: Threads that a member may use.
+        code: Folders of packages that the model brings along besides the entry script's own.
     """
 
     train: Path
@@ -46,6 +49,7 @@ class Places:
     model_dir: Path | None
     output_data_dir: Path
     threads: int
+    code: tuple[Path, ...] = ()
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -112,7 +116,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
     if not np.isfinite(objective):
         raise EnsembleError(f"the objective {recipe.objective} is {objective}: this trial has no score.")
     if places.model_dir is not None:
-        save_bundle(places.model_dir, recipe, training, table, data_hash)
+        save_bundle(places.model_dir, recipe, training, table, data_hash, places.code)
     np.savez(
         places.output_data_dir / OUT_OF_FOLD_FILE,
         allow_pickle=False,
@@ -181,6 +185,7 @@ def _places(options: argparse.Namespace, target: str | None, environ: Mapping[st
         model_dir=folder(options.model_dir, "SM_MODEL_DIR"),
         output_data_dir=folder(options.output_data_dir, "SM_OUTPUT_DATA_DIR") or Path("output"),
         threads=_threads(environ),
+        code=tuple(Path(text) for text in environ.get(CODE_VARIABLE, "").split(os.pathsep) if text),
     )
 
 

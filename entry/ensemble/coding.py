@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ensemble.errors import InputError, listed
+from ensemble.errors import CellError, InputError, listed
 from ensemble.members.base import Floats
 from ensemble.table import NUMBER, Column
 
@@ -45,8 +45,14 @@ def coded(values: pd.Series[Any], path: Path, name: str, known: Column | None) -
             return _typed(typed, name)
     wrong = present[[not isinstance(value, str | bool | int | float) for value in present]]
     if len(wrong):
-        kind = type(wrong.iloc[0]).__name__
-        raise InputError(f"{path}: column {name!r} holds a {kind} in data row {int(wrong.index[0]) + 1}: {fix}.")
+        kind, row = type(wrong.iloc[0]).__name__, int(wrong.index[0]) + 1
+        raise CellError(
+            f"{path}: column {name!r} holds a {kind} in data row {row}: {fix}.",
+            column=name,
+            row=row,
+            expected="a number, text, a date, true or false",
+            got=kind,
+        )
     return _text(values.astype("object"), present.astype(str), path, name, known, fix)
 
 
@@ -66,6 +72,8 @@ def _text(
         return Column(name, "boolean"), _booleans(values, path, name, fix)
     numbers = pd.to_numeric(present, errors="coerce")
     numeric = float(numbers.notna().mean()) if len(present) else 1.0
+    if known is not None and known.type == "date":
+        numeric = 0.0
     if numeric == 1.0 or (known is not None and known.type == NUMBER) or numeric >= 0.5:
         return Column(name), numbers_of(values, path, name, f"empty the cell, or {fix}")
     dated = present.str.fullmatch(_ISO_DATE.pattern)
@@ -73,9 +81,13 @@ def _text(
         dates = pd.to_datetime(present.where(dated), format="ISO8601", errors="coerce", utc=True)
         if dates.isna().any():
             row = int(dates.index[dates.isna()][0])
-            raise InputError(
+            raise CellError(
                 f"{path}: column {name!r} holds dates, and in data row {row + 1} {present[row]!r}, which is none "
-                f"(dates are written 2024-12-31): {fix}."
+                f"(dates are written 2024-12-31): {fix}.",
+                column=name,
+                row=row + 1,
+                expected="a date, such as 2024-12-31",
+                got=repr(present[row]),
             )
         return Column(name, "date"), _days(dates.reindex(values.index))
     return _category(values, name)
@@ -103,8 +115,12 @@ def _booleans(values: pd.Series[Any], path: Path, name: str, fix: str) -> Floats
         if gone:
             continue
         if str(value).lower() not in numbers:
-            raise InputError(
-                f"{path}: column {name!r} holds true and false, and in data row {row + 1} {str(value)!r}: {fix}."
+            raise CellError(
+                f"{path}: column {name!r} holds true and false, and in data row {row + 1} {str(value)!r}: {fix}.",
+                column=name,
+                row=row + 1,
+                expected="true or false",
+                got=repr(str(value)),
             )
         found[row] = numbers[str(value).lower()]
     return found
@@ -119,7 +135,8 @@ def _days(values: pd.Series[Any]) -> Floats:
     return np.where(np.isnat(since), np.nan, since / np.timedelta64(_SECONDS_A_DAY, "s"))
 
 
-def _iso(days: float) -> str:
+def iso_date(days: float) -> str:
+    """Return days since 1970-01-01 as an ISO date, with the time of day where there is one."""
     stamp = np.datetime64(round(days * _SECONDS_A_DAY * 1_000_000), "us")
     return str(stamp if stamp != stamp.astype("datetime64[s]") else stamp.astype("datetime64[s]"))
 
@@ -133,16 +150,26 @@ def numbers_of(column: pd.Series[Any], path: Path, name: str, fix: str) -> Float
     import pandas as pd
 
     if pd.api.types.is_bool_dtype(column.dtype):
-        raise InputError(f"{path}: column {name!r} holds true and false, where numbers are expected: {fix}.")
+        raise CellError(
+            f"{path}: column {name!r} holds true and false, where numbers are expected: {fix}.",
+            column=name,
+            row=1,
+            expected="a number",
+            got=str(column.iloc[0]).lower(),
+        )
     if pd.api.types.is_numeric_dtype(column.dtype):
         return np.asarray(column, dtype=np.float64)
     numbers = pd.to_numeric(column, errors="coerce")
     wrong = column[numbers.isna() & column.notna()]
     if len(wrong) == 0:
         return np.asarray(numbers, dtype=np.float64)
-    raise InputError(
-        f"{path}: column {name!r} holds text in data row {int(wrong.index[0]) + 1}: {str(wrong.iloc[0])!r}, where "
-        f"numbers are expected: {fix}."
+    row, got = int(wrong.index[0]) + 1, repr(str(wrong.iloc[0]))
+    raise CellError(
+        f"{path}: column {name!r} holds text in data row {row}: {got}, where numbers are expected: {fix}.",
+        column=name,
+        row=row,
+        expected="a number",
+        got=got,
     )
 
 
@@ -175,7 +202,13 @@ def features_of(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
     features = np.empty((len(frame), len(columns)), dtype=np.float64)
     for place, column in enumerate(columns):
         if column.name not in frame.columns:
-            raise InputError(f"column {column.name!r} is missing; the columns are {listed(c.name for c in columns)}.")
+            raise CellError(
+                f"column {column.name!r} is missing; the columns are {listed(c.name for c in columns)}.",
+                column=column.name,
+                row=None,
+                expected="a column",
+                got="none of that name",
+            )
         _, features[:, place] = coded(frame[column.name], Path("the rows given"), column.name, column)
     return features
 
@@ -189,7 +222,7 @@ def frame_of(features: Floats, columns: Sequence[Column]) -> pd.DataFrame:
         if column.type == "category":
             written[column.name] = [None if np.isnan(code) else column.levels[int(code)] for code in values]
         elif column.type == "date":
-            written[column.name] = [None if np.isnan(days) else _iso(days) for days in values]
+            written[column.name] = [None if np.isnan(days) else iso_date(days) for days in values]
         else:
             written[column.name] = values
     return pd.DataFrame(written)

@@ -22,6 +22,24 @@ class InputError(EnsembleError):
     exit_code = 2
 
 
+class CellError(InputError):
+    """A cell, or the whole column, that is not what the column holds.
+
+    Attributes:
+        column: The column's name.
+        row: The data row, from 1; None for a column that is missing.
+        expected: What the column holds.
+        got: What the cell holds.
+    """
+
+    def __init__(self, message: str, *, column: str, row: int | None, expected: str, got: str) -> None:
+        super().__init__(message)
+        self.column = column
+        self.row = row
+        self.expected = expected
+        self.got = got
+
+
 class BundleError(InputError):
     """A model bundle that cannot be used, and why."""
 

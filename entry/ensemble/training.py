@@ -40,7 +40,7 @@ class FittedEnsemble:
     def predict_members(self, features: Floats) -> Floats:
         """Return each member's prediction, shape (rows, members)."""
         return np.column_stack(
-            [averaged([model.predict(features) for model in models]) for models in self.models.values()]
+            [averaged(type(models[0]).predict_each(models, features)) for models in self.models.values()]
         )
 
     def predict(self, features: Floats) -> Floats:

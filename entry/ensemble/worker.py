@@ -138,12 +138,12 @@ def _die_with(parent: int) -> None:
 
 def run_entry(environ: dict[str, str], dependencies: Sequence[str] = ()) -> int:
     """Call the entry script's main as a training job would start it, with ``environ`` as its environment."""
-    from ensemble.cli import main
+    from ensemble.cli import CODE_VARIABLE, main
 
     for folder in dependencies:
         if folder not in sys.path:
             sys.path.insert(0, folder)
-    return main([], environ)
+    return main([], {**environ, CODE_VARIABLE: os.pathsep.join(dependencies)})
 
 
 if __name__ == "__main__":

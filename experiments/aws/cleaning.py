@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from experiments.aws.engine import (
+    ENDPOINT_LABEL,
     FOLDER_LABEL,
     LABEL,
     STUDY_LABEL,
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
     from docker.models.networks import Network
 
 
-def clean(console: Console) -> int:
-    """List, then remove our containers, networks and images, but those of studies that are running; return 0.
+def clean(endpoints: Mapping[str, str], console: Console) -> int:
+    """List, then remove our containers, networks and images, but what running studies and endpoints need; return 0.
+
+    Args:
+        endpoints: By container that serves an endpoint, the endpoint's name.
+        console: Where it is listed.
 
     Raises:
         BackendUnavailable: The engine does not answer.
@@ -35,17 +40,23 @@ def clean(console: Console) -> int:
 
     with closing(connect()) as client:
         containers = list_containers(client, [LABEL])
-        kept = [container for container in containers if _is_wanted(container)]
+        kept = [container for container in containers if container.name in endpoints or _is_wanted(container)]
         doomed = [container for container in containers if container not in kept]
-        # Cold jobs come and go, and their network with them.
-        networks = [] if kept else client.networks.list(filters={"label": LABEL})
+        networks = client.networks.list(filters={"label": LABEL})
+        if any(container.name not in endpoints for container in kept):
+            # Cold jobs come and go, and their network with them.
+            networks = [network for network in networks if ENDPOINT_LABEL in _labels(network)]
+        networks = [network for network in networks if network.name not in endpoints]
         in_use = {container.image.id for container in kept if container.image is not None}
         images = [image for image in client.images.list(filters={"label": LABEL}) if image.id not in in_use]
         for line in _lines(doomed, networks, images):
             console.print(line, highlight=False, markup=False)
         for container in kept:
-            study = container.labels[STUDY_LABEL]
-            console.print(f"kept: container {container.name}, study {study} is running", highlight=False, markup=False)
+            why = f"study {container.labels.get(STUDY_LABEL)} is running"
+            if container.name in endpoints:
+                name = endpoints[container.name]
+                why = f"endpoint {name} is served; python run.py action=delete endpoint={name} removes it"
+            console.print(f"kept: container {container.name}, {why}", highlight=False, markup=False, soft_wrap=True)
         failures = []
         for container in doomed:
             remove_container(container)
@@ -66,6 +77,11 @@ def clean(console: Console) -> int:
     return 0
 
 
+def _labels(network: Network) -> Mapping[str, str]:
+    found: Mapping[str, str] = network.attrs.get("Labels") or {}
+    return found
+
+
 def _is_wanted(container: Container) -> bool:
     """Whether the study that the container belongs to is being run by a process on this machine."""
     folder = container.labels.get(FOLDER_LABEL)
@@ -74,8 +90,8 @@ def _is_wanted(container: Container) -> bool:
 
 def _lines(containers: list[Container], networks: list[Network], images: list[Image]) -> Iterator[str]:
     for container in containers:
-        study = container.labels.get(STUDY_LABEL)
-        what = f"of study {study}" if study else "made from our image"
+        study, endpoint = container.labels.get(STUDY_LABEL), container.labels.get(ENDPOINT_LABEL)
+        what = f"of study {study}" if study else f"of endpoint {endpoint}" if endpoint else "made from our image"
         yield f"container {container.name}  {container.status}, {what}"
     for network in networks:
         yield f"network {network.name}"

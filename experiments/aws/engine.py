@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import BackendUnavailable, EnsembleError
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import DockerClient as DockerClient  # noqa: PLC0414  # for annotations elsewhere
     from docker.models.containers import Container
 
 # Everything that we make on an engine has this label; its value says what it is.
@@ -21,6 +21,7 @@ LABEL = "byoe"
 STUDY_LABEL = "byoe.study"
 RUN_LABEL = "byoe.run"
 FOLDER_LABEL = "byoe.folder"
+ENDPOINT_LABEL = "byoe.endpoint"
 # What every engine has; others are made by users.
 NETWORKS = ("none", "bridge", "host")
 _SECONDS_TO_ANSWER = 60

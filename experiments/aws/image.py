@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent.parent
 REPOSITORY = "byoe"
 _CONTAINER_FOLDER = PROJECT / "container"
+_FILES = ("Dockerfile", "warm_worker.py", "serving/serve.py", "serving/app.py")
 _LINES_SHOWN = 15
 # The same library without its GPU part, which is 300 MB; it was found to predict the same bits.
 _WITHOUT_GPU = (re.compile(r"^xgboost==", re.MULTILINE), "xgboost-cpu==")
@@ -66,7 +67,7 @@ def image_spec(base: str, extra_requirements: Path | None) -> ImageSpec:
             raise ConfigError(f"mode.image.requirements={extra_requirements}: {error.strerror}.") from None
     pins = (PROJECT / "entry" / "requirements.txt").read_text()
     pins = _WITHOUT_GPU[0].sub(_WITHOUT_GPU[1], pins) + (_CONTAINER_FOLDER / "requirements.txt").read_text()
-    files = {name: (_CONTAINER_FOLDER / name).read_bytes() for name in ("Dockerfile", "warm_worker.py")}
+    files = {Path(name).name: (_CONTAINER_FOLDER / name).read_bytes() for name in _FILES}
     return ImageSpec(base, {**files, "requirements.txt": pins.encode(), "extra-requirements.txt": extra})
 
 

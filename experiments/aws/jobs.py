@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.wire import read_metric
+from experiments.archives import unpack
 from experiments.aws.documents import objective_regex
 from experiments.aws.engine import LABEL, check_alive, connect, remove_containers
-from experiments.aws.local_job import PRELOAD, make_network, remove_run, unpack
+from experiments.aws.local_job import PRELOAD, make_network, remove_run
 from experiments.aws.warm_pool import HOST, ContainerSettings, Ended, WarmPool
 from experiments.backends.base import RunnerClosed
 from experiments.backends.trial_folder import failure_path, log_path, model_dir, read_result

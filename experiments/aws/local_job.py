@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -131,31 +130,6 @@ def _remove_networks(client: DockerClient, filters: list[str]) -> None:
     for network in [found for label in filters for found in client.networks.list(filters={"label": label})]:
         with suppress(APIError):  # in use
             network.remove()
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a ``.tar.gz`` into ``folder``, which is emptied first; it may hold files and folders, and all below it.
-
-    The library's own filter for that came in the middle of Python 3.11.
-
-    Raises:
-        tarfile.TarError, OSError: It is broken, or holds something else, such as a link.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    with tarfile.open(archive) as tar:
-        for entry in tar:
-            place = folder / entry.name
-            if not (entry.isfile() or entry.isdir()) or not place.resolve().is_relative_to(folder.resolve()):
-                raise tarfile.TarError(f"{archive}: {entry.name!r} is no file or folder below the archive's own")
-            if entry.isdir():
-                place.mkdir(parents=True, exist_ok=True)
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            content = tar.extractfile(entry)
-            if content is not None:  # as that of every file
-                with content, place.open("wb") as sink:
-                    shutil.copyfileobj(content, sink)
 
 
 @contextmanager

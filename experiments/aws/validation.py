@@ -22,6 +22,7 @@ LOCAL_EXCEPTIONS: dict[str, re.Pattern[str]] = {
     "InstanceType": re.compile(r"local"),
     "S3Uri": re.compile(r"file:///.+"),
     "S3OutputPath": re.compile(r"file:///.+"),
+    "ModelDataUrl": re.compile(r"file:///.+"),
 }
 # A tuning job's hyperparameters, fixed and tuned, with the one that AMT adds to name the objective; and its ranges of
 # all kinds together (AWS documentation, "Resource Limits for Automatic Model Tuning"; the service model's own words).

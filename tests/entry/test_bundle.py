@@ -71,7 +71,7 @@ def test_a_manifest_says_what_was_trained_on_what(tmp_path: Path) -> None:
     training = save(tmp_path, recipe)
     found = manifest(tmp_path)
     expected = {
-        "bundle_version": 2,
+        "bundle_version": 3,
         "members": [
             {"name": "flat", "kind": "ridge", "params": params, "files": ["members/flat/all_rows.skops"]},
             {
@@ -103,7 +103,9 @@ def test_a_manifest_lists_the_hash_of_every_file(tmp_path: Path) -> None:
     save(tmp_path, quick_recipe(*KINDS))
     listed = manifest(tmp_path)["files"]
     assert sorted([*listed, "manifest.json"]) == files(tmp_path)
-    assert len(listed) == len(KINDS) * 3
+    members = [name for name in listed if name.startswith("members/")]
+    assert len(members) == len(KINDS) * 3
+    assert {"code/inference.py", "code/requirements.txt", "code/ensemble/bundle.py"} <= set(listed)
     for name, expected in listed.items():
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == expected
 
@@ -142,10 +144,13 @@ def test_the_content_hash_is_that_of_the_manifest(bundle: Path) -> None:
 
 def test_saving_again_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     save(tmp_path, quick_recipe("xgboost", "random_forest", k=4))
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "inference.py").write_text("")
+    (tmp_path / "code" / "left.py").write_text("")
     save(tmp_path, quick_recipe("xgboost", final="refit"))
-    assert files(tmp_path) == ["code/inference.py", "manifest.json", "members/xgboost/all_rows.ubj"]
+    assert [name for name in files(tmp_path) if not name.startswith("code/")] == [
+        "manifest.json",
+        "members/xgboost/all_rows.ubj",
+    ]
+    assert not (tmp_path / "code" / "left.py").exists()
     assert load_bundle(tmp_path).members == ["xgboost"]
 
 
@@ -230,7 +235,7 @@ def test_a_member_file_without_a_hash_is_refused(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"bundle_version": 2, "members": [', "[]", "{}", "null", "\udcff"], ids=repr
+    "text", ["", "{", '{"bundle_version": 3, "members": [', "[]", "{}", "null", "\udcff"], ids=repr
 )
 def test_a_damaged_manifest_is_refused(bundle: Path, text: str) -> None:
     path = bundle / "manifest.json"
@@ -264,7 +269,7 @@ def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
 
 def test_a_bundle_of_another_format_is_refused(bundle: Path) -> None:
     edit(bundle, bundle_version=1)
-    with pytest.raises(BundleError, match="has version 1; this release reads 2"):
+    with pytest.raises(BundleError, match="has version 1; this release reads 3"):
         load_bundle(bundle)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -80,6 +80,14 @@ class Member(abc.ABC):
     @abc.abstractmethod
     def predict(self, features: Floats) -> Floats:
         """Return one prediction a row of ``features`` (rows x columns), as float64 of shape (rows,)."""
+
+    @classmethod
+    def predict_each(cls, models: Sequence[Member], features: Floats) -> list[Floats]:
+        """Return what each of several fitted models of this class and these categories predicts, as ``predict`` does.
+
+        A library that prepares rows before it predicts can do so once for all.
+        """
+        return [model.predict(features) for model in models]
 
     @abc.abstractmethod
     def save(self, path: Path) -> None:

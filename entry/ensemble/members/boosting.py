@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ctypes
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +13,23 @@ import numpy as np
 from ensemble.errors import BundleError
 from ensemble.members.base import Floats, Member
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real
+
+# The value of all rounds' trees, as of Booster.inplace_predict.
+_PREDICTION = (
+    b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":false,"cache_id":0}'
+)
+
+_FEW_ROWS = 10_000
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """Return XGBoost's C library, which its Python package has loaded."""
+    from xgboost.libpath import find_lib_path
+
+    library = ctypes.CDLL(find_lib_path()[0])
+    library.XGBGetLastError.restype = ctypes.c_char_p
+    return library
 
 
 class XGBoost(Member):
@@ -65,21 +84,49 @@ class XGBoost(Member):
         settings = {**self.params, "tree_method": "hist", "seed": self.seed, "nthread": self.threads, "verbosity": 1}
         rounds = settings.pop("num_round")
         max_bin = settings.get("max_bin", 256)
-        kinds = ["c" if place in self.categories else "q" for place in range(features.shape[1])]
         data = xgboost.QuantileDMatrix(
             features,
             target,
             weight=weights,
             nthread=self.threads,
             max_bin=max_bin,
-            feature_types=kinds if self.categories else None,
+            feature_types=self._kinds(self, features),
             enable_categorical=bool(self.categories),
         )
         self._booster = xgboost.train(settings, data, num_boost_round=rounds)
 
     def predict(self, features: Floats) -> Floats:
-        """Predict with all rounds."""
-        return np.asarray(self._booster.inplace_predict(features), dtype=np.float64)
+        """Predict with all rounds.
+
+        By ``XGBoosterPredictFromDense`` of the library's documented C interface, as ``Booster.inplace_predict`` does
+        too, whose checks in Python take three times as long as the prediction of a row.
+        """
+        if features.shape[1] != self._booster.num_features():
+            raise ValueError(f"{features.shape[1]} columns came, and the model has {self._booster.num_features()}")
+        values = np.ascontiguousarray(features, dtype=np.float64)
+        where = f'{{"data":[{values.ctypes.data},true],"shape":{list(values.shape)},"typestr":"<f8","version":3}}'
+        shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
+        found = ctypes.POINTER(ctypes.c_float)()
+        code = _library().XGBoosterPredictFromDense(
+            self._booster.handle,
+            where.encode(),
+            _PREDICTION,
+            None,
+            ctypes.byref(shape),
+            ctypes.byref(dimensions),
+            ctypes.byref(found),
+        )
+        if code != 0:
+            raise RuntimeError(_library().XGBGetLastError().decode())
+        floats = np.frombuffer(ctypes.string_at(found, 4 * len(values)), dtype=np.float32)
+        return floats.astype(np.float64)
+
+    @staticmethod
+    def _kinds(member: Member, features: Floats) -> list[str] | None:
+        """Return which columns are categories and which quantities, where any is a category."""
+        if not member.categories:
+            return None
+        return ["c" if place in member.categories else "q" for place in range(features.shape[1])]
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
@@ -153,7 +200,18 @@ class CatBoost(Member):
 
     def predict(self, features: Floats) -> Floats:
         """Predict with all trees."""
-        return np.asarray(self._model.predict(self._pool(features), thread_count=self.threads), dtype=np.float64)
+        return self._predict_pool(self._pool(features))
+
+    @classmethod
+    def predict_each(cls, models: Sequence[Member], features: Floats) -> list[Floats]:
+        """Predict with each, with the rows made CatBoost's own once."""
+        same = [model for model in models if isinstance(model, cls)]
+        # Column by column CatBoost takes a few rows five times as fast.
+        pool = same[0]._pool(np.asfortranarray(features) if len(features) <= _FEW_ROWS else features)
+        return [model._predict_pool(pool) for model in same]
+
+    def _predict_pool(self, pool: Any) -> Floats:
+        return np.asarray(self._model.predict(pool, thread_count=self.threads), dtype=np.float64)
 
     def _pool(self, features: Floats, target: Floats | None = None, weights: Floats | None = None) -> Any:
         import catboost
@@ -191,4 +249,8 @@ class CatBoost(Member):
             member._model.load_model(str(path), format="cbm")
         except catboost.CatBoostError as error:
             raise BundleError(f"{path} is not a CatBoost model: {error}") from None
+        # How it was trained, as JSON, which CatBoost reads anew at every prediction: twenty times what a row takes.
+        metadata = member._model.get_metadata()
+        if "params" in metadata.keys():  # noqa: SIM118  # it has no other way to ask
+            del metadata["params"]
         return member

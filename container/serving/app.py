@@ -1,0 +1,348 @@
+"""The model server's application (ASGI): ``/ping`` and ``/invocations`` over the functions of ``inference.py``.
+
+Requests that wait together are predicted together. What is quick is done on the event loop itself, since handing it to
+a thread takes longer than doing it; what is long is done by one thread, so that ``/ping`` goes on being answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import sys
+import time
+import traceback
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+# A body above this is long work, and so is a model that takes longer than this for a row.
+LONG_BODY_BYTES = 32_768
+LONG_SECONDS = 0.004
+# Requests are waited for by a share of what a prediction takes, and never longer than this.
+WAIT_SHARE, LONGEST_WAIT_SECONDS = 0.25, 0.002
+MOST_REQUESTS_A_BATCH = 256
+LOG_EVERY_SECONDS = 0.2
+_SAFE_ID = re.compile(rb"[\w.:-]{1,128}")
+_ID_HEADERS = (b"x-request-id", b"x-amzn-requestid", b"x-amzn-sagemaker-inference-id")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may be.
+
+    Attributes:
+        body_bytes: Longest body.
+        concurrency: Requests at a time in this process; None for no limit.
+        seconds: After so long an answer is given up.
+    """
+
+    body_bytes: int
+    concurrency: int | None
+    seconds: float
+
+
+class Refused(Exception):
+    """A request that is answered by an error.
+
+    Attributes:
+        status: The HTTP status.
+        details: The JSON of the answer.
+    """
+
+    def __init__(self, status: int, error: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.details: dict[str, Any] = {"error": error, "message": message}
+
+
+class Batcher:
+    """Predicts for requests that wait at the same time by one call.
+
+    A lone request is predicted at once. When several came together last time, as many are waited for again, for a
+    quarter of a prediction's time at most.
+    """
+
+    def __init__(self, module: Any, model: Any, thread: ThreadPoolExecutor) -> None:
+        self._module = module
+        self._model = model
+        self._thread = thread
+        self._many = getattr(module, "predict_many_fn", None)
+        self._waiting: deque[tuple[Any, asyncio.Future[Any]]] = deque()
+        self._timer: asyncio.Handle | None = None
+        self._busy = False
+        self._seconds = 0.0
+        self._last = 1
+
+    async def predict(self, data: Any) -> Any:
+        """Return what the model predicts for one request's data."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._waiting.append((data, future))
+        if self._busy:
+            return await future
+        if len(self._waiting) >= self._last:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_soon(self._run)
+        elif self._timer is None:
+            wait = min(WAIT_SHARE * self._seconds, LONGEST_WAIT_SECONDS)
+            self._timer = loop.call_later(wait, self._run)
+        return await future
+
+    def _run(self) -> None:
+        self._timer = None
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_REQUESTS_A_BATCH))]
+        batch = [(data, future) for data, future in batch if not future.done()]  # whose sender still waits
+        if not batch:
+            return
+        self._last = len(batch)
+        if self._seconds <= LONG_SECONDS:
+            self._deliver(batch, self._answers([data for data, _ in batch]))
+            return
+        self._busy = True
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._thread, self._answers, [data for data, _ in batch])
+        work.add_done_callback(lambda done: self._delivered(batch, done))
+
+    def _delivered(self, batch: list[Any], done: asyncio.Future[Any]) -> None:
+        self._busy = False
+        with contextlib.suppress(asyncio.CancelledError):
+            self._deliver(batch, done.result())
+        if self._waiting:
+            self._run()
+
+    def _deliver(self, batch: list[Any], answers: list[Any]) -> None:
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    def _answers(self, batch: list[Any]) -> list[Any]:
+        started = time.perf_counter()
+        try:
+            if self._many is not None:
+                return list(self._many(batch, self._model))
+            return [self._answer(data) for data in batch]
+        except Exception as error:  # of one of them, and it is not known whose
+            if len(batch) == 1:
+                return [error]
+            return [answer for data in batch for answer in self._answers([data])]
+        finally:
+            taken = time.perf_counter() - started
+            self._seconds = taken if not self._seconds else 0.9 * self._seconds + 0.1 * taken
+
+    def _answer(self, data: Any) -> Any:
+        try:
+            return self._module.predict_fn(data, self._model)
+        except Exception as error:
+            return error
+
+
+class Log:
+    """One line of JSON a request on standard output, written a few times a second."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+        self._timer: asyncio.Handle | None = None
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Keep a line, to be written soon."""
+        self._lines.append(json.dumps(entry).encode() + b"\n")
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOG_EVERY_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        self._timer = None
+        lines, self._lines = self._lines, []
+        with contextlib.suppress(OSError):  # nobody reads
+            data = memoryview(b"".join(lines))
+            while data:
+                data = data[os.write(1, data) :]
+
+
+class Application:
+    """The ASGI application of one worker process."""
+
+    def __init__(self, module: Any, model: Any, identity: dict[str, Any], limits: Limits) -> None:
+        """Keep what the parent process has loaded.
+
+        Args:
+            module: The inference script.
+            model: What its ``model_fn`` returned.
+            identity: What ``/ping`` says of the model.
+            limits: What a request may be.
+        """
+        self._module = module
+        self._model = model
+        self._identity = identity
+        self._limits = limits
+        self._started = time.time()
+        self._count = 0
+        self._running = 0
+        self._errors = 0
+        self._last = 0.0
+
+    def begin(self) -> None:
+        """Make what belongs to a worker process; after the fork."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="long")
+        self._batcher = Batcher(self._module, self._model, self._thread)
+        self._log = Log()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer one request, or the server's own start and end."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                self._log.flush()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = self._request_id(headers)
+        entry: dict[str, Any] = {"request_id": request_id, "path": scope["path"]}
+        more: list[tuple[bytes, bytes]] = []
+        self._running += 1
+        try:
+            status, body, kind = await self._route(scope, headers, receive, entry)
+        except Exception as error:
+            status, details = self._refusal(error, request_id)
+            entry["error"] = details["error"]
+            body, kind = json.dumps({**details, "request_id": request_id}).encode(), "application/json"
+            if status == 413:  # the rest of the body is not read
+                more.append((b"connection", b"close"))
+        finally:
+            self._running -= 1
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", kind.encode()),
+                    (b"content-length", str(len(body)).encode()),
+                    (b"x-request-id", request_id.encode()),
+                    *more,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        if scope["path"] != "/ping":
+            self._last = time.time()
+            self._errors += status >= 400
+            taken = round((time.perf_counter() - started) * 1000, 3)
+            self._log.write({"time": round(self._last, 3), "status": status, "ms": taken, **entry})
+
+    async def _route(
+        self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Any, entry: dict[str, Any]
+    ) -> tuple[int, bytes, str]:
+        path, method = scope["path"], scope["method"]
+        wanted = {"/ping": ("GET", "HEAD"), "/invocations": ("POST",)}.get(path)
+        if wanted is None:
+            raise Refused(404, "no_such_path", f"there is no {path} here: POST /invocations or GET /ping.")
+        if method not in wanted:
+            raise Refused(405, "wrong_method", f"{path} takes {' or '.join(wanted)}, not {method}.")
+        if path == "/ping":
+            return await self._ping()
+        limit = self._limits.concurrency
+        if limit is not None and self._running > limit:
+            raise Refused(429, "too_many_requests", f"more than {limit} requests at a time: try again.")
+        body = await self._read(headers, receive)
+        work = self._invoke(body, headers, entry)
+        try:
+            return await asyncio.wait_for(work, self._limits.seconds)
+        except TimeoutError:
+            message = f"the answer took longer than {self._limits.seconds:g} s: send fewer rows at a time."
+            raise Refused(504, "too_slow", message) from None
+
+    async def _invoke(self, body: bytes, headers: dict[bytes, bytes], entry: dict[str, Any]) -> tuple[int, bytes, str]:
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        accept = headers.get(b"accept", b"").decode("latin-1")
+        entry["bytes"] = len(body)
+        if len(body) > LONG_BODY_BYTES:
+            loop = asyncio.get_running_loop()
+            answer, kind, rows = await loop.run_in_executor(self._thread, self._whole, body, content_type, accept)
+        else:
+            prediction = await self._batcher.predict(self._module.input_fn(body, content_type))
+            answer, kind = self._module.output_fn(prediction, accept)
+            rows = _rows(prediction)
+        if rows is not None:
+            entry["rows"] = rows
+        return 200, answer, kind
+
+    def _whole(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str, int | None]:
+        prediction = self._module.predict_fn(self._module.input_fn(body, content_type), self._model)
+        answer, kind = self._module.output_fn(prediction, accept)
+        return answer, kind, _rows(prediction)
+
+    async def _ping(self) -> tuple[int, bytes, str]:
+        check = getattr(self._model, "check", None)
+        if check is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, check)
+        document = {
+            "status": "ok",
+            **self._identity,
+            "worker": {
+                "pid": os.getpid(),
+                "requests": self._count,
+                "errors": self._errors,
+                "last_request": self._last or None,
+            },
+        }
+        return 200, json.dumps(document).encode(), "application/json"
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Any) -> bytes:
+        self._count += 1
+        limit = self._limits.body_bytes
+        refusal = Refused(413, "too_large", f"the body is longer than {limit:,} bytes: send fewer rows at a time.")
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > limit:
+            raise refusal
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refused(400, "gone", "the connection ended before the body did.")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise refusal
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+    def _request_id(self, headers: dict[bytes, bytes]) -> str:
+        for name in _ID_HEADERS:
+            given = headers.get(name)
+            if given is not None and _SAFE_ID.fullmatch(given):
+                return given.decode()
+        return f"{os.getpid():x}-{time.time_ns():x}"
+
+    @staticmethod
+    def _refusal(error: Exception, request_id: str) -> tuple[int, dict[str, Any]]:
+        status, details = getattr(error, "status", None), getattr(error, "details", None)
+        if isinstance(status, int) and isinstance(details, dict):
+            return status, details
+        print(f"request {request_id} failed:", file=sys.stderr)
+        traceback.print_exception(error)
+        return 500, {"error": "internal", "message": "the model server failed; its log has the reason by request_id."}
+
+
+def _rows(prediction: Any) -> int | None:
+    blended = getattr(prediction, "blended", None)
+    return None if blended is None else len(blended)

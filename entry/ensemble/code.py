@@ -1,0 +1,47 @@
+"""The code that a bundle brings along: the inference script, this package, the user's own, and what they need."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ensemble.errors import InputError
+
+ENTRY = Path(__file__).resolve().parent.parent
+REQUIREMENTS = "requirements.txt"
+# What serving needs besides the members' libraries, at least in the versions of entry/requirements.txt.
+_ALWAYS = ("numpy>=2.1", "scipy>=1.14", "pandas>=2.2", "threadpoolctl>=3.5", "orjson>=3.10", "pyarrow>=18")
+_PINNED = ("xgboost", "catboost", "scikit-learn", "skops")
+# A serving container has no use for the GPU part, which is 300 MB.
+_NAMES = {"xgboost": "xgboost-cpu"}
+
+
+def importable(folders: Sequence[Path]) -> list[Path]:
+    """Return the packages and modules in these folders."""
+    found = [path for folder in folders for path in sorted(folder.iterdir())]
+    return [path for path in found if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))]
+
+
+def write_code(folder: Path, more: Sequence[Path], versions: Mapping[str, str]) -> None:
+    """Write ``folder`` anew.
+
+    Args:
+        folder: Where it goes.
+        more: Folders of the user's own packages and modules.
+        versions: Of the libraries that the bundle needs, by name.
+
+    Raises:
+        InputError: A package of the user's has the name of one of ours.
+    """
+    folder.mkdir(parents=True)
+    for path in importable([ENTRY, *more]):
+        place = folder / path.name
+        if place.exists():
+            raise InputError(f"the name of {path} is taken in the model's code: rename it.")
+        if path.is_dir():
+            shutil.copytree(path, place, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(path, place)
+    pins = [f"{_NAMES.get(name, name)}=={versions[name]}" for name in _PINNED if name in versions]
+    (folder / REQUIREMENTS).write_text("\n".join([*pins, *_ALWAYS]) + "\n")

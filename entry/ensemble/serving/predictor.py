@@ -1,0 +1,97 @@
+"""A loaded bundle that answers requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ensemble.bundle import Bundle, load_bundle
+from ensemble.errors import BundleError
+from ensemble.members.base import Floats
+from ensemble.serving.errors import RequestError
+from ensemble.serving.formats import Prediction
+from ensemble.serving.rows import Rows
+from ensemble.table import Column
+
+# Members predict the same bits anywhere but for those of scikit-learn's own that multiply matrices.
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What an endpoint holds.
+
+    Attributes:
+        bundle: The ensemble.
+    """
+
+    bundle: Bundle
+
+    @classmethod
+    def load(cls, folder: Path, threads: int) -> Predictor:
+        """Read and verify a bundle.
+
+        Raises:
+            BundleError: It cannot be trusted; the message says why.
+        """
+        return cls(load_bundle(folder, threads))
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The model's features."""
+        return self.bundle.columns
+
+    def features(self, rows: Rows) -> Floats:
+        """Return the features of a request, shape (rows, columns).
+
+        Raises:
+            RequestError: The rows do not fit the model's columns.
+        """
+        return rows.features(self.columns)
+
+    def predict(self, features: Floats) -> Prediction:
+        """Return the blend and every member for features of shape (rows, columns)."""
+        members = self.bundle.ensemble.predict_members(features)
+        return Prediction(self.bundle.ensemble.blend.predict(members, features), members, self.bundle.members)
+
+    def predict_many(self, requests: Sequence[Rows]) -> list[Prediction | RequestError]:
+        """Answer several requests by one call of each member; a request that does not fit fails alone.
+
+        A row is predicted among others as it is alone, to the bit, by every member of the registry.
+        """
+        answers: list[Prediction | RequestError | None] = []
+        parts: list[Floats] = []
+        for rows in requests:
+            try:
+                parts.append(self.features(rows))
+                answers.append(None)
+            except RequestError as error:
+                answers.append(error)
+        if parts:
+            whole = self.predict(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        start, found = 0, iter(parts)
+        for place, answer in enumerate(answers):
+            if answer is None:
+                stop = start + len(next(found))
+                answers[place] = Prediction(whole.blended[start:stop], whole.members[start:stop], whole.names)
+                start = stop
+        return [answer for answer in answers if answer is not None]
+
+    def check(self) -> None:
+        """Predict the bundle's example again.
+
+        Raises:
+            BundleError: It gives other numbers than it gave when it was trained.
+        """
+        features, expected = self.bundle.example()
+        found = self.predict(features).blended
+        if not np.allclose(found, expected, rtol=TOLERANCE, atol=0):
+            row = int(np.argmax(~np.isclose(found, expected, rtol=TOLERANCE, atol=0)))
+            raise BundleError(
+                f"the model predicts {found[row]!r} for row {row + 1} of its example, and predicted {expected[row]!r} "
+                "when it was trained: other libraries, or another machine's arithmetic. Train it again here."
+            )

@@ -1,0 +1,421 @@
+"""Rows as a request brings them, and their features as the model's columns say: by name where there are names."""
+
+from __future__ import annotations
+
+import abc
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ensemble.coding import coded
+from ensemble.errors import CellError, did_you_mean
+from ensemble.members.base import Floats
+from ensemble.serving.errors import RequestError, unfit, unreadable_body
+from ensemble.table import Column
+
+# Libraries have features as 32-bit numbers.
+LARGEST = 1e30
+# What an empty cell may be written as: what pandas, which reads tables for training, takes for missing.
+MISSING = frozenset(
+    [
+        "",
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    ]
+)
+_NUMBERS_ONLY = b"0123456789+-.eE,\n \r"
+_TRUTH: Mapping[str, float] = {"true": 1.0, "false": 0.0}
+_PLACE = Path("the request")
+
+
+class Rows(abc.ABC):
+    """The rows of one request, read from its body and not yet held against a model."""
+
+    @abc.abstractmethod
+    def features(self, columns: Sequence[Column]) -> Floats:
+        """Return the features as the model was trained on them, shape (rows, columns).
+
+        Raises:
+            RequestError: The rows do not fit; it names the column, what was expected and what came.
+        """
+
+
+@dataclass(frozen=True)
+class Values(Rows):
+    """Columns of values.
+
+    Attributes:
+        names: Column names; None for columns by position.
+        columns: A sequence of values each, equally long: Python's own types, or an array.
+        text: Whether all values are text, as in CSV.
+        flat: Whether it is a plain list, which is one row, or one value a row for a model of one column.
+    """
+
+    names: Sequence[str] | None
+    columns: Sequence[Any]
+    text: bool = False
+    flat: bool = False
+
+    def features(self, columns: Sequence[Column]) -> Floats:
+        """Return the features; columns that the model does not know are left out."""
+        found = self._by_column(columns)
+        features = np.empty((len(found[0]), len(columns)), dtype=np.float64)
+        for place, (column, values) in enumerate(zip(columns, found, strict=True)):
+            features[:, place] = column_numbers(column, values, text=self.text)
+        check_numbers(features, columns)
+        return features
+
+    def _by_column(self, columns: Sequence[Column]) -> list[Any]:
+        if self.names is None:
+            given = self.columns
+            if self.flat and len(columns) == 1:
+                given = [[values[0] for values in given]]
+            check_width(len(given), columns)
+            found = list(given)
+        else:
+            places = {name: place for place, name in enumerate(self.names)}
+            found = []
+            for column in columns:
+                if column.name not in places:
+                    raise missing_column(column, self.names)
+                if len(places) < len(self.names) and list(self.names).count(column.name) > 1:
+                    raise unfit(f"column {column.name!r} came twice.", column=column.name, expected="one", got="two")
+                found.append(self.columns[places[column.name]])
+        if len(found[0]) == 0:
+            raise no_rows()
+        return found
+
+
+@dataclass(frozen=True)
+class Records(Rows):
+    """Rows that name their values.
+
+    Attributes:
+        records: One mapping a row.
+    """
+
+    records: Sequence[Mapping[str, Any]]
+
+    def features(self, columns: Sequence[Column]) -> Floats:
+        """Return the features; names that the model does not know are left out."""
+        if not self.records:
+            raise no_rows()
+        found: list[list[Any]] = []
+        for column in columns:
+            try:
+                found.append([record[column.name] for record in self.records])
+            except KeyError:
+                row = next(number for number, record in enumerate(self.records) if column.name not in record)
+                raise missing_column(column, list(self.records[row]), row + 1) from None
+        return Values([column.name for column in columns], found).features(columns)
+
+
+@dataclass(frozen=True)
+class Matrix(Rows):
+    """Numbers by position.
+
+    Attributes:
+        values: Shape (rows, columns), a number or truth value each.
+    """
+
+    values: Floats
+
+    def features(self, columns: Sequence[Column]) -> Floats:
+        """Return the features; a category's number is the text that its level is written as."""
+        check_width(self.values.shape[1], columns)
+        if len(self.values) == 0:
+            raise no_rows()
+        if any(column.type in ("category", "boolean") for column in columns):
+            return Values(None, list(self.values.T)).features(columns)
+        check_numbers(self.values, columns)
+        return self.values
+
+
+@dataclass(frozen=True)
+class Csv(Rows):
+    """Text with commas, whose first row may be a header.
+
+    Attributes:
+        body: The text as UTF-8.
+        header: Whether the first row is one; None to find out.
+    """
+
+    body: bytes
+    header: bool | None = None
+
+    def features(self, columns: Sequence[Column]) -> Floats:
+        """Return the features; the first row is a header when a cell of it is the name of a column."""
+        names, rest = _first_row(self.body)
+        header = _names_one(names, columns) if self.header is None else self.header
+        body = rest if header else self.body
+        if all(column.type == "number" for column in columns) and not body.translate(None, _NUMBERS_ONLY):
+            matrix = _numbers(body)
+            if matrix is not None:
+                given = Values(names, list(matrix.T)).features if header else Matrix(matrix).features
+                return given(columns)
+        return Values(names if header else None, self._columns(body, len(names)), text=True).features(columns)
+
+    @staticmethod
+    def _columns(body: bytes, width: int) -> list[list[str]]:
+        try:
+            text = body.decode("utf-8")
+            rows = [row for row in csv.reader(io.StringIO(text, newline=""), skipinitialspace=True) if row]
+        except UnicodeDecodeError:
+            raise unreadable_body("text in UTF-8", "it has other bytes.") from None
+        except csv.Error as error:
+            raise unreadable_body("CSV", f"{error}.") from None
+        for number, row in enumerate(rows):
+            if len(row) != width:
+                raise unfit(
+                    f"data row {number + 1} has {_count(len(row), 'cell')}, the first row {width}.",
+                    row=number + 1,
+                    expected=_count(width, "cell"),
+                    got=_count(len(row), "cell"),
+                )
+        return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def is_header(line: bytes, columns: Sequence[Column]) -> bool:
+    """Whether a first line of CSV is a header: a cell of it is the name of a column."""
+    return _names_one(_first_row(line)[0], columns)
+
+
+def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
+    """Return one column's values as the model was trained on them, shape (rows,).
+
+    The quick ways are for values that are what they should be; anything else goes by the code that reads tables for
+    training, and is refused there by name and row.
+
+    Raises:
+        RequestError: A value that the column cannot hold.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and column.type in ("number", "date"):
+        return values.astype(np.float64)
+    if not isinstance(values, list):
+        return _slowly(column, values)
+    kinds = set(map(type, values))
+    quick = None
+    if text:
+        quick = _text_numbers(column, values)
+    elif column.type == "number" and kinds <= {int, float, type(None)}:
+        quick = _floats(column, values)
+    elif column.type == "boolean" and kinds <= {bool, type(None)}:
+        quick = np.array(values, dtype=np.float64)
+    elif column.type == "category" and kinds <= {str, type(None)}:
+        quick = _levels(column, values)
+    return _slowly(column, values) if quick is None else quick
+
+
+def check_width(width: int, columns: Sequence[Column]) -> None:
+    """Raise RequestError unless there is a value for each column."""
+    if width != len(columns):
+        names = ", ".join(column.name for column in columns)
+        raise unfit(
+            f"a row has {_count(width, 'value')}, the model has {_count(len(columns), 'column')}: {names}. Give them "
+            "in this order, or by name.",
+            expected=_count(len(columns), "value"),
+            got=_count(width, "value"),
+        )
+
+
+def check_numbers(features: Floats, columns: Sequence[Column]) -> None:
+    """Raise RequestError for a number that is infinite or beyond what libraries reckon with."""
+    with np.errstate(invalid="ignore"):
+        wrong = np.abs(features) > LARGEST
+    if wrong.any():
+        row, place = np.argwhere(wrong)[0]
+        got = f"{features[row, place]:g}"
+        raise unfit(
+            f"column {columns[place].name!r} is {got} in data row {row + 1}: numbers go up to {LARGEST:g}.",
+            column=columns[place].name,
+            row=int(row) + 1,
+            expected=f"a number up to {LARGEST:g}",
+            got=got,
+        )
+
+
+def missing_column(column: Column, names: Sequence[Any], row: int | None = None) -> RequestError:
+    """Return the error of a column that did not come."""
+    shown = [str(name) for name in names]
+    place = "" if row is None else f" in data row {row}"
+    came = ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
+    return unfit(
+        f"column {column.name!r} is missing{place}.{did_you_mean(column.name, shown)} Write null, or an empty cell, "
+        "for a value that is not known.",
+        column=column.name,
+        row=row,
+        expected=f"a {column.type}",
+        got=f"the columns {came}" if shown else "no column",
+    )
+
+
+def no_rows() -> RequestError:
+    """Return the error of a request without rows."""
+    return unfit("the request has no rows.", expected="at least one row", got="none")
+
+
+def _numbers(body: bytes) -> Floats | None:
+    """Return a body of digits, marks and commas as a matrix, or None where it is not that plain."""
+    lines = body.strip().replace(b"\r\n", b"\n")
+    if b"\r" in lines:
+        return None
+    text = b"[[" + lines.replace(b"\n", b"],[") + b"]]"
+    if b",," in text or b"[," in text or b",]" in text:
+        text = text.replace(b",,", b",null,").replace(b",,", b",null,")
+        text = text.replace(b"[,", b"[null,").replace(b",]", b",null]")
+    try:
+        matrix = np.array(orjson.loads(text), dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return matrix if matrix.ndim == 2 and matrix.shape[1] else None
+
+
+def _floats(column: Column, values: Sequence[Any]) -> Floats:
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        row = next(number for number, value in enumerate(values) if isinstance(value, int) and abs(value) > LARGEST)
+        raise unfit(
+            f"column {column.name!r} is too large a number in data row {row + 1}: numbers go up to {LARGEST:g}.",
+            column=column.name,
+            row=row + 1,
+            expected=f"a number up to {LARGEST:g}",
+            got="a larger one",
+        ) from None
+
+
+def _text_numbers(column: Column, values: Sequence[str]) -> Floats | None:
+    if column.type == "number":
+        # Python itself would take 1_000, +nan and other scripts' digits for numbers.
+        if any("_" in value or not value.isascii() for value in values):
+            return None
+        try:
+            numbers = np.array([np.nan if value in MISSING else float(value) for value in values])
+        except ValueError:
+            return None
+        gaps = np.flatnonzero(np.isnan(numbers))
+        return numbers if all(values[int(row)] in MISSING for row in gaps) else None
+    if column.type == "category":
+        return _levels(column, values)
+    if column.type == "boolean":
+        known = [np.nan if value in MISSING else _TRUTH.get(value.lower()) for value in values]
+        return None if None in known else np.array(known, dtype=np.float64)
+    return None
+
+
+def _levels(column: Column, values: Sequence[str | None]) -> Floats:
+    places: dict[str | None, float] = {level: float(place) for place, level in enumerate(column.levels)}
+    return np.array([places.get(value, np.nan) for value in values], dtype=np.float64)
+
+
+def _as_levels(column: Column, series: Any) -> list[str | None]:
+    """Return the levels that values are written as; a whole number may be one with a point or without."""
+    levels = frozenset(column.levels)
+    found: list[str | None] = []
+    for row, (value, gone) in enumerate(zip(series, series.isna(), strict=True)):
+        if isinstance(value, list | dict):
+            raise _cell(column, row + 1, "text or a number", f"a {type(value).__name__}")
+        texts = [str(value)]
+        if isinstance(value, int | float) and float(value).is_integer():
+            texts += [str(int(value)), str(float(value))]
+        found.append(None if gone else next((text for text in texts if text in levels), None))
+    return found
+
+
+def _slowly(column: Column, values: Any) -> Floats:
+    import pandas as pd
+
+    if column.type == "category":
+        _refuse_nested(column, values)
+        return _levels(column, _as_levels(column, pd.Series(values, dtype="object")))
+    if isinstance(values, list):
+        given = [None if isinstance(value, str) and value in MISSING else value for value in values]
+        series = pd.Series(given, dtype="object")
+    else:
+        series = values if isinstance(values, pd.Series) else pd.Series(values)
+    if column.type == "number":
+        _refuse_truth(column, series)
+    try:
+        found, numbers = coded(series, _PLACE, column.name, column)
+    except CellError as error:
+        raise _cell(column, error.row, error.expected, error.got) from None
+    except (ValueError, OverflowError, TypeError) as error:
+        raise _cell(column, None, f"a {column.type}", f"what is none ({str(error).splitlines()[0]})") from None
+    if found.type != column.type and not (found.type == "number" and column.type == "date"):
+        raise _cell(column, None, f"a {column.type}", f"a {found.type}")
+    return numbers
+
+
+def _refuse_nested(column: Column, values: Any) -> None:
+    """Raise RequestError for a list or an object where one value is expected."""
+    for row, value in enumerate(values):
+        if isinstance(value, list | dict):
+            raise _cell(column, row + 1, "the text of a category", f"a {type(value).__name__}")
+
+
+def _refuse_truth(column: Column, series: Any) -> None:
+    """Raise RequestError for true and false among numbers, which a table for training would be read with."""
+    if series.dtype.kind not in "bO":
+        return
+    for row, value in enumerate(series):
+        if isinstance(value, bool | np.bool_):
+            raise _cell(column, row + 1, "a number", str(value).lower())
+
+
+def _cell(column: Column, row: int | None, expected: str, got: str) -> RequestError:
+    got = got if len(got) <= 80 else got[:77] + "..."
+    place = "" if row is None else f" in data row {row}"
+    return unfit(
+        f"column {column.name!r} has {got}{place}, where {expected} is expected.",
+        column=column.name,
+        row=row,
+        expected=expected,
+        got=got,
+    )
+
+
+def _plain(values: Floats) -> list[Any]:
+    """Return numbers as JSON would have brought them: whole ones without a point, gaps as None."""
+    return [None if np.isnan(value) else int(value) if value.is_integer() else value for value in values.tolist()]
+
+
+def _first_row(body: bytes) -> tuple[list[str], bytes]:
+    """Return the cells of the first row, which may go over several lines, and what follows it."""
+    source = io.BytesIO(body)
+    try:
+        reader = csv.reader((line.decode("utf-8-sig") for line in source), skipinitialspace=True)
+        cells = next((row for row in reader if row), [])
+    except (UnicodeDecodeError, csv.Error):
+        raise unreadable_body("CSV in UTF-8", "its first row cannot be read.") from None
+    return [cell.strip() for cell in cells], source.read()
+
+
+def _names_one(cells: Sequence[str], columns: Sequence[Column]) -> bool:
+    known = {column.name for column in columns}
+    return any(cell in known for cell in cells)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

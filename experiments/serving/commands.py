@@ -1,0 +1,191 @@
+"""``action=invoke``, ``action=status`` and ``action=delete``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from experiments.aws.engine import ENDPOINT_LABEL, connect, list_containers
+from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
+from experiments.config import Composed
+from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
+from experiments.serving.client import invoke, ping
+from experiments.serving.records import RECORD, Endpoint, Records
+
+if TYPE_CHECKING:
+    from experiments.aws.engine import DockerClient
+
+# Content type by a file name's ending, for rows and for predictions.
+CONTENT_TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonlines",
+    ".ndjson": "application/jsonlines",
+    ".npy": "application/x-npy",
+    ".parquet": "application/x-parquet",
+}
+DETAILS = ("blended", "members")
+_REQUESTS_SHOWN = 3
+
+
+def records_of(composed: Composed) -> Records:
+    """Return the records of the endpoints on this machine."""
+    return Records(Path(composed.config.paths.endpoints).expanduser().absolute())
+
+
+def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) -> int:
+    """Send rows to an endpoint, and print or write what it predicts; return 0.
+
+    Raises:
+        InputError: No such endpoint or file.
+        RequestRefused: The endpoint answered with an error.
+    """
+    config = composed.config
+    one_of("detail", config.detail, DETAILS)
+    url = _address(composed)
+    body, content_type = _rows(config.input)
+    accept = _content_type("output", config.output) if config.output else _readable(content_type)
+    if accept == CONTENT_TYPES[".parquet"]:
+        raise ConfigError(
+            "output: an endpoint writes no Parquet: give .csv, .json, .jsonl or .npy, or use action=batch."
+        )
+    answer = invoke(url, body, content_type, f"{accept}; detail={config.detail}")
+    if config.output is None:
+        sys.stdout.buffer.write(answer.body if answer.body.endswith(b"\n") else answer.body + b"\n")
+        sys.stdout.flush()
+        return 0
+    path = Path(config.output).expanduser()
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(answer.body)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError.at(path, error.strerror or str(error)) from error
+    console.print(f"predictions are in {path}.", highlight=False, markup=False)
+    return 0
+
+
+def show_status(composed: Composed, words: Sequence[str], console: Console) -> int:
+    """Show every endpoint of ours on this machine; return 0, or 1 if one is not healthy."""
+    records = records_of(composed)
+    endpoints = records.all()
+    if not endpoints:
+        console.print("there is no endpoint on this machine. python run.py mode=sagemaker action=deploy makes one.")
+    well = True
+    try:
+        client = connect()
+    except BackendUnavailable as error:
+        if endpoints:
+            raise
+        console.print(f"note: {error}", highlight=False, markup=False)
+        return 0
+    with closing(client):
+        for endpoint in endpoints:
+            well = _show(client, endpoint, console) and well
+        known = {endpoint.container for endpoint in endpoints}
+        for container in list_containers(client, [ENDPOINT_LABEL]):
+            if container.name not in known:
+                console.print(
+                    f"container {container.name} belongs to no endpoint here: python run.py action=clean removes it.",
+                    style="yellow",
+                    highlight=False,
+                )
+    return 0 if well else 1
+
+
+def delete_endpoint(composed: Composed, words: Sequence[str], console: Console) -> int:
+    """Let an endpoint finish what it is answering, and remove all of it; return 0.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    name, records = composed.config.endpoint, records_of(composed)
+    endpoint = records.get(name)
+    with records.alone(name) as folder, closing(connect()) as client:
+        end(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
+        remove_strangers(client, name, None)
+        (folder / RECORD).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # other endpoints are there
+        records.root.rmdir()
+    console.print(
+        f"endpoint {name} is gone, with its configuration, model, container and network.", highlight=False, markup=False
+    )
+    return 0
+
+
+def _address(composed: Composed) -> str:
+    """Return an endpoint's address, which is checked to be the model that was deployed."""
+    name = composed.config.endpoint
+    if name.startswith("http://"):
+        return name.rstrip("/")
+    endpoint = records_of(composed).get(name)
+    said = ping(endpoint.url)
+    if said is not None and said.get("bundle") != endpoint.bundle_hash:
+        raise BackendUnavailable(
+            f"{endpoint.url} answers, and is not endpoint {name}: another program has its port. python run.py "
+            f"mode=sagemaker action=deploy endpoint={name} starts it anew."
+        )
+    return endpoint.url
+
+
+def _rows(text: str | None) -> tuple[bytes, str]:
+    if text in (None, "-"):
+        body = sys.stdin.buffer.read()
+        return body, "application/json" if body.lstrip()[:1] in (b"{", b"[") else "text/csv"
+    path = Path(str(text)).expanduser()
+    content_type = _content_type("input", str(text))
+    try:
+        return path.read_bytes(), content_type
+    except FileNotFoundError:
+        near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
+        raise ConfigError(f"input={text}: there is no such file.{did_you_mean(path.name, near)}") from None
+    except OSError as error:
+        raise ConfigError(f"input={text}: {error.strerror}.") from None
+
+
+def _content_type(key: str, text: str) -> str:
+    suffix = Path(text).suffix.lower()
+    if suffix not in CONTENT_TYPES:
+        raise ConfigError(f"{key}={text}: a file name ends with one of {listed(CONTENT_TYPES)}.")
+    return CONTENT_TYPES[suffix]
+
+
+def _readable(content_type: str) -> str:
+    """Return in what a person reads the answer: as they wrote the rows, or CSV."""
+    return content_type if content_type in (CONTENT_TYPES[".json"], CONTENT_TYPES[".jsonl"]) else CONTENT_TYPES[".csv"]
+
+
+def _health(client: DockerClient, endpoint: Endpoint) -> str:
+    found = state(client, endpoint.container)
+    if found != "running":
+        return found
+    said = ping(endpoint.url)
+    if said is None:
+        return "does not answer"
+    return "ok" if said.get("bundle") == endpoint.bundle_hash else "another model answers"
+
+
+def _show(client: DockerClient, endpoint: Endpoint, console: Console) -> bool:
+    """Show an endpoint and its last requests; return whether it is healthy."""
+    health = _health(client, endpoint)
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(endpoint.since))
+    lines = [
+        f"{endpoint.name}  {endpoint.url}  {health}",
+        f"  {endpoint.origin}, {endpoint.bundle_hash[:12]}; {endpoint.serving}, since {since}",
+    ]
+    for entry in last_requests(client, endpoint.container, _REQUESTS_SHOWN):
+        when = time.strftime("%H:%M:%S", time.localtime(entry["time"]))
+        what = f"{entry['rows']} rows" if "rows" in entry else entry.get("error", "")
+        lines.append(f"  {when}  {entry['status']}  {what}, {entry['ms']} ms, request {entry['request_id']}")
+    console.print(lines[0], style="green" if health == "ok" else "red", highlight=False, markup=False, soft_wrap=True)
+    console.print("\n".join(lines[1:]), highlight=False, markup=False, soft_wrap=True)
+    return health == "ok"

@@ -1,0 +1,152 @@
+"""Which model is meant: a study's winner, a folder, an archive, a run or registered model of MLflow's, or one on S3."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ensemble.bundle import BUNDLE_VERSION, MANIFEST
+from ensemble.errors import BundleError
+from experiments.archives import pack, unpack
+from experiments.backends.trial_folder import final_folder, model_dir
+from experiments.config import Composed
+from experiments.errors import ConfigError, StorageError, did_you_mean
+from experiments.tracking_store import store_exists, store_uri
+
+ARCHIVE = "model.tar.gz"
+DOWNLOAD = "download"
+_RUN_ID = re.compile(r"(runs:/)?([0-9a-f]{32})")
+_REGISTERED = re.compile(r"(models:/)?([^/@:]+)[@/]([^/@]+)")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on this machine's disk.
+
+    Attributes:
+        folder: The unpacked bundle.
+        origin: Where it is from, for people.
+        manifest: What its training recorded.
+        bundle_hash: SHA-256 of the manifest, and so of every file.
+    """
+
+    folder: Path
+    origin: str
+    manifest: Mapping[str, Any]
+    bundle_hash: str
+
+
+def place_model(composed: Composed, folder: Path) -> Model:
+    """Find the model that the configuration means, and put its archive and its files into ``folder``.
+
+    Args:
+        composed: The configuration; ``model`` in it says which.
+        folder: An empty folder, which gets ``model.tar.gz`` and ``model/``.
+
+    Raises:
+        ConfigError: There is no such model.
+        BundleError: It is no bundle of ours.
+    """
+    text = composed.config.model
+    if text is None:
+        source, origin = _newest_winner(composed)
+    else:
+        source, origin = _find(composed, text, folder)
+    archive, bundle = folder / ARCHIVE, folder / "model"
+    try:
+        if source.is_dir():
+            read_manifest(source)
+            pack(source, archive)
+        elif source != archive:
+            shutil.copyfile(source, archive)
+        unpack(archive, bundle)
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        raise BundleError(f"{source} is no {ARCHIVE} that can be unpacked: {error}. Train again.") from None
+    except OSError as error:
+        raise StorageError.at(folder, error.strerror or str(error)) from error
+    finally:
+        shutil.rmtree(folder / DOWNLOAD, ignore_errors=True)
+    manifest = read_manifest(bundle)
+    return Model(bundle, origin, manifest, hash_of(bundle))
+
+
+def read_manifest(bundle: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle; its files are verified by whoever loads them.
+
+    Raises:
+        BundleError: It is none, or one of another release.
+    """
+    try:
+        manifest = json.loads((bundle / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise BundleError(f"{bundle} is not a model bundle: it has no {MANIFEST}.") from None
+    except ValueError:
+        raise BundleError(f"{bundle / MANIFEST} is damaged: it is no manifest in JSON. Train again.") from None
+    version = manifest.get("bundle_version") if isinstance(manifest, dict) else None
+    if version != BUNDLE_VERSION:
+        raise BundleError(
+            f"{bundle / MANIFEST} has version {version}; this release serves {BUNDLE_VERSION}: train it again."
+        )
+    found: dict[str, Any] = manifest
+    return found
+
+
+def hash_of(bundle: Path) -> str:
+    """Return the bundle's hash, as its server says it."""
+    return hashlib.sha256((bundle / MANIFEST).read_bytes()).hexdigest()
+
+
+def _newest_winner(composed: Composed) -> tuple[Path, str]:
+    studies = Path(composed.config.paths.studies).expanduser()
+    found = sorted(studies.glob(f"*/final/model/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ConfigError(
+            f"there is no finished study in {studies}: python run.py mode={composed.config.mode.name} makes one. Or "
+            "name a model by model=<study, folder, model.tar.gz, MLflow run, name@alias or s3://...>."
+        )
+    return _winner_of(found[-1].parents[2])
+
+
+def _winner_of(study: Path) -> tuple[Path, str]:
+    final = final_folder(study)
+    archive = final / ARCHIVE
+    return archive if archive.exists() else model_dir(final), f"study {study.name}"
+
+
+def _find(composed: Composed, text: str, folder: Path) -> tuple[Path, str]:
+    path = Path(text).expanduser()
+    study = Path(composed.config.paths.studies).expanduser() / text
+    if text.startswith("s3://"):
+        from experiments.aws.storage import download
+
+        download(text, folder / ARCHIVE)
+        return folder / ARCHIVE, text
+    for place in (path, study):
+        if (model_dir(final_folder(place)) / MANIFEST).exists():
+            return _winner_of(place)
+    if path.exists():
+        return path, str(path)
+    run, registered = _RUN_ID.fullmatch(text), _REGISTERED.fullmatch(text)
+    if run is None and registered is None:
+        names = [found.name for found in study.parent.glob("*") if (found / "final").is_dir()]
+        raise ConfigError(
+            f"model={text}: there is no such study, folder or archive.{did_you_mean(text, names)} It can also be an "
+            "MLflow run, a registered model as name@alias, or s3://..."
+        )
+    uri = store_uri(composed.config.mlflow.uri, Path(composed.config.paths.root).expanduser())
+    if not store_exists(uri):
+        raise ConfigError(f"model={text}: there is no study of that name, and no MLflow store at {uri}.")
+    from experiments.model_registry import download_bundle
+
+    if run is not None:
+        return download_bundle(uri, run.group(2), None, folder / DOWNLOAD), text
+    name, which = registered.group(2, 3) if registered is not None else ("", None)
+    return download_bundle(uri, name, which, folder / DOWNLOAD), text

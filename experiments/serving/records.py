@@ -1,0 +1,136 @@
+"""What is known of the endpoints on this machine: one folder each, whose record is replaced in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import ConfigError, StorageError, did_you_mean, listed
+
+RECORD = "current.json"
+_LOCK = "lock"
+# SageMaker's rule, and room for a version after it in the model's name.
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint on this machine.
+
+    Attributes:
+        name: Its name.
+        url: Where it answers, such as ``http://127.0.0.1:34567``.
+        container: The container's name.
+        network: The network's name.
+        folder: Its archive, model and requests.
+        model_dir: Its unpacked model.
+        origin: Where the model is from.
+        bundle_hash: Which model it is.
+        serving: ``serverless`` or ``realtime``.
+        since: When it was switched to, in seconds since 1970.
+    """
+
+    name: str
+    url: str
+    container: str
+    network: str
+    folder: str
+    model_dir: str
+    origin: str
+    bundle_hash: str
+    serving: str
+    since: float
+
+
+class Records:
+    """The records below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        """Keep the folder, which need not exist."""
+        self.root = root
+
+    def all(self) -> list[Endpoint]:
+        """Return every endpoint that there is, the newest first."""
+        found = [self._read(path) for path in self.root.glob(f"*/{RECORD}")]
+        return sorted(found, key=lambda endpoint: -endpoint.since)
+
+    def find(self, name: str) -> Endpoint | None:
+        """Return an endpoint, or None."""
+        check_name(name)
+        path = self.root / name / RECORD
+        return self._read(path) if path.exists() else None
+
+    def get(self, name: str) -> Endpoint:
+        """Return an endpoint.
+
+        Raises:
+            ConfigError: There is none of that name; the message has the command that makes one.
+        """
+        found = self.find(name)
+        if found is None:
+            names = [endpoint.name for endpoint in self.all()]
+            others = f"{did_you_mean(name, names)} There are: {listed(names)}." if names else ""
+            word = "" if name == "local" else f" endpoint={name}"
+            raise ConfigError(
+                f"endpoint={name}: there is no such endpoint on this machine.{others} "
+                f"python run.py mode=sagemaker action=deploy{word} makes it."
+            )
+        return found
+
+    def put(self, endpoint: Endpoint) -> None:
+        """Make this the endpoint of its name, in one step."""
+        path = self.root / endpoint.name / RECORD
+        partial = path.with_suffix(".partial")
+        try:
+            partial.write_text(json.dumps(asdict(endpoint), indent=1))
+            partial.replace(path)
+        except OSError as error:
+            raise StorageError.at(path, error.strerror or str(error)) from error
+
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[Path]:
+        """Hold one endpoint's folder against other commands, and yield it; the kernel frees it with this process.
+
+        Raises:
+            ConfigError: Another command is deploying or deleting it.
+            StorageError: The folder cannot be written.
+        """
+        check_name(name)
+        folder = self.root / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StorageError.at(folder, error.strerror or str(error)) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield folder
+        except BlockingIOError:
+            raise ConfigError(
+                f"endpoint={name} is being deployed or deleted by another command: wait for it."
+            ) from None
+        finally:
+            os.close(lock)
+
+    @staticmethod
+    def _read(path: Path) -> Endpoint:
+        try:
+            document: dict[str, Any] = json.loads(path.read_text())
+            return Endpoint(**document)
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{path} is damaged ({error}): remove it; python run.py action=clean then removes its container."
+            ) from None
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError unless SageMaker would take the name."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"endpoint={name}: a name has letters, digits and inner hyphens, at most 40 of them.")

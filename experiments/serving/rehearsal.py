@@ -1,0 +1,145 @@
+"""What a serverless endpoint would be like: cold start, memory, the largest request, under the limits that AWS sets."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from experiments.aws.local_endpoint import Started, end, peak_memory, start, state
+from experiments.errors import EnsembleError
+from experiments.serving.client import invoke
+from experiments.serving.examples import csv_of, example_rows
+from experiments.serving.proof import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, prove
+from experiments.serving.records import Endpoint
+
+if TYPE_CHECKING:
+    from experiments.aws.engine import DockerClient
+
+# Source: AWS documentation, "Serverless Inference", quotas of SageMaker endpoints.
+SERVERLESS_BODY_BYTES = 4 * 2**20
+SERVERLESS_MEMORY = tuple(range(1024, 6145, 1024))
+
+
+@dataclass(frozen=True)
+class _Load:
+    """The largest request: how it went, and what memory was used by then.
+
+    Attributes:
+        rows: How many rows it had.
+        seconds: How long the answer took.
+        problem: What went wrong, or None.
+        peak: Most memory, in bytes; None where it is not known.
+    """
+
+    rows: int
+    seconds: float
+    problem: str | None
+    peak: int | None
+
+
+def rehearse(
+    client: DockerClient,
+    endpoint: Endpoint,
+    requests: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    cold_start: float,
+    console: Console,
+) -> None:
+    """Send the largest request to an endpoint that runs under serverless limits, and find the memory that would do.
+
+    Args:
+        client: The engine's.
+        endpoint: What was deployed.
+        requests: What it was made from.
+        manifest: Its model's.
+        cold_start: Seconds from its start to its first answer.
+        console: Where the report goes.
+    """
+    memory = _memory(requests)
+    started = Started(endpoint.container, endpoint.network, endpoint.url)
+    with console.status("rehearsing under serverless limits"):
+        load = _largest_request(client, started, manifest)
+        smallest = _smallest(client, endpoint, requests, manifest, load)
+    peak = "" if load.peak is None else f", peak memory {load.peak / 2**20:,.0f} of {memory:,} MB"
+    console.print(
+        f"serverless rehearsal: cold start {cold_start:.1f} s (limit {SECONDS_TO_PING}){peak}, largest request "
+        f"({load.rows:,} rows in {SERVERLESS_BODY_BYTES / 2**20:g} MB) {load.seconds:.1f} s (limit "
+        f"{SECONDS_TO_ANSWER}).",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if load.problem is not None:
+        console.print(
+            f"warning: the largest request fails: {load.problem}", style="yellow", highlight=False, markup=False
+        )
+    if smallest is None:
+        console.print(
+            "warning: no memory size of a serverless endpoint passes: serving=realtime.",
+            style="yellow",
+            highlight=False,
+        )
+    else:
+        word = "which it has" if smallest == memory else f"serving.memory_size_in_mb={smallest}"
+        console.print(f"The smallest memory that passes is {smallest:,} MB: {word}.", highlight=False, soft_wrap=True)
+
+
+def _smallest(
+    client: DockerClient, endpoint: Endpoint, requests: Mapping[str, Any], manifest: Mapping[str, Any], load: _Load
+) -> int | None:
+    """Return the smallest memory size with which the model is served and the largest request is answered, in MB."""
+    memory = _memory(requests)
+    for size in SERVERLESS_MEMORY:
+        if load.peak is not None and load.peak > size * 2**20:
+            continue
+        if size == memory and load.problem is None:
+            return size
+        if _passes(client, endpoint, requests, manifest, size):
+            return size
+    return None
+
+
+def _passes(
+    client: DockerClient, endpoint: Endpoint, requests: Mapping[str, Any], manifest: Mapping[str, Any], size: int
+) -> bool:
+    tried = copy.deepcopy(dict(requests))
+    tried["CreateModel"]["ModelName"] += f"-{size}"
+    tried["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] = size
+    limits = {"memory_bytes": size * 2**20, "read_only": True}
+    started = start(client, tried, Path(endpoint.model_dir), limits)
+    try:
+        prove(client, started, manifest, endpoint.bundle_hash)
+        return _largest_request(client, started, manifest).problem is None
+    except DeployFailed:
+        return False
+    finally:
+        end(client, started.container, started.network, seconds=0)
+
+
+def _largest_request(client: DockerClient, started: Started, manifest: Mapping[str, Any]) -> _Load:
+    text = csv_of(example_rows(manifest))
+    times = max(1, SERVERLESS_BODY_BYTES // len(text.encode()))
+    body = (text * times).encode()
+    rows, began = body.count(b"\n"), time.monotonic()
+    problem: str | None
+    try:
+        answer = invoke(started.url, body, "text/csv; header=absent", "text/csv")
+        came = answer.body.count(b"\n")
+        problem = None if came == rows else f"{rows} predictions were expected, and {came} came"
+    except EnsembleError as error:
+        problem = str(error)
+    seconds = time.monotonic() - began
+    found = state(client, started.container)
+    if found != "running":
+        return _Load(rows, seconds, f"its container was {found}", None)
+    return _Load(rows, seconds, problem, peak_memory(client, started.container))
+
+
+def _memory(requests: Mapping[str, Any]) -> int:
+    variant = requests["CreateEndpointConfig"]["ProductionVariants"][0]
+    return int(variant["ServerlessConfig"]["MemorySizeInMB"])

@@ -1,0 +1,49 @@
+"""Which endpoint ``--endpoint`` means."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROCESS = "process"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An endpoint to test.
+
+    Attributes:
+        name: ``process``, an endpoint's name or a URL.
+        url: Where it answers; None for one that is still to be started.
+        model_dir: Its unpacked bundle; None where that is not known.
+        why: Where this is from, for the report's header.
+    """
+
+    name: str
+    url: str | None
+    model_dir: Path | None
+    why: str
+
+
+def choose(option: str) -> Choice:
+    """Return the endpoint that the option means.
+
+    Raises:
+        LookupError: There is no record of that name; the message says where it was looked for.
+    """
+    if option == PROCESS:
+        return Choice(option, None, None, "trained and started by the tests; another by --endpoint=local|<name>|<url>")
+    if option.startswith("http://"):
+        folder = os.environ.get("BYOE_MODEL_DIR")
+        why = f"bundle in {folder}, by BYOE_MODEL_DIR" if folder else "skipped: BYOE_MODEL_DIR does not name its bundle"
+        return Choice(option, option.rstrip("/"), Path(folder) if folder else None, why)
+    path = Path(os.environ.get("BYOE_ENDPOINTS", "endpoints")).absolute() / option / "current.json"
+    try:
+        record = json.loads(path.read_text())
+        return Choice(option, record["url"].rstrip("/"), Path(record["model_dir"]), f"{record['url']}, by {path}")
+    except FileNotFoundError:
+        raise LookupError(f"--endpoint={option}: there is no {path}; BYOE_ENDPOINTS names another folder.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise LookupError(f"--endpoint={option}: {path} is no record of an endpoint: {error!r}.") from None

@@ -1,0 +1,113 @@
+"""The endpoint that ``--endpoint`` means, and what the tests need to start servers of their own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from ensemble.bundle import save_bundle
+from ensemble.reading import Roles, read_file
+from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.training import fit_ensemble
+from tests.endpoint.choice import PROCESS, Choice, choose
+from tests.endpoint.server import Server, serving
+from tests.endpoint.target import Target
+
+settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
+settings.load_profile("deterministic")
+
+MEMBERS = (
+    MemberSpec("xgboost", "xgboost", {"num_round": 20, "max_depth": 4}),
+    MemberSpec("catboost", "catboost", {"iterations": 20, "depth": 4}),
+    MemberSpec("forest", "random_forest", {"n_estimators": 10}),
+    MemberSpec("ridge", "ridge", {"alpha": 2.0}),
+)
+DISTRICTS = ("Łódź", "north, by the sea", "old town", "south")
+
+
+def write_table(path: Path, rows: int = 160) -> None:
+    """Write a table that has columns of every type, each with gaps."""
+    random = np.random.RandomState(0)
+    area = random.uniform(20, 200, rows)
+    garden = random.uniform(size=rows) < 0.4
+    built = np.datetime64("1950-01-01") + random.randint(0, 25_000, rows)
+    district = random.randint(0, len(DISTRICTS), rows)
+    distance = random.uniform(-3, 30, rows)
+    price = 3 * area + 40 * garden + 25 * district - 2 * distance + random.normal(size=rows) * 5
+    cells = [
+        [repr(float(value)) for value in area],
+        ["true" if value else "false" for value in garden],
+        [str(value) for value in built],
+        [f'"{DISTRICTS[value]}"' for value in district],
+        [repr(float(value)) for value in distance],
+    ]
+    gaps = random.uniform(size=(rows, len(cells))) < 0.1
+    lines = ["area,garden,built,district,distance,price"]
+    for row in range(rows):
+        values = ["" if gaps[row, place] else column[row] for place, column in enumerate(cells)]
+        lines.append(",".join([*values, repr(float(price[row]))]))
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small ensemble, as a training run saves it."""
+    folder = tmp_path_factory.mktemp("ensemble")
+    write_table(folder / "houses.csv")
+    table = read_file(folder / "houses.csv", Roles("price"))
+    recipe = Recipe(MEMBERS, blend="weighted", folds=FoldSpec(k=2))
+    training = fit_ensemble(recipe, table, None, threads=1)
+    save_bundle(folder / "model", recipe, training, table, table.content_hash())
+    return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def choice(pytestconfig: pytest.Config) -> Choice:
+    """The endpoint that the command names."""
+    return choose(pytestconfig.getoption("--endpoint"))
+
+
+@pytest.fixture(scope="session")
+def target(
+    choice: Choice, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    """The endpoint under test."""
+    if choice.url is None:
+        folder = request.getfixturevalue("bundle")
+        with serving(folder, tmp_path_factory.mktemp("server"), choice.name) as server:
+            yield server.target
+    elif choice.model_dir is None:
+        pytest.skip("BYOE_MODEL_DIR does not name the bundle that this endpoint serves")
+    else:
+        yield Target(choice.name, choice.url, choice.model_dir)
+
+
+@pytest.fixture
+def process_only(choice: Choice) -> None:
+    """Skip what needs a server that may be broken, where the endpoint is somebody's own."""
+    if choice.name != PROCESS:
+        pytest.skip("starts and ends servers of its own: --endpoint=process")
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(process_only: None, tmp_path: Path) -> Iterator[Serve]:
+    """Start servers that end with the test."""
+    with contextlib.ExitStack() as stack:
+        count = 0
+
+        def start(folder: Path, **env: str) -> Server:
+            nonlocal count
+            count += 1
+            place = tmp_path / f"server_{count}"
+            place.mkdir()
+            return stack.enter_context(serving(folder, place, **env))
+
+        yield start

@@ -1,0 +1,188 @@
+"""The endpoint under test, whatever its columns are: it is known by its bundle's manifest alone."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from ensemble.coding import frame_of
+from ensemble.members.base import Floats
+from ensemble.table import Column
+from tests.endpoint.answer import Answer
+
+# Well above what a batch of 10,000 rows takes, below a test's own limit.
+SECONDS = 45
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows as people write them.
+
+    Attributes:
+        columns: What the columns are.
+        values: One list a column: numbers as float, true and false as bool, dates and categories as text, gaps as None.
+    """
+
+    columns: tuple[Column, ...]
+    values: list[list[Any]]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names."""
+        return [column.name for column in self.columns]
+
+    @property
+    def rows(self) -> list[list[Any]]:
+        """The rows, one list each."""
+        return [list(row) for row in zip(*self.values, strict=True)]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The rows, by name."""
+        return [dict(zip(self.names, row, strict=True)) for row in self.rows]
+
+    def having(self, place: int, row: int, value: Any) -> Cells:
+        """Return the same with another value in one cell."""
+        values = [list(column) for column in self.values]
+        values[place][row] = value
+        return replace(self, values=values)
+
+    def take(self, *rows: int) -> Cells:
+        """Return some of the rows."""
+        return replace(self, values=[[column[row] for row in rows] for column in self.values])
+
+
+@dataclass(frozen=True)
+class Target:
+    """An endpoint and its bundle.
+
+    Attributes:
+        name: ``process``, an endpoint's name or a URL.
+        url: Where it answers.
+        model_dir: The unpacked bundle.
+    """
+
+    name: str
+    url: str
+    model_dir: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What training recorded."""
+        found: dict[str, Any] = json.loads((self.model_dir / "manifest.json").read_text())
+        return found
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The features."""
+        return tuple(Column.from_dict(column) for column in self.manifest["columns"])
+
+    @cached_property
+    def members(self) -> list[str]:
+        """The members' names."""
+        return [member["name"] for member in self.manifest["members"]]
+
+    @cached_property
+    def features(self) -> Floats:
+        """The example's rows."""
+        return np.array(self.manifest["example"]["features"], dtype=np.float64)
+
+    @cached_property
+    def predictions(self) -> list[float]:
+        """What the training run predicted for the example."""
+        return list(self.manifest["example"]["predictions"])
+
+    @cached_property
+    def example(self) -> Cells:
+        """The example as people write it."""
+        return self.cells(self.features)
+
+    def cells(self, features: Floats) -> Cells:
+        """Return features as people write them."""
+        frame = frame_of(features, self.columns)
+        values: list[list[Any]] = []
+        for column in self.columns:
+            given = frame[column.name].tolist()
+            given = [None if value is None or value != value else value for value in given]  # noqa: PLR0124
+            if column.type == "boolean":
+                given = [None if value is None else bool(value) for value in given]
+            values.append(given)
+        return Cells(self.columns, values)
+
+    def more(self, rows: int, seed: int = 0) -> Cells:
+        """Return rows of which no two are alike, by mixing the example's; some cells are empty."""
+        random = np.random.RandomState(seed)
+        features = np.empty((rows, len(self.columns)))
+        for place, column in enumerate(self.columns):
+            drawn = random.choice(self.features[:, place], size=rows)
+            if column.type == "number":
+                drawn = drawn * random.uniform(0.5, 1.5, size=rows)
+            features[:, place] = np.where(random.uniform(size=rows) < 0.05, np.nan, drawn)
+        return self.cells(features)
+
+    @contextlib.contextmanager
+    def connected(self, seconds: float = SECONDS) -> Iterator[Connection]:
+        """Open a connection, which stays open between requests."""
+        place = urlsplit(self.url)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=seconds)
+        try:
+            yield Connection(connection)
+        finally:
+            connection.close()
+
+    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send one request on a connection of its own."""
+        with self.connected() as connection:
+            return connection.ask(method, path, body, headers)
+
+    def post(self, body: Any, content_type: str, accept: str | None = None, **headers: str) -> Answer:
+        """Ask for predictions on a connection of its own."""
+        with self.connected() as connection:
+            return connection.post(body, content_type, accept, **headers)
+
+    def predict(self, cells: Cells) -> list[float]:
+        """Return what the endpoint predicts."""
+        return self.post(json.dumps({"instances": cells.rows}), "application/json").numbers()
+
+    def ping(self) -> dict[str, Any]:
+        """Return what ``/ping`` says."""
+        answer = self.ask("GET", "/ping")
+        assert answer.status == 200, (answer.status, answer.body)
+        return dict(answer.json)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A connection that stays open between requests.
+
+    Attributes:
+        http: The connection.
+    """
+
+    http: http.client.HTTPConnection
+
+    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send one request."""
+        try:
+            self.http.request(method, path, body, dict(headers or {}))
+            response = self.http.getresponse()
+            data = response.read()
+        except (OSError, http.client.HTTPException):
+            self.http.close()
+            raise
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, data)
+
+    def post(self, body: Any, content_type: str, accept: str | None = None, **headers: str) -> Answer:
+        """Ask for predictions."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        wanted = {} if accept is None else {"Accept": accept}
+        return self.ask("POST", "/invocations", body, {"Content-Type": content_type, **wanted, **given})

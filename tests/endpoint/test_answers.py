@@ -1,0 +1,121 @@
+"""The numbers are the training run's, whatever they come and go as."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.endpoint.bodies import FORMS
+from tests.endpoint.target import Target
+
+OUT = ["text/csv", "application/json", "application/jsonlines", "application/x-npy"]
+
+
+def test_the_example_gets_what_the_training_run_predicted(target: Target) -> None:
+    np.testing.assert_allclose(target.predict(target.example), target.predictions, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("accept", OUT)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_type_in_and_out_gives_the_same_numbers(form: str, accept: str, target: Target) -> None:
+    kind = FORMS[form]
+    if kind.numbers_only and any(column.type in ("category", "date", "boolean") for column in target.columns):
+        pytest.skip("an array of numbers has no place for this model's columns")
+    cells = target.more(7)
+    answer = target.post(kind.write(cells), kind.type, accept)
+    assert answer.numbers() == target.predict(cells)
+    assert answer.type == accept
+
+
+@pytest.mark.parametrize("accept", OUT[:3])
+def test_every_member_is_told_where_that_is_asked_for(accept: str, target: Target) -> None:
+    cells = target.more(6)
+    body = FORMS["json lists"].write(cells)
+    found = target.post(body, "application/json", f"{accept};detail=members").members()
+    assert list(found) == [*target.members, "blended"]
+    assert found["blended"] == target.predict(cells)
+    assert found == target.post(body, "application/json", f"{accept}; Detail=Members").members()
+    weights = target.manifest["blend"].get("weights")
+    if weights and not target.manifest["blend"].get("intercept") and not target.manifest["blend"].get("passed"):
+        columns = np.array([found[name] for name in target.members])
+        np.testing.assert_allclose(np.array(weights) @ columns, found["blended"], rtol=1e-9)
+
+
+def test_an_array_has_a_column_a_member_and_the_blend_last(target: Target) -> None:
+    body = FORMS["json lists"].write(target.example)
+    array = target.post(body, "application/json", "application/x-npy; detail=members").array()
+    found = target.post(body, "application/json", "application/json; detail=members").members()
+    assert array.T.tolist() == list(found.values())
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, "application/json"),
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("application/*", "application/json"),
+        ("text/*", "text/csv"),
+        ("text/html, */*;q=0.1", "application/json"),
+        ("text/csv;q=0.4, application/jsonlines;q=0.9", "application/jsonlines"),
+        ("text/csv, application/json", "text/csv"),
+        ("application/json;q=0, text/csv;q=0.1", "text/csv"),
+        ("application/x-ndjson", "application/jsonlines"),
+        ("TEXT/CSV", "text/csv"),
+        ("text/csv;detail=blended", "text/csv"),
+    ],
+)
+def test_what_is_accepted_is_written(accept: str | None, kind: str, target: Target) -> None:
+    answer = target.post(FORMS["json lists"].write(target.example), "application/json", accept)
+    assert answer.numbers() == target.predict(target.example)
+    assert answer.type == kind
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["text/html", "image/*", "application/json;q=0", "text/csv;q=much", "application/x-parquet", "nonsense", ";;=,"],
+)
+def test_what_cannot_be_written_is_406(accept: str, target: Target) -> None:
+    answer = target.post(FORMS["json lists"].write(target.example), "application/json", accept)
+    if accept == ";;=,":  # which says nothing, and so accepts anything
+        assert answer.status == 200
+        return
+    details = answer.refused(406, error="not_acceptable", got=accept)
+    assert "text/csv" in details["expected"]
+
+
+def test_an_unknown_detail_is_406(target: Target) -> None:
+    answer = target.post(FORMS["json lists"].write(target.example), "application/json", "text/csv;detail=trees")
+    answer.refused(406, error="unknown_detail", got="trees", expected=["blended", "members"])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 100, 1_000, 10_000])
+@pytest.mark.parametrize("form", ["csv with a header", "json lists", "json lines of records", "parquet"])
+def test_batches_of_any_size_give_each_row_its_own_number(form: str, rows: int, target: Target) -> None:
+    cells = target.more(rows, seed=1)
+    body = FORMS[form].write(cells)
+    if len(body) > 3_000_000:
+        pytest.skip("these rows are more than an endpoint takes at a time")
+    found = target.post(body, FORMS[form].type).numbers()
+    assert len(found) == rows
+    some = sorted({0, rows // 3, rows // 2, rows - 1})
+    assert [found[row] for row in some] == target.predict(cells.take(*some))
+
+
+def test_rows_one_by_one_are_the_rows_together_to_the_bit(target: Target) -> None:
+    cells = target.more(100, seed=2)
+    with target.connected() as connection:
+        alone = [
+            connection.post(json.dumps([row]), "application/json").numbers()[0]  # another batch each
+            for row in cells.rows
+        ]
+    assert alone == target.predict(cells)
+
+
+def test_one_row_may_come_without_a_list(target: Target) -> None:
+    row = target.example.take(0)
+    expected = target.predict(row)
+    assert target.post(json.dumps(row.records[0]), "application/json").numbers() == expected
+    assert target.post(json.dumps({"instances": row.records[0]}), "application/json").numbers() == expected

@@ -1,0 +1,192 @@
+"""Endpoints in containers, from the words that a user types to what is left on the engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from experiments.aws.engine import connect
+from experiments.serving.client import ping, send
+from experiments.serving.records import Records
+from tests.conftest import PROJECT, QUICK, run_command
+from tests.docker import left_behind, require_image
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+DEPLOY = ("mode=sagemaker", "action=deploy")
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two trained studies, which tests copy."""
+    require_image()
+    folder = tmp_path_factory.mktemp("trained")
+    for name, seed in (("one", "0"), ("two", "1")):
+        words = (f"study={name}", f"dataset.split.seed={seed}", f"paths.root={folder}", *QUICK)
+        ended = run_command("mode=local", "action=train", *words, timeout=120)
+        assert ended.code == 0, ended.err
+    return folder / "studies"
+
+
+@pytest.fixture
+def trained(studies: Path, folder: Path) -> Iterator[Path]:
+    shutil.copytree(studies, folder / "studies")
+    yield folder
+    for endpoint in Records(folder / "endpoints").all():
+        run_command("action=delete", f"endpoint={endpoint.name}")
+    assert left_behind() == []
+
+
+def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
+    ended = run_command(*DEPLOY, "model=one", timeout=200)
+    assert ended.code == 0, ended.err
+    (line,) = [line for line in ended.out.splitlines() if line.strip().startswith("curl")]
+    endpoint = Records(trained / "endpoints").get("local")
+    assert f"{endpoint.url}/invocations" in line
+    assert "serverless rehearsal: cold start" in ended.out
+    assert "The smallest memory that passes is 1,024 MB" in ended.out
+    requests = json.loads((Path(endpoint.folder) / "requests.json").read_text())
+    assert requests["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MaxConcurrency"] == 5
+    with closing(connect()) as client:
+        facts = client.containers.get(endpoint.container).attrs
+    assert facts["HostConfig"]["ReadonlyRootfs"] is True
+    assert facts["HostConfig"]["Memory"] == 2048 * 2**20
+    assert facts["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostIp"] == "127.0.0.1"
+
+    manifest = json.loads((Path(endpoint.model_dir) / "manifest.json").read_text())
+    names = [column["name"] for column in manifest["columns"]]
+    rows = manifest["example"]["features"]
+    text = [",".join(names), *(",".join(map(repr, row)) for row in rows)]
+    (trained / "rows.csv").write_text("\n".join(text) + "\n")
+    asked = run_command("action=invoke", "input=rows.csv")
+    assert [float(value) for value in asked.out.split()] == manifest["example"]["predictions"]
+    asked = run_command("action=invoke", "input=rows.csv", "detail=members", "output=answer.json")
+    assert asked.code == 0, asked.err
+    assert json.loads((trained / "answer.json").read_text())["predictions"] == manifest["example"]["predictions"]
+    (trained / "wrong.csv").write_text(text[0].replace("bmi", "bim") + "\n" + text[1] + "\n")
+    asked = run_command("action=invoke", "input=wrong.csv")
+    assert asked.code == 2
+    assert "column 'bmi' is missing" in asked.err
+
+    status = run_command("action=status")
+    assert status.code == 0
+    assert f"local  {endpoint.url}  ok" in status.out
+    assert "study one" in status.out
+    assert "400  rows_do_not_fit" in status.out
+    cleaned = run_command("action=clean", "paths.root=.")
+    assert "kept: container" in cleaned.out
+    assert ping(endpoint.url) is not None
+
+    assert run_command("action=delete").code == 0
+    assert left_behind() == []
+    assert not (trained / "endpoints").exists()
+    gone = run_command("action=invoke", "input=rows.csv")
+    assert gone.code == 2
+    assert "action=deploy makes it" in gone.err
+
+
+def test_a_second_deployment_replaces_the_first_and_a_broken_one_does_not(trained: Path) -> None:
+    records = Records(trained / "endpoints")
+    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+    first = records.get("local")
+    member = next(Path("studies/two/final/model/members").rglob("*.ubj"))
+    shutil.copytree("studies/two", "studies/broken")
+    broken = Path("studies/broken") / member.relative_to("studies/two")
+    broken.write_bytes(broken.read_bytes()[:-1])
+    ended = run_command(*DEPLOY, "model=broken", "serving=realtime", timeout=120)
+    assert ended.code == 1
+    assert "is not the file that was saved" in ended.err
+    assert records.get("local") == first
+    assert ping(first.url) is not None
+    assert len(left_behind()) == 2
+
+    assert run_command(*DEPLOY, "model=two", "serving=realtime", timeout=120).code == 0
+    second = records.get("local")
+    assert second.bundle_hash != first.bundle_hash
+    assert ping(second.url)["bundle"] == second.bundle_hash
+    assert not Path(first.folder).exists()
+    assert len(left_behind()) == 2
+
+    other = run_command(*DEPLOY, "model=one", "endpoint=other", "serving=realtime", timeout=120)
+    assert other.code == 0, other.err
+    assert ping(records.get("other").url)["bundle"] == first.bundle_hash
+    assert ping(second.url)["bundle"] == second.bundle_hash
+
+
+def test_an_endpoint_has_no_way_out(trained: Path) -> None:
+    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+    endpoint = Records(trained / "endpoints").get("local")
+    with closing(connect()) as client, socket.create_server(("0.0.0.0", 0)) as listener:
+        container = client.containers.get(endpoint.container)
+        outside = (
+            next(ip for ip in (socket.gethostbyname(socket.gethostname()),) if not ip.startswith("127."))
+            if not socket.gethostbyname(socket.gethostname()).startswith("127.")
+            else "192.0.2.1"
+        )
+        code = f"import socket; socket.create_connection(('{outside}', {listener.getsockname()[1]}), 3)"
+        if outside == "192.0.2.1":
+            code = "import socket; socket.create_connection(('192.0.2.1', 80), 3)"
+        assert container.exec_run(["python", "-c", code]).exit_code != 0
+    assert send(endpoint.url, "GET", "/ping").status == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("mode=local", "action=deploy"), "python run.py mode=sagemaker action=deploy"),
+        ((*DEPLOY, "serving.memory_size_in_mb=1500"), "1024, 2048, 3072"),
+        ((*DEPLOY, "serving.max_concurrency=0"), "not from 1 to 200"),
+        ((*DEPLOY, "serving.port=70000"), "not from 1 to 65535"),
+        ((*DEPLOY, "endpoint=a_b"), "letters, digits and inner hyphens"),
+        ((*DEPLOY, "model=none"), "there is no such study"),
+        ((*DEPLOY, "mode.network=host"), "a network of its own"),
+        (("action=delete", "endpoint=lokal"), "there is no such endpoint"),
+    ],
+)
+def test_mistakes_exit_2_and_start_nothing(words: tuple[str, ...], message: str, trained: Path) -> None:
+    ended = run_command(*words)
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert left_behind() == []
+
+
+def test_a_port_that_is_taken_is_named(trained: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run_command(*DEPLOY, "model=one", f"serving.port={port}", timeout=120)
+    assert ended.code == 2
+    assert f"serving.port={port} is taken" in ended.err
+    assert left_behind() == []
+
+
+def test_the_suite_passes_against_a_deployed_endpoint(trained: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            str(PROJECT / "tests/endpoint"),
+            "--endpoint=local",
+        ],
+        cwd=PROJECT,
+        env={**os.environ, "BYOE_ENDPOINTS": str(trained / "endpoints")},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]

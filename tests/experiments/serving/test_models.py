@@ -1,0 +1,83 @@
+"""Which model ``model=`` means, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from experiments.archives import pack
+from experiments.config import compose
+from experiments.serving.models import Model, place_model
+from tests.conftest import QUICK, Ended
+
+
+@pytest.fixture
+def study(project: Path, byoe: Callable[..., Ended]) -> Path:
+    assert byoe("mode=local", "action=train", "study=mine", *QUICK).code == 0
+    return project / "studies" / "mine"
+
+
+def place(name: str, *words: str) -> Model:
+    folder = Path(name)
+    folder.mkdir()
+    return place_model(compose(["mode=local", *words]), folder)
+
+
+def test_every_way_to_name_a_model_finds_the_same_one(study: Path, byoe: Callable[..., Ended]) -> None:
+    import mlflow
+
+    newest = place("newest")
+    assert newest.origin == "study mine"
+    assert (newest.folder / "code" / "inference.py").exists()
+    client = mlflow.MlflowClient("sqlite:///mlflow.db")
+    (version,) = client.search_model_versions("name = 'mine'")
+    ways = ["mine", "studies/mine", "studies/mine/final/model", "newest/model.tar.gz"]
+    ways += ["mine@winner", "models:/mine/1", version.run_id]
+    for number, way in enumerate(ways):
+        assert place(f"way{number}", f"model={way}").bundle_hash == newest.bundle_hash, way
+        assert not Path(f"way{number}", "download").exists()
+
+
+def test_an_archive_has_the_same_bytes_whenever_it_is_made(study: Path) -> None:
+    bundle = study / "final" / "model"
+    pack(bundle, Path("a.tar.gz"))
+    shutil.copytree(bundle, "copy")
+    pack(Path("copy"), Path("b.tar.gz"))
+    assert Path("a.tar.gz").read_bytes() == Path("b.tar.gz").read_bytes()
+
+
+def test_what_is_no_model_is_refused_by_name(project: Path, byoe: Callable[..., Ended]) -> None:
+    Path("text.tar.gz").write_text("no archive")
+    Path("empty").mkdir()
+    Path("old").mkdir()
+    Path("old/manifest.json").write_text(json.dumps({"bundle_version": 1}))
+    Path("rows.csv").write_text("a\n1\n")
+    Path("inside").write_text("x")
+    with tarfile.open("escaping.tar.gz", "w:gz") as tar:
+        tar.add("inside", arcname="../outside")
+    for text, message in {
+        "nothing": "there is no such study, folder or archive",
+        "text.tar.gz": "can be unpacked",
+        "empty": "it has no manifest.json",
+        "old": "has version 1",
+        "escaping.tar.gz": "no file or folder below",
+        "nothing@winner": "not found",
+    }.items():
+        ended = byoe("action=batch", f"model={text}", "input=rows.csv", "output=o.csv")
+        assert ended.code == 2, text
+        assert message in ended.err.lower() or message in ended.err, ended.err
+        assert "Traceback" not in ended.err
+    assert not Path("outside").exists()
+    assert not [path for path in Path().iterdir() if path.name.startswith(".")]
+
+
+def test_without_a_study_the_command_that_makes_one_is_named(folder: Path, byoe: Callable[..., Ended]) -> None:
+    Path("rows.csv").write_text("a\n1\n")
+    ended = byoe("action=batch", "input=rows.csv", "output=o.csv")
+    assert ended.code == 2
+    assert "python run.py mode=local makes one" in ended.err
