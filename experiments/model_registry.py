@@ -68,7 +68,11 @@ def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Pat
         place = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
     except MlflowException as error:
         raise ConfigError(f"model={name}{f'@{which}' if which else ''}: {error.message}.") from None
-    return place / "artifacts" / "bundle"
+    # MLflow keeps a folder under its own name, and not under that which it is given with.
+    found_manifests = list((place / "artifacts").glob("*/manifest.json"))
+    if not found_manifests:
+        raise ConfigError(f"model={name}: this model of MLflow's holds no bundle of ours.")
+    return found_manifests[0].parent
 
 
 def register_model(
