@@ -92,9 +92,8 @@ def _batch(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 def _clean(composed: Composed, words: Sequence[str], console: Console) -> int:
     from experiments.aws.cleaning import clean
-    from experiments.serving.commands import records_of
 
-    return clean({endpoint.container: endpoint.name for endpoint in records_of(composed).all()}, console)
+    return clean(console)
 
 
 ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]] = {

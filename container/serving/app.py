@@ -97,14 +97,15 @@ class Batcher:
         self._timer = None
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_REQUESTS_A_BATCH))]
         batch = [(data, future) for data, future in batch if not future.done()]  # whose sender still waits
-        if not batch:
-            return
-        self._last = len(batch)
-        if self._seconds <= LONG_SECONDS:
-            self._deliver(batch, self._answers([data for data, _ in batch]))
+        loop = asyncio.get_running_loop()
+        if batch:
+            self._last = len(batch)
+        if not batch or self._seconds <= LONG_SECONDS:
+            self._deliver(batch, self._answers([data for data, _ in batch]) if batch else [])
+            if self._waiting:  # more than one batch takes
+                self._timer = loop.call_soon(self._run)
             return
         self._busy = True
-        loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._thread, self._answers, [data for data, _ in batch])
         work.add_done_callback(lambda done: self._delivered(batch, done))
 
@@ -184,7 +185,6 @@ class Application:
         self._model = model
         self._identity = identity
         self._limits = limits
-        self._started = time.time()
         self._count = 0
         self._running = 0
         self._errors = 0
@@ -219,7 +219,6 @@ class Application:
         request_id = self._request_id(headers)
         entry: dict[str, Any] = {"request_id": request_id, "path": scope["path"]}
         more: list[tuple[bytes, bytes]] = []
-        self._running += 1
         try:
             status, body, kind = await self._route(scope, headers, receive, entry)
         except Exception as error:
@@ -228,8 +227,6 @@ class Application:
             body, kind = json.dumps({**details, "request_id": request_id}).encode(), "application/json"
             if status == 413:  # the rest of the body is not read
                 more.append((b"connection", b"close"))
-        finally:
-            self._running -= 1
         await send(
             {
                 "type": "http.response.start",
@@ -261,15 +258,17 @@ class Application:
         if path == "/ping":
             return await self._ping()
         limit = self._limits.concurrency
-        if limit is not None and self._running > limit:
+        if limit is not None and self._running >= limit:
             raise Refused(429, "too_many_requests", f"more than {limit} requests at a time: try again.")
-        body = await self._read(headers, receive)
-        work = self._invoke(body, headers, entry)
+        self._running += 1
         try:
-            return await asyncio.wait_for(work, self._limits.seconds)
+            body = await self._read(headers, receive)
+            return await asyncio.wait_for(self._invoke(body, headers, entry), self._limits.seconds)
         except TimeoutError:
             message = f"the answer took longer than {self._limits.seconds:g} s: send fewer rows at a time."
             raise Refused(504, "too_slow", message) from None
+        finally:
+            self._running -= 1
 
     async def _invoke(self, body: bytes, headers: dict[bytes, bytes], entry: dict[str, Any]) -> tuple[int, bytes, str]:
         content_type = headers.get(b"content-type", b"").decode("latin-1")

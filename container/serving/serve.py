@@ -24,6 +24,7 @@ import math
 import os
 import socket
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ from gunicorn.app.base import BaseApplication  # noqa: E402
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from app import Application, Limits  # noqa: E402
 
-BAD_MODEL = 3
-DEFAULT_BODY_BYTES = 6_000_000
+BAD_SETTING, BAD_MODEL = 2, 3
+DEFAULT_BODY_BYTES = 6 * 2**20
+BACKLOG = 1024
 GRACE_SECONDS = 30
 
 
@@ -48,12 +50,18 @@ def main() -> int:
         settings = read_settings(os.environ)
         module, model = load(settings)
     except Exception as error:  # whatever the model's own code raises
+        if not hasattr(error, "exit_code"):  # as what is told in a sentence has
+            traceback.print_exc()
         print(f"error: the model cannot be served: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return BAD_MODEL
     bundle = getattr(model, "bundle", None)
     identity = {"model": settings["name"], "bundle": getattr(bundle, "content_hash", None)}
     application = Application(module, model, identity, settings["limits"])
-    listener = socket.create_server((settings["host"], settings["port"]), backlog=1024, reuse_port=False)
+    try:
+        listener = socket.create_server((settings["host"], settings["port"]), backlog=BACKLOG)
+    except OSError as error:
+        print(f"error: port {settings['port']} cannot be listened on: {error.strerror}", file=sys.stderr, flush=True)
+        return BAD_SETTING
     print(json.dumps({"listening": listener.getsockname()[1], **identity}), flush=True)
     # What is loaded stays where it is, so that workers share its memory.
     gc.collect()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,12 @@ from experiments.aws.engine import (
     FOLDER_LABEL,
     LABEL,
     STUDY_LABEL,
-    connect,
+    answering,
     list_containers,
     remove_container,
 )
 from experiments.ledger import is_held
+from experiments.serving.records import Records
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -26,36 +26,28 @@ if TYPE_CHECKING:
     from docker.models.networks import Network
 
 
-def clean(endpoints: Mapping[str, str], console: Console) -> int:
+def clean(console: Console) -> int:
     """List, then remove our containers, networks and images, but what running studies and endpoints need; return 0.
-
-    Args:
-        endpoints: By container that serves an endpoint, the endpoint's name.
-        console: Where it is listed.
 
     Raises:
         BackendUnavailable: The engine does not answer.
     """
     from docker.errors import APIError
 
-    with closing(connect()) as client:
+    with answering() as client:
         containers = list_containers(client, [LABEL])
-        kept = [container for container in containers if container.name in endpoints or _is_wanted(container)]
+        kept = {container: why for container in containers if (why := _wanted(container)) is not None}
         doomed = [container for container in containers if container not in kept]
-        networks = client.networks.list(filters={"label": LABEL})
-        if any(container.name not in endpoints for container in kept):
-            # Cold jobs come and go, and their network with them.
-            networks = [network for network in networks if ENDPOINT_LABEL in _labels(network)]
-        networks = [network for network in networks if network.name not in endpoints]
+        names = {container.name for container in kept}
+        networks = [network for network in client.networks.list(filters={"label": LABEL}) if network.name not in names]
+        if any(ENDPOINT_LABEL not in container.labels for container in kept):
+            # Cold jobs come and go, and their network with them; an endpoint's is its own.
+            networks = [network for network in networks if ENDPOINT_LABEL in (network.attrs["Labels"] or {})]
         in_use = {container.image.id for container in kept if container.image is not None}
         images = [image for image in client.images.list(filters={"label": LABEL}) if image.id not in in_use]
         for line in _lines(doomed, networks, images):
             console.print(line, highlight=False, markup=False)
-        for container in kept:
-            why = f"study {container.labels.get(STUDY_LABEL)} is running"
-            if container.name in endpoints:
-                name = endpoints[container.name]
-                why = f"endpoint {name} is served; python run.py action=delete endpoint={name} removes it"
+        for container, why in kept.items():
             console.print(f"kept: container {container.name}, {why}", highlight=False, markup=False, soft_wrap=True)
         failures = []
         for container in doomed:
@@ -77,15 +69,17 @@ def clean(endpoints: Mapping[str, str], console: Console) -> int:
     return 0
 
 
-def _labels(network: Network) -> Mapping[str, str]:
-    found: Mapping[str, str] = network.attrs.get("Labels") or {}
-    return found
-
-
-def _is_wanted(container: Container) -> bool:
-    """Whether the study that the container belongs to is being run by a process on this machine."""
-    folder = container.labels.get(FOLDER_LABEL)
-    return folder is not None and is_held(Path(folder))
+def _wanted(container: Container) -> str | None:
+    """Return why a container is left alone: its study is being run, or it serves an endpoint; else None."""
+    folder, endpoint = container.labels.get(FOLDER_LABEL), container.labels.get(ENDPOINT_LABEL)
+    if folder is None:
+        return None
+    if endpoint is None:
+        return f"study {container.labels[STUDY_LABEL]} is running" if is_held(Path(folder)) else None
+    record = Records(Path(folder).parent).find(endpoint)
+    if record is None or record.container != container.name:
+        return None
+    return f"endpoint {endpoint} is served; python run.py action=delete endpoint={endpoint} in its folder removes it"
 
 
 def _lines(containers: list[Container], networks: list[Network], images: list[Image]) -> Iterator[str]:

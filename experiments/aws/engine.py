@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import BackendUnavailable, EnsembleError
@@ -42,7 +42,7 @@ class EngineFailed(EnsembleError):
         explanation = getattr(cause, "explanation", None)
         what = f"could not run a container: {explanation}" if explanation else f"does not answer: {_root_cause(cause)}"
         super().__init__(
-            f"the Docker engine {what}. Finished trials are kept. Look at it with python run.py action=doctor, then "
+            f"the Docker engine {what}. What is finished is kept. Look at it with python run.py action=doctor, then "
             "run the same command again."
         )
 
@@ -76,6 +76,24 @@ def connect() -> DockerClient:
             f"docker is installed, and {whose} does not answer ({_root_cause(error)}). Start it: {cure}"
         ) from None
     return client
+
+
+@contextmanager
+def answering() -> Iterator[DockerClient]:
+    """Yield a client of the engine; what goes wrong with it meanwhile is said in a sentence.
+
+    Raises:
+        BackendUnavailable: It does not answer from the start.
+        EngineFailed: It failed or ended meanwhile.
+    """
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    with closing(connect()) as client:
+        try:
+            yield client
+        except (DockerException, RequestException) as error:
+            raise EngineFailed(error) from error
 
 
 def check_alive() -> None:

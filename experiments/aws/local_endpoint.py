@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.aws.engine import (
     ENDPOINT_LABEL,
+    FOLDER_LABEL,
     EngineFailed,
     container_user,
     labels,
@@ -49,12 +50,15 @@ class Started:
     url: str
 
 
-def start(client: DockerClient, requests: Mapping[str, Any], model_dir: Path, limits: Mapping[str, Any]) -> Started:
+def start(
+    client: DockerClient, requests: Mapping[str, Any], folder: Path, model_dir: Path, limits: Mapping[str, Any]
+) -> Started:
     """Start the container of an endpoint.
 
     Args:
         client: The engine's.
         requests: By operation, as of ``endpoint_requests``.
+        folder: The endpoint's folder, by which its containers are known: others may have its name elsewhere.
         model_dir: The unpacked model.
         limits: ``port`` on 127.0.0.1 (None for a free one), ``memory_bytes``, ``cpus``, ``read_only``.
 
@@ -67,7 +71,7 @@ def start(client: DockerClient, requests: Mapping[str, Any], model_dir: Path, li
 
     model, endpoint = requests["CreateModel"], requests["CreateEndpoint"]["EndpointName"]
     name = f"byoe-{model['ModelName']}"
-    names = labels("endpoint", endpoint=endpoint)
+    names = labels("endpoint", endpoint=endpoint, folder=str(folder))
     memory = limits.get("memory_bytes")
     container = None
     _make_network(client, name, names, isolated=model["EnableNetworkIsolation"])
@@ -95,7 +99,8 @@ def start(client: DockerClient, requests: Mapping[str, Any], model_dir: Path, li
         container.reload()
         port = container.attrs["NetworkSettings"]["Ports"][SERVER_PORT][0]["HostPort"]
     except BaseException as error:
-        end(client, name, name, seconds=0)
+        with suppress(Exception):  # the engine may be gone, and its containers with it
+            end(client, name, name, seconds=0)
         explanation = str(getattr(error, "explanation", None) or "")
         if isinstance(error, APIError) and ("already allocated" in explanation or "already in use" in explanation):
             raise ConfigError(
@@ -121,14 +126,18 @@ def end(client: DockerClient, container: str, network: str, seconds: int) -> Non
         client.networks.get(network).remove()
 
 
-def remove_strangers(client: DockerClient, endpoint: str, kept: str | None) -> None:
-    """Remove the containers of an endpoint but one: what a command that was killed has left."""
-    for container in list_containers(client, [f"{ENDPOINT_LABEL}={endpoint}"]):
+def remove_strangers(client: DockerClient, folder: Path, kept: str | None) -> None:
+    """Remove the containers of an endpoint's folder but one: what a command that was killed has left."""
+    from docker.errors import APIError
+
+    mark = f"{FOLDER_LABEL}={folder}"
+    for container in list_containers(client, [ENDPOINT_LABEL, mark]):
         if container.name != kept:
             remove_container(container)
-    for network in client.networks.list(filters={"label": f"{ENDPOINT_LABEL}={endpoint}"}):
+    for network in client.networks.list(filters={"label": [ENDPOINT_LABEL, mark]}):
         if network.name != kept:
-            _remove_network(network)
+            with suppress(APIError):  # in use
+                network.remove()
 
 
 def state(client: DockerClient, container: str) -> str:
@@ -194,10 +203,3 @@ def _make_network(client: DockerClient, name: str, names: Mapping[str, str], *, 
     # no answer finds back, and requests from this machine come in as ever.
     options = {"com.docker.network.bridge.enable_ip_masquerade": "false"} if isolated else {}
     client.networks.create(name, driver="bridge", options=options, labels=dict(names), check_duplicate=True)
-
-
-def _remove_network(network: Any) -> None:
-    from docker.errors import APIError
-
-    with suppress(APIError):  # in use
-        network.remove()

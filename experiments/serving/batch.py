@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -112,16 +114,32 @@ def _in_whole_file(error: Any, offset: int) -> str:
 
 @contextmanager
 def _workplace(output: Path) -> Iterator[Path]:
-    """Make a folder beside the output, which is gone at the end; one that a killed command left is made anew."""
-    place = output.with_name(f".{output.name}.byoe")
-    shutil.rmtree(place, ignore_errors=True)
+    """Make a folder beside the output, which is gone at the end, and empty it of what a killed command has left."""
+    folder = output.with_name(f".{output.name}.byoe")
     try:
-        place.mkdir()
-        yield place
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise StorageError.at(output, error.strerror or str(error)) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"output={output} is being written by another command: wait for it.") from None
+        try:
+            _empty(folder)
+            yield folder
+        except OSError as error:
+            raise StorageError.at(output, error.strerror or str(error)) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 @contextmanager

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from experiments.aws.engine import ENDPOINT_LABEL, connect, list_containers
+from experiments.aws.engine import answering
 from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
 from experiments.config import Composed
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
@@ -79,25 +77,12 @@ def show_status(composed: Composed, words: Sequence[str], console: Console) -> i
     endpoints = records.all()
     if not endpoints:
         console.print("there is no endpoint on this machine. python run.py mode=sagemaker action=deploy makes one.")
-    well = True
-    try:
-        client = connect()
-    except BackendUnavailable as error:
-        if endpoints:
-            raise
-        console.print(f"note: {error}", highlight=False, markup=False)
+    if not endpoints:
         return 0
-    with closing(client):
+    well = True
+    with answering() as client:
         for endpoint in endpoints:
             well = _show(client, endpoint, console) and well
-        known = {endpoint.container for endpoint in endpoints}
-        for container in list_containers(client, [ENDPOINT_LABEL]):
-            if container.name not in known:
-                console.print(
-                    f"container {container.name} belongs to no endpoint here: python run.py action=clean removes it.",
-                    style="yellow",
-                    highlight=False,
-                )
     return 0 if well else 1
 
 
@@ -109,13 +94,10 @@ def delete_endpoint(composed: Composed, words: Sequence[str], console: Console) 
     """
     name, records = composed.config.endpoint, records_of(composed)
     endpoint = records.get(name)
-    with records.alone(name) as folder, closing(connect()) as client:
+    with answering() as client, records.alone(name) as folder:
         end(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
-        remove_strangers(client, name, None)
+        remove_strangers(client, folder, None)
         (folder / RECORD).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # other endpoints are there
-        records.root.rmdir()
     console.print(
         f"endpoint {name} is gone, with its configuration, model, container and network.", highlight=False, markup=False
     )

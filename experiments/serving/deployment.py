@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.aws.documents import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
-from experiments.aws.engine import connect
+from experiments.aws.engine import answering
 from experiments.aws.local_endpoint import (
     SECONDS_TO_DRAIN,
     check_network,
@@ -36,6 +36,7 @@ from experiments.serving.proof import SECONDS_TO_ANSWER, prove
 from experiments.serving.records import Endpoint, Records, check_name
 from experiments.serving.rehearsal import SERVERLESS_BODY_BYTES, SERVERLESS_MEMORY, rehearse
 
+REQUESTS = "requests.json"
 # SageMaker's own limits.
 BODY_BYTES = 6 * 2**20
 MOST_CONCURRENCY = 200
@@ -66,18 +67,18 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     check_serving(config.serving)
     records = Records(Path(config.paths.endpoints).expanduser().absolute())
     check_folder(records.root)
-    with records.alone(name) as folder, closing(connect()) as client:
+    with records.alone(name) as folder, answering() as client:
         image = build_image_if_missing(mode, client, console)
         old = records.find(name)
-        remove_strangers(client, name, old.container if old else None)
+        remove_strangers(client, folder, old.container if old else None)
         version = uuid.uuid4().hex[:8]
         with _new_folder(folder, version, old) as place:
             model = place_model(composed, place)
             deployment = _plan(composed, mode, model, image, version)
-            (place / "requests.json").write_text(json.dumps(deployment.requests, indent=1))
+            _write(place / REQUESTS, deployment.requests)
             console.print(f"endpoint {name}: starting {model.origin} in {image}.", highlight=False)
             began = time.monotonic()
-            started = start(client, deployment.requests, model.folder, deployment.limits)
+            started = start(client, deployment.requests, folder, model.folder, deployment.limits)
             try:
                 prove(client, started, model.manifest, model.bundle_hash)
                 seconds = time.monotonic() - began
@@ -95,7 +96,8 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
                 )
                 records.put(endpoint)
             except BaseException:
-                end(client, started.container, started.network, seconds=0)
+                with suppress(Exception):  # the engine may be gone, and its containers with it
+                    end(client, started.container, started.network, seconds=0)
                 raise
         _show(endpoint, model, seconds, console)
         if old is not None:
@@ -181,12 +183,16 @@ def _new_folder(folder: Path, version: str, old: Endpoint | None) -> Iterator[Pa
         raise StorageError.at(folder, error.strerror or str(error)) from error
     try:
         yield place
-    except OSError as error:
-        shutil.rmtree(place, ignore_errors=True)
-        raise StorageError.at(place, error.strerror or str(error)) from error
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
+
+
+def _write(path: Path, requests: Mapping[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(requests, indent=1))
+    except OSError as error:
+        raise StorageError.at(path, error.strerror or str(error)) from error
 
 
 def _show(endpoint: Endpoint, model: Model, seconds: float, console: Console) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,6 +99,8 @@ class Records:
     def alone(self, name: str) -> Iterator[Path]:
         """Hold one endpoint's folder against other commands, and yield it; the kernel frees it with this process.
 
+        A folder that has no record at the end is removed.
+
         Raises:
             ConfigError: Another command is deploying or deleting it.
             StorageError: The folder cannot be written.
@@ -110,12 +113,19 @@ class Records:
         except OSError as error:
             raise StorageError.at(folder, error.strerror or str(error)) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield folder
-        except BlockingIOError:
-            raise ConfigError(
-                f"endpoint={name} is being deployed or deleted by another command: wait for it."
-            ) from None
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"endpoint={name} is being deployed or deleted by another command: wait for it."
+                ) from None
+            try:
+                yield folder
+            finally:
+                if not (folder / RECORD).exists():  # never made, or deleted
+                    shutil.rmtree(folder, ignore_errors=True)
+                    with contextlib.suppress(OSError):  # other endpoints are there
+                        self.root.rmdir()
         finally:
             os.close(lock)
 

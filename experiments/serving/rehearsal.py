@@ -111,7 +111,7 @@ def _passes(
     tried["CreateModel"]["ModelName"] += f"-{size}"
     tried["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] = size
     limits = {"memory_bytes": size * 2**20, "read_only": True}
-    started = start(client, tried, Path(endpoint.model_dir), limits)
+    started = start(client, tried, Path(endpoint.folder).parent, Path(endpoint.model_dir), limits)
     try:
         prove(client, started, manifest, endpoint.bundle_hash)
         return _largest_request(client, started, manifest).problem is None

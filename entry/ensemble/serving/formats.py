@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,8 +153,15 @@ def _parse(body: bytes, kind: str) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if "infinity" in str(error):  # a number beyond any float, which Python reads, so that its column can be named
+            with contextlib.suppress(ValueError, RecursionError):
+                return json.loads(body, parse_constant=_no_constant)
         hint = " JSON has no NaN: write null." if b"NaN" in body else ""
         raise unreadable_body(kind, f"{error}.{hint}") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
 
 
 def _rows_of(document: Any) -> Rows:

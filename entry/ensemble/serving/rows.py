@@ -7,47 +7,18 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
-from ensemble.coding import coded
-from ensemble.errors import CellError, did_you_mean
+from ensemble.errors import did_you_mean
 from ensemble.members.base import Floats
+from ensemble.serving.cells import check_numbers, column_numbers
 from ensemble.serving.errors import RequestError, unfit, unreadable_body
 from ensemble.table import Column
 
-# Libraries have features as 32-bit numbers.
-LARGEST = 1e30
-# What an empty cell may be written as: what pandas, which reads tables for training, takes for missing.
-MISSING = frozenset(
-    [
-        "",
-        "#N/A",
-        "#N/A N/A",
-        "#NA",
-        "-1.#IND",
-        "-1.#QNAN",
-        "-NaN",
-        "-nan",
-        "1.#IND",
-        "1.#QNAN",
-        "<NA>",
-        "N/A",
-        "NA",
-        "NULL",
-        "NaN",
-        "None",
-        "n/a",
-        "nan",
-        "null",
-    ]
-)
 _NUMBERS_ONLY = b"0123456789+-.eE,\n \r"
-_TRUTH: Mapping[str, float] = {"true": 1.0, "false": 0.0}
-_PLACE = Path("the request")
 
 
 class Rows(abc.ABC):
@@ -202,32 +173,6 @@ def is_header(line: bytes, columns: Sequence[Column]) -> bool:
     return _names_one(_first_row(line)[0], columns)
 
 
-def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
-    """Return one column's values as the model was trained on them, shape (rows,).
-
-    The quick ways are for values that are what they should be; anything else goes by the code that reads tables for
-    training, and is refused there by name and row.
-
-    Raises:
-        RequestError: A value that the column cannot hold.
-    """
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and column.type in ("number", "date"):
-        return values.astype(np.float64)
-    if not isinstance(values, list):
-        return _slowly(column, values)
-    kinds = set(map(type, values))
-    quick = None
-    if text:
-        quick = _text_numbers(column, values)
-    elif column.type == "number" and kinds <= {int, float, type(None)}:
-        quick = _floats(column, values)
-    elif column.type == "boolean" and kinds <= {bool, type(None)}:
-        quick = np.array(values, dtype=np.float64)
-    elif column.type == "category" and kinds <= {str, type(None)}:
-        quick = _levels(column, values)
-    return _slowly(column, values) if quick is None else quick
-
-
 def check_width(width: int, columns: Sequence[Column]) -> None:
     """Raise RequestError unless there is a value for each column."""
     if width != len(columns):
@@ -237,22 +182,6 @@ def check_width(width: int, columns: Sequence[Column]) -> None:
             "in this order, or by name.",
             expected=_count(len(columns), "value"),
             got=_count(width, "value"),
-        )
-
-
-def check_numbers(features: Floats, columns: Sequence[Column]) -> None:
-    """Raise RequestError for a number that is infinite or beyond what libraries reckon with."""
-    with np.errstate(invalid="ignore"):
-        wrong = np.abs(features) > LARGEST
-    if wrong.any():
-        row, place = np.argwhere(wrong)[0]
-        got = f"{features[row, place]:g}"
-        raise unfit(
-            f"column {columns[place].name!r} is {got} in data row {row + 1}: numbers go up to {LARGEST:g}.",
-            column=columns[place].name,
-            row=int(row) + 1,
-            expected=f"a number up to {LARGEST:g}",
-            got=got,
         )
 
 
@@ -290,115 +219,6 @@ def _numbers(body: bytes) -> Floats | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return matrix if matrix.ndim == 2 and matrix.shape[1] else None
-
-
-def _floats(column: Column, values: Sequence[Any]) -> Floats:
-    try:
-        return np.array(values, dtype=np.float64)
-    except OverflowError:
-        row = next(number for number, value in enumerate(values) if isinstance(value, int) and abs(value) > LARGEST)
-        raise unfit(
-            f"column {column.name!r} is too large a number in data row {row + 1}: numbers go up to {LARGEST:g}.",
-            column=column.name,
-            row=row + 1,
-            expected=f"a number up to {LARGEST:g}",
-            got="a larger one",
-        ) from None
-
-
-def _text_numbers(column: Column, values: Sequence[str]) -> Floats | None:
-    if column.type == "number":
-        # Python itself would take 1_000, +nan and other scripts' digits for numbers.
-        if any("_" in value or not value.isascii() for value in values):
-            return None
-        try:
-            numbers = np.array([np.nan if value in MISSING else float(value) for value in values])
-        except ValueError:
-            return None
-        gaps = np.flatnonzero(np.isnan(numbers))
-        return numbers if all(values[int(row)] in MISSING for row in gaps) else None
-    if column.type == "category":
-        return _levels(column, values)
-    if column.type == "boolean":
-        known = [np.nan if value in MISSING else _TRUTH.get(value.lower()) for value in values]
-        return None if None in known else np.array(known, dtype=np.float64)
-    return None
-
-
-def _levels(column: Column, values: Sequence[str | None]) -> Floats:
-    places: dict[str | None, float] = {level: float(place) for place, level in enumerate(column.levels)}
-    return np.array([places.get(value, np.nan) for value in values], dtype=np.float64)
-
-
-def _as_levels(column: Column, series: Any) -> list[str | None]:
-    """Return the levels that values are written as; a whole number may be one with a point or without."""
-    levels = frozenset(column.levels)
-    found: list[str | None] = []
-    for row, (value, gone) in enumerate(zip(series, series.isna(), strict=True)):
-        if isinstance(value, list | dict):
-            raise _cell(column, row + 1, "text or a number", f"a {type(value).__name__}")
-        texts = [str(value)]
-        if isinstance(value, int | float) and float(value).is_integer():
-            texts += [str(int(value)), str(float(value))]
-        found.append(None if gone else next((text for text in texts if text in levels), None))
-    return found
-
-
-def _slowly(column: Column, values: Any) -> Floats:
-    import pandas as pd
-
-    if column.type == "category":
-        _refuse_nested(column, values)
-        return _levels(column, _as_levels(column, pd.Series(values, dtype="object")))
-    if isinstance(values, list):
-        given = [None if isinstance(value, str) and value in MISSING else value for value in values]
-        series = pd.Series(given, dtype="object")
-    else:
-        series = values if isinstance(values, pd.Series) else pd.Series(values)
-    if column.type == "number":
-        _refuse_truth(column, series)
-    try:
-        found, numbers = coded(series, _PLACE, column.name, column)
-    except CellError as error:
-        raise _cell(column, error.row, error.expected, error.got) from None
-    except (ValueError, OverflowError, TypeError) as error:
-        raise _cell(column, None, f"a {column.type}", f"what is none ({str(error).splitlines()[0]})") from None
-    if found.type != column.type and not (found.type == "number" and column.type == "date"):
-        raise _cell(column, None, f"a {column.type}", f"a {found.type}")
-    return numbers
-
-
-def _refuse_nested(column: Column, values: Any) -> None:
-    """Raise RequestError for a list or an object where one value is expected."""
-    for row, value in enumerate(values):
-        if isinstance(value, list | dict):
-            raise _cell(column, row + 1, "the text of a category", f"a {type(value).__name__}")
-
-
-def _refuse_truth(column: Column, series: Any) -> None:
-    """Raise RequestError for true and false among numbers, which a table for training would be read with."""
-    if series.dtype.kind not in "bO":
-        return
-    for row, value in enumerate(series):
-        if isinstance(value, bool | np.bool_):
-            raise _cell(column, row + 1, "a number", str(value).lower())
-
-
-def _cell(column: Column, row: int | None, expected: str, got: str) -> RequestError:
-    got = got if len(got) <= 80 else got[:77] + "..."
-    place = "" if row is None else f" in data row {row}"
-    return unfit(
-        f"column {column.name!r} has {got}{place}, where {expected} is expected.",
-        column=column.name,
-        row=row,
-        expected=expected,
-        got=got,
-    )
-
-
-def _plain(values: Floats) -> list[Any]:
-    """Return numbers as JSON would have brought them: whole ones without a point, gaps as None."""
-    return [None if np.isnan(value) else int(value) if value.is_integer() else value for value in values.tolist()]
 
 
 def _first_row(body: bytes) -> tuple[list[str], bytes]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,3 +100,19 @@ def test_mistakes_exit_2_before_anything_runs(
     assert ended.code == 2
     assert message in ended.err
     assert sorted(path.name for path in folder.iterdir()) == ["rows.csv"]
+
+
+def test_a_second_command_for_the_same_output_is_refused(
+    model: Path, table: pd.DataFrame, byoe: Callable[..., Ended]
+) -> None:
+    table.to_csv("rows.csv", index=False)
+    Path(".out.csv.byoe").mkdir()
+    Path(".out.csv.byoe/left").write_text("of a killed command")
+    holder = os.open(".out.csv.byoe", os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    ended = byoe("action=batch", "input=rows.csv", "output=out.csv")
+    os.close(holder)
+    assert ended.code == 2
+    assert "is being written by another command" in ended.err
+    assert byoe("action=batch", "input=rows.csv", "output=out.csv").code == 0
+    assert sorted(path.name for path in Path().glob("*out.csv*")) == ["out.csv"]

@@ -17,7 +17,7 @@ import pytest
 from experiments.aws.engine import connect
 from experiments.serving.client import ping
 from experiments.serving.records import Records
-from tests.conftest import PROJECT, QUICK, run_command
+from tests.conftest import PROJECT, QUICK, environment, run_command, until
 from tests.docker import left_behind, require_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -150,6 +150,39 @@ def test_mistakes_exit_2_and_start_nothing(words: tuple[str, ...], message: str,
     assert message in ended.err
     assert "Traceback" not in ended.err
     assert left_behind() == []
+    assert not (trained / "endpoints").exists()
+
+
+def test_endpoints_of_one_name_in_two_folders_leave_each_other_alone(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+    first = Records(trained / "endpoints").get("local")
+    other = tmp_path / "other"
+    shutil.copytree(trained / "studies", other / "studies")
+    monkeypatch.chdir(other)
+    assert run_command(*DEPLOY, "model=two", "serving=realtime", timeout=120).code == 0
+    assert ping(first.url)["bundle"] == first.bundle_hash
+    cleaned = run_command("action=clean")
+    assert cleaned.out.count("kept: container") == 2
+    assert run_command("action=delete").code == 0
+    assert ping(first.url)["bundle"] == first.bundle_hash
+    monkeypatch.chdir(trained)
+
+
+def test_what_a_killed_deployment_has_left_is_removed_by_the_next(trained: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *DEPLOY, "model=one"], env=environment(), stdout=subprocess.DEVNULL
+    )
+    assert until(lambda: any(name.startswith("byoe-local") for name in left_behind()))
+    process.kill()
+    process.wait()
+    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+    endpoint = Records(trained / "endpoints").get("local")
+    assert left_behind() == [endpoint.container, endpoint.network]
+    assert sorted(path.name for path in (trained / "endpoints" / "local").iterdir() if path.is_dir()) == [
+        Path(endpoint.folder).name
+    ]
 
 
 def test_a_port_that_is_taken_is_named(trained: Path) -> None:

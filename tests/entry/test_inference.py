@@ -1,0 +1,108 @@
+"""The inference script under the real transformer of ``sagemaker-inference``, from a bundle alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensemble.bundle import save_bundle
+from ensemble.training import fit_ensemble
+from tests.entry.conftest import make_table, quick_recipe
+
+# What the multi-model server hands to the toolkit's handler, and the answer as this test reads it.
+SERVER = """
+import json, sys
+folder = sys.argv[1]
+sys.path.insert(0, f"{folder}/code")
+from sagemaker_inference.transformer import Transformer
+
+class Context:
+    system_properties = {"model_dir": folder}
+    status, kind = 200, None
+    def __init__(self, headers):
+        self.headers = headers
+        self.request_processor = [self]
+    def get_request_properties(self):
+        return self.headers
+    def set_response_status(self, code, phrase):
+        self.status = code
+    def set_response_content_type(self, place, kind):
+        self.kind = kind
+
+import ensemble
+answers = [ensemble.__file__]
+transformer = Transformer()
+for kind, accept, body in json.loads(sys.stdin.read()):
+    context = Context({"Content-Type": kind, "Accept": accept})
+    (answer,) = transformer.transform([{"body": bytes.fromhex(body)}], context)
+    text = answer.hex() if isinstance(answer, bytes) else answer.encode().hex()
+    answers.append([context.status, context.kind, text])
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle")
+    recipe, table = quick_recipe("xgboost", "ridge"), make_table()
+    save_bundle(folder, recipe, fit_ensemble(recipe, table, None, threads=1), table, table.content_hash())
+    return folder
+
+
+def transformed(bundle: Path, *requests: tuple[str, str, bytes]) -> tuple[str, list[tuple[int, str, bytes]]]:
+    """Return where ``ensemble`` came from, and status, content type and body of each answer."""
+    sent = json.dumps([[kind, accept, body.hex()] for kind, accept, body in requests])
+    env = {"SAGEMAKER_PROGRAM": "inference.py", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", SERVER, str(bundle)],
+        input=sent,
+        env=env,
+        cwd=bundle,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    origin, *answers = json.loads(done.stdout)
+    return origin, [(status, kind, bytes.fromhex(text)) for status, kind, text in answers]
+
+
+def test_the_functions_work_unchanged_from_the_bundle_alone(bundle: Path) -> None:
+    manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())
+    rows = manifest["example"]["features"]
+    lines = "\n".join(",".join("" if value is None else repr(value) for value in row) for row in rows).encode()
+    document = json.dumps({"instances": rows}).encode()
+    origin, answers = transformed(
+        bundle,
+        ("text/csv", "application/json", lines),
+        ("application/json", "text/csv", document),
+        ("application/json", "*/*", document),
+    )
+    assert origin.startswith(str(bundle / "code"))
+    expected = manifest["example"]["predictions"]
+    assert [status for status, _, _ in answers] == [200, 200, 200]
+    assert json.loads(answers[0][2])["predictions"] == expected
+    assert answers[1][1] == "text/csv"
+    assert [float(line) for line in answers[1][2].split()] == expected
+    assert json.loads(answers[2][2])["predictions"] == expected
+
+
+def test_a_mistake_has_its_status_and_json(bundle: Path) -> None:
+    _, answers = transformed(
+        bundle,
+        ("application/json", "application/json", b'{"instances": [["a"]]}'),
+        ("text/html", "application/json", b"x"),
+        ("application/json", "text/html", b'{"instances": [[1, 2, 3]]}'),
+        ("application/json", "application/json", b"{"),
+    )
+    assert [status for status, _, _ in answers][:2] == [400, 415]
+    assert answers[3][0] == 400
+    for _, _, body in answers:
+        document = json.loads(body.split(b"\n")[0])
+        assert {"error", "message"} <= set(document)
