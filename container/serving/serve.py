@@ -22,6 +22,7 @@ import importlib
 import json
 import math
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -46,6 +47,8 @@ GRACE_SECONDS = 30
 
 def main() -> int:
     """Serve until SIGTERM, then finish what is begun."""
+    # A container's first process ignores what it does not handle, and gunicorn handles it only later.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = read_settings(os.environ)
         module, model = load(settings)
