@@ -27,6 +27,7 @@ WAIT_SHARE, LONGEST_WAIT_SECONDS = 0.25, 0.002
 MOST_REQUESTS_A_BATCH = 256
 LOG_EVERY_SECONDS = 0.2
 _SAFE_ID = re.compile(rb"[\w.:-]{1,128}")
+_BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 _ID_HEADERS = (b"x-request-id", b"x-amzn-requestid", b"x-amzn-sagemaker-inference-id")
 
 
@@ -225,7 +226,7 @@ class Application:
             status, details = self._refusal(error, request_id)
             entry["error"] = details["error"]
             body, kind = json.dumps({**details, "request_id": request_id}).encode(), "application/json"
-            if status == 413:  # the rest of the body is not read
+            if "bytes" not in entry and not _BODY_HEADERS.isdisjoint(headers):  # the rest of the body is not read
                 more.append((b"connection", b"close"))
         await send(
             {
@@ -263,6 +264,7 @@ class Application:
         self._running += 1
         try:
             body = await self._read(headers, receive)
+            entry["bytes"] = len(body)
             return await asyncio.wait_for(self._invoke(body, headers, entry), self._limits.seconds)
         except TimeoutError:
             message = f"the answer took longer than {self._limits.seconds:g} s: send fewer rows at a time."
@@ -273,7 +275,6 @@ class Application:
     async def _invoke(self, body: bytes, headers: dict[bytes, bytes], entry: dict[str, Any]) -> tuple[int, bytes, str]:
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         accept = headers.get(b"accept", b"").decode("latin-1")
-        entry["bytes"] = len(body)
         if len(body) > LONG_BODY_BYTES:
             loop = asyncio.get_running_loop()
             answer, kind, rows = await loop.run_in_executor(self._thread, self._whole, body, content_type, accept)
@@ -313,17 +314,21 @@ class Application:
         declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > limit:
             raise refusal
-        parts, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Refused(400, "gone", "the connection ended before the body did.")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise refusal
-            if not message.get("more_body"):
-                return b"".join(parts)
+        parts, size, seconds = [], 0, self._limits.seconds
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Refused(400, "gone", "the connection ended before the body did.")
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > limit:
+                        raise refusal
+                    if not message.get("more_body"):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise Refused(408, "body_too_slow", f"the body has not come to its end in {seconds:g} s.") from None
 
     def _request_id(self, headers: dict[bytes, bytes]) -> str:
         for name in _ID_HEADERS:

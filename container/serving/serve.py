@@ -38,11 +38,11 @@ from gunicorn.app.base import BaseApplication  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from app import Application, Limits  # noqa: E402
+from worker import KILL_SECONDS, Worker  # noqa: E402
 
 BAD_SETTING, BAD_MODEL = 2, 3
 DEFAULT_BODY_BYTES = 6 * 2**20
 BACKLOG = 1024
-GRACE_SECONDS = 30
 
 
 def main() -> int:
@@ -129,13 +129,12 @@ class Server(BaseApplication):
         settings = {
             "bind": f"fd://{self._listener.fileno()}",
             "workers": self._workers,
-            "worker_class": "asgi",
+            "worker_class": Worker,
             "preload_app": True,
-            "graceful_timeout": GRACE_SECONDS,
+            "graceful_timeout": KILL_SECONDS,
             "timeout": 120,
             "keepalive": 75,
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108
-            "asgi_loop": "asyncio",
             "loglevel": "warning",
             "post_fork": lambda _server, _worker: self._application.begin(),
             "post_worker_init": lambda _worker: self._check(),

@@ -172,7 +172,7 @@ class Serving:
         role: The IAM role that the model takes on.
         model: Location of ``model.tar.gz``.
         environment: Variables in the container.
-        isolated: Whether the container has no network but that which requests come by.
+        isolated: Whether the container has no network but that which requests come by; on instances only.
         memory_size_in_mb: Memory of a serverless endpoint; None for one on instances.
         max_concurrency: Requests at a time of a serverless endpoint.
         instance_type: Kind of machine of an endpoint on instances.
@@ -212,7 +212,8 @@ def endpoint_requests(serving: Serving) -> dict[str, dict[str, Any]]:
             "ModelName": name,
             "PrimaryContainer": container,
             "ExecutionRoleArn": serving.role,
-            "EnableNetworkIsolation": serving.isolated,
+            # A serverless endpoint cannot be cut off (AWS documentation, "Serverless Inference", feature exclusions).
+            "EnableNetworkIsolation": serving.isolated and serving.memory_size_in_mb is None,
             "Tags": tags,
         },
         "CreateEndpointConfig": {"EndpointConfigName": name, "ProductionVariants": [variant], "Tags": tags},

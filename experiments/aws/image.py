@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent.parent
 REPOSITORY = "byoe"
 _CONTAINER_FOLDER = PROJECT / "container"
-_FILES = ("Dockerfile", "warm_worker.py", "serving/serve.py", "serving/app.py")
+_FILES = ("Dockerfile", "warm_worker.py", "serving/serve.py", "serving/worker.py", "serving/app.py")
 _LINES_SHOWN = 15
 # The same library without its GPU part, which is 300 MB; it was found to predict the same bits.
 _WITHOUT_GPU = (re.compile(r"^xgboost==", re.MULTILINE), "xgboost-cpu==")

@@ -60,7 +60,8 @@ def start(
         requests: By operation, as of ``endpoint_requests``.
         folder: The endpoint's folder, by which its containers are known: others may have its name elsewhere.
         model_dir: The unpacked model.
-        limits: ``port`` on 127.0.0.1 (None for a free one), ``memory_bytes``, ``cpus``, ``read_only``.
+        limits: ``port`` on 127.0.0.1 (None for a free one), ``memory_bytes``, ``cpus``, ``read_only``, ``isolated``
+            (without a way out).
 
     Raises:
         ConfigError: The port is taken.
@@ -74,7 +75,7 @@ def start(
     names = labels("endpoint", endpoint=endpoint, folder=str(folder))
     memory = limits.get("memory_bytes")
     container = None
-    _make_network(client, name, names, isolated=model["EnableNetworkIsolation"])
+    _make_network(client, name, names, isolated=bool(limits.get("isolated")))
     try:
         container = client.containers.create(
             model["PrimaryContainer"]["Image"],

@@ -26,7 +26,7 @@ def download(location: str, path: Path) -> None:
     if not bucket or not key or key.endswith("/"):
         raise ConfigError(f"{location} names no object: write s3://bucket/path/model.tar.gz.")
     try:
-        boto3.client("s3").download_file(bucket, key, str(path))
+        boto3.Session().client("s3").download_file(bucket, key, str(path))
     except (BotoCoreError, ClientError) as error:
         raise ConfigError(
             f"{location} could not be downloaded: {error}. It needs AWS credentials that allow s3:GetObject there."

@@ -29,6 +29,8 @@ LOCAL_EXCEPTIONS: dict[str, re.Pattern[str]] = {
 MOST_HYPERPARAMETERS = 100
 ADDED_BY_AMT = 1
 MOST_RANGES = 30
+# Steps of a serverless endpoint's memory in MB (the service model's own words).
+SERVERLESS_MEMORY = tuple(range(1024, 6145, 1024))
 # Tags that AWS keeps for itself.
 RESERVED_TAG = "aws:"
 # Properties of Unicode characters, which Python's expressions do not know, as what comes nearest in a set.
@@ -65,6 +67,8 @@ def check_document(operation: str, document: Mapping[str, Any], *, local: bool) 
     problems = list(_problems(shape, document, "", local=local))
     if not problems and operation == "CreateHyperParameterTuningJob":
         problems = list(_tuning_problems(document))
+    if not problems and operation == "CreateEndpointConfig":
+        problems = list(_endpoint_problems(document))
     problems += [
         f"Tags: {tag['Key']!r} begins with {RESERVED_TAG!r}, which is AWS's own"
         for tag in document.get("Tags", ())
@@ -187,6 +191,14 @@ def _tuning_problems(document: Mapping[str, Any]) -> Iterator[str]:
     limits = config["ResourceLimits"]
     if limits["MaxParallelTrainingJobs"] > limits.get("MaxNumberOfTrainingJobs", math.inf):
         yield "ResourceLimits: MaxParallelTrainingJobs is above MaxNumberOfTrainingJobs"
+
+
+def _endpoint_problems(document: Mapping[str, Any]) -> Iterator[str]:
+    for variant in document["ProductionVariants"]:
+        memory = variant.get("ServerlessConfig", {}).get("MemorySizeInMB")
+        if memory is not None and memory not in SERVERLESS_MEMORY:
+            sizes = ", ".join(map(str, SERVERLESS_MEMORY))
+            yield f"ServerlessConfig.MemorySizeInMB: {memory}, where AWS wants one of {sizes}"
 
 
 def _range_problems(entry: Mapping[str, Any], place: str) -> Iterator[str]:

@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from experiments.aws.local_endpoint import Started, end, peak_memory, start, state
+from experiments.aws.validation import SERVERLESS_MEMORY
 from experiments.errors import EnsembleError
 from experiments.serving.client import invoke
 from experiments.serving.examples import csv_of, example_rows
+from experiments.serving.plan import SERVERLESS_BODY_BYTES, Plan
 from experiments.serving.proof import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, prove
 from experiments.serving.records import Endpoint
 
 if TYPE_CHECKING:
     from experiments.aws.engine import DockerClient
-
-# Source: AWS documentation, "Serverless Inference", quotas of SageMaker endpoints.
-SERVERLESS_BODY_BYTES = 4 * 2**20
-SERVERLESS_MEMORY = tuple(range(1024, 6145, 1024))
 
 
 @dataclass(frozen=True)
@@ -43,29 +41,21 @@ class _Load:
     peak: int | None
 
 
-def rehearse(
-    client: DockerClient,
-    endpoint: Endpoint,
-    requests: Mapping[str, Any],
-    manifest: Mapping[str, Any],
-    cold_start: float,
-    console: Console,
-) -> None:
+def rehearse(client: DockerClient, endpoint: Endpoint, plan: Plan, cold_start: float, console: Console) -> None:
     """Send the largest request to an endpoint that runs under serverless limits, and find the memory that would do.
 
     Args:
         client: The engine's.
         endpoint: What was deployed.
-        requests: What it was made from.
-        manifest: Its model's.
+        plan: What it was made from.
         cold_start: Seconds from its start to its first answer.
         console: Where the report goes.
     """
-    memory = _memory(requests)
+    memory = _memory(plan)
     started = Started(endpoint.container, endpoint.network, endpoint.url)
     with console.status("rehearsing under serverless limits"):
-        load = _largest_request(client, started, manifest)
-        smallest = _smallest(client, endpoint, requests, manifest, load)
+        load = _largest_request(client, started, plan.model.manifest)
+        smallest = _smallest(client, endpoint, plan, load)
     peak = "" if load.peak is None else f", peak memory {load.peak / 2**20:,.0f} of {memory:,} MB"
     console.print(
         f"serverless rehearsal: cold start {cold_start:.1f} s (limit {SECONDS_TO_PING}){peak}, largest request "
@@ -89,32 +79,28 @@ def rehearse(
         console.print(f"The smallest memory that passes is {smallest:,} MB: {word}.", highlight=False, soft_wrap=True)
 
 
-def _smallest(
-    client: DockerClient, endpoint: Endpoint, requests: Mapping[str, Any], manifest: Mapping[str, Any], load: _Load
-) -> int | None:
+def _smallest(client: DockerClient, endpoint: Endpoint, plan: Plan, load: _Load) -> int | None:
     """Return the smallest memory size with which the model is served and the largest request is answered, in MB."""
-    memory = _memory(requests)
+    memory = _memory(plan)
     for size in SERVERLESS_MEMORY:
         if load.peak is not None and load.peak > size * 2**20:
             continue
         if size == memory and load.problem is None:
             return size
-        if _passes(client, endpoint, requests, manifest, size):
+        if _passes(client, endpoint, plan, size):
             return size
     return None
 
 
-def _passes(
-    client: DockerClient, endpoint: Endpoint, requests: Mapping[str, Any], manifest: Mapping[str, Any], size: int
-) -> bool:
-    tried = copy.deepcopy(dict(requests))
+def _passes(client: DockerClient, endpoint: Endpoint, plan: Plan, size: int) -> bool:
+    tried = copy.deepcopy(dict(plan.requests))
     tried["CreateModel"]["ModelName"] += f"-{size}"
     tried["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] = size
-    limits = {"memory_bytes": size * 2**20, "read_only": True}
+    limits = {**plan.limits, "port": None, "memory_bytes": size * 2**20}
     started = start(client, tried, Path(endpoint.folder).parent, Path(endpoint.model_dir), limits)
     try:
-        prove(client, started, manifest, endpoint.bundle_hash)
-        return _largest_request(client, started, manifest).problem is None
+        prove(client, started, plan.model.manifest, endpoint.bundle_hash)
+        return _largest_request(client, started, plan.model.manifest).problem is None
     except DeployFailed:
         return False
     finally:
@@ -140,6 +126,6 @@ def _largest_request(client: DockerClient, started: Started, manifest: Mapping[s
     return _Load(rows, seconds, problem, peak_memory(client, started.container))
 
 
-def _memory(requests: Mapping[str, Any]) -> int:
-    variant = requests["CreateEndpointConfig"]["ProductionVariants"][0]
+def _memory(plan: Plan) -> int:
+    variant = plan.requests["CreateEndpointConfig"]["ProductionVariants"][0]
     return int(variant["ServerlessConfig"]["MemorySizeInMB"])

@@ -88,6 +88,13 @@ def target(
 
 
 @pytest.fixture
+def still_right(target: Target) -> Iterator[None]:
+    """Check that the endpoint predicts its example rightly after a test."""
+    yield
+    np.testing.assert_allclose(target.predict(target.example), target.predictions, rtol=1e-9, atol=0)
+
+
+@pytest.fixture
 def process_only(choice: Choice) -> None:
     """Skip what needs a server that may be broken, where the endpoint is somebody's own."""
     if choice.name != PROCESS:

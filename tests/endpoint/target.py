@@ -173,7 +173,10 @@ class Connection:
     def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
         """Send one request."""
         try:
-            self.http.request(method, path, body, dict(headers or {}))
+            with contextlib.suppress(
+                BrokenPipeError, ConnectionResetError
+            ):  # it may answer before it has all of a body
+                self.http.request(method, path, body, dict(headers or {}))
             response = self.http.getresponse()
             data = response.read()
         except (OSError, http.client.HTTPException):

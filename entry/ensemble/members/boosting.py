@@ -184,6 +184,7 @@ class CatBoost(Member):
     defaults: ClassVar[dict[str, ParamValue]] = {"iterations": 200}
 
     _model: Any = None
+    _training: str | None = None
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Grow ``iterations`` trees."""
@@ -236,7 +237,12 @@ class CatBoost(Member):
 
     def save(self, path: Path) -> None:
         """Write CatBoost's binary format."""
+        metadata = self._model.get_metadata()
+        if self._training is not None:  # by which a later load knows what kind of number to predict
+            metadata["params"] = self._training
         self._model.save_model(str(path), format="cbm")
+        if self._training is not None:
+            del metadata["params"]
 
     @classmethod
     def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> CatBoost:
@@ -252,5 +258,6 @@ class CatBoost(Member):
         # How it was trained, as JSON, which CatBoost reads anew at every prediction: twenty times what a row takes.
         metadata = member._model.get_metadata()
         if "params" in metadata.keys():  # noqa: SIM118  # it has no other way to ask
+            member._training = metadata["params"]
             del metadata["params"]
         return member

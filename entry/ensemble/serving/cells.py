@@ -12,7 +12,7 @@ from ensemble.coding import coded
 from ensemble.errors import CellError
 from ensemble.members.base import Floats
 from ensemble.reading import LARGEST
-from ensemble.serving.errors import RequestError, unfit
+from ensemble.serving.errors import RequestError, first_line, unfit
 from ensemble.table import Column
 
 # What an empty cell may be written as: what pandas, which reads tables for training, takes for missing.
@@ -128,10 +128,12 @@ def _as_levels(column: Column, series: Any) -> list[str | None]:
     levels = frozenset(column.levels)
     found: list[str | None] = []
     for row, (value, gone) in enumerate(zip(series, series.isna(), strict=True)):
-        if isinstance(value, list | dict):
+        if isinstance(value, list | dict | bytes | np.ndarray):
             raise _cell(column, row + 1, "the text of a category", f"a {type(value).__name__}")
         texts = [str(value)]
-        if isinstance(value, int | float) and float(value).is_integer():
+        if isinstance(value, bool | np.bool_):
+            texts.append(str(value).lower())
+        elif isinstance(value, int | float) and abs(value) <= LARGEST and float(value).is_integer():
             texts += [str(int(value)), str(float(value))]
         found.append(None if gone else next((text for text in texts if text in levels), None))
     return found
@@ -153,8 +155,8 @@ def _slowly(column: Column, values: Any) -> Floats:
         found, numbers = coded(series, _PLACE, column.name, column)
     except CellError as error:
         raise _cell(column, error.row, error.expected, error.got) from None
-    except (ValueError, OverflowError, TypeError) as error:
-        raise _cell(column, None, f"a {column.type}", f"what is none ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # pandas, and pyarrow under it, raise whatever they run into
+        raise _cell(column, None, f"a {column.type}", f"what is none ({first_line(error)})") from None
     if found.type != column.type and not (found.type == "number" and column.type == "date"):
         raise _cell(column, None, f"a {column.type}", f"a {found.type}")
     return numbers

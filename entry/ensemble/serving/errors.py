@@ -7,6 +7,9 @@ from typing import Any
 
 from ensemble.errors import EnsembleError
 
+# As much of what came is said again as takes so many characters in JSON.
+_LONGEST, _LONGEST_MESSAGE = 250, 900
+
 BAD_REQUEST, NOT_ACCEPTABLE, TOO_LARGE, UNSUPPORTED = 400, 406, 413, 415
 
 
@@ -21,12 +24,27 @@ class RequestError(EnsembleError):
     def __init__(self, status: int, error: str, message: str, **details: Any) -> None:
         super().__init__(message)
         self.status = status
-        self.details: dict[str, Any] = {"error": error, "message": message} | {
-            name: value for name, value in details.items() if value is not None
-        }
+        self.details: dict[str, Any] = {"error": error, "message": _cut(message, _LONGEST_MESSAGE)}
+        for name, value in details.items():
+            if value is not None:
+                self.details[name] = _cut(value, _LONGEST) if name == "got" and isinstance(value, str) else value
 
     def __str__(self) -> str:
         return json.dumps(self.details)
+
+
+def _cut(text: str, most: int) -> str:
+    start = text[:most]
+    if start == text and len(json.dumps(text)) <= most:
+        return text
+    while len(json.dumps(start)) > most - 3:
+        start = start[: len(start) * 9 // 10]
+    return start + "..."
+
+
+def first_line(error: BaseException) -> str:
+    """Return what a library's error says, which may be nothing or a page."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def unfit(message: str, **details: Any) -> RequestError:

@@ -15,7 +15,8 @@ import orjson
 from ensemble.errors import listed
 from ensemble.members.base import Floats
 from ensemble.recipe import BLENDED
-from ensemble.serving.errors import NOT_ACCEPTABLE, UNSUPPORTED, RequestError, unfit, unreadable_body
+from ensemble.serving.errors import NOT_ACCEPTABLE, UNSUPPORTED, RequestError, first_line, unfit, unreadable_body
+from ensemble.serving.parquet import read_table
 from ensemble.serving.rows import Csv, Matrix, Records, Rows, Values
 
 CSV, JSON, JSON_LINES, NPY, PARQUET = (
@@ -72,7 +73,7 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
             expected=sorted(_READERS),
             got=content_type,
         )
-    raw = body.encode() if isinstance(body, str) else bytes(body)
+    raw = body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)
     if not raw.strip():
         raise unfit("the body is empty.", expected="at least one row", got="nothing")
     return reader(raw, parameters)
@@ -230,9 +231,11 @@ def _read_npy(body: bytes, parameters: Mapping[str, str]) -> Rows:
     try:
         array = np.load(io.BytesIO(body), allow_pickle=False, max_header_size=_LONGEST_NPY_HEADER)
     except Exception as error:  # numpy raises whatever a broken header runs into
-        raise unreadable_body("a .npy array without objects", f"{str(error).splitlines()[0]}.") from None
+        raise unreadable_body("a .npy array without objects", f"{first_line(error)}.") from None
     if not isinstance(array, np.ndarray):
         raise unreadable_body("a .npy array", "it is an archive of several.")
+    if array.dtype.itemsize == 0:  # of which a few bytes may declare any number
+        raise unfit("the array's values have no bytes.", expected="numbers or text", got=str(array.dtype))
     if array.dtype.names is not None and array.ndim == 1:
         return Values(list(array.dtype.names), [_listed(array[name]) for name in array.dtype.names])
     if array.ndim == 1:
@@ -244,32 +247,42 @@ def _read_npy(body: bytes, parameters: Mapping[str, str]) -> Rows:
             got=f"shape {array.shape} of {array.dtype}",
         )
     if array.dtype.kind == "U":
+        _check_text(array)
         return Values(None, [column.tolist() for column in array.T], text=True)
-    return Matrix(array.astype(np.float64))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is none is a gap, and too large a number has its error
+        return Matrix(array.astype(np.float64))
 
 
 def _listed(array: Any) -> list[Any]:
     """Return a field's values as JSON would have brought them."""
     if array.ndim != 1 or array.dtype.kind not in "fiubU":
         raise unfit("a field of the array is expected to hold a number or text a row.", got=str(array.dtype))
+    if array.dtype.kind == "U":
+        _check_text(array)
     found: list[Any] = array.tolist()
     return [None if value != value else value for value in found]  # noqa: PLR0124  # a number that is none
+
+
+def _check_text(array: Any) -> None:
+    """Raise RequestError for numbers that are no characters, of which numpy would make broken text."""
+    codes = np.ascontiguousarray(array).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
+    if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
+        raise unreadable_body("a .npy array of text", "it has characters that are none.")
 
 
 def _read_parquet(body: bytes, parameters: Mapping[str, str]) -> Rows:
     try:
         from pyarrow.lib import ArrowException
-        from pyarrow.parquet import ParquetFile
     except ImportError:
         raise RequestError(
             UNSUPPORTED, "unsupported_content_type", "Parquet needs pyarrow, which is not installed here."
         ) from None
     try:
-        table = ParquetFile(io.BytesIO(body)).read(use_pandas_metadata=False, use_threads=False)
+        table = read_table(body)
+        table.validate(full=True)  # text that is no UTF-8 would be found too late
         frame = table.to_pandas(use_threads=False, ignore_metadata=True)
     except (ArrowException, OSError, ValueError, KeyError, OverflowError, NotImplementedError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise unreadable_body("Parquet", f"{reason}.") from None
+        raise unreadable_body("Parquet", f"{first_line(error)}.") from None
     return Values([str(name) for name in frame.columns], [frame.iloc[:, place] for place in range(frame.shape[1])])
 
 

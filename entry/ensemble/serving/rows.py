@@ -18,6 +18,8 @@ from ensemble.serving.cells import check_numbers, column_numbers
 from ensemble.serving.errors import RequestError, unfit, unreadable_body
 from ensemble.table import Column
 
+# Among more it takes seconds to find the nearest.
+_MOST_NAMES = 1_000
 _NUMBERS_ONLY = b"0123456789+-.eE,\n \r"
 
 
@@ -143,7 +145,7 @@ class Csv(Rows):
         body = rest if header else self.body
         if all(column.type == "number" for column in columns) and not body.translate(None, _NUMBERS_ONLY):
             matrix = _numbers(body)
-            if matrix is not None:
+            if matrix is not None and (not header or matrix.shape[1] == len(names)):
                 given = Values(names, list(matrix.T)).features if header else Matrix(matrix).features
                 return given(columns)
         return Values(names if header else None, self._columns(body, len(names)), text=True).features(columns)
@@ -178,8 +180,8 @@ def check_width(width: int, columns: Sequence[Column]) -> None:
     if width != len(columns):
         names = ", ".join(column.name for column in columns)
         raise unfit(
-            f"a row has {_count(width, 'value')}, the model has {_count(len(columns), 'column')}: {names}. Give them "
-            "in this order, or by name.",
+            f"a row has {_count(width, 'value')}, the model has {_count(len(columns), 'column')}. Give them by name, "
+            f"or in this order: {names}.",
             expected=_count(len(columns), "value"),
             got=_count(width, "value"),
         )
@@ -187,7 +189,7 @@ def check_width(width: int, columns: Sequence[Column]) -> None:
 
 def missing_column(column: Column, names: Sequence[Any], row: int | None = None) -> RequestError:
     """Return the error of a column that did not come."""
-    shown = [str(name) for name in names]
+    shown = [str(name) for name in names[:_MOST_NAMES]]
     place = "" if row is None else f" in data row {row}"
     came = ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
     return unfit(
@@ -211,14 +213,19 @@ def _numbers(body: bytes) -> Floats | None:
     if b"\r" in lines:
         return None
     text = b"[[" + lines.replace(b"\n", b"],[") + b"]]"
-    if b",," in text or b"[," in text or b",]" in text:
-        text = text.replace(b",,", b",null,").replace(b",,", b",null,")
-        text = text.replace(b"[,", b"[null,").replace(b",]", b",null]")
     try:
-        matrix = np.array(orjson.loads(text), dtype=np.float64)
+        matrix = np.array(_parsed(text), dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         return None
     return matrix if matrix.ndim == 2 and matrix.shape[1] else None
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # gaps are looked for only here, since looking takes as long as parsing
+        text = text.replace(b",,", b",null,").replace(b",,", b",null,")
+        return orjson.loads(text.replace(b"[,", b"[null,").replace(b",]", b",null]"))
 
 
 def _first_row(body: bytes) -> tuple[list[str], bytes]:

@@ -1,0 +1,69 @@
+"""The peer: the same ensemble behind Flask, as one writes it with each library's own calls and numpy.
+
+``gunicorn --workers 2 --threads 4 --preload flask_app:app``, the stack of AWS's scikit-learn container. ``BUNDLE`` is
+the folder of the saved ensemble. ``predict`` is also what the benchmark calls without a server, as the bare libraries.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+from catboost import CatBoostRegressor
+from flask import Flask, Response, request
+
+BUNDLE = Path(os.environ["BUNDLE"])
+MANIFEST = json.loads((BUNDLE / "manifest.json").read_text())
+WEIGHTS = MANIFEST["blend"]["weights"]
+
+
+def load(name: str) -> list[Callable[[Any], Any]]:
+    """Return a member's fold models, on one thread each: with more, clients slow each other down."""
+    models: list[Callable[[Any], Any]] = []
+    for path in sorted((BUNDLE / "members" / name).glob("*")):
+        if path.suffix == ".ubj":
+            booster = xgboost.Booster({"nthread": 1})
+            booster.load_model(path)
+            models.append(booster.inplace_predict)
+        else:
+            model = CatBoostRegressor()
+            model.load_model(str(path))
+            models.append(partial(model.predict, thread_count=1))
+    return models
+
+
+MEMBERS = [load(member["name"]) for member in MANIFEST["members"]]
+
+
+def predict(rows: Any) -> Any:
+    """Return the blend for rows of shape (rows, columns)."""
+    return sum(
+        weight * np.mean([model(rows) for model in models], axis=0)
+        for weight, models in zip(WEIGHTS, MEMBERS, strict=True)
+    )
+
+
+app = Flask(__name__)
+
+
+@app.get("/ping")
+def ping() -> str:
+    """Say that the model is loaded."""
+    return ""
+
+
+@app.post("/invocations")
+def invocations() -> Response:
+    """Predict for rows of CSV, or of JSON as {"instances": [[...]]}."""
+    if request.content_type == "text/csv":
+        rows = np.loadtxt(io.StringIO(request.get_data(as_text=True)), delimiter=",", ndmin=2)
+    else:
+        rows = np.array(request.get_json()["instances"], dtype=np.float64)
+    return Response(json.dumps({"predictions": predict(rows).tolist()}), mimetype="application/json")

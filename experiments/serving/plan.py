@@ -1,0 +1,108 @@
+"""What an endpoint is made of: the requests that SageMaker would get, and its container's limits on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.aws.documents import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
+from experiments.aws.local_endpoint import check_network
+from experiments.aws.validation import SERVERLESS_MEMORY, check_document
+from experiments.config import Composed
+from experiments.errors import ConfigError
+from experiments.schema import SageMakerModeConfig, ServingConfig
+from experiments.serving.models import Model
+from experiments.serving.proof import SECONDS_TO_ANSWER
+
+# SageMaker's own limits of endpoints on instances and of serverless ones.
+BODY_BYTES, SERVERLESS_BODY_BYTES = 6 * 2**20, 4 * 2**20
+MOST_CONCURRENCY = 200
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An endpoint that can be started.
+
+    Attributes:
+        model: What it serves.
+        requests: By operation, as SageMaker would get them.
+        limits: Of its container on this machine, as of ``local_endpoint.start``.
+    """
+
+    model: Model
+    requests: Mapping[str, Any]
+    limits: Mapping[str, Any]
+
+
+def check_serving(serving: ServingConfig) -> None:
+    """Raise ConfigError for a setting that no endpoint can have."""
+    memory, concurrency = serving.memory_size_in_mb, serving.max_concurrency
+    if serving.name == "serverless":
+        if memory not in SERVERLESS_MEMORY:
+            sizes = ", ".join(map(str, SERVERLESS_MEMORY))
+            raise ConfigError(f"serving.memory_size_in_mb={memory}: a serverless endpoint has one of {sizes}.")
+        if concurrency is None or not 1 <= concurrency <= MOST_CONCURRENCY:
+            raise ConfigError(f"serving.max_concurrency={concurrency} is not from 1 to {MOST_CONCURRENCY}.")
+        if serving.workers not in (None, 1):
+            raise ConfigError(
+                f"serving.workers={serving.workers}: a serverless endpoint has one; serving=realtime may have more."
+            )
+    if serving.port is not None and not 1 <= serving.port <= 65535:
+        raise ConfigError(f"serving.port={serving.port} is not from 1 to 65535.")
+    if serving.workers is not None and not 1 <= serving.workers <= 64:
+        raise ConfigError(f"serving.workers={serving.workers} is not from 1 to 64.")
+    if serving.instance_count is not None and serving.instance_count < 1:
+        raise ConfigError(f"serving.instance_count={serving.instance_count} is below 1.")
+
+
+def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, image: str, version: str) -> Plan:
+    """Return the requests, checked as AWS would, and the limits of the container on this machine.
+
+    Raises:
+        InvalidDocument: AWS would refuse a request.
+        BackendUnavailable: An endpoint cannot have such a network.
+    """
+    serving, name = composed.config.serving, composed.config.endpoint
+    isolated = check_network(mode.network)
+    serverless = serving.name == "serverless"
+    environment = {
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT": str(SECONDS_TO_ANSWER),
+        "BYOE_MODEL_NAME": f"{name}-{version}",
+        "BYOE_MAX_BODY_BYTES": str(SERVERLESS_BODY_BYTES if serverless else BODY_BYTES),
+    }
+    if serverless:
+        environment["BYOE_MAX_CONCURRENCY"] = str(serving.max_concurrency)
+    if serving.workers is not None:
+        environment["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(serving.workers)
+    requests = endpoint_requests(
+        Serving(
+            name=name,
+            version=version,
+            image=image,
+            role=LOCAL_ROLE,
+            model=(model.folder.parent / "model.tar.gz").as_uri(),
+            environment=environment,
+            isolated=isolated,
+            memory_size_in_mb=serving.memory_size_in_mb if serverless else None,
+            max_concurrency=serving.max_concurrency if serverless else None,
+            instance_type=None if serverless else LOCAL_INSTANCE,
+            instance_count=serving.instance_count or 1,
+            tags={"mode": mode.name, "bundle_hash": model.bundle_hash},
+        )
+    )
+    for operation, document in requests.items():
+        check_document(operation, document, local=True)
+    memory = None if mode.memory_gb is None else round(mode.memory_gb * 2**30)
+    if serverless:
+        memory = int(serving.memory_size_in_mb or 0) * 2**20
+    limits = {
+        "port": serving.port,
+        "memory_bytes": memory,
+        "cpus": mode.cpus,
+        "read_only": serverless,
+        "isolated": isolated,
+    }
+    return Plan(model, requests, limits)

@@ -1,0 +1,72 @@
+"""Bytes to an endpoint and back, for senders that do not keep to HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from urllib.parse import urlsplit
+
+from tests.endpoint.answer import Answer
+from tests.endpoint.target import Target
+
+# An endpoint that neither answers nor closes the connection for so long hangs.
+SECONDS = 20
+
+
+def opened(target: Target) -> socket.socket:
+    """Open a connection; each part that is sent goes at once."""
+    place = urlsplit(target.url)
+    connection = socket.create_connection((place.hostname or "", place.port or 80), timeout=SECONDS)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def say(target: Target, *parts: bytes, ending: bool = False) -> bytes:
+    """Send parts on a connection of their own; return all that comes until the endpoint closes it.
+
+    Args:
+        target: The endpoint.
+        parts: What is sent.
+        ending: Whether to say that nothing follows, where the endpoint may wait for more.
+
+    Raises:
+        TimeoutError: It does not close the connection.
+    """
+    with opened(target) as connection:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have closed it before the end
+            for part in parts:
+                connection.sendall(part)
+            if ending:
+                connection.shutdown(socket.SHUT_WR)
+        return heard(connection)
+
+
+def heard(connection: socket.socket) -> bytes:
+    """Return all that comes until the other side closes the connection."""
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(65_536):
+            found += part
+    return found
+
+
+def answers(raw: bytes, *, bodiless: bool = False) -> list[Answer]:
+    """Return the answers in what came, in order; ``bodiless`` ones are those to HEAD."""
+    found = []
+    while raw:
+        head, _, raw = raw.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = 0 if bodiless else int(headers.get("content-length", "0"))
+        found.append(Answer(int(first.split()[1]), headers, raw[:length]))
+        raw = raw[length:]
+    return found
+
+
+def request(
+    body: bytes, *lines: bytes, start: bytes = b"POST /invocations HTTP/1.1", length: bytes | None = None
+) -> bytes:
+    """Return a request with further header lines; the connection ends with it unless ``lines`` say otherwise."""
+    length = b"%d" % len(body) if length is None else length
+    told = [b"Host: endpoint", b"Content-Type: application/json", b"Content-Length: " + length]
+    return b"\r\n".join([start, *told, *(lines or (b"Connection: close",)), b"", body])

@@ -1,0 +1,238 @@
+"""Content types and ``Accept``: which one is meant, and bodies that are what their type says."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ensemble.serving.errors import RequestError
+from ensemble.serving.formats import Prediction, choose, encode
+from ensemble.table import Column, numbers
+from tests.entry.serving.answering import features_of, refusal_of
+from tests.entry.serving.bodies import CODED, COLUMNS, CSV, JSON, LINES, NAMES, NPY, PARQUET, ROWS, WHOLE, json_body
+
+every_body = pytest.mark.parametrize("name", WHOLE)
+
+
+@every_body
+def test_every_type_gives_the_same_features(name: str) -> None:
+    body, kind = WHOLE[name]
+    for given in (body, bytearray(body)):
+        found = features_of(given, kind, COLUMNS)
+        assert found.dtype == np.float64
+        assert np.array_equal(found, CODED, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, kind) in WHOLE.items() if kind in (CSV, JSON, LINES)])
+def test_text_that_is_decoded_already_is_taken(name: str) -> None:
+    body, kind = WHOLE[name]
+    assert np.array_equal(features_of(body.decode(), kind, COLUMNS), CODED, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", [CSV, JSON, LINES, NPY, PARQUET])
+def test_text_that_no_body_could_be_is_refused(kind: str) -> None:
+    assert refusal_of("\ud800", kind, COLUMNS).status == 400
+    assert refusal_of("size\n\udcff", kind, COLUMNS).status == 400
+
+
+@every_body
+@pytest.mark.parametrize(
+    "written",
+    ["{}; charset=utf-8", '{} ;Charset="UTF-8"', "{};", "{}; boundary; =; x=y=z", " {} ", "{};charset=utf-8;foo=bar"],
+)
+def test_parameters_that_mean_nothing_here_change_nothing(name: str, written: str) -> None:
+    body, kind = WHOLE[name]
+    for spelt in (kind, kind.upper(), kind.title()):
+        assert np.array_equal(features_of(body, written.format(spelt), COLUMNS), CODED, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("application/jsonl", "json lines"),
+        ("application/x-ndjson", "json lines of records"),
+        ("application/parquet", "parquet"),
+        ("application/vnd.apache.parquet", "parquet"),
+    ],
+)
+def test_other_names_of_a_type_are_known(alias: str, name: str) -> None:
+    assert np.array_equal(features_of(WHOLE[name][0], alias, COLUMNS), CODED, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["", ";", "text/html", "csv", "text/csv, application/json", "*/*", "text/*", "application/x-npz", "x" * 9_000],
+)
+def test_an_unknown_type_is_refused_with_those_that_are_known(kind: str) -> None:
+    error = refusal_of(b"1", kind, COLUMNS)
+    assert (error.status, error.details["error"]) == (415, "unsupported_content_type")
+    assert error.details["expected"] == sorted([CSV, JSON, LINES, NPY, PARQUET])
+
+
+@pytest.mark.parametrize("kind", [CSV, JSON, LINES, NPY, PARQUET])
+@pytest.mark.parametrize("body", [b"", " ", b"\n\r\n", bytearray(b"\t"), "", "\n" * 100], ids=repr)
+def test_an_empty_body_says_so(body: Any, kind: str) -> None:
+    error = refusal_of(body, kind, COLUMNS)
+    assert (error.status, error.details["message"]) == (400, "the body is empty.")
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n\r\n", b"\r\n", b"\n\n\n"])
+def test_a_mark_of_the_encoding_and_empty_lines_before_csv_are_skipped(mark: bytes) -> None:
+    for name in ("csv", "csv with a header"):
+        assert np.array_equal(features_of(mark + WHOLE[name][0], CSV, COLUMNS), CODED, equal_nan=True)
+    assert np.array_equal(features_of(mark + b"1,2\n3,4", CSV, numbers("a", "b")), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1250"])
+def test_text_in_another_encoding_is_refused_and_not_misread(encoding: str) -> None:
+    try:
+        body = "1,true,,Ó".encode(encoding)
+    except UnicodeEncodeError:
+        pytest.skip("it has no such letter")
+    assert refusal_of(body, f"{CSV}; charset={encoding}", COLUMNS).status == 400
+    assert refusal_of(f'[["{"Ó"}"]]'.encode(encoding), f"{JSON}; charset={encoding}", COLUMNS).status == 400
+
+
+def test_of_a_name_that_comes_twice_in_json_the_last_value_counts_as_in_python() -> None:
+    body = b'{"size": 1, "garden": true, "built": null, "town": "Oslo", "size": 2}'
+    assert json.loads(body)["size"] == 2
+    assert features_of(body, JSON, COLUMNS)[0, 0] == 2
+    body = b'{"instances": [[1, true, null, "1"]], "instances": [[2, true, null, "1"]]}'
+    assert features_of(body, JSON, COLUMNS)[0, 0] == 2
+
+
+@pytest.mark.parametrize("depth", [500, 1_020, 5_000, 100_000])
+@pytest.mark.parametrize("kind", [JSON, LINES])
+@pytest.mark.parametrize(
+    ("opening", "inside", "closing"),
+    [
+        ("[", "", ""),
+        ("[", "", "]"),
+        ('{"a":', "1", "}"),
+        ('{"instances":', "[]", "}"),
+        ('[{"size":', "1", "}]"),
+        ("[", "1e999", "]"),
+        ('[[["\\"', "", ""),
+    ],
+)
+def test_deep_json_is_refused_and_ends_no_process(
+    depth: int, kind: str, opening: str, inside: str, closing: str
+) -> None:
+    assert refusal_of((opening * depth + inside + closing * depth).encode(), kind, COLUMNS).status == 400
+    wrapped = '{"inputs": [[1, true, null, ' + opening * depth + inside + closing * depth + "]]}"
+    assert refusal_of(wrapped.encode(), kind, COLUMNS).status == 400
+
+
+@pytest.mark.parametrize(
+    "body", ["null", "1", '"a"', "true", "{}", "[]", "[[]]", "[{}]", "[null]", "[[], []]", "[[[]]]"]
+)
+@pytest.mark.parametrize("wrapper", ["{}", '{{"instances": {}}}', '{{"dataframe_split": {}}}', '{{"inputs": {}}}'])
+def test_documents_without_rows_are_refused(body: str, wrapper: str) -> None:
+    assert refusal_of(wrapper.format(body).encode(), JSON, COLUMNS).details["error"] == "rows_do_not_fit"
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"columns": NAMES, "data": [[1, 2]]},
+        {"columns": [*NAMES, 1], "data": ROWS},
+        {"columns": "size", "data": ROWS},
+        {"columns": NAMES, "data": None},
+        {"columns": NAMES, "data": {"a": 1}},
+        {"columns": NAMES, "data": [ROWS[0], None]},
+        {"columns": [], "data": [[]]},
+        {"columns": NAMES, "data": []},
+        {"columns": NAMES},
+        {"data": ROWS},
+    ],
+)
+def test_a_split_document_that_does_not_add_up_is_refused(split: Any) -> None:
+    assert refusal_of(json_body(split), JSON, COLUMNS).status == 400
+    assert refusal_of(json_body({"dataframe_split": split}), JSON, COLUMNS).status == 400
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind", "parameters"),
+    [
+        ("text/csv", CSV, {}),
+        ("TEXT/CSV ; Detail=Members", CSV, {"detail": "members"}),
+        ('application/jsonl; detail="members"; q=0.5', LINES, {"detail": "members", "q": "0.5"}),
+        ("application/x-ndjson", LINES, {}),
+        ("", JSON, {}),
+        ("*/*", JSON, {}),
+        ("application/*;detail=members", JSON, {"detail": "members"}),
+        ("text/*", CSV, {}),
+        ("text/csv;q=0.5, application/x-npy;q=0.6, */*;q=0.1", NPY, {"q": "0.6"}),
+        ("text/csv;q=0.5, application/x-npy;q=0.5", CSV, {"q": "0.5"}),
+        ("application/x-npy;q=0.5, text/csv;q=0.50", NPY, {"q": "0.5"}),
+        ("text/html, image/png, text/csv;q=0.001", CSV, {"q": "0.001"}),
+        ("text/csv;q=nonsense, application/json;q=0.1", JSON, {"q": "0.1"}),
+        ("text/csv;q=nan, application/json;q=0.1", JSON, {"q": "0.1"}),
+        ("text/csv;q=-1, application/json;q=0.1", JSON, {"q": "0.1"}),
+        ("text/csv;q=, application/json;q=0.1", JSON, {"q": "0.1"}),
+        ("text/csv;q=0.0, application/jsonlines", LINES, {}),
+        (",,text/csv;q=2,", CSV, {"q": "2"}),
+    ],
+)
+def test_the_type_that_is_liked_best_is_chosen_with_its_parameters(
+    accept: str, kind: str, parameters: dict[str, str]
+) -> None:
+    assert choose(accept) == (kind, parameters)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "application/x-parquet",
+        "text/csv;q=0",
+        "text/csv;q=x",
+        "csv",
+        "*",
+        "image/*, x/y",
+        "\0",
+        "é" * 9_000,
+    ],
+)
+def test_where_nothing_can_be_written_it_is_said_what_could_be(accept: str) -> None:
+    with pytest.raises(RequestError) as error:
+        choose(accept)
+    assert error.value.status == 406
+    assert error.value.details["expected"] == sorted([CSV, JSON, LINES, NPY])
+    assert len(str(error.value)) < 2_000
+
+
+PREDICTION = Prediction(np.array([0.1 + 0.2, -1e-300]), np.array([[1 / 3, 5e-324], [-0.0, 1e22]]), ["one", "two"])
+
+
+@pytest.mark.parametrize("detail", ["", ";detail=blended", ";detail=members"])
+@pytest.mark.parametrize("accept", [CSV, JSON, LINES, NPY])
+def test_predictions_are_written_to_the_last_bit(accept: str, detail: str) -> None:
+    body, kind = encode(PREDICTION, accept + detail)
+    assert kind == accept
+    whole = np.column_stack([PREDICTION.members, PREDICTION.blended])
+    if kind == NPY:
+        found = np.load(io.BytesIO(body), allow_pickle=False)
+    elif kind == CSV:
+        lines = body.decode().splitlines()
+        found = np.array([[float(cell) for cell in line.split(",")] for line in lines[detail == ";detail=members" :]])
+    else:
+        documents = [json.loads(line) for line in body.splitlines()]
+        if kind == JSON:
+            (whole_document,) = documents
+            columns = [*whole_document.get("members", {}).values(), whole_document["predictions"]]
+            found = np.array(columns).T
+        else:
+            found = np.array([[*line.get("members", {}).values(), line["prediction"]] for line in documents])
+    expected = whole if detail == ";detail=members" else PREDICTION.blended
+    assert found.ravel().tobytes() == expected.ravel().tobytes()
+
+
+def test_a_model_of_one_column_takes_a_plain_list_for_rows_and_another_for_one_row() -> None:
+    assert features_of(b"[1, null, 3]", JSON, [Column("a")]).shape == (3, 1)
+    assert features_of(b"[1, null, 3]", JSON, numbers("a", "b", "c")).shape == (1, 3)
+    assert features_of(b"[[1], [2]]", JSON, [Column("a")]).shape == (2, 1)
