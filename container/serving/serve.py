@@ -38,11 +38,10 @@ from gunicorn.app.base import BaseApplication  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from app import Application, Limits  # noqa: E402
-from worker import KILL_SECONDS, Worker  # noqa: E402
+from worker import BACKLOG, KILL_SECONDS, Worker  # noqa: E402
 
 BAD_SETTING, BAD_MODEL = 2, 3
 DEFAULT_BODY_BYTES = 6 * 2**20
-BACKLOG = 1024
 
 
 def main() -> int:
@@ -53,9 +52,7 @@ def main() -> int:
         settings = read_settings(os.environ)
         module, model = load(settings)
     except Exception as error:  # whatever the model's own code raises
-        if not hasattr(error, "exit_code"):  # as what is told in a sentence has
-            traceback.print_exc()
-        print(f"error: the model cannot be served: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        tell(error)
         return BAD_MODEL
     bundle = getattr(model, "bundle", None)
     identity = {"model": settings["name"], "bundle": getattr(bundle, "content_hash", None)}
@@ -71,6 +68,13 @@ def main() -> int:
     gc.freeze()
     Server(application, listener, settings["workers"], model).run()
     return 0
+
+
+def tell(error: Exception) -> None:
+    """Say why the model cannot be served."""
+    if not hasattr(error, "exit_code"):  # as what is told in a sentence has
+        traceback.print_exception(error)
+    print(f"error: the model cannot be served: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
 
 def read_settings(environ: Any) -> dict[str, Any]:
@@ -150,8 +154,13 @@ class Server(BaseApplication):
     def _check(self) -> None:
         """Predict the model's example before the first request; a worker that cannot ends the server."""
         check = getattr(self._model, "check", None)
-        if check is not None:
+        if check is None:
+            return
+        try:
             check()
+        except Exception as error:  # whatever the model's own code raises
+            tell(error)
+            sys.exit(BAD_MODEL)  # which gunicorn takes for a worker that cannot start, and ends
 
 
 if __name__ == "__main__":

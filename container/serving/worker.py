@@ -11,6 +11,8 @@ from uvicorn_worker import UvicornWorker
 
 # Of a request's line and headers, or of what else comes without a byte of a body.
 LONGEST_HEAD_BYTES = 65_536
+# Connections that wait to be taken.
+BACKLOG = 1024
 # gunicorn kills a worker that has not ended its requests after so long; before that, they are told to end.
 KILL_SECONDS, GRACE_SECONDS = 30, 27
 
@@ -48,16 +50,27 @@ class Connection(HttpToolsProtocol):
 
 
 class Worker(UvicornWorker):
-    """A worker process. asyncio's own loop is as quick here as uvloop, which would be one more thing compiled."""
+    """A worker process. asyncio's own loop is as quick here as uvloop, which would be one more thing compiled.
+
+    asyncio takes as many connections at once as may wait, which would leave the other workers without any. So a single
+    one may, until it has made its server, and then as many as should.
+    """
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "http": Connection,
         "ws": "none",
         "loop": "asyncio",
         "lifespan": "on",
+        "backlog": 1,
         "timeout_graceful_shutdown": GRACE_SECONDS,
         "access_log": False,
         "server_header": False,
         "date_header": False,
         "proxy_headers": False,
     }
+
+    async def callback_notify(self) -> None:
+        """Tell gunicorn that this worker lives; uvicorn does so first when its server is made."""
+        await super().callback_notify()
+        for listener in self.sockets:
+            listener.listen(BACKLOG)
