@@ -1,7 +1,7 @@
 """The model server's application (ASGI): ``/ping`` and ``/invocations`` over the functions of ``inference.py``.
 
 Requests that wait together are predicted together. What is quick is done on the event loop itself, since handing it to
-a thread takes longer than doing it; what is long is done by one thread, so that ``/ping`` goes on being answered.
+a thread takes longer than doing it; what is long is done by one thread, and ``/ping`` by another, which need not wait.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import Any
 
 # A body above this is long work, and so is a model that takes longer than this for a row.
 LONG_BODY_BYTES = 32_768
+# Of which a few bytes may hold any number of rows.
+_PACKED = re.compile("parquet", re.IGNORECASE)
 LONG_SECONDS = 0.004
 # Requests are waited for by a share of what a prediction takes, and never longer than this.
 WAIT_SHARE, LONGEST_WAIT_SECONDS = 0.25, 0.002
@@ -194,6 +196,7 @@ class Application:
     def begin(self) -> None:
         """Make what belongs to a worker process; after the fork."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="long")
+        self._pinged = ThreadPoolExecutor(1, thread_name_prefix="ping")
         self._batcher = Batcher(self._module, self._model, self._thread)
         self._log = Log()
 
@@ -275,7 +278,7 @@ class Application:
     async def _invoke(self, body: bytes, headers: dict[bytes, bytes], entry: dict[str, Any]) -> tuple[int, bytes, str]:
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         accept = headers.get(b"accept", b"").decode("latin-1")
-        if len(body) > LONG_BODY_BYTES:
+        if len(body) > LONG_BODY_BYTES or _PACKED.search(content_type):
             loop = asyncio.get_running_loop()
             answer, kind, rows = await loop.run_in_executor(self._thread, self._whole, body, content_type, accept)
         else:
@@ -294,7 +297,7 @@ class Application:
     async def _ping(self) -> tuple[int, bytes, str]:
         check = getattr(self._model, "check", None)
         if check is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, check)
+            await asyncio.get_running_loop().run_in_executor(self._pinged, check)
         document = {
             "status": "ok",
             **self._identity,

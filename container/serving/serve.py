@@ -139,6 +139,7 @@ class Server(BaseApplication):
             "timeout": 120,
             "keepalive": 75,
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108
+            "control_socket_disable": True,
             "loglevel": "warning",
             "post_fork": lambda _server, _worker: self._application.begin(),
             "post_worker_init": lambda _worker: self._check(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -11,6 +13,8 @@ from uvicorn_worker import UvicornWorker
 
 # Of a request's line and headers, or of what else comes without a byte of a body.
 LONGEST_HEAD_BYTES = 65_536
+# So long a connection may be open without a whole head of a request: as long as an answer may take.
+HEAD_SECONDS = float(os.environ.get("SAGEMAKER_MODEL_SERVER_TIMEOUT") or 60)
 # Connections that wait to be taken.
 BACKLOG = 1024
 # gunicorn kills a worker that has not ended its requests after so long; before that, they are told to end.
@@ -21,6 +25,17 @@ class Connection(HttpToolsProtocol):
     """A client's connection. What is no HTTP, or has no end to its headers, is answered by 400 and closed."""
 
     _without_body = 0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(HEAD_SECONDS, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -28,6 +43,19 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._without_body > LONGEST_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"the request's line and headers are longer than {LONGEST_HEAD_BYTES:,} bytes.")
+        idle = self.cycle is None or self.cycle.response_complete
+        if self._timer is None and idle and not self.transport.is_closing():  # uvicorn waits for ever, after any byte
+            self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def on_headers_complete(self) -> None:
+        """Begin a request."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""

@@ -19,6 +19,7 @@ def download(location: str, path: Path) -> None:
         ConfigError: It is not there, or may not be read; the message says what AWS said.
     """
     import boto3
+    from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
     parts = urlsplit(location)
@@ -27,7 +28,7 @@ def download(location: str, path: Path) -> None:
         raise ConfigError(f"{location} names no object: write s3://bucket/path/model.tar.gz.")
     try:
         boto3.Session().client("s3").download_file(bucket, key, str(path))
-    except (BotoCoreError, ClientError) as error:
+    except (Boto3Error, BotoCoreError, ClientError) as error:
         raise ConfigError(
             f"{location} could not be downloaded: {error}. It needs AWS credentials that allow s3:GetObject there."
         ) from None

@@ -195,8 +195,11 @@ def _blocks(file: io.BufferedReader, *, quotes: bool = True) -> Iterator[tuple[b
     block = b""
     while piece := file.read(CHUNK_BYTES):
         block += piece + file.readline()
-        while quotes and block.count(b'"') % 2 and (line := file.readline()):
-            block += line
+        lines, inside = [block], quotes and block.count(b'"') % 2
+        while inside and (line := file.readline()):
+            lines.append(line)
+            inside = (inside + line.count(b'"')) % 2
+        block = b"".join(lines)
         if block.strip():
             yield block, file.tell()
         block = b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -73,7 +74,8 @@ def send(url: str, method: str, path: str, body: bytes = b"", seconds: float = S
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=seconds)
     try:
         named = {name.replace("_", "-"): text for name, text in headers.items()}
-        connection.request(method, path, body=body or None, headers=named)
+        with suppress(BrokenPipeError, ConnectionResetError):  # what is refused by its headers is not read to its end
+            connection.request(method, path, body=body or None, headers=named)
         response = connection.getresponse()
         return Answer(response.status, response.getheader("content-type", ""), response.read())
     except (OSError, http.client.HTTPException) as error:

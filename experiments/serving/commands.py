@@ -111,7 +111,15 @@ def _address(composed: Composed) -> str:
         return name.rstrip("/")
     endpoint = records_of(composed).get(name)
     said = ping(endpoint.url)
-    if said is not None and said.get("bundle") != endpoint.bundle_hash:
+    if said is None:
+        with answering() as client:
+            found = state(client, endpoint.container)
+        if found != "running":
+            raise BackendUnavailable(
+                f"endpoint {name} is not served: its container is {found}. python run.py mode=sagemaker action=deploy "
+                f"endpoint={name} starts it anew."
+            )
+    elif said.get("bundle") != endpoint.bundle_hash:
         raise BackendUnavailable(
             f"{endpoint.url} answers, and is not endpoint {name}: another program has its port. python run.py "
             f"mode=sagemaker action=deploy endpoint={name} starts it anew."

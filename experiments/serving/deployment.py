@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
 from experiments.aws.engine import answering
-from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, remove_strangers, start
+from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, remove_strangers, start, state
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError
 from experiments.modes import build_image_if_missing
@@ -50,6 +51,15 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
         image = build_image_if_missing(mode, client, console)
         old = records.find(name)
         remove_strangers(client, folder, old.container if old else None)
+        if (
+            old is not None
+            and urlsplit(old.url).port == config.serving.port
+            and state(client, old.container) == "running"
+        ):
+            raise ConfigError(
+                f"serving.port={config.serving.port} is where endpoint {name} serves now, and a new one is proved "
+                f"before the old one ends: take another port, or first python run.py action=delete endpoint={name}."
+            )
         version = uuid.uuid4().hex[:8]
         with _new_folder(folder, version, old) as place:
             model = place_model(composed, place)

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,19 +57,16 @@ def place_model(composed: Composed, folder: Path) -> Model:
         BundleError: It is no bundle of ours.
     """
     text = composed.config.model
-    if text is None:
-        source, origin = _newest_winner(composed)
-    else:
-        source, origin = _find(composed, text, folder)
     archive, bundle = folder / ARCHIVE, folder / "model"
     try:
+        source, origin = _newest_winner(composed) if text is None else _find(composed, text, folder)
         if source.is_dir():
             read_manifest(source)
             pack(source, archive)
         elif source != archive:
             shutil.copyfile(source, archive)
         unpack(archive, bundle)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BundleError(f"{source} is no {ARCHIVE} that can be unpacked: {error}. Train again.") from None
     except OSError as error:
         raise StorageError.at(folder, error.strerror or str(error)) from error

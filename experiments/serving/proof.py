@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.aws.local_endpoint import Started, log_tail, state
-from experiments.errors import EnsembleError
+from experiments.errors import BackendUnavailable, EnsembleError
 from experiments.serving.client import RequestRefused, invoke, ping
 from experiments.serving.examples import check_predictions, example_request
 
@@ -37,6 +37,11 @@ def prove(client: DockerClient, started: Started, manifest: Mapping[str, Any], b
         answer = invoke(started.url, body, "application/json", "application/json")
     except RequestRefused as error:
         raise DeployFailed(f"the model refuses its own example: {error}") from None
+    except BackendUnavailable:
+        found = state(client, started.container)
+        raise DeployFailed(
+            f"the model's own example was not answered: its container is {found}.\n{_tail(client, started)}"
+        ) from None
     problem = check_predictions(answer.json(), expected)
     if problem is not None:
         raise DeployFailed(f"the endpoint does not predict what the model did when it was trained: {problem}")

@@ -1,14 +1,11 @@
-"""The server itself: what it refuses, many requests at a time, workers that die, its end, its log, models it cannot serve."""
+"""The server itself: what it refuses, many requests at a time, long ones, slow senders, scripts that are not ours."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
-import shutil
-import signal
+import select
 import socket
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,9 +13,10 @@ import pytest
 
 from tests.conftest import until
 from tests.endpoint.bodies import FORMS
+from tests.endpoint.choice import PROCESS
 from tests.endpoint.conftest import Serve
-from tests.endpoint.server import run
 from tests.endpoint.target import Target
+from tests.endpoint.wire import answers, heard, opened, request, say
 
 MANY = 300
 # A user's own script, without batching, whose body says what it does.
@@ -35,7 +33,7 @@ def predict_fn(data, model):
     if data == b"raise":
         raise RuntimeError("my secret")
     if data == b"wait":
-        model.wait(2)
+        model.wait(6)
     return data
 
 def output_fn(prediction, accept):
@@ -120,47 +118,20 @@ def test_more_requests_than_a_batch_takes_are_all_answered_rightly(target: Targe
     found = []
     for connection in waiting:
         response = connection.getresponse()
-        assert response.status == 200
-        found += json.loads(response.read())["predictions"]
+        answer = json.loads(response.read())
         connection.close()
-    assert found == expected
-
-
-def test_a_worker_that_is_killed_is_replaced(bundle: Path, serve: Serve) -> None:
-    server = serve(bundle)
-    assert until(lambda: len(server.workers()) == 2)
-    before = server.workers()
-    os.kill(before[0], signal.SIGKILL)
-    assert until(lambda: len(server.workers()) == 2 and before[0] not in server.workers())
-    assert server.target.predict(server.target.example) == pytest.approx(server.target.predictions, rel=1e-9)
-
-
-def test_sigterm_lets_a_request_end_and_the_log_has_it(bundle: Path, serve: Serve) -> None:
-    server = serve(bundle, SAGEMAKER_MODEL_SERVER_WORKERS="1")
-    cells = server.target.more(5000)
-    body = FORMS["csv with a header"].write(cells)
-    expected = server.target.predict(cells)
-    parts = urlsplit(server.target.url)
-    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
-    connection.putrequest("POST", "/invocations")
-    for name, text in {"content-type": "text/csv", "content-length": str(len(body)), "x-request-id": "last"}.items():
-        connection.putheader(name, text)
-    connection.endheaders(body[:-100])
-    ended: list[int] = []
-    closing = threading.Thread(target=lambda: ended.append(server.terminate()))
-    closing.start()
-    connection.send(body[-100:])
-    assert json.loads(connection.getresponse().read())["predictions"] == expected
-    connection.close()
-    closing.join()
-    assert ended == [0]
-    (line,) = [line for line in server.log() if line["request_id"] == "last"]
-    assert (line["status"], line["rows"]) == (200, 5000)
-    assert line["ms"] > 0
+        if response.status == 429:  # an endpoint may have place for fewer
+            assert target.name != PROCESS
+            found.append(None)
+        else:
+            assert response.status == 200
+            found += answer["predictions"]
+    assert [value for value in found if value is not None]
+    assert all(value in (None, right) for value, right in zip(found, expected, strict=True))
 
 
 def test_more_requests_at_a_time_than_are_allowed_get_429(foreign: Path, serve: Serve) -> None:
-    server = serve(foreign, BYOE_MAX_CONCURRENCY="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="2")
+    server = serve(foreign, BYOE_MAX_CONCURRENCY="1")
     parts = urlsplit(server.target.url)
     first = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
     first.putrequest("POST", "/invocations")
@@ -176,7 +147,7 @@ def test_more_requests_at_a_time_than_are_allowed_get_429(foreign: Path, serve: 
 
 
 def test_a_foreign_script_is_served_and_its_mistakes_stay_in_the_log(foreign: Path, serve: Serve) -> None:
-    server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
+    server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1")
     assert ask(server.target, "POST", "/invocations", b"back") == (200, b"back")
     status, body = ask(server.target, "POST", "/invocations", b"raise")
     assert (status, json.loads(body)["error"]) == (500, "internal")
@@ -188,39 +159,33 @@ def test_an_answer_that_takes_too_long_is_504(foreign: Path, serve: Serve) -> No
     script = foreign / "code" / "inference.py"
     # Long work is done by a thread, whose requests can be given up.
     script.write_text(script.read_text().replace('data == b"wait"', "len(data) > 40_000"))
-    server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="0.2")
+    server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="3")
     status, body = ask(server.target, "POST", "/invocations", b"w" * 50_000)
     assert (status, json.loads(body)["error"]) == (504, "too_slow")
     assert ask(server.target, "POST", "/invocations", b"back") == (200, b"back")
 
 
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [("file", "is not the file that was saved"), ("missing", "is incomplete"), ("library", "cannot be trusted")],
-)
-def test_a_model_that_cannot_be_trusted_is_not_served(
-    damage: str, reason: str, bundle: Path, process_only: None, tmp_path: Path
-) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(bundle, folder)
-    member = next(folder.rglob("*.cbm"))
-    if damage == "file":
-        member.write_bytes(member.read_bytes() + b"x")
-    elif damage == "missing":
-        member.unlink()
-    else:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["versions"]["catboost"] = "0.1"
-        (folder / "manifest.json").write_text(json.dumps(manifest))
-    process, _, err = run(folder, tmp_path)
-    assert process.wait(30) == 3
-    assert reason in err.read_text()
-    assert "Traceback" not in err.read_text()
+def test_ping_does_not_wait_for_long_work(foreign: Path, serve: Serve) -> None:
+    script = foreign / "code" / "inference.py"
+    text = (
+        script.read_text()
+        .replace('data == b"wait"', "len(data) > 40_000")
+        .replace("import threading", "import threading, types")
+    )
+    text = text.replace("threading.Event()", "types.SimpleNamespace(event=threading.Event(), check=lambda: None)")
+    script.write_text(text.replace("model.wait(6)", "print('begun', flush=True); model.event.wait(6)"))
+    server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1")
+    with opened(server.target) as connection:
+        connection.sendall(request(b"w" * 50_000))
+        assert until(lambda: "begun" in server.out.read_text())
+        assert server.target.ping()["status"] == "ok"
+        assert select.select([connection], [], [], 0)[0] == []
+        assert heard(connection).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_port_that_is_taken_is_said(bundle: Path, process_only: None, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        process, _, err = run(bundle, tmp_path, SAGEMAKER_BIND_TO_PORT=str(port))
-        assert process.wait(30) == 2
-    assert f"port {port} cannot be listened on" in err.read_text()
+def test_a_sender_that_is_too_slow_is_given_up(foreign: Path, serve: Serve) -> None:
+    server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
+    (answer,) = answers(say(server.target, request(b"back")[:-2]))
+    answer.refused(408, error="body_too_slow")
+    for start in (b"", b"\r\n", b"POST /invocations HTTP/1.1\r\nHost: "):
+        assert say(server.target, start) == b""

@@ -98,6 +98,15 @@ def test_a_port_that_is_taken_is_named(trained: Path) -> None:
     assert left_behind() == []
 
 
+def test_a_port_that_the_endpoint_itself_has_is_refused_for_its_next_version(served: Path) -> None:
+    before = Records(served / "endpoints").get("local")
+    ended = run_command(*DEPLOY, "model=two", f"serving.port={before.url.rpartition(':')[2]}", timeout=120)
+    assert ended.code == 2
+    assert "python run.py action=delete endpoint=local" in ended.err
+    assert Records(served / "endpoints").get("local") == before
+    assert ping(before.url) is not None
+
+
 def test_a_full_disk_is_named_and_nothing_stays(trained: Path, tiny_disk: Callable[[str], Path]) -> None:
     disk = tiny_disk("size=64k")
     ended = run_command(*DEPLOY, "model=one", f"paths.endpoints={disk}/endpoints", timeout=120)

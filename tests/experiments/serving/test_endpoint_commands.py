@@ -53,6 +53,11 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert asked.code == 2
     assert "column 'bmi' is missing" in asked.err
 
+    (trained / "large.csv").write_text("\n".join([text[0], *text[1:] * 20_000]) + "\n")
+    asked = run_command("action=invoke", "input=large.csv")
+    assert asked.code == 2
+    assert "send fewer rows at a time" in asked.err
+
     status = run_command("action=status")
     assert status.code == 0
     assert f"local  {endpoint.url}  ok" in status.out
@@ -151,8 +156,9 @@ def test_what_a_killed_deployment_has_left_is_removed_by_the_next(trained: Path)
     ]
 
 
-def test_the_suite_passes_against_a_deployed_endpoint(trained: Path) -> None:
-    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+@pytest.mark.parametrize("serving", ["serverless", "realtime"])
+def test_the_suite_passes_against_a_deployed_endpoint(serving: str, trained: Path) -> None:
+    assert run_command(*DEPLOY, "model=one", f"serving={serving}", timeout=120).code == 0
     done = subprocess.run(
         [
             sys.executable,

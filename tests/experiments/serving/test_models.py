@@ -51,6 +51,22 @@ def test_an_archive_has_the_same_bytes_whenever_it_is_made(study: Path) -> None:
     assert Path("a.tar.gz").read_bytes() == Path("b.tar.gz").read_bytes()
 
 
+def test_an_archive_that_is_damaged_anywhere_is_refused(study: Path, byoe: Callable[..., Ended]) -> None:
+    pack(study / "final" / "model", Path("whole.tar.gz"))
+    whole = Path("whole.tar.gz").read_bytes()
+    Path("rows.csv").write_text("a\n1\n")
+    reasons = set()
+    for at in range(20, len(whole) - 20, len(whole) // 12):
+        Path("harmed.tar.gz").write_bytes(
+            whole[:at] + bytes(byte ^ 255 for byte in whole[at : at + 8]) + whole[at + 8 :]
+        )
+        ended = byoe("action=batch", "model=harmed.tar.gz", "input=rows.csv", "output=o.csv")
+        assert ended.code == 2
+        assert "Traceback" not in ended.err
+        reasons.add("unpacked" in ended.err)
+    assert True in reasons
+
+
 def test_what_is_no_model_is_refused_by_name(project: Path, byoe: Callable[..., Ended]) -> None:
     Path("text.tar.gz").write_text("no archive")
     Path("empty").mkdir()

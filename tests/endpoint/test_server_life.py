@@ -1,0 +1,132 @@
+"""The server's life: models that it cannot serve, workers that die, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import until
+from tests.endpoint.bodies import FORMS
+from tests.endpoint.conftest import Serve
+from tests.endpoint.server import Server, run
+from tests.endpoint.target import Connection
+
+
+def test_a_worker_that_is_killed_fails_its_own_requests_only_and_is_replaced(bundle: Path, serve: Serve) -> None:
+    server = serve(bundle)
+    target, expected = server.target, server.target.predict(server.target.example)
+    body = json.dumps(target.example.rows)
+    answered: Counter[int] = Counter()
+    enough = threading.Event()
+
+    def client(pid: int, connection: Connection) -> int | None:
+        """Ask again and again; return whose the connection was if it broke."""
+        while not enough.is_set():
+            try:
+                answer = connection.post(body, "application/json")
+            except (ConnectionError, http.client.HTTPException):
+                return pid
+            assert answer.numbers() == expected
+            answered[pid] += 1
+        return None
+
+    assert until(lambda: len(server.workers()) == 2)
+    killed, other = server.workers()
+    mine: dict[int, list[Connection]] = {killed: [], other: []}
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(6) as threads:
+
+        def both_have_three() -> bool:
+            connection = stack.enter_context(target.connected())
+            mine[connection.ask("GET", "/ping").json["worker"]["pid"]].append(connection)
+            return min(map(len, mine.values())) >= 3
+
+        assert until(both_have_three)
+        clients = [threads.submit(client, pid, connection) for pid, found in mine.items() for connection in found[:3]]
+        try:
+            assert until(lambda: len(answered) == 2)
+            os.kill(killed, signal.SIGKILL)
+            assert until(lambda: len(server.workers()) == 2 and killed not in server.workers())
+            before = answered[other]
+            assert until(lambda: answered[other] > before)
+        finally:
+            enough.set()
+        assert [done.result() for done in clients] == [killed] * 3 + [None] * 3
+    assert target.predict(target.example) == expected
+
+
+def listens(server: Server) -> bool:
+    place = urlsplit(server.target.url)
+    try:
+        socket.create_connection((str(place.hostname), place.port or 0), timeout=5).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+def test_sigterm_lets_a_request_end_and_the_log_has_it(bundle: Path, serve: Serve) -> None:
+    server = serve(bundle, SAGEMAKER_MODEL_SERVER_WORKERS="1")
+    cells = server.target.more(5000)
+    body = FORMS["csv with a header"].write(cells)
+    expected = server.target.predict(cells)
+    parts = urlsplit(server.target.url)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
+    connection.putrequest("POST", "/invocations")
+    for name, text in {"content-type": "text/csv", "content-length": str(len(body)), "x-request-id": "last"}.items():
+        connection.putheader(name, text)
+    connection.endheaders(body[:-100])
+    ended: list[int] = []
+    closing = threading.Thread(target=lambda: ended.append(server.terminate()))
+    closing.start()
+    assert until(lambda: not listens(server))
+    connection.send(body[-100:])
+    assert json.loads(connection.getresponse().read())["predictions"] == expected
+    connection.close()
+    closing.join()
+    assert ended == [0]
+    (line,) = [line for line in server.log() if line["request_id"] == "last"]
+    assert (line["status"], line["rows"]) == (200, 5000)
+    assert line["ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [("file", "is not the file that was saved"), ("missing", "is incomplete"), ("library", "cannot be trusted")],
+)
+def test_a_model_that_cannot_be_trusted_is_not_served(
+    damage: str, reason: str, bundle: Path, process_only: None, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(bundle, folder)
+    member = next(folder.rglob("*.cbm"))
+    if damage == "file":
+        member.write_bytes(member.read_bytes() + b"x")
+    elif damage == "missing":
+        member.unlink()
+    else:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["versions"]["catboost"] = "0.1"
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    process, _, err = run(folder, tmp_path)
+    assert process.wait(30) == 3
+    assert reason in err.read_text()
+    assert "Traceback" not in err.read_text()
+
+
+def test_a_port_that_is_taken_is_said(bundle: Path, process_only: None, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process, _, err = run(bundle, tmp_path, SAGEMAKER_BIND_TO_PORT=str(port))
+        assert process.wait(30) == 2
+    assert f"port {port} cannot be listened on" in err.read_text()
