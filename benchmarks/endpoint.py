@@ -12,7 +12,7 @@ engine. It trains ``ensemble=pair`` with 100 rounds on diabetes, and starts, all
 
 wrk is the client and shares the cores. In turn, round by round: one row a request from eight connections, from one
 connection, and a thousand rows of CSV from eight. Ratios are of the same round, and their medians are shown. It exits 1
-when a server answers otherwise than the others, a request of a measurement fails, memory grows, or a spoilt body gets 5xx.
+when a server answers otherwise than the others, a request of a measurement fails, memory grows, or a body gets 5xx.
 """
 
 from __future__ import annotations
