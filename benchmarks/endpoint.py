@@ -57,8 +57,10 @@ ROW, IDLE, MANY = "row", "idle", "many"
 CONNECTIONS = {ROW: 8, IDLE: 1, MANY: 8}
 MANY_ROWS = 1_000
 MEMORY_SECONDS = 5
-# Of a worker over the second half of the requests.
+# Of a worker over the second half of the requests, and of the spoilt bodies.
 MOST_GROWTH_MB = 2
+FUZZ_PARTS = 8
+MOST_START_SECONDS = 3
 STUDY = ("study=endpoint", "ensemble.params.xgboost.num_round=100", "ensemble.params.catboost.iterations=100")
 
 
@@ -69,7 +71,7 @@ class Server:
     Attributes:
         url: Where it answers.
         pid: Of its master; None for one in a container.
-        wrap: Returns a body of JSON for rows and their columns' names.
+        split: Whether its JSON is a table in split form, as MLflow's is.
     """
 
     url: str
@@ -80,6 +82,22 @@ class Server:
         """Return rows as the JSON that this server takes."""
         split = {"dataframe_split": {"columns": names, "data": rows}}
         return json.dumps(split if self.split else {"instances": rows}).encode()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A worker's memory, in MB.
+
+    Attributes:
+        resident: All that it has, pages that it shares with its master and the other workers counted whole. A page that
+            stops being shared does not change it.
+        own: What it alone has.
+        share: ``own``, and its share of the rest.
+    """
+
+    resident: float
+    own: float
+    share: float
 
 
 def run(*words: str) -> str:
@@ -155,8 +173,8 @@ def servers(bundle: Path, deployed: bool) -> Iterator[dict[str, Server]]:
         serve = [python, str(ROOT / "container" / "serving" / "serve.py")]
         found[PROCESS] = Server(urls[PROCESS], stack.enter_context(process(PROCESS, serve, urls[PROCESS], **own)))
         if deployed:
-            stack.callback(run, "action=delete")
             run("mode=sagemaker", "action=deploy", "serving=realtime", "model=endpoint")
+            stack.callback(run, "action=delete")
             found[DEPLOYED] = Server(json.loads(Path("endpoints/local/current.json").read_text())["url"])
         pid = stack.enter_context(process(FLASK, flask, urls[FLASK], BUNDLE=str(bundle), **one))
         found[FLASK] = Server(urls[FLASK], pid)
@@ -211,21 +229,22 @@ def check(found: dict[str, Server], manifest: dict[str, Any]) -> None:
             sys.exit(f"{TITLES[name]} does not predict the example: {answer.body[:500]!r}")
 
 
-def memory(pid: int) -> tuple[float, float]:
-    """Return the workers' mean unique and proportional memory, in MB."""
+def memory(pid: int) -> Memory:
+    """Return the workers' mean memory."""
     workers = [child.memory_full_info() for child in psutil.Process(pid).children()]
-    own, share = (sum(getattr(one, kind) for one in workers) for kind in ("uss", "pss"))
-    return own / len(workers) / 2**20, share / len(workers) / 2**20
+    rss, own, share = (sum(getattr(one, kind) for one in workers) for kind in ("rss", "uss", "pss"))
+    return Memory(*(total / len(workers) / 2**20 for total in (rss, own, share)))
 
 
-def fuzz(server: Server, bundle: Path, bodies: int) -> Counter[str]:
+def fuzz(server: Server, bundle: Path, bodies: int, seed: int) -> Counter[str]:
     """Send spoilt bodies from two clients; return how often each status came."""
     script = ROOT / "benchmarks" / "serving" / "fuzz.py"
     clients = [
         subprocess.Popen(
-            [sys.executable, str(script), server.url, str(bundle), str(bodies // 2), str(seed)], stdout=subprocess.PIPE
+            [sys.executable, str(script), server.url, str(bundle), str(bodies // 2), str(2 * seed + client)],
+            stdout=subprocess.PIPE,
         )
-        for seed in range(2)
+        for client in range(2)
     ]
     found: Counter[str] = Counter()
     for client in clients:
@@ -234,6 +253,16 @@ def fuzz(server: Server, bundle: Path, bodies: int) -> Counter[str]:
             sys.exit("a client of spoilt bodies ended early: the server closed its connection")
         found.update(json.loads(out))
     return found
+
+
+def rate(measured: Any) -> float:
+    """Return requests a second."""
+    return float(measured["requests"] / measured["seconds"])
+
+
+def against_flask(rounds: list[dict[str, Any]], kind: str, name: str) -> float:
+    """Return the median over rounds of a server's requests a second in units of Flask's in the same round."""
+    return median(rate(turn[kind][name]) / rate(turn[kind][FLASK]) for turn in rounds)
 
 
 def show(rounds: list[dict[str, Any]], console: Console) -> None:
@@ -252,26 +281,42 @@ def show(rounds: list[dict[str, Any]], console: Console) -> None:
     for title in titles:
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
 
-    def rate(measured: Any) -> float:
-        return float(measured["requests"] / measured["seconds"])
-
     for name in rounds[0][ROW]:
         one = [turn[ROW][name] for turn in rounds]
         many = [turn[MANY][name] for turn in rounds]
-        times = median(rate(turn[ROW][name]) / rate(turn[ROW][FLASK]) for turn in rounds)
-        times_many = median(rate(turn[MANY][name]) / rate(turn[MANY][FLASK]) for turn in rounds)
         table.add_row(
             TITLES[name],
             f"{median(map(rate, one)):,.0f} requests/s",
-            f"{times:.2f} times",
+            f"{against_flask(rounds, ROW, name):.2f} times",
             f"{median(answer['p50'] for answer in one):.2f} ms",
             f"{median(answer['p99'] for answer in one):.2f} ms",
             f"{median(turn[IDLE][name]['p50'] for turn in rounds):.2f} ms",
             f"{MANY_ROWS * median(map(rate, many)):,.0f} rows/s",
-            f"{times_many:.2f} times",
+            f"{against_flask(rounds, MANY, name):.2f} times",
         )
     table.add_row("the libraries' bare calls", *[""] * 4, f"{median(turn['bare'] for turn in rounds):.2f} ms", "", "")
     console.print(table)
+
+
+def goals(rounds: list[dict[str, Any]], console: Console) -> None:
+    """Print which goals of speed each of byoe's servers meets."""
+
+    def middle(kind: str, name: str, key: str) -> float:
+        return median(float(turn[kind][name][key]) for turn in rounds)
+
+    most_idle = 1.3 * median(turn["bare"] for turn in rounds) + 1
+    for name in (PROCESS, DEPLOYED):
+        if name not in rounds[0][ROW]:
+            continue
+        times, times_many = against_flask(rounds, ROW, name), against_flask(rounds, MANY, name)
+        p99, bound, idle = middle(ROW, name, "p99"), middle(ROW, FLASK, "p99"), middle(IDLE, name, "p50")
+        for met, goal in (
+            (times >= 2.5, f"one row at {times:.2f} times Flask's rate (goal: 2.5)"),
+            (p99 < bound, f"p99 {p99:.2f} ms (goal: below Flask's {bound:.2f})"),
+            (idle <= most_idle, f"idle p50 {idle:.2f} ms (goal: 1.3 times the bare calls and 1 ms, {most_idle:.2f})"),
+            (times_many >= 1.5, f"CSV at {times_many:.2f} times Flask's rate (goal: 1.5)"),
+        ):
+            console.print(f"{'PASS' if met else 'MISS'}  {TITLES[name]}: {goal}")
 
 
 def measure(found: dict[str, Server], bundle: Path, rounds: int, seconds: float, console: Console) -> list[Any]:
@@ -311,14 +356,17 @@ def endure(server: Server, bundle: Path, requests: int, bodies: int, console: Co
         while sent < requests:
             sent += load(server, body, "application/json", 8, MEMORY_SECONDS)["requests"]
             steps.append(memory(server.pid))
+    statuses: Counter[str] = Counter()
+    spoilt = [steps[-1]]
     with console.status(f"{bodies:,} spoilt bodies"):
-        statuses = fuzz(server, bundle, bodies)
-    steps.append(memory(server.pid))
-    own = ", ".join(f"{uss:.1f}" for uss, _ in steps[:-1])
-    console.print(f"memory of a worker's own over {sent:,} requests, every {MEMORY_SECONDS} s: {own} MB")
-    console.print(f"  with its share of what workers share: {steps[-2][1]:.1f} MB")
-    console.print(f"  after {bodies:,} spoilt bodies: {steps[-1][0]:.1f} MB; statuses {dict(sorted(statuses.items()))}")
-    flat = steps[-2][0] - steps[len(steps) // 2][0] < MOST_GROWTH_MB
+        for part in range(FUZZ_PARTS):
+            statuses.update(fuzz(server, bundle, bodies // FUZZ_PARTS, part))
+            spoilt.append(memory(server.pid))
+    for what, taken in ((f"{sent:,} requests", steps), (f"{bodies:,} spoilt bodies", spoilt)):
+        console.print(f"a worker's memory over {what}: {', '.join(f'{step.resident:.1f}' for step in taken)} MB")
+        console.print(f"  of its own {taken[-1].own:.1f} MB, with its share of the rest {taken[-1].share:.1f} MB")
+    console.print(f"spoilt bodies: statuses {dict(sorted(statuses.items()))}")
+    flat = all(taken[-1].resident - taken[len(taken) // 2].resident < MOST_GROWTH_MB for taken in (steps, spoilt))
     return flat and not any(status.startswith("5") for status in statuses)
 
 
@@ -333,9 +381,10 @@ def time_deployments(number: int, console: Console) -> None:
         assert told is not None, printed
         starts.append(float(told.group(1)))
         run("action=delete", "endpoint=timed")
+    met = "PASS" if median(starts) < MOST_START_SECONDS else "MISS"
     console.print(
-        f"deploy to first answer: {median(starts):.1f} s ({min(starts):.1f} to {max(starts):.1f}); the whole command "
-        f"{median(wholes):.1f} s"
+        f"{met}  deploy to first answer: {median(starts):.1f} s ({min(starts):.1f} to {max(starts):.1f}; goal: below "
+        f"{MOST_START_SECONDS}); the whole command {median(wholes):.1f} s"
     )
 
 
@@ -357,7 +406,9 @@ def main() -> int:
         bundle = Path("studies/endpoint/final/model").absolute()
         with servers(bundle, not options.no_docker) as found:
             check(found, json.loads((bundle / "manifest.json").read_text()))
-            show(measure(found, bundle, options.rounds, options.seconds, console), console)
+            rounds = measure(found, bundle, options.rounds, options.seconds, console)
+            show(rounds, console)
+            goals(rounds, console)
             well = endure(found[PROCESS], bundle, options.requests, options.bodies, console)
             check({PROCESS: found[PROCESS]}, json.loads((bundle / "manifest.json").read_text()))
         if not options.no_docker:
