@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import io
 import shutil
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
+# SageMaker's name of a job's model.
+MODEL_ARCHIVE = "model.tar.gz"
 
-def pack(folder: Path, archive: Path) -> None:
-    """Write a folder as ``.tar.gz``: the same bytes for the same files, whoever has them and since when."""
+
+def pack(folder: Path, archive: Path, extra: Mapping[str, bytes] | None = None) -> None:
+    """Write a folder as ``.tar.gz``: the same bytes for the same files, whoever has them and since when.
+
+    Args:
+        folder: The folder.
+        archive: The file to write.
+        extra: More files, by name.
+    """
     with (
         archive.open("wb") as raw,
         gzip.GzipFile("", "wb", 1, raw, mtime=0) as zipped,
@@ -19,8 +30,12 @@ def pack(folder: Path, archive: Path) -> None:
             if path.is_file() and "__pycache__" not in path.parts:
                 entry = tarfile.TarInfo(str(path.relative_to(folder)))
                 entry.size, entry.mode = path.stat().st_size, 0o644
-                with path.open("rb") as content:
-                    tar.addfile(entry, content)
+                with path.open("rb") as file:
+                    tar.addfile(entry, file)
+        for name, content in (extra or {}).items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -57,7 +57,7 @@ def _doctor(composed: Composed, words: Sequence[str], console: Console) -> int:
 def _plan(composed: Composed, words: Sequence[str], console: Console) -> int:
     from experiments.requests import show_requests
 
-    return show_requests(composed, console)
+    return show_requests(composed, words, console)
 
 
 def _deploy(composed: Composed, words: Sequence[str], console: Console) -> int:

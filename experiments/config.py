@@ -22,7 +22,7 @@ CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
 COMMAND_LINE = "command line"
 CHOSEN_BY_GROUP = ("mode.name", "dataset.name", "serving.name")
 # Keys below which any name may be added without Hydra's "+".
-_OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared")
+_OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared", "mode.tags")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from typing import Literal, get_args
 
 Point = Literal[
     "channels_written",
+    "uploaded",
+    "launched",
     "study_created",
     "store_made",
     "trials_asked",

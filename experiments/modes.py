@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
 from experiments.errors import ConfigError
-from experiments.schema import Config, SageMakerModeConfig
+from experiments.schema import Config, RemoteModeConfig, SageMakerModeConfig
 from experiments.study import StudySpec
 
 if TYPE_CHECKING:
@@ -32,8 +32,16 @@ Scorers = Callable[[], WorkerPool]
 
 
 @contextmanager
-def open_backend(config: Config, study: StudySpec, console: Console) -> Iterator[tuple[Backend, Scorers]]:
+def open_backend(
+    config: Config, study: StudySpec, words: Sequence[str], console: Console
+) -> Iterator[tuple[Backend, Scorers]]:
     """Make the study's backend. Builds what is missing, such as the image, and shows that.
+
+    Args:
+        config: The configuration.
+        study: The study.
+        words: The command as typed.
+        console: Where that is shown.
 
     Raises:
         BackendUnavailable: Something that the mode needs is missing; the message has the command that mends it.
@@ -47,14 +55,14 @@ def open_backend(config: Config, study: StudySpec, console: Console) -> Iterator
         backend.preflight(study)
         with closing(connect()) as client:
             build_image_if_missing(mode, client, console)
-        with ExitStack() as stack:
+        with _scorers(study) as scorers:
+            yield backend, scorers
+    elif isinstance(mode, RemoteModeConfig):
+        from experiments.launching import remote_backend
 
-            @functools.cache
-            def scorers() -> WorkerPool:
-                pool = WorkerPool(1, study.threads * study.parallel, study.dependencies)
-                stack.callback(pool.close)
-                return pool
-
+        with _scorers(study) as scorers:
+            backend = remote_backend(mode, study, words, scorers, console)
+            backend.preflight(study)
             yield backend, scorers
     else:
         pool = WorkerPool(study.parallel, study.threads, study.dependencies)
@@ -64,6 +72,20 @@ def open_backend(config: Config, study: StudySpec, console: Console) -> Iterator
             yield backend, lambda: pool
         finally:
             pool.close()
+
+
+@contextmanager
+def _scorers(study: StudySpec) -> Iterator[Scorers]:
+    """Start workers on this machine when they are first asked for."""
+    with ExitStack() as stack:
+
+        @functools.cache
+        def scorers() -> WorkerPool:
+            pool = WorkerPool(1, study.threads * study.parallel, study.dependencies)
+            stack.callback(pool.close)
+            return pool
+
+        yield scorers
 
 
 def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:

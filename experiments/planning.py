@@ -22,7 +22,7 @@ from experiments.ensemble_plan import plan_ensemble
 from experiments.errors import ConfigError, one_of
 from experiments.ledger import Peek
 from experiments.portability import check_portable
-from experiments.schema import Config, FoldsConfig, SageMakerModeConfig, SearchConfig
+from experiments.schema import Config, FoldsConfig, SageMakerModeConfig
 from experiments.search_space import Choices, SearchSpace
 from experiments.source_dir import place_source
 from experiments.space_plan import SpacePlan
@@ -33,6 +33,8 @@ STUDY_NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*")
 STUDY_NAME_LENGTH = 32
 DEFAULT_REPEATS = 3
 MOST_TRIALS = 100_000
+# With more than one in so many trials at a time, a tuner is little better than chance.
+TRIALS_TO_LEARN_FROM = 4
 # AMT's least MaxRuntimeInSeconds of a tuning job.
 SHORTEST_TUNING_JOB = 120
 # Beyond this, trials side by side are no faster than one after another on all cores, and take memory each.
@@ -122,7 +124,12 @@ def plan_study(composed: Composed) -> Plan:
         points = replay.best_points(known, config.replay, objective)
     notes = left_out + notes
     n_trials = search.n_trials if points is None else len(points)
-    parallel, threads = _parallelism(config.search, n_trials, splits.train.features.nbytes)
+    parallel, threads = _parallelism(config, n_trials, splits.train.features.nbytes)
+    if config.mode.name == "remote" and points is None and parallel > max(1, n_trials // TRIALS_TO_LEARN_FROM):
+        notes.append(
+            f"{parallel} of {n_trials} jobs at a time: a tuner that has seen little when it asks picks at random; "
+            f"search.parallel={max(1, n_trials // TRIALS_TO_LEARN_FROM)} learns more from as many jobs."
+        )
     values: dict[str, Any] = {
         "mode": config.mode.name,
         "action": config.action,
@@ -247,13 +254,16 @@ def _check_prune(config: Config) -> None:
         )
 
 
-def _parallelism(config: SearchConfig, n_trials: int, table_bytes: int) -> tuple[int, int]:
-    cores = available_cores()
-    side_by_side = 1 if table_bytes > LARGE_TABLE_BYTES else min(cores, config.window)
-    parallel = side_by_side if config.parallel is None else config.parallel
-    if not 1 <= parallel <= config.window:
+def _parallelism(config: Config, n_trials: int, table_bytes: int) -> tuple[int, int]:
+    search, cores = config.search, available_cores()
+    side_by_side = 1 if table_bytes > LARGE_TABLE_BYTES else min(cores, search.window)
+    if config.mode.name == "remote":  # every job has a machine of its own
+        learning = n_trials // TRIALS_TO_LEARN_FROM if config.action == "tune" else n_trials
+        side_by_side = min(search.window, max(1, learning))
+    parallel = side_by_side if search.parallel is None else search.parallel
+    if not 1 <= parallel <= search.window:
         raise ConfigError(
-            f"search.parallel={parallel} is not from 1 to search.window={config.window}: a proposal waits for all but "
+            f"search.parallel={parallel} is not from 1 to search.window={search.window}: a proposal waits for all but "
             "the last search.window trials, so no more can run at a time."
         )
     parallel = min(parallel, n_trials)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from ensemble.recipe import BLENDED
 from experiments.backends.trial_folder import log_path, trial_folder
@@ -16,11 +25,24 @@ from experiments.study import StudySpec, TrialResult
 LINES_SHOWN = 30
 
 
+class _NoteColumn(ProgressColumn):
+    """What a backend has to say, asked for each time the bar is drawn."""
+
+    def __init__(self, note: Callable[[], str]) -> None:
+        super().__init__()
+        self._note = note
+
+    def render(self, task: Task) -> Text:
+        return Text(self._note())
+
+
 class StudyProgress:
     """Shows trials done and failed, the best blend, the best single member and the time left. A context manager."""
 
-    def __init__(self, study: StudySpec, members: Sequence[str], console: Console, resumed: int) -> None:
-        """Begin with ``resumed`` trials done by an earlier run."""
+    def __init__(
+        self, study: StudySpec, members: Sequence[str], console: Console, resumed: int, note: Callable[[], str]
+    ) -> None:
+        """Begin with ``resumed`` trials done by an earlier run; ``note`` returns what else there is to say."""
         self._study = study
         self._members = members
         self._console = console
@@ -31,12 +53,14 @@ class StudyProgress:
         self._best_blend: float | None = None
         self._best_member: tuple[float, str] | None = None
         self._resumed = resumed
+        self._note = note
         self._live = console.is_terminal
         self._started = time.monotonic()
         self._bar = Progress(
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[scores]}"),
+            _NoteColumn(note),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=console,
@@ -66,10 +90,8 @@ class StudyProgress:
         elif not self._live:
             new = self._done - self._resumed
             left = (time.monotonic() - self._started) / new * (self._study.n_trials - self._done)
-            self._line(
-                f"trial {result.index}: {self._outcome(result)}  "
-                f"({self._done}/{self._study.n_trials}, {self._scores()}, {left:.0f} s left)"
-            )
+            said = ", ".join(filter(None, [self._scores(), self._note(), f"{left:.0f} s left"]))
+            self._line(f"trial {result.index}: {self._outcome(result)}  ({self._done}/{self._study.n_trials}, {said})")
 
     def _show_failure(self, result: TrialResult) -> None:
         log = log_path(trial_folder(self._study.folder, result.index))

@@ -3,58 +3,127 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from rich.console import Console
 
+from experiments import datasets
 from experiments.aws.documents import trial_job
 from experiments.aws.validation import check_document
 from experiments.backends.sagemaker import SageMakerBackend
-from experiments.config import Composed
+from experiments.config import Composed, compose
 from experiments.errors import ConfigError
 from experiments.modes import sagemaker_settings
-from experiments.planning import plan_study
+from experiments.planning import Plan, plan_study
 from experiments.proposals import make_proposer
-from experiments.schema import SageMakerModeConfig
+from experiments.schema import RemoteModeConfig, SageMakerModeConfig
+from experiments.source_dir import place_source
 from experiments.study import StudySpec
 
+TUNING, TRAINING = "CreateHyperParameterTuningJob", "CreateTrainingJob"
 
-def show_requests(composed: Composed, console: Console) -> int:
+
+def show_requests(composed: Composed, words: Sequence[str], console: Console) -> int:
     """Print the requests of this configuration's search as JSON, and what travels beside them; return 0.
 
     Raises:
         InputError: A mistake in the configuration, or a request that AWS would refuse.
     """
     mode = composed.config.mode
-    if not isinstance(mode, SageMakerModeConfig):
-        raise ConfigError(f"mode={mode.name} makes no requests: python run.py mode=sagemaker action=plan.")
+    # The requests alone go to standard output, to be read by a program.
+    tell = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     plan = plan_study(replace(composed, config=replace(composed.config, action="tune")))
     study = plan.study
-    requests = SageMakerBackend(sagemaker_settings(mode)).requests(study)
-    requests["CreateTrainingJob"] = [_first_job(study, requests["CreateHyperParameterTuningJob"][0])]
-    beside = {
-        "window": study.search.window,
-        "startup_trials": study.search.startup_trials,
-        "first": study.space.first(),
-    }
-    # The requests alone go to standard output, to be read by a program.
-    words = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     for note in plan.notes:
-        words.print(f"note: {note}")
+        tell.print(f"note: {note}")
+    if isinstance(mode, SageMakerModeConfig):
+        requests = SageMakerBackend(sagemaker_settings(mode)).requests(study)
+        beside: dict[str, Any] = {
+            "window": study.search.window,
+            "startup_trials": study.search.startup_trials,
+            "first": study.space.first(),
+        }
+    elif isinstance(mode, RemoteModeConfig):
+        requests, beside = _remote(mode, plan, words, tell)
+    else:
+        raise ConfigError(f"mode={mode.name} makes no requests: python run.py mode=sagemaker action=plan.")
+    local = not isinstance(mode, RemoteModeConfig)
+    requests[TRAINING] = [_first_job(study, requests[TUNING][0], local=local)]
     console.file.write(json.dumps({**requests, "beside the request": beside}, indent=1) + "\n")
-    words.print(
+    tell.print(
         f"study {study.name}: the tuning job's request and that of its first training job hold against AWS's service "
         "model. Nothing was started."
     )
     return 0
 
 
-def _first_job(study: StudySpec, document: Mapping[str, Any]) -> dict[str, Any]:
+def _remote(
+    mode: RemoteModeConfig, plan: Plan, words: Sequence[str], tell: Console
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
+    """Return the requests of ``mode=remote`` and what is done beside them; say what it costs and still wants."""
+    from experiments.aws.cloud_settings import planned_settings
+    from experiments.aws.shipment import code_digest, requirements_text, uploads
+    from experiments.backends.remote import RemoteBackend
+
+    command = shlex.join(["python", "run.py", *(word for word in words if not word.startswith("action="))])
+    planned = planned_settings(mode, command)
+    settings = planned.settings
+    requirements = requirements_text(mode.image.requirements) if settings.requirements else None
+    backend = RemoteBackend(settings, code_digest(plan.study, requirements), _nothing)
+    requests = backend.requests(plan.study)
+    with tempfile.TemporaryDirectory(prefix="byoe-") as scratch:
+        folder = Path(scratch)
+        datasets.place_channels(plan.splits, folder)
+        place_source(plan.study.dependencies, folder)
+        there = replace(plan.study, folder=folder / "study", channels=datasets.channels(plan.splits, folder))
+        sizes = {upload.location: upload.size for upload in uploads(there, settings, requirements, folder)}
+    bound = settings.bound(plan.study)
+    tell.print(f"it costs {bound.describe()}.")
+    for key, shown in planned.missing.items():
+        tell.print(f"still to be set: {key} (shown as {shown})")
+    beside = {
+        "uploads, in bytes": sizes,
+        "cost at most, in USD": bound.usd,
+        "still to be set": list(planned.missing),
+        "otherwise than mode=sagemaker": dict(_differences(_rehearsal(plan.study), requests[TUNING][0])),
+        "not known to AMT": {"first": plan.study.space.first(), "startup_trials": plan.study.search.startup_trials},
+    }
+    return requests, beside
+
+
+def _nothing(study: StudySpec) -> None:
+    """Do what a plan does before a launch."""
+
+
+def _rehearsal(study: StudySpec) -> dict[str, Any]:
+    """Return the request that ``mode=sagemaker`` executes for the same search."""
+    local = cast(SageMakerModeConfig, compose(["mode=sagemaker"]).config.mode)
+    backend = SageMakerBackend(sagemaker_settings(local))
+    (document,) = backend.requests(replace(study, mode="sagemaker"))[TUNING]
+    return document
+
+
+def _differences(there: Any, here: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield by dotted place what two documents have otherwise; None where one has nothing."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        for key in dict.fromkeys([*there, *here]):
+            yield from _differences(there.get(key), here.get(key), f"{place}.{key}" if place else str(key))
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        for number, (one, other) in enumerate(zip(there, here, strict=True)):
+            yield from _differences(one, other, f"{place}[{number}]")
+    elif there != here:
+        yield place, {"mode=sagemaker": there, "mode=remote": here}
+
+
+def _first_job(study: StudySpec, document: Mapping[str, Any], *, local: bool) -> dict[str, Any]:
     """Return the request of the first training job that the tuning job makes."""
-    params = make_proposer(study).ask(0, None)
-    wire = study.hyperparameters(params)
-    job = trial_job(document, 0, {name: wire[name] for name in params})
-    check_document("CreateTrainingJob", job, local=True)
+    first = make_proposer(study).ask(0, None)
+    hyperparameters = study.hyperparameters(first)
+    job = trial_job(document, 0, {name: hyperparameters[name] for name in first})
+    check_document(TRAINING, job, local=local)
     return job

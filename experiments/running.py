@@ -82,7 +82,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
         check_folder(folder)
     study = plan.place()
     del plan  # and with it the tables, which workers map from disk
-    with open_backend(composed.config, study, console) as (backend, scorers), Ledger.open(study) as ledger:
+    with open_backend(composed.config, study, command, console) as (backend, scorers), Ledger.open(study) as ledger:
         faults.point("study_created")
         with backend.submit(study, ledger) as handle:
             results = _run(session, ledger, handle, scorers)
@@ -140,7 +140,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
             trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
             console.print(f"study {study.name}: {trials}.", highlight=False)
         status = "FAILED"
-        with StudyProgress(study, session.members, console, resumed) as progress:
+        with StudyProgress(study, session.members, console, resumed, handle.note) as progress:
             for result in handle.results():
                 results.append(result)
                 tracker.log(result)
@@ -237,6 +237,8 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if not finished:
         commands.append((typed(without=()), "go on with this study"))
+    elif session.study.mode == "remote":
+        pass  # a tuning job cannot be extended
     elif session.study.points is None and not _is_whole_grid(session.study):
         commands.append(
             (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")

@@ -43,6 +43,44 @@ class SageMakerModeConfig(ModeConfig):
 
 
 @dataclass
+class RemoteImageConfig:
+    """The image that jobs run on SageMaker."""
+
+    uri: str | None = None
+    requirements: str | None = None
+
+
+@dataclass
+class RemoteModeConfig(ModeConfig):
+    """On SageMaker, as training jobs that its tuner picks."""
+
+    name: str = "remote"
+    region: str | None = None
+    profile: str | None = None
+    role: str | None = None
+    bucket: str | None = None
+    prefix: str = "byoe"
+    image: RemoteImageConfig = field(default_factory=RemoteImageConfig)
+    instance_type: str = "ml.m5.large"
+    volume_gb: int = 10
+    max_runtime_seconds: int = 3600
+    spot: bool = False
+    max_wait_seconds: int | None = None
+    keep_alive_seconds: int = 0
+    early_stopping: bool = False
+    warm_start: list[str] = field(default_factory=list)
+    isolated: bool = False
+    subnets: list[str] = field(default_factory=list)
+    security_groups: list[str] = field(default_factory=list)
+    volume_kms_key: str | None = None
+    output_kms_key: str | None = None
+    tags: dict[str, Any] = field(default_factory=dict)
+    price_usd_per_hour: float | None = None
+    budget_usd: float | None = None
+    poll_seconds: float = 15.0
+
+
+@dataclass
 class SplitConfig:
     """How rows are set aside: shares of all rows, drawn with a seed."""
 
@@ -126,7 +164,7 @@ class ServingConfig:
     workers: int | None = None
 
 
-MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig)
+MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig, RemoteModeConfig)
 
 
 @dataclass

@@ -217,6 +217,7 @@ class Tracker:
         from mlflow.entities import Metric, Param
 
         client, parent = self._connected()
+        cloud = result.info.get("cloud", {})
         tags = {
             **self._tags(role),
             "mlflow.parentRunId": parent.info.run_id,
@@ -227,6 +228,8 @@ class Tracker:
             tags["byoe.params_hash"] = result.info["recipe_hash"]
         if result.state == "pruned":
             tags["byoe.pruned_after_folds"] = str(result.info["pruned"]["folds"])
+        if "job" in cloud:
+            tags["byoe.job"] = cloud["job"]
         if result.failure is not None:
             tags["byoe.failure"] = result.failure[:_LONGEST_PARAM]
         run = client.create_run(
@@ -239,6 +242,7 @@ class Tracker:
             **result.metrics,
             **{f"weight_{member}": weight for member, weight in result.info.get("weights", {}).items()},
             **{f"fit_seconds_{member}": seconds for member, seconds in result.info.get("fit_seconds", {}).items()},
+            **{name: cloud[name] for name in ("billable_seconds", "cost_usd") if cloud.get(name) is not None},
         }
         stamp = round(result.finished * 1000)
         metrics = [Metric(key, value, stamp, 0) for key, value in numbers.items()]

@@ -14,6 +14,7 @@ from experiments.aws.ranges import parameter_ranges, search_space
 from experiments.study import Sampler, SearchSpec, StudySpec
 
 PROGRAM = "train.py"
+CODE_ARCHIVE = "sourcedir.tar.gz"
 # A placeholder of the right form: nobody takes it on in local mode, which has no accounts.
 LOCAL_ROLE = "arn:aws:iam::000000000000:role/byoe-local"
 LOCAL_INSTANCE = "local"
@@ -25,6 +26,35 @@ MOST_METRIC_DEFINITIONS = 40
 
 
 @dataclass(frozen=True)
+class CloudOptions:
+    """What a study's jobs have on SageMaker only.
+
+    Attributes:
+        spot_wait_seconds: For a job on spare capacity with its waiting; None for one on demand.
+        checkpoints: Location that an interrupted job finds what it has saved at; with ``spot_wait_seconds``.
+        keep_alive_seconds: An instance waits so long for the next job.
+        early_stopping: Whether the tuner stops jobs that look bad.
+        warm_start: Tuning jobs that the tuner learns from.
+        subnets: Of the user's VPC; none for SageMaker's own network.
+        security_groups: Of the user's VPC.
+        volume_kms_key: Key of the instances' disks.
+        output_kms_key: Key of the artifacts.
+        tags: The user's own tags.
+    """
+
+    spot_wait_seconds: int | None = None
+    checkpoints: str | None = None
+    keep_alive_seconds: int = 0
+    early_stopping: bool = False
+    warm_start: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    volume_kms_key: str | None = None
+    output_kms_key: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Placement:
     """Where a study's jobs run and where their files are.
 
@@ -33,13 +63,15 @@ class Placement:
         role: The IAM role that jobs take on.
         train: Location of the train channel.
         validation: Location of the validation channel.
-        code: Location of the source directory.
+        code: Location of the source directory, or of its archive.
+        code_channel: Location below which the archive is, where a container without network gets it as a channel.
         output: Location that artifacts go below.
         instance_type: Kind of machine.
         max_runtime_seconds: After so long a training job is stopped.
         isolated: Whether containers have no network.
         volume_gb: Size of a machine's disk.
         environment: Variables in every container.
+        cloud: What SageMaker's local mode does not have.
     """
 
     image: str
@@ -53,6 +85,8 @@ class Placement:
     isolated: bool
     volume_gb: int = 10
     environment: Mapping[str, str] = field(default_factory=dict)
+    code_channel: str | None = None
+    cloud: CloudOptions = field(default_factory=CloudOptions)
 
 
 def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
@@ -67,22 +101,31 @@ def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
     }
     if study.timeout is not None:
         limits["MaxRuntimeInSeconds"] = round(study.timeout)
-    return {
+    document = {
         "HyperParameterTuningJobName": study.name,
         "HyperParameterTuningJobConfig": {
             "Strategy": STRATEGIES[study.search.sampler],
             "HyperParameterTuningJobObjective": {"Type": objective_type, "MetricName": study.objective},
             "ResourceLimits": limits,
             "ParameterRanges": parameter_ranges(study.space, grid=study.search.sampler == "grid"),
-            "TrainingJobEarlyStoppingType": "Off",
+            "TrainingJobEarlyStoppingType": "Auto" if placement.cloud.early_stopping else "Off",
             "RandomSeed": study.search.seed,
         },
         "TrainingJobDefinition": {
             "StaticHyperParameters": _static(study, placement),
             **_definition(study, placement),
         },
-        "Tags": _tags(study),
+        "Tags": _tags(study, placement),
     }
+    if placement.cloud.warm_start:
+        document["WarmStartConfig"] = {
+            "ParentHyperParameterTuningJobs": [
+                {"HyperParameterTuningJobName": name} for name in placement.cloud.warm_start
+            ],
+            # The other kind wants the very same data, ranges and image, and these are what a user changes.
+            "WarmStartType": "TransferLearning",
+        }
+    return document
 
 
 def training_job(
@@ -102,7 +145,7 @@ def training_job(
         "TrainingJobName": f"{study.name}-{index + 1:03d}{suffix}",
         "HyperParameters": hyperparameters,
         **_definition(study, placement),
-        "Tags": _tags(study),
+        "Tags": _tags(study, placement),
     }
 
 
@@ -230,6 +273,8 @@ def objective_regex(document: Mapping[str, Any], objective: str) -> str:
 def _definition(study: StudySpec, placement: Placement) -> dict[str, Any]:
     """Return what a training job and a tuning job's definition of one have in common."""
     channels = {"train": placement.train, "validation": placement.validation}
+    if placement.code_channel is not None:
+        channels["code"] = placement.code_channel
     document: dict[str, Any] = {
         "AlgorithmSpecification": {
             "TrainingImage": placement.image,
@@ -261,7 +306,25 @@ def _definition(study: StudySpec, placement: Placement) -> dict[str, Any]:
         "StoppingCondition": {"MaxRuntimeInSeconds": placement.max_runtime_seconds},
         "EnableNetworkIsolation": placement.isolated,
     }
+    _add_cloud(document, placement.cloud)
     return document | ({"Environment": dict(placement.environment)} if placement.environment else {})
+
+
+def _add_cloud(document: dict[str, Any], cloud: CloudOptions) -> None:
+    resources, output = document["ResourceConfig"], document["OutputDataConfig"]
+    if cloud.spot_wait_seconds is not None:
+        document["EnableManagedSpotTraining"] = True
+        document["StoppingCondition"]["MaxWaitTimeInSeconds"] = cloud.spot_wait_seconds
+    if cloud.checkpoints is not None:
+        document["CheckpointConfig"] = {"S3Uri": cloud.checkpoints}
+    if cloud.keep_alive_seconds:
+        resources["KeepAlivePeriodInSeconds"] = cloud.keep_alive_seconds
+    if cloud.volume_kms_key is not None:
+        resources["VolumeKmsKeyId"] = cloud.volume_kms_key
+    if cloud.output_kms_key is not None:
+        output["KmsKeyId"] = cloud.output_kms_key
+    if cloud.subnets:
+        document["VpcConfig"] = {"Subnets": [*cloud.subnets], "SecurityGroupIds": [*cloud.security_groups]}
 
 
 def _static(study: StudySpec, placement: Placement) -> dict[str, str]:
@@ -269,7 +332,9 @@ def _static(study: StudySpec, placement: Placement) -> dict[str, str]:
     return {
         **study.static,
         "sagemaker_program": json.dumps(PROGRAM),
-        "sagemaker_submit_directory": json.dumps(placement.code),
+        "sagemaker_submit_directory": json.dumps(
+            placement.code if placement.code_channel is None else f"/opt/ml/input/data/code/{CODE_ARCHIVE}"
+        ),
     }
 
 
@@ -284,8 +349,9 @@ def _reported(study: StudySpec) -> list[str]:
     return list(dict.fromkeys([study.objective, *rmses]))
 
 
-def _tags(study: StudySpec) -> list[dict[str, str]]:
+def _tags(study: StudySpec, placement: Placement) -> list[dict[str, str]]:
     tags = {
+        **placement.cloud.tags,
         "byoe:study": study.name,
         "byoe:mode": study.mode,
         "byoe:data_hash": study.channels.data_hash,

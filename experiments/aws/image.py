@@ -51,6 +51,11 @@ class ImageSpec:
         return f"{REPOSITORY}:{digest.hexdigest()[:12]}"
 
 
+def pinned_requirements() -> str:
+    """Return what a container needs to train and serve: the pins of this machine, less XGBoost's part for GPUs."""
+    return _WITHOUT_GPU[0].sub(_WITHOUT_GPU[1], (PROJECT / "entry" / "requirements.txt").read_text())
+
+
 def image_spec(base: str, extra_requirements: Path | None) -> ImageSpec:
     """Return the image of this project on ``base``, with the user's own requirements.
 
@@ -65,8 +70,7 @@ def image_spec(base: str, extra_requirements: Path | None) -> ImageSpec:
             extra = extra_requirements.read_bytes()
         except OSError as error:
             raise ConfigError(f"mode.image.requirements={extra_requirements}: {error.strerror}.") from None
-    pins = (PROJECT / "entry" / "requirements.txt").read_text()
-    pins = _WITHOUT_GPU[0].sub(_WITHOUT_GPU[1], pins) + (_CONTAINER_FOLDER / "requirements.txt").read_text()
+    pins = pinned_requirements() + (_CONTAINER_FOLDER / "requirements.txt").read_text()
     files = {Path(name).name: (_CONTAINER_FOLDER / name).read_bytes() for name in _FILES}
     return ImageSpec(base, {**files, "requirements.txt": pins.encode(), "extra-requirements.txt": extra})
 

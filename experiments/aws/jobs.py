@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.wire import read_metric
-from experiments.archives import unpack
+from experiments.archives import MODEL_ARCHIVE, unpack
 from experiments.aws.documents import objective_regex
 from experiments.aws.engine import LABEL, check_alive, connect, remove_containers
 from experiments.aws.local_job import PRELOAD, make_network, remove_run
@@ -24,7 +24,6 @@ from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.errors import EnsembleError, StorageError
 from experiments.study import TrialResult, TrialSpec
 
-MODEL_ARCHIVE = "model.tar.gz"
 # What compose puts around a container's lines: colours and, before each, the container's name.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m|\r")
 _CONTAINER_NAME = re.compile(r"^\S+-algo-1-\S+ +\| ?", re.MULTILINE)

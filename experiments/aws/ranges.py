@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ensemble.parameters import Parameter, encode
+from ensemble.parameters import Parameter, ParamValue, encode
 from experiments.search_space import Choices, Dimension, Range, SearchSpace
 
 _LOG, _LINEAR = "Logarithmic", "Linear"
@@ -60,3 +60,28 @@ def search_space(ranges: Mapping[str, Any], declared: Callable[[str], Parameter]
         values = tuple(declared(name).decode(text) for text in entry["Values"])
         dimensions[name] = Choices(values, first.get(name))
     return SearchSpace({name: dimensions[name] for name in {**known.dimensions, **dimensions} if name in dimensions})
+
+
+def decode_point(space: SearchSpace, tuned: Mapping[str, str]) -> dict[str, ParamValue]:
+    """Return the searched values that a tuner's text means.
+
+    Args:
+        space: What was searched.
+        tuned: Text by hyperparameter, as a tuning job has it; more than the space's are left out.
+
+    Raises:
+        ValueError: A value is missing or none of the space's.
+    """
+    point: dict[str, ParamValue] = {}
+    for name, dimension in space.dimensions.items():
+        if name not in tuned:
+            raise ValueError(f"{name} is missing")
+        text = tuned[name]
+        if isinstance(dimension, Range):
+            point[name] = int(text) if dimension.whole else float(text)
+            continue
+        by_text = {encode(value): value for value in dimension.values}
+        if text not in by_text:
+            raise ValueError(f"{name}={text} is none of {', '.join(by_text)}")
+        point[name] = by_text[text]
+    return point

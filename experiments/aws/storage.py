@@ -1,11 +1,120 @@
-"""Files on S3."""
+"""Files on S3: named by what is in them, uploaded once, and verified on both ways."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from experiments.errors import ConfigError
+from experiments.aws.account import explained
+from experiments.errors import BackendUnavailable, ConfigError
+
+_SHA256 = "sha256"
+_READS = 4
+_PIECE = 2**20
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file on its way to S3.
+
+    Attributes:
+        path: The file.
+        location: ``s3://bucket/key`` that it goes to.
+    """
+
+    path: Path
+    location: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Objects of one bucket.
+
+    Attributes:
+        client: boto3's S3 client.
+        encryption: What an upload says of its encryption, in boto3's words.
+    """
+
+    client: Any
+    encryption: Mapping[str, str] = field(default_factory=lambda: {"ServerSideEncryption": "AES256"})
+
+    def upload(self, uploads: list[Upload], tell: Callable[[Upload], None]) -> int:
+        """Upload the files that are not there yet; return how many bytes went.
+
+        Args:
+            uploads: The files.
+            tell: Called before each that goes.
+
+        Raises:
+            BackendUnavailable: AWS refused, or what arrived is not what was sent.
+        """
+        sent = 0
+        for upload in uploads:
+            digest = _digest(upload.path)
+            if self._has(upload, digest):
+                continue
+            tell(upload)
+            bucket, key = split(upload.location)
+            with explained("s3:PutObject", f"write {upload.location}"):
+                # S3 verifies every part against a checksum that is taken here.
+                extra = {**self.encryption, "ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256: digest}}
+                self.client.upload_file(str(upload.path), bucket, key, ExtraArgs=extra)
+            if not self._has(upload, digest):
+                raise BackendUnavailable(f"{upload.location} is not what was sent. Run the same command again.")
+            sent += upload.size
+        return sent
+
+    def download(self, location: str, path: Path) -> None:
+        """Download one object, whole: a body that is cut on its way is fetched again.
+
+        Raises:
+            BackendUnavailable: It is not there, may not be read, or does not arrive whole.
+        """
+        bucket, key = split(location)
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            for attempt in range(_READS):
+                with explained("s3:GetObject", f"read {location}"):
+                    answer = self.client.get_object(Bucket=bucket, Key=key)
+                if _received(answer, partial):
+                    partial.replace(path)
+                    return
+                time.sleep(0.1 * 2**attempt)
+        finally:
+            partial.unlink(missing_ok=True)
+        raise BackendUnavailable(
+            f"{location} did not arrive whole in {_READS} attempts: is the connection good? Run the same command again."
+        )
+
+    def _has(self, upload: Upload, digest: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        bucket, key = split(upload.location)
+        with explained("s3:GetObject", f"look at {upload.location}"):
+            try:
+                there = self.client.head_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+                    return False
+                raise
+        return bool(there["ContentLength"] == upload.size and there["Metadata"].get(_SHA256) == digest)
+
+
+def split(location: str) -> tuple[str, str]:
+    """Return bucket and key of ``s3://bucket/key``."""
+    parts = urlsplit(location)
+    return parts.netloc, parts.path.lstrip("/")
 
 
 def download(location: str, path: Path) -> None:
@@ -16,19 +125,38 @@ def download(location: str, path: Path) -> None:
         path: Where it goes.
 
     Raises:
-        ConfigError: It is not there, or may not be read; the message says what AWS said.
+        ConfigError: It names no object.
+        BackendUnavailable: It is not there, or may not be read; the message says what AWS said.
     """
     import boto3
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
 
-    parts = urlsplit(location)
-    bucket, key = parts.netloc, parts.path.lstrip("/")
+    bucket, key = split(location)
     if not bucket or not key or key.endswith("/"):
         raise ConfigError(f"{location} names no object: write s3://bucket/path/model.tar.gz.")
+    with explained("s3:GetObject", f"read {location}"):
+        client = boto3.Session().client("s3")
+    Storage(client).download(location, path)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _received(answer: Mapping[str, Any], path: Path) -> bool:
+    """Write an answer's body; return whether it is all of it."""
+    from botocore.exceptions import BotoCoreError
+    from urllib3.exceptions import HTTPError
+
+    digest, size = hashlib.sha256(), 0
     try:
-        boto3.Session().client("s3").download_file(bucket, key, str(path))
-    except (Boto3Error, BotoCoreError, ClientError) as error:
-        raise ConfigError(
-            f"{location} could not be downloaded: {error}. It needs AWS credentials that allow s3:GetObject there."
-        ) from None
+        with path.open("wb") as sink:
+            for piece in answer["Body"].iter_chunks(_PIECE):
+                sink.write(piece)
+                digest.update(piece)
+                size += len(piece)
+    except (BotoCoreError, HTTPError):
+        return False
+    said = answer.get("ChecksumSHA256", "")
+    whole = "-" in said or not said or base64.b64decode(said) == digest.digest()
+    return bool(size == answer["ContentLength"] and whole)

@@ -62,7 +62,14 @@ class StudyHandle(abc.ABC):
 
     @abc.abstractmethod
     def cancel(self) -> None:
-        """Stop; leaves no trial running. Idempotent, and callable after ``results`` has raised."""
+        """Stop; leaves no trial running on this machine. Idempotent, and callable after ``results`` has raised.
+
+        What runs elsewhere goes on by itself: it is paid for, and the next ``submit`` goes on from what it came to.
+        """
+
+    def note(self) -> str:
+        """Return what there is to say beside the results, such as jobs by state; callable from any thread."""
+        return ""
 
     def __enter__(self) -> StudyHandle:
         return self

@@ -16,13 +16,12 @@ from typing import Any
 
 from ensemble.bundle import BUNDLE_VERSION, MANIFEST
 from ensemble.errors import BundleError
-from experiments.archives import pack, unpack
+from experiments.archives import MODEL_ARCHIVE, pack, unpack
 from experiments.backends.trial_folder import final_folder, model_dir
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean
 from experiments.tracking_store import store_exists, store_uri
 
-ARCHIVE = "model.tar.gz"
 DOWNLOAD = "download"
 _RUN_ID = re.compile(r"(runs:/)?([0-9a-f]{32})")
 _REGISTERED = re.compile(r"(models:/)?([^/@:]+)[@/]([^/@]+)")
@@ -57,7 +56,7 @@ def place_model(composed: Composed, folder: Path) -> Model:
         BundleError: It is no bundle of ours.
     """
     text = composed.config.model
-    archive, bundle = folder / ARCHIVE, folder / "model"
+    archive, bundle = folder / MODEL_ARCHIVE, folder / "model"
     try:
         source, origin = _newest_winner(composed) if text is None else _find(composed, text, folder)
         if source.is_dir():
@@ -67,7 +66,7 @@ def place_model(composed: Composed, folder: Path) -> Model:
             shutil.copyfile(source, archive)
         unpack(archive, bundle)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise BundleError(f"{source} is no {ARCHIVE} that can be unpacked: {error}. Train again.") from None
+        raise BundleError(f"{source} is no {MODEL_ARCHIVE} that can be unpacked: {error}. Train again.") from None
     except OSError as error:
         raise StorageError.at(folder, error.strerror or str(error)) from error
     finally:
@@ -115,7 +114,7 @@ def _newest_winner(composed: Composed) -> tuple[Path, str]:
 
 def _winner_of(study: Path) -> tuple[Path, str]:
     final = final_folder(study)
-    archive = final / ARCHIVE
+    archive = final / MODEL_ARCHIVE
     return archive if archive.exists() else model_dir(final), f"study {study.name}"
 
 
@@ -125,8 +124,8 @@ def _find(composed: Composed, text: str, folder: Path) -> tuple[Path, str]:
     if text.startswith("s3://"):
         from experiments.aws.storage import download
 
-        download(text, folder / ARCHIVE)
-        return folder / ARCHIVE, text
+        download(text, folder / MODEL_ARCHIVE)
+        return folder / MODEL_ARCHIVE, text
     for place in (path, study):
         if (model_dir(final_folder(place)) / MANIFEST).exists():
             return _winner_of(place)

@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 
 from experiments.aws.storage import download
 from experiments.config import compose
-from experiments.errors import ConfigError
+from experiments.errors import InputError
 from experiments.serving.models import place_model
 from tests.conftest import QUICK, Ended
 
@@ -52,14 +52,14 @@ def test_a_model_on_s3_is_the_one_that_was_uploaded(project: Path, byoe: Callabl
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("s3://models/none.tar.gz", r"s3://models/none.tar.gz could not be downloaded.*404.*s3:GetObject"),
-        ("s3://nowhere/model.tar.gz", r"s3://nowhere/model.tar.gz could not be downloaded.*404"),
+        ("s3://models/none.tar.gz", r"refused to read s3://models/none.tar.gz.*NoSuchKey"),
+        ("s3://nowhere/model.tar.gz", r"refused to read s3://nowhere/model.tar.gz.*NoSuchBucket"),
         ("s3://models", "names no object"),
         ("s3://models/folder/", "names no object"),
     ],
 )
 def test_what_is_not_there_is_named(location: str, message: str, bucket: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(InputError, match=message):
         download(location, tmp_path / "model.tar.gz")
     assert list(tmp_path.iterdir()) == []
 
@@ -70,5 +70,5 @@ def test_without_credentials_that_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(ConfigError, match=r"Unable to locate credentials.*s3:GetObject"):
+    with pytest.raises(InputError, match=r"there are no AWS credentials: Unable to locate credentials.*aws configure"):
         download("s3://models/model.tar.gz", tmp_path / "model.tar.gz")

@@ -1,0 +1,162 @@
+"""A finished training job of SageMaker's, brought home as a trial: its folder, its result and what it has cost."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ensemble.cli import METRICS_FILE
+from experiments.archives import MODEL_ARCHIVE, unpack
+from experiments.aws.prices import Price
+from experiments.aws.ranges import decode_point
+from experiments.aws.storage import Storage
+from experiments.backends.trial_folder import (
+    failure_path,
+    log_path,
+    model_dir,
+    output_data_dir,
+    read_result,
+    trial_folder,
+)
+from experiments.errors import StorageError
+from experiments.study import StudySpec, TrialResult, TrialSpec
+
+OUTPUT_ARCHIVE = "output.tar.gz"
+# AWS keeps an objective in single precision.
+_SINGLE = 1e-6
+_LOG_LINES = 200
+
+
+@dataclass(frozen=True)
+class Homecoming:
+    """How the jobs of one study are brought home.
+
+    Attributes:
+        study: The study.
+        storage: Where artifacts are.
+        price: Of an instance, or None where that is not known.
+    """
+
+    study: StudySpec
+    storage: Storage
+    price: Price | None
+
+    def bring(self, job: Mapping[str, Any], index: int, log: Iterable[str], objective: float | None) -> TrialResult:
+        """Return a finished training job as a trial, with what it left in the trial's folder.
+
+        Args:
+            job: What ``DescribeTrainingJob`` says of it.
+            index: Number of the trial.
+            log: The lines of its log, read if it has failed.
+            objective: What SageMaker has read of the objective in its log.
+
+        Raises:
+            BackendUnavailable: Its artifacts could not be fetched.
+            StorageError: The folder cannot be written.
+        """
+        study, folder = self.study, trial_folder(self.study.folder, index)
+        hyperparameters = {name: text for name, text in job["HyperParameters"].items() if not name.startswith("_")}
+        params = decode_point(study.space, hyperparameters) if study.points is None else study.points[index]
+        trial = TrialSpec(index, params, hyperparameters, folder)
+        started, finished = _times(job)
+        completed = job["TrainingJobStatus"] == "Completed"
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            config = folder / "input" / "config"
+            config.mkdir(parents=True)
+            (config / "hyperparameters.json").write_text(json.dumps(job["HyperParameters"]))
+            if completed:
+                _fetch_output(self.storage, artifact(job, OUTPUT_ARCHIVE), folder)
+            else:
+                output_data_dir(folder).mkdir(parents=True)
+                log_path(folder).write_text("\n".join([*log][-_LOG_LINES:]))
+                failure_path(folder).write_text(_reason(job))
+            result = read_result(trial, started, finished, 0 if completed else 1)
+        except OSError as error:
+            raise StorageError.at(folder, error.strerror or str(error)) from error
+        result = replace(result, info={**result.info, "cloud": self._bill(job)})
+        return _checked(result, objective, study.objective)
+
+    def _bill(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        seconds = job.get("BillableTimeInSeconds")
+        bill = {"job": job["TrainingJobName"], "billable_seconds": seconds}
+        if seconds is not None and self.price is not None:
+            bill["cost_usd"] = self.price.of(seconds)
+        return bill
+
+
+def fetch_model(job: Mapping[str, Any], storage: Storage, folder: Path) -> None:
+    """Fetch a job's model into a trial's folder, as archive and unpacked.
+
+    Raises:
+        BackendUnavailable: It could not be fetched.
+        StorageError: The folder cannot be written, or the archive cannot be unpacked.
+    """
+    archive = folder / MODEL_ARCHIVE
+    try:
+        storage.download(job["ModelArtifacts"]["S3ModelArtifacts"], archive)
+        unpack(archive, model_dir(folder))
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise StorageError.at(model_dir(folder), str(error)) from error
+
+
+def artifact(job: Mapping[str, Any], name: str) -> str:
+    """Return where a job has left an archive."""
+    return f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job['TrainingJobName']}/output/{name}"
+
+
+def _times(job: Mapping[str, Any]) -> tuple[float, float]:
+    """Return when a job was at work, in seconds since 1970; one that never was has its creation for both."""
+    started = job.get("TrainingStartTime", job["CreationTime"])
+    return started.timestamp(), job.get("TrainingEndTime", started).timestamp()
+
+
+def _fetch_output(storage: Storage, location: str, folder: Path) -> None:
+    archive, data = folder / OUTPUT_ARCHIVE, output_data_dir(folder)
+    storage.download(location, archive)
+    try:
+        unpack(archive, data)
+    except (tarfile.TarError, EOFError) as error:
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir(parents=True)
+        failure_path(folder).write_text(f"{location} cannot be unpacked: {error}")
+    finally:
+        archive.unlink(missing_ok=True)
+    nested = data / "data"  # as the SDK's local mode packs it
+    if not (data / METRICS_FILE).exists() and (nested / METRICS_FILE).exists():
+        for path in nested.iterdir():
+            path.replace(data / path.name)
+        nested.rmdir()
+
+
+def _reason(job: Mapping[str, Any]) -> str:
+    if job.get("FailureReason"):
+        return str(job["FailureReason"])
+    second = job.get("SecondaryStatus", "")
+    if second == "MaxRuntimeExceeded":
+        seconds = job["StoppingCondition"]["MaxRuntimeInSeconds"]
+        return f"it ran longer than mode.max_runtime_seconds={seconds} and was stopped"
+    if second == "MaxWaitTimeExceeded":
+        seconds = job["StoppingCondition"]["MaxWaitTimeInSeconds"]
+        return f"there was no spare instance within mode.max_wait_seconds={seconds}"
+    return f"SageMaker ended it as {job['TrainingJobStatus']} ({second or 'no reason given'})"
+
+
+def _checked(result: TrialResult, read: float | None, objective: str) -> TrialResult:
+    """Return the result, failed if its objective is not what SageMaker itself has read in the log."""
+    if result.state != "complete":
+        return result
+    written = result.metrics[objective]
+    if read is not None and math.isclose(read, written, rel_tol=_SINGLE):
+        return result
+    said = "SageMaker has read none in the log" if read is None else f"SageMaker has read {read!r} in the log"
+    return result.failing(
+        f"the objective {objective} cannot be trusted: {said}, and metrics.json has {written!r}. The entry script "
+        "prints it once, by ensemble.wire.metric_line."
+    )

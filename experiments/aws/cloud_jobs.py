@@ -1,0 +1,153 @@
+"""Tuning and training jobs on SageMaker: asked for, watched and stopped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.aws.account import AccessDenied, Account, explained
+
+ENDED = ("Completed", "Failed", "Stopped")
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+_PAGE = 100
+_NOT_THERE = re.compile(r"not found|does not exist|unable to find|could not find", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One training job, as a list of jobs has it.
+
+    Attributes:
+        index: Number of the trial.
+        name: The job's name.
+        status: ``InProgress``, ``Completed``, ``Failed``, ``Stopping`` or ``Stopped``.
+        objective: What the tuner has read of the objective, in single precision; None where it has not, or not yet.
+    """
+
+    index: int
+    name: str
+    status: str
+    objective: float | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it will change."""
+        return self.status in ENDED
+
+
+class CloudJobs:
+    """The jobs of one account."""
+
+    def __init__(self, account: Account) -> None:
+        """Use the account; nothing is sent yet."""
+        self._account = account
+        self._sagemaker = account.client("sagemaker")
+
+    def tuning_job(self, name: str) -> dict[str, Any] | None:
+        """Return what AWS says of a tuning job, or None where there is none."""
+        return self._described(
+            "sagemaker:DescribeHyperParameterTuningJob",
+            lambda: self._sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name),
+        )
+
+    def training_job(self, name: str) -> dict[str, Any] | None:
+        """Return what AWS says of a training job, or None where there is none."""
+        return self._described(
+            "sagemaker:DescribeTrainingJob", lambda: self._sagemaker.describe_training_job(TrainingJobName=name)
+        )
+
+    def create(self, operation: str, document: Mapping[str, Any]) -> bool:
+        """Send a request; return False where a job of its name is there already, as after an answer that was lost."""
+        from botocore.exceptions import ClientError
+
+        call = {
+            "CreateHyperParameterTuningJob": self._sagemaker.create_hyper_parameter_tuning_job,
+            "CreateTrainingJob": self._sagemaker.create_training_job,
+        }[operation]
+        with explained(f"sagemaker:{operation}", "start the job"):
+            try:
+                call(**document)
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "ResourceInUse":
+                    return False
+                raise
+        return True
+
+    def trials(self, tuning_job: str) -> list[Seen]:
+        """Return the training jobs of a tuning job, in order."""
+        found = []
+        with explained("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "list the jobs of the tuning job"):
+            pages = self._sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
+                HyperParameterTuningJobName=tuning_job, SortBy="Name", SortOrder="Ascending", MaxResults=_PAGE
+            )
+            for page in pages:
+                for job in page["TrainingJobSummaries"]:
+                    objective = job.get("FinalHyperParameterTuningJobObjectiveMetric")
+                    found.append(
+                        Seen(
+                            index=trial_index(tuning_job, job["TrainingJobName"]),
+                            name=job["TrainingJobName"],
+                            status=job["TrainingJobStatus"],
+                            objective=None if objective is None else float(objective["Value"]),
+                        )
+                    )
+        return sorted(found, key=lambda job: job.index)
+
+    def tags(self, arn: str) -> dict[str, str]:
+        """Return the tags of a job."""
+        with explained("sagemaker:ListTags", "read the job's tags"):
+            pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+            return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+    def stop_tuning(self, name: str) -> None:
+        """Stop a tuning job with its training jobs."""
+        with explained("sagemaker:StopHyperParameterTuningJob", f"stop tuning job {name}"):
+            self._sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+
+    def stop_training(self, name: str) -> None:
+        """Stop a training job."""
+        with explained("sagemaker:StopTrainingJob", f"stop training job {name}"):
+            self._sagemaker.stop_training_job(TrainingJobName=name)
+
+    def log(self, training_job: str) -> Iterator[str]:
+        """Yield the lines of a training job's log; none where it has none, or may not be read."""
+        from botocore.exceptions import ClientError
+
+        logs = self._account.client("logs")
+        try:
+            with explained("logs:FilterLogEvents", "read the job's log"):
+                pages = logs.get_paginator("filter_log_events").paginate(
+                    logGroupName=LOG_GROUP, logStreamNamePrefix=f"{training_job}/"
+                )
+                try:
+                    for page in pages:
+                        for event in page["events"]:
+                            yield event["message"]
+                except ClientError as error:
+                    if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                        raise
+        except AccessDenied as denied:
+            yield str(denied)
+
+    def _described(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        with explained(action, "ask for the job"):
+            try:
+                return call()
+            except ClientError as error:
+                answer = error.response["Error"]
+                unknown = answer["Code"] == "ResourceNotFound" or _NOT_THERE.search(answer.get("Message", ""))
+                if answer["Code"] in ("ResourceNotFound", "ValidationException") and unknown:
+                    return None
+                raise
+
+
+def trial_index(tuning_job: str, training_job: str) -> int:
+    """Return the number of the trial, from 0, that a tuning job's training job is: its name has it, from 001."""
+    found = re.fullmatch(re.escape(tuning_job) + r"-(\d+)-\w+", training_job)
+    if found is None:
+        raise ValueError(f"{training_job} is no training job of {tuning_job}")
+    return int(found.group(1)) - 1

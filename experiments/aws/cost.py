@@ -1,0 +1,70 @@
+"""The gate before a launch: what a study costs at most, against the budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from experiments.aws.prices import Price
+from experiments.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The most that a study's jobs can be billed for.
+
+    Attributes:
+        jobs: Number of training jobs.
+        seconds_each: Longest run of one, with the wait of its instance for a next job.
+        instance_type: Kind of machine.
+        price: Its price, or None where that is not known.
+    """
+
+    jobs: int
+    seconds_each: int
+    instance_type: str
+    price: Price | None
+
+    @property
+    def usd(self) -> float | None:
+        """The bound in USD, or None where the price is not known."""
+        return None if self.price is None else self.price.of(self.jobs * self.seconds_each)
+
+    def describe(self) -> str:
+        """Say the bound and what it comes from, in one line."""
+        hours = self.seconds_each / 3600
+        what = f"{self.jobs} job{'s' if self.jobs != 1 else ''} of at most {hours:g} h on {self.instance_type}"
+        if self.price is None or self.usd is None:
+            return f"at most an unknown amount: {what}, whose price is not known here"
+        return f"at most ${self.usd:.2f}: {what} at ${self.price.usd_per_hour:g} an hour ({self.price.source})"
+
+
+def check_budget(bound: Bound, budget: float | None, command: str) -> None:
+    """Raise ConfigError unless a new launch is within the budget.
+
+    Args:
+        bound: What it costs at most.
+        budget: ``mode.budget_usd``.
+        command: The words that were typed, for the command that goes on.
+    """
+    if bound.usd is None:
+        raise ConfigError(
+            f"this study costs {bound.describe()}. Look it up at https://aws.amazon.com/sagemaker/pricing and add "
+            "mode.price_usd_per_hour=<USD> to the command; nothing was started."
+        )
+    if budget is None:
+        raise ConfigError(
+            f"this study costs {bound.describe()}. To start it, say what it may cost: {command} "
+            f"mode.budget_usd={_rounded_up(bound.usd)}; to lower the bound, lower mode.max_runtime_seconds or "
+            "search.n_trials. Nothing was started."
+        )
+    if bound.usd > budget:
+        raise ConfigError(
+            f"mode.budget_usd={budget:g} is below what this study may cost, {bound.describe()}. Lower "
+            "mode.max_runtime_seconds or search.n_trials, or raise the budget; nothing was started."
+        )
+
+
+def _rounded_up(usd: float) -> str:
+    """Return the amount in whole cents that is not below it."""
+    cents = -int(-usd * 100 // 1)
+    return f"{cents / 100:g}"

@@ -1,0 +1,71 @@
+"""What a study's jobs find on S3: its data, and the code that they run, each under a name of its content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from experiments.archives import pack
+from experiments.aws.documents import CODE_ARCHIVE
+from experiments.aws.image import pinned_requirements
+from experiments.aws.storage import Upload
+from experiments.backends.remote import RemoteSettings
+from experiments.errors import ConfigError, StorageError
+from experiments.source_dir import source_folder
+from experiments.study import StudySpec
+
+REQUIREMENTS = "requirements.txt"
+
+
+def requirements_text(extra: str | None) -> str:
+    """Return what a job on AWS's container installs: the pins of the host, and the user's own.
+
+    Args:
+        extra: A file of more requirements, ``mode.image.requirements``.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    if extra is None:
+        return pinned_requirements()
+    path = Path(extra).expanduser()
+    try:
+        return pinned_requirements() + path.read_text()
+    except OSError as error:
+        raise ConfigError(f"mode.image.requirements={extra}: {error.strerror}.") from None
+
+
+def code_digest(study: StudySpec, requirements: str | None) -> str:
+    """Return the name of the code that the study's jobs run."""
+    source = source_folder(study.dependencies, study.folder.parent).name
+    return hashlib.sha256(f"{source}\0{requirements}".encode()).hexdigest()[:16]
+
+
+def uploads(study: StudySpec, settings: RemoteSettings, requirements: str | None, scratch: Path) -> list[Upload]:
+    """Return what a launch uploads, the code packed into ``scratch``; the channels and source directory are placed.
+
+    Raises:
+        StorageError: The archive cannot be written.
+    """
+    return [*_data(study, settings), _code(study, settings, requirements, scratch)]
+
+
+def _data(study: StudySpec, settings: RemoteSettings) -> Iterator[Upload]:
+    folders = {"train": study.channels.train, "validation": study.channels.validation}  # the test rows stay at home
+    for channel, folder in folders.items():
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                name = path.relative_to(folder).as_posix()
+                location = settings.location("data", study.channels.data_hash[:16], channel, name)
+                yield Upload(path, location)
+
+
+def _code(study: StudySpec, settings: RemoteSettings, requirements: str | None, scratch: Path) -> Upload:
+    archive = scratch / CODE_ARCHIVE
+    extra = {} if requirements is None else {REQUIREMENTS: requirements.encode()}
+    try:
+        pack(source_folder(study.dependencies, study.folder.parent), archive, extra)
+    except OSError as error:
+        raise StorageError.at(archive, error.strerror or str(error)) from error
+    return Upload(archive, settings.location("code", code_digest(study, requirements), CODE_ARCHIVE))

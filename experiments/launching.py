@@ -1,0 +1,70 @@
+"""What ``mode=remote`` does once before a launch: prove the study here, check the account, upload."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.aws.cloud_preflight import check_account
+from experiments.aws.cloud_settings import remote_settings
+from experiments.aws.shipment import code_digest, requirements_text, uploads
+from experiments.aws.storage import Storage, Upload
+from experiments.backends.remote import RemoteBackend
+from experiments.backends.smoke import smoke_trial
+from experiments.backends.worker_pool import WorkerPool
+from experiments.schema import RemoteModeConfig
+from experiments.study import StudySpec
+
+
+def remote_backend(
+    mode: RemoteModeConfig, study: StudySpec, words: Sequence[str], scorers: Callable[[], WorkerPool], console: Console
+) -> RemoteBackend:
+    """Return the backend of ``mode=remote``.
+
+    Args:
+        mode: The configuration.
+        study: The study; its channels and source directory are placed.
+        words: The command as typed.
+        scorers: Returns workers on this machine.
+        console: Where the launch is told.
+
+    Raises:
+        ConfigError: A value is missing or not possible.
+    """
+    settings = remote_settings(mode, shlex.join(["python", "run.py", *words]))
+    requirements = requirements_text(mode.image.requirements) if settings.requirements else None
+
+    def prepare(study: StudySpec) -> None:
+        def tell(text: str) -> None:
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+        tell(f"study {study.name} costs {settings.bound(study).describe()}.")
+        with console.status("looking at the account"):
+            notes = check_account(study, settings)
+        for note in notes:
+            tell(f"note: {note}")
+        with console.status("one trial of two folds on this machine"):
+            (document, *_) = next(iter(backend.requests(study).values()))
+            smoke_trial(study, document.get("TrainingJobDefinition", document), scorers())
+        with tempfile.TemporaryDirectory(prefix="byoe-") as scratch, console.status("uploading") as status:
+
+            def going(upload: Upload) -> None:
+                status.update(f"uploading {upload.location}, {upload.size / 1e6:.1f} MB")
+
+            storage = Storage(settings.account.client("s3"), encryption(settings.cloud.output_kms_key))
+            sent = storage.upload(uploads(study, settings, requirements, Path(scratch)), going)
+        tell(f"{sent / 1e6:.2f} MB of data and code uploaded to {settings.location()}.")
+
+    backend = RemoteBackend(settings, code_digest(study, requirements), prepare)
+    return backend
+
+
+def encryption(kms_key: str | None) -> dict[str, str]:
+    """Return what uploads say of their encryption: by the user's key, or S3's own."""
+    if kms_key is None:
+        return {"ServerSideEncryption": "AES256"}
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key}
