@@ -17,6 +17,8 @@ Settings come from the environment, under SageMaker's own names where it has one
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -42,6 +44,8 @@ from worker import BACKLOG, KILL_SECONDS, Worker  # noqa: E402
 
 BAD_SETTING, BAD_MODEL = 2, 3
 DEFAULT_BODY_BYTES = 6 * 2**20
+# glibc's names for mallopt, and its default for both.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, THRESHOLD_BYTES = -1, -3, 128 * 1024
 
 
 def main() -> int:
@@ -63,11 +67,23 @@ def main() -> int:
         print(f"error: port {settings['port']} cannot be listened on: {error.strerror}", file=sys.stderr, flush=True)
         return BAD_SETTING
     print(json.dumps({"listening": listener.getsockname()[1], **identity}), flush=True)
+    keep_heap_flat()
     # What is loaded stays where it is, so that workers share its memory.
     gc.collect()
     gc.freeze()
     Server(application, listener, settings["workers"], model).run()
     return 0
+
+
+def keep_heap_flat() -> None:
+    """Have large blocks, and what is free at the heap's end, given back to the system at glibc's default thresholds.
+
+    Left alone, glibc raises them after the first large block, and the heap then grows over some 100,000 requests.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        for threshold in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            libc.mallopt(threshold, THRESHOLD_BYTES)
 
 
 def tell(error: Exception) -> None:
