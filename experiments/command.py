@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from experiments.config import Composed, compose, groups
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
+from experiments.schema import RemoteModeConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,8 @@ examples
   python run.py mode=local action=train ensemble.params.xgboost.max_depth=4
   python run.py mode=local dataset=file dataset.path=your.csv dataset.target=price
   python run.py mode=sagemaker
+  python run.py mode=remote action=plan
+  python run.py mode=remote mode.budget_usd=5
   python run.py mode=sagemaker action=replay replay.study=mine replay.top=5
   python run.py mode=sagemaker action=deploy
   python run.py action=invoke input=rows.csv
@@ -61,6 +64,10 @@ def _plan(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 
 def _deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
+    if isinstance(composed.config.mode, RemoteModeConfig):
+        from experiments.serving.cloud import deploy_to_cloud
+
+        return deploy_to_cloud(composed, composed.config.mode, words, console)
     from experiments.serving.deployment import deploy
 
     return deploy(composed, words, console)
@@ -73,12 +80,20 @@ def _invoke(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 
 def _status(composed: Composed, words: Sequence[str], console: Console) -> int:
+    if isinstance(composed.config.mode, RemoteModeConfig):
+        from experiments.account_commands import show_account
+
+        return show_account(composed.config.mode, console)
     from experiments.serving.commands import show_status
 
     return show_status(composed, words, console)
 
 
 def _delete(composed: Composed, words: Sequence[str], console: Console) -> int:
+    if isinstance(composed.config.mode, RemoteModeConfig):
+        from experiments.serving.cloud import delete_in_cloud
+
+        return delete_in_cloud(composed, composed.config.mode, console)
     from experiments.serving.commands import delete_endpoint
 
     return delete_endpoint(composed, words, console)
@@ -91,6 +106,10 @@ def _batch(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 
 def _clean(composed: Composed, words: Sequence[str], console: Console) -> int:
+    if isinstance(composed.config.mode, RemoteModeConfig):
+        from experiments.account_commands import clean_account
+
+        return clean_account(composed.config.mode, console)
     from experiments.aws.cleaning import clean
 
     return clean(console)
@@ -101,13 +120,16 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     "train": ("one training with fixed parameters", _study),
     "replay": ("the best trials of a study again, in another mode: are the numbers the same?", _study),
     "plan": ("the requests to SageMaker, checked; nothing is started", _plan),
-    "deploy": ("serve a model by an endpoint on this machine", _deploy),
+    "deploy": ("serve a model by an endpoint, on this machine or with mode=remote on SageMaker", _deploy),
     "invoke": ("send rows to an endpoint", _invoke),
-    "status": ("endpoints on this machine: where, which model, health, last requests", _status),
+    "status": (
+        "endpoints on this machine, or with mode=remote everything of ours in the account, and its cost",
+        _status,
+    ),
     "delete": ("remove an endpoint with all that belongs to it", _delete),
     "batch": ("predict a whole file, without an endpoint", _batch),
     "doctor": ("what works on this machine, what does not, and the command that mends it", _doctor),
-    "clean": ("remove what is left of ours on this machine's Docker engine", _clean),
+    "clean": ("end what is left of ours on this machine's Docker engine, or with mode=remote in the account", _clean),
 }
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from experiments.aws.cloud_preflight import check_account
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.shipment import code_digest, requirements_text, uploads
-from experiments.aws.storage import Storage, Upload
+from experiments.aws.storage import Storage, Upload, encryption
 from experiments.backends.remote import RemoteBackend
 from experiments.backends.smoke import smoke_trial
 from experiments.backends.worker_pool import WorkerPool
@@ -61,10 +61,3 @@ def remote_backend(
 
     backend = RemoteBackend(settings, code_digest(study, requirements), prepare)
     return backend
-
-
-def encryption(kms_key: str | None) -> dict[str, str]:
-    """Return what uploads say of their encryption: by the user's key, or S3's own."""
-    if kms_key is None:
-        return {"ServerSideEncryption": "AES256"}
-    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key}

@@ -160,6 +160,12 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
     except KeyboardInterrupt:
         status = "KILLED"
         console.print("\ninterrupted: recording what is finished; interrupt again to leave that to the next run.")
+        if study.mode == "remote":
+            console.print(
+                "the jobs on SageMaker go on, and are paid for: the same command follows them again, "
+                "python run.py mode=remote action=clean stops them.",
+                soft_wrap=True,
+            )
         raise
     finally:
         tracker.drain()

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.aws.account import AccessDenied, Account, explained
+from experiments.aws.account import Account, explained
+from experiments.aws.cloud_logs import log_lines
 
 ENDED = ("Completed", "Failed", "Stopped")
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -112,24 +113,8 @@ class CloudJobs:
             self._sagemaker.stop_training_job(TrainingJobName=name)
 
     def log(self, training_job: str) -> Iterator[str]:
-        """Yield the lines of a training job's log; none where it has none, or may not be read."""
-        from botocore.exceptions import ClientError
-
-        logs = self._account.client("logs")
-        try:
-            with explained("logs:FilterLogEvents", "read the job's log"):
-                pages = logs.get_paginator("filter_log_events").paginate(
-                    logGroupName=LOG_GROUP, logStreamNamePrefix=f"{training_job}/"
-                )
-                try:
-                    for page in pages:
-                        for event in page["events"]:
-                            yield event["message"]
-                except ClientError as error:
-                    if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                        raise
-        except AccessDenied as denied:
-            yield str(denied)
+        """Yield the lines of a training job's log."""
+        return log_lines(self._account, LOG_GROUP, f"{training_job}/")
 
     def _described(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError

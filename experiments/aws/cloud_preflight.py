@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,23 +26,25 @@ def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
         ConfigError: A value of the configuration will not do there.
     """
     settings.account.identity()
-    checks: tuple[Callable[[StudySpec, RemoteSettings], None], ...] = (_bucket, _role, _quota, _image)
-    return list(_denied(study, settings, checks))
+    check_bucket(settings)  # without it there is no upload
+    checks: tuple[Callable[[], None], ...] = (
+        lambda: check_role(settings),
+        lambda: _quota(study, settings),
+        lambda: _image(settings),
+    )
+    return list(_denied(checks))
 
 
-def _denied(
-    study: StudySpec, settings: RemoteSettings, checks: tuple[Callable[[StudySpec, RemoteSettings], None], ...]
-) -> Iterator[str]:
+def _denied(checks: tuple[Callable[[], None], ...]) -> Iterator[str]:
     for check in checks:
         try:
-            check(study, settings)
+            check()
         except AccessDenied as denied:
-            if check is _bucket:  # without it there is no upload
-                raise
             yield f"not checked before the launch: {denied}"
 
 
-def _bucket(study: StudySpec, settings: RemoteSettings) -> None:
+def check_bucket(settings: RemoteSettings) -> None:
+    """Raise ConfigError unless the bucket is there, in the region; AccessDenied where it may not be looked at."""
     from botocore.exceptions import ClientError
 
     s3, region = settings.account.client("s3"), settings.account.region
@@ -70,7 +73,8 @@ def _elsewhere(settings: RemoteSettings, there: str) -> str:
     )
 
 
-def _role(study: StudySpec, settings: RemoteSettings) -> None:
+def check_role(settings: RemoteSettings) -> None:
+    """Raise ConfigError unless SageMaker may take the role on; AccessDenied where it may not be looked at."""
     from botocore.exceptions import ClientError
 
     name = settings.role.rpartition("/")[2]
@@ -115,7 +119,7 @@ def _quota(study: StudySpec, settings: RemoteSettings) -> None:
     )
 
 
-def _image(study: StudySpec, settings: RemoteSettings) -> None:
+def _image(settings: RemoteSettings) -> None:
     if settings.requirements:  # AWS's own, from the SDK's table of what there is
         return
     found = _ECR.fullmatch(settings.image)
@@ -133,8 +137,6 @@ def _image(study: StudySpec, settings: RemoteSettings) -> None:
 
 
 def _check_architecture(settings: RemoteSettings, found: re.Match[str]) -> None:
-    import json
-
     from botocore.exceptions import ClientError
 
     tag = found["tag"] or ":latest"

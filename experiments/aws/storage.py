@@ -47,7 +47,7 @@ class Storage:
     """
 
     client: Any
-    encryption: Mapping[str, str] = field(default_factory=lambda: {"ServerSideEncryption": "AES256"})
+    encryption: Mapping[str, str] = field(default_factory=dict)
 
     def upload(self, uploads: list[Upload], tell: Callable[[Upload], None]) -> int:
         """Upload the files that are not there yet; return how many bytes went.
@@ -109,6 +109,13 @@ class Storage:
                     return False
                 raise
         return bool(there["ContentLength"] == upload.size and there["Metadata"].get(_SHA256) == digest)
+
+
+def encryption(kms_key: str | None) -> dict[str, str]:
+    """Return what uploads say of their encryption: by the user's key, or S3's own."""
+    if kms_key is None:
+        return {"ServerSideEncryption": "AES256"}
+    return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key}
 
 
 def split(location: str) -> tuple[str, str]:

@@ -14,7 +14,9 @@ from experiments.aws.engine import answering
 from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
 from experiments.config import Composed
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
+from experiments.schema import RemoteModeConfig
 from experiments.serving.client import invoke, ping
+from experiments.serving.cloud import invoke_in_cloud
 from experiments.serving.records import RECORD, Endpoint, Records
 
 if TYPE_CHECKING:
@@ -47,14 +49,19 @@ def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) 
     """
     config = composed.config
     one_of("detail", config.detail, DETAILS)
-    url = _address(composed)
+    cloud = config.mode if isinstance(config.mode, RemoteModeConfig) else None
+    url = "" if cloud else _address(composed)
     body, content_type = _rows(config.input)
     accept = _content_type("output", config.output) if config.output else _readable(content_type)
     if accept == CONTENT_TYPES[".parquet"]:
         raise ConfigError(
             "output: an endpoint writes no Parquet: give .csv, .json, .jsonl or .npy, or use action=batch."
         )
-    answer = invoke(url, body, content_type, f"{accept}; detail={config.detail}")
+    accept = f"{accept}; detail={config.detail}"
+    if cloud:
+        answer = invoke_in_cloud(composed, cloud, body, content_type, accept)
+    else:
+        answer = invoke(url, body, content_type, accept)
     if config.output is None:
         sys.stdout.buffer.write(answer.body if answer.body.endswith(b"\n") else answer.body + b"\n")
         sys.stdout.flush()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.archives import MODEL_ARCHIVE
 from experiments.aws.documents import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
 from experiments.aws.local_endpoint import check_network
 from experiments.aws.validation import SERVERLESS_MEMORY, check_document
@@ -63,38 +64,22 @@ def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, i
         InvalidDocument: AWS would refuse a request.
         BackendUnavailable: An endpoint cannot have such a network.
     """
-    serving, name = composed.config.serving, composed.config.endpoint
+    serving = composed.config.serving
     isolated = check_network(mode.network)
     serverless = serving.name == "serverless"
-    environment = {
-        "SAGEMAKER_PROGRAM": "inference.py",
-        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-        "SAGEMAKER_MODEL_SERVER_TIMEOUT": str(SECONDS_TO_ANSWER),
-        "BYOE_MODEL_NAME": f"{name}-{version}",
-        "BYOE_MAX_BODY_BYTES": str(SERVERLESS_BODY_BYTES if serverless else BODY_BYTES),
-    }
-    if serverless:
-        environment["BYOE_MAX_CONCURRENCY"] = str(serving.max_concurrency)
-    if serving.workers is not None:
-        environment["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(serving.workers)
-    requests = endpoint_requests(
-        Serving(
-            name=name,
+    requests = serving_requests(
+        serving,
+        Site(
+            name=composed.config.endpoint,
             version=version,
             image=image,
             role=LOCAL_ROLE,
-            model=(model.folder.parent / "model.tar.gz").as_uri(),
-            environment=environment,
+            model=(model.folder.parent / MODEL_ARCHIVE).as_uri(),
             isolated=isolated,
-            memory_size_in_mb=serving.memory_size_in_mb if serverless else None,
-            max_concurrency=serving.max_concurrency if serverless else None,
-            instance_type=None if serverless else LOCAL_INSTANCE,
-            instance_count=serving.instance_count or 1,
+            local=True,
             tags={"mode": mode.name, "bundle_hash": model.bundle_hash},
-        )
+        ),
     )
-    for operation, document in requests.items():
-        check_document(operation, document, local=True)
     memory = None if mode.memory_gb is None else round(mode.memory_gb * 2**30)
     if serverless:
         memory = int(serving.memory_size_in_mb or 0) * 2**20
@@ -106,3 +91,68 @@ def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, i
         "isolated": isolated,
     }
     return Plan(model, requests, limits)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an endpoint is made.
+
+    Attributes:
+        name: The endpoint's name.
+        version: Tells this model and configuration of it from those before.
+        image: The container image.
+        role: The role that the model takes on.
+        model: Location of the archive.
+        isolated: Whether the container has no network.
+        local: Whether it is this machine.
+        tags: Tags of all that is made, each beginning with ``byoe:`` there.
+    """
+
+    name: str
+    version: str
+    image: str
+    role: str
+    model: str
+    isolated: bool
+    local: bool
+    tags: Mapping[str, str]
+
+
+def serving_requests(serving: ServingConfig, site: Site) -> dict[str, dict[str, Any]]:
+    """Return by operation the requests that make an endpoint, checked as AWS would.
+
+    Raises:
+        InvalidDocument: AWS would refuse one.
+    """
+    serverless = serving.name == "serverless"
+    environment = {
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        "SAGEMAKER_MODEL_SERVER_TIMEOUT": str(SECONDS_TO_ANSWER),
+        "BYOE_MODEL_NAME": f"{site.name}-{site.version}",
+        "BYOE_MAX_BODY_BYTES": str(SERVERLESS_BODY_BYTES if serverless else BODY_BYTES),
+    }
+    if serverless:
+        environment["BYOE_MAX_CONCURRENCY"] = str(serving.max_concurrency)
+    if serving.workers is not None:
+        environment["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(serving.workers)
+    instance = LOCAL_INSTANCE if site.local else serving.instance_type
+    requests = endpoint_requests(
+        Serving(
+            name=site.name,
+            version=site.version,
+            image=site.image,
+            role=site.role,
+            model=site.model,
+            environment=environment,
+            isolated=site.isolated,
+            memory_size_in_mb=serving.memory_size_in_mb if serverless else None,
+            max_concurrency=serving.max_concurrency if serverless else None,
+            instance_type=None if serverless else instance,
+            instance_count=serving.instance_count or 1,
+            tags=site.tags,
+        )
+    )
+    for operation, document in requests.items():
+        check_document(operation, document, local=site.local)
+    return requests

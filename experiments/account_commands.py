@@ -1,0 +1,64 @@
+"""``mode=remote action=status`` and ``action=clean``: what of ours is in the account, what it costs, and its end."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from experiments.aws.account import find_account
+from experiments.aws.owned import Owned, Ownership
+from experiments.schema import RemoteModeConfig
+
+
+def show_account(mode: RemoteModeConfig, console: Console) -> int:
+    """Show every job and endpoint that is tagged ours, with what it has cost; return 0.
+
+    Raises:
+        BackendUnavailable: AWS refused.
+    """
+    with console.status("asking AWS"):
+        found = list(_ownership(mode).everything())
+    for owned in found:
+        _show(owned, console)
+    known = [owned.usd for owned in found if owned.usd is not None]
+    unknown = sum(owned.usd is None and owned.kind != "endpoint" for owned in found)
+    running = sum(owned.costs for owned in found)
+    text = f"{len(found)} of ours, {running} of them still cost money. Training: ${sum(known):.2f} so far"
+    text += f", and {unknown} jobs whose price is not known here" if unknown else ""
+    _say(f"{text}; endpoints are billed by the request or the hour." if found else "there is nothing of ours.", console)
+    if running:
+        _say("python run.py mode=remote action=clean ends what still costs money.", console)
+    return 0
+
+
+def clean_account(mode: RemoteModeConfig, console: Console) -> int:
+    """List, then stop our jobs that run and delete our endpoints with their configurations and models; return 0.
+
+    Raises:
+        BackendUnavailable: AWS refused.
+    """
+    ownership = _ownership(mode)
+    with console.status("asking AWS"):
+        found = [owned for owned in ownership.everything() if owned.costs]
+    for owned in found:
+        _show(owned, console)
+    for owned in found:
+        ownership.remove(owned)
+        _say(f"{owned.kind} {owned.name} is {'deleted' if owned.kind == 'endpoint' else 'being stopped'}.", console)
+    if not found:
+        _say("nothing of ours costs money there.", console)
+    if mode.bucket is not None:
+        _say(f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}` removes them.", console)
+    return 0
+
+
+def _ownership(mode: RemoteModeConfig) -> Ownership:
+    return Ownership(find_account(mode.region, mode.profile), mode.price_usd_per_hour)
+
+
+def _show(owned: Owned, console: Console) -> None:
+    cost = "" if owned.usd is None else f", ${owned.usd:.2f}"
+    _say(f"{owned.kind} {owned.name}  {owned.status}, {owned.detail}{cost}", console)
+
+
+def _say(text: str, console: Console) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,163 @@
+"""Endpoints on SageMaker: made or switched to another model, watched until they serve, asked, and taken down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from experiments.aws.account import Account, explained
+from experiments.aws.cloud_logs import log_lines
+from experiments.aws.validation import check_document
+from experiments.errors import BackendUnavailable, ConfigError, EnsembleError
+
+LOG_GROUP = "/aws/sagemaker/Endpoints"
+_OURS = "byoe:"
+_LOG_LINES = 30
+_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+
+
+class EndpointFailed(EnsembleError):
+    """SageMaker could not serve the model; an endpoint that was there serves on."""
+
+
+class CloudEndpoint:
+    """One endpoint of an account."""
+
+    def __init__(self, account: Account, name: str, poll_seconds: float) -> None:
+        """Use the account; nothing is sent yet.
+
+        Args:
+            account: The account and region.
+            name: The endpoint's name.
+            poll_seconds: How often AWS is asked how it is.
+        """
+        self.name = name
+        self._account = account
+        self._poll_seconds = poll_seconds
+        self._client = account.client("sagemaker")
+
+    def find(self) -> dict[str, Any] | None:
+        """Return what AWS says of it, or None where there is none."""
+        return self._found("sagemaker:DescribeEndpoint", lambda: self._client.describe_endpoint(EndpointName=self.name))
+
+    def check_ours(self, found: Mapping[str, Any]) -> None:
+        """Raise ConfigError unless the endpoint is tagged ours."""
+        with explained("sagemaker:ListTags", "read the endpoint's tags"):
+            tags = self._client.list_tags(ResourceArn=found["EndpointArn"])["Tags"]
+        if not any(tag["Key"].startswith(_OURS) for tag in tags):
+            raise ConfigError(
+                f"endpoint={self.name}: there is an endpoint of that name that is not ours: take another name."
+            )
+
+    def serve(self, requests: Mapping[str, Mapping[str, Any]], tell: Callable[[str], None]) -> None:
+        """Make the endpoint of the requests, or switch it to them; return when it serves them.
+
+        Args:
+            requests: ``CreateModel``, ``CreateEndpointConfig`` and ``CreateEndpoint``, named by their content.
+            tell: Told the endpoint's status, as it changes.
+
+        Raises:
+            EndpointFailed: SageMaker could not serve it; what was made for it is removed again.
+            BackendUnavailable: AWS refused.
+        """
+        found = self._settled(tell)
+        if found is not None:
+            self.check_ours(found)
+            if found["EndpointStatus"] == "Failed":  # it serves nothing, and cannot be switched
+                self.delete(found)
+                found = None
+        config = requests["CreateEndpointConfig"]["EndpointConfigName"]
+        if found is not None and found["EndpointConfigName"] == config:
+            return
+        made = [operation for operation in ("CreateModel", "CreateEndpointConfig") if self._make(operation, requests)]
+        try:
+            if found is None:
+                with explained("sagemaker:CreateEndpoint", f"create endpoint {self.name}"):
+                    self._client.create_endpoint(**requests["CreateEndpoint"])
+            else:
+                update = {"EndpointName": self.name, "EndpointConfigName": config}
+                check_document("UpdateEndpoint", update, local=False)
+                with explained("sagemaker:UpdateEndpoint", f"switch endpoint {self.name}"):
+                    self._client.update_endpoint(**update)
+            now = self._settled(tell)
+            if now is None or now["EndpointStatus"] != "InService" or now["EndpointConfigName"] != config:
+                raise EndpointFailed(self._failure(now))
+        except EndpointFailed:
+            if found is None:
+                self._quietly(lambda: self._client.delete_endpoint(EndpointName=self.name))
+            self._remove(config, requests["CreateModel"]["ModelName"], made)
+            raise
+        if found is not None:
+            self._remove_config(found["EndpointConfigName"])
+
+    def delete(self, found: Mapping[str, Any]) -> None:
+        """Delete the endpoint, its configuration and its models."""
+        with explained("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"):
+            self._client.delete_endpoint(EndpointName=self.name)
+        self._remove_config(found["EndpointConfigName"])
+
+    def _make(self, operation: str, requests: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Create a model or configuration; return False where it is there, as after a command that was killed."""
+        from botocore.exceptions import ClientError
+
+        call = {
+            "CreateModel": self._client.create_model,
+            "CreateEndpointConfig": self._client.create_endpoint_config,
+        }[operation]
+        with explained(f"sagemaker:{operation}", f"serve by endpoint {self.name}"):
+            try:
+                call(**requests[operation])
+            except ClientError as error:
+                if "already exist" in error.response["Error"].get("Message", ""):
+                    return False
+                raise
+        return True
+
+    def _settled(self, tell: Callable[[str], None]) -> dict[str, Any] | None:
+        """Return the endpoint once it no longer changes, or None where there is none."""
+        while (found := self.find()) is not None and found["EndpointStatus"] in _CHANGING:
+            tell(found["EndpointStatus"])
+            time.sleep(self._poll_seconds)
+        return found
+
+    def _remove_config(self, config: str) -> None:
+        described = self._found(
+            "sagemaker:DescribeEndpointConfig",
+            lambda: self._client.describe_endpoint_config(EndpointConfigName=config),
+        )
+        if described is None:
+            return
+        with explained("sagemaker:DeleteEndpointConfig", f"delete endpoint configuration {config}"):
+            self._client.delete_endpoint_config(EndpointConfigName=config)
+        for variant in described["ProductionVariants"]:
+            with explained("sagemaker:DeleteModel", f"delete model {variant['ModelName']}"):
+                self._client.delete_model(ModelName=variant["ModelName"])
+
+    def _remove(self, config: str, model: str, made: list[str]) -> None:
+        if "CreateEndpointConfig" in made:
+            self._quietly(lambda: self._client.delete_endpoint_config(EndpointConfigName=config))
+        if "CreateModel" in made:
+            self._quietly(lambda: self._client.delete_model(ModelName=model))
+
+    def _quietly(self, call: Callable[[], Any]) -> None:
+        """Tidy up after a failure, which is what is said, whatever becomes of this."""
+        with suppress(BackendUnavailable), explained("sagemaker:Delete*", "tidy up"):
+            call()
+
+    def _failure(self, found: Mapping[str, Any] | None) -> str:
+        reason = "it is gone" if found is None else found.get("FailureReason", f"it is {found['EndpointStatus']}")
+        lines = "\n".join(f"  {line}" for line in [*log_lines(self._account, f"{LOG_GROUP}/{self.name}")][-_LOG_LINES:])
+        return f"endpoint {self.name} could not be served: {reason}" + (f"\n{lines}" if lines else "")
+
+    def _found(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        with explained(action, f"look at endpoint {self.name}"):
+            try:
+                return call()
+            except ClientError as error:
+                if "Could not find" in error.response["Error"].get("Message", ""):
+                    return None
+                raise

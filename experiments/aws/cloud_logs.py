@@ -1,0 +1,24 @@
+"""Lines that jobs and endpoints have written to CloudWatch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from experiments.aws.account import AccessDenied, Account, explained
+
+
+def log_lines(account: Account, group: str, stream_prefix: str = "") -> Iterator[str]:
+    """Yield the lines of a log group's streams; none where there is no such group, and why where it may not be read."""
+    from botocore.exceptions import ClientError
+
+    where = {"logGroupName": group} | ({"logStreamNamePrefix": stream_prefix} if stream_prefix else {})
+    try:
+        with explained("logs:FilterLogEvents", "read its log"):
+            try:
+                for page in account.client("logs").get_paginator("filter_log_events").paginate(**where):
+                    yield from (event["message"] for event in page["events"])
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                    raise
+    except AccessDenied as denied:
+        yield str(denied)

@@ -1,0 +1,111 @@
+"""What of ours is in an account, found by its tags: tuning jobs, training jobs and endpoints, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.aws.account import Account, explained
+from experiments.aws.cloud_endpoint import CloudEndpoint
+from experiments.aws.cloud_jobs import ENDED, CloudJobs
+from experiments.aws.prices import find_price
+
+_OURS = "byoe:"
+
+
+@dataclass(frozen=True)
+class Owned:
+    """One thing of ours.
+
+    Attributes:
+        kind: ``tuning job``, ``training job`` or ``endpoint``.
+        name: Its name.
+        status: In SageMaker's words.
+        detail: What else there is to say, in a line.
+        usd: What it has cost, as far as that is known; None for an endpoint.
+    """
+
+    kind: str
+    name: str
+    status: str
+    detail: str
+    usd: float | None = None
+
+    @property
+    def costs(self) -> bool:
+        """Whether it goes on costing money."""
+        return self.kind == "endpoint" or self.status == "InProgress"
+
+
+class Ownership:
+    """What of ours is in an account."""
+
+    def __init__(self, account: Account, price_usd_per_hour: float | None) -> None:
+        """Use the account; ``price_usd_per_hour`` is of every instance, or None for those of the table."""
+        self._account = account
+        self._price = price_usd_per_hour
+        self._sagemaker = account.client("sagemaker")
+        self._jobs = CloudJobs(account)
+
+    def everything(self) -> Iterator[Owned]:
+        """Yield tuning jobs, then training jobs that belong to none and still run, then endpoints; the newest first.
+
+        Raises:
+            BackendUnavailable: AWS refused.
+        """
+        for job in self._listed("list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries"):
+            name = job["HyperParameterTuningJobName"]
+            if self._is_ours(job["HyperParameterTuningJobArn"]):
+                yield self._tuning_job(name, job["HyperParameterTuningJobStatus"])
+        for job in self._listed("list_training_jobs", "TrainingJobSummaries", StatusEquals="InProgress"):
+            if not self._is_ours(job["TrainingJobArn"]):
+                continue
+            described = self._jobs.training_job(job["TrainingJobName"]) or {}
+            if "TuningJobArn" not in described:
+                yield Owned("training job", job["TrainingJobName"], job["TrainingJobStatus"], "of no tuning job", 0.0)
+        for endpoint in self._listed("list_endpoints", "Endpoints"):
+            if self._is_ours(endpoint["EndpointArn"]):
+                since = f"since {endpoint['CreationTime']:%Y-%m-%d %H:%M}"
+                yield Owned("endpoint", endpoint["EndpointName"], endpoint["EndpointStatus"], since)
+
+    def remove(self, owned: Owned) -> None:
+        """Stop a job, or delete an endpoint with its configuration and model.
+
+        Raises:
+            BackendUnavailable: AWS refused.
+        """
+        if owned.kind == "tuning job":
+            self._jobs.stop_tuning(owned.name)
+        elif owned.kind == "training job":
+            self._jobs.stop_training(owned.name)
+        else:
+            endpoint = CloudEndpoint(self._account, owned.name, poll_seconds=1)
+            found = endpoint.find()
+            if found is not None:
+                endpoint.delete(found)
+
+    def _tuning_job(self, name: str, status: str) -> Owned:
+        seen = self._jobs.trials(name)
+        usd, known = 0.0, True
+        for job in seen:
+            described = self._jobs.training_job(job.name) or {}
+            instance = described.get("ResourceConfig", {}).get("InstanceType", "")
+            price = find_price(instance, self._account.region, self._price)
+            known = known and price is not None
+            usd += 0.0 if price is None else price.of(described.get("BillableTimeInSeconds", 0))
+        done = sum(job.status in ENDED for job in seen)
+        detail = f"{done} of {len(seen)} training jobs ended"
+        return Owned("tuning job", name, status, detail, usd if known else None)
+
+    def _is_ours(self, arn: str) -> bool:
+        return any(key.startswith(_OURS) for key in self._jobs.tags(arn))
+
+    def _listed(self, operation: str, key: str, **more: str) -> Iterator[dict[str, Any]]:
+        action = "sagemaker:" + "".join(word.title() for word in operation.split("_"))
+        with explained(action, "list what there is"):
+            pages = self._sagemaker.get_paginator(operation).paginate(
+                SortBy="CreationTime", SortOrder="Descending", **more
+            )
+            found = [entry for page in pages for entry in page[key]]
+        yield from found

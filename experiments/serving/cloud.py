@@ -1,0 +1,177 @@
+"""``mode=remote``'s endpoints: a model served by SageMaker, asked and taken down like one on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments.archives import MODEL_ARCHIVE
+from experiments.aws.account import AccessDenied, explained, find_account
+from experiments.aws.cloud_endpoint import CloudEndpoint
+from experiments.aws.cloud_preflight import check_bucket, check_role
+from experiments.aws.cloud_settings import remote_settings
+from experiments.aws.storage import Storage, Upload, encryption
+from experiments.config import Composed
+from experiments.errors import ConfigError
+from experiments.schema import RemoteModeConfig
+from experiments.serving.client import Answer, RequestRefused
+from experiments.serving.examples import check_predictions, example_request
+from experiments.serving.models import Model, place_model
+from experiments.serving.plan import Site, check_serving, serving_requests
+from experiments.serving.proof import DeployFailed
+from experiments.serving.records import check_name
+
+# What an endpoint is called in an account where the configuration has the name of the one on this machine.
+DEFAULT_NAME = "byoe"
+_LOCAL_NAME = "local"
+
+
+def endpoint_name(composed: Composed) -> str:
+    """Return the name of the endpoint that the configuration means in an account."""
+    name = composed.config.endpoint
+    return DEFAULT_NAME if name == _LOCAL_NAME else name
+
+
+def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[str], console: Console) -> int:
+    """Serve a model by an endpoint on SageMaker and say how it is asked; return 0.
+
+    Raises:
+        InputError: A mistake in the configuration, a model that is none, or what AWS refuses.
+        EndpointFailed, DeployFailed: It did not come up, or predicts otherwise than the model did when it was trained.
+    """
+    name, serving = endpoint_name(composed), composed.config.serving
+    check_name(name)
+    check_serving(serving)
+    settings = remote_settings(mode, shlex.join(["python", "run.py", *words]))
+    account = settings.account
+    with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
+        model = place_model(composed, Path(folder))
+        location = settings.location("models", model.bundle_hash[:16], MODEL_ARCHIVE)
+        site = Site(
+            name=name,
+            version="version",
+            image=settings.image,
+            role=settings.role,
+            model=location,
+            isolated=settings.isolated,
+            local=False,
+            tags={"mode": mode.name, "bundle_hash": model.bundle_hash},
+        )
+        # By its content, so that a command that was killed finds what it had made.
+        site = replace(site, version=_digest(serving_requests(serving, site)))
+        requests = serving_requests(serving, site)
+        with console.status("looking at the account"):
+            account.identity()
+            check_bucket(settings)
+            with suppress(AccessDenied):  # then SageMaker finds out
+                check_role(settings)
+        endpoint = CloudEndpoint(account, name, mode.poll_seconds)
+        with console.status(f"uploading {location}"):
+            storage = Storage(account.client("s3"), encryption(mode.output_kms_key))
+            storage.upload([Upload(Path(folder) / MODEL_ARCHIVE, location)], lambda _: None)
+        _say(f"endpoint {name}: serving {model.origin} in {settings.image}.", console)
+        with console.status(f"endpoint {name}") as status:
+            endpoint.serve(requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes"))
+            _prove(mode, name, model)
+    _show(name, serving.name, model, mode, console)
+    return 0
+
+
+def invoke_in_cloud(composed: Composed, mode: RemoteModeConfig, body: bytes, content_type: str, accept: str) -> Answer:
+    """Return the answer of an endpoint on SageMaker.
+
+    Raises:
+        RequestRefused: The model's container answered with an error.
+        BackendUnavailable: AWS refused.
+    """
+    return _invoke(mode, endpoint_name(composed), body, content_type, accept)
+
+
+def delete_in_cloud(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
+    """Delete an endpoint on SageMaker with its configuration and model; return 0.
+
+    Raises:
+        InputError: There is none of that name, or it is not ours.
+        BackendUnavailable: AWS refused.
+    """
+    name = endpoint_name(composed)
+    endpoint = CloudEndpoint(find_account(mode.region, mode.profile), name, mode.poll_seconds)
+    found = endpoint.find()
+    if found is None:
+        raise ConfigError(
+            f"endpoint={name}: there is no such endpoint in this account and region. python run.py mode=remote "
+            "action=status lists ours."
+        )
+    endpoint.check_ours(found)
+    endpoint.delete(found)
+    _say(f"endpoint {name} is deleted, with its configuration and model.", console)
+    return 0
+
+
+def _invoke(mode: RemoteModeConfig, name: str, body: bytes, content_type: str, accept: str) -> Answer:
+    from botocore.exceptions import ClientError
+
+    runtime = find_account(mode.region, mode.profile).client("sagemaker-runtime")
+    with explained("sagemaker:InvokeEndpoint", f"ask endpoint {name}"):
+        try:
+            answer = runtime.invoke_endpoint(EndpointName=name, Body=body, ContentType=content_type, Accept=accept)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ModelError":
+                raise
+            raise _refused(error.response) from None
+        return Answer(200, answer["ContentType"], answer["Body"].read())
+
+
+def _refused(response: Mapping[str, Any]) -> RequestRefused:
+    """Return what the model's container said, which SageMaker wraps."""
+    text = str(response.get("OriginalMessage") or response["Error"].get("Message", ""))
+    try:
+        details = json.loads(text)
+    except ValueError:
+        details = {"message": text}
+    return RequestRefused(int(response.get("OriginalStatusCode") or 500), details if isinstance(details, dict) else {})
+
+
+def _prove(mode: RemoteModeConfig, name: str, model: Model) -> None:
+    body, expected = example_request(model.manifest)
+    try:
+        answer = _invoke(mode, name, body, "application/json", "application/json")
+    except RequestRefused as error:
+        raise DeployFailed(f"the model refuses its own example: {error}") from None
+    problem = check_predictions(answer.json(), expected)
+    if problem is not None:
+        raise DeployFailed(f"endpoint {name} does not predict what the model did when it was trained: {problem}")
+
+
+def _digest(requests: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(requests, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _show(name: str, serving: str, model: Model, mode: RemoteModeConfig, console: Console) -> None:
+    billed = "by the request" if serving == "serverless" else "by the hour, until it is deleted"
+    _say(
+        f"endpoint {name} serves {model.origin}; it predicts {model.manifest['target']} and is billed {billed}.",
+        console,
+    )
+    account = find_account(mode.region, mode.profile)
+    body, _ = example_request(model.manifest, rows=1)
+    quoted = body.decode().replace("'", "'\\''")
+    _say(
+        f"\n  aws sagemaker-runtime invoke-endpoint --region {account.region} --endpoint-name {name} --content-type "
+        f"application/json --cli-binary-format raw-in-base64-out --body '{quoted}' /dev/stdout\n"
+        f"  python run.py mode=remote action=delete endpoint={name}   # takes it down\n",
+        console,
+    )
+
+
+def _say(text: str, console: Console) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

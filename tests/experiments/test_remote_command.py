@@ -1,0 +1,328 @@
+"""``mode=remote`` from the words that a user types to MLflow, against a double of AWS that runs the jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensemble.parameters import encode
+from tests.aws.double import Double
+from tests.aws.faults import (
+    CutDownload,
+    Expiry,
+    Interruption,
+    JobFailure,
+    JobStop,
+    StorageFailure,
+    denied,
+    limit_exceeded,
+    throttled,
+)
+from tests.conftest import PROJECT, QUICK, Ended
+from tests.experiments.records import logged_runs, logged_trials, recorded_trials
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
+    pytest.mark.timeout(300),
+]
+
+TRIALS = 3
+SEARCH = (f"search.n_trials={TRIALS}", *QUICK)
+BILLED = 90
+PRICE = 0.4
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The trials of a study in ``mode=local``, whose points the double's tuner gives."""
+    folder = tmp_path_factory.mktemp("home")
+    words = ["mode=local", "study=home", *SEARCH]
+    subprocess.run([sys.executable, str(PROJECT / "run.py"), *words], cwd=folder, check=True, capture_output=True)
+    final = json.loads((folder / "studies/home/final/output/data/metrics.json").read_text())
+    return [*recorded_trials(folder, "home"), final]
+
+
+@pytest.fixture
+def double(
+    project: Path, tmp_path: Path, home: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Double]:
+    points = [{name: encode(value) for name, value in trial["params"].items()} for trial in home[:-1]]
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with Double(tmp_path / "aws", points) as double:
+        double.billable_seconds = BILLED
+        for name, value in double.environment.items():
+            monkeypatch.setenv(name, value)
+        yield double
+
+
+def words(double: Double, *more: str, study: str = "cloud") -> list[str]:
+    settings = {
+        "mode.role": double.role,
+        "mode.bucket": double.bucket,
+        "mode.poll_seconds": "0.05",
+        "mode.price_usd_per_hour": f"{PRICE}",
+        "study": study,
+        "search.parallel": "1",
+    }
+    given = {word.partition("=")[0] for word in more}
+    kept = [f"{key}={value}" for key, value in settings.items() if key not in given]
+    return ["mode=remote", *kept, *SEARCH, *more]
+
+
+def numbers(trials: list[dict[str, Any]]) -> list[tuple[int, Mapping[str, Any], Mapping[str, float]]]:
+    return [(trial["index"], trial["params"], trial["metrics"]) for trial in trials]
+
+
+def created(double: Double) -> list[str]:
+    return [operation for operation, _ in double.requests if operation.startswith("Create")]
+
+
+def test_the_cloud_gives_the_numbers_of_the_laptop(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    ended = byoe(*words(double, "mode.budget_usd=2"))
+    assert ended.code == 0, ended.err
+    assert "costs at most $1.20: 3 jobs of at most 1 h on ml.m5.large at $0.4 an hour" in ended.out
+    trials = recorded_trials(project, "cloud")
+    assert numbers(trials) == numbers(home[:-1])
+    assert [trial["info"]["cloud"]["job"].rpartition("-")[0] for trial in trials] == [
+        f"cloud-{number:03d}" for number in (1, 2, 3)
+    ]
+    runs = sorted(logged_trials(project, "byoe-diabetes"), key=lambda run: run.info.run_name)
+    for run, trial in zip(runs, trials, strict=True):
+        assert run.data.metrics["billable_seconds"] == BILLED
+        assert run.data.metrics["cost_usd"] == pytest.approx(BILLED / 3600 * PRICE)
+        assert run.data.tags["byoe.job"] == trial["info"]["cloud"]["job"]
+        assert run.data.tags["byoe.mode"] == "remote"
+    (winner,) = logged_runs(project, "byoe-diabetes", "final")
+    assert {name: winner.data.metrics[name] for name in home[-1]["metrics"]} == home[-1]["metrics"]
+    assert winner.data.metrics["test_rmse_blended"] > 0
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+def test_a_second_command_attaches_and_brings_home_only_what_is_new(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    double.hold(1)
+    first = subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *words(double, "mode.budget_usd=2")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert first.stdout is not None
+    until_first = next(line for line in first.stdout if line.startswith("trial 0"))
+    assert "$0.01 so far" in until_first
+    first.send_signal(signal.SIGINT)
+    said = first.stdout.read()
+    assert first.wait() == 130
+    assert "the jobs on SageMaker go on" in said
+    assert double.calls("StopHyperParameterTuningJob") == []
+    double.release()
+    double.wait_for_tuning("cloud")
+    before = len(double.calls("DescribeTrainingJob"))
+    ended = byoe(*words(double))  # no budget: it costs no more
+    assert ended.code == 0, ended.err
+    described = [call["TrainingJobName"] for call in double.calls("DescribeTrainingJob")[before:]]
+    assert not any(name.startswith("cloud-001") for name in described if name != described[-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    for point in (
+        "channels_written",
+        "study_created",
+        "uploaded",
+        "launched",
+        "trial_finished",
+        "trials_asked",
+        "trial_recorded",
+        "mlflow_trial_logged",
+        "search_done",
+        "final_trained",
+        "model_registered",
+    ):
+        killed = subprocess.run(
+            [sys.executable, str(PROJECT / "run.py"), *words(double, "mode.budget_usd=2")],
+            env={**os.environ, "BYOE_KILL_AT": point},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
+    assert byoe(*words(double)).code == 0
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert len(logged_trials(project, "byoe-diabetes")) == TRIALS
+    assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -> None:
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=1", study="one"))
+    assert ended.code == 0, ended.err
+    assert created(double) == ["CreateTrainingJob"]
+    (trial,) = recorded_trials(project, "one")
+    assert trial["state"] == "complete"
+    assert trial["info"]["cloud"]["job"] == "one-001"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "costs at most $1.20: 3 jobs of at most 1 h on ml.m5.large at $0.4 an hour"),
+        (["mode.budget_usd=1"], "mode.budget_usd=1 is below what this study may cost, at most $1.20"),
+        (
+            ["mode.price_usd_per_hour=null", "mode.instance_type=ml.c5.4xlarge", "mode.budget_usd=9"],
+            "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is not known here",
+        ),
+        (["mode.budget_usd=9", "mode.bucket=none-of-ours"], "mode.bucket=none-of-ours: there is no such bucket"),
+        (
+            ["mode.budget_usd=9", "mode.role=arn:aws:iam::123456789012:role/none"],
+            "mode.role=arn:aws:iam::123456789012:role/none: there is no such role",
+        ),
+        (["mode.budget_usd=9", "mode.instance_type=ml.c5.xlarge", "mode.spot=true"], "spot training job usage' in"),
+        (["mode.budget_usd=9", "search.parallel=3", "mode.instance_type=ml.m5.xlarge"], "Add search.parallel=2"),
+        (["mode.budget_usd=9", "mode.image.uri=byoe:1"], "mode.image.uri=byoe:1: SageMaker runs images from ECR"),
+        (
+            ["mode.budget_usd=9", "mode.image.uri=123456789012.dkr.ecr.us-east-1.amazonaws.com/none:1"],
+            "there is no such image: push it",
+        ),
+        (["mode.budget_usd=9", "mode.bucket=null"], "mode.bucket is not set: add mode.bucket="),
+    ],
+)
+def test_nothing_is_created_that_would_fail_or_cost_too_much(
+    more: list[str], message: str, project: Path, double: Double, byoe: Run
+) -> None:
+    ended = byoe(*words(double, *more))
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert created(double) == []
+    assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
+
+
+def test_a_role_that_sagemaker_may_not_take_on_is_refused(project: Path, double: Double, byoe: Run) -> None:
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}]}
+    role = double.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    ended = byoe(*words(double, "mode.budget_usd=9", f"mode.role={role['Arn']}"))
+    assert ended.code == 2
+    assert "SageMaker may not take it on" in ended.err
+    assert created(double) == []
+
+
+def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
+    double.hold(0)
+    byoe_plan = byoe(*words(double, "action=plan"))
+    document = json.loads(byoe_plan.out)["CreateHyperParameterTuningJob"][0]
+    document["Tags"] = [{"Key": "team", "Value": "other"}]
+    double.client("sagemaker").create_hyper_parameter_tuning_job(**document)
+    ended = byoe(*words(double, "mode.budget_usd=9"))
+    assert ended.code == 2
+    assert "tuning job cloud is there already, of another configuration" in ended.err
+
+
+def test_a_tuning_job_is_not_extended(project: Path, double: Double, byoe: Run) -> None:
+    assert byoe(*words(double, "mode.budget_usd=9")).code == 0
+    ended = byoe(*words(double, "mode.budget_usd=9", "search.n_trials=6"))
+    assert ended.code == 2
+    assert "mode.warm_start=[cloud]" in ended.err
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        throttled("Describe*", 3),
+        throttled("CreateHyperParameterTuningJob", 2),
+        Interruption(1),
+        StorageFailure("*output.tar.gz", "GET", 2),
+        StorageFailure("*sourcedir.tar.gz", "PUT", 2),
+        CutDownload("*/output/output.tar.gz", 2),
+        CutDownload("*/output/model.tar.gz", 1),
+    ],
+    ids=str,
+)
+def test_what_passes_by_itself_is_waited_out(
+    fault: Any, project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    double.inject(fault)
+    ended = byoe(*words(double, "mode.budget_usd=2"))
+    assert ended.code == 0, ended.err
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert created(double).count("CreateHyperParameterTuningJob") >= 1
+
+
+def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path, double: Double, byoe: Run) -> None:
+    double.inject(JobFailure(0, "AlgorithmError: out of memory", run=True), JobStop(2))
+    ended = byoe(*words(double, "mode.budget_usd=2", "search.max_failure_rate=1"))
+    assert ended.code == 0, ended.err
+    first, second, third = recorded_trials(project, "cloud")
+    assert (first["state"], first["failure"]) == ("failed", "AlgorithmError: out of memory")
+    assert second["state"] == "complete"
+    assert third["state"] == "failed"
+    assert "mode.max_runtime_seconds=3600 and was stopped" in third["failure"]
+    assert "trial 0 failed: AlgorithmError: out of memory" in ended.out
+    assert "[metric] cv_rmse_blended=" in (project / "studies/cloud/trials/0000/log.txt").read_text()
+    states = {run.data.tags["byoe.trial"]: run.info.status for run in logged_trials(project, "byoe-diabetes")}
+    assert states == {"0": "FAILED", "1": "FINISHED", "2": "FAILED"}
+
+
+def test_where_all_fail_the_rest_is_stopped(project: Path, double: Double, byoe: Run) -> None:
+    double.inject(*(JobFailure(number, "AlgorithmError: no", run=False) for number in range(TRIALS)))
+    ended = byoe(*words(double, "mode.budget_usd=2", "search.max_failure_rate=0"))
+    assert ended.code == 1
+    assert "AlgorithmError: no" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_expired_credentials_are_said_and_renewed_ones_go_on(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    double.inject(Expiry("ListTrainingJobsForHyperParameterTuningJob", 2))
+    ended = byoe(*words(double, "mode.budget_usd=2"))
+    assert ended.code == 2
+    assert "the AWS credentials have expired. Renew them" in ended.err
+    double.renew()
+    assert byoe(*words(double)).code == 0
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (denied("CreateHyperParameterTuningJob"), "the IAM action sagemaker:CreateHyperParameterTuningJob"),
+        (denied("PutObject", "s3"), "the IAM action s3:PutObject"),
+        (limit_exceeded("CreateHyperParameterTuningJob"), "ResourceLimitExceeded"),
+        (Expiry("GetCallerIdentity", 1), "the AWS credentials have expired"),
+    ],
+    ids=str,
+)
+def test_what_does_not_pass_is_one_message(fault: Any, message: str, project: Path, double: Double, byoe: Run) -> None:
+    double.inject(fault)
+    ended = byoe(*words(double, "mode.budget_usd=2"))
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert double.jobs == []
+
+
+def test_a_check_that_is_not_permitted_is_a_note(project: Path, double: Double, byoe: Run) -> None:
+    double.inject(denied("GetRole", "iam"), denied("ListServiceQuotas", "servicequotas"))
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", study="one"))
+    assert ended.code == 0, ended.err
+    assert "the IAM action iam:GetRole" in ended.out
+    assert "the IAM action servicequotas:ListServiceQuotas" in ended.out
