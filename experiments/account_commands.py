@@ -52,7 +52,7 @@ def clean_account(mode: RemoteModeConfig, console: Console) -> int:
 
 
 def _ownership(mode: RemoteModeConfig) -> Ownership:
-    return Ownership(find_account(mode.region, mode.profile), mode.price_usd_per_hour)
+    return Ownership(find_account(mode.region, mode.profile), mode.price_usd_per_hour, mode.poll_seconds)
 
 
 def _show(owned: Owned, console: Console) -> None:

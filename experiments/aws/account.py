@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.errors import BackendUnavailable, ConfigError
@@ -34,16 +33,20 @@ class Account:
     region: str
     profile: str | None = None
 
-    @functools.lru_cache  # noqa: B019  # a command makes one account
+    _clients: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
     def client(self, service: str) -> Any:
         """Return boto3's client of a service."""
         import boto3
         from botocore.config import Config
 
-        config = Config(
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, connect_timeout=10, read_timeout=60
-        )
-        return boto3.Session(profile_name=self.profile, region_name=self.region).client(service, config=config)
+        if service not in self._clients:
+            config = Config(
+                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, connect_timeout=10, read_timeout=60
+            )
+            session = boto3.Session(profile_name=self.profile, region_name=self.region)
+            self._clients[service] = session.client(service, config=config)
+        return self._clients[service]
 
     def identity(self) -> str:
         """Return the number of the account.
@@ -108,7 +111,7 @@ def explained(action: str, purpose: str) -> Iterator[None]:
         if isinstance(cause, ClientError):  # as the transfer of a file wraps it
             raise _of_code(cause.response["Error"], action, purpose, str(error)) from error
         raise BackendUnavailable(
-            f"AWS could not be asked to {purpose}: {error}. Run the same command again."
+            f"AWS could not be reached to {purpose}: {error}. Run the same command again."
         ) from error
 
 

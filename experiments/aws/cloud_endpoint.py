@@ -22,6 +22,20 @@ class EndpointFailed(EnsembleError):
     """SageMaker could not serve the model; an endpoint that was there serves on."""
 
 
+class ModelError(Exception):
+    """A model's container answered with an error.
+
+    Attributes:
+        status: Its HTTP status.
+        text: What it said.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+        self.text = text
+
+
 class CloudEndpoint:
     """One endpoint of an account."""
 
@@ -66,37 +80,75 @@ class CloudEndpoint:
         if found is not None:
             self.check_ours(found)
             if found["EndpointStatus"] == "Failed":  # it serves nothing, and cannot be switched
-                self.delete(found)
+                self.delete(tell)
                 found = None
         config = requests["CreateEndpointConfig"]["EndpointConfigName"]
         if found is not None and found["EndpointConfigName"] == config:
             return
         made = [operation for operation in ("CreateModel", "CreateEndpointConfig") if self._make(operation, requests)]
+        model = requests["CreateModel"]["ModelName"]
         try:
-            if found is None:
-                with explained("sagemaker:CreateEndpoint", f"create endpoint {self.name}"):
-                    self._client.create_endpoint(**requests["CreateEndpoint"])
-            else:
-                update = {"EndpointName": self.name, "EndpointConfigName": config}
-                check_document("UpdateEndpoint", update, local=False)
-                with explained("sagemaker:UpdateEndpoint", f"switch endpoint {self.name}"):
-                    self._client.update_endpoint(**update)
-            now = self._settled(tell)
-            if now is None or now["EndpointStatus"] != "InService" or now["EndpointConfigName"] != config:
-                raise EndpointFailed(self._failure(now))
-        except EndpointFailed:
+            self._switch(requests, config, anew=found is None)
+        except BackendUnavailable:
+            self._remove(config, model, made)
+            raise
+        now = self._settled(tell)
+        if now is None or now["EndpointStatus"] != "InService" or now["EndpointConfigName"] != config:
+            failure = self._failure(now)
             if found is None:
                 self._quietly(lambda: self._client.delete_endpoint(EndpointName=self.name))
-            self._remove(config, requests["CreateModel"]["ModelName"], made)
-            raise
+                self._settled(tell)
+            self._remove(config, model, made)
+            raise EndpointFailed(failure)
         if found is not None:
             self._remove_config(found["EndpointConfigName"])
 
-    def delete(self, found: Mapping[str, Any]) -> None:
-        """Delete the endpoint, its configuration and its models."""
+    def _switch(self, requests: Mapping[str, Mapping[str, Any]], config: str, *, anew: bool) -> None:
+        """Ask for the endpoint, or for its switch to a configuration."""
+        if anew:
+            with explained("sagemaker:CreateEndpoint", f"create endpoint {self.name}"):
+                self._client.create_endpoint(**requests["CreateEndpoint"])
+            return
+        update = {"EndpointName": self.name, "EndpointConfigName": config}
+        check_document("UpdateEndpoint", update, local=False)
+        with explained("sagemaker:UpdateEndpoint", f"switch endpoint {self.name}"):
+            self._client.update_endpoint(**update)
+
+    def delete(self, tell: Callable[[str], None]) -> None:
+        """Delete the endpoint, its configuration and its models; return when they are gone.
+
+        Args:
+            tell: Told the endpoint's status, as it changes: one that is being made or switched cannot be deleted yet.
+        """
+        found = self._settled(tell)
+        if found is None:
+            return
         with explained("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"):
             self._client.delete_endpoint(EndpointName=self.name)
+        self._settled(tell)
         self._remove_config(found["EndpointConfigName"])
+
+    def invoke(self, body: bytes, content_type: str, accept: str) -> tuple[str, bytes]:
+        """Return an answer's content type and body.
+
+        Raises:
+            ModelError: The model's container answered with an error.
+            BackendUnavailable: AWS refused.
+        """
+        from botocore.exceptions import ClientError
+
+        runtime = self._account.client("sagemaker-runtime")
+        with explained("sagemaker:InvokeEndpoint", f"ask endpoint {self.name}"):
+            try:
+                answer = runtime.invoke_endpoint(
+                    EndpointName=self.name, Body=body, ContentType=content_type, Accept=accept
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ModelError":
+                    raise
+                text = error.response.get("OriginalMessage") or error.response["Error"].get("Message", "")
+                raise ModelError(int(error.response.get("OriginalStatusCode") or 500), str(text)) from None
+            return str(answer["ContentType"]), bytes(answer["Body"].read())
 
     def _make(self, operation: str, requests: Mapping[str, Mapping[str, Any]]) -> bool:
         """Create a model or configuration; return False where it is there, as after a command that was killed."""

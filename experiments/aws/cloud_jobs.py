@@ -119,7 +119,7 @@ class CloudJobs:
     def _described(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
 
-        with explained(action, "ask for the job"):
+        with explained(action, "look at the job"):
             try:
                 return call()
             except ClientError as error:

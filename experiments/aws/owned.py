@@ -41,9 +41,16 @@ class Owned:
 class Ownership:
     """What of ours is in an account."""
 
-    def __init__(self, account: Account, price_usd_per_hour: float | None) -> None:
-        """Use the account; ``price_usd_per_hour`` is of every instance, or None for those of the table."""
+    def __init__(self, account: Account, price_usd_per_hour: float | None, poll_seconds: float) -> None:
+        """Use the account; nothing is sent yet.
+
+        Args:
+            account: The account and region.
+            price_usd_per_hour: Of every instance, or None for those of the table.
+            poll_seconds: How often AWS is asked whether an endpoint is gone.
+        """
         self._account = account
+        self._poll_seconds = poll_seconds
         self._price = price_usd_per_hour
         self._sagemaker = account.client("sagemaker")
         self._jobs = CloudJobs(account)
@@ -80,10 +87,7 @@ class Ownership:
         elif owned.kind == "training job":
             self._jobs.stop_training(owned.name)
         else:
-            endpoint = CloudEndpoint(self._account, owned.name, poll_seconds=1)
-            found = endpoint.find()
-            if found is not None:
-                endpoint.delete(found)
+            CloudEndpoint(self._account, owned.name, self._poll_seconds).delete(lambda _: None)
 
     def _tuning_job(self, name: str, status: str) -> Owned:
         seen = self._jobs.trials(name)

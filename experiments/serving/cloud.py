@@ -15,8 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from experiments.archives import MODEL_ARCHIVE
-from experiments.aws.account import AccessDenied, explained, find_account
-from experiments.aws.cloud_endpoint import CloudEndpoint
+from experiments.aws.account import AccessDenied, find_account
+from experiments.aws.cloud_endpoint import CloudEndpoint, ModelError
 from experiments.aws.cloud_preflight import check_bucket, check_role
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.storage import Storage, Upload, encryption
@@ -112,33 +112,22 @@ def delete_in_cloud(composed: Composed, mode: RemoteModeConfig, console: Console
             "action=status lists ours."
         )
     endpoint.check_ours(found)
-    endpoint.delete(found)
+    with console.status(f"endpoint {name}") as status:
+        endpoint.delete(lambda text: status.update(f"endpoint {name}: {text}"))
     _say(f"endpoint {name} is deleted, with its configuration and model.", console)
     return 0
 
 
 def _invoke(mode: RemoteModeConfig, name: str, body: bytes, content_type: str, accept: str) -> Answer:
-    from botocore.exceptions import ClientError
-
-    runtime = find_account(mode.region, mode.profile).client("sagemaker-runtime")
-    with explained("sagemaker:InvokeEndpoint", f"ask endpoint {name}"):
-        try:
-            answer = runtime.invoke_endpoint(EndpointName=name, Body=body, ContentType=content_type, Accept=accept)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ModelError":
-                raise
-            raise _refused(error.response) from None
-        return Answer(200, answer["ContentType"], answer["Body"].read())
-
-
-def _refused(response: Mapping[str, Any]) -> RequestRefused:
-    """Return what the model's container said, which SageMaker wraps."""
-    text = str(response.get("OriginalMessage") or response["Error"].get("Message", ""))
+    endpoint = CloudEndpoint(find_account(mode.region, mode.profile), name, mode.poll_seconds)
     try:
-        details = json.loads(text)
-    except ValueError:
-        details = {"message": text}
-    return RequestRefused(int(response.get("OriginalStatusCode") or 500), details if isinstance(details, dict) else {})
+        return Answer(200, *endpoint.invoke(body, content_type, accept))
+    except ModelError as error:
+        try:
+            details = json.loads(error.text)
+        except ValueError:
+            details = {"message": error.text}
+        raise RequestRefused(error.status, details if isinstance(details, dict) else {}) from None
 
 
 def _prove(mode: RemoteModeConfig, name: str, model: Model) -> None:

@@ -63,6 +63,7 @@ def double(
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
         yield double
+        double.heal()
 
 
 def words(double: Double, *more: str, study: str = "cloud") -> list[str]:
@@ -72,7 +73,7 @@ def words(double: Double, *more: str, study: str = "cloud") -> list[str]:
         "mode.poll_seconds": "0.05",
         "mode.price_usd_per_hour": f"{PRICE}",
         "study": study,
-        "search.parallel": "1",
+        "search.parallel": "2",
     }
     given = {word.partition("=")[0] for word in more}
     kept = [f"{key}={value}" for key, value in settings.items() if key not in given]
@@ -242,27 +243,22 @@ def test_a_tuning_job_is_not_extended(project: Path, double: Double, byoe: Run) 
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
+def test_what_passes_by_itself_is_waited_out(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    double.inject(
         throttled("Describe*", 3),
         throttled("CreateHyperParameterTuningJob", 2),
         Interruption(1),
-        StorageFailure("*output.tar.gz", "GET", 2),
         StorageFailure("*sourcedir.tar.gz", "PUT", 2),
-        CutDownload("*/output/output.tar.gz", 2),
+        StorageFailure("*-001-*output.tar.gz", "GET", 2),
+        CutDownload("*-002-*/output/output.tar.gz", 2),
         CutDownload("*/output/model.tar.gz", 1),
-    ],
-    ids=str,
-)
-def test_what_passes_by_itself_is_waited_out(
-    fault: Any, project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
-) -> None:
-    double.inject(fault)
+    )
     ended = byoe(*words(double, "mode.budget_usd=2"))
     assert ended.code == 0, ended.err
     assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
-    assert created(double).count("CreateHyperParameterTuningJob") >= 1
+    assert [job.status for job in double.jobs] == ["Completed"] * TRIALS
 
 
 def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path, double: Double, byoe: Run) -> None:
@@ -288,17 +284,16 @@ def test_where_all_fail_the_rest_is_stopped(project: Path, double: Double, byoe:
     assert len(ended.err.splitlines()) == 1
 
 
-def test_expired_credentials_are_said_and_renewed_ones_go_on(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
-) -> None:
-    double.inject(Expiry("ListTrainingJobsForHyperParameterTuningJob", 2))
-    ended = byoe(*words(double, "mode.budget_usd=2"))
+def test_expired_credentials_are_said_and_renewed_ones_go_on(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", "mode.budget_usd=2", study="one")
+    double.inject(Expiry("DescribeTrainingJob", 4))
+    ended = byoe(*training)
     assert ended.code == 2
     assert "the AWS credentials have expired. Renew them" in ended.err
     double.renew()
-    assert byoe(*words(double)).code == 0
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
-    assert created(double) == ["CreateHyperParameterTuningJob"]
+    assert byoe(*training).code == 0
+    assert created(double) == ["CreateTrainingJob"]
+    assert [trial["state"] for trial in recorded_trials(project, "one")] == ["complete"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,200 @@
+"""``mode=remote action=deploy``, ``invoke``, ``status``, ``delete`` and ``clean``, against a double that serves the model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensemble.bundle import save_bundle
+from ensemble.reading import Roles, read_file
+from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.training import fit_ensemble
+from experiments.archives import pack
+from experiments.aws.storage import split
+from tests.aws.double import Double
+from tests.aws.faults import EndpointFailure, denied
+from tests.conftest import QUICK, Ended
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
+    pytest.mark.timeout(120),
+]
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two models of one table."""
+    folder = tmp_path_factory.mktemp("models")
+    rows = "\n".join(f"{x},{x % 7},{3 * x + x % 7}" for x in range(60))
+    (folder / "table.csv").write_text(f"a,b,y\n{rows}\n")
+    table = read_file(folder / "table.csv", Roles("y"))
+    for name, alpha in (("one", 1.0), ("two", 50.0)):
+        recipe = Recipe((MemberSpec("ridge", "ridge", {"alpha": alpha}),), folds=FoldSpec(k=2))
+        training = fit_ensemble(recipe, table, None, threads=1)
+        save_bundle(folder / name, recipe, training, table, table.content_hash())
+    return folder / "one", folder / "two"
+
+
+@pytest.fixture
+def double(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with Double(tmp_path / "aws") as double:
+        for name, value in double.environment.items():
+            monkeypatch.setenv(name, value)
+        yield double
+        double.heal()
+
+
+def words(double: Double, *more: str) -> list[str]:
+    return ["mode=remote", f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.05", *more]
+
+
+def example(bundle: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())["example"]
+    return found
+
+
+def predictions(ended: Ended) -> list[float]:
+    assert ended.code == 0, ended.err
+    return list(json.loads(ended.out)["predictions"])
+
+
+def left(double: Double) -> list[int]:
+    sagemaker = double.client("sagemaker")
+    lists = (sagemaker.list_endpoints, sagemaker.list_endpoint_configs, sagemaker.list_models)
+    keys = ("Endpoints", "EndpointConfigs", "Models")
+    return [len(call()[key]) for call, key in zip(lists, keys, strict=True)]
+
+
+def test_a_model_is_served_switched_and_taken_down(
+    double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
+) -> None:
+    one, two = bundles
+    ended = byoe(*words(double, "action=deploy", f"model={one}", "serving.memory_size_in_mb=3072"))
+    assert ended.code == 0, ended.err
+    assert "endpoint byoe serves" in ended.out
+    assert "billed by the request" in ended.out
+    (config,) = double.calls("CreateEndpointConfig")
+    assert config["ProductionVariants"][0]["ServerlessConfig"] == {"MemorySizeInMB": 3072, "MaxConcurrency": 5}
+    rows = folder / "rows.json"
+    rows.write_text(json.dumps({"instances": example(one)["features"]}))
+    asked = words(double, "action=invoke", f"input={rows}")
+    assert predictions(byoe(*asked)) == example(one)["predictions"]
+
+    assert byoe(*words(double, "action=deploy", f"model={one}", "serving.memory_size_in_mb=3072")).code == 0
+    assert len(double.calls("CreateEndpointConfig")) == 1
+
+    assert byoe(*words(double, "action=deploy", f"model={two}")).code == 0
+    assert predictions(byoe(*asked)) == example(two)["predictions"]
+    assert left(double) == [1, 1, 1]
+
+    status = byoe(*words(double, "action=status"))
+    assert "endpoint byoe  InService" in status.out
+    assert "1 of ours, 1 of them still cost money" in status.out
+
+    ended = byoe(*words(double, "action=delete"))
+    assert "endpoint byoe is deleted, with its configuration and model" in ended.out
+    assert left(double) == [0, 0, 0]
+    ended = byoe(*words(double, "action=delete"))
+    assert ended.code == 2
+    assert "there is no such endpoint in this account" in ended.err
+
+
+def test_bad_rows_are_refused_as_at_home(double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path) -> None:
+    byoe(*words(double, "action=deploy", f"model={bundles[0]}", "endpoint=mine"))
+    (folder / "rows.csv").write_text("a,c\n1,2\n")
+    ended = byoe(*words(double, "action=invoke", "endpoint=mine", "input=rows.csv"))
+    assert ended.code == 2
+    assert "the endpoint answered 400" in ended.err
+    assert "column 'b' is missing" in ended.err
+    ended = byoe(*words(double, "action=invoke", "endpoint=other", "input=rows.csv"))
+    assert ended.code == 2
+    assert "other" in ended.err
+
+
+def test_a_model_that_does_not_come_up_leaves_the_old_one(
+    double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
+) -> None:
+    one, two = bundles
+    assert byoe(*words(double, "action=deploy", f"model={one}")).code == 0
+    double.inject(EndpointFailure("byoe"))
+    ended = byoe(*words(double, "action=deploy", f"model={two}"))
+    assert ended.code == 1
+    assert "did not pass the ping health check" in ended.err
+    assert left(double) == [1, 1, 1]
+    (folder / "rows.json").write_text(json.dumps({"instances": example(one)["features"]}))
+    assert predictions(byoe(*words(double, "action=invoke", "input=rows.json"))) == example(one)["predictions"]
+
+
+def test_a_first_model_that_does_not_come_up_leaves_nothing(
+    double: Double, byoe: Run, bundles: tuple[Path, Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(bundles[0], broken)
+    manifest = json.loads((broken / "manifest.json").read_text())
+    manifest["example"]["predictions"] = [0.0 for _ in manifest["example"]["predictions"]]
+    (broken / "manifest.json").write_text(json.dumps(manifest))
+    ended = byoe(*words(double, "action=deploy", f"model={broken}"))
+    assert ended.code == 1
+    assert "did not pass the ping health check" in ended.err
+    assert left(double) == [0, 0, 0]
+    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}")).code == 0
+
+
+def test_an_endpoint_that_is_not_ours_is_left_alone(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}", "endpoint=theirs")).code == 0
+    sagemaker = double.client("sagemaker")
+    with double.state.changed:
+        for tags in double.state.tags.values():
+            tags.clear()
+    for action in ("action=deploy", "action=delete"):
+        ended = byoe(*words(double, action, f"model={bundles[1]}", "endpoint=theirs"))
+        assert ended.code == 2
+        assert "there is an endpoint of that name that is not ours" in ended.err
+    assert byoe(*words(double, "action=status")).out.startswith("there is nothing of ours")
+    assert len(sagemaker.list_endpoints()["Endpoints"]) == 1
+
+
+def test_what_may_not_be_done_names_the_iam_action(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+    double.inject(denied("CreateEndpoint"))
+    ended = byoe(*words(double, "action=deploy", f"model={bundles[0]}"))
+    assert ended.code == 2
+    assert "the IAM action sagemaker:CreateEndpoint" in ended.err
+    assert left(double) == [0, 0, 0]
+
+
+def test_clean_ends_what_costs_money(
+    double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path, tmp_path: Path
+) -> None:
+    double.hold(0)
+    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}")).code == 0
+    plan = byoe(*words(double, "action=plan", "study=running", "search.n_trials=4", *QUICK))
+    planned = json.loads(plan.out)
+    (folder / "code").mkdir()
+    (folder / "code" / "train.py").write_text("")
+    pack(folder / "code", tmp_path / "code.tar.gz")
+    for location in planned["beside the request"]["uploads, in bytes"]:
+        double.client("s3").upload_file(str(tmp_path / "code.tar.gz"), *split(location))
+    document = planned["CreateHyperParameterTuningJob"][0]
+    sagemaker = double.client("sagemaker")
+    sagemaker.create_hyper_parameter_tuning_job(**document)
+    double.wait_for(0, "Training")
+    status = byoe(*words(double, "action=status"))
+    assert "tuning job running  InProgress" in status.out
+    assert "python run.py mode=remote action=clean ends what still costs money" in status.out
+    ended = byoe(*words(double, "action=clean"))
+    assert ended.code == 0, ended.err
+    assert "tuning job running is being stopped" in ended.out
+    assert "endpoint byoe is deleted" in ended.out
+    assert f"s3 rm --recursive s3://{double.bucket}/byoe" in ended.out
+    double.wait_for_tuning("running")
+    assert left(double) == [0, 0, 0]
+    assert "nothing of ours costs money there" in byoe(*words(double, "action=clean")).out
