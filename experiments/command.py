@@ -63,6 +63,15 @@ def _plan(composed: Composed, words: Sequence[str], console: Console) -> int:
     return show_requests(composed, words, console)
 
 
+def _attach(composed: Composed, words: Sequence[str], console: Console) -> int:
+    mode = composed.config.mode
+    if not isinstance(mode, RemoteModeConfig):
+        raise ConfigError(f"mode={mode.name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
+    from experiments.attaching import attach
+
+    return attach(composed, mode, console)
+
+
 def _deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     if isinstance(composed.config.mode, RemoteModeConfig):
         from experiments.serving.cloud import deploy_to_cloud
@@ -120,6 +129,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     "train": ("one training with fixed parameters", _study),
     "replay": ("the best trials of a study again, in another mode: are the numbers the same?", _study),
     "plan": ("the requests to SageMaker, checked; nothing is started", _plan),
+    "attach": ("follow a tuning job on SageMaker by its name, from any machine", _attach),
     "deploy": ("serve a model by an endpoint, on this machine or with mode=remote on SageMaker", _deploy),
     "invoke": ("send rows to an endpoint", _invoke),
     "status": (

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers, write_channel
 from experiments import faults
-from experiments.errors import ConfigError, StorageError, did_you_mean, listed
+from experiments.errors import ConfigError, InputError, StorageError, did_you_mean, listed
 from experiments.schema import DatasetConfig
 from experiments.study import Channels
 
@@ -194,7 +195,23 @@ def _file(config: DatasetConfig) -> Table:
         fold_kind="time" if config.folds.kind == "time" else "group",
         drop=tuple(config.drop),
     )
-    return read_file(Path(str(config.path)).expanduser(), roles)
+    text = str(config.path)
+    if text.startswith("s3://"):
+        return _read_from_s3(text, roles)
+    return read_file(Path(text).expanduser(), roles)
+
+
+def _read_from_s3(location: str, roles: Roles) -> Table:
+    """Download a table and read it; it is split like any other, and known by its content."""
+    from experiments.aws.storage import download
+
+    with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
+        path = Path(folder) / PurePosixPath(location).name
+        download(location, path)
+        try:
+            return read_file(path, roles)
+        except InputError as error:
+            raise ConfigError(str(error).replace(str(path), location)) from None
 
 
 _SOURCES: dict[str, Callable[[DatasetConfig], Table]] = {"diabetes": _diabetes, "file": _file}

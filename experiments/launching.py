@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import tempfile
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from experiments.attaching import STUDY_FILE, describe_study
 from experiments.aws.cloud_preflight import check_account
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.shipment import code_digest, requirements_text, uploads
@@ -56,7 +58,10 @@ def remote_backend(
                 status.update(f"uploading {upload.location}, {upload.size / 1e6:.1f} MB")
 
             storage = Storage(settings.account.client("s3"), encryption(settings.cloud.output_kms_key))
-            sent = storage.upload(uploads(study, settings, requirements, Path(scratch)), going)
+            beside = Path(scratch) / STUDY_FILE
+            beside.write_text(json.dumps(describe_study(study)))
+            kept = Upload(beside, settings.location("studies", study.name, STUDY_FILE))
+            sent = storage.upload([*uploads(study, settings, requirements, Path(scratch)), kept], going)
         tell(f"{sent / 1e6:.2f} MB of data and code uploaded to {settings.location()}.")
 
     backend = RemoteBackend(settings, code_digest(study, requirements), prepare)

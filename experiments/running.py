@@ -130,21 +130,9 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
     tracker = tracking.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources())
     status = "KILLED"
     try:
-        results: list[TrialResult] = []
         resumed = len(ledger.results())
-        if resumed:
-            console.print(
-                f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.", highlight=False
-            )
-        else:
-            trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
-            console.print(f"study {study.name}: {trials}.", highlight=False)
         status = "FAILED"
-        with StudyProgress(study, session.members, console, resumed, handle.note) as progress:
-            for result in handle.results():
-                results.append(result)
-                tracker.log(result)
-                progress.show(result)
+        results = follow(study, handle, tracker, console, resumed)
         faults.point("search_done")
         best = best_of(results, study.objective)
         if best is None:
@@ -174,6 +162,33 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
         ledger.note(_RECORDED, session.recorded(len(results)))
     outcome = replace(outcome, problem=tracker.problem)
     show(outcome, console)
+    return results
+
+
+def follow(
+    study: StudySpec, handle: StudyHandle, tracker: tracking.Tracker, console: Console, resumed: int
+) -> list[TrialResult]:
+    """Show and record a study's trials as they finish; return them all.
+
+    Args:
+        study: The study.
+        handle: It, running.
+        tracker: Where trials are recorded.
+        console: Where they are shown.
+        resumed: How many were finished before.
+    """
+    if resumed:
+        console.print(f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.", highlight=False)
+    else:
+        trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
+        console.print(f"study {study.name}: {trials}.", highlight=False)
+    results: list[TrialResult] = []
+    members = [member.name for member in study.recipe({}).members]
+    with StudyProgress(study, members, console, resumed, handle.note) as progress:
+        for result in handle.results():
+            results.append(result)
+            tracker.log(result)
+            progress.show(result)
     return results
 
 

@@ -198,6 +198,7 @@ class Config:
     action: str = "tune"
     study: str | None = None
     model: str | None = None
+    job: str | None = None
     endpoint: str = "local"
     input: str | None = None
     output: str | None = None

@@ -139,7 +139,7 @@ def download(location: str, path: Path) -> None:
 
     bucket, key = split(location)
     if not bucket or not key or key.endswith("/"):
-        raise ConfigError(f"{location} names no object: write s3://bucket/path/model.tar.gz.")
+        raise ConfigError(f"{location} names no object: write s3://bucket/path/file.")
     with explained("s3:GetObject", f"read {location}"):
         client = boto3.Session().client("s3")
     Storage(client).download(location, path)

@@ -155,14 +155,16 @@ class RemoteBackend(Backend):
             check_budget(self._settings.bound(study), self._settings.budget_usd, self._settings.command)
             self._prepare(study)
             faults.point("uploaded")
+        storage = Storage(self._settings.account.client("s3"))
+        source = Source(jobs, storage, self._settings.price, self._settings.poll_seconds)
         if study.points is not None:
-            return TrainingHandle(study, ledger, jobs, self._settings, requests[TRAINING])
+            return TrainingHandle(study, ledger, source, requests[TRAINING])
         (document,) = requests[TUNING]
         if jobs.tuning_job(study.name) is None:
             jobs.create(TUNING, document)
             faults.point("launched")
         self._check_own(study, jobs)
-        return TuningHandle(study, ledger, jobs, self._settings)
+        return TuningHandle(study, ledger, source)
 
     def _launched(self, study: StudySpec) -> bool:
         """Whether a job of the study is there already."""
@@ -190,16 +192,32 @@ class RemoteBackend(Backend):
             )
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a study's results come from.
+
+    Attributes:
+        jobs: The account's jobs.
+        storage: Where their artifacts are.
+        price: Of an instance, or None where that is not known.
+        poll_seconds: How often AWS is asked.
+    """
+
+    jobs: CloudJobs
+    storage: Storage
+    price: Price | None
+    poll_seconds: float
+
+
 class _Following(StudyHandle):
     """Brings home each job once, when it has ended."""
 
-    def __init__(self, study: StudySpec, ledger: Ledger, jobs: CloudJobs, settings: RemoteSettings) -> None:
+    def __init__(self, study: StudySpec, ledger: Ledger, source: Source) -> None:
         self._study = study
         self._ledger = ledger
-        self._jobs = jobs
-        self._settings = settings
-        self._storage = Storage(settings.account.client("s3"))
-        self._homecoming = Homecoming(study, self._storage, settings.price)
+        self._source = source
+        self._jobs = source.jobs
+        self._homecoming = Homecoming(study, source.storage, source.price)
         self._results = {result.index: result for result in ledger.results()}
         self._counts: dict[str, int] = {}
 
@@ -217,7 +235,7 @@ class _Following(StudyHandle):
                 return
             self._judge()
             if not all(job.index in self._results for job in seen) or not over:
-                time.sleep(self._settings.poll_seconds)
+                time.sleep(self._source.poll_seconds)
 
     def over(self) -> bool:
         """Whether no further job will begin; asked before ``look``, so that none is missed in between."""
@@ -235,7 +253,7 @@ class _Following(StudyHandle):
         """Return jobs by state, and what they have cost."""
         words = [f"{count} {status}" for status, count in self._counts.items() if status not in ("Completed", "Failed")]
         spent = sum(result.info["cloud"].get("cost_usd", 0.0) for result in self._results.values())
-        if self._settings.price is not None:
+        if self._source.price is not None:
             words.append(f"${spent:.2f} so far")
         return ", ".join(words)
 
@@ -249,7 +267,7 @@ class _Following(StudyHandle):
             )
         final = final_folder(self._study.folder)
         _copy(output_data_dir(trial_folder(self._study.folder, index)), output_data_dir(final))
-        fetch_model(job, self._storage, final)
+        fetch_model(job, self._source.storage, final)
         return result
 
     def cancel(self) -> None:
@@ -313,15 +331,8 @@ class TuningHandle(_Following):
 class TrainingHandle(_Following):
     """Starts the training jobs of given points, so many at a time."""
 
-    def __init__(
-        self,
-        study: StudySpec,
-        ledger: Ledger,
-        jobs: CloudJobs,
-        settings: RemoteSettings,
-        requests: list[dict[str, Any]],
-    ) -> None:
-        super().__init__(study, ledger, jobs, settings)
+    def __init__(self, study: StudySpec, ledger: Ledger, source: Source, requests: list[dict[str, Any]]) -> None:
+        super().__init__(study, ledger, source)
         self._requests = requests
 
     def over(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,9 @@ def test_the_cloud_gives_the_numbers_of_the_laptop(
     assert {name: winner.data.metrics[name] for name in home[-1]["metrics"]} == home[-1]["metrics"]
     assert winner.data.metrics["test_rmse_blended"] > 0
     assert created(double) == ["CreateHyperParameterTuningJob"]
+    ended = byoe("mode=local", "action=replay", "replay.study=cloud", "replay.top=2", *SEARCH)
+    assert ended.code == 0, ended.err
+    assert "parity: PASS (2 of 2 trials equal, to the bit)" in ended.out
 
 
 def test_a_second_command_attaches_and_brings_home_only_what_is_new(
@@ -321,3 +325,41 @@ def test_a_check_that_is_not_permitted_is_a_note(project: Path, double: Double, 
     assert ended.code == 0, ended.err
     assert "the IAM action iam:GetRole" in ended.out
     assert "the IAM action servicequotas:ListServiceQuotas" in ended.out
+
+
+def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
+    project: Path,
+    double: Double,
+    byoe: Run,
+    home: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert byoe(*words(double, "mode.budget_usd=2")).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(project / "mlflow.db", tmp_path / "elsewhere" / "mlflow.db")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    ended = byoe("mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05", "mlflow.experiment=elsewhere")
+    assert ended.code == 0, ended.err
+    best = min(home[:-1], key=lambda trial: trial["metrics"]["cv_rmse_blended"])
+    assert f"best: training job cloud-{best['index'] + 1:03d}-" in ended.out
+    assert numbers(recorded_trials(Path.cwd(), "cloud")) == numbers(home[:-1])
+    assert len(logged_trials(Path.cwd(), "elsewhere")) == TRIALS
+    assert (Path.cwd() / "studies/cloud/final/model/manifest.json").exists()
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["mode=remote"], "action=attach wants the tuning job: add job="),
+        (["mode=remote", "job=none"], "job=none: there is no such tuning job in us-east-1"),
+        (["mode=local", "job=none"], "python run.py mode=remote action=attach job=<name>"),
+    ],
+)
+def test_what_cannot_be_attached_to_is_named(
+    given: list[str], message: str, project: Path, double: Double, byoe: Run
+) -> None:
+    ended = byoe("action=attach", *given)
+    assert ended.code == 2
+    assert message in ended.err

@@ -13,6 +13,7 @@ from moto.server import ThreadedMotoServer
 from experiments.aws.storage import download
 from experiments.config import compose
 from experiments.errors import InputError
+from experiments.planning import plan_study
 from experiments.serving.models import place_model
 from tests.conftest import QUICK, Ended
 
@@ -47,6 +48,21 @@ def test_a_model_on_s3_is_the_one_that_was_uploaded(project: Path, byoe: Callabl
     assert there.bundle_hash == here.bundle_hash
     assert there.origin == f"s3://{bucket}/winners/1/model.tar.gz"
     assert Path("there/model.tar.gz").read_bytes() == Path("here/model.tar.gz").read_bytes()
+
+
+def test_a_table_on_s3_is_the_one_that_was_uploaded(folder: Path, bucket: str) -> None:
+    rows = "\n".join(f"{x},{x % 5},{2 * x}" for x in range(40))
+    Path("here.csv").write_text(f"a,b,y\n{rows}\n")
+    boto3.client("s3").upload_file("here.csv", bucket, "tables/there.csv")
+    words = ["dataset=file", "dataset.target=y"]
+    here, there = (
+        plan_study(compose([*words, f"dataset.path={path}"]))
+        for path in ("here.csv", f"s3://{bucket}/tables/there.csv")
+    )
+    assert there.study.channels.data_hash == here.study.channels.data_hash
+    assert there.study.dataset == "there"
+    with pytest.raises(InputError, match=r"s3://models/tables/there.csv.*'z'"):
+        plan_study(compose(["dataset=file", "dataset.target=z", f"dataset.path=s3://{bucket}/tables/there.csv"]))
 
 
 @pytest.mark.parametrize(

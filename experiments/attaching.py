@@ -1,0 +1,142 @@
+"""``action=attach``: a tuning job by its name alone, followed and brought home on any machine."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments.archives import MODEL_ARCHIVE
+from experiments.aws.account import find_account
+from experiments.aws.bring_home import artifact
+from experiments.aws.cloud_jobs import CloudJobs
+from experiments.aws.documents import read_tuning_job
+from experiments.aws.prices import find_price
+from experiments.aws.storage import Storage
+from experiments.backends.remote import Source, TuningHandle
+from experiments.backends.trial_folder import final_folder
+from experiments.config import Composed
+from experiments.errors import BackendUnavailable, ConfigError, StudyFailed
+from experiments.ledger import Ledger
+from experiments.preflight import check_folder
+from experiments.running import follow
+from experiments.schema import RemoteModeConfig
+from experiments.search_space import Choices, SearchSpace
+from experiments.study import Channels, SearchSpec, StudySpec, best_of
+from experiments.tracking import Tracker
+from experiments.tracking_store import interface_command, store_uri
+
+STUDY_FILE = "study.json"
+
+
+def describe_study(study: StudySpec) -> dict[str, Any]:
+    """Return what a tuning job's request has no place for, to be kept beside its results."""
+    return {
+        "identity": study.identity(),
+        "dataset": study.dataset,
+        "config": study.config,
+        "order": list(study.space.dimensions),
+        "first": study.space.first(),
+        "window": study.search.window,
+        "startup_trials": study.search.startup_trials,
+        "code": dict(study.code),
+    }
+
+
+def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
+    """Follow a tuning job of this project's, bring its trials and its best model home, and say which is best; return 0.
+
+    Raises:
+        ConfigError: There is no such tuning job, or it is not of this project.
+        StudyFailed: None of its jobs has a score.
+    """
+    config = composed.config
+    if config.job is None:
+        raise ConfigError("action=attach wants the tuning job: add job=<its name>; action=status lists ours.")
+    account = find_account(mode.region, mode.profile)
+    jobs, storage = CloudJobs(account), Storage(account.client("s3"))
+    document = jobs.tuning_job(config.job)
+    if document is None:
+        raise ConfigError(f"job={config.job}: there is no such tuning job in {account.region}.")
+    definition = document["TrainingJobDefinition"]
+    studies = Path(config.paths.studies).expanduser().absolute()
+    root = Path(config.paths.root).expanduser()
+    for folder in (root, studies):
+        check_folder(folder)
+    study = _study(document, _beside(storage, document), studies)
+    price = find_price(definition["ResourceConfig"]["InstanceType"], account.region, mode.price_usd_per_hour)
+    uri = store_uri(config.mlflow.uri, root)
+    with Ledger.open(study) as ledger:
+        tracker = Tracker(study, uri, config.mlflow.experiment or f"byoe-{study.dataset}", root, study.config)
+        status = "FAILED"
+        handle = TuningHandle(study, ledger, Source(jobs, storage, price, mode.poll_seconds))
+        try:
+            results = follow(study, handle, tracker, console, len(ledger.results()))
+            best = best_of(results, study.objective)
+            if best is None:
+                raise StudyFailed(f"no training job of {study.name} has a score.")
+            with console.status("fetching the best model"):
+                handle.run_final(best.index)
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            tracker.drain()
+            tracker.close(status)
+    job = {"TrainingJobName": best.info["cloud"]["job"], "OutputDataConfig": definition["OutputDataConfig"]}
+    console.print(
+        f"\nbest: training job {job['TrainingJobName']}, {study.objective} = {best.metrics[study.objective]:.6g}\n"
+        f"its model: {artifact(job, MODEL_ARCHIVE)}, here {final_folder(study.folder) / MODEL_ARCHIVE}\n"
+        f"{interface_command(uri, root)}   # its trials, in the browser",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _beside(storage: Storage, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was kept beside the job's results when it was launched."""
+    name = document["HyperParameterTuningJobName"]
+    location = f"{document['TrainingJobDefinition']['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{STUDY_FILE}"
+    with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
+        path = Path(folder) / STUDY_FILE
+        try:
+            storage.download(location, path)
+        except BackendUnavailable as error:
+            raise ConfigError(f"job={name} cannot be attached to: {location}, which a launch leaves: {error}") from None
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+
+def _study(document: Mapping[str, Any], beside: Mapping[str, Any], studies: Path) -> StudySpec:
+    name, identity = document["HyperParameterTuningJobName"], beside["identity"]
+    known = SearchSpace({name: Choices((), beside["first"].get(name)) for name in beside["order"]})
+    nowhere = studies / "_none"  # its rows are not brought here
+    bare = StudySpec(
+        name=name,
+        mode="remote",
+        action="tune",
+        folder=studies / name,
+        channels=Channels(nowhere, nowhere, nowhere, identity["data"]),
+        static={},
+        space=known,
+        search=SearchSpec("tpe", 0, 1, beside["window"], beside["startup_trials"]),
+        objective=identity["objective"],
+        parallel=1,
+        threads=1,
+        max_failure_rate=1.0,
+        code=beside["code"],
+        config=beside["config"],
+        dataset=beside["dataset"],
+    )
+    study = read_tuning_job(document, bare)
+    if study.identity() != identity:
+        raise ConfigError(f"job={name} was launched by another version of this project: attach with that one.")
+    return replace(study, timeout=None)
