@@ -228,6 +228,27 @@ def test_a_role_that_sagemaker_may_not_take_on_is_refused(project: Path, double:
     assert created(double) == []
 
 
+@pytest.mark.parametrize(("architecture", "code"), [("arm64", 2), ("amd64", 0)])
+def test_an_image_for_another_architecture_is_refused(
+    architecture: str, code: int, project: Path, double: Double, byoe: Run
+) -> None:
+    ecr = double.client("ecr")
+    ecr.create_repository(repositoryName="mine")
+    layer = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": f"sha256:{'0' * 64}", "size": 1}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{**layer, "platform": {"architecture": architecture, "os": "linux"}}],
+    }
+    ecr.put_image(repositoryName="mine", imageTag="1", imageManifest=json.dumps(manifest))
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=9", f"mode.image.uri={image}", study="one"))
+    assert ended.code == code, ended.err
+    if code:
+        assert "is built for arm64, and SageMaker's instances are amd64" in ended.err
+        assert created(double) == []
+
+
 def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
     double.hold(0)
     byoe_plan = byoe(*words(double, "action=plan"))
