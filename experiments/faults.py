@@ -25,6 +25,8 @@ Point = Literal[
     "model_registered",
 ]
 POINTS: tuple[str, ...] = get_args(Point)
+# Those that only a launch on SageMaker passes.
+LAUNCH_POINTS: tuple[Point, ...] = ("uploaded", "launched")
 
 _passed: dict[str, int] = {}
 

@@ -24,6 +24,7 @@ from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
 from experiments.backends.trial_folder import final_folder, output_data_dir, trial_folder
 from experiments.errors import ConfigError, StorageError, StudyFailed, StudyTaken
 from experiments.ledger import Ledger
+from experiments.source_dir import check_dependencies
 from experiments.study import StudySpec, TrialResult
 
 REQUEST_FILE = "request.json"
@@ -97,6 +98,7 @@ class RemoteBackend(Backend):
 
     def preflight(self, study: StudySpec) -> None:
         """Check the requests as AWS would; where nothing of the study runs yet, the budget too."""
+        check_dependencies(study.dependencies)
         self.requests(study)
         if self._launched(study):
             return

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.faults import POINTS
+from experiments.faults import LAUNCH_POINTS, POINTS
 from tests.conftest import PROJECT, QUICK, environment, run_command
 from tests.experiments.records import ledger_rows, logged_runs, recorded_trials
 
@@ -63,7 +63,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> 
     return [{key: result[key] for key in ("index", "params", "metrics")} for result in recorded_trials(path, "crash")]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in LAUNCH_POINTS])
 def test_killed_at_a_point_the_same_command_completes_the_study(
     point: str, project: Path, undisturbed: list[dict[str, object]], tmp_path: Path
 ) -> None:
