@@ -39,7 +39,7 @@ def test_help_needs_neither_hydra_nor_numpy() -> None:
     assert modules_after("from experiments.command import main; main(['--help'])") & {"hydra", "numpy", "rich"} == set()
 
 
-def test_help_names_every_action_group_and_nine_examples(byoe: Callable[..., Ended]) -> None:
+def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ended]) -> None:
     from experiments.command import ACTIONS
     from experiments.config import groups
 
@@ -47,7 +47,7 @@ def test_help_names_every_action_group_and_nine_examples(byoe: Callable[..., End
     assert ended.code == 0
     for name in [*ACTIONS, *groups(), *(member for members in groups().values() for member in members)]:
         assert name in ended.out
-    assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 9
+    assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 11
 
 
 @pytest.mark.parametrize("words", [["-h"], ["mode=nowhere", "--help"]])
