@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
+# Actions that go on from what is recorded; others begin again.
+_RESUMED = ("action=tune", "action=train", "action=replay", "action=attach")
 
 HELP = """\
 byoe: bring your own ensemble. One entry script, tuned, trained and served from one configuration.
@@ -158,7 +160,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted. What is finished is recorded; the same command goes on from there.", file=sys.stderr)
+        resumes = not any(word.startswith("action=") and word not in _RESUMED for word in words)
+        rest = " What is finished is recorded; the same command goes on from there." if resumes else ""
+        print(f"interrupted.{rest}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output is gone, as in "| head".

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean, listed, one_of
 from experiments.planning import available_cores
+from experiments.serving.commands import check_not_input
 from experiments.serving.models import place_model
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def predict_file(composed: Composed, words: Sequence[str], console: Console) -> 
     if not source_path.is_file():
         near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
         raise ConfigError(f"input={config.input}: there is no such file.{did_you_mean(source_path.name, near)}")
+    check_not_input(config.input, config.output)
     with _workplace(output) as place:
         model = place_model(composed, place)
         sys.path.append(str(model.folder / "code"))  # for members of the user's own

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from experiments.archives import MODEL_ARCHIVE
 from experiments.aws.engine import answering
 from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
-from experiments.config import Composed
+from experiments.config import COMMAND_LINE, Composed
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
 from experiments.schema import RemoteModeConfig
 from experiments.serving.client import invoke, ping
@@ -49,6 +50,7 @@ def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) 
     """
     config = composed.config
     one_of("detail", config.detail, DETAILS)
+    check_not_input(config.input, config.output)
     cloud = config.mode if isinstance(config.mode, RemoteModeConfig) else None
     url = "" if cloud else _address(composed)
     body, content_type = _rows(config.input)
@@ -79,12 +81,23 @@ def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) 
 
 
 def show_status(composed: Composed, words: Sequence[str], console: Console) -> int:
-    """Show every endpoint of ours on this machine; return 0, or 1 if one is not healthy."""
+    """Show the endpoint that was named, or every one of this folder's; return 0, or 1 if one is not healthy.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
     records = records_of(composed)
-    endpoints = records.all()
+    if composed.sources["endpoint"] == COMMAND_LINE:
+        endpoints = [records.get(composed.config.endpoint)]
+    else:
+        endpoints = records.all()
     if not endpoints:
-        console.print("there is no endpoint on this machine. python run.py mode=sagemaker action=deploy makes one.")
-    if not endpoints:
+        console.print(
+            f"there is no endpoint in {records.root}. python run.py mode=sagemaker action=deploy makes one.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         return 0
     well = True
     with answering() as client:
@@ -111,6 +124,22 @@ def delete_endpoint(composed: Composed, words: Sequence[str], console: Console) 
     return 0
 
 
+def check_not_input(source: str | None, output: str | None) -> None:
+    """Raise ConfigError where predictions would take the place of the rows that they are of."""
+    if source in (None, "-") or output is None:
+        return
+    rows, predictions = (Path(str(text)).expanduser() for text in (source, output))
+    if rows.exists() and predictions.exists() and rows.samefile(predictions):
+        raise ConfigError(f"output={output} is the input itself: name another file.")
+
+
+def _deploy_again(endpoint: Endpoint) -> str:
+    """Return the command that serves an endpoint's model again."""
+    archive = Path(endpoint.folder) / MODEL_ARCHIVE
+    serving = f" serving={endpoint.serving}" if endpoint.serving != "serverless" else ""
+    return f"python run.py mode=sagemaker action=deploy endpoint={endpoint.name} model={archive}{serving}"
+
+
 def _address(composed: Composed) -> str:
     """Return an endpoint's address, which is checked to be the model that was deployed."""
     name = composed.config.endpoint
@@ -123,13 +152,12 @@ def _address(composed: Composed) -> str:
             found = state(client, endpoint.container)
         if found != "running":
             raise BackendUnavailable(
-                f"endpoint {name} is not served: its container is {found}. python run.py mode=sagemaker action=deploy "
-                f"endpoint={name} starts it anew."
+                f"endpoint {name} is not served: its container is {found}. {_deploy_again(endpoint)} starts it anew."
             )
     elif said.get("bundle") != endpoint.bundle_hash:
         raise BackendUnavailable(
-            f"{endpoint.url} answers, and is not endpoint {name}: another program has its port. python run.py "
-            f"mode=sagemaker action=deploy endpoint={name} starts it anew."
+            f"{endpoint.url} answers, and is not endpoint {name}: another program has its port. "
+            f"{_deploy_again(endpoint)} starts it anew."
         )
     return endpoint.url
 

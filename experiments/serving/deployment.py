@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -42,7 +43,9 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     config = composed.config
     mode, name = config.mode, config.endpoint
     if not isinstance(mode, SageMakerModeConfig):
-        raise ConfigError(f"mode={mode.name} has no endpoints: python run.py mode=sagemaker action=deploy.")
+        typed = [word for word in words if not word.startswith("mode=")]
+        again = shlex.join(["python", "run.py", "mode=sagemaker", *typed])
+        raise ConfigError(f"mode={mode.name} has no endpoints: {again}")
     check_name(name)
     check_serving(config.serving)
     records = Records(Path(config.paths.endpoints).expanduser().absolute())

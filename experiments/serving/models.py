@@ -23,6 +23,7 @@ from experiments.errors import ConfigError, StorageError, did_you_mean
 from experiments.tracking_store import store_exists, store_uri
 
 DOWNLOAD = "download"
+INFERENCE = "code/inference.py"
 _RUN_ID = re.compile(r"(runs:/)?([0-9a-f]{32})")
 _REGISTERED = re.compile(r"(models:/)?([^/@:]+)[@/]([^/@]+)")
 
@@ -72,6 +73,8 @@ def place_model(composed: Composed, folder: Path) -> Model:
     finally:
         shutil.rmtree(folder / DOWNLOAD, ignore_errors=True)
     manifest = read_manifest(bundle)
+    if not (bundle / INFERENCE).is_file():
+        raise BundleError(f"{origin} has no {INFERENCE}, by which a model is served: train it again.")
     return Model(bundle, origin, manifest, hash_of(bundle))
 
 

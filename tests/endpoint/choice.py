@@ -17,7 +17,7 @@ class Choice:
     Attributes:
         name: ``process``, an endpoint's name or a URL.
         url: Where it answers; None for one that is still to be started.
-        model_dir: Its unpacked bundle; None where that is not known.
+        model_dir: Its unpacked bundle; None for one that is still to be trained.
         why: Where this is from, for the report's header.
     """
 
@@ -35,11 +35,10 @@ def choose(option: str) -> Choice:
     """
     if option == PROCESS:
         return Choice(option, None, None, "trained and started by the tests; another by --endpoint=local|<name>|<url>")
+    folder = Path(os.environ.get("BYOE_ENDPOINTS", "endpoints")).absolute()
     if option.startswith("http://"):
-        folder = os.environ.get("BYOE_MODEL_DIR")
-        why = f"bundle in {folder}, by BYOE_MODEL_DIR" if folder else "skipped: BYOE_MODEL_DIR does not name its bundle"
-        return Choice(option, option.rstrip("/"), Path(folder) if folder else None, why)
-    path = Path(os.environ.get("BYOE_ENDPOINTS", "endpoints")).absolute() / option / "current.json"
+        return _at(option.rstrip("/"), folder)
+    path = folder / option / "current.json"
     try:
         record = json.loads(path.read_text())
         return Choice(option, record["url"].rstrip("/"), Path(record["model_dir"]), f"{record['url']}, by {path}")
@@ -47,3 +46,18 @@ def choose(option: str) -> Choice:
         raise LookupError(f"--endpoint={option}: there is no {path}; BYOE_ENDPOINTS names another folder.") from None
     except (ValueError, KeyError, TypeError) as error:
         raise LookupError(f"--endpoint={option}: {path} is no record of an endpoint: {error!r}.") from None
+
+
+def _at(url: str, folder: Path) -> Choice:
+    """Return the endpoint at an address, whose bundle is named by BYOE_MODEL_DIR or known from its record."""
+    bundle = os.environ.get("BYOE_MODEL_DIR")
+    if bundle:
+        return Choice(url, url, Path(bundle), f"bundle in {bundle}, by BYOE_MODEL_DIR")
+    for path in folder.glob("*/current.json"):
+        record = json.loads(path.read_text())
+        if record.get("url") == url:
+            return Choice(url, url, Path(record["model_dir"]), f"by {path}")
+    raise LookupError(
+        f"--endpoint={url}: which model is it? BYOE_MODEL_DIR=<folder of its bundle> says so; no record in {folder} has "
+        "this address."
+    )
