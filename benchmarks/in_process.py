@@ -121,7 +121,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
             seconds.clear()
             results: list[TrialResult] = []
             start, cpu = time.perf_counter(), time.process_time()
-            with StudyProgress(study, MEMBERS, Console(file=nowhere), 0, str) as progress:
+            with StudyProgress(study, MEMBERS, Console(file=nowhere), 0) as progress:
                 show_progress = timed(progress.show, seconds, SHOWN)
                 for result in handle.results():
                     results.append(result)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import ConfigError, did_you_mean, listed
+from experiments.masking import masked
 from experiments.schema import MODES, Config, known_keys, mode_of
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ class Composed:
     values: Mapping[str, Any]
 
     def yaml(self) -> str:
-        """Return the resolved configuration as YAML."""
+        """Return the resolved configuration as YAML, without passwords."""
         import yaml
 
-        return yaml.safe_dump(_nested(self.values), sort_keys=False)
+        return masked(yaml.safe_dump(_nested(self.values), sort_keys=False))
 
     def with_sources(self) -> str:
-        """Return the resolved configuration as YAML with each value's source as a comment."""
-        return "\n".join(_annotated(_nested(self.values), self.sources))
+        """Return the resolved configuration as YAML with each value's source as a comment, without passwords."""
+        return masked("\n".join(_annotated(_nested(self.values), self.sources)))
 
 
 def groups() -> dict[str, list[str]]:

@@ -21,6 +21,7 @@ from ensemble.errors import InputError
 from ensemble.versions import library_version
 from experiments.config import Composed
 from experiments.errors import BackendUnavailable
+from experiments.masking import masked
 from experiments.planning import available_cores
 from experiments.preflight import check_folder
 from experiments.tracking_store import store_fault, store_file, store_uri
@@ -164,15 +165,18 @@ def _store(uri: str) -> Iterator[Finding]:
 def _server(uri: str) -> Finding:
     """Ask a server whether it is there; a database is left to MLflow."""
     if not uri.startswith("http"):
-        return Finding("MLflow store", "note", f"{uri} is used as it is; trials are also kept in studies/")
+        return Finding("MLflow store", "note", f"{masked(uri)} is used as it is; trials are also kept in studies/")
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS).close()  # noqa: S310  # http, by the if
     except OSError as error:
         reason = getattr(error, "reason", error)
         return Finding(
-            "MLflow store", "fails", f"{uri} does not answer: {reason}", "mlflow server  (or correct mlflow.uri)"
+            "MLflow store",
+            "fails",
+            f"{masked(uri)} does not answer: {reason}",
+            "mlflow server  (or correct mlflow.uri)",
         )
-    return Finding("MLflow store", "ok", f"{uri} answers")
+    return Finding("MLflow store", "ok", f"{masked(uri)} answers")
 
 
 def _docker(*, needed: bool) -> Iterator[Finding]:

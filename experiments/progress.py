@@ -40,7 +40,7 @@ class StudyProgress:
     """Shows trials done and failed, the best blend, the best single member and the time left. A context manager."""
 
     def __init__(
-        self, study: StudySpec, members: Sequence[str], console: Console, resumed: int, note: Callable[[], str]
+        self, study: StudySpec, members: Sequence[str], console: Console, resumed: int, note: Callable[[], str] = str
     ) -> None:
         """Begin with ``resumed`` trials done by an earlier run; ``note`` returns what else there is to say."""
         self._study = study

@@ -20,6 +20,7 @@ from experiments.datasets import Splits
 from experiments.errors import StudyFailed
 from experiments.figures import OutOfFold, study_figures, winner_figures
 from experiments.ledger import FILE, Ledger, Peek, peek, read
+from experiments.masking import masked
 from experiments.modes import Scorers, open_backend
 from experiments.planning import plan_study
 from experiments.preflight import check_folder
@@ -47,7 +48,7 @@ class _Session:
 
     def recorded(self, trials: int) -> dict[str, object]:
         """What the ledger notes once MLflow has everything of so many trials."""
-        return {"store": self.uri, "trials": trials}
+        return {"store": masked(self.uri), "trials": trials}
 
     @property
     def members(self) -> list[str]:
@@ -253,7 +254,8 @@ def _is_whole_grid(study: StudySpec) -> bool:
 def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]]:
     def typed(*more: str, without: tuple[str, ...]) -> str:
         dropped = tuple(f"{key}=" for key in without)
-        return shlex.join(["python", "run.py", *(w for w in session.command if not w.startswith(dropped)), *more])
+        kept = [word for word in session.command if not word.startswith(dropped)]
+        return masked(shlex.join(["python", "run.py", *kept, *more]))
 
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if not finished:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble.parameters import encode
 from experiments import faults
+from experiments.masking import masked
 from experiments.model_registry import find_version, register_model
 from experiments.study import WINNER_ALIAS, StudySpec, TrialResult, TrialState
 from experiments.tracking_store import make_store, quiet, store_file
@@ -139,7 +140,7 @@ class Tracker:
     def _fail(self, error: Exception) -> None:
         # SQLAlchemy puts the statement after what went wrong.
         text = " ".join(str(error).partition("[SQL:")[0].split())
-        self._problem = f"{type(error).__name__}: {text[:_LONGEST_PROBLEM]}"
+        self._problem = f"{type(error).__name__}: {masked(text[:_LONGEST_PROBLEM])}"
 
     def _connect(self) -> None:
         import mlflow

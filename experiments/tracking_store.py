@@ -12,6 +12,7 @@ from pathlib import Path
 
 from experiments import faults
 from experiments.errors import ConfigError, did_you_mean, listed
+from experiments.masking import masked
 
 SQLITE = "sqlite:///"
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
@@ -40,12 +41,12 @@ def store_uri(uri: str | None, root: Path) -> str:
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme == "file" or ("://" not in uri and scheme != "databricks"):
         raise ConfigError(
-            f"mlflow.uri={uri}: MLflow keeps no runs in a folder any more. Leave it out for the store in the project "
-            f"folder, or give {SQLITE}folder/mlflow.db or the address of a server."
+            f"mlflow.uri={masked(uri)}: MLflow keeps no runs in a folder any more. Leave it out for the store in the "
+            f"project folder, or give {SQLITE}folder/mlflow.db or the address of a server."
         )
     if scheme not in SCHEMES:
         raise ConfigError(
-            f"mlflow.uri={uri}: {scheme!r} is no kind of store.{did_you_mean(scheme, SCHEMES)} "
+            f"mlflow.uri={masked(uri)}: {scheme!r} is no kind of store.{did_you_mean(scheme, SCHEMES)} "
             f"It can be: {listed(SCHEMES)}."
         )
     return uri
@@ -121,7 +122,7 @@ def store_fault(file: Path) -> str | None:
 
 
 def interface_command(uri: str, root: Path) -> str:
-    """Return the command that opens MLflow's pages on this store, or a server's own address."""
+    """Return the command that opens MLflow's pages on this store, or a server's own address without a password."""
     if uri == store_uri(None, root) and root.absolute() == Path.cwd():
         return "mlflow ui"
-    return f"mlflow ui --backend-store-uri {uri}" if store_file(uri) else uri
+    return f"mlflow ui --backend-store-uri {uri}" if store_file(uri) else masked(uri)

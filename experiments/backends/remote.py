@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from experiments import faults
 from experiments.aws.account import Account
 from experiments.aws.bring_home import Homecoming, fetch_model
-from experiments.aws.cloud_jobs import CloudJobs, Seen
+from experiments.aws.cloud_jobs import ENDED, CloudJobs, Seen
 from experiments.aws.cost import Bound, check_budget
 from experiments.aws.documents import CODE_ARCHIVE, CloudOptions, Placement, training_job, tuning_job
 from experiments.aws.prices import Price
@@ -22,7 +23,7 @@ from experiments.aws.validation import check_document
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
 from experiments.backends.trial_folder import final_folder, output_data_dir, trial_folder
-from experiments.errors import ConfigError, StorageError, StudyFailed, StudyTaken
+from experiments.errors import BackendUnavailable, ConfigError, StorageError, StudyFailed, StudyTaken
 from experiments.ledger import Ledger
 from experiments.source_dir import check_dependencies
 from experiments.study import StudySpec, TrialResult
@@ -234,10 +235,14 @@ class _Following(StudyHandle):
                 if job.ended and job.index not in self._results:
                     yield self._record(job)
             if over and all(job.ended for job in seen):
+                self._check_begun()
                 return
             self._judge()
             if not all(job.index in self._results for job in seen) or not over:
                 time.sleep(self._source.poll_seconds)
+
+    def _check_begun(self) -> None:
+        """Raise StudyFailed if the study has ended before any of its jobs began."""
 
     def over(self) -> bool:
         """Whether no further job will begin; asked before ``look``, so that none is missed in between."""
@@ -299,7 +304,8 @@ class _Following(StudyHandle):
         if done < min(FEWEST_TRIALS_TO_JUDGE, self._study.n_trials):
             return
         if len(failed) > self._study.max_failure_rate * done:
-            self.stop()
+            with suppress(BackendUnavailable):  # it may have ended meanwhile, and what is said is why
+                self.stop()
             last = max(failed, key=lambda result: result.index)
             raise StudyFailed(
                 f"{len(failed)} of {done} trials failed, more than search.max_failure_rate="
@@ -311,15 +317,19 @@ class _Following(StudyHandle):
 class TuningHandle(_Following):
     """Follows a tuning job, which picks and starts its training jobs itself."""
 
+    _reason = ""
+
     def over(self) -> bool:
         """Whether the tuning job has ended."""
         job = self._jobs.tuning_job(self._study.name)
         if job is None:
             raise StudyFailed(f"tuning job {self._study.name} is gone from SageMaker.")
-        status = job["HyperParameterTuningJobStatus"]
-        if status == "Failed" and not self._results:
-            raise StudyFailed(f"tuning job {self._study.name} failed: {job.get('FailureReason', 'it gave no reason')}")
-        return status in ("Completed", "Failed", "Stopped")
+        self._reason = f"{job['HyperParameterTuningJobStatus']}: {job.get('FailureReason', 'it gave no reason')}"
+        return job["HyperParameterTuningJobStatus"] in ENDED
+
+    def _check_begun(self) -> None:
+        if not self._results:
+            raise StudyFailed(f"tuning job {self._study.name} has ended without a training job. {self._reason}")
 
     def look(self) -> list[Seen]:
         """Return the training jobs that the tuner has started."""
@@ -356,6 +366,11 @@ class TrainingHandle(_Following):
                 self._jobs.create(TRAINING, request)
                 faults.point("launched")
                 job = self._jobs.training_job(name) or {"TrainingJobStatus": "InProgress"}
+            elif _runs(job) != _runs(request):
+                raise StudyTaken(
+                    f"training job {name} is there already, of another configuration or other data: give another name "
+                    "with study=<name>."
+                )
             seen.append(Seen(index, name, job["TrainingJobStatus"], None))
         return seen
 
@@ -364,6 +379,12 @@ class TrainingHandle(_Following):
         for job in self.look():
             if job.status == "InProgress":
                 self._jobs.stop_training(job.name)
+
+
+def _runs(job: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return what decides a training job's numbers: its hyperparameters, code among them, and where its data are."""
+    locations = [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in job["InputDataConfig"]]
+    return job["HyperParameters"], locations
 
 
 def _counted(seen: list[Seen]) -> dict[str, int]:

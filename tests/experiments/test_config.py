@@ -154,3 +154,11 @@ def test_name_comes_from_what_decides_the_numbers(folder: Path) -> None:
 def test_every_config_file_says_what_it_is_for() -> None:
     for path in CONFIG_FOLDER.rglob("*.yaml"):
         assert path.read_text().startswith("#"), path
+
+
+def test_no_password_is_shown_or_recorded() -> None:
+    composed = compose(["mlflow.uri=postgresql://me:hush@db.example:5432/runs"])
+    assert composed.config.mlflow.uri == "postgresql://me:hush@db.example:5432/runs"
+    for text in (composed.yaml(), composed.with_sources()):
+        assert "postgresql://me:***@db.example:5432/runs" in text
+        assert "hush" not in text

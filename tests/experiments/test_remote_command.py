@@ -260,6 +260,16 @@ def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path,
     assert "tuning job cloud is there already, of another configuration" in ended.err
 
 
+def test_a_training_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", "mode.budget_usd=2", study="one")
+    assert byoe(*training).code == 0
+    shutil.rmtree("studies")
+    ended = byoe(*training, "ensemble.params.xgboost.max_depth=2")
+    assert ended.code == 2
+    assert "training job one-001 is there already, of another configuration or other data" in ended.err
+    assert created(double) == ["CreateTrainingJob"]
+
+
 def test_a_tuning_job_is_not_extended(project: Path, double: Double, byoe: Run) -> None:
     assert byoe(*words(double, "mode.budget_usd=9")).code == 0
     ended = byoe(*words(double, "mode.budget_usd=9", "search.n_trials=6"))
