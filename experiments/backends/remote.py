@@ -31,6 +31,8 @@ from experiments.study import StudySpec, TrialResult
 REQUEST_FILE = "request.json"
 TUNING, TRAINING = "CreateHyperParameterTuningJob", "CreateTrainingJob"
 CONFIG_TAG = "byoe:config_hash"
+# How a job's state that is no result yet is shown.
+_WORDS = {"InProgress": "running", "Stopping": "stopping", "Stopped": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,7 @@ class _Following(StudyHandle):
 
     def note(self) -> str:
         """Return jobs by state, and what they have cost."""
-        words = [f"{count} {status}" for status, count in self._counts.items() if status not in ("Completed", "Failed")]
+        words = [f"{count} {_WORDS[status]}" for status, count in self._counts.items() if status in _WORDS]
         spent = sum(result.info["cloud"].get("cost_usd", 0.0) for result in self._results.values())
         if self._source.price is not None:
             words.append(f"${spent:.2f} so far")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from experiments.aws.cloud_preflight import check_bucket, check_role
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.storage import Storage, Upload, encryption
 from experiments.config import Composed
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, StorageError
 from experiments.schema import RemoteModeConfig
 from experiments.serving.client import Answer, RequestRefused
 from experiments.serving.examples import check_predictions, example_request
@@ -33,6 +34,8 @@ from experiments.serving.records import check_name
 # What an endpoint is called in an account where the configuration has the name of the one on this machine.
 DEFAULT_NAME = "byoe"
 _LOCAL_NAME = "local"
+# Below the folder of this machine's endpoints, whose names cannot begin like that.
+CLOUD_FOLDER = "_cloud"
 
 
 def endpoint_name(composed: Composed) -> str:
@@ -82,6 +85,7 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
         with console.status(f"endpoint {name}") as status:
             endpoint.serve(requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes"))
             _prove(mode, name, model)
+        _keep(composed, mode, name, model)
     _show(name, serving.name, model, mode, console)
     return 0
 
@@ -114,8 +118,32 @@ def delete_in_cloud(composed: Composed, mode: RemoteModeConfig, console: Console
     endpoint.check_ours(found)
     with console.status(f"endpoint {name}") as status:
         endpoint.delete(lambda text: status.update(f"endpoint {name}: {text}"))
+    shutil.rmtree(_folder(composed, name), ignore_errors=True)
     _say(f"endpoint {name} is deleted, with its configuration and model.", console)
     return 0
+
+
+def _folder(composed: Composed, name: str) -> Path:
+    return Path(composed.config.paths.endpoints).expanduser().absolute() / CLOUD_FOLDER / name
+
+
+def _keep(composed: Composed, mode: RemoteModeConfig, name: str, model: Model) -> None:
+    """Keep on this machine which model the endpoint serves, for the suite that tests endpoints."""
+    folder = _folder(composed, name)
+    record = {
+        "endpoint": name,
+        "region": find_account(mode.region, mode.profile).region,
+        "profile": mode.profile,
+        "origin": model.origin,
+        "bundle_hash": model.bundle_hash,
+        "model_dir": str(folder / "model"),
+    }
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(model.folder, folder / "model")
+        (folder / "record.json").write_text(json.dumps(record, indent=1))
+    except OSError as error:
+        raise StorageError.at(folder, error.strerror or str(error)) from error
 
 
 def _invoke(mode: RemoteModeConfig, name: str, body: bytes, content_type: str, accept: str) -> Answer:

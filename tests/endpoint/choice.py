@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.endpoint.bridge import Cloud
+
 PROCESS = "process"
 
 
@@ -19,12 +21,14 @@ class Choice:
         url: Where it answers; None for one that is still to be started.
         model_dir: Its unpacked bundle; None for one that is still to be trained.
         why: Where this is from, for the report's header.
+        cloud: It, if it is one on SageMaker; ``url`` is None then.
     """
 
     name: str
     url: str | None
     model_dir: Path | None
     why: str
+    cloud: Cloud | None = None
 
 
 def choose(option: str) -> Choice:
@@ -38,8 +42,12 @@ def choose(option: str) -> Choice:
     folder = Path(os.environ.get("BYOE_ENDPOINTS", "endpoints")).absolute()
     if option.startswith("http://"):
         return _at(option.rstrip("/"), folder)
-    path = folder / option / "current.json"
+    path, elsewhere = folder / option / "current.json", folder / "_cloud" / option / "record.json"
     try:
+        if not path.exists() and elsewhere.exists():
+            record = json.loads(elsewhere.read_text())
+            cloud = Cloud(record["endpoint"], record["region"], record["profile"], record["bundle_hash"])
+            return Choice(option, None, Path(record["model_dir"]), f"SageMaker, by {elsewhere}", cloud)
         record = json.loads(path.read_text())
         return Choice(option, record["url"].rstrip("/"), Path(record["model_dir"]), f"{record['url']}, by {path}")
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
+from tests.endpoint.bridge import bridged
 from tests.endpoint.choice import PROCESS, Choice, choose
 from tests.endpoint.server import Server, serving
 from tests.endpoint.target import Target
@@ -77,7 +78,10 @@ def target(
     choice: Choice, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Target]:
     """The endpoint under test."""
-    if choice.url is None or choice.model_dir is None:
+    if choice.cloud is not None and choice.model_dir is not None:
+        with bridged(choice.cloud) as url:
+            yield Target(choice.name, url, choice.model_dir)
+    elif choice.url is None or choice.model_dir is None:
         folder = request.getfixturevalue("bundle")
         with serving(folder, tmp_path_factory.mktemp("server"), choice.name) as server:
             yield server.target
@@ -90,6 +94,13 @@ def still_right(target: Target) -> Iterator[None]:
     """Check that the endpoint predicts its example rightly after a test."""
     yield
     np.testing.assert_allclose(target.predict(target.example), target.predictions, rtol=1e-9, atol=0)
+
+
+@pytest.fixture
+def own_http(choice: Choice) -> None:
+    """Skip what is about HTTP itself, where SageMaker's own is in between."""
+    if choice.cloud is not None:
+        pytest.skip("about HTTP itself, and SageMaker's own is in between")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tests.endpoint.target import Cells, Connection, Target
 from tests.endpoint.wire import opened, request
 
 # Refused clients wait and ask again; how long that takes in all is up to the endpoint's places and to the machine.
-pytestmark = [pytest.mark.usefixtures("still_right"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("own_http", "still_right"), pytest.mark.timeout(300)]
 
 CLIENTS, REQUESTS = 64, 10
 LARGE_ROWS = 1_500

@@ -18,6 +18,8 @@ from tests.endpoint.conftest import Serve
 from tests.endpoint.target import Target
 from tests.endpoint.wire import answers, heard, opened, request, say
 
+pytestmark = pytest.mark.usefixtures("own_http")
+
 MANY = 300
 # A user's own script, without batching, whose body says what it does.
 FOREIGN = """

@@ -23,6 +23,8 @@ from tests.endpoint.conftest import Serve
 from tests.endpoint.server import Server, run
 from tests.endpoint.target import Connection
 
+pytestmark = pytest.mark.usefixtures("own_http")
+
 
 def test_a_worker_that_is_killed_fails_its_own_requests_only_and_is_replaced(bundle: Path, serve: Serve) -> None:
     server = serve(bundle)

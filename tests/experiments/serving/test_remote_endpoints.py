@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from experiments.archives import pack
 from experiments.aws.storage import split
 from tests.aws.double import Double
 from tests.aws.faults import EndpointFailure, denied
-from tests.conftest import QUICK, Ended
+from tests.conftest import PROJECT, QUICK, Ended, environment
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
@@ -106,6 +108,31 @@ def test_a_model_is_served_switched_and_taken_down(
     ended = byoe(*words(double, "action=delete"))
     assert ended.code == 2
     assert "there is no such endpoint in this account" in ended.err
+
+
+@pytest.mark.timeout(300)
+def test_the_suite_passes_against_an_endpoint_on_sagemaker(
+    double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
+) -> None:
+    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}", "endpoint=blue")).code == 0
+    files = [
+        str(PROJECT / "tests/endpoint" / name) for name in ("test_answers.py", "test_columns.py", "test_server.py")
+    ]
+    suite = [sys.executable, "-m", "pytest", *files, "--endpoint=blue", "-p", "no:cacheprovider"]
+    ended = subprocess.run(
+        suite,
+        cwd=PROJECT,
+        env={**environment(), "BYOE_ENDPOINTS": str(folder / "endpoints"), "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout[-4000:]
+    assert f"endpoint: blue (SageMaker, by {folder}/endpoints/_cloud/blue/record.json)" in ended.stdout
+    assert " passed" in ended.stdout
+    assert len(double.calls("InvokeEndpoint")) > 100
+    byoe(*words(double, "action=delete", "endpoint=blue"))
+    assert not (folder / "endpoints/_cloud/blue").exists()
 
 
 def test_bad_rows_are_refused_as_at_home(double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path) -> None:
