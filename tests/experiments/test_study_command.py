@@ -119,6 +119,7 @@ def test_registered_model_with_a_member_of_ones_own_loads_anywhere(project: Path
     words = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
     ended = run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
     assert ended.code == 0, ended.err
+    assert "could not record" not in ended.out, ended.out
     (project / "packages").rename(project / "gone")
     script = f"""
 from mlflow import pyfunc, set_tracking_uri
