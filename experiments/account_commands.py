@@ -16,7 +16,7 @@ def show_account(mode: RemoteModeConfig, console: Console) -> int:
         BackendUnavailable: AWS refused.
     """
     with console.status("asking AWS"):
-        found = list(_ownership(mode).everything())
+        found = list(_ownership(mode).everything(ended=True))
     for owned in found:
         _show(owned, console)
     known = [owned.usd for owned in found if owned.usd is not None]
@@ -38,7 +38,7 @@ def clean_account(mode: RemoteModeConfig, console: Console) -> int:
     """
     ownership = _ownership(mode)
     with console.status("asking AWS"):
-        found = [owned for owned in ownership.everything() if owned.costs]
+        found = [owned for owned in ownership.everything(ended=False) if owned.costs]
     for owned in found:
         _show(owned, console)
     for owned in found:

@@ -6,11 +6,14 @@ import gzip
 import io
 import shutil
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 # SageMaker's name of a job's model.
 MODEL_ARCHIVE = "model.tar.gz"
+# What reading a damaged archive raises.
+DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
 
 
 def pack(folder: Path, archive: Path, extra: Mapping[str, bytes] | None = None) -> None:

@@ -18,7 +18,7 @@ from experiments.aws.cloud_jobs import CloudJobs
 from experiments.aws.documents import read_tuning_job
 from experiments.aws.prices import find_price
 from experiments.aws.storage import Storage
-from experiments.backends.remote import Source, TuningHandle
+from experiments.backends.following import Source, TuningHandle
 from experiments.backends.trial_folder import final_folder
 from experiments.config import Composed
 from experiments.errors import BackendUnavailable, ConfigError, StudyFailed

@@ -207,7 +207,10 @@ def _read_from_s3(location: str, roles: Roles) -> Table:
 
     with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
         path = Path(folder) / PurePosixPath(location).name
-        download(location, path)
+        try:
+            download(location, path)
+        except OSError as error:
+            raise StorageError.at(path, error.strerror or str(error)) from error
         try:
             return read_file(path, roles)
         except InputError as error:

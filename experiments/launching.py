@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from experiments.aws.storage import Storage, Upload, encryption
 from experiments.backends.remote import RemoteBackend
 from experiments.backends.smoke import smoke_trial
 from experiments.backends.worker_pool import WorkerPool
+from experiments.masking import typed_command
 from experiments.schema import RemoteModeConfig
 from experiments.study import StudySpec
 
@@ -37,7 +37,7 @@ def remote_backend(
     Raises:
         ConfigError: A value is missing or not possible.
     """
-    settings = remote_settings(mode, shlex.join(["python", "run.py", *words]))
+    settings = remote_settings(mode, typed_command(words))
     requirements = requirements_text(mode.image.requirements) if settings.requirements else None
 
     def prepare(study: StudySpec) -> None:

@@ -1,8 +1,10 @@
-"""Passwords in addresses, kept out of what is shown and recorded."""
+"""What is shown and recorded of a user's words: passwords in addresses are kept out."""
 
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterable
 
 _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 
@@ -10,3 +12,8 @@ _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 def masked(text: str) -> str:
     """Return a text with the password of every address in it as ``***``."""
     return _PASSWORD.sub(r"\1:***@", text)
+
+
+def typed_command(words: Iterable[str]) -> str:
+    """Return the command of these words, to be shown."""
+    return masked(shlex.join(["python", "run.py", *words]))

@@ -10,7 +10,7 @@ from ensemble.evaluation import MetricName
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.ledger import FILE, Peek, read
 from experiments.schema import ReplayConfig
-from experiments.study import Params, StudySpec, TrialResult
+from experiments.study import Params, StudySpec
 
 
 def source(config: ReplayConfig, studies: Path) -> Peek:
@@ -59,12 +59,6 @@ def check_same_recipe(known: Peek, study: StudySpec, name: str) -> None:
             f"replay.study={name} has another configuration, so its trials mean something else here:\n{lines}\n"
             "Type the words of that study (its dataset, ensemble and folds) with mode=<mode> action=replay."
         )
-
-
-def trials_of(known: Peek, study: StudySpec) -> list[TrialResult]:
-    """Return the recorded trials that ``study`` runs again."""
-    points = [dict(point) for point in study.points or ()]
-    return [result for result in known.results if dict(result.params) in points]
 
 
 def _comparable(identity: Mapping[str, Any]) -> dict[str, Any]:

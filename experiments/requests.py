@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,19 +12,18 @@ from typing import Any, cast
 from rich.console import Console
 
 from experiments import datasets
-from experiments.aws.documents import trial_job
+from experiments.aws.documents import TRAINING, TUNING, trial_job
 from experiments.aws.validation import check_document
 from experiments.backends.sagemaker import SageMakerBackend
 from experiments.config import Composed, compose
 from experiments.errors import ConfigError
+from experiments.masking import typed_command
 from experiments.modes import sagemaker_settings
 from experiments.planning import Plan, plan_study
 from experiments.proposals import make_proposer
 from experiments.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.source_dir import place_source
 from experiments.study import StudySpec
-
-TUNING, TRAINING = "CreateHyperParameterTuningJob", "CreateTrainingJob"
 
 
 def show_requests(composed: Composed, words: Sequence[str], console: Console) -> int:
@@ -70,8 +68,7 @@ def _remote(
     from experiments.aws.shipment import code_digest, requirements_text, uploads
     from experiments.backends.remote import RemoteBackend
 
-    command = shlex.join(["python", "run.py", *(word for word in words if not word.startswith("action="))])
-    planned = planned_settings(mode, command)
+    planned = planned_settings(mode, typed_command(word for word in words if not word.startswith("action=")))
     settings = planned.settings
     requirements = requirements_text(mode.image.requirements) if settings.requirements else None
     backend = RemoteBackend(settings, code_digest(plan.study, requirements), _nothing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from experiments.datasets import Splits
 from experiments.errors import StudyFailed
 from experiments.figures import OutOfFold, study_figures, winner_figures
 from experiments.ledger import FILE, Ledger, Peek, peek, read
-from experiments.masking import masked
+from experiments.masking import masked, typed_command
 from experiments.modes import Scorers, open_backend
 from experiments.planning import plan_study
 from experiments.preflight import check_folder
@@ -254,8 +253,7 @@ def _is_whole_grid(study: StudySpec) -> bool:
 def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]]:
     def typed(*more: str, without: tuple[str, ...]) -> str:
         dropped = tuple(f"{key}=" for key in without)
-        kept = [word for word in session.command if not word.startswith(dropped)]
-        return masked(shlex.join(["python", "run.py", *kept, *more]))
+        return typed_command([*(word for word in session.command if not word.startswith(dropped)), *more])
 
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if not finished:

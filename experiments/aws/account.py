@@ -14,7 +14,7 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRef
 _INVALID = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId")
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
 _ATTEMPTS = 10
-RENEW = "Renew them, such as by `aws sso login`, and run the same command again: it goes on from there."
+_RENEW = "Renew them, such as by `aws sso login`, and run the same command again: it goes on from there."
 
 
 class AccessDenied(BackendUnavailable):
@@ -116,9 +116,8 @@ def explained(action: str, purpose: str) -> Iterator[None]:
 
 
 def error_code(error: BaseException) -> str | None:
-    """Return AWS's code of an error that ``explained`` has put into words, or of AWS's own."""
-    found = error if hasattr(error, "response") else error.__cause__
-    response = getattr(found, "response", None)
+    """Return AWS's code of an error that ``explained`` has put into words."""
+    response = getattr(error.__cause__, "response", None)
     return str(response["Error"]["Code"]) if response else None
 
 
@@ -135,9 +134,9 @@ def role_trusts_sagemaker(document: Any) -> bool:
 def _of_code(answer: dict[str, Any], action: str, purpose: str, text: str) -> BackendUnavailable:
     code = str(answer.get("Code"))
     if code in _EXPIRED:
-        return BackendUnavailable(f"the AWS credentials have expired. {RENEW}")
+        return BackendUnavailable(f"the AWS credentials have expired. {_RENEW}")
     if code in _INVALID:
-        return BackendUnavailable(f"AWS does not take these credentials ({code}). {RENEW}")
+        return BackendUnavailable(f"AWS does not take these credentials ({code}). {_RENEW}")
     if code in _DENIED:
         return AccessDenied(
             f"AWS does not let you {purpose}: the credentials need the IAM action {action}. docs/aws.md has a policy."

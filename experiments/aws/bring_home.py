@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ensemble.cli import METRICS_FILE
-from experiments.archives import MODEL_ARCHIVE, unpack
+from experiments.archives import DAMAGED, MODEL_ARCHIVE, unpack
+from experiments.aws.account import error_code
+from experiments.aws.cloud_jobs import COMPLETED
 from experiments.aws.prices import Price
 from experiments.aws.ranges import decode_point
 from experiments.aws.storage import Storage
@@ -24,7 +25,7 @@ from experiments.backends.trial_folder import (
     read_result,
     trial_folder,
 )
-from experiments.errors import StorageError
+from experiments.errors import BackendUnavailable, StorageError, StudyFailed
 from experiments.study import StudySpec, TrialResult, TrialSpec
 
 OUTPUT_ARCHIVE = "output.tar.gz"
@@ -65,19 +66,18 @@ class Homecoming:
         params = decode_point(study.space, hyperparameters) if study.points is None else study.points[index]
         trial = TrialSpec(index, params, hyperparameters, folder)
         started, finished = _times(job)
-        completed = job["TrainingJobStatus"] == "Completed"
+        completed = job["TrainingJobStatus"] == COMPLETED
         try:
             shutil.rmtree(folder, ignore_errors=True)
             config = folder / "input" / "config"
             config.mkdir(parents=True)
             (config / "hyperparameters.json").write_text(json.dumps(job["HyperParameters"]))
-            if completed:
-                _fetch_output(self.storage, artifact(job, OUTPUT_ARCHIVE), folder)
-            else:
-                output_data_dir(folder).mkdir(parents=True)
+            output_data_dir(folder).mkdir(parents=True)
+            failure = _fetch_output(self.storage, artifact(job, OUTPUT_ARCHIVE), folder) if completed else _reason(job)
+            if failure is not None:
                 log_path(folder).write_text("\n".join([*log][-_LOG_LINES:]))
-                failure_path(folder).write_text(_reason(job))
-            result = read_result(trial, started, finished, 0 if completed else 1)
+                failure_path(folder).write_text(failure)
+            result = read_result(trial, started, finished, 0 if failure is None else 1)
         except OSError as error:
             raise StorageError.at(folder, error.strerror or str(error)) from error
         result = replace(result, info={**result.info, "cloud": self._bill(job)})
@@ -96,14 +96,17 @@ def fetch_model(job: Mapping[str, Any], storage: Storage, folder: Path) -> None:
 
     Raises:
         BackendUnavailable: It could not be fetched.
-        StorageError: The folder cannot be written, or the archive cannot be unpacked.
+        StudyFailed: It cannot be unpacked.
+        StorageError: The folder cannot be written.
     """
-    archive = folder / MODEL_ARCHIVE
+    archive, location = folder / MODEL_ARCHIVE, job["ModelArtifacts"]["S3ModelArtifacts"]
     try:
-        storage.download(job["ModelArtifacts"]["S3ModelArtifacts"], archive)
+        storage.download(location, archive)
         unpack(archive, model_dir(folder))
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise StorageError.at(model_dir(folder), str(error)) from error
+    except DAMAGED as error:
+        raise StudyFailed(f"{location} cannot be unpacked: {error}") from None
+    except OSError as error:
+        raise StorageError.at(folder, error.strerror or str(error)) from error
 
 
 def artifact(job: Mapping[str, Any], name: str) -> str:
@@ -117,15 +120,18 @@ def _times(job: Mapping[str, Any]) -> tuple[float, float]:
     return started.timestamp(), job.get("TrainingEndTime", started).timestamp()
 
 
-def _fetch_output(storage: Storage, location: str, folder: Path) -> None:
+def _fetch_output(storage: Storage, location: str, folder: Path) -> str | None:
+    """Fetch what a script has left; return why there is nothing of it, if so."""
     archive, data = folder / OUTPUT_ARCHIVE, output_data_dir(folder)
-    storage.download(location, archive)
     try:
+        storage.download(location, archive)
         unpack(archive, data)
-    except (tarfile.TarError, EOFError) as error:
-        shutil.rmtree(data, ignore_errors=True)
-        data.mkdir(parents=True)
-        failure_path(folder).write_text(f"{location} cannot be unpacked: {error}")
+    except DAMAGED as error:
+        return f"{location} cannot be unpacked: {error}"
+    except BackendUnavailable as error:
+        if error_code(error) != "NoSuchKey":
+            raise
+        return f"its script has left nothing: there is no {location}"
     finally:
         archive.unlink(missing_ok=True)
     nested = data / "data"  # as the SDK's local mode packs it
@@ -133,6 +139,7 @@ def _fetch_output(storage: Storage, location: str, folder: Path) -> None:
         for path in nested.iterdir():
             path.replace(data / path.name)
         nested.rmdir()
+    return None
 
 
 def _reason(job: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from experiments.aws.account import Account, explained
 from experiments.aws.cloud_logs import log_lines
 
-ENDED = ("Completed", "Failed", "Stopped")
+COMPLETED = "Completed"
+ENDED = (COMPLETED, "Failed", "Stopped")
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _PAGE = 100
 _NOT_THERE = re.compile(r"not found|does not exist|unable to find|could not find", re.IGNORECASE)

@@ -13,6 +13,8 @@ from ensemble.wire import declaration, metric_regex
 from experiments.aws.ranges import parameter_ranges, search_space
 from experiments.study import Sampler, SearchSpec, StudySpec
 
+# Operations of the two kinds of job.
+TUNING, TRAINING = "CreateHyperParameterTuningJob", "CreateTrainingJob"
 PROGRAM = "train.py"
 CODE_ARCHIVE = "sourcedir.tar.gz"
 # A placeholder of the right form: nobody takes it on in local mode, which has no accounts.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from experiments.aws.cloud_jobs import ENDED, CloudJobs
 from experiments.aws.prices import find_price
 
 _OURS = "byoe:"
+# What AMT puts behind its own name.
+_OF_A_TUNING_JOB = re.compile(r"-\d{3,}-[0-9a-f]{8}$")
 
 
 @dataclass(frozen=True)
@@ -55,22 +58,26 @@ class Ownership:
         self._sagemaker = account.client("sagemaker")
         self._jobs = CloudJobs(account)
 
-    def everything(self) -> Iterator[Owned]:
-        """Yield tuning jobs, then training jobs that belong to none and still run, then endpoints; the newest first.
+    def everything(self, *, ended: bool) -> Iterator[Owned]:
+        """Yield tuning jobs, then training jobs that belong to none, then endpoints; the newest first.
+
+        Args:
+            ended: Whether those that have ended are wanted too, for what they have cost.
 
         Raises:
             BackendUnavailable: AWS refused.
         """
-        for job in self._listed("list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries"):
+        running = {} if ended else {"StatusEquals": "InProgress"}
+        for job in self._listed("list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries", **running):
             name = job["HyperParameterTuningJobName"]
             if self._is_ours(job["HyperParameterTuningJobArn"]):
                 yield self._tuning_job(name, job["HyperParameterTuningJobStatus"])
-        for job in self._listed("list_training_jobs", "TrainingJobSummaries", StatusEquals="InProgress"):
-            if not self._is_ours(job["TrainingJobArn"]):
+        for job in self._listed("list_training_jobs", "TrainingJobSummaries", **running):
+            name = job["TrainingJobName"]
+            if _OF_A_TUNING_JOB.search(name) or not self._is_ours(job["TrainingJobArn"]):
                 continue
-            described = self._jobs.training_job(job["TrainingJobName"]) or {}
-            if "TuningJobArn" not in described:
-                yield Owned("training job", job["TrainingJobName"], job["TrainingJobStatus"], "of no tuning job", 0.0)
+            usd = self._cost(self._jobs.training_job(name) or {})
+            yield Owned("training job", name, job["TrainingJobStatus"], "of no tuning job", usd)
         for endpoint in self._listed("list_endpoints", "Endpoints"):
             if self._is_ours(endpoint["EndpointArn"]):
                 since = f"since {endpoint['CreationTime']:%Y-%m-%d %H:%M}"
@@ -91,16 +98,17 @@ class Ownership:
 
     def _tuning_job(self, name: str, status: str) -> Owned:
         seen = self._jobs.trials(name)
-        usd, known = 0.0, True
-        for job in seen:
-            described = self._jobs.training_job(job.name) or {}
-            instance = described.get("ResourceConfig", {}).get("InstanceType", "")
-            price = find_price(instance, self._account.region, self._price)
-            known = known and price is not None
-            usd += 0.0 if price is None else price.of(described.get("BillableTimeInSeconds", 0))
+        costs = [self._cost(self._jobs.training_job(job.name) or {}) for job in seen]
+        known = [cost for cost in costs if cost is not None]
         done = sum(job.status in ENDED for job in seen)
         detail = f"{done} of {len(seen)} training jobs ended"
-        return Owned("tuning job", name, status, detail, usd if known else None)
+        return Owned("tuning job", name, status, detail, sum(known) if len(known) == len(costs) else None)
+
+    def _cost(self, described: Mapping[str, Any]) -> float | None:
+        """Return what a training job has been billed so far, or None where its instance's price is not known."""
+        instance = described.get("ResourceConfig", {}).get("InstanceType", "")
+        price = find_price(instance, self._account.region, self._price)
+        return None if price is None else price.of(described.get("BillableTimeInSeconds", 0))
 
     def _is_ours(self, arn: str) -> bool:
         return any(key.startswith(_OURS) for key in self._jobs.tags(arn))

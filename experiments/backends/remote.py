@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import json
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from experiments import faults
 from experiments.aws.account import Account
-from experiments.aws.bring_home import Homecoming, fetch_model
-from experiments.aws.cloud_jobs import ENDED, CloudJobs, Seen
+from experiments.aws.cloud_jobs import CloudJobs
 from experiments.aws.cost import Bound, check_budget
-from experiments.aws.documents import CODE_ARCHIVE, CloudOptions, Placement, training_job, tuning_job
+from experiments.aws.documents import CODE_ARCHIVE, TRAINING, TUNING, CloudOptions, Placement, training_job, tuning_job
 from experiments.aws.prices import Price
 from experiments.aws.storage import Storage
 from experiments.aws.validation import check_document
 from experiments.backends.base import Backend, StudyHandle
-from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
-from experiments.backends.trial_folder import final_folder, output_data_dir, trial_folder
-from experiments.errors import BackendUnavailable, ConfigError, StorageError, StudyFailed, StudyTaken
+from experiments.backends.following import Source, TrainingHandle, TuningHandle
+from experiments.errors import ConfigError, StorageError, StudyTaken
 from experiments.ledger import Ledger
 from experiments.source_dir import check_dependencies
-from experiments.study import StudySpec, TrialResult
+from experiments.study import StudySpec
 
 REQUEST_FILE = "request.json"
-TUNING, TRAINING = "CreateHyperParameterTuningJob", "CreateTrainingJob"
 CONFIG_TAG = "byoe:config_hash"
-# How a job's state that is no result yet is shown.
-_WORDS = {"InProgress": "running", "Stopping": "stopping", "Stopped": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -156,7 +147,8 @@ class RemoteBackend(Backend):
             (study.folder / REQUEST_FILE).write_text(json.dumps(requests, indent=1))
         except OSError as error:
             raise StorageError.at(study.folder, error.strerror or str(error)) from error
-        if not self._launched(study):
+        launched = self._launched(study)
+        if not launched:
             check_budget(self._settings.bound(study), self._settings.budget_usd, self._settings.command)
             self._prepare(study)
             faults.point("uploaded")
@@ -165,7 +157,7 @@ class RemoteBackend(Backend):
         if study.points is not None:
             return TrainingHandle(study, ledger, source, requests[TRAINING])
         (document,) = requests[TUNING]
-        if jobs.tuning_job(study.name) is None:
+        if not launched:
             jobs.create(TUNING, document)
             faults.point("launched")
         self._check_own(study, jobs)
@@ -195,209 +187,3 @@ class RemoteBackend(Backend):
                 f"tuning job cannot be extended. Begin another that learns from it: study=<name> "
                 f"mode.warm_start=[{study.name}]."
             )
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a study's results come from.
-
-    Attributes:
-        jobs: The account's jobs.
-        storage: Where their artifacts are.
-        price: Of an instance, or None where that is not known.
-        poll_seconds: How often AWS is asked.
-    """
-
-    jobs: CloudJobs
-    storage: Storage
-    price: Price | None
-    poll_seconds: float
-
-
-class _Following(StudyHandle):
-    """Brings home each job once, when it has ended."""
-
-    def __init__(self, study: StudySpec, ledger: Ledger, source: Source) -> None:
-        self._study = study
-        self._ledger = ledger
-        self._source = source
-        self._jobs = source.jobs
-        self._homecoming = Homecoming(study, source.storage, source.price)
-        self._results = {result.index: result for result in ledger.results()}
-        self._counts: dict[str, int] = {}
-
-    def results(self) -> Iterator[TrialResult]:
-        """Yield recorded trials, then each new one as its job ends; returns when no job is left."""
-        yield from list(self._results.values())
-        while True:
-            over = self.over()
-            seen = self.look()
-            self._counts = _counted(seen)
-            for job in seen:
-                if job.ended and job.index not in self._results:
-                    yield self._record(job)
-            if over and all(job.ended for job in seen):
-                self._check_begun()
-                return
-            self._judge()
-            if not all(job.index in self._results for job in seen) or not over:
-                time.sleep(self._source.poll_seconds)
-
-    def _check_begun(self) -> None:
-        """Raise StudyFailed if the study has ended before any of its jobs began."""
-
-    def over(self) -> bool:
-        """Whether no further job will begin; asked before ``look``, so that none is missed in between."""
-        raise NotImplementedError
-
-    def look(self) -> list[Seen]:
-        """Return every job there is, in order of index; starts what is to be started."""
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        """Stop what runs on SageMaker."""
-        raise NotImplementedError
-
-    def note(self) -> str:
-        """Return jobs by state, and what they have cost."""
-        words = [f"{count} {_WORDS[status]}" for status, count in self._counts.items() if status in _WORDS]
-        spent = sum(result.info["cloud"].get("cost_usd", 0.0) for result in self._results.values())
-        if self._source.price is not None:
-            words.append(f"${spent:.2f} so far")
-        return ", ".join(words)
-
-    def run_final(self, index: int) -> TrialResult:
-        """Fetch the model that the trial's job has left: it is the one that was scored there."""
-        result = self._results[index]
-        job = self._jobs.training_job(result.info["cloud"]["job"])
-        if job is None:
-            raise StudyFailed(
-                f"training job {result.info['cloud']['job']} is gone from SageMaker, and its model with it."
-            )
-        final = final_folder(self._study.folder)
-        _copy(output_data_dir(trial_folder(self._study.folder, index)), output_data_dir(final))
-        fetch_model(job, self._source.storage, final)
-        return result
-
-    def cancel(self) -> None:
-        """Leave the jobs on SageMaker to themselves: they were paid for, and the next run goes on from there."""
-
-    def _record(self, job: Seen) -> TrialResult:
-        described = self._jobs.training_job(job.name)
-        if described is None:
-            raise StudyFailed(f"training job {job.name} is gone from SageMaker before its result was brought home.")
-        objective = job.objective
-        if objective is None:
-            values = {metric["MetricName"]: metric["Value"] for metric in described.get("FinalMetricDataList", ())}
-            objective = values.get(self._study.objective)
-        log = self._jobs.log(job.name)
-        result = self._homecoming.bring(described, job.index, log, objective)
-        faults.point("trial_finished")
-        self._ledger.record_asked({result.index: result.params})
-        faults.point("trials_asked")
-        self._ledger.record(result)
-        faults.point("trial_recorded")
-        self._results[result.index] = result
-        return result
-
-    def _judge(self) -> None:
-        done = len(self._results)
-        failed = [result for result in self._results.values() if result.state == "failed"]
-        if done < min(FEWEST_TRIALS_TO_JUDGE, self._study.n_trials):
-            return
-        if len(failed) > self._study.max_failure_rate * done:
-            with suppress(BackendUnavailable):  # it may have ended meanwhile, and what is said is why
-                self.stop()
-            last = max(failed, key=lambda result: result.index)
-            raise StudyFailed(
-                f"{len(failed)} of {done} trials failed, more than search.max_failure_rate="
-                f"{self._study.max_failure_rate:g} allows; the rest was stopped. The last reason: trial {last.index}: "
-                f"{last.reason} ({trial_folder(self._study.folder, last.index)})"
-            )
-
-
-class TuningHandle(_Following):
-    """Follows a tuning job, which picks and starts its training jobs itself."""
-
-    _reason = ""
-
-    def over(self) -> bool:
-        """Whether the tuning job has ended."""
-        job = self._jobs.tuning_job(self._study.name)
-        if job is None:
-            raise StudyFailed(f"tuning job {self._study.name} is gone from SageMaker.")
-        self._reason = f"{job['HyperParameterTuningJobStatus']}: {job.get('FailureReason', 'it gave no reason')}"
-        return job["HyperParameterTuningJobStatus"] in ENDED
-
-    def _check_begun(self) -> None:
-        if not self._results:
-            raise StudyFailed(f"tuning job {self._study.name} has ended without a training job. {self._reason}")
-
-    def look(self) -> list[Seen]:
-        """Return the training jobs that the tuner has started."""
-        return self._jobs.trials(self._study.name)
-
-    def stop(self) -> None:
-        """Stop the tuning job."""
-        self._jobs.stop_tuning(self._study.name)
-
-
-class TrainingHandle(_Following):
-    """Starts the training jobs of given points, so many at a time."""
-
-    def __init__(self, study: StudySpec, ledger: Ledger, source: Source, requests: list[dict[str, Any]]) -> None:
-        super().__init__(study, ledger, source)
-        self._requests = requests
-
-    def over(self) -> bool:
-        """Whether every point's job is recorded."""
-        return len(self._results) == len(self._requests)
-
-    def look(self) -> list[Seen]:
-        """Start jobs as there is room, and return those that there are."""
-        seen = []
-        for index, request in enumerate(self._requests):
-            name = request["TrainingJobName"]
-            if index in self._results:
-                seen.append(Seen(index, name, "Completed", None))
-                continue
-            if sum(not job.ended for job in seen) >= self._study.parallel:
-                break
-            job = self._jobs.training_job(name)
-            if job is None:
-                self._jobs.create(TRAINING, request)
-                faults.point("launched")
-                job = self._jobs.training_job(name) or {"TrainingJobStatus": "InProgress"}
-            elif _runs(job) != _runs(request):
-                raise StudyTaken(
-                    f"training job {name} is there already, of another configuration or other data: give another name "
-                    "with study=<name>."
-                )
-            seen.append(Seen(index, name, job["TrainingJobStatus"], None))
-        return seen
-
-    def stop(self) -> None:
-        """Stop every job that runs."""
-        for job in self.look():
-            if job.status == "InProgress":
-                self._jobs.stop_training(job.name)
-
-
-def _runs(job: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return what decides a training job's numbers: its hyperparameters, code among them, and where its data are."""
-    locations = [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in job["InputDataConfig"]]
-    return job["HyperParameters"], locations
-
-
-def _counted(seen: list[Seen]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for job in seen:
-        counts[job.status] = counts.get(job.status, 0) + 1
-    return counts
-
-
-def _copy(source: Path, target: Path) -> None:
-    try:
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    except OSError as error:
-        raise StorageError.at(target, error.strerror or str(error)) from error

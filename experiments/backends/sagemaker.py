@@ -13,6 +13,8 @@ from typing import Any
 from experiments.aws.documents import (
     LOCAL_INSTANCE,
     LOCAL_ROLE,
+    TRAINING,
+    TUNING,
     Placement,
     read_tuning_job,
     training_job,
@@ -96,10 +98,10 @@ class SageMakerBackend(Backend):
         """
         placement = self._placement(study)
         if study.points is None:
-            found = {"CreateHyperParameterTuningJob": [tuning_job(study, placement)]}
+            found = {TUNING: [tuning_job(study, placement)]}
         else:
             jobs = [training_job(study, placement, index, point) for index, point in enumerate(study.points)]
-            found = {"CreateTrainingJob": jobs}
+            found = {TRAINING: jobs}
         for operation, documents in found.items():
             for document in documents:
                 check_document(operation, document, local=True)
@@ -110,7 +112,7 @@ class SageMakerBackend(Backend):
         requests = self.requests(study)
         _write(study.folder / REQUEST_FILE, requests)
         if study.points is None:
-            (document,) = requests["CreateHyperParameterTuningJob"]
+            (document,) = requests[TUNING]
             study = read_tuning_job(document, study)
 
             def make_job(trial: TrialSpec) -> dict[str, Any]:

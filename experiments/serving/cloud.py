@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.storage import Storage, Upload, encryption
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError
+from experiments.masking import typed_command
 from experiments.schema import RemoteModeConfig
 from experiments.serving.client import Answer, RequestRefused
 from experiments.serving.examples import check_predictions, example_request
@@ -54,7 +54,7 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
     name, serving = endpoint_name(composed), composed.config.serving
     check_name(name)
     check_serving(serving)
-    settings = remote_settings(mode, shlex.join(["python", "run.py", *words]))
+    settings = remote_settings(mode, typed_command(words))
     account = settings.account
     with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
         model = place_model(composed, Path(folder))
@@ -82,9 +82,17 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
             storage = Storage(account.client("s3"), encryption(mode.output_kms_key))
             storage.upload([Upload(Path(folder) / MODEL_ARCHIVE, location)], lambda _: None)
         _say(f"endpoint {name}: serving {model.origin} in {settings.image}.", console)
-        with console.status(f"endpoint {name}") as status:
-            endpoint.serve(requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes"))
-            _prove(mode, name, model)
+        try:
+            with console.status(f"endpoint {name}") as status:
+                endpoint.serve(requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes"))
+                _prove(mode, name, model)
+        except KeyboardInterrupt:
+            _say(
+                f"endpoint {name} goes on being made, and is paid for: the same command waits for it, python run.py "
+                f"mode=remote action=delete endpoint={name} removes it.",
+                console,
+            )
+            raise
         _keep(composed, mode, name, model)
     _show(name, serving.name, model, mode, console)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import sys
 import time
@@ -20,6 +19,7 @@ from experiments.aws.engine import answering
 from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, remove_strangers, start, state
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError
+from experiments.masking import typed_command
 from experiments.modes import build_image_if_missing
 from experiments.preflight import check_folder
 from experiments.schema import SageMakerModeConfig
@@ -43,8 +43,7 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     config = composed.config
     mode, name = config.mode, config.endpoint
     if not isinstance(mode, SageMakerModeConfig):
-        typed = [word for word in words if not word.startswith("mode=")]
-        again = shlex.join(["python", "run.py", "mode=sagemaker", *typed])
+        again = typed_command(["mode=sagemaker", *(word for word in words if not word.startswith("mode="))])
         raise ConfigError(f"mode={mode.name} has no endpoints: {again}")
     check_name(name)
     check_serving(config.serving)

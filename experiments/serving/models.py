@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
 import shutil
-import tarfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +13,7 @@ from typing import Any
 
 from ensemble.bundle import BUNDLE_VERSION, MANIFEST
 from ensemble.errors import BundleError
-from experiments.archives import MODEL_ARCHIVE, pack, unpack
+from experiments.archives import DAMAGED, MODEL_ARCHIVE, pack, unpack
 from experiments.backends.trial_folder import final_folder, model_dir
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean
@@ -66,7 +63,7 @@ def place_model(composed: Composed, folder: Path) -> Model:
         elif source != archive:
             shutil.copyfile(source, archive)
         unpack(archive, bundle)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise BundleError(f"{source} is no {MODEL_ARCHIVE} that can be unpacked: {error}. Train again.") from None
     except OSError as error:
         raise StorageError.at(folder, error.strerror or str(error)) from error

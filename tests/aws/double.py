@@ -241,18 +241,6 @@ class Double:
         )
         return endpoints[key]
 
-    def wait_for_call(self, operation: str, count: int = 1, timeout: float = 30) -> None:
-        """Wait until an operation of SageMaker has been called so often.
-
-        Raises:
-            TimeoutError: It has not in time.
-        """
-        self.state.wait_until(
-            lambda: sum(name == operation for name, _ in self.state.requests) >= count,
-            f"{count} calls of {operation}",
-            timeout,
-        )
-
     def _begin(self, end: ExitStack) -> None:
         end.callback(shutil.rmtree, self._folder)
         server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_Handler)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,22 @@ def double(
     project: Path, tmp_path: Path, home: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Double]:
     points = [{name: encode(value) for name, value in trial["params"].items()} for trial in home[:-1]]
+    with opened(Double(tmp_path / "aws", points), monkeypatch) as double:
+        yield double
+
+
+@pytest.fixture
+def drawing(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    """A double whose tuner draws its points."""
+    with opened(Double(tmp_path / "aws"), monkeypatch) as double:
+        yield double
+
+
+@contextmanager
+def opened(double: Double, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    with Double(tmp_path / "aws", points) as double:
+    with double:
         double.billable_seconds = BILLED
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
@@ -182,6 +196,9 @@ def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -
     (trial,) = recorded_trials(project, "one")
     assert trial["state"] == "complete"
     assert trial["info"]["cloud"]["job"] == "one-001"
+    status = byoe("mode=remote", "action=status", f"mode.price_usd_per_hour={PRICE}")
+    assert "training job one-001  Completed, of no tuning job, $0.01" in status.out
+    assert "Training: $0.01 so far" in status.out
 
 
 @pytest.mark.parametrize(
@@ -311,12 +328,56 @@ def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path,
     assert states == {"0": "FAILED", "1": "FINISHED", "2": "FAILED"}
 
 
-def test_where_all_fail_the_rest_is_stopped(project: Path, double: Double, byoe: Run) -> None:
+def test_where_all_fail_the_reason_is_said(project: Path, double: Double, byoe: Run) -> None:
     double.inject(*(JobFailure(number, "AlgorithmError: no", run=False) for number in range(TRIALS)))
-    ended = byoe(*words(double, "mode.budget_usd=2", "search.max_failure_rate=0"))
+    for _ in range(2):  # and again by whoever attaches
+        ended = byoe(*words(double, "mode.budget_usd=2", "search.max_failure_rate=1"))
+        assert ended.code == 1
+        assert "no trial has a score. The last reason: AlgorithmError: no" in ended.err
+        assert len(ended.err.splitlines()) == 1
+
+
+def test_too_many_failures_stop_the_rest(project: Path, drawing: Double, byoe: Run) -> None:
+    drawing.inject(*(JobFailure(number, "AlgorithmError: no", run=False) for number in range(4)))
+    drawing.hold(4)
+    ended = byoe(*words(drawing, "mode.budget_usd=9", "search.max_failure_rate=0.5", "search.n_trials=8"))
     assert ended.code == 1
-    assert "AlgorithmError: no" in ended.err
-    assert len(ended.err.splitlines()) == 1
+    assert "of 4 trials failed, more than search.max_failure_rate=0.5 allows; the rest was stopped" in ended.err
+    assert [call["HyperParameterTuningJobName"] for call in drawing.calls("StopHyperParameterTuningJob")] == ["cloud"]
+    assert drawing.wait_for_tuning("cloud").status == "Stopped"
+    assert len(drawing.jobs) < 8
+
+
+@pytest.mark.parametrize("damage", ["missing", "no archive", "cut"])
+def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
+    damage: str, project: Path, double: Double, byoe: Run
+) -> None:
+    training = words(double, "action=train", "mode.budget_usd=2", study="one")
+    double.hold(0)
+    first = subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *training, "mode.poll_seconds=60"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    double.wait_for(0, "Training")
+    first.kill()
+    first.wait()
+    double.release()
+    double.wait_for(0)
+    s3, key = double.client("s3"), "byoe/studies/one/one-001/output/output.tar.gz"
+    whole = s3.get_object(Bucket=double.bucket, Key=key)["Body"].read()
+    if damage == "missing":
+        s3.delete_object(Bucket=double.bucket, Key=key)
+    else:
+        s3.put_object(
+            Bucket=double.bucket, Key=key, Body=b"none" if damage == "no archive" else whole[: len(whole) // 2]
+        )
+    ended = byoe(*training)
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    (trial,) = recorded_trials(project, "one")
+    assert trial["state"] == "failed"
+    assert ("left nothing" if damage == "missing" else "cannot be unpacked") in trial["failure"]
 
 
 def test_expired_credentials_are_said_and_renewed_ones_go_on(project: Path, double: Double, byoe: Run) -> None:
