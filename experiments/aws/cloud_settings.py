@@ -57,7 +57,7 @@ def remote_settings(mode: RemoteModeConfig, command: str) -> RemoteSettings:
     for key, example in (("role", "arn:aws:iam::<account>:role/<name>"), ("bucket", "<name of yours>")):
         if not getattr(mode, key):
             raise ConfigError(
-                f"mode.{key} is not set: add mode.{key}={example}, once for all in configs/local/default.yaml. "
+                f"mode.{key} is not set: add mode.{key}={example}, once for all in configs/local/mode/remote.yaml. "
                 "docs/aws.md says what it must permit; action=plan needs none of it."
             )
     return _settings(mode, find_account(mode.region, mode.profile), command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 import yaml
 
 from experiments.config import CONFIG_FOLDER, compose, groups
+from experiments.errors import ConfigError
 from experiments.planning import plan_study
+from experiments.schema import LocalModeConfig, RemoteModeConfig
 from tests.conftest import Ended, run_command
 
 # What a member of a group needs besides itself to make a study.
@@ -162,3 +165,21 @@ def test_no_password_is_shown_or_recorded() -> None:
     for text in (composed.yaml(), composed.with_sources()):
         assert "postgresql://me:***@db.example:5432/runs" in text
         assert "hush" not in text
+
+
+def test_settings_of_ones_own_for_one_mode_are_not_read_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(CONFIG_FOLDER, tmp_path / "configs", ignore=shutil.ignore_patterns("local"))
+    (tmp_path / "configs/local/mode").mkdir(parents=True)
+    own = tmp_path / "configs/local/mode/remote.yaml"
+    own.write_text("region: eu-west-1\nbucket: mine\n")
+    monkeypatch.setattr("experiments.config.CONFIG_FOLDER", tmp_path / "configs")
+    assert compose(["mode=local"]).config.mode == LocalModeConfig()
+    remote = compose(["mode=remote", "mode.bucket=other"])
+    assert isinstance(remote.config.mode, RemoteModeConfig)
+    assert (remote.config.mode.region, remote.config.mode.bucket) == ("eu-west-1", "other")
+    assert remote.sources["mode.region"] == "configs/local/mode/remote.yaml"
+    own.write_text("regoin: eu-west-1\n")
+    with pytest.raises(ConfigError, match=r"mode.regoin.*Did you mean 'mode.region'"):
+        compose(["mode=remote"])
