@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import shutil
 import socket
@@ -24,6 +25,7 @@ from experiments.errors import BackendUnavailable
 from experiments.masking import masked
 from experiments.planning import available_cores
 from experiments.preflight import check_folder
+from experiments.schema import RemoteModeConfig
 from experiments.tracking_store import store_fault, store_file, store_uri
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -67,8 +69,10 @@ def examine(composed: Composed, console: Console) -> int:
         _machine,
         lambda: _folders([root, Path(composed.config.paths.studies).expanduser()]),
         lambda: _store(uri),
-        lambda: _docker(needed=mode != "local"),
+        lambda: _docker(needed=mode == "sagemaker"),
     ]
+    if isinstance(composed.config.mode, RemoteModeConfig):
+        checks.append(functools.partial(_account, composed.config.mode))
     failed = False
     for check in checks:
         for finding in check():
@@ -180,11 +184,11 @@ def _server(uri: str) -> Finding:
 
 
 def _docker(*, needed: bool) -> Iterator[Finding]:
-    """Docker is for ``mode=sagemaker``; ``mode=local`` does without."""
+    """Docker is for ``mode=sagemaker``; other modes do without."""
     from experiments.aws import engine
 
     state: State = "fails" if needed else "note"
-    without = "" if needed else "; mode=local does without"
+    without = "" if needed else "; only mode=sagemaker needs it"
     try:
         client = engine.connect()
     except BackendUnavailable as error:
@@ -209,6 +213,34 @@ def _docker(*, needed: bool) -> Iterator[Finding]:
             yield Finding("port", "ok", f"free ones on 127.0.0.1, such as {probe.getsockname()[1]}")
     except OSError as error:
         yield Finding("port", state, f"none is free on 127.0.0.1: {error.strerror}", "ss -ltn  (what listens)")
+
+
+def _account(mode: RemoteModeConfig) -> Iterator[Finding]:
+    """The AWS account is for ``mode=remote``."""
+    from experiments.aws.account import AccessDenied
+    from experiments.aws.cloud_preflight import check_bucket, check_role
+    from experiments.aws.cloud_settings import remote_settings
+
+    try:
+        settings = remote_settings(mode, "")
+    except InputError as error:
+        yield Finding("AWS settings", "fails", str(error))
+        return
+    yield Finding("AWS settings", "ok", f"{settings.image} on {settings.instance_type} in {settings.account.region}")
+    try:
+        yield Finding("credentials", "ok", f"of account {settings.account.identity()}")
+    except InputError as error:
+        yield Finding("credentials", "fails", str(error))
+        return
+    for subject, text, check in (("bucket", settings.bucket, check_bucket), ("role", settings.role, check_role)):
+        try:
+            check(settings)
+        except AccessDenied as error:
+            yield Finding(subject, "note" if subject == "role" else "fails", str(error))
+        except InputError as error:
+            yield Finding(subject, "fails", str(error))
+        else:
+            yield Finding(subject, "ok", text)
 
 
 def _engine(info: Mapping[str, Any], state: State) -> Iterator[Finding]:

@@ -411,6 +411,27 @@ def test_what_does_not_pass_is_one_message(fault: Any, message: str, project: Pa
     assert double.jobs == []
 
 
+def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Run) -> None:
+    settings = ["mode=remote", "action=doctor", f"mode.role={double.role}"]
+    ended = byoe(*settings, f"mode.bucket={double.bucket}")
+    assert ended.code == 0, ended.out
+    for line in (
+        "ok    credentials    of account 123456789012",
+        f"ok    bucket         {double.bucket}",
+        "ok    role ",
+    ):
+        assert line in ended.out
+    assert "mode=remote can run." in ended.out
+    ended = byoe(*settings, "mode.bucket=none-of-ours")
+    assert ended.code == 1
+    assert "there is no such bucket" in ended.out
+    double.inject(Expiry("GetCallerIdentity", 1))
+    ended = byoe(*settings, f"mode.bucket={double.bucket}")
+    assert ended.code == 1
+    assert "fails credentials    the AWS credentials have expired" in ended.out
+    assert "mode.role is not set" in byoe("mode=remote", "action=doctor").out
+
+
 def test_a_check_that_is_not_permitted_is_a_note(project: Path, double: Double, byoe: Run) -> None:
     double.inject(denied("GetRole", "iam"), denied("ListServiceQuotas", "servicequotas"))
     ended = byoe(*words(double, "action=train", "mode.budget_usd=2", study="one"))
