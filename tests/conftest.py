@@ -130,8 +130,11 @@ def until(happened: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return this environment without what tells a library that it is being tested."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | more
+    """Return this environment without what tells a library that it is being tested, and without MLflow's own.
+
+    MLflow keeps the store that is set in a process, by any test, in the environment.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MLFLOW_"))} | more
 
 
 def run_command(*words: str, timeout: float = 50, **env: str) -> Ended:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from experiments.aws.account import Account, explained
 from experiments.aws.cloud_logs import log_lines
+from experiments.aws.server_log import LINES_READ, last_words
 from experiments.aws.validation import check_document
 from experiments.errors import BackendUnavailable, ConfigError, EnsembleError
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 _OURS = "byoe:"
-_LOG_LINES = 30
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
@@ -200,7 +201,7 @@ class CloudEndpoint:
 
     def _failure(self, found: Mapping[str, Any] | None) -> str:
         reason = "it is gone" if found is None else found.get("FailureReason", f"it is {found['EndpointStatus']}")
-        lines = "\n".join(f"  {line}" for line in [*log_lines(self._account, f"{LOG_GROUP}/{self.name}")][-_LOG_LINES:])
+        lines = last_words(deque(log_lines(self._account, f"{LOG_GROUP}/{self.name}"), LINES_READ))
         return f"endpoint {self.name} could not be served: {reason}" + (f"\n{lines}" if lines else "")
 
     def _found(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:

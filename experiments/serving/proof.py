@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.aws.local_endpoint import Started, log_tail, state
+from experiments.aws.server_log import LINES_READ, last_words
 from experiments.errors import BackendUnavailable, EnsembleError
 from experiments.serving.client import RequestRefused, invoke, ping
 from experiments.serving.examples import check_predictions, example_request
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 SECONDS_TO_PING = 180
 SECONDS_TO_ANSWER = 60
 _POLL_SECONDS = 0.02
-_LINES_SHOWN = 30
 
 
 class DeployFailed(EnsembleError):
@@ -66,4 +66,4 @@ def wait_for_ping(client: DockerClient, started: Started, bundle_hash: str) -> N
 
 
 def _tail(client: DockerClient, started: Started) -> str:
-    return "\n".join(f"  {line}" for line in log_tail(client, started.container, _LINES_SHOWN))
+    return last_words(log_tail(client, started.container, LINES_READ))
