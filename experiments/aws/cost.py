@@ -1,4 +1,4 @@
-"""The gate before a launch: what a study costs at most, against the budget."""
+"""The gates before a launch: what a study costs at most, or a day of an endpoint, against the budget."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from experiments.aws.prices import Price
 from experiments.errors import ConfigError
+
+_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,51 @@ def check_budget(bound: Bound, budget: float | None, command: str) -> None:
             f"mode.budget_usd={budget:g} is below what this study may cost, {bound.describe()}. Lower "
             "mode.max_runtime_seconds or search.n_trials, or raise the budget; nothing was started."
         )
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What an endpoint on instances is billed until it is deleted.
+
+    Attributes:
+        instances: How many.
+        instance_type: Kind of machine.
+        price: Of one, or None where that is not known.
+    """
+
+    instances: int
+    instance_type: str
+    price: Price | None
+
+    @property
+    def usd_per_day(self) -> float | None:
+        """The rate in USD, or None where the price is not known."""
+        return None if self.price is None else self.price.of(self.instances * _DAY)
+
+
+def check_rate(rate: Rate, budget: float | None, command: str) -> None:
+    """Raise ConfigError unless a day of an endpoint is within the budget.
+
+    Args:
+        rate: What it is billed.
+        budget: ``mode.budget_usd``.
+        command: The words that were typed, for the command that goes on.
+    """
+    what = f"an endpoint on {rate.instances} x {rate.instance_type} is billed by the hour until it is deleted"
+    if rate.price is None or rate.usd_per_day is None:
+        raise ConfigError(
+            f"{what}, and the price is not known here. Look it up at https://aws.amazon.com/sagemaker/pricing and add "
+            "mode.price_usd_per_hour=<USD>, or serving=serverless, which is billed by the request; nothing was started."
+        )
+    what += f": ${rate.usd_per_day:.2f} a day at ${rate.price.usd_per_hour:g} an hour each ({rate.price.source})"
+    if budget is None:
+        raise ConfigError(
+            f"{what}. To start it, say what a day of it may cost: {command} "
+            f"mode.budget_usd={_rounded_up(rate.usd_per_day)}; serving=serverless is billed by the request. Nothing "
+            "was started."
+        )
+    if rate.usd_per_day > budget:
+        raise ConfigError(f"{what}, more than mode.budget_usd={budget:g}; nothing was started.")
 
 
 def _rounded_up(usd: float) -> str:

@@ -19,6 +19,8 @@ from experiments.aws.account import AccessDenied, find_account
 from experiments.aws.cloud_endpoint import CloudEndpoint, ModelError
 from experiments.aws.cloud_preflight import check_bucket, check_role
 from experiments.aws.cloud_settings import remote_settings
+from experiments.aws.cost import Rate, check_rate
+from experiments.aws.prices import find_price
 from experiments.aws.storage import Storage, Upload, encryption
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError
@@ -26,6 +28,7 @@ from experiments.masking import typed_command
 from experiments.schema import RemoteModeConfig
 from experiments.serving.client import Answer, RequestRefused
 from experiments.serving.examples import check_predictions, example_request
+from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import Site, check_serving, serving_requests
 from experiments.serving.proof import DeployFailed
@@ -56,8 +59,14 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
     check_serving(serving)
     settings = remote_settings(mode, typed_command(words))
     account = settings.account
+    if serving.instance_type is not None:
+        price = find_price(serving.instance_type, account.region, mode.price_usd_per_hour)
+        rate = Rate(serving.instance_count or 1, serving.instance_type, price)
+        check_rate(rate, mode.budget_usd, settings.command)
     with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
         model = place_model(composed, Path(folder))
+        rehearses = typed_command(["mode=sagemaker", "action=deploy", *(w for w in words if w.startswith("model="))])
+        serving, memory = with_memory(serving, _endpoints(composed), model.bundle_hash, rehearses)
         location = settings.location("models", model.bundle_hash[:16], MODEL_ARCHIVE)
         site = Site(
             name=name,
@@ -82,6 +91,9 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
             storage = Storage(account.client("s3"), encryption(mode.output_kms_key))
             storage.upload([Upload(Path(folder) / MODEL_ARCHIVE, location)], lambda _: None)
         _say(f"endpoint {name}: serving {model.origin} in {settings.image}.", console)
+        if memory:
+            other = " AWS's container has other servers in it, and may take more." if settings.requirements else ""
+            _say(f"its memory: {memory}{other}", console)
         try:
             with console.status(f"endpoint {name}") as status:
                 endpoint.serve(requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes"))
@@ -131,8 +143,12 @@ def delete_in_cloud(composed: Composed, mode: RemoteModeConfig, console: Console
     return 0
 
 
+def _endpoints(composed: Composed) -> Path:
+    return Path(composed.config.paths.endpoints).expanduser().absolute()
+
+
 def _folder(composed: Composed, name: str) -> Path:
-    return Path(composed.config.paths.endpoints).expanduser().absolute() / CLOUD_FOLDER / name
+    return _endpoints(composed) / CLOUD_FOLDER / name
 
 
 def _keep(composed: Composed, mode: RemoteModeConfig, name: str, model: Model) -> None:

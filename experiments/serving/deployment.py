@@ -24,6 +24,7 @@ from experiments.modes import build_image_if_missing
 from experiments.preflight import check_folder
 from experiments.schema import SageMakerModeConfig
 from experiments.serving.examples import example_request
+from experiments.serving.memory import keep
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import check_serving, plan_endpoint
 from experiments.serving.proof import prove
@@ -96,7 +97,7 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
             end(client, old.container, old.network, SECONDS_TO_DRAIN)
             shutil.rmtree(old.folder, ignore_errors=True)
         if config.serving.name == "serverless":
-            rehearse(client, endpoint, plan, seconds, console)
+            keep(records.root, model.bundle_hash, rehearse(client, endpoint, plan, seconds, console))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.archives import MODEL_ARCHIVE
@@ -13,6 +13,7 @@ from experiments.aws.validation import SERVERLESS_MEMORY, check_document
 from experiments.config import Composed
 from experiments.errors import ConfigError
 from experiments.schema import SageMakerModeConfig, ServingConfig
+from experiments.serving.memory import DEFAULT_MEMORY
 from experiments.serving.models import Model
 from experiments.serving.proof import SECONDS_TO_ANSWER
 
@@ -40,7 +41,7 @@ def check_serving(serving: ServingConfig) -> None:
     """Raise ConfigError for a setting that no endpoint can have."""
     memory, concurrency = serving.memory_size_in_mb, serving.max_concurrency
     if serving.name == "serverless":
-        if memory not in SERVERLESS_MEMORY:
+        if memory is not None and memory not in SERVERLESS_MEMORY:
             sizes = ", ".join(map(str, SERVERLESS_MEMORY))
             raise ConfigError(f"serving.memory_size_in_mb={memory}: a serverless endpoint has one of {sizes}.")
         if concurrency is None or not 1 <= concurrency <= MOST_CONCURRENCY:
@@ -65,6 +66,8 @@ def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, i
         BackendUnavailable: An endpoint cannot have such a network.
     """
     serving = composed.config.serving
+    if serving.name == "serverless" and serving.memory_size_in_mb is None:  # which the rehearsal then lowers or raises
+        serving = replace(serving, memory_size_in_mb=DEFAULT_MEMORY)
     isolated = check_network(mode.network)
     serverless = serving.name == "serverless"
     requests = serving_requests(

@@ -16,6 +16,7 @@ from experiments.aws.validation import SERVERLESS_MEMORY
 from experiments.errors import EnsembleError
 from experiments.serving.client import invoke
 from experiments.serving.examples import csv_of, example_rows
+from experiments.serving.memory import Rehearsal
 from experiments.serving.plan import SERVERLESS_BODY_BYTES, Plan
 from experiments.serving.proof import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, prove
 from experiments.serving.records import Endpoint
@@ -41,8 +42,8 @@ class _Load:
     peak: int | None
 
 
-def rehearse(client: DockerClient, endpoint: Endpoint, plan: Plan, cold_start: float, console: Console) -> None:
-    """Send the largest request to an endpoint that runs under serverless limits, and find the memory that would do.
+def rehearse(client: DockerClient, endpoint: Endpoint, plan: Plan, cold_start: float, console: Console) -> Rehearsal:
+    """Send the largest request to an endpoint that runs under serverless limits; say and return what would do.
 
     Args:
         client: The engine's.
@@ -75,8 +76,14 @@ def rehearse(client: DockerClient, endpoint: Endpoint, plan: Plan, cold_start: f
             highlight=False,
         )
     else:
-        word = "which it has" if smallest == memory else f"serving.memory_size_in_mb={smallest}"
-        console.print(f"The smallest memory that passes is {smallest:,} MB: {word}.", highlight=False, soft_wrap=True)
+        has = "" if smallest == memory else f" (this one has {memory:,}: serving.memory_size_in_mb={smallest})"
+        console.print(
+            f"The smallest memory that passes is {smallest:,} MB{has}; mode=remote action=deploy gives it that.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    image = plan.requests["CreateModel"]["PrimaryContainer"]["Image"]
+    return Rehearsal(smallest, cold_start, load.peak, load.seconds, image)
 
 
 def _smallest(client: DockerClient, endpoint: Endpoint, plan: Plan, load: _Load) -> int | None:

@@ -14,6 +14,7 @@ import pytest
 
 from experiments.aws.engine import connect
 from experiments.serving.client import ping
+from experiments.serving.memory import recall
 from experiments.serving.records import Records
 from tests.conftest import PROJECT, environment, run_command, until
 from tests.docker import left_behind
@@ -29,8 +30,13 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     endpoint = Records(trained / "endpoints").get("local")
     assert f"{endpoint.url}/invocations" in line
     assert "serverless rehearsal: cold start" in ended.out
-    assert "The smallest memory that passes is 1,024 MB" in ended.out
+    assert (
+        "The smallest memory that passes is 1,024 MB (this one has 2,048: serving.memory_size_in_mb=1024)" in ended.out
+    )
     requests = json.loads((Path(endpoint.folder) / "requests.json").read_text())
+    found = recall(trained / "endpoints", endpoint.bundle_hash)
+    assert found is not None
+    assert (found.memory_size_in_mb, found.image) == (1024, requests["CreateModel"]["PrimaryContainer"]["Image"])
     assert requests["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MaxConcurrency"] == 5
     with closing(connect()) as client:
         facts = client.containers.get(endpoint.container).attrs

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
 from experiments.archives import pack
 from experiments.aws.storage import split
+from experiments.serving.memory import Rehearsal, keep
 from tests.aws.double import Double
 from tests.aws.faults import EndpointFailure, denied
 from tests.conftest import PROJECT, QUICK, Ended, environment
@@ -62,6 +65,10 @@ def words(double: Double, *more: str) -> list[str]:
 def example(bundle: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())["example"]
     return found
+
+
+def identity(bundle: Path) -> str:
+    return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
 def predictions(ended: Ended) -> list[float]:
@@ -108,6 +115,52 @@ def test_a_model_is_served_switched_and_taken_down(
     ended = byoe(*words(double, "action=delete"))
     assert ended.code == 2
     assert "there is no such endpoint in this account" in ended.err
+
+
+def test_memory_is_what_the_rehearsal_found(
+    double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
+) -> None:
+    one, two = bundles
+    deploy = words(double, "action=deploy", f"model={one}")
+    ended = byoe(*deploy)
+    assert ended.code == 0, ended.err
+    assert (
+        f"2,048 MB, since this model was not rehearsed here: python run.py mode=sagemaker action=deploy model={one}"
+        in (ended.out)
+    )
+    found = Rehearsal(3072, 1.5, None, 2.0, "byoe:0123456789ab")
+    keep(folder / "endpoints", identity(one), found)
+    ended = byoe(*deploy)
+    assert "3,072 MB, the smallest that passed when this model was rehearsed in byoe:0123456789ab" in ended.out
+    keep(folder / "endpoints", identity(two), replace(found, memory_size_in_mb=None))
+    ended = byoe(*words(double, "action=deploy", f"model={two}"))
+    assert ended.code == 2
+    assert "no memory size of a serverless endpoint passed" in ended.err
+    assert byoe(*words(double, "action=deploy", f"model={two}", "serving.memory_size_in_mb=6144")).code == 0
+    sizes = [
+        call["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"]
+        for call in double.calls("CreateEndpointConfig")
+    ]
+    assert sizes == [2048, 3072, 6144]
+
+
+def test_instances_are_started_only_within_a_budget(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+    deploy = words(double, "action=deploy", f"model={bundles[0]}", "serving=realtime", "serving.instance_count=2")
+    ended = byoe(*deploy)
+    assert ended.code == 2
+    assert "2 x ml.m5.large is billed by the hour until it is deleted: $5.52 a day" in ended.err
+    assert "mode.budget_usd=5.52" in ended.err
+    ended = byoe(*deploy, "mode.budget_usd=5.51")
+    assert ended.code == 2
+    assert "more than mode.budget_usd=5.51" in ended.err
+    ended = byoe(*deploy, "mode.region=eu-west-1", "mode.budget_usd=100")
+    assert ended.code == 2
+    assert "mode.price_usd_per_hour=<USD>" in ended.err
+    assert left(double) == [0, 0, 0]
+    ended = byoe(*deploy, "mode.budget_usd=5.52")
+    assert ended.code == 0, ended.err
+    (config,) = double.calls("CreateEndpointConfig")
+    assert config["ProductionVariants"][0]["InitialInstanceCount"] == 2
 
 
 @pytest.mark.timeout(300)
