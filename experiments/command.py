@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from experiments.config import Composed, compose, groups
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
+from experiments.interrupts import raise_on_signals
 from experiments.schema import RemoteModeConfig
 
 if TYPE_CHECKING:
@@ -148,9 +148,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
     words = [word for word in argv if word not in ("--help", "-h", "--cfg")]
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
-        signal.signal(signal.SIGHUP, _interrupt)
+    raise_on_signals()
     try:
         if "--help" in argv or "-h" in argv:
             print(_help(), flush=True)
@@ -192,7 +190,3 @@ def _help() -> str:
     actions = "\n".join(f"  {name:<12} {purpose}" for name, (purpose, _) in ACTIONS.items())
     members = "\n".join(f"  {group:<12} {', '.join(names)}" for group, names in groups().items())
     return HELP.format(actions=actions, groups=members)
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt

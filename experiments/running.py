@@ -250,6 +250,14 @@ def _is_whole_grid(study: StudySpec) -> bool:
     return study.search.sampler == "grid" and study.n_trials >= study.space.grid_size()
 
 
+def _deploying(session: _Session) -> list[str]:
+    """Return the words that serve the study's winner: in its account, or on this machine."""
+    remote = session.study.mode == "remote"
+    kept = [word for word in session.command if word.startswith(("paths.", "mode.") if remote else "paths.")]
+    kept = [word for word in kept if not word.startswith("mode.budget_usd=")]
+    return [f"mode={'remote' if remote else 'sagemaker'}", "action=deploy", f"model={session.study.name}", *kept]
+
+
 def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]]:
     def typed(*more: str, without: tuple[str, ...]) -> str:
         dropped = tuple(f"{key}=" for key in without)
@@ -264,6 +272,8 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
         commands.append(
             (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
         )
+    if finished:
+        commands.append((typed_command(_deploying(session)), "serve it"))
     if session.study.replay_of is None:
         seed = f"search.seed={session.study.search.seed + 1}"
         commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))

@@ -54,11 +54,13 @@ class Refused(Exception):
     Attributes:
         status: The HTTP status.
         details: The JSON of the answer.
+        headers: Further ones of the answer.
     """
 
-    def __init__(self, status: int, error: str, message: str) -> None:
+    def __init__(self, status: int, error: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers
         self.details: dict[str, Any] = {"error": error, "message": message}
 
 
@@ -228,6 +230,7 @@ class Application:
         except Exception as error:
             status, details = self._refusal(error, request_id)
             entry["error"] = details["error"]
+            more.extend(getattr(error, "headers", ()))
             body, kind = json.dumps({**details, "request_id": request_id}).encode(), "application/json"
             if "bytes" not in entry and not _BODY_HEADERS.isdisjoint(headers):  # the rest of the body is not read
                 more.append((b"connection", b"close"))
@@ -258,7 +261,8 @@ class Application:
         if wanted is None:
             raise Refused(404, "no_such_path", f"there is no {path} here: POST /invocations or GET /ping.")
         if method not in wanted:
-            raise Refused(405, "wrong_method", f"{path} takes {' or '.join(wanted)}, not {method}.")
+            message = f"{path} takes {' or '.join(wanted)}, not {method}."
+            raise Refused(405, "wrong_method", message, ((b"allow", ", ".join(wanted).encode()),))
         if path == "/ping":
             return await self._ping()
         limit = self._limits.concurrency

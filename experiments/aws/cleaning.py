@@ -79,7 +79,8 @@ def _wanted(container: Container) -> str | None:
     record = Records(Path(folder).parent).find(endpoint)
     if record is None or record.container != container.name:
         return None
-    return f"endpoint {endpoint} is served; python run.py action=delete endpoint={endpoint} in its folder removes it"
+    how = "is served" if container.status == "running" else f"is recorded, and its container has {container.status}"
+    return f"endpoint {endpoint} {how}; python run.py action=delete endpoint={endpoint} in its folder removes it"
 
 
 def _lines(containers: list[Container], networks: list[Network], images: list[Image]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean, listed, one_of
+from experiments.interrupts import check_interrupted
 from experiments.planning import available_cores
 from experiments.serving.commands import check_not_input
 from experiments.serving.models import place_model
@@ -103,6 +104,7 @@ def _predict(predictor: Predictor, source: _Source, writer: Any, path: Path, sho
             writer.write(predictor.predict(features))
             count += len(features)
             show(chunk.done, count)
+            check_interrupted()
     if count == 0:
         raise ConfigError(f"{path} has no rows.")
     return count

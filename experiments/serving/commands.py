@@ -91,7 +91,10 @@ def show_status(composed: Composed, words: Sequence[str], console: Console) -> i
         endpoints = [records.get(composed.config.endpoint)]
     else:
         endpoints = records.all()
-    if not endpoints:
+    damaged = records.damaged()
+    for fault in damaged:
+        console.print(f"warning: {fault}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if not endpoints and not damaged:
         console.print(
             f"there is no endpoint in {records.root}. python run.py mode=sagemaker action=deploy makes one.",
             highlight=False,
@@ -99,7 +102,7 @@ def show_status(composed: Composed, words: Sequence[str], console: Console) -> i
             soft_wrap=True,
         )
         return 0
-    well = True
+    well = not damaged
     with answering() as client:
         for endpoint in endpoints:
             well = _show(client, endpoint, console) and well

@@ -20,6 +20,10 @@ from experiments.serving.proof import SECONDS_TO_ANSWER
 # SageMaker's own limits of endpoints on instances and of serverless ones.
 BODY_BYTES, SERVERLESS_BODY_BYTES = 6 * 2**20, 4 * 2**20
 MOST_CONCURRENCY = 200
+_OF_THE_OTHER_KIND = {
+    "serverless": dict.fromkeys(("instance_type", "instance_count"), "realtime"),
+    "realtime": dict.fromkeys(("memory_size_in_mb", "max_concurrency"), "serverless"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class Plan:
 def check_serving(serving: ServingConfig) -> None:
     """Raise ConfigError for a setting that no endpoint can have."""
     memory, concurrency = serving.memory_size_in_mb, serving.max_concurrency
+    for key, kind in _OF_THE_OTHER_KIND.get(serving.name, {}).items():
+        if getattr(serving, key) is not None:
+            raise ConfigError(f"serving.{key} is for serving={kind}: add that, or leave this out.")
     if serving.name == "serverless":
         if memory is not None and memory not in SERVERLESS_MEMORY:
             sizes = ", ".join(map(str, SERVERLESS_MEMORY))

@@ -58,9 +58,22 @@ class Records:
         self.root = root
 
     def all(self) -> list[Endpoint]:
-        """Return every endpoint that there is, the newest first."""
-        found = [self._read(path) for path in self.root.glob(f"*/{RECORD}")]
+        """Return every endpoint that there is, the newest first, but those whose record is damaged."""
+        found = []
+        for path in self.root.glob(f"*/{RECORD}"):
+            with contextlib.suppress(ConfigError):
+                found.append(self._read(path))
         return sorted(found, key=lambda endpoint: -endpoint.since)
+
+    def damaged(self) -> list[str]:
+        """Return what is wrong with each record that cannot be read."""
+        faults = []
+        for path in sorted(self.root.glob(f"*/{RECORD}")):
+            try:
+                self._read(path)
+            except ConfigError as error:
+                faults.append(str(error))
+        return faults
 
     def find(self, name: str) -> Endpoint | None:
         """Return an endpoint, or None."""

@@ -180,6 +180,7 @@ def test_other_methods_are_405_and_send_nothing_back(method: str, path: str, tar
     start = f"{method} {path} HTTP/1.1".encode()
     (answer,) = answers(say(target, request(BODY, b"X-Secret: 12345", b"Connection: close", start=start)))
     answer.refused(405, error="wrong_method")
+    assert answer.headers["allow"] == {"/ping": "GET, HEAD", "/invocations": "POST"}[path]
     assert b"12345" not in answer.body
 
 

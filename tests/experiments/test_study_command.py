@@ -155,6 +155,7 @@ def test_finished_study_shows_its_summary_and_runs_nothing(project: Path) -> Non
     assert "is finished; nothing was run" in second.out
     assert second.out.split("best: trial")[1] == first.out.split("best: trial")[1]
     assert "search.n_trials=6   # extend this study" in second.out
+    assert "python run.py mode=sagemaker action=deploy model=tiny   # serve it" in second.out
     assert "search.seed=1   # start anew" in second.out
     assert {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()} == before
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.serving.records import RECORD, Records
 from tests.conftest import Ended
 from tests.endpoint.choice import choose
 
@@ -28,6 +29,33 @@ def test_status_of_an_endpoint_that_is_not_there_is_refused(folder: Path, byoe: 
     ended = byoe("action=status")
     assert ended.code == 0
     assert f"there is no endpoint in {folder / 'endpoints'}" in ended.out.replace("\n", "")
+
+
+def test_a_damaged_record_is_named_and_others_are_read(folder: Path) -> None:
+    broken = folder / "endpoints" / "broken" / RECORD
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
+    records = Records(folder / "endpoints")
+    assert records.all() == []
+    (fault,) = records.damaged()
+    assert f"{broken} is damaged" in fault
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (("serving=realtime", "serving.memory_size_in_mb=2048"), "serverless"),
+        (("serving=realtime", "serving.max_concurrency=5"), "serverless"),
+        (("serving=serverless", "serving.instance_type=ml.m5.large"), "realtime"),
+        (("serving=serverless", "serving.instance_count=2"), "realtime"),
+    ],
+)
+def test_settings_of_the_other_kind_of_endpoint_are_refused(
+    words: tuple[str, ...], kind: str, folder: Path, byoe: Callable[..., Ended]
+) -> None:
+    ended = byoe("mode=sagemaker", "action=deploy", *words)
+    assert ended.code == 2
+    assert f"{words[1].partition('=')[0]} is for serving={kind}: add that, or leave this out" in ended.err
 
 
 def test_deploying_in_mode_local_is_refused_by_the_users_own_words(folder: Path, byoe: Callable[..., Ended]) -> None:
