@@ -9,6 +9,7 @@ _received: list[int] = []
 
 def raise_on_signals() -> None:
     """Have SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, but those that this process was told to ignore."""
+    _received.clear()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, _interrupt)

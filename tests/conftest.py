@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -87,7 +88,7 @@ def byoe(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
     """Run a command in this process."""
     from experiments.command import main
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run(*words: str) -> Ended:
         code = main(words)
@@ -95,7 +96,8 @@ def byoe(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
         return Ended(code, captured.out, captured.err)
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -117,6 +119,19 @@ def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield mount
     for path in mounted:
         subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def running(*words: str, **variables: str) -> subprocess.Popen[bytes]:
+    """Start a command in a process of its own, which is not waited for."""
+    command = [sys.executable, str(PROJECT / "run.py"), *words]
+    return subprocess.Popen(command, env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def await_trials(harness: subprocess.Popen[bytes], count: int) -> None:
+    """Wait until a running command has shown so many more trials, which end in any order."""
+    assert harness.stdout is not None
+    shown = (line for line in harness.stdout if line.startswith(b"trial "))
+    assert len(list(itertools.islice(shown, count))) == count
 
 
 def until(happened: Callable[[], bool], seconds: float = 20) -> bool:

@@ -77,6 +77,10 @@ class Forwarder:
 
     def __exit__(self, *_: object) -> None:
         self.path.unlink()
+        self.cut()
+
+    def cut(self) -> None:
+        """Close every connection, and take no other."""
         for one in self._open:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

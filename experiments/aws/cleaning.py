@@ -79,7 +79,7 @@ def _wanted(container: Container) -> str | None:
     record = Records(Path(folder).parent).find(endpoint)
     if record is None or record.container != container.name:
         return None
-    how = "is served" if container.status == "running" else f"is recorded, and its container has {container.status}"
+    how = "is served" if container.status == "running" else f"is recorded, and its container is {container.status}"
     return f"endpoint {endpoint} {how}; python run.py action=delete endpoint={endpoint} in its folder removes it"
 
 

@@ -18,14 +18,22 @@ from tests.experiments.records import ledger_rows, logged_runs, recorded_trials
 
 TRIALS = 30
 WORDS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
-# Where in the study each point kills: the first pass is not always the telling one.
-PASSES = {
-    "trials_asked": 5,
-    "trial_finished": 7,
-    "trial_recorded": 11,
-    "mlflow_run_created": 3,
-    "mlflow_trial_logged": 9,
-}
+# Points in the order in which one study can be killed at all of them, and at which pass: by the last of those within the
+# search 20 trials at most have begun.
+KILLS = (
+    "channels_written",
+    "study_created",
+    "trials_asked:5",
+    "trial_finished:7",
+    "trial_recorded:5",
+    "mlflow_run_created:2",
+    "mlflow_trial_logged:3",
+    "search_done",
+    "final_trained",
+    "model_registered",
+)
+# Making a store takes as long as such a search.
+STORE_MADE = "store_made"
 
 
 def assert_nothing_is_left(mark: str) -> None:
@@ -63,18 +71,24 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> 
     return [{key: result[key] for key in ("index", "params", "metrics")} for result in recorded_trials(path, "crash")]
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point not in LAUNCH_POINTS])
-def test_killed_at_a_point_the_same_command_completes_the_study(
-    point: str, project: Path, undisturbed: list[dict[str, object]], tmp_path: Path
+def test_kills_are_at_every_point() -> None:
+    assert {kill.partition(":")[0] for kill in (*KILLS, STORE_MADE)} == set(POINTS) - set(LAUNCH_POINTS)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("kills", [KILLS, (STORE_MADE,)], ids=["with a store", "while it is made"])
+def test_killed_again_and_again_the_same_command_completes_the_study(
+    kills: tuple[str, ...], project: Path, undisturbed: list[dict[str, object]], tmp_path: Path
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    if point == "store_made":
+    if STORE_MADE in kills:
         (project / "mlflow.db").unlink()
-    env = {"TMPDIR": str(temporary), "BYOE_TEST": f"{os.getpid()}-{point}"}
-    killed = run_command(*WORDS, **env, BYOE_KILL_AT=f"{point}:{PASSES.get(point, 1)}")
-    assert killed.code == -signal.SIGKILL, killed.err
-    assert_nothing_is_left(env["BYOE_TEST"])
+    env = {"TMPDIR": str(temporary), "BYOE_TEST": str(os.getpid())}
+    for kill in kills:
+        killed = run_command(*WORDS, **env, BYOE_KILL_AT=kill)
+        assert killed.code == -signal.SIGKILL, (kill, killed.err)
+        assert_nothing_is_left(env["BYOE_TEST"])
     resumed = run_command(*WORDS, **env)
     assert resumed.code == 0, resumed.err
     assert_complete(project)

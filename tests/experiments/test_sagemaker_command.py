@@ -2,104 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import connect, labels, list_containers
-from tests.conftest import PROJECT, QUICK, Ended, environment, run_command, until
-from tests.docker import DEFAULT_BASE, containers, left_behind, owners, require_image
+from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
 from tests.experiments.records import logged_runs, logged_trials, recorded_trials
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
 
 TINY = ("mode=sagemaker", "study=boxes", "search.n_trials=3", *QUICK)
-# What a user's own member does in a container, by its parameter: everything that can go wrong with a script.
-ODD = """
-import atexit, os, signal, sys
-from ensemble.members.scikit import Ridge
-
-
-class Odd(Ridge):
-    kind = "odd:Odd"
-
-    def fit(self, features, target, weights=None):
-        deed = int(self.params["alpha"])
-        if deed == 2:
-            os._exit(3)
-        elif deed == 3:
-            print("[metric] cv_rmse_blended=1.5;", flush=True)
-        elif deed == 4:
-            atexit.register(lambda: print("[metric] cv_rmse_blended=1.5;", flush=True))
-        elif deed == 5:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        elif deed == 6:
-            signal.pause()
-        elif deed == 7:
-            hoard = [bytearray(2**20) for _ in range(4000)]
-        elif deed == 8:
-            target = target * float("nan")
-        super().fit(features, target, weights)
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def image() -> Iterator[str]:
-    yield require_image().tag
-    assert left_behind() == []
-
-
-@pytest.fixture
-def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After the test nothing of ours is on the engine, in the temporary folder, or another user's on disk."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
-    yield
-    assert until(lambda: left_behind() == [])
-    assert list(temporary.iterdir()) == []
-    assert owners(tmp_path) <= {os.getuid()}
-
-
-def running(*words: str, **variables: str) -> subprocess.Popen[bytes]:
-    """A command that is started and not waited for."""
-    command = [sys.executable, str(PROJECT / "run.py"), *words]
-    return subprocess.Popen(command, env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def await_trials(harness: subprocess.Popen[bytes], count: int) -> None:
-    """Wait until a running command has shown so many more trials, which end in any order."""
-    assert harness.stdout is not None
-    shown = (line for line in harness.stdout if line.startswith(b"trial "))
-    assert len(list(itertools.islice(shown, count))) == count
-
-
-def odd(project: Path) -> None:
-    (project / "packages").mkdir()
-    (project / "packages" / "odd.py").write_text(ODD)
-
-
-ODD_WORDS = (
-    "mode=sagemaker",
-    "study=odd",
-    "entry.dependencies=[packages]",
-    "ensemble.members=[{one: {kind: 'odd:Odd'}}]",
-    "search=blank",
-    "search.sampler=grid",
-    "search.max_failure_rate=1",
-)
 
 
 def test_study_in_containers_is_recorded_as_one_at_home(project: Path, nothing_left: None) -> None:
@@ -140,31 +58,6 @@ def test_single_training_is_one_job_of_local_mode(project: Path, nothing_left: N
     log = (project / "studies" / "one" / "trials" / "0000" / "log.txt").read_text()
     assert "Reporting training SUCCESS" in log
     assert (project / "studies" / "one" / "final" / "model.tar.gz").exists()
-
-
-@pytest.mark.parametrize("warm", ["true", "false"], ids=["warm", "cold"])
-def test_everything_that_can_go_wrong_with_a_script_is_one_failed_trial(
-    warm: str, project: Path, nothing_left: None
-) -> None:
-    odd(project)
-    deeds = "[1, 2, 3, 4, 5, 6, 7, 8]" if warm == "true" else "[1, 2, 4, 6]"
-    words = (*ODD_WORDS, f"search.space.one.alpha={{choices: {deeds}}}", f"mode.warm_pool={warm}")
-    ended = run_command(*words, "mode.max_runtime_seconds=12", "mode.memory_gb=1", timeout=250)
-    assert ended.code == 0, ended.err
-    trials = {int(trial["params"]["one__alpha"]): trial for trial in recorded_trials(project, "odd")}
-    complete = {deed for deed, trial in trials.items() if trial["state"] == "complete"}
-    assert complete == {1, 3} & set(trials)
-    failures = {deed: trial["failure"] for deed, trial in trials.items() if trial["state"] == "failed"}
-    assert "exit code 3" in failures[2] or "ExitCode 3" in failures[2]
-    assert "cannot be trusted: the log ends with 1.5, and metrics.json has 5" in failures[4]
-    assert "it ran longer than mode.max_runtime_seconds=12 and was stopped" in failures[6]
-    if warm == "true":
-        assert "cannot be trusted: the log has none" in failures[5]
-        assert "killed by signal 9; was there enough memory?" in failures[7]
-        assert "member 'one' failed" in failures[8]
-    log = project / "studies" / "odd" / "trials" / "0001" / "log.txt"
-    assert f"its output: {log}" in ended.out
-    assert log.exists()
 
 
 def test_members_of_ones_own_and_what_they_need_are_there(project: Path, nothing_left: None) -> None:
@@ -249,160 +142,6 @@ def test_no_account_no_region_and_no_home_are_needed(project: Path, nothing_left
         shutil.rmtree(entry)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, image: str) -> list[object]:
-    """What the study of the kill tests gives when nothing kills it, at home."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("undisturbed")
-        shutil.copy(empty_store, folder / "mlflow.db")
-        patch.chdir(folder)
-        assert run_command("mode=local", *KILLED_WORDS[1:]).code == 0
-        return [(trial["index"], trial["params"], trial["metrics"]) for trial in recorded_trials(folder, "killed")]
-
-
-KILLED_WORDS = ("mode=sagemaker", "study=killed", "search.n_trials=8", "search.startup_trials=3", *QUICK)
-
-
-@pytest.mark.parametrize(
-    "point", ["study_created", "trials_asked:2", "trial_finished:3", "trial_recorded:5", "search_done"]
-)
-def test_killed_at_a_point_containers_end_and_the_same_command_completes_the_study(
-    point: str, project: Path, nothing_left: None, undisturbed: list[object]
-) -> None:
-    killed = run_command(*KILLED_WORDS, BYOE_KILL_AT=point)
-    assert killed.code == -signal.SIGKILL, killed.err
-    assert until(lambda: containers("killed") == [])
-    resumed = run_command(*KILLED_WORDS)
-    assert resumed.code == 0, resumed.err
-    assert [
-        (trial["index"], trial["params"], trial["metrics"]) for trial in recorded_trials(project, "killed")
-    ] == undisturbed
-    assert len(logged_trials(project, "byoe-diabetes")) == 8
-    assert not (project / "studies" / "killed" / "containers").exists()
-
-
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_job_of_the_sdk_ends_with_the_harness(sign: int, project: Path, nothing_left: None) -> None:
-    odd(project)
-    words = (*ODD_WORDS, "search.space.one.alpha={choices: [6]}", "mode.warm_pool=false")
-    with running(*words) as harness:
-        assert until(lambda: containers("odd") != [], 60)
-        harness.send_signal(sign)
-        harness.communicate(timeout=60)
-    assert harness.returncode == (-sign if sign == signal.SIGKILL else 130)
-    assert until(lambda: left_behind() == [])
-
-
-def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(project: Path, nothing_left: None) -> None:
-    words = ("mode=sagemaker", "study=cut", "search.n_trials=400", *QUICK)
-    with running(*words) as harness:
-        await_trials(harness, 3)
-        harness.send_signal(signal.SIGINT)
-        _, err = harness.communicate(timeout=60)
-    assert harness.returncode == 130
-    assert b"Traceback" not in err
-    assert len(recorded_trials(project, "cut")) >= 3
-    assert len(logged_trials(project, "byoe-diabetes")) == len(recorded_trials(project, "cut"))
-
-
-class EngineProxy:
-    """A way to the engine that can be cut in the middle, as a stopped engine is."""
-
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(str(path))
-        self._socket.listen()
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        for end in self._open:
-            with closing(end):
-                try:
-                    end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    continue
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._socket.accept()
-            except OSError:
-                return
-            engine = socket.socket(socket.AF_UNIX)
-            engine.connect("/var/run/docker.sock")
-            self._open += [client, engine]
-            for one, other in ((client, engine), (engine, client)):
-                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
-
-    @staticmethod
-    def _pass_on(one: socket.socket, other: socket.socket) -> None:
-        try:
-            while data := one.recv(65536):
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
-
-
-def test_engine_that_goes_away_in_the_middle_loses_no_trial(project: Path, nothing_left: None, tmp_path: Path) -> None:
-    path = Path(f"/tmp/byoe-test-{os.getpid()}.sock")
-    proxy = EngineProxy(path)
-    words = ("mode=sagemaker", "study=gone", "search.n_trials=400", *QUICK)
-    try:
-        with running(*words, DOCKER_HOST=f"unix://{path}") as harness:
-            await_trials(harness, 3)
-            proxy.cut()
-            _, err = harness.communicate(timeout=60)
-    finally:
-        path.unlink()
-    assert harness.returncode == 1
-    assert err.startswith(b"error: the Docker engine does not answer")
-    assert b"action=doctor" in err
-    assert b"Traceback" not in err
-    finished = len(recorded_trials(project, "gone"))
-    assert finished >= 3
-    assert {trial["state"] for trial in recorded_trials(project, "gone")} == {"complete"}
-    ended = run_command("mode=sagemaker", "study=gone", f"search.n_trials={finished}", *QUICK)
-    assert ended.code == 0, ended.err
-
-
-def test_disk_that_fills_up_stops_the_study_and_fails_no_trial(
-    project: Path, nothing_left: None, tiny_disk: Callable[[str], Path]
-) -> None:
-    (project / "packages").mkdir()
-    (project / "packages" / "filling.py").write_text(
-        "from ensemble.members.scikit import Ridge\n\n\n"
-        "class Filling(Ridge):\n"
-        "    kind = 'filling:Filling'\n\n"
-        "    def fit(self, features, target, weights=None):\n"
-        "        if self.params['alpha'] == 3:\n"
-        "            with open('/opt/ml/output/data/big', 'wb') as file:\n"
-        "                while True:\n"
-        "                    file.write(bytes(2**20))\n"
-        "        super().fit(features, target, weights)\n"
-    )
-    disk = tiny_disk("size=60m")
-    words = (
-        "mode=sagemaker",
-        "study=filling",
-        f"paths.studies={disk}/studies",
-        "entry.dependencies=[packages]",
-        "ensemble.members=[{one: {kind: 'filling:Filling'}}]",
-        "search=blank",
-        "search.sampler=grid",
-        "search.parallel=1",
-    )
-    ended = run_command(*words, "search.space.one.alpha={choices: [1, 2, 3, 4]}")
-    assert ended.code == 1
-    assert "the disk is full" in ended.err
-    assert "same command" in ended.err
-    shutil.copytree(disk / "studies", project / "studies")
-    assert [trial["state"] for trial in recorded_trials(project, "filling")] == ["complete", "complete"]
-
-
 NO_ENGINE: dict[str, tuple[Callable[[Path], dict[str, str]], list[str]]] = {
     "docker not on the path": (lambda folder: {"PATH": str(folder)}, ["docker is not on the PATH", "get.docker.com"]),
     "engine stopped": (
@@ -479,51 +218,6 @@ def test_plan_prints_the_request_and_starts_nothing(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_clean_lists_and_removes_what_is_ours_and_nothing_else(folder: Path, image: str) -> None:
-    with closing(connect()) as client:
-        ours = client.containers.create(image, ["true"], labels={"byoe": "trial", "byoe.study": "forgotten"})
-        other = client.containers.create(os.environ.get("BASE_IMAGE", DEFAULT_BASE), ["true"])
-        network = client.networks.create("byoe-forgotten", labels={"byoe": "network"})
-        try:
-            ended = run_command("action=clean", "mode=sagemaker", "study=none")
-            assert ended.code == 0, ended.err
-            assert re.search(rf"container {ours.name}  created, of study forgotten", ended.out)
-            assert "network byoe-forgotten" in ended.out
-            assert f"image {image}" in ended.out
-            names = {container.name for container in list_containers(client, [])}
-            assert ours.name not in names
-            assert other.name in names
-            assert client.networks.list(names=[network.name]) == []
-        finally:
-            other.remove(force=True)
-    require_image()
-
-
-def test_clean_keeps_what_a_running_study_needs(project: Path, image: str, nothing_left: None) -> None:
-    with running("mode=sagemaker", "study=alive", "search.n_trials=400", *QUICK) as harness:
-        await_trials(harness, 2)
-        ended = run_command("action=clean")
-        await_trials(harness, 4)  # two of which may have been on their way
-        harness.send_signal(signal.SIGINT)
-        harness.communicate(timeout=60)
-    assert harness.returncode == 130
-    assert ended.code == 0, ended.err
-    assert re.search(r"kept: container \S+, study alive is running", ended.out)
-    assert f"image {image}" not in ended.out
-    assert {trial["state"] for trial in recorded_trials(project, "alive")} == {"complete"}
-
-
-def test_containers_whose_harness_is_gone_are_removed_when_the_study_goes_on(
-    project: Path, image: str, nothing_left: None
-) -> None:
-    found = labels("trial", study="boxes", folder=str(project / "studies" / "boxes"))
-    with closing(connect()) as client:
-        orphan = client.containers.run(image, ["sleep", "1000"], detach=True, auto_remove=True, labels=found)
-    ended = run_command(*TINY)
-    assert ended.code == 0, ended.err
-    assert orphan.name not in containers("boxes")
-
-
 def test_doctor_looks_at_the_engine(folder: Path, tmp_path: Path) -> None:
     well = run_command("action=doctor", "mode=sagemaker")
     assert well.code == 0, well.out
@@ -548,7 +242,7 @@ def test_the_same_points_give_the_same_numbers_at_home_warm_and_cold(
     ensemble: str, project: Path, nothing_left: None
 ) -> None:
     words = (f"ensemble={ensemble}", *QUICK)
-    assert run_command("mode=local", "study=home", "search.n_trials=4", *words).code == 0
+    assert run_command("mode=local", "study=home", "search.n_trials=2", *words).code == 0
     for warm in ("true", "false"):
         ended = replayed(*words, f"mode.warm_pool={warm}", f"study=replay-{warm}")
         assert ended.code == 0, ended.out

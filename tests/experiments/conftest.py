@@ -1,0 +1,31 @@
+"""Fixtures of the tests of ``mode=sagemaker``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import until
+from tests.docker import left_behind, owners, require_image
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    """Our image's name; at the end nothing of ours is on the engine."""
+    yield require_image().tag
+    assert left_behind() == []
+
+
+@pytest.fixture
+def nothing_left(image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After the test nothing of ours is on the engine, in the temporary folder, or another user's on disk."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    yield
+    assert until(lambda: left_behind() == [])
+    assert list(temporary.iterdir()) == []
+    assert owners(tmp_path) <= {os.getuid()}
