@@ -19,7 +19,7 @@ from experiments.backends.trial_folder import (
     test_predictions,
     trial_folder,
 )
-from experiments.comparing.command import check_tolerance
+from experiments.comparing.choosing import check_tolerance
 from experiments.comparing.evidence import read_study
 from experiments.comparing.parity import compare_replay
 from experiments.comparing.terminal import show_parity

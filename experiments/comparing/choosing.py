@@ -35,6 +35,13 @@ def choose_studies(config: CompareConfig, studies: Path) -> list[Evidence]:
     return [read_study(find_study(studies, name, "compare.studies")) for name in config.studies]
 
 
+def check_tolerance(config: CompareConfig) -> float:
+    """Return the tolerance, or raise ConfigError where it is none."""
+    if not 0 <= config.rtol < 1:
+        raise ConfigError(f"compare.rtol={config.rtol:g} is no share from 0 to below 1, such as 1e-9.")
+    return config.rtol
+
+
 def _newest_of_each_mode(studies: Path) -> list[Evidence]:
     known = sorted(_readable(studies), key=lambda study: -study.created)
     if not known:

@@ -98,7 +98,7 @@ def measure(studies: Sequence[Evidence]) -> list[Measures]:
     metric = common_metric(studies)
     modes = [study.mode for study in studies]
     return [
-        _measure(study, study.mode if modes.count(study.mode) == 1 else f"{study.mode} {study.name}", metric)
+        _measure(study, study.mode if modes.count(study.mode) == 1 else f"{study.mode} ({study.name})", metric)
         for study in studies
     ]
 

@@ -173,4 +173,4 @@ def _pair(one: Side, other: Side, tolerance: float) -> Pair:
 def _why_alone(side: Side, group: Sequence[Side]) -> str:
     if side.result.state == "failed":
         return f"failed: {side.result.reason}"
-    return "its parameters ran in no other study" if len({s.study.name for s in group}) == 1 else "failed elsewhere"
+    return "these parameters ran in no other study"

@@ -81,16 +81,18 @@ class Parity:
             return f"parity: FAIL ({counted}; {cause})"
         return f"parity: NOT COMPARABLE ({cause})"
 
+    @property
+    def exactness(self) -> str:
+        """How many trials are equal to the bit, and how far apart the others are."""
+        if self.exact == len(self.pairs):
+            return f"equal to the bit: {self.exact} of {len(self.pairs)}"
+        apart = f"the largest relative difference is {self.largest:.1e}"
+        return f"equal to the bit: {self.exact} of {len(self.pairs)}; {apart}"
+
     def details(self) -> list[str]:
-        """Return what is to be said below the verdict's line, a line each."""
-        lines = []
-        if self.pairs:
-            largest = (
-                "" if self.exact == len(self.pairs) else f"; the largest relative difference is {self.largest:.1e}"
-            )
-            lines.append(f"equal to the bit: {self.exact} of {len(self.pairs)}{largest}")
+        """Return what differs and what was left out, a line each."""
         apart = [line for pair in self.unequal for line in pair.describe()]
-        lines += apart[:_MOST_SHOWN]
+        lines = apart[:_MOST_SHOWN]
         if len(apart) > _MOST_SHOWN:
             lines.append(f"and {len(apart) - _MOST_SHOWN} more")
         if self.pairs:

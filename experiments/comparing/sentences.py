@@ -8,6 +8,8 @@ from ensemble.evaluation import Interval, MetricName
 from experiments.comparing.measures import Measures, winners_apart
 from experiments.comparing.parity import Parity
 
+_MOST_SHOWN = 20
+
 
 def which_search(measures: Sequence[Measures]) -> str:
     """Say which search found the better ensemble, and whether the folds decide it."""
@@ -52,7 +54,20 @@ def what_parity_means(parity: Parity) -> str:
             f"{len(parity.unequal)} of the {pairs} trials that ran in two places did not give the same numbers in both."
         )
     names = " and ".join(study.name for study in parity.alone)
-    return f"Nothing can be said of {names}: none of its trials ran anywhere else."
+    return f"Nothing can be said of {names}: no trial there ran anywhere else too."
+
+
+def without_partner(parity: Parity) -> list[str]:
+    """Say which trials ran in one study only and why, a line a study and reason."""
+    trials: dict[tuple[str, str], list[int]] = {}
+    for one in parity.unpaired:
+        trials.setdefault((one.trial.study.name, one.reason), []).append(one.trial.result.index)
+    lines = []
+    for (study, reason), found in trials.items():
+        shown = ", ".join(map(str, found[:_MOST_SHOWN]))
+        more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
+        lines.append(f"trial{'s' if len(found) > 1 else ''} {shown}{more} of {study}: {reason}")
+    return lines
 
 
 def span(interval: Interval) -> str:

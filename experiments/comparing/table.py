@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ensemble.evaluation import Interval
 from experiments.comparing.measures import SPLITS, Measures, winners_apart
 from experiments.summary import ruling
 
@@ -57,7 +58,8 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
     rows += [
         Row("does it pay?"),
         _row("best lone member", measures, _lone),
-        _row("blend minus it", measures, _pays),
+        _row("blend minus it", measures, lambda one: _spread(one.lift)),
+        _row("the ensemble", measures, lambda one: NOTHING if one.lift is None else ruling(one.lift)),
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
     ]
     return rows
@@ -109,12 +111,6 @@ def _lone(one: Measures) -> str:
     return NOTHING if one.lone is None else f"{one.lone.name} {one.lone.rmse:.6g}"
 
 
-def _pays(one: Measures) -> str:
-    if one.lift is None:
-        return NOTHING
-    return f"{ruling(one.lift)} {-one.lift.mean:+.3g} ± {(one.lift.high - one.lift.low) / 2:.3g}"
-
-
 def _against(first: Measures, one: Measures) -> str:
     if one is first:
         return NOTHING
@@ -123,7 +119,12 @@ def _against(first: Measures, one: Measures) -> str:
         return "other folds"
     if not apart.mean and apart.low == apart.high:
         return "equal"
-    return f"{-apart.mean:+.3g} ± {(apart.high - apart.low) / 2:.3g}"
+    return _spread(apart)
+
+
+def _spread(lift: Interval | None) -> str:
+    """Say a lift as what it adds to the RMSE, with half of its interval."""
+    return NOTHING if lift is None else f"{-lift.mean:+.3g} ± {(lift.high - lift.low) / 2:.3g}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from experiments.comparing.measures import Measures
 from experiments.comparing.parity import Parity, Verdict
+from experiments.comparing.sentences import which_search, without_partner
 from experiments.comparing.table import Row
 
 _WIDEST = 1000
@@ -20,7 +21,17 @@ def show_parity(parity: Parity, console: Console) -> None:
     """Print the verdict on a line of its own, and what differs below it."""
     style = _STYLES[parity.verdict]
     console.print(f"\n{parity.line}", style=style, highlight=False, markup=False, soft_wrap=True)
-    for line in parity.details():
+    for line in [*([parity.exactness] if parity.pairs else []), *parity.details()]:
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_rest(measures: Sequence[Measures], parity: Parity, console: Console) -> None:
+    """Print which search is better, and the trials that have no partner."""
+    console.print(f"\n{which_search(measures)}", highlight=False, markup=False)
+    lines = without_partner(parity)
+    if lines:
+        console.print("\nwithout a partner", style="bold")
+    for line in lines:
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
