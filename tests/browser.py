@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,14 @@ _FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 )
+# Chromium reads from descriptor 3 and writes to 4.
+_LAUNCHER = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 10) for word in sys.argv[1:3]]
+for place, pipe in enumerate(pipes, start=3):
+    os.dup2(pipe, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 _SECONDS = 60.0
 
 
@@ -94,16 +103,10 @@ class Browser:
         to_browser, ours = os.pipe()
         theirs, from_browser = os.pipe()
 
-        def place_pipes() -> None:  # Chromium reads from descriptor 3 and writes to 4
-            os.dup2(to_browser, 103)
-            os.dup2(from_browser, 104)
-            os.dup2(103, 3)
-            os.dup2(104, 4)
-
+        launcher = [sys.executable, "-c", _LAUNCHER, str(to_browser), str(from_browser)]
         self._process = subprocess.Popen(
-            [require_chromium(), *_FLAGS, f"--user-data-dir={folder / 'chromium'}"],
-            close_fds=False,
-            preexec_fn=place_pipes,
+            [*launcher, require_chromium(), *_FLAGS, f"--user-data-dir={folder / 'chromium'}"],
+            pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "HOME": str(folder)},

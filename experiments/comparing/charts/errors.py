@@ -47,8 +47,7 @@ def error_correlation(measures: Sequence[Measures]) -> Chart:
 def _correlation(kept: Predictions) -> Floats:
     """Return the correlation of the members' errors; NaN for a member whose error never changes."""
     with np.errstate(invalid="ignore"):
-        found: Floats = np.corrcoef((kept.members - kept.target[:, None]).T)
-    return found
+        return np.atleast_2d(np.corrcoef((kept.members - kept.target[:, None]).T))
 
 
 def _heatmap(names: Sequence[str], matrix: Floats, lowest: float) -> Spec:
