@@ -43,7 +43,7 @@ def checks(one: Side, other: Side, *, paired: bool = True) -> tuple[Check, ...]:
         _facts("seed", (one, _fixed(one, "seed")), (other, _fixed(other, "seed"))),
         Check("parameters after decoding", "same") if paired else _parameters(one, other),
         _facts("library versions", (one, _versions(one)), (other, _versions(other)), absent="not installed"),
-        _facts("CPU features", (one, _processor(one)), (other, _processor(other)), absent="not used"),
+        _facts("CPU features", (one, _processor(one)), (other, _processor(other))),
         _facts("threads", (one, _threads(one)), (other, _threads(other))),
         _logs(one, other),
     )
@@ -138,8 +138,11 @@ def _processor(side: Side) -> Facts | None:
     found = side.info.get("processor")
     if found is None:
         return None
-    used = dict.fromkeys(found["features"], "used")
-    return {"machine": found["machine"], **used, "linear algebra": ", ".join(found["blas"])}
+    return {
+        "machine": found["machine"],
+        "instructions": " ".join(found["features"]) or "none",
+        "linear algebra": ", ".join(found["blas"]) or "none",
+    }
 
 
 def _threads(side: Side) -> Facts | None:
