@@ -31,7 +31,7 @@ class Predictions:
     @classmethod
     def read(cls, path: Path) -> Predictions:
         """Read what ``write`` or the entry script wrote; rows without a prediction are left out."""
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             scored = np.isfinite(arrays["blended"])
             target, members, blended = (arrays[name][scored] for name in ("target", "members", "blended"))
             weights = arrays["weights"][scored] if "weights" in arrays else None

@@ -51,16 +51,18 @@ def splits(train: Table | None = None, digest: str = "a" * 64) -> Splits:
     return Splits(train or table(12), table(5, 1), table(7, 2), digest)
 
 
-def scored(index: int, params: Mapping[str, Any], *, shift: float = 0.0, begun: float = 1000.0) -> TrialResult:
+def scored(
+    index: int, params: Mapping[str, Any], *, shift: float = 0.0, members: Sequence[str] = MEMBERS
+) -> TrialResult:
     """Return a complete trial whose numbers depend on its parameters alone, but for ``shift``."""
-    base = 10.0 + abs(np.log(params["xgboost__eta"]) + 2) + params["ridge__alpha"] / 10 + shift
+    base = 10.0 + abs(np.log(params["xgboost__eta"]) + 2) + params.get("ridge__alpha", 0.0) / 10 + shift
     metrics: dict[str, float] = {}
-    for place, name in enumerate((*MEMBERS, BLENDED)):
-        value = base + (0.5, 0.7, 0.0)[place]
+    for place, name in enumerate((BLENDED, *members)):
+        value = base + 0.4 * place
         metrics |= {f"{split}_rmse_{name}": value + 0.1 * number for number, split in enumerate(("cv", "validation"))}
         metrics |= {f"{split}_r2_{name}": 0.5 for split in ("cv", "validation")}
         metrics |= {f"cv_rmse_{name}_fold_{fold}": value + fold - 1 + 0.1 * place * fold for fold in range(FOLDS)}
-    started = begun + 10 * index
+    started = 1000.0 + 10 * index
     return TrialResult(index, "complete", dict(params), started, started + 8, metrics)
 
 
@@ -139,7 +141,7 @@ def add_study(
             ledger.record(_with_record(spec, result, info or {}, drop, logs=logs))
         best = best_of(ledger.results(), objective)
         if final and best is not None:
-            _leave_final(spec, ledger, best)
+            _leave_final(spec, ledger, best, tuple(members))
     return read_study(spec.folder)
 
 
@@ -177,7 +179,6 @@ def _with_record(
         "threads": 1,
         "versions": VERSIONS,
         "processor": this_processor(),
-        "weights": dict.fromkeys(MEMBERS, 0.5),
         **result.info,
         **info,
     }
@@ -188,16 +189,16 @@ def _with_record(
     return dataclasses.replace(result, info={name: value for name, value in record.items() if name not in drop})
 
 
-def _leave_final(spec: StudySpec, ledger: Ledger, best: TrialResult) -> None:
+def _leave_final(spec: StudySpec, ledger: Ledger, best: TrialResult, names: tuple[str, ...]) -> None:
     random = np.random.RandomState(best.index)
     output = output_data_dir(final_folder(spec.folder))
     output.mkdir(parents=True)
     for path, rows in ((output / "out_of_fold.npz", 12), (test_predictions(spec.folder), 7)):
         target = random.normal(size=rows)
-        members = target[:, None] + random.normal(size=(rows, len(MEMBERS)))
-        kept = Predictions(target, members, members.mean(axis=1), None, MEMBERS)
+        members = target[:, None] + random.normal(size=(rows, len(names)))
+        kept = Predictions(target, members, members.mean(axis=1), None, names)
         kept.write(path)
     scores = {
-        f"test_rmse_{name}": rmse(kept.target, kept.blended) + place for place, name in enumerate((*MEMBERS, BLENDED))
+        f"test_rmse_{name}": rmse(kept.target, kept.blended) + place for place, name in enumerate((*names, BLENDED))
     }
     ledger.note("final", dataclasses.asdict(dataclasses.replace(best, metrics={**best.metrics, **scores})))
