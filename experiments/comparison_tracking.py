@@ -79,7 +79,7 @@ def record_comparison(comparison: Comparison, uri: str, root: Path, experiment: 
         client, experiment_id = open_experiment(uri, root, name)
         _record(client, experiment_id, comparison)
     except Exception as error:  # whatever the store raises: the page is written
-        return store_problem(error)
+        return store_problem(error, uri)
     return None
 
 

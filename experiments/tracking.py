@@ -135,7 +135,7 @@ class Tracker:
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        self._problem = store_problem(error)
+        self._problem = store_problem(error, self._uri)
 
     def _connect(self) -> None:
         client, experiment_id = open_experiment(self._uri, self._root, self._experiment)

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"
 _LONGEST_PROBLEM = 400
+_OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -127,8 +129,15 @@ def open_store(uri: str, root: Path) -> MlflowClient:
     return mlflow.MlflowClient(uri, uri)
 
 
-def store_problem(error: Exception) -> str:
-    """Return what went wrong with the store, in a line without passwords."""
+def store_problem(error: Exception, uri: str) -> str:
+    """Return what went wrong with the store at ``uri``, in a line without passwords."""
+    schemas = _OTHER_SCHEMA.search(str(error))
+    if schemas is not None:
+        return (
+            f"the store is of another version of MLflow, its schema is {schemas.group(1)} and here it is "
+            f"{schemas.group(2)}. Back it up and run: mlflow db upgrade {masked(uri)} (or install the newer MLflow "
+            "that made it)"
+        )
     # SQLAlchemy puts the statement after what went wrong.
     text = " ".join(str(error).partition("[SQL:")[0].split())
     return f"{type(error).__name__}: {masked(text[:_LONGEST_PROBLEM])}"

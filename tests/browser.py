@@ -42,7 +42,7 @@ for place, pipe in enumerate(pipes, start=3):
     os.dup2(pipe, place)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-_SECONDS = 60.0
+_SECONDS = 30.0
 
 
 def require_chromium() -> str:
@@ -86,6 +86,26 @@ class Tab:
         while not self.evaluate(expression):
             assert time.monotonic() < end, f"{expression} did not become true; the console said {self.errors}"
             self.evaluate("new Promise((done) => setTimeout(done, 50))")
+
+    def middle(self, selector: str) -> tuple[float, float]:
+        """Return where the middle of the first such element is on the screen."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        x, y = self.evaluate(f"[{box}.x + {box}.width / 2, {box}.y + {box}.height / 2]")
+        return x, y
+
+    def mouse(self, event: str, x: float, y: float, **more: Any) -> None:
+        """Do something with the mouse: ``mouseMoved``, ``mousePressed`` or ``mouseReleased``."""
+        self.call("Input.dispatchMouseEvent", type=event, x=x, y=y, **more)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag the mouse from one place to another."""
+        self.mouse("mouseMoved", *start)
+        self.mouse("mousePressed", *start, button="left", clickCount=1)
+        for share in (0.5, 1.0):
+            self.mouse(
+                "mouseMoved", *(a + share * (b - a) for a, b in zip(start, end, strict=True)), button="left", buttons=1
+            )
+        self.mouse("mouseReleased", *end, button="left", clickCount=1)
 
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
         """Write a picture of the page as PNG."""

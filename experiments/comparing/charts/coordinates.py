@@ -156,7 +156,8 @@ def _axis_line(number: int, along: str, across: str) -> Spec:
 def _upright(number: int, axis: Axis) -> list[Spec]:
     """Return the title above an upright axis, and the texts of its ticks beside it."""
     member, _, param = axis.title.rpartition(".")
-    text = f"{plain(member)}<br>{plain(param)}" if member else plain(axis.title).replace("_", "_<br>", 1)
+    head, _, tail = axis.title.rpartition("_")
+    text = f"{plain(member)}<br>{plain(param)}" if member else f"{plain(head)}_<br>{plain(tail)}"
     return [
         _note(text, INK, x=number, y=1.04, yanchor="bottom"),
         *(_note(plain(tick), SOFT, x=number, y=place, xanchor="left", xshift=6) for place, tick in axis.ticks.items()),
