@@ -31,6 +31,11 @@ class Moved:
     other: float
     relative: float
 
+    @property
+    def who(self) -> str:
+        """The member whose number it is, or the blend."""
+        return whose(self.metric)
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -71,16 +76,19 @@ class Pair:
         logs_agree = False not in (self.one.log_agrees, self.other.log_agrees)
         return self.failed is None and not self.apart and logs_agree
 
-    def describe(self) -> list[str]:
-        """Return a line for each thing in which the trial differs."""
+    def describe(self) -> str:
+        """Say in one line in what the trial differs."""
         trials = f"{self.one.trial} and {self.other.trial}"
         if self.failed is not None:
-            return [f"{trials}: it failed in {self.failed.study.name}: {self.failed.result.reason}"]
-        lines = [
-            f"{trials}: {moved.metric} is {moved.one!r} and {moved.other!r}, {moved.relative:.1e} of it apart"
-            for moved in self.apart
-        ]
-        return lines or [f"{trials}: the log of one does not end with the objective in metrics.json"]
+            return f"{trials}: it failed in {self.failed.study.name}: {self.failed.result.reason}"
+        if not self.apart:
+            return f"{trials}: the log of one does not end with the objective in metrics.json"
+        furthest = max(self.apart, key=lambda moved: moved.relative)
+        who = ", ".join(dict.fromkeys(moved.who for moved in self.apart))
+        return (
+            f"{trials}: {len(self.apart)} of {len(self.metrics)} numbers differ, of {who}; the furthest is "
+            f"{furthest.metric}, {furthest.one!r} and {furthest.other!r}, {furthest.relative:.1e} of it apart"
+        )
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,11 @@ def trial_key(study: Evidence, result: TrialResult) -> str | None:
     if recipe is None:
         return None
     return json.dumps([study.data_hash, {**recipe, "objective": None}], sort_keys=True)
+
+
+def whose(metric: str) -> str:
+    """Return the member whose number this is, or the blend."""
+    return MetricName.parse(metric).who.partition("_fold_")[0]
 
 
 def relative_difference(metric: str, one: float, other: float) -> float:

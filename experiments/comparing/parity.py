@@ -91,7 +91,7 @@ class Parity:
 
     def details(self) -> list[str]:
         """Return what differs and what was left out, a line each."""
-        apart = [line for pair in self.unequal for line in pair.describe()]
+        apart = [pair.describe() for pair in self.unequal]
         lines = apart[:_MOST_SHOWN]
         if len(apart) > _MOST_SHOWN:
             lines.append(f"and {len(apart) - _MOST_SHOWN} more")

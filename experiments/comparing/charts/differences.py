@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ensemble.evaluation import MetricName
 from ensemble.recipe import BLENDED
 from experiments.comparing.charts.plot import (
     SOFT,
@@ -22,7 +21,7 @@ from experiments.comparing.charts.plot import (
     series,
 )
 from experiments.comparing.measures import Measures
-from experiments.comparing.pairing import Pair
+from experiments.comparing.pairing import Pair, whose
 from experiments.comparing.parity import Parity
 
 _TITLE = "How far apart the same trials are"
@@ -74,11 +73,11 @@ def _traces(pairs: Sequence[Pair], rows: Mapping[str, float], place: int, label:
     exact = Counter[str]()
     x, y, texts = [], [], []
     for pair in pairs:
-        exact.update(_who(metric) for metric in pair.metrics)
+        exact.update(whose(metric) for metric in pair.metrics)
         for moved in pair.moved:
-            exact[_who(moved.metric)] -= 1
+            exact[moved.who] -= 1
             x.append(_power(moved.relative))
-            y.append(rows[_who(moved.metric)])
+            y.append(rows[moved.who])
             texts.append(
                 f"{plain(pair.one.trial)}, {plain(pair.other.trial)}<br>{plain(moved.metric)}<br>"
                 f"{moved.one!r} and {moved.other!r}<br>{moved.relative:.2g} apart"
@@ -97,11 +96,6 @@ def _traces(pairs: Sequence[Pair], rows: Mapping[str, float], place: int, label:
     }
     rest = {**common, "mode": "markers", "x": x, "y": y, "text": texts, "marker": marker(place, 9)}
     return [lane, {**rest, "hovertemplate": "%{text}<extra></extra>"}]
-
-
-def _who(metric: str) -> str:
-    """Return whose number it is."""
-    return MetricName.parse(metric).who.partition("_fold_")[0]
 
 
 def _power(relative: float) -> float:
