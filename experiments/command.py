@@ -39,6 +39,8 @@ examples
   python run.py mode=remote action=plan
   python run.py mode=remote mode.budget_usd=5
   python run.py mode=sagemaker action=replay replay.study=mine replay.top=5
+  python run.py action=compare
+  python run.py action=compare compare.studies=[home,boxes,cloud]
   python run.py mode=sagemaker action=deploy
   python run.py action=invoke input=rows.csv
   python run.py action=batch input=big.parquet output=predictions.parquet
@@ -51,6 +53,12 @@ def _study(composed: Composed, words: Sequence[str], console: Console) -> int:
     from experiments.running import run_study
 
     return run_study(composed, words, console)
+
+
+def _compare(composed: Composed, words: Sequence[str], console: Console) -> int:
+    from experiments.comparing.command import compare
+
+    return compare(composed, console)
 
 
 def _doctor(composed: Composed, words: Sequence[str], console: Console) -> int:
@@ -130,6 +138,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     "tune": ("search for the best ensemble (the default)", _study),
     "train": ("one training with fixed parameters", _study),
     "replay": ("the best trials of a study again, in another mode: are the numbers the same?", _study),
+    "compare": ("studies against one another: are they the same, and which search found the better?", _compare),
     "plan": ("the requests to SageMaker, checked; nothing is started", _plan),
     "attach": ("follow a tuning job on SageMaker by its name, from any machine", _attach),
     "deploy": ("serve a model by an endpoint, on this machine or with mode=remote on SageMaker", _deploy),
@@ -146,7 +155,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
+    """Run one command and return its exit code: 0 done, 1 failed, 2 a mistake, 3 not comparable, 130 interrupted."""
     words = [word for word in argv if word not in ("--help", "-h", "--cfg")]
     raise_on_signals()
     try:

@@ -63,14 +63,14 @@ def label(config: DatasetConfig) -> str:
     return Path(config.path).stem if config.path else config.name
 
 
-def channels_folder(splits: Splits, studies: Path) -> Path:
-    """Return where the channels of these tables are, or will be."""
-    return studies / CHANNELS_FOLDER / splits.data_hash[:16]
+def channels_at(data_hash: str, studies: Path) -> Path:
+    """Return where the channels of the data of this hash are, or will be."""
+    return studies / CHANNELS_FOLDER / data_hash[:16]
 
 
 def channels(splits: Splits, studies: Path) -> Channels:
     """Return the channels of these tables below ``studies``; ``place_channels`` writes them."""
-    folder = channels_folder(splits, studies)
+    folder = channels_at(splits.data_hash, studies)
     return Channels(folder / "train", folder / "validation", folder / "test", splits.data_hash)
 
 
@@ -80,7 +80,7 @@ def place_channels(splits: Splits, studies: Path) -> None:
     Raises:
         StorageError: The folder cannot be written.
     """
-    folder = channels_folder(splits, studies)
+    folder = channels_at(splits.data_hash, studies)
     root = folder.parent
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +12,7 @@ from ensemble.evaluation import rmse
 from ensemble.members import Floats
 from ensemble.recipe import BLENDED, Recipe
 from ensemble.wire import SEPARATOR
+from experiments.predictions import Predictions
 from experiments.proposals import parameter_importance
 from experiments.study import StudySpec, TrialResult, best_of
 
@@ -26,36 +25,8 @@ MOST_BARS = 20
 TRIALS_A_PARAMETER = 10
 
 
-@dataclass(frozen=True)
-class OutOfFold:
-    """Out-of-fold predictions of the best trial, rows that no fold scores left out.
-
-    Attributes:
-        target: Shape (rows,).
-        members: Shape (rows, members).
-        blended: Shape (rows,).
-        weights: Shape (rows,), or None.
-        names: Member names, in the order of the columns.
-    """
-
-    target: Floats
-    members: Floats
-    blended: Floats
-    weights: Floats | None
-    names: tuple[str, ...]
-
-    @classmethod
-    def read(cls, path: Path) -> OutOfFold:
-        """Read what the entry script wrote."""
-        with np.load(path, allow_pickle=False) as arrays:
-            scored = np.isfinite(arrays["blended"])
-            target, members, blended = (arrays[name][scored] for name in ("target", "members", "blended"))
-            weights = arrays["weights"][scored] if "weights" in arrays else None
-            return cls(target, members, blended, weights, tuple(arrays["names"].tolist()))
-
-
 def study_figures(
-    study: StudySpec, results: Sequence[TrialResult], members: Sequence[str], out_of_fold: OutOfFold
+    study: StudySpec, results: Sequence[TrialResult], members: Sequence[str], out_of_fold: Predictions
 ) -> dict[str, Figure]:
     """Return the pictures of a study by file name; none if no trial has a score."""
     best = best_of(list(results), study.objective)
@@ -65,7 +36,7 @@ def study_figures(
         "optimisation_history.png": optimisation_history(study, results),
         "member_and_blend_rmse.png": member_and_blend_rmse(best, members),
     }
-    importance = parameter_importance(study, results)
+    importance = parameter_importance(study.space, results, study.objective) if study.points is None else {}
     if importance:
         figures["parameter_importance.png"] = parameter_importance_figure(importance, len(results))
     if len(members) > 1:
@@ -79,7 +50,7 @@ def study_figures(
     return figures
 
 
-def winner_figures(out_of_fold: OutOfFold, importance: Mapping[str, float]) -> dict[str, Figure]:
+def winner_figures(out_of_fold: Predictions, importance: Mapping[str, float]) -> dict[str, Figure]:
     """Return the pictures of the winner by file name.
 
     Args:
@@ -155,7 +126,7 @@ def blend_weights(best: TrialResult, members: Sequence[str]) -> Figure:
     return figure
 
 
-def error_correlation(out_of_fold: OutOfFold) -> Figure:
+def error_correlation(out_of_fold: Predictions) -> Figure:
     """Draw how alike the members err, as the correlation of their out-of-fold errors."""
     errors = out_of_fold.members - out_of_fold.target[:, None]
     correlation: Floats = np.atleast_2d(np.corrcoef(errors.T))
@@ -175,7 +146,7 @@ def error_correlation(out_of_fold: OutOfFold) -> Figure:
     return figure
 
 
-def leave_one_member_out(recipe: Recipe, out_of_fold: OutOfFold) -> Figure:
+def leave_one_member_out(recipe: Recipe, out_of_fold: Predictions) -> Figure:
     """Draw by how much the blend's RMSE rises when a member is left out and the others are blended anew."""
     rises = leave_one_out_rises(recipe, out_of_fold)
     names = sorted(rises, key=lambda name: -rises[name])
@@ -191,7 +162,7 @@ def leave_one_member_out(recipe: Recipe, out_of_fold: OutOfFold) -> Figure:
     return figure
 
 
-def leave_one_out_rises(recipe: Recipe, out_of_fold: OutOfFold) -> dict[str, float]:
+def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, float]:
     """Return by member the rise of the blend's RMSE, fitted and scored on the same rows, when it is left out.
 
     A blend of fixed weights keeps the others' proportions.
@@ -230,7 +201,7 @@ def parameter_importance_figure(importance: Mapping[str, float], trials: int) ->
     return figure
 
 
-def predicted_against_actual(out_of_fold: OutOfFold) -> Figure:
+def predicted_against_actual(out_of_fold: Predictions) -> Figure:
     """Draw the blend's out-of-fold prediction of each row against what it was."""
     figure, axes = _axes(6, 6, "both")
     low = float(min(out_of_fold.target.min(), out_of_fold.blended.min()))
@@ -244,7 +215,7 @@ def predicted_against_actual(out_of_fold: OutOfFold) -> Figure:
     return figure
 
 
-def residuals(out_of_fold: OutOfFold) -> Figure:
+def residuals(out_of_fold: Predictions) -> Figure:
     """Draw the blend's out-of-fold errors against its predictions."""
     figure, axes = _axes(8, 4.5, "y")
     errors = out_of_fold.target - out_of_fold.blended
@@ -268,7 +239,7 @@ def feature_importance(importance: Mapping[str, float]) -> Figure:
     return figure
 
 
-def _alpha(out_of_fold: OutOfFold) -> float:
+def _alpha(out_of_fold: Predictions) -> float:
     return float(np.clip(300 / len(out_of_fold.target), 0.08, 0.7))
 
 

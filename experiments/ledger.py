@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.parameters import ParamValue
-from experiments.errors import InputError, StorageError, StudyTaken
+from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
 from experiments.study import StudySpec, TrialResult
 
 FILE = "ledger.sqlite"
@@ -168,10 +168,12 @@ class Peek:
     Attributes:
         results: Every finished trial, in order of index.
         facts: What was noted.
+        unfinished: How many trials were asked and have not ended.
     """
 
     results: list[TrialResult]
     facts: Mapping[str, Any]
+    unfinished: int
 
 
 def peek(spec: StudySpec) -> Peek | None:
@@ -201,11 +203,38 @@ def read(path: Path) -> Peek:
         try:
             rows = connection.execute(_FINISHED).fetchall()
             facts = connection.execute("SELECT key, value FROM study").fetchall()
+            (unfinished,) = connection.execute("SELECT count(*) FROM trials WHERE result IS NULL").fetchone()
         except sqlite3.OperationalError:
             raise LedgerEmpty(f"{path} has no trials yet: its study was cut as it began.") from None
         except sqlite3.DatabaseError as error:
             raise StudyTaken(f"{path} is not a ledger that can be read ({error}): move it away.") from None
-    return Peek([TrialResult(**json.loads(text)) for (text,) in rows], {key: json.loads(text) for key, text in facts})
+    results = [TrialResult(**json.loads(text)) for (text,) in rows]
+    return Peek(results, {key: json.loads(text) for key, text in facts}, unfinished)
+
+
+def recorded_studies(studies: Path) -> list[Path]:
+    """Return the folders of all studies below ``studies`` that have a ledger, sorted by name."""
+    return sorted(path.parent for path in studies.glob(f"*/{FILE}"))
+
+
+def find_study(studies: Path, name: str, place: str) -> Path:
+    """Return the folder of the study of this name.
+
+    Args:
+        studies: The folder of all studies.
+        name: The study's name.
+        place: Where the name was given, for the message.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    known = [folder.name for folder in recorded_studies(studies)]
+    if name not in known:
+        raise ConfigError(
+            f"{place}={name}: there is no such study in {studies}.{did_you_mean(name, known)} "
+            f"There is: {listed(known) or 'none'}."
+        )
+    return studies / name
 
 
 def check_identity(spec: StudySpec) -> None:
@@ -251,6 +280,10 @@ def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
         "identity": spec.identity(),
         "name": spec.name,
         "created": time.time(),
+        "action": spec.action,
+        "replay_of": spec.replay_of,
+        "dataset": spec.dataset,
+        "space": spec.space.as_dict() if spec.points is None else {},
     }
     rows = [(key, json.dumps(value)) for key, value in facts.items()]
     connection.execute("BEGIN IMMEDIATE")

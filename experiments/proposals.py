@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue
+from experiments.search_space import SearchSpace
 from experiments.study import StudySpec, TrialResult
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class OptunaProposer:
         self._spec = spec
         # By name, since a sampler draws one after another and a tuning job's request has another order.
         self._distributions = dict(sorted(spec.space.distributions().items()))
-        self._study = _empty_study(spec)
+        self._study = _empty_study(maximise=spec.maximise)
         self._study_id = self._study._study_id
 
     def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
@@ -105,7 +107,7 @@ class OptunaProposer:
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.startup_trials, constant_liar=True)
 
 
-def parameter_importance(spec: StudySpec, results: Sequence[TrialResult]) -> dict[str, float]:
+def parameter_importance(space: SearchSpace, results: Sequence[TrialResult], objective: str) -> dict[str, float]:
     """Return each searched parameter's share of what made trials good, sum one; empty if too few have a score.
 
     Source: S. Watanabe, A. Bansal, F. Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
@@ -114,18 +116,18 @@ def parameter_importance(spec: StudySpec, results: Sequence[TrialResult]) -> dic
     import optuna
 
     scored = [result for result in results if result.state == "complete"]
-    if spec.points is not None or len(scored) < FEWEST_TRIALS_FOR_IMPORTANCE:
+    if not space.dimensions or len(scored) < FEWEST_TRIALS_FOR_IMPORTANCE:
         return {}
-    distributions = spec.space.distributions()
-    study = _empty_study(spec)
+    distributions = space.distributions()
+    study = _empty_study(maximise=MetricName.parse(objective).maximised)
     for result in scored:
-        value = result.metrics[spec.objective]
+        value = result.metrics[objective]
         study.add_trial(optuna.trial.create_trial(params=dict(result.params), distributions=distributions, value=value))
     return optuna.importance.get_param_importances(study)
 
 
-def _empty_study(spec: StudySpec) -> optuna.Study:
+def _empty_study(*, maximise: bool) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna.create_study(direction="maximize" if spec.maximise else "minimize")
+    return optuna.create_study(direction="maximize" if maximise else "minimize")

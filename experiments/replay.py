@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.evaluation import MetricName
-from experiments.errors import ConfigError, did_you_mean, listed
-from experiments.ledger import FILE, Peek, read
+from experiments.errors import ConfigError
+from experiments.ledger import FILE, Peek, find_study, read
 from experiments.schema import ReplayConfig
 from experiments.study import Params, StudySpec
 
@@ -23,14 +23,7 @@ def source(config: ReplayConfig, studies: Path) -> Peek:
         raise ConfigError("action=replay wants the study to run again: add replay.study=<its name>.")
     if config.top < 1:
         raise ConfigError(f"replay.top={config.top} is not at least 1.")
-    path = studies / config.study / FILE
-    if not path.exists():
-        known = [folder.parent.name for folder in studies.glob(f"*/{FILE}")]
-        raise ConfigError(
-            f"replay.study={config.study}: there is no such study in {studies}.{did_you_mean(config.study, known)} "
-            f"There is: {listed(known) or 'none'}."
-        )
-    return read(path)
+    return read(find_study(studies, config.study, "replay.study") / FILE)
 
 
 def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Params, ...]:

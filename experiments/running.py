@@ -11,17 +11,28 @@ from rich.console import Console
 from ensemble.cli import OUT_OF_FOLD_FILE
 from experiments import faults, tracking
 from experiments.backends.base import StudyHandle
-from experiments.backends.trial_folder import final_folder, log_path, model_dir, output_data_dir, trial_folder
-from experiments.comparison import compare_trials
+from experiments.backends.trial_folder import (
+    final_folder,
+    log_path,
+    model_dir,
+    output_data_dir,
+    test_predictions,
+    trial_folder,
+)
+from experiments.comparing.choosing import check_tolerance
+from experiments.comparing.evidence import read_study
+from experiments.comparing.parity import compare_replay
+from experiments.comparing.terminal import show_parity
 from experiments.config import Composed
 from experiments.data_report import report
 from experiments.datasets import Splits
 from experiments.errors import StudyFailed
-from experiments.figures import OutOfFold, study_figures, winner_figures
-from experiments.ledger import FILE, Ledger, Peek, peek, read
+from experiments.figures import study_figures, winner_figures
+from experiments.ledger import Ledger, Peek, peek
 from experiments.masking import masked, typed_command
 from experiments.modes import Scorers, open_backend
 from experiments.planning import plan_study
+from experiments.predictions import Predictions
 from experiments.preflight import check_folder
 from experiments.progress import StudyProgress
 from experiments.study import StudySpec, TrialResult, best_of
@@ -67,6 +78,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     """
     root = Path(composed.config.paths.root).expanduser()
     uri = store_uri(composed.config.mlflow.uri, root)
+    check_tolerance(composed.config.compare)
     plan = plan_study(composed)
     known = peek(plan.study)
     if known is not None:
@@ -75,7 +87,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     for note in plan.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     if known is not None and _show_finished(session, known):
-        return _show_parity(session, known.results)
+        return _show_parity(session)
     if composed.config.dataset.path is not None and known is None:
         _show_data(plan.splits, console)
     for folder in (session.root, plan.study.folder.parent):
@@ -85,8 +97,8 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     with open_backend(composed.config, study, command, console) as (backend, scorers), Ledger.open(study) as ledger:
         faults.point("study_created")
         with backend.submit(study, ledger) as handle:
-            results = _run(session, ledger, handle, scorers)
-    return _show_parity(session, results)
+            _run(session, ledger, handle, scorers)
+    return _show_parity(session)
 
 
 def _show_data(splits: Splits, console: Console) -> None:
@@ -111,20 +123,22 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     return True
 
 
-def _show_parity(session: _Session, results: Sequence[TrialResult]) -> int:
+def _show_parity(session: _Session) -> int:
     """Say of a replay whether it gave the numbers of the study that it replays; return the exit code."""
     study = session.study
     if study.replay_of is None:
         return 0
-    there = read(study.folder.parent / study.replay_of / FILE).results
-    parity = compare_trials(there, results)
-    style = "green" if parity.passed else "red"
-    session.console.print(f"\n{parity.describe()}", style=style, highlight=False, markup=False, soft_wrap=True)
-    return 0 if parity.passed else 1
+    parity = compare_replay(
+        read_study(study.folder.parent / study.replay_of),
+        read_study(study.folder),
+        session.composed.config.compare.rtol,
+    )
+    show_parity(parity, session.console)
+    return parity.exit_code
 
 
-def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorers) -> list[TrialResult]:
-    """Run what is left of the study, record it, sum it up, and return its trials."""
+def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorers) -> None:
+    """Run what is left of the study, record it, and sum it up."""
     study, console = session.study, session.console
     experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
     tracker = tracking.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources())
@@ -162,7 +176,6 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
         ledger.note(_RECORDED, session.recorded(len(results)))
     outcome = replace(outcome, problem=tracker.problem)
     show(outcome, console)
-    return results
 
 
 def follow(
@@ -216,7 +229,12 @@ def _final(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scor
         )
 
     channels = study.channels
-    kwargs = {"bundle": str(bundle), "validation": str(channels.validation), "test": str(channels.test)}
+    kwargs = {
+        "bundle": str(bundle),
+        "validation": str(channels.validation),
+        "test": str(channels.test),
+        "predictions": str(test_predictions(study.folder)),
+    }
     threads = study.threads * study.parallel
     log = final_folder(study.folder) / "scoring.txt"
     scores = pool.call("experiments.scoring:score_winner", {**kwargs, "threads": threads}, log)
@@ -232,7 +250,7 @@ def _record(
     final = TrialResult(**ledger.noted(_FINAL))
     tracker.drain()
     outcome = _outcome(session, results, best, final)
-    out_of_fold = OutOfFold.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
+    out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     importance = ledger.noted(_IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
     winner = tracking.Winner(final, bundle, winner_figures(out_of_fold, importance))

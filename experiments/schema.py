@@ -152,6 +152,15 @@ class ReplayConfig:
 
 
 @dataclass
+class CompareConfig:
+    """Which studies are held against one another, and how closely."""
+
+    studies: list[str] | None = None
+    rtol: float = 1e-9
+    force: bool = False
+
+
+@dataclass
 class ServingConfig:
     """Endpoint settings."""
 
@@ -208,6 +217,7 @@ class Config:
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)
     entry: EntryConfig = field(default_factory=EntryConfig)

@@ -11,11 +11,14 @@ from ensemble.evaluation import rmse
 from ensemble.table import Table, read_channel
 from ensemble.threads import one_blas_thread
 from ensemble.training import FittedEnsemble, score_members
+from experiments.predictions import Predictions
 
 MOST_ROWS = 1000
 
 
-def score_winner(bundle: str, validation: str, test: str, threads: int) -> dict[str, dict[str, float]]:
+def score_winner(
+    bundle: str, validation: str, test: str, threads: int, predictions: str
+) -> dict[str, dict[str, float]]:
     """Return the scores on the test channel, and the feature importance on the validation channel.
 
     Args:
@@ -23,6 +26,7 @@ def score_winner(bundle: str, validation: str, test: str, threads: int) -> dict[
         validation: Folder of the validation channel.
         test: Folder of the test channel.
         threads: Threads that a member may use.
+        predictions: File that gets what is predicted on the test channel.
 
     Returns:
         ``metrics``: every score of every member and of the blend, named ``test_*``; ``importance``: by feature.
@@ -30,7 +34,11 @@ def score_winner(bundle: str, validation: str, test: str, threads: int) -> dict[
     ensemble = load_bundle(Path(bundle), threads).ensemble
     table = read_channel(Path(test))
     with one_blas_thread():
-        metrics = score_members("test", ensemble, ensemble.predict_members(table.features), table)
+        members = ensemble.predict_members(table.features)
+        blended = ensemble.blend.predict(members, table.features)
+        found = Predictions(np.array(table.target), members, blended, table.weights, tuple(ensemble.models))
+        found.write(Path(predictions))
+        metrics = score_members("test", ensemble, members, table)
         return {"metrics": metrics, "importance": permutation_importance(ensemble, read_channel(Path(validation)))}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ensemble.parameters import Parameter, ParamValue, encode
@@ -73,6 +73,10 @@ class Choices:
 Dimension = Range | Choices
 
 
+def _dimension(data: Mapping[str, Any]) -> Dimension:
+    return Choices(tuple(data["values"]), data["first"]) if "values" in data else Range(**data)
+
+
 def _first(dimension: Dimension) -> str:
     return "" if dimension.first is None else f", first {encode(dimension.first)}"
 
@@ -90,6 +94,15 @@ class SearchSpace:
     def describe(self) -> dict[str, str]:
         """Return one line a dimension."""
         return {name: dimension.describe() for name, dimension in self.dimensions.items()}
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Return JSON-ready data, which ``from_dict`` reads back."""
+        return {name: asdict(dimension) for name, dimension in self.dimensions.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Mapping[str, Any]]) -> SearchSpace:
+        """Read what ``as_dict`` wrote."""
+        return cls({name: _dimension(entry) for name, entry in data.items()})
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Return Optuna's form."""

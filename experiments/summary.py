@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ensemble.evaluation import Lift, paired_lift
+from ensemble.evaluation import Interval, paired_lift
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
@@ -73,7 +74,7 @@ def best_lone_member(results: Sequence[TrialResult], members: Sequence[str]) -> 
     return min(candidates, key=lambda candidate: candidate.rmse)
 
 
-def lift_over_lone_member(winner: TrialResult, lone: LoneMember, members: Sequence[str]) -> Lift | None:
+def lift_over_lone_member(winner: TrialResult, lone: LoneMember, members: Sequence[str]) -> Interval | None:
     """Return how much lower the blend's RMSE is than the best lone member's, or None for an ensemble of one.
 
     That member comes from whatever trial it did best in, as it would if it had been tuned alone.
@@ -82,6 +83,11 @@ def lift_over_lone_member(winner: TrialResult, lone: LoneMember, members: Sequen
         return None
     k = winner.info.get("recipe", {}).get("folds", {}).get("k")
     return paired_lift(fold_rmse(lone.trial, lone.name), fold_rmse(winner, BLENDED), k)
+
+
+def ruling(lift: Interval) -> Literal["pays", "costs", "undecided"]:
+    """Say in a word what a lift over the best lone member means."""
+    return "pays" if lift.low > 0 else "costs" if lift.high < 0 else "undecided"
 
 
 def study_metrics(final: TrialResult, results: Sequence[TrialResult], members: Sequence[str]) -> dict[str, float]:
@@ -197,12 +203,11 @@ def _verdict(outcome: Outcome) -> Text:
     if lift is None:
         return Text("\n  A lone member: there is no blend to compare.")
     interval = f"{_side(lift.high)} to {_side(lift.low)}"
-    if lift.low > 0:
-        word, style = "The ensemble pays", "green"
-    elif lift.high < 0:
-        word, style = "The ensemble costs", "red"
-    else:
-        word, style = "Undecided", "yellow"
+    word, style = {
+        "pays": ("The ensemble pays", "green"),
+        "costs": ("The ensemble costs", "red"),
+        "undecided": ("Undecided", "yellow"),
+    }[ruling(lift)]
     best = f"the best that a member reached alone ({lone.name} in trial {lone.trial.index}, {lone.rmse:.6g})"
     tail = ", which includes zero" if word == "Undecided" else ""
     sentence = f"{word}: on the mean fold the blend is {_side(lift.mean)} {best}; 95% interval {interval}{tail}."

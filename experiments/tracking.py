@@ -12,27 +12,24 @@ import json
 import queue
 import subprocess
 import threading
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.parameters import encode
 from experiments import faults
-from experiments.masking import masked
 from experiments.model_registry import find_version, register_model
 from experiments.study import WINNER_ALIAS, StudySpec, TrialResult, TrialState
-from experiments.tracking_store import make_store, quiet, store_file
+from experiments.tracking_store import open_experiment, quiet, store_problem
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Param, Run
 
 PROJECT = Path(__file__).resolve().parent.parent
 # MLflow refuses a longer parameter value.
-_LONGEST_PARAM = 6000
-_LONGEST_PROBLEM = 400
+LONGEST_PARAM = 6000
 _METRICS_A_CALL = 1000
 _PARAMS_A_CALL = 100
 # How MLflow calls a trial's end; a pruned one has no score, and nothing is wrong with it.
@@ -138,27 +135,10 @@ class Tracker:
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        # SQLAlchemy puts the statement after what went wrong.
-        text = " ".join(str(error).partition("[SQL:")[0].split())
-        self._problem = f"{type(error).__name__}: {masked(text[:_LONGEST_PROBLEM])}"
+        self._problem = store_problem(error, self._uri)
 
     def _connect(self) -> None:
-        import mlflow
-
-        mlflow.set_tracking_uri(self._uri)
-        mlflow.set_registry_uri(self._uri)
-        warnings.filterwarnings("ignore", module="mlflow")
-        artifacts = self._root / "mlartifacts"
-        make_store(self._uri, artifacts)
-        client = mlflow.MlflowClient(self._uri, self._uri)
-        experiment = client.get_experiment_by_name(self._experiment)
-        if experiment is None:
-            location = artifacts.absolute().as_uri() if store_file(self._uri) else None
-            # Without its kind MLflow opens the experiment as one of language models.
-            kind = {"mlflow.experimentKind": "custom_model_development"}
-            experiment_id = client.create_experiment(self._experiment, artifact_location=location, tags=kind)
-        else:
-            experiment_id = experiment.experiment_id
+        client, experiment_id = open_experiment(self._uri, self._root, self._experiment)
         found = self._search(client, experiment_id, "study")
         if found:
             self._parent = found[0]
@@ -204,7 +184,7 @@ class Tracker:
         }
         if study.replay_of is not None:
             tags["byoe.replay_of"] = study.replay_of
-        commit = _git_commit()
+        commit = git_commit()
         return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 
     def _log_trial(self, result: TrialResult) -> None:
@@ -232,7 +212,7 @@ class Tracker:
         if "job" in cloud:
             tags["byoe.job"] = cloud["job"]
         if result.failure is not None:
-            tags["byoe.failure"] = result.failure[:_LONGEST_PARAM]
+            tags["byoe.failure"] = result.failure[:LONGEST_PARAM]
         run = client.create_run(
             parent.info.experiment_id, start_time=round(result.started * 1000), tags=tags, run_name=name
         )
@@ -247,12 +227,8 @@ class Tracker:
         }
         stamp = round(result.finished * 1000)
         metrics = [Metric(key, value, stamp, 0) for key, value in numbers.items()]
-        params = [Param(key, text[:_LONGEST_PARAM]) for key, text in self._study.hyperparameters(result.params).items()]
-        for start in range(0, max(len(metrics), 1), _METRICS_A_CALL):
-            part = params[:_PARAMS_A_CALL] if start == 0 else ()
-            client.log_batch(run_id, metrics=metrics[start : start + _METRICS_A_CALL], params=part)
-        for start in range(_PARAMS_A_CALL, len(params), _PARAMS_A_CALL):
-            client.log_batch(run_id, params=params[start : start + _PARAMS_A_CALL])
+        params = [Param(key, text[:LONGEST_PARAM]) for key, text in self._study.hyperparameters(result.params).items()]
+        log_in_parts(client, run_id, metrics, params)
         client.set_terminated(run_id, _STATUS[result.state], end_time=stamp)
         return run_id
 
@@ -302,12 +278,22 @@ class Tracker:
         client.set_tag(run_id, "byoe.bundle_hash", bundle_hash)
 
 
+def log_in_parts(client: MlflowClient, run_id: str, metrics: Sequence[Metric], params: Sequence[Param]) -> None:
+    """Log to a run in as few calls as MLflow allows."""
+    for start in range(0, max(len(metrics), 1), _METRICS_A_CALL):
+        part = params[:_PARAMS_A_CALL] if start == 0 else ()
+        client.log_batch(run_id, metrics=metrics[start : start + _METRICS_A_CALL], params=part)
+    for start in range(_PARAMS_A_CALL, len(params), _PARAMS_A_CALL):
+        client.log_batch(run_id, params=params[start : start + _PARAMS_A_CALL])
+
+
 def _bundle_hash(bundle: Path) -> str:
     return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
 @functools.cache
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
+    """Return the commit of this project's code, or None."""
     try:
         answer = subprocess.run(
             ["git", "-C", str(PROJECT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5

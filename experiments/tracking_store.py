@@ -6,15 +6,24 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments import faults
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.masking import masked
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 SQLITE = "sqlite:///"
+ARTIFACTS = "mlartifacts"
+_LONGEST_PROBLEM = 400
+_OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -89,6 +98,49 @@ def make_store(uri: str, artifacts: Path) -> None:
         store.engine.dispose()
         faults.point("store_made")
         partial.replace(file)
+
+
+def open_experiment(uri: str, root: Path, name: str) -> tuple[MlflowClient, str]:
+    """Return a client of the store, and the experiment's id; store and experiment are made where they are not there.
+
+    Args:
+        uri: Tracking URI.
+        root: Folder of the store's artifacts, for a local store.
+        name: The experiment's name.
+    """
+    client = open_store(uri, root)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return client, str(experiment.experiment_id)
+    location = (root / ARTIFACTS).absolute().as_uri() if store_file(uri) else None
+    # Without its kind MLflow opens the experiment as one of language models.
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return client, str(client.create_experiment(name, artifact_location=location, tags=kind))
+
+
+def open_store(uri: str, root: Path) -> MlflowClient:
+    """Return a client of the store, which is made where it is not there; this process' runs go there from now on."""
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    warnings.filterwarnings("ignore", module="mlflow")
+    make_store(uri, root / ARTIFACTS)
+    return mlflow.MlflowClient(uri, uri)
+
+
+def store_problem(error: Exception, uri: str) -> str:
+    """Return what went wrong with the store at ``uri``, in a line without passwords."""
+    schemas = _OTHER_SCHEMA.search(str(error))
+    if schemas is not None:
+        return (
+            f"the store is of another version of MLflow, its schema is {schemas.group(1)} and here it is "
+            f"{schemas.group(2)}. Back it up and run: mlflow db upgrade {masked(uri)} (or install the newer MLflow "
+            "that made it)"
+        )
+    # SQLAlchemy puts the statement after what went wrong.
+    text = " ".join(str(error).partition("[SQL:")[0].split())
+    return f"{type(error).__name__}: {masked(text[:_LONGEST_PROBLEM])}"
 
 
 def _has_tables(file: Path) -> bool:

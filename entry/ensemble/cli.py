@@ -84,6 +84,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
         EnsembleError: A mistake in the input, a member that failed, or an objective that is not a number.
     """
     from ensemble.bundle import save_bundle
+    from ensemble.processor import this_processor
     from ensemble.training import fit_ensemble
     from ensemble.versions import runtime_versions
 
@@ -102,8 +103,12 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
         "recipe_hash": recipe.fingerprint(),
         "train_hash": data_hash,
         "rows": table.rows,
+        "validation_rows": None if validation is None else validation.rows,
+        "columns": table.column_types(),
+        "dtypes": table.dtypes(),
         "threads": places.threads,
         "versions": runtime_versions(),
+        "processor": this_processor(),
     }
     places.output_data_dir.mkdir(parents=True, exist_ok=True)
     try:

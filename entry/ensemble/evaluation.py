@@ -144,11 +144,11 @@ def scores(
 
 
 @dataclass(frozen=True)
-class Lift:
-    """How much lower one RMSE is than another, with a paired interval over folds.
+class Interval:
+    """A mean over folds with its interval.
 
     Attributes:
-        mean: Mean over folds of (baseline's RMSE - blend's RMSE), in the target's unit; positive is better.
+        mean: The mean.
         low: Lower end of the 95% interval.
         high: Upper end of the 95% interval.
     """
@@ -167,18 +167,27 @@ def overlap_factor(n: int, k: int) -> float:
     return 1 / n + 1 / (k - 1)
 
 
-def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | None = None) -> Lift:
-    """Compare two RMSEs fold by fold by the t interval that is corrected for overlapping training sets.
+def mean_over_folds(values: Sequence[float] | Floats, k: int | None = None) -> Interval:
+    """Return the mean of a score's values on the folds, with its t interval, corrected for overlapping training sets.
+
+    Args:
+        values: One a fold, at least two.
+        k: Folds of one division of the rows, where there are several divisions.
+    """
+    from scipy.stats import t
+
+    n = len(values)
+    mean = float(np.mean(values))
+    half = float(t.ppf(0.975, n - 1) * np.sqrt(overlap_factor(n, k or n) * np.var(values, ddof=1)))
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | None = None) -> Interval:
+    """Return how much lower one RMSE is than another on the mean fold, in the target's unit; positive is better.
 
     Args:
         baseline: RMSE per fold, at least two.
         blended: RMSE per fold, in the same order.
         k: Folds of one division of the rows, where there are several divisions.
     """
-    from scipy.stats import t
-
-    differences = np.asarray(baseline) - np.asarray(blended)
-    n = len(differences)
-    mean = float(np.mean(differences))
-    half = float(t.ppf(0.975, n - 1) * np.sqrt(overlap_factor(n, k or n) * np.var(differences, ddof=1)))
-    return Lift(mean, mean - half, mean + half)
+    return mean_over_folds(np.asarray(baseline) - np.asarray(blended), k)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,6 +100,14 @@ class Table:
         """Return every array that there is, by its name."""
         named = {name: getattr(self, name) for name in ("features", "target", "weights", "fold_keys")}
         return {name: array for name, array in named.items() if array is not None}
+
+    def column_types(self) -> dict[str, int]:
+        """Return how many features are of each type."""
+        return dict(Counter(column.type for column in self.columns))
+
+    def dtypes(self) -> dict[str, str]:
+        """Return each array's dtype by its name."""
+        return {name: str(array.dtype) for name, array in self.arrays().items()}
 
     def content_hash(self) -> str:
         """Return a SHA-256 over columns and values: equal for tables that are equal, whatever file they came from."""

@@ -19,6 +19,14 @@ def one_blas_thread() -> AbstractContextManager[object]:
     return limited
 
 
+def blas_kernels() -> list[str]:
+    """Return each BLAS library that is loaded, with the kernel that it has chosen for this processor."""
+    import scipy.linalg  # noqa: F401  # as above
+
+    pools = [pool for pool in _thread_pools(len(sys.modules)).info() if pool["user_api"] == "blas"]
+    return sorted({f"{pool['internal_api']} {pool.get('architecture') or ''}".strip() for pool in pools})
+
+
 @functools.lru_cache(maxsize=1)
 def _thread_pools(modules: int) -> ThreadpoolController:
     # The search through loaded libraries takes milliseconds; a new one can only be here with a new module.

@@ -80,12 +80,16 @@ class Homecoming:
             result = read_result(trial, started, finished, 0 if failure is None else 1)
         except OSError as error:
             raise StorageError.at(folder, error.strerror or str(error)) from error
-        result = replace(result, info={**result.info, "cloud": self._bill(job)})
+        result = replace(result, info={**result.info, "cloud": self._bill(job) | {"objective_in_log": objective}})
         return _checked(result, objective, study.objective)
 
     def _bill(self, job: Mapping[str, Any]) -> dict[str, Any]:
         seconds = job.get("BillableTimeInSeconds")
-        bill = {"job": job["TrainingJobName"], "billable_seconds": seconds}
+        bill = {
+            "job": job["TrainingJobName"],
+            "created": job["CreationTime"].timestamp(),
+            "billable_seconds": seconds,
+        }
         if seconds is not None and self.price is not None:
             bill["cost_usd"] = self.price.of(seconds)
         return bill

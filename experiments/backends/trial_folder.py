@@ -28,6 +28,11 @@ def final_folder(study_folder: Path) -> Path:
     return study_folder / "final"
 
 
+def test_predictions(study_folder: Path) -> Path:
+    """Return where the winner's predictions on the test rows go."""
+    return final_folder(study_folder) / "test_predictions.npz"
+
+
 def model_dir(folder: Path) -> Path:
     """Return where the bundle of a trial in ``folder`` goes."""
     return folder / "model"

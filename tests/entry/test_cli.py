@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -192,7 +193,12 @@ def test_metrics_json_says_how_they_came_about(job: Job) -> None:
     assert found["recipe"] == json.loads(json.dumps(recipe.as_dict()))
     assert found["recipe_hash"] == recipe.fingerprint()
     assert found["train_hash"] == TRAIN.content_hash()
-    assert (found["rows"], found["threads"]) == (45, 2)
+    assert (found["rows"], found["validation_rows"], found["threads"]) == (45, VALIDATION.rows, 2)
+    assert found["columns"] == {"number": len(TRAIN.columns)}
+    assert found["dtypes"] == {"features": "float64", "target": "float64"}
+    assert found["processor"]["machine"] == platform.machine()
+    assert found["processor"]["features"]
+    assert all(kernel == kernel.strip() != "" for kernel in found["processor"]["blas"])
     assert set(found["fit_seconds"]) == {"xgboost", "flat"}
     assert found["versions"]["xgboost"]
 

@@ -47,7 +47,7 @@ def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ende
     assert ended.code == 0
     for name in [*ACTIONS, *groups(), *(member for members in groups().values() for member in members)]:
         assert name in ended.out
-    assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 11
+    assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 13
 
 
 @pytest.mark.parametrize("words", [["-h"], ["mode=nowhere", "--help"]])

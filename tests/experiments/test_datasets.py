@@ -21,7 +21,7 @@ def test_channels_that_another_process_writes_meanwhile_are_taken(
     def write_after_the_other(table: Table, folder: Path) -> None:
         if not written:
             for name in datasets.SPLITS:
-                place = datasets.channels_folder(splits, tmp_path) / name
+                place = datasets.channels_at(splits.data_hash, tmp_path) / name
                 place.mkdir(parents=True)
                 write(getattr(splits, name), place)
         written.append(folder)
@@ -30,4 +30,4 @@ def test_channels_that_another_process_writes_meanwhile_are_taken(
     monkeypatch.setattr(datasets, "write_channel", write_after_the_other)
     datasets.place_channels(splits, tmp_path)
     assert len(written) == len(datasets.SPLITS)
-    assert list((tmp_path / "_channels").iterdir()) == [datasets.channels_folder(splits, tmp_path)]
+    assert list((tmp_path / "_channels").iterdir()) == [datasets.channels_at(splits.data_hash, tmp_path)]

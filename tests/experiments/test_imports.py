@@ -11,7 +11,8 @@ from tests.conftest import PROJECT
 
 HOMES = {
     ("sagemaker", "boto3", "botocore", "docker"): {"aws"},
-    ("mlflow",): {"tracking", "tracking_store", "model_registry", "mlflow_model"},
+    ("mlflow",): {"tracking", "tracking_store", "comparison_tracking", "model_registry", "mlflow_model"},
+    ("plotly", "jinja2"): {"comparing"},
     ("hydra", "omegaconf"): {"config"},
     ("optuna",): {"proposals", "search_space"},
 }

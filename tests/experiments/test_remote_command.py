@@ -126,7 +126,7 @@ def test_the_cloud_gives_the_numbers_of_the_laptop(
     assert created(double) == ["CreateHyperParameterTuningJob"]
     ended = byoe("mode=local", "action=replay", "replay.study=cloud", "replay.top=2", *SEARCH)
     assert ended.code == 0, ended.err
-    assert "parity: PASS (2 of 2 trials equal, to the bit)" in ended.out
+    assert "parity: PASS (2 of 2 trials equal)\n  equal to the bit: 2 of 2" in ended.out
 
 
 def test_a_second_command_attaches_and_brings_home_only_what_is_new(

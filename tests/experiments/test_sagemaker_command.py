@@ -246,7 +246,7 @@ def test_the_same_points_give_the_same_numbers_at_home_warm_and_cold(
     for warm in ("true", "false"):
         ended = replayed(*words, f"mode.warm_pool={warm}", f"study=replay-{warm}")
         assert ended.code == 0, ended.out
-        assert "parity: PASS (2 of 2 trials equal" in ended.out
+        assert "parity: PASS (2 of 2 trials equal)\n" in ended.out
     home = {json.dumps(trial["params"], sort_keys=True): trial for trial in recorded_trials(project, "home")}
     for warm in ("true", "false"):
         for trial in recorded_trials(project, f"replay-{warm}"):

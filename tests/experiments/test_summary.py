@@ -14,8 +14,9 @@ from rich.console import Console
 from ensemble.recipe import MemberSpec, Recipe
 from experiments.backends.trial_folder import log_path, trial_folder
 from experiments.config import compose
-from experiments.figures import OutOfFold, leave_one_out_rises, study_figures, winner_figures
+from experiments.figures import leave_one_out_rises, study_figures, winner_figures
 from experiments.planning import plan_study
+from experiments.predictions import Predictions
 from experiments.progress import StudyProgress
 from experiments.study import StudySpec, TrialResult
 from experiments.summary import NARROWEST, Outcome, as_text, best_lone_member, show, study_metrics
@@ -192,11 +193,11 @@ def test_study_that_its_time_limit_has_ended_says_so(study: StudySpec) -> None:
     assert "search.timeout" not in shown(study, trial(0, 11.0, 12.0, 10.0))
 
 
-def out_of_fold(rows: int = 40) -> OutOfFold:
+def out_of_fold(rows: int = 40) -> Predictions:
     random = np.random.RandomState(0)
     target = random.normal(size=rows)
     members = target[:, None] + random.normal(size=(rows, 2)) * [0.2, 0.4]
-    return OutOfFold(target, members, members.mean(axis=1), None, tuple(MEMBERS))
+    return Predictions(target, members, members.mean(axis=1), None, tuple(MEMBERS))
 
 
 def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
@@ -265,7 +266,7 @@ def test_rows_without_weight_do_not_count_when_a_member_is_left_out() -> None:
     rows = out_of_fold()
     half = np.arange(40) % 2 == 0
     recipe = Recipe(tuple(MemberSpec(name, name) for name in MEMBERS), "weighted")
-    counted = OutOfFold(rows.target[half], rows.members[half], rows.blended[half], None, rows.names)
+    counted = Predictions(rows.target[half], rows.members[half], rows.blended[half], None, rows.names)
     weighed = dataclasses.replace(rows, weights=half.astype(float))
     assert leave_one_out_rises(recipe, weighed) == pytest.approx(leave_one_out_rises(recipe, counted))
 

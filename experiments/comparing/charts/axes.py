@@ -1,0 +1,64 @@
+"""The axes of parallel coordinates: one value of every trial, brought to the unit interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.parameters import ParamValue, encode
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis.
+
+    Attributes:
+        title: Its name.
+        values: The value of every trial, in the order of all trials; None where a trial has none.
+        places: Where they lie, from 0 to 1; NaN where there is none.
+        ticks: Texts by their place.
+        numeric: Whether values are numbers rather than choices.
+    """
+
+    title: str
+    values: tuple[ParamValue, ...]
+    places: tuple[float, ...]
+    ticks: Mapping[float, str]
+    numeric: bool
+
+
+def make_axis(title: str, values: Sequence[ParamValue], *, log: bool) -> Axis:
+    """Return the axis of these values.
+
+    Args:
+        title: Its name.
+        values: One a trial, at least one of them not None.
+        log: Whether its logarithm is drawn.
+    """
+    known = [value for value in values if value is not None]
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in known):
+        levels = sorted({encode(value) for value in known})
+        where = {level: place / max(1, len(levels) - 1) for place, level in enumerate(levels)}
+        places = [math.nan if value is None else where[encode(value)] for value in values]
+        ticks = {place: level for level, place in where.items()}
+        return Axis(title, tuple(values), tuple(places), ticks, numeric=False)
+    numbers = np.array([math.nan if value is None else float(str(value)) for value in values])
+    lowest, highest = float(np.nanmin(numbers)), float(np.nanmax(numbers))
+    if lowest == highest:
+        places = [math.nan if math.isnan(number) else 0.5 for number in numbers]
+        return Axis(title, tuple(values), tuple(places), {0.5: short(lowest)}, numeric=True)
+    log = log and lowest > 0
+    scaled = np.log(numbers) if log else numbers
+    low, high = float(np.nanmin(scaled)), float(np.nanmax(scaled))
+    middle = (low + high) / 2
+    ticks = {0.0: short(lowest), 0.5: short(math.exp(middle) if log else middle), 1.0: short(highest)}
+    return Axis(title, tuple(values), tuple(float(x) for x in (scaled - low) / (high - low)), ticks, numeric=True)
+
+
+def short(value: ParamValue) -> str:
+    """Return a value as a tick has it."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.4g}" if is_number else encode(value)

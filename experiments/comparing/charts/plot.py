@@ -1,0 +1,149 @@
+"""What a figure is, and what all figures have in common: colours by name, marks that differ in more than colour."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+# Names of colours that the page gives values to, for light and for dark.
+SERIES = tuple(f"--series-{number}" for number in range(6))
+INK, SOFT, PAPER, WARNING = "--ink", "--soft", "--paper", "--fail"
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+# The same as SVG has them.
+_STROKES = {"solid": "none", "dash": "6 4", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "10 4"}
+_PATHS = {
+    "circle": "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z",
+    "square": "M-4.5 -4.5h9v9h-9Z",
+    "diamond": "M0 -6L6 0L0 6L-6 0Z",
+    "triangle-up": "M0 -5.5L6 4.5H-6Z",
+    "cross": "M-2 -6h4v4h4v4h-4v4h-4v-4h-4v-4h4Z",
+    "star": "M0 -6.5L1.6 -2.1L6.2 -2L2.5 0.9L3.8 5.3L0 2.7L-3.8 5.3L-2.5 0.9L-6.2 -2L-1.6 -2.1Z",
+    "hexagon": "M0 -6L5.2 -3V3L0 6L-5.2 3V-3Z",
+}
+_PATTERNS = ("", "/", ".", "x", "-", "+")
+ROW_PIXELS = 24
+
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One drawing.
+
+    Attributes:
+        spec: ``data`` and ``layout`` as of plotly.js, with colours by name.
+        height: In CSS pixels.
+        series: Place of the study that it is of, where a figure has one for each.
+        narrow: The same for a narrow screen, where that differs.
+        narrow_height: Its height there.
+    """
+
+    spec: Spec
+    height: int
+    series: int | None = None
+    narrow: Spec | None = None
+    narrow_height: int | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure of the page.
+
+    Attributes:
+        key: Its name in the page's addresses.
+        title: Its heading.
+        sentence: What to see in it, or why there is nothing to see.
+        plots: Its drawings; none where there is nothing to draw.
+        width: How much of a wide page's row it takes.
+        missing: What it lacks because a study has not left it, a sentence each.
+    """
+
+    key: str
+    title: str
+    sentence: str
+    plots: tuple[Plot, ...] = ()
+    width: Literal["full", "third"] = "full"
+    missing: tuple[str, ...] = ()
+
+
+def plain(text: object) -> str:
+    """Return a text as plotly.js shows it letter by letter: it reads some of HTML."""
+    return html.escape(str(text), quote=False)
+
+
+def colour(place: int) -> str:
+    """Return the colour of the study at this place."""
+    return SERIES[place % len(SERIES)]
+
+
+def series(place: int, name: str) -> Spec:
+    """Return what makes a trace that of the study at this place, which the page shows and hides."""
+    return {"name": plain(name), "legendgroup": str(place)}
+
+
+def marker(place: int, size: int = 9, **more: Any) -> Spec:
+    """Return the mark of the study at this place, known by its shape as well as by its colour."""
+    return {"color": colour(place), "symbol": _SYMBOLS[place % len(_SYMBOLS)], "size": size, **more}
+
+
+def line(place: int, width: float = 2.0, **more: Any) -> Spec:
+    """Return the line of the study at this place, known by its dashes as well as by its colour."""
+    return {"color": colour(place), "dash": _DASHES[place % len(_DASHES)], "width": width, **more}
+
+
+def bars(place: int) -> Spec:
+    """Return the bars of the study at this place, known by their hatching as well as by their colour."""
+    pattern = {"shape": _PATTERNS[place % len(_PATTERNS)], "fillmode": "overlay", "fgcolor": PAPER, "size": 7}
+    return {"color": colour(place), "pattern": {**pattern, "fgopacity": 1.0, "solidity": 0.3}}
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """How a study is known in all figures, for the page's own legend.
+
+    Attributes:
+        series: Number of its colour.
+        dashes: Its line, as of SVG's ``stroke-dasharray``.
+        path: Its mark around the origin, as of SVG's ``path``.
+    """
+
+    series: int
+    dashes: str
+    path: str
+
+
+def glyph(place: int) -> Glyph:
+    """Return how the study at this place is known."""
+    dashes = _STROKES[_DASHES[place % len(_DASHES)]]
+    return Glyph(place % len(SERIES), dashes, _PATHS[_SYMBOLS[place % len(_SYMBOLS)]])
+
+
+def rows_axis(names: Sequence[str]) -> Spec:
+    """Return a vertical axis with a row a name, the first on top."""
+    return {
+        "tickvals": list(range(len(names))),
+        "ticktext": [plain(name) for name in names],
+        "range": [len(names) - 0.5, -0.5],
+        "automargin": True,
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+    }
+
+
+def beside(place: int, places: int) -> float:
+    """Return how far from the middle of its row the mark of the study at this place stands."""
+    return (place - (places - 1) / 2) * min(0.22, 0.7 / places)
+
+
+def row_height(rows: int, places: int) -> int:
+    """Return the height of a figure of so many rows with a mark a study in each, in CSS pixels."""
+    return 70 + rows * max(38, ROW_PIXELS * places)
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Return words as ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

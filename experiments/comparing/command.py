@@ -1,0 +1,76 @@
+"""``action=compare``: from the words that were typed to the verdict, the table, the page and MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.comparing.choosing import check_tolerance, choose_studies
+from experiments.comparing.measures import measure
+from experiments.comparing.parity import EXIT_CODES, compare_trials
+from experiments.comparing.record import comparison_of
+from experiments.comparing.report import check_place, make_report, write_report
+from experiments.comparing.table import comparison_rows
+from experiments.comparing.terminal import show_parity, show_rest, show_table
+from experiments.comparison_tracking import PAGE, Comparison, record_comparison
+from experiments.config import Composed
+from experiments.errors import EnsembleError
+from experiments.tracking_store import interface_command, store_uri
+
+
+class DifferentData(EnsembleError):
+    """Studies that ran on different data, which nobody asked to compare all the same."""
+
+    exit_code = EXIT_CODES["NOT COMPARABLE"]
+
+
+def compare(composed: Composed, console: Console) -> int:
+    """Compare studies. Returns the exit code: 0 for PASS, 1 for FAIL, 3 for NOT COMPARABLE.
+
+    Args:
+        composed: The configuration.
+        console: Where verdict and table go.
+
+    Raises:
+        EnsembleError: A mistake in the input, or a page that cannot be written.
+    """
+    config = composed.config
+    tolerance = check_tolerance(config.compare)
+    root = Path(config.paths.root).expanduser()
+    page = Path(config.output).expanduser() if config.output else root / PAGE
+    check_place(page)
+    studies = choose_studies(config.compare, Path(config.paths.studies).expanduser().absolute())
+    parity = compare_trials(studies, tolerance)
+    other = next((study for study in studies if study.data_hash != studies[0].data_hash), None)
+    if other is not None and not config.compare.force:
+        show_parity(parity, console)
+        raise DifferentData(
+            f"{studies[0].name} and {other.name} ran on different data, so their numbers mean different things. Leave "
+            "one out; compare.force=true compares them all the same."
+        )
+    measures = measure(studies)
+    rows = comparison_rows(measures)
+    report = make_report(measures, parity, rows)
+    write_report(report.html, page)
+    show_table(measures, rows, console)
+    show_rest(measures, parity, console)
+    for line in report.partial:
+        console.print(f"partial: {line}.", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    show_parity(parity, console)
+    kind = "partial report" if report.partial else "report"
+    console.print(f"\n{kind}: {page}", highlight=False, markup=False, soft_wrap=True)
+    _record(composed, comparison_of(measures, parity, report.html), console)
+    return parity.exit_code
+
+
+def _record(composed: Composed, comparison: Comparison, console: Console) -> None:
+    config = composed.config
+    root = Path(config.paths.root).expanduser()
+    uri = store_uri(config.mlflow.uri, root)
+    with console.status("recording in MLflow"):
+        problem = record_comparison(comparison, uri, root, config.mlflow.experiment)
+    text, style = f"{interface_command(uri, root)}   # the same, by MLflow's own compare view", "cyan"
+    if problem is not None:
+        text, style = f"MLflow could not record the comparison: {problem}. The report is whole without it.", "yellow"
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,189 @@
+"""Trials of several studies, paired: the same parameters, data, folds and seed, and what differs in their numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ensemble.evaluation import MetricName
+from experiments.comparing.evidence import Evidence
+from experiments.comparing.side import Side
+from experiments.study import TrialResult
+
+_COMPARED = ("cv_", "validation_")
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A number that is not the same to the bit on both sides.
+
+    Attributes:
+        metric: Its name.
+        one: What it is on the first side; NaN where it is missing.
+        other: What it is on the other.
+        relative: The difference as a share of the larger; infinite where it is missing on one side.
+    """
+
+    metric: str
+    one: float
+    other: float
+    relative: float
+
+    @property
+    def who(self) -> str:
+        """The member whose number it is, or the blend."""
+        return whose(self.metric)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same trial in two studies.
+
+    Attributes:
+        one: The trial in the study that was named first.
+        other: The trial in the other.
+        metrics: Names of every number that was compared.
+        moved: Those that are not the same to the bit.
+        tolerance: The largest relative difference of numbers that are taken for equal.
+    """
+
+    one: Side
+    other: Side
+    metrics: tuple[str, ...]
+    moved: tuple[Moved, ...]
+    tolerance: float
+
+    @property
+    def failed(self) -> Side | None:
+        """The side on which the trial has no score though it has one on the other."""
+        return next((side for side in (self.one, self.other) if side.result.state != "complete"), None)
+
+    @property
+    def apart(self) -> tuple[Moved, ...]:
+        """The numbers that differ by more than the tolerance."""
+        return tuple(moved for moved in self.moved if moved.relative > self.tolerance)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every number is the same to the bit."""
+        return self.failed is None and not self.moved
+
+    @property
+    def equal(self) -> bool:
+        """Whether every number is the same within the tolerance, and each log says the objective that was recorded."""
+        logs_agree = False not in (self.one.log_agrees, self.other.log_agrees)
+        return self.failed is None and not self.apart and logs_agree
+
+    def describe(self) -> str:
+        """Say in one line in what the trial differs."""
+        trials = f"{self.one.trial} and {self.other.trial}"
+        if self.failed is not None:
+            return f"{trials}: it failed in {self.failed.study.name}: {self.failed.result.reason}"
+        if not self.apart:
+            return f"{trials}: the log of one does not end with the objective in metrics.json"
+        furthest = max(self.apart, key=lambda moved: moved.relative)
+        who = ", ".join(dict.fromkeys(moved.who for moved in self.apart))
+        return (
+            f"{trials}: {len(self.apart)} of {len(self.metrics)} numbers differ, of {who}; the furthest is "
+            f"{furthest.metric}, {furthest.one!r} and {furthest.other!r}, {furthest.relative:.1e} of it apart"
+        )
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """A trial that no other study ran.
+
+    Attributes:
+        trial: The trial.
+        reason: Why it has no partner, in words.
+    """
+
+    trial: Side
+    reason: str
+
+
+def pair_trials(studies: Sequence[Evidence], tolerance: float) -> tuple[list[Pair], list[Unpaired]]:
+    """Pair the trials of several studies; both lists are in the order of studies and trials.
+
+    Trials are the same when their decoded parameters, data, folds and seed are. Each is compared with the same trial of
+    the study that comes first among those that ran it.
+
+    Args:
+        studies: At least two.
+        tolerance: The largest relative difference of numbers that are taken for equal.
+    """
+    groups: dict[str, list[Side]] = {}
+    unpaired: list[Unpaired] = []
+    for study in studies:
+        for result in study.results:
+            side, key = Side(study, result), trial_key(study, result)
+            if result.state == "pruned":
+                unpaired.append(Unpaired(side, "given up between folds"))
+            elif key is None:
+                unpaired.append(Unpaired(side, f"failed: {result.reason}"))
+            else:
+                groups.setdefault(key, []).append(side)
+    pairs: list[Pair] = []
+    for group in groups.values():
+        found = list(_pairs(group, tolerance))
+        pairs += found
+        if not found:
+            unpaired += [Unpaired(side, _why_alone(side, group)) for side in group]
+    order = {study.name: place for place, study in enumerate(studies)}
+
+    def place(side: Side) -> tuple[int, int]:
+        return order[side.study.name], side.result.index
+
+    pairs.sort(key=lambda pair: (place(pair.other), place(pair.one)))
+    unpaired.sort(key=lambda one: place(one.trial))
+    return pairs, unpaired
+
+
+def trial_key(study: Evidence, result: TrialResult) -> str | None:
+    """Return what equal trials have in common; the objective only says which of their numbers decides."""
+    recipe = study.recipe(result)
+    if recipe is None:
+        return None
+    return json.dumps([study.data_hash, {**recipe, "objective": None}], sort_keys=True)
+
+
+def whose(metric: str) -> str:
+    """Return the member whose number this is, or the blend."""
+    return MetricName.parse(metric).who.partition("_fold_")[0]
+
+
+def relative_difference(metric: str, one: float, other: float) -> float:
+    """Return the difference as a share of the larger; of an R2, as a share of what is left unexplained."""
+    if MetricName.parse(metric).score == "r2":  # which may be near zero, and its error is not
+        one, other = 1.0 - one, 1.0 - other
+    if math.isnan(one) or math.isnan(other):
+        return math.inf
+    larger = max(abs(one), abs(other))
+    return abs(one - other) / larger if larger else 0.0
+
+
+def _pairs(group: Sequence[Side], tolerance: float) -> Iterator[Pair]:
+    first = group[0].study.name
+    one = next((side for side in group if side.study.name == first and side.result.state == "complete"), group[0])
+    for other in group:
+        scored = "complete" in (one.result.state, other.result.state)
+        if other.study.name != first and scored:
+            yield _pair(one, other, tolerance)
+
+
+def _pair(one: Side, other: Side, tolerance: float) -> Pair:
+    metrics = sorted(name for name in {*one.result.metrics, *other.result.metrics} if name.startswith(_COMPARED))
+    moved = []
+    for name in metrics:
+        a, b = (side.result.metrics.get(name, math.nan) for side in (one, other))
+        if a != b:
+            moved.append(Moved(name, a, b, relative_difference(name, a, b)))
+    return Pair(one, other, tuple(metrics), tuple(moved), tolerance)
+
+
+def _why_alone(side: Side, group: Sequence[Side]) -> str:
+    if side.result.state == "failed":
+        return f"failed: {side.result.reason}"
+    return "these parameters ran in no other study"
