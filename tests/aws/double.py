@@ -31,7 +31,7 @@ from tests.aws.records import ENDED, REGION, TrainingJob, TuningJob
 from tests.aws.resident import Resident
 from tests.aws.scheduler import Scheduler
 from tests.aws.service import OWN_ACCESS_KEY, Service
-from tests.aws.state import State
+from tests.aws.state import State, Transfer
 from tests.aws.transfers import Site
 
 if TYPE_CHECKING:
@@ -135,6 +135,12 @@ class Double:
         """Operation and document of every SageMaker call so far, refused ones too."""
         with self.state.changed:
             return list(self.state.requests)
+
+    @property
+    def transfers(self) -> list[Transfer]:
+        """What went to S3 and came from there so far."""
+        with self.state.changed:
+            return list(self.state.transfers)
 
     @property
     def jobs(self) -> list[TrainingJob]:

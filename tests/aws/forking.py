@@ -3,11 +3,12 @@
 It is run as a file, so that nothing of this project is imported in it: a script finds what was downloaded for it. It
 reads one JSON line a script, ``{"argv": [...], "folder": path, "environment": {...}, "log": path}``, and writes
 ``{"started": pid}`` at once and ``{"ended": pid, "code": n}`` once that has ended, negative for a signal. The end of
-standard input ends it. It imports and does nothing else, since what has once entered an OpenMP region hangs its forked
+standard input ends it, with all that still run. It imports and does nothing else, since what has once entered an OpenMP region hangs its forked
 children in XGBoost.
 """
 
 import atexit
+import contextlib
 import importlib
 import io
 import json
@@ -43,21 +44,27 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever has started this
     answers = os.fdopen(os.dup(1), "w")
     requests = io.FileIO(0, closefd=False)  # without a buffer: a line read is a line taken, and no more
+    running: set[int] = set()
     while True:
         ready, _, _ = select.select([0, reader], [], [])
         if reader in ready:
             os.read(reader, 4096)
             for pid, code in iter(ended, None):
+                running.discard(pid)
                 print(json.dumps({"ended": pid, "code": code}), file=answers, flush=True)
         if 0 in ready:
             line = requests.readline()
             if not line:
-                return
+                break
             pid = os.fork()
             if pid == 0:
                 run(json.loads(line))
             os.setpgid(pid, pid)  # here too, so that it is done by the time that it can be signalled
+            running.add(pid)
             print(json.dumps({"started": pid}), file=answers, flush=True)
+    for pid in running:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def ended() -> tuple[int, int] | None:
@@ -77,6 +84,7 @@ def run(request: dict[str, Any]) -> None:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        os.closerange(3, 64)  # the resident's own
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)

@@ -6,6 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
+
 from tests.aws.container import Script
 from tests.aws.resident import Resident
 from tests.conftest import until
@@ -39,10 +41,11 @@ def test_it_is_given_the_same_and_ends_as_it_does(tmp_path: Path, resident: Resi
 
 def test_it_is_stopped_and_killed_with_what_it_has_started(tmp_path: Path, resident: Resident) -> None:
     (tmp_path / "wait.py").write_text(WAIT)
-    log = tmp_path / "log.txt"
     for end, number in (("stop", signal.SIGTERM), ("kill", signal.SIGKILL)):
+        log = tmp_path / f"{end}.txt"
+        log.touch()
         forked = resident.start(["wait.py"], tmp_path, {}, log)
-        assert until(lambda: {"one", "two"} <= set(log.read_text().split()))
+        assert until(lambda log=log: {"one", "two"} <= set(log.read_text().split()))
         assert forked.wait(0) is None
         getattr(forked, end)()
         assert forked.wait(20) == 128 + number
@@ -54,3 +57,13 @@ def test_a_script_that_raises_fails(tmp_path: Path, resident: Resident) -> None:
     forked = resident.start(["wrong.py"], tmp_path, {}, tmp_path / "log.txt")
     assert forked.wait(20) == 1
     assert "RuntimeError: no" in (tmp_path / "log.txt").read_text()
+
+
+def test_its_end_ends_what_runs(tmp_path: Path) -> None:
+    (tmp_path / "wait.py").write_text(WAIT)
+    (tmp_path / "log.txt").touch()
+    with Resident() as own:
+        own.start(["wait.py"], tmp_path, {}, tmp_path / "log.txt")
+        assert until(lambda: {"one", "two"} <= set((tmp_path / "log.txt").read_text().split()))
+    here = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(tmp_path)]
+    assert psutil.wait_procs(here, 20)[1] == []
