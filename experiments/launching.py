@@ -64,5 +64,5 @@ def remote_backend(
             sent = storage.upload([*uploads(study, settings, requirements, Path(scratch)), kept], going)
         tell(f"{sent / 1e6:.2f} MB of data and code uploaded to {settings.location()}.")
 
-    backend = RemoteBackend(settings, code_digest(study, requirements), prepare)
+    backend = RemoteBackend(settings, lambda study: code_digest(study, requirements), prepare)
     return backend

@@ -71,7 +71,7 @@ def _remote(
     planned = planned_settings(mode, typed_command(word for word in words if not word.startswith("action=")))
     settings = planned.settings
     requirements = requirements_text(mode.image.requirements) if settings.requirements else None
-    backend = RemoteBackend(settings, code_digest(plan.study, requirements), _nothing)
+    backend = RemoteBackend(settings, lambda study: code_digest(study, requirements), _nothing)
     requests = backend.requests(plan.study)
     with tempfile.TemporaryDirectory(prefix="byoe-") as scratch:
         folder = Path(scratch)

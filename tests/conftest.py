@@ -12,8 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.aws.resident import Resident
 
 PROJECT = Path(__file__).resolve().parent.parent
 # Members that are quick to fit, and the real ones all the same.
@@ -64,6 +68,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir()
     monkeypatch.chdir(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def resident() -> Iterator[Resident]:
+    """What jobs of doubles of AWS are forked from, so that each need not import the libraries."""
+    from tests.aws.resident import Resident
+
+    with Resident() as resident:
+        yield resident
 
 
 @pytest.fixture(scope="session")

@@ -209,10 +209,11 @@ class TrainingHandle(_Following):
         return seen
 
     def stop(self) -> None:
-        """Stop every job that runs."""
-        for job in self.look():
-            if job.status == "InProgress":
-                self._jobs.stop_training(job.name)
+        """Stop every job that runs, and start no other."""
+        for index, request in enumerate(self._requests):
+            job = None if index in self._results else self._jobs.training_job(request["TrainingJobName"])
+            if job is not None and job["TrainingJobStatus"] == "InProgress":
+                self._jobs.stop_training(request["TrainingJobName"])
 
 
 def _runs(job: Mapping[str, Any]) -> tuple[Any, Any]:

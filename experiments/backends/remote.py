@@ -77,12 +77,14 @@ class RemoteSettings:
 class RemoteBackend(Backend):
     """Sends the study's request to SageMaker, once, and brings home what its jobs leave."""
 
-    def __init__(self, settings: RemoteSettings, source: str, prepare: Callable[[StudySpec], None]) -> None:
+    def __init__(
+        self, settings: RemoteSettings, source: Callable[[StudySpec], str], prepare: Callable[[StudySpec], None]
+    ) -> None:
         """Use settings that were checked; nothing is sent yet.
 
         Args:
             settings: Where and how.
-            source: Digest of what jobs run, which names its archive.
+            source: Returns the digest of what a study's jobs run, which names its archive.
             prepare: Does what is to be done once before a launch: proves the study on this machine, checks the
                 account and uploads what the request names.
         """
@@ -118,7 +120,7 @@ class RemoteBackend(Backend):
         """Return where the study's jobs run and where their files are."""
         settings = self._settings
         data = ("data", study.channels.data_hash[:16])
-        code = settings.location("code", self._source)
+        code = settings.location("code", self._source(study))
         output = settings.location("studies", study.name)
         cloud = settings.cloud
         if cloud.spot_wait_seconds is not None:

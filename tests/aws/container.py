@@ -19,6 +19,8 @@ from tests.aws.records import training_arn
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+    from tests.aws.resident import Resident
+
 HOST = "algo-1"
 # SageMaker gives a container 120 seconds between the two signals.
 SECONDS_TO_STOP = 2
@@ -226,7 +228,7 @@ def write_config(ml: Path, job: Mapping[str, Any]) -> None:
         (ml / "input" / "config" / f"{name}.json").write_text(json.dumps(content))
 
 
-def start_script(ml: Path, job: Mapping[str, Any], cpus: int, log: Path) -> Script:
+def start_script(ml: Path, job: Mapping[str, Any], cpus: int, log: Path, resident: Resident | None = None) -> Process:
     """Start a job's script as SageMaker's training toolkit does, with its arguments and environment.
 
     Args:
@@ -234,6 +236,7 @@ def start_script(ml: Path, job: Mapping[str, Any], cpus: int, log: Path) -> Scri
         job: The ``CreateTrainingJob`` request.
         cpus: ``SM_NUM_CPUS``.
         log: Where its output goes.
+        resident: What it is forked from; None for a process of its own.
     """
     program = str(json.loads(job["HyperParameters"]["sagemaker_program"]))
     read = {name: _read(text) for name, text in job["HyperParameters"].items() if not _is_sagemakers(name)}
@@ -251,6 +254,8 @@ def start_script(ml: Path, job: Mapping[str, Any], cpus: int, log: Path) -> Scri
         **_toolkit_variables(ml, job, read, arguments, cpus),
         **job.get("Environment", {}),
     }
+    if resident is not None:
+        return resident.start([program, *arguments], ml / "code", environment, log)
     return Script([sys.executable, program, *arguments], ml / "code", environment, log)
 
 

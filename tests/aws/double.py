@@ -28,9 +28,10 @@ from tests.aws.hosting import Hosting
 from tests.aws.operations import Operations
 from tests.aws.points import Point
 from tests.aws.records import ENDED, REGION, TrainingJob, TuningJob
+from tests.aws.resident import Resident
 from tests.aws.scheduler import Scheduler
 from tests.aws.service import OWN_ACCESS_KEY, Service
-from tests.aws.state import State
+from tests.aws.state import State, Transfer
 from tests.aws.transfers import Site
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Double:
         faults: Iterable[Fault] = (),
         quotas: Mapping[str, float] | None = None,
         image: str | None = None,
+        resident: Resident | None = None,
         cpus: int = 1,
         seed: int = 0,
     ) -> None:
@@ -97,6 +99,8 @@ class Double:
             faults: What is to go wrong.
             quotas: Service quotas by name; None for ``QUOTAS``.
             image: The image that jobs and endpoints run in, on this machine's Docker; None for processes.
+            resident: What jobs that are processes are forked from; None for processes of their own, which import
+                everything anew.
             cpus: How many cores a job is told that it has, and the workers of an endpoint's server.
             seed: Of the draw.
         """
@@ -109,6 +113,7 @@ class Double:
         self._faults = Faults(faults)
         self._quotas = QUOTAS if quotas is None else quotas
         self._image = image
+        self._resident = resident
         self._cpus = cpus
         self._seed = seed
 
@@ -130,6 +135,12 @@ class Double:
         """Operation and document of every SageMaker call so far, refused ones too."""
         with self.state.changed:
             return list(self.state.requests)
+
+    @property
+    def transfers(self) -> list[Transfer]:
+        """What went to S3 and came from there so far."""
+        with self.state.changed:
+            return list(self.state.transfers)
 
     @property
     def jobs(self) -> list[TrainingJob]:
@@ -257,7 +268,7 @@ class Double:
             "AWS_SHARED_CREDENTIALS_FILE": str(self._folder / "no-credentials"),
         }
         storage, logs, iam = (self._client(name, OWN_ACCESS_KEY) for name in ("s3", "logs", "iam"))
-        site = Site(self._folder / "jobs", storage, logs, self._image, self._cpus)
+        site = Site(self._folder / "jobs", storage, logs, self._image, self._cpus, self._resident)
         scheduler = Scheduler(self.state, self._faults, site)
         hosting = Hosting(self.state, self._faults, replace(site, folder=self._folder / "endpoints"))
 

@@ -117,7 +117,7 @@ class Execution:
 
     def _start(self) -> Process:
         if self._site.image is None:
-            return start_script(self._ml, self.job.document, self._site.cpus, self._log)
+            return start_script(self._ml, self.job.document, self._site.cpus, self._log, self._site.resident)
         return start_image(self._site.image, self._ml, self.job.document, self._site.cpus, self._log)
 
     def _lay_out(self) -> None:

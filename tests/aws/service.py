@@ -20,7 +20,7 @@ from tests.aws.faults import Faults
 from tests.aws.operations import Operations
 from tests.aws.runtime import OPERATION as INVOCATION
 from tests.aws.runtime import invoke, read_invocation
-from tests.aws.state import State
+from tests.aws.state import State, Transfer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -80,7 +80,7 @@ class Service:
         """Answer one request."""
         call = read_call(environ)
         if call.own:
-            return self._moto(environ, start_response)
+            return self._store(call, environ, start_response)
         if call.service == "sagemaker":
             with self._state.changed:
                 self._state.requests.append((call.operation, call.document))
@@ -93,8 +93,19 @@ class Service:
             return _refuse(call, error, start_response)
         if answer is not None:
             return _respond("200 OK", json.dumps(answer).encode(), JSON, start_response)
+        return self._store(call, environ, start_response)
+
+    def _store(self, call: Call, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Let moto answer, and note what of an object goes over the wire."""
+        size = int(environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH") or environ.get("CONTENT_LENGTH") or 0)
         body = self._moto(environ, start_response)
-        return _half(body) if call.operation == "GetObject" and self._faults.is_cut(call.key) else body
+        if call.operation == "GetObject":
+            sent = _part(body, 0.5 if not call.own and self._faults.is_cut(call.key) else 1)
+            body, size = [sent], len(sent)
+        if call.operation in ("GetObject", "PutObject"):
+            with self._state.changed:
+                self._state.transfers.append(Transfer(call.operation, call.key, size, call.own))
+        return body
 
     def _invoke(self, call: Call, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         request_id = str(uuid.uuid4())
@@ -193,8 +204,8 @@ def _respond(
     return [body]
 
 
-def _half(body: Iterable[bytes]) -> list[bytes]:
+def _part(body: Iterable[bytes], part: float) -> bytes:
     whole = b"".join(body)
     if close := getattr(body, "close", None):
         close()
-    return [whole[: len(whole) // 2]]
+    return whole[: int(len(whole) * part)]

@@ -13,6 +13,23 @@ from tests.aws.faults import Selector, matches
 from tests.aws.records import TrainingJob, TuningJob
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """An object of S3 that went over the wire, or a part of one.
+
+    Attributes:
+        operation: ``GetObject`` or ``PutObject``.
+        key: The object's key.
+        size: Bytes of it.
+        own: Whether a job or an endpoint asked for it, and not the account's user.
+    """
+
+    operation: str
+    key: str
+    size: int
+    own: bool
+
+
 @dataclass(repr=False)
 class State:
     """What the double knows; read and written while holding ``changed``, which is notified of every change.
@@ -27,6 +44,7 @@ class State:
         endpoints_made: How many endpoints there have been.
         tags: Tags by ARN.
         requests: Operation and document of every SageMaker call.
+        transfers: What went to S3 and came from there.
         held: Training jobs that are to wait before their script starts.
         held_endpoints: Endpoints that are to stay in ``Creating``, ``Updating`` or ``Deleting``.
         points_taken: How many points the tuning jobs have taken.
@@ -44,6 +62,7 @@ class State:
     endpoints_made: int = 0
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
     held: set[Selector] = field(default_factory=set)
     held_endpoints: set[Selector] = field(default_factory=set)
     points_taken: int = 0

@@ -425,6 +425,28 @@ def test_transfers_break_as_often_as_they_are_to(make: Make) -> None:
     assert storage.get_object(Bucket=double.bucket, Key="some/object")["Body"].read() == body
 
 
+def test_what_goes_over_the_wire_is_noted(make: Make) -> None:
+    double = make()
+    double.client("sagemaker").create_training_job(**training(double, "one"))
+    double.wait_for("one")
+    storage = double.client("s3")
+    listed = storage.list_objects_v2(Bucket=double.bucket)["Contents"]
+    sizes = {entry["Key"]: entry["Size"] for entry in listed}
+    given = ["one/sourcedir.tar.gz", "data/train/rows.csv"]
+    left = [f"out/one/output/{name}.tar.gz" for name in ("model", "output")]
+    assert sorted(sizes) == sorted([*given, *left])
+    members(double, f"s3://{double.bucket}/{left[0]}")
+    noted = [(at.operation, at.key, at.size, at.own) for at in double.transfers]
+    assert sorted(noted) == sorted(
+        [
+            *(("PutObject", key, sizes[key], False) for key in given),
+            *(("GetObject", key, sizes[key], True) for key in given),
+            *(("PutObject", key, sizes[key], True) for key in left),
+            ("GetObject", left[0], sizes[left[0]], False),
+        ]
+    )
+
+
 def test_quotas_are_paged(make: Make) -> None:
     double = make(quotas={f"ml.m5.{size}xlarge for training job usage": size for size in range(25)})
     pages = double.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")

@@ -7,8 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from tests.aws.resident import Resident
 
 _LINES_A_CALL = 1000
 
@@ -27,6 +30,7 @@ class Site:
         logs: A client of CloudWatch logs.
         image: The image that they run in; None for processes on this machine.
         cpus: How many cores each is told that it has.
+        resident: What jobs that are processes are forked from; None for processes of their own.
     """
 
     folder: Path
@@ -34,6 +38,7 @@ class Site:
     logs: Any
     image: str | None
     cpus: int
+    resident: Resident | None = None
 
     def download(self, location: str, path: Path) -> None:
         """Download an object.

@@ -28,6 +28,7 @@ from tests.aws.faults import (
     limit_exceeded,
     throttled,
 )
+from tests.aws.resident import Resident
 from tests.conftest import PROJECT, QUICK, Ended
 from tests.experiments.records import logged_runs, logged_trials, recorded_trials
 
@@ -55,17 +56,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def double(
-    project: Path, tmp_path: Path, home: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    project: Path, tmp_path: Path, home: list[dict[str, Any]], resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Double]:
     points = [{name: encode(value) for name, value in trial["params"].items()} for trial in home[:-1]]
-    with opened(Double(tmp_path / "aws", points), monkeypatch) as double:
+    with opened(Double(tmp_path / "aws", points, resident=resident), monkeypatch) as double:
         yield double
 
 
 @pytest.fixture
-def drawing(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+def drawing(project: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
     """A double whose tuner draws its points."""
-    with opened(Double(tmp_path / "aws"), monkeypatch) as double:
+    with opened(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
         yield double
 
 
