@@ -98,7 +98,7 @@ def test_every_yaml_key_carries_its_source() -> None:
     assert lines["n_trials: 4"] == "configs/experiment/blog.yaml"
     assert lines["members: [xgboost, catboost]"] == "configs/ensemble/pair.yaml"
     assert lines["window: 2"] == "configs/experiment/blog.yaml"
-    assert lines["k: 5"] == "default (experiments/config.py)"
+    assert lines["k: 5"] == "default (experiments/schema.py)"
     assert lines["name: serverless"] == "configs/serving/serverless.yaml"
 
 
