@@ -199,7 +199,7 @@ def _sources(
 ) -> dict[str, str]:
     from omegaconf import OmegaConf
 
-    sources = dict.fromkeys(values, "default (experiments/config.py)")
+    sources = dict.fromkeys(values, "default (experiments/schema.py)")
     for config_path, package in defaults:
         file = CONFIG_FOLDER / f"{config_path}.yaml"
         if not file.is_file():

@@ -45,7 +45,8 @@ def study_figures(
             "error_correlation.png": error_correlation(out_of_fold),
         }
         recipe = study.recipe(best.params)
-        if recipe.blend != "stacking_passthrough":  # whose features are not kept with the predictions
+        blender = make_blender(recipe.blend, members, recipe.weights, "ensemble.blend")
+        if not blender.passthrough:  # the features are not kept with the predictions
             figures["leave_one_member_out.png"] = leave_one_member_out(recipe, out_of_fold)
     return figures
 

@@ -1,4 +1,8 @@
-"""The configuration's typed schema: every key, its type and its default."""
+"""The configuration's typed schema: every key, its type and its default.
+
+What a key means stands in one place: as a comment in the file of ``configs/`` that sets it for everyone, or else in its
+class below. ``experiments/reference.py`` makes ``docs/configuration.md`` of both.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +86,13 @@ class RemoteModeConfig(ModeConfig):
 
 @dataclass
 class SplitConfig:
-    """How rows are set aside: shares of all rows, drawn with a seed."""
+    """How rows are set aside: shares of all rows, drawn with a seed.
+
+    Attributes:
+        test: Share of the rows that no trial sees; the winner is scored on them once.
+        validation: Share of the rows that every trial is scored on and none is fitted on.
+        seed: Of the draw. Rows that ``dataset.folds`` keeps together or in time are set aside so as well.
+    """
 
     test: float = 0.2
     validation: float = 0.2
@@ -91,7 +101,15 @@ class SplitConfig:
 
 @dataclass
 class FoldsConfig:
-    """Cross-validation over the rows that are left for training."""
+    """Cross-validation over the rows that are left for training.
+
+    Attributes:
+        kind: ``kfold``: at random. ``repeated``: at random, several times. ``group``: rows of one value of ``column``
+            stay together, in the split too. ``time``: in the order of ``column``, models are scored on what came after.
+        k: Number of folds.
+        repeats: For ``repeated``: how often; null is 3.
+        column: For ``group`` and ``time``: the column, which is then no feature.
+    """
 
     kind: str = "kfold"
     k: int = 5
@@ -101,7 +119,12 @@ class FoldsConfig:
 
 @dataclass
 class DatasetConfig:
-    """The data."""
+    """The data.
+
+    Attributes:
+        weights: The column with the rows' weights; null counts every row alike.
+        drop: Columns that are left out, as a list.
+    """
 
     name: str = ""
     path: str | None = None
@@ -114,7 +137,19 @@ class DatasetConfig:
 
 @dataclass
 class EnsembleConfig:
-    """Who is in the ensemble, and how their predictions become one."""
+    """Who is in the ensemble, and how their predictions become one.
+
+    Attributes:
+        members: Names of [members](#members), or ``{name: {kind: member}}`` for several of a kind, for a regressor of
+            scikit-learn by its class name, or for a class of yours as ``module:Class``.
+        params: Fixed parameters: ``ensemble.params.<member>.<parameter>``, or ``ensemble.params.<shared name>``.
+        blend: A [blender](#blenders), or one of yours as ``module:Class``.
+        weights: For ``fixed``: one non-negative number a member, ``ensemble.weights.<member>``.
+        final: What is served. ``bag``: the average of the folds' models. ``refit``: one model fitted on all training
+            rows.
+        drop_slow: Whether members are left out that would take longer than all others together, or that heed no
+            ``dataset.weights``.
+    """
 
     members: Any = None
     params: dict[str, Any] = field(default_factory=dict)
@@ -126,7 +161,27 @@ class EnsembleConfig:
 
 @dataclass
 class SearchConfig:
-    """What is tuned, by whom and for how long."""
+    """What is tuned, by whom and for how long.
+
+    Attributes:
+        sampler: ``tpe``, ``random``, or ``grid`` for a space of choices and integers. With ``mode=remote`` SageMaker's:
+            Bayesian, random or grid.
+        n_trials: Trials of the study in all, failed ones included; more than before extends it.
+        seed: Of the proposals, the folds and every member.
+        window: A proposal waits for all trials but the last so many, so that results do not depend on who is first.
+        parallel: Trials at a time, at most ``window``; null is as many as there are cores, or one for a large table.
+        startup_trials: Trials at random before ``tpe`` begins to learn.
+        objective: What is made best: a metric of a trial, such as ``cv_rmse_blended``, ``validation_rmse_blended``,
+            ``cv_mae_blended`` or ``cv_r2_xgboost``.
+        max_failure_rate: Beyond this share of failed trials the study stops.
+        prune: For ``mode=local``: whether trials are given up between folds when they cannot win any more.
+        timeout: Seconds after which the study ends, with time kept for the winner; null is no limit.
+        portable: Whether a search that SageMaker's tuner could not express is refused, in every mode.
+        space: What is tuned: ``search.space.<member>.<parameter>={low: 1, high: 9, log: true, first: 3}`` or
+            ``={choices: [3, 4], first: 4}``; ``log`` and ``first``, the first trial's value, may be left out.
+        shared: One name for a parameter of several members:
+            ``search.shared.rate=[xgboost.eta, catboost.learning_rate]``.
+    """
 
     sampler: str = "tpe"
     n_trials: int = 20

@@ -11,6 +11,7 @@ import numpy as np
 
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.members.base import Floats
+from ensemble.own_class import own_class
 
 GREEDY_ROUNDS = 50
 STACKING_ALPHAS = tuple(10.0**power for power in np.arange(-3, 6.5, 0.5))
@@ -96,13 +97,19 @@ class Rows:
 class Blender(abc.ABC):
     """Finds a blend.
 
+    Contract for one of your own: it is made without arguments; ``fit`` may be called many times and keeps nothing; the
+    same rows give the same blend; any number of members gives one. An exception from ``fit`` means that the trial
+    failed.
+
     Attributes:
-        kind: Name in the registry.
+        kind: Name in the registry; one of your own has none.
         fitted: Whether the blend depends on the target, so that a score needs one fitted on other rows.
+        passthrough: Whether ``fit`` looks at the features.
     """
 
     kind: ClassVar[str]
-    fitted: ClassVar[bool]
+    fitted: ClassVar[bool] = True
+    passthrough: ClassVar[bool] = False
 
     @abc.abstractmethod
     def fit(self, rows: Rows) -> Blend:
@@ -194,7 +201,7 @@ class Greedy(Blender):
 
 
 class Stacking(Blender):
-    """Ridge regression on the members' predictions, whose penalty pulls towards the weights of ``Weighted``.
+    """Ridge regression on the members' predictions, whose penalty pulls towards the weights of ``weighted``.
 
     The penalty is chosen by generalised cross-validation: few rows give about the non-negative weights with sum one,
     many rows whatever is best, negative weights and an intercept included. Pulled towards zero instead, as usual, the
@@ -206,7 +213,6 @@ class Stacking(Blender):
 
     kind = "stacking"
     fitted = True
-    passthrough: ClassVar[bool] = False
 
     def fit(self, rows: Rows) -> Blend:
         """Return the regression's coefficients."""
@@ -250,7 +256,7 @@ def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] |
     """Return the blender ``kind`` for these members.
 
     Args:
-        kind: Name in the registry.
+        kind: Name in the registry, or ``module:Class`` of the user's own.
         members: Member names in order.
         given: Weights by member name, for ``fixed`` only.
         place: Where ``kind`` stands, for the message.
@@ -258,14 +264,16 @@ def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] |
     Raises:
         InputError: No such blender, or weights that do not fit it.
     """
-    if kind not in REGISTRY:
+    own = ":" in kind
+    if not own and kind not in REGISTRY:
         raise InputError(
-            f"{place}: there is no blender {kind!r}.{did_you_mean(kind, REGISTRY)} Blenders: {listed(REGISTRY)}."
+            f"{place}: there is no blender {kind!r}.{did_you_mean(kind, REGISTRY)} Blenders: {listed(REGISTRY)}; or "
+            "module:Class of yours."
         )
     if kind != Fixed.kind:
         if given:
             raise InputError(f"weights are given, but {place} is {kind!r}: use {place}={Fixed.kind} with weights.")
-        return REGISTRY[kind]()
+        return _own_blender(kind, place) if own else REGISTRY[kind]()
     if not given or set(given) != set(members):
         raise InputError(
             f"{place}={Fixed.kind} wants one weight for each of {listed(members)}; got {listed(given or ()) or 'none'}."
@@ -274,3 +282,11 @@ def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] |
     if any(not value >= 0 for value in values) or not 0 < sum(values) < np.inf:
         raise InputError(f"{place}={Fixed.kind} wants weights that are not negative and not all zero; got {values}.")
     return Fixed(values)
+
+
+def _own_blender(kind: str, place: str) -> Blender:
+    found: type[Blender] = own_class(kind, Blender, place)  # type: ignore[type-abstract]
+    try:
+        return found()
+    except Exception as error:  # the class is the user's, and may raise anything
+        raise InputError(f"{place}: {kind!r} cannot be made without arguments ({error}).") from None

@@ -56,7 +56,7 @@ class Recipe:
 
     Attributes:
         members: At least one member, names unique.
-        blend: Name of the blender.
+        blend: Name of the blender, or ``module:Class`` of the user's own.
         weights: Fixed weights by member name, for ``blend="fixed"`` only.
         final: Whether the average of the fold models (``bag``) or one model fitted on all rows (``refit``) is served.
         folds: The cross-validation scheme.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -156,6 +157,53 @@ def test_a_blender_that_cannot_be_made_says_why(kind: str, weights: dict[str, fl
     with pytest.raises(InputError) as error:
         blender(kind, **weights)
     assert [word for word in ["ensemble.blend", *words] if word not in str(error.value)] == []
+
+
+LEAST_ERROR = """
+import numpy as np
+from ensemble.blending import Blend, Blender
+
+class LeastError(Blender):
+    def fit(self, rows):
+        best = int(np.argmin(np.mean((rows.predictions - rows.target[:, None]) ** 2, axis=0)))
+        return Blend(tuple(float(column == best) for column in range(rows.predictions.shape[1])))
+
+class Choosy(LeastError):
+    def __init__(self, taste):
+        self.taste = taste
+
+class Unfinished(Blender):
+    pass
+
+class Other:
+    pass
+"""
+
+
+def test_a_blender_of_ones_own_is_found_and_scored_on_other_rows(own_module: Callable[[str], str]) -> None:
+    found = blender(own_module(LEAST_ERROR) + ":LeastError", 3)
+    predictions, target = noisy_members(0, 3)
+    errors = [squared_error(predictions, target, weights) for weights in np.eye(3)]
+    assert weights_of(found, predictions, target).tolist() == np.eye(3)[np.argmin(errors)].tolist()
+    assert found.fitted
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("LeastError", {"a": 1, "b": 1}, "use ensemble.blend=fixed with weights"),
+        ("Choosy", {}, "cannot be made without arguments"),
+        ("Unfinished", {}, "lacks what every blender has: fit"),
+        ("Other", {}, "no subclass of ensemble.blending.Blender"),
+        ("Absent", {}, "entry.dependencies"),
+    ],
+)
+def test_what_is_no_blender_of_ones_own_is_refused(
+    name: str, weights: dict[str, float], message: str, own_module: Callable[[str], str]
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        blender(f"{own_module(LEAST_ERROR)}:{name}", **weights)
+    assert "ensemble.blend" in str(error.value)
 
 
 def fitted(kind: str, predictions: Floats, target: Floats, weights: Floats | None = None) -> Blend:

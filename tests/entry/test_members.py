@@ -227,6 +227,7 @@ def test_a_class_of_ones_own_is_found(own_module: Callable[[str], str]) -> None:
     [
         ("own_member:NoMember", "no subclass"),
         ("own_member:function", "no subclass"),
+        ("own_member:Unfinished", "lacks what every member has: fit, load, predict, save"),
         ("own_member:Absent", "entry.dependencies"),
         ("nowhere:Own", "entry.dependencies"),
         (":Own", "entry.dependencies"),
@@ -234,7 +235,8 @@ def test_a_class_of_ones_own_is_found(own_module: Callable[[str], str]) -> None:
     ],
 )
 def test_what_is_no_member_class_is_refused(kind: str, word: str, own_module: Callable[[str], str]) -> None:
-    own_module("class NoMember:\n    pass\ndef function():\n    pass\n")
+    unfinished = "from ensemble.members import Member\nclass Unfinished(Member):\n    pass\n"
+    own_module(f"class NoMember:\n    pass\ndef function():\n    pass\n{unfinished}")
     with pytest.raises(InputError, match=word) as error:
         member_class(kind, "ensemble.members")
     assert str(error.value).startswith(f"ensemble.members: {kind!r}")

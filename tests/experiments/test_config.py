@@ -98,7 +98,7 @@ def test_every_yaml_key_carries_its_source() -> None:
     assert lines["n_trials: 4"] == "configs/experiment/blog.yaml"
     assert lines["members: [xgboost, catboost]"] == "configs/ensemble/pair.yaml"
     assert lines["window: 2"] == "configs/experiment/blog.yaml"
-    assert lines["k: 5"] == "default (experiments/config.py)"
+    assert lines["k: 5"] == "default (experiments/schema.py)"
     assert lines["name: serverless"] == "configs/serving/serverless.yaml"
 
 
@@ -183,3 +183,15 @@ def test_settings_of_ones_own_for_one_mode_are_not_read_in_another(
     own.write_text("regoin: eu-west-1\n")
     with pytest.raises(ConfigError, match=r"mode.regoin.*Did you mean 'mode.region'"):
         compose(["mode=remote"])
+
+
+@pytest.mark.parametrize("head", ["", "# @package _global_\n"])
+def test_a_machines_own_file_sets_keys_from_the_top(head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(CONFIG_FOLDER, tmp_path / "configs", ignore=shutil.ignore_patterns("local"))
+    (tmp_path / "configs" / "local").mkdir()
+    (tmp_path / "configs" / "local" / "default.yaml").write_text(f"{head}search: {{n_trials: 7}}\n")
+    monkeypatch.setattr("experiments.config.CONFIG_FOLDER", tmp_path / "configs")
+    composed = compose([])
+    assert composed.config.search.n_trials == 7
+    assert composed.sources["search.n_trials"] == "configs/local/default.yaml"
+    assert compose(["search.n_trials=8"]).config.search.n_trials == 8

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.members.base import Floats, Member
 from ensemble.members.boosting import CatBoost, XGBoost
@@ -16,6 +14,7 @@ from ensemble.members.scikit import (
     Ridge,
     SupportVectors,
 )
+from ensemble.own_class import own_class
 
 REGISTRY: dict[str, type[Member]] = {
     member.kind: member
@@ -40,7 +39,7 @@ def member_class(kind: str, place: str) -> type[Member]:
         InputError: There is none; the message names ``place`` and the nearest.
     """
     if ":" in kind:
-        return _own_class(kind, place)
+        return own_class(kind, Member, place)  # type: ignore[type-abstract]
     if kind[:1].isupper():
         from ensemble.members.any_scikit import scikit_member
 
@@ -51,21 +50,6 @@ def member_class(kind: str, place: str) -> type[Member]:
             "under a name of its own, a regressor of scikit-learn by its class name, or module:Class of yours."
         )
     return REGISTRY[kind]
-
-
-def _own_class(kind: str, place: str) -> type[Member]:
-    module_name, _, class_name = kind.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # the module is the user's, and may raise anything
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(
-            f"{place}: {kind!r} cannot be imported ({reason}). The folder that contains it has to be in "
-            "entry.dependencies."
-        ) from None
-    if not (isinstance(found, type) and issubclass(found, Member)):
-        raise InputError(f"{place}: {kind!r} is no subclass of ensemble.members.Member.")
-    return found
 
 
 __all__ = ["REGISTRY", "Floats", "Member", "member_class"]

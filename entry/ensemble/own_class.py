@@ -1,0 +1,38 @@
+"""Classes of the user's own, by ``module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TypeVar
+
+from ensemble.errors import InputError
+
+Base = TypeVar("Base")
+
+
+def own_class(kind: str, base: type[Base], place: str) -> type[Base]:
+    """Import the class that ``kind`` names.
+
+    Args:
+        kind: ``module:Class``.
+        base: What it has to be a subclass of.
+        place: Where ``kind`` stands, for the message.
+
+    Raises:
+        InputError: It cannot be imported, or is no such class.
+    """
+    module_name, _, class_name = kind.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except Exception as error:  # the module is the user's, and may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"{place}: {kind!r} cannot be imported ({reason}). The folder that contains it has to be in "
+            "entry.dependencies."
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise InputError(f"{place}: {kind!r} is no subclass of {base.__module__}.{base.__qualname__}.")
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    if missing:
+        raise InputError(f"{place}: {kind!r} lacks what every {base.__name__.lower()} has: {', '.join(missing)}.")
+    return found

@@ -1,0 +1,123 @@
+"""What the tests read of our Markdown: headings, links, and blocks of code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import PROJECT
+
+PAGES = (PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").glob("*.md")))
+_FENCE = re.compile(r"```(\w*) ?(\S*)$")
+_PROGRAMS = ("python ", "pytest ", "mlflow ", "pip ", "docker ", "git ", "source ")
+_LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code.
+
+    Attributes:
+        heading: The last heading of the first or second level before it.
+        language: As named behind the fence; empty where none is.
+        file: What is named after that: the file that the block is.
+        lines: Its lines.
+    """
+
+    heading: str
+    language: str
+    file: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of a block in the ``console`` language, with what it prints.
+
+    Attributes:
+        command: As it is typed, without a remark.
+        output: The lines below it; one of three dots stands for any.
+    """
+
+    command: str
+    output: tuple[str, ...]
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the blocks of code of a page."""
+    found: list[Block] = []
+    heading, fence, inside = "", None, []
+    for line in page.read_text().splitlines():
+        if fence is not None:
+            if line == "```":
+                found.append(Block(heading, fence[1], fence[2], tuple(inside)))
+                fence = None
+            else:
+                inside.append(line)
+        elif (fence := _FENCE.match(line)) is not None:
+            inside = []
+        elif line.startswith(("# ", "## ")):
+            heading = line.lstrip("# ")
+    assert fence is None, f"{page} ends inside a block of code"
+    return found
+
+
+def steps(block: Block) -> list[Step]:
+    """Return the commands of a block of the ``console`` language; they begin with a dollar."""
+    assert block.lines[0].startswith("$ "), f"{block} does not begin with a command"
+    found: list[tuple[str, list[str]]] = []
+    for line in block.lines:
+        if line.startswith("$ "):
+            found.append((_typed(line[2:]), []))
+        else:
+            found[-1][1].append(line)
+    return [Step(command, tuple(output)) for command, output in found]
+
+
+def _typed(line: str) -> str:
+    return line.partition("  # ")[0].rstrip()
+
+
+def commands(page: Path) -> list[str]:
+    """Return every command of a page: of blocks in the languages ``console`` and ``bash``, and in the text."""
+    found: list[str] = []
+    for block in blocks(page):
+        if block.language == "console":
+            found += [step.command for step in steps(block)]
+        elif block.language == "bash":
+            found += [_typed(line) for line in block.lines]
+    return found + [span for span in spans(page) if span.startswith(_PROGRAMS)]
+
+
+def prose(page: Path) -> Iterator[str]:
+    """Yield the lines of a page outside of its blocks of code."""
+    inside = False
+    for line in page.read_text().splitlines():
+        if line.startswith("```"):
+            inside = not inside
+        elif not inside:
+            yield line
+
+
+def spans(page: Path) -> list[str]:
+    """Return the code inside the lines of a page, without its backticks; a span may go on in the next line."""
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", "\n".join(prose(page)))]
+
+
+def links(page: Path) -> list[str]:
+    """Return the targets of a page's links and pictures."""
+    without_code = re.sub(r"`[^`]*`", "", "\n".join(prose(page)))
+    return _LINK.findall(without_code)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link to a heading of a page may end with, as GitHub makes it."""
+    found: set[str] = set()
+    for line in prose(page):
+        if re.match(r"#{1,6} ", line):
+            words = re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+            again = sum(name == words or re.fullmatch(rf"{re.escape(words)}-\d+", name) is not None for name in found)
+            found.add(f"{words}-{again}" if again else words)
+    return found

@@ -1,0 +1,158 @@
+"""A page's commands, run in order in a copy of the project as they are typed, with what they print."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from experiments import config
+from experiments.command import main
+from tests.conftest import PROJECT, environment
+from tests.docs.markdown import Block, Step, steps
+
+_LEFT_OUT = (".*", "*.egg-info", "__pycache__", "build", "studies", "endpoints", "mlartifacts", "mlflow.db*", "local")
+_QUICK = """\
+search: {n_trials: 2}
+ensemble:
+  params:
+    xgboost: {num_round: 5}
+    catboost: {iterations: 5}
+    random_forest: {n_estimators: 5}
+    mlp: {max_iter: 5}
+"""
+_OURS = "python run.py "
+_FOR_A_SHELL = re.compile(r"[|<>;&`$]")
+# What is another in every run, or on every machine: numbers, hashes, and which way a comparison came out.
+_CHANGING = (
+    (r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", "HASH"),
+    (r"The ensemble (pays|costs)|Undecided", "VERDICT"),
+    (r"\b(above|below)\b", "SIDE"),
+    (r", which includes zero", ""),
+    (r"alone \(\w+", "alone (MEMBER"),
+    (r"best member [\d.]+ \w+", "best member"),
+    (r"(?<![\w.])[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?", "NUMBER"),
+)
+
+
+class Shell:
+    """A copy of the project to type commands in.
+
+    ``python run.py`` is called in this process, since it takes seconds to start; everything else by bash.
+
+    Attributes:
+        folder: The copy.
+    """
+
+    def __init__(self, folder: Path, store: Path) -> None:
+        """Make it.
+
+        Args:
+            folder: Where it goes.
+            store: An empty MLflow store, since to make one takes seconds.
+        """
+        self.folder = folder
+        shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        shutil.copy(store, folder / "mlflow.db")
+
+    def make_quick(self) -> None:
+        """Set small models and short searches, as a user does for a machine; commands stay as they are."""
+        local = self.folder / "configs" / "local"
+        local.mkdir()
+        (local / "default.yaml").write_text(_QUICK)
+
+    @contextlib.contextmanager
+    def opened(self, variables: Mapping[str, str]) -> Iterator[None]:
+        """Make it the working directory, and its configuration the one that is read.
+
+        Args:
+            variables: Of the environment; where there are some of AWS's, they are the only ones of it.
+        """
+        before = signal.getsignal(signal.SIGTERM)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setattr(config, "CONFIG_FOLDER", self.folder / "configs")
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                patch.delenv(name)
+            for name, value in {"COLUMNS": "100", **variables}.items():
+                patch.setenv(name, value)
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGTERM, before)
+
+    def follow(self, blocks: Iterable[Block], skipped: Iterable[str] = ()) -> None:
+        """Write the files of these blocks and run their commands, which end well and print what stands below them.
+
+        Args:
+            blocks: In order.
+            skipped: Commands that are not run.
+        """
+        for block in blocks:
+            if block.file:
+                path = self.folder / block.file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text("\n".join(block.lines) + "\n")
+            elif block.language == "console":
+                for step in steps(block):
+                    if step.command not in skipped:
+                        self._take(step)
+
+    def _take(self, step: Step) -> None:
+        code, printed = self.run(step.command)
+        assert code == 0, f"$ {step.command}\nended with {code}:\n{printed}"
+        missing = unlike(step.output, printed)
+        assert missing is None, f"$ {step.command}\ndoes not print {missing!r} after what is above it:\n{printed}"
+
+    def run(self, command: str) -> tuple[int, str]:
+        """Run a command; return its exit code, and what it printed."""
+        if command.startswith(_OURS) and not _FOR_A_SHELL.search(command):
+            return _run_here(shlex.split(command, comments=True)[2:])
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        python_path = os.pathsep.join([str(self.folder), str(self.folder / "entry")])
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(PATH=path, PYTHONPATH=python_path),
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+
+def _run_here(words: list[str]) -> tuple[int, str]:
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        code = main(words)
+    return code, printed.buffer.getvalue().decode()  # type: ignore[attr-defined]  # the BytesIO
+
+
+def unlike(shown: Iterable[str], printed: str) -> str | None:
+    """Return the first part of what a page shows that was not printed, or None.
+
+    Numbers, and how lines are broken, do not count. Parts are divided by lines of three dots.
+    """
+    rest = _steady(printed)
+    for wanted in filter(None, map(_steady, re.split(r"(?m)^\.\.\.$", "\n".join(shown)))):
+        _, found, rest = rest.partition(wanted)
+        if not found:
+            return wanted
+    return None
+
+
+def _steady(text: str) -> str:
+    for pattern, word in _CHANGING:
+        text = re.sub(pattern, word, text)
+    return " ".join(text.split())

@@ -1,0 +1,37 @@
+"""The examples of ``docs/how-to.md`` work as they are typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import PROJECT
+from tests.docs.markdown import blocks
+from tests.docs.shell import Shell
+
+HOW_TO = PROJECT / "docs" / "how-to.md"
+HOME = (
+    "Your own member",
+    "Your own blender",
+    "Your own search",
+    "Your own recipe",
+    "Resume, extend, move",
+)
+# Sections that no test here runs, and why.
+NOT_RUN = {
+    "Your own image": "it builds one and pushes it to an account",
+    "In CI": "it is another machine's; test_readme.py and test_tutorial.py run such commands",
+}
+
+
+def test_every_section_is_run_or_said_not_to_be() -> None:
+    assert {block.heading for block in blocks(HOW_TO)} == {*HOME, *NOT_RUN}
+
+
+@pytest.mark.timeout(300)
+def test_the_examples_work(new_shell: Callable[[], Shell]) -> None:
+    shell = new_shell()
+    shell.make_quick()
+    with shell.opened({}):
+        shell.follow(block for block in blocks(HOW_TO) if block.heading in HOME)

@@ -1,0 +1,99 @@
+"""The README's commands are run as they are typed, at home, in containers, and on the double of AWS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.aws.double import Double
+from tests.conftest import PROJECT
+from tests.docker import left_behind, require_image
+from tests.docs.markdown import blocks, commands, steps
+from tests.docs.shell import Shell, unlike
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
+    pytest.mark.timeout(400),
+]
+
+README = PROJECT / "README.md"
+HOME, CONTAINERS, CLOUD, SERVED = "At home", "In SageMaker's containers", "On SageMaker", "Served"
+MOST_LINES = 250
+# Commands that no test here runs, and why.
+NOT_RUN = {
+    "mlflow ui": "it does not end; test_study_command.py opens it",
+    "mlflow deployments -t sagemaker": "another project's, named beside ours",
+    "source .venv/bin/activate": "the environment that runs this",
+    "pytest tests/endpoint --endpoint=local": "test_endpoint_commands.py runs it on a deployed endpoint",
+}
+
+
+@pytest.fixture(scope="module")
+def at_home(new_shell: Callable[[], Shell]) -> Shell:
+    """A copy of the project in which the first section's commands were run."""
+    shell = new_shell()
+    shell.make_quick()
+    with shell.opened({}):
+        shell.follow(section(HOME), NOT_RUN)
+    return shell
+
+
+def section(*headings: str) -> list:
+    return [block for block in blocks(README) if block.heading in headings]
+
+
+def test_the_first_two_blocks_are_what_ci_types() -> None:
+    typed = [block.lines for block in blocks(README) if block.language == "bash"]
+    assert len(typed) == 2
+    script = (PROJECT / ".ci" / "run").read_text()
+    assert [f"block {number} | bash" in script for number in (1, 2)] == [True, True]
+
+
+def test_it_is_short() -> None:
+    assert len(README.read_text().splitlines()) < MOST_LINES
+
+
+def test_every_command_is_run_or_said_not_to_be() -> None:
+    run = [
+        step.command
+        for block in section(HOME, CONTAINERS, CLOUD, SERVED)
+        if block.language == "console"
+        for step in steps(block)
+    ]
+    by_ci = [line for block in blocks(README) if block.language == "bash" for line in block.lines]
+    assert sorted(set(commands(README)) - set(run) - set(by_ci) - set(NOT_RUN)) == []
+    assert [command for command in NOT_RUN if command not in commands(README)] == []
+
+
+def test_the_main_job_ends_as_it_is_shown(at_home: Shell) -> None:
+    shown = next(block.lines for block in blocks(README) if block.language == "text")
+    with at_home.opened({}):
+        code, printed = at_home.run("python run.py mode=local")
+    assert code == 0, printed
+    assert unlike(shown, printed) is None, printed
+
+
+@pytest.mark.docker
+def test_in_containers_and_served(at_home: Shell) -> None:
+    require_image()
+    with at_home.opened({}):
+        at_home.follow(section(CONTAINERS, SERVED), NOT_RUN)
+    assert left_behind() == []
+
+
+def test_on_sagemaker(new_shell: Callable[[], Shell], tmp_path: Path) -> None:
+    shell = new_shell()
+    shell.make_quick()
+    own = shell.folder / "configs" / "local" / "mode"
+    own.mkdir()
+    with Double(tmp_path / "aws") as double:
+        settings = {"role": double.role, "bucket": double.bucket, "poll_seconds": 0.05}
+        (own / "remote.yaml").write_text(json.dumps(settings))
+        with shell.opened(double.environment):
+            shell.follow(section(CLOUD), NOT_RUN)
+        assert [job.status for job in double.jobs] == ["Completed", "Completed"]
+        assert len(double.calls("CreateEndpoint")) == len(double.calls("DeleteEndpoint")) == 1
+        double.heal()
