@@ -11,13 +11,12 @@ from experiments.comparing.charts.plot import (
     SOFT,
     WARNING,
     Chart,
-    Plot,
     Spec,
     beside,
     marker,
     plain,
-    row_height,
     rows_axis,
+    rows_plot,
     series,
 )
 from experiments.comparing.measures import Measures
@@ -57,7 +56,7 @@ def difference_chart(measures: Sequence[Measures], parity: Parity) -> Chart:
         "zeroline": False,
     }
     layout = {"xaxis": axis, "yaxis": rows_axis(names), **_tolerance(parity.tolerance)}
-    plot = Plot({"data": data, "layout": layout}, row_height(len(names), len(others)) + 20)
+    plot = rows_plot({"data": data, "layout": layout}, names, len(others), 20)
     return Chart("differences", _TITLE, _sentence(pairs, parity), (plot,))
 
 
