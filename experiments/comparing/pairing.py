@@ -13,6 +13,7 @@ from experiments.comparing.side import Side
 from experiments.study import TrialResult
 
 _COMPARED = ("cv_", "validation_")
+_MOST_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,12 @@ class Pair:
         if not self.apart:
             return f"{trials}: the log of one does not end with the objective in metrics.json"
         furthest = max(self.apart, key=lambda moved: moved.relative)
-        who = ", ".join(dict.fromkeys(moved.who for moved in self.apart))
+        who = list(dict.fromkeys(moved.who for moved in self.apart))
+        more = f" and {len(who) - _MOST_SHOWN} more" if len(who) > _MOST_SHOWN else ""
         return (
-            f"{trials}: {len(self.apart)} of {len(self.metrics)} numbers differ, of {who}; the furthest is "
-            f"{furthest.metric}, {furthest.one!r} and {furthest.other!r}, {furthest.relative:.1e} of it apart"
+            f"{trials}: {len(self.apart)} of {len(self.metrics)} numbers differ, of "
+            f"{', '.join(who[:_MOST_SHOWN])}{more}; the furthest is {furthest.metric}, {furthest.one!r} and "
+            f"{furthest.other!r}"
         )
 
 

@@ -51,7 +51,8 @@ class Parity:
     @property
     def largest(self) -> float:
         """The largest relative difference of a number."""
-        return max((moved.relative for pair in self.pairs for moved in pair.moved), default=0.0)
+        both = (pair for pair in self.pairs if pair.failed is None)
+        return max((moved.relative for pair in both for moved in pair.moved), default=0.0)
 
     @property
     def unequal(self) -> tuple[Pair, ...]:

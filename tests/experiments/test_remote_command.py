@@ -115,6 +115,11 @@ def test_the_cloud_gives_the_numbers_of_the_laptop(
     assert [trial["info"]["cloud"]["job"].rpartition("-")[0] for trial in trials] == [
         f"cloud-{number:03d}" for number in (1, 2, 3)
     ]
+    for trial in trials:
+        assert trial["info"]["cloud"]["objective_in_log"] == pytest.approx(
+            trial["metrics"]["cv_rmse_blended"], rel=1e-6
+        )
+        assert trial["info"]["cloud"]["created"] <= trial["started"]
     runs = sorted(logged_trials(project, "byoe-diabetes"), key=lambda run: run.info.run_name)
     for run, trial in zip(runs, trials, strict=True):
         assert run.data.metrics["billable_seconds"] == BILLED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,19 @@ def test_first_value_is_in_the_range_and_of_its_type() -> None:
         read_dimension({"low": 1, "high": 9, "first": 11}, integer(1), "p")
     with pytest.raises(ConfigError, match=r"p\.first='c' is none of the choices"):
         read_dimension({"choices": ["a", "b"], "first": "c"}, choice("a", "b", "c"), "p")
+
+
+def test_a_space_is_read_back_from_json() -> None:
+    space = SearchSpace(
+        {
+            "eta": Range(0.1, 0.3, log=True, whole=False, first=0.2),
+            "depth": Range(2, 8, log=False, whole=True),
+            "policy": Choices(("a", None, True, 2), first="a"),
+        }
+    )
+    again = SearchSpace.from_dict(json.loads(json.dumps(space.as_dict())))
+    assert again == space
+    assert again.describe() == space.describe()
 
 
 @pytest.mark.parametrize("log", [False, True])

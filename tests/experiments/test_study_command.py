@@ -77,6 +77,10 @@ def test_study_leaves_every_trial_its_winner_and_its_pictures(project: Path) -> 
     assert re.search(r"blend: weighted +# command line", config)
     with np.load(project / "studies" / "tiny" / "trials" / "0000" / "output" / "data" / "out_of_fold.npz") as arrays:
         assert arrays["members"].shape == (len(arrays["target"]), 2)
+    with np.load(project / "studies" / "tiny" / "final" / "test_predictions.npz", allow_pickle=False) as arrays:
+        error = np.sqrt(np.mean((arrays["target"] - arrays["blended"]) ** 2))
+        assert error == pytest.approx(final.data.metrics["test_rmse_blended"])
+        assert arrays["members"].shape == (len(arrays["target"]), 2)
 
 
 def test_registered_model_predicts_what_was_trained_from_a_folder_of_its_own(project: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from experiments.comparing.charts.coordinates import parallel_coordinates
 from experiments.comparing.charts.differences import difference_chart
 from experiments.comparing.charts.errors import error_correlation, predicted_against_actual
-from experiments.comparing.charts.histories import histories
+from experiments.comparing.charts.histories import history_charts
 from experiments.comparing.charts.importance import importance_chart
 from experiments.comparing.charts.plot import Chart
 from experiments.comparing.charts.rmse import rmse_chart
@@ -20,7 +20,7 @@ def all_charts(measures: Sequence[Measures], parity: Parity) -> list[Chart]:
     return [
         rmse_chart(measures),
         difference_chart(measures, parity),
-        *histories(measures),
+        *history_charts(measures),
         parallel_coordinates(measures),
         importance_chart(measures),
         error_correlation(measures),

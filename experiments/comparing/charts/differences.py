@@ -11,13 +11,12 @@ from experiments.comparing.charts.plot import (
     SOFT,
     WARNING,
     Chart,
-    Plot,
     Spec,
     beside,
     marker,
     plain,
-    row_height,
     rows_axis,
+    rows_plot,
     series,
 )
 from experiments.comparing.measures import Measures
@@ -30,6 +29,8 @@ _EXACT = -17.5
 _SMALLEST = -16.5
 _WIDEST = 0.3
 _HIGHEST = -6.0
+# Of each study; a page with more is slow, and shows no more.
+_MOST_MARKS = 1000
 
 
 def difference_chart(measures: Sequence[Measures], parity: Parity) -> Chart:
@@ -57,7 +58,7 @@ def difference_chart(measures: Sequence[Measures], parity: Parity) -> Chart:
         "zeroline": False,
     }
     layout = {"xaxis": axis, "yaxis": rows_axis(names), **_tolerance(parity.tolerance)}
-    plot = Plot({"data": data, "layout": layout}, row_height(len(names), len(others)) + 20)
+    plot = rows_plot({"data": data, "layout": layout}, names, len(others), 20)
     return Chart("differences", _TITLE, _sentence(pairs, parity), (plot,))
 
 
@@ -70,18 +71,15 @@ def _traces(pairs: Sequence[Pair], rows: Mapping[str, float], place: int, label:
         place: The study's place.
         label: What it is called.
     """
-    exact = Counter[str]()
-    x, y, texts = [], [], []
-    for pair in pairs:
-        exact.update(whose(metric) for metric in pair.metrics)
-        for moved in pair.moved:
-            exact[moved.who] -= 1
-            x.append(_power(moved.relative))
-            y.append(rows[moved.who])
-            texts.append(
-                f"{plain(pair.one.trial)}, {plain(pair.other.trial)}<br>{plain(moved.metric)}<br>"
-                f"{moved.one!r} and {moved.other!r}<br>{moved.relative:.2g} apart"
-            )
+    exact = Counter(whose(metric) for pair in pairs for metric in pair.metrics)
+    exact.subtract(moved.who for pair in pairs for moved in pair.moved)
+    apart = sorted(((moved, pair) for pair in pairs for moved in pair.moved), key=lambda found: -found[0].relative)
+    shown = apart[:_MOST_MARKS]
+    texts = [
+        f"{plain(pair.one.trial)}, {plain(pair.other.trial)}<br>{plain(moved.metric)}<br>"
+        f"{moved.one!r} and {moved.other!r}<br>{moved.relative:.2g} apart"
+        for moved, pair in shown
+    ]
     counted = [name for name in rows if exact[name]]
     common: Spec = {"type": "scatter", **series(place, label)}
     lane = {
@@ -94,8 +92,16 @@ def _traces(pairs: Sequence[Pair], rows: Mapping[str, float], place: int, label:
         "textposition": "middle right",
         "hovertemplate": f"{plain(label)}: %{{text}} numbers are equal to the bit<extra></extra>",
     }
-    rest = {**common, "mode": "markers", "x": x, "y": y, "text": texts, "marker": marker(place, 9)}
-    return [lane, {**rest, "hovertemplate": "%{text}<extra></extra>"}]
+    rest = {
+        **common,
+        "mode": "markers",
+        "x": [_power(moved.relative) for moved, _ in shown],
+        "y": [rows[moved.who] for moved, _ in shown],
+        "text": texts,
+        "marker": marker(place, 9),
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    return [lane, rest]
 
 
 def _power(relative: float) -> float:
@@ -123,7 +129,9 @@ def _sentence(pairs: Sequence[Pair], parity: Parity) -> str:
         return f"All {numbers} numbers of the {len(pairs)} pairs are equal to the bit."
     relative, metric, pair = max(moved, key=lambda item: item[0])
     side = "above" if relative > parity.tolerance else "within"
+    most = max(Counter(pair.other.study.name for _, _, pair in moved).values())
+    few = f" Of each study the {_MOST_MARKS} furthest are drawn." if most > _MOST_MARKS else ""
     return (
         f"{numbers - len(moved)} of {numbers} numbers are equal to the bit; the furthest apart is {metric} of "
-        f"{pair.other.trial}, by {relative:.2g}, {side} the tolerance of {parity.tolerance:g}."
+        f"{pair.other.trial}, by {relative:.2g}, {side} the tolerance of {parity.tolerance:g}.{few}"
     )

@@ -16,6 +16,8 @@ _ALIKE, _ACTUAL = "How alike the members err", "Predicted against actual, on the
 _MOST_ROWS = 1000
 # The dark end of the scale, unless something is below it.
 _LOWEST = 0.5
+# With more members there is no room for three matrices side by side, nor on a narrow screen for numbers in cells.
+_FEW = 5
 # Above this share of the scale a cell is bright, and its text is dark.
 _BRIGHT = 0.55
 
@@ -25,7 +27,9 @@ def error_correlation(measures: Sequence[Measures]) -> Chart:
     found: dict[int, tuple[tuple[str, ...], Floats]] = {}
     missing = []
     for place, one in enumerate(measures):
-        kept = one.study.out_of_fold() if one.study.final is not None else None
+        if one.study.final is None:
+            continue
+        kept = one.study.out_of_fold()
         if kept is None:
             missing.append(f"{one.label}: the winner's out-of-fold predictions are not there")
         elif len(kept.names) > 1:
@@ -35,13 +39,11 @@ def error_correlation(measures: Sequence[Measures]) -> Chart:
     lowest = min(
         _LOWEST, *(float(value) for _, matrix in found.values() for value in matrix.flat if np.isfinite(value))
     )
-    plots = tuple(
-        Plot(_heatmap(names, matrix, lowest), 70 + 56 * len(names), series=place)
-        for place, (names, matrix) in found.items()
-    )
+    plots = tuple(_heatmap(place, names, matrix, lowest) for place, (names, matrix) in found.items())
+    columns = min(len(plots), 3 if max(len(names) for names, _ in found.values()) <= _FEW else 2)
     said = [_least_alike(measures[place].label, names, matrix) for place, (names, matrix) in found.items()]
     sentence = f"The less alike two members err, the more a blend gains: least alike are {enumerated(said)}."
-    return Chart("errors", _ALIKE, sentence, plots, missing=tuple(missing))
+    return Chart("errors", _ALIKE, sentence, plots, columns=columns, missing=tuple(missing))
 
 
 def _correlation(kept: Predictions) -> Floats:
@@ -50,20 +52,18 @@ def _correlation(kept: Predictions) -> Floats:
         return np.atleast_2d(np.corrcoef((kept.members - kept.target[:, None]).T))
 
 
-def _heatmap(names: Sequence[str], matrix: Floats, lowest: float) -> Spec:
-    texts = [plain(name) for name in names]
-    cells = [
-        {"x": column, "y": row, "text": f"{matrix[row, column]:.2f}", "showarrow": False}
-        | {"font": {"color": "#10131A" if _is_bright(float(matrix[row, column]), lowest) else "#FFFFFF", "size": 13}}
+def _heatmap(place: int, names: Sequence[str], matrix: Floats, lowest: float) -> Plot:
+    texts, numbers, few = [plain(name) for name in names], list(range(len(names))), len(names) <= _FEW
+    notes = [
+        {"x": column, "y": row, "text": _in_cell(float(matrix[row, column])), "showarrow": False}
+        | {"font": {"color": "#10131A" if _is_bright(float(matrix[row, column]), lowest) else "#FFFFFF", "size": 12}}
         for row, column in np.ndindex(*matrix.shape)
     ]
-    places = list(range(len(names)))
-    ticks = {"tickvals": places, "ticktext": texts, "showgrid": False, "zeroline": False, "automargin": True}
     heat = {
         "type": "heatmap",
         "z": [[float(value) if np.isfinite(value) else None for value in row] for row in matrix],
-        "x": places,
-        "y": places,
+        "x": numbers,
+        "y": numbers,
         "zmin": lowest,
         "zmax": 1.0,
         "colorscale": "Cividis",
@@ -73,8 +73,19 @@ def _heatmap(names: Sequence[str], matrix: Floats, lowest: float) -> Spec:
         "text": [[f"{one} and {other}" for other in texts] for one in texts],
         "hovertemplate": "%{text}: %{z:.4f}<extra></extra>",
     }
-    layout = {"xaxis": {**ticks, "fixedrange": True}, "yaxis": {**ticks, "autorange": "reversed", "fixedrange": True}}
-    return {"data": [heat], "layout": {**layout, "annotations": cells}}
+    axis = {"tickvals": numbers, "ticktext": texts, "showgrid": False, "zeroline": False, "fixedrange": True}
+    upright = {**axis, "autorange": "reversed"}
+    lying = axis if few else {**axis, "tickangle": -45}
+    wide = {"data": [heat], "layout": {"xaxis": lying, "yaxis": upright, "annotations": notes}}
+    height = 70 + (56 if few else 40) * len(names)
+    if few:
+        return Plot(wide, height, series=place)
+    narrow = {"data": [heat], "layout": {"xaxis": {**axis, "showticklabels": False}, "yaxis": upright}}
+    return Plot(wide, height, place, narrow=narrow, narrow_height=30 + 26 * len(names))
+
+
+def _in_cell(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "-"
 
 
 def _is_bright(value: float, lowest: float) -> bool:
@@ -92,7 +103,9 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     found: dict[int, Predictions] = {}
     missing = []
     for place, one in enumerate(measures):
-        kept = one.study.on_test_rows() if one.study.final is not None else None
+        if one.study.final is None:
+            continue
+        kept = one.study.on_test_rows()
         if kept is None or not len(kept.target):
             missing.append(f"{one.label}: the winner's predictions on the test rows are not there")
         else:
@@ -111,7 +124,7 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     sampled = max(len(kept.target) for kept in found.values()) > _MOST_ROWS
     few = f" {_MOST_ROWS} rows of each are drawn, chosen at random." if sampled else ""
     sentence = f"On the line is right: {'; '.join(said)}.{few}"
-    return Chart("actual", _ACTUAL, sentence, plots, missing=tuple(missing))
+    return Chart("actual", _ACTUAL, sentence, plots, columns=min(3, len(plots)), missing=tuple(missing))
 
 
 def _scatter(place: int, kept: Predictions, span: Sequence[float]) -> Spec:

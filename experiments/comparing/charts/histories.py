@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from experiments.comparing.measures import Measures, Point
 from experiments.comparing.table import duration
 
 _HEIGHT = 300
+# Of each study; a page with more is slow, and shows no more.
+_MOST_DOTS = 1000
 # With fewer of the shown unit than this the next smaller is easier to read.
 _FEWEST = 3.0
 
@@ -39,7 +42,7 @@ class _Against:
     said: Callable[[float], str]
 
 
-def histories(measures: Sequence[Measures]) -> list[Chart]:
+def history_charts(measures: Sequence[Measures]) -> list[Chart]:
     """Draw the best so far against trials, minutes and dollars."""
     longest = max((point.minutes for one in measures for point in one.by_time), default=0.0)
     unit, factor = ("minutes", 1.0) if longest >= _FEWEST else ("seconds", 60.0)
@@ -102,7 +105,8 @@ def _traces(place: int, one: Measures, against: _Against) -> list[dict[str, Any]
     if not scored:
         return []
     label = plain(one.label)
-    steps = [(x, point.best) for x, point in found if point.best is not None]
+    steps = _steps([(x, point.best) for x, point in found if point.best is not None])
+    scored = scored[:: -(-len(scored) // _MOST_DOTS)]  # evenly, where there are too many to draw
     texts = [f"{label}, trial {point.trial}: {point.value:.6g}<br>after {against.said(x)}" for x, point in scored]
     dots = {
         "type": "scatter",
@@ -124,6 +128,12 @@ def _traces(place: int, one: Measures, against: _Against) -> list[dict[str, Any]
         "hoverinfo": "skip",
     }
     return [dots, best]
+
+
+def _steps(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points of a line of steps at which it begins, steps and ends."""
+    changes = [line[0], *(point for before, point in pairwise(line) if before[1] != point[1])]
+    return changes if changes[-1] == line[-1] else [*changes, line[-1]]
 
 
 def _range(measures: Sequence[Measures]) -> list[float] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ensemble.wire import SEPARATOR
-from experiments.comparing.charts.plot import Chart, Plot, bars, enumerated, plain, row_height, rows_axis, series
+from experiments.comparing.charts.plot import Chart, bars, enumerated, plain, rows_axis, rows_plot, series
 from experiments.comparing.measures import Measures
 from experiments.figures import TRIALS_A_PARAMETER
 from experiments.proposals import FEWEST_TRIALS_FOR_IMPORTANCE, parameter_importance
@@ -49,9 +49,9 @@ def importance_chart(measures: Sequence[Measures]) -> Chart:
                 "hovertemplate": f"{plain(label)}: %{{x:.2f}}<extra></extra>",
             }
         )
-    axis = rows_axis([name.replace(SEPARATOR, ".") for name in names])
-    layout = {"barmode": "group", "bargap": 0.3, "xaxis": {"title": {"text": "share, by PED-ANOVA"}}, "yaxis": axis}
-    plot = Plot({"data": data, "layout": layout}, row_height(len(names), len(shares)))
+    titles = [name.replace(SEPARATOR, ".") for name in names]
+    layout = {"barmode": "group", "bargap": 0.3, "xaxis": {"title": {"text": "share"}}, "yaxis": rows_axis(titles)}
+    plot = rows_plot({"data": data, "layout": layout}, titles, len(shares))
     return Chart("importance", _TITLE, _sentence(measures, shares), (plot,), missing=unknown)
 
 

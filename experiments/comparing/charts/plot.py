@@ -24,7 +24,7 @@ _PATHS = {
     "hexagon": "M0 -6L5.2 -3V3L0 6L-5.2 3V-3Z",
 }
 _PATTERNS = ("", "/", ".", "x", "-", "+")
-ROW_PIXELS = 24
+ROW_PIXELS, NAME_PIXELS = 24, 20
 
 Spec = dict[str, Any]
 
@@ -58,6 +58,7 @@ class Chart:
         sentence: What to see in it, or why there is nothing to see.
         plots: Its drawings; none where there is nothing to draw.
         width: How much of a wide page's row it takes.
+        columns: How many drawings stand side by side on a wide page.
         missing: What it lacks because a study has not left it, a sentence each.
     """
 
@@ -66,6 +67,7 @@ class Chart:
     sentence: str
     plots: tuple[Plot, ...] = ()
     width: Literal["full", "third"] = "full"
+    columns: int = 1
     missing: tuple[str, ...] = ()
 
 
@@ -134,14 +136,35 @@ def rows_axis(names: Sequence[str]) -> Spec:
     }
 
 
+def names_above(spec: Spec, names: Sequence[str]) -> Spec:
+    """Return a drawing of rows with each row's name above its marks, where there is no room beside them."""
+    layout = spec["layout"]
+    texts = [
+        {"text": plain(name), "x": 0, "xref": "paper", "xanchor": "left", "y": row - 0.5, "yanchor": "top"}
+        | {"showarrow": False, "font": {"size": 13}, "bgcolor": "--veil"}
+        for row, name in enumerate(names)
+    ]
+    axis = {**layout["yaxis"], "showticklabels": False}
+    notes = [*layout.get("annotations", ()), *texts]
+    return {**spec, "layout": {**layout, "yaxis": axis, "annotations": notes, "bargap": 0.55}}
+
+
+def rows_plot(spec: Spec, names: Sequence[str], places: int, more: int = 0) -> Plot:
+    """Return the drawing of rows with a mark a study in each.
+
+    Args:
+        spec: The drawing, with ``rows_axis(names)``.
+        names: The rows.
+        places: Number of studies.
+        more: Height that it takes besides, in CSS pixels.
+    """
+    height = 70 + more + len(names) * max(38, ROW_PIXELS * places)
+    return Plot(spec, height, narrow=names_above(spec, names), narrow_height=height + NAME_PIXELS * len(names))
+
+
 def beside(place: int, places: int) -> float:
     """Return how far from the middle of its row the mark of the study at this place stands."""
     return (place - (places - 1) / 2) * min(0.22, 0.7 / places)
-
-
-def row_height(rows: int, places: int) -> int:
-    """Return the height of a figure of so many rows with a mark a study in each, in CSS pixels."""
-    return 70 + rows * max(38, ROW_PIXELS * places)
 
 
 def enumerated(words: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ensemble.recipe import BLENDED
-from experiments.comparing.charts.plot import Chart, Plot, beside, colour, marker, plain, row_height, rows_axis, series
+from experiments.comparing.charts.plot import Chart, beside, colour, marker, plain, rows_axis, rows_plot, series
 from experiments.comparing.measures import Measures
 
 _TITLE = "RMSE of every member and of the blend"
@@ -24,7 +24,7 @@ def rmse_chart(measures: Sequence[Measures]) -> Chart:
             "shapes": [_band(len(names))],
         },
     }
-    return Chart("rmse", _TITLE, _sentence(measures), (Plot(spec, row_height(len(names), len(measures))),))
+    return Chart("rmse", _TITLE, _sentence(measures), (rows_plot(spec, names, len(measures)),))
 
 
 def _trace(place: int, places: int, one: Measures, names: Sequence[str]) -> dict[str, Any]:

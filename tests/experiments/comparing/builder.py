@@ -27,13 +27,10 @@ from experiments.comparing.evidence import Evidence, read_study
 from experiments.datasets import Splits, channels, place_channels
 from experiments.ledger import Ledger
 from experiments.predictions import Predictions
-from experiments.search_space import Range, SearchSpace
+from experiments.search_space import Choices, Dimension, Range, SearchSpace
 from experiments.study import SearchSpec, StudySpec, TrialResult, best_of
 
 MEMBERS = ("xgboost", "ridge")
-SPACE = SearchSpace(
-    {"xgboost__eta": Range(0.01, 1.0, log=True, whole=False), "ridge__alpha": Range(0.1, 9.0, False, False)}
-)
 VERSIONS = {"python": "3.11.2", "xgboost": "3.2.0", "numpy": "2.4.6"}
 POINTS = tuple({"xgboost__eta": eta, "ridge__alpha": alpha} for eta, alpha in ((0.1, 1.0), (0.3, 2.0), (0.05, 4.0)))
 FOLDS = 3
@@ -125,7 +122,7 @@ def add_study(
         folder=studies / name,
         channels=channels(data, studies),
         static=encode_recipe(recipe),
-        space=SPACE,
+        space=_space(results),
         search=SearchSpec("tpe", seed, len(results), 4, 10),
         objective=objective,
         parallel=1,
@@ -155,6 +152,22 @@ def edit_facts(study: Evidence, **facts: Any) -> None:
             connection.execute("DELETE FROM study WHERE key = ?", (key,))
             if value is not None:
                 connection.execute("INSERT INTO study VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def _space(results: Sequence[TrialResult]) -> SearchSpace:
+    """Return ranges that hold all that these trials ran."""
+    values: dict[str, list[Any]] = {}
+    for result in results:
+        for name, value in result.params.items():
+            values.setdefault(name, []).append(value)
+    return SearchSpace({name: _dimension(found) for name, found in values.items()})
+
+
+def _dimension(values: Sequence[Any]) -> Dimension:
+    if any(isinstance(value, str) for value in values):
+        return Choices(tuple(dict.fromkeys(values)))
+    whole = all(isinstance(value, int) for value in values)
+    return Range(min(values), max(values) + 1, log=min(values) > 0 and not whole, whole=whole)
 
 
 def _made(folder: Path) -> Path:

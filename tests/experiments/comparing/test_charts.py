@@ -150,6 +150,28 @@ def test_a_bad_trial_does_not_flatten_the_history(folder: Path) -> None:
     assert 0 < high - low < 100
 
 
+def test_a_line_of_the_best_so_far_has_its_steps_and_its_ends(two: tuple[Evidence, Evidence]) -> None:
+    (plot,) = charts(*two)["history-trials"].plots
+    _, line = plot.spec["data"][:2]
+    values = [r.metrics["cv_rmse_blended"] for r in two[0].results if r.state == "complete"]
+    running = np.minimum.accumulate(values)
+    steps = [(place + 1, value) for place, value in enumerate(running) if place == 0 or value < running[place - 1]]
+    assert list(zip(line["x"], line["y"], strict=True)) == [*steps, (16, running[-1])]
+
+
+def test_of_very_many_numbers_and_trials_the_page_draws_some(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (("differences", "_MOST_MARKS"), ("histories", "_MOST_DOTS"), ("coordinates", "_MOST_TRIALS")):
+        monkeypatch.setattr(f"experiments.comparing.charts.{module}.{name}", 4)
+    home = add_study(folder, "home", spread(9))
+    found = charts(home, add_study(folder, "away", spread(9, shift=1e-12), mode="remote"))
+    _, rest = found["differences"].plots[0].spec["data"]
+    assert len(rest["x"]) == 4
+    assert rest["x"] == sorted(rest["x"], reverse=True)
+    assert "Of each study the 4 furthest are drawn." in found["differences"].sentence
+    assert len(found["history-trials"].plots[0].spec["data"][0]["x"]) == 3
+    assert "Of each study the best 4 trials are drawn." in found["trials"].sentence
+
+
 def test_what_a_study_has_not_left_is_missing_and_said(folder: Path) -> None:
     home = add_study(folder, "home", spread(6))
     away = add_study(folder, "away", spread(6), mode="remote")
