@@ -43,7 +43,7 @@ def test_every_quoted_message_is_in_the_code() -> None:
 
 def test_messages_are_quoted_with_enough_to_know_them_by() -> None:
     assert len(quoted()) >= FEWEST_MESSAGES
-    assert [message for message in quoted() if len(message.replace(ANY, "")) < 20] == []
+    assert [message for message in quoted() if len(message.replace(ANY, "")) < 15] == []
     assert len(set(quoted())) == len(quoted())
 
 
