@@ -14,6 +14,7 @@ from experiments.aws.cloud_preflight import check_account
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.shipment import code_digest, requirements_text, uploads
 from experiments.aws.storage import Storage, Upload, encryption
+from experiments.aws.warm_start import check_parents
 from experiments.backends.remote import RemoteBackend
 from experiments.backends.smoke import smoke_trial
 from experiments.backends.worker_pool import WorkerPool
@@ -45,12 +46,12 @@ def remote_backend(
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
         tell(f"study {study.name} costs {settings.bound(study).describe()}.")
+        (document, *_) = next(iter(backend.requests(study).values()))
         with console.status("looking at the account"):
-            notes = check_account(study, settings)
+            notes = check_account(study, settings) + check_parents(document, settings.account)
         for note in notes:
             tell(f"note: {note}")
         with console.status("one trial of two folds on this machine"):
-            (document, *_) = next(iter(backend.requests(study).values()))
             smoke_trial(study, document.get("TrainingJobDefinition", document), scorers())
         with tempfile.TemporaryDirectory(prefix="byoe-") as scratch, console.status("uploading") as status:
 
@@ -62,7 +63,11 @@ def remote_backend(
             beside.write_text(json.dumps(describe_study(study)))
             kept = Upload(beside, settings.location("studies", study.name, STUDY_FILE))
             sent = storage.upload([*uploads(study, settings, requirements, Path(scratch)), kept], going)
-        tell(f"{sent / 1e6:.2f} MB of data and code uploaded to {settings.location()}.")
+        in_place = study.channels.in_place
+        what = "data and code" if in_place is None else "code"
+        tell(f"{sent / 1e6:.2f} MB of {what} uploaded to {settings.location()}.")
+        if in_place is not None:
+            tell(f"the data is used where it lies: {in_place.location}/")
 
     backend = RemoteBackend(settings, lambda study: code_digest(study, requirements), prepare)
     return backend
