@@ -68,7 +68,7 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_the_laptop(
             assert attached.code == 0, attached.err
             replay = ["action=replay", "replay.study=cloud", "replay.top=1", f"dataset.path={place}"]
             replayed = byoe("mode=local", *two, *replay)
-            assert "parity: PASS (1 of 1 trials equal, to the bit)" in replayed.out, replayed.err
+            assert "parity: PASS (1 of 1 trials equal)\n  equal to the bit: 1 of 1" in replayed.out, replayed.err
 
 
 def test_rows_that_change_under_a_study_fail_its_trials(
