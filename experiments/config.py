@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
 COMMAND_LINE = "command line"
+DEFAULT = "default (experiments/config.py)"
 CHOSEN_BY_GROUP = ("mode.name", "dataset.name", "serving.name")
 # Keys below which any name may be added without Hydra's "+".
 _OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared", "mode.tags")
@@ -41,6 +42,11 @@ class Composed:
     choices: Mapping[str, str]
     sources: Mapping[str, str]
     values: Mapping[str, Any]
+
+    def given(self, key: str) -> list[str]:
+        """Return what a file or the command line sets below a key, as ``key=value``."""
+        below = (leaf for leaf in self.sources if leaf.startswith(f"{key}."))
+        return [f"{leaf}={self.values[leaf]}" for leaf in below if self.sources[leaf] != DEFAULT]
 
     def yaml(self) -> str:
         """Return the resolved configuration as YAML, without passwords."""
@@ -199,7 +205,7 @@ def _sources(
 ) -> dict[str, str]:
     from omegaconf import OmegaConf
 
-    sources = dict.fromkeys(values, "default (experiments/config.py)")
+    sources = dict.fromkeys(values, DEFAULT)
     for config_path, package in defaults:
         file = CONFIG_FOLDER / f"{config_path}.yaml"
         if not file.is_file():

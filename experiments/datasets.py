@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers, write_channel
+from ensemble.wire import encode_roles
 from experiments import faults
-from experiments.errors import ConfigError, InputError, StorageError, did_you_mean, listed
-from experiments.schema import DatasetConfig
-from experiments.study import Channels
+from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed
+from experiments.own_split import S3, SPLITS, is_own_split, location_of, read_own_split
+from experiments.schema import DatasetConfig, ModeConfig
+from experiments.study import Channels, InPlace
 
-SPLITS = ("train", "validation", "test")
 CHANNELS_FOLDER = "_channels"
 
 
@@ -33,34 +34,49 @@ class Splits:
         train: Rows that are cross-validated.
         validation: Rows that every trial scores and none fits.
         test: Rows that only the winner is scored on.
-        data_hash: SHA-256 over the content of all three.
+        hashes: By name, the SHA-256 of each one's content.
+        own: Whether the user has split them.
+        in_place: The same rows on S3, where they are the user's own channels.
     """
 
     train: Table
     validation: Table
     test: Table
-    data_hash: str
+    hashes: Mapping[str, str]
+    own: bool = False
+    in_place: InPlace | None = None
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 over the content of all three."""
+        return hashlib.sha256(json.dumps([self.hashes[name] for name in SPLITS]).encode()).hexdigest()
 
 
-def load(config: DatasetConfig) -> Splits:
-    """Read the data and split it.
+def load(config: DatasetConfig, mode: ModeConfig) -> Splits:
+    """Read the data and split it, unless it is split already.
+
+    Args:
+        config: Which data, and how it is split.
+        mode: Has the AWS settings by which S3 is read.
 
     Raises:
         InputError: No such data, a broken table, or too few rows for this split.
     """
-    table = _SOURCES[_known(config.name)](config)
-    splits = _split(table, config)
+    splits = _SOURCES[_known(config.name)](config, mode)
     if splits.train.rows < config.folds.k:
+        rows = splits.train.rows
+        if splits.own:
+            raise ConfigError(f"dataset.folds.k={config.folds.k}: train/ has {rows} rows only. Lower dataset.folds.k.")
         raise ConfigError(
-            f"dataset.folds.k={config.folds.k}: only {splits.train.rows} of {table.rows} rows are left for training. "
-            "Lower dataset.folds.k, or dataset.split.test and dataset.split.validation."
+            f"dataset.folds.k={config.folds.k}: only {rows} of {rows + splits.validation.rows + splits.test.rows} rows "
+            "are left for training. Lower dataset.folds.k, or dataset.split.test and dataset.split.validation."
         )
     return splits
 
 
 def label(config: DatasetConfig) -> str:
-    """Return the data's name for people: the file's stem for a file."""
-    return Path(config.path).stem if config.path else config.name
+    """Return the data's name for people: the stem of a file or folder."""
+    return Path(config.path).absolute().stem if config.path else config.name
 
 
 def channels_folder(splits: Splits, studies: Path) -> Path:
@@ -71,7 +87,8 @@ def channels_folder(splits: Splits, studies: Path) -> Path:
 def channels(splits: Splits, studies: Path) -> Channels:
     """Return the channels of these tables below ``studies``; ``place_channels`` writes them."""
     folder = channels_folder(splits, studies)
-    return Channels(folder / "train", folder / "validation", folder / "test", splits.data_hash)
+    read = {name: splits.hashes[name] for name in ("train", "validation")}
+    return Channels(folder / "train", folder / "validation", folder / "test", splits.data_hash, read, splits.in_place)
 
 
 def place_channels(splits: Splits, studies: Path) -> None:
@@ -132,8 +149,13 @@ def _split(table: Table, config: DatasetConfig) -> Splits:
         raise ConfigError(
             f"{table.rows} rows are too few to split: nothing is left for {listed(empty)}. Give a larger table."
         )
-    digest = hashlib.sha256(json.dumps([parts[name].content_hash() for name in SPLITS]).encode())
-    return Splits(**parts, data_hash=digest.hexdigest())
+    return _as_splits(parts)
+
+
+def _as_splits(parts: Mapping[str, Table], *, own: bool = False, in_place: InPlace | None = None) -> Splits:
+    train, validation, test = (parts[name] for name in SPLITS)
+    hashes = {name: table.content_hash() for name, table in parts.items()}
+    return Splits(train, validation, test, hashes, own, in_place)
 
 
 def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
@@ -158,7 +180,7 @@ def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
     return part_of_unit[unit_of_row]
 
 
-def _diabetes(config: DatasetConfig) -> Table:
+def _diabetes(config: DatasetConfig, mode: ModeConfig) -> Splits:
     own = {key: getattr(config, key) for key in ("path", "target", "weights", "drop")}
     own["folds.column"] = config.folds.column
     given = [f"dataset.{key}" for key, value in own.items() if value]
@@ -169,15 +191,16 @@ def _diabetes(config: DatasetConfig) -> Table:
     from sklearn.datasets import load_diabetes
 
     data = load_diabetes()
-    return Table(
+    table = Table(
         numbers(*data.feature_names),
         "progression",
         np.ascontiguousarray(data.data, dtype=np.float64),
         np.ascontiguousarray(data.target, dtype=np.float64),
     )
+    return _split(table, config)
 
 
-def _file(config: DatasetConfig) -> Table:
+def _file(config: DatasetConfig, mode: ModeConfig) -> Splits:
     for key, example in (("path", "your.csv"), ("target", "price")):
         if getattr(config, key) is None:
             raise ConfigError(f"dataset=file wants dataset.{key}, such as dataset.{key}={example}.")
@@ -196,28 +219,39 @@ def _file(config: DatasetConfig) -> Table:
         drop=tuple(config.drop),
     )
     text = str(config.path)
-    if text.startswith("s3://"):
-        return _read_from_s3(text, roles)
-    return read_file(Path(text).expanduser(), roles)
+    if is_own_split(text):
+        parts = read_own_split(text, roles, mode)
+        in_place = InPlace(location_of(text), encode_roles(roles)) if text.startswith(S3) else None
+        return _as_splits(parts, own=True, in_place=in_place)
+    table = _read_from_s3(text, roles, mode) if text.startswith(S3) else read_file(Path(text).expanduser(), roles)
+    return _split(table, config)
 
 
-def _read_from_s3(location: str, roles: Roles) -> Table:
+def _read_from_s3(location: str, roles: Roles, mode: ModeConfig) -> Table:
     """Download a table and read it; it is split like any other, and known by its content."""
-    from experiments.aws.storage import download
+    from experiments.aws.account import error_code
+    from experiments.aws.storage import user_storage
 
     with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
         path = Path(folder) / PurePosixPath(location).name
         try:
-            download(location, path)
+            user_storage(mode).download(location, path)
         except OSError as error:
             raise StorageError.at(path, error.strerror or str(error)) from error
+        except BackendUnavailable as error:
+            if error_code(error) != "NoSuchKey":
+                raise
+            raise ConfigError(
+                f"dataset.path={location}: there is no such object. A folder of rows that are split already, into "
+                f"{', '.join(f'{name}/' for name in SPLITS)}, ends with a slash: {location}/"
+            ) from None
         try:
             return read_file(path, roles)
         except InputError as error:
             raise ConfigError(str(error).replace(str(path), location)) from None
 
 
-_SOURCES: dict[str, Callable[[DatasetConfig], Table]] = {"diabetes": _diabetes, "file": _file}
+_SOURCES: dict[str, Callable[[DatasetConfig, ModeConfig], Splits]] = {"diabetes": _diabetes, "file": _file}
 
 
 def _known(name: str) -> str:

@@ -11,7 +11,7 @@ from ensemble.blending import make_blender
 from ensemble.members import REGISTRY, Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, check_member_name
-from ensemble.wire import RUN_PARAMETERS
+from ensemble.wire import TAKEN
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.schema import EnsembleConfig
 
@@ -152,7 +152,7 @@ def _shared(given: Mapping[str, Any], kinds: Mapping[str, type[Member]]) -> dict
     shared: dict[str, tuple[MemberParam, ...]] = {}
     for name, targets in given.items():
         place = f"search.shared.{name}"
-        if name in kinds or name in RUN_PARAMETERS or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or "__" in name:
+        if name in kinds or name in TAKEN or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or "__" in name:
             raise ConfigError(f"{place}: {name!r} cannot name a shared parameter: take another name.")
         if not isinstance(targets, list) or not targets:
             raise ConfigError(f"{place}={targets!r}: write a list, such as [xgboost.eta, catboost.learning_rate].")

@@ -45,12 +45,12 @@ def remote_backend(
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
         tell(f"study {study.name} costs {settings.bound(study).describe()}.")
+        (document, *_) = next(iter(backend.requests(study).values()))
         with console.status("looking at the account"):
             notes = check_account(study, settings)
         for note in notes:
             tell(f"note: {note}")
         with console.status("one trial of two folds on this machine"):
-            (document, *_) = next(iter(backend.requests(study).values()))
             smoke_trial(study, document.get("TrainingJobDefinition", document), scorers())
         with tempfile.TemporaryDirectory(prefix="byoe-") as scratch, console.status("uploading") as status:
 
@@ -62,7 +62,11 @@ def remote_backend(
             beside.write_text(json.dumps(describe_study(study)))
             kept = Upload(beside, settings.location("studies", study.name, STUDY_FILE))
             sent = storage.upload([*uploads(study, settings, requirements, Path(scratch)), kept], going)
-        tell(f"{sent / 1e6:.2f} MB of data and code uploaded to {settings.location()}.")
+        in_place = study.channels.in_place
+        what = "data and code" if in_place is None else "code"
+        tell(f"{sent / 1e6:.2f} MB of {what} uploaded to {settings.location()}.")
+        if in_place is not None:
+            tell(f"the data is used where it lies: {in_place.location}/")
 
     backend = RemoteBackend(settings, code_digest(study, requirements), prepare)
     return backend

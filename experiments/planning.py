@@ -21,6 +21,7 @@ from experiments.config import Composed
 from experiments.ensemble_plan import plan_ensemble
 from experiments.errors import ConfigError, one_of
 from experiments.ledger import Peek
+from experiments.own_split import SPLITS, is_own_split
 from experiments.portability import check_portable
 from experiments.schema import Config, FoldsConfig, SageMakerModeConfig
 from experiments.search_space import Choices, SearchSpace
@@ -86,7 +87,9 @@ def plan_study(composed: Composed) -> Plan:
     if config.study is not None:
         _check_name(config.study)
     ensemble = plan_ensemble(config.ensemble, config.search.shared)
-    splits = datasets.load(config.dataset)
+    _check_not_split_again(composed)
+    splits = datasets.load(config.dataset, config.mode)
+    notes = _own_split_notes(config, splits)
     left_out: list[str] = []
     if splits.train.weights is not None:
         ensemble, left_out = ensemble.that_weigh(drop=config.ensemble.drop_slow and ensemble.weights is None)
@@ -111,18 +114,18 @@ def plan_study(composed: Composed) -> Plan:
     )
     _check_folds(recipe, splits.train, config)
     space = SpacePlan(config.search.space, ensemble)
-    notes = list(space.notes)
-    search = _search(config, space.space, notes)
+    search_notes = list(space.notes)
+    search = _search(config, space.space, search_notes)
     studies = Path(config.paths.studies).expanduser().absolute()
     points: tuple[Params, ...] | None = None
     known: Peek | None = None
     if config.action == "train":
         points = ({},)
-        notes.clear()
+        search_notes.clear()
     elif config.action == "replay":
         known = replay.source(config.replay, studies)
         points = replay.best_points(known, config.replay, objective)
-    notes = left_out + notes
+    notes += left_out + search_notes
     n_trials = search.n_trials if points is None else len(points)
     parallel, threads = _parallelism(config, n_trials, splits.train.features.nbytes)
     if config.mode.name == "remote" and points is None and parallel > max(1, n_trials // TRIALS_TO_LEARN_FROM):
@@ -157,6 +160,24 @@ def plan_study(composed: Composed) -> Plan:
         replay.check_same_recipe(known, unnamed, str(config.replay.study))
     name = config.study or _made_name(composed, unnamed)
     return Plan(StudySpec(name=name, folder=studies / name, **values), splits, tuple(notes))
+
+
+def _check_not_split_again(composed: Composed) -> None:
+    """Raise ConfigError if rows that are split already are told how to be split."""
+    path, given = composed.config.dataset.path, composed.given("dataset.split")
+    if given and path is not None and is_own_split(path):
+        raise ConfigError(
+            f"{', '.join(given)}: dataset.path={path} is a folder of rows that are split already, and no row is moved. "
+            f"Leave {'it' if len(given) == 1 else 'them'} out, or give one file."
+        )
+
+
+def _own_split_notes(config: Config, splits: datasets.Splits) -> list[str]:
+    """Return what the user should know of rows that are split already."""
+    if not splits.own:
+        return []
+    rows = ", ".join(f"{getattr(splits, name).rows} rows in {name}/" for name in SPLITS)
+    return [f"dataset.path={config.dataset.path} is split already, and so it stays: {rows}."]
 
 
 def _check_folds(recipe: Recipe, train: Table, config: Config) -> None:

@@ -83,8 +83,10 @@ def _remote(
     tell.print(f"it costs {bound.describe()}.")
     for key, shown in planned.missing.items():
         tell.print(f"still to be set: {key} (shown as {shown})")
+    in_place = plan.study.channels.in_place
     beside = {
         "uploads, in bytes": sizes,
+        "data in place": None if in_place is None else f"{in_place.location}/",
         "cost at most, in USD": bound.usd,
         "still to be set": list(planned.missing),
         "otherwise than mode=sagemaker": dict(_differences(_rehearsal(plan.study), requests[TUNING][0])),

@@ -26,6 +26,19 @@ WINNER_ALIAS = "winner"
 
 
 @dataclass(frozen=True)
+class InPlace:
+    """The user's own channels on S3, which jobs on SageMaker read as they lie there.
+
+    Attributes:
+        location: ``s3://bucket/prefix`` without a slash at its end; below it ``train/`` and ``validation/``.
+        hyperparameters: What tells the entry script what their columns are for.
+    """
+
+    location: str
+    hyperparameters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Channels:
     """The data of a study on this machine's disk.
 
@@ -34,12 +47,16 @@ class Channels:
         validation: Folder of the validation channel.
         test: Folder of the test channel; no trial is given it.
         data_hash: SHA-256 over the content of all three.
+        hashes: By channel, what its trials record of the content that they have read; empty where it is not known.
+        in_place: The same rows on S3, where they are the user's own channels.
     """
 
     train: Path
     validation: Path
     test: Path
     data_hash: str
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    in_place: InPlace | None = None
 
 
 @dataclass(frozen=True)

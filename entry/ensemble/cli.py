@@ -18,9 +18,10 @@ import numpy as np
 
 from ensemble.errors import EnsembleError, InputError
 from ensemble.racing import RaceLost, Rival
+from ensemble.reading import Roles
 from ensemble.recipe import Recipe
 from ensemble.table import Table, read_channel
-from ensemble.wire import decode_recipe, decode_rival, metric_line
+from ensemble.wire import DATA_PARAMETERS, decode_recipe, decode_rival, decode_roles, metric_line
 
 METRICS_FILE = "metrics.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
@@ -36,7 +37,7 @@ class Places:
     Attributes:
         train: Folder of the train channel.
         validation: Folder of the validation channel, if there is one.
-        target: Target column, for channels of CSV files.
+        roles: What columns are for, in channels of CSV or Parquet files.
         model_dir: Where the bundle goes; None keeps the models in memory only.
         output_data_dir: Where ``metrics.json`` and ``out_of_fold.npz`` go.
         threads: Threads that a member may use.
@@ -45,7 +46,7 @@ class Places:
 
     train: Path
     validation: Path | None
-    target: str | None
+    roles: Roles | None
     model_dir: Path | None
     output_data_dir: Path
     threads: int
@@ -57,9 +58,12 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     environ = os.environ if environ is None else environ
     try:
         options, hyperparameters = _read_arguments(sys.argv[1:] if argv is None else argv, environ)
-        target = hyperparameters.pop("target", None) or options.target
+        data = {name: hyperparameters.pop(name) for name in DATA_PARAMETERS if name in hyperparameters}
+        if options.target is not None:
+            data.setdefault("target", options.target)
+        roles = decode_roles({**hyperparameters, **data})
         rival = decode_rival(hyperparameters.pop("rival", None))
-        train(decode_recipe(hyperparameters), _places(options, target, environ), rival)
+        train(decode_recipe(hyperparameters), _places(options, roles, environ), rival)
     except EnsembleError as error:
         reason, code, cause = str(error), error.exit_code, error.__cause__
     except Exception as error:  # a training job ends with a reason, whatever happened
@@ -87,10 +91,10 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
     from ensemble.training import fit_ensemble
     from ensemble.versions import runtime_versions
 
-    table, data_hash = _cached_channel(places.train, places.target, None)
-    validation = None
+    table, data_hash = _cached_channel(places.train, places.roles, None)
+    validation = validation_hash = None
     if places.validation:
-        validation, _ = _cached_channel(places.validation, places.target, places.train)
+        validation, validation_hash = _cached_channel(places.validation, places.roles, places.train)
     if validation is not None and validation.columns != table.columns:
         raise InputError(f"{places.validation} does not have the columns of {places.train}: give both the same header.")
     if validation is None and recipe.objective.startswith("validation"):
@@ -101,6 +105,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
         "recipe": recipe.as_dict(),
         "recipe_hash": recipe.fingerprint(),
         "train_hash": data_hash,
+        "validation_hash": validation_hash,
         "rows": table.rows,
         "threads": places.threads,
         "versions": runtime_versions(),
@@ -150,7 +155,7 @@ def _read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ar
     )
     parser.add_argument("--train", metavar="FOLDER", help="train channel (default: $SM_CHANNEL_TRAIN)")
     parser.add_argument("--validation", metavar="FOLDER", help="validation channel (default: $SM_CHANNEL_VALIDATION)")
-    parser.add_argument("--target", metavar="COLUMN", help="target column, for channels of CSV files")
+    parser.add_argument("--target", metavar="COLUMN", help="target column, for channels of CSV or Parquet files")
     parser.add_argument("--model-dir", metavar="FOLDER", help="where the bundle goes (default: $SM_MODEL_DIR)")
     parser.add_argument("--output-data-dir", metavar="FOLDER", help="metrics go here (default: $SM_OUTPUT_DATA_DIR)")
     options, rest = parser.parse_known_args(argv)
@@ -170,7 +175,7 @@ def _read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ar
     return options, hyperparameters
 
 
-def _places(options: argparse.Namespace, target: str | None, environ: Mapping[str, str]) -> Places:
+def _places(options: argparse.Namespace, roles: Roles | None, environ: Mapping[str, str]) -> Places:
     def folder(given: str | None, variable: str) -> Path | None:
         text = given or environ.get(variable)
         return Path(text) if text else None
@@ -181,7 +186,7 @@ def _places(options: argparse.Namespace, target: str | None, environ: Mapping[st
     return Places(
         train=train_channel,
         validation=folder(options.validation, "SM_CHANNEL_VALIDATION"),
-        target=target,
+        roles=roles,
         model_dir=folder(options.model_dir, "SM_MODEL_DIR"),
         output_data_dir=folder(options.output_data_dir, "SM_OUTPUT_DATA_DIR") or Path("output"),
         threads=_threads(environ),
@@ -197,7 +202,7 @@ def _threads(environ: Mapping[str, str]) -> int:
 
 
 @functools.lru_cache(maxsize=4)
-def _cached_channel(folder: Path, target: str | None, like: Path | None) -> tuple[Table, str]:
+def _cached_channel(folder: Path, roles: Roles | None, like: Path | None) -> tuple[Table, str]:
     # A resident worker runs many trials on one channel, whose files never change under it.
-    table = read_channel(folder, target, None if like is None else _cached_channel(like, target, None)[0])
+    table = read_channel(folder, roles, None if like is None else _cached_channel(like, roles, None)[0])
     return table, table.content_hash()

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ensemble.coding import FoldKey, coded, fold_keys_of, numbers_of
 from ensemble.errors import InputError, did_you_mean, listed
+from ensemble.files import column_names, difference, open_table, part_names
 from ensemble.members.base import Floats
-from ensemble.table import Column, Table
+from ensemble.table import Column, ColumnType, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
 # Libraries have features and gradients as 32-bit numbers, which end at 3.4e38, and square the target.
 LARGEST = 1e30
 _OTHER_MARKS = (";", "\t", "|")
-# How compressed files begin, and no header does.
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "zip",
-    b"BZh91AY&SY": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"(\xb5/\xfd": "zstd",
+_PLURALS: dict[ColumnType, str] = {
+    "number": "numbers",
+    "boolean": "true and false",
+    "date": "dates",
+    "category": "names",
 }
 
 
@@ -44,7 +39,6 @@ class Roles:
         fold_key: The column by which rows are divided into folds, which is no feature.
         fold_kind: How it divides: rows of a ``group`` stay together, or ``time`` runs on.
         drop: Columns to leave out.
-        columns: Columns as an earlier table has them, to be coded alike; empty to find out.
     """
 
     target: str
@@ -52,27 +46,11 @@ class Roles:
     fold_key: str | None = None
     fold_kind: FoldKey = "group"
     drop: Sequence[str] = ()
-    columns: Mapping[str, Column] = field(default_factory=dict)
 
     def used(self) -> dict[str, str]:
         """Return by configuration key the columns that are named."""
         keys = {"dataset.target": self.target, "dataset.weights": self.weights, "dataset.folds.column": self.fold_key}
         return {key: name for key, name in keys.items() if name is not None}
-
-
-@dataclass(frozen=True)
-class _File:
-    """An open table.
-
-    Attributes:
-        names: Its columns, in order.
-        rows: How many it has.
-        column: Returns one column by its name.
-    """
-
-    names: list[str]
-    rows: int
-    column: Callable[[str], pd.Series[Any]]
 
 
 def read_file(path: Path, roles: Roles) -> Table:
@@ -84,114 +62,91 @@ def read_file(path: Path, roles: Roles) -> Table:
     Raises:
         InputError: No table with these columns; the message names file, column and row.
     """
-    file = _open_parquet(path, roles) if path.suffix == ".parquet" else _open_csv(path, roles)
-    if file.rows < 2:
-        raise InputError(f"{path} has {file.rows} data row{'' if file.rows == 1 else 's'}: at least 2 are needed.")
-    left_out = {*roles.used().values(), *roles.drop}
-    kept = [name for name in file.names if name not in left_out]
+    return _read([path], path, roles, None)
+
+
+def read_folder(folder: Path, roles: Roles, like: Table | None = None) -> Table:
+    """Read the files of a folder as the one table that they are parts of, in the order of their names.
+
+    Args:
+        folder: Files that end with ``.csv``, or with ``.parquet``, and have the same columns.
+        roles: What the columns are for.
+        like: A table whose columns these are, in any order, to be coded alike: a value of a category that it does not
+            have is missing here. Such a table may be a single row.
+
+    Raises:
+        InputError: No table with these columns; the message names file or folder, column and row.
+    """
+    found = folder.iterdir() if folder.is_dir() else ()
+    paths = [folder / name for name in part_names((p.name + "/" * p.is_dir() for p in found), folder)]
+    where = paths[0] if len(paths) == 1 else folder / f"*{paths[0].suffix}"
+    return _read(paths, where, roles, like)
+
+
+def _read(paths: Sequence[Path], where: Path, roles: Roles, like: Table | None) -> Table:
+    names = column_names(paths)
+    _check_names(where, names, roles)
+    kept = _features(names, where, roles, like)
+    known = {} if like is None else {column.name: column for column in like.columns}
+    file = open_table(paths, where, names, [name for name, column in known.items() if column.type == "category"])
+    if file.rows < (2 if like is None else 1):
+        least = "at least 2 are" if like is None else "at least 1 is"
+        raise InputError(f"{where} has {file.rows} data row{'' if file.rows == 1 else 's'}: {least} needed.")
     features = np.empty((file.rows, len(kept)), dtype=np.float64)
     columns = []
     for position, name in enumerate(kept):
-        column, features[:, position] = coded(file.column(name), path, name, roles.columns.get(name))
+        column, features[:, position] = _column(file.column(name), where, name, known.get(name))
         columns.append(column)
-    _check_finite(features, kept, path)
-    _check_size(features, kept, path)
-    _check_varies(features, path)
-    target = numbers_of(file.column(roles.target), path, roles.target, "give a numeric target")
-    _check_target(target, path, roles.target)
-    _check_size(target[:, None], [roles.target], path)
+    _check_finite(features, kept, where)
+    _check_size(features, kept, where)
+    target = numbers_of(file.column(roles.target), where, roles.target, "give a numeric target")
+    _check_target(target, where, roles.target)
+    _check_size(target[:, None], [roles.target], where)
+    if like is None:
+        _check_varies(features, target, where, roles.target)
     weights = fold_keys = None
     if roles.weights is not None:
-        weights = numbers_of(file.column(roles.weights), path, roles.weights, "give numeric weights")
-        _check_weights(weights, path, roles.weights)
+        weights = numbers_of(file.column(roles.weights), where, roles.weights, "give numeric weights")
+        _check_weights(weights, where, roles.weights)
     if roles.fold_key is not None:
-        fold_keys = fold_keys_of(file.column(roles.fold_key), path, roles.fold_key, roles.fold_kind)
+        fold_keys = fold_keys_of(file.column(roles.fold_key), where, roles.fold_key, roles.fold_kind)
     return Table(tuple(columns), roles.target, features, target, weights, fold_keys)
 
 
-def _open_csv(path: Path, roles: Roles) -> _File:
+def _features(names: Sequence[str], where: Path, roles: Roles, like: Table | None) -> list[str]:
+    """Return the names of the features in the table's order."""
+    left_out = {*roles.used().values(), *roles.drop}
+    kept = [name for name in names if name not in left_out]
+    if like is None:
+        return kept
+    if set(kept) != set(like.names):
+        raise InputError(
+            f"{where} does not have the columns of the training rows: "
+            f"{difference(like.names, kept, 'those', where.name)}. Give both the same."
+        )
+    return list(like.names)
+
+
+def _column(values: pd.Series[Any], where: Path, name: str, known: Column | None) -> tuple[Column, Floats]:
+    """Return a column's description and its values as numbers; as ``known`` describes it, where that is given.
+
+    Raises:
+        InputError: It holds something else.
+    """
     import pandas as pd
 
-    names = _header(path)
-    _check_names(path, names, roles)
-    # From 3.1 on pandas reads numbers exactly by itself, and warns when it is asked to.
-    by_itself = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
-    precision: Literal["round_trip"] | None = None if by_itself else "round_trip"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            # Left to itself, pandas takes the first cell of longer rows for row names, and so shifts every column.
-            frame = pd.read_csv(path, skipinitialspace=True, index_col=False, float_precision=precision)
-    except pd.errors.ParserWarning:
-        raise InputError(f"{path} has rows with more cells than its header has names ({len(names)}).") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not text in UTF-8: save it as a CSV file in UTF-8.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"{path} is not a CSV table: {reason}. Give every row one cell for each name.") from None
-    frame.columns = pd.Index(names)
-    return _File(names, len(frame), frame.__getitem__)
-
-
-def _open_parquet(path: Path, roles: Roles) -> _File:
-    _check_file(path)
-    try:
-        from pyarrow.lib import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise InputError(f"{path} is Parquet, which needs pyarrow here: pip install pyarrow, or give CSV.") from None
-
-    @contextlib.contextmanager
-    def explained() -> Iterator[None]:
-        try:
-            yield
-        except (ArrowException, OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{path} is no Parquet file that can be read: {reason} Write it anew.") from None
-
-    with explained():
-        file = ParquetFile(path)
-        # As pandas has them: without what it keeps as the rows' names.
-        names = [str(name) for name in file.schema_arrow.empty_table().to_pandas().columns]
-
-    def column(name: str) -> pd.Series[Any]:
-        # One after another, so that the file is never in memory whole.
-        with explained():
-            values: pd.Series[Any] = file.read(columns=[name], use_pandas_metadata=False).to_pandas()[name]
-        return values
-
-    _check_names(path, names, roles)
-    return _File(names, file.metadata.num_rows, column)
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
-        raise InputError(f"there is no file {path}.{did_you_mean(path.name, near)} Give dataset.path=<file>.")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: give the file in it as dataset.path.")
-    try:
-        with path.open("rb") as file:
-            start = file.read(max(map(len, _COMPRESSED)))
-    except PermissionError:
-        raise InputError(f"{path} cannot be read by this user: change its permissions.") from None
-    for mark, packer in _COMPRESSED.items():
-        if start.startswith(mark):
-            raise InputError(f"{path} is compressed by {packer}: unpack it, and give the file that comes out.")
-
-
-def _header(path: Path) -> list[str]:
-    _check_file(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = next((row for row in csv.reader(file, skipinitialspace=True) if row), None)
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"{path} is not text in UTF-8: save it as a CSV file in UTF-8.") from None
-    if first is None:
-        raise InputError(f"{path} is empty: a header row and data rows are needed.")
-    if any("\0" in name for name in first):
-        raise InputError(f"{path} is not text in UTF-8: save it as a CSV file in UTF-8.")
-    return [name.strip() for name in first]
+    typed = pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype)
+    # What a file itself says are numbers or dates are no names, though their text may be among the levels.
+    names_wanted = known is not None and known.type == "category"
+    column, numbers = coded(values, where, name, None if typed and names_wanted else known)
+    if known is None:
+        return column, numbers
+    if column != known and not np.isnan(numbers).all():
+        raise InputError(
+            f"{where}: column {name!r} holds {_PLURALS[column.type]}, and {_PLURALS[known.type]} in the training rows: "
+            f"write both alike, or leave it out with dataset.drop=[{name}]."
+        )
+    return known, numbers
 
 
 def _check_names(path: Path, names: list[str], roles: Roles) -> None:
@@ -255,11 +210,13 @@ def _check_size(values: Floats, names: Sequence[str], path: Path) -> None:
         )
 
 
-def _check_varies(features: Floats, path: Path) -> None:
+def _check_varies(features: Floats, target: Floats, path: Path, target_name: str) -> None:
     if not any(len(np.unique(values[np.isfinite(values)])) > 1 for values in features.T):
         gaps = np.isnan(features)
         if not (gaps.any(axis=0) & ~gaps.all(axis=0)).any():
             raise InputError(f"{path}: no feature varies, so there is nothing to learn from: give other columns.")
+    if np.all(target == target[0]):
+        raise InputError(f"{path}: target {target_name!r} is {target[0]:g} in every row: there is nothing to learn.")
 
 
 def _check_target(values: Floats, path: Path, target: str) -> None:
@@ -269,8 +226,6 @@ def _check_target(values: Floats, path: Path, target: str) -> None:
                 f"{path}: target {target!r} is {word} in {int(wrong.sum())} of {len(values)} rows, first in data row "
                 f"{int(np.argmax(wrong)) + 1}: remove these rows."
             )
-    if np.all(values == values[0]):
-        raise InputError(f"{path}: target {target!r} is {values[0]:g} in every row: there is nothing to learn.")
 
 
 def _check_weights(values: Floats, path: Path, name: str) -> None:

@@ -2,7 +2,7 @@
 
 A channel that the harness writes is ``schema.json`` with ``features.npy`` and ``target.npy`` (and ``weights.npy``,
 ``fold_keys.npy`` where the table has them), which are mapped into memory and so shared between processes. Any other
-channel is read as CSV files that name the target column.
+channel is table files, CSV or Parquet, read by what their columns are for (``ensemble.reading``).
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ensemble.errors import InputError
 from ensemble.members.base import Floats
+
+if TYPE_CHECKING:
+    from ensemble.reading import Roles
 
 SCHEMA_FILE = "schema.json"
 CHANNEL_VERSION = 2
@@ -125,13 +128,13 @@ def write_channel(table: Table, folder: Path) -> None:
     (folder / SCHEMA_FILE).write_text(json.dumps(schema, indent=1))
 
 
-def read_channel(folder: Path, target: str | None = None, like: Table | None = None) -> Table:
+def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = None) -> Table:
     """Read a channel.
 
     Args:
-        folder: What ``write_channel`` wrote, or a folder of CSV files with a header row each.
-        target: Name of the target column, for CSV files.
-        like: A table of the same columns, by which CSV files are coded.
+        folder: What ``write_channel`` wrote, or a folder of CSV or of Parquet files that are one table.
+        roles: What the columns of such files are for.
+        like: A table of the same columns, by which such files are coded.
 
     Raises:
         InputError: The folder holds no table, or a broken one.
@@ -142,42 +145,11 @@ def read_channel(folder: Path, target: str | None = None, like: Table | None = N
             return _read_arrays(folder, schema_path)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"channel {folder} is broken ({type(error).__name__}: {error}): write it anew.") from None
-    files = sorted(folder.glob("*.csv"))
-    if not files:
-        raise InputError(f"channel {folder} holds neither {SCHEMA_FILE} nor a .csv file.")
-    if target is None:
-        raise InputError(f"channel {folder} holds CSV files: give the target column with --target.")
-    return _read_csv_files(files, target, like)
+    if roles is None:
+        raise InputError(f"channel {folder} has no {SCHEMA_FILE}: for table files, give the target with --target.")
+    from ensemble.reading import read_folder
 
-
-def _read_csv_files(files: list[Path], target: str, like: Table | None) -> Table:
-    from ensemble.reading import Roles, read_file
-
-    known = {} if like is None else {column.name: column for column in like.columns}
-    parts: list[Table] = []
-    for path in files:
-        parts.append(read_file(path, Roles(target, columns=known)))
-        if parts[-1].names != parts[0].names:
-            raise InputError(f"{path.name} and {files[0].name} in {path.parent} do not have the same columns.")
-    if len(parts) == 1:
-        return parts[0]
-    if not known:
-        # A category's values may be spread over the files, so its levels are only known now.
-        levels = {
-            place: sorted({level for part in parts for level in part.columns[place].levels})
-            for place in range(len(parts[0].columns))
-        }
-        merged = {
-            column.name: Column(column.name, column.type, tuple(levels[place]))
-            for place, column in enumerate(parts[0].columns)
-        }
-        parts = [read_file(path, Roles(target, columns=merged)) for path in files]
-    return Table(
-        parts[0].columns,
-        target,
-        np.concatenate([part.features for part in parts]),
-        np.concatenate([part.target for part in parts]),
-    )
+    return read_folder(folder, roles, like)
 
 
 def _read_arrays(folder: Path, schema_path: Path) -> Table:

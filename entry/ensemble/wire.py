@@ -12,7 +12,10 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``folds_repeats``    number of divisions, for ``folds_kind`` ``repeated``
 ``seed``             integer
 ``objective``        metric name; its line is printed last
-``target``           target column, for channels of CSV files; read before the rest
+``target``           target column of CSV or Parquet files; read before the rest, as are the next three
+``weights_column``   column of row weights in them
+``folds_column``     column by which their rows are divided, for ``folds_kind`` ``group`` and ``time``
+``drop``             JSON list of their columns to leave out
 ``rival``            JSON object, the training to beat, as of ``ensemble.racing.Rival``; read before the rest
 ``shared``           JSON object, shared name -> list of ``member__parameter``
 ``member__param``    one member's parameter, read by its declaration
@@ -34,6 +37,7 @@ from ensemble.evaluation import SCORES
 from ensemble.members import member_class
 from ensemble.parameters import Parameter, ParamValue, encode, integer
 from ensemble.racing import Rival
+from ensemble.reading import Roles
 from ensemble.recipe import BLENDED, Final, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
 
 RUN_PARAMETERS = (
@@ -48,6 +52,10 @@ RUN_PARAMETERS = (
     "objective",
     "shared",
 )
+# What the columns of table files are for; no part of a recipe.
+DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop")
+# What no shared parameter can be called.
+TAKEN = (*RUN_PARAMETERS, *DATA_PARAMETERS, "rival")
 RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
 SEPARATOR = "__"
 SEED = integer(0, 2**31 - 1)
@@ -141,6 +149,42 @@ def decode_rival(text: str | None) -> Rival | None:
         raise InputError(f"hyperparameter 'rival' wants an objective's 'value' and 'standings': {text!r}.") from None
 
 
+def encode_roles(roles: Roles) -> dict[str, str]:
+    """Write what columns are for as hyperparameters; how a column divides rows is the recipe's to say."""
+    text = {"target": roles.target}
+    if roles.weights is not None:
+        text["weights_column"] = roles.weights
+    if roles.fold_key is not None:
+        text["folds_column"] = roles.fold_key
+    if roles.drop:
+        text["drop"] = _to_json(list(roles.drop))
+    return text
+
+
+def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
+    """Read what columns are for; None where no target is named.
+
+    Raises:
+        InputError: ``drop`` is no list of names.
+    """
+    if "target" not in hyperparameters:
+        return None
+    text = hyperparameters.get("drop", "[]")
+    try:
+        drop = json.loads(text)
+    except json.JSONDecodeError:
+        drop = None
+    if not isinstance(drop, list) or not all(isinstance(name, str) for name in drop):
+        raise InputError(f"hyperparameter 'drop' wants a JSON list of columns, such as [\"id\"]: {text!r}.")
+    return Roles(
+        target=hyperparameters["target"],
+        weights=hyperparameters.get("weights_column"),
+        fold_key=hyperparameters.get("folds_column"),
+        fold_kind="time" if hyperparameters.get("folds_kind") == "time" else "group",
+        drop=tuple(drop),
+    )
+
+
 def declaration(kinds: Mapping[str, str], target: str) -> Parameter:
     """Return the declared type of ``member__parameter`` in an ensemble of these kinds."""
     member, _, param = target.partition(SEPARATOR)
@@ -213,7 +257,7 @@ def _decode_weights(text: str | None) -> dict[str, float] | None:
 def _decode_shared(text: str | None, kinds: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     shared = {} if text is None else _from_json("shared", text)
     for name, targets in shared.items():
-        if name in RUN_PARAMETERS:
+        if name in TAKEN:
             raise InputError(f"hyperparameter 'shared': {name!r} has a meaning of its own: take another name.")
         if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
             raise InputError(f"hyperparameter 'shared': {name!r} wants a list of member{SEPARATOR}parameter names.")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.schema import ModeConfig, RemoteModeConfig
 
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 _INVALID = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId")
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
 _ATTEMPTS = 10
+# S3 alone can be asked without a region, by this one's endpoint, which says where a bucket is.
+_REGION_OF_S3 = "us-east-1"
 _RENEW = "Renew them, such as by `aws sso login`, and run the same command again: it goes on from there."
 
 
@@ -65,21 +69,39 @@ def find_account(region: str | None, profile: str | None) -> Account:
         BackendUnavailable: No region is set.
         ConfigError: There is no such profile.
     """
-    import boto3
-    from botocore.exceptions import ProfileNotFound
-
-    try:
-        found = region or boto3.Session(profile_name=profile).region_name
-    except ProfileNotFound:
-        known = ", ".join(boto3.Session().available_profiles) or "none"
-        raise ConfigError(
-            f"mode.profile={profile}: ~/.aws has no such profile. It has: {known}. `aws configure sso` makes one."
-        ) from None
+    found = _region(region, profile)
     if found is None:
         raise BackendUnavailable(
             "no AWS region is set: add mode.region=<region>, such as mode.region=us-east-1, or set AWS_DEFAULT_REGION."
         )
     return Account(found, profile)
+
+
+def storage_account(mode: ModeConfig) -> Account:
+    """Return the account by which a command reads what the user has on S3: that of ``mode=remote``, else the default.
+
+    Raises:
+        ConfigError: There is no such profile.
+    """
+    region, profile = (mode.region, mode.profile) if isinstance(mode, RemoteModeConfig) else (None, None)
+    return Account(_region(region, profile) or _REGION_OF_S3, profile)
+
+
+def _region(region: str | None, profile: str | None) -> str | None:
+    """Return the region that is given, or that of the user's AWS settings."""
+    import boto3
+    import botocore.session
+    from botocore.exceptions import ProfileNotFound
+
+    try:
+        found: str | None = boto3.Session(profile_name=profile).region_name
+    except ProfileNotFound:
+        known = ", ".join(botocore.session.Session().available_profiles) or "none"
+        named = f"mode.profile={profile}" if profile else f"AWS_PROFILE={os.environ.get('AWS_PROFILE')}"
+        raise ConfigError(
+            f"{named}: ~/.aws has no such profile. It has: {known}. `aws configure sso` makes one."
+        ) from None
+    return region or found
 
 
 @contextmanager

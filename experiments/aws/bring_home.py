@@ -25,7 +25,7 @@ from experiments.backends.trial_folder import (
     read_result,
     trial_folder,
 )
-from experiments.errors import BackendUnavailable, StorageError, StudyFailed
+from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed
 from experiments.study import StudySpec, TrialResult, TrialSpec
 
 OUTPUT_ARCHIVE = "output.tar.gz"
@@ -81,7 +81,19 @@ class Homecoming:
         except OSError as error:
             raise StorageError.at(folder, error.strerror or str(error)) from error
         result = replace(result, info={**result.info, "cloud": self._bill(job)})
-        return _checked(result, objective, study.objective)
+        return self._of_our_data(_checked(result, objective, study.objective))
+
+    def _of_our_data(self, result: TrialResult) -> TrialResult:
+        """Return the result, failed if its job has read other rows than the study's."""
+        channels = self.study.channels
+        other = [name for name, known in channels.hashes.items() if result.info.get(f"{name}_hash", known) != known]
+        if result.state != "complete" or not other:
+            return result
+        place = "what was uploaded" if channels.in_place is None else f"what lies at {channels.in_place.location}/"
+        return result.failing(
+            f"its {listed(other)} rows are not those of the study: {place} has changed since. Put the rows back, or "
+            "begin a study of the new ones."
+        )
 
     def _bill(self, job: Mapping[str, Any]) -> dict[str, Any]:
         seconds = job.get("BillableTimeInSeconds")

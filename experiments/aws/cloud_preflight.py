@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from experiments.aws.account import AccessDenied, explained, role_trusts_sagemaker
+from experiments.aws.storage import split
 from experiments.backends.remote import RemoteSettings
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.study import StudySpec
@@ -28,6 +29,7 @@ def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
     settings.account.identity()
     check_bucket(settings)  # without it there is no upload
     checks: tuple[Callable[[], None], ...] = (
+        lambda: _data(study, settings),
         lambda: check_role(settings),
         lambda: _quota(study, settings),
         lambda: _image(settings),
@@ -71,6 +73,21 @@ def _elsewhere(settings: RemoteSettings, there: str) -> str:
         f"mode.bucket={settings.bucket} is in {there}, and jobs in {settings.account.region} read from a bucket of "
         "their own region only: take another bucket, or another mode.region."
     )
+
+
+def _data(study: StudySpec, settings: RemoteSettings) -> None:
+    """Raise ConfigError unless the user's own channels, which jobs are to read, are in the jobs' region."""
+    in_place, region = study.channels.in_place, settings.account.region
+    if in_place is None:
+        return
+    bucket, _ = split(in_place.location)
+    with explained("s3:ListBucket", f"look at bucket {bucket}"):
+        there = settings.account.client("s3").head_bucket(Bucket=bucket).get("BucketRegion", region)
+    if there != region:
+        raise ConfigError(
+            f"dataset.path={in_place.location}/ is in {there}, and jobs in {region} read from buckets of their own "
+            f"region only: copy it to a bucket there, or add mode.region={there} with a mode.bucket in it."
+        )
 
 
 def check_role(settings: RemoteSettings) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from ensemble.parameters import Parameter, ParamValue
 from ensemble.recipe import BLENDED
-from ensemble.wire import declaration, metric_regex
+from ensemble.wire import DATA_PARAMETERS, declaration, metric_regex
 from experiments.aws.ranges import parameter_ranges, search_space
 from experiments.study import Sampler, SearchSpec, StudySpec
 
@@ -73,6 +73,7 @@ class Placement:
         isolated: Whether containers have no network.
         volume_gb: Size of a machine's disk.
         environment: Variables in every container.
+        reading: Hyperparameters by which the entry script reads channels that are not of its own format.
         cloud: What SageMaker's local mode does not have.
     """
 
@@ -88,6 +89,7 @@ class Placement:
     volume_gb: int = 10
     environment: Mapping[str, str] = field(default_factory=dict)
     code_channel: str | None = None
+    reading: Mapping[str, str] = field(default_factory=dict)
     cloud: CloudOptions = field(default_factory=CloudOptions)
 
 
@@ -180,7 +182,7 @@ def read_tuning_job(document: Mapping[str, Any], study: StudySpec) -> StudySpec:
     """
     config, definition = document["HyperParameterTuningJobConfig"], document["TrainingJobDefinition"]
     objective, limits = config["HyperParameterTuningJobObjective"], config["ResourceLimits"]
-    static = {name: text for name, text in definition["StaticHyperParameters"].items() if not _is_sagemakers(name)}
+    static = {name: text for name, text in definition["StaticHyperParameters"].items() if not _is_added(name)}
     described = replace(study, static=static)
 
     def declared(name: str) -> Parameter:
@@ -333,6 +335,7 @@ def _static(study: StudySpec, placement: Placement) -> dict[str, str]:
     # The framework containers read these two as JSON; ours are read as they are.
     return {
         **study.static,
+        **placement.reading,
         "sagemaker_program": json.dumps(PROGRAM),
         "sagemaker_submit_directory": json.dumps(
             placement.code if placement.code_channel is None else f"/opt/ml/input/data/code/{CODE_ARCHIVE}"
@@ -340,8 +343,9 @@ def _static(study: StudySpec, placement: Placement) -> dict[str, str]:
     }
 
 
-def _is_sagemakers(name: str) -> bool:
-    return name.startswith("sagemaker_") or name == OBJECTIVE_HYPERPARAMETER
+def _is_added(name: str) -> bool:
+    """Whether a hyperparameter is no part of the recipe, and so added to the study's."""
+    return name.startswith("sagemaker_") or name == OBJECTIVE_HYPERPARAMETER or name in DATA_PARAMETERS
 
 
 def _reported(study: StudySpec) -> list[str]:

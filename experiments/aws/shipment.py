@@ -52,6 +52,8 @@ def uploads(study: StudySpec, settings: RemoteSettings, requirements: str | None
 
 
 def _data(study: StudySpec, settings: RemoteSettings) -> Iterator[Upload]:
+    if study.channels.in_place is not None:
+        return
     folders = {"train": study.channels.train, "validation": study.channels.validation}  # the test rows stay at home
     for channel, folder in folders.items():
         for path in sorted(folder.rglob("*")):

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from experiments.aws.account import explained
+from experiments.aws.account import explained, storage_account
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.schema import ModeConfig
 
 _SHA256 = "sha256"
 _READS = 4
@@ -35,6 +35,19 @@ class Upload:
     def size(self) -> int:
         """Bytes of the file."""
         return self.path.stat().st_size
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies directly below a prefix.
+
+    Attributes:
+        folders: Names of folders, each with a slash at its end.
+        files: Names of objects.
+    """
+
+    folders: list[str]
+    files: list[str]
 
 
 @dataclass(frozen=True)
@@ -79,9 +92,12 @@ class Storage:
         """Download one object, whole: a body that is cut on its way is fetched again.
 
         Raises:
+            ConfigError: It names no object.
             BackendUnavailable: It is not there, may not be read, or does not arrive whole.
         """
         bucket, key = split(location)
+        if not bucket or not key or key.endswith("/"):
+            raise ConfigError(f"{location} names no object: write s3://bucket/path/file.")
         partial = path.with_name(f".{path.name}.partial")
         try:
             for attempt in range(_READS):
@@ -96,6 +112,23 @@ class Storage:
         raise BackendUnavailable(
             f"{location} did not arrive whole in {_READS} attempts: is the connection good? Run the same command again."
         )
+
+    def listing(self, location: str) -> Listing:
+        """Return what lies directly below ``s3://bucket/prefix/``, in order.
+
+        Raises:
+            BackendUnavailable: It may not be looked at, or there is no such bucket.
+        """
+        bucket, prefix = split(location)
+        folders, files = [], []
+        with explained("s3:ListBucket", f"list {location}"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+            for page in pages:
+                folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
+                files += [entry["Key"] for entry in page.get("Contents", ())]
+        names = [[key.removeprefix(prefix) for key in keys] for keys in (folders, files)]
+        # The prefix itself is there too, where the console has made it as an empty object.
+        return Listing(*(sorted(filter(None, kind)) for kind in names))
 
     def _has(self, upload: Upload, digest: str) -> bool:
         from botocore.exceptions import ClientError
@@ -118,31 +151,22 @@ def encryption(kms_key: str | None) -> dict[str, str]:
     return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key}
 
 
-def split(location: str) -> tuple[str, str]:
-    """Return bucket and key of ``s3://bucket/key``."""
-    parts = urlsplit(location)
-    return parts.netloc, parts.path.lstrip("/")
-
-
-def download(location: str, path: Path) -> None:
-    """Download one object with the user's own AWS settings.
-
-    Args:
-        location: ``s3://bucket/key``.
-        path: Where it goes.
+def user_storage(mode: ModeConfig) -> Storage:
+    """Return what the user has on S3, by the settings of ``mode=remote`` or the user's own.
 
     Raises:
-        ConfigError: It names no object.
-        BackendUnavailable: It is not there, or may not be read; the message says what AWS said.
+        ConfigError: There is no such profile.
+        BackendUnavailable: The user's settings will not do; the message says why.
     """
-    import boto3
+    account = storage_account(mode)
+    with explained("s3:GetObject", "read from S3"):
+        return Storage(account.client("s3"))
 
-    bucket, key = split(location)
-    if not bucket or not key or key.endswith("/"):
-        raise ConfigError(f"{location} names no object: write s3://bucket/path/file.")
-    with explained("s3:GetObject", f"read {location}"):
-        client = boto3.Session().client("s3")
-    Storage(client).download(location, path)
+
+def split(location: str) -> tuple[str, str]:
+    """Return bucket and key of ``s3://bucket/key``."""
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    return bucket, key.lstrip("/")
 
 
 def _digest(path: Path) -> str:

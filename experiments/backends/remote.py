@@ -117,7 +117,8 @@ class RemoteBackend(Backend):
     def placement(self, study: StudySpec) -> Placement:
         """Return where the study's jobs run and where their files are."""
         settings = self._settings
-        data = ("data", study.channels.data_hash[:16])
+        in_place = study.channels.in_place
+        data = settings.location("data", study.channels.data_hash[:16]) if in_place is None else in_place.location
         code = settings.location("code", self._source)
         output = settings.location("studies", study.name)
         cloud = settings.cloud
@@ -127,8 +128,8 @@ class RemoteBackend(Backend):
         return Placement(
             image=settings.image,
             role=settings.role,
-            train=f"{settings.location(*data)}/train/",
-            validation=f"{settings.location(*data)}/validation/",
+            train=f"{data}/train/",
+            validation=f"{data}/validation/",
             code=f"{code}/{CODE_ARCHIVE}",
             code_channel=f"{code}/" if settings.isolated else None,
             output=output,
@@ -136,6 +137,7 @@ class RemoteBackend(Backend):
             max_runtime_seconds=settings.max_runtime_seconds,
             isolated=settings.isolated,
             volume_gb=settings.volume_gb,
+            reading={} if in_place is None else in_place.hyperparameters,
             cloud=cloud,
         )
 

@@ -122,9 +122,9 @@ def _find(composed: Composed, text: str, folder: Path) -> tuple[Path, str]:
     path = Path(text).expanduser()
     study = Path(composed.config.paths.studies).expanduser() / text
     if text.startswith("s3://"):
-        from experiments.aws.storage import download
+        from experiments.aws.storage import user_storage
 
-        download(text, folder / MODEL_ARCHIVE)
+        user_storage(composed.config.mode).download(text, folder / MODEL_ARCHIVE)
         return folder / MODEL_ARCHIVE, text
     for place in (path, study):
         if (model_dir(final_folder(place)) / MANIFEST).exists():

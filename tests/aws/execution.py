@@ -159,6 +159,8 @@ class Execution:
         with said(location):
             pages = self._site.storage.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             for key in (entry["Key"] for page in pages for entry in page.get("Contents", ())):
+                if key.endswith("/"):  # a folder, as the console makes one
+                    continue
                 found += 1
                 path = folder / (key[len(prefix) :].lstrip("/") or Path(key).name)
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ensemble.bundle import load_bundle
 from ensemble.cli import main
+from ensemble.reading import Roles, read_folder
 from ensemble.table import Table, numbers, write_channel
 from ensemble.training import fit_ensemble
-from ensemble.wire import decode_recipe, metric_regex
+from ensemble.wire import decode_recipe, encode_roles, metric_regex
 from tests.entry.conftest import OWN_MEMBER, make_table
 
 TRAIN_SCRIPT = Path(__file__).resolve().parents[2] / "entry" / "train.py"
@@ -178,6 +181,45 @@ def test_csv_channels_train_what_array_channels_do(job: Job, tmp_path: Path) -> 
     assert one["metrics"] == other["metrics"]
     assert one["train_hash"] == other["train_hash"] == TRAIN.content_hash()
     assert one["recipe_hash"] == other["recipe_hash"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_table_files_in_parts_train_what_their_table_does(ending: str, tmp_path: Path) -> None:
+    random = np.random.RandomState(0)
+    frame = pd.DataFrame(
+        {
+            "id": [f"row {row}" for row in range(60)],
+            "town": random.choice(["Oslo", "Bern", "Rome, Italy"], 60),
+            "size": np.where(random.rand(60) < 0.1, np.nan, random.rand(60)),
+            "who": random.choice(list("abcdef"), 60),
+            "w": random.randint(1, 4, 60),
+            "y": random.rand(60),
+        }
+    )
+    frame.loc[55, "town"] = "Nowhere"  # which only the validation rows know
+    roles = Roles("y", "w", "who", drop=("id",))
+    frames = {"train": frame[:40], "validation": frame[40:]}
+    arrays, files = tmp_path / "arrays", tmp_path / "files"
+
+    def write(folder: Path, rows: pd.DataFrame) -> None:
+        folder.mkdir(parents=True)
+        for number, part in enumerate((rows[:5], rows[5:])):
+            path = folder / f"part-{number}.{ending}"
+            part.to_csv(path, index=False) if ending == "csv" else part.to_parquet(path, index=False)
+
+    jobs = [make_job(root, lambda _, folder: write(folder, frames[folder.name])) for root in (arrays, files)]
+    train = read_folder(arrays / "input/data/train", roles)
+    validation = read_folder(arrays / "input/data/validation", roles, train)
+    for name, table in (("train", train), ("validation", validation)):
+        shutil.rmtree(arrays / "input/data" / name)
+        write_arrays(table, arrays / "input/data" / name)
+    for job, more in zip(jobs, ({}, encode_roles(roles)), strict=True):
+        job.give(QUICK | {"folds_kind": "group"} | more)
+        assert main([], job.environ) == 0, job.failure
+    one, other = (job.metrics() for job in jobs)
+    assert one["metrics"] == other["metrics"]
+    assert (other["train_hash"], other["validation_hash"]) == (train.content_hash(), validation.content_hash())
+    assert (one["train_hash"], one["validation_hash"]) == (other["train_hash"], other["validation_hash"])
 
 
 def test_metrics_json_says_how_they_came_about(job: Job) -> None:

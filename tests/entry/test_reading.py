@@ -3,7 +3,9 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import decimal
+import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from ensemble.coding import features_of, frame_of
 from ensemble.errors import InputError
 from ensemble.evaluation import make_folds
-from ensemble.reading import Roles, read_file
+from ensemble.reading import Roles, read_file, read_folder
 from ensemble.recipe import FoldSpec
 from ensemble.table import Column, Table, read_channel
 
@@ -211,9 +213,174 @@ def test_value_that_is_not_among_the_levels_is_missing_and_columns_are_coded_ali
 def test_files_of_one_channel_share_their_levels(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("town,price\nOslo,1\nRome,2\n")
     (tmp_path / "b.csv").write_text("town,price\nBern,3\nOslo,4\n")
-    table = read_channel(tmp_path, "price")
+    table = read_channel(tmp_path, Roles("price"))
     assert table.columns == (Column("town", "category", ("Bern", "Oslo", "Rome")),)
     assert table.features[:, 0].tolist() == [1, 2, 0, 1]
+
+
+PARTS = """id,when,town,garden,code,size,w,who,price
+1,2024-01-01,"Zürich, old",true,12,1.5,1,x,1
+2,,Oslo,,012,,2,y,2
+3,2023-12-31,,false,A1,-4,1,x,3
+4,2024-02-29,Oslo,true,A1,0.1,3,z,4
+5,2024-03-01,Bern,true,B1,2,1,y,5
+"""
+
+
+@given(st.lists(st.integers(0, 5), max_size=3), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_a_csv_table_cut_into_parts_is_the_whole_one(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], end: str, ended: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    roles = Roles("price", weights="w", fold_key="who", drop=("id",))
+    (folder / "whole.csv").write_text(PARTS)
+    header, *rows = PARTS.splitlines()
+    (folder / "parts").mkdir()
+    places = [0, *sorted(cuts), len(rows)]
+    for number, (first, last) in enumerate(itertools.pairwise(places)):
+        text = end.join([header, *rows[first:last]]) + end * ended
+        (folder / "parts" / f"part-{number}.csv").write_bytes(b"\xef\xbb\xbf" * (number % 2) + text.encode())
+    (folder / "parts" / "_SUCCESS").touch()
+    whole, parts = read_file(folder / "whole.csv", roles), read_folder(folder / "parts", roles)
+    assert parts.content_hash() == whole.content_hash()
+    assert whole.columns[3] == Column("code", "category", ("012", "12", "A1", "B1"))
+
+
+def test_parquet_files_are_one_table_whatever_is_missing_in_one(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "town": ["Zürich", None, None, "Oslo", "Bern"],
+            "when": pd.to_datetime(["2024-01-01", None, None, "2024-01-02", None]),
+            "kind": pd.Categorical(["b", "a", "a", "c", None]),
+            "size": [1, 2, 3, 4.5, 5],
+            "price": [1, 2, 3, 4, 5],
+        }
+    )
+    frame.to_parquet(tmp_path / "whole.parquet")
+    (tmp_path / "parts").mkdir()
+    for number, part in enumerate((frame[:1], frame[1:3], frame[3:])):
+        changed = part.assign(kind=part["kind"].astype(str).astype("category") if number < 2 else part["kind"])
+        if number == 0:
+            changed = changed.astype({"size": "int32", "price": "float64"})
+        if number == 1:
+            changed = changed.assign(town=None, when=None)
+        changed.to_parquet(tmp_path / "parts" / f"{number}.parquet")
+    whole, parts = (
+        read_file(tmp_path / "whole.parquet", Roles("price")),
+        read_folder(tmp_path / "parts", Roles("price")),
+    )
+    assert parts.columns == whole.columns
+    assert parts.content_hash() == whole.content_hash()
+
+
+TWO = "a,b,price\n1,x,1\n2,y,2\n"
+FOLDERS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "nothing": ({}, ["holds no .csv or .parquet file"]),
+    "notes alone": ({"_SUCCESS": "", ".part.csv.crc": ""}, ["holds no .csv or .parquet file"]),
+    "both kinds": ({"a.csv": TWO, "b.parquet": ""}, ["holds .csv and .parquet files", "of one kind"]),
+    "a packed part": ({"a.csv": TWO, "b.csv.gz": ""}, ["holds b.csv.gz", "unpack"]),
+    "a folder": ({"a.csv": TWO, "more/b.csv": TWO}, ["holds a folder, more/", "side by side"]),
+    "a column less": ({"a.csv": TWO, "b.csv": "a,price\n3,3\n"}, ["b.csv and a.csv", "'b' only in a.csv"]),
+    "another column": (
+        {"a.csv": TWO, "b.csv": "a,c,price\n3,x,3\n"},
+        ["'b' only in a.csv", "'c' only in b.csv", "in one order"],
+    ),
+    "an empty part": ({"a.csv": TWO, "b.csv": ""}, ["b.csv is empty", "header row"]),
+    "a part that is no text": (
+        {"a.csv": TWO, "b.csv": "a,b,price\n1,x,3\n2,\udcff,3\n"},
+        ["b.csv is not text in UTF-8"],
+    ),
+    "longer rows in a part": ({"a.csv": TWO, "b.csv": "a,b,price\n1,x,3,4\n"}, ["*.csv", "line 4, saw 4"]),
+    "a row of all": ({"a.csv": TWO, "b.csv": "a,b,price\n3,x,cheap\n"}, ["*.csv", "data row 3: 'cheap'"]),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_a_folder_that_is_no_table_is_named_with_the_fix(case: str, tmp_path: Path) -> None:
+    files, words = FOLDERS[case]
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(InputError) as error:
+        read_folder(tmp_path, Roles("price"))
+    assert [word for word in [str(tmp_path), *words] if word not in str(error.value)] == []
+
+
+def test_parquet_files_of_two_types_are_named(tmp_path: Path) -> None:
+    for number, values in enumerate(([1, 2], ["x", "y"])):
+        pd.DataFrame({"a": values, "price": [1, 2]}).to_parquet(tmp_path / f"{number}.parquet")
+    with pytest.raises(InputError, match=r"column 'a' is int64 in 0\.parquet, \w*string in 1\.parquet: write all"):
+        read_folder(tmp_path, Roles("price"))
+
+
+def folder_of(tmp_path: Path, name: str, text: str) -> Path:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "part.csv").write_text(text)
+    return folder
+
+
+TRAIN = "town,code,when,garden,size,price\n" + "".join(
+    f"{'Oslo' if row % 2 else 'Bern'},{f'0{row}' if row in (2, 4) else f'A{row}'},2024-01-0{row},{row % 2 == 0},{row},{row}\n"
+    for row in range(1, 7)
+)
+
+
+def test_rows_are_coded_as_the_training_rows_are(tmp_path: Path) -> None:
+    train = read_folder(folder_of(tmp_path, "train", TRAIN), Roles("price"))
+    text = "price,size,code,garden,when,town\n7,1,02,1,,Rome\n7,2,3,0,,Oslo\n7,,02,,,\n"
+    later = read_folder(folder_of(tmp_path, "later", text), Roles("price"), train)
+    assert later.columns == train.columns
+    levels = dict(zip(train.names, train.columns, strict=True))["code"].levels
+    assert levels == ("02", "04", "A1", "A3", "A5", "A6")
+    nan = np.nan
+    expected = [[nan, 0, nan, 1, 1], [1, nan, nan, 0, 2], [nan, 0, nan, nan, nan]]
+    assert np.array_equal(later.features, expected, equal_nan=True)
+    one = read_folder(folder_of(tmp_path, "one", TRAIN.splitlines()[0] + "\n,,,,,3\n"), Roles("price"), train)
+    assert (one.rows, np.isnan(one.features).all()) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (("2024-01-04", "17"), ["column 'when' holds dates", "'17', which is none"]),
+        ((",4,4\n", ",large,4\n"), ["column 'size' holds text in data row 4: 'large'"]),
+        (("True,4", "perhaps,4"), ["column 'garden' holds true and false", "'perhaps'"]),
+        (("town,", "city,"), ["columns of the training rows", "'town' only in those", "'city' only in part.csv"]),
+        (("price\n", "cost\n"), ["dataset.target=price", "has no such column"]),
+        ((",4,4\n", ",4,\n"), ["target 'price' is missing in 1 of 6 rows"]),
+    ],
+)
+def test_rows_that_differ_from_the_training_rows_are_named(
+    changed: tuple[str, str], words: list[str], tmp_path: Path
+) -> None:
+    train = read_folder(folder_of(tmp_path, "train", TRAIN), Roles("price"))
+    folder = folder_of(tmp_path, "later", TRAIN.replace(*changed))
+    with pytest.raises(InputError) as error:
+        read_folder(folder, Roles("price"), train)
+    assert [word for word in [f"{folder}/part.csv", *words] if word not in str(error.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "words"),
+    [
+        (["a", "b", "c"], [1.0, 2.0, None], "holds numbers, and names in the training rows"),
+        ([1, 2, 3], [True, False, True], "holds true and false, and numbers in the training rows"),
+        (
+            pd.to_datetime(["2024-01-01", "2024-01-02", None]),
+            [1, 2, 3],
+            "holds numbers, and dates in the training rows",
+        ),
+    ],
+)
+def test_types_that_differ_from_the_training_rows_are_named(there: Any, here: Any, words: str, tmp_path: Path) -> None:
+    for name, values in (("train", there), ("test", here), ("none", [None] * 3)):
+        (tmp_path / name).mkdir()
+        pd.DataFrame({"a": values, "b": [1, 2, 3], "price": [1, 2, 3]}).to_parquet(tmp_path / name / "t.parquet")
+    train = read_folder(tmp_path / "train", Roles("price"))
+    with pytest.raises(InputError, match=rf"test/t\.parquet: column 'a' {words}.*dataset\.drop=\[a\]"):
+        read_folder(tmp_path / "test", Roles("price"), train)
+    assert read_folder(tmp_path / "none", Roles("price"), train).columns == train.columns
 
 
 CELLS = {

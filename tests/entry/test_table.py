@@ -255,7 +255,7 @@ def test_rows_are_taken_in_the_order_asked_for() -> None:
 def test_a_channel_of_csv_files_is_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     write(tmp_path, "a,y\n5,6\n7,8\n", "2.csv")
     write(tmp_path, "a,y\n1,2\n3,4\n", "1.csv")
-    table = read_channel(tmp_path, "y")
+    table = read_channel(tmp_path, Roles("y"))
     assert table.features.tolist() == [[1.0], [3.0], [5.0], [7.0]]
     assert table.target.tolist() == [2.0, 4.0, 6.0, 8.0]
 
@@ -263,20 +263,20 @@ def test_a_channel_of_csv_files_is_read_in_the_order_of_their_names(tmp_path: Pa
 def test_csv_files_of_a_channel_must_have_the_same_columns(tmp_path: Path) -> None:
     write(tmp_path, "a,b,y\n1,1,2\n3,1,4\n", "1.csv")
     write(tmp_path, "b,a,y\n5,1,6\n7,1,8\n", "2.csv")
-    with pytest.raises(InputError, match=r"2\.csv and 1\.csv in .* do not have the same columns"):
-        read_channel(tmp_path, "y")
+    with pytest.raises(InputError, match=r"2\.csv and 1\.csv in .* do not have the same columns: the order is another"):
+        read_channel(tmp_path, Roles("y"))
 
 
 def test_a_channel_of_csv_files_wants_a_target(tmp_path: Path) -> None:
     write(tmp_path, "a,y\n1,2\n3,4\n")
-    with pytest.raises(InputError, match="give the target column with --target"):
+    with pytest.raises(InputError, match="give the target with --target"):
         read_channel(tmp_path)
 
 
 @pytest.mark.parametrize("name", [".", "nowhere"])
 def test_a_channel_without_a_table_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds neither schema\.json nor a \.csv file") as error:
-        read_channel(tmp_path / name, "y")
+    with pytest.raises(InputError, match=r"holds no \.csv or \.parquet file") as error:
+        read_channel(tmp_path / name, Roles("y"))
     assert str(tmp_path / name) in str(error.value)
 
 

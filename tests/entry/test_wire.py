@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from ensemble.blending import REGISTRY as BLENDERS
 from ensemble.errors import InputError
 from ensemble.members import REGISTRY
+from ensemble.reading import Roles
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
-from ensemble.wire import decode_recipe, encode_recipe, metric_line, metric_regex
+from ensemble.wire import decode_recipe, decode_roles, encode_recipe, encode_roles, metric_line, metric_regex
 from tests.entry.conftest import OWN_MEMBER, values
 
 EDGES = [52.37, 3.2e-05, 1e6, 0.0, -0.0, -7.25, 1e-320, 5e-324, 1e300, -1e-300, sys.float_info.max, 1e16, 123456789.0]
@@ -89,6 +90,25 @@ def test_a_recipe_is_read_back_as_it_was_written(recipe: Recipe) -> None:
     found = decode_recipe(text)
     assert found == recipe
     assert found.fingerprint() == recipe.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        Roles("price"),
+        Roles("the price, in €", "w", "who", "group", ("id", 'a "b"', "c,d")),
+        Roles("price", fold_key="when", fold_kind="time"),
+    ],
+)
+def test_what_columns_are_for_is_read_back(roles: Roles) -> None:
+    kind = {"folds_kind": roles.fold_kind}
+    assert decode_roles({**encode_roles(roles), **kind, "seed": "1"}) == roles
+
+
+@pytest.mark.parametrize("text", ["id", '"id"', "[1]", "{}", ""])
+def test_columns_to_leave_out_that_are_no_list_are_named(text: str) -> None:
+    with pytest.raises(InputError, match="hyperparameter 'drop' wants a JSON list"):
+        decode_roles({"target": "price", "drop": text})
 
 
 def test_a_shared_name_sets_each_parameter_that_it_lists() -> None:
@@ -205,6 +225,7 @@ WRONG = {
     "shared with a string": ({"shared": '{"eta": "xgboost__eta"}'}, ["'shared'", "'eta'", "list"]),
     "shared with nobody": ({"shared": '{"eta": ["deep__eta"]}'}, ["'deep__eta'", "xgboost__..."]),
     "shared under a taken name": ({"shared": '{"seed": ["xgboost__eta"]}'}, ["'shared'", "'seed'"]),
+    "shared under a name of the data's": ({"shared": '{"drop": ["xgboost__eta"]}'}, ["'shared'", "'drop'"]),
     "set twice": ({**SHARED, "eta": "0.1", "xgboost__eta": "0.1"}, ["'xgboost__eta'", "twice"]),
 }  # fmt: skip
 

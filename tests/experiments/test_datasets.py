@@ -8,19 +8,20 @@ import pytest
 
 from ensemble.table import Table
 from experiments import datasets
-from experiments.schema import DatasetConfig
+from experiments.own_split import SPLITS
+from experiments.schema import DatasetConfig, LocalModeConfig
 
 
 def test_channels_that_another_process_writes_meanwhile_are_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    splits = datasets.load(DatasetConfig("diabetes"))
+    splits = datasets.load(DatasetConfig("diabetes"), LocalModeConfig())
     write = datasets.write_channel
     written: list[Path] = []
 
     def write_after_the_other(table: Table, folder: Path) -> None:
         if not written:
-            for name in datasets.SPLITS:
+            for name in SPLITS:
                 place = datasets.channels_folder(splits, tmp_path) / name
                 place.mkdir(parents=True)
                 write(getattr(splits, name), place)
@@ -29,5 +30,5 @@ def test_channels_that_another_process_writes_meanwhile_are_taken(
 
     monkeypatch.setattr(datasets, "write_channel", write_after_the_other)
     datasets.place_channels(splits, tmp_path)
-    assert len(written) == len(datasets.SPLITS)
+    assert len(written) == len(SPLITS)
     assert list((tmp_path / "_channels").iterdir()) == [datasets.channels_folder(splits, tmp_path)]

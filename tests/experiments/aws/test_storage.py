@@ -10,10 +10,11 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from experiments.aws.storage import download
+from experiments.aws.storage import user_storage
 from experiments.config import compose
 from experiments.errors import InputError
 from experiments.planning import plan_study
+from experiments.schema import LocalModeConfig
 from experiments.serving.models import place_model
 from tests.conftest import QUICK, Ended
 
@@ -76,7 +77,7 @@ def test_a_table_on_s3_is_the_one_that_was_uploaded(folder: Path, bucket: str) -
 )
 def test_what_is_not_there_is_named(location: str, message: str, bucket: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
-        download(location, tmp_path / "model.tar.gz")
+        user_storage(LocalModeConfig()).download(location, tmp_path / "model.tar.gz")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -87,4 +88,4 @@ def test_without_credentials_that_is_said(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(InputError, match=r"there are no AWS credentials: Unable to locate credentials.*aws configure"):
-        download("s3://models/model.tar.gz", tmp_path / "model.tar.gz")
+        user_storage(LocalModeConfig()).download("s3://models/model.tar.gz", tmp_path / "model.tar.gz")

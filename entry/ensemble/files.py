@@ -1,0 +1,260 @@
+"""CSV and Parquet files as columns: one file, or several that are one table cut into parts."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ensemble.errors import InputError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CSV, PARQUET = ".csv", ".parquet"
+# Names that programs give to notes of their own beside the parts, such as Spark's _SUCCESS.
+_NOTES = (".", "_")
+_PIECE = 2**20
+# How compressed files begin, and no header does.
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh91AY&SY": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"(\xb5/\xfd": "zstd",
+}
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """An open table.
+
+    Attributes:
+        rows: How many it has.
+        column: Returns one column by its name.
+    """
+
+    rows: int
+    column: Callable[[str], pd.Series[Any]]
+
+
+def part_names(names: Iterable[str], place: object) -> list[str]:
+    """Return the files of a folder that are its table, in the order of their names.
+
+    A part that is overlooked is rows that are missing, so whatever is not understood is refused. Names that begin with
+    a dot or an underscore are left out, which are other programs' notes.
+
+    Args:
+        names: What the folder holds; folders in it have a slash at the end.
+        place: The folder, for messages.
+
+    Raises:
+        InputError: There is no table, or more than the parts of one.
+    """
+    parts = sorted(name for name in names if not name.startswith(_NOTES))
+    for name in parts:
+        if name.endswith("/"):
+            raise InputError(f"{place} holds a folder, {name}: the files of a table lie side by side, so move it.")
+        if not name.endswith((CSV, PARQUET)):
+            raise InputError(
+                f"{place} holds {name}, which is neither {CSV} nor {PARQUET}: move it, or unpack or name it so."
+            )
+    kinds = {Path(name).suffix for name in parts}
+    if len(kinds) != 1:
+        raise InputError(
+            f"{place} holds {f'{CSV} and {PARQUET} files' if kinds else f'no {CSV} or {PARQUET} file'}: a table is one "
+            "such file, or several of one kind."
+        )
+    return parts
+
+
+def column_names(paths: Sequence[Path]) -> list[str]:
+    """Return the names of the columns, in order.
+
+    Args:
+        paths: The parts of a table.
+
+    Raises:
+        InputError: One is no such file, or the parts differ.
+    """
+    read = _parquet_names if paths[0].suffix == PARQUET else _header
+    first, *others = ((path, read(path)) for path in paths)
+    for path, names in others:
+        if names != first[1]:
+            raise InputError(
+                f"{path.name} and {first[0].name} in {path.parent} do not have the same columns: "
+                f"{difference(first[1], names, first[0].name, path.name)}. Give all of them the same, in one order."
+            )
+    return first[1]
+
+
+def difference(one: Sequence[str], other: Sequence[str], one_name: str, other_name: str) -> str:
+    """Return in words how two lists of columns differ."""
+    only = {one_name: [name for name in one if name not in other], other_name: [n for n in other if n not in one]}
+    words = [f"{listed(map(repr, names))} only in {place}" for place, names in only.items() if names]
+    return "; ".join(words) or "the order is another"
+
+
+def open_table(paths: Sequence[Path], where: Path, names: list[str], texts: Collection[str]) -> TableFile:
+    """Open a table.
+
+    Args:
+        paths: Its parts, which have the same columns.
+        where: What it is called in messages.
+        names: Its columns, in order.
+        texts: Columns of CSV files that are text, whatever they look like.
+
+    Raises:
+        InputError: It is not what its name says.
+    """
+    return _open_parquet(paths, where) if paths[0].suffix == PARQUET else _open_csv(paths, where, names, texts)
+
+
+def _open_csv(paths: Sequence[Path], where: Path, names: list[str], texts: Collection[str]) -> TableFile:
+    import pandas as pd
+
+    # From 3.1 on pandas reads numbers exactly by itself, and warns when it is asked to.
+    by_itself = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+    precision: Literal["round_trip"] | None = None if by_itself else "round_trip"
+    source: Any = paths[0] if len(paths) == 1 else _Joined(paths)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # Left to itself, pandas takes the first cell of longer rows for row names, and so shifts every column.
+            frame = pd.read_csv(
+                source,
+                header=0,
+                names=names,
+                dtype=dict.fromkeys(texts, str),
+                skipinitialspace=True,
+                index_col=False,
+                float_precision=precision,
+            )
+    except pd.errors.ParserWarning:
+        raise InputError(f"{where} has rows with more cells than its header has names ({len(names)}).") from None
+    except UnicodeDecodeError:
+        raise _not_utf8(where) from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"{where} is not a CSV table: {reason}. Give every row one cell for each name.") from None
+    return TableFile(len(frame), frame.__getitem__)
+
+
+class _Joined:
+    """The text of several CSV files as that of one, under the header of the first."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._pieces = _pieces(paths)
+
+    def __iter__(self) -> Iterator[str]:  # pandas asks whether there is one
+        return self._pieces
+
+    def read(self, size: int = -1) -> str:
+        """Return more of the text, or nothing at its end."""
+        return next(self._pieces, "")
+
+
+def _pieces(paths: Sequence[Path]) -> Iterator[str]:
+    piece = ""
+    for path in paths:
+        if piece and piece[-1] not in "\r\n":
+            yield "\n"
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                if path != paths[0]:
+                    _first_row(file)
+                for piece in iter(functools.partial(file.read, _PIECE), ""):
+                    yield piece
+        except UnicodeDecodeError:
+            raise _not_utf8(path) from None
+
+
+def _open_parquet(paths: Sequence[Path], where: Path) -> TableFile:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    def column(name: str) -> pd.Series[Any]:
+        # One after another, so that the table is never in memory whole.
+        parts = []
+        for path in paths:
+            with _parquet_explained(path), ParquetFile(path) as file:
+                parts.append(file.read(columns=[name], use_pandas_metadata=False))
+        try:
+            whole = pa.concat_tables(parts, promote_options="permissive")
+        except pa.ArrowException:
+            types = {str(part.schema.field(name).type): path.name for part, path in zip(parts, paths, strict=True)}
+            found = listed(f"{kind} in {path}" for kind, path in types.items())
+            raise InputError(f"{where}: column {name!r} is {found}: write all files with one type.") from None
+        values: pd.Series[Any] = whole.to_pandas()[name]
+        return values
+
+    rows = 0
+    for path in paths:
+        with _parquet_explained(path), ParquetFile(path) as file:
+            rows += file.metadata.num_rows
+    return TableFile(rows, column)
+
+
+def _parquet_names(path: Path) -> list[str]:
+    _check_file(path)
+    try:
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise InputError(f"{path} is Parquet, which needs pyarrow here: pip install pyarrow, or give CSV.") from None
+    with _parquet_explained(path), ParquetFile(path) as file:
+        # As pandas has them: without what it keeps as the rows' names.
+        return [str(name) for name in file.schema_arrow.empty_table().to_pandas().columns]
+
+
+@contextlib.contextmanager
+def _parquet_explained(path: Path) -> Iterator[None]:
+    from pyarrow.lib import ArrowException
+
+    try:
+        yield
+    except (ArrowException, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path} is no Parquet file that can be read: {reason} Write it anew.") from None
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
+        raise InputError(f"there is no file {path}.{did_you_mean(path.name, near)} Give dataset.path=<file>.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the file in it as dataset.path.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(max(map(len, _COMPRESSED)))
+    except PermissionError:
+        raise InputError(f"{path} cannot be read by this user: change its permissions.") from None
+    for mark, packer in _COMPRESSED.items():
+        if start.startswith(mark):
+            raise InputError(f"{path} is compressed by {packer}: unpack it, and give the file that comes out.")
+
+
+def _header(path: Path) -> list[str]:
+    _check_file(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = _first_row(file)
+    except (UnicodeDecodeError, csv.Error):
+        raise _not_utf8(path) from None
+    if first is None:
+        raise InputError(f"{path} is empty: a header row and data rows are needed.")
+    if any("\0" in name for name in first):
+        raise _not_utf8(path)
+    return [name.strip() for name in first]
+
+
+def _first_row(file: Iterable[str]) -> list[str] | None:
+    return next((row for row in csv.reader(file, skipinitialspace=True) if row), None)
+
+
+def _not_utf8(path: Path) -> InputError:
+    return InputError(f"{path} is not text in UTF-8: save it as a CSV file in UTF-8.")
