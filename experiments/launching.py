@@ -14,6 +14,7 @@ from experiments.aws.cloud_preflight import check_account
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.shipment import code_digest, requirements_text, uploads
 from experiments.aws.storage import Storage, Upload, encryption
+from experiments.aws.warm_start import check_parents
 from experiments.backends.remote import RemoteBackend
 from experiments.backends.smoke import smoke_trial
 from experiments.backends.worker_pool import WorkerPool
@@ -47,7 +48,7 @@ def remote_backend(
         tell(f"study {study.name} costs {settings.bound(study).describe()}.")
         (document, *_) = next(iter(backend.requests(study).values()))
         with console.status("looking at the account"):
-            notes = check_account(study, settings)
+            notes = check_account(study, settings) + check_parents(document, settings.account)
         for note in notes:
             tell(f"note: {note}")
         with console.status("one trial of two folds on this machine"):

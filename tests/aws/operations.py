@@ -130,9 +130,7 @@ class Operations:
                 f"hyper parameter tuning job with this name already exists ({arn})",
             )
         for parent in document.get("WarmStartConfig", {}).get("ParentHyperParameterTuningJobs", ()):
-            if self._tuning(parent).status not in ENDED:
-                parent_name = parent["HyperParameterTuningJobName"]
-                raise Refused("ValidationException", f"The parent tuning job {parent_name} has not ended.")
+            _check_parent(self._tuning(parent), document)
         config, taken = document["HyperParameterTuningJobConfig"], self._state.points_taken
         try:
             points = drawn(config, self._seed, taken) if self.points is None else scripted(config, self.points, taken)
@@ -237,6 +235,39 @@ _JOB_KEYS: dict[str, Callable[[TrainingJob], Any]] = {
     "CreationTime": lambda job: job.index,
     "FinalObjectiveMetricValue": lambda job: job.objective,
 }
+
+
+def _check_parent(parent: TuningJob, document: Document) -> None:
+    """Refuse a warm start as AWS does."""
+    wrong = None
+    if parent.status not in ENDED:
+        wrong = "has not ended"
+    elif _objective(parent.document) != _objective(document):
+        wrong = "has another objective metric"
+    elif set(_hyperparameters(parent.document)) != set(_hyperparameters(document)):
+        wrong = "has another set of tunable plus static hyperparameter names"
+    else:
+        kinds = _hyperparameters(parent.document)
+        if any(
+            {kind, kinds[name]} <= _RANGES and kind != kinds[name] for name, kind in _hyperparameters(document).items()
+        ):
+            wrong = "has a hyperparameter of another type"
+    if wrong is not None:
+        raise Refused("ValidationException", f"The parent tuning job {parent.name} {wrong}.")
+
+
+def _objective(document: Document) -> str:
+    return str(document["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"])
+
+
+def _hyperparameters(document: Document) -> dict[str, str]:
+    """Return the kind of every hyperparameter that a request names."""
+    ranges = document["HyperParameterTuningJobConfig"].get("ParameterRanges", {})
+    fixed = document["TrainingJobDefinition"].get("StaticHyperParameters", {})
+    return dict.fromkeys(fixed, "FreeText") | {entry["Name"]: kind for kind in ranges for entry in ranges[kind]}
+
+
+_RANGES = {"IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges"}
 
 
 def _check_spot(definition: Document) -> None:
