@@ -1,0 +1,358 @@
+"""One tuning job that trains the whole ensemble, and one endpoint, against one of each per member, on a double of AWS.
+
+Run ``python benchmarks/one_job.py``; ``--docker`` runs jobs and endpoints in our image, as SageMaker would, and needs
+an engine. **It is the double of the tests (``tests/aws``), not AWS**: it executes the requests on this machine, and has
+neither AWS's wait for an instance nor its network. In turn, round by round, for each ensemble and table:
+
+- one for all: ``python run.py mode=remote``, whose training jobs each train every member;
+- one per member: the same command once for each member, with an ensemble of that member alone, the same folds and the
+  same points, so that every member is the same model; the client blends what they predict.
+
+Jobs run one at a time, each with all cores, since each would have an instance of its own. Counted are what goes over
+HTTP to and from S3, the jobs' ``BillableTimeInSeconds`` and calls of SageMaker's API. In the last round the models of
+the best trial are deployed, to one endpoint and to one per member, and asked for the same rows.
+
+It exits 1 unless every metric of every member is identical on both sides, and the client's blend is the endpoint's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "entry")]
+
+from ensemble.members import Floats  # noqa: E402
+from experiments.aws.engine import connect  # noqa: E402
+from experiments.aws.image import build_image, image_exists, image_spec  # noqa: E402
+from experiments.config import compose  # noqa: E402
+from experiments.planning import available_cores  # noqa: E402
+from tests.aws.double import Double  # noqa: E402
+
+ENSEMBLES = ("pair", "quartet")
+# A small table, on which most of a job is its start, and one on which most of it is training.
+SMALL, LARGE = "diabetes", "friedman"
+LARGE_ROWS, LARGE_COLUMNS = 20_000, 30
+ASKED_ROWS = (1, 100)
+ASKS = 50
+# Calls that depend on how often one looks.
+WATCHING = ("DescribeHyperParameterTuningJob", "ListTrainingJobsForHyperParameterTuningJob")
+OBJECTIVE = "cv_rmse_blended"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training job.
+
+    Attributes:
+        name: Its name.
+        study: The study that it is of.
+        seconds: How long it took, from its download to the end of its upload.
+        billable: ``BillableTimeInSeconds``.
+        tuned: Its tuned hyperparameters.
+        trial: Its ``metrics.json``.
+    """
+
+    name: str
+    study: str
+    seconds: float
+    billable: int
+    tuned: Mapping[str, str]
+    trial: Mapping[str, Any]
+
+    @property
+    def computing(self) -> float:
+        """Seconds inside the libraries' fit and predict."""
+        return float(sum(self.trial["fit_seconds"].values()) + self.trial["predict_seconds"])
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one way came to.
+
+    Attributes:
+        studies: The jobs of each of its studies, in order.
+        numbers: What was counted, by title.
+        predicted: By number of rows, what each of its endpoints predicts.
+    """
+
+    studies: list[list[Job]]
+    numbers: dict[str, float]
+    predicted: dict[int, list[Floats]]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All of its jobs."""
+        return [job for study in self.studies for job in study]
+
+
+def write_large(path: Path) -> None:
+    """Write a table whose target is Friedman's first function of five of its columns."""
+    random = np.random.RandomState(0)
+    x = random.uniform(size=(LARGE_ROWS, LARGE_COLUMNS))
+    y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
+    y += random.normal(size=LARGE_ROWS)
+    header = ",".join([*(f"x{number}" for number in range(LARGE_COLUMNS)), "y"])
+    np.savetxt(path, np.column_stack([x, y]), "%.6f", ",", header=header, comments="")
+
+
+def members_of(ensemble: str) -> list[str]:
+    """Return the names of an ensemble's members."""
+    return [str(member) for member in compose([f"ensemble={ensemble}"]).config.ensemble.members]
+
+
+def studies_of(ensemble: str, table: str, number: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return the study that trains all members, and those that train one each, by name as words."""
+    data = [] if table == SMALL else ["dataset=file", f"dataset.path={table}.csv", "dataset.target=y"]
+    name = f"{ensemble}-{table}-{number}"
+    one = {name: [f"ensemble={ensemble}", *data]}
+    each = {
+        f"{name}-{position}": [f"ensemble={ensemble}", f"ensemble.members=[{member}]", "ensemble.blend=mean", *data]
+        for position, member in enumerate(members_of(ensemble))
+    }
+    return one, each
+
+
+def projected(jobs: Sequence[Job], ensemble: str) -> list[dict[str, str]]:
+    """Return the points of one study per member, in the order in which the double's tuner gives them."""
+    return [
+        {name: text for name, text in job.tuned.items() if name.startswith(f"{member}__")}
+        for member in members_of(ensemble)
+        for job in jobs
+    ]
+
+
+def run(double: Double, *words: str) -> None:
+    """Run a command of ``mode=remote`` in this folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    settings = [f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.2"]
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), "mode=remote", *settings, *words],
+        env={**kept, **double.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode != 0:
+        sys.exit(f"{' '.join(words)} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+
+
+def tune(double: Double, studies: Mapping[str, Sequence[str]], trials: int) -> Side:
+    """Tune studies of so many trials one after another, on a double on which nothing was run."""
+    for study, words in studies.items():
+        limits = [f"search.n_trials={trials}", "search.parallel=1", "mode.price_usd_per_hour=0.1", "mode.budget_usd=99"]
+        run(double, f"study={study}", *limits, *words)
+    found: dict[str, list[Job]] = {study: [] for study in studies}
+    for job in double.jobs:
+        study, number, _ = job.name.rsplit("-", 2)
+        metrics = Path("studies") / study / "trials" / f"{int(number) - 1:04d}" / "output" / "data" / "metrics.json"
+        seconds = float(job.ended or 0) - float(job.started or 0)
+        trial = json.loads(metrics.read_text())
+        found[study].append(Job(job.name, study, seconds, int(job.billable_seconds or 0), job.tuned, trial))
+    jobs = [*found.values()]
+    return Side(jobs, counted(double, [job for study in jobs for job in study]), {})
+
+
+def counted(double: Double, jobs: Sequence[Job]) -> dict[str, float]:
+    """Return what was counted while studies were tuned."""
+    moved: Counter[str] = Counter()
+    for at in double.transfers:
+        what = next((part for part in ("data", "code") if f"/{part}/" in at.key), "results")
+        moved[f"{at.operation} {'jobs' if at.own else 'here'} {what}"] += at.size
+    calls = Counter(operation for operation, _ in double.requests)
+    computing = sum(job.computing for job in jobs)
+    return {
+        "tuning jobs": calls["CreateHyperParameterTuningJob"],
+        "training jobs": len(jobs),
+        "calls of SageMaker, but for watching": sum(count for name, count in calls.items() if name not in WATCHING),
+        "kB from S3 to jobs, data": moved["GetObject jobs data"] / 1e3,
+        "kB from S3 to jobs, code": moved["GetObject jobs code"] / 1e3,
+        "kB from jobs to S3": moved["PutObject jobs results"] / 1e3,
+        "kB from here to S3, data and code": sum(moved[f"PutObject here {what}"] for what in ("data", "code")) / 1e3,
+        "billable seconds": sum(job.billable for job in jobs),
+        "seconds of jobs in fit and predict": computing,
+        "seconds of jobs in all else": sum(job.seconds for job in jobs) - computing,
+    }
+
+
+def until_the_end(one: Side, each: Side) -> tuple[dict[str, float], dict[str, float]]:
+    """Return how long each way takes by its jobs' times, on one instance and on as many as there are members."""
+    chains = [[job.seconds for job in study] for study in each.studies]
+    whole = [job.seconds for job in one.jobs]
+    alone, many = "seconds to the end, on 1 instance", f"seconds to the end, on {len(chains)} instances"
+    return (
+        {alone: sum(whole), many: side_by_side(whole, len(chains))},
+        {alone: sum(map(sum, chains)), many: max(map(sum, chains))},
+    )
+
+
+def side_by_side(seconds: Sequence[float], instances: int) -> float:
+    """Return when jobs have ended that begin in order, each as an instance becomes free."""
+    free = [0.0] * instances
+    for job in seconds:
+        free[free.index(min(free))] += job
+    return max(free)
+
+
+@contextmanager
+def endpoints(double: Double, jobs: Sequence[Job]) -> Iterator[list[str]]:
+    """Serve the model that each job has left by an endpoint of its own; yield their names."""
+    names = [f"endpoint-{position}" for position, _ in enumerate(jobs)]
+    for name, job in zip(names, jobs, strict=True):
+        model = f"s3://{double.bucket}/byoe/studies/{job.study}/{job.name}/output/model.tar.gz"
+        run(double, "action=deploy", f"model={model}", f"endpoint={name}")
+    yield names
+    for name in names:
+        run(double, "action=delete", f"endpoint={name}")
+
+
+def ask(double: Double, side: Side, number: int) -> None:
+    """Deploy the models of one trial of each study, and add to a side what asking them for rows takes and gives."""
+    client = double.client("sagemaker-runtime")
+    train = double.jobs[0].document["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
+    (channel,) = Path("studies/_channels").glob(f"{train.split('/')[-3]}*")
+    features = np.load(channel / "test" / "features.npy")
+    with (
+        endpoints(double, [study[number] for study in side.studies]) as names,
+        ThreadPoolExecutor(len(names)) as threads,
+    ):
+        for rows in ASKED_ROWS:
+            body = json.dumps({"instances": features[:rows].tolist()}).encode()
+
+            def invoke(name: str, body: bytes = body) -> Floats:
+                answer = client.invoke_endpoint(EndpointName=name, ContentType="application/json", Body=body)
+                return np.array(json.loads(answer["Body"].read())["predictions"], dtype=float)
+
+            before = len(double.calls("InvokeEndpoint"))
+            side.predicted[rows] = [invoke(name) for name in names]
+            what = f"{rows} row{'s' * (rows > 1)}"
+            side.numbers[f"requests for {what}"] = len(double.calls("InvokeEndpoint")) - before
+            side.numbers[f"ms for {what}, in turn"] = milliseconds(lambda: [invoke(name) for name in names])
+            side.numbers[f"ms for {what}, all at once"] = milliseconds(lambda: list(threads.map(invoke, names)))
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """Return the median time of a call."""
+    taken = []
+    for _ in range(ASKS):
+        began = time.perf_counter()
+        call()
+        taken.append(1000 * (time.perf_counter() - began))
+    return median(taken)
+
+
+def measure(ensemble: str, table: str, number: int, trials: int, image: str | None, *, last: bool) -> tuple[Side, Side]:
+    """Take both ways in turn, in this folder; ask endpoints in the last round."""
+    first, others = studies_of(ensemble, table, number)
+    place = Path(f"double-{ensemble}-{table}-{number}").absolute()
+    with Double(place / "one", image=image, cpus=available_cores()) as double:
+        one = tune(double, first, trials)
+        best = min(range(trials), key=lambda trial: one.jobs[trial].trial["metrics"][OBJECTIVE])
+        if last:
+            ask(double, one, best)
+    with Double(place / "each", projected(one.jobs, ensemble), image=image, cpus=available_cores()) as double:
+        each = tune(double, others, trials)
+        if last:
+            ask(double, each, best)
+    for side, more in zip((one, each), until_the_end(one, each), strict=True):
+        side.numbers.update(more)
+    return one, each
+
+
+def differences(one: Side, each: Side) -> Iterator[str]:
+    """Yield each metric of a member that is not the same to the bit, and each prediction that is another."""
+    for study in each.studies:
+        for whole, alone in zip(one.jobs, study, strict=True):
+            (member,) = alone.trial["weights"]
+            for name, value in alone.trial["metrics"].items():
+                if f"_{member}" in name and whole.trial["metrics"][name] != value:
+                    yield f"{name} is {whole.trial['metrics'][name]!r} in {whole.name}, and {value!r} in {alone.name}"
+    best = min(one.jobs, key=lambda job: float(job.trial["metrics"][OBJECTIVE]))
+    for rows, (blend,) in one.predicted.items():
+        weights = best.trial["weights"].values()
+        own = sum(weight * member for weight, member in zip(weights, each.predicted[rows], strict=True))
+        if not np.allclose(blend, own, rtol=1e-12):
+            yield f"{rows} rows: the endpoint predicts {blend}, and the client blends {own}"
+
+
+def show(title: str, rounds: Sequence[tuple[Side, Side]], console: Console) -> None:
+    """Print what was counted of one ensemble on one table; what was not in each round, of the last."""
+    shown = Table(box=None, padding=(0, 2, 0, 0))
+    for column in (title, "one for all", "one per member", "ratio"):
+        shown.add_column(column, justify="left" if column == title else "right", no_wrap=True)
+    for name in rounds[-1][0].numbers:
+        pairs = [(one.numbers[name], each.numbers[name]) for one, each in rounds if name in one.numbers]
+        one, each = (median(values) for values in zip(*pairs, strict=True))
+        shown.add_row(name, written(one), written(each), f"{median(b / a for a, b in pairs):.2f}")
+    console.print(shown)
+
+
+def written(value: float) -> str:
+    """Return a number as it is shown."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
+
+
+def our_image(base: str, console: Console) -> str:
+    """Return our image's name, built if need be."""
+    spec = image_spec(base, None)
+    with closing(connect()) as client:
+        if not image_exists(client, spec):
+            with console.status("building the image") as status:
+                build_image(client, spec, lambda text: status.update(text[:100]))
+    return spec.tag
+
+
+def main() -> int:
+    """Measure, print and compare."""
+    parser = argparse.ArgumentParser(description="One job and one endpoint for an ensemble against one per member.")
+    parser.add_argument("--trials", type=int, default=4, help="trials a study (default: 4)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of both ways (default: 3)")
+    parser.add_argument("--docker", action="store_true", help="run jobs and endpoints in our image")
+    parser.add_argument("--base", default=os.environ.get("BASE_IMAGE", "python:3.12-slim-bookworm"), help="its base")
+    options = parser.parse_args()
+    console = Console(highlight=False, width=150)
+    image = our_image(options.base, console) if options.docker else None
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="byoe-one-job-") as folder:
+        os.chdir(folder)
+        write_large(Path(f"{LARGE}.csv"))
+        measured: dict[tuple[str, str], list[tuple[Side, Side]]] = {}
+        for number in range(options.rounds):
+            for ensemble in ENSEMBLES:
+                for table in (SMALL, LARGE):
+                    last = number == options.rounds - 1
+                    with console.status(f"round {number + 1} of {options.rounds}: {ensemble} on {table}"):
+                        both = measure(ensemble, table, number, options.trials, image, last=last)
+                    measured.setdefault((ensemble, table), []).append(both)
+                    wrong += differences(*both)
+        os.chdir(ROOT)
+    where = "processes on this machine" if image is None else f"containers of {image}"
+    console.print(f"{options.trials} trials, {options.rounds} rounds, {available_cores()} cores, jobs as {where}")
+    for (ensemble, table), rounds in measured.items():
+        show(f"{ensemble} on {table}", rounds, console)
+    for line in wrong:
+        console.print(line)
+    console.print(f"the members' metrics, and the blend's predictions: {'NOT identical' if wrong else 'identical'}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
