@@ -29,7 +29,9 @@ class ComparedStudy:
         tags: Tags, as its own runs have them.
         params: Its winner's parameters.
         metrics: Numbers, by the names that its own runs have.
-        best_so_far: The best objective after each trial.
+        best_so_far: The best objective after each trial, with when it ended in seconds since the epoch.
+        began: When it began, in seconds since the epoch.
+        ended: When its last trial ended.
     """
 
     name: str
@@ -37,7 +39,9 @@ class ComparedStudy:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: Mapping[str, float]
-    best_so_far: Sequence[float]
+    best_so_far: Sequence[tuple[float, float]]
+    began: float
+    ended: float
 
 
 @dataclass(frozen=True)
@@ -108,14 +112,19 @@ def _record(client: MlflowClient, experiment_id: str, comparison: Comparison) ->
     tags = {**common, **comparison.tags, "byoe.role": "comparison", "byoe.studies": ",".join(names)}
     title = f"compare {' '.join(names)}"[:_LONGEST_NAME]
     parent = client.create_run(experiment_id, tags=tags, run_name=title).info.run_id
-    stamp = round(time.time() * 1000)
     for study in comparison.studies:
         own = {**common, **study.tags, "byoe.role": "compared", "byoe.study": study.name, "mlflow.parentRunId": parent}
-        run_id = client.create_run(experiment_id, tags=own, run_name=study.label).info.run_id
-        steps = [Metric("best_so_far", value, stamp, step) for step, value in enumerate(study.best_so_far, start=1)]
-        metrics = [*(Metric(name, value, stamp, 0) for name, value in study.metrics.items()), *steps]
+        began, ended = round(1000 * study.began), round(1000 * study.ended)
+        run = client.create_run(experiment_id, start_time=began, tags=own, run_name=study.label)
+        run_id = run.info.run_id
+        metrics = [Metric(name, value, ended, 0) for name, value in study.metrics.items()]
+        metrics += [
+            Metric("best_so_far", value, round(1000 * moment), step)
+            for step, (moment, value) in enumerate(study.best_so_far, start=1)
+        ]
         log_in_parts(client, run_id, metrics, [Param(n, text[:LONGEST_PARAM]) for n, text in study.params.items()])
-        client.set_terminated(run_id, "FINISHED")
+        client.set_terminated(run_id, "FINISHED", end_time=ended)
+    stamp = round(time.time() * 1000)
     client.log_batch(parent, metrics=[Metric(name, value, stamp, 0) for name, value in comparison.metrics.items()])
     client.log_text(parent, comparison.page, PAGE)
     client.set_terminated(parent, "FINISHED")

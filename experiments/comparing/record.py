@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ensemble.parameters import encode
+from ensemble.recipe import BLENDED
 from experiments.comparing.evidence import Evidence
 from experiments.comparing.measures import Measures
 from experiments.comparing.parity import Parity
@@ -44,7 +45,9 @@ def _compared(study: Evidence) -> list[Any]:
 
 def _study(one: Measures) -> ComparedStudy:
     study = one.study
-    numbers = {
+    # What is logged first is what MLflow's compare view draws first.
+    numbers: dict[str, float | None] = {
+        f"cv_rmse_{BLENDED}": one.rmse("cv", BLENDED),
         "trials": len(study.results),
         "failed": one.count("failed"),
         "wall_seconds": one.seconds,
@@ -70,5 +73,11 @@ def _study(one: Measures) -> ComparedStudy:
             **({} if one.best is None else {name: encode(value) for name, value in one.best.params.items()}),
         },
         metrics={name: float(value) for name, value in numbers.items() if value is not None},
-        best_so_far=[point.best for point in one.by_trial if point.best is not None],
+        best_so_far=[
+            (result.finished, point.best)
+            for result, point in zip(study.results, one.by_trial, strict=True)
+            if point.best is not None
+        ],
+        began=min(result.started for result in study.results),
+        ended=max(result.finished for result in study.results),
     )

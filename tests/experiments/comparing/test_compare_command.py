@@ -172,6 +172,7 @@ def test_mlflow_has_the_comparison_with_a_run_a_study_by_the_same_names_once(pai
     assert runs["local"].data.metrics["trials"] == 3
     best = min(trial.metrics["cv_rmse_blended"] for trial in TRIALS)
     assert runs["local"].data.metrics["best_so_far"] == best
+    assert (runs["local"].info.start_time, runs["local"].info.end_time) == (1_000_000, 1_028_000)
 
 
 def test_another_state_of_a_study_is_another_comparison_and_lies_beside_the_studys_runs(pair: Path, byoe: Run) -> None:
