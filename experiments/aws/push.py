@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,17 +73,21 @@ def push_image(client: DockerClient, image: str, address: str, login: Login, con
         BackendUnavailable: It did not go through for another reason.
     """
     repository, _, tag = address.rpartition(":")
-    with _named(client, image, repository, tag), _Layers(console) as layers:
-        with closing(_events(client, repository, tag, login)) as events:
-            for event in events:
-                if "error" in event:
-                    raise _failed(address, str(event["error"]), login)
-                layers.show(event)
+    with (
+        _named(client, image, repository, tag),
+        _Layers(console) as layers,
+        _pushing(client, repository, tag, login) as events,
+    ):
+        for event in events:
+            if "error" in event:
+                raise _failed(address, str(event["error"]), login)
+            layers.show(event)
     return layers.pushed
 
 
-def _events(client: DockerClient, repository: str, tag: str, login: Login) -> Generator[dict[str, Any]]:
-    """Push, and yield what the engine says of it; it stops when this generator is closed."""
+@contextmanager
+def _pushing(client: DockerClient, repository: str, tag: str, login: Login) -> Iterator[Iterable[dict[str, Any]]]:
+    """Let the engine push while the block lasts; yield what it says of it."""
     from docker.auth import encode_header
 
     # Not by the client's own method, which leaves the connection open, and the engine pushing, when it is given up.
@@ -94,10 +98,10 @@ def _events(client: DockerClient, repository: str, tag: str, login: Login) -> Ge
         stream=True,
         timeout=_SECONDS_OF_SILENCE,
     ) as answer:
-        if not answer.ok:
-            yield {"error": answer.json().get("message", answer.reason)}
-            return
-        yield from map(json.loads, filter(None, answer.iter_lines()))
+        if answer.ok:
+            yield map(json.loads, filter(None, answer.iter_lines()))
+        else:
+            yield [{"error": answer.json().get("message", answer.reason)}]
 
 
 @contextmanager
@@ -150,13 +154,12 @@ class _Layers:
             detail = event.get("progressDetail") or {}
             done = int(detail.get("current", 0))
             # The engine's own count goes a little beyond the size that it gave.
-            size = max(int(detail.get("total", 0)), done)
-            self._sizes[layer] = max(size, self._sizes.get(layer, 0))
+            self._sizes[layer] = max(int(detail.get("total", 0)), done, self._sizes.get(layer, 0))
             if layer not in self._tasks:
                 self._tasks[layer] = self._bars.add_task(layer, total=None)
-            self._bars.update(self._tasks[layer], completed=done, total=self._sizes[layer] or None)
-        elif status == "Pushed" and layer in self._tasks:
-            self._bars.update(self._tasks[layer], visible=False)
+            self._bars.update(self._tasks[layer], description=layer, completed=done, total=self._sizes[layer] or None)
+        elif layer in self._tasks:  # "Pushed", or when it is tried again
+            self._bars.update(self._tasks[layer], description=f"{layer} {status}", visible=status != "Pushed")
 
 
 def _failed(address: str, text: str, login: Login) -> BackendUnavailable:
