@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -96,21 +97,29 @@ def project(folder: Path, empty_store: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+    """Put back what a command that is called in this process does on signals."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @pytest.fixture
 def byoe(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
     """Run a command in this process."""
     from experiments.command import main
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run(*words: str) -> Ended:
         code = main(words)
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
-    yield run
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with signals_kept():
+        yield run
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +17,7 @@ import pytest
 
 from experiments import config
 from experiments.command import main
-from tests.conftest import PROJECT, environment
+from tests.conftest import PROJECT, environment, signals_kept
 from tests.docs.markdown import Block, Step, steps
 
 _LEFT_OUT = (".*", "*.egg-info", "__pycache__", "build", "studies", "endpoints", "mlartifacts", "mlflow.db*", "local")
@@ -79,18 +78,14 @@ class Shell:
         Args:
             variables: Of the environment; where there are some of AWS's, they are the only ones of it.
         """
-        before = signal.getsignal(signal.SIGTERM)
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, signals_kept():
             patch.chdir(self.folder)
             patch.setattr(config, "CONFIG_FOLDER", self.folder / "configs")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 patch.delenv(name)
             for name, value in {"COLUMNS": "100", **variables}.items():
                 patch.setenv(name, value)
-            try:
-                yield
-            finally:
-                signal.signal(signal.SIGTERM, before)
+            yield
 
     def follow(self, blocks: Iterable[Block], skipped: Iterable[str] = ()) -> None:
         """Write the files of these blocks and run their commands, which end well and print what stands below them.

@@ -20,7 +20,8 @@ pytestmark = [
 ]
 
 README = PROJECT / "README.md"
-HOME, CONTAINERS, CLOUD, SERVED = "At home", "In SageMaker's containers", "On SageMaker", "Served"
+HOME, CONTAINERS, CLOUD = "At home", "In SageMaker's containers", "On SageMaker"
+SAME, SERVED = "Is it the same?", "Served"
 MOST_LINES = 250
 # Commands that no test here runs, and why.
 NOT_RUN = {
@@ -59,7 +60,7 @@ def test_it_is_short() -> None:
 def test_every_command_is_run_or_said_not_to_be() -> None:
     run = [
         step.command
-        for block in section(HOME, CONTAINERS, CLOUD, SERVED)
+        for block in section(HOME, CONTAINERS, CLOUD, SAME, SERVED)
         if block.language == "console"
         for step in steps(block)
     ]
@@ -80,7 +81,7 @@ def test_the_main_job_ends_as_it_is_shown(at_home: Shell) -> None:
 def test_in_containers_and_served(at_home: Shell) -> None:
     require_image()
     with at_home.opened({}):
-        at_home.follow(section(CONTAINERS, SERVED), NOT_RUN)
+        at_home.follow(section(CONTAINERS, SAME, SERVED), NOT_RUN)
     assert left_behind() == []
 
 
