@@ -8,7 +8,7 @@ from typing import Literal
 
 from experiments.comparing.causes import Check, checks, first_cause, over_all
 from experiments.comparing.evidence import Evidence
-from experiments.comparing.pairing import Pair, Unpaired, pair_trials, trial_key
+from experiments.comparing.pairing import Pair, Unpaired, pair_trials, trial_keys
 from experiments.comparing.side import Side
 
 Verdict = Literal["PASS", "FAIL", "NOT COMPARABLE"]
@@ -127,8 +127,9 @@ def compare_trials(studies: Sequence[Evidence], tolerance: float) -> Parity:
 
 def compare_replay(original: Evidence, replay: Evidence, tolerance: float) -> Parity:
     """Compare a replay with the study whose trials it ran again; what was not run again is left out."""
-    keys = {trial_key(replay, result) for result in replay.results} - {None}
-    again = tuple(result for result in original.results if trial_key(original, result) in keys)
+    keys = trial_keys([original, replay])
+    ran = {keys[replay.name, result.index] for result in replay.results}
+    again = tuple(result for result in original.results if keys[original.name, result.index] in ran)
     return compare_trials([replace(original, results=again or original.results), replay], tolerance)
 
 
