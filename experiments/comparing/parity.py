@@ -98,6 +98,9 @@ class Parity:
             lines.append(f"and {len(apart) - _MOST_SHOWN} more")
         if self.pairs:
             lines += [f"{study.name} has no trial that another study ran too" for study in self.alone]
+        elif self.alone[0].differs_in_points_only(self.alone[-1]):
+            command = f"python run.py mode={self.alone[-1].mode} action=replay replay.study={self.alone[0].name}"
+            lines.append(f"{command} runs the best trials of {self.alone[0].name} there")
         return lines
 
 

@@ -165,6 +165,15 @@ def test_given_points_that_ran_nowhere_else_spoil_it(folder: Path) -> None:
     assert parity.exit_code == 3
 
 
+def test_without_a_common_point_the_command_that_makes_some_is_said(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0))
+    parity = compare_trials([home, add_study(folder, "cloud", trials(1), mode="remote")], TOLERANCE)
+    assert parity.verdict == "NOT COMPARABLE"
+    assert parity.details() == [
+        "python run.py mode=remote action=replay replay.study=home runs the best trials of home there"
+    ]
+
+
 def test_a_replay_is_held_against_the_trials_that_it_ran_again(folder: Path) -> None:
     home = add_study(folder, "home", trials(0, 1, 2))
     away = add_study(folder, "away", trials(1), given=True)
