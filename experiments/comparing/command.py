@@ -52,12 +52,12 @@ def compare(composed: Composed, console: Console) -> int:
     measures = measure(studies)
     rows = comparison_rows(measures)
     report = make_report(measures, parity, rows)
-    write_report(report.html, page)
     show_table(measures, rows, console)
     show_rest(measures, parity, console)
     for line in report.partial:
         console.print(f"partial: {line}.", style="yellow", highlight=False, markup=False, soft_wrap=True)
     show_parity(parity, console)
+    write_report(report.html, page)
     kind = "partial report" if report.partial else "report"
     console.print(f"\n{kind}: {page}", highlight=False, markup=False, soft_wrap=True)
     _record(composed, comparison_of(measures, parity, report.html), console)
@@ -72,5 +72,5 @@ def _record(composed: Composed, comparison: Comparison, console: Console) -> Non
         problem = record_comparison(comparison, uri, root, config.mlflow.experiment)
     text, style = f"{interface_command(uri, root)}   # the same, by MLflow's own compare view", "cyan"
     if problem is not None:
-        text, style = f"MLflow could not record the comparison: {problem}. The report is whole without it.", "yellow"
+        text, style = f"MLflow could not record the comparison: {problem}. The report needs nothing of it.", "yellow"
     console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

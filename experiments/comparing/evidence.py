@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.cli import OUT_OF_FOLD_FILE
-from ensemble.errors import EnsembleError
 from ensemble.parameters import encode
-from ensemble.wire import decode_recipe, metric_regex, read_metric
+from ensemble.wire import metric_regex, read_metric
 from experiments.backends.trial_folder import (
     final_folder,
     log_path,
@@ -101,16 +100,9 @@ class Evidence:
         """Return the hash of each of the user's own packages by its name."""
         return {name.removeprefix("code."): text for name, text in self.identity.items() if name.startswith("code.")}
 
-    def recipe(self, result: TrialResult) -> Mapping[str, Any] | None:
-        """Return what a trial trained, decoded; None for a failed one that cannot be decoded here."""
-        recorded: Mapping[str, Any] | None = result.info.get("recipe")
-        if recorded is not None:
-            return recorded
-        searched = {name: encode(value) for name, value in result.params.items()}
-        try:
-            return decode_recipe({**self.static(), **searched}).as_dict()
-        except EnsembleError:  # of a member that is not here, say
-            return None
+    def hyperparameters(self, result: TrialResult) -> dict[str, str]:
+        """Return what a trial was given on the wire."""
+        return {**self.static(), **{name: encode(value) for name, value in result.params.items()}}
 
     def objective_in_log(self, result: TrialResult) -> float | None:
         """Return what a tuner reads of a trial's objective in its log; None where there is no log to read."""

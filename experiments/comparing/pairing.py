@@ -119,21 +119,19 @@ def pair_trials(studies: Sequence[Evidence], tolerance: float) -> tuple[list[Pai
     """
     groups: dict[str, list[Side]] = {}
     unpaired: list[Unpaired] = []
+    keys = trial_keys(studies)
     for study in studies:
         for result in study.results:
-            side, key = Side(study, result), trial_key(study, result)
             if result.state == "pruned":
-                unpaired.append(Unpaired(side, "given up between folds"))
-            elif key is None:
-                unpaired.append(Unpaired(side, f"failed: {result.reason}"))
+                unpaired.append(Unpaired(Side(study, result), "given up between folds"))
             else:
-                groups.setdefault(key, []).append(side)
+                groups.setdefault(keys[study.name, result.index], []).append(Side(study, result))
     pairs: list[Pair] = []
     for group in groups.values():
         found = list(_pairs(group, tolerance))
         pairs += found
         if not found:
-            unpaired += [Unpaired(side, _why_alone(side, group)) for side in group]
+            unpaired += [Unpaired(side, _why_alone(side)) for side in group]
     order = {study.name: place for place, study in enumerate(studies)}
 
     def place(side: Side) -> tuple[int, int]:
@@ -144,12 +142,29 @@ def pair_trials(studies: Sequence[Evidence], tolerance: float) -> tuple[list[Pai
     return pairs, unpaired
 
 
-def trial_key(study: Evidence, result: TrialResult) -> str | None:
-    """Return what equal trials have in common; the objective only says which of their numbers decides."""
-    recipe = study.recipe(result)
-    if recipe is None:
-        return None
-    return json.dumps([study.data_hash, {**recipe, "objective": None}], sort_keys=True)
+def trial_keys(studies: Sequence[Evidence]) -> dict[tuple[str, int], str]:
+    """Return by study and index what equal trials have in common.
+
+    That is the data and the decoded parameters, apart from the objective, which only says which number decides. A trial
+    that failed has not said how it decoded what it was given, and goes by one that was given the same.
+    """
+    keys: dict[tuple[str, int], str] = {}
+    by_words: dict[str, str] = {}
+    for study in studies:
+        for result in study.results:
+            recipe = result.info.get("recipe")
+            if recipe is not None:
+                key = json.dumps([study.data_hash, {**recipe, "objective": None}], sort_keys=True)
+                keys[study.name, result.index] = by_words[_words(study, result)] = key
+    for study in studies:
+        for result in study.results:
+            words = _words(study, result)
+            keys.setdefault((study.name, result.index), by_words.get(words, words))
+    return keys
+
+
+def _words(study: Evidence, result: TrialResult) -> str:
+    return json.dumps([study.data_hash, {**study.hyperparameters(result), "objective": ""}], sort_keys=True)
 
 
 def whose(metric: str) -> str:
@@ -186,7 +201,7 @@ def _pair(one: Side, other: Side, tolerance: float) -> Pair:
     return Pair(one, other, tuple(metrics), tuple(moved), tolerance)
 
 
-def _why_alone(side: Side, group: Sequence[Side]) -> str:
+def _why_alone(side: Side) -> str:
     if side.result.state == "failed":
         return f"failed: {side.result.reason}"
     return "these parameters ran in no other study"

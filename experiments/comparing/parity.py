@@ -8,7 +8,7 @@ from typing import Literal
 
 from experiments.comparing.causes import Check, checks, first_cause, over_all
 from experiments.comparing.evidence import Evidence
-from experiments.comparing.pairing import Pair, Unpaired, pair_trials, trial_key
+from experiments.comparing.pairing import Pair, Unpaired, pair_trials, trial_keys
 from experiments.comparing.side import Side
 
 Verdict = Literal["PASS", "FAIL", "NOT COMPARABLE"]
@@ -98,6 +98,9 @@ class Parity:
             lines.append(f"and {len(apart) - _MOST_SHOWN} more")
         if self.pairs:
             lines += [f"{study.name} has no trial that another study ran too" for study in self.alone]
+        elif self.alone[0].differs_in_points_only(self.alone[-1]):
+            command = f"python run.py mode={self.alone[-1].mode} action=replay replay.study={self.alone[0].name}"
+            lines.append(f"{command} runs the best trials of {self.alone[0].name} there")
         return lines
 
 
@@ -127,8 +130,9 @@ def compare_trials(studies: Sequence[Evidence], tolerance: float) -> Parity:
 
 def compare_replay(original: Evidence, replay: Evidence, tolerance: float) -> Parity:
     """Compare a replay with the study whose trials it ran again; what was not run again is left out."""
-    keys = {trial_key(replay, result) for result in replay.results} - {None}
-    again = tuple(result for result in original.results if trial_key(original, result) in keys)
+    keys = trial_keys([original, replay])
+    ran = {keys[replay.name, result.index] for result in replay.results}
+    again = tuple(result for result in original.results if keys[original.name, result.index] in ran)
     return compare_trials([replace(original, results=again or original.results), replay], tolerance)
 
 

@@ -144,8 +144,8 @@ def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str
             lines.append(f"{one.label}: study {one.study.name} is still running; this is what it has come to so far")
         elif one.study.final is None:
             lines.append(
-                f"{one.label}: the winner of {one.study.name} has not been trained yet, so it has no test scores; run "
-                "its command again"
+                f"{one.label}: study {one.study.name} has no winner with test scores yet; its own command makes one "
+                "(action=attach does not, since it has no test rows)"
             )
         elif one.rmse("test", "blended") is None:
             lines.append(f"{one.label}: the winner of {one.study.name} was not scored on test rows")

@@ -15,8 +15,8 @@ def which_search(measures: Sequence[Measures]) -> str:
     """Say which search found the better ensemble, and whether the folds decide it."""
     searches = [one for one in measures if one.study.searched and one.best is not None]
     if len(searches) < 2:
-        only = searches[0].label if searches else "none"
-        return f"There is nothing to say of which search is better: {only} searched, the others ran given points."
+        who = f"{searches[0].label} alone searched, the others" if searches else "all studies"
+        return f"There is nothing to say of which search is better: {who} ran given points."
     if len({one.study.data_hash for one in searches}) > 1:
         return "The searches ran on different data, so their scores do not say which is better."
     ranked = sorted(searches, key=_rank)

@@ -105,7 +105,9 @@ def test_a_study_without_a_winner_or_its_files_makes_the_report_partial(pair: Pa
     ended = byoe("action=compare", "compare.studies=[home,boxes,bare]")
     assert ended.code == 0
     said = [line for line in lines(ended) if line.startswith("partial: ")]
-    assert said[0].startswith("partial: remote: the winner of bare has not been trained yet, so it has no test scores")
+    assert said[0].startswith(
+        "partial: remote: study bare has no winner with test scores yet; its own command makes one"
+    )
     assert "partial: sagemaker: the winner's out-of-fold predictions are not there." in said
     assert "partial: sagemaker: the winner's predictions on the test rows are not there." in said
 
@@ -144,6 +146,7 @@ def test_a_full_disk_leaves_the_old_page(pair: Path, byoe: Run, tiny_disk: Calla
     ended = byoe("action=compare", PAIR, f"output={disk}/report.html")
     assert ended.code == 1
     assert f"{disk}/report.html cannot be written: No space left on device" in ended.err
+    assert "parity: PASS (2 of 2 trials equal)" in lines(ended)
     assert left(disk) == {"report.html"}
     assert (disk / "report.html").read_text() == "old"
 
@@ -200,7 +203,7 @@ def test_a_store_that_is_gone_or_of_another_version_is_said_and_the_page_is_whol
         other.out
     )
     assert f"mlflow db upgrade sqlite:///{pair}/mlflow.db" in other.out
-    assert "The report is whole without it." in other.out
+    assert "The report needs nothing of it." in other.out
     (pair / "mlflow.db").unlink()
     (pair / "report.html").unlink()
     gone = byoe("action=compare", PAIR)

@@ -145,7 +145,7 @@ def test_a_replay_says_nothing_of_which_search_is_better(folder: Path) -> None:
     home = add_study(folder, "home", [scored(0, POINTS[0])])
     away = add_study(folder, "away", [scored(0, POINTS[0])], mode="remote", given=True)
     assert which_search(measure([home, away])) == (
-        "There is nothing to say of which search is better: local searched, the others ran given points."
+        "There is nothing to say of which search is better: local alone searched, the others ran given points."
     )
 
 

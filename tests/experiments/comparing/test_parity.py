@@ -95,6 +95,15 @@ def test_a_trial_that_failed_on_one_side_differs_and_its_reason_is_said(folder: 
     assert parity.details() == ["trial 1 of home and trial 1 of away: it failed in away: out of memory"]
 
 
+def test_trials_of_a_version_that_recorded_no_recipe_go_by_what_they_were_given(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 1), drop=("recipe",))
+    away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1])], drop=("recipe",), given=True)
+    assert named(compare_trials([home, away], TOLERANCE)) == [
+        ("trial 0 of home", "trial 0 of away"),
+        ("trial 1 of home", "trial 1 of away"),
+    ]
+
+
 def test_trials_without_a_score_on_both_sides_are_no_pair(folder: Path) -> None:
     gone = dataclasses.replace(scored(2, POINTS[2]), state="pruned")
     home = add_study(folder, "home", [scored(0, POINTS[0]), failed(1, POINTS[1]), gone])
@@ -154,6 +163,15 @@ def test_given_points_that_ran_nowhere_else_spoil_it(folder: Path) -> None:
         "parity: NOT COMPARABLE (parameters after decoding: no set of parameters ran in both home and lost)"
     )
     assert parity.exit_code == 3
+
+
+def test_without_a_common_point_the_command_that_makes_some_is_said(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0))
+    parity = compare_trials([home, add_study(folder, "cloud", trials(1), mode="remote")], TOLERANCE)
+    assert parity.verdict == "NOT COMPARABLE"
+    assert parity.details() == [
+        "python run.py mode=remote action=replay replay.study=home runs the best trials of home there"
+    ]
 
 
 def test_a_replay_is_held_against_the_trials_that_it_ran_again(folder: Path) -> None:
