@@ -40,6 +40,7 @@ _CHANGING = (
     (r"\b(above|below)\b", "SIDE"),
     (r", which includes zero", ""),
     (r"alone \(\w+", "alone (MEMBER"),
+    (r", peak memory [\d,]+ of [\d,]+ MB", ""),
     (r"best member [\d.]+ \w+", "best member"),
     (r"(?<![\w.])[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?", "NUMBER"),
 )
