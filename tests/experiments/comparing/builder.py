@@ -26,6 +26,7 @@ from experiments.backends.trial_folder import (
 from experiments.comparing.evidence import Evidence, read_study
 from experiments.datasets import Splits, channels, place_channels
 from experiments.ledger import Ledger
+from experiments.own_split import SPLITS
 from experiments.predictions import Predictions
 from experiments.search_space import Choices, Dimension, Range, SearchSpace
 from experiments.study import SearchSpec, StudySpec, TrialResult, best_of
@@ -45,7 +46,7 @@ def table(rows: int, seed: int = 0) -> Table:
 
 def splits(train: Table | None = None, digest: str = "a" * 64) -> Splits:
     """Return tables that are divided already."""
-    return Splits(train or table(12), table(5, 1), table(7, 2), digest)
+    return Splits(train or table(12), table(5, 1), table(7, 2), dict.fromkeys(SPLITS, digest))
 
 
 def scored(

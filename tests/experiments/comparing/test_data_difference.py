@@ -11,13 +11,19 @@ import pytest
 
 from ensemble.table import Column, Table, numbers
 from experiments.comparing.data_difference import describe_difference
-from experiments.datasets import Splits
+from experiments.datasets import Splits, channels_at
+from experiments.own_split import SPLITS
 from tests.experiments.comparing.builder import POINTS, add_study, scored, splits, table
 
 
 def differing(folder: Path, one: Splits, other: Splits) -> str:
     found = [
-        add_study(folder, name, [scored(0, POINTS[0])], data=dataclasses.replace(data, data_hash=digest * 64))
+        add_study(
+            folder,
+            name,
+            [scored(0, POINTS[0])],
+            data=dataclasses.replace(data, hashes=dict.fromkeys(SPLITS, digest * 64)),
+        )
         for name, data, digest in (("home", one, "1"), ("away", other, "2"))
     ]
     return describe_difference(*found)
@@ -96,6 +102,6 @@ def test_of_data_that_are_not_here_the_hash_is_said(folder: Path) -> None:
             add_study(folder, name, [scored(0, POINTS[0])], data=splits(digest=digest * 64))
             for name, digest in (("home", "1"), ("away", "2"))
         )
-        damage(folder / "studies" / "_channels" / ("2" * 16))
+        damage(channels_at(away.data_hash, folder / "studies"))
         said.append(describe_difference(home, away))
-    assert said == ["111111111111 in home, 222222222222 in away"] * 2
+    assert said == [f"{home.data_hash[:12]} in home, {away.data_hash[:12]} in away"] * 2
