@@ -74,6 +74,15 @@ def _attach(composed: Composed, words: Sequence[str], console: Console) -> int:
     return attach(composed, mode, console)
 
 
+def _push(composed: Composed, words: Sequence[str], console: Console) -> int:
+    mode = composed.config.mode
+    if not isinstance(mode, RemoteModeConfig):
+        raise ConfigError(f"mode={mode.name} pushes no image to an account: python run.py mode=remote action=push.")
+    from experiments.pushing import push
+
+    return push(mode, console)
+
+
 def _deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     if isinstance(composed.config.mode, RemoteModeConfig):
         from experiments.serving.cloud import deploy_to_cloud
@@ -132,6 +141,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     "replay": ("the best trials of a study again, in another mode: are the numbers the same?", _study),
     "plan": ("the requests to SageMaker, checked; nothing is started", _plan),
     "attach": ("follow a tuning job on SageMaker by its name, from any machine", _attach),
+    "push": ("build the image that trains and serves, and push it to the account's registry, for mode=remote", _push),
     "deploy": ("serve a model by an endpoint, on this machine or with mode=remote on SageMaker", _deploy),
     "invoke": ("send rows to an endpoint", _invoke),
     "status": (

@@ -217,8 +217,8 @@ def _docker(*, needed: bool) -> Iterator[Finding]:
 
 def _account(mode: RemoteModeConfig) -> Iterator[Finding]:
     """The AWS account is for ``mode=remote``."""
-    from experiments.aws.account import AccessDenied
-    from experiments.aws.cloud_preflight import check_bucket, check_role
+    from experiments.aws.account import NotChecked
+    from experiments.aws.cloud_preflight import check_bucket, check_image, check_role
     from experiments.aws.cloud_settings import remote_settings
 
     try:
@@ -226,17 +226,21 @@ def _account(mode: RemoteModeConfig) -> Iterator[Finding]:
     except InputError as error:
         yield Finding("AWS settings", "fails", str(error))
         return
-    yield Finding("AWS settings", "ok", f"{settings.image} on {settings.instance_type} in {settings.account.region}")
+    yield Finding("AWS settings", "ok", f"{settings.instance_type} in {settings.account.region}")
     try:
         yield Finding("credentials", "ok", f"of account {settings.account.identity()}")
     except InputError as error:
         yield Finding("credentials", "fails", str(error))
         return
-    for subject, text, check in (("bucket", settings.bucket, check_bucket), ("role", settings.role, check_role)):
+    for subject, text, check in (
+        ("bucket", settings.bucket, check_bucket),
+        ("role", settings.role, check_role),
+        ("image", settings.image, check_image),
+    ):
         try:
             check(settings)
-        except AccessDenied as error:
-            yield Finding(subject, "note" if subject == "role" else "fails", str(error))
+        except NotChecked as error:
+            yield Finding(subject, "fails" if subject == "bucket" else "note", str(error))
         except InputError as error:
             yield Finding(subject, "fails", str(error))
         else:

@@ -16,11 +16,12 @@ from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
 from experiments.errors import ConfigError
-from experiments.schema import Config, RemoteModeConfig, SageMakerModeConfig
+from experiments.schema import Config, ImageConfig, RemoteModeConfig, SageMakerModeConfig
 from experiments.study import StudySpec
 
 if TYPE_CHECKING:
     from experiments.aws.engine import DockerClient
+    from experiments.aws.image import ImageSpec
 
 # AWS's longest training job, in seconds; and what a container needs at least to import the libraries, in GB.
 LONGEST_RUNTIME = 28 * 86_400
@@ -54,7 +55,7 @@ def open_backend(
         backend = SageMakerBackend(sagemaker_settings(mode))
         backend.preflight(study)
         with closing(connect()) as client:
-            build_image_if_missing(mode, client, console)
+            build_image_if_missing(configured_image(mode.image), client, console)
         with _scorers(study) as scorers:
             yield backend, scorers
     elif isinstance(mode, RemoteModeConfig):
@@ -95,7 +96,6 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
         ConfigError: A value is not possible.
     """
     from experiments.aws.engine import NETWORKS
-    from experiments.aws.image import image_spec
 
     if not 1 <= mode.max_runtime_seconds <= LONGEST_RUNTIME:
         raise ConfigError(
@@ -111,7 +111,7 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
     if not mode.network:
         raise ConfigError(f"mode.network is empty: it can be {', '.join(NETWORKS)}, or a network of the engine's.")
     return SageMakerSettings(
-        image=image_spec(mode.image.base, _requirements(mode)).tag,
+        image=configured_image(mode.image).tag,
         network=mode.network,
         max_runtime_seconds=mode.max_runtime_seconds,
         cpus=mode.cpus,
@@ -119,20 +119,29 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
     )
 
 
-def build_image_if_missing(mode: SageMakerModeConfig, client: DockerClient, console: Console) -> str:
-    """Return the image's name, built on its first use, which is shown."""
-    from experiments.aws.image import build_image, image_exists, image_spec
+def configured_image(image: ImageConfig) -> ImageSpec:
+    """Return the image of this project that the configuration describes.
 
-    spec = image_spec(mode.image.base, _requirements(mode))
+    Raises:
+        ConfigError: There is no such base or file of requirements.
+    """
+    from experiments.aws.image import image_spec
+
+    return image_spec(image.base, None if image.requirements is None else Path(image.requirements).expanduser())
+
+
+def build_image_if_missing(spec: ImageSpec, client: DockerClient, console: Console) -> None:
+    """Build an image on its first use, which is shown.
+
+    Raises:
+        BackendUnavailable: A step of the build failed.
+    """
+    from experiments.aws.image import build_image, image_exists
+
     if image_exists(client, spec):
-        return spec.tag
+        return
     console.print(f"image {spec.tag} on {spec.base}: building it, once; this takes minutes.", highlight=False)
     with console.status("building the image") as status:
         build_image(client, spec, lambda text: status.update(text[: max(20, console.width - 10)]))
     size = client.images.get(spec.tag).attrs["Size"] / 1e6
     console.print(f"image {spec.tag}: {size:.0f} MB.", highlight=False)
-    return spec.tag
-
-
-def _requirements(mode: SageMakerModeConfig) -> Path | None:
-    return None if mode.image.requirements is None else Path(mode.image.requirements).expanduser()

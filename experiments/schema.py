@@ -43,11 +43,10 @@ class SageMakerModeConfig(ModeConfig):
 
 
 @dataclass
-class RemoteImageConfig:
-    """The image that jobs run on SageMaker."""
+class RemoteImageConfig(ImageConfig):
+    """The image that jobs run on SageMaker, and what ``action=push`` makes one from."""
 
     uri: str | None = None
-    requirements: str | None = None
 
 
 @dataclass

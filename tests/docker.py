@@ -8,6 +8,7 @@ import socket
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,6 +18,14 @@ from experiments.errors import BackendUnavailable
 
 REQUIRE = "BYOE_REQUIRE_DOCKER"
 DEFAULT_BASE = "python:3.12-slim-bookworm"
+
+
+def require_engine() -> None:
+    """Without an engine skip the test, or fail it where one is required."""
+    try:
+        connect().close()
+    except BackendUnavailable as error:
+        missing(f"there is no engine: {error}")
 
 
 def require_image() -> ImageSpec:
@@ -30,10 +39,15 @@ def require_image() -> ImageSpec:
         if compose_version() is None:
             raise BackendUnavailable("docker compose is not installed")
     except BackendUnavailable as error:
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(f"{REQUIRE}=1, and there is no engine or no image: {error}")
-        pytest.skip(f"no engine, or no image: {error}")
+        missing(f"there is no engine or no image: {error}")
     return spec
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test for want of something of Docker's, or fail it where that is required."""
+    if os.environ.get(REQUIRE) == "1":
+        pytest.fail(f"{REQUIRE}=1, and {reason}")
+    pytest.skip(reason)
 
 
 def containers(study: str) -> list[str]:

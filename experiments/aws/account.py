@@ -17,8 +17,19 @@ _ATTEMPTS = 10
 _RENEW = "Renew them, such as by `aws sso login`, and run the same command again: it goes on from there."
 
 
-class AccessDenied(BackendUnavailable):
+class NotChecked(BackendUnavailable):
+    """Something could not be looked at; the message says why."""
+
+
+class AccessDenied(NotChecked):
     """AWS does not permit an operation; the message names the IAM action."""
+
+    @classmethod
+    def of(cls, action: str, purpose: str) -> AccessDenied:
+        """Return the error of an IAM action that is missing, as in "AWS does not let you <purpose>"."""
+        return cls(
+            f"AWS does not let you {purpose}: the credentials need the IAM action {action}. docs/aws.md has a policy."
+        )
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,5 @@ def _of_code(answer: dict[str, Any], action: str, purpose: str, text: str) -> Ba
     if code in _INVALID:
         return BackendUnavailable(f"AWS does not take these credentials ({code}). {_RENEW}")
     if code in _DENIED:
-        return AccessDenied(
-            f"AWS does not let you {purpose}: the credentials need the IAM action {action}. docs/aws.md has a policy."
-        )
+        return AccessDenied.of(action, purpose)
     return BackendUnavailable(f"AWS refused to {purpose}: {answer.get('Message') or text} ({code}).")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from experiments.aws.account import AccessDenied, explained, role_trusts_sagemaker
+from experiments.aws.account import NotChecked, explained, role_trusts_sagemaker
+from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.backends.remote import RemoteSettings
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.study import StudySpec
@@ -15,7 +14,6 @@ from experiments.study import StudySpec
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)(?P<tag>[:@].+)?"
 )
-_ARCHITECTURE = "amd64"
 
 
 def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
@@ -30,17 +28,17 @@ def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
     checks: tuple[Callable[[], None], ...] = (
         lambda: check_role(settings),
         lambda: _quota(study, settings),
-        lambda: _image(settings),
+        lambda: check_image(settings),
     )
-    return list(_denied(checks))
+    return list(_not_checked(checks))
 
 
-def _denied(checks: tuple[Callable[[], None], ...]) -> Iterator[str]:
+def _not_checked(checks: tuple[Callable[[], None], ...]) -> Iterator[str]:
     for check in checks:
         try:
             check()
-        except AccessDenied as denied:
-            yield f"not checked before the launch: {denied}"
+        except NotChecked as reason:
+            yield f"not checked before the launch: {reason}"
 
 
 def check_bucket(settings: RemoteSettings) -> None:
@@ -119,7 +117,8 @@ def _quota(study: StudySpec, settings: RemoteSettings) -> None:
     )
 
 
-def _image(settings: RemoteSettings) -> None:
+def check_image(settings: RemoteSettings) -> None:
+    """Raise ConfigError unless the image is in the region's ECR and for its instances; NotChecked if that is hidden."""
     if settings.requirements:  # AWS's own, from the SDK's table of what there is
         return
     found = _ECR.fullmatch(settings.image)
@@ -133,30 +132,15 @@ def _image(settings: RemoteSettings) -> None:
             f"mode.image.uri={settings.image} is in {found['region']}, and jobs run in {settings.account.region}: "
             "push it there."
         )
-    _check_architecture(settings, found)
-
-
-def _check_architecture(settings: RemoteSettings, found: re.Match[str]) -> None:
-    from botocore.exceptions import ClientError
-
-    tag = found["tag"] or ":latest"
-    which = {"imageDigest": tag[1:]} if tag.startswith("@") else {"imageTag": tag[1:]}
-    ecr = settings.account.client("ecr")
-    with explained("ecr:BatchGetImage", f"look at image {settings.image}"):
-        try:
-            answer = ecr.batch_get_image(repositoryName=found["name"], registryId=found["account"], imageIds=[which])
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "RepositoryNotFoundException":
-                raise
-            answer = {"images": []}
-    if not answer["images"]:
-        raise ConfigError(f"mode.image.uri={settings.image}: there is no such image: push it.")
-    manifest: dict[str, Any] = json.loads(answer["images"][0]["imageManifest"])
-    platforms = [entry.get("platform", {}).get("architecture") for entry in manifest.get("manifests", ())]
-    if manifest.get("architecture"):
-        platforms = [manifest["architecture"]]
-    if platforms and _ARCHITECTURE not in platforms:
+    version = (found["tag"] or ":latest")[1:]
+    architectures = Registry(settings.account).architectures(found["name"], version, found["account"])
+    if architectures is None:
         raise ConfigError(
-            f"mode.image.uri={settings.image} is built for {', '.join(map(str, platforms))}, and SageMaker's instances "
-            f"are {_ARCHITECTURE}: build it with --platform linux/{_ARCHITECTURE} and push it again."
+            f"mode.image.uri={settings.image}: there is no such image. `python run.py mode=remote action=push` pushes "
+            "this project's and says its name."
+        )
+    if ARCHITECTURE not in architectures:
+        raise ConfigError(
+            f"mode.image.uri={settings.image} is built for {', '.join(architectures)}, and SageMaker's instances are "
+            f"{ARCHITECTURE}: `python run.py mode=remote action=push` builds this project's for them."
         )

@@ -58,9 +58,7 @@ def connect() -> DockerClient:
     from docker.errors import DockerException
 
     if shutil.which("docker") is None:
-        raise BackendUnavailable(
-            f"docker is not on the PATH, and mode=sagemaker runs containers. Install it: {INSTALL}"
-        )
+        raise BackendUnavailable(f"docker is not on the PATH, and images and containers need it. Install it: {INSTALL}")
     client = None
     try:
         client = docker.DockerClient(base_url=_host(), timeout=_SECONDS_TO_ANSWER)

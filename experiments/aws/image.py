@@ -26,6 +26,7 @@ _FILES = ("Dockerfile", "warm_worker.py", "serving/serve.py", "serving/worker.py
 _LINES_SHOWN = 15
 # The same library without its GPU part, which is 300 MB; it was found to predict the same bits.
 _WITHOUT_GPU = (re.compile(r"^xgboost==", re.MULTILINE), "xgboost-cpu==")
+_EMULATION = "Docker Desktop does, and Linux by `docker run --privileged --rm tonistiigi/binfmt --install all`."
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STEP = re.compile(r"Step (\d+/\d+) : (.*)")
 
@@ -37,18 +38,25 @@ class ImageSpec:
     Attributes:
         base: Reference of the base image, Debian with Python.
         files: The build's files by name.
+        architecture: What it is built for, in Docker's words; None is what the engine is.
     """
 
     base: str
     files: Mapping[str, bytes]
+    architecture: str | None = None
 
     @property
-    def tag(self) -> str:
-        """The image's name, which changes with whatever goes into it."""
+    def version(self) -> str:
+        """Twelve hexadecimal digits, which change with whatever goes into the image."""
         digest = hashlib.sha256(self.base.encode())
         for name, content in sorted(self.files.items()):
             digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
-        return f"{REPOSITORY}:{digest.hexdigest()[:12]}"
+        return digest.hexdigest()[:12]
+
+    @property
+    def tag(self) -> str:
+        """The image's name on this machine's engine."""
+        return f"{REPOSITORY}:{self.version}" + (f"-{self.architecture}" if self.architecture else "")
 
 
 def pinned_requirements() -> str:
@@ -101,6 +109,7 @@ def build_image(client: DockerClient, spec: ImageSpec, report: Callable[[str], N
             decode=True,
             tag=spec.tag,
             buildargs={"BASE_IMAGE": spec.base},
+            platform=f"linux/{spec.architecture}" if spec.architecture else None,
             rm=True,
             forcerm=True,
         ):
@@ -137,6 +146,8 @@ def _context(files: Mapping[str, bytes]) -> io.BytesIO:
 def _failed(spec: ImageSpec, step: str, lines: list[Any]) -> BackendUnavailable:
     text = "\n".join(f"  {line}" for line in lines)
     hint = "Is the network there, and are the requirements right?"
+    if "exec format error" in text:
+        hint = f"This engine runs no programs for {spec.architecture or 'another architecture'}: {_EMULATION}"
     if re.search(
         r"pull access denied|manifest .*unknown|not found: manifest|repository .* not found|FROM ", text + step
     ):

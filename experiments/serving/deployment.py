@@ -20,7 +20,7 @@ from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, remove_strange
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError
 from experiments.masking import typed_command
-from experiments.modes import build_image_if_missing
+from experiments.modes import build_image_if_missing, configured_image
 from experiments.preflight import check_folder
 from experiments.schema import SageMakerModeConfig
 from experiments.serving.examples import example_request
@@ -50,7 +50,8 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     records = Records(Path(config.paths.endpoints).expanduser().absolute())
     check_folder(records.root)
     with records.alone(name) as folder, answering() as client:
-        image = build_image_if_missing(mode, client, console)
+        image = configured_image(mode.image)
+        build_image_if_missing(image, client, console)
         old = records.find(name)
         remove_strangers(client, folder, old.container if old else None)
         if (
@@ -65,9 +66,9 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
         version = uuid.uuid4().hex[:8]
         with _new_folder(folder, version, old) as place:
             model = place_model(composed, place)
-            plan = plan_endpoint(composed, mode, model, image, version)
+            plan = plan_endpoint(composed, mode, model, image.tag, version)
             _write(place / REQUESTS, plan.requests)
-            console.print(f"endpoint {name}: starting {model.origin} in {image}.", highlight=False)
+            console.print(f"endpoint {name}: starting {model.origin} in {image.tag}.", highlight=False)
             began = time.monotonic()
             started = start(client, plan.requests, folder, model.folder, plan.limits)
             try:

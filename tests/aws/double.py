@@ -25,9 +25,11 @@ from tests.aws.endpoint_operations import EndpointOperations
 from tests.aws.endpoints import Endpoint
 from tests.aws.faults import Fault, Faults, Selector
 from tests.aws.hosting import Hosting
+from tests.aws.images import LAYERS, Images, put_image
 from tests.aws.operations import Operations
 from tests.aws.points import Point
 from tests.aws.records import ENDED, REGION, TrainingJob, TuningJob
+from tests.aws.registry import Registry
 from tests.aws.scheduler import Scheduler
 from tests.aws.service import OWN_ACCESS_KEY, Service
 from tests.aws.state import State
@@ -65,8 +67,8 @@ _MAKING_CLIENTS = threading.Lock()
 class Double:
     """A stand-in for AWS, while its context lasts.
 
-    S3, STS, IAM, CloudWatch logs and ECR are moto's; tuning jobs, training jobs, endpoints and quotas are its own. An
-    endpoint is served by this project's model server. moto's state is one for the whole process, so there is one double
+    S3, STS, IAM, CloudWatch logs and ECR's repositories are moto's; tuning jobs, training jobs, endpoints and quotas are
+    its own, and so is what ECR says of images. An endpoint is served by this project's model server. moto's state is one for the whole process, so there is one double
     at a time.
 
     Attributes:
@@ -85,6 +87,7 @@ class Double:
         faults: Iterable[Fault] = (),
         quotas: Mapping[str, float] | None = None,
         image: str | None = None,
+        registry: Registry | None = None,
         cpus: int = 1,
         seed: int = 0,
     ) -> None:
@@ -97,6 +100,7 @@ class Double:
             faults: What is to go wrong.
             quotas: Service quotas by name; None for ``QUOTAS``.
             image: The image that jobs and endpoints run in, on this machine's Docker; None for processes.
+            registry: Where ECR's images lie; None for moto, which keeps no layers.
             cpus: How many cores a job is told that it has, and the workers of an endpoint's server.
             seed: Of the draw.
         """
@@ -109,6 +113,7 @@ class Double:
         self._faults = Faults(faults)
         self._quotas = QUOTAS if quotas is None else quotas
         self._image = image
+        self._registry = registry
         self._cpus = cpus
         self._seed = seed
 
@@ -158,6 +163,11 @@ class Double:
     def client(self, service: str) -> Any:
         """Return a boto3 client of a service, with the credentials of ``environment``."""
         return self._client(service, self.environment["AWS_ACCESS_KEY_ID"])
+
+    def put_image(self, name: str, tag: str, architecture: str, *, index: bool = False) -> None:
+        """Put an image into ECR, where moto keeps the images: of one platform, or the index of such a one."""
+        ecr, storage = (self._client(service, OWN_ACCESS_KEY) for service in ("ecr", "s3"))
+        put_image(ecr, storage, name, tag, architecture, index=index)
 
     def inject(self, *faults: Fault) -> None:
         """Let more go wrong."""
@@ -256,7 +266,7 @@ class Double:
             "AWS_CONFIG_FILE": str(self._folder / "no-config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self._folder / "no-credentials"),
         }
-        storage, logs, iam = (self._client(name, OWN_ACCESS_KEY) for name in ("s3", "logs", "iam"))
+        storage, logs, iam, ecr = (self._client(name, OWN_ACCESS_KEY) for name in ("s3", "logs", "iam", "ecr"))
         site = Site(self._folder / "jobs", storage, logs, self._image, self._cpus)
         scheduler = Scheduler(self.state, self._faults, site)
         hosting = Hosting(self.state, self._faults, replace(site, folder=self._folder / "endpoints"))
@@ -267,7 +277,8 @@ class Double:
         endpoints = EndpointOperations(self.state, hosting, site, can_assume)
         operations = Operations(self.state, scheduler, self._points, self._seed, self._quotas, can_assume, endpoints)
         moto = DomainDispatcherApplication(create_backend_app)
-        self._service = Service(self.state, operations, self._faults, moto)
+        images = Images(ecr, storage, self._registry)
+        self._service = Service(self.state, operations, images, self._faults, moto)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="double")
         thread.start()
         end.callback(thread.join)
@@ -276,7 +287,8 @@ class Double:
         end.callback(self._reset)
         end.callback(scheduler.close)
         end.callback(hosting.close)
-        storage.create_bucket(Bucket=self.bucket)
+        for bucket in (self.bucket, LAYERS):
+            storage.create_bucket(Bucket=bucket)
         self.role = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(_TRUST))["Role"]["Arn"]
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -17,6 +17,7 @@ from botocore.model import OperationNotFoundError
 from experiments.aws.validation import InvalidDocument, check_document
 from tests.aws.answers import Refused
 from tests.aws.faults import Faults
+from tests.aws.images import Images
 from tests.aws.operations import Operations
 from tests.aws.runtime import OPERATION as INVOCATION
 from tests.aws.runtime import invoke, read_invocation
@@ -62,17 +63,21 @@ class Call:
 class Service:
     """The WSGI application."""
 
-    def __init__(self, state: State, operations: Operations, faults: Faults, moto: WSGIApplication) -> None:
+    def __init__(
+        self, state: State, operations: Operations, images: Images, faults: Faults, moto: WSGIApplication
+    ) -> None:
         """Take what is needed.
 
         Args:
             state: What the double knows.
             operations: Answers what moto does not.
+            images: Answers what is about images.
             faults: What is to go wrong.
             moto: Answers the rest.
         """
         self._state = state
         self._operations = operations
+        self._images = images
         self._faults = faults
         self._moto = moto
 
@@ -124,6 +129,8 @@ class Service:
                 raise Refused("UnknownOperationException", str(error)) from error
             if self._operations.answers(call.operation, call.document):
                 return self._operations.answer(call.operation, call.document)
+        if call.service == "ecr":
+            return self._images.answer(call.operation, call.document)
         if call.operation == "ListServiceQuotas":
             return self._operations.list_quotas(call.document)
         return None

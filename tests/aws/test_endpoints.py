@@ -28,6 +28,7 @@ from experiments.serving.examples import check_predictions, example_request
 from tests.aws.checks import code_of, raw_answer, wrong
 from tests.aws.double import Double
 from tests.aws.faults import EndpointFailure, denied, throttled
+from tests.aws.images import LAYERS
 from tests.conftest import PROJECT, environment, until
 from tests.docker import left_behind, require_image
 
@@ -409,7 +410,7 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
         where = json.loads(process.stdout.readline())
         session = boto3.Session("testing", "testing", region_name="us-east-1")
         client = session.client("s3", endpoint_url=where["url"])
-        assert [bucket["Name"] for bucket in client.list_buckets()["Buckets"]] == [where["bucket"]]
+        assert {bucket["Name"] for bucket in client.list_buckets()["Buckets"]} == {where["bucket"], LAYERS}
         assert where["environment"]["AWS_ENDPOINT_URL"] == where["url"]
         if end == "term":
             process.send_signal(signal.SIGTERM)

@@ -40,6 +40,7 @@ TRIALS = 3
 SEARCH = (f"search.n_trials={TRIALS}", *QUICK)
 BILLED = 90
 PRICE = 0.4
+MINE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine"
 Run = Callable[..., Ended]
 
 
@@ -220,7 +221,7 @@ def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -
         (["mode.budget_usd=9", "mode.image.uri=byoe:1"], "mode.image.uri=byoe:1: SageMaker runs images from ECR"),
         (
             ["mode.budget_usd=9", "mode.image.uri=123456789012.dkr.ecr.us-east-1.amazonaws.com/none:1"],
-            "there is no such image: push it",
+            "there is no such image. `python run.py mode=remote action=push` pushes",
         ),
         (["mode.budget_usd=9", "mode.bucket=null"], "mode.bucket is not set: add mode.bucket="),
     ],
@@ -245,25 +246,13 @@ def test_a_role_that_sagemaker_may_not_take_on_is_refused(project: Path, double:
     assert created(double) == []
 
 
-@pytest.mark.parametrize(("architecture", "code"), [("arm64", 2), ("amd64", 0)])
-def test_an_image_for_another_architecture_is_refused(
-    architecture: str, code: int, project: Path, double: Double, byoe: Run
-) -> None:
-    ecr = double.client("ecr")
-    ecr.create_repository(repositoryName="mine")
-    layer = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": f"sha256:{'0' * 64}", "size": 1}
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{**layer, "platform": {"architecture": architecture, "os": "linux"}}],
-    }
-    ecr.put_image(repositoryName="mine", imageTag="1", imageManifest=json.dumps(manifest))
-    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1"
-    ended = byoe(*words(double, "action=train", "mode.budget_usd=9", f"mode.image.uri={image}", study="one"))
-    assert ended.code == code, ended.err
-    if code:
-        assert "is built for arm64, and SageMaker's instances are amd64" in ended.err
-        assert created(double) == []
+@pytest.mark.parametrize("index", [False, True], ids=["one platform", "index"])
+def test_an_image_for_another_architecture_is_refused(index: bool, project: Path, double: Double, byoe: Run) -> None:
+    double.put_image("mine", "1", "arm64", index=index)
+    ended = byoe(*words(double, "mode.budget_usd=9", f"mode.image.uri={MINE}:1"))
+    assert ended.code == 2
+    assert f"mode.image.uri={MINE}:1 is built for arm64, and SageMaker's instances are amd64" in ended.err
+    assert created(double) == []
 
 
 def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
@@ -413,18 +402,22 @@ def test_what_does_not_pass_is_one_message(fault: Any, message: str, project: Pa
 
 def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Run) -> None:
     settings = ["mode=remote", "action=doctor", f"mode.role={double.role}"]
-    ended = byoe(*settings, f"mode.bucket={double.bucket}")
+    double.put_image("mine", "1", "arm64")
+    double.put_image("mine", "2", "amd64")
+    ended = byoe(*settings, f"mode.bucket={double.bucket}", f"mode.image.uri={MINE}:2")
     assert ended.code == 0, ended.out
     for line in (
         "ok    credentials    of account 123456789012",
         f"ok    bucket         {double.bucket}",
         "ok    role ",
+        f"ok    image          {MINE}:2",
     ):
         assert line in ended.out
     assert "mode=remote can run." in ended.out
-    ended = byoe(*settings, "mode.bucket=none-of-ours")
+    ended = byoe(*settings, "mode.bucket=none-of-ours", f"mode.image.uri={MINE}:1")
     assert ended.code == 1
     assert "there is no such bucket" in ended.out
+    assert f"fails image          mode.image.uri={MINE}:1 is built for arm64" in ended.out
     double.inject(Expiry("GetCallerIdentity", 1))
     ended = byoe(*settings, f"mode.bucket={double.bucket}")
     assert ended.code == 1
@@ -433,11 +426,17 @@ def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Ru
 
 
 def test_a_check_that_is_not_permitted_is_a_note(project: Path, double: Double, byoe: Run) -> None:
-    double.inject(denied("GetRole", "iam"), denied("ListServiceQuotas", "servicequotas"))
-    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", study="one"))
+    double.inject(
+        denied("GetRole", "iam"),
+        denied("ListServiceQuotas", "servicequotas"),
+        denied("GetDownloadUrlForLayer", "ecr"),
+    )
+    double.put_image("mine", "1", "amd64")
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", f"mode.image.uri={MINE}:1", study="one"))
     assert ended.code == 0, ended.err
     assert "the IAM action iam:GetRole" in ended.out
     assert "the IAM action servicequotas:ListServiceQuotas" in ended.out
+    assert "the IAM action ecr:GetDownloadUrlForLayer" in ended.out
 
 
 def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(

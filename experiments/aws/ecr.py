@@ -1,0 +1,118 @@
+"""Images in an account's registry (ECR): the repository they go to, what they are built for, the login for a push."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.aws.account import Account, NotChecked, explained
+
+# What SageMaker's CPU instances are, in Docker's words.
+ARCHITECTURE = "amd64"
+_SECONDS_TO_ANSWER = 30
+
+
+@dataclass(frozen=True)
+class Login:
+    """What a registry takes of an engine, for twelve hours.
+
+    Attributes:
+        username: The name.
+        password: The token, which is neither shown nor kept.
+    """
+
+    username: str
+    password: str = field(repr=False)
+
+
+class Registry:
+    """The registry of one account and region."""
+
+    def __init__(self, account: Account) -> None:
+        """Use the account; nothing is sent yet."""
+        self._client = account.client("ecr")
+
+    def address(self, name: str) -> str | None:
+        """Return the address of a repository, without a tag, or None where there is none of that name.
+
+        Raises:
+            BackendUnavailable: AWS refused.
+        """
+        with explained("ecr:DescribeRepositories", f"look at repository {name}"):
+            try:
+                (found,) = self._client.describe_repositories(repositoryNames=[name])["repositories"]
+            except self._client.exceptions.RepositoryNotFoundException:
+                return None
+        return str(found["repositoryUri"])
+
+    def make(self, name: str, tags: Mapping[str, str]) -> str:
+        """Make a repository whose tags cannot be moved and whose images are scanned as they come; return its address.
+
+        Raises:
+            BackendUnavailable: AWS refused.
+        """
+        with explained("ecr:CreateRepository and ecr:TagResource", f"make repository {name}"):
+            made = self._client.create_repository(
+                repositoryName=name,
+                imageTagMutability="IMMUTABLE",
+                imageScanningConfiguration={"scanOnPush": True},
+                tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+            )
+        return str(made["repository"]["repositoryUri"])
+
+    def login(self) -> Login:
+        """Return a login for a push.
+
+        Raises:
+            BackendUnavailable: AWS refused.
+        """
+        with explained("ecr:GetAuthorizationToken", "push images"):
+            (granted,) = self._client.get_authorization_token()["authorizationData"]
+        username, _, password = base64.b64decode(granted["authorizationToken"]).decode().partition(":")
+        return Login(username, password)
+
+    def architectures(self, name: str, version: str, owner: str | None = None) -> list[str] | None:
+        """Return what an image is built for, such as ``["amd64"]``, or None where there is no such image.
+
+        Args:
+            name: The repository.
+            version: A tag, or a digest (``sha256:...``).
+            owner: Number of the account whose registry it is; None is this one.
+
+        Raises:
+            NotChecked: It cannot be looked at.
+            BackendUnavailable: AWS refused for another reason.
+        """
+        registry = {} if owner is None else {"registryId": owner}
+        which = {"imageDigest" if version.startswith("sha256:") else "imageTag": version}
+        with explained("ecr:BatchGetImage", f"look at image {name}:{version}"):
+            try:
+                answer = self._client.batch_get_image(repositoryName=name, imageIds=[which], **registry)
+            except self._client.exceptions.RepositoryNotFoundException:
+                return None
+        if not answer["images"]:
+            return None
+        manifest: dict[str, Any] = json.loads(answer["images"][0]["imageManifest"])
+        if "manifests" in manifest:  # one of each platform
+            return [entry.get("platform", {}).get("architecture", "unknown") for entry in manifest["manifests"]]
+        if "architecture" in manifest:  # as in Docker's oldest format
+            return [manifest["architecture"]]
+        return [self._config(name, manifest["config"]["digest"], registry).get("architecture", "unknown")]
+
+    def _config(self, name: str, digest: str, registry: Mapping[str, str]) -> dict[str, Any]:
+        import requests
+
+        with explained("ecr:GetDownloadUrlForLayer", f"look into an image of {name}"):
+            url = self._client.get_download_url_for_layer(repositoryName=name, layerDigest=digest, **registry)
+        try:
+            answer = requests.get(url["downloadUrl"], timeout=_SECONDS_TO_ANSWER)
+            answer.raise_for_status()
+            config: dict[str, Any] = answer.json()
+        except requests.RequestException as error:
+            # Its text may have the address, which is signed and opens the image to whoever has it.
+            reason = type(error).__name__
+            raise NotChecked(f"the configuration of an image of {name} could not be downloaded ({reason}).") from None
+        return config
