@@ -4,13 +4,13 @@ Run ``python benchmarks/one_job.py``; ``--docker`` runs jobs and endpoints in ou
 an engine. **It is the double of the tests (``tests/aws``), not AWS**: it executes the requests on this machine, and has
 neither AWS's wait for an instance nor its network. In turn, round by round, for each ensemble and table:
 
-- one for all: ``python run.py mode=remote``, whose training jobs each train every member;
-- one per member: the same command once for each member, with an ensemble of that member alone, the same folds and the
-  same points, so that every member is the same model; the client blends what they predict.
+- one for all: a study of ``mode=remote``, whose training jobs each train every member;
+- one per member: such a study for each member, with an ensemble of that member alone, the same folds and the same
+  points, so that every member is the same model; the client blends what they predict.
 
 Jobs run one at a time, each with all cores, since each would have an instance of its own. Counted are what goes over
-HTTP to and from S3, the jobs' ``BillableTimeInSeconds`` and calls of SageMaker's API. In the last round the models of
-the best trial are deployed, to one endpoint and to one per member, and asked for the same rows.
+HTTP to and from S3, the jobs' ``BillableTimeInSeconds`` and calls of SageMaker's API. In the end the models of the
+small table's best trial are deployed, to one endpoint and to one per member, and asked for the same rows.
 
 It exits 1 unless every metric of every member is identical on both sides, and the client's blend is the endpoint's.
 """
@@ -18,6 +18,7 @@ It exits 1 unless every metric of every member is identical on both sides, and t
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -43,14 +44,18 @@ sys.path[:0] = [str(ROOT), str(ROOT / "entry")]
 from ensemble.members import Floats  # noqa: E402
 from experiments.aws.engine import connect  # noqa: E402
 from experiments.aws.image import build_image, image_exists, image_spec  # noqa: E402
+from experiments.backends.worker_pool import WorkerPool  # noqa: E402
 from experiments.config import compose  # noqa: E402
-from experiments.planning import available_cores  # noqa: E402
+from experiments.launching import remote_backend  # noqa: E402
+from experiments.ledger import Ledger  # noqa: E402
+from experiments.planning import available_cores, plan_study  # noqa: E402
+from experiments.schema import RemoteModeConfig  # noqa: E402
 from tests.aws.double import Double  # noqa: E402
 
 ENSEMBLES = ("pair", "quartet")
 # A small table, on which most of a job is its start, and one on which most of it is training.
 SMALL, LARGE = "diabetes", "friedman"
-LARGE_ROWS, LARGE_COLUMNS = 20_000, 30
+LARGE_ROWS, LARGE_COLUMNS = 5_000, 20
 ASKED_ROWS = (1, 100)
 ASKS = 50
 # Calls that depend on how often one looks.
@@ -68,7 +73,8 @@ class Job:
         seconds: How long it took, from its download to the end of its upload.
         billable: ``BillableTimeInSeconds``.
         tuned: Its tuned hyperparameters.
-        trial: Its ``metrics.json``.
+        metrics: Its metrics.
+        info: The rest of its ``metrics.json``.
     """
 
     name: str
@@ -76,12 +82,13 @@ class Job:
     seconds: float
     billable: int
     tuned: Mapping[str, str]
-    trial: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    info: Mapping[str, Any]
 
     @property
     def computing(self) -> float:
         """Seconds inside the libraries' fit and predict."""
-        return float(sum(self.trial["fit_seconds"].values()) + self.trial["predict_seconds"])
+        return float(sum(self.info["fit_seconds"].values()) + self.info["predict_seconds"])
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,21 @@ class Side:
     def jobs(self) -> list[Job]:
         """All of its jobs."""
         return [job for study in self.studies for job in study]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all rounds have in common.
+
+    Attributes:
+        trials: Of each study.
+        image: What jobs and endpoints run in; None for processes on this machine.
+        workers: Prove each study on this machine before it is launched.
+    """
+
+    trials: int
+    image: str | None
+    workers: WorkerPool
 
 
 def write_large(path: Path) -> None:
@@ -140,35 +162,45 @@ def projected(jobs: Sequence[Job], ensemble: str) -> list[dict[str, str]]:
     ]
 
 
-def run(double: Double, *words: str) -> None:
-    """Run a command of ``mode=remote`` in this folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    settings = [f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.2"]
-    ended = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), "mode=remote", *settings, *words],
-        env={**kept, **double.environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode != 0:
-        sys.exit(f"{' '.join(words)} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+def settings(double: Double) -> list[str]:
+    """Return what ``mode=remote`` is told of an account, as words."""
+    return ["mode=remote", f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.1"]
 
 
-def tune(double: Double, studies: Mapping[str, Sequence[str]], trials: int) -> Side:
-    """Tune studies of so many trials one after another, on a double on which nothing was run."""
-    for study, words in studies.items():
-        limits = [f"search.n_trials={trials}", "search.parallel=1", "mode.price_usd_per_hour=0.1", "mode.budget_usd=99"]
-        run(double, f"study={study}", *limits, *words)
-    found: dict[str, list[Job]] = {study: [] for study in studies}
-    for job in double.jobs:
-        study, number, _ = job.name.rsplit("-", 2)
-        metrics = Path("studies") / study / "trials" / f"{int(number) - 1:04d}" / "output" / "data" / "metrics.json"
-        seconds = float(job.ended or 0) - float(job.started or 0)
-        trial = json.loads(metrics.read_text())
-        found[study].append(Job(job.name, study, seconds, int(job.billable_seconds or 0), job.tuned, trial))
-    jobs = [*found.values()]
-    return Side(jobs, counted(double, [job for study in jobs for job in study]), {})
+def tune(double: Double, studies: Mapping[str, Sequence[str]], bench: Bench) -> Side:
+    """Tune studies in this folder, one after another, on a double on which nothing was run."""
+    found = {}
+    for name, words in studies.items():
+        limits = [
+            f"search.n_trials={bench.trials}",
+            "search.parallel=1",
+            "mode.price_usd_per_hour=0.1",
+            "mode.budget_usd=99",
+        ]
+        given = [*settings(double), *limits, f"study={name}", *words]
+        composed = compose(given)
+        study, mode = plan_study(composed).place(), composed.config.mode
+        assert isinstance(mode, RemoteModeConfig)
+        backend = remote_backend(mode, study, given, lambda: bench.workers, Console(quiet=True))
+        with Ledger.open(study) as ledger, backend.submit(study, ledger) as handle:
+            results = sorted(handle.results(), key=lambda result: result.index)
+        failed = [result.reason for result in results if result.state != "complete"]
+        if failed:
+            sys.exit(f"{name}: {failed[0]}")
+        jobs = [job for job in double.jobs if job.name.startswith(f"{name}-")]
+        found[name] = [
+            Job(
+                name=job.name,
+                study=name,
+                seconds=float(job.ended or 0) - float(job.started or 0),
+                billable=int(job.billable_seconds or 0),
+                tuned=job.tuned,
+                metrics=result.metrics,
+                info=result.info,
+            )
+            for job, result in zip(jobs, results, strict=True)
+        ]
+    return Side([*found.values()], counted(double, [job for jobs in found.values() for job in jobs]), {})
 
 
 def counted(double: Double, jobs: Sequence[Job]) -> dict[str, float]:
@@ -212,16 +244,13 @@ def side_by_side(seconds: Sequence[float], instances: int) -> float:
     return max(free)
 
 
-@contextmanager
-def endpoints(double: Double, jobs: Sequence[Job]) -> Iterator[list[str]]:
-    """Serve the model that each job has left by an endpoint of its own; yield their names."""
-    names = [f"endpoint-{position}" for position, _ in enumerate(jobs)]
-    for name, job in zip(names, jobs, strict=True):
-        model = f"s3://{double.bucket}/byoe/studies/{job.study}/{job.name}/output/model.tar.gz"
-        run(double, "action=deploy", f"model={model}", f"endpoint={name}")
-    yield names
-    for name in names:
-        run(double, "action=delete", f"endpoint={name}")
+def deploy(double: Double, job: Job, name: str) -> None:
+    """Serve the model that a job has left by an endpoint."""
+    model = f"s3://{double.bucket}/byoe/studies/{job.study}/{job.name}/output/model.tar.gz"
+    words = [*settings(double), "action=deploy", f"model={model}", f"endpoint={name}"]
+    ended = subprocess.run([sys.executable, str(ROOT / "run.py"), *words], capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        sys.exit(f"{' '.join(words)} ended with {ended.returncode}:\n{ended.stderr}")
 
 
 def ask(double: Double, side: Side, number: int) -> None:
@@ -230,10 +259,10 @@ def ask(double: Double, side: Side, number: int) -> None:
     train = double.jobs[0].document["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
     (channel,) = Path("studies/_channels").glob(f"{train.split('/')[-3]}*")
     features = np.load(channel / "test" / "features.npy")
-    with (
-        endpoints(double, [study[number] for study in side.studies]) as names,
-        ThreadPoolExecutor(len(names)) as threads,
-    ):
+    names = [f"endpoint-{position}" for position, _ in enumerate(side.studies)]
+    for name, study in zip(names, side.studies, strict=True):
+        deploy(double, study[number], name)
+    with ThreadPoolExecutor(len(names)) as threads:
         for rows in ASKED_ROWS:
             body = json.dumps({"instances": features[:rows].tolist()}).encode()
 
@@ -259,18 +288,34 @@ def milliseconds(call: Callable[[], object]) -> float:
     return median(taken)
 
 
-def measure(ensemble: str, table: str, number: int, trials: int, image: str | None, *, last: bool) -> tuple[Side, Side]:
-    """Take both ways in turn, in this folder; ask endpoints in the last round."""
+@contextmanager
+def account(double: Double) -> Iterator[Double]:
+    """Begin a double, and let this process find it as it would find AWS."""
+    before = dict(os.environ)
+    with double:
+        for name in [name for name in before if name.startswith("AWS_")]:
+            del os.environ[name]
+        os.environ |= double.environment
+        try:
+            yield double
+        finally:
+            os.environ.clear()
+            os.environ |= before
+
+
+def measure(bench: Bench, ensemble: str, table: str, number: int, *, asked: bool) -> tuple[Side, Side]:
+    """Take both ways in turn, in this folder; deploy and ask if that is wanted."""
     first, others = studies_of(ensemble, table, number)
     place = Path(f"double-{ensemble}-{table}-{number}").absolute()
-    with Double(place / "one", image=image, cpus=available_cores()) as double:
-        one = tune(double, first, trials)
-        best = min(range(trials), key=lambda trial: one.jobs[trial].trial["metrics"][OBJECTIVE])
-        if last:
+    with account(Double(place / "one", image=bench.image, cpus=available_cores())) as double:
+        one = tune(double, first, bench)
+        best = min(range(bench.trials), key=lambda trial: one.jobs[trial].metrics[OBJECTIVE])
+        if asked:
             ask(double, one, best)
-    with Double(place / "each", projected(one.jobs, ensemble), image=image, cpus=available_cores()) as double:
-        each = tune(double, others, trials)
-        if last:
+    points = projected(one.jobs, ensemble)
+    with account(Double(place / "each", points, image=bench.image, cpus=available_cores())) as double:
+        each = tune(double, others, bench)
+        if asked:
             ask(double, each, best)
     for side, more in zip((one, each), until_the_end(one, each), strict=True):
         side.numbers.update(more)
@@ -281,13 +326,13 @@ def differences(one: Side, each: Side) -> Iterator[str]:
     """Yield each metric of a member that is not the same to the bit, and each prediction that is another."""
     for study in each.studies:
         for whole, alone in zip(one.jobs, study, strict=True):
-            (member,) = alone.trial["weights"]
-            for name, value in alone.trial["metrics"].items():
-                if f"_{member}" in name and whole.trial["metrics"][name] != value:
-                    yield f"{name} is {whole.trial['metrics'][name]!r} in {whole.name}, and {value!r} in {alone.name}"
-    best = min(one.jobs, key=lambda job: float(job.trial["metrics"][OBJECTIVE]))
+            (member,) = alone.info["weights"]
+            for name, value in alone.metrics.items():
+                if f"_{member}" in name and whole.metrics[name] != value:
+                    yield f"{name} is {whole.metrics[name]!r} in {whole.name}, and {value!r} in {alone.name}"
+    best = min(one.jobs, key=lambda job: float(job.metrics[OBJECTIVE]))
     for rows, (blend,) in one.predicted.items():
-        weights = best.trial["weights"].values()
+        weights = best.info["weights"].values()
         own = sum(weight * member for weight, member in zip(weights, each.predicted[rows], strict=True))
         if not np.allclose(blend, own, rtol=1e-12):
             yield f"{rows} rows: the endpoint predicts {blend}, and the client blends {own}"
@@ -323,7 +368,7 @@ def our_image(base: str, console: Console) -> str:
 def main() -> int:
     """Measure, print and compare."""
     parser = argparse.ArgumentParser(description="One job and one endpoint for an ensemble against one per member.")
-    parser.add_argument("--trials", type=int, default=4, help="trials a study (default: 4)")
+    parser.add_argument("--trials", type=int, default=3, help="trials a study (default: 3)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of both ways (default: 3)")
     parser.add_argument("--docker", action="store_true", help="run jobs and endpoints in our image")
     parser.add_argument("--base", default=os.environ.get("BASE_IMAGE", "python:3.12-slim-bookworm"), help="its base")
@@ -335,14 +380,14 @@ def main() -> int:
         os.chdir(folder)
         write_large(Path(f"{LARGE}.csv"))
         measured: dict[tuple[str, str], list[tuple[Side, Side]]] = {}
-        for number in range(options.rounds):
-            for ensemble in ENSEMBLES:
-                for table in (SMALL, LARGE):
-                    last = number == options.rounds - 1
-                    with console.status(f"round {number + 1} of {options.rounds}: {ensemble} on {table}"):
-                        both = measure(ensemble, table, number, options.trials, image, last=last)
-                    measured.setdefault((ensemble, table), []).append(both)
-                    wrong += differences(*both)
+        with closing(WorkerPool(1, 1)) as workers:
+            bench = Bench(options.trials, image, workers)
+            for number, ensemble, table in itertools.product(range(options.rounds), ENSEMBLES, (SMALL, LARGE)):
+                asked = table == SMALL and number == options.rounds - 1
+                with console.status(f"round {number + 1} of {options.rounds}: {ensemble} on {table}"):
+                    both = measure(bench, ensemble, table, number, asked=asked)
+                measured.setdefault((ensemble, table), []).append(both)
+                wrong += differences(*both)
         os.chdir(ROOT)
     where = "processes on this machine" if image is None else f"containers of {image}"
     console.print(f"{options.trials} trials, {options.rounds} rounds, {available_cores()} cores, jobs as {where}")

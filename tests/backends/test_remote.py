@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,8 @@ class TestRemoteBackend(BackendContract):
         self, tmp_path: Path, resident: Resident, scorers: WorkerPool, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[None]:
         self.scorers = scorers
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
         with Double(tmp_path / "aws", resident=resident) as self.double:
             for name, value in self.double.environment.items():
                 monkeypatch.setenv(name, value)
