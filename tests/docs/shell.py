@@ -28,7 +28,6 @@ ensemble:
     xgboost: {num_round: 5}
     catboost: {iterations: 5}
     random_forest: {n_estimators: 5}
-    mlp: {max_iter: 5}
 """
 _OURS = "python run.py "
 _FOR_A_SHELL = re.compile(r"[|<>;&`$]")
