@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -26,4 +26,8 @@ class TestLocalBackend(BackendContract):
             pool.close()
 
     def running(self) -> int:
-        return len(psutil.Process().children(recursive=True))
+        found = 0
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                found += "ensemble.worker" in process.cmdline()
+        return found
