@@ -174,7 +174,7 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MLFLOW_"))} | more
 
 
-def run_command(*words: str, timeout: float = 50, **env: str) -> Ended:
+def run_command(*words: str, timeout: float = 120, **env: str) -> Ended:
     """Run a command in a process of its own, in the working directory."""
     done = subprocess.run(
         [sys.executable, str(PROJECT / "run.py"), *words],

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.data_report import DataReport, report
 from experiments.datasets import load
-from experiments.schema import DatasetConfig
+from experiments.schema import DatasetConfig, LocalModeConfig
 from tests.conftest import Ended
 
 ROWS = 100
@@ -21,7 +21,7 @@ def table(folder: Path, **columns: list[object]) -> DataReport:
     cells = {"size": random.normal(size=ROWS).tolist(), "price": random.normal(size=ROWS).tolist()} | columns
     lines = [",".join(cells), *(",".join(map(str, row)) for row in zip(*cells.values(), strict=True))]
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
-    return report(load(DatasetConfig("file", str(folder / "table.csv"), "price")))
+    return report(load(DatasetConfig("file", str(folder / "table.csv"), "price"), LocalModeConfig()))
 
 
 def test_sound_table_has_no_warning(folder: Path) -> None:
