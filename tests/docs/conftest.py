@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from experiments.serving.records import Records
+from tests.conftest import run_command
 from tests.docs.shell import Shell
 
 
-@pytest.fixture(scope="session")
-def new_shell(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Callable[[], Shell]:
-    """Make a copy of the project, with an empty MLflow store in it."""
-    return lambda: Shell(tmp_path_factory.mktemp("copy") / "project", empty_store)
+@pytest.fixture(scope="module")
+def new_shell(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Callable[[], Shell]]:
+    """Make a copy of the project, with an empty MLflow store in it; an endpoint that a page left goes at the end."""
+    made: list[Shell] = []
+
+    def make() -> Shell:
+        made.append(Shell(tmp_path_factory.mktemp("copy") / "project", empty_store))
+        return made[-1]
+
+    yield make
+    for root in (shell.folder / "endpoints" for shell in made):
+        for endpoint in Records(root).all():
+            run_command("action=delete", f"endpoint={endpoint.name}", f"paths.endpoints={root}")
