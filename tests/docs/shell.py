@@ -78,7 +78,7 @@ class Shell:
         Args:
             variables: Of the environment; where there are some of AWS's, they are the only ones of it.
         """
-        before = signal.getsignal(signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             patch.setattr(config, "CONFIG_FOLDER", self.folder / "configs")
@@ -89,7 +89,8 @@ class Shell:
             try:
                 yield
             finally:
-                signal.signal(signal.SIGTERM, before)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     def follow(self, blocks: Iterable[Block], skipped: Iterable[str] = ()) -> None:
         """Write the files of these blocks and run their commands, which end well and print what stands below them.
