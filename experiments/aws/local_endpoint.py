@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,13 +157,16 @@ def state(client: DockerClient, container: str) -> str:
 
 
 def log_tail(client: DockerClient, container: str, lines: int) -> list[str]:
-    """Return the last lines of a container's log; none where it is gone."""
-    from docker.errors import NotFound
+    """Return the last lines of a container's log; none where it is gone, or on its way out."""
+    from docker.errors import APIError
 
-    with suppress(NotFound):
+    try:
         log: bytes = client.containers.get(container).logs(tail=lines)
-        return log.decode(errors="replace").splitlines()
-    return []
+    except APIError as error:
+        if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            raise
+        return []
+    return log.decode(errors="replace").splitlines()
 
 
 def last_requests(client: DockerClient, container: str, number: int) -> list[dict[str, Any]]:
