@@ -218,10 +218,15 @@ def small(base: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Callab
     return choose
 
 
-def interrupt(registry: Registry) -> None:
-    """Interrupt the command, until whoever pushes has given up: a signal that comes right before a wait does not end it."""
+def interrupt(registry: Registry, reached: threading.Event) -> None:
+    """Once the push is `reached`, interrupt the command until whoever pushes has given up.
+
+    A signal that comes right before a wait does not end it.
+    """
     main = threading.main_thread().ident
     assert main is not None
+    if not reached.wait(300):
+        return
     signal.pthread_kill(main, signal.SIGTERM)  # which is taken like Ctrl-C
     while not registry.left.wait(10):
         signal.pthread_kill(main, signal.SIGTERM)
@@ -332,8 +337,10 @@ class TestPush:
     ) -> None:
         spec = small("amd64")
         before = on_engine()
-        interrupting = threading.Thread(target=interrupt, args=(registry,))
-        registry.held = interrupting.start
+        reached = threading.Event()  # by one or more of the layers, which are pushed at once
+        registry.held = reached.set
+        interrupting = threading.Thread(target=interrupt, args=(registry, reached))
+        interrupting.start()
         ended = byoe(*PUSH)
         interrupting.join()
         assert (ended.code, ended.err) == (130, "interrupted.\n")
