@@ -11,6 +11,7 @@ from experiments.config import Composed, compose, groups
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
 from experiments.interrupts import raise_on_signals
 from experiments.schema import RemoteModeConfig
+from experiments.scratch import temporary_files_removed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -202,7 +203,8 @@ def _dispatch(words: Sequence[str], *, only_show: bool) -> int:
         return 0
     from rich.console import Console
 
-    return ACTIONS[action][1](composed, words, Console())
+    with temporary_files_removed():
+        return ACTIONS[action][1](composed, words, Console())
 
 
 def _help() -> str:

@@ -129,7 +129,7 @@ class Browser:
             pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "HOME": str(folder)},
+            env={**os.environ, "HOME": str(folder), "TMPDIR": str(folder)},
         )
         os.close(to_browser)
         os.close(from_browser)
