@@ -163,21 +163,29 @@ def _read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ar
     parser.add_argument("--target", metavar="COLUMN", help="target column, for channels of CSV or Parquet files")
     parser.add_argument("--model-dir", metavar="FOLDER", help="where the bundle goes (default: $SM_MODEL_DIR)")
     parser.add_argument("--output-data-dir", metavar="FOLDER", help="metrics go here (default: $SM_OUTPUT_DATA_DIR)")
-    options, rest = parser.parse_known_args(argv)
+    options, rest = parser.parse_known_args(_joined(argv))
     file = Path(environ.get("SM_INPUT_CONFIG_DIR", "/opt/ml/input/config")) / "hyperparameters.json"
     if file.exists():
         return options, {name: str(value) for name, value in json.loads(file.read_text()).items()}
     hyperparameters = {}
-    words = iter(rest)
-    for word in words:
+    for word in rest:
         name, joined, value = word.partition("=")
         if not name.startswith("--"):
             raise InputError(f"argument {word!r} is not understood: write hyperparameters as --name value.")
-        given = value if joined else next(words, None)
-        if given is None:
+        if not joined:
             raise InputError(f"argument {word!r} has no value: write hyperparameters as --name value.")
-        hyperparameters[name[2:]] = given
+        hyperparameters[name[2:]] = value
     return options, hyperparameters
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Join names with the values that follow them, which may begin with a hyphen, as a column's name may."""
+    joined = []
+    words = iter(argv)
+    for word in words:
+        value = next(words, None) if word.startswith("--") and "=" not in word else None
+        joined.append(word if value is None else f"{word}={value}")
+    return joined
 
 
 def _places(options: argparse.Namespace, roles: Roles | None, environ: Mapping[str, str]) -> Places:

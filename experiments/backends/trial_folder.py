@@ -120,4 +120,4 @@ def _reason(folder: Path, exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         hint = "; was there enough memory?" if exit_code == -9 else ""
         return f"its process was killed by signal {-exit_code}{hint}"
-    return f"its process ended with exit code {exit_code}; its output is in {log_path(folder)}"
+    return f"its process ended with exit code {exit_code}"

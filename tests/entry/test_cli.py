@@ -301,6 +301,15 @@ def test_the_target_of_csv_channels_may_be_an_option(words: list[str], csv_job: 
     assert csv_job.metrics()["train_hash"] == TRAIN.content_hash()
 
 
+def test_a_column_may_begin_with_a_hyphen_as_the_toolkit_hands_it_over(csv_job: Job) -> None:
+    (part,) = Path(csv_job.environ["SM_CHANNEL_TRAIN"]).glob("*.csv")
+    header, _, rest = part.read_text().partition("\n")
+    part.write_text(header.replace(",y", ",-y") + "\n" + rest)
+    del csv_job.environ["SM_CHANNEL_VALIDATION"]
+    assert main(["--members", "ridge", "--folds_k", "2", "--target", "-y"], csv_job.environ) == 0
+    assert csv_job.metrics()["rows"] == TRAIN.rows
+
+
 def test_a_training_that_lost_its_race_leaves_what_it_found_and_prints_no_objective(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
