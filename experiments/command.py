@@ -198,6 +198,10 @@ def _dispatch(words: Sequence[str], *, only_show: bool) -> int:
         raise ConfigError(
             f"action={action}: there is no such action.{did_you_mean(action, ACTIONS)} It can be: {listed(ACTIONS)}."
         )
+    if action == "replay":
+        from experiments.replay import over_words_of_study
+
+        composed = over_words_of_study(composed)
     if only_show:
         print(composed.with_sources())
         return 0

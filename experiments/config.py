@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,14 @@ class Composed:
         choices: Which member of each group was chosen, such as ``{"ensemble": "pair"}``.
         sources: By dotted key, where its value came from: a file below ``configs``, the schema or the command line.
         values: By dotted key, the resolved value of every leaf.
+        words: The ``key=value`` words that it was composed of.
     """
 
     config: Config
     choices: Mapping[str, str]
     sources: Mapping[str, str]
     values: Mapping[str, Any]
+    words: tuple[str, ...]
 
     def given(self, key: str) -> list[str]:
         """Return what a file or the command line sets below a key, as ``key=value``."""
@@ -105,7 +107,29 @@ def compose(overrides: Sequence[str]) -> Composed:
             raise _explained(error, overrides) from None
     sources = _sources([(default.config_path, default.package) for default in defaults], values, overrides)
     chosen = {key: value for key, value in choices.items() if value is not None and "hydra" not in key}
-    return Composed(config, chosen, sources, values)
+    return Composed(config, chosen, sources, values, tuple(overrides))
+
+
+def compose_over(words: Sequence[str], origin: str, composed: Composed) -> Composed:
+    """Compose a configuration again over further words: what was typed wins, as the later of two.
+
+    Args:
+        words: ``key=value`` words.
+        origin: Where they are from, for the sources of values.
+        composed: What was typed.
+    """
+    typed = {key_of(word) for word in composed.words}
+    both = compose([*(word for word in words if key_of(word) not in typed), *composed.words])
+    sources = {
+        key: source.replace(COMMAND_LINE, origin) if composed.sources.get(key) != source else source
+        for key, source in both.sources.items()
+    }
+    return replace(both, sources=sources)
+
+
+def key_of(word: str) -> str:
+    """Return the key of a ``key=value`` word."""
+    return word.lstrip("+~").partition("=")[0]
 
 
 def _checked(overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -124,7 +148,8 @@ def _checked(overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         override = _override(word)
         if override.is_sweep_override():
             raise ConfigError(
-                f"{word}: one value is wanted. Run the command once for each, or quote it: 'key=\"a,b\"'."
+                f"{word}: one value is wanted. Run the command once for each; a list has brackets, key=[a,b], and text "
+                "with a comma has quotes, 'key=\"a,b\"'."
             )
         key = override.key_or_group
         inside = any(key == prefix or key.startswith(prefix + ".") for prefix in _OPEN_KEYS)

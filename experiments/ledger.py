@@ -230,10 +230,10 @@ def find_study(studies: Path, name: str, place: str) -> Path:
     """
     known = [folder.name for folder in recorded_studies(studies)]
     if name not in known:
-        raise ConfigError(
-            f"{place}={name}: there is no such study in {studies}.{did_you_mean(name, known)} "
-            f"There is: {listed(known) or 'none'}."
-        )
+        if name and Path(name).name == name and (studies / name).is_dir():
+            raise ConfigError(f"{place}={name}: {studies / name} has no {FILE}, where a study's trials are recorded.")
+        there = f"There is: {listed(known)}." if known else "There is none at all: python run.py mode=local runs one."
+        raise ConfigError(f"{place}={name}: there is no such study in {studies}.{did_you_mean(name, known)} {there}")
     return studies / name
 
 
@@ -283,6 +283,7 @@ def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
         "action": spec.action,
         "replay_of": spec.replay_of,
         "dataset": spec.dataset,
+        "words": spec.words,
         "space": spec.space.as_dict() if spec.points is None else {},
     }
     rows = [(key, json.dumps(value)) for key, value in facts.items()]

@@ -38,6 +38,7 @@ from experiments.progress import StudyProgress
 from experiments.study import StudySpec, TrialResult, best_of
 from experiments.summary import NARROWEST, Outcome, as_text, show, study_metrics
 from experiments.tracking_store import interface_command, store_exists, store_uri
+from experiments.wide import at_least
 
 # Facts that the ledger keeps of a finished study.
 _FINAL = "final"
@@ -103,7 +104,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
 
 def _show_data(splits: Splits, console: Console) -> None:
     found = report(splits)
-    console.print(found.render(), width=max(console.width, NARROWEST), crop=False)
+    at_least(NARROWEST, console).print(found.render(), crop=False)
     for warning in found.warnings:
         console.print(f"warning: {warning}.", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
@@ -292,6 +293,10 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
         )
     if finished:
         commands.append((typed_command(_deploying(session)), "serve it"))
+    if finished and session.study.mode == "local" and session.study.points is None:
+        paths = [word for word in session.command if word.startswith("paths.")]
+        words = ("mode=sagemaker", "action=replay", f"replay.study={session.study.name}", *paths)
+        commands.append((typed_command(words), "its best trials again, in containers: the same numbers?"))
     if session.study.replay_of is None:
         seed = f"search.seed={session.study.search.seed + 1}"
         commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))

@@ -17,6 +17,7 @@ from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
 from experiments.study import WINNER_ALIAS, StudySpec, TrialResult
+from experiments.wide import at_least
 
 # Columns of text below which the table would lose digits.
 NARROWEST = 80
@@ -125,7 +126,7 @@ def render(outcome: Outcome) -> RenderableType:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the summary, no narrower than its table is readable, commands on one line each."""
-    console.print(render(outcome), width=max(console.width, NARROWEST), crop=False)
+    at_least(NARROWEST, console).print(render(outcome), crop=False)
 
 
 def as_text(outcome: Outcome) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from experiments.comparing.data_difference import describe_difference
+from experiments.comparing.pairing import point_key
 from experiments.comparing.side import Side
 
 Outcome = Literal["same", "differs", "unknown"]
@@ -74,7 +75,8 @@ def _facts(name: str, one: tuple[Side, Facts | None], other: tuple[Side, Facts |
         silent = dict.fromkeys(side.study.name for side, facts in (one, other) if facts is None)
         return Check(name, "unknown", f"not recorded by {' and '.join(silent)}")
     lines = [
-        f"{key} {a.get(key, absent)} in {left.study.name}, {b.get(key, absent)} in {right.study.name}"
+        ("" if key == name else f"{key} ") + f"{a.get(key, absent)} in {left.study.name}, "
+        f"{b.get(key, absent)} in {right.study.name}"
         for key in dict.fromkeys([*a, *b])
         if a.get(key, absent) != b.get(key, absent)
     ]
@@ -117,6 +119,9 @@ def _parameters(one: Side, other: Side) -> Check:
     fixed = _facts(name, (one, left), (other, right))
     if fixed.outcome == "differs":
         return fixed
+    points = [{point_key(side.study, result) for result in side.study.results} for side in (one, other)]
+    if points[0] & points[1]:
+        return Check(name, "same")
     return Check(name, "differs", f"no set of parameters ran in both {one.study.name} and {other.study.name}")
 
 

@@ -49,9 +49,10 @@ def _newest_of_each_mode(studies: Path) -> list[Evidence]:
             f"there is no study with a finished trial in {studies}: python run.py mode=local runs one, and "
             "python run.py mode=sagemaker action=replay replay.study=<its name> runs its best trials again elsewhere."
         )
-    newest = known[0]
-    chosen: dict[str, Evidence] = {}
-    for study in known:
+    # A training by itself is a step on the way, as a rule, and has one trial that nothing else ran.
+    newest = next((study for study in known if study.searched or study.replay_of), known[0])
+    chosen = {newest.mode: newest}
+    for study in sorted(known, key=lambda study: not _of_one_origin(study, newest)):
         if study.data_hash == newest.data_hash:
             chosen.setdefault(study.mode, study)
     if len(chosen) < 2:
@@ -62,6 +63,11 @@ def _newest_of_each_mode(studies: Path) -> list[Evidence]:
             "compare.studies=[<a>,<b>]."
         )
     return sorted(chosen.values(), key=lambda study: study.created)
+
+
+def _of_one_origin(one: Evidence, other: Evidence) -> bool:
+    """Whether one study replays the other, or both replay a third."""
+    return bool({one.name, one.replay_of} & {other.name, other.replay_of} - {None})
 
 
 def _readable(studies: Path) -> Sequence[Evidence]:

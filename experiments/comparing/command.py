@@ -10,12 +10,13 @@ from experiments.comparing.choosing import check_tolerance, choose_studies
 from experiments.comparing.measures import measure
 from experiments.comparing.parity import EXIT_CODES, compare_trials
 from experiments.comparing.record import comparison_of
-from experiments.comparing.report import check_place, make_report, write_report
+from experiments.comparing.report import make_report, write_report
 from experiments.comparing.table import comparison_rows
 from experiments.comparing.terminal import show_parity, show_rest, show_table
 from experiments.comparison_tracking import PAGE, Comparison, record_comparison
 from experiments.config import Composed
 from experiments.errors import EnsembleError
+from experiments.output_file import output_file
 from experiments.tracking_store import interface_command, store_uri
 
 
@@ -38,8 +39,9 @@ def compare(composed: Composed, console: Console) -> int:
     config = composed.config
     tolerance = check_tolerance(config.compare)
     root = Path(config.paths.root).expanduser()
-    page = Path(config.output).expanduser() if config.output else root / PAGE
-    check_place(page)
+    output = config.output or str(root / PAGE)
+    page = output_file(output, PAGE)
+    uri = store_uri(config.mlflow.uri, root)
     studies = choose_studies(config.compare, Path(config.paths.studies).expanduser().absolute())
     parity = compare_trials(studies, tolerance)
     other = next((study for study in studies if study.data_hash != studies[0].data_hash), None)
@@ -59,17 +61,14 @@ def compare(composed: Composed, console: Console) -> int:
     show_parity(parity, console)
     write_report(report.html, page)
     kind = "partial report" if report.partial else "report"
-    console.print(f"\n{kind}: {page}", highlight=False, markup=False, soft_wrap=True)
-    _record(composed, comparison_of(measures, parity, report.html), console)
+    console.print(f"\n{kind}: {output}", highlight=False, markup=False, soft_wrap=True)
+    _record(comparison_of(measures, parity, report.html), uri, root, config.mlflow.experiment, console)
     return parity.exit_code
 
 
-def _record(composed: Composed, comparison: Comparison, console: Console) -> None:
-    config = composed.config
-    root = Path(config.paths.root).expanduser()
-    uri = store_uri(config.mlflow.uri, root)
+def _record(comparison: Comparison, uri: str, root: Path, experiment: str | None, console: Console) -> None:
     with console.status("recording in MLflow"):
-        problem = record_comparison(comparison, uri, root, config.mlflow.experiment)
+        problem = record_comparison(comparison, uri, root, experiment)
     text, style = f"{interface_command(uri, root)}   # the same, by MLflow's own compare view", "cyan"
     if problem is not None:
         text, style = f"MLflow could not record the comparison: {problem}. The report needs nothing of it.", "yellow"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.parameters import encode
+from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric
 from experiments.backends.trial_folder import (
     final_folder,
@@ -44,6 +45,7 @@ class Evidence:
             is none yet, or only one of a trial that is not the best any more.
         unfinished: How many trials have begun and not ended.
         running: Whether a process on this machine holds it.
+        replay_of: The study whose best trials it ran again; None for another.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Evidence:
     final: TrialResult | None
     unfinished: int
     running: bool
+    replay_of: str | None
 
     @property
     def mode(self) -> str:
@@ -116,13 +119,28 @@ class Evidence:
             return None
         return read_metric(metric_regex(self.objective), log)
 
+    def logs_gone(self) -> int:
+        """Return of how many trials there is no log to read."""
+        here = (result for result in self.results if "cloud" not in result.info)
+        return sum(not log_path(trial_folder(self.folder, result.index)).exists() for result in here)
+
+    @property
+    def out_of_fold_file(self) -> Path:
+        """Where the winner's out-of-fold predictions are."""
+        return output_data_dir(final_folder(self.folder)) / OUT_OF_FOLD_FILE
+
+    @property
+    def test_file(self) -> Path:
+        """Where the winner's predictions on the test rows are."""
+        return test_predictions(self.folder)
+
     def out_of_fold(self) -> Predictions | None:
         """Return the winner's out-of-fold predictions, or None where they are not there whole."""
-        return _predictions(output_data_dir(final_folder(self.folder)) / OUT_OF_FOLD_FILE)
+        return _predictions(self.out_of_fold_file)
 
     def on_test_rows(self) -> Predictions | None:
         """Return the winner's predictions on the test rows, or None where they are not there whole."""
-        return _predictions(test_predictions(self.folder))
+        return _predictions(self.test_file)
 
 
 def read_study(folder: Path) -> Evidence:
@@ -158,8 +176,13 @@ def read_study(folder: Path) -> Evidence:
             final=TrialResult(**facts["final"]) if "final" in facts else None,
             unfinished=known.unfinished,
             running=running,
+            replay_of=facts.get("replay_of"),
         )
         best = found.best
+        for result in found.results:
+            if result.state == "complete":
+                for name in (*found.members, BLENDED):
+                    result.metrics[f"cv_rmse_{name}"]
     except (KeyError, TypeError, ValueError) as error:
         raise _of_another_version(folder, error) from None
     if found.final is not None and (best is None or found.final.index != best.index):

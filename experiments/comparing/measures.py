@@ -45,7 +45,8 @@ class Measures:
         best: The best trial, trained once more with test scores where that was done; None where none has a score.
         seconds: Wall time in which something ran.
         billed: Seconds that were billed; None where nothing is.
-        usd: Dollars that were spent; None where nothing was billed, or a price is not known.
+        usd: Dollars that were spent, as far as they are known; None where nothing was billed, or no price is known.
+        unpriced: How many trials were billed at a price that is not known.
         lone: The best that a member reached by itself.
         lift: By how much the blend is below that.
         by_trial: The best so far, in the order of trials.
@@ -59,6 +60,7 @@ class Measures:
     seconds: float
     billed: float | None
     usd: float | None
+    unpriced: int
     lone: LoneMember | None
     lift: Interval | None
     by_trial: tuple[Point, ...]
@@ -165,6 +167,7 @@ def _measure(study: Evidence, label: str, metric: str) -> Measures:
         seconds=clock.total,
         billed=sum(seconds) if seconds else None,
         usd=sum(prices) if prices else None,
+        unpriced=max(0, len(seconds) - len(prices)),
         lone=lone,
         lift=lift_over_lone_member(best, lone, study.members) if best is not None and lone is not None else None,
         by_trial=_history(study.results, metric, clock),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ensemble.evaluation import MetricName
@@ -14,6 +14,8 @@ from experiments.study import TrialResult
 
 _COMPARED = ("cv_", "validation_")
 _MOST_SHOWN = 4
+# Parts of a recipe that are no parameters of the ensemble.
+_ASIDE = ("seed", "objective")
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,16 @@ def pair_trials(studies: Sequence[Evidence], tolerance: float) -> tuple[list[Pai
                 unpaired.append(Unpaired(Side(study, result), "given up between folds"))
             else:
                 groups.setdefault(keys[study.name, result.index], []).append(Side(study, result))
+    elsewhere: dict[str, list[Side]] = {}
+    for study in studies:
+        for result in study.results:
+            elsewhere.setdefault(point_key(study, result), []).append(Side(study, result))
     pairs: list[Pair] = []
     for group in groups.values():
         found = list(_pairs(group, tolerance))
         pairs += found
         if not found:
-            unpaired += [Unpaired(side, _why_alone(side)) for side in group]
+            unpaired += [Unpaired(side, _why_alone(side, elsewhere)) for side in group]
     order = {study.name: place for place, study in enumerate(studies)}
 
     def place(side: Side) -> tuple[int, int]:
@@ -201,7 +207,31 @@ def _pair(one: Side, other: Side, tolerance: float) -> Pair:
     return Pair(one, other, tuple(metrics), tuple(moved), tolerance)
 
 
-def _why_alone(side: Side) -> str:
+def point_key(study: Evidence, result: TrialResult) -> str:
+    """Return what trials of equal parameters have in common, whatever their data, folds and seed."""
+    recipe = result.info.get("recipe", study.hyperparameters(result))
+    rest = {name: value for name, value in recipe.items() if not name.startswith("folds") and name not in _ASIDE}
+    return json.dumps(rest, sort_keys=True)
+
+
+def _why_alone(side: Side, elsewhere: Mapping[str, Sequence[Side]]) -> str:
+    """Say why no trial is compared with this one.
+
+    Args:
+        side: The trial.
+        elsewhere: The trials of all studies by their parameters.
+    """
     if side.result.state == "failed":
         return f"failed: {side.result.reason}"
-    return "these parameters ran in no other study"
+    like = elsewhere[point_key(side.study, side.result)]
+    other = next((found for found in like if found.study.name != side.study.name), None)
+    if other is None:
+        return "these parameters ran in no other study"
+    if other.study.data_hash != side.study.data_hash:
+        return f"its parameters ran in {other.study.name} too, on other data"
+    here, there = side.study.static(), other.study.static()
+    if here["seed"] != there["seed"]:
+        return f"its parameters ran in {other.study.name} too, with another seed"
+    if any(here.get(name) != there.get(name) for name in {*here, *there} if name.startswith("folds_")):
+        return f"its parameters ran in {other.study.name} too, on other folds"
+    return f"{other.trial}, with its parameters, was given up between folds"

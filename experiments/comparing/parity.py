@@ -79,16 +79,21 @@ class Parity:
             return f"parity: PASS ({counted})"
         cause = first_cause(self.checks)
         if self.verdict == "FAIL":
-            return f"parity: FAIL ({counted}; {cause})"
-        return f"parity: NOT COMPARABLE ({cause})"
+            # Trials without a score say themselves why; what is else different is in the report.
+            said = self.unequal[0].describe() if all(pair.failed for pair in self.unequal) else cause
+            return f"parity: FAIL ({counted}; {said})"
+        return f"parity: NOT COMPARABLE ({f'{counted}; ' if self.pairs else ''}{cause})"
 
     @property
     def exactness(self) -> str:
         """How many trials are equal to the bit, and how far apart the others are."""
-        if self.exact == len(self.pairs):
-            return f"equal to the bit: {self.exact} of {len(self.pairs)}"
-        apart = f"the largest relative difference is {self.largest:.1e}"
-        return f"equal to the bit: {self.exact} of {len(self.pairs)}; {apart}"
+        parts = [f"equal to the bit: {self.exact} of {len(self.pairs)}"]
+        failed = sum(pair.failed is not None for pair in self.pairs)
+        if failed:
+            parts.append(f"{failed} failed in one study only")
+        if self.largest:
+            parts.append(f"the largest relative difference is {self.largest:.1e}")
+        return "; ".join(parts)
 
     def details(self) -> list[str]:
         """Return what differs and what was left out, a line each."""
@@ -115,7 +120,8 @@ def compare_trials(studies: Sequence[Evidence], tolerance: float) -> Parity:
     paired = {side.study.name for pair in pairs for side in (pair.one, pair.other)}
     alone = tuple(study for study in studies if study.name not in paired)
     strange = tuple(study for study in alone if not (study.searched and _has_kin(study, studies)))
-    unequal = next((pair for pair in pairs if not pair.equal), None)
+    # One that failed has numbers on one side alone, and says nothing of why others differ.
+    unequal = min((pair for pair in pairs if not pair.equal), key=lambda pair: pair.failed is not None, default=None)
     puzzling = strange or (() if pairs else alone)
     if unequal is not None:
         checked = checks(unequal.one, unequal.other)

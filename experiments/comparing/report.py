@@ -20,7 +20,7 @@ from experiments.comparing.measures import Measures
 from experiments.comparing.parity import Parity, Verdict
 from experiments.comparing.sentences import what_parity_means, which_search, without_partner
 from experiments.comparing.table import Row
-from experiments.errors import ConfigError, StorageError
+from experiments.errors import StorageError
 
 _TONES: dict[Verdict, str] = {"PASS": "pass", "FAIL": "fail", "NOT COMPARABLE": "open"}
 
@@ -56,7 +56,7 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
         parity=parity,
         tone=_TONES[parity.verdict],
         meaning=what_parity_means(parity),
-        details=[*([parity.exactness] if parity.exact < len(parity.pairs) else []), *parity.details()],
+        details=[*([parity.exactness] if parity.pairs else []), *parity.details()],
         partial=partial,
         search=which_search(measures),
         measures=measures,
@@ -74,14 +74,6 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
     return Report(html, partial)
 
 
-def check_place(path: Path) -> None:
-    """Raise ConfigError where no page can be written: a folder, or a file in a folder that is not there."""
-    if path.is_dir():
-        raise ConfigError(f"output={path} is a folder: name the page's file, such as output={path / 'report.html'}.")
-    if not path.parent.is_dir():
-        raise ConfigError(f"output={path}: there is no folder {path.parent}. Make it, or name another file.")
-
-
 def write_report(html: str, path: Path) -> None:
     """Write the page whole, or leave what was there.
 
@@ -94,7 +86,7 @@ def write_report(html: str, path: Path) -> None:
         partial = Path(name)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(html)
-        partial.chmod(0o644)
+        partial.chmod(path.stat().st_mode if path.exists() else 0o644)
         partial.replace(path)
     except OSError as error:
         raise StorageError.at(path, error.strerror or str(error)) from error
@@ -142,6 +134,8 @@ def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str
     for one in measures:
         if one.study.running:
             lines.append(f"{one.label}: study {one.study.name} is still running; this is what it has come to so far")
+        elif one.study.best is None:
+            lines.append(f"{one.label}: no trial of study {one.study.name} has a score, so it has no winner")
         elif one.study.final is None:
             lines.append(
                 f"{one.label}: study {one.study.name} has no winner with test scores yet; its own command makes one "
@@ -149,6 +143,12 @@ def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str
             )
         elif one.rmse("test", "blended") is None:
             lines.append(f"{one.label}: the winner of {one.study.name} was not scored on test rows")
+        gone = one.study.logs_gone()
+        if gone:
+            lines.append(
+                f"{one.label}: {one.study.folder / 'trials'} has lost the log of {gone} of {len(one.study.results)} "
+                "trials, so what a tuner reads there is not compared"
+            )
     return tuple(dict.fromkeys([*lines, *(line for chart in charts for line in chart.missing)]))
 
 

@@ -15,8 +15,8 @@ def which_search(measures: Sequence[Measures]) -> str:
     """Say which search found the better ensemble, and whether the folds decide it."""
     searches = [one for one in measures if one.study.searched and one.best is not None]
     if len(searches) < 2:
-        who = f"{searches[0].label} alone searched, the others" if searches else "all studies"
-        return f"There is nothing to say of which search is better: {who} ran given points."
+        who = f"only {searches[0].label} searched, and the others" if searches else "all studies"
+        return f"No search is compared with another: {who} ran given points."
     if len({one.study.data_hash for one in searches}) > 1:
         return "The searches ran on different data, so their scores do not say which is better."
     ranked = sorted(searches, key=_rank)
@@ -54,7 +54,8 @@ def what_parity_means(parity: Parity) -> str:
             f"{len(parity.unequal)} of the {pairs} trials that ran in two places did not give the same numbers in both."
         )
     names = " and ".join(study.name for study in parity.alone)
-    return f"Nothing can be said of {names}: no trial there ran anywhere else too."
+    rest = f" Of the others, {parity.equal} of {pairs} trials are equal." if pairs else ""
+    return f"Nothing can be said of {names}: no trial there ran anywhere else too.{rest}"
 
 
 def without_partner(parity: Parity) -> list[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ensemble.evaluation import Interval
 from experiments.comparing.measures import SPLITS, Measures, winners_apart
 from experiments.summary import ruling
 
 NOTHING = "-"
 _TITLES = {
-    "cv": "CV RMSE ± 95%",
+    "cv": "CV RMSE (95%)",
     "validation": "validation RMSE",
     "test": "test RMSE",
 }
@@ -77,8 +79,14 @@ def duration(seconds: float) -> str:
 def dollars(one: Measures) -> str:
     """Say what a study has cost."""
     if one.usd is not None:
-        return f"${one.usd:.2f}"
+        least = "at least " if one.unpriced else ""
+        return f"{least}{price(one.usd)}"
     return "none" if one.billed is None else "price not known"
+
+
+def price(usd: float) -> str:
+    """Say a price in cents, or where it is less than ten of them in two digits."""
+    return f"${usd:.2f}" if usd >= 0.1 or not usd else f"${np.format_float_positional(usd, 2, fractional=False)}"
 
 
 def _row(title: str, measures: Sequence[Measures], cell: Callable[[Measures], str]) -> Row:
@@ -102,7 +110,7 @@ def _scores(measures: Sequence[Measures], split: str, name: str) -> Row:
     for one, value in zip(measures, values, strict=True):
         text = _number(value, "{:.6g}")
         interval = one.interval(name) if split == "cv" and value is not None else None
-        cells.append(text if interval is None else f"{text} ± {(interval.high - interval.low) / 2:.3g}")
+        cells.append(text if interval is None else f"{text} ({interval.low:.4g} to {interval.high:.4g})")
     one_data = len({one.study.data_hash for one in measures}) == 1
     return Row(name, tuple(cells), frozenset(winners if one_data and len(winners) < len(known) else ()))
 

@@ -12,6 +12,7 @@ from experiments.comparing.measures import Measures
 from experiments.comparing.parity import Parity, Verdict
 from experiments.comparing.sentences import which_search, without_partner
 from experiments.comparing.table import Row
+from experiments.wide import at_least
 
 _WIDEST = 1000
 _STYLES: dict[Verdict, str] = {"PASS": "green", "FAIL": "red", "NOT COMPARABLE": "yellow"}
@@ -40,7 +41,7 @@ def show_table(measures: Sequence[Measures], rows: Sequence[Row], console: Conso
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("", no_wrap=True)
     for one in measures:
-        table.add_column(Text(one.label), justify="right")
+        table.add_column(Text(one.label), justify="right", no_wrap=True)
     for row in rows:
         if not row.cells:
             table.add_row("")
@@ -51,4 +52,4 @@ def show_table(measures: Sequence[Measures], rows: Sequence[Row], console: Conso
     console.print()
     # In a terminal that is too narrow lines go on below: no digit is cut.
     unbounded = console.options.update(width=_WIDEST)
-    console.print(table, width=max(console.width, console.measure(table, options=unbounded).maximum), crop=False)
+    at_least(console.measure(table, options=unbounded).maximum, console).print(table, crop=False)

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean, listed, one_of
 from experiments.interrupts import check_interrupted
+from experiments.output_file import output_file
 from experiments.planning import available_cores
 from experiments.serving.commands import check_not_input
 from experiments.serving.models import place_model
@@ -68,7 +69,8 @@ def predict_file(composed: Composed, words: Sequence[str], console: Console) -> 
     """
     config = composed.config
     one_of("detail", config.detail, ("blended", "members"))
-    source_path, output = _path("input", config.input, READERS), _path("output", config.output, WRITERS)
+    source_path, named = _path("input", config.input, READERS), _path("output", config.output, WRITERS)
+    output = output_file(str(config.output), f"predictions{named.suffix}")
     if not source_path.is_file():
         near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
         raise ConfigError(f"input={config.input}: there is no such file.{did_you_mean(source_path.name, near)}")
@@ -85,9 +87,9 @@ def predict_file(composed: Composed, words: Sequence[str], console: Console) -> 
         names = [*predictor.bundle.members, "blended"] if config.detail == "members" else [PREDICTION]
         with one_blas_thread(), _progress(console, source.total) as show:
             predictor.check()
-            rows = _predict(predictor, source, WRITERS[output.suffix.lower()](partial, names), source_path, show)
+            rows = _predict(predictor, source, WRITERS[named.suffix.lower()](partial, names), source_path, show)
         partial.replace(output)
-    console.print(f"{rows:,} predictions of {model.origin} are in {output}.", highlight=False, markup=False)
+    console.print(f"{rows:,} predictions of {model.origin} are in {config.output}.", highlight=False, markup=False)
     return 0
 
 
@@ -160,8 +162,6 @@ def _path(key: str, text: str | None, known: dict[str, Any]) -> Path:
     path = Path(text).expanduser()
     if path.suffix.lower() not in known:
         raise ConfigError(f"{key}={text}: a file name ends with one of {listed(known)}.")
-    if key == "output" and not path.absolute().parent.is_dir():
-        raise ConfigError(f"output={text}: there is no folder {path.parent}.")
     return path
 
 

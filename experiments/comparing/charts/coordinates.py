@@ -5,6 +5,7 @@ plotly.js has parallel coordinates of its own, which need WebGL and tell studies
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from experiments.study import TrialResult
 
 _TITLE = "Every trial through its parameters"
 _MOST_TRIALS = 200
+# With more axes there is no room for their titles side by side.
+_MOST_UPRIGHT = 9
 # With fewer trials the best quarter is one or two, which always agree.
 _FEWEST_TO_AGREE = 12
 
@@ -50,21 +53,20 @@ def parallel_coordinates(measures: Sequence[Measures]) -> Chart:
             winner = one.best is not None and trial.index == one.best.index
             lines.append(_Line(len(lines), place, one.label, trial, winner))
     results = [found.trial for found in lines]
-    names = list(dict.fromkeys(name for trial in results for name in trial.params))
-    if not names:
+    axes = _axes(measures, results)
+    if not axes:
         return Chart("trials", _TITLE, "Nothing was searched, so no trial has parameters of its own.")
-    logs = {name for one in measures for name, found in one.study.space.dimensions.items() if _is_log(found)}
-    axes = [
-        make_axis(name.replace(SEPARATOR, "."), [trial.params.get(name) for trial in results], log=name in logs)
-        for name in names
-    ]
     metric = measures[0].metric
     score = make_axis(metric, [trial.metrics[metric] for trial in results], log=False)
     left_out = sum(one.count("complete") for one in measures) - len(lines)
     few = f" Of each study the best {_MOST_TRIALS} trials are drawn." if left_out else ""
-    sentence = f"Thick lines are winners. {_agreement(axes, score)}{few}"
-    wide, narrow = (_spec([*axes, score], lines, upright=upright) for upright in (True, False))
-    plot = Plot(wide, 400, narrow=narrow, narrow_height=60 + 72 * (len(axes) + 1))
+    sentence = f"Thick lines are winners. {_agreement(measures)}{few}"
+    lying, height = _spec([*axes, score], lines, upright=False), 60 + 72 * (len(axes) + 1)
+    if len(axes) < _MOST_UPRIGHT:
+        upright = _spec([*axes, score], lines, upright=True)
+        plot = Plot(upright, 400, narrow=lying, narrow_height=height)
+    else:
+        plot = Plot(lying, height)
     return Chart("trials", _TITLE, sentence, (plot,))
 
 
@@ -72,6 +74,15 @@ def _best_trials(one: Measures) -> list[TrialResult]:
     sign = -1.0 if MetricName.parse(one.metric).maximised else 1.0
     scored = [result for result in one.study.results if result.state == "complete"]
     return sorted(scored, key=lambda result: (sign * result.metrics[one.metric], result.index))[:_MOST_TRIALS]
+
+
+def _axes(measures: Sequence[Measures], trials: Sequence[TrialResult]) -> list[Axis]:
+    """Return an axis a parameter that any of these trials has."""
+    logs = {name for one in measures for name, found in one.study.space.dimensions.items() if _is_log(found)}
+    return [
+        make_axis(name.replace(SEPARATOR, "."), [trial.params.get(name) for trial in trials], log=name in logs)
+        for name in dict.fromkeys(name for trial in trials for name in trial.params)
+    ]
 
 
 def _is_log(dimension: object) -> bool:
@@ -114,7 +125,10 @@ def _spec(axes: Sequence[Axis], lines: Sequence[_Line], *, upright: bool) -> Spe
 
 
 def _trace(axes: Sequence[Axis], drawn: Sequence[_Line], along: str, across: str) -> Spec:
-    """Return one trace of these trials of one study, whose lines are kept apart by gaps."""
+    """Return one trace of these trials of one study, whose lines are kept apart by gaps.
+
+    A line passes over the axis of a parameter that its trial does not have.
+    """
     xs: list[int | None] = []
     ys: list[float | None] = []
     texts: list[str] = []
@@ -123,13 +137,15 @@ def _trace(axes: Sequence[Axis], drawn: Sequence[_Line], along: str, across: str
         head = f"{plain(found.label)}, trial {found.trial.index}"
         for place, axis in enumerate(axes):
             where = axis.places[found.number]
+            if math.isnan(where):
+                continue
             xs.append(place)
-            ys.append(None if math.isnan(where) else where)
+            ys.append(where)
             texts.append(f"{head}<br>{plain(axis.title)} = {plain(short(axis.values[found.number]))}")
         xs.append(None)
         ys.append(None)
         texts.append("")
-        owners += [found.number] * (len(axes) + 1)
+        owners += [found.number] * (len(xs) - len(owners))
     place, winner = drawn[0].place, drawn[0].winner
     style = {
         "line": line(place, 4.0 if winner else 1.2),
@@ -157,7 +173,8 @@ def _upright(number: int, axis: Axis) -> list[Spec]:
     """Return the title above an upright axis, and the texts of its ticks beside it."""
     member, _, param = axis.title.rpartition(".")
     head, _, tail = axis.title.rpartition("_")
-    text = f"{plain(member)}<br>{plain(param)}" if member else f"{plain(head)}_<br>{plain(tail)}"
+    above, below = (member, param) if member else (f"{head}_", tail) if head else ("", tail)
+    text = "<br>".join(plain(part) for part in (above, below) if part)
     return [
         _note(text, INK, x=number, y=1.04, yanchor="bottom"),
         *(_note(plain(tick), SOFT, x=number, y=place, xanchor="left", xshift=6) for place, tick in axis.ticks.items()),
@@ -180,24 +197,30 @@ def _note(text: str, colour: str, **where: object) -> Spec:
     return {"text": text, "showarrow": False, "font": {"size": 12, "color": colour}, "bgcolor": "--veil", **where}
 
 
-def _agreement(axes: Sequence[Axis], score: Axis) -> str:
-    """Say on which parameter the best quarter of all trials agrees most."""
-    maximised = MetricName.parse(score.title).maximised
-    if len(score.values) < _FEWEST_TO_AGREE:
+def _agreement(measures: Sequence[Measures]) -> str:
+    """Say on which parameter the best quarter of all trials agrees most; the same trial in two studies counts once."""
+    metric = measures[0].metric
+    maximised = MetricName.parse(metric).maximised
+    scored = {
+        json.dumps(result.params, sort_keys=True): result
+        for one in measures
+        for result in one.study.results
+        if result.state == "complete"
+    }
+    if len(scored) < _FEWEST_TO_AGREE:
         return f"A line that ends {'high' if maximised else 'low'} on the last axis is a good trial."
-    ranked = sorted(range(len(score.places)), key=lambda number: score.places[number], reverse=maximised)
-    best = ranked[: len(ranked) // 4]
-    spread: list[tuple[float, Axis]] = []
-    for axis in axes:
-        where = [axis.places[number] for number in best]
+    ranked = sorted(scored.values(), key=lambda result: result.metrics[metric], reverse=maximised)
+    spread: list[tuple[float, Axis, list[float]]] = []
+    for axis in _axes(measures, ranked):
+        where = axis.places[: len(ranked) // 4]
         if axis.numeric and not any(map(math.isnan, where)):
-            spread.append((max(where) - min(where), axis))
+            best = [float(str(value)) for value in axis.values[: len(where)]]
+            spread.append((max(where) - min(where), axis, best))
     if not spread:
         return "The best quarter of all trials shares no parameter that is a number."
-    _, axis = min(spread, key=lambda found: found[0])
-    agreed = [float(str(axis.values[number])) for number in best]
+    _, axis, best = min(spread, key=lambda found: found[0])
     tried = [float(str(value)) for value in axis.values if value is not None]
     return (
-        f"The best quarter of all trials agrees most on {axis.title}: {short(min(agreed))} to {short(max(agreed))}, of "
+        f"The best quarter of all trials agrees most on {axis.title}: {short(min(best))} to {short(max(best))}, of "
         f"{short(min(tried))} to {short(max(tried))} that were tried."
     )

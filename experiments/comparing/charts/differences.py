@@ -125,8 +125,10 @@ def _tolerance(tolerance: float) -> Spec:
 def _sentence(pairs: Sequence[Pair], parity: Parity) -> str:
     numbers = sum(len(pair.metrics) for pair in pairs)
     moved = [(found.relative, found.metric, pair) for pair in pairs for found in pair.moved]
+    failed = len(parity.pairs) - len(pairs)
     if not moved:
-        return f"All {numbers} numbers of the {len(pairs)} pairs are equal to the bit."
+        rest = f"; {failed} more failed in one study only" if failed else ""
+        return f"All {numbers} numbers of the {len(pairs)} pairs are equal to the bit{rest}."
     relative, metric, pair = max(moved, key=lambda item: item[0])
     side = "above" if relative > parity.tolerance else "within"
     most = max(Counter(pair.other.study.name for _, _, pair in moved).values())

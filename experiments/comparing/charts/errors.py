@@ -14,6 +14,7 @@ from experiments.predictions import Predictions
 
 _ALIKE, _ACTUAL = "How alike the members err", "Predicted against actual, on the test rows"
 _MOST_ROWS = 1000
+_GONE = "gone or cut"
 # The dark end of the scale, unless something is below it.
 _LOWEST = 0.5
 # With more members there is no room for three matrices side by side, nor on a narrow screen for numbers in cells.
@@ -31,7 +32,9 @@ def error_correlation(measures: Sequence[Measures]) -> Chart:
             continue
         kept = one.study.out_of_fold()
         if kept is None:
-            missing.append(f"{one.label}: the winner's out-of-fold predictions are not there")
+            missing.append(
+                f"{one.label}: the winner's out-of-fold predictions are {_GONE}, {one.study.out_of_fold_file}"
+            )
         elif len(kept.names) > 1:
             found[place] = kept.names, _correlation(kept)
     if not found:
@@ -107,7 +110,7 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
             continue
         kept = one.study.on_test_rows()
         if kept is None or not len(kept.target):
-            missing.append(f"{one.label}: the winner's predictions on the test rows are not there")
+            missing.append(f"{one.label}: the winner's predictions on the test rows are {_GONE}, {one.study.test_file}")
         else:
             found[place] = kept
     if not found:
@@ -123,7 +126,7 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     said = [_fit(measures[place].label, kept) for place, kept in found.items()]
     sampled = max(len(kept.target) for kept in found.values()) > _MOST_ROWS
     few = f" {_MOST_ROWS} rows of each are drawn, chosen at random." if sampled else ""
-    sentence = f"On the line is right: {'; '.join(said)}.{few}"
+    sentence = f"Points on the line are exact. {'; '.join(said)}.{few}"
     return Chart("actual", _ACTUAL, sentence, plots, columns=min(3, len(plots)), missing=tuple(missing))
 
 
@@ -147,6 +150,6 @@ def _scatter(place: int, kept: Predictions, span: Sequence[float]) -> Spec:
 
 def _fit(label: str, kept: Predictions) -> str:
     spread = float(np.std(kept.target))
-    share = f", and spread {float(np.std(kept.blended)) / spread:.0%} as widely as what was" if spread else ""
+    share = f", predictions spread {float(np.std(kept.blended)) / spread:.0%} as widely as actuals" if spread else ""
     error = rmse(kept.target, kept.blended, kept.weights)
-    return f"in {label} the {len(kept.target)} predictions are off by {error:.4g} (RMSE){share}"
+    return f"{label}: RMSE {error:.4g} on {len(kept.target)} rows{share}"

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ensemble.recipe import BLENDED
-from experiments.comparing.charts.plot import Chart, beside, colour, marker, plain, rows_axis, rows_plot, series
+from experiments.comparing.charts.plot import (
+    Chart,
+    beside,
+    colour,
+    enumerated,
+    marker,
+    plain,
+    rows_axis,
+    rows_plot,
+    series,
+)
 from experiments.comparing.measures import Measures
 
 _TITLE = "RMSE of every member and of the blend"
@@ -65,13 +75,14 @@ def _sentence(measures: Sequence[Measures]) -> str:
     if not known:
         return "No study has a winner yet."
     value, best = min(known, key=lambda item: item[0])
-    if len(known) > 1 and len({found for found, _ in known}) == 1:
+    lowest = [one.label for found, one in known if found == value]
+    if len(known) > 1 and len(lowest) == len(known):
         who = f"All blends are equal at {value:.6g}"
     else:
-        who = f"The lowest blend is that of {best.label}, {value:.6g}"
+        who = f"The lowest blend is that of {enumerated(lowest)}, {value:.6g}"
     members = [(found, name) for name in best.study.members if (found := best.rmse("cv", name)) is not None]
     if len(members) < 2:
         return f"{who}."
-    lowest, name = min(members)
-    side = "above" if lowest >= value else "below"
-    return f"{who}; the best member inside it, {name}, is {abs(lowest - value):.3g} {side} it."
+    reached, name = min(members)
+    side = "above" if reached >= value else "below"
+    return f"{who}; the best member inside it, {name}, is {abs(reached - value):.3g} {side} it."

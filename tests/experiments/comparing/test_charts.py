@@ -14,6 +14,8 @@ import pytest
 
 from experiments.backends.trial_folder import test_predictions as predictions_path
 from experiments.comparing.charts import all_charts
+from experiments.comparing.charts.axes import make_axis
+from experiments.comparing.charts.coordinates import _upright
 from experiments.comparing.charts.plot import SERIES, Chart, glyph, line, marker
 from experiments.comparing.evidence import Evidence
 from experiments.comparing.measures import measure
@@ -117,7 +119,9 @@ def test_sentences_are_made_from_the_numbers(two: tuple[Evidence, Evidence]) -> 
     assert re.search(r"The best quarter .* agrees most on xgboost.eta: [\d.]+ to [\d.]+, of", found["trials"].sentence)
     assert "xgboost.eta in local" in found["importance"].sentence
     assert "xgboost and ridge in local" in found["errors"].sentence
-    assert "in remote the 7 predictions are off by" in found["actual"].sentence
+    assert re.search(
+        r"remote: RMSE [\d.]+ on 7 rows, predictions spread \d+% as widely as actuals", found["actual"].sentence
+    )
 
 
 def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple[Evidence, Evidence]) -> None:
@@ -178,8 +182,12 @@ def test_what_a_study_has_not_left_is_missing_and_said(folder: Path) -> None:
     predictions_path(away.folder).write_bytes(predictions_path(away.folder).read_bytes()[:100])
     (home.folder / "final" / "output" / "data" / "out_of_fold.npz").unlink()
     found = charts(home, away)
-    assert found["errors"].missing == ("local: the winner's out-of-fold predictions are not there",)
-    assert found["actual"].missing == ("remote: the winner's predictions on the test rows are not there",)
+    assert found["errors"].missing == (
+        f"local: the winner's out-of-fold predictions are gone or cut, {home.out_of_fold_file}",
+    )
+    assert found["actual"].missing == (
+        f"remote: the winner's predictions on the test rows are gone or cut, {away.test_file}",
+    )
     assert len(found["errors"].plots) == len(found["actual"].plots) == 1
 
 
@@ -218,7 +226,39 @@ def test_choices_and_gaps_have_their_place_among_the_parameters(folder: Path) ->
     (plot,) = charts(home, away)["trials"].plots
     notes = [note["text"] for note in plot.spec["layout"]["annotations"]]
     assert {"depthwise", "lossguide", "xgboost<br>grow_policy"} <= set(notes)
-    assert any(None in trace["y"][:3] for trace in plot.spec["data"][:-1])
+    # The line of a trial without that parameter passes over its axis.
+    (lone,) = [trace for trace in plot.spec["data"][:-1] if len(set(trace["customdata"])) == 1 and len(trace["x"]) == 4]
+    assert lone["x"] == [0, 1, 3, None]
+    assert len(lone["customdata"]) == 4
+
+
+def test_many_parameters_lie_below_each_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = [add_study(folder, name, [scored(0, POINTS[0])]) for name in ("home", "away")]
+    (few,) = charts(*pair)["trials"].plots
+    assert few.narrow is not None
+    monkeypatch.setattr("experiments.comparing.charts.coordinates._MOST_UPRIGHT", 2)
+    (many,) = charts(*pair)["trials"].plots
+    assert (many.spec, many.height, many.narrow) == (few.narrow, few.narrow_height, None)
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [("rate", "rate"), ("xgboost.max_depth", "xgboost<br>max_depth"), ("cv_rmse_blended", "cv_rmse_<br>blended")],
+)
+def test_titles_above_axes_are_in_two_lines_where_they_have_two_parts(title: str, shown: str) -> None:
+    assert _upright(0, make_axis(title, [1.0, 2.0], log=False))[0]["text"] == shown
+
+
+def test_what_is_said_of_good_trials_is_of_all_and_of_each_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = spread(12)
+    home = add_study(folder, "home", trials)
+    best = sorted(trials, key=lambda result: result.metrics["cv_rmse_blended"])
+    again = add_study(folder, "again", [dataclasses.replace(best[0], index=0)] * 1, mode="remote")
+    said = charts(home, again)["trials"].sentence
+    etas = [float(result.params["xgboost__eta"]) for result in best]
+    assert f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, of {min(etas):.4g} to {max(etas):.4g} that were tried" in said
+    monkeypatch.setattr("experiments.comparing.charts.coordinates._MOST_TRIALS", 4)
+    assert said.removesuffix(".") in charts(home, again)["trials"].sentence
 
 
 def luminance(colour: str) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.comparing.choosing import check_tolerance, choose_studies
-from experiments.comparing.evidence import Evidence
+from experiments.comparing.evidence import Evidence, read_study
 from experiments.errors import ConfigError, InputError
 from experiments.schema import CompareConfig
 from tests.experiments.comparing.builder import POINTS, add_study, edit_facts, scored, splits, table
@@ -46,6 +46,16 @@ def test_without_names_the_newest_of_each_mode_on_the_newest_data_are_taken(fold
     assert chosen(folder) == ["home", "boxes", "cloud"]
 
 
+def test_a_replay_and_what_it_replays_go_before_newer_studies_and_trainings_by_themselves(folder: Path) -> None:
+    made = [("home", "local", None), ("boxes", "sagemaker", "home"), ("search", "local", None), ("one", "local", "one")]
+    for number, (name, mode, of) in enumerate(made):
+        study = add_study(folder, name, TRIALS[:1], mode=mode, given=of is not None)
+        edit_facts(study, created=1000.0 + number, replay_of=None if of == name else of)
+    assert chosen(folder) == ["boxes", "search"]
+    edit_facts(read_study(folder / "studies" / "boxes"), created=2000.0)
+    assert chosen(folder) == ["home", "boxes"]
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [
@@ -54,6 +64,7 @@ def test_without_names_the_newest_of_each_mode_on_the_newest_data_are_taken(fold
             "compare.studies=awya: there is no such study in .* Did you mean 'away'\\? There is: away, home",
         ),
         (["home", "../studies/away"], "there is no such study"),
+        (["home", "bare"], "bare has no ledger.sqlite, where"),
         (["home", "home"], "names home twice"),
         (["home"], "names home alone: name two or more"),
     ],
@@ -61,6 +72,7 @@ def test_without_names_the_newest_of_each_mode_on_the_newest_data_are_taken(fold
 def test_names_that_make_no_comparison_are_refused(folder: Path, names: list[str], said: str) -> None:
     for name in ("home", "away"):
         add_study(folder, name, TRIALS)
+    (folder / "studies" / "bare").mkdir()
     with pytest.raises(ConfigError, match=said):
         chosen(folder, *names)
 
@@ -89,6 +101,11 @@ def test_a_study_that_is_damaged_or_of_another_version_is_named(folder: Path) ->
     newer = add_study(folder, "newer", TRIALS)
     with closing(sqlite3.connect(newer.folder / "ledger.sqlite")) as connection, connection:
         connection.execute("UPDATE trials SET result = json_set(result, '$.colour', 'red')")
+    lacking = add_study(folder, "lacking", TRIALS)
+    with closing(sqlite3.connect(lacking.folder / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE trials SET result = json_remove(result, '$.metrics.cv_rmse_ridge')")
+    with pytest.raises(ConfigError, match="study lacking was recorded by another version of this project"):
+        chosen(folder, "home", "lacking")
     with pytest.raises(ConfigError, match="study newer was recorded by another version of this project"):
         chosen(folder, "home", "newer")
     (folder / "studies" / "noise").mkdir()

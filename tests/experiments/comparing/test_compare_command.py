@@ -8,12 +8,14 @@ import os
 import re
 import shutil
 import sqlite3
+import stat
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from experiments.backends.trial_folder import log_path, trial_folder
 from tests.conftest import Ended
 from tests.experiments.comparing.builder import POINTS, add_study, edit_facts, scored, splits, table
 from tests.experiments.records import logged_runs
@@ -46,7 +48,9 @@ def test_equal_studies_pass_with_a_table_and_a_page(pair: Path, byoe: Run) -> No
     assert "  equal to the bit: 2 of 2" in lines(ended)
     assert "  trial 2 of home: these parameters ran in no other study" in lines(ended)
     assert "report: report.html" in lines(ended)
-    assert re.search(r"^  blended +10\.\d+ ± [\d.]+ +10\.\d+ ± [\d.]+$", ended.out, re.MULTILINE)
+    assert re.search(
+        r"^  blended +10\.\d+ \([\d.]+ to [\d.]+\) +10\.\d+ \([\d.]+ to [\d.]+\)$", ended.out, re.MULTILINE
+    )
     assert left(pair) == {"mlflow.db", "mlartifacts", "studies", "report.html"}
     page = (pair / "report.html").read_text()
     assert "parity: PASS" in page
@@ -108,8 +112,55 @@ def test_a_study_without_a_winner_or_its_files_makes_the_report_partial(pair: Pa
     assert said[0].startswith(
         "partial: remote: study bare has no winner with test scores yet; its own command makes one"
     )
-    assert "partial: sagemaker: the winner's out-of-fold predictions are not there." in said
-    assert "partial: sagemaker: the winner's predictions on the test rows are not there." in said
+    final = pair / "studies" / "boxes" / "final"
+    gone = f"are gone or cut, {final}"
+    assert any(line.startswith(f"partial: sagemaker: the winner's out-of-fold predictions {gone}") for line in said)
+    assert any(
+        line.startswith(f"partial: sagemaker: the winner's predictions on the test rows {gone}") for line in said
+    )
+
+
+def test_logs_that_are_gone_make_the_report_partial(pair: Path, byoe: Run) -> None:
+    log_path(trial_folder(pair / "studies" / "boxes", 1)).unlink()
+    ended = byoe("action=compare", PAIR)
+    trials = pair / "studies" / "boxes" / "trials"
+    assert ended.code == 0
+    said = (
+        f"partial: sagemaker: {trials} has lost the log of 1 of 2 trials, so what a tuner reads there is not compared."
+    )
+    assert said in lines(ended)
+
+
+def test_many_studies_are_shown_to_the_last_digit(pair: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"a-study-with-a-name-of-some-length-{number}"[:32] + str(number) for number in range(6)]
+    for name in names:
+        add_study(pair, name, TRIALS[:1])
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = byoe("action=compare", f"compare.studies=[{','.join(names)}]")
+    assert "…" not in ended.out
+    (row,) = [line for line in lines(ended) if line.startswith("  study ")]
+    assert row.split()[1:] == names
+
+
+def test_the_page_replaces_what_a_link_names_and_no_device_or_protected_file(pair: Path, byoe: Run) -> None:
+    (pair / "real.html").write_text("old")
+    (pair / "real.html").chmod(0o640)
+    (pair / "link.html").symlink_to("real.html")
+    assert "report: link.html" in lines(byoe("action=compare", PAIR, "output=link.html"))
+    assert (pair / "link.html").is_symlink()
+    assert "parity: PASS" in (pair / "real.html").read_text()
+    assert (pair / "real.html").stat().st_mode & 0o777 == 0o640
+    os.mkfifo(pair / "pipe.html")
+    (pair / "real.html").chmod(0o440)
+    for output, said in (
+        ("pipe.html", "output=pipe.html is no file that can be replaced"),
+        ("link.html", "output=link.html is write-protected"),
+        ("/proc/report.html", "output=/proc/report.html: no file can be made in /proc"),
+    ):
+        ended = byoe("action=compare", PAIR, f"output={output}")
+        assert (ended.code, ended.out) == (2, "")
+        assert said in ended.err
+    assert stat.S_ISFIFO((pair / "pipe.html").stat().st_mode)
 
 
 def test_the_page_goes_where_it_is_told(pair: Path, byoe: Run) -> None:
@@ -122,7 +173,7 @@ def test_the_page_goes_where_it_is_told(pair: Path, byoe: Run) -> None:
     ("words", "said"),
     [
         ([PAIR, "output=nowhere/report.html"], "there is no folder nowhere"),
-        ([PAIR, "output=studies"], "output=studies is a folder: name the page's file"),
+        ([PAIR, "output=studies"], "output=studies is a folder: name a file in it, such as output=studies/report.html"),
         ([PAIR, "compare.rtol=2"], "compare.rtol=2 is no share"),
         ([PAIR, "compare.rtol=much"], "compare.rtol"),
         (["compare.studies=home"], "compare.studies=[a]"),

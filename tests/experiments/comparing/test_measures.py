@@ -10,7 +10,7 @@ import pytest
 
 from experiments.comparing.measures import Measures, measure, winners_apart
 from experiments.comparing.sentences import which_search
-from experiments.comparing.table import Row, comparison_rows
+from experiments.comparing.table import Row, comparison_rows, price
 from experiments.study import TrialResult
 from tests.experiments.comparing.builder import MEMBERS, POINTS, add_study, failed, scored, splits, table
 
@@ -71,6 +71,21 @@ def test_dollars_and_billed_seconds_are_those_of_all_jobs_failed_ones_too(folder
     assert [point.usd for point in found[0].by_time] == [0.25, 0.5]
 
 
+def test_dollars_that_are_not_all_known_are_the_least_and_cents_have_two_digits(folder: Path) -> None:
+    bill = {"billable_seconds": 90, "cost_usd": 0.00287}
+    partly = add_study(folder, "partly", [timed(0, 0, 9, **bill), timed(1, 0, 9, billable_seconds=9)], mode="remote")
+    whole = add_study(folder, "whole", [timed(0, 0, 9, **bill), timed(1, 0, 9, **bill)], mode="remote")
+    rows = rows_of(measure([partly, whole]))["cost"]
+    assert cells(rows, "dollars") == ("at least $0.0029", "$0.0057")
+    assert [price(usd) for usd in (0.0, 0.000012, 0.05, 0.1, 12.345)] == [
+        "$0.00",
+        "$0.000012",
+        "$0.05",
+        "$0.10",
+        "$12.35",
+    ]
+
+
 def test_studies_are_called_by_their_mode_and_by_name_where_that_is_not_enough(folder: Path) -> None:
     modes = {"home": "local", "boxes": "sagemaker", "again": "sagemaker"}
     found = measure([add_study(folder, name, [scored(0, POINTS[0])], mode=mode) for name, mode in modes.items()])
@@ -82,13 +97,13 @@ def test_the_table_has_a_row_a_member_and_split_and_marks_the_lowest(folder: Pat
     away = add_study(folder, "away", [scored(0, POINTS[1])], mode="remote")
     found = measure([home, away])
     rows = rows_of(found)
-    for heading in ("CV RMSE ± 95%", "validation RMSE", "test RMSE"):
+    for heading in ("CV RMSE (95%)", "validation RMSE", "test RMSE"):
         assert [row.title for row in rows[heading][1:]] == [*MEMBERS, "blended"]
-    (ridge,) = [row for row in rows["CV RMSE ± 95%"] if row.title == "ridge"]
+    (ridge,) = [row for row in rows["CV RMSE (95%)"] if row.title == "ridge"]
     (interval,) = [one.interval("ridge") for one in found[:1]]
     assert interval is not None
     assert interval.low < found[0].rmse("cv", "ridge") < interval.high  # type: ignore[operator]
-    assert ridge.cells[0] == f"{found[0].rmse('cv', 'ridge'):.6g} ± {(interval.high - interval.low) / 2:.3g}"
+    assert ridge.cells[0] == f"{found[0].rmse('cv', 'ridge'):.6g} ({interval.low:.4g} to {interval.high:.4g})"
     lowest = min((0, 1), key=lambda place: found[place].rmse("cv", "ridge") or 0.0)
     assert ridge.best == {lowest}
 
@@ -98,7 +113,7 @@ def test_equal_scores_are_not_marked_and_neither_are_scores_of_other_data(folder
     same = add_study(folder, "same", [scored(0, POINTS[0])])
     other = add_study(folder, "other", [scored(0, POINTS[1])], data=splits(table(13), "b" * 64))
     for pair in ([home, same], [home, other]):
-        rows = rows_of(measure(pair))["CV RMSE ± 95%"]
+        rows = rows_of(measure(pair))["CV RMSE (95%)"]
         assert all(not row.best for row in rows)
 
 
@@ -107,7 +122,7 @@ def test_members_of_one_study_only_have_no_number_in_the_other(folder: Path) -> 
     trial = scored(0, {"xgboost__eta": 0.1}, members=("xgboost",))
     alone = add_study(folder, "alone", [trial], members=("xgboost",))
     rows = rows_of(measure([home, alone]))
-    assert cells(rows["CV RMSE ± 95%"], "ridge")[1] == "-"
+    assert cells(rows["CV RMSE (95%)"], "ridge")[1] == "-"
     assert cells(rows["does it pay?"], "the ensemble") == ("pays", "-")
 
 
@@ -145,7 +160,7 @@ def test_a_replay_says_nothing_of_which_search_is_better(folder: Path) -> None:
     home = add_study(folder, "home", [scored(0, POINTS[0])])
     away = add_study(folder, "away", [scored(0, POINTS[0])], mode="remote", given=True)
     assert which_search(measure([home, away])) == (
-        "There is nothing to say of which search is better: local alone searched, the others ran given points."
+        "No search is compared with another: only local searched, and the others ran given points."
     )
 
 

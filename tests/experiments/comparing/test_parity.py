@@ -91,8 +91,36 @@ def test_a_trial_that_failed_on_one_side_differs_and_its_reason_is_said(folder: 
     home = add_study(folder, "home", trials(0, 1))
     away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1], "out of memory")], given=True)
     parity = compare_trials([home, away], TOLERANCE)
-    assert parity.line.startswith("parity: FAIL (1 of 2 trials equal; ")
-    assert parity.details() == ["trial 1 of home and trial 1 of away: it failed in away: out of memory"]
+    why = "trial 1 of home and trial 1 of away: it failed in away: out of memory"
+    assert parity.line == f"parity: FAIL (1 of 2 trials equal; {why})"
+    assert parity.details() == [why]
+    assert parity.exactness == "equal to the bit: 1 of 2; 1 failed in one study only"
+
+
+def test_of_trials_that_failed_and_others_that_differ_the_cause_is_of_those_that_differ(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 1))
+    given = [failed(0, POINTS[0]), scored(1, POINTS[1], shift=0.5)]
+    away = add_study(folder, "away", given, given=True, info={"threads": 2})
+    line = compare_trials([home, away], TOLERANCE).line
+    assert line == "parity: FAIL (0 of 2 trials equal; threads: 1 in home, 2 in away)"
+
+
+def test_the_same_parameters_elsewhere_are_said_with_what_keeps_them_apart(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0))
+    others: dict[str, dict[str, Any]] = {
+        "on other data": {"data": splits(table(13), "b" * 64)},
+        "with another seed": {"seed": 5},
+        "on other folds": {"folds": 4},
+    }
+    for place, (said, changes) in enumerate(others.items()):
+        other = add_study(folder, f"other{place}", trials(0), **changes)
+        parity = compare_trials([home, other], TOLERANCE)
+        assert [one.reason for one in parity.unpaired] == [
+            f"its parameters ran in other{place} too, {said}",
+            f"its parameters ran in home too, {said}",
+        ]
+        (check,) = [check for check in parity.checks if check.name == "parameters after decoding"]
+        assert check.outcome == "same"
 
 
 def test_trials_of_a_version_that_recorded_no_recipe_go_by_what_they_were_given(folder: Path) -> None:
@@ -114,7 +142,7 @@ def test_trials_without_a_score_on_both_sides_are_no_pair(folder: Path) -> None:
         ("trial 1 of home", "failed: no luck"),
         ("trial 2 of home", "given up between folds"),
         ("trial 1 of away", "failed: no luck"),
-        ("trial 2 of away", "these parameters ran in no other study"),
+        ("trial 2 of away", "trial 2 of home, with its parameters, was given up between folds"),
     ]
 
 
@@ -160,7 +188,8 @@ def test_given_points_that_ran_nowhere_else_spoil_it(folder: Path) -> None:
     lost = add_study(folder, "lost", trials(1), given=True)
     parity = compare_trials([home, again, lost], TOLERANCE)
     assert parity.line == (
-        "parity: NOT COMPARABLE (parameters after decoding: no set of parameters ran in both home and lost)"
+        "parity: NOT COMPARABLE (1 of 1 trials equal; "
+        "parameters after decoding: no set of parameters ran in both home and lost)"
     )
     assert parity.exit_code == 3
 
@@ -189,7 +218,7 @@ NOT_COMPARABLE: dict[str, Change] = {
         "24 rows in home (12 + 5 + 7), 23 rows in away (11 + 5 + 7); 12 are in both",
     ),
     "folds": ({"folds": 4}, "folds_k 3 in home, 4 in away"),
-    "seed": ({"seed": 5}, "seed 0 in home, 5 in away"),
+    "seed": ({"seed": 5}, "0 in home, 5 in away"),
     "parameters after decoding": ({"blend": "weighted"}, "blend mean in home, weighted in away"),
 }
 FAIL: dict[str, Change] = {
@@ -205,7 +234,7 @@ FAIL: dict[str, Change] = {
         {"info": {"processor": {**this_processor(), "features": ["NEON", "SVE"]}}},
         f"instructions {' '.join(this_processor()['features'])} in home, NEON SVE in away",
     ),
-    "threads": ({"info": {"threads": 2}}, "threads 1 in home, 2 in away"),
+    "threads": ({"info": {"threads": 2}}, "1 in home, 2 in away"),
 }
 
 

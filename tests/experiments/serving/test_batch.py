@@ -89,6 +89,7 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
         (("input=rows.txt", "output=o.csv"), "ends with one of"),
         (("input=none.csv", "output=o.csv"), "there is no such file"),
         (("input=rows.csv", "output=none/o.csv"), "there is no folder none"),
+        (("input=rows.csv", "output=folder.csv"), "output=folder.csv is a folder"),
         (("input=rows.csv", "output=o.csv", "detail=all"), "It can be: blended, members"),
     ],
 )

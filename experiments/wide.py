@@ -1,0 +1,27 @@
+"""A console that is wide enough for what must not be cut."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+
+def at_least(width: int, console: Console) -> Console:
+    """Return the console, or where it is narrower one of this width in its place, whose lines go on below.
+
+    A console cuts or wraps cells to its own width, whatever width is asked for when something is printed.
+
+    Args:
+        width: In columns of text.
+        console: Where things are printed.
+    """
+    if console.width >= width:
+        return console
+    system = console.color_system
+    return Console(
+        file=console.file,
+        width=width,
+        force_terminal=console.is_terminal,
+        color_system=system,  # type: ignore[arg-type]  # it is one of the names that are taken
+        no_color=console.no_color,
+        highlight=False,
+    )
