@@ -82,7 +82,8 @@ class Parity:
             # Trials without a score say themselves why; what is else different is in the report.
             said = self.unequal[0].describe() if all(pair.failed for pair in self.unequal) else cause
             return f"parity: FAIL ({counted}; {said})"
-        return f"parity: NOT COMPARABLE ({f'{counted}; ' if self.pairs else ''}{cause})"
+        known = f"{counted}; {cause}" if self.pairs else cause
+        return f"parity: NOT COMPARABLE ({known})"
 
     @property
     def exactness(self) -> str:
