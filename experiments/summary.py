@@ -191,7 +191,7 @@ def _table(outcome: Outcome) -> Table:
         table.add_row(
             f"  {name}",
             *cells,
-            "" if blend else f"{weights[name]:.3f}",
+            "" if blend else f"{round(weights[name], 3) + 0.0:.3f}",
             f"{sum(seconds.values()) if blend else seconds[name]:.2f}",
             style="bold" if blend else "",
         )
@@ -203,7 +203,7 @@ def _verdict(outcome: Outcome) -> Text:
     lift = lift_over_lone_member(outcome.final, lone, outcome.members)
     if lift is None:
         return Text("\n  A lone member: there is no blend to compare.")
-    interval = f"{_side(lift.high)} to {_side(lift.low)}"
+    interval = f"{below_or_above(lift.high)} to {below_or_above(lift.low)}"
     word, style = {
         "pays": ("The ensemble pays", "green"),
         "costs": ("The ensemble costs", "red"),
@@ -211,11 +211,13 @@ def _verdict(outcome: Outcome) -> Text:
     }[ruling(lift)]
     best = f"the best that a member reached alone ({lone.name} in trial {lone.trial.index}, {lone.rmse:.6g})"
     tail = ", which includes zero" if word == "Undecided" else ""
-    sentence = f"{word}: on the mean fold the blend is {_side(lift.mean)} {best}; 95% interval {interval}{tail}."
+    sentence = (
+        f"{word}: on the mean fold the blend is {below_or_above(lift.mean)} {best}; 95% interval {interval}{tail}."
+    )
     return Text(f"\n  {sentence}", style=style)
 
 
-def _side(lift: float) -> str:
+def below_or_above(lift: float) -> str:
     """Say a lift as where the blend's RMSE is."""
     size = np.format_float_positional(abs(lift), precision=3, fractional=False, unique=False, trim="-")
     return f"{size} {'below' if lift >= 0 else 'above'}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ensemble.evaluation import Interval, MetricName
 from experiments.comparing.measures import Measures, winners_apart
 from experiments.comparing.parity import Parity
+from experiments.summary import below_or_above
 
 _MOST_SHOWN = 20
 
@@ -29,12 +30,11 @@ def which_search(measures: Sequence[Measures]) -> str:
         )
     if not apart.mean and not apart.low:
         return f"{best.label} and {second.label} found equally good ensembles: the blend is the same on every fold."
-    side = "below" if apart.mean >= 0 else "above"
     verdict = "The folds decide it" if apart.low > 0 or apart.high < 0 else "The folds do not decide it"
     return (
         f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} of "
         f"{second.label}. "
-        f"{verdict}: on the mean fold its blend's RMSE is {abs(apart.mean):.3g} {side} the other's, 95% interval "
+        f"{verdict}: on the mean fold its blend's RMSE is {below_or_above(apart.mean)} the other's, 95% interval "
         f"{span(apart)}."
     )
 
@@ -73,11 +73,7 @@ def without_partner(parity: Parity) -> list[str]:
 
 def span(interval: Interval) -> str:
     """Say an interval of a difference as where it lies."""
-    return f"{_side(interval.high)} to {_side(interval.low)}"
-
-
-def _side(value: float) -> str:
-    return f"{abs(value):.3g} {'below' if value >= 0 else 'above'}"
+    return f"{below_or_above(interval.high)} to {below_or_above(interval.low)}"
 
 
 def _value(one: Measures) -> float:

@@ -53,8 +53,11 @@ def make_axis(title: str, values: Sequence[ParamValue], *, log: bool) -> Axis:
     log = log and lowest > 0
     scaled = np.log(numbers) if log else numbers
     low, high = float(np.nanmin(scaled)), float(np.nanmax(scaled))
-    middle = (low + high) / 2
-    ticks = {0.0: short(lowest), 0.5: short(math.exp(middle) if log else middle), 1.0: short(highest)}
+    middle = math.exp((low + high) / 2) if log else (low + high) / 2
+    if all(isinstance(value, int) for value in known):
+        middle = math.floor(middle)
+    place = ((math.log(middle) if log else middle) - low) / (high - low)
+    ticks = {0.0: short(lowest), 1.0: short(highest)} | ({place: short(middle)} if place > 0 else {})
     return Axis(title, tuple(values), tuple(float(x) for x in (scaled - low) / (high - low)), ticks, numeric=True)
 
 

@@ -249,6 +249,21 @@ def test_titles_above_axes_are_in_two_lines_where_they_have_two_parts(title: str
     assert _upright(0, make_axis(title, [1.0, 2.0], log=False))[0]["text"] == shown
 
 
+@pytest.mark.parametrize(
+    ("values", "log", "ticks"),
+    [
+        ([1, 8], False, {0.0: "1", 3 / 7: "4", 1.0: "8"}),
+        ([5, 6], False, {0.0: "5", 1.0: "6"}),
+        ([1, 16], True, {0.0: "1", 0.5: "4", 1.0: "16"}),
+        ([1.0, 2.0], False, {0.0: "1", 0.5: "1.5", 1.0: "2"}),
+    ],
+)
+def test_ticks_of_integers_are_integers(values: list[float], log: bool, ticks: dict[float, str]) -> None:
+    found = sorted(make_axis("x", values, log=log).ticks.items())
+    assert [text for _, text in found] == list(ticks.values())
+    assert [place for place, _ in found] == pytest.approx(list(ticks))
+
+
 def test_what_is_said_of_good_trials_is_of_all_and_of_each_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = spread(12)
     home = add_study(folder, "home", trials)
