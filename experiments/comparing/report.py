@@ -137,9 +137,10 @@ def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str
         elif one.study.best is None:
             lines.append(f"{one.label}: no trial of study {one.study.name} has a score, so it has no winner")
         elif one.study.final is None:
+            attached = " (action=attach does not, since it has no test rows)" if one.study.mode == "remote" else ""
             lines.append(
-                f"{one.label}: study {one.study.name} has no winner with test scores yet; its own command makes one "
-                "(action=attach does not, since it has no test rows)"
+                f"{one.label}: study {one.study.name} has no winner with test scores yet; its own command makes one"
+                f"{attached}"
             )
         elif one.rmse("test", "blended") is None:
             lines.append(f"{one.label}: the winner of {one.study.name} was not scored on test rows")
