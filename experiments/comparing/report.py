@@ -56,7 +56,7 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
         parity=parity,
         tone=_TONES[parity.verdict],
         meaning=what_parity_means(parity),
-        details=[*([parity.exactness] if parity.pairs else []), *parity.details()],
+        details=_details(parity),
         partial=partial,
         search=which_search(measures),
         measures=measures,
@@ -151,6 +151,12 @@ def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str
                 "trials, so what a tuner reads there is not compared"
             )
     return tuple(dict.fromkeys([*lines, *(line for chart in charts for line in chart.missing)]))
+
+
+def _details(parity: Parity) -> list[str]:
+    """Return what stands below the verdict, whose own sentence says where all is exact."""
+    exact = parity.verdict == "PASS" and parity.exact == len(parity.pairs)
+    return [*([parity.exactness] if parity.pairs and not exact else []), *parity.details()]
 
 
 def _looked(parity: Parity) -> str:

@@ -110,7 +110,9 @@ def _scores(measures: Sequence[Measures], split: str, name: str) -> Row:
     for one, value in zip(measures, values, strict=True):
         text = _number(value, "{:.6g}")
         interval = one.interval(name) if split == "cv" and value is not None else None
-        cells.append(text if interval is None else f"{text} ({interval.low:.4g} to {interval.high:.4g})")
+        cells.append(
+            text if interval is None else f"{text} ({_digits(interval.low, 4)} to {_digits(interval.high, 4)})"
+        )
     one_data = len({one.study.data_hash for one in measures}) == 1
     return Row(name, tuple(cells), frozenset(winners if one_data and len(winners) < len(known) else ()))
 
@@ -132,7 +134,16 @@ def _against(first: Measures, one: Measures) -> str:
 
 def _spread(lift: Interval | None) -> str:
     """Say a lift as what it adds to the RMSE, with half of its interval."""
-    return NOTHING if lift is None else f"{-lift.mean:+.3g} ± {(lift.high - lift.low) / 2:.3g}"
+    return (
+        NOTHING
+        if lift is None
+        else f"{'+' if lift.mean <= 0 else ''}{_digits(0.0 - lift.mean, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
+    )
+
+
+def _digits(value: float, digits: int) -> str:
+    """Return a number with so many digits, and never with an exponent."""
+    return np.format_float_positional(value, digits, fractional=False, unique=False, trim="k").rstrip(".")
 
 
 def _number(value: float | None, form: str) -> str:

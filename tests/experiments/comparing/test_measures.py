@@ -103,7 +103,7 @@ def test_the_table_has_a_row_a_member_and_split_and_marks_the_lowest(folder: Pat
     (interval,) = [one.interval("ridge") for one in found[:1]]
     assert interval is not None
     assert interval.low < found[0].rmse("cv", "ridge") < interval.high  # type: ignore[operator]
-    assert ridge.cells[0] == f"{found[0].rmse('cv', 'ridge'):.6g} ({interval.low:.4g} to {interval.high:.4g})"
+    assert ridge.cells[0] == f"{found[0].rmse('cv', 'ridge'):.6g} ({interval.low:#.4g} to {interval.high:#.4g})"
     lowest = min((0, 1), key=lambda place: found[place].rmse("cv", "ridge") or 0.0)
     assert ridge.best == {lowest}
 
