@@ -7,7 +7,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 from rich.console import Console
 
 from experiments.archives import MODEL_ARCHIVE
-from experiments.aws.account import AccessDenied, find_account
+from experiments.aws.account import find_account
 from experiments.aws.cloud_endpoint import CloudEndpoint, ModelError
-from experiments.aws.cloud_preflight import check_bucket, check_role
+from experiments.aws.cloud_preflight import check_account_for_endpoint
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.cost import Rate, check_rate
 from experiments.aws.prices import find_price
@@ -82,10 +81,9 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
         site = replace(site, version=_digest(serving_requests(serving, site)))
         requests = serving_requests(serving, site)
         with console.status("looking at the account"):
-            account.identity()
-            check_bucket(settings)
-            with suppress(AccessDenied):  # then SageMaker finds out
-                check_role(settings)
+            notes = check_account_for_endpoint(serving, settings)
+        for note in notes:
+            _say(f"note: {note}", console)
         endpoint = CloudEndpoint(account, name, mode.poll_seconds)
         with console.status(f"uploading {location}"):
             storage = Storage(account.client("s3"), encryption(mode.output_kms_key))

@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.timeout(120),
 ]
 Run = Callable[..., Ended]
+HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +162,53 @@ def test_instances_are_started_only_within_a_budget(double: Double, byoe: Run, b
     assert ended.code == 0, ended.err
     (config,) = double.calls("CreateEndpointConfig")
     assert config["ProductionVariants"][0]["InitialInstanceCount"] == 2
+
+
+def test_instances_that_the_account_may_not_have_are_refused(
+    double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    deploy = words(double, "action=deploy", f"model={bundles[0]}", "serving=realtime", "mode.budget_usd=99")
+    ended = byoe(*deploy, "serving.instance_count=3")
+    assert ended.code == 2
+    assert "serving.instance_count=3: this account's quota 'ml.m5.large for endpoint usage' in us-east-1" in ended.err
+    assert "Add serving.instance_count=2" in ended.err
+    assert left(double) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (f"{HOST}/mine:1", "is built for arm64, and SageMaker's instances are amd64"),
+        (f"{HOST}/mine:2", "there is no such image"),
+        (f"{HOST}/none", "there is no such image"),
+        ("byoe:1", "SageMaker runs images from ECR"),
+        (f"{HOST.replace('us-east-1', 'eu-west-1')}/mine:1", "is in eu-west-1, and jobs run in us-east-1"),
+    ],
+)
+def test_an_image_that_could_not_serve_is_refused(
+    image: str, message: str, double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    double.put_image("mine", "1", "arm64")
+    ended = byoe(*words(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={image}"))
+    assert ended.code == 2
+    assert f"mode.image.uri={image}" in ended.err
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert [operation for operation, _ in double.requests if operation.startswith("Create")] == []
+
+
+def test_what_may_not_be_looked_at_is_a_note(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+    double.inject(denied("GetRole", "iam"), denied("BatchGetImage", "ecr"))
+    double.put_image("mine", "1", "arm64")
+    deploy = words(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={HOST}/mine:1")
+    ended = byoe(*deploy)
+    assert "note: not checked before the launch: AWS does not let you look at role byoe-test" in ended.out
+    assert "the credentials need the IAM action ecr:BatchGetImage" in ended.out
+    assert ended.code == 2  # SageMaker finds out
+    assert "is not for linux/amd64" in ended.err
+    assert left(double) == [0, 0, 0]
+    double.put_image("mine", "2", "amd64")
+    assert byoe(*deploy[:-1], f"mode.image.uri={HOST}/mine:2").code == 0
 
 
 @pytest.mark.timeout(300)
