@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from experiments.aws.account import find_account
+from experiments.aws.cloud_settings import check_prefix
 from experiments.aws.owned import Owned, Ownership
 from experiments.schema import RemoteModeConfig
 
@@ -47,11 +48,12 @@ def clean_account(mode: RemoteModeConfig, console: Console) -> int:
     if not found:
         _say("nothing of ours costs money there.", console)
     if mode.bucket is not None:
-        _say(f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}` removes them.", console)
+        _say(f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/` removes them.", console)
     return 0
 
 
 def _ownership(mode: RemoteModeConfig) -> Ownership:
+    check_prefix(mode.prefix)
     return Ownership(find_account(mode.region, mode.profile), mode.price_usd_per_hour, mode.poll_seconds)
 
 

@@ -123,6 +123,23 @@ def test_a_name_that_no_request_can_have_is_no_matter_of_the_network(double: Dou
     assert "could not be reached" not in ended.err
 
 
+@pytest.mark.parametrize("action", ["status", "clean"])
+def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byoe: Run) -> None:
+    ended = byoe("mode=remote", f"action={action}", f"mode.bucket={double.bucket}", "mode.prefix=")
+    assert ended.code == 2
+    assert "mode.prefix is empty" in ended.err
+    if action == "clean":
+        ended = byoe("mode=remote", "action=clean", f"mode.bucket={double.bucket}", "mode.prefix=team/byoe")
+        assert f"`aws s3 rm --recursive s3://{double.bucket}/team/byoe/` removes them" in ended.out
+
+
+def test_one_training_learns_from_no_tuning_job(double: Double, byoe: Run) -> None:
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
+    assert ended.code == 2
+    assert "mode.warm_start=before is for a search, and action=train is none" in ended.err
+    assert created(double) == []
+
+
 def statement(**fields: Any) -> dict[str, Any]:
     of = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
     return {key: value for key, value in {**of, **fields}.items() if value is not None}
