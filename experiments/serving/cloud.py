@@ -15,7 +15,7 @@ from rich.console import Console
 
 from experiments.archives import MODEL_ARCHIVE
 from experiments.aws.account import find_account
-from experiments.aws.cloud_endpoint import CloudEndpoint, ModelError
+from experiments.aws.cloud_endpoint import CloudEndpoint, ModelError, find_parts
 from experiments.aws.cloud_preflight import check_account_for_endpoint
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.cost import Rate, check_rate
@@ -125,15 +125,16 @@ def delete_in_cloud(composed: Composed, mode: RemoteModeConfig, console: Console
         InputError: There is none of that name, or it is not ours.
         BackendUnavailable: AWS refused.
     """
-    name = endpoint_name(composed)
-    endpoint = CloudEndpoint(find_account(mode.region, mode.profile), name, mode.poll_seconds)
+    name, account = endpoint_name(composed), find_account(mode.region, mode.profile)
+    endpoint = CloudEndpoint(account, name, mode.poll_seconds)
     found = endpoint.find()
-    if found is None:
+    if found is not None:
+        endpoint.check_ours(found)
+    elif next(find_parts(account, name), None) is None:
         raise ConfigError(
             f"endpoint={name}: there is no such endpoint in this account and region. python run.py mode=remote "
             "action=status lists ours."
         )
-    endpoint.check_ours(found)
     with console.status(f"endpoint {name}") as status:
         endpoint.delete(lambda text: status.update(f"endpoint {name}: {text}"))
     shutil.rmtree(_folder(composed, name), ignore_errors=True)

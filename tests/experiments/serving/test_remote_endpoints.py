@@ -299,6 +299,44 @@ def test_what_may_not_be_done_names_the_iam_action(double: Double, byoe: Run, bu
     assert left(double) == [0, 0, 0]
 
 
+@pytest.mark.parametrize(("operation", "there"), [("DeleteEndpointConfig", [0, 1, 1]), ("DeleteModel", [0, 0, 1])])
+def test_a_deletion_that_was_cut_goes_on(
+    operation: str, there: list[int], double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}", "endpoint=x")).code == 0
+    assert byoe(*words(double, "action=deploy", f"model={bundles[1]}", "endpoint=x-y")).code == 0
+    assert byoe(*words(double, "action=delete", "endpoint=x")).code == 0
+    assert left(double) == [1, 1, 1]  # those of the other
+    double.inject(denied(operation, times=2))
+    for _ in range(2):
+        ended = byoe(*words(double, "action=delete", "endpoint=x-y"))
+        assert ended.code == 2
+        assert f"the IAM action sagemaker:{operation}" in ended.err
+        assert left(double) == there
+    ended = byoe(*words(double, "action=delete", "endpoint=x-y"))
+    assert ended.code == 0, ended.err
+    assert "endpoint x-y is deleted, with its configuration and model" in ended.out
+    assert left(double) == [0, 0, 0]
+    assert byoe(*words(double, "action=delete", "endpoint=x-y")).code == 2
+
+
+def test_clean_removes_what_a_cut_deletion_left(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}")).code == 0
+    double.inject(denied("DeleteEndpointConfig", times=1))
+    assert byoe(*words(double, "action=delete")).code == 2
+    double.client("sagemaker").create_model(ModelName="theirs-01234567", ExecutionRoleArn=double.role)
+    (model,) = double.calls("CreateModel")[:1]
+    name = model["ModelName"]
+    status = byoe(*words(double, "action=status"))
+    assert f"endpoint configuration {name}  left over, of endpoint byoe" in status.out
+    assert "2 of ours, 0 of them still cost money" in status.out
+    ended = byoe(*words(double, "action=clean"))
+    assert ended.code == 0, ended.err
+    assert f"endpoint configuration {name} is deleted" in ended.out
+    assert f"model {name} is deleted" in ended.out
+    assert left(double) == [0, 0, 1]  # the one that is not ours
+
+
 def test_clean_ends_what_costs_money(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path, tmp_path: Path
 ) -> None:
