@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from experiments.aws.account import find_account
+from experiments.aws.cloud_settings import check_prefix
 from experiments.aws.owned import Owned, Ownership
 from experiments.schema import RemoteModeConfig
 
@@ -20,7 +21,7 @@ def show_account(mode: RemoteModeConfig, console: Console) -> int:
     for owned in found:
         _show(owned, console)
     known = [owned.usd for owned in found if owned.usd is not None]
-    unknown = sum(owned.usd is None and owned.kind != "endpoint" for owned in found)
+    unknown = sum(owned.usd is None and owned.is_job for owned in found)
     running = sum(owned.costs for owned in found)
     text = f"{len(found)} of ours, {running} of them still cost money. Training: ${sum(known):.2f} so far"
     text += f", and {unknown} jobs whose price is not known here" if unknown else ""
@@ -33,25 +34,28 @@ def show_account(mode: RemoteModeConfig, console: Console) -> int:
 def clean_account(mode: RemoteModeConfig, console: Console) -> int:
     """List, then stop our jobs that run and delete our endpoints with their configurations and models; return 0.
 
+    Configurations and models that an interrupted command has left go too.
+
     Raises:
         BackendUnavailable: AWS refused.
     """
     ownership = _ownership(mode)
     with console.status("asking AWS"):
-        found = [owned for owned in ownership.everything(ended=False) if owned.costs]
+        found = [owned for owned in ownership.everything(ended=False) if owned.costs or owned.part is not None]
     for owned in found:
         _show(owned, console)
     for owned in found:
         ownership.remove(owned)
-        _say(f"{owned.kind} {owned.name} is {'deleted' if owned.kind == 'endpoint' else 'being stopped'}.", console)
+        _say(f"{owned.kind} {owned.name} is {'being stopped' if owned.is_job else 'deleted'}.", console)
     if not found:
         _say("nothing of ours costs money there.", console)
     if mode.bucket is not None:
-        _say(f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}` removes them.", console)
+        _say(f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/` removes them.", console)
     return 0
 
 
 def _ownership(mode: RemoteModeConfig) -> Ownership:
+    check_prefix(mode.prefix)
     return Ownership(find_account(mode.region, mode.profile), mode.price_usd_per_hour, mode.poll_seconds)
 
 

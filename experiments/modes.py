@@ -15,7 +15,7 @@ from experiments.backends.base import Backend
 from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, listed
 from experiments.schema import Config, ImageConfig, RemoteModeConfig, SageMakerModeConfig
 from experiments.study import StudySpec
 
@@ -46,6 +46,7 @@ def open_backend(
 
     Raises:
         BackendUnavailable: Something that the mode needs is missing; the message has the command that mends it.
+        ConfigError: A setting of the mode is not possible, or of no use to the study.
     """
     mode = config.mode
     backend: Backend
@@ -61,6 +62,11 @@ def open_backend(
     elif isinstance(mode, RemoteModeConfig):
         from experiments.launching import remote_backend
 
+        if mode.warm_start and study.points is not None:
+            raise ConfigError(
+                f"mode.warm_start={listed(mode.warm_start)} is for a search, and action={config.action} is none: leave "
+                "it out, or add mode.warm_start=[]."
+            )
         with _scorers(study) as scorers:
             backend = remote_backend(mode, study, words, scorers, console)
             backend.preflight(study)

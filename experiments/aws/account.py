@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from experiments.errors import BackendUnavailable, ConfigError
@@ -18,6 +20,11 @@ _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "40
 _ATTEMPTS = 10
 # S3 alone can be asked without a region, by this one's endpoint, which says where a bucket is.
 _REGION_OF_S3 = "us-east-1"
+# What a HEAD is answered with, which has no body to say more in.
+_BAD_REQUEST = 400
+# How AWS says which action is missing; it is not always the one that was asked for.
+_PERFORM = re.compile(r"perform: ([\w-]+:\w+)")
+_SAGEMAKER = "sagemaker.amazonaws.com"
 _RENEW = "Renew them, such as by `aws sso login`, and run the same command again: it goes on from there."
 
 
@@ -59,8 +66,13 @@ class Account:
             config = Config(
                 retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, connect_timeout=10, read_timeout=60
             )
-            session = boto3.Session(profile_name=self.profile, region_name=self.region)
-            self._clients[service] = session.client(service, config=config)
+            with _settings_read():
+                session = boto3.Session(profile_name=self.profile, region_name=self.region)
+                client = session.client(service, config=config)
+            if service == "s3":
+                for operation in ("HeadBucket", "HeadObject"):
+                    client.meta.events.register(f"after-call.s3.{operation}", self._look_into_head)
+            self._clients[service] = client
         return self._clients[service]
 
     def identity(self) -> str:
@@ -72,12 +84,17 @@ class Account:
         with explained("sts:GetCallerIdentity", "read whose credentials these are"):
             return str(self.client("sts").get_caller_identity()["Account"])
 
+    def _look_into_head(self, http_response: Any, **_: Any) -> None:
+        """Have AWS say what it has against the credentials, where the answer to a HEAD says nothing of it."""
+        if http_response.status_code == _BAD_REQUEST:
+            self.identity()
+
 
 def find_account(region: str | None, profile: str | None) -> Account:
     """Return the account that the configuration and the user's AWS settings mean; nothing is sent.
 
     Raises:
-        BackendUnavailable: No region is set.
+        BackendUnavailable: No region is set, or the settings cannot be read.
         ConfigError: There is no such profile.
     """
     found = _region(region, profile)
@@ -92,6 +109,7 @@ def storage_account(mode: ModeConfig) -> Account:
     """Return the account by which a command reads what the user has on S3: that of ``mode=remote``, else the default.
 
     Raises:
+        BackendUnavailable: The user's AWS settings cannot be read.
         ConfigError: There is no such profile.
     """
     region, profile = (mode.region, mode.profile) if isinstance(mode, RemoteModeConfig) else (None, None)
@@ -105,7 +123,8 @@ def _region(region: str | None, profile: str | None) -> str | None:
     from botocore.exceptions import ProfileNotFound
 
     try:
-        found: str | None = boto3.Session(profile_name=profile).region_name
+        with _settings_read():
+            found: str | None = boto3.Session(profile_name=profile).region_name
     except ProfileNotFound:
         known = ", ".join(botocore.session.Session().available_profiles) or "none"
         named = f"mode.profile={profile}" if profile else f"AWS_PROFILE={os.environ.get('AWS_PROFILE')}"
@@ -116,34 +135,52 @@ def _region(region: str | None, profile: str | None) -> str | None:
 
 
 @contextmanager
+def _settings_read() -> Iterator[None]:
+    """Turn what is wrong with the user's AWS settings into one clear message; a profile that is not there is left.
+
+    Raises:
+        BackendUnavailable: They cannot be read, or are not possible.
+    """
+    from botocore.exceptions import BotoCoreError, ProfileNotFound
+
+    try:
+        yield
+    except ProfileNotFound:
+        raise
+    except (BotoCoreError, ValueError) as error:  # an address that is none is a ValueError
+        raise _of_settings(error) or BackendUnavailable(
+            f"the AWS settings cannot be used: {_sentence(error)} They are the variables AWS_*, the files of ~/.aws, "
+            "mode.region and mode.profile; `aws configure list` shows them."
+        ) from None
+
+
+@contextmanager
 def explained(action: str, purpose: str) -> Iterator[None]:
     """Turn AWS's refusals inside the block into one clear message.
 
     Args:
-        action: The IAM action that the call needs, such as ``s3:PutObject``.
+        action: The IAM action that the call needs, such as ``s3:PutObject``; where AWS names another, that is named.
         purpose: What it was wanted for, as in "AWS does not let you <purpose>".
 
     Raises:
         AccessDenied: The credentials do not permit it.
         BackendUnavailable: There are none, they have expired, or AWS cannot be reached or refuses for another reason.
+        ConfigError: A value is none that AWS could take.
     """
     from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     try:
         yield
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise BackendUnavailable(
-            f"there are no AWS credentials: {error}. `aws configure` or `aws sso login` makes them, and mode.profile "
-            "names a profile; docs/aws.md says what they must permit."
-        ) from None
     except ClientError as error:
         raise _of_code(error.response["Error"], action, purpose, str(error)) from error
+    except ParamValidationError as error:
+        raise ConfigError(f"no request can be made to {purpose}: {_sentence(error)}") from None
     except (BotoCoreError, Boto3Error) as error:
         cause = error.__cause__ or error.__context__
         if isinstance(cause, ClientError):  # as the transfer of a file wraps it
             raise _of_code(cause.response["Error"], action, purpose, str(error)) from error
-        raise BackendUnavailable(
+        raise _of_settings(error) or BackendUnavailable(
             f"AWS could not be reached to {purpose}: {error}. Run the same command again."
         ) from error
 
@@ -157,11 +194,64 @@ def error_code(error: BaseException) -> str | None:
 def role_trusts_sagemaker(document: Any) -> bool:
     """Return whether a role's trust policy lets SageMaker take the role on."""
     policy = json.loads(document) if isinstance(document, str) else document
-    for statement in policy.get("Statement", ()):
-        services = statement.get("Principal", {}).get("Service", []) if statement.get("Effect") == "Allow" else []
-        if "sagemaker.amazonaws.com" in ([services] if isinstance(services, str) else services):
-            return True
-    return False
+    statements = _listed(policy.get("Statement"))
+    return any(_allows_sagemaker(statement) for statement in statements) and not any(
+        _denies_sagemaker(statement) for statement in statements
+    )
+
+
+def _allows_sagemaker(statement: dict[str, Any]) -> bool:
+    return statement.get("Effect") == "Allow" and _is_of_sagemaker(statement)
+
+
+def _denies_sagemaker(statement: dict[str, Any]) -> bool:
+    """Return whether a statement denies it for certain; a condition may not hold."""
+    return statement.get("Effect") == "Deny" and "Condition" not in statement and _is_of_sagemaker(statement)
+
+
+def _is_of_sagemaker(statement: dict[str, Any]) -> bool:
+    """Return whether a statement is about SageMaker taking the role on."""
+    principal = statement.get("Principal", {})
+    of = principal if isinstance(principal, dict) else {"AWS": principal}
+    everybody = "*" in _listed(of.get("AWS")) or "*" in _listed(of.get("Service"))
+    actions = [str(action).lower() for action in _listed(statement.get("Action"))]
+    taken_on = any(fnmatchcase("sts:assumerole", action) for action in actions)
+    return taken_on and (everybody or _SAGEMAKER in _listed(of.get("Service")))
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return what a policy may have as one value or as a list of them, as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _of_settings(error: Exception) -> BackendUnavailable | None:
+    """Return the message for credentials that are not there, or None where the error is another."""
+    from botocore import exceptions
+
+    sign_on = (exceptions.SSOError, exceptions.TokenRetrievalError)
+    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+        return BackendUnavailable(
+            f"there are no AWS credentials: {error}. `aws configure` or `aws sso login` makes them, and mode.profile "
+            "names a profile; docs/aws.md says what they must permit."
+        )
+    if isinstance(error, sign_on):
+        return BackendUnavailable(
+            f"AWS's single sign-on has no valid token: {_sentence(error)} `aws sso login` makes one, with --profile "
+            "<name> where mode.profile or AWS_PROFILE names one."
+        )
+    if isinstance(error, exceptions.CredentialRetrievalError):
+        return BackendUnavailable(
+            f"the AWS credentials could not be had: {_sentence(error)} They are from what ~/.aws names for the "
+            "profile, such as its credential_process; `aws sts get-caller-identity` tries them."
+        )
+    return None
+
+
+def _sentence(error: Exception) -> str:
+    """Return an error's text in one line, with a full stop."""
+    return " ".join(str(error).split()).rstrip(".") + "."
 
 
 def _of_code(answer: dict[str, Any], action: str, purpose: str, text: str) -> BackendUnavailable:
@@ -171,5 +261,6 @@ def _of_code(answer: dict[str, Any], action: str, purpose: str, text: str) -> Ba
     if code in _INVALID:
         return BackendUnavailable(f"AWS does not take these credentials ({code}). {_RENEW}")
     if code in _DENIED:
-        return AccessDenied.of(action, purpose)
+        said = _PERFORM.search(str(answer.get("Message")))
+        return AccessDenied.of(said[1] if said else action, purpose)
     return BackendUnavailable(f"AWS refused to {purpose}: {answer.get('Message') or text} ({code}).")

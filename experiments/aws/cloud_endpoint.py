@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from experiments.aws.account import Account, explained
@@ -14,8 +16,11 @@ from experiments.aws.server_log import LINES_READ, last_words
 from experiments.aws.validation import check_document
 from experiments.errors import BackendUnavailable, ConfigError, EnsembleError
 
+CONFIGURATION, MODEL = "endpoint configuration", "model"
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 _OURS = "byoe:"
+# What an endpoint's models and configurations have behind its name: a part of the hash of their requests.
+_MADE_FOR = re.compile(r"(?P<endpoint>.+)-[0-9a-f]{8}")
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
@@ -35,6 +40,61 @@ class ModelError(Exception):
         super().__init__(f"{status}: {text}")
         self.status = status
         self.text = text
+
+
+@dataclass(frozen=True)
+class Part:
+    """A configuration or a model that was made for an endpoint, and is tagged ours.
+
+    Attributes:
+        kind: ``endpoint configuration`` or ``model``.
+        name: Its name.
+        endpoint: The endpoint's name.
+    """
+
+    kind: str
+    name: str
+    endpoint: str
+
+
+def find_parts(account: Account, endpoint: str | None = None) -> Iterator[Part]:
+    """Yield the configurations, then the models, that were made for an endpoint, or for any.
+
+    Raises:
+        BackendUnavailable: AWS refused.
+    """
+    sagemaker = account.client("sagemaker")
+    wanted = {} if endpoint is None else {"NameContains": endpoint}
+    for kind, noun, listing in (
+        (CONFIGURATION, "EndpointConfig", "list_endpoint_configs"),
+        (MODEL, "Model", "list_models"),
+    ):
+        with explained(f"sagemaker:List{noun}s", f"list each {kind}"):
+            pages = sagemaker.get_paginator(listing).paginate(**wanted)
+            found = [entry for page in pages for entry in page[f"{noun}s"]]
+        for entry in found:
+            made = _MADE_FOR.fullmatch(entry[f"{noun}Name"])
+            if made is None or endpoint not in (None, made["endpoint"]):
+                continue
+            with explained("sagemaker:ListTags", f"read the tags of {kind} {made[0]}"):
+                tags = sagemaker.list_tags(ResourceArn=entry[f"{noun}Arn"])["Tags"]
+            if any(tag["Key"].startswith(_OURS) for tag in tags):
+                yield Part(kind, made[0], made["endpoint"])
+
+
+def delete_part(account: Account, part: Part) -> None:
+    """Delete a configuration or a model.
+
+    Raises:
+        BackendUnavailable: AWS refused.
+    """
+    sagemaker = account.client("sagemaker")
+    if part.kind == CONFIGURATION:
+        with explained("sagemaker:DeleteEndpointConfig", f"delete {part.kind} {part.name}"):
+            sagemaker.delete_endpoint_config(EndpointConfigName=part.name)
+    else:
+        with explained("sagemaker:DeleteModel", f"delete {part.kind} {part.name}"):
+            sagemaker.delete_model(ModelName=part.name)
 
 
 class CloudEndpoint:
@@ -116,14 +176,20 @@ class CloudEndpoint:
             self._client.update_endpoint(**update)
 
     def delete(self, tell: Callable[[str], None]) -> None:
-        """Delete the endpoint, its configuration and its models; return when they are gone.
+        """Delete the endpoint, if it is there, its configuration and its models; return when they are gone.
+
+        What a deletion or deployment that was interrupted has left of it goes too.
 
         Args:
             tell: Told the endpoint's status, as it changes: one that is being made or switched cannot be deleted yet.
         """
         found = self._settled(tell)
-        if found is None:
-            return
+        if found is not None:
+            self._delete(found, tell)
+        for part in list(find_parts(self._account, self.name)):
+            delete_part(self._account, part)
+
+    def _delete(self, found: Mapping[str, Any], tell: Callable[[str], None]) -> None:
         with explained("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"):
             self._client.delete_endpoint(EndpointName=self.name)
         self._settled(tell)

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from experiments.aws.account import NotChecked, explained, role_trusts_sagemaker
 from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.storage import split
 from experiments.backends.remote import RemoteSettings
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.schema import ServingConfig
 from experiments.study import StudySpec
 
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)(?P<tag>[:@].+)?"
 )
+
+
+@dataclass(frozen=True)
+class _Need:
+    """Instances that a launch takes of one quota.
+
+    Attributes:
+        quota: The quota's name.
+        instances: How many.
+        key: The key of the configuration that says so.
+        other: What to take instead where the account has none.
+    """
+
+    quota: str
+    instances: int
+    key: str
+    other: str
 
 
 def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
@@ -29,7 +48,24 @@ def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
     checks: tuple[Callable[[], None], ...] = (
         lambda: _data(study, settings),
         lambda: check_role(settings),
-        lambda: _quota(study, settings),
+        lambda: _check_quotas(_needs_of_study(study, settings), settings),
+        lambda: check_image(settings),
+    )
+    return list(_not_checked(checks))
+
+
+def check_account_for_endpoint(serving: ServingConfig, settings: RemoteSettings) -> list[str]:
+    """Check what an endpoint needs; return what could not be looked at, a sentence each.
+
+    Raises:
+        BackendUnavailable: Credentials, role, bucket, quota or image will not do; the message says what mends it.
+        ConfigError: A value of the configuration will not do there.
+    """
+    settings.account.identity()
+    check_bucket(settings)  # without it there is no upload
+    checks: tuple[Callable[[], None], ...] = (
+        lambda: check_role(settings),
+        lambda: _check_quotas(_needs_of_endpoint(serving), settings),
         lambda: check_image(settings),
     )
     return list(_not_checked(checks))
@@ -111,26 +147,47 @@ def check_role(settings: RemoteSettings) -> None:
         )
 
 
-def _quota(study: StudySpec, settings: RemoteSettings) -> None:
-    kind = "spot training job usage" if settings.cloud.spot_wait_seconds is not None else "training job usage"
-    name = f"{settings.instance_type} for {kind}"
+def _needs_of_study(study: StudySpec, settings: RemoteSettings) -> list[_Need]:
+    kinds = {"spot training job usage" if settings.cloud.spot_wait_seconds is not None else "training job usage": ""}
+    if settings.cloud.keep_alive_seconds:
+        kinds["training warm pool usage"] = ", or leave mode.keep_alive_seconds out"
+    return [
+        _Need(f"{settings.instance_type} for {kind}", study.parallel, "search.parallel", f"mode.instance_type{more}")
+        for kind, more in kinds.items()
+    ]
+
+
+def _needs_of_endpoint(serving: ServingConfig) -> list[_Need]:
+    if serving.instance_type is None:  # serverless
+        return []
+    quota, count = f"{serving.instance_type} for endpoint usage", serving.instance_count or 1
+    return [_Need(quota, count, "serving.instance_count", "serving.instance_type, or serving=serverless")]
+
+
+def _check_quotas(needs: list[_Need], settings: RemoteSettings) -> None:
+    """Raise unless the account may have so many instances; NotChecked where its quotas may not be looked at."""
+    if not needs:
+        return
     with explained("servicequotas:ListServiceQuotas", "look at the account's quotas"):
         pages = settings.account.client("service-quotas").get_paginator("list_service_quotas")
         quotas = {
             q["QuotaName"]: q["Value"] for page in pages.paginate(ServiceCode="sagemaker") for q in page["Quotas"]
         }
-    most = quotas.get(name)
-    if most is None or study.parallel <= most:
-        return
+    for need in needs:
+        most = quotas.get(need.quota)
+        if most is not None and need.instances > most:
+            raise _too_few(need, most, settings.account.region)
+
+
+def _too_few(need: _Need, most: float, region: str) -> BackendUnavailable | ConfigError:
     if most < 1:
-        raise BackendUnavailable(
-            f"this account's quota {name!r} in {settings.account.region} is 0: ask for more in the console under "
-            "Service Quotas, Amazon SageMaker, or take another mode.instance_type."
+        return BackendUnavailable(
+            f"this account's quota {need.quota!r} in {region} is 0: ask for more in the console under Service Quotas, "
+            f"Amazon SageMaker, or take another {need.other}."
         )
-    raise ConfigError(
-        f"search.parallel={study.parallel}: this account's quota {name!r} in {settings.account.region} is {most:g}, "
-        f"which jobs that are stopping count against too. Add search.parallel={int(most)}, or ask for more in the "
-        "console under Service Quotas."
+    return ConfigError(
+        f"{need.key}={need.instances}: this account's quota {need.quota!r} in {region} is {most:g}, and what is "
+        f"being stopped counts too. Add {need.key}={int(most)}, or ask for more in the console under Service Quotas."
     )
 
 

@@ -20,7 +20,7 @@ LONGEST_RUNTIME = 28 * 86_400
 LONGEST_KEEP_ALIVE = 3600
 MOST_PARENTS = 5
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_PREFIX = re.compile(r"([A-Za-z0-9!_.*'()-]+/)*[A-Za-z0-9!_.*'()-]+|")
+_PREFIX = re.compile(r"([A-Za-z0-9!_.*'()-]+/)*[A-Za-z0-9!_.*'()-]+")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 # What a plan shows where the configuration has no value yet.
 _PLACEHOLDERS = {
@@ -83,6 +83,17 @@ def planned_settings(mode: RemoteModeConfig, command: str) -> PlannedSettings:
     return PlannedSettings(settings, {f"mode.{key}": text for key, text in missing.items()})
 
 
+def check_prefix(prefix: str) -> None:
+    """Raise ConfigError unless everything of ours in the bucket can be below the prefix."""
+    if not prefix:
+        raise ConfigError(
+            "mode.prefix is empty: everything of ours in the bucket is below it, and must be told from what is "
+            "not ours. Give it a name, such as mode.prefix=byoe."
+        )
+    if not _PREFIX.fullmatch(prefix):
+        raise ConfigError(f"mode.prefix={prefix}: no slashes at its ends, and of the letters that S3 takes.")
+
+
 def container_image(region: str, instance_type: str) -> str:
     """Return AWS's scikit-learn container in a region.
 
@@ -108,7 +119,7 @@ def _settings(mode: RemoteModeConfig, account: Account, command: str) -> RemoteS
     _check(mode)
     wait = mode.max_wait_seconds
     if mode.spot and wait is None:
-        wait = 2 * mode.max_runtime_seconds
+        wait = min(2 * mode.max_runtime_seconds, LONGEST_RUNTIME)
     return RemoteSettings(
         account=account,
         image=mode.image.uri or container_image(account.region, mode.instance_type),
@@ -143,8 +154,7 @@ def _check(mode: RemoteModeConfig) -> None:
         raise ConfigError(f"mode.role={mode.role}: a role's ARN is wanted, as arn:aws:iam::<account>:role/<name>.")
     if not _BUCKET.fullmatch(str(mode.bucket)):
         raise ConfigError(f"mode.bucket={mode.bucket}: a bucket's name is wanted, without s3:// and without a path.")
-    if not _PREFIX.fullmatch(mode.prefix):
-        raise ConfigError(f"mode.prefix={mode.prefix}: no slashes at its ends, and of the letters that S3 takes.")
+    check_prefix(mode.prefix)
     for key, low, high in (
         ("max_runtime_seconds", 1, LONGEST_RUNTIME),
         ("volume_gb", 1, 16384),
@@ -171,6 +181,9 @@ def _check(mode: RemoteModeConfig) -> None:
     ours = [key for key in mode.tags if str(key).startswith("byoe:")]
     if ours:
         raise ConfigError(f"mode.tags: {ours[0]!r} begins with 'byoe:', which is ours: give it another name.")
+    empty = [key for key, value in mode.tags.items() if value is None]
+    if empty:
+        raise ConfigError(f"mode.tags.{empty[0]} has no value: give it one, or leave it out.")
 
 
 def _check_spot(mode: RemoteModeConfig) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from experiments.aws.prices import Price
 from experiments.errors import ConfigError
 
 _DAY = 86_400
+_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Bound:
         what = f"{self.jobs} job{'s' if self.jobs != 1 else ''} of at most {hours:g} h on {self.instance_type}"
         if self.price is None or self.usd is None:
             return f"at most an unknown amount: {what}, whose price is not known here"
-        return f"at most ${self.usd:.2f}: {what} at ${self.price.usd_per_hour:g} an hour ({self.price.source})"
+        return f"at most ${_rounded_up(self.usd)}: {what} at {_hourly(self.price)} ({self.price.source})"
 
 
 def check_budget(bound: Bound, budget: float | None, command: str) -> None:
@@ -59,9 +61,9 @@ def check_budget(bound: Bound, budget: float | None, command: str) -> None:
             f"mode.budget_usd={_rounded_up(bound.usd)}; to lower the bound, lower mode.max_runtime_seconds or "
             "search.n_trials. Nothing was started."
         )
-    if bound.usd > budget:
+    if _is_above(bound.usd, budget):
         raise ConfigError(
-            f"mode.budget_usd={budget:g} is below what this study may cost, {bound.describe()}. Lower "
+            f"mode.budget_usd={_plain(budget)} is below what this study may cost, {bound.describe()}. Lower "
             "mode.max_runtime_seconds or search.n_trials, or raise the budget; nothing was started."
         )
 
@@ -100,18 +102,31 @@ def check_rate(rate: Rate, budget: float | None, command: str) -> None:
             f"{what}, and the price is not known here. Look it up at https://aws.amazon.com/sagemaker/pricing and add "
             "mode.price_usd_per_hour=<USD>, or serving=serverless, which is billed by the request; nothing was started."
         )
-    what += f": ${rate.usd_per_day:.2f} a day at ${rate.price.usd_per_hour:g} an hour each ({rate.price.source})"
+    what += f": ${_rounded_up(rate.usd_per_day)} a day at {_hourly(rate.price)} each ({rate.price.source})"
     if budget is None:
         raise ConfigError(
             f"{what}. To start it, say what a day of it may cost: {command} "
             f"mode.budget_usd={_rounded_up(rate.usd_per_day)}; serving=serverless is billed by the request. Nothing "
             "was started."
         )
-    if rate.usd_per_day > budget:
-        raise ConfigError(f"{what}, more than mode.budget_usd={budget:g}; nothing was started.")
+    if _is_above(rate.usd_per_day, budget):
+        raise ConfigError(f"{what}, more than mode.budget_usd={_plain(budget)}; nothing was started.")
 
 
 def _rounded_up(usd: float) -> str:
-    """Return the amount in whole cents that is not below it."""
-    cents = -int(-usd * 100 // 1)
-    return f"{cents / 100:g}"
+    """Return the amount in whole cents that is not below it; what a float adds in its last digits is no cent."""
+    return f"{math.ceil(round(usd * 100, _DIGITS)) / 100:.2f}"
+
+
+def _is_above(usd: float, budget: float) -> bool:
+    """Return whether an amount is above a budget by more than a float's last digits."""
+    return round(usd, _DIGITS) > budget
+
+
+def _hourly(price: Price) -> str:
+    return f"${_plain(price.usd_per_hour)} an hour"
+
+
+def _plain(usd: float) -> str:
+    """Return an amount as a person writes it, without an exponent."""
+    return f"{usd:.{_DIGITS}f}".rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""What of ours is in an account, found by its tags: tuning jobs, training jobs and endpoints, and what they cost."""
+"""What of ours is in an account, found by its tags: jobs, endpoints and what is left of such, and what they cost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.aws.account import Account, explained
-from experiments.aws.cloud_endpoint import CloudEndpoint
+from experiments.aws.cloud_endpoint import CloudEndpoint, Part, delete_part, find_parts
 from experiments.aws.cloud_jobs import ENDED, CloudJobs
 from experiments.aws.prices import find_price
 
@@ -22,11 +22,12 @@ class Owned:
     """One thing of ours.
 
     Attributes:
-        kind: ``tuning job``, ``training job`` or ``endpoint``.
+        kind: ``tuning job``, ``training job``, ``endpoint``, ``endpoint configuration`` or ``model``.
         name: Its name.
         status: In SageMaker's words.
         detail: What else there is to say, in a line.
-        usd: What it has cost, as far as that is known; None for an endpoint.
+        usd: What it has cost, as far as that is known; None for what is no job.
+        part: What it is, of a configuration or model whose endpoint is not there.
     """
 
     kind: str
@@ -34,6 +35,12 @@ class Owned:
     status: str
     detail: str
     usd: float | None = None
+    part: Part | None = None
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it is a job."""
+        return self.kind.endswith("job")
 
     @property
     def costs(self) -> bool:
@@ -59,7 +66,9 @@ class Ownership:
         self._jobs = CloudJobs(account)
 
     def everything(self, *, ended: bool) -> Iterator[Owned]:
-        """Yield tuning jobs, then training jobs that belong to none, then endpoints; the newest first.
+        """Yield tuning jobs, then training jobs that belong to none, then endpoints, the newest first.
+
+        Then come configurations and models of endpoints that are not there, as interrupted commands leave them.
 
         Args:
             ended: Whether those that have ended are wanted too, for what they have cost.
@@ -78,13 +87,18 @@ class Ownership:
                 continue
             usd = self._cost(self._jobs.training_job(name) or {})
             yield Owned("training job", name, job["TrainingJobStatus"], "of no tuning job", usd)
-        for endpoint in self._listed("list_endpoints", "Endpoints"):
+        endpoints = list(self._listed("list_endpoints", "Endpoints"))
+        for endpoint in endpoints:
             if self._is_ours(endpoint["EndpointArn"]):
                 since = f"since {endpoint['CreationTime']:%Y-%m-%d %H:%M}"
                 yield Owned("endpoint", endpoint["EndpointName"], endpoint["EndpointStatus"], since)
+        there = {endpoint["EndpointName"] for endpoint in endpoints}
+        for part in find_parts(self._account):
+            if part.endpoint not in there:
+                yield Owned(part.kind, part.name, "left over", f"of endpoint {part.endpoint}", part=part)
 
     def remove(self, owned: Owned) -> None:
-        """Stop a job, or delete an endpoint with its configuration and model.
+        """Stop a job, or delete an endpoint with its configuration and model, or what is left of one.
 
         Raises:
             BackendUnavailable: AWS refused.
@@ -93,6 +107,8 @@ class Ownership:
             self._jobs.stop_tuning(owned.name)
         elif owned.kind == "training job":
             self._jobs.stop_training(owned.name)
+        elif owned.part is not None:
+            delete_part(self._account, owned.part)
         else:
             CloudEndpoint(self._account, owned.name, self._poll_seconds).delete(lambda _: None)
 

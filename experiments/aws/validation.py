@@ -29,6 +29,9 @@ LOCAL_EXCEPTIONS: dict[str, re.Pattern[str]] = {
 MOST_HYPERPARAMETERS = 100
 ADDED_BY_AMT = 1
 MOST_RANGES = 30
+# Training jobs of a tuning job, and of one by random search, for which AWS raises it on request (same page).
+MOST_JOBS = 750
+MOST_RANDOM_JOBS = 10_000
 # Steps of a serverless endpoint's memory in MB (the service model's own words).
 SERVERLESS_MEMORY = tuple(range(1024, 6145, 1024))
 # Tags that AWS keeps for itself.
@@ -67,6 +70,8 @@ def check_document(operation: str, document: Mapping[str, Any], *, local: bool) 
     problems = list(_problems(shape, document, "", local=local))
     if not problems and operation == "CreateHyperParameterTuningJob":
         problems = list(_tuning_problems(document))
+        if not local:  # this machine runs as many as it is asked for
+            problems += _number_problems(document["HyperParameterTuningJobConfig"])
     if not problems and operation == "CreateEndpointConfig":
         problems = list(_endpoint_problems(document))
     problems += [
@@ -191,6 +196,13 @@ def _tuning_problems(document: Mapping[str, Any]) -> Iterator[str]:
     limits = config["ResourceLimits"]
     if limits["MaxParallelTrainingJobs"] > limits.get("MaxNumberOfTrainingJobs", math.inf):
         yield "ResourceLimits: MaxParallelTrainingJobs is above MaxNumberOfTrainingJobs"
+
+
+def _number_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    jobs = config["ResourceLimits"].get("MaxNumberOfTrainingJobs", 0)
+    most = MOST_RANDOM_JOBS if config["Strategy"] == "Random" else MOST_JOBS
+    if jobs > most:
+        yield f"ResourceLimits.MaxNumberOfTrainingJobs: {jobs}, where AWS wants at most {most}: search.n_trials={most}"
 
 
 def _endpoint_problems(document: Mapping[str, Any]) -> Iterator[str]:

@@ -26,11 +26,10 @@ from experiments.aws.account import Account
 from experiments.aws.cloud_jobs import ENDED, CloudJobs
 from experiments.aws.documents import OBJECTIVE_HYPERPARAMETER
 from experiments.aws.ranges import CATEGORICAL, CONTINUOUS, INTEGER
+from experiments.aws.validation import MOST_JOBS, MOST_RANDOM_JOBS
 from experiments.errors import ConfigError
 
 MOST_CHANGES = 10
-MOST_JOBS = 750
-MOST_RANDOM_JOBS = 10_000
 _KINDS = {INTEGER: "integer", CONTINUOUS: "continuous", CATEGORICAL: "categorical"}
 
 

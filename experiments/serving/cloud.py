@@ -7,7 +7,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 from rich.console import Console
 
 from experiments.archives import MODEL_ARCHIVE
-from experiments.aws.account import AccessDenied, find_account
-from experiments.aws.cloud_endpoint import CloudEndpoint, ModelError
-from experiments.aws.cloud_preflight import check_bucket, check_role
+from experiments.aws.account import find_account
+from experiments.aws.cloud_endpoint import CloudEndpoint, ModelError, find_parts
+from experiments.aws.cloud_preflight import check_account_for_endpoint
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.cost import Rate, check_rate
 from experiments.aws.prices import find_price
@@ -82,10 +81,9 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
         site = replace(site, version=_digest(serving_requests(serving, site)))
         requests = serving_requests(serving, site)
         with console.status("looking at the account"):
-            account.identity()
-            check_bucket(settings)
-            with suppress(AccessDenied):  # then SageMaker finds out
-                check_role(settings)
+            notes = check_account_for_endpoint(serving, settings)
+        for note in notes:
+            _say(f"note: {note}", console)
         endpoint = CloudEndpoint(account, name, mode.poll_seconds)
         with console.status(f"uploading {location}"):
             storage = Storage(account.client("s3"), encryption(mode.output_kms_key))
@@ -127,15 +125,16 @@ def delete_in_cloud(composed: Composed, mode: RemoteModeConfig, console: Console
         InputError: There is none of that name, or it is not ours.
         BackendUnavailable: AWS refused.
     """
-    name = endpoint_name(composed)
-    endpoint = CloudEndpoint(find_account(mode.region, mode.profile), name, mode.poll_seconds)
+    name, account = endpoint_name(composed), find_account(mode.region, mode.profile)
+    endpoint = CloudEndpoint(account, name, mode.poll_seconds)
     found = endpoint.find()
-    if found is None:
+    if found is not None:
+        endpoint.check_ours(found)
+    elif next(find_parts(account, name), None) is None:
         raise ConfigError(
             f"endpoint={name}: there is no such endpoint in this account and region. python run.py mode=remote "
             "action=status lists ours."
         )
-    endpoint.check_ours(found)
     with console.status(f"endpoint {name}") as status:
         endpoint.delete(lambda text: status.update(f"endpoint {name}: {text}"))
     shutil.rmtree(_folder(composed, name), ignore_errors=True)

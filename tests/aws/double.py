@@ -285,10 +285,10 @@ class Double:
         def can_assume(role: str) -> bool:
             return _can_assume(iam, role)
 
-        endpoints = EndpointOperations(self.state, hosting, site, can_assume)
+        images = Images(ecr, storage, self._registry)
+        endpoints = EndpointOperations(self.state, hosting, site, images, can_assume)
         operations = Operations(self.state, scheduler, self._points, self._seed, self._quotas, can_assume, endpoints)
         moto = DomainDispatcherApplication(create_backend_app)
-        images = Images(ecr, storage, self._registry)
         self._service = Service(self.state, operations, images, self._faults, moto)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="double")
         thread.start()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from tests.aws.answers import Answer, Document, Refused, is_wanted, page
 from tests.aws.endpoints import IN_PROGRESS, Deployment, Endpoint, EndpointConfig, Model, arn_of
 from tests.aws.hosting import Hosting
+from tests.aws.images import Images
 from tests.aws.state import State
 from tests.aws.transfers import Site
 
@@ -22,18 +23,22 @@ class EndpointOperations:
         by_name: What answers each operation, while the state's lock is held.
     """
 
-    def __init__(self, state: State, hosting: Hosting, site: Site, can_assume: Callable[[str], bool]) -> None:
+    def __init__(
+        self, state: State, hosting: Hosting, site: Site, images: Images, can_assume: Callable[[str], bool]
+    ) -> None:
         """Take what is needed.
 
         Args:
             state: What the double knows.
             hosting: Runs endpoints.
             site: Where models are.
+            images: Where images are.
             can_assume: Whether SageMaker may take on a role.
         """
         self._state = state
         self._hosting = hosting
         self._site = site
+        self._images = images
         self._can_assume = can_assume
         models, configs, endpoints = state.models, state.endpoint_configs, state.endpoints
         self.by_name: dict[str, Callable[[Document], Answer]] = {
@@ -58,7 +63,7 @@ class EndpointOperations:
         """Check what is asked of other services; while the state's lock is not held.
 
         Raises:
-            Refused: A model's role or its data is not there.
+            Refused: A model's role, its data or its image is not there.
         """
         if operation != "CreateModel":
             return
@@ -72,6 +77,9 @@ class EndpointOperations:
             )
         if location is not None and not self._site.has(location):
             raise Refused("ValidationException", f"Could not find model data at {location}.")
+        image = document.get("PrimaryContainer", {}).get("Image")
+        if image is not None:
+            self._images.check(image)
 
     def _create_model(self, document: Document) -> Answer:
         name = document["ModelName"]

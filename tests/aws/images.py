@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,10 @@ from tests.aws.registry import Registry
 
 # As on AWS, layers lie in a bucket. Whoever puts an image in by ``PutImage`` puts its configuration there, by its digest.
 LAYERS = "layers"
+_PLATFORM = "amd64"
+_ADDRESS = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[^:@]+)(?P<version>[:@].+)?"
+)
 _AWS_HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 
 
@@ -52,6 +57,48 @@ class Images:
             "GetAuthorizationToken": lambda document, at: {"authorizationData": [_grant(at)]},
         }
         return answers[operation](document, self._registry) if operation in answers else None
+
+    def check(self, address: str) -> None:
+        """Check that SageMaker could run an image; AWS's own are not looked at.
+
+        Raises:
+            Refused: It is none, in another region, not there, or for another architecture.
+        """
+        found = _ADDRESS.fullmatch(address)
+        if found is None or found["region"] != REGION:
+            raise Refused("ValidationException", f"Using ECR image {address} is not supported in {REGION}.")
+        if found["account"] != ACCOUNT:
+            return
+        platforms = self._platforms(found["name"], (found["version"] or ":latest")[1:])
+        if not platforms:
+            raise Refused("ValidationException", f"Requested image {address} not found.")
+        if _PLATFORM not in platforms:
+            raise Refused("ValidationException", f"Requested image {address} is not for linux/{_PLATFORM}.")
+
+    def _platforms(self, name: str, version: str) -> list[str]:
+        """Return what an image is built for; nothing where there is none."""
+        by_digest = version.startswith("sha256:")
+        if self._registry is not None:
+            found = self._registry.manifest(name, version)
+            text = None if found is None else found[0]
+        else:
+            which = {"imageDigest" if by_digest else "imageTag": version}
+            try:
+                images = self._ecr.batch_get_image(repositoryName=name, imageIds=[which])["images"]
+            except self._ecr.exceptions.RepositoryNotFoundException:
+                return []
+            text = images[0]["imageManifest"] if images else None
+        if text is None:
+            return []
+        manifest = json.loads(text)
+        if "manifests" in manifest:
+            return [entry["platform"]["architecture"] for entry in manifest["manifests"]]
+        digest = manifest["config"]["digest"]
+        if self._registry is not None:
+            config = self._registry.blob(name, digest) or b"{}"
+        else:
+            config = self._storage.get_object(Bucket=LAYERS, Key=digest)["Body"].read()
+        return [json.loads(config).get("architecture", "unknown")]
 
     def _images(self, document: Document, registry: Registry) -> Answer:
         name = document["repositoryName"]

@@ -95,7 +95,8 @@ def double(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def upload(double: Double, trained: Trained) -> None:
-    """Upload the models."""
+    """Upload the models, and put an image into ECR."""
+    double.put_image("byoe", "1", "amd64")
     storage = double.client("s3")
     for archive in (trained.archive, trained.broken):
         storage.upload_file(str(archive), double.bucket, f"models/{archive.name}")
@@ -324,6 +325,17 @@ def test_requests_that_aws_refuses(double: Double) -> None:
         invalid,
         f"Could not find model data at s3://{double.bucket}/nothing.",
     )
+    double.put_image("byoe", "arm", "arm64")
+    for image, reason in (
+        (IMAGE.replace(":1", ":none"), "not found"),
+        (IMAGE.replace("byoe:1", "none"), "not found"),
+        (IMAGE.replace(":1", ":arm"), "is not for linux/amd64"),
+        (IMAGE.replace("us-east-1", "eu-west-1"), "is not supported in us-east-1"),
+        ("byoe:1", "is not supported in us-east-1"),
+    ):
+        of_image = {**container, "Image": image}
+        refused = code_of(sagemaker.create_model, **model, PrimaryContainer=of_image)
+        assert (refused[0], reason in refused[1]) == (invalid, True)
     assert code_of(sagemaker.create_model, **model | {"ModelName": "no/slash"})[0] == invalid
     assert code_of(sagemaker.describe_model, ModelName="none") == (
         invalid,

@@ -224,6 +224,10 @@ def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -
         ),
         (["mode.budget_usd=9", "mode.instance_type=ml.c5.xlarge", "mode.spot=true"], "spot training job usage' in"),
         (["mode.budget_usd=9", "search.parallel=3", "mode.instance_type=ml.m5.xlarge"], "Add search.parallel=2"),
+        (
+            ["mode.budget_usd=9", "mode.keep_alive_seconds=60"],
+            "or take another mode.instance_type, or leave mode.keep_alive_seconds out",
+        ),
         (["mode.budget_usd=9", "mode.image.uri=byoe:1"], "mode.image.uri=byoe:1: SageMaker runs images from ECR"),
         (
             ["mode.budget_usd=9", "mode.image.uri=123456789012.dkr.ecr.us-east-1.amazonaws.com/none:1"],

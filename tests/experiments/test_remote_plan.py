@@ -58,7 +58,7 @@ def test_it_says_what_a_launch_costs_and_still_wants(folder: Path, byoe: Callabl
     beside = json.loads(ended.out)["beside the request"]
     assert beside["still to be set"] == ["mode.region", "mode.role", "mode.bucket"]
     assert beside["cost at most, in USD"] == pytest.approx(10 * 0.5 * 0.115)
-    assert "at most $0.57: 10 jobs of at most 0.5 h on ml.m5.large at $0.115 an hour" in ended.err
+    assert "at most $0.58: 10 jobs of at most 0.5 h on ml.m5.large at $0.115 an hour" in ended.err
     assert "Nothing was started" in ended.err
 
 
@@ -143,6 +143,13 @@ def test_every_option_of_the_cloud_is_in_the_request(folder: Path, byoe: Callabl
     assert {"Key": "team", "Value": "risk"} in document["Tags"]
 
 
+def test_a_spot_job_waits_no_longer_than_aws_lets_it(folder: Path, byoe: Callable[..., Ended]) -> None:
+    longest = 28 * 86_400
+    ended = byoe(*PLAN, *SET, "mode.spot=true", f"mode.max_runtime_seconds={longest}")
+    limits = tuning(ended)["TrainingJobDefinition"]["StoppingCondition"]
+    assert limits == {"MaxRuntimeInSeconds": longest, "MaxWaitTimeInSeconds": longest}
+
+
 def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
     folder: Path, byoe: Callable[..., Ended]
 ) -> None:
@@ -162,6 +169,10 @@ def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
         (["mode.role=jobs"], "mode.role=jobs: a role's ARN is wanted"),
         (["mode.bucket=s3://b"], "mode.bucket=s3://b: a bucket's name is wanted"),
         (["mode.prefix=/byoe"], "mode.prefix=/byoe: no slashes at its ends"),
+        (["mode.prefix="], "mode.prefix is empty"),
+        (["mode.tags={a: null}"], "mode.tags.a has no value: give it one, or leave it out"),
+        (["search.n_trials=751"], "751, where AWS wants at most 750: search.n_trials=750"),
+        (["search.n_trials=10001", "search.sampler=random"], "10001, where AWS wants at most 10000"),
         (["mode.budget_usd=-1"], "mode.budget_usd=-1 is no amount above 0"),
         (["mode.max_runtime_seconds=0"], "mode.max_runtime_seconds=0 is not from 1"),
         (["mode.region=eu-nowhere-1"], "is not to be had for mode.region=eu-nowhere-1"),

@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.timeout(120),
 ]
 Run = Callable[..., Ended]
+HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +164,53 @@ def test_instances_are_started_only_within_a_budget(double: Double, byoe: Run, b
     assert config["ProductionVariants"][0]["InitialInstanceCount"] == 2
 
 
+def test_instances_that_the_account_may_not_have_are_refused(
+    double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    deploy = words(double, "action=deploy", f"model={bundles[0]}", "serving=realtime", "mode.budget_usd=99")
+    ended = byoe(*deploy, "serving.instance_count=3")
+    assert ended.code == 2
+    assert "serving.instance_count=3: this account's quota 'ml.m5.large for endpoint usage' in us-east-1" in ended.err
+    assert "Add serving.instance_count=2" in ended.err
+    assert left(double) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (f"{HOST}/mine:1", "is built for arm64, and SageMaker's instances are amd64"),
+        (f"{HOST}/mine:2", "there is no such image"),
+        (f"{HOST}/none", "there is no such image"),
+        ("byoe:1", "SageMaker runs images from ECR"),
+        (f"{HOST.replace('us-east-1', 'eu-west-1')}/mine:1", "is in eu-west-1, and jobs run in us-east-1"),
+    ],
+)
+def test_an_image_that_could_not_serve_is_refused(
+    image: str, message: str, double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    double.put_image("mine", "1", "arm64")
+    ended = byoe(*words(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={image}"))
+    assert ended.code == 2
+    assert f"mode.image.uri={image}" in ended.err
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert [operation for operation, _ in double.requests if operation.startswith("Create")] == []
+
+
+def test_what_may_not_be_looked_at_is_a_note(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+    double.inject(denied("GetRole", "iam"), denied("BatchGetImage", "ecr"))
+    double.put_image("mine", "1", "arm64")
+    deploy = words(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={HOST}/mine:1")
+    ended = byoe(*deploy)
+    assert "note: not checked before the launch: AWS does not let you look at role byoe-test" in ended.out
+    assert "the credentials need the IAM action ecr:BatchGetImage" in ended.out
+    assert ended.code == 2  # SageMaker finds out
+    assert "is not for linux/amd64" in ended.err
+    assert left(double) == [0, 0, 0]
+    double.put_image("mine", "2", "amd64")
+    assert byoe(*deploy[:-1], f"mode.image.uri={HOST}/mine:2").code == 0
+
+
 @pytest.mark.timeout(300)
 def test_the_suite_passes_against_an_endpoint_on_sagemaker(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
@@ -249,6 +297,44 @@ def test_what_may_not_be_done_names_the_iam_action(double: Double, byoe: Run, bu
     assert ended.code == 2
     assert "the IAM action sagemaker:CreateEndpoint" in ended.err
     assert left(double) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("operation", "there"), [("DeleteEndpointConfig", [0, 1, 1]), ("DeleteModel", [0, 0, 1])])
+def test_a_deletion_that_was_cut_goes_on(
+    operation: str, there: list[int], double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}", "endpoint=x")).code == 0
+    assert byoe(*words(double, "action=deploy", f"model={bundles[1]}", "endpoint=x-y")).code == 0
+    assert byoe(*words(double, "action=delete", "endpoint=x")).code == 0
+    assert left(double) == [1, 1, 1]  # those of the other
+    double.inject(denied(operation, times=2))
+    for _ in range(2):
+        ended = byoe(*words(double, "action=delete", "endpoint=x-y"))
+        assert ended.code == 2
+        assert f"the IAM action sagemaker:{operation}" in ended.err
+        assert left(double) == there
+    ended = byoe(*words(double, "action=delete", "endpoint=x-y"))
+    assert ended.code == 0, ended.err
+    assert "endpoint x-y is deleted, with its configuration and model" in ended.out
+    assert left(double) == [0, 0, 0]
+    assert byoe(*words(double, "action=delete", "endpoint=x-y")).code == 2
+
+
+def test_clean_removes_what_a_cut_deletion_left(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}")).code == 0
+    double.inject(denied("DeleteEndpointConfig", times=1))
+    assert byoe(*words(double, "action=delete")).code == 2
+    double.client("sagemaker").create_model(ModelName="theirs-01234567", ExecutionRoleArn=double.role)
+    (model,) = double.calls("CreateModel")[:1]
+    name = model["ModelName"]
+    status = byoe(*words(double, "action=status"))
+    assert f"endpoint configuration {name}  left over, of endpoint byoe" in status.out
+    assert "2 of ours, 0 of them still cost money" in status.out
+    ended = byoe(*words(double, "action=clean"))
+    assert ended.code == 0, ended.err
+    assert f"endpoint configuration {name} is deleted" in ended.out
+    assert f"model {name} is deleted" in ended.out
+    assert left(double) == [0, 0, 1]  # the one that is not ours
 
 
 def test_clean_ends_what_costs_money(
