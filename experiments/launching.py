@@ -1,4 +1,4 @@
-"""What ``mode=remote`` does once before a launch: prove the study here, check the account, upload."""
+"""What ``mode=remote`` does before a launch: prove the study here, check the account, upload."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from experiments.attaching import STUDY_FILE, describe_study
 from experiments.aws.cloud_preflight import check_account
 from experiments.aws.cloud_settings import remote_settings
+from experiments.aws.cost import Bound
 from experiments.aws.shipment import code_digest, requirements_text, uploads
 from experiments.aws.storage import Storage, Upload, encryption
 from experiments.aws.warm_start import check_parents
@@ -41,11 +42,12 @@ def remote_backend(
     settings = remote_settings(mode, typed_command(words))
     requirements = requirements_text(mode.image.requirements) if settings.requirements else None
 
-    def prepare(study: StudySpec) -> None:
+    def prepare(study: StudySpec, bound: Bound) -> None:
         def tell(text: str) -> None:
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-        tell(f"study {study.name} costs {settings.bound(study).describe()}.")
+        what = "" if bound.jobs == study.n_trials else "what is left of "
+        tell(f"{what}study {study.name} costs {bound.describe()}.")
         (document, *_) = next(iter(backend.requests(study).values()))
         with console.status("looking at the account"):
             notes = check_account(study, settings) + check_parents(document, settings.account)

@@ -200,11 +200,8 @@ class TrainingHandle(_Following):
                 self._jobs.create(TRAINING, request)
                 faults.point("launched")
                 job = self._jobs.training_job(name) or {"TrainingJobStatus": "InProgress"}
-            elif _runs(job) != _runs(request):
-                raise StudyTaken(
-                    f"training job {name} is there already, of another configuration or other data: give another name "
-                    "with study=<name>."
-                )
+            else:
+                check_same_job(job, request)
             seen.append(Seen(index, name, job["TrainingJobStatus"], None))
         return seen
 
@@ -214,6 +211,15 @@ class TrainingHandle(_Following):
             job = None if index in self._results else self._jobs.training_job(request["TrainingJobName"])
             if job is not None and job["TrainingJobStatus"] == "InProgress":
                 self._jobs.stop_training(request["TrainingJobName"])
+
+
+def check_same_job(job: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """Raise StudyTaken unless a training job is the one that is requested."""
+    if _runs(job) != _runs(request):
+        raise StudyTaken(
+            f"training job {request['TrainingJobName']} is there already, of another configuration or other data: give "
+            "another name with study=<name>."
+        )
 
 
 def _runs(job: Mapping[str, Any]) -> tuple[Any, Any]:

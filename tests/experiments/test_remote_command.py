@@ -46,13 +46,19 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The trials of a study in ``mode=local``, whose points the double's tuner gives."""
+def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a study in ``mode=local``."""
     folder = tmp_path_factory.mktemp("home")
     words = ["mode=local", "study=home", *SEARCH]
     subprocess.run([sys.executable, str(PROJECT / "run.py"), *words], cwd=folder, check=True, capture_output=True)
-    final = json.loads((folder / "studies/home/final/output/data/metrics.json").read_text())
-    return [*recorded_trials(folder, "home"), final]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(home_folder: Path) -> list[dict[str, Any]]:
+    """The trials of a study in ``mode=local``, whose points the double's tuner gives."""
+    final = json.loads((home_folder / "studies/home/final/output/data/metrics.json").read_text())
+    return [*recorded_trials(home_folder, "home"), final]
 
 
 @pytest.fixture
@@ -206,6 +212,75 @@ def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -
     status = byoe("mode=remote", "action=status", f"mode.price_usd_per_hour={PRICE}")
     assert "training job one-001  Completed, of no tuning job, $0.01" in status.out
     assert "Training: $0.01 so far" in status.out
+
+
+REPLAY = ("action=replay", "replay.study=home", "replay.top=3", "search.parallel=1")
+
+
+def killed_at(point: str, *words: str) -> None:
+    """Run a command that is killed at a point."""
+    command = [sys.executable, str(PROJECT / "run.py"), *words]
+    env = {**os.environ, "BYOE_KILL_AT": point}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, (point, ended.stderr)
+
+
+@pytest.fixture
+def source(project: Path, home_folder: Path) -> None:
+    """The study at home, beside which it is replayed."""
+    shutil.copytree(home_folder / "studies", project / "studies")
+
+
+@pytest.mark.usefixtures("source")
+def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, study="again")
+    for point in ("study_created", "uploaded", "launched", "launched:2", "trial_finished", "trial_recorded"):
+        killed_at(point, *replay, "mode.budget_usd=2")
+    ended = byoe(*replay)
+    assert ended.code == 0, ended.err
+    assert "parity: PASS (3 of 3 trials equal)" in ended.out
+    names = [job.name for job in double.jobs]
+    assert names == ["again-001", "again-002", "again-003"]
+    assert created(double) == ["CreateTrainingJob"] * len(names)
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["mode.instance_type=ml.m5.xlarge"], "costs at most $0.80: 2 jobs of at most 1 h on ml.m5.xlarge"),
+        (["mode.max_runtime_seconds=86400"], "costs at most $19.20: 2 jobs of at most 24 h on ml.m5.large"),
+        (["mode.budget_usd=0.5"], "mode.budget_usd=0.5 is below what this study may cost, at most $0.80: 2 jobs"),
+    ],
+)
+def test_what_is_left_of_a_replay_is_launched_for_no_more_than_was_approved(
+    more: list[str], message: str, project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, study="again")
+    killed_at("launched", *replay, "mode.budget_usd=2")
+    ended = byoe(*replay, *more)
+    assert (ended.code, created(double)) == (2, ["CreateTrainingJob"])
+    assert message in ended.err
+
+
+@pytest.mark.usefixtures("source")
+def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, study="again")
+    assert byoe(*replay, "replay.top=1", "mode.budget_usd=1").code == 0
+    shutil.rmtree("studies/again")
+    ended = byoe(*replay)
+    assert (ended.code, created(double)) == (2, ["CreateTrainingJob"])
+    assert "costs at most $0.80: 2 jobs of at most 1 h on ml.m5.large" in ended.err
+    ended = byoe(*replay, "mode.budget_usd=1", "mode.role=arn:aws:iam::123456789012:role/none")
+    assert (ended.code, created(double)) == (2, ["CreateTrainingJob"])
+    assert "there is no such role" in ended.err
+    ended = byoe(*replay, "mode.budget_usd=1")
+    assert ended.code == 0, ended.err
+    assert "what is left of study again costs at most $0.80: 2 jobs" in ended.out
 
 
 @pytest.mark.parametrize(
