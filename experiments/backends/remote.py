@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ from experiments.aws.storage import Storage
 from experiments.aws.validation import check_document
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.following import Source, TrainingHandle, TuningHandle, check_same_job
-from experiments.errors import ConfigError, StorageError, StudyTaken
+from experiments.errors import BackendUnavailable, ConfigError, StorageError, StudyTaken
 from experiments.ledger import Ledger, peek
 from experiments.source_dir import check_dependencies
 from experiments.study import StudySpec
@@ -26,6 +27,9 @@ REQUEST_FILE = "request.json"
 CONFIG_TAG = "byoe:config_hash"
 # The ledger's fact of the launch that was within a budget.
 _APPROVED = "approved"
+# A job that was just created is looked for so often, so many seconds apart at most.
+_LOOKS = 5
+_LONGEST_LOOK = 2.0
 
 
 @dataclass(frozen=True)
@@ -215,7 +219,17 @@ class RemoteBackend(Backend):
 
     def _check_own(self, study: StudySpec, jobs: CloudJobs) -> None:
         """Raise unless the tuning job of this name is this study's."""
-        job = jobs.tuning_job(study.name) or {}
+        job = jobs.tuning_job(study.name)
+        for _ in range(_LOOKS):
+            if job is not None:
+                break
+            time.sleep(min(self._settings.poll_seconds, _LONGEST_LOOK))
+            job = jobs.tuning_job(study.name)
+        if job is None:
+            raise BackendUnavailable(
+                f"tuning job {study.name} was started, and SageMaker does not show it yet: it is paid for. Run the "
+                "same command again, which follows it."
+            )
         theirs = jobs.tags(job["HyperParameterTuningJobArn"]).get(CONFIG_TAG)
         if theirs != study.identity_hash():
             raise StudyTaken(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from tests.aws.faults import (
     Interruption,
     JobFailure,
     JobStop,
+    LateMetrics,
+    Refusal,
     StorageFailure,
     denied,
     limit_exceeded,
@@ -396,6 +399,78 @@ def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path,
     assert "[metric] cv_rmse_blended=" in (project / "studies/cloud/trials/0000/log.txt").read_text()
     states = {run.data.tags["byoe.trial"]: run.info.status for run in logged_trials(project, "byoe-diabetes")}
     assert states == {"0": "FAILED", "1": "FINISHED", "2": "FAILED"}
+
+
+def test_jobs_that_amt_stops_early_are_given_up_and_no_failures(project: Path, drawing: Double, byoe: Run) -> None:
+    early = [JobStop(f"early-{number:03d}", "Stopped", run=number < 5) for number in (2, 3, 4, 5)]
+    drawing.inject(*early, JobStop("early-007"))
+    search = words(drawing, "mode.early_stopping=true", "search.n_trials=8", study="early")
+    ended = byoe(*search, "mode.budget_usd=5")
+    assert ended.code == 0, ended.err
+    assert "trial 1: given up: AMT stopped it early" in ended.out
+    assert "8 trials, 1 failed, 4 given up early" in ended.out
+    trials = recorded_trials(project, "early")
+    assert [trial["state"] for trial in trials] == ["complete", *["pruned"] * 4, "complete", "failed", "complete"]
+    assert {trial["failure"] for trial in trials if trial["state"] == "pruned"} == {"AMT stopped it early"}
+    assert ["expected" in trial["info"]["pruned"] for trial in trials[1:5]] == [True, True, True, False]
+    runs = sorted(logged_trials(project, "byoe-diabetes"), key=lambda run: run.info.run_name)
+    assert [run.info.status for run in runs[:3]] == ["FINISHED", "KILLED", "KILLED"]
+    assert runs[1].data.tags["byoe.failure"] == "AMT stopped it early"
+    assert drawing.calls("StopHyperParameterTuningJob") == []
+    assert byoe("mode=local", "action=replay", "replay.study=early", "replay.top=1").code == 0
+    compared = byoe("action=compare", "compare.studies=[early,replay-early]")
+    assert "Traceback" not in compared.err
+
+
+def test_an_objective_that_comes_late_is_waited_for(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    double.inject(LateMetrics(0, 4), LateMetrics(2, 3))
+    assert byoe(*words(double, "mode.budget_usd=2")).code == 0
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    double.inject(LateMetrics("one-001", 100))
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", study="one"))
+    assert ended.code == 1
+    (trial,) = recorded_trials(project, "one")
+    assert "cannot be trusted: SageMaker has read none in the log" in trial["failure"]
+
+
+def test_a_tuning_job_that_is_not_shown_at_once_is_waited_for(project: Path, drawing: Double, byoe: Run) -> None:
+    unknown = ("DescribeHyperParameterTuningJob", "ResourceNotFound", "Requested resource not found.")
+    search = words(drawing, "search.n_trials=1")
+    drawing.inject(Refusal(*unknown, times=8))
+    ended = byoe(*search, "mode.budget_usd=2")
+    assert ended.code == 2
+    assert "tuning job cloud was started, and SageMaker does not show it yet" in ended.err
+    assert byoe(*search).code == 0
+    drawing.inject(Refusal(*unknown, times=4))
+    assert byoe(*words(drawing, "search.n_trials=1", "mode.budget_usd=2", study="second")).code == 0
+    assert created(drawing) == ["CreateHyperParameterTuningJob"] * 2
+
+
+@pytest.mark.usefixtures("source")
+def test_what_is_launched_already_is_named_where_the_account_gives_no_more(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, "search.parallel=2", study="again")
+    double.hold(0)
+    killed_at("launched", *replay, "mode.budget_usd=2")
+    double.inject(limit_exceeded("CreateTrainingJob"))
+    ended = byoe(*replay)
+    assert ended.code == 2
+    assert "(ResourceLimitExceeded). 1 job goes on on SageMaker, and is paid for: the same command" in ended.err
+    double.release()
+    assert byoe(*replay).code == 0
+    assert [job.name for job in double.jobs] == ["again-001", "again-002", "again-003"]
+
+
+def test_nothing_is_waited_for_after_the_last_job(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", "mode.budget_usd=2", study="one")
+    killed_at("launched", *training)
+    double.wait_for(0)
+    begun = time.monotonic()
+    assert byoe(*training, "mode.poll_seconds=60").code == 0
+    assert time.monotonic() - begun < 60
 
 
 def test_where_all_fail_the_reason_is_said(project: Path, double: Double, byoe: Run) -> None:
