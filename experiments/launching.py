@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.attaching import STUDY_FILE, describe_study
+from experiments.attaching import describe_study, study_file
 from experiments.aws.cloud_preflight import check_account
 from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.cost import Bound
@@ -61,10 +61,13 @@ def remote_backend(
                 status.update(f"uploading {upload.location}, {upload.size / 1e6:.1f} MB")
 
             storage = Storage(settings.account.client("s3"), encryption(settings.cloud.output_kms_key))
-            beside = Path(scratch) / STUDY_FILE
-            beside.write_text(json.dumps(describe_study(study)))
-            kept = Upload(beside, settings.location("studies", study.name, STUDY_FILE))
-            sent = storage.upload([*uploads(study, settings, requirements, Path(scratch)), kept], going)
+            files = uploads(study, settings, requirements, Path(scratch))
+            if study.points is None:  # of a tuning job, which can be attached to
+                name = study_file(study.identity_hash())
+                beside = Path(scratch) / name
+                beside.write_text(json.dumps(describe_study(study)))
+                files.append(Upload(beside, settings.location("studies", study.name, name)))
+            sent = storage.upload(files, going)
         in_place = study.channels.in_place
         what = "data and code" if in_place is None else "code"
         tell(f"{sent / 1e6:.2f} MB of {what} uploaded to {settings.location()}.")

@@ -631,3 +631,40 @@ def test_what_cannot_be_attached_to_is_named(
     ended = byoe("action=attach", *given)
     assert ended.code == 2
     assert message in ended.err
+
+
+def test_a_job_that_is_not_of_this_project_cannot_be_attached_to(project: Path, double: Double, byoe: Run) -> None:
+    double.hold(0)
+    document = json.loads(byoe(*words(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
+    document["Tags"] = [{"Key": "team", "Value": "other"}]
+    double.client("sagemaker").create_hyper_parameter_tuning_job(**document)
+    ended = byoe("mode=remote", "action=attach", "job=cloud")
+    assert ended.code == 2
+    assert "job=cloud is not of this project: it has no tag byoe:config_hash" in ended.err
+
+
+def test_another_study_of_its_name_leaves_a_tuning_job_to_be_attached_to(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    assert byoe(*words(double, "mode.budget_usd=2")).code == 0
+    attach = ["mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05"]
+    shutil.rmtree("studies")
+    assert byoe(*words(double, "action=train", "mode.budget_usd=2")).code == 0
+    shutil.rmtree("studies")
+    ended = byoe(*words(double, "mode.budget_usd=2", "search.seed=7"))
+    assert "tuning job cloud is there already, of another configuration" in ended.err
+    shutil.rmtree("studies")
+    ended = byoe(*attach)
+    assert ended.code == 0, ended.err
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    shutil.rmtree("studies")
+    s3, folder = double.client("s3"), "byoe/studies/cloud/study-"
+    (entry,) = s3.list_objects_v2(Bucket=double.bucket, Prefix=folder)["Contents"]
+    for damaged in (b"not json", b"{}", b"[]", b'{"identity": {}, "order": 3, "first": []}', b"\xff"):
+        s3.put_object(Bucket=double.bucket, Key=entry["Key"], Body=damaged)
+        ended = byoe(*attach)
+        assert ended.code == 2, damaged
+        assert f"{entry['Key']}, which a launch leaves, is damaged or of another version" in ended.err
+        assert len(ended.err.splitlines()) == 1
+    s3.delete_object(Bucket=double.bucket, Key=entry["Key"])
+    assert f"{entry['Key']}, which a launch leaves: AWS refused to read" in byoe(*attach).err
