@@ -19,9 +19,10 @@ from experiments.aws.documents import read_tuning_job
 from experiments.aws.prices import find_price
 from experiments.aws.storage import Storage
 from experiments.backends.following import Source, TuningHandle
+from experiments.backends.remote import CONFIG_TAG
 from experiments.backends.trial_folder import final_folder
 from experiments.config import Composed
-from experiments.errors import BackendUnavailable, ConfigError, StudyFailed
+from experiments.errors import BackendUnavailable, ConfigError, InputError, StudyFailed
 from experiments.ledger import Ledger
 from experiments.preflight import check_folder
 from experiments.running import follow
@@ -31,7 +32,10 @@ from experiments.study import Channels, SearchSpec, StudySpec, best_of
 from experiments.tracking import Tracker
 from experiments.tracking_store import interface_command, store_uri
 
-STUDY_FILE = "study.json"
+
+def study_file(config_hash: str) -> str:
+    """Return the name of the file beside a study's results that describes it: another study of its name has another."""
+    return f"study-{config_hash[:16]}.json"
 
 
 def describe_study(study: StudySpec) -> dict[str, Any]:
@@ -63,12 +67,18 @@ def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
     document = jobs.tuning_job(config.job)
     if document is None:
         raise ConfigError(f"job={config.job}: there is no such tuning job in {account.region}.")
-    definition = document["TrainingJobDefinition"]
+    config_hash = jobs.tags(document["HyperParameterTuningJobArn"]).get(CONFIG_TAG)
+    definition = document.get("TrainingJobDefinition")
+    if config_hash is None or definition is None:
+        raise ConfigError(
+            f"job={config.job} is not of this project: it has no tag {CONFIG_TAG}, or trains by several definitions. "
+            "action=attach follows what mode=remote action=tune has started; action=status lists ours."
+        )
     studies = Path(config.paths.studies).expanduser().absolute()
     root = Path(config.paths.root).expanduser()
     for folder in (root, studies):
         check_folder(folder)
-    study = _study(document, _beside(storage, document), studies)
+    study = _study(document, storage, config_hash, studies)
     price = find_price(definition["ResourceConfig"]["InstanceType"], account.region, mode.price_usd_per_hour)
     uri = store_uri(config.mlflow.uri, root)
     with Ledger.open(study) as ledger:
@@ -101,21 +111,34 @@ def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
     return 0
 
 
-def _beside(storage: Storage, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was kept beside the job's results when it was launched."""
+def _study(document: Mapping[str, Any], storage: Storage, config_hash: str, studies: Path) -> StudySpec:
+    """Return the study of a tuning job, by its request and what was kept beside its results when it was launched."""
     name = document["HyperParameterTuningJobName"]
-    location = f"{document['TrainingJobDefinition']['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{STUDY_FILE}"
+    folder = document["TrainingJobDefinition"]["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+    location = f"{folder}/{study_file(config_hash)}"
+    try:
+        study, identity = _read(document, _download(storage, location), studies)
+    except BackendUnavailable as error:
+        raise ConfigError(f"job={name} cannot be attached to: {location}, which a launch leaves: {error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, InputError) as error:
+        raise ConfigError(
+            f"job={name} cannot be attached to: {location}, which a launch leaves, is damaged or of another version of "
+            f"this project ({type(error).__name__}: {error}). The command that launched it follows it too."
+        ) from None
+    if study.identity() != identity:
+        raise ConfigError(f"job={name} was launched by another version of this project: attach with that one.")
+    return study
+
+
+def _download(storage: Storage, location: str) -> Any:
     with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
-        path = Path(folder) / STUDY_FILE
-        try:
-            storage.download(location, path)
-        except BackendUnavailable as error:
-            raise ConfigError(f"job={name} cannot be attached to: {location}, which a launch leaves: {error}") from None
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
+        path = Path(folder) / "study.json"
+        storage.download(location, path)
+        return json.loads(path.read_text())
 
 
-def _study(document: Mapping[str, Any], beside: Mapping[str, Any], studies: Path) -> StudySpec:
+def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[StudySpec, Any]:
+    """Return the study of a tuning job, and the identity that it was launched with."""
     name, identity = document["HyperParameterTuningJobName"], beside["identity"]
     known = SearchSpace({name: Choices((), beside["first"].get(name)) for name in beside["order"]})
     nowhere = studies / "_none"  # its rows are not brought here
@@ -136,7 +159,4 @@ def _study(document: Mapping[str, Any], beside: Mapping[str, Any], studies: Path
         config=beside["config"],
         dataset=beside["dataset"],
     )
-    study = read_tuning_job(document, bare)
-    if study.identity() != identity:
-        raise ConfigError(f"job={name} was launched by another version of this project: attach with that one.")
-    return replace(study, timeout=None)
+    return replace(read_tuning_job(document, bare), timeout=None), identity

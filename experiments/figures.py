@@ -69,7 +69,8 @@ def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Fi
     """Draw each trial's objective, the best so far, and where trials were given up or failed."""
     complete = sorted((r for r in results if r.state == "complete"), key=lambda r: r.index)
     failed = [r.index for r in results if r.state == "failed"]
-    pruned = [(r.index, r.info["pruned"]["expected"]) for r in results if r.state == "pruned"]
+    given_up = [(r.index, r.value(study.objective)) for r in results if r.state == "pruned"]
+    pruned = [(index, expected) for index, expected in given_up if expected is not None]
     values = [r.metrics[study.objective] for r in complete]
     best_so_far: list[float] = []
     for value in values:

@@ -1,4 +1,4 @@
-"""What ``mode=remote`` does once before a launch: prove the study here, check the account, upload."""
+"""What ``mode=remote`` does before a launch: prove the study here, check the account, upload."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.attaching import STUDY_FILE, describe_study
+from experiments.attaching import describe_study, study_file
 from experiments.aws.cloud_preflight import check_account
 from experiments.aws.cloud_settings import remote_settings
+from experiments.aws.cost import Bound
 from experiments.aws.shipment import code_digest, requirements_text, uploads
 from experiments.aws.storage import Storage, Upload, encryption
 from experiments.aws.warm_start import check_parents
@@ -41,11 +42,12 @@ def remote_backend(
     settings = remote_settings(mode, typed_command(words))
     requirements = requirements_text(mode.image.requirements) if settings.requirements else None
 
-    def prepare(study: StudySpec) -> None:
+    def prepare(study: StudySpec, bound: Bound) -> None:
         def tell(text: str) -> None:
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-        tell(f"study {study.name} costs {settings.bound(study).describe()}.")
+        what = "" if bound.jobs == study.n_trials else "what is left of "
+        tell(f"{what}study {study.name} costs {bound.describe()}.")
         (document, *_) = next(iter(backend.requests(study).values()))
         with console.status("looking at the account"):
             notes = check_account(study, settings) + check_parents(document, settings.account)
@@ -59,10 +61,13 @@ def remote_backend(
                 status.update(f"uploading {upload.location}, {upload.size / 1e6:.1f} MB")
 
             storage = Storage(settings.account.client("s3"), encryption(settings.cloud.output_kms_key))
-            beside = Path(scratch) / STUDY_FILE
-            beside.write_text(json.dumps(describe_study(study)))
-            kept = Upload(beside, settings.location("studies", study.name, STUDY_FILE))
-            sent = storage.upload([*uploads(study, settings, requirements, Path(scratch)), kept], going)
+            files = uploads(study, settings, requirements, Path(scratch))
+            if study.points is None:  # of a tuning job, which can be attached to
+                name = study_file(study.identity_hash())
+                beside = Path(scratch) / name
+                beside.write_text(json.dumps(describe_study(study)))
+                files.append(Upload(beside, settings.location("studies", study.name, name)))
+            sent = storage.upload(files, going)
         in_place = study.channels.in_place
         what = "data and code" if in_place is None else "code"
         tell(f"{sent / 1e6:.2f} MB of {what} uploaded to {settings.location()}.")

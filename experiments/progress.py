@@ -109,6 +109,8 @@ class StudyProgress:
     def _outcome(self, result: TrialResult) -> str:
         if result.state == "pruned":
             pruned = result.info["pruned"]
+            if "folds" not in pruned:
+                return f"given up: {result.reason}"
             return f"given up after {pruned['folds']} folds, which promised {pruned['expected']:.6g}"
         return f"{self._study.objective}={result.metrics[self._study.objective]:.6g}"
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from rich.console import Console
 
 from experiments import datasets
+from experiments.aws.cost import Bound
 from experiments.aws.documents import TRAINING, TUNING, trial_job
 from experiments.aws.validation import check_document
 from experiments.backends.sagemaker import SageMakerBackend
@@ -95,7 +96,7 @@ def _remote(
     return requests, beside
 
 
-def _nothing(study: StudySpec) -> None:
+def _nothing(study: StudySpec, bound: Bound) -> None:
     """Do what a plan does before a launch."""
 
 

@@ -207,8 +207,8 @@ class TrialResult:
         params: The searched values.
         metrics: Every metric by name; those of the folds that were done for a pruned trial; empty for a failed one.
         info: The rest of ``metrics.json``: weights, seconds, versions, hashes; of a pruned trial ``pruned``, which has
-            the number of ``folds`` done and the objective ``expected`` of all.
-        failure: Why it failed.
+            the number of ``folds`` done and the objective ``expected`` of all, as far as they are known.
+        failure: Why it failed, or was stopped from outside.
         started: Seconds since the epoch.
         finished: Seconds since the epoch.
     """
@@ -225,7 +225,8 @@ class TrialResult:
     def value(self, objective: str) -> float | None:
         """Return what a sampler is told: the objective, or for a pruned trial what it was expected to be."""
         if self.state == "pruned":
-            return float(self.info["pruned"]["expected"])
+            expected = self.info["pruned"].get("expected")
+            return None if expected is None else float(expected)
         return self.metrics.get(objective)
 
     def failing(self, reason: str) -> TrialResult:
@@ -238,7 +239,7 @@ class TrialResult:
 
     @property
     def reason(self) -> str:
-        """Why it failed, in one line; a library may say pages."""
+        """Why it failed or was stopped, in one line; a library may say pages."""
         lines = (self.failure or "").strip().splitlines()
         if len(lines) > 1 and lines[0].endswith(":"):  # a heading, as SageMaker's toolkit has it
             lines = [f"{lines[0]} {lines[1]}"]

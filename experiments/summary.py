@@ -145,8 +145,8 @@ def _headline(outcome: Outcome) -> Text:
     timeout = outcome.study.timeout if trials < outcome.study.n_trials else None
     text.append(f" of {outcome.study.n_trials}" if timeout is not None else "")
     text.append(f", {failed} failed" if failed else "", style="red")
-    pruned = [result.info["pruned"]["folds"] for result in outcome.results if result.state == "pruned"]
-    text.append(f", {len(pruned)} given up early" if pruned else "")
+    pruned = sum(result.state == "pruned" for result in outcome.results)
+    text.append(f", {pruned} given up early" if pruned else "")
     if timeout is not None:
         text.append(f"\nended by search.timeout={timeout:g}; the same command goes on", style="yellow")
     if outcome.study.points is None:

@@ -207,7 +207,7 @@ class Tracker:
         }
         if "recipe_hash" in result.info:
             tags["byoe.params_hash"] = result.info["recipe_hash"]
-        if result.state == "pruned":
+        if "folds" in result.info.get("pruned", {}):
             tags["byoe.pruned_after_folds"] = str(result.info["pruned"]["folds"])
         if "job" in cloud:
             tags["byoe.job"] = cloud["job"]

@@ -13,7 +13,7 @@ from typing import Any
 from ensemble.cli import METRICS_FILE
 from experiments.archives import DAMAGED, MODEL_ARCHIVE, unpack
 from experiments.aws.account import error_code
-from experiments.aws.cloud_jobs import COMPLETED
+from experiments.aws.cloud_jobs import COMPLETED, STOPPED
 from experiments.aws.prices import Price
 from experiments.aws.ranges import decode_point
 from experiments.aws.storage import Storage
@@ -48,14 +48,22 @@ class Homecoming:
     storage: Storage
     price: Price | None
 
-    def bring(self, job: Mapping[str, Any], index: int, log: Iterable[str], objective: float | None) -> TrialResult:
+    def bring(
+        self,
+        job: Mapping[str, Any],
+        index: int,
+        log: Iterable[str],
+        objective: float | None,
+        early: str | None = None,
+    ) -> TrialResult:
         """Return a finished training job as a trial, with what it left in the trial's folder.
 
         Args:
             job: What ``DescribeTrainingJob`` says of it.
             index: Number of the trial.
-            log: The lines of its log, read if it has failed.
+            log: The lines of its log, read if it has no score.
             objective: What SageMaker has read of the objective in its log.
+            early: Why it was stopped, if it was by no limit of its own, and that is no failure.
 
         Raises:
             BackendUnavailable: Its artifacts could not be fetched.
@@ -67,19 +75,26 @@ class Homecoming:
         trial = TrialSpec(index, params, hyperparameters, folder)
         started, finished = _times(job)
         completed = job["TrainingJobStatus"] == COMPLETED
+        given_up = early if job["TrainingJobStatus"] == job.get("SecondaryStatus") == STOPPED else None
         try:
             shutil.rmtree(folder, ignore_errors=True)
             config = folder / "input" / "config"
             config.mkdir(parents=True)
             (config / "hyperparameters.json").write_text(json.dumps(job["HyperParameters"]))
             output_data_dir(folder).mkdir(parents=True)
-            failure = _fetch_output(self.storage, artifact(job, OUTPUT_ARCHIVE), folder) if completed else _reason(job)
+            if completed:
+                failure = _fetch_output(self.storage, artifact(job, OUTPUT_ARCHIVE), folder)
+            else:
+                failure = given_up or _reason(job)
             if failure is not None:
                 log_path(folder).write_text("\n".join([*log][-_LOG_LINES:]))
                 failure_path(folder).write_text(failure)
             result = read_result(trial, started, finished, 0 if failure is None else 1)
         except OSError as error:
             raise StorageError.at(folder, error.strerror or str(error)) from error
+        if given_up is not None:
+            pruned = {} if objective is None else {"expected": objective}
+            result = replace(result, state="pruned", info={**result.info, "pruned": pruned})
         result = replace(result, info={**result.info, "cloud": self._bill(job) | {"objective_in_log": objective}})
         return self._of_our_data(_checked(result, objective, study.objective))
 

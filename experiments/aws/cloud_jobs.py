@@ -11,7 +11,8 @@ from experiments.aws.account import Account, explained
 from experiments.aws.cloud_logs import log_lines
 
 COMPLETED = "Completed"
-ENDED = (COMPLETED, "Failed", "Stopped")
+STOPPED = "Stopped"
+ENDED = (COMPLETED, "Failed", STOPPED)
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _PAGE = 100
 _NOT_THERE = re.compile(r"not found|does not exist|unable to find|could not find", re.IGNORECASE)

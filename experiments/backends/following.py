@@ -25,6 +25,8 @@ from experiments.errors import BackendUnavailable, StorageError, StudyFailed, St
 from experiments.ledger import Ledger
 from experiments.study import StudySpec, TrialResult
 
+# So many polls a job that is completed is waited for, to show the objective that SageMaker has read in its log.
+_POLLS_FOR_OBJECTIVE = 3
 # How a job's state that is no result yet is shown.
 _WORDS = {"InProgress": "running", "Stopping": "stopping", "Stopped": "stopped"}
 
@@ -57,6 +59,7 @@ class _Following(StudyHandle):
         self._homecoming = Homecoming(study, source.storage, source.price)
         self._results = {result.index: result for result in ledger.results()}
         self._counts = Counter[str]()
+        self._waited = Counter[int]()
 
     def results(self) -> Iterator[TrialResult]:
         """Yield recorded trials, then each new one as its job ends; returns when no job is left."""
@@ -65,14 +68,16 @@ class _Following(StudyHandle):
             over = self.over()
             seen = self.look()
             self._counts = Counter(job.status for job in seen)
+            recorded = False
             for job in seen:
-                if job.ended and job.index not in self._results:
-                    yield self._record(job)
-            if over and all(job.ended for job in seen):
+                if job.ended and job.index not in self._results and (result := self._record(job)) is not None:
+                    recorded = True
+                    yield result
+            if over and all(job.index in self._results for job in seen):
                 self._check_begun()
                 return
             self._judge()
-            if not all(job.index in self._results for job in seen) or not over:
+            if not recorded:  # else it may have been the last, or there is room for the next
                 time.sleep(self._source.poll_seconds)
 
     def _check_begun(self) -> None:
@@ -89,6 +94,10 @@ class _Following(StudyHandle):
     @abc.abstractmethod
     def stop(self) -> None:
         """Stop what runs on SageMaker."""
+
+    def early(self) -> str | None:
+        """Return why a job was stopped that was stopped by neither its limits nor us, where that is no failure."""
+        return None
 
     def note(self) -> str:
         """Return jobs by state, and what they have cost."""
@@ -114,7 +123,8 @@ class _Following(StudyHandle):
     def cancel(self) -> None:
         """Leave the jobs on SageMaker to themselves: they were paid for, and the next run goes on from there."""
 
-    def _record(self, job: Seen) -> TrialResult:
+    def _record(self, job: Seen) -> TrialResult | None:
+        """Bring a job home and record it; return None where it has no objective yet, and may have one soon."""
         described = self._jobs.training_job(job.name)
         if described is None:
             raise StudyFailed(f"training job {job.name} is gone from SageMaker before its result was brought home.")
@@ -122,8 +132,11 @@ class _Following(StudyHandle):
         if objective is None:
             values = {metric["MetricName"]: metric["Value"] for metric in described.get("FinalMetricDataList", ())}
             objective = values.get(self._study.objective)
+        if job.status == COMPLETED and objective is None and self._waited[job.index] < _POLLS_FOR_OBJECTIVE:
+            self._waited[job.index] += 1
+            return None
         log = self._jobs.log(job.name)
-        result = self._homecoming.bring(described, job.index, log, objective)
+        result = self._homecoming.bring(described, job.index, log, objective, self.early())
         faults.point("trial_finished")
         self._ledger.record_asked({result.index: result.params})
         faults.point("trials_asked")
@@ -152,6 +165,7 @@ class TuningHandle(_Following):
     """Follows a tuning job, which picks and starts its training jobs itself."""
 
     _reason = ""
+    _early: str | None = None
 
     def over(self) -> bool:
         """Whether the tuning job has ended."""
@@ -159,7 +173,14 @@ class TuningHandle(_Following):
         if job is None:
             raise StudyFailed(f"tuning job {self._study.name} is gone from SageMaker.")
         self._reason = f"{job['HyperParameterTuningJobStatus']}: {job.get('FailureReason', 'it gave no reason')}"
+        if job["HyperParameterTuningJobConfig"].get("TrainingJobEarlyStoppingType") == "Auto":
+            stopped = job["HyperParameterTuningJobStatus"] in ("Stopping", "Stopped")
+            self._early = "AMT stopped it early" + (", or with its tuning job" if stopped else "")
         return job["HyperParameterTuningJobStatus"] in ENDED
+
+    def early(self) -> str | None:
+        """Return that AMT stopped the job early, where the tuning job lets it."""
+        return self._early
 
     def _check_begun(self) -> None:
         if not self._results:
@@ -197,16 +218,25 @@ class TrainingHandle(_Following):
                 break
             job = self._jobs.training_job(name)
             if job is None:
-                self._jobs.create(TRAINING, request)
-                faults.point("launched")
+                self._create(request, sum(not job.ended for job in seen))
                 job = self._jobs.training_job(name) or {"TrainingJobStatus": "InProgress"}
-            elif _runs(job) != _runs(request):
-                raise StudyTaken(
-                    f"training job {name} is there already, of another configuration or other data: give another name "
-                    "with study=<name>."
-                )
+            else:
+                check_same_job(job, request)
             seen.append(Seen(index, name, job["TrainingJobStatus"], None))
         return seen
+
+    def _create(self, request: Mapping[str, Any], running: int) -> None:
+        try:
+            self._jobs.create(TRAINING, request)
+        except BackendUnavailable as error:
+            if not running:
+                raise
+            jobs = "job goes" if running == 1 else "jobs go"
+            raise BackendUnavailable(
+                f"{error} {running} {jobs} on on SageMaker, and {'is' if running == 1 else 'are'} paid for: the same "
+                "command follows and starts the rest, python run.py mode=remote action=clean stops what runs."
+            ) from error
+        faults.point("launched")
 
     def stop(self) -> None:
         """Stop every job that runs, and start no other."""
@@ -214,6 +244,15 @@ class TrainingHandle(_Following):
             job = None if index in self._results else self._jobs.training_job(request["TrainingJobName"])
             if job is not None and job["TrainingJobStatus"] == "InProgress":
                 self._jobs.stop_training(request["TrainingJobName"])
+
+
+def check_same_job(job: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """Raise StudyTaken unless a training job is the one that is requested."""
+    if _runs(job) != _runs(request):
+        raise StudyTaken(
+            f"training job {request['TrainingJobName']} is there already, of another configuration or other data: give "
+            "another name with study=<name>."
+        )
 
 
 def _runs(job: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,14 +17,19 @@ from experiments.aws.prices import Price
 from experiments.aws.storage import Storage
 from experiments.aws.validation import check_document
 from experiments.backends.base import Backend, StudyHandle
-from experiments.backends.following import Source, TrainingHandle, TuningHandle
-from experiments.errors import ConfigError, StorageError, StudyTaken
-from experiments.ledger import Ledger
+from experiments.backends.following import Source, TrainingHandle, TuningHandle, check_same_job
+from experiments.errors import BackendUnavailable, ConfigError, StorageError, StudyTaken
+from experiments.ledger import Ledger, peek
 from experiments.source_dir import check_dependencies
 from experiments.study import StudySpec
 
 REQUEST_FILE = "request.json"
 CONFIG_TAG = "byoe:config_hash"
+# The ledger's fact of the launch that was within a budget.
+_APPROVED = "approved"
+# A job that was just created is looked for so often, so many seconds apart at most.
+_LOOKS = 5
+_LONGEST_LOOK = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,37 +74,40 @@ class RemoteSettings:
         """Return ``s3://bucket/prefix/...``."""
         return "s3://" + "/".join([self.bucket, *filter(None, [self.prefix]), *parts])
 
-    def bound(self, study: StudySpec) -> Bound:
-        """Return what a study can be billed for at most."""
+    def bound(self, study: StudySpec, jobs: int | None = None) -> Bound:
+        """Return what a study can be billed for at most, or so many of its jobs."""
         seconds = self.max_runtime_seconds + self.cloud.keep_alive_seconds
-        return Bound(study.n_trials, seconds, self.instance_type, self.price)
+        return Bound(study.n_trials if jobs is None else jobs, seconds, self.instance_type, self.price)
 
 
 class RemoteBackend(Backend):
     """Sends the study's request to SageMaker, once, and brings home what its jobs leave."""
 
     def __init__(
-        self, settings: RemoteSettings, source: Callable[[StudySpec], str], prepare: Callable[[StudySpec], None]
+        self,
+        settings: RemoteSettings,
+        source: Callable[[StudySpec], str],
+        prepare: Callable[[StudySpec, Bound], None],
     ) -> None:
         """Use settings that were checked; nothing is sent yet.
 
         Args:
             settings: Where and how.
             source: Returns the digest of what a study's jobs run, which names its archive.
-            prepare: Does what is to be done once before a launch: proves the study on this machine, checks the
-                account and uploads what the request names.
+            prepare: Does what is to be done before a launch, which costs so much at most: proves the study on this
+                machine, checks the account and uploads what the request names.
         """
         self._settings = settings
         self._source = source
         self._prepare = prepare
 
     def preflight(self, study: StudySpec) -> None:
-        """Check the requests as AWS would; where nothing of the study runs yet, the budget too."""
+        """Check the requests as AWS would; where jobs are still to be launched, the budget for them too."""
         check_dependencies(study.dependencies)
-        self.requests(study)
-        if self._launched(study):
-            return
-        check_budget(self._settings.bound(study), self._settings.budget_usd, self._settings.command)
+        requests = self.requests(study)
+        known = peek(study)
+        done = () if known is None else [result.index for result in known.results]
+        self._check_budget(self._left(study, requests, done), None if known is None else known.facts.get(_APPROVED))
 
     def requests(self, study: StudySpec) -> dict[str, list[dict[str, Any]]]:
         """Return the study's requests by operation, checked.
@@ -151,33 +160,76 @@ class RemoteBackend(Backend):
             (study.folder / REQUEST_FILE).write_text(json.dumps(requests, indent=1))
         except OSError as error:
             raise StorageError.at(study.folder, error.strerror or str(error)) from error
-        launched = self._launched(study)
-        if not launched:
-            check_budget(self._settings.bound(study), self._settings.budget_usd, self._settings.command)
-            self._prepare(study)
+        left = self._left(study, requests, [result.index for result in ledger.results()])
+        if left.jobs:
+            self._check_budget(left, ledger.noted(_APPROVED))
+            self._prepare(study, left)
+            if self._settings.budget_usd is not None:
+                ledger.note(_APPROVED, self._terms(left))
             faults.point("uploaded")
         storage = Storage(self._settings.account.client("s3"))
         source = Source(jobs, storage, self._settings.price, self._settings.poll_seconds)
         if study.points is not None:
             return TrainingHandle(study, ledger, source, requests[TRAINING])
         (document,) = requests[TUNING]
-        if not launched:
+        if left.jobs:
             jobs.create(TUNING, document)
             faults.point("launched")
         self._check_own(study, jobs)
         return TuningHandle(study, ledger, source)
 
-    def _launched(self, study: StudySpec) -> bool:
-        """Whether a job of the study is there already."""
-        jobs = CloudJobs(self._settings.account)
+    def _left(self, study: StudySpec, requests: Mapping[str, list[dict[str, Any]]], done: Container[int]) -> Bound:
+        """Return what the jobs cost at most that are still to be launched.
+
+        Args:
+            study: The study.
+            requests: Its requests.
+            done: The trials that are recorded.
+
+        Raises:
+            StudyTaken: A job of the study's is there already, and is another one.
+        """
+        jobs, left = CloudJobs(self._settings.account), 0
         if study.points is None:
-            return jobs.tuning_job(study.name) is not None
-        (first, *_) = self.requests(study)[TRAINING]
-        return jobs.training_job(first["TrainingJobName"]) is not None
+            left = study.n_trials if jobs.tuning_job(study.name) is None else 0
+        for index, request in enumerate(requests.get(TRAINING, ())):
+            job = None if index in done else jobs.training_job(request["TrainingJobName"])
+            if job is not None:
+                check_same_job(job, request)
+            left += job is None and index not in done
+        return self._settings.bound(study, left)
+
+    def _check_budget(self, left: Bound, approved: Mapping[str, Any] | None) -> None:
+        """Raise ConfigError unless what is left to be launched is within the budget, or within what was approved."""
+        if left.jobs == 0:
+            return
+        if self._settings.budget_usd is None and approved is not None and _is_within(self._terms(left), approved):
+            return
+        check_budget(left, self._settings.budget_usd, self._settings.command)
+
+    def _terms(self, bound: Bound) -> dict[str, Any]:
+        """Return what a launch is approved for; the role names the account."""
+        return {
+            "region": self._settings.account.region,
+            "role": self._settings.role,
+            "instance_type": bound.instance_type,
+            "jobs": bound.jobs,
+            "seconds_each": bound.seconds_each,
+        }
 
     def _check_own(self, study: StudySpec, jobs: CloudJobs) -> None:
         """Raise unless the tuning job of this name is this study's."""
-        job = jobs.tuning_job(study.name) or {}
+        job = jobs.tuning_job(study.name)
+        for _ in range(_LOOKS):
+            if job is not None:
+                break
+            time.sleep(min(self._settings.poll_seconds, _LONGEST_LOOK))
+            job = jobs.tuning_job(study.name)
+        if job is None:
+            raise BackendUnavailable(
+                f"tuning job {study.name} was started, and SageMaker does not show it yet: it is paid for. Run the "
+                "same command again, which follows it."
+            )
         theirs = jobs.tags(job["HyperParameterTuningJobArn"]).get(CONFIG_TAG)
         if theirs != study.identity_hash():
             raise StudyTaken(
@@ -191,3 +243,9 @@ class RemoteBackend(Backend):
                 f"tuning job cannot be extended. Begin another that learns from it: study=<name> "
                 f"mode.warm_start=[{study.name}]."
             )
+
+
+def _is_within(terms: Mapping[str, Any], approved: Mapping[str, Any]) -> bool:
+    """Whether a launch is part of one that was approved: in the same account, on the same machine, and no longer."""
+    same = all(terms[key] == approved[key] for key in ("region", "role", "instance_type"))
+    return same and all(terms[key] <= approved[key] for key in ("jobs", "seconds_each"))

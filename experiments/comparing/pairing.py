@@ -125,7 +125,8 @@ def pair_trials(studies: Sequence[Evidence], tolerance: float) -> tuple[list[Pai
     for study in studies:
         for result in study.results:
             if result.state == "pruned":
-                unpaired.append(Unpaired(Side(study, result), "given up between folds"))
+                reason = "given up between folds" if "folds" in result.info["pruned"] else f"given up: {result.reason}"
+                unpaired.append(Unpaired(Side(study, result), reason))
             else:
                 groups.setdefault(keys[study.name, result.index], []).append(Side(study, result))
     elsewhere: dict[str, list[Side]] = {}

@@ -179,7 +179,7 @@ class Execution:
                 if math.isfinite(value := single(float(found[-1]))):
                     metrics.append({"MetricName": definition["Name"], "Value": value, "Timestamp": now()})
         with self._state.changed:
-            self.job.metrics = metrics
+            self.job.metrics, self.job.late = metrics, self._faults.late_metrics(self.job.index, self.job.name)
 
     def _upload(self, ending: JobFailure | JobStop | None, code: int | None) -> None:
         failed = code not in (0, None) or isinstance(ending, JobFailure)

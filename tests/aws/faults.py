@@ -114,6 +114,19 @@ class Interruption:
 
 
 @dataclass(frozen=True)
+class LateMetrics:
+    """A training job whose metrics are not there yet as it has ended.
+
+    Attributes:
+        job: Which.
+        answers: How many answers about it leave them out.
+    """
+
+    job: Selector
+    answers: int
+
+
+@dataclass(frozen=True)
 class EndpointFailure:
     """Creations or updates of an endpoint that fail, without its server being started.
 
@@ -131,9 +144,9 @@ class EndpointFailure:
     times: int = 1
 
 
-JobFault = JobFailure | JobStop | Interruption
+JobFault = JobFailure | JobStop | Interruption | LateMetrics
 Fault = Refusal | Expiry | StorageFailure | CutDownload | JobFault | EndpointFailure
-F = TypeVar("F", Refusal, StorageFailure, CutDownload, JobFailure, JobStop, Interruption, EndpointFailure)
+F = TypeVar("F", Refusal, StorageFailure, CutDownload, JobFailure, JobStop, Interruption, LateMetrics, EndpointFailure)
 
 
 def throttled(operation: str, times: int = 1) -> Refusal:
@@ -231,6 +244,11 @@ class Faults:
         """Return the end that this training job is to come to, if it is none of its own."""
         failure = self._take(JobFailure, lambda fault: matches(fault.job, index, name))
         return failure or self._take(JobStop, lambda fault: matches(fault.job, index, name))
+
+    def late_metrics(self, index: int, name: str) -> int:
+        """Return how many answers about this training job, once it has ended, leave out its metrics."""
+        meant = self._take(LateMetrics, lambda fault: matches(fault.job, index, name))
+        return 0 if meant is None else meant.answers
 
     def endpoint_failure(self, number: int, name: str) -> EndpointFailure | None:
         """Return how this creation or update of an endpoint fails, if it is to."""

@@ -78,6 +78,7 @@ class TrainingJob:
         secondary: ``SecondaryStatus``.
         transitions: ``SecondaryStatusTransitions``.
         metrics: ``FinalMetricDataList``.
+        late: How many answers leave them out yet.
         failure: ``FailureReason``.
         stopping: Whether it was asked to stop.
         timed_out: Whether it ran longer than it may.
@@ -93,6 +94,7 @@ class TrainingJob:
     secondary: str = ""
     transitions: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
+    late: int = 0
     failure: str | None = None
     stopping: bool = False
     timed_out: bool = False
@@ -171,7 +173,7 @@ class TrainingJob:
             "TrainingStartTime": self.started,
             "TrainingEndTime": self.ended,
             "LastModifiedTime": self.modified,
-            "FinalMetricDataList": list(self.metrics) or None,
+            "FinalMetricDataList": None if self._is_late() else list(self.metrics) or None,
             "TrainingTimeInSeconds": self.training_seconds,
             "BillableTimeInSeconds": self.billable_seconds,
         }
@@ -193,10 +195,16 @@ class TrainingJob:
             }
         )
 
+    def _is_late(self) -> bool:
+        """Whether this answer leaves the metrics out."""
+        late = self.has_ended and self.late > 0
+        self.late -= late
+        return late
+
     def summarise_trial(self) -> dict[str, Any]:
         """Return its entry of ``ListTrainingJobsForHyperParameterTuningJob``."""
         metric = None
-        if self.tuning is not None and self.objective is not None:
+        if self.tuning is not None and self.objective is not None and not self._is_late():
             objective = self.tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
             metric = {**objective, "Value": self.objective}
         return present(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from tests.aws.faults import (
     Interruption,
     JobFailure,
     JobStop,
+    LateMetrics,
+    Refusal,
     StorageFailure,
     denied,
     limit_exceeded,
@@ -46,13 +49,19 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The trials of a study in ``mode=local``, whose points the double's tuner gives."""
+def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a study in ``mode=local``."""
     folder = tmp_path_factory.mktemp("home")
     words = ["mode=local", "study=home", *SEARCH]
     subprocess.run([sys.executable, str(PROJECT / "run.py"), *words], cwd=folder, check=True, capture_output=True)
-    final = json.loads((folder / "studies/home/final/output/data/metrics.json").read_text())
-    return [*recorded_trials(folder, "home"), final]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(home_folder: Path) -> list[dict[str, Any]]:
+    """The trials of a study in ``mode=local``, whose points the double's tuner gives."""
+    final = json.loads((home_folder / "studies/home/final/output/data/metrics.json").read_text())
+    return [*recorded_trials(home_folder, "home"), final]
 
 
 @pytest.fixture
@@ -208,6 +217,75 @@ def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -
     assert "Training: $0.01 so far" in status.out
 
 
+REPLAY = ("action=replay", "replay.study=home", "replay.top=3", "search.parallel=1")
+
+
+def killed_at(point: str, *words: str) -> None:
+    """Run a command that is killed at a point."""
+    command = [sys.executable, str(PROJECT / "run.py"), *words]
+    env = {**os.environ, "BYOE_KILL_AT": point}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, (point, ended.stderr)
+
+
+@pytest.fixture
+def source(project: Path, home_folder: Path) -> None:
+    """The study at home, beside which it is replayed."""
+    shutil.copytree(home_folder / "studies", project / "studies")
+
+
+@pytest.mark.usefixtures("source")
+def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, study="again")
+    for point in ("study_created", "uploaded", "launched", "launched:2", "trial_finished", "trial_recorded"):
+        killed_at(point, *replay, "mode.budget_usd=2")
+    ended = byoe(*replay)
+    assert ended.code == 0, ended.err
+    assert "parity: PASS (3 of 3 trials equal)" in ended.out
+    names = [job.name for job in double.jobs]
+    assert names == ["again-001", "again-002", "again-003"]
+    assert created(double) == ["CreateTrainingJob"] * len(names)
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["mode.instance_type=ml.m5.xlarge"], "costs at most $0.80: 2 jobs of at most 1 h on ml.m5.xlarge"),
+        (["mode.max_runtime_seconds=86400"], "costs at most $19.20: 2 jobs of at most 24 h on ml.m5.large"),
+        (["mode.budget_usd=0.5"], "mode.budget_usd=0.5 is below what this study may cost, at most $0.80: 2 jobs"),
+    ],
+)
+def test_what_is_left_of_a_replay_is_launched_for_no_more_than_was_approved(
+    more: list[str], message: str, project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, study="again")
+    killed_at("launched", *replay, "mode.budget_usd=2")
+    ended = byoe(*replay, *more)
+    assert (ended.code, created(double)) == (2, ["CreateTrainingJob"])
+    assert message in ended.err
+
+
+@pytest.mark.usefixtures("source")
+def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, study="again")
+    assert byoe(*replay, "replay.top=1", "mode.budget_usd=1").code == 0
+    shutil.rmtree("studies/again")
+    ended = byoe(*replay)
+    assert (ended.code, created(double)) == (2, ["CreateTrainingJob"])
+    assert "costs at most $0.80: 2 jobs of at most 1 h on ml.m5.large" in ended.err
+    ended = byoe(*replay, "mode.budget_usd=1", "mode.role=arn:aws:iam::123456789012:role/none")
+    assert (ended.code, created(double)) == (2, ["CreateTrainingJob"])
+    assert "there is no such role" in ended.err
+    ended = byoe(*replay, "mode.budget_usd=1")
+    assert ended.code == 0, ended.err
+    assert "what is left of study again costs at most $0.80: 2 jobs" in ended.out
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -325,6 +403,78 @@ def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path,
     assert "[metric] cv_rmse_blended=" in (project / "studies/cloud/trials/0000/log.txt").read_text()
     states = {run.data.tags["byoe.trial"]: run.info.status for run in logged_trials(project, "byoe-diabetes")}
     assert states == {"0": "FAILED", "1": "FINISHED", "2": "FAILED"}
+
+
+def test_jobs_that_amt_stops_early_are_given_up_and_no_failures(project: Path, drawing: Double, byoe: Run) -> None:
+    early = [JobStop(f"early-{number:03d}", "Stopped", run=number < 5) for number in (2, 3, 4, 5)]
+    drawing.inject(*early, JobStop("early-007"))
+    search = words(drawing, "mode.early_stopping=true", "search.n_trials=8", study="early")
+    ended = byoe(*search, "mode.budget_usd=5")
+    assert ended.code == 0, ended.err
+    assert "trial 1: given up: AMT stopped it early" in ended.out
+    assert "8 trials, 1 failed, 4 given up early" in ended.out
+    trials = recorded_trials(project, "early")
+    assert [trial["state"] for trial in trials] == ["complete", *["pruned"] * 4, "complete", "failed", "complete"]
+    assert {trial["failure"] for trial in trials if trial["state"] == "pruned"} == {"AMT stopped it early"}
+    assert ["expected" in trial["info"]["pruned"] for trial in trials[1:5]] == [True, True, True, False]
+    runs = sorted(logged_trials(project, "byoe-diabetes"), key=lambda run: run.info.run_name)
+    assert [run.info.status for run in runs[:3]] == ["FINISHED", "KILLED", "KILLED"]
+    assert runs[1].data.tags["byoe.failure"] == "AMT stopped it early"
+    assert drawing.calls("StopHyperParameterTuningJob") == []
+    assert byoe("mode=local", "action=replay", "replay.study=early", "replay.top=1").code == 0
+    compared = byoe("action=compare", "compare.studies=[early,replay-early]")
+    assert "Traceback" not in compared.err
+
+
+def test_an_objective_that_comes_late_is_waited_for(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    double.inject(LateMetrics(0, 4), LateMetrics(2, 3))
+    assert byoe(*words(double, "mode.budget_usd=2")).code == 0
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    double.inject(LateMetrics("one-001", 100))
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", study="one"))
+    assert ended.code == 1
+    (trial,) = recorded_trials(project, "one")
+    assert "cannot be trusted: SageMaker has read none in the log" in trial["failure"]
+
+
+def test_a_tuning_job_that_is_not_shown_at_once_is_waited_for(project: Path, drawing: Double, byoe: Run) -> None:
+    unknown = ("DescribeHyperParameterTuningJob", "ResourceNotFound", "Requested resource not found.")
+    search = words(drawing, "search.n_trials=1")
+    drawing.inject(Refusal(*unknown, times=8))
+    ended = byoe(*search, "mode.budget_usd=2")
+    assert ended.code == 2
+    assert "tuning job cloud was started, and SageMaker does not show it yet" in ended.err
+    assert byoe(*search).code == 0
+    drawing.inject(Refusal(*unknown, times=4))
+    assert byoe(*words(drawing, "search.n_trials=1", "mode.budget_usd=2", study="second")).code == 0
+    assert created(drawing) == ["CreateHyperParameterTuningJob"] * 2
+
+
+@pytest.mark.usefixtures("source")
+def test_what_is_launched_already_is_named_where_the_account_gives_no_more(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, "search.parallel=2", study="again")
+    double.hold(0)
+    killed_at("launched", *replay, "mode.budget_usd=2")
+    double.inject(limit_exceeded("CreateTrainingJob"))
+    ended = byoe(*replay)
+    assert ended.code == 2
+    assert "(ResourceLimitExceeded). 1 job goes on on SageMaker, and is paid for: the same command" in ended.err
+    double.release()
+    assert byoe(*replay).code == 0
+    assert [job.name for job in double.jobs] == ["again-001", "again-002", "again-003"]
+
+
+def test_nothing_is_waited_for_after_the_last_job(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", "mode.budget_usd=2", study="one")
+    killed_at("launched", *training)
+    double.wait_for(0)
+    begun = time.monotonic()
+    assert byoe(*training, "mode.poll_seconds=60").code == 0
+    assert time.monotonic() - begun < 60
 
 
 def test_where_all_fail_the_reason_is_said(project: Path, double: Double, byoe: Run) -> None:
@@ -485,3 +635,40 @@ def test_what_cannot_be_attached_to_is_named(
     ended = byoe("action=attach", *given)
     assert ended.code == 2
     assert message in ended.err
+
+
+def test_a_job_that_is_not_of_this_project_cannot_be_attached_to(project: Path, double: Double, byoe: Run) -> None:
+    double.hold(0)
+    document = json.loads(byoe(*words(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
+    document["Tags"] = [{"Key": "team", "Value": "other"}]
+    double.client("sagemaker").create_hyper_parameter_tuning_job(**document)
+    ended = byoe("mode=remote", "action=attach", "job=cloud")
+    assert ended.code == 2
+    assert "job=cloud is not of this project: it has no tag byoe:config_hash" in ended.err
+
+
+def test_another_study_of_its_name_leaves_a_tuning_job_to_be_attached_to(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    assert byoe(*words(double, "mode.budget_usd=2")).code == 0
+    attach = ["mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05"]
+    shutil.rmtree("studies")
+    assert byoe(*words(double, "action=train", "mode.budget_usd=2")).code == 0
+    shutil.rmtree("studies")
+    ended = byoe(*words(double, "mode.budget_usd=2", "search.seed=7"))
+    assert "tuning job cloud is there already, of another configuration" in ended.err
+    shutil.rmtree("studies")
+    ended = byoe(*attach)
+    assert ended.code == 0, ended.err
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    shutil.rmtree("studies")
+    s3, folder = double.client("s3"), "byoe/studies/cloud/study-"
+    (entry,) = s3.list_objects_v2(Bucket=double.bucket, Prefix=folder)["Contents"]
+    for damaged in (b"not json", b"{}", b"[]", b'{"identity": {}, "order": 3, "first": []}', b"\xff"):
+        s3.put_object(Bucket=double.bucket, Key=entry["Key"], Body=damaged)
+        ended = byoe(*attach)
+        assert ended.code == 2, damaged
+        assert f"{entry['Key']}, which a launch leaves, is damaged or of another version" in ended.err
+        assert len(ended.err.splitlines()) == 1
+    s3.delete_object(Bucket=double.bucket, Key=entry["Key"])
+    assert f"{entry['Key']}, which a launch leaves: AWS refused to read" in byoe(*attach).err
