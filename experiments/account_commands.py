@@ -7,6 +7,7 @@ from rich.console import Console
 from experiments.aws.account import find_account
 from experiments.aws.cloud_settings import check_prefix
 from experiments.aws.owned import Owned, Ownership
+from experiments.money import dollars
 from experiments.schema import RemoteModeConfig
 
 
@@ -23,7 +24,7 @@ def show_account(mode: RemoteModeConfig, console: Console) -> int:
     known = [owned.usd for owned in found if owned.usd is not None]
     unknown = sum(owned.usd is None and owned.is_job for owned in found)
     running = sum(owned.costs for owned in found)
-    text = f"{len(found)} of ours, {running} of them still cost money. Training: ${sum(known):.2f} so far"
+    text = f"{len(found)} of ours, {running} of them still cost money. Training: {dollars(sum(known))} so far"
     text += f", and {unknown} jobs whose price is not known here" if unknown else ""
     _say(f"{text}; endpoints are billed by the request or the hour." if found else "there is nothing of ours.", console)
     if running:
@@ -60,7 +61,7 @@ def _ownership(mode: RemoteModeConfig) -> Ownership:
 
 
 def _show(owned: Owned, console: Console) -> None:
-    cost = "" if owned.usd is None else f", ${owned.usd:.2f}"
+    cost = "" if owned.usd is None else f", {dollars(owned.usd)}"
     _say(f"{owned.kind} {owned.name}  {owned.status}, {owned.detail}{cost}", console)
 
 

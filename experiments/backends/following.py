@@ -23,6 +23,7 @@ from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
 from experiments.backends.trial_folder import final_folder, output_data_dir, trial_folder
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, StudyTaken
 from experiments.ledger import Ledger
+from experiments.money import dollars
 from experiments.study import StudySpec, TrialResult
 
 # So many polls a job that is completed is waited for, to show the objective that SageMaker has read in its log.
@@ -104,7 +105,7 @@ class _Following(StudyHandle):
         words = [f"{count} {_WORDS[status]}" for status, count in self._counts.items() if status in _WORDS]
         spent = sum(result.info["cloud"].get("cost_usd", 0.0) for result in self._results.values())
         if self._source.price is not None:
-            words.append(f"${spent:.2f} so far")
+            words.append(f"{dollars(spent)} so far")
         return ", ".join(words)
 
     def run_final(self, index: int) -> TrialResult:

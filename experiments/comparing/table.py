@@ -9,6 +9,7 @@ import numpy as np
 
 from ensemble.evaluation import Interval
 from experiments.comparing.measures import SPLITS, Measures, winners_apart
+from experiments.money import dollars
 from experiments.summary import ruling
 
 NOTHING = "-"
@@ -49,7 +50,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         _row("wall time", measures, lambda one: duration(one.seconds)),
         _row("trials/minute", measures, lambda one: _number(one.trials_per_minute, "{:.3g}")),
         _row("billed", measures, lambda one: "nothing" if one.billed is None else duration(one.billed)),
-        _row("dollars", measures, dollars),
+        _row("dollars", measures, spent),
     ]
     names = list(dict.fromkeys(name for one in measures for name in one.names))
     names.sort(key=lambda name: name == "blended")
@@ -76,17 +77,12 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-def dollars(one: Measures) -> str:
+def spent(one: Measures) -> str:
     """Say what a study has cost."""
     if one.usd is not None:
         least = "at least " if one.unpriced else ""
-        return f"{least}{price(one.usd)}"
+        return f"{least}{dollars(one.usd)}"
     return "none" if one.billed is None else "price not known"
-
-
-def price(usd: float) -> str:
-    """Say a price in cents, or where it is less than ten of them in two digits."""
-    return f"${usd:.2f}" if usd >= 0.1 or not usd else f"${np.format_float_positional(usd, 2, fractional=False)}"
 
 
 def _row(title: str, measures: Sequence[Measures], cell: Callable[[Measures], str]) -> Row:

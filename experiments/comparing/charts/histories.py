@@ -12,7 +12,8 @@ import numpy as np
 from ensemble.evaluation import MetricName
 from experiments.comparing.charts.plot import Chart, Plot, enumerated, line, marker, plain, series
 from experiments.comparing.measures import Measures, Point
-from experiments.comparing.table import duration, price
+from experiments.comparing.table import duration
+from experiments.money import dollars
 
 _HEIGHT = 300
 # Of each study; a page with more is slow, and shows no more.
@@ -62,7 +63,7 @@ def history_charts(measures: Sequence[Measures]) -> list[Chart]:
             lambda x: f"{x:.0f} trial{'s' if x > 1 else ''}",
         ),
         _Against("time", "Best so far, by time", unit, _by_time, time, lambda x: duration(x / factor * 60)),
-        _Against("dollars", "Best so far, by dollars", "USD", _by_time, _usd, price),
+        _Against("dollars", "Best so far, by dollars", "USD", _by_time, _usd, dollars),
     ]
     return [_chart(measures, one) for one in against]
 

@@ -10,7 +10,8 @@ import pytest
 
 from experiments.comparing.measures import Measures, measure, winners_apart
 from experiments.comparing.sentences import which_search
-from experiments.comparing.table import Row, comparison_rows, price
+from experiments.comparing.table import Row, comparison_rows
+from experiments.money import dollars
 from experiments.study import TrialResult
 from tests.experiments.comparing.builder import MEMBERS, POINTS, add_study, failed, scored, splits, table
 
@@ -77,7 +78,7 @@ def test_dollars_that_are_not_all_known_are_the_least_and_cents_have_two_digits(
     whole = add_study(folder, "whole", [timed(0, 0, 9, **bill), timed(1, 0, 9, **bill)], mode="remote")
     rows = rows_of(measure([partly, whole]))["cost"]
     assert cells(rows, "dollars") == ("at least $0.0029", "$0.0057")
-    assert [price(usd) for usd in (0.0, 0.000012, 0.05, 0.1, 12.345)] == [
+    assert [dollars(usd) for usd in (0.0, 0.000012, 0.05, 0.1, 12.345)] == [
         "$0.00",
         "$0.000012",
         "$0.05",
