@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/one_job.py``; ``--docker`` runs jobs and endpoints in our image, as SageMaker would, and needs
 an engine. **It is the double of the tests (``tests/aws``), not AWS**: it executes the requests on this machine, and has
-neither AWS's wait for an instance nor its network. In turn, round by round, for each ensemble and table:
+neither AWS's wait for an instance nor its network. In turn, the other first in every second round, for each ensemble
+and table:
 
 - one for all: a study of ``mode=remote``, whose training jobs each train every member;
 - one per member: such a study for each member, with an ensemble of that member alone, the same folds and the same
@@ -303,23 +304,39 @@ def account(double: Double) -> Iterator[Double]:
             os.environ |= before
 
 
-def measure(bench: Bench, ensemble: str, table: str, number: int, *, asked: bool) -> tuple[Side, Side]:
-    """Take both ways in turn, in this folder; deploy and ask if that is wanted."""
+def measure(
+    bench: Bench, ensemble: str, table: str, number: int, known: Side | None, *, asked: bool
+) -> tuple[Side, Side]:
+    """Take both ways in turn, in this folder; deploy and ask if that is wanted.
+
+    The double draws the same points each time, so in every other round those of an earlier one, ``known``, let the
+    ensembles of one member go first.
+    """
     first, others = studies_of(ensemble, table, number)
     place = Path(f"double-{ensemble}-{table}-{number}").absolute()
-    with account(Double(place / "one", image=bench.image, cpus=available_cores())) as double:
-        one = tune(double, first, bench)
-        best = min(range(bench.trials), key=lambda trial: one.jobs[trial].metrics[OBJECTIVE])
-        if asked:
-            ask(double, one, best)
-    points = projected(one.jobs, ensemble)
-    with account(Double(place / "each", points, image=bench.image, cpus=available_cores())) as double:
-        each = tune(double, others, bench)
-        if asked:
-            ask(double, each, best)
+
+    def taken(way: str, points: list[dict[str, str]] | None, studies: Mapping[str, Sequence[str]]) -> Side:
+        with account(Double(place / way, points, image=bench.image, cpus=available_cores())) as double:
+            side = tune(double, studies, bench)
+            if asked:
+                ask(double, side, best_trial(known or side))
+        return side
+
+    if known is None or number % 2 == 0:
+        one = taken("one", None, first)
+        known = known or one
+        each = taken("each", projected(known.jobs, ensemble), others)
+    else:
+        each = taken("each", projected(known.jobs, ensemble), others)
+        one = taken("one", None, first)
     for side, more in zip((one, each), until_the_end(one, each), strict=True):
         side.numbers.update(more)
     return one, each
+
+
+def best_trial(one: Side) -> int:
+    """Return which trial of the whole ensemble was best."""
+    return min(range(len(one.jobs)), key=lambda trial: one.jobs[trial].metrics[OBJECTIVE])
 
 
 def differences(one: Side, each: Side) -> Iterator[str]:
@@ -330,7 +347,7 @@ def differences(one: Side, each: Side) -> Iterator[str]:
             for name, value in alone.metrics.items():
                 if f"_{member}" in name and whole.metrics[name] != value:
                     yield f"{name} is {whole.metrics[name]!r} in {whole.name}, and {value!r} in {alone.name}"
-    best = min(one.jobs, key=lambda job: float(job.metrics[OBJECTIVE]))
+    best = one.jobs[best_trial(one)]
     for rows, (blend,) in one.predicted.items():
         weights = best.info["weights"].values()
         own = sum(weight * member for weight, member in zip(weights, each.predicted[rows], strict=True))
@@ -346,7 +363,8 @@ def show(title: str, rounds: Sequence[tuple[Side, Side]], console: Console) -> N
     for name in rounds[-1][0].numbers:
         pairs = [(one.numbers[name], each.numbers[name]) for one, each in rounds if name in one.numbers]
         one, each = (median(values) for values in zip(*pairs, strict=True))
-        shown.add_row(name, written(one), written(each), f"{median(b / a for a, b in pairs):.2f}")
+        ratio = f"{median(b / a for a, b in pairs):.2f}" if all(a for a, _ in pairs) else ""
+        shown.add_row(name, written(one), written(each), ratio)
     console.print(shown)
 
 
@@ -385,8 +403,9 @@ def main() -> int:
             for number, ensemble, table in itertools.product(range(options.rounds), ENSEMBLES, (SMALL, LARGE)):
                 asked = table == SMALL and number == options.rounds - 1
                 with console.status(f"round {number + 1} of {options.rounds}: {ensemble} on {table}"):
-                    both = measure(bench, ensemble, table, number, asked=asked)
-                measured.setdefault((ensemble, table), []).append(both)
+                    before = measured.setdefault((ensemble, table), [])
+                    both = measure(bench, ensemble, table, number, before[0][0] if before else None, asked=asked)
+                before.append(both)
                 wrong += differences(*both)
         os.chdir(ROOT)
     where = "processes on this machine" if image is None else f"containers of {image}"
