@@ -8,6 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from experiments.aws.account import Account, find_account
+from experiments.aws.cloud_settings import tags_of
 from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.engine import answering
 from experiments.aws.image import REPOSITORY, ImageSpec
@@ -57,7 +58,7 @@ def _build_and_push(
         build_image_if_missing(spec, client, console)
         check_architecture(client, spec.tag, ARCHITECTURE)
         if repository is None:
-            repository = registry.make(REPOSITORY, {key: str(value) for key, value in mode.tags.items()} | _TAGS)
+            repository = registry.make(REPOSITORY, tags_of(mode) | _TAGS)
             _say(
                 f"repository {repository} is made: its tags cannot be moved, its images are scanned as they come, and "
                 "what lies in it is billed by the month.",

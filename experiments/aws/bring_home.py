@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ensemble.cli import METRICS_FILE
-from experiments.archives import DAMAGED, MODEL_ARCHIVE, unpack
+from ensemble.cli import METRICS_FILE, OUT_OF_FOLD_FILE
+from experiments.archives import DAMAGED, MODEL_ARCHIVE, names_that_fit, unpack
 from experiments.aws.account import error_code
 from experiments.aws.cloud_jobs import COMPLETED, STOPPED
 from experiments.aws.prices import Price
@@ -26,12 +28,20 @@ from experiments.backends.trial_folder import (
     trial_folder,
 )
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed
+from experiments.predictions import Predictions
 from experiments.study import StudySpec, TrialResult, TrialSpec
 
 OUTPUT_ARCHIVE = "output.tar.gz"
 # AWS keeps an objective in single precision.
 _SINGLE = 1e-6
 _LOG_LINES = 200
+# What reading a file raises that is no archive of arrays, or a damaged one.
+_UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, EOFError, RuntimeError, MemoryError),
+    *(zlib.error, zipfile.BadZipFile),
+)
+# What a job's output or model may take on this disk.
+_MOST_BYTES = 10 * 10**9
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class Homecoming:
             pruned = {} if objective is None else {"expected": objective}
             result = replace(result, state="pruned", info={**result.info, "pruned": pruned})
         result = replace(result, info={**result.info, "cloud": self._bill(job) | {"objective_in_log": objective}})
-        return self._of_our_data(_checked(result, objective, study.objective))
+        return self._of_our_data(_checked(_predicted(result, folder), objective, study.objective))
 
     def _of_our_data(self, result: TrialResult) -> TrialResult:
         """Return the result, failed if its job has read other rows than the study's."""
@@ -133,7 +143,7 @@ def fetch_model(job: Mapping[str, Any], storage: Storage, folder: Path) -> None:
     archive, location = folder / MODEL_ARCHIVE, job["ModelArtifacts"]["S3ModelArtifacts"]
     try:
         storage.download(location, archive)
-        unpack(archive, model_dir(folder))
+        unpack(archive, model_dir(folder), _MOST_BYTES)
     except DAMAGED as error:
         raise StudyFailed(f"{location} cannot be unpacked: {error}") from None
     except OSError as error:
@@ -156,7 +166,13 @@ def _fetch_output(storage: Storage, location: str, folder: Path) -> str | None:
     archive, data = folder / OUTPUT_ARCHIVE, output_data_dir(folder)
     try:
         storage.download(location, archive)
-        unpack(archive, data)
+        unpack(archive, data, _MOST_BYTES)
+        nested = data / "data"  # as the SDK's local mode packs it
+        if not (data / METRICS_FILE).exists() and (nested / METRICS_FILE).exists():
+            with names_that_fit(archive):
+                for path in nested.iterdir():
+                    path.replace(data / path.name)
+                nested.rmdir()
     except DAMAGED as error:
         return f"{location} cannot be unpacked: {error}"
     except BackendUnavailable as error:
@@ -165,11 +181,6 @@ def _fetch_output(storage: Storage, location: str, folder: Path) -> str | None:
         return f"its script has left nothing: there is no {location}"
     finally:
         archive.unlink(missing_ok=True)
-    nested = data / "data"  # as the SDK's local mode packs it
-    if not (data / METRICS_FILE).exists() and (nested / METRICS_FILE).exists():
-        for path in nested.iterdir():
-            path.replace(data / path.name)
-        nested.rmdir()
     return None
 
 
@@ -184,6 +195,21 @@ def _reason(job: Mapping[str, Any]) -> str:
         seconds = job["StoppingCondition"]["MaxWaitTimeInSeconds"]
         return f"there was no spare instance within mode.max_wait_seconds={seconds}"
     return f"SageMaker ended it as {job['TrainingJobStatus']} ({second or 'no reason given'})"
+
+
+def _predicted(result: TrialResult, folder: Path) -> TrialResult:
+    """Return the result, failed if its predictions, which the winner's pictures are made of, cannot be read."""
+    if result.state != "complete":
+        return result
+    try:
+        found = Predictions.read(output_data_dir(folder) / OUT_OF_FOLD_FILE)
+        shapes = {found.target.shape, found.blended.shape, found.members[:, 0].shape}
+        if len(shapes) == 1 and found.members.shape[1] == len(found.names) and found.target.ndim == 1:
+            return result
+        reason = "its arrays have other shapes"
+    except _UNREADABLE as error:
+        reason = str(error) or type(error).__name__
+    return result.failing(f"it left no readable {OUT_OF_FOLD_FILE}: {reason}")
 
 
 def _checked(result: TrialResult, read: float | None, objective: str) -> TrialResult:

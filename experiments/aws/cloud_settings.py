@@ -94,6 +94,18 @@ def check_prefix(prefix: str) -> None:
         raise ConfigError(f"mode.prefix={prefix}: no slashes at its ends, and of the letters that S3 takes.")
 
 
+def tags_of(mode: RemoteModeConfig) -> dict[str, str]:
+    """Return the user's own tags as texts.
+
+    Raises:
+        ConfigError: One has no value.
+    """
+    for key, value in mode.tags.items():
+        if value is None:
+            raise ConfigError(f"mode.tags.{key} has no value: give it one, or leave it out.")
+    return {key: str(value) for key, value in mode.tags.items()}
+
+
 def container_image(region: str, instance_type: str) -> str:
     """Return AWS's scikit-learn container in a region.
 
@@ -144,7 +156,7 @@ def _settings(mode: RemoteModeConfig, account: Account, command: str) -> RemoteS
             security_groups=tuple(mode.security_groups),
             volume_kms_key=mode.volume_kms_key,
             output_kms_key=mode.output_kms_key,
-            tags={key: str(value) for key, value in mode.tags.items()},
+            tags=tags_of(mode),
         ),
     )
 
@@ -181,9 +193,6 @@ def _check(mode: RemoteModeConfig) -> None:
     ours = [key for key in mode.tags if str(key).startswith("byoe:")]
     if ours:
         raise ConfigError(f"mode.tags: {ours[0]!r} begins with 'byoe:', which is ours: give it another name.")
-    empty = [key for key, value in mode.tags.items() if value is None]
-    if empty:
-        raise ConfigError(f"mode.tags.{empty[0]} has no value: give it one, or leave it out.")
 
 
 def _check_spot(mode: RemoteModeConfig) -> None:

@@ -6,14 +6,19 @@ import errno
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ensemble.cli import METRICS_FILE
+from ensemble.recipe import BLENDED
+from ensemble.wire import DATA_PARAMETERS, decode_recipe
 from experiments.errors import StorageError
 from experiments.study import StudySpec, TrialResult, TrialSpec, TrialState
 
+# Hyperparameters that say nothing of what is trained.
+_NO_RECIPE = frozenset((*DATA_PARAMETERS, "rival"))
 # With less than this a trial that failed has failed for the disk, and says nothing about its parameters.
 FULL_DISK_BYTES = 2**20
 
@@ -96,10 +101,15 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
     document: Mapping[str, Any] = {}
     try:
         if exit_code == 0:
-            document = json.loads((output_data_dir(trial.folder) / METRICS_FILE).read_text())
+            found = json.loads((output_data_dir(trial.folder) / METRICS_FILE).read_text())
+            wrong = _what_is_wrong(found, trial)
+            if wrong is None:
+                document = found
+            else:
+                reason = f"its {METRICS_FILE} is not that of a training: {wrong}"
         else:
             reason = _reason(trial.folder, exit_code)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = f"it left no readable {METRICS_FILE}: {error}"
     info = {key: value for key, value in document.items() if key != "metrics"}
     if reason is not None and _disk_was_full(trial.folder, reason):
@@ -107,6 +117,44 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
     metrics = document.get("metrics", {})
     state: TrialState = "failed" if reason is not None else "pruned" if "pruned" in info else "complete"
     return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)
+
+
+def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
+    """Return what ``metrics.json`` has not, or has otherwise than it is read here; None for nothing."""
+    if not isinstance(document, dict) or not isinstance(document.get("metrics"), dict):
+        return "it has no metrics"
+    pruned = document.get("pruned")
+    tables = {name: document.get(name, {}) for name in ("weights", "fit_seconds", "versions")}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            return f"its {name} are {table!r}"
+    recipe = decode_recipe({name: text for name, text in trial.hyperparameters.items() if name not in _NO_RECIPE})
+    members = [member.name for member in recipe.members]
+    needed: dict[str, list[str]] = {"metrics": [recipe.objective]}
+    needed["metrics"] += [f"cv_rmse_{name}" for name in (*members, BLENDED)]
+    needed |= {"weights": members, "fit_seconds": members}
+    if pruned is not None:
+        if not isinstance(pruned, dict):
+            return f"its pruned is {pruned!r}"
+        needed = {"pruned": ["folds", "expected"]}
+    tables |= {"metrics": document["metrics"], "pruned": pruned or {}}
+    for table, names in needed.items():
+        for name in names:
+            if name not in tables[table]:
+                return f"it has no {name} in {table}"
+    for table in ("metrics", "pruned", "weights", "fit_seconds"):
+        for name, value in tables[table].items():
+            if not _is_number(value):
+                return f"{name} in {table} is {value!r}, and no finite number"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return (
+        abs(value) <= sys.float_info.max
+    )  # also of whole numbers that are too large; nothing is above it but infinity
 
 
 def _disk_was_full(folder: Path, reason: str) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -527,6 +529,60 @@ def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
     (trial,) = recorded_trials(project, "one")
     assert trial["state"] == "failed"
     assert ("left nothing" if damage == "missing" else "cannot be unpacked") in trial["failure"]
+
+
+def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", study="one")
+    assert byoe(*training, "mode.budget_usd=2").code == 0
+    s3, key = double.client("s3"), "byoe/studies/one/one-001/output/output.tar.gz"
+    files = members_of(s3.get_object(Bucket=double.bucket, Key=key)["Body"].read())
+    metrics, folds = files["metrics.json"], files["out_of_fold.npz"]
+    for odd, reason in (
+        ({**files, "metrics.json/x": b""}, "cannot be unpacked"),
+        ({**files, "n" * 300: b""}, "cannot be unpacked"),
+        ({"data/metrics.json": metrics, "data/data/x": b"", "x": b""}, "cannot be unpacked"),
+        ({**files, "metrics.json": b"[]"}, "its metrics.json is not that of a training: it has no metrics"),
+        ({"metrics.json": metrics}, "it left no readable out_of_fold.npz"),
+        ({**files, "out_of_fold.npz": folds[:-100]}, "it left no readable out_of_fold.npz"),
+        ({**files, "out_of_fold.npz": b""}, "it left no readable out_of_fold.npz"),
+    ):
+        shutil.rmtree("studies")
+        s3.put_object(Bucket=double.bucket, Key=key, Body=archive_of(odd))
+        ended = byoe(*training)
+        assert ended.code == 1, reason
+        assert "Traceback" not in ended.err
+        (trial,) = recorded_trials(project, "one")
+        assert trial["state"] == "failed"
+        assert reason in trial["failure"]
+
+
+def test_an_odd_model_is_said(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", study="one")
+    assert byoe(*training, "mode.budget_usd=2").code == 0
+    s3, key = double.client("s3"), "byoe/studies/one/one-001/output/model.tar.gz"
+    files = members_of(s3.get_object(Bucket=double.bucket, Key=key)["Body"].read())
+    s3.put_object(Bucket=double.bucket, Key=key, Body=archive_of({**files, "manifest.json/x": b""}))
+    shutil.rmtree("studies")
+    ended = byoe(*training)
+    assert ended.code == 1
+    assert "one-001/output/model.tar.gz cannot be unpacked: " in ended.err
+
+
+def members_of(archive: bytes) -> dict[str, bytes]:
+    """Return the files of an archive by name."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return {entry.name: file.read() for entry in tar if (file := tar.extractfile(entry)) is not None}
+
+
+def archive_of(files: Mapping[str, bytes]) -> bytes:
+    """Return an archive of files by name."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def test_expired_credentials_are_said_and_renewed_ones_go_on(project: Path, double: Double, byoe: Run) -> None:

@@ -177,6 +177,33 @@ def test_archive_that_reaches_outside_is_refused(name: str, kind: bytes, target:
     assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
 
 
+@pytest.mark.parametrize(
+    "names", [("metrics.json", "metrics.json/x"), ("a/b", "a"), (".",), ("n" * 300,), ("a\0b",)], ids=repr
+)
+def test_archive_with_names_that_cannot_be_is_refused_as_one(names: tuple[str, ...], tmp_path: Path) -> None:
+    archive = tmp_path / "output.tar.gz"
+    with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.pax_headers = 3, {"path": name}
+            tar.addfile(entry, BytesIO(b"abc"))
+    with pytest.raises(tarfile.TarError, match="cannot be there"):
+        unpack(archive, tmp_path / "folder")
+
+
+def test_archive_that_is_too_large_unpacked_is_refused_before_it_is(tmp_path: Path) -> None:
+    archive = tmp_path / "output.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("first", "second"):
+            entry = tarfile.TarInfo(name)
+            entry.size = 3000
+            tar.addfile(entry, BytesIO(bytes(3000)))
+    unpack(archive, tmp_path / "folder", 6000)
+    with pytest.raises(tarfile.TarError, match="unpacked it has more than"):
+        unpack(archive, tmp_path / "folder", 5999)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["first"]
+
+
 def test_archive_replaces_what_was_there(tmp_path: Path) -> None:
     archive = tmp_path / "model.tar.gz"
     (tmp_path / "new.txt").write_text("new")
