@@ -133,7 +133,8 @@ def test_trials_of_a_version_that_recorded_no_recipe_go_by_what_they_were_given(
 
 
 def test_trials_without_a_score_on_both_sides_are_no_pair(folder: Path) -> None:
-    gone = dataclasses.replace(scored(2, POINTS[2]), state="pruned")
+    info = {"pruned": {"folds": 2, "expected": 20.0}}
+    gone = dataclasses.replace(scored(2, POINTS[2]), state="pruned", info=info)
     home = add_study(folder, "home", [scored(0, POINTS[0]), failed(1, POINTS[1]), gone])
     away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1]), scored(2, POINTS[2])])
     parity = compare_trials([home, away], TOLERANCE)

@@ -97,10 +97,11 @@ def test_mistakes_exit_2_before_anything_runs(
     words: tuple[str, ...], message: str, folder: Path, byoe: Callable[..., Ended]
 ) -> None:
     Path("rows.csv").write_text("a\n1\n")
+    Path("folder.csv").mkdir()
     ended = byoe("action=batch", *words)
     assert ended.code == 2
     assert message in ended.err
-    assert sorted(path.name for path in folder.iterdir()) == ["rows.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == ["folder.csv", "rows.csv"]
 
 
 def test_a_second_command_for_the_same_output_is_refused(
