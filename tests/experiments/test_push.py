@@ -303,7 +303,7 @@ class TestPush:
             ),
             (
                 lambda registry, account: account.inject(denied("CreateRepository", "ecr")),
-                "the credentials need the IAM action ecr:CreateRepository and ecr:TagResource.",
+                "the credentials need the IAM action ecr:CreateRepository. docs/aws.md has a policy.",
             ),
             (
                 lambda registry, account: setattr(registry, "accepted", "another"),
