@@ -128,6 +128,7 @@ def test_job_of_the_sdk_ends_with_the_harness(sign: int, project: Path, nothing_
         harness.communicate(timeout=60)
     assert harness.returncode == (-sign if sign == signal.SIGKILL else 130)
     assert until(lambda: left_behind() == [])
+    assert run_command("action=status").code == 0  # with the next command go the temporary files of one that was killed
 
 
 def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(project: Path, nothing_left: None) -> None:
