@@ -18,11 +18,11 @@ def temporary_files_removed() -> Iterator[None]:
     The folder is locked while its process lives, so the next command can tell which of them nobody uses any more. Where
     no folder can be made, as on a full disk, temporary files are where they would be without this.
     """
-    system = tempfile.gettempdir()
     prefix = f"byoe-{os.getuid()}-"
-    for path in Path(system).glob(f"{prefix}*"):
-        _remove_unused(path)
     try:
+        system = tempfile.gettempdir()
+        for path in Path(system).glob(f"{prefix}*"):
+            _remove_unused(path)
         path, lock = _locked_folder(prefix)
     except OSError:
         yield

@@ -80,6 +80,19 @@ def test_what_a_killed_process_left_goes_with_the_next_and_what_a_living_one_use
     assert list(temporary.iterdir()) == []
 
 
+def test_where_nothing_can_be_written_the_command_goes_on_without(temporary: Path) -> None:
+    code = """
+import resource
+from experiments.scratch import temporary_files_removed
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # as on a full disk
+with temporary_files_removed():
+    print("inside")
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "inside\n", "")
+
+
 def test_what_only_has_such_a_name_is_let_alone(temporary: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
