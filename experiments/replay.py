@@ -16,9 +16,10 @@ from experiments.schema import ReplayConfig
 from experiments.study import Params, StudySpec
 
 # Words that say where and how a study runs and what is done with it, and not what a trial trains.
-_OTHER_GROUPS = frozenset(
-    ("action", "study", "mode", "job", "model", "endpoint", "input", "output", "detail", "replay", "compare", "mlflow")
-) | {"paths", "serving"}
+_OTHER_GROUPS = (
+    *("action", "study", "mode", "job", "model", "endpoint", "input", "output", "detail"),
+    *("replay", "compare", "serving", "mlflow", "paths"),
+)
 _OF_A_SEARCH = ("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate")
 # Parts of a study's identity by the words in which they are configured.
 _TYPED = {

@@ -43,15 +43,7 @@ def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
         BackendUnavailable: Credentials, role, bucket, quota or image will not do; the message says what mends it.
         ConfigError: A value of the configuration will not do there.
     """
-    settings.account.identity()
-    check_bucket(settings)  # without it there is no upload
-    checks: tuple[Callable[[], None], ...] = (
-        lambda: _data(study, settings),
-        lambda: check_role(settings),
-        lambda: _check_quotas(_needs_of_study(study, settings), settings),
-        lambda: check_image(settings),
-    )
-    return list(_not_checked(checks))
+    return _check_all(settings, _needs_of_study(study, settings), lambda: _data(study, settings))
 
 
 def check_account_for_endpoint(serving: ServingConfig, settings: RemoteSettings) -> list[str]:
@@ -61,11 +53,17 @@ def check_account_for_endpoint(serving: ServingConfig, settings: RemoteSettings)
         BackendUnavailable: Credentials, role, bucket, quota or image will not do; the message says what mends it.
         ConfigError: A value of the configuration will not do there.
     """
+    return _check_all(settings, _needs_of_endpoint(serving))
+
+
+def _check_all(settings: RemoteSettings, needs: list[_Need], *first: Callable[[], None]) -> list[str]:
+    """Check what every launch needs, after what this one needs besides; return what could not be looked at."""
     settings.account.identity()
     check_bucket(settings)  # without it there is no upload
-    checks: tuple[Callable[[], None], ...] = (
+    checks = (
+        *first,
         lambda: check_role(settings),
-        lambda: _check_quotas(_needs_of_endpoint(serving), settings),
+        lambda: _check_quotas(needs, settings),
         lambda: check_image(settings),
     )
     return list(_not_checked(checks))

@@ -150,11 +150,9 @@ def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return (
-        abs(value) <= sys.float_info.max
-    )  # also of whole numbers that are too large; nothing is above it but infinity
+    """Whether a value is a finite number, and no whole one that is too large for a float."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max
 
 
 def _disk_was_full(folder: Path, reason: str) -> bool:

@@ -179,15 +179,21 @@ def read_study(folder: Path) -> Evidence:
             replay_of=facts.get("replay_of"),
         )
         best = found.best
-        for result in found.results:
-            if result.state == "complete":
-                for name in (*found.members, BLENDED):
-                    result.metrics[f"cv_rmse_{name}"]
+        _check_scores(found)
     except (KeyError, TypeError, ValueError) as error:
         raise _of_another_version(folder, error) from None
     if found.final is not None and (best is None or found.final.index != best.index):
         return replace(found, final=None)
     return found
+
+
+def _check_scores(study: Evidence) -> None:
+    """Raise KeyError where a complete trial lacks the score of a member or of the blend."""
+    wanted = {f"cv_rmse_{name}" for name in (*study.members, BLENDED)}
+    for result in study.results:
+        missing = wanted - set(result.metrics)
+        if result.state == "complete" and missing:
+            raise KeyError(min(missing))
 
 
 def _of_another_version(folder: Path, error: Exception) -> ConfigError:

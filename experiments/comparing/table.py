@@ -130,11 +130,10 @@ def _against(first: Measures, one: Measures) -> str:
 
 def _spread(lift: Interval | None) -> str:
     """Say a lift as what it adds to the RMSE, with half of its interval."""
-    return (
-        NOTHING
-        if lift is None
-        else f"{'+' if lift.mean <= 0 else ''}{_digits(0.0 - lift.mean, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
-    )
+    if lift is None:
+        return NOTHING
+    sign = "+" if lift.mean <= 0 else ""
+    return f"{sign}{_digits(0.0 - lift.mean, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
 
 
 def _digits(value: float, digits: int) -> str:

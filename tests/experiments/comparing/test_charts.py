@@ -268,7 +268,7 @@ def test_what_is_said_of_good_trials_is_of_all_and_of_each_once(folder: Path, mo
     trials = spread(12)
     home = add_study(folder, "home", trials)
     best = sorted(trials, key=lambda result: result.metrics["cv_rmse_blended"])
-    again = add_study(folder, "again", [dataclasses.replace(best[0], index=0)] * 1, mode="remote")
+    again = add_study(folder, "again", [dataclasses.replace(best[0], index=0)], mode="remote")
     said = charts(home, again)["trials"].sentence
     etas = [float(result.params["xgboost__eta"]) for result in best]
     assert f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, of {min(etas):.4g} to {max(etas):.4g} that were tried" in said
