@@ -59,8 +59,8 @@ def _newest_of_each_mode(studies: Path) -> list[Evidence]:
         other = "sagemaker" if newest.mode == "local" else "local"
         raise ConfigError(
             f"only mode={newest.mode} has a study on the data of {newest.name}, the newest: run its best trials "
-            f"elsewhere, python run.py mode={other} action=replay replay.study={newest.name}, or name the studies, "
-            "compare.studies=[<a>,<b>]."
+            f"elsewhere, python run.py mode={other} action=replay replay.study={newest.replay_of or newest.name}, or "
+            "name the studies, compare.studies=[<a>,<b>]."
         )
     return sorted(chosen.values(), key=lambda study: study.created)
 

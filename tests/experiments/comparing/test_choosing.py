@@ -83,6 +83,9 @@ def test_without_studies_the_command_that_makes_one_is_said(folder: Path) -> Non
     add_study(folder, "home", TRIALS)
     with pytest.raises(ConfigError, match=r"only mode=local has .* mode=sagemaker action=replay replay.study=home"):
         chosen(folder)
+    edit_facts(add_study(folder, "again", TRIALS[:1], given=True), replay_of="home")
+    with pytest.raises(ConfigError, match=r"on the data of again, .* action=replay replay.study=home"):
+        chosen(folder)
 
 
 def test_a_study_without_a_finished_trial_is_empty(folder: Path) -> None:
