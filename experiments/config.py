@@ -9,17 +9,17 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.masking import masked
 from experiments.schema import MODES, Config, known_keys, mode_of
+from experiments.system.project import PROJECT
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
+CONFIG_FOLDER = PROJECT / "configs"
 COMMAND_LINE = "command line"
 DEFAULT = "default (experiments/schema.py)"
 CHOSEN_BY_GROUP = ("mode.name", "dataset.name", "serving.name")

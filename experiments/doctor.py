@@ -26,9 +26,9 @@ from experiments.masking import masked
 from experiments.planning import available_cores
 from experiments.preflight import check_folder
 from experiments.schema import RemoteModeConfig
+from experiments.system.project import PROJECT
 from experiments.tracking_store import store_fault, store_file, store_uri
 
-PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENT_FILES = ("entry/requirements.txt", "experiments/requirements.txt")
 OLDEST_PYTHON = (3, 11)
 LITTLE_MEMORY_GB = 2.0

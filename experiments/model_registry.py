@@ -12,13 +12,13 @@ from ensemble.coding import frame_of
 from ensemble.table import Column
 from experiments.errors import ConfigError
 from experiments.study import WINNER_ALIAS
+from experiments.system.project import PROJECT
 from experiments.tracking_store import quiet
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-PROJECT = Path(__file__).resolve().parent.parent
 BUNDLE_HASH = "byoe.bundle_hash"
 
 

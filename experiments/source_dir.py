@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ensemble.code import importable
 from experiments.errors import BackendUnavailable, ConfigError, StorageError
+from experiments.system.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent
 ENTRY = PROJECT / "entry"
 SOURCE_FOLDER = "_code"
 # The image has what these ask for; where they are found, the toolkit installs them at every start.

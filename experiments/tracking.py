@@ -21,13 +21,13 @@ from ensemble.parameters import encode
 from experiments import faults
 from experiments.model_registry import find_version, register_model
 from experiments.study import WINNER_ALIAS, StudySpec, TrialResult, TrialState
+from experiments.system.project import PROJECT
 from experiments.tracking_store import open_experiment, quiet, store_problem
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, Run
 
-PROJECT = Path(__file__).resolve().parent.parent
 # MLflow refuses a longer parameter value.
 LONGEST_PARAM = 6000
 _METRICS_A_CALL = 1000

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.aws.engine import LABEL
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.system.project import PROJECT
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
 REPOSITORY = "byoe"
 _CONTAINER_FOLDER = PROJECT / "container"
 _FILES = ("Dockerfile", "warm_worker.py", "serving/serve.py", "serving/worker.py", "serving/app.py")
