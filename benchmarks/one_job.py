@@ -51,7 +51,7 @@ from experiments.launching import remote_backend  # noqa: E402
 from experiments.ledger import Ledger  # noqa: E402
 from experiments.planning import available_cores, plan_study  # noqa: E402
 from experiments.schema import RemoteModeConfig  # noqa: E402
-from tests.aws.double import Double  # noqa: E402
+from tests.doubles.aws.double import Double  # noqa: E402
 
 ENSEMBLES = ("pair", "quartet")
 # A small table, on which most of a job is its start, and one on which most of it is training.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.aws.resident import Resident
+    from tests.doubles.aws.resident import Resident
 
 PROJECT = Path(__file__).resolve().parent.parent
 # Members that are quick to fit, and the real ones all the same.
@@ -74,7 +74,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def resident() -> Iterator[Resident]:
     """What jobs of doubles of AWS are forked from, so that each need not import the libraries."""
-    from tests.aws.resident import Resident
+    from tests.doubles.aws.resident import Resident
 
     with Resident() as resident:
         yield resident

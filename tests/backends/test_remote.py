@@ -19,9 +19,9 @@ from experiments.launching import remote_backend
 from experiments.ledger import Ledger
 from experiments.schema import RemoteModeConfig
 from experiments.study import StudySpec
-from tests.aws.double import Double
-from tests.aws.resident import Resident
 from tests.backends.contract import BackendContract
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.resident import Resident
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
 

@@ -11,7 +11,7 @@ from experiments.backends.base import Backend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.study import StudySpec
 from tests.backends.contract import BackendContract
-from tests.docker import containers, require_image
+from tests.support.docker import containers, require_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 

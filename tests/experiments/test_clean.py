@@ -14,8 +14,8 @@ import pytest
 from experiments.aws.engine import connect, labels, list_containers
 from experiments.serving.records import Endpoint, Records
 from tests.conftest import QUICK, await_trials, run_command, running
-from tests.docker import DEFAULT_BASE
-from tests.experiments.records import recorded_trials
+from tests.support.docker import DEFAULT_BASE
+from tests.support.records import recorded_trials
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
 

@@ -14,7 +14,7 @@ import pytest
 
 from experiments.faults import LAUNCH_POINTS, POINTS
 from tests.conftest import PROJECT, QUICK, environment, run_command
-from tests.experiments.records import ledger_rows, logged_runs, recorded_trials
+from tests.support.records import ledger_rows, logged_runs, recorded_trials
 
 TRIALS = 30
 WORDS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)

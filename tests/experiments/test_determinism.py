@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import run_command
-from tests.experiments.records import logged_trials, recorded_trials
+from tests.support.records import logged_trials, recorded_trials
 
 WORDS = (
     "mode=local",

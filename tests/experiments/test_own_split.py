@@ -16,8 +16,8 @@ from experiments.config import compose
 from experiments.errors import InputError
 from experiments.planning import Plan, plan_study
 from tests.conftest import QUICK, Ended
-from tests.experiments.own_split import ROLES, rows, upload_rows, write_rows
-from tests.experiments.records import logged_runs, recorded_trials
+from tests.support.presplit import ROLES, rows, upload_rows, write_rows
+from tests.support.records import logged_runs, recorded_trials
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # the server's own
 Run = Callable[..., Ended]

@@ -22,12 +22,12 @@ from experiments.aws.engine import LABEL, connect
 from experiments.aws.image import ImageSpec, image_spec
 from experiments.config import compose
 from experiments.schema import RemoteModeConfig, SageMakerModeConfig
-from tests.aws.double import Double
-from tests.aws.faults import denied
-from tests.aws.records import ACCOUNT, REGION
-from tests.aws.registry import PROGRAM, Registry
 from tests.conftest import Ended
-from tests.docker import Forwarder, missing, require_engine
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.faults import denied
+from tests.doubles.aws.records import ACCOUNT, REGION
+from tests.doubles.aws.registry import PROGRAM, Registry
+from tests.support.docker import Forwarder, missing, require_engine
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from experiments.aws.account import role_trusts_sagemaker
-from tests.aws.double import Double
-from tests.aws.faults import Expiry, Refusal
 from tests.conftest import QUICK, Ended
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.faults import Expiry, Refusal
 from tests.experiments.test_remote_command import created, opened, words
 
 pytestmark = [

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from ensemble.parameters import encode
-from tests.aws.double import Double
-from tests.aws.faults import (
+from tests.conftest import PROJECT, QUICK, Ended
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.faults import (
     CutDownload,
     Expiry,
     Interruption,
@@ -33,9 +34,8 @@ from tests.aws.faults import (
     limit_exceeded,
     throttled,
 )
-from tests.aws.resident import Resident
-from tests.conftest import PROJECT, QUICK, Ended
-from tests.experiments.records import logged_runs, logged_trials, recorded_trials
+from tests.doubles.aws.resident import Resident
+from tests.support.records import logged_runs, logged_trials, recorded_trials
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own

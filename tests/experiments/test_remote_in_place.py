@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ensemble.parameters import encode
-from tests.aws.double import Double
 from tests.conftest import PROJECT, QUICK, Ended
-from tests.experiments.own_split import ROLES, upload_rows, write_rows
-from tests.experiments.records import recorded_trials
+from tests.doubles.aws.double import Double
 from tests.experiments.test_remote_command import numbers, opened, words
+from tests.support.presplit import ROLES, upload_rows, write_rows
+from tests.support.records import recorded_trials
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own

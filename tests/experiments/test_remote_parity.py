@@ -14,10 +14,10 @@ import pytest
 from ensemble.bundle import MANIFEST, load_bundle
 from ensemble.parameters import encode
 from ensemble.table import read_channel
-from tests.aws.double import Double
 from tests.conftest import QUICK, Ended
-from tests.docker import left_behind, require_image
-from tests.experiments.records import recorded_trials
+from tests.doubles.aws.double import Double
+from tests.support.docker import left_behind, require_image
+from tests.support.records import recorded_trials
 
 pytestmark = [
     pytest.mark.docker,

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.aws.double import Double
-from tests.aws.faults import denied
-from tests.aws.records import TuningJob
 from tests.conftest import Ended
-from tests.experiments.records import recorded_trials
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.faults import denied
+from tests.doubles.aws.records import TuningJob
 from tests.experiments.test_remote_command import created, opened, words
+from tests.support.records import recorded_trials
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
-from tests.experiments.records import logged_runs, logged_trials, recorded_trials
+from tests.support.records import logged_runs, logged_trials, recorded_trials
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
 

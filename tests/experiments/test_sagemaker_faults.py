@@ -13,8 +13,8 @@ import pytest
 
 from experiments.aws.engine import connect, labels
 from tests.conftest import QUICK, await_trials, run_command, running, until
-from tests.docker import Forwarder, containers, left_behind
-from tests.experiments.records import logged_trials, recorded_trials
+from tests.support.docker import Forwarder, containers, left_behind
+from tests.support.records import logged_trials, recorded_trials
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
 

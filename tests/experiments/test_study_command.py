@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.conftest import PROJECT, QUICK, environment, run_command
-from tests.experiments.records import logged_runs, logged_trials, recorded_trials
+from tests.support.records import logged_runs, logged_trials, recorded_trials
 
 TINY = ("mode=local", "study=tiny", "search.n_trials=3", *QUICK)
 

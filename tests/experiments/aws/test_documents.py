@@ -18,7 +18,7 @@ from experiments.aws.validation import check_document
 from experiments.config import groups
 from experiments.proposals import make_proposer
 from experiments.search_space import Choices, Dimension, Range, SearchSpace
-from tests.experiments.aws.studies import PLACEMENT, study
+from tests.support.studies import PLACEMENT, study
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 

@@ -11,7 +11,7 @@ import pytest
 from experiments.aws.engine import LABEL, connect
 from experiments.aws.image import ImageSpec, build_image, image_exists, image_spec
 from experiments.errors import BackendUnavailable, ConfigError
-from tests.docker import require_image
+from tests.support.docker import require_image
 
 BASE = "python:3.12-slim-bookworm"
 

@@ -19,7 +19,7 @@ from experiments.aws import local_job
 from experiments.aws.engine import connect, labels
 from experiments.aws.local_job import NETWORK, find_network, make_network, remove_run, run_job
 from experiments.errors import BackendUnavailable
-from tests.docker import containers, left_behind, require_image
+from tests.support.docker import containers, left_behind, require_image
 
 SECRET = "wJalrXUtnFEMIsecretsecretEXAMPLEKEY"
 RUN = "localjobtest"

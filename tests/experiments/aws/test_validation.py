@@ -15,7 +15,7 @@ from botocore.validate import validate_parameters
 
 from experiments.aws.documents import tuning_job
 from experiments.aws.validation import InvalidDocument, _compiled, check_document
-from tests.experiments.aws.studies import PLACEMENT, study
+from tests.support.studies import PLACEMENT, study
 
 OPERATION = "CreateHyperParameterTuningJob"
 Edit = Callable[[dict[str, Any]], Any]

@@ -23,7 +23,7 @@ from experiments.aws.warm_pool import ContainerSettings, WarmContainer, WarmPool
 from experiments.backends.base import RunnerClosed
 from experiments.source_dir import place_source, source_folder
 from tests.conftest import PROJECT, until
-from tests.docker import containers, require_image
+from tests.support.docker import containers, require_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 

@@ -18,7 +18,7 @@ import pytest
 from experiments.backends.trial_folder import log_path, trial_folder
 from tests.conftest import Ended
 from tests.experiments.comparing.builder import POINTS, add_study, edit_facts, scored, splits, table
-from tests.experiments.records import logged_runs
+from tests.support.records import logged_runs
 
 Run = Callable[..., Ended]
 TRIALS = [scored(index, point) for index, point in enumerate(POINTS)]

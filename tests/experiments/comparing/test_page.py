@@ -14,8 +14,8 @@ from experiments.comparing.measures import measure
 from experiments.comparing.parity import compare_trials
 from experiments.comparing.report import make_report
 from experiments.comparing.table import comparison_rows
-from tests.browser import Browser, Tab
 from tests.experiments.comparing.builder import add_study, edit_facts, scored
+from tests.support.browser import Browser, Tab
 
 pytestmark = [pytest.mark.browser]
 

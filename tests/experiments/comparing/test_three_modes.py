@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.aws.double import Double
 from tests.conftest import QUICK, Ended, run_command
-from tests.docker import left_behind, require_image
-from tests.experiments.records import logged_runs
+from tests.doubles.aws.double import Double
+from tests.support.docker import left_behind, require_image
+from tests.support.records import logged_runs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own

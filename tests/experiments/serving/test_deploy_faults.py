@@ -15,7 +15,7 @@ import pytest
 from experiments.serving.client import ping
 from experiments.serving.records import Records
 from tests.conftest import PROJECT, environment, run_command, until
-from tests.docker import Forwarder, left_behind
+from tests.support.docker import Forwarder, left_behind
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 DEPLOY = ("mode=sagemaker", "action=deploy", "serving=realtime")

@@ -17,7 +17,7 @@ from experiments.serving.client import ping
 from experiments.serving.memory import recall
 from experiments.serving.records import Records
 from tests.conftest import PROJECT, environment, run_command, until
-from tests.docker import left_behind
+from tests.support.docker import left_behind
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 DEPLOY = ("mode=sagemaker", "action=deploy")

@@ -22,9 +22,9 @@ from ensemble.training import fit_ensemble
 from experiments.archives import pack
 from experiments.aws.storage import split
 from experiments.serving.memory import Rehearsal, keep
-from tests.aws.double import Double
-from tests.aws.faults import EndpointFailure, denied
 from tests.conftest import PROJECT, QUICK, Ended, environment
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.faults import EndpointFailure, denied
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own

@@ -19,7 +19,7 @@ from experiments.config import compose
 from experiments.serving.examples import example_request
 from experiments.serving.models import place_model
 from tests.conftest import QUICK, Ended
-from tests.docker import require_image
+from tests.support.docker import require_image
 
 # A process of its own, since the SDK keeps state for the process and serves from a thread of it.
 CLIENT = """

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ResponseStreamingError
 
-from tests.aws.checks import code_of, raw_answer, wrong
-from tests.aws.double import Double
-from tests.aws.faults import (
+from tests.conftest import until
+from tests.doubles.aws.checks import code_of, raw_answer, wrong
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.faults import (
     CutDownload,
     Expiry,
     Interruption,
@@ -26,9 +27,8 @@ from tests.aws.faults import (
     limit_exceeded,
     throttled,
 )
-from tests.aws.jobs import members, training, tuning
-from tests.aws.points import Point
-from tests.conftest import until
+from tests.doubles.aws.jobs import members, training, tuning
+from tests.doubles.aws.points import Point
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
 POINTS = [{"x": "0.5"}, {"x": "0.1"}, {"x": "0.30000000000000004"}]

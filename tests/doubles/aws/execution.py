@@ -12,11 +12,11 @@ import traceback
 from pathlib import Path
 
 from experiments.archives import unpack
-from tests.aws.container import Process, start_image, start_script, write_config
-from tests.aws.faults import Faults, JobFailure, JobStop
-from tests.aws.records import TrainingJob, now, single
-from tests.aws.state import State
-from tests.aws.transfers import DownloadFailed, Site, parts, said
+from tests.doubles.aws.container import Process, start_image, start_script, write_config
+from tests.doubles.aws.faults import Faults, JobFailure, JobStop
+from tests.doubles.aws.records import TrainingJob, now, single
+from tests.doubles.aws.state import State
+from tests.doubles.aws.transfers import DownloadFailed, Site, parts, said
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 LOG_STREAM = "algo-1-1700000000"

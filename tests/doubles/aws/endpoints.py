@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.aws.records import ACCOUNT, LONGEST_REASON, REGION, now, present
+from tests.doubles.aws.records import ACCOUNT, LONGEST_REASON, REGION, now, present
 
 if TYPE_CHECKING:
-    from tests.aws.serving import ModelServer
+    from tests.doubles.aws.serving import ModelServer
 
 # An endpoint that is in one of them is neither updated nor deleted.
 IN_PROGRESS = ("Creating", "Updating", "Deleting")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from tests.aws.endpoints import Deployment, Endpoint
-from tests.aws.faults import Faults
-from tests.aws.serving import ModelServer, NotServed
-from tests.aws.state import State
-from tests.aws.transfers import Site
+from tests.doubles.aws.endpoints import Deployment, Endpoint
+from tests.doubles.aws.faults import Faults
+from tests.doubles.aws.serving import ModelServer, NotServed
+from tests.doubles.aws.state import State
+from tests.doubles.aws.transfers import Site
 
 # An endpoint that is being deleted is there for a while, as it is on AWS.
 SECONDS_TO_DELETE = 0.3

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tests.aws.execution import Execution
-from tests.aws.faults import Faults
-from tests.aws.points import Point
-from tests.aws.records import TrainingJob, TuningJob, training_arn, tuning_arn
-from tests.aws.state import State
-from tests.aws.transfers import Site
+from tests.doubles.aws.execution import Execution
+from tests.doubles.aws.faults import Faults
+from tests.doubles.aws.points import Point
+from tests.doubles.aws.records import TrainingJob, TuningJob, training_arn, tuning_arn
+from tests.doubles.aws.state import State
+from tests.doubles.aws.transfers import Site
 
 # After so many training jobs without an objective AMT gives up.
 JOBS_WITHOUT_OBJECTIVE = 5

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.archives import unpack
-from tests.aws.container import ImageRun, Process, Script
-from tests.aws.endpoints import Deployment
-from tests.aws.transfers import DownloadFailed, Site
+from tests.doubles.aws.container import ImageRun, Process, Script
+from tests.doubles.aws.endpoints import Deployment
+from tests.doubles.aws.transfers import DownloadFailed, Site
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
-SERVE = Path(__file__).resolve().parent.parent.parent / "container" / "serving" / "serve.py"
+SERVE = Path(__file__).resolve().parents[3] / "container" / "serving" / "serve.py"
 MODEL_PLACE = "/opt/ml/model"
 # AWS's own: how long a container may take until it answers, and an answer.
 SECONDS_TO_START, SECONDS_TO_ANSWER = 480, 60

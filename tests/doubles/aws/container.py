@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.aws.records import training_arn
+from tests.doubles.aws.records import training_arn
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-    from tests.aws.resident import Resident
+    from tests.doubles.aws.resident import Resident
 
 HOST = "algo-1"
 # SageMaker gives a container 120 seconds between the two signals.

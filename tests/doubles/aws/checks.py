@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
-from tests.aws.double import Double
+from tests.doubles.aws.double import Double
 
 
 def code_of(call: Callable[..., Any], **arguments: Any) -> tuple[str, str]:

@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tests.aws.answers import Answer, Document, Refused, is_wanted, page
-from tests.aws.endpoint_operations import EndpointOperations
-from tests.aws.points import Point, WrongPoints, drawn, scripted
-from tests.aws.records import ACCOUNT, ENDED, REGION, TrainingJob, TuningJob, training_arn, tuning_arn
-from tests.aws.scheduler import Scheduler
-from tests.aws.state import State
+from tests.doubles.aws.answers import Answer, Document, Refused, is_wanted, page
+from tests.doubles.aws.endpoint_operations import EndpointOperations
+from tests.doubles.aws.points import Point, WrongPoints, drawn, scripted
+from tests.doubles.aws.records import ACCOUNT, ENDED, REGION, TrainingJob, TuningJob, training_arn, tuning_arn
+from tests.doubles.aws.scheduler import Scheduler
+from tests.doubles.aws.state import State
 
 
 class Operations:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tests.aws.answers import Refused
-from tests.aws.records import ACCOUNT, REGION
-from tests.aws.serving import LOG_GROUP, ModelServer, Reply, Unanswered
-from tests.aws.state import State
+from tests.doubles.aws.answers import Refused
+from tests.doubles.aws.records import ACCOUNT, REGION
+from tests.doubles.aws.serving import LOG_GROUP, ModelServer, Reply, Unanswered
+from tests.doubles.aws.state import State
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -14,11 +14,11 @@ from experiments.config import compose
 from experiments.planning import plan_study
 from experiments.source_dir import place_source, source_folder
 from experiments.study import StudySpec
-from tests.aws.double import Double
-from tests.aws.jobs import members, training
-from tests.aws.records import single
 from tests.conftest import QUICK
-from tests.docker import left_behind, require_image
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.jobs import members, training
+from tests.doubles.aws.records import single
+from tests.support.docker import left_behind, require_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
 WORDS = ("study=search", "search.n_trials=2", "search.parallel=1", *QUICK)

@@ -15,13 +15,13 @@ from xml.sax.saxutils import escape
 from botocore.model import OperationNotFoundError
 
 from experiments.aws.validation import InvalidDocument, check_document
-from tests.aws.answers import Refused
-from tests.aws.faults import Faults
-from tests.aws.images import Images
-from tests.aws.operations import Operations
-from tests.aws.runtime import OPERATION as INVOCATION
-from tests.aws.runtime import invoke, read_invocation
-from tests.aws.state import State, Transfer
+from tests.doubles.aws.answers import Refused
+from tests.doubles.aws.faults import Faults
+from tests.doubles.aws.images import Images
+from tests.doubles.aws.operations import Operations
+from tests.doubles.aws.runtime import OPERATION as INVOCATION
+from tests.doubles.aws.runtime import invoke, read_invocation
+from tests.doubles.aws.state import State, Transfer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

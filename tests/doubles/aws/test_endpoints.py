@@ -25,12 +25,12 @@ from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
 from experiments.archives import pack
 from experiments.serving.examples import check_predictions, example_request
-from tests.aws.checks import code_of, raw_answer, wrong
-from tests.aws.double import Double
-from tests.aws.faults import EndpointFailure, denied, throttled
-from tests.aws.images import LAYERS
 from tests.conftest import PROJECT, environment, until
-from tests.docker import left_behind, require_image
+from tests.doubles.aws.checks import code_of, raw_answer, wrong
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.faults import EndpointFailure, denied, throttled
+from tests.doubles.aws.images import LAYERS
+from tests.support.docker import left_behind, require_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/byoe:1"
@@ -439,7 +439,7 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """Start a double as a person does."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.aws.double", "--folder", str(folder)],
+        [sys.executable, "-m", "tests.doubles.aws.double", "--folder", str(folder)],
         cwd=PROJECT,
         env=environment(),
         stdin=subprocess.PIPE,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from tests.aws.resident import Resident
+    from tests.doubles.aws.resident import Resident
 
 _LINES_A_CALL = 1000
 

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
 from pathlib import Path
 
-from tests.aws.container import Process
+from tests.doubles.aws.container import Process
 
 
 class Resident:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from tests.aws.answers import Answer, Document, Refused, is_wanted, page
-from tests.aws.endpoints import IN_PROGRESS, Deployment, Endpoint, EndpointConfig, Model, arn_of
-from tests.aws.hosting import Hosting
-from tests.aws.images import Images
-from tests.aws.state import State
-from tests.aws.transfers import Site
+from tests.doubles.aws.answers import Answer, Document, Refused, is_wanted, page
+from tests.doubles.aws.endpoints import IN_PROGRESS, Deployment, Endpoint, EndpointConfig, Model, arn_of
+from tests.doubles.aws.hosting import Hosting
+from tests.doubles.aws.images import Images
+from tests.doubles.aws.state import State
+from tests.doubles.aws.transfers import Site
 
 Record = TypeVar("Record", Model, EndpointConfig, Endpoint)
 _WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}

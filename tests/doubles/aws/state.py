@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.aws.endpoints import Endpoint, EndpointConfig, Model
-from tests.aws.faults import Selector, matches
-from tests.aws.records import TrainingJob, TuningJob
+from tests.doubles.aws.endpoints import Endpoint, EndpointConfig, Model
+from tests.doubles.aws.faults import Selector, matches
+from tests.doubles.aws.records import TrainingJob, TuningJob
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.aws.answers import Answer, Document, Refused
-from tests.aws.records import ACCOUNT, REGION
-from tests.aws.registry import Registry
+from tests.doubles.aws.answers import Answer, Document, Refused
+from tests.doubles.aws.records import ACCOUNT, REGION
+from tests.doubles.aws.registry import Registry
 
 # As on AWS, layers lie in a bucket. Whoever puts an image in by ``PutImage`` puts its configuration there, by its digest.
 LAYERS = "layers"

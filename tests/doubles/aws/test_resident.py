@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from tests.aws.container import Script
-from tests.aws.resident import Resident
 from tests.conftest import until
+from tests.doubles.aws.container import Script
+from tests.doubles.aws.resident import Resident
 
 SHOW = """
 import json, os, sys, own

@@ -7,7 +7,7 @@ import json
 import tarfile
 from typing import Any
 
-from tests.aws.double import Double
+from tests.doubles.aws.double import Double
 
 # Prints its objective twice, of which the last counts, and leaves something of each kind.
 SCORE = """

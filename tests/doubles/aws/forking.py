@@ -1,4 +1,4 @@
-"""The resident process of ``tests.aws.resident``: imports libraries, then forks a child for each script.
+"""The resident process of ``tests.doubles.aws.resident``: imports libraries, then forks a child for each script.
 
 It is run as a file, so that nothing of this project is imported in it: a script finds what was downloaded for it. It
 reads one JSON line a script, ``{"argv": [...], "folder": path, "environment": {...}, "log": path}``, and writes

@@ -1,6 +1,6 @@
 """The double of AWS: a service on 127.0.0.1 with an account in it, that runs tuning jobs, training jobs and endpoints.
 
-``python -m tests.aws.double --folder F`` is one in a process of its own (``tests/aws/command.py``).
+``python -m tests.doubles.aws.double --folder F`` is one in a process of its own (``tests/doubles/aws/command.py``).
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from botocore.config import Config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from tests.aws.endpoint_operations import EndpointOperations
-from tests.aws.endpoints import Endpoint
-from tests.aws.faults import Fault, Faults, Selector
-from tests.aws.hosting import Hosting
-from tests.aws.images import LAYERS, Images, put_image
-from tests.aws.operations import Operations
-from tests.aws.points import Point
-from tests.aws.records import ENDED, REGION, TrainingJob, TuningJob
-from tests.aws.registry import Registry
-from tests.aws.resident import Resident
-from tests.aws.scheduler import Scheduler
-from tests.aws.service import OWN_ACCESS_KEY, Service
-from tests.aws.state import State, Transfer
-from tests.aws.transfers import Site
+from tests.doubles.aws.endpoint_operations import EndpointOperations
+from tests.doubles.aws.endpoints import Endpoint
+from tests.doubles.aws.faults import Fault, Faults, Selector
+from tests.doubles.aws.hosting import Hosting
+from tests.doubles.aws.images import LAYERS, Images, put_image
+from tests.doubles.aws.operations import Operations
+from tests.doubles.aws.points import Point
+from tests.doubles.aws.records import ENDED, REGION, TrainingJob, TuningJob
+from tests.doubles.aws.registry import Registry
+from tests.doubles.aws.resident import Resident
+from tests.doubles.aws.scheduler import Scheduler
+from tests.doubles.aws.service import OWN_ACCESS_KEY, Service
+from tests.doubles.aws.state import State, Transfer
+from tests.doubles.aws.transfers import Site
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -338,6 +338,6 @@ def _can_assume(iam: Any, role: str) -> bool:
 
 
 if __name__ == "__main__":
-    from tests.aws.command import main
+    from tests.doubles.aws.command import main
 
     main()

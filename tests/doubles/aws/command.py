@@ -1,4 +1,4 @@
-"""The double in a process of its own, for a person: ``python -m tests.aws.double --folder F``."""
+"""The double in a process of its own, for a person: ``python -m tests.doubles.aws.double --folder F``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.aws.double import Double
+from tests.doubles.aws.double import Double
 
 
 def main() -> None:
     """Print where the double is as one line of JSON, and serve until SIGTERM, Ctrl-C or the end of standard input."""
-    parser = argparse.ArgumentParser(prog="python -m tests.aws.double", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.doubles.aws.double", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="its files go below it, while it lasts")
     parser.add_argument("--points", type=Path, help="JSON list of tuned hyperparameters; without it they are drawn")
     parser.add_argument("--image", help="run jobs and endpoints in this image instead of processes")
