@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.archives import MODEL_ARCHIVE
 from experiments.aws.account import find_account
 from experiments.aws.bring_home import artifact
 from experiments.aws.cloud_jobs import CloudJobs
@@ -24,11 +23,12 @@ from experiments.backends.trial_folder import final_folder
 from experiments.config import Composed
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StudyFailed
 from experiments.ledger import Ledger
-from experiments.preflight import check_folder
 from experiments.running import follow
 from experiments.schema import RemoteModeConfig
 from experiments.search_space import Choices, SearchSpace
 from experiments.study import Channels, SearchSpec, StudySpec, best_of
+from experiments.system.archives import MODEL_ARCHIVE
+from experiments.system.machine import check_folder
 from experiments.tracking import Tracker
 from experiments.tracking_store import interface_command, store_uri
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from experiments.config import Composed, compose, groups
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
-from experiments.interrupts import raise_on_signals
 from experiments.schema import RemoteModeConfig
-from experiments.scratch import temporary_files_removed
+from experiments.system.interrupts import raise_on_signals
+from experiments.system.temporary_files import temporary_files_removed
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers, write_channel
 from ensemble.wire import encode_roles
-from experiments import faults
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed
 from experiments.own_split import S3, SPLITS, is_own_split, location_of, read_own_split
 from experiments.schema import DatasetConfig, ModeConfig
 from experiments.study import Channels, InPlace
+from experiments.system import crash_points
 
 CHANNELS_FOLDER = "_channels"
 
@@ -114,7 +114,7 @@ def place_channels(splits: Splits, studies: Path) -> None:
         shutil.rmtree(root / f"partial-{os.getpid()}", ignore_errors=True)
         if not folder.exists():  # else another process has written the same meanwhile
             raise StorageError.at(root, error.strerror or str(error)) from error
-    faults.point("channels_written")
+    crash_points.point("channels_written")
 
 
 def _split(table: Table, config: DatasetConfig) -> Splits:

@@ -24,8 +24,8 @@ from experiments.config import Composed
 from experiments.errors import BackendUnavailable
 from experiments.masking import masked
 from experiments.planning import available_cores
-from experiments.preflight import check_folder
 from experiments.schema import RemoteModeConfig
+from experiments.system.machine import check_folder
 from experiments.system.project import PROJECT
 from experiments.tracking_store import store_fault, store_file, store_uri
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble.cli import OUT_OF_FOLD_FILE
-from experiments import faults, tracking
+from experiments import tracking
 from experiments.backends.base import StudyHandle
 from experiments.backends.trial_folder import (
     final_folder,
@@ -33,10 +33,11 @@ from experiments.masking import masked, typed_command
 from experiments.modes import Scorers, open_backend
 from experiments.planning import plan_study
 from experiments.predictions import Predictions
-from experiments.preflight import check_folder
 from experiments.progress import StudyProgress
 from experiments.study import StudySpec, TrialResult, best_of
 from experiments.summary import NARROWEST, Outcome, as_text, show, study_metrics
+from experiments.system import crash_points
+from experiments.system.machine import check_folder
 from experiments.tracking_store import interface_command, store_exists, store_uri
 from experiments.wide import at_least
 
@@ -96,7 +97,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     study = plan.place()
     del plan  # and with it the tables, which workers map from disk
     with open_backend(composed.config, study, command, console) as (backend, scorers), Ledger.open(study) as ledger:
-        faults.point("study_created")
+        crash_points.point("study_created")
         with backend.submit(study, ledger) as handle:
             _run(session, ledger, handle, scorers)
     return _show_parity(session)
@@ -148,7 +149,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
         resumed = len(ledger.results())
         status = "FAILED"
         results = follow(study, handle, tracker, console, resumed)
-        faults.point("search_done")
+        crash_points.point("search_done")
         best = best_of(results, study.objective)
         if best is None:
             failed = max(results, key=lambda result: result.index)
@@ -156,7 +157,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
             raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
         with console.status("training the best trial once more and scoring it on the test rows"):
             _final(session, ledger, handle, scorers, best)
-        faults.point("final_trained")
+        crash_points.point("final_trained")
         with console.status("recording in MLflow"):
             outcome = _record(session, ledger, tracker, results, best)
         status = "FINISHED"

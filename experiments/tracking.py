@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.parameters import encode
-from experiments import faults
 from experiments.model_registry import find_version, register_model
 from experiments.study import WINNER_ALIAS, StudySpec, TrialResult, TrialState
+from experiments.system import crash_points
 from experiments.system.project import PROJECT
 from experiments.tracking_store import open_experiment, quiet, store_problem
 
@@ -192,7 +192,7 @@ class Tracker:
             return
         run_id = self._log_run(result, "trial", f"trial-{result.index:04d}")
         self._logged[result.index] = run_id
-        faults.point("mlflow_trial_logged")
+        crash_points.point("mlflow_trial_logged")
 
     def _log_run(self, result: TrialResult, role: str, name: str) -> str:
         from mlflow.entities import Metric, Param
@@ -218,7 +218,7 @@ class Tracker:
         )
         run_id: str = run.info.run_id
         if role == "trial":
-            faults.point("mlflow_run_created")
+            crash_points.point("mlflow_run_created")
         numbers = {
             **result.metrics,
             **{f"weight_{member}": weight for member, weight in result.info.get("weights", {}).items()},
@@ -273,7 +273,7 @@ class Tracker:
             client.log_figure(run_id, figure, file)
         packages = self._study.dependencies
         version = register_model(client, run_id, winner.bundle, name, bundle_hash, packages)
-        faults.point("model_registered")
+        crash_points.point("model_registered")
         client.set_registered_model_alias(name, WINNER_ALIAS, version)
         client.set_tag(run_id, "byoe.bundle_hash", bundle_hash)
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments import faults
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.masking import masked
+from experiments.system import crash_points
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -96,7 +96,7 @@ def make_store(uri: str, artifacts: Path) -> None:
         address = f"{SQLITE}{partial}"
         store = SqlAlchemyStore(address, artifacts.absolute().as_uri())  # type: ignore[no-untyped-call]  # MLflow's
         store.engine.dispose()
-        faults.point("store_made")
+        crash_points.point("store_made")
         partial.replace(file)
 
 

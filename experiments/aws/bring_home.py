@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.cli import METRICS_FILE, OUT_OF_FOLD_FILE
-from experiments.archives import DAMAGED, MODEL_ARCHIVE, names_that_fit, unpack
 from experiments.aws.account import error_code
 from experiments.aws.cloud_jobs import COMPLETED, STOPPED
 from experiments.aws.prices import Price
@@ -30,6 +29,7 @@ from experiments.backends.trial_folder import (
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed
 from experiments.predictions import Predictions
 from experiments.study import StudySpec, TrialResult, TrialSpec
+from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, names_that_fit, unpack
 
 OUTPUT_ARCHIVE = "output.tar.gz"
 # AWS keeps an objective in single precision.

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.wire import read_metric
-from experiments.archives import MODEL_ARCHIVE, unpack
 from experiments.aws.documents import objective_regex
 from experiments.aws.engine import LABEL, check_alive, connect, remove_containers
 from experiments.aws.local_job import PRELOAD, make_network, remove_run
@@ -23,6 +22,7 @@ from experiments.backends.trial_folder import failure_path, log_path, model_dir,
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.errors import EnsembleError, StorageError
 from experiments.study import TrialResult, TrialSpec
+from experiments.system.archives import MODEL_ARCHIVE, unpack
 
 # What compose puts around a container's lines: colours and, before each, the container's name.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m|\r")

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.archives import pack
 from experiments.aws.documents import CODE_ARCHIVE
 from experiments.aws.image import pinned_requirements
 from experiments.aws.storage import Upload
@@ -14,6 +13,7 @@ from experiments.backends.remote import RemoteSettings
 from experiments.errors import ConfigError, StorageError
 from experiments.source_dir import source_folder
 from experiments.study import StudySpec
+from experiments.system.archives import pack
 
 REQUIREMENTS = "requirements.txt"
 

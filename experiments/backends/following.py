@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import faults
 from experiments.aws.bring_home import Homecoming, fetch_model
 from experiments.aws.cloud_jobs import COMPLETED, ENDED, CloudJobs, Seen
 from experiments.aws.documents import TRAINING
@@ -25,6 +24,7 @@ from experiments.errors import BackendUnavailable, StorageError, StudyFailed, St
 from experiments.ledger import Ledger
 from experiments.money import dollars
 from experiments.study import StudySpec, TrialResult
+from experiments.system import crash_points
 
 # So many polls a job that is completed is waited for, to show the objective that SageMaker has read in its log.
 _POLLS_FOR_OBJECTIVE = 3
@@ -138,11 +138,11 @@ class _Following(StudyHandle):
             return None
         log = self._jobs.log(job.name)
         result = self._homecoming.bring(described, job.index, log, objective, self.early())
-        faults.point("trial_finished")
+        crash_points.point("trial_finished")
         self._ledger.record_asked({result.index: result.params})
-        faults.point("trials_asked")
+        crash_points.point("trials_asked")
         self._ledger.record(result)
-        faults.point("trial_recorded")
+        crash_points.point("trial_recorded")
         self._results[result.index] = result
         return result
 
@@ -237,7 +237,7 @@ class TrainingHandle(_Following):
                 f"{error} {running} {jobs} on on SageMaker, and {'is' if running == 1 else 'are'} paid for: the same "
                 "command follows and starts the rest, python run.py mode=remote action=clean stops what runs."
             ) from error
-        faults.point("launched")
+        crash_points.point("launched")
 
     def stop(self) -> None:
         """Stop every job that runs, and start no other."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from experiments import faults
 from experiments.aws.account import Account
 from experiments.aws.cloud_jobs import CloudJobs
 from experiments.aws.cost import Bound, check_budget
@@ -22,6 +21,7 @@ from experiments.errors import BackendUnavailable, ConfigError, StorageError, St
 from experiments.ledger import Ledger, peek
 from experiments.source_dir import check_dependencies
 from experiments.study import StudySpec
+from experiments.system import crash_points
 
 REQUEST_FILE = "request.json"
 CONFIG_TAG = "byoe:config_hash"
@@ -166,7 +166,7 @@ class RemoteBackend(Backend):
             self._prepare(study, left)
             if self._settings.budget_usd is not None:
                 ledger.note(_APPROVED, self._terms(left))
-            faults.point("uploaded")
+            crash_points.point("uploaded")
         storage = Storage(self._settings.account.client("s3"))
         source = Source(jobs, storage, self._settings.price, self._settings.poll_seconds)
         if study.points is not None:
@@ -174,7 +174,7 @@ class RemoteBackend(Backend):
         (document,) = requests[TUNING]
         if left.jobs:
             jobs.create(TUNING, document)
-            faults.point("launched")
+            crash_points.point("launched")
         self._check_own(study, jobs)
         return TuningHandle(study, ledger, source)
 

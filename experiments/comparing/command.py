@@ -16,7 +16,7 @@ from experiments.comparing.terminal import show_parity, show_rest, show_table
 from experiments.comparison_tracking import PAGE, Comparison, record_comparison
 from experiments.config import Composed
 from experiments.errors import EnsembleError
-from experiments.output_file import output_file
+from experiments.system.output_file import output_file
 from experiments.tracking_store import interface_command, store_uri
 
 

@@ -18,11 +18,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean, listed, one_of
-from experiments.interrupts import check_interrupted
-from experiments.output_file import output_file
 from experiments.planning import available_cores
 from experiments.serving.commands import check_not_input
 from experiments.serving.models import place_model
+from experiments.system.interrupts import check_interrupted
+from experiments.system.output_file import output_file
 
 if TYPE_CHECKING:
     from ensemble.serving.formats import Prediction

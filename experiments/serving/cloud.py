@@ -13,7 +13,6 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.archives import MODEL_ARCHIVE
 from experiments.aws.account import find_account
 from experiments.aws.cloud_endpoint import CloudEndpoint, ModelError, find_parts
 from experiments.aws.cloud_preflight import check_account_for_endpoint
@@ -32,6 +31,7 @@ from experiments.serving.models import Model, place_model
 from experiments.serving.plan import Site, check_serving, serving_requests
 from experiments.serving.proof import DeployFailed
 from experiments.serving.records import check_name
+from experiments.system.archives import MODEL_ARCHIVE
 
 # What an endpoint is called in an account where the configuration has the name of the one on this machine.
 DEFAULT_NAME = "byoe"

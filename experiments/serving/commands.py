@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from experiments.archives import MODEL_ARCHIVE
 from experiments.aws.engine import answering
 from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
 from experiments.config import COMMAND_LINE, Composed
@@ -19,6 +18,7 @@ from experiments.schema import RemoteModeConfig
 from experiments.serving.client import invoke, ping
 from experiments.serving.cloud import invoke_in_cloud
 from experiments.serving.records import RECORD, Endpoint, Records
+from experiments.system.archives import MODEL_ARCHIVE
 
 if TYPE_CHECKING:
     from experiments.aws.engine import DockerClient

@@ -21,7 +21,6 @@ from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError
 from experiments.masking import typed_command
 from experiments.modes import build_image_if_missing, configured_image
-from experiments.preflight import check_folder
 from experiments.schema import SageMakerModeConfig
 from experiments.serving.examples import example_request
 from experiments.serving.memory import keep
@@ -30,6 +29,7 @@ from experiments.serving.plan import check_serving, plan_endpoint
 from experiments.serving.proof import prove
 from experiments.serving.records import Endpoint, Records, check_name
 from experiments.serving.rehearsal import rehearse
+from experiments.system.machine import check_folder
 
 REQUESTS = "requests.json"
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from ensemble.bundle import BUNDLE_VERSION, MANIFEST
 from ensemble.errors import BundleError
-from experiments.archives import DAMAGED, MODEL_ARCHIVE, pack, unpack
 from experiments.backends.trial_folder import final_folder, model_dir
 from experiments.config import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean
+from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, pack, unpack
 from experiments.tracking_store import store_exists, store_uri
 
 DOWNLOAD = "download"

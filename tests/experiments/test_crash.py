@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.faults import LAUNCH_POINTS, POINTS
+from experiments.system.crash_points import LAUNCH_POINTS, POINTS
 from tests.conftest import PROJECT, QUICK, environment, run_command
 from tests.support.records import ledger_rows, logged_runs, recorded_trials
 

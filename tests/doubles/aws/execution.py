@@ -11,7 +11,7 @@ import tarfile
 import traceback
 from pathlib import Path
 
-from experiments.archives import unpack
+from experiments.system.archives import unpack
 from tests.doubles.aws.container import Process, start_image, start_script, write_config
 from tests.doubles.aws.faults import Faults, JobFailure, JobStop
 from tests.doubles.aws.records import TrainingJob, now, single

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.archives import unpack
+from experiments.system.archives import unpack
 from tests.doubles.aws.container import ImageRun, Process, Script
 from tests.doubles.aws.endpoints import Deployment
 from tests.doubles.aws.transfers import DownloadFailed, Site

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from experiments.archives import pack
 from experiments.aws.documents import Placement, tuning_job
 from experiments.config import compose
 from experiments.planning import plan_study
 from experiments.source_dir import place_source, source_folder
 from experiments.study import StudySpec
+from experiments.system.archives import pack
 from tests.conftest import QUICK
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.jobs import members, training

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from experiments.archives import unpack
 from experiments.aws import local_job
 from experiments.aws.engine import connect, labels
 from experiments.aws.local_job import NETWORK, find_network, make_network, remove_run, run_job
 from experiments.errors import BackendUnavailable
+from experiments.system.archives import unpack
 from tests.support.docker import containers, left_behind, require_image
 
 SECRET = "wJalrXUtnFEMIsecretsecretEXAMPLEKEY"

@@ -19,9 +19,9 @@ from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
-from experiments.archives import pack
 from experiments.aws.storage import split
 from experiments.serving.memory import Rehearsal, keep
+from experiments.system.archives import pack
 from tests.conftest import PROJECT, QUICK, Ended, environment
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import EndpointFailure, denied

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments.scratch import temporary_files_removed
+from experiments.system.temporary_files import temporary_files_removed
 from tests.conftest import PROJECT, environment
 
 HOLD = """
 import pathlib, sys, tempfile
-from experiments.scratch import temporary_files_removed
+from experiments.system.temporary_files import temporary_files_removed
 with temporary_files_removed():
     file = pathlib.Path(tempfile.mkdtemp()) / "file"
     file.write_text("text")
@@ -83,7 +83,7 @@ def test_what_a_killed_process_left_goes_with_the_next_and_what_a_living_one_use
 def test_where_nothing_can_be_written_the_command_goes_on_without(temporary: Path) -> None:
     code = """
 import resource
-from experiments.scratch import temporary_files_removed
+from experiments.system.temporary_files import temporary_files_removed
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # as on a full disk
 with temporary_files_removed():
     print("inside")
