@@ -40,7 +40,7 @@ from experiments.backends.base import Backend
 from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.ledger import Ledger
 from experiments.planning import available_cores, plan_study
 from experiments.study import StudySpec

@@ -83,7 +83,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     from experiments import tracking, tracking_store
     from experiments.backends import local
     from experiments.backends.worker_pool import WorkerPool
-    from experiments.config import compose
+    from experiments.config.compose import compose
     from experiments.ledger import Ledger
     from experiments.planning import plan_study
     from experiments.progress import StudyProgress

@@ -20,11 +20,11 @@ from experiments.aws.storage import Storage
 from experiments.backends.following import Source, TuningHandle
 from experiments.backends.remote import CONFIG_TAG
 from experiments.backends.trial_folder import final_folder
-from experiments.config import Composed
+from experiments.config.compose import Composed
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StudyFailed
 from experiments.ledger import Ledger
 from experiments.running import follow
-from experiments.schema import RemoteModeConfig
 from experiments.search_space import Choices, SearchSpace
 from experiments.study import Channels, SearchSpec, StudySpec, best_of
 from experiments.system.archives import MODEL_ARCHIVE

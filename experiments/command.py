@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from experiments.config import Composed, compose, groups
+from experiments.config.compose import Composed, compose, groups
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
-from experiments.schema import RemoteModeConfig
 from experiments.system.interrupts import raise_on_signals
 from experiments.system.temporary_files import temporary_files_removed
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers, write_channel
 from ensemble.wire import encode_roles
+from experiments.config.schema import DatasetConfig, ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed
 from experiments.own_split import S3, SPLITS, is_own_split, location_of, read_own_split
-from experiments.schema import DatasetConfig, ModeConfig
 from experiments.study import Channels, InPlace
 from experiments.system import crash_points
 

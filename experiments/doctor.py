@@ -20,11 +20,11 @@ from rich.text import Text
 
 from ensemble.errors import InputError
 from ensemble.versions import library_version
-from experiments.config import Composed
+from experiments.config.arguments import masked
+from experiments.config.compose import Composed
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable
-from experiments.masking import masked
 from experiments.planning import available_cores
-from experiments.schema import RemoteModeConfig
 from experiments.system.machine import check_folder
 from experiments.system.project import PROJECT
 from experiments.tracking_store import store_fault, store_file, store_uri

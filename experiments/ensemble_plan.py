@@ -12,8 +12,8 @@ from ensemble.members import REGISTRY, Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, check_member_name
 from ensemble.wire import TAKEN
+from experiments.config.schema import EnsembleConfig
 from experiments.errors import ConfigError, did_you_mean, listed
-from experiments.schema import EnsembleConfig
 
 MemberParam = tuple[str, str]
 # A fit that takes no longer is never too slow.

@@ -19,8 +19,8 @@ from experiments.aws.warm_start import check_parents
 from experiments.backends.remote import RemoteBackend
 from experiments.backends.smoke import smoke_trial
 from experiments.backends.worker_pool import WorkerPool
-from experiments.masking import typed_command
-from experiments.schema import RemoteModeConfig
+from experiments.config.arguments import typed_command
+from experiments.config.schema import RemoteModeConfig
 from experiments.study import StudySpec
 
 

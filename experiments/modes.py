@@ -15,8 +15,8 @@ from experiments.backends.base import Backend
 from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
+from experiments.config.schema import Config, ImageConfig, RemoteModeConfig, SageMakerModeConfig
 from experiments.errors import ConfigError, listed
-from experiments.schema import Config, ImageConfig, RemoteModeConfig, SageMakerModeConfig
 from experiments.study import StudySpec
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path
 from ensemble.files import part_names
 from ensemble.reading import Roles, read_folder
 from ensemble.table import Table
+from experiments.config.schema import ModeConfig
 from experiments.errors import ConfigError, InputError, StorageError, did_you_mean, listed
-from experiments.schema import ModeConfig
 
 SPLITS = ("train", "validation", "test")
 S3 = "s3://"

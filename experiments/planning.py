@@ -17,13 +17,13 @@ from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
 from ensemble.table import Table
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective, encode_recipe
 from experiments import datasets, replay
-from experiments.config import Composed
+from experiments.config.compose import Composed
+from experiments.config.schema import Config, FoldsConfig, SageMakerModeConfig
 from experiments.ensemble_plan import plan_ensemble
 from experiments.errors import ConfigError, one_of
 from experiments.ledger import Peek
 from experiments.own_split import SPLITS, is_own_split
 from experiments.portability import check_portable
-from experiments.schema import Config, FoldsConfig, SageMakerModeConfig
 from experiments.search_space import Choices, SearchSpace
 from experiments.source_dir import place_source
 from experiments.space_plan import SpacePlan

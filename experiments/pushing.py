@@ -13,9 +13,9 @@ from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.engine import answering
 from experiments.aws.image import REPOSITORY, ImageSpec
 from experiments.aws.push import check_architecture, push_image
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.modes import build_image_if_missing, configured_image
-from experiments.schema import RemoteModeConfig
 
 _TAGS = {"byoe:role": "image"}
 

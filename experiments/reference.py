@@ -16,14 +16,14 @@ from ensemble.blending import REGISTRY as BLENDERS
 from ensemble.members import REGISTRY as MEMBERS
 from ensemble.parameters import encode
 from experiments.command import ACTIONS
-from experiments.config import CHOSEN_BY_GROUP, CONFIG_FOLDER, groups
-from experiments.schema import MODES, Config, ModeConfig
+from experiments.config.compose import CHOSEN_BY_GROUP, CONFIG_FOLDER, groups
+from experiments.config.schema import MODES, Config, ModeConfig
 
 INTRODUCTION = """\
 # Configuration
 
-Every key. This page is made by `python -m experiments.reference` of `experiments/schema.py`, the comments in `configs/`
-and what members and blenders declare.
+Every key. This page is made by `python -m experiments.reference` of
+`experiments/config/schema.py`, the comments in `configs/` and what members and blenders declare.
 
 - On the command line: `key=value`, such as `search.n_trials=60`. A group's name chooses one of its files:
   `ensemble=wide`.

@@ -8,11 +8,11 @@ from typing import Any
 
 from ensemble.evaluation import MetricName
 from ensemble.wire import SEPARATOR
-from experiments.config import Composed, compose_over, key_of
+from experiments.config.arguments import masked
+from experiments.config.compose import Composed, compose_over, key_of
+from experiments.config.schema import ReplayConfig
 from experiments.errors import ConfigError
 from experiments.ledger import FILE, Peek, find_study, read
-from experiments.masking import masked
-from experiments.schema import ReplayConfig
 from experiments.study import Params, StudySpec
 
 # Words that say where and how a study runs and what is done with it, and not what a trial trains.

@@ -16,13 +16,13 @@ from experiments.aws.cost import Bound
 from experiments.aws.documents import TRAINING, TUNING, trial_job
 from experiments.aws.validation import check_document
 from experiments.backends.sagemaker import SageMakerBackend
-from experiments.config import Composed, compose
+from experiments.config.arguments import typed_command
+from experiments.config.compose import Composed, compose
+from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.errors import ConfigError
-from experiments.masking import typed_command
 from experiments.modes import sagemaker_settings
 from experiments.planning import Plan, plan_study
 from experiments.proposals import make_proposer
-from experiments.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.source_dir import place_source
 from experiments.study import StudySpec
 

@@ -23,13 +23,13 @@ from experiments.comparing.choosing import check_tolerance
 from experiments.comparing.evidence import read_study
 from experiments.comparing.parity import compare_replay
 from experiments.comparing.terminal import show_parity
-from experiments.config import Composed
+from experiments.config.arguments import masked, typed_command
+from experiments.config.compose import Composed
 from experiments.data_report import report
 from experiments.datasets import Splits
 from experiments.errors import StudyFailed
 from experiments.figures import study_figures, winner_figures
 from experiments.ledger import Ledger, Peek, peek
-from experiments.masking import masked, typed_command
 from experiments.modes import Scorers, open_backend
 from experiments.planning import plan_study
 from experiments.predictions import Predictions

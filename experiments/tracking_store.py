@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.config.arguments import masked
 from experiments.errors import ConfigError, did_you_mean, listed
-from experiments.masking import masked
 from experiments.system import crash_points
 
 if TYPE_CHECKING:

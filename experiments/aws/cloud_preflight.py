@@ -10,8 +10,8 @@ from experiments.aws.account import NotChecked, explained, role_trusts_sagemaker
 from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.storage import split
 from experiments.backends.remote import RemoteSettings
+from experiments.config.schema import ServingConfig
 from experiments.errors import BackendUnavailable, ConfigError
-from experiments.schema import ServingConfig
 from experiments.study import StudySpec
 
 _ECR = re.compile(

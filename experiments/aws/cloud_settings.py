@@ -10,8 +10,8 @@ from experiments.aws.account import Account, find_account
 from experiments.aws.documents import CloudOptions
 from experiments.aws.prices import find_price
 from experiments.backends.remote import RemoteSettings
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
-from experiments.schema import RemoteModeConfig
 
 # AWS's container with the scikit-learn of entry/requirements.txt.
 SKLEARN_VERSION = "1.9-0"

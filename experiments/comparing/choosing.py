@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.comparing.evidence import Evidence, read_study
+from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
 from experiments.ledger import find_study, recorded_studies
-from experiments.schema import CompareConfig
 
 
 def choose_studies(config: CompareConfig, studies: Path) -> list[Evidence]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.config import Composed
+from experiments.config.compose import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean, listed, one_of
 from experiments.planning import available_cores
 from experiments.serving.commands import check_not_input

@@ -20,10 +20,10 @@ from experiments.aws.cloud_settings import remote_settings
 from experiments.aws.cost import Rate, check_rate
 from experiments.aws.prices import find_price
 from experiments.aws.storage import Storage, Upload, encryption
-from experiments.config import Composed
+from experiments.config.arguments import typed_command
+from experiments.config.compose import Composed
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError, StorageError
-from experiments.masking import typed_command
-from experiments.schema import RemoteModeConfig
 from experiments.serving.client import Answer, RequestRefused
 from experiments.serving.examples import check_predictions, example_request
 from experiments.serving.memory import with_memory

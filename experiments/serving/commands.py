@@ -12,9 +12,9 @@ from rich.console import Console
 
 from experiments.aws.engine import answering
 from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
-from experiments.config import COMMAND_LINE, Composed
+from experiments.config.compose import COMMAND_LINE, Composed
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
-from experiments.schema import RemoteModeConfig
 from experiments.serving.client import invoke, ping
 from experiments.serving.cloud import invoke_in_cloud
 from experiments.serving.records import RECORD, Endpoint, Records

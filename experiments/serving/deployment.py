@@ -17,11 +17,11 @@ from rich.console import Console
 
 from experiments.aws.engine import answering
 from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, remove_strangers, start, state
-from experiments.config import Composed
+from experiments.config.arguments import typed_command
+from experiments.config.compose import Composed
+from experiments.config.schema import SageMakerModeConfig
 from experiments.errors import ConfigError, StorageError
-from experiments.masking import typed_command
 from experiments.modes import build_image_if_missing, configured_image
-from experiments.schema import SageMakerModeConfig
 from experiments.serving.examples import example_request
 from experiments.serving.memory import keep
 from experiments.serving.models import Model, place_model

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from experiments.config.schema import ServingConfig
 from experiments.errors import ConfigError, StorageError
-from experiments.schema import ServingConfig
 
 # Below the folder of this machine's endpoints, whose names cannot begin like that.
 _FOLDER = "_rehearsals"

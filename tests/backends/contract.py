@@ -13,7 +13,7 @@ import pytest
 
 from experiments.backends.base import Backend
 from experiments.backends.trial_folder import final_folder, model_dir, trial_folder
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.errors import BackendUnavailable, ConfigError, StudyFailed
 from experiments.ledger import Ledger
 from experiments.planning import plan_study

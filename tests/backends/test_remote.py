@@ -14,10 +14,10 @@ from rich.console import Console
 from experiments.backends.base import Backend
 from experiments.backends.following import TrainingHandle
 from experiments.backends.worker_pool import WorkerPool
-from experiments.config import compose
+from experiments.config.compose import compose
+from experiments.config.schema import RemoteModeConfig
 from experiments.launching import remote_backend
 from experiments.ledger import Ledger
-from experiments.schema import RemoteModeConfig
 from experiments.study import StudySpec
 from tests.backends.contract import BackendContract
 from tests.doubles.aws.double import Double

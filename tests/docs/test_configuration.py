@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 
 from ensemble.recipe import Final, FoldKind
-from experiments.config import CHOSEN_BY_GROUP
+from experiments.config.compose import CHOSEN_BY_GROUP
+from experiments.config.schema import known_keys
 from experiments.reference import ConfigFile, Setting, keys, reference, sections
-from experiments.schema import known_keys
 from experiments.study import Sampler
 from tests.conftest import PROJECT
 

@@ -41,7 +41,7 @@ def test_help_needs_neither_hydra_nor_numpy() -> None:
 
 def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ended]) -> None:
     from experiments.command import ACTIONS
-    from experiments.config import groups
+    from experiments.config.compose import groups
 
     ended = byoe("--help")
     assert ended.code == 0

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.config.schema import DatasetConfig, LocalModeConfig
 from experiments.data_report import DataReport, report
 from experiments.datasets import load
-from experiments.schema import DatasetConfig, LocalModeConfig
 from tests.conftest import Ended
 
 ROWS = 100

@@ -8,8 +8,8 @@ import pytest
 
 from ensemble.table import Table
 from experiments import datasets
+from experiments.config.schema import DatasetConfig, LocalModeConfig
 from experiments.own_split import SPLITS
-from experiments.schema import DatasetConfig, LocalModeConfig
 
 
 def test_channels_that_another_process_writes_meanwhile_are_taken(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.errors import StorageError, StudyTaken
 from experiments.ledger import Ledger, peek
 from experiments.planning import plan_study

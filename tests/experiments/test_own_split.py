@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from ensemble.table import read_channel
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.errors import InputError
 from experiments.planning import Plan, plan_study
 from tests.conftest import QUICK, Ended

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ensemble.parameters import ParamValue
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.planning import plan_study
 from experiments.proposals import make_proposer
 from experiments.study import StudySpec

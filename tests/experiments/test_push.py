@@ -20,8 +20,8 @@ import pytest
 
 from experiments.aws.engine import LABEL, connect
 from experiments.aws.image import ImageSpec, image_spec
-from experiments.config import compose
-from experiments.schema import RemoteModeConfig, SageMakerModeConfig
+from experiments.config.compose import compose
+from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
 from tests.conftest import Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import denied

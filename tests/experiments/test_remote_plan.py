@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from experiments.aws.cloud_settings import planned_settings
-from experiments.config import compose
+from experiments.config.compose import compose
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError
-from experiments.schema import RemoteModeConfig
 from tests.conftest import PROJECT, QUICK, Ended
 
 PLAN = ("mode=remote", "action=plan", *QUICK)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ensemble.recipe import MemberSpec, Recipe
 from experiments.backends.trial_folder import log_path, trial_folder
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.figures import leave_one_out_rises, study_figures, winner_figures
 from experiments.planning import plan_study
 from experiments.predictions import Predictions

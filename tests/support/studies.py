@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from experiments.aws.documents import Placement
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.planning import plan_study
 from experiments.study import StudySpec
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from experiments.aws.documents import Placement, tuning_job
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.planning import plan_study
 from experiments.source_dir import place_source, source_folder
 from experiments.study import StudySpec

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from experiments.aws.documents import read_tuning_job, training_job, trial_job, tuning_job
 from experiments.aws.ranges import parameter_ranges, search_space
 from experiments.aws.validation import check_document
-from experiments.config import groups
+from experiments.config.compose import groups
 from experiments.proposals import make_proposer
 from experiments.search_space import Choices, Dimension, Range, SearchSpace
 from tests.support.studies import PLACEMENT, study

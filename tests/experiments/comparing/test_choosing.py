@@ -10,8 +10,8 @@ import pytest
 
 from experiments.comparing.choosing import check_tolerance, choose_studies
 from experiments.comparing.evidence import Evidence, read_study
+from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
-from experiments.schema import CompareConfig
 from tests.experiments.comparing.builder import POINTS, add_study, edit_facts, scored, splits, table
 
 TRIALS = [scored(0, POINTS[0])]

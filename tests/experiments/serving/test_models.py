@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.serving.models import Model, place_model
 from experiments.system.archives import pack
 from tests.conftest import QUICK, Ended

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from experiments.config import CONFIG_FOLDER, compose, groups
+from experiments.config.compose import CONFIG_FOLDER, compose, groups
+from experiments.config.schema import LocalModeConfig, RemoteModeConfig
 from experiments.errors import ConfigError
 from experiments.planning import plan_study
-from experiments.schema import LocalModeConfig, RemoteModeConfig
 from tests.conftest import Ended, run_command
 
 # What a member of a group needs besides itself to make a study.
@@ -98,7 +98,7 @@ def test_every_yaml_key_carries_its_source() -> None:
     assert lines["n_trials: 4"] == "configs/experiment/blog.yaml"
     assert lines["members: [xgboost, catboost]"] == "configs/ensemble/pair.yaml"
     assert lines["window: 2"] == "configs/experiment/blog.yaml"
-    assert lines["k: 5"] == "default (experiments/schema.py)"
+    assert lines["k: 5"] == "default (experiments/config/schema.py)"
     assert lines["name: serverless"] == "configs/serving/serverless.yaml"
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from experiments.config.arguments import masked
+from experiments.config.schema import MODES, Config, known_keys, mode_of
 from experiments.errors import ConfigError, did_you_mean, listed
-from experiments.masking import masked
-from experiments.schema import MODES, Config, known_keys, mode_of
 from experiments.system.project import PROJECT
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CONFIG_FOLDER = PROJECT / "configs"
 COMMAND_LINE = "command line"
-DEFAULT = "default (experiments/schema.py)"
+DEFAULT = "default (experiments/config/schema.py)"
 CHOSEN_BY_GROUP = ("mode.name", "dataset.name", "serving.name")
 # Keys below which any name may be added without Hydra's "+".
 _OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared", "mode.tags")
