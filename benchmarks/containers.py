@@ -41,9 +41,9 @@ from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config.compose import compose
-from experiments.ledger import Ledger
 from experiments.planning import available_cores, plan_study
-from experiments.study import StudySpec
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec
 
 LOCAL, WARM, SDK, SDK_PARALLEL, EXEC = "local", "warm", "sdk", "sdk-parallel", "exec"
 TITLES = {

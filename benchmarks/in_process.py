@@ -84,11 +84,11 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     from experiments.backends import local
     from experiments.backends.worker_pool import WorkerPool
     from experiments.config.compose import compose
-    from experiments.ledger import Ledger
     from experiments.planning import plan_study
     from experiments.progress import StudyProgress
-    from experiments.proposals import OptunaProposer, make_proposer
-    from experiments.study import TrialResult, TrialSpec
+    from experiments.study.ledger import Ledger
+    from experiments.study.sampling import OptunaProposer, make_proposer
+    from experiments.study.spec import TrialResult, TrialSpec
 
     composed = compose([*STUDY, f"search.n_trials={trials}", *(["search.parallel=1"] if sequential else [])])
     study = plan_study(composed).place()

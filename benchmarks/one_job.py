@@ -49,8 +49,8 @@ from experiments.backends.worker_pool import WorkerPool  # noqa: E402
 from experiments.config.compose import compose  # noqa: E402
 from experiments.config.schema import RemoteModeConfig  # noqa: E402
 from experiments.launching import remote_backend  # noqa: E402
-from experiments.ledger import Ledger  # noqa: E402
 from experiments.planning import available_cores, plan_study  # noqa: E402
+from experiments.study.ledger import Ledger  # noqa: E402
 from tests.doubles.aws.double import Double  # noqa: E402
 
 ENSEMBLES = ("pair", "quartet")

@@ -19,14 +19,14 @@ from experiments.aws.prices import find_price
 from experiments.aws.storage import Storage
 from experiments.backends.following import Source, TuningHandle
 from experiments.backends.remote import CONFIG_TAG
-from experiments.backends.trial_folder import final_folder
 from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StudyFailed
-from experiments.ledger import Ledger
 from experiments.running import follow
-from experiments.search_space import Choices, SearchSpace
-from experiments.study import Channels, SearchSpec, StudySpec, best_of
+from experiments.study.folder import final_folder
+from experiments.study.ledger import Ledger
+from experiments.study.search_space import Choices, SearchSpace
+from experiments.study.spec import Channels, SearchSpec, StudySpec, best_of
 from experiments.system.archives import MODEL_ARCHIVE
 from experiments.system.machine import check_folder
 from experiments.tracking import Tracker

@@ -12,9 +12,9 @@ from ensemble.evaluation import rmse
 from ensemble.members import Floats
 from ensemble.recipe import BLENDED, Recipe
 from ensemble.wire import SEPARATOR
-from experiments.predictions import Predictions
-from experiments.proposals import parameter_importance
-from experiments.study import StudySpec, TrialResult, best_of
+from experiments.study.predictions import Predictions
+from experiments.study.sampling import parameter_importance
+from experiments.study.spec import StudySpec, TrialResult, best_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

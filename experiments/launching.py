@@ -21,7 +21,7 @@ from experiments.backends.smoke import smoke_trial
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config.arguments import typed_command
 from experiments.config.schema import RemoteModeConfig
-from experiments.study import StudySpec
+from experiments.study.spec import StudySpec
 
 
 def remote_backend(

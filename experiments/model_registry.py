@@ -11,7 +11,7 @@ from ensemble.code import importable
 from ensemble.coding import frame_of
 from ensemble.table import Column
 from experiments.errors import ConfigError
-from experiments.study import WINNER_ALIAS
+from experiments.study.spec import WINNER_ALIAS
 from experiments.system.project import PROJECT
 from experiments.tracking_store import quiet
 

@@ -17,7 +17,7 @@ from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config.schema import Config, ImageConfig, RemoteModeConfig, SageMakerModeConfig
 from experiments.errors import ConfigError, listed
-from experiments.study import StudySpec
+from experiments.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from experiments.aws.engine import DockerClient

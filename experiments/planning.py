@@ -21,13 +21,13 @@ from experiments.config.compose import Composed
 from experiments.config.schema import Config, FoldsConfig, SageMakerModeConfig
 from experiments.ensemble_plan import plan_ensemble
 from experiments.errors import ConfigError, one_of
-from experiments.ledger import Peek
 from experiments.own_split import SPLITS, is_own_split
 from experiments.portability import check_portable
-from experiments.search_space import Choices, SearchSpace
-from experiments.source_dir import place_source
 from experiments.space_plan import SpacePlan
-from experiments.study import Params, Sampler, SearchSpec, StudySpec
+from experiments.study.ledger import Peek
+from experiments.study.search_space import Choices, SearchSpace
+from experiments.study.source_dir import place_source
+from experiments.study.spec import Params, Sampler, SearchSpec, StudySpec
 
 # A study's name is also a tuning job's, and these are AMT's rules for one.
 STUDY_NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*")

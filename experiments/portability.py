@@ -7,8 +7,8 @@ a mode sends or executes it; these are the limits that a user's own search can b
 from __future__ import annotations
 
 from experiments.errors import ConfigError
-from experiments.search_space import Choices, Dimension
-from experiments.study import StudySpec
+from experiments.study.search_space import Choices, Dimension
+from experiments.study.spec import StudySpec
 
 MOST_RANGES = 30
 MOST_VALUES = 30

@@ -18,8 +18,8 @@ from rich.progress import (
 from rich.text import Text
 
 from ensemble.recipe import BLENDED
-from experiments.backends.trial_folder import log_path, trial_folder
-from experiments.study import StudySpec, TrialResult
+from experiments.study.folder import log_path, trial_folder
+from experiments.study.spec import StudySpec, TrialResult
 
 # Of the end of a failed trial's output.
 LINES_SHOWN = 30

@@ -12,8 +12,8 @@ from experiments.config.arguments import masked
 from experiments.config.compose import Composed, compose_over, key_of
 from experiments.config.schema import ReplayConfig
 from experiments.errors import ConfigError
-from experiments.ledger import FILE, Peek, find_study, read
-from experiments.study import Params, StudySpec
+from experiments.study.ledger import FILE, Peek, find_study, read
+from experiments.study.spec import Params, StudySpec
 
 # Words that say where and how a study runs and what is done with it, and not what a trial trains.
 _OTHER_GROUPS = (

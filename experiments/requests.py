@@ -22,9 +22,9 @@ from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.errors import ConfigError
 from experiments.modes import sagemaker_settings
 from experiments.planning import Plan, plan_study
-from experiments.proposals import make_proposer
-from experiments.source_dir import place_source
-from experiments.study import StudySpec
+from experiments.study.sampling import make_proposer
+from experiments.study.source_dir import place_source
+from experiments.study.spec import StudySpec
 
 
 def show_requests(composed: Composed, words: Sequence[str], console: Console) -> int:

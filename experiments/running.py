@@ -11,14 +11,6 @@ from rich.console import Console
 from ensemble.cli import OUT_OF_FOLD_FILE
 from experiments import tracking
 from experiments.backends.base import StudyHandle
-from experiments.backends.trial_folder import (
-    final_folder,
-    log_path,
-    model_dir,
-    output_data_dir,
-    test_predictions,
-    trial_folder,
-)
 from experiments.comparing.choosing import check_tolerance
 from experiments.comparing.evidence import read_study
 from experiments.comparing.parity import compare_replay
@@ -29,12 +21,20 @@ from experiments.data_report import report
 from experiments.datasets import Splits
 from experiments.errors import StudyFailed
 from experiments.figures import study_figures, winner_figures
-from experiments.ledger import Ledger, Peek, peek
 from experiments.modes import Scorers, open_backend
 from experiments.planning import plan_study
-from experiments.predictions import Predictions
 from experiments.progress import StudyProgress
-from experiments.study import StudySpec, TrialResult, best_of
+from experiments.study.folder import (
+    final_folder,
+    log_path,
+    model_dir,
+    output_data_dir,
+    test_predictions,
+    trial_folder,
+)
+from experiments.study.ledger import Ledger, Peek, peek
+from experiments.study.predictions import Predictions
+from experiments.study.spec import StudySpec, TrialResult, best_of
 from experiments.summary import NARROWEST, Outcome, as_text, show, study_metrics
 from experiments.system import crash_points
 from experiments.system.machine import check_folder
@@ -239,7 +239,7 @@ def _final(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scor
     }
     threads = study.threads * study.parallel
     log = final_folder(study.folder) / "scoring.txt"
-    scores = pool.call("experiments.scoring:score_winner", {**kwargs, "threads": threads}, log)
+    scores = pool.call("experiments.study.winner_scores:score_winner", {**kwargs, "threads": threads}, log)
     ledger.note(_IMPORTANCE, scores["importance"])
     final = replace(final, metrics={**final.metrics, **scores["metrics"]})
     ledger.note(_FINAL, asdict(final))

@@ -9,7 +9,7 @@ from ensemble.members import REGISTRY
 from ensemble.wire import wire_name
 from experiments.ensemble_plan import EnsemblePlan, MemberParam
 from experiments.errors import ConfigError, did_you_mean, listed
-from experiments.search_space import Dimension, SearchSpace, read_dimension
+from experiments.study.search_space import Dimension, SearchSpace, read_dimension
 
 
 class SpacePlan:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble.parameters import encode
 from experiments.model_registry import find_version, register_model
-from experiments.study import WINNER_ALIAS, StudySpec, TrialResult, TrialState
+from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult, TrialState
 from experiments.system import crash_points
 from experiments.system.project import PROJECT
 from experiments.tracking_store import open_experiment, quiet, store_problem

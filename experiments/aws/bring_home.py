@@ -18,7 +18,8 @@ from experiments.aws.cloud_jobs import COMPLETED, STOPPED
 from experiments.aws.prices import Price
 from experiments.aws.ranges import decode_point
 from experiments.aws.storage import Storage
-from experiments.backends.trial_folder import (
+from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed
+from experiments.study.folder import (
     failure_path,
     log_path,
     model_dir,
@@ -26,9 +27,8 @@ from experiments.backends.trial_folder import (
     read_result,
     trial_folder,
 )
-from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed
-from experiments.predictions import Predictions
-from experiments.study import StudySpec, TrialResult, TrialSpec
+from experiments.study.predictions import Predictions
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, names_that_fit, unpack
 
 OUTPUT_ARCHIVE = "output.tar.gz"

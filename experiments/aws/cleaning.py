@@ -17,8 +17,8 @@ from experiments.aws.engine import (
     list_containers,
     remove_container,
 )
-from experiments.ledger import is_held
 from experiments.serving.records import Records
+from experiments.study.ledger import is_held
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -12,7 +12,7 @@ from experiments.aws.storage import split
 from experiments.backends.remote import RemoteSettings
 from experiments.config.schema import ServingConfig
 from experiments.errors import BackendUnavailable, ConfigError
-from experiments.study import StudySpec
+from experiments.study.spec import StudySpec
 
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)(?P<tag>[:@].+)?"

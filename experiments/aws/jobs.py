@@ -18,10 +18,10 @@ from experiments.aws.engine import LABEL, check_alive, connect, remove_container
 from experiments.aws.local_job import PRELOAD, make_network, remove_run
 from experiments.aws.warm_pool import HOST, ContainerSettings, Ended, WarmPool
 from experiments.backends.base import RunnerClosed
-from experiments.backends.trial_folder import failure_path, log_path, model_dir, read_result
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.errors import EnsembleError, StorageError
-from experiments.study import TrialResult, TrialSpec
+from experiments.study.folder import failure_path, log_path, model_dir, read_result
+from experiments.study.spec import TrialResult, TrialSpec
 from experiments.system.archives import MODEL_ARCHIVE, unpack
 
 # What compose puts around a container's lines: colours and, before each, the container's name.

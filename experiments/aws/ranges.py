@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ensemble.parameters import Parameter, ParamValue, encode
-from experiments.search_space import Choices, Dimension, Range, SearchSpace
+from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
 
 _LOG, _LINEAR = "Logarithmic", "Linear"
 INTEGER, CONTINUOUS, CATEGORICAL = (

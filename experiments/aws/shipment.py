@@ -11,8 +11,8 @@ from experiments.aws.image import pinned_requirements
 from experiments.aws.storage import Upload
 from experiments.backends.remote import RemoteSettings
 from experiments.errors import ConfigError, StorageError
-from experiments.source_dir import source_folder
-from experiments.study import StudySpec
+from experiments.study.source_dir import source_folder
+from experiments.study.spec import StudySpec
 from experiments.system.archives import pack
 
 REQUIREMENTS = "requirements.txt"

@@ -6,8 +6,8 @@ import abc
 from collections.abc import Iterator
 from typing import Protocol
 
-from experiments.ledger import Ledger
-from experiments.study import StudySpec, TrialResult, TrialSpec
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 
 
 class Backend(abc.ABC):

@@ -19,11 +19,11 @@ from experiments.aws.prices import Price
 from experiments.aws.storage import Storage
 from experiments.backends.base import StudyHandle
 from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
-from experiments.backends.trial_folder import final_folder, output_data_dir, trial_folder
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, StudyTaken
-from experiments.ledger import Ledger
 from experiments.money import dollars
-from experiments.study import StudySpec, TrialResult
+from experiments.study.folder import final_folder, output_data_dir, trial_folder
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec, TrialResult
 from experiments.system import crash_points
 
 # So many polls a job that is completed is waited for, to show the objective that SageMaker has read in its log.

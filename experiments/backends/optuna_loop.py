@@ -11,11 +11,11 @@ from ensemble.parameters import ParamValue
 from ensemble.racing import Rival
 from ensemble.wire import encode_rival
 from experiments.backends.base import RunnerClosed, StudyHandle, TrialRunner
-from experiments.backends.trial_folder import final_folder, model_dir, trial_folder
 from experiments.errors import StudyFailed
-from experiments.ledger import Ledger
-from experiments.proposals import Proposer, make_proposer
-from experiments.study import StudySpec, TrialResult, TrialSpec, best_of
+from experiments.study.folder import final_folder, model_dir, trial_folder
+from experiments.study.ledger import Ledger
+from experiments.study.sampling import Proposer, make_proposer
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
 from experiments.system import crash_points
 
 # Time that is kept for the winner when a study has a limit: so many of the longest trial for its last training and

@@ -18,9 +18,9 @@ from experiments.aws.validation import check_document
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.following import Source, TrainingHandle, TuningHandle, check_same_job
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, StudyTaken
-from experiments.ledger import Ledger, peek
-from experiments.source_dir import check_dependencies
-from experiments.study import StudySpec
+from experiments.study.ledger import Ledger, peek
+from experiments.study.source_dir import check_dependencies
+from experiments.study.spec import StudySpec
 from experiments.system import crash_points
 
 REQUEST_FILE = "request.json"

@@ -37,11 +37,11 @@ from experiments.aws.validation import check_document
 from experiments.aws.warm_pool import ContainerSettings
 from experiments.backends.base import Backend, StudyHandle, TrialRunner
 from experiments.backends.optuna_loop import LoopHandle
-from experiments.backends.trial_folder import final_folder
 from experiments.errors import BackendUnavailable, StorageError
-from experiments.ledger import Ledger
-from experiments.source_dir import check_dependencies, source_folder
-from experiments.study import StudySpec, TrialSpec
+from experiments.study.folder import final_folder
+from experiments.study.ledger import Ledger
+from experiments.study.source_dir import check_dependencies, source_folder
+from experiments.study.spec import StudySpec, TrialSpec
 
 REQUEST_FILE = "request.json"
 FINAL_SUFFIX = "-final"

@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments.comparing.evidence import Evidence, read_study
 from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
-from experiments.ledger import find_study, recorded_studies
+from experiments.study.ledger import find_study, recorded_studies
 
 
 def choose_studies(config: CompareConfig, studies: Path) -> list[Evidence]:

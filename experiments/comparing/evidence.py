@@ -12,18 +12,18 @@ from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric
-from experiments.backends.trial_folder import (
+from experiments.errors import ConfigError
+from experiments.study.folder import (
     final_folder,
     log_path,
     output_data_dir,
     test_predictions,
     trial_folder,
 )
-from experiments.errors import ConfigError
-from experiments.ledger import FILE, LedgerEmpty, is_held, read
-from experiments.predictions import Predictions
-from experiments.search_space import SearchSpace
-from experiments.study import TrialResult, best_of
+from experiments.study.ledger import FILE, LedgerEmpty, is_held, read
+from experiments.study.predictions import Predictions
+from experiments.study.search_space import SearchSpace
+from experiments.study.spec import TrialResult, best_of
 
 # What every study's identity has; without it nothing can be said of it.
 _DECISIVE = ("mode", "data", "objective", "fixed.members", "fixed.seed", "fixed.folds_kind", "fixed.folds_k")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ensemble.evaluation import MetricName
 from experiments.comparing.evidence import Evidence
 from experiments.comparing.side import Side
-from experiments.study import TrialResult
+from experiments.study.spec import TrialResult
 
 _COMPARED = ("cv_", "validation_")
 _MOST_SHOWN = 4

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.comparing.evidence import Evidence
-from experiments.study import TrialResult
+from experiments.study.spec import TrialResult
 
 # AWS keeps an objective in single precision.
 _SINGLE = 1e-6

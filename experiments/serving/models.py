@@ -13,9 +13,9 @@ from typing import Any
 
 from ensemble.bundle import BUNDLE_VERSION, MANIFEST
 from ensemble.errors import BundleError
-from experiments.backends.trial_folder import final_folder, model_dir
 from experiments.config.compose import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean
+from experiments.study.folder import final_folder, model_dir
 from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, pack, unpack
 from experiments.tracking_store import store_exists, store_uri
 

@@ -12,12 +12,12 @@ from typing import ClassVar
 import pytest
 
 from experiments.backends.base import Backend
-from experiments.backends.trial_folder import final_folder, model_dir, trial_folder
 from experiments.config.compose import compose
 from experiments.errors import BackendUnavailable, ConfigError, StudyFailed
-from experiments.ledger import Ledger
 from experiments.planning import plan_study
-from experiments.study import StudySpec, TrialResult
+from experiments.study.folder import final_folder, model_dir, trial_folder
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec, TrialResult
 from tests.conftest import QUICK
 
 FAILING = """

@@ -10,7 +10,7 @@ import psutil
 from experiments.backends.base import Backend
 from experiments.backends.local import LocalBackend
 from experiments.backends.worker_pool import WorkerPool
-from experiments.study import StudySpec
+from experiments.study.spec import StudySpec
 from tests.backends.contract import BackendContract
 
 

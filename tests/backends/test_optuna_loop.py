@@ -13,8 +13,8 @@ from ensemble.racing import Rival
 from ensemble.wire import decode_rival
 from experiments.backends.base import RunnerClosed
 from experiments.backends.optuna_loop import FINAL_SECONDS, FINAL_TRIALS, LoopHandle
-from experiments.ledger import Ledger
-from experiments.study import StudySpec, TrialResult, TrialSpec
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 from tests.backends.contract import plan
 
 SECONDS_A_TRIAL = 10.0

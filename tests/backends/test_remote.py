@@ -17,8 +17,8 @@ from experiments.backends.worker_pool import WorkerPool
 from experiments.config.compose import compose
 from experiments.config.schema import RemoteModeConfig
 from experiments.launching import remote_backend
-from experiments.ledger import Ledger
-from experiments.study import StudySpec
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec
 from tests.backends.contract import BackendContract
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.resident import Resident

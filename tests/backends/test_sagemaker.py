@@ -9,7 +9,7 @@ import pytest
 
 from experiments.backends.base import Backend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
-from experiments.study import StudySpec
+from experiments.study.spec import StudySpec
 from tests.backends.contract import BackendContract
 from tests.support.docker import containers, require_image
 

@@ -12,7 +12,7 @@ from ensemble.recipe import Final, FoldKind
 from experiments.config.compose import CHOSEN_BY_GROUP
 from experiments.config.schema import known_keys
 from experiments.reference import ConfigFile, Setting, keys, reference, sections
-from experiments.study import Sampler
+from experiments.study.spec import Sampler
 from tests.conftest import PROJECT
 
 PAGE = PROJECT / "docs" / "configuration.md"

@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from ensemble.recipe import MemberSpec, Recipe
-from experiments.backends.trial_folder import log_path, trial_folder
 from experiments.config.compose import compose
 from experiments.figures import leave_one_out_rises, study_figures, winner_figures
 from experiments.planning import plan_study
-from experiments.predictions import Predictions
 from experiments.progress import StudyProgress
-from experiments.study import StudySpec, TrialResult
+from experiments.study.folder import log_path, trial_folder
+from experiments.study.predictions import Predictions
+from experiments.study.spec import StudySpec, TrialResult
 from experiments.summary import NARROWEST, Outcome, as_text, best_lone_member, show, study_metrics
 
 MEMBERS = ["xgboost", "catboost"]

@@ -7,7 +7,7 @@ import dataclasses
 from experiments.aws.documents import Placement
 from experiments.config.compose import compose
 from experiments.planning import plan_study
-from experiments.study import StudySpec
+from experiments.study.spec import StudySpec
 
 PLACEMENT = Placement(
     image="byoe:0123456789ab",

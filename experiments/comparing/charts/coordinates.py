@@ -15,8 +15,8 @@ from ensemble.wire import SEPARATOR
 from experiments.comparing.charts.axes import Axis, make_axis, short
 from experiments.comparing.charts.plot import INK, SOFT, Chart, Plot, Spec, line, marker, plain, series
 from experiments.comparing.measures import Measures
-from experiments.search_space import Range
-from experiments.study import TrialResult
+from experiments.study.search_space import Range
+from experiments.study.spec import TrialResult
 
 _TITLE = "Every trial through its parameters"
 _MOST_TRIALS = 200

@@ -10,7 +10,7 @@ from ensemble.evaluation import rmse
 from ensemble.members import Floats
 from experiments.comparing.charts.plot import INK, Chart, Plot, Spec, enumerated, marker, plain
 from experiments.comparing.measures import Measures
-from experiments.predictions import Predictions
+from experiments.study.predictions import Predictions
 
 _ALIKE, _ACTUAL = "How alike the members err", "Predicted against actual, on the test rows"
 _MOST_ROWS = 1000

@@ -8,7 +8,7 @@ from ensemble.wire import SEPARATOR
 from experiments.comparing.charts.plot import Chart, bars, enumerated, plain, rows_axis, rows_plot, series
 from experiments.comparing.measures import Measures
 from experiments.figures import TRIALS_A_PARAMETER
-from experiments.proposals import FEWEST_TRIALS_FOR_IMPORTANCE, parameter_importance
+from experiments.study.sampling import FEWEST_TRIALS_FOR_IMPORTANCE, parameter_importance
 
 _TITLE = "Which parameters made a trial good"
 _MOST_ROWS = 15

@@ -11,8 +11,8 @@ import pytest
 from experiments.aws.documents import Placement, tuning_job
 from experiments.config.compose import compose
 from experiments.planning import plan_study
-from experiments.source_dir import place_source, source_folder
-from experiments.study import StudySpec
+from experiments.study.source_dir import place_source, source_folder
+from experiments.study.spec import StudySpec
 from experiments.system.archives import pack
 from tests.conftest import QUICK
 from tests.doubles.aws.double import Double

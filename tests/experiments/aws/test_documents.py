@@ -16,8 +16,8 @@ from experiments.aws.documents import read_tuning_job, training_job, trial_job, 
 from experiments.aws.ranges import parameter_ranges, search_space
 from experiments.aws.validation import check_document
 from experiments.config.compose import groups
-from experiments.proposals import make_proposer
-from experiments.search_space import Choices, Dimension, Range, SearchSpace
+from experiments.study.sampling import make_proposer
+from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
 from tests.support.studies import PLACEMENT, study
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"

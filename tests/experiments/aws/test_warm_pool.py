@@ -21,7 +21,7 @@ from experiments.aws.engine import STUDY_LABEL, connect, labels, list_containers
 from experiments.aws.jobs import lay_out
 from experiments.aws.warm_pool import ContainerSettings, WarmContainer, WarmPool
 from experiments.backends.base import RunnerClosed
-from experiments.source_dir import place_source, source_folder
+from experiments.study.source_dir import place_source, source_folder
 from tests.conftest import PROJECT, until
 from tests.support.docker import containers, require_image
 

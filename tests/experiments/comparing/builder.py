@@ -16,20 +16,20 @@ from ensemble.processor import this_processor
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table, numbers
 from ensemble.wire import decode_recipe, encode_recipe, metric_line
-from experiments.backends.trial_folder import (
+from experiments.comparing.evidence import Evidence, read_study
+from experiments.datasets import Splits, channels, place_channels
+from experiments.own_split import SPLITS
+from experiments.study.folder import (
     final_folder,
     log_path,
     output_data_dir,
     test_predictions,
     trial_folder,
 )
-from experiments.comparing.evidence import Evidence, read_study
-from experiments.datasets import Splits, channels, place_channels
-from experiments.ledger import Ledger
-from experiments.own_split import SPLITS
-from experiments.predictions import Predictions
-from experiments.search_space import Choices, Dimension, Range, SearchSpace
-from experiments.study import SearchSpec, StudySpec, TrialResult, best_of
+from experiments.study.ledger import Ledger
+from experiments.study.predictions import Predictions
+from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
+from experiments.study.spec import SearchSpec, StudySpec, TrialResult, best_of
 
 MEMBERS = ("xgboost", "ridge")
 VERSIONS = {"python": "3.11.2", "xgboost": "3.2.0", "numpy": "2.4.6"}

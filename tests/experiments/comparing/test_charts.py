@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.backends.trial_folder import test_predictions as predictions_path
 from experiments.comparing.charts import all_charts
 from experiments.comparing.charts.axes import make_axis
 from experiments.comparing.charts.coordinates import _upright
@@ -20,8 +19,9 @@ from experiments.comparing.charts.plot import SERIES, Chart, glyph, line, marker
 from experiments.comparing.evidence import Evidence
 from experiments.comparing.measures import measure
 from experiments.comparing.parity import compare_trials
-from experiments.predictions import Predictions
-from experiments.study import TrialResult
+from experiments.study.folder import test_predictions as predictions_path
+from experiments.study.predictions import Predictions
+from experiments.study.spec import TrialResult
 from tests.conftest import PROJECT
 from tests.experiments.comparing.builder import POINTS, add_study, failed, scored
 

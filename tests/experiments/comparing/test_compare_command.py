@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.backends.trial_folder import log_path, trial_folder
+from experiments.study.folder import log_path, trial_folder
 from tests.conftest import Ended
 from tests.experiments.comparing.builder import POINTS, add_study, edit_facts, scored, splits, table
 from tests.support.records import logged_runs

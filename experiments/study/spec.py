@@ -14,7 +14,7 @@ from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
 from ensemble.recipe import Recipe
 from ensemble.wire import decode_recipe
-from experiments.search_space import SearchSpace
+from experiments.study.search_space import SearchSpace
 
 Sampler = Literal["tpe", "random", "grid"]
 TrialState = Literal["complete", "failed", "pruned"]

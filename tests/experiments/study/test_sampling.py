@@ -10,8 +10,8 @@ import pytest
 from ensemble.parameters import ParamValue
 from experiments.config.compose import compose
 from experiments.planning import plan_study
-from experiments.proposals import make_proposer
-from experiments.study import StudySpec
+from experiments.study.sampling import make_proposer
+from experiments.study.spec import StudySpec
 
 Params = dict[str, ParamValue]
 

@@ -15,7 +15,7 @@ from ensemble.cli import METRICS_FILE
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, decode_recipe
 from experiments.errors import StorageError
-from experiments.study import StudySpec, TrialResult, TrialSpec, TrialState
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec, TrialState
 
 # Hyperparameters that say nothing of what is trained.
 _NO_RECIPE = frozenset((*DATA_PARAMETERS, "rival"))

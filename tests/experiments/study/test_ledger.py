@@ -12,9 +12,9 @@ import pytest
 
 from experiments.config.compose import compose
 from experiments.errors import StorageError, StudyTaken
-from experiments.ledger import Ledger, peek
 from experiments.planning import plan_study
-from experiments.study import StudySpec, TrialResult
+from experiments.study.ledger import Ledger, peek
+from experiments.study.spec import StudySpec, TrialResult
 
 
 @pytest.fixture

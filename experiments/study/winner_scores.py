@@ -11,7 +11,7 @@ from ensemble.evaluation import rmse
 from ensemble.table import Table, read_channel
 from ensemble.threads import one_blas_thread
 from ensemble.training import FittedEnsemble, score_members
-from experiments.predictions import Predictions
+from experiments.study.predictions import Predictions
 
 MOST_ROWS = 1000
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ensemble.parameters import choice, integer, real
 from experiments.errors import ConfigError
-from experiments.search_space import Choices, Range, SearchSpace, read_dimension
+from experiments.study.search_space import Choices, Range, SearchSpace, read_dimension
 
 
 def test_ints_between_ints_are_whole_and_reals_are_not() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ensemble.parameters import ParamValue
 from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
-from experiments.study import StudySpec, TrialResult
+from experiments.study.spec import StudySpec, TrialResult
 
 FILE = "ledger.sqlite"
 _LOCK = "lock"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from experiments.backends.trial_folder import output_data_dir, read_result
-from experiments.study import TrialResult, TrialSpec
+from experiments.study.folder import output_data_dir, read_result
+from experiments.study.spec import TrialResult, TrialSpec
 
 HYPERPARAMETERS = {"members": "ridge", "target": "y", "rival": "{}", "sagemaker_program": "train.py"}
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue
-from experiments.search_space import SearchSpace
-from experiments.study import StudySpec, TrialResult
+from experiments.study.search_space import SearchSpace
+from experiments.study.spec import StudySpec, TrialResult
 
 if TYPE_CHECKING:
     import optuna
