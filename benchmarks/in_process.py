@@ -85,7 +85,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     from experiments.backends.worker_pool import WorkerPool
     from experiments.config.compose import compose
     from experiments.planning import plan_study
-    from experiments.progress import StudyProgress
+    from experiments.reporting.progress import StudyProgress
     from experiments.study.ledger import Ledger
     from experiments.study.sampling import OptunaProposer, make_proposer
     from experiments.study.spec import TrialResult, TrialSpec

@@ -8,7 +8,7 @@ from experiments.aws.account import find_account
 from experiments.aws.cloud_settings import check_prefix
 from experiments.aws.owned import Owned, Ownership
 from experiments.config.schema import RemoteModeConfig
-from experiments.money import dollars
+from experiments.reporting.money import dollars
 
 
 def show_account(mode: RemoteModeConfig, console: Console) -> int:

@@ -20,10 +20,12 @@ from experiments.config.compose import Composed
 from experiments.data_report import report
 from experiments.datasets import Splits
 from experiments.errors import StudyFailed
-from experiments.figures import study_figures, winner_figures
 from experiments.modes import Scorers, open_backend
 from experiments.planning import plan_study
-from experiments.progress import StudyProgress
+from experiments.reporting.console import at_least
+from experiments.reporting.figures import study_figures, winner_figures
+from experiments.reporting.progress import StudyProgress
+from experiments.reporting.summary import NARROWEST, Outcome, as_text, show, study_metrics
 from experiments.study.folder import (
     final_folder,
     log_path,
@@ -35,11 +37,9 @@ from experiments.study.folder import (
 from experiments.study.ledger import Ledger, Peek, peek
 from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult, best_of
-from experiments.summary import NARROWEST, Outcome, as_text, show, study_metrics
 from experiments.system import crash_points
 from experiments.system.machine import check_folder
 from experiments.tracking_store import interface_command, store_exists, store_uri
-from experiments.wide import at_least
 
 # Facts that the ledger keeps of a finished study.
 _FINAL = "final"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ensemble.evaluation import Interval, MetricName
 from experiments.comparing.measures import Measures, winners_apart
 from experiments.comparing.parity import Parity
-from experiments.summary import below_or_above
+from experiments.reporting.summary import below_or_above
 
 _MOST_SHOWN = 20
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ensemble.evaluation import Interval
 from experiments.comparing.measures import SPLITS, Measures, winners_apart
-from experiments.money import dollars
-from experiments.summary import ruling
+from experiments.reporting.money import dollars
+from experiments.reporting.summary import ruling
 
 NOTHING = "-"
 _TITLES = {

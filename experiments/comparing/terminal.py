@@ -12,7 +12,7 @@ from experiments.comparing.measures import Measures
 from experiments.comparing.parity import Parity, Verdict
 from experiments.comparing.sentences import which_search, without_partner
 from experiments.comparing.table import Row
-from experiments.wide import at_least
+from experiments.reporting.console import at_least
 
 _WIDEST = 1000
 _STYLES: dict[Verdict, str] = {"PASS": "green", "FAIL": "red", "NOT COMPARABLE": "yellow"}

@@ -13,7 +13,7 @@ from ensemble.evaluation import MetricName
 from experiments.comparing.charts.plot import Chart, Plot, enumerated, line, marker, plain, series
 from experiments.comparing.measures import Measures, Point
 from experiments.comparing.table import duration
-from experiments.money import dollars
+from experiments.reporting.money import dollars
 
 _HEIGHT = 300
 # Of each study; a page with more is slow, and shows no more.

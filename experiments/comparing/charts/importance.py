@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ensemble.wire import SEPARATOR
 from experiments.comparing.charts.plot import Chart, bars, enumerated, plain, rows_axis, rows_plot, series
 from experiments.comparing.measures import Measures
-from experiments.figures import TRIALS_A_PARAMETER
+from experiments.reporting.figures import TRIALS_A_PARAMETER
 from experiments.study.sampling import FEWEST_TRIALS_FOR_IMPORTANCE, parameter_importance
 
 _TITLE = "Which parameters made a trial good"

@@ -11,7 +11,7 @@ import pytest
 from experiments.comparing.measures import Measures, measure, winners_apart
 from experiments.comparing.sentences import which_search
 from experiments.comparing.table import Row, comparison_rows
-from experiments.money import dollars
+from experiments.reporting.money import dollars
 from experiments.study.spec import TrialResult
 from tests.experiments.comparing.builder import MEMBERS, POINTS, add_study, failed, scored, splits, table
 

@@ -16,8 +16,8 @@ from ensemble.evaluation import Interval, paired_lift
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
+from experiments.reporting.console import at_least
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
-from experiments.wide import at_least
 
 # Columns of text below which the table would lose digits.
 NARROWEST = 80

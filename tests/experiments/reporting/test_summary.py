@@ -13,13 +13,13 @@ from rich.console import Console
 
 from ensemble.recipe import MemberSpec, Recipe
 from experiments.config.compose import compose
-from experiments.figures import leave_one_out_rises, study_figures, winner_figures
 from experiments.planning import plan_study
-from experiments.progress import StudyProgress
+from experiments.reporting.figures import leave_one_out_rises, study_figures, winner_figures
+from experiments.reporting.progress import StudyProgress
+from experiments.reporting.summary import NARROWEST, Outcome, as_text, best_lone_member, show, study_metrics
 from experiments.study.folder import log_path, trial_folder
 from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult
-from experiments.summary import NARROWEST, Outcome, as_text, best_lone_member, show, study_metrics
 
 MEMBERS = ["xgboost", "catboost"]
 
