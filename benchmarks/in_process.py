@@ -80,7 +80,6 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     """Run byoe's study in the working directory, as ``experiments.running`` does, its start-up apart."""
     import optuna  # noqa: F401  # the loop imports it at its first trial, which is start-up
 
-    from experiments import tracking, tracking_store
     from experiments.backends import local
     from experiments.backends.worker_pool import WorkerPool
     from experiments.config.compose import compose
@@ -89,6 +88,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     from experiments.study.ledger import Ledger
     from experiments.study.sampling import OptunaProposer, make_proposer
     from experiments.study.spec import TrialResult, TrialSpec
+    from experiments.tracking import runs, store
 
     composed = compose([*STUDY, f"search.n_trials={trials}", *(["search.parallel=1"] if sequential else [])])
     study = plan_study(composed).place()
@@ -97,9 +97,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     pool = WorkerPool(study.parallel, study.threads)
     seconds: dict[str, float] = defaultdict(float)
     with Path(os.devnull).open("w") as nowhere, Ledger.open(study) as ledger:
-        tracker = tracking.Tracker(
-            study, tracking_store.store_uri(None, Path()), "byoe", Path(), composed.with_sources()
-        )
+        tracker = runs.Tracker(study, store.store_uri(None, Path()), "byoe", Path(), composed.with_sources())
         for owner, name, label in (
             (local, "prepare", FOLDER),
             (pool, "call", CALL),
@@ -108,7 +106,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
             (OptunaProposer, "tell", TELL),
             (ledger, "record_asked", ASKED),
             (ledger, "record", FINISHED),
-            (tracking.Tracker, "_log_trial", LOGGED),
+            (runs.Tracker, "_log_trial", LOGGED),
         ):
             setattr(owner, name, timed(getattr(owner, name), seconds, label))
         with local.LocalBackend(pool).submit(study, ledger) as handle, ThreadPoolExecutor(study.parallel) as threads:

@@ -29,8 +29,8 @@ from experiments.study.search_space import Choices, SearchSpace
 from experiments.study.spec import Channels, SearchSpec, StudySpec, best_of
 from experiments.system.archives import MODEL_ARCHIVE
 from experiments.system.machine import check_folder
-from experiments.tracking import Tracker
-from experiments.tracking_store import interface_command, store_uri
+from experiments.tracking.runs import Tracker
+from experiments.tracking.store import interface_command, store_uri
 
 
 def study_file(config_hash: str) -> str:

@@ -27,7 +27,7 @@ from experiments.errors import BackendUnavailable
 from experiments.planning import available_cores
 from experiments.system.machine import check_folder
 from experiments.system.project import PROJECT
-from experiments.tracking_store import store_fault, store_file, store_uri
+from experiments.tracking.store import store_fault, store_file, store_uri
 
 REQUIREMENT_FILES = ("entry/requirements.txt", "experiments/requirements.txt")
 OLDEST_PYTHON = (3, 11)

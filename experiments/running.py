@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble.cli import OUT_OF_FOLD_FILE
-from experiments import tracking
 from experiments.backends.base import StudyHandle
 from experiments.comparing.choosing import check_tolerance
 from experiments.comparing.evidence import read_study
@@ -39,7 +38,8 @@ from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult, best_of
 from experiments.system import crash_points
 from experiments.system.machine import check_folder
-from experiments.tracking_store import interface_command, store_exists, store_uri
+from experiments.tracking import runs
+from experiments.tracking.store import interface_command, store_exists, store_uri
 
 # Facts that the ledger keeps of a finished study.
 _FINAL = "final"
@@ -143,7 +143,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
     """Run what is left of the study, record it, and sum it up."""
     study, console = session.study, session.console
     experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
-    tracker = tracking.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources())
+    tracker = runs.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources())
     status = "KILLED"
     try:
         resumed = len(ledger.results())
@@ -181,7 +181,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
 
 
 def follow(
-    study: StudySpec, handle: StudyHandle, tracker: tracking.Tracker, console: Console, resumed: int
+    study: StudySpec, handle: StudyHandle, tracker: runs.Tracker, console: Console, resumed: int
 ) -> list[TrialResult]:
     """Show and record a study's trials as they finish; return them all.
 
@@ -246,7 +246,7 @@ def _final(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scor
 
 
 def _record(
-    session: _Session, ledger: Ledger, tracker: tracking.Tracker, results: list[TrialResult], best: TrialResult
+    session: _Session, ledger: Ledger, tracker: runs.Tracker, results: list[TrialResult], best: TrialResult
 ) -> Outcome:
     study = session.study
     final = TrialResult(**ledger.noted(_FINAL))
@@ -255,7 +255,7 @@ def _record(
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     importance = ledger.noted(_IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
-    winner = tracking.Winner(final, bundle, winner_figures(out_of_fold, importance))
+    winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
     figures = study_figures(study, results, session.members, out_of_fold)
     tracker.finish(winner, figures, as_text(outcome), study_metrics(final, results, session.members))
     return outcome

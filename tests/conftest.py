@@ -85,7 +85,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with its tables made, which takes MLflow seconds."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     call = f"mlflow.MlflowClient('sqlite:///{path}').get_experiment_by_name('none')"
-    code = f"from experiments.tracking_store import quiet; quiet(); import mlflow; {call}"
+    code = f"from experiments.tracking.store import quiet; quiet(); import mlflow; {call}"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=path.parent)
     return path
 

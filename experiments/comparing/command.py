@@ -13,11 +13,11 @@ from experiments.comparing.record import comparison_of
 from experiments.comparing.report import make_report, write_report
 from experiments.comparing.table import comparison_rows
 from experiments.comparing.terminal import show_parity, show_rest, show_table
-from experiments.comparison_tracking import PAGE, Comparison, record_comparison
 from experiments.config.compose import Composed
 from experiments.errors import EnsembleError
 from experiments.system.output_file import output_file
-from experiments.tracking_store import interface_command, store_uri
+from experiments.tracking.comparisons import PAGE, Comparison, record_comparison
+from experiments.tracking.store import interface_command, store_uri
 
 
 class DifferentData(EnsembleError):

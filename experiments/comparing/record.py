@@ -13,7 +13,7 @@ from ensemble.recipe import BLENDED
 from experiments.comparing.evidence import Evidence
 from experiments.comparing.measures import Measures
 from experiments.comparing.parity import Parity
-from experiments.comparison_tracking import ComparedStudy, Comparison
+from experiments.tracking.comparisons import ComparedStudy, Comparison
 
 _FOLD = "_fold_"
 

@@ -17,7 +17,7 @@ from experiments.config.compose import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean
 from experiments.study.folder import final_folder, model_dir
 from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, pack, unpack
-from experiments.tracking_store import store_exists, store_uri
+from experiments.tracking.store import store_exists, store_uri
 
 DOWNLOAD = "download"
 INFERENCE = "code/inference.py"
@@ -141,7 +141,7 @@ def _find(composed: Composed, text: str, folder: Path) -> tuple[Path, str]:
     uri = store_uri(composed.config.mlflow.uri, Path(composed.config.paths.root).expanduser())
     if not store_exists(uri):
         raise ConfigError(f"model={text}: there is no study of that name, and no MLflow store at {uri}.")
-    from experiments.model_registry import download_bundle
+    from experiments.tracking.registry import download_bundle
 
     if run is not None:
         return download_bundle(uri, run.group(2), None, folder / DOWNLOAD), text

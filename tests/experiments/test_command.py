@@ -65,7 +65,7 @@ def test_entry_package_imports_nothing_of_the_harness() -> None:
 
 def test_telemetry_is_off_by_default_and_the_users_word_wins() -> None:
     script = (
-        "from experiments.tracking_store import quiet; quiet()\n"
+        "from experiments.tracking.store import quiet; quiet()\n"
         "from mlflow.telemetry.utils import is_telemetry_disabled; print(is_telemetry_disabled())"
     )
 

@@ -22,7 +22,7 @@ def recorded_trials(project: Path, study: str) -> list[dict[str, Any]]:
 
 def logged_runs(project: Path, experiment: str, role: str) -> list[Any]:
     """Return MLflow's runs of one role."""
-    from experiments.tracking_store import quiet
+    from experiments.tracking.store import quiet
 
     quiet()
     from mlflow import MlflowClient

@@ -230,7 +230,7 @@ def test_mlflow_has_the_comparison_with_a_run_a_study_by_the_same_names_once(pai
 
 
 def test_another_state_of_a_study_is_another_comparison_and_lies_beside_the_studys_runs(pair: Path, byoe: Run) -> None:
-    from experiments.tracking_store import quiet
+    from experiments.tracking.store import quiet
 
     quiet()
     from mlflow import MlflowClient

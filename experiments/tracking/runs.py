@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.parameters import encode
-from experiments.model_registry import find_version, register_model
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult, TrialState
 from experiments.system import crash_points
 from experiments.system.project import PROJECT
-from experiments.tracking_store import open_experiment, quiet, store_problem
+from experiments.tracking.registry import find_version, register_model
+from experiments.tracking.store import open_experiment, quiet, store_problem
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,7 +13,7 @@ from ensemble.table import Column
 from experiments.errors import ConfigError
 from experiments.study.spec import WINNER_ALIAS
 from experiments.system.project import PROJECT
-from experiments.tracking_store import quiet
+from experiments.tracking.store import quiet
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.tracking import LONGEST_PARAM, git_commit, log_in_parts
-from experiments.tracking_store import open_experiment, open_store, quiet, store_exists, store_problem
+from experiments.tracking.runs import LONGEST_PARAM, git_commit, log_in_parts
+from experiments.tracking.store import open_experiment, open_store, quiet, store_exists, store_problem
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
