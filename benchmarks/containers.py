@@ -85,7 +85,7 @@ def run_study(study: StudySpec, make_backend: Callable[[], Backend]) -> Answer:
 
 def run_exec(study: StudySpec, base: str, trials: Path) -> Answer:
     """Run the trials of a finished study by the toolkit's ``train`` in one container, one after another."""
-    from experiments.aws.documents import trial_job
+    from experiments.sagemaker_requests.jobs import trial_job
 
     backend = SageMakerBackend(settings(base))
     (document,) = backend.requests(study)["CreateHyperParameterTuningJob"]

@@ -14,7 +14,6 @@ from rich.console import Console
 from experiments.aws.account import find_account
 from experiments.aws.bring_home import artifact
 from experiments.aws.cloud_jobs import CloudJobs
-from experiments.aws.documents import read_tuning_job
 from experiments.aws.prices import find_price
 from experiments.aws.storage import Storage
 from experiments.backends.following import Source, TuningHandle
@@ -23,6 +22,7 @@ from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StudyFailed
 from experiments.running import follow
+from experiments.sagemaker_requests.jobs import read_tuning_job
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.search_space import Choices, SearchSpace

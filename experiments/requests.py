@@ -13,8 +13,6 @@ from rich.console import Console
 
 from experiments import datasets
 from experiments.aws.cost import Bound
-from experiments.aws.documents import TRAINING, TUNING, trial_job
-from experiments.aws.validation import check_document
 from experiments.backends.sagemaker import SageMakerBackend
 from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed, compose
@@ -22,6 +20,8 @@ from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.errors import ConfigError
 from experiments.modes import sagemaker_settings
 from experiments.planning import Plan, plan_study
+from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job
+from experiments.sagemaker_requests.validation import check_document
 from experiments.study.sampling import make_proposer
 from experiments.study.source_dir import place_source
 from experiments.study.spec import StudySpec

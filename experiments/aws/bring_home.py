@@ -16,9 +16,9 @@ from ensemble.cli import METRICS_FILE, OUT_OF_FOLD_FILE
 from experiments.aws.account import error_code
 from experiments.aws.cloud_jobs import COMPLETED, STOPPED
 from experiments.aws.prices import Price
-from experiments.aws.ranges import decode_point
 from experiments.aws.storage import Storage
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed
+from experiments.sagemaker_requests.ranges import decode_point
 from experiments.study.folder import (
     failure_path,
     log_path,

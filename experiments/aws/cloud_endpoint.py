@@ -13,8 +13,8 @@ from typing import Any
 from experiments.aws.account import Account, explained
 from experiments.aws.cloud_logs import log_lines
 from experiments.aws.server_log import LINES_READ, last_words
-from experiments.aws.validation import check_document
 from experiments.errors import BackendUnavailable, ConfigError, EnsembleError
+from experiments.sagemaker_requests.validation import check_document
 
 CONFIGURATION, MODEL = "endpoint configuration", "model"
 LOG_GROUP = "/aws/sagemaker/Endpoints"

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from experiments.aws.account import Account, find_account
-from experiments.aws.documents import CloudOptions
 from experiments.aws.prices import find_price
 from experiments.backends.remote import RemoteSettings
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.sagemaker_requests.jobs import CloudOptions
 
 # AWS's container with the scikit-learn of entry/requirements.txt.
 SKLEARN_VERSION = "1.9-0"

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.wire import read_metric
-from experiments.aws.documents import objective_regex
 from experiments.aws.engine import LABEL, check_alive, connect, remove_containers
 from experiments.aws.local_job import PRELOAD, make_network, remove_run
 from experiments.aws.warm_pool import HOST, ContainerSettings, Ended, WarmPool
 from experiments.backends.base import RunnerClosed
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.errors import EnsembleError, StorageError
+from experiments.sagemaker_requests.jobs import objective_regex
 from experiments.study.folder import failure_path, log_path, model_dir, read_result
 from experiments.study.spec import TrialResult, TrialSpec
 from experiments.system.archives import MODEL_ARCHIVE, unpack

@@ -14,13 +14,13 @@ from typing import Any
 
 from experiments.aws.bring_home import Homecoming, fetch_model
 from experiments.aws.cloud_jobs import COMPLETED, ENDED, CloudJobs, Seen
-from experiments.aws.documents import TRAINING
 from experiments.aws.prices import Price
 from experiments.aws.storage import Storage
 from experiments.backends.base import StudyHandle
 from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, StudyTaken
 from experiments.reporting.money import dollars
+from experiments.sagemaker_requests.jobs import TRAINING
 from experiments.study.folder import final_folder, output_data_dir, trial_folder
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult

@@ -11,13 +11,21 @@ from typing import Any
 from experiments.aws.account import Account
 from experiments.aws.cloud_jobs import CloudJobs
 from experiments.aws.cost import Bound, check_budget
-from experiments.aws.documents import CODE_ARCHIVE, TRAINING, TUNING, CloudOptions, Placement, training_job, tuning_job
 from experiments.aws.prices import Price
 from experiments.aws.storage import Storage
-from experiments.aws.validation import check_document
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.following import Source, TrainingHandle, TuningHandle, check_same_job
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, StudyTaken
+from experiments.sagemaker_requests.jobs import (
+    CODE_ARCHIVE,
+    TRAINING,
+    TUNING,
+    CloudOptions,
+    Placement,
+    training_job,
+    tuning_job,
+)
+from experiments.sagemaker_requests.validation import check_document
 from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
 from experiments.study.spec import StudySpec

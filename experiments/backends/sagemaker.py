@@ -10,17 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.aws.documents import (
-    LOCAL_INSTANCE,
-    LOCAL_ROLE,
-    TRAINING,
-    TUNING,
-    Placement,
-    read_tuning_job,
-    training_job,
-    trial_job,
-    tuning_job,
-)
 from experiments.aws.engine import (
     FOLDER_LABEL,
     INSTALL_COMPOSE,
@@ -33,11 +22,22 @@ from experiments.aws.engine import (
 )
 from experiments.aws.jobs import ColdRunner, MakeJob, WarmRunner
 from experiments.aws.local_job import find_network
-from experiments.aws.validation import check_document
 from experiments.aws.warm_pool import ContainerSettings
 from experiments.backends.base import Backend, StudyHandle, TrialRunner
 from experiments.backends.optuna_loop import LoopHandle
 from experiments.errors import BackendUnavailable, StorageError
+from experiments.sagemaker_requests.jobs import (
+    LOCAL_INSTANCE,
+    LOCAL_ROLE,
+    TRAINING,
+    TUNING,
+    Placement,
+    read_tuning_job,
+    training_job,
+    trial_job,
+    tuning_job,
+)
+from experiments.sagemaker_requests.validation import check_document
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.source_dir import check_dependencies, source_folder

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from ensemble.wire import read_metric
-from experiments.aws.documents import objective_regex
 from experiments.backends.local import LocalRunner
 from experiments.backends.worker_pool import WorkerPool
 from experiments.errors import StudyFailed
+from experiments.sagemaker_requests.jobs import objective_regex
 from experiments.study.folder import log_path
 from experiments.study.sampling import make_proposer
 from experiments.study.spec import StudySpec, TrialSpec

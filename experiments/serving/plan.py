@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments.aws.documents import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
 from experiments.aws.local_endpoint import check_network
-from experiments.aws.validation import SERVERLESS_MEMORY, check_document
 from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig, ServingConfig
 from experiments.errors import ConfigError
+from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
+from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY, check_document
 from experiments.serving.memory import DEFAULT_MEMORY
 from experiments.serving.models import Model
 from experiments.serving.proof import SECONDS_TO_ANSWER

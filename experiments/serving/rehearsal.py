@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from experiments.aws.local_endpoint import Started, end, peak_memory, start, state
-from experiments.aws.validation import SERVERLESS_MEMORY
 from experiments.errors import EnsembleError
+from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY
 from experiments.serving.client import invoke
 from experiments.serving.examples import csv_of, example_rows
 from experiments.serving.memory import Rehearsal

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.aws.documents import Placement
 from experiments.config.compose import compose
 from experiments.planning import plan_study
+from experiments.sagemaker_requests.jobs import Placement
 from experiments.study.spec import StudySpec
 
 PLACEMENT = Placement(

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from botocore.model import OperationNotFoundError
 
-from experiments.aws.validation import InvalidDocument, check_document
+from experiments.sagemaker_requests.validation import InvalidDocument, check_document
 from tests.doubles.aws.answers import Refused
 from tests.doubles.aws.faults import Faults
 from tests.doubles.aws.images import Images

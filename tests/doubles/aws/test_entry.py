@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from experiments.aws.documents import Placement, tuning_job
 from experiments.config.compose import compose
 from experiments.planning import plan_study
+from experiments.sagemaker_requests.jobs import Placement, tuning_job
 from experiments.study.source_dir import place_source, source_folder
 from experiments.study.spec import StudySpec
 from experiments.system.archives import pack

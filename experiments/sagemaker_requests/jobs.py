@@ -10,7 +10,7 @@ from typing import Any, cast
 from ensemble.parameters import Parameter, ParamValue
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, declaration, metric_regex
-from experiments.aws.ranges import parameter_ranges, search_space
+from experiments.sagemaker_requests.ranges import parameter_ranges, search_space
 from experiments.study.spec import Sampler, SearchSpec, StudySpec
 
 # Operations of the two kinds of job.

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from experiments.aws.documents import Serving, endpoint_requests
-from experiments.aws.validation import InvalidDocument, check_document
-from tests.experiments.aws.test_documents import check_snapshot
+from experiments.sagemaker_requests.jobs import Serving, endpoint_requests
+from experiments.sagemaker_requests.validation import InvalidDocument, check_document
+from tests.experiments.sagemaker_requests.test_jobs import check_snapshot
 
 SERVING = Serving(
     name="blue",

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.aws.documents import read_tuning_job, training_job, trial_job, tuning_job
-from experiments.aws.ranges import parameter_ranges, search_space
-from experiments.aws.validation import check_document
 from experiments.config.compose import groups
+from experiments.sagemaker_requests.jobs import read_tuning_job, training_job, trial_job, tuning_job
+from experiments.sagemaker_requests.ranges import parameter_ranges, search_space
+from experiments.sagemaker_requests.validation import check_document
 from experiments.study.sampling import make_proposer
 from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
 from tests.support.studies import PLACEMENT, study

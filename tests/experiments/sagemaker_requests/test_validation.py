@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ParamValidationError
 from botocore.validate import validate_parameters
 
-from experiments.aws.documents import tuning_job
-from experiments.aws.validation import InvalidDocument, _compiled, check_document
+from experiments.sagemaker_requests.jobs import tuning_job
+from experiments.sagemaker_requests.validation import InvalidDocument, _compiled, check_document
 from tests.support.studies import PLACEMENT, study
 
 OPERATION = "CreateHyperParameterTuningJob"
