@@ -33,14 +33,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.aws.engine import connect
-from experiments.aws.image import build_image, image_exists, image_spec
 from experiments.aws.jobs import lay_out
 from experiments.backends.base import Backend
 from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config.compose import compose
+from experiments.docker.engine import connect
+from experiments.docker.image import build_image, image_exists, image_spec
 from experiments.planning import available_cores, plan_study
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec

@@ -185,7 +185,7 @@ def _server(uri: str) -> Finding:
 
 def _docker(*, needed: bool) -> Iterator[Finding]:
     """Docker is for ``mode=sagemaker``; other modes do without."""
-    from experiments.aws import engine
+    from experiments.docker import engine
 
     state: State = "fails" if needed else "note"
     without = "" if needed else "; only mode=sagemaker needs it"

@@ -20,8 +20,8 @@ from experiments.errors import ConfigError, listed
 from experiments.study.spec import StudySpec
 
 if TYPE_CHECKING:
-    from experiments.aws.engine import DockerClient
-    from experiments.aws.image import ImageSpec
+    from experiments.docker.engine import DockerClient
+    from experiments.docker.image import ImageSpec
 
 # AWS's longest training job, in seconds; and what a container needs at least to import the libraries, in GB.
 LONGEST_RUNTIME = 28 * 86_400
@@ -51,7 +51,7 @@ def open_backend(
     mode = config.mode
     backend: Backend
     if isinstance(mode, SageMakerModeConfig):
-        from experiments.aws.engine import connect
+        from experiments.docker.engine import connect
 
         backend = SageMakerBackend(sagemaker_settings(mode))
         backend.preflight(study)
@@ -101,7 +101,7 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
     Raises:
         ConfigError: A value is not possible.
     """
-    from experiments.aws.engine import NETWORKS
+    from experiments.docker.engine import NETWORKS
 
     if not 1 <= mode.max_runtime_seconds <= LONGEST_RUNTIME:
         raise ConfigError(
@@ -131,7 +131,7 @@ def configured_image(image: ImageConfig) -> ImageSpec:
     Raises:
         ConfigError: There is no such base or file of requirements.
     """
-    from experiments.aws.image import image_spec
+    from experiments.docker.image import image_spec
 
     return image_spec(image.base, None if image.requirements is None else Path(image.requirements).expanduser())
 
@@ -142,7 +142,7 @@ def build_image_if_missing(spec: ImageSpec, client: DockerClient, console: Conso
     Raises:
         BackendUnavailable: A step of the build failed.
     """
-    from experiments.aws.image import build_image, image_exists
+    from experiments.docker.image import build_image, image_exists
 
     if image_exists(client, spec):
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from experiments.aws.engine import (
+from experiments.docker.engine import (
     ENDPOINT_LABEL,
     FOLDER_LABEL,
     LABEL,

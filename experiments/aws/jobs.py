@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.wire import read_metric
-from experiments.aws.engine import LABEL, check_alive, connect, remove_containers
-from experiments.aws.local_job import PRELOAD, make_network, remove_run
-from experiments.aws.warm_pool import HOST, ContainerSettings, Ended, WarmPool
 from experiments.backends.base import RunnerClosed
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
+from experiments.docker.engine import LABEL, check_alive, connect, remove_containers
+from experiments.docker.sdk_job import PRELOAD, make_network, remove_run
+from experiments.docker.warm_pool import HOST, ContainerSettings, Ended, WarmPool
 from experiments.errors import EnsembleError, StorageError
 from experiments.sagemaker_requests.jobs import objective_regex
 from experiments.study.folder import failure_path, log_path, model_dir, read_result
@@ -143,7 +143,7 @@ class ColdRunner:
                 with self._lock:  # the engine allows two of one name, and compose does not
                     make_network(self._label)
             kwargs = {"document": job, "root": str(root), "container": self._container(names)}
-            ended_well = pool.call("experiments.aws.local_job:run_job", kwargs, log_path(trial.folder))
+            ended_well = pool.call("experiments.docker.sdk_job:run_job", kwargs, log_path(trial.folder))
             exit_code = 0 if ended_well else 1
         except WorkerDied as death:
             exit_code = death.exit_code
@@ -186,7 +186,7 @@ class ColdRunner:
             if self._closed:
                 raise RunnerClosed
             if self._pool is None:
-                at_end = {"call": "experiments.aws.local_job:remove_run", "kwargs": {"run": self._label}}
+                at_end = {"call": "experiments.docker.sdk_job:remove_run", "kwargs": {"run": self._label}}
                 self._pool = WorkerPool(self._size, 1, preload=PRELOAD, at_end=at_end)
             return self._pool
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.aws.engine import (
+from experiments.aws.jobs import ColdRunner, MakeJob, WarmRunner
+from experiments.backends.base import Backend, StudyHandle, TrialRunner
+from experiments.backends.optuna_loop import LoopHandle
+from experiments.docker.engine import (
     FOLDER_LABEL,
     INSTALL_COMPOSE,
     NETWORKS,
@@ -20,11 +23,8 @@ from experiments.aws.engine import (
     labels,
     remove_containers,
 )
-from experiments.aws.jobs import ColdRunner, MakeJob, WarmRunner
-from experiments.aws.local_job import find_network
-from experiments.aws.warm_pool import ContainerSettings
-from experiments.backends.base import Backend, StudyHandle, TrialRunner
-from experiments.backends.optuna_loop import LoopHandle
+from experiments.docker.sdk_job import find_network
+from experiments.docker.warm_pool import ContainerSettings
 from experiments.errors import BackendUnavailable, StorageError
 from experiments.sagemaker_requests.jobs import (
     LOCAL_INSTANCE,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from experiments.aws.engine import answering
-from experiments.aws.local_endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
 from experiments.config.compose import COMMAND_LINE, Composed
 from experiments.config.schema import RemoteModeConfig
+from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
+from experiments.docker.engine import answering
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
 from experiments.serving.client import invoke, ping
 from experiments.serving.cloud import invoke_in_cloud
@@ -21,7 +21,7 @@ from experiments.serving.records import RECORD, Endpoint, Records
 from experiments.system.archives import MODEL_ARCHIVE
 
 if TYPE_CHECKING:
-    from experiments.aws.engine import DockerClient
+    from experiments.docker.engine import DockerClient
 
 # Content type by a file name's ending, for rows and for predictions.
 CONTENT_TYPES = {

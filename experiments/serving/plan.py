@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments.aws.local_endpoint import check_network
 from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig, ServingConfig
+from experiments.docker.endpoint import check_network
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
 from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY, check_document

@@ -6,14 +6,14 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiments.aws.local_endpoint import Started, log_tail, state
 from experiments.aws.server_log import LINES_READ, last_words
+from experiments.docker.endpoint import Started, log_tail, state
 from experiments.errors import BackendUnavailable, EnsembleError
 from experiments.serving.client import RequestRefused, invoke, ping
 from experiments.serving.examples import check_predictions, example_request
 
 if TYPE_CHECKING:
-    from experiments.aws.engine import DockerClient
+    from experiments.docker.engine import DockerClient
 
 # SageMaker's own limits: until /ping answers, and for an answer.
 SECONDS_TO_PING = 180

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from experiments.aws.local_endpoint import Started, end, peak_memory, start, state
+from experiments.docker.endpoint import Started, end, peak_memory, start, state
 from experiments.errors import EnsembleError
 from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY
 from experiments.serving.client import invoke
@@ -22,7 +22,7 @@ from experiments.serving.proof import SECONDS_TO_ANSWER, SECONDS_TO_PING, Deploy
 from experiments.serving.records import Endpoint
 
 if TYPE_CHECKING:
-    from experiments.aws.engine import DockerClient
+    from experiments.docker.engine import DockerClient
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import connect, labels, list_containers
+from experiments.docker.engine import connect, labels, list_containers
 from experiments.serving.records import Endpoint, Records
 from tests.conftest import QUICK, await_trials, run_command, running
 from tests.support.docker import DEFAULT_BASE

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import LABEL, connect
-from experiments.aws.image import ImageSpec, image_spec
 from experiments.config.compose import compose
 from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
+from experiments.docker.engine import LABEL, connect
+from experiments.docker.image import ImageSpec, image_spec
 from tests.conftest import Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import denied

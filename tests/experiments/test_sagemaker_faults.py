@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import connect, labels
+from experiments.docker.engine import connect, labels
 from tests.conftest import QUICK, await_trials, run_command, running, until
 from tests.support.docker import Forwarder, containers, left_behind
 from tests.support.records import logged_trials, recorded_trials

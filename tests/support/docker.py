@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import pytest
 
-from experiments.aws.engine import LABEL, STUDY_LABEL, compose_version, connect, list_containers
-from experiments.aws.image import ImageSpec, build_image, image_exists, image_spec
+from experiments.docker.engine import LABEL, STUDY_LABEL, compose_version, connect, list_containers
+from experiments.docker.image import ImageSpec, build_image, image_exists, image_spec
 from experiments.errors import BackendUnavailable
 
 REQUIRE = "BYOE_REQUIRE_DOCKER"

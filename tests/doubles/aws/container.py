@@ -138,7 +138,7 @@ class ImageRun(Process):
             log: Where its output goes when it is asked for, and in the end.
             more: Further settings, as Docker's client takes them.
         """
-        from experiments.aws.engine import connect, container_user, labels
+        from experiments.docker.engine import connect, container_user, labels
 
         super().__init__()
         self._log = log
@@ -185,7 +185,7 @@ class ImageRun(Process):
 
     def remove(self) -> None:
         """Leave no container behind."""
-        from experiments.aws.engine import remove_container
+        from experiments.docker.engine import remove_container
 
         self.write_log()
         remove_container(self._container)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import connect
+from experiments.docker.engine import connect
 from experiments.serving.client import ping
 from experiments.serving.memory import recall
 from experiments.serving.records import Records

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import connect
 from experiments.config.compose import compose
+from experiments.docker.engine import connect
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
 from experiments.serving.examples import example_request
 from experiments.serving.models import place_model

@@ -13,14 +13,14 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.aws.engine import LABEL, RUN_LABEL, connect, labels, remove_containers
+from experiments.docker.engine import LABEL, RUN_LABEL, connect, labels, remove_containers
 from experiments.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 # Imported by the process that such jobs are forked from.
-PRELOAD = ("sagemaker.core.local.local_session", "docker", "experiments.aws.local_job")
+PRELOAD = ("sagemaker.core.local.local_session", "docker", "experiments.docker.sdk_job")
 # The network that the SDK's compose file names; the SDK has no setting for it.
 NETWORK = "sagemaker-local"
 # The SDK wants a region and writes the session's credentials into its compose file: it gets stand-ins.

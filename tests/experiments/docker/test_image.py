@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.engine import LABEL, connect
-from experiments.aws.image import ImageSpec, build_image, image_exists, image_spec
+from experiments.docker.engine import LABEL, connect
+from experiments.docker.image import ImageSpec, build_image, image_exists, image_spec
 from experiments.errors import BackendUnavailable, ConfigError
 from tests.support.docker import require_image
 

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.aws.engine import (
+from experiments.docker.engine import (
     ENDPOINT_LABEL,
     FOLDER_LABEL,
     EngineFailed,

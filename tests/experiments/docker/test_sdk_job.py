@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from experiments.aws import local_job
-from experiments.aws.engine import connect, labels
-from experiments.aws.local_job import NETWORK, find_network, make_network, remove_run, run_job
+from experiments.docker import sdk_job
+from experiments.docker.engine import connect, labels
+from experiments.docker.sdk_job import NETWORK, find_network, make_network, remove_run, run_job
 from experiments.errors import BackendUnavailable
 from experiments.system.archives import unpack
 from tests.support.docker import containers, left_behind, require_image
@@ -81,8 +81,8 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "mars-north-1")
     kept: list[str] = []
-    remove_tree = local_job.shutil.rmtree
-    monkeypatch.setattr(local_job.shutil, "rmtree", lambda path, **more: kept.append(str(path)) or None)
+    remove_tree = sdk_job.shutil.rmtree
+    monkeypatch.setattr(sdk_job.shutil, "rmtree", lambda path, **more: kept.append(str(path)) or None)
     import sagemaker.core.telemetry.telemetry_logging as telemetry
 
     sent: list[object] = []
@@ -107,7 +107,7 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700, 0o700]
     assert SECRET not in compose.read_text()
     assert "AWS_ACCESS_KEY_ID=none" in compose.read_text()
-    monkeypatch.setattr(local_job.shutil, "rmtree", remove_tree)
+    monkeypatch.setattr(sdk_job.shutil, "rmtree", remove_tree)
     unpack(tmp_path / "artifacts" / "output.tar.gz", tmp_path / "output")
     found = json.loads((tmp_path / "output" / "data" / "found.json").read_text())
     assert not found["network"]

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from experiments.aws.engine import STUDY_LABEL, connect, labels, list_containers
 from experiments.aws.jobs import lay_out
-from experiments.aws.warm_pool import ContainerSettings, WarmContainer, WarmPool
 from experiments.backends.base import RunnerClosed
+from experiments.docker.engine import STUDY_LABEL, connect, labels, list_containers
+from experiments.docker.warm_pool import ContainerSettings, WarmContainer, WarmPool
 from experiments.study.source_dir import place_source, source_folder
 from tests.conftest import PROJECT, until
 from tests.support.docker import containers, require_image
@@ -232,7 +232,7 @@ def test_containers_end_with_the_process_that_holds_them(
     code = f"""
 import pathlib, sys, threading
 from experiments.aws.jobs import lay_out
-from experiments.aws.warm_pool import *
+from experiments.docker.warm_pool import *
 settings = ContainerSettings({settings.image!r}, {settings.user!r}, pathlib.Path({str(settings.code)!r}), {{}},
                              {dict(settings.labels)!r})
 container = WarmContainer(settings, pathlib.Path({str(tmp_path / "held")!r}))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.aws.engine import LABEL
+from experiments.docker.engine import LABEL
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.system.project import PROJECT
 
