@@ -33,8 +33,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.aws.jobs import lay_out
 from experiments.backends.base import Backend
+from experiments.backends.container_runners import lay_out
 from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool

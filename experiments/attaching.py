@@ -16,8 +16,8 @@ from experiments.aws.bring_home import artifact
 from experiments.aws.cloud_jobs import CloudJobs
 from experiments.aws.prices import find_price
 from experiments.aws.storage import Storage
-from experiments.backends.following import Source, TuningHandle
 from experiments.backends.remote import CONFIG_TAG
+from experiments.backends.remote_jobs import Source, TuningHandle
 from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StudyFailed

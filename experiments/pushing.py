@@ -11,11 +11,11 @@ from experiments.aws.account import Account, find_account
 from experiments.aws.cloud_settings import tags_of
 from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.push import check_architecture, push_image
+from experiments.backends.open import build_image_if_missing, configured_image
 from experiments.config.schema import RemoteModeConfig
 from experiments.docker.engine import answering
 from experiments.docker.image import REPOSITORY, ImageSpec
 from experiments.errors import BackendUnavailable, ConfigError
-from experiments.modes import build_image_if_missing, configured_image
 
 _TAGS = {"byoe:role": "image"}
 

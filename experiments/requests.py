@@ -13,12 +13,12 @@ from rich.console import Console
 
 from experiments import datasets
 from experiments.aws.cost import Bound
+from experiments.backends.open import sagemaker_settings
 from experiments.backends.sagemaker import SageMakerBackend
 from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed, compose
 from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.errors import ConfigError
-from experiments.modes import sagemaker_settings
 from experiments.planning import Plan, plan_study
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job
 from experiments.sagemaker_requests.validation import check_document

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ensemble.cli import OUT_OF_FOLD_FILE
 from experiments.backends.base import StudyHandle
+from experiments.backends.open import Scorers, open_backend
 from experiments.comparing.choosing import check_tolerance
 from experiments.comparing.evidence import read_study
 from experiments.comparing.parity import compare_replay
@@ -19,7 +20,6 @@ from experiments.config.compose import Composed
 from experiments.data_report import report
 from experiments.datasets import Splits
 from experiments.errors import StudyFailed
-from experiments.modes import Scorers, open_backend
 from experiments.planning import plan_study
 from experiments.reporting.console import at_least
 from experiments.reporting.figures import study_figures, winner_figures

@@ -14,7 +14,7 @@ class Backend(abc.ABC):
     """A place where a whole study runs.
 
     The study is what crosses, not the trial, because a cloud tuner takes the whole study and picks its points itself.
-    ``tests/backends/contract.py`` is this contract as a suite, which every backend passes.
+    ``tests/experiments/backends/contract.py`` is this contract as a suite, which every backend passes.
 
     - A backend never touches MLflow and prints nothing: it yields results, and the harness records and shows them.
     - A backend keeps what it needs to resume in the study's folder, and writes nowhere else.

@@ -14,7 +14,7 @@ from experiments.aws.cost import Bound, check_budget
 from experiments.aws.prices import Price
 from experiments.aws.storage import Storage
 from experiments.backends.base import Backend, StudyHandle
-from experiments.backends.following import Source, TrainingHandle, TuningHandle, check_same_job
+from experiments.backends.remote_jobs import Source, TrainingHandle, TuningHandle, check_same_job
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, StudyTaken
 from experiments.sagemaker_requests.jobs import (
     CODE_ARCHIVE,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.aws.jobs import ColdRunner, MakeJob, WarmRunner
 from experiments.backends.base import Backend, StudyHandle, TrialRunner
+from experiments.backends.container_runners import ColdRunner, MakeJob, WarmRunner
 from experiments.backends.optuna_loop import LoopHandle
 from experiments.docker.engine import (
     FOLDER_LABEL,

@@ -306,7 +306,7 @@ def test_store_that_refuses_writes_half_way_is_filled_by_the_next_run(project: P
 
 
 def test_failing_trials_are_recorded_and_the_rest_goes_on(project: Path) -> None:
-    from tests.backends.contract import FAILING
+    from tests.experiments.backends.contract import FAILING
 
     (project / "packages").mkdir()
     (project / "packages" / "failing.py").write_text(FAILING)
@@ -327,7 +327,7 @@ def test_failing_trials_are_recorded_and_the_rest_goes_on(project: Path) -> None
 
 
 def test_study_in_which_everything_fails_ends_with_the_reason(project: Path) -> None:
-    from tests.backends.contract import FAILING
+    from tests.experiments.backends.contract import FAILING
 
     (project / "packages").mkdir()
     (project / "packages" / "failing.py").write_text(FAILING)

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from experiments.aws.jobs import lay_out
 from experiments.backends.base import RunnerClosed
+from experiments.backends.container_runners import lay_out
 from experiments.docker.engine import STUDY_LABEL, connect, labels, list_containers
 from experiments.docker.warm_pool import ContainerSettings, WarmContainer, WarmPool
 from experiments.study.source_dir import place_source, source_folder
@@ -231,7 +231,7 @@ def test_containers_end_with_the_process_that_holds_them(
 ) -> None:
     code = f"""
 import pathlib, sys, threading
-from experiments.aws.jobs import lay_out
+from experiments.backends.container_runners import lay_out
 from experiments.docker.warm_pool import *
 settings = ContainerSettings({settings.image!r}, {settings.user!r}, pathlib.Path({str(settings.code)!r}), {{}},
                              {dict(settings.labels)!r})

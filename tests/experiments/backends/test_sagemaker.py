@@ -10,7 +10,7 @@ import pytest
 from experiments.backends.base import Backend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.study.spec import StudySpec
-from tests.backends.contract import BackendContract
+from tests.experiments.backends.contract import BackendContract
 from tests.support.docker import containers, require_image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]

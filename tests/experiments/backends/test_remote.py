@@ -12,16 +12,16 @@ import pytest
 from rich.console import Console
 
 from experiments.backends.base import Backend
-from experiments.backends.following import TrainingHandle
+from experiments.backends.launch import remote_backend
+from experiments.backends.remote_jobs import TrainingHandle
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config.compose import compose
 from experiments.config.schema import RemoteModeConfig
-from experiments.launching import remote_backend
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec
-from tests.backends.contract import BackendContract
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.resident import Resident
+from tests.experiments.backends.contract import BackendContract
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
 

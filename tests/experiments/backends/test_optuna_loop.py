@@ -15,7 +15,7 @@ from experiments.backends.base import RunnerClosed
 from experiments.backends.optuna_loop import FINAL_SECONDS, FINAL_TRIALS, LoopHandle
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
-from tests.backends.contract import plan
+from tests.experiments.backends.contract import plan
 
 SECONDS_A_TRIAL = 10.0
 

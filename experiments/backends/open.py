@@ -60,7 +60,7 @@ def open_backend(
         with _scorers(study) as scorers:
             yield backend, scorers
     elif isinstance(mode, RemoteModeConfig):
-        from experiments.launching import remote_backend
+        from experiments.backends.launch import remote_backend
 
         if mode.warm_start and study.points is not None:
             raise ConfigError(

@@ -11,7 +11,7 @@ from experiments.backends.base import Backend
 from experiments.backends.local import LocalBackend
 from experiments.backends.worker_pool import WorkerPool
 from experiments.study.spec import StudySpec
-from tests.backends.contract import BackendContract
+from tests.experiments.backends.contract import BackendContract
 
 
 class TestLocalBackend(BackendContract):
