@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from experiments.aws.account import find_account
-from experiments.aws.cloud_settings import check_prefix
-from experiments.aws.owned import Owned, Ownership
+from experiments.aws.inventory import Owned, Ownership
+from experiments.aws.settings import check_prefix
 from experiments.config.schema import RemoteModeConfig
 from experiments.reporting.money import dollars
 

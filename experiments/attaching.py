@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from experiments.aws.account import find_account
-from experiments.aws.bring_home import artifact
-from experiments.aws.cloud_jobs import CloudJobs
-from experiments.aws.prices import find_price
+from experiments.aws.jobs import CloudJobs
+from experiments.aws.pricing import find_price
+from experiments.aws.results import artifact
 from experiments.aws.storage import Storage
 from experiments.backends.remote import CONFIG_TAG
 from experiments.backends.remote_jobs import Source, TuningHandle

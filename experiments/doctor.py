@@ -218,8 +218,8 @@ def _docker(*, needed: bool) -> Iterator[Finding]:
 def _account(mode: RemoteModeConfig) -> Iterator[Finding]:
     """The AWS account is for ``mode=remote``."""
     from experiments.aws.account import NotChecked
-    from experiments.aws.cloud_preflight import check_bucket, check_image, check_role
-    from experiments.aws.cloud_settings import remote_settings
+    from experiments.aws.preflight import check_bucket, check_image, check_role
+    from experiments.aws.settings import remote_settings
 
     try:
         settings = remote_settings(mode, "")

@@ -8,9 +8,9 @@ from dataclasses import replace
 from rich.console import Console
 
 from experiments.aws.account import Account, find_account
-from experiments.aws.cloud_settings import tags_of
 from experiments.aws.ecr import ARCHITECTURE, Registry
-from experiments.aws.push import check_architecture, push_image
+from experiments.aws.image_push import check_architecture, push_image
+from experiments.aws.settings import tags_of
 from experiments.backends.open import build_image_if_missing, configured_image
 from experiments.config.schema import RemoteModeConfig
 from experiments.docker.engine import answering

@@ -12,7 +12,7 @@ from typing import Any, cast
 from rich.console import Console
 
 from experiments import datasets
-from experiments.aws.cost import Bound
+from experiments.aws.budget import Bound
 from experiments.backends.open import sagemaker_settings
 from experiments.backends.sagemaker import SageMakerBackend
 from experiments.config.arguments import typed_command
@@ -65,8 +65,8 @@ def _remote(
     mode: RemoteModeConfig, plan: Plan, words: Sequence[str], tell: Console
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
     """Return the requests of ``mode=remote`` and what is done beside them; say what it costs and still wants."""
-    from experiments.aws.cloud_settings import planned_settings
-    from experiments.aws.shipment import code_digest, requirements_text, uploads
+    from experiments.aws.settings import planned_settings
+    from experiments.aws.uploads import code_digest, requirements_text, uploads
     from experiments.backends.remote import RemoteBackend
 
     planned = planned_settings(mode, typed_command(word for word in words if not word.startswith("action=")))

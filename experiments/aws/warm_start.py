@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.aws.account import Account
-from experiments.aws.cloud_jobs import ENDED, CloudJobs
+from experiments.aws.jobs import ENDED, CloudJobs
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.jobs import OBJECTIVE_HYPERPARAMETER
 from experiments.sagemaker_requests.ranges import CATEGORICAL, CONTINUOUS, INTEGER

@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.attaching import describe_study, study_file
-from experiments.aws.cloud_preflight import check_account
-from experiments.aws.cloud_settings import remote_settings
-from experiments.aws.cost import Bound
-from experiments.aws.shipment import code_digest, requirements_text, uploads
+from experiments.aws.budget import Bound
+from experiments.aws.preflight import check_account
+from experiments.aws.settings import remote_settings
 from experiments.aws.storage import Storage, Upload, encryption
+from experiments.aws.uploads import code_digest, requirements_text, uploads
 from experiments.aws.warm_start import check_parents
 from experiments.backends.remote import RemoteBackend
 from experiments.backends.smoke import smoke_trial

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from experiments.aws.account import Account
-from experiments.aws.cloud_jobs import CloudJobs
-from experiments.aws.cost import Bound, check_budget
-from experiments.aws.prices import Price
+from experiments.aws.budget import Bound, check_budget
+from experiments.aws.jobs import CloudJobs
+from experiments.aws.pricing import Price
 from experiments.aws.storage import Storage
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.remote_jobs import Source, TrainingHandle, TuningHandle, check_same_job

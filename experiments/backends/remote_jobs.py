@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.aws.bring_home import Homecoming, fetch_model
-from experiments.aws.cloud_jobs import COMPLETED, ENDED, CloudJobs, Seen
-from experiments.aws.prices import Price
+from experiments.aws.jobs import COMPLETED, ENDED, CloudJobs, Seen
+from experiments.aws.pricing import Price
+from experiments.aws.results import Homecoming, fetch_model
 from experiments.aws.storage import Storage
 from experiments.backends.base import StudyHandle
 from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE

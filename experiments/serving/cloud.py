@@ -14,11 +14,11 @@ from typing import Any
 from rich.console import Console
 
 from experiments.aws.account import find_account
-from experiments.aws.cloud_endpoint import CloudEndpoint, ModelError, find_parts
-from experiments.aws.cloud_preflight import check_account_for_endpoint
-from experiments.aws.cloud_settings import remote_settings
-from experiments.aws.cost import Rate, check_rate
-from experiments.aws.prices import find_price
+from experiments.aws.budget import Rate, check_rate
+from experiments.aws.endpoint import CloudEndpoint, ModelError, find_parts
+from experiments.aws.preflight import check_account_for_endpoint
+from experiments.aws.pricing import find_price
+from experiments.aws.settings import remote_settings
 from experiments.aws.storage import Storage, Upload, encryption
 from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from experiments.aws.cloud_settings import planned_settings
+from experiments.aws.settings import planned_settings
 from experiments.config.compose import compose
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError

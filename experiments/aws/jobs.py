@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.aws.account import Account, explained
-from experiments.aws.cloud_logs import log_lines
+from experiments.aws.logs import log_lines
 
 COMPLETED = "Completed"
 STOPPED = "Stopped"

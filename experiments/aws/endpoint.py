@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.aws.account import Account, explained
-from experiments.aws.cloud_logs import log_lines
+from experiments.aws.logs import log_lines
 from experiments.aws.server_log import LINES_READ, last_words
 from experiments.errors import BackendUnavailable, ConfigError, EnsembleError
 from experiments.sagemaker_requests.validation import check_document

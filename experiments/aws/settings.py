@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from experiments.aws.account import Account, find_account
-from experiments.aws.prices import find_price
+from experiments.aws.pricing import find_price
 from experiments.backends.remote import RemoteSettings
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError

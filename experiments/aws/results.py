@@ -14,8 +14,8 @@ from typing import Any
 
 from ensemble.cli import METRICS_FILE, OUT_OF_FOLD_FILE
 from experiments.aws.account import error_code
-from experiments.aws.cloud_jobs import COMPLETED, STOPPED
-from experiments.aws.prices import Price
+from experiments.aws.jobs import COMPLETED, STOPPED
+from experiments.aws.pricing import Price
 from experiments.aws.storage import Storage
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed
 from experiments.sagemaker_requests.ranges import decode_point

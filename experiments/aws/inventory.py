@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.aws.account import Account, explained
-from experiments.aws.cloud_endpoint import CloudEndpoint, Part, delete_part, find_parts
-from experiments.aws.cloud_jobs import ENDED, CloudJobs
-from experiments.aws.prices import find_price
+from experiments.aws.endpoint import CloudEndpoint, Part, delete_part, find_parts
+from experiments.aws.jobs import ENDED, CloudJobs
+from experiments.aws.pricing import find_price
 
 _OURS = "byoe:"
 # What AMT puts behind its own name.

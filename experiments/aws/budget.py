@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from experiments.aws.prices import Price
+from experiments.aws.pricing import Price
 from experiments.errors import ConfigError
 
 _DAY = 86_400

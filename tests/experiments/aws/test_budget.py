@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from experiments.aws.cost import Bound, Rate, check_budget, check_rate
-from experiments.aws.prices import Price
+from experiments.aws.budget import Bound, Rate, check_budget, check_rate
+from experiments.aws.pricing import Price
 from experiments.errors import ConfigError
 
 
