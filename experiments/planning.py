@@ -16,12 +16,13 @@ from ensemble.parameters import Parameter
 from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
 from ensemble.table import Table
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective, encode_recipe
-from experiments import datasets, replay
+from experiments import replay
 from experiments.config.compose import Composed
 from experiments.config.schema import Config, FoldsConfig, SageMakerModeConfig
+from experiments.data import datasets
+from experiments.data.presplit import SPLITS, is_own_split
 from experiments.ensemble_plan import plan_ensemble
 from experiments.errors import ConfigError, one_of
-from experiments.own_split import SPLITS, is_own_split
 from experiments.portability import check_portable
 from experiments.space_plan import SpacePlan
 from experiments.study.ledger import Peek

@@ -11,13 +11,13 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from experiments import datasets
 from experiments.aws.budget import Bound
 from experiments.backends.open import sagemaker_settings
 from experiments.backends.sagemaker import SageMakerBackend
 from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed, compose
 from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
+from experiments.data import datasets
 from experiments.errors import ConfigError
 from experiments.planning import Plan, plan_study
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job

@@ -17,8 +17,8 @@ from experiments.comparing.parity import compare_replay
 from experiments.comparing.terminal import show_parity
 from experiments.config.arguments import masked, typed_command
 from experiments.config.compose import Composed
-from experiments.data_report import report
-from experiments.datasets import Splits
+from experiments.data.column_report import report
+from experiments.data.datasets import Splits
 from experiments.errors import StudyFailed
 from experiments.planning import plan_study
 from experiments.reporting.console import at_least

@@ -10,8 +10,8 @@ from ensemble.errors import InputError
 from ensemble.members import Floats
 from ensemble.table import Table, read_channel
 from experiments.comparing.evidence import Evidence
-from experiments.datasets import channels_at
-from experiments.own_split import SPLITS
+from experiments.data.datasets import channels_at
+from experiments.data.presplit import SPLITS
 
 # Rows of larger tables are not looked up in one another.
 _MOST_ROWS = 100_000

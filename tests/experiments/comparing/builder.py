@@ -17,8 +17,8 @@ from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table, numbers
 from ensemble.wire import decode_recipe, encode_recipe, metric_line
 from experiments.comparing.evidence import Evidence, read_study
-from experiments.datasets import Splits, channels, place_channels
-from experiments.own_split import SPLITS
+from experiments.data.datasets import Splits, channels, place_channels
+from experiments.data.presplit import SPLITS
 from experiments.study.folder import (
     final_folder,
     log_path,

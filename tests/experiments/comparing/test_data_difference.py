@@ -11,8 +11,8 @@ import pytest
 
 from ensemble.table import Column, Table, numbers
 from experiments.comparing.data_difference import describe_difference
-from experiments.datasets import Splits, channels_at
-from experiments.own_split import SPLITS
+from experiments.data.datasets import Splits, channels_at
+from experiments.data.presplit import SPLITS
 from tests.experiments.comparing.builder import POINTS, add_study, scored, splits, table
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ensemble.table import Table
-from experiments import datasets
 from experiments.config.schema import DatasetConfig, LocalModeConfig
-from experiments.own_split import SPLITS
+from experiments.data import datasets
+from experiments.data.presplit import SPLITS
 
 
 def test_channels_that_another_process_writes_meanwhile_are_taken(

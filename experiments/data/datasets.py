@@ -18,8 +18,8 @@ from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers, write_channel
 from ensemble.wire import encode_roles
 from experiments.config.schema import DatasetConfig, ModeConfig
+from experiments.data.presplit import S3, SPLITS, is_own_split, location_of, read_own_split
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed
-from experiments.own_split import S3, SPLITS, is_own_split, location_of, read_own_split
 from experiments.study.spec import Channels, InPlace
 from experiments.system import crash_points
 

@@ -11,7 +11,7 @@ from rich.table import Table as TextTable
 
 from ensemble.members import Floats
 from ensemble.table import Column, Table
-from experiments.datasets import Splits
+from experiments.data.datasets import Splits
 
 # Distinct values and repeated rows are looked for in so many rows, which takes a second.
 MOST_ROWS = 100_000

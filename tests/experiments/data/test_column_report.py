@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.config.schema import DatasetConfig, LocalModeConfig
-from experiments.data_report import DataReport, report
-from experiments.datasets import load
+from experiments.data.column_report import DataReport, report
+from experiments.data.datasets import load
 from tests.conftest import Ended
 
 ROWS = 100
