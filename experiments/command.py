@@ -94,10 +94,10 @@ def _push(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 def _deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.serving.cloud import deploy_to_cloud
+        from experiments.serving.remote import deploy_to_cloud
 
         return deploy_to_cloud(composed, composed.config.mode, words, console)
-    from experiments.serving.deployment import deploy
+    from experiments.serving.local import deploy
 
     return deploy(composed, words, console)
 
@@ -120,7 +120,7 @@ def _status(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 def _delete(composed: Composed, words: Sequence[str], console: Console) -> int:
     if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.serving.cloud import delete_in_cloud
+        from experiments.serving.remote import delete_in_cloud
 
         return delete_in_cloud(composed, composed.config.mode, console)
     from experiments.serving.commands import delete_endpoint
@@ -129,7 +129,7 @@ def _delete(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 
 def _batch(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.serving.batch import predict_file
+    from experiments.serving.row_files import predict_file
 
     return predict_file(composed, words, console)
 

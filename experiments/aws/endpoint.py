@@ -12,9 +12,9 @@ from typing import Any
 
 from experiments.aws.account import Account, explained
 from experiments.aws.logs import log_lines
-from experiments.aws.server_log import LINES_READ, last_words
 from experiments.errors import BackendUnavailable, ConfigError, EnsembleError
 from experiments.sagemaker_requests.validation import check_document
+from experiments.serving.server_log import LINES_READ, last_words
 
 CONFIGURATION, MODEL = "endpoint configuration", "model"
 LOG_GROUP = "/aws/sagemaker/Endpoints"

@@ -16,8 +16,8 @@ from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, re
 from experiments.docker.engine import answering
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
 from experiments.serving.client import invoke, ping
-from experiments.serving.cloud import invoke_in_cloud
 from experiments.serving.records import RECORD, Endpoint, Records
+from experiments.serving.remote import invoke_in_cloud
 from experiments.system.archives import MODEL_ARCHIVE
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE, Serv
 from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY, check_document
 from experiments.serving.memory import DEFAULT_MEMORY
 from experiments.serving.models import Model
-from experiments.serving.proof import SECONDS_TO_ANSWER
+from experiments.serving.smoke_test import SECONDS_TO_ANSWER
 from experiments.system.archives import MODEL_ARCHIVE
 
 # SageMaker's own limits of endpoints on instances and of serverless ones.

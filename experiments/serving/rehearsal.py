@@ -18,8 +18,8 @@ from experiments.serving.client import invoke
 from experiments.serving.examples import csv_of, example_rows
 from experiments.serving.memory import Rehearsal
 from experiments.serving.plan import SERVERLESS_BODY_BYTES, Plan
-from experiments.serving.proof import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, prove
 from experiments.serving.records import Endpoint
+from experiments.serving.smoke_test import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, prove
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient

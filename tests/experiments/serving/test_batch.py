@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from ensemble.bundle import load_bundle
-from experiments.serving import batch
+from experiments.serving import row_files
 from tests.conftest import QUICK, Ended
 
 ROWS = 700
@@ -43,8 +43,8 @@ def expected(model: Path, table: pd.DataFrame) -> np.ndarray:
 def test_every_format_in_and_out_gives_the_same_predictions(
     model: Path, table: pd.DataFrame, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "CHUNK_BYTES", 10_000)
-    monkeypatch.setattr(batch, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(row_files, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(row_files, "CHUNK_ROWS", 64)
     wanted = expected(model, table)
     table.to_csv("rows.csv", index=False)
     table.to_csv("bare.csv", index=False, header=False)
@@ -69,7 +69,7 @@ def test_every_format_in_and_out_gives_the_same_predictions(
 def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_written(
     row: int, model: Path, table: pd.DataFrame, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(row_files, "CHUNK_BYTES", 10_000)
     wrong = table.astype(object)
     wrong.iloc[row - 1, 1] = "many"
     wrong.to_csv("rows.csv", index=False)

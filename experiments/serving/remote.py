@@ -29,8 +29,8 @@ from experiments.serving.examples import check_predictions, example_request
 from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import Site, check_serving, serving_requests
-from experiments.serving.proof import DeployFailed
 from experiments.serving.records import check_name
+from experiments.serving.smoke_test import DeployFailed
 from experiments.system.archives import MODEL_ARCHIVE
 
 # What an endpoint is called in an account where the configuration has the name of the one on this machine.

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiments.aws.server_log import LINES_READ, last_words
 from experiments.docker.endpoint import Started, log_tail, state
 from experiments.errors import BackendUnavailable, EnsembleError
 from experiments.serving.client import RequestRefused, invoke, ping
 from experiments.serving.examples import check_predictions, example_request
+from experiments.serving.server_log import LINES_READ, last_words
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.aws.server_log import last_words
+from experiments.serving.server_log import last_words
 
 
 def test_reason_is_shown_without_what_the_server_writes_after_it() -> None:

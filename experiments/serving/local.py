@@ -26,9 +26,9 @@ from experiments.serving.examples import example_request
 from experiments.serving.memory import keep
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import check_serving, plan_endpoint
-from experiments.serving.proof import prove
 from experiments.serving.records import Endpoint, Records, check_name
 from experiments.serving.rehearsal import rehearse
+from experiments.serving.smoke_test import prove
 from experiments.system.machine import check_folder
 
 REQUESTS = "requests.json"
