@@ -36,7 +36,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.planning import available_cores
+from experiments.planning.study import available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ("mode=local", "dataset=diabetes", "ensemble=pair", "search=quick")
@@ -83,7 +83,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     from experiments.backends import local
     from experiments.backends.worker_pool import WorkerPool
     from experiments.config.compose import compose
-    from experiments.planning import plan_study
+    from experiments.planning.study import plan_study
     from experiments.reporting.progress import StudyProgress
     from experiments.study.ledger import Ledger
     from experiments.study.sampling import OptunaProposer, make_proposer

@@ -199,7 +199,7 @@ def _dispatch(words: Sequence[str], *, only_show: bool) -> int:
             f"action={action}: there is no such action.{did_you_mean(action, ACTIONS)} It can be: {listed(ACTIONS)}."
         )
     if action == "replay":
-        from experiments.replay import over_words_of_study
+        from experiments.planning.replay import over_words_of_study
 
         composed = over_words_of_study(composed)
     if only_show:

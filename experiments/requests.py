@@ -19,7 +19,7 @@ from experiments.config.compose import Composed, compose
 from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.data import datasets
 from experiments.errors import ConfigError
-from experiments.planning import Plan, plan_study
+from experiments.planning.study import Plan, plan_study
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job
 from experiments.sagemaker_requests.validation import check_document
 from experiments.study.sampling import make_proposer

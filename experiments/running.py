@@ -20,7 +20,7 @@ from experiments.config.compose import Composed
 from experiments.data.column_report import report
 from experiments.data.datasets import Splits
 from experiments.errors import StudyFailed
-from experiments.planning import plan_study
+from experiments.planning.study import plan_study
 from experiments.reporting.console import at_least
 from experiments.reporting.figures import study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from experiments.config.compose import compose
-from experiments.planning import plan_study
+from experiments.planning.study import plan_study
 from experiments.sagemaker_requests.jobs import Placement
 from experiments.study.spec import StudySpec
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from experiments.config.compose import compose
-from experiments.planning import plan_study
+from experiments.planning.study import plan_study
 from experiments.sagemaker_requests.jobs import Placement, tuning_job
 from experiments.study.source_dir import place_source, source_folder
 from experiments.study.spec import StudySpec

@@ -14,7 +14,7 @@ from experiments.aws.storage import user_storage
 from experiments.config.compose import compose
 from experiments.config.schema import LocalModeConfig
 from experiments.errors import InputError
-from experiments.planning import plan_study
+from experiments.planning.study import plan_study
 from experiments.serving.models import place_model
 from tests.conftest import QUICK, Ended
 

@@ -14,7 +14,7 @@ import pytest
 from experiments.backends.base import Backend
 from experiments.config.compose import compose
 from experiments.errors import BackendUnavailable, ConfigError, StudyFailed
-from experiments.planning import plan_study
+from experiments.planning.study import plan_study
 from experiments.study.folder import final_folder, model_dir, trial_folder
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult

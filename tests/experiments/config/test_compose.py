@@ -14,7 +14,7 @@ import yaml
 from experiments.config.compose import CONFIG_FOLDER, compose, groups
 from experiments.config.schema import LocalModeConfig, RemoteModeConfig
 from experiments.errors import ConfigError
-from experiments.planning import plan_study
+from experiments.planning.study import plan_study
 from tests.conftest import Ended, run_command
 
 # What a member of a group needs besides itself to make a study.

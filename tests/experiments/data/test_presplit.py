@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from ensemble.table import read_channel
 from experiments.config.compose import compose
 from experiments.errors import InputError
-from experiments.planning import Plan, plan_study
+from experiments.planning.study import Plan, plan_study
 from tests.conftest import QUICK, Ended
 from tests.support.presplit import ROLES, rows, upload_rows, write_rows
 from tests.support.records import logged_runs, recorded_trials

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ensemble.recipe import MemberSpec, Recipe
 from experiments.config.compose import compose
-from experiments.planning import plan_study
+from experiments.planning.study import plan_study
 from experiments.reporting.figures import leave_one_out_rises, study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, best_lone_member, show, study_metrics

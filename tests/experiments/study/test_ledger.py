@@ -12,7 +12,7 @@ import pytest
 
 from experiments.config.compose import compose
 from experiments.errors import StorageError, StudyTaken
-from experiments.planning import plan_study
+from experiments.planning.study import plan_study
 from experiments.study.ledger import Ledger, peek
 from experiments.study.spec import StudySpec, TrialResult
 

@@ -9,7 +9,7 @@ import pytest
 
 from ensemble.parameters import ParamValue
 from experiments.config.compose import compose
-from experiments.planning import plan_study
+from experiments.planning.study import plan_study
 from experiments.study.sampling import make_proposer
 from experiments.study.spec import StudySpec
 

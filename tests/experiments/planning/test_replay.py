@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.replay import recipe_words
+from experiments.planning.replay import recipe_words
 from tests.conftest import QUICK, Ended
 
 Run = Callable[..., Ended]

@@ -7,8 +7,8 @@ from typing import Any
 
 from ensemble.members import REGISTRY
 from ensemble.wire import wire_name
-from experiments.ensemble_plan import EnsemblePlan, MemberParam
 from experiments.errors import ConfigError, did_you_mean, listed
+from experiments.planning.ensemble import EnsemblePlan, MemberParam
 from experiments.study.search_space import Dimension, SearchSpace, read_dimension
 
 

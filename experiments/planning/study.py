@@ -16,15 +16,15 @@ from ensemble.parameters import Parameter
 from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
 from ensemble.table import Table
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective, encode_recipe
-from experiments import replay
 from experiments.config.compose import Composed
 from experiments.config.schema import Config, FoldsConfig, SageMakerModeConfig
 from experiments.data import datasets
 from experiments.data.presplit import SPLITS, is_own_split
-from experiments.ensemble_plan import plan_ensemble
 from experiments.errors import ConfigError, one_of
-from experiments.portability import check_portable
-from experiments.space_plan import SpacePlan
+from experiments.planning import replay
+from experiments.planning.ensemble import plan_ensemble
+from experiments.planning.space import SpacePlan
+from experiments.planning.tuner_limits import check_portable
 from experiments.study.ledger import Peek
 from experiments.study.search_space import Choices, SearchSpace
 from experiments.study.source_dir import place_source
