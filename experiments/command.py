@@ -57,7 +57,7 @@ def _study(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 
 def _compare(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.comparing.command import compare
+    from experiments.comparing_command import compare
 
     return compare(composed, console)
 

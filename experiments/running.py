@@ -11,10 +11,10 @@ from rich.console import Console
 from ensemble.cli import OUT_OF_FOLD_FILE
 from experiments.backends.base import StudyHandle
 from experiments.backends.open import Scorers, open_backend
-from experiments.comparing.choosing import check_tolerance
-from experiments.comparing.evidence import read_study
-from experiments.comparing.parity import compare_replay
-from experiments.comparing.terminal import show_parity
+from experiments.comparison.parity import compare_replay
+from experiments.comparison.recorded_study import read_study
+from experiments.comparison.selection import check_tolerance
+from experiments.comparison.terminal import show_parity
 from experiments.config.arguments import masked, typed_command
 from experiments.config.compose import Composed
 from experiments.data.column_report import report

@@ -9,7 +9,7 @@ import numpy as np
 from ensemble.errors import InputError
 from ensemble.members import Floats
 from ensemble.table import Table, read_channel
-from experiments.comparing.evidence import Evidence
+from experiments.comparison.recorded_study import Evidence
 from experiments.data.datasets import channels_at
 from experiments.data.presplit import SPLITS
 

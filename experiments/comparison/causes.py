@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiments.comparing.data_difference import describe_difference
-from experiments.comparing.pairing import point_key
-from experiments.comparing.side import Side
+from experiments.comparison.data_difference import describe_difference
+from experiments.comparison.pairing import point_key
+from experiments.comparison.side import Side
 
 Outcome = Literal["same", "differs", "unknown"]
 _MOST_SHOWN = 3

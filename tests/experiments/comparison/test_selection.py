@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.comparing.choosing import check_tolerance, choose_studies
-from experiments.comparing.evidence import Evidence, read_study
+from experiments.comparison.recorded_study import Evidence, read_study
+from experiments.comparison.selection import check_tolerance, choose_studies
 from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
-from tests.experiments.comparing.builder import POINTS, add_study, edit_facts, scored, splits, table
+from tests.experiments.comparison.builder import POINTS, add_study, edit_facts, scored, splits, table
 
 TRIALS = [scored(0, POINTS[0])]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.comparing.measures import measure
-from experiments.comparing.parity import compare_trials
-from experiments.comparing.report import make_report
-from experiments.comparing.table import comparison_rows
-from tests.experiments.comparing.builder import add_study, edit_facts, scored
+from experiments.comparison.measures import measure
+from experiments.comparison.page import make_report
+from experiments.comparison.parity import compare_trials
+from experiments.comparison.table import comparison_rows
+from tests.experiments.comparison.builder import add_study, edit_facts, scored
 from tests.support.browser import Browser, Tab
 
 pytestmark = [pytest.mark.browser]

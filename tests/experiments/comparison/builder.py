@@ -16,7 +16,7 @@ from ensemble.processor import this_processor
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table, numbers
 from ensemble.wire import decode_recipe, encode_recipe, metric_line
-from experiments.comparing.evidence import Evidence, read_study
+from experiments.comparison.recorded_study import Evidence, read_study
 from experiments.data.datasets import Splits, channels, place_channels
 from experiments.data.presplit import SPLITS
 from experiments.study.folder import (

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ensemble import __version__
-from experiments.comparing.charts import all_charts
-from experiments.comparing.charts.plot import Chart, glyph
-from experiments.comparing.measures import Measures
-from experiments.comparing.parity import Parity, Verdict
-from experiments.comparing.sentences import what_parity_means, which_search, without_partner
-from experiments.comparing.table import Row
+from experiments.comparison.charts import all_charts
+from experiments.comparison.charts.plot import Chart, glyph
+from experiments.comparison.findings import what_parity_means, which_search, without_partner
+from experiments.comparison.measures import Measures
+from experiments.comparison.parity import Parity, Verdict
+from experiments.comparison.table import Row
 from experiments.errors import StorageError
 
 _TONES: dict[Verdict, str] = {"PASS": "pass", "FAIL": "fail", "NOT COMPARABLE": "open"}
@@ -104,7 +104,7 @@ def _template() -> Any:
 
 
 def _text(name: str) -> str:
-    return (resources.files("experiments.comparing") / "page" / name).read_text(encoding="utf-8")
+    return (resources.files("experiments.comparison") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _plotly() -> str:

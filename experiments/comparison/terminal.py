@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.comparing.measures import Measures
-from experiments.comparing.parity import Parity, Verdict
-from experiments.comparing.sentences import which_search, without_partner
-from experiments.comparing.table import Row
+from experiments.comparison.findings import which_search, without_partner
+from experiments.comparison.measures import Measures
+from experiments.comparison.parity import Parity, Verdict
+from experiments.comparison.table import Row
 from experiments.reporting.console import at_least
 
 _WIDEST = 1000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ensemble.evaluation import Interval, MetricName
-from experiments.comparing.measures import Measures, winners_apart
-from experiments.comparing.parity import Parity
+from experiments.comparison.measures import Measures, winners_apart
+from experiments.comparison.parity import Parity
 from experiments.reporting.summary import below_or_above
 
 _MOST_SHOWN = 20

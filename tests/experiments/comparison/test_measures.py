@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from experiments.comparing.measures import Measures, measure, winners_apart
-from experiments.comparing.sentences import which_search
-from experiments.comparing.table import Row, comparison_rows
+from experiments.comparison.findings import which_search
+from experiments.comparison.measures import Measures, measure, winners_apart
+from experiments.comparison.table import Row, comparison_rows
 from experiments.reporting.money import dollars
 from experiments.study.spec import TrialResult
-from tests.experiments.comparing.builder import MEMBERS, POINTS, add_study, failed, scored, splits, table
+from tests.experiments.comparison.builder import MEMBERS, POINTS, add_study, failed, scored, splits, table
 
 
 def timed(index: int, begun: float, ended: float, **cloud: Any) -> TrialResult:

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.comparing.charts import all_charts
-from experiments.comparing.charts.axes import make_axis
-from experiments.comparing.charts.coordinates import _upright
-from experiments.comparing.charts.plot import SERIES, Chart, glyph, line, marker
-from experiments.comparing.evidence import Evidence
-from experiments.comparing.measures import measure
-from experiments.comparing.parity import compare_trials
+from experiments.comparison.charts import all_charts
+from experiments.comparison.charts.axes import make_axis
+from experiments.comparison.charts.coordinates import _upright
+from experiments.comparison.charts.plot import SERIES, Chart, glyph, line, marker
+from experiments.comparison.measures import measure
+from experiments.comparison.parity import compare_trials
+from experiments.comparison.recorded_study import Evidence
 from experiments.study.folder import test_predictions as predictions_path
 from experiments.study.predictions import Predictions
 from experiments.study.spec import TrialResult
 from tests.conftest import PROJECT
-from tests.experiments.comparing.builder import POINTS, add_study, failed, scored
+from tests.experiments.comparison.builder import POINTS, add_study, failed, scored
 
-STYLE = PROJECT / "experiments" / "comparing" / "page" / "report.css"
+STYLE = PROJECT / "experiments" / "comparison" / "templates" / "report.css"
 COLOUR = re.compile(r"--[a-z]+(-[a-z0-9]+)*")
 
 
@@ -165,7 +165,7 @@ def test_a_line_of_the_best_so_far_has_its_steps_and_its_ends(two: tuple[Evidenc
 
 def test_of_very_many_numbers_and_trials_the_page_draws_some(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (("differences", "_MOST_MARKS"), ("histories", "_MOST_DOTS"), ("coordinates", "_MOST_TRIALS")):
-        monkeypatch.setattr(f"experiments.comparing.charts.{module}.{name}", 4)
+        monkeypatch.setattr(f"experiments.comparison.charts.{module}.{name}", 4)
     home = add_study(folder, "home", spread(9))
     found = charts(home, add_study(folder, "away", spread(9, shift=1e-12), mode="remote"))
     _, rest = found["differences"].plots[0].spec["data"]
@@ -236,7 +236,7 @@ def test_many_parameters_lie_below_each_other(folder: Path, monkeypatch: pytest.
     pair = [add_study(folder, name, [scored(0, POINTS[0])]) for name in ("home", "away")]
     (few,) = charts(*pair)["trials"].plots
     assert few.narrow is not None
-    monkeypatch.setattr("experiments.comparing.charts.coordinates._MOST_UPRIGHT", 2)
+    monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_UPRIGHT", 2)
     (many,) = charts(*pair)["trials"].plots
     assert (many.spec, many.height, many.narrow) == (few.narrow, few.narrow_height, None)
 
@@ -272,7 +272,7 @@ def test_what_is_said_of_good_trials_is_of_all_and_of_each_once(folder: Path, mo
     said = charts(home, again)["trials"].sentence
     etas = [float(result.params["xgboost__eta"]) for result in best]
     assert f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, of {min(etas):.4g} to {max(etas):.4g} that were tried" in said
-    monkeypatch.setattr("experiments.comparing.charts.coordinates._MOST_TRIALS", 4)
+    monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_TRIALS", 4)
     assert said.removesuffix(".") in charts(home, again)["trials"].sentence
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ensemble.table import Column, Table, numbers
-from experiments.comparing.data_difference import describe_difference
+from experiments.comparison.data_difference import describe_difference
 from experiments.data.datasets import Splits, channels_at
 from experiments.data.presplit import SPLITS
-from tests.experiments.comparing.builder import POINTS, add_study, scored, splits, table
+from tests.experiments.comparison.builder import POINTS, add_study, scored, splits, table
 
 
 def differing(folder: Path, one: Splits, other: Splits) -> str:

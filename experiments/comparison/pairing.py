@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ensemble.evaluation import MetricName
-from experiments.comparing.evidence import Evidence
-from experiments.comparing.side import Side
+from experiments.comparison.recorded_study import Evidence
+from experiments.comparison.side import Side
 from experiments.study.spec import TrialResult
 
 _COMPARED = ("cv_", "validation_")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from ensemble.evaluation import MetricName
 from ensemble.wire import SEPARATOR
-from experiments.comparing.charts.axes import Axis, make_axis, short
-from experiments.comparing.charts.plot import INK, SOFT, Chart, Plot, Spec, line, marker, plain, series
-from experiments.comparing.measures import Measures
+from experiments.comparison.charts.axes import Axis, make_axis, short
+from experiments.comparison.charts.plot import INK, SOFT, Chart, Plot, Spec, line, marker, plain, series
+from experiments.comparison.measures import Measures
 from experiments.study.search_space import Range
 from experiments.study.spec import TrialResult
 

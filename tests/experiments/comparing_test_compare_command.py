@@ -17,7 +17,7 @@ import pytest
 
 from experiments.study.folder import log_path, trial_folder
 from tests.conftest import Ended
-from tests.experiments.comparing.builder import POINTS, add_study, edit_facts, scored, splits, table
+from tests.experiments.comparison.builder import POINTS, add_study, edit_facts, scored, splits, table
 from tests.support.records import logged_runs
 
 Run = Callable[..., Ended]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.comparing.choosing import check_tolerance, choose_studies
-from experiments.comparing.measures import measure
-from experiments.comparing.parity import EXIT_CODES, compare_trials
-from experiments.comparing.record import comparison_of
-from experiments.comparing.report import make_report, write_report
-from experiments.comparing.table import comparison_rows
-from experiments.comparing.terminal import show_parity, show_rest, show_table
+from experiments.comparison.measures import measure
+from experiments.comparison.mlflow_entry import comparison_of
+from experiments.comparison.page import make_report, write_report
+from experiments.comparison.parity import EXIT_CODES, compare_trials
+from experiments.comparison.selection import check_tolerance, choose_studies
+from experiments.comparison.table import comparison_rows
+from experiments.comparison.terminal import show_parity, show_rest, show_table
 from experiments.config.compose import Composed
 from experiments.errors import EnsembleError
 from experiments.system.output_file import output_file

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ensemble.wire import SEPARATOR
-from experiments.comparing.charts.plot import Chart, bars, enumerated, plain, rows_axis, rows_plot, series
-from experiments.comparing.measures import Measures
+from experiments.comparison.charts.plot import Chart, bars, enumerated, plain, rows_axis, rows_plot, series
+from experiments.comparison.measures import Measures
 from experiments.reporting.figures import TRIALS_A_PARAMETER
 from experiments.study.sampling import FEWEST_TRIALS_FOR_IMPORTANCE, parameter_importance
 

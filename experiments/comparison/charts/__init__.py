@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.comparing.charts.coordinates import parallel_coordinates
-from experiments.comparing.charts.differences import difference_chart
-from experiments.comparing.charts.errors import error_correlation, predicted_against_actual
-from experiments.comparing.charts.histories import history_charts
-from experiments.comparing.charts.importance import importance_chart
-from experiments.comparing.charts.plot import Chart
-from experiments.comparing.charts.rmse import rmse_chart
-from experiments.comparing.measures import Measures
-from experiments.comparing.parity import Parity
+from experiments.comparison.charts.coordinates import parallel_coordinates
+from experiments.comparison.charts.differences import difference_chart
+from experiments.comparison.charts.errors import error_correlation, predicted_against_actual
+from experiments.comparison.charts.histories import history_charts
+from experiments.comparison.charts.importance import importance_chart
+from experiments.comparison.charts.plot import Chart
+from experiments.comparison.charts.rmse import rmse_chart
+from experiments.comparison.measures import Measures
+from experiments.comparison.parity import Parity
 
 
 def all_charts(measures: Sequence[Measures], parity: Parity) -> list[Chart]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from ensemble.recipe import BLENDED
-from experiments.comparing.charts.plot import (
+from experiments.comparison.charts.plot import (
     SOFT,
     WARNING,
     Chart,
@@ -19,9 +19,9 @@ from experiments.comparing.charts.plot import (
     rows_plot,
     series,
 )
-from experiments.comparing.measures import Measures
-from experiments.comparing.pairing import Pair, whose
-from experiments.comparing.parity import Parity
+from experiments.comparison.measures import Measures
+from experiments.comparison.pairing import Pair, whose
+from experiments.comparison.parity import Parity
 
 _TITLE = "How far apart the same trials are"
 # Where the lane of exact numbers is, as a power of ten: left of the last bit of a double, 1.1e-16.

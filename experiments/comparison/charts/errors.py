@@ -8,8 +8,8 @@ import numpy as np
 
 from ensemble.evaluation import rmse
 from ensemble.members import Floats
-from experiments.comparing.charts.plot import INK, Chart, Plot, Spec, enumerated, marker, plain
-from experiments.comparing.measures import Measures
+from experiments.comparison.charts.plot import INK, Chart, Plot, Spec, enumerated, marker, plain
+from experiments.comparison.measures import Measures
 from experiments.study.predictions import Predictions
 
 _ALIKE, _ACTUAL = "How alike the members err", "Predicted against actual, on the test rows"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.comparing.evidence import Evidence
+from experiments.comparison.recorded_study import Evidence
 from experiments.study.spec import TrialResult
 
 # AWS keeps an objective in single precision.

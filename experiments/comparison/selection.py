@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.comparing.evidence import Evidence, read_study
+from experiments.comparison.recorded_study import Evidence, read_study
 from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
 from experiments.study.ledger import find_study, recorded_studies

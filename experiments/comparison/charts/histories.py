@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ensemble.evaluation import MetricName
-from experiments.comparing.charts.plot import Chart, Plot, enumerated, line, marker, plain, series
-from experiments.comparing.measures import Measures, Point
-from experiments.comparing.table import duration
+from experiments.comparison.charts.plot import Chart, Plot, enumerated, line, marker, plain, series
+from experiments.comparison.measures import Measures, Point
+from experiments.comparison.table import duration
 from experiments.reporting.money import dollars
 
 _HEIGHT = 300

@@ -10,9 +10,9 @@ from typing import Any
 
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
-from experiments.comparing.evidence import Evidence
-from experiments.comparing.measures import Measures
-from experiments.comparing.parity import Parity
+from experiments.comparison.measures import Measures
+from experiments.comparison.parity import Parity
+from experiments.comparison.recorded_study import Evidence
 from experiments.tracking.comparisons import ComparedStudy, Comparison
 
 _FOLD = "_fold_"

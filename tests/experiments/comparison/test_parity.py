@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from ensemble.processor import this_processor
-from experiments.comparing.evidence import read_study
-from experiments.comparing.pairing import relative_difference
-from experiments.comparing.parity import Parity, compare_replay, compare_trials
+from experiments.comparison.pairing import relative_difference
+from experiments.comparison.parity import Parity, compare_replay, compare_trials
+from experiments.comparison.recorded_study import read_study
 from experiments.study.folder import log_path, trial_folder
 from experiments.study.spec import TrialResult
-from tests.experiments.comparing.builder import POINTS, add_study, edit_facts, failed, scored, splits, table
+from tests.experiments.comparison.builder import POINTS, add_study, edit_facts, failed, scored, splits, table
 
 TOLERANCE = 1e-9
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ensemble.recipe import BLENDED
-from experiments.comparing.charts.plot import (
+from experiments.comparison.charts.plot import (
     Chart,
     beside,
     colour,
@@ -17,7 +17,7 @@ from experiments.comparing.charts.plot import (
     rows_plot,
     series,
 )
-from experiments.comparing.measures import Measures
+from experiments.comparison.measures import Measures
 
 _TITLE = "RMSE of every member and of the blend"
 

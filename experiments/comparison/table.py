@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.evaluation import Interval
-from experiments.comparing.measures import SPLITS, Measures, winners_apart
+from experiments.comparison.measures import SPLITS, Measures, winners_apart
 from experiments.reporting.money import dollars
 from experiments.reporting.summary import ruling
 
