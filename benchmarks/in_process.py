@@ -77,7 +77,7 @@ def timed(function: Callable[..., Any], seconds: dict[str, float], label: str) -
 
 
 def run_byoe(trials: int, *, sequential: bool) -> Answer:
-    """Run byoe's study in the working directory, as ``experiments.running`` does, its start-up apart."""
+    """Run byoe's study in the working directory, as ``experiments.actions.tune`` does, its start-up apart."""
     import optuna  # noqa: F401  # the loop imports it at its first trial, which is start-up
 
     from experiments.backends import local

@@ -51,25 +51,25 @@ The same command again resumes what was interrupted."""
 
 
 def _study(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.running import run_study
+    from experiments.actions.tune import run_study
 
     return run_study(composed, words, console)
 
 
 def _compare(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.comparing_command import compare
+    from experiments.actions.compare import compare
 
     return compare(composed, console)
 
 
 def _doctor(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.doctor import examine
+    from experiments.actions.doctor import examine
 
     return examine(composed, console)
 
 
 def _plan(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.requests import show_requests
+    from experiments.actions.plan import show_requests
 
     return show_requests(composed, words, console)
 
@@ -78,7 +78,7 @@ def _attach(composed: Composed, words: Sequence[str], console: Console) -> int:
     mode = composed.config.mode
     if not isinstance(mode, RemoteModeConfig):
         raise ConfigError(f"mode={mode.name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
-    from experiments.attaching import attach
+    from experiments.actions.attach import attach
 
     return attach(composed, mode, console)
 
@@ -87,7 +87,7 @@ def _push(composed: Composed, words: Sequence[str], console: Console) -> int:
     mode = composed.config.mode
     if not isinstance(mode, RemoteModeConfig):
         raise ConfigError(f"mode={mode.name} pushes no image to an account: python run.py mode=remote action=push.")
-    from experiments.pushing import push
+    from experiments.actions.push import push
 
     return push(mode, console)
 
@@ -103,17 +103,17 @@ def _deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 
 def _invoke(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.serving.commands import invoke_endpoint
+    from experiments.actions.invoke import invoke_endpoint
 
     return invoke_endpoint(composed, words, console)
 
 
 def _status(composed: Composed, words: Sequence[str], console: Console) -> int:
     if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.account_commands import show_account
+        from experiments.actions.clean_account import show_account
 
         return show_account(composed.config.mode, console)
-    from experiments.serving.commands import show_status
+    from experiments.actions.invoke import show_status
 
     return show_status(composed, words, console)
 
@@ -123,7 +123,7 @@ def _delete(composed: Composed, words: Sequence[str], console: Console) -> int:
         from experiments.serving.remote import delete_in_cloud
 
         return delete_in_cloud(composed, composed.config.mode, console)
-    from experiments.serving.commands import delete_endpoint
+    from experiments.actions.invoke import delete_endpoint
 
     return delete_endpoint(composed, words, console)
 
@@ -136,10 +136,10 @@ def _batch(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 def _clean(composed: Composed, words: Sequence[str], console: Console) -> int:
     if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.account_commands import clean_account
+        from experiments.actions.clean_account import clean_account
 
         return clean_account(composed.config.mode, console)
-    from experiments.aws.cleaning import clean
+    from experiments.actions.clean import clean
 
     return clean(console)
 

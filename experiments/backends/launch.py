@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.attaching import describe_study, study_file
+from experiments.actions.attach import describe_study, study_file
 from experiments.aws.budget import Bound
 from experiments.aws.preflight import check_account
 from experiments.aws.settings import remote_settings

@@ -101,7 +101,7 @@ def test_doctor_names_what_fails_and_the_command_that_mends_it(folder: Path, byo
 def test_doctor_finds_a_wrong_version(
     byoe: Callable[..., Ended], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from experiments import doctor
+    from experiments.actions import doctor
 
     monkeypatch.setattr(doctor, "PROJECT", folder)
     for file in doctor.REQUIREMENT_FILES:

@@ -212,7 +212,7 @@ def small(base: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Callab
     def choose(architecture: str) -> ImageSpec:
         files = {"Dockerfile": f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nLABEL {LABEL}=image\nCOPY note /\n".encode()}
         spec = ImageSpec(base(architecture), {**files, "note": b"x"})
-        monkeypatch.setattr("experiments.pushing.configured_image", lambda image: spec)
+        monkeypatch.setattr("experiments.actions.push.configured_image", lambda image: spec)
         return spec
 
     return choose

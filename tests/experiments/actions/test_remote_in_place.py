@@ -13,7 +13,7 @@ import pytest
 from ensemble.parameters import encode
 from tests.conftest import PROJECT, QUICK, Ended
 from tests.doubles.aws.double import Double
-from tests.experiments.test_remote_command import numbers, opened, words
+from tests.experiments.actions.test_remote import numbers, opened, words
 from tests.support.presplit import ROLES, upload_rows, write_rows
 from tests.support.records import recorded_trials
 

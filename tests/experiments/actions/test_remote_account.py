@@ -13,7 +13,7 @@ from experiments.aws.account import role_trusts_sagemaker
 from tests.conftest import QUICK, Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import Expiry, Refusal
-from tests.experiments.test_remote_command import created, opened, words
+from tests.experiments.actions.test_remote import created, opened, words
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own

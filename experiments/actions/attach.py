@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.actions.tune import follow
 from experiments.aws.account import find_account
 from experiments.aws.jobs import CloudJobs
 from experiments.aws.pricing import find_price
@@ -21,7 +22,6 @@ from experiments.backends.remote_jobs import Source, TuningHandle
 from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StudyFailed
-from experiments.running import follow
 from experiments.sagemaker_requests.jobs import read_tuning_job
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger

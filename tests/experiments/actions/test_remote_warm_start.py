@@ -14,7 +14,7 @@ from tests.conftest import Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import denied
 from tests.doubles.aws.records import TuningJob
-from tests.experiments.test_remote_command import created, opened, words
+from tests.experiments.actions.test_remote import created, opened, words
 from tests.support.records import recorded_trials
 
 pytestmark = [
