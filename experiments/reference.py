@@ -15,7 +15,7 @@ from typing import Any
 from ensemble.blending import REGISTRY as BLENDERS
 from ensemble.members import REGISTRY as MEMBERS
 from ensemble.parameters import encode
-from experiments.command import ACTIONS
+from experiments.cli import ACTIONS
 from experiments.config.compose import CHOSEN_BY_GROUP, CONFIG_FOLDER, groups
 from experiments.config.schema import MODES, Config, ModeConfig
 

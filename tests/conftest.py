@@ -111,7 +111,7 @@ def signals_kept() -> Iterator[None]:
 @pytest.fixture
 def byoe(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
     """Run a command in this process."""
-    from experiments.command import main
+    from experiments.cli import main
 
     def run(*words: str) -> Ended:
         code = main(words)

@@ -25,10 +25,10 @@ def modules_after(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "import experiments.command",
+        "import experiments.cli",
         "import ensemble.cli",
-        "from experiments.command import main; main(['--help'])",
-        "from experiments.command import main; main(['mode=local', '--cfg'])",
+        "from experiments.cli import main; main(['--help'])",
+        "from experiments.cli import main; main(['mode=local', '--cfg'])",
     ],
 )
 def test_heavy_libraries_are_not_imported(code: str) -> None:
@@ -36,11 +36,11 @@ def test_heavy_libraries_are_not_imported(code: str) -> None:
 
 
 def test_help_needs_neither_hydra_nor_numpy() -> None:
-    assert modules_after("from experiments.command import main; main(['--help'])") & {"hydra", "numpy", "rich"} == set()
+    assert modules_after("from experiments.cli import main; main(['--help'])") & {"hydra", "numpy", "rich"} == set()
 
 
 def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ended]) -> None:
-    from experiments.command import ACTIONS
+    from experiments.cli import ACTIONS
     from experiments.config.compose import groups
 
     ended = byoe("--help")
