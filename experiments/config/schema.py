@@ -1,7 +1,7 @@
 """The configuration's typed schema: every key, its type and its default.
 
 What a key means stands in one place: as a comment in the file of ``configs/`` that sets it for everyone, or else in its
-class below. ``experiments/reference.py`` makes ``docs/configuration.md`` of both.
+class below. ``docs/configuration_page.py`` makes ``docs/configuration.md`` of both.
 """
 
 from __future__ import annotations

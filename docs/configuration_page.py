@@ -1,6 +1,6 @@
 """The reference of the configuration, of the typed schema, the comments in ``configs/`` and what members declare.
 
-``python -m experiments.reference > docs/configuration.md`` writes it anew.
+``python -m docs.configuration_page > docs/configuration.md`` writes it anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from experiments.config.schema import MODES, Config, ModeConfig
 INTRODUCTION = """\
 # Configuration
 
-Every key. This page is made by `python -m experiments.reference` of
+Every key. This page is made by `python -m docs.configuration_page` of
 `experiments/config/schema.py`, the comments in `configs/` and what members and blenders declare.
 
 - On the command line: `key=value`, such as `search.n_trials=60`. A group's name chooses one of its files:
