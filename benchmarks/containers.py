@@ -41,9 +41,10 @@ from experiments.backends.worker_pool import WorkerPool
 from experiments.config.compose import compose
 from experiments.docker.engine import connect
 from experiments.docker.image import build_image, image_exists, image_spec
-from experiments.planning.study import available_cores, plan_study
+from experiments.planning.study import plan_study
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec
+from experiments.system.machine import available_cores
 
 LOCAL, WARM, SDK, SDK_PARALLEL, EXEC = "local", "warm", "sdk", "sdk-parallel", "exec"
 TITLES = {

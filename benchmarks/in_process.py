@@ -36,7 +36,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.planning.study import available_cores
+from experiments.system.machine import available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ("mode=local", "dataset=diabetes", "ensemble=pair", "search=quick")

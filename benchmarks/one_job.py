@@ -49,8 +49,9 @@ from experiments.config.compose import compose  # noqa: E402
 from experiments.config.schema import RemoteModeConfig  # noqa: E402
 from experiments.docker.engine import connect  # noqa: E402
 from experiments.docker.image import build_image, image_exists, image_spec  # noqa: E402
-from experiments.planning.study import available_cores, plan_study  # noqa: E402
+from experiments.planning.study import plan_study  # noqa: E402
 from experiments.study.ledger import Ledger  # noqa: E402
+from experiments.system.machine import available_cores  # noqa: E402
 from tests.doubles.aws.double import Double  # noqa: E402
 
 ENSEMBLES = ("pair", "quartet")

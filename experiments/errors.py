@@ -55,3 +55,7 @@ __all__ = [
     "listed",
     "one_of",
 ]
+
+
+class RunnerClosed(Exception):
+    """A trial was given up because its runner was closed or interrupted."""

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -19,37 +14,17 @@ from experiments.aws.results import artifact
 from experiments.aws.storage import Storage
 from experiments.backends.remote import CONFIG_TAG
 from experiments.backends.remote_jobs import Source, TuningHandle
+from experiments.backends.study_document import read_study
 from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig
-from experiments.errors import BackendUnavailable, ConfigError, InputError, StudyFailed
-from experiments.sagemaker_requests.jobs import read_tuning_job
+from experiments.errors import ConfigError, StudyFailed
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
-from experiments.study.search_space import Choices, SearchSpace
-from experiments.study.spec import Channels, SearchSpec, StudySpec, best_of
+from experiments.study.spec import best_of
 from experiments.system.archives import MODEL_ARCHIVE
 from experiments.system.machine import check_folder
 from experiments.tracking.runs import Tracker
 from experiments.tracking.store import interface_command, store_uri
-
-
-def study_file(config_hash: str) -> str:
-    """Return the name of the file beside a study's results that describes it: another study of its name has another."""
-    return f"study-{config_hash[:16]}.json"
-
-
-def describe_study(study: StudySpec) -> dict[str, Any]:
-    """Return what a tuning job's request has no place for, to be kept beside its results."""
-    return {
-        "identity": study.identity(),
-        "dataset": study.dataset,
-        "config": study.config,
-        "order": list(study.space.dimensions),
-        "first": study.space.first(),
-        "window": study.search.window,
-        "startup_trials": study.search.startup_trials,
-        "code": dict(study.code),
-    }
 
 
 def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
@@ -78,7 +53,7 @@ def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
     root = Path(config.paths.root).expanduser()
     for folder in (root, studies):
         check_folder(folder)
-    study = _study(document, storage, config_hash, studies)
+    study = read_study(document, storage, config_hash, studies)
     price = find_price(definition["ResourceConfig"]["InstanceType"], account.region, mode.price_usd_per_hour)
     uri = store_uri(config.mlflow.uri, root)
     with Ledger.open(study) as ledger:
@@ -109,54 +84,3 @@ def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
         soft_wrap=True,
     )
     return 0
-
-
-def _study(document: Mapping[str, Any], storage: Storage, config_hash: str, studies: Path) -> StudySpec:
-    """Return the study of a tuning job, by its request and what was kept beside its results when it was launched."""
-    name = document["HyperParameterTuningJobName"]
-    folder = document["TrainingJobDefinition"]["OutputDataConfig"]["S3OutputPath"].rstrip("/")
-    location = f"{folder}/{study_file(config_hash)}"
-    try:
-        study, identity = _read(document, _download(storage, location), studies)
-    except BackendUnavailable as error:
-        raise ConfigError(f"job={name} cannot be attached to: {location}, which a launch leaves: {error}") from None
-    except (ValueError, LookupError, TypeError, AttributeError, InputError) as error:
-        raise ConfigError(
-            f"job={name} cannot be attached to: {location}, which a launch leaves, is damaged or of another version of "
-            f"this project ({type(error).__name__}: {error}). The command that launched it follows it too."
-        ) from None
-    if study.identity() != identity:
-        raise ConfigError(f"job={name} was launched by another version of this project: attach with that one.")
-    return study
-
-
-def _download(storage: Storage, location: str) -> Any:
-    with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
-        path = Path(folder) / "study.json"
-        storage.download(location, path)
-        return json.loads(path.read_text())
-
-
-def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[StudySpec, Any]:
-    """Return the study of a tuning job, and the identity that it was launched with."""
-    name, identity = document["HyperParameterTuningJobName"], beside["identity"]
-    known = SearchSpace({name: Choices((), beside["first"].get(name)) for name in beside["order"]})
-    nowhere = studies / "_none"  # its rows are not brought here
-    bare = StudySpec(
-        name=name,
-        mode="remote",
-        action="tune",
-        folder=studies / name,
-        channels=Channels(nowhere, nowhere, nowhere, identity["data"]),
-        static={},
-        space=known,
-        search=SearchSpec("tpe", 0, 1, beside["window"], beside["startup_trials"]),
-        objective=identity["objective"],
-        parallel=1,
-        threads=1,
-        max_failure_rate=1.0,
-        code=beside["code"],
-        config=beside["config"],
-        dataset=beside["dataset"],
-    )
-    return replace(read_tuning_job(document, bare), timeout=None), identity

@@ -8,7 +8,7 @@ from experiments.aws.account import find_account
 from experiments.aws.inventory import Owned, Ownership
 from experiments.aws.settings import check_prefix
 from experiments.config.schema import RemoteModeConfig
-from experiments.reporting.money import dollars
+from experiments.reporting.console import dollars
 
 
 def show_account(mode: RemoteModeConfig, console: Console) -> int:

@@ -24,8 +24,7 @@ from experiments.config.arguments import masked
 from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable
-from experiments.planning.study import available_cores
-from experiments.system.machine import check_folder
+from experiments.system.machine import available_cores, check_folder
 from experiments.system.project import PROJECT
 from experiments.tracking.store import store_fault, store_file, store_uri
 

@@ -16,9 +16,10 @@ from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, re
 from experiments.docker.engine import answering
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
 from experiments.serving.client import invoke, ping
-from experiments.serving.records import RECORD, Endpoint, Records
+from experiments.serving.records import RECORD, Endpoint, records_of
 from experiments.serving.remote import invoke_in_cloud
 from experiments.system.archives import MODEL_ARCHIVE
+from experiments.system.output_file import check_not_input
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient
@@ -34,11 +35,6 @@ CONTENT_TYPES = {
 }
 DETAILS = ("blended", "members")
 _REQUESTS_SHOWN = 3
-
-
-def records_of(composed: Composed) -> Records:
-    """Return the records of the endpoints on this machine."""
-    return Records(Path(composed.config.paths.endpoints).expanduser().absolute())
 
 
 def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) -> int:
@@ -125,15 +121,6 @@ def delete_endpoint(composed: Composed, words: Sequence[str], console: Console) 
         f"endpoint {name} is gone, with its configuration, model, container and network.", highlight=False, markup=False
     )
     return 0
-
-
-def check_not_input(source: str | None, output: str | None) -> None:
-    """Raise ConfigError where predictions would take the place of the rows that they are of."""
-    if source in (None, "-") or output is None:
-        return
-    rows, predictions = (Path(str(text)).expanduser() for text in (source, output))
-    if rows.exists() and predictions.exists() and rows.samefile(predictions):
-        raise ConfigError(f"output={output} is the input itself: name another file.")
 
 
 def _deploy_again(endpoint: Endpoint) -> str:

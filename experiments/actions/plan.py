@@ -17,7 +17,7 @@ from experiments.backends.sagemaker import SageMakerBackend
 from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed, compose
 from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
-from experiments.data import datasets
+from experiments.data.channels import channels_of, place_channels
 from experiments.errors import ConfigError
 from experiments.planning.study import Plan, plan_study
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job
@@ -76,9 +76,9 @@ def _remote(
     requests = backend.requests(plan.study)
     with tempfile.TemporaryDirectory(prefix="byoe-") as scratch:
         folder = Path(scratch)
-        datasets.place_channels(plan.splits, folder)
+        place_channels(plan.splits, folder)
         place_source(plan.study.dependencies, folder)
-        there = replace(plan.study, folder=folder / "study", channels=datasets.channels(plan.splits, folder))
+        there = replace(plan.study, folder=folder / "study", channels=channels_of(plan.splits, folder))
         sizes = {upload.location: upload.size for upload in uploads(there, settings, requirements, folder)}
     bound = settings.bound(plan.study)
     tell.print(f"it costs {bound.describe()}.")

@@ -11,10 +11,9 @@ from experiments.aws.account import Account, find_account
 from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.image_push import check_architecture, push_image
 from experiments.aws.settings import tags_of
-from experiments.backends.open import build_image_if_missing, configured_image
 from experiments.config.schema import RemoteModeConfig
 from experiments.docker.engine import answering
-from experiments.docker.image import REPOSITORY, ImageSpec
+from experiments.docker.image import REPOSITORY, ImageSpec, build_image_if_missing, configured_image
 from experiments.errors import BackendUnavailable, ConfigError
 
 _TAGS = {"byoe:role": "image"}

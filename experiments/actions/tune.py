@@ -24,7 +24,7 @@ from experiments.planning.study import plan_study
 from experiments.reporting.console import at_least
 from experiments.reporting.figures import study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
-from experiments.reporting.summary import NARROWEST, Outcome, as_text, show, study_metrics
+from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
 from experiments.study.folder import (
     final_folder,
     log_path,
@@ -34,6 +34,7 @@ from experiments.study.folder import (
     trial_folder,
 )
 from experiments.study.ledger import Ledger, Peek, peek
+from experiments.study.lift import study_metrics
 from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult, best_of
 from experiments.system import crash_points

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from experiments.aws.account import NotChecked, explained, role_trusts_sagemaker
 from experiments.aws.ecr import ARCHITECTURE, Registry
+from experiments.aws.settings import RemoteSettings
 from experiments.aws.storage import split
-from experiments.backends.remote import RemoteSettings
 from experiments.config.schema import ServingConfig
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.study.spec import StudySpec

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from experiments.aws.account import Account, find_account
-from experiments.aws.pricing import find_price
-from experiments.backends.remote import RemoteSettings
+from experiments.aws.budget import Bound
+from experiments.aws.pricing import Price, find_price
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
-from experiments.sagemaker_requests.jobs import CloudOptions
+from experiments.sagemaker_requests.jobs import (
+    CloudOptions,
+)
+from experiments.study.spec import StudySpec
 
 # AWS's container with the scikit-learn of entry/requirements.txt.
 SKLEARN_VERSION = "1.9-0"
@@ -206,3 +209,51 @@ def _check_spot(mode: RemoteModeConfig) -> None:
         )
     if mode.spot and mode.keep_alive_seconds:
         raise ConfigError("mode.spot=true and mode.keep_alive_seconds exclude one another: a warm pool is on demand.")
+
+
+@dataclass(frozen=True)
+class RemoteSettings:
+    """How SageMaker runs a study.
+
+    Attributes:
+        account: The account and region.
+        image: The container image.
+        role: ARN of the role that jobs take on.
+        bucket: The bucket.
+        prefix: What everything of ours in the bucket begins with, without slashes at its ends.
+        requirements: Whether jobs install their requirements as they start.
+        instance_type: Kind of machine.
+        volume_gb: Size of its disk.
+        max_runtime_seconds: After so long a job is stopped.
+        isolated: Whether containers have no network.
+        price: Of an instance; None where it is not known.
+        budget_usd: What a new launch may cost at most.
+        poll_seconds: How often AWS is asked.
+        command: The command as typed, for messages.
+        cloud: What the documents have on SageMaker only; its checkpoints are set here, below the study's prefix.
+    """
+
+    account: Account
+    image: str
+    role: str
+    bucket: str
+    prefix: str
+    requirements: bool
+    instance_type: str
+    volume_gb: int
+    max_runtime_seconds: int
+    isolated: bool
+    price: Price | None
+    budget_usd: float | None
+    poll_seconds: float
+    command: str
+    cloud: CloudOptions = field(default_factory=CloudOptions)
+
+    def location(self, *parts: str) -> str:
+        """Return ``s3://bucket/prefix/...``."""
+        return "s3://" + "/".join([self.bucket, *filter(None, [self.prefix]), *parts])
+
+    def bound(self, study: StudySpec, jobs: int | None = None) -> Bound:
+        """Return what a study can be billed for at most, or so many of its jobs."""
+        seconds = self.max_runtime_seconds + self.cloud.keep_alive_seconds
+        return Bound(study.n_trials if jobs is None else jobs, seconds, self.instance_type, self.price)

@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from experiments.aws.settings import RemoteSettings
 from experiments.aws.storage import Upload
-from experiments.backends.remote import RemoteSettings
-from experiments.docker.image import pinned_requirements
 from experiments.errors import ConfigError, StorageError
 from experiments.sagemaker_requests.jobs import CODE_ARCHIVE
-from experiments.study.source_dir import source_folder
+from experiments.study.source_dir import pinned_requirements, source_folder
 from experiments.study.spec import StudySpec
 from experiments.system.archives import pack
 

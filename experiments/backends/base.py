@@ -94,7 +94,3 @@ class TrialRunner(Protocol):
 
     def close(self) -> None:
         """Kill what runs. Idempotent; callable from any thread."""
-
-
-class RunnerClosed(Exception):
-    """A trial was given up because its runner was closed or interrupted."""

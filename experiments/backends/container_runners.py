@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.wire import read_metric
-from experiments.backends.base import RunnerClosed
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.docker.engine import LABEL, check_alive, connect, remove_containers
 from experiments.docker.sdk_job import PRELOAD, make_network, remove_run
 from experiments.docker.warm_pool import HOST, ContainerSettings, Ended, WarmPool
-from experiments.errors import EnsembleError, StorageError
+from experiments.errors import EnsembleError, RunnerClosed, StorageError
 from experiments.sagemaker_requests.jobs import objective_regex
 from experiments.study.folder import failure_path, log_path, model_dir, read_result
 from experiments.study.spec import TrialResult, TrialSpec

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.actions.attach import describe_study, study_file
 from experiments.aws.budget import Bound
 from experiments.aws.preflight import check_account
 from experiments.aws.settings import remote_settings
@@ -18,6 +17,7 @@ from experiments.aws.uploads import code_digest, requirements_text, uploads
 from experiments.aws.warm_start import check_parents
 from experiments.backends.remote import RemoteBackend
 from experiments.backends.smoke import smoke_trial
+from experiments.backends.study_document import describe_study, study_file
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config.arguments import typed_command
 from experiments.config.schema import RemoteModeConfig

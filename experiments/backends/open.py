@@ -6,7 +6,6 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,13 +14,13 @@ from experiments.backends.base import Backend
 from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
-from experiments.config.schema import Config, ImageConfig, RemoteModeConfig, SageMakerModeConfig
+from experiments.config.schema import Config, RemoteModeConfig, SageMakerModeConfig
+from experiments.docker.image import build_image_if_missing, configured_image
 from experiments.errors import ConfigError, listed
 from experiments.study.spec import StudySpec
 
 if TYPE_CHECKING:
-    from experiments.docker.engine import DockerClient
-    from experiments.docker.image import ImageSpec
+    pass
 
 # AWS's longest training job, in seconds; and what a container needs at least to import the libraries, in GB.
 LONGEST_RUNTIME = 28 * 86_400
@@ -123,31 +122,3 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
         cpus=mode.cpus,
         memory_gb=mode.memory_gb,
     )
-
-
-def configured_image(image: ImageConfig) -> ImageSpec:
-    """Return the image of this project that the configuration describes.
-
-    Raises:
-        ConfigError: There is no such base or file of requirements.
-    """
-    from experiments.docker.image import image_spec
-
-    return image_spec(image.base, None if image.requirements is None else Path(image.requirements).expanduser())
-
-
-def build_image_if_missing(spec: ImageSpec, client: DockerClient, console: Console) -> None:
-    """Build an image on its first use, which is shown.
-
-    Raises:
-        BackendUnavailable: A step of the build failed.
-    """
-    from experiments.docker.image import build_image, image_exists
-
-    if image_exists(client, spec):
-        return
-    console.print(f"image {spec.tag} on {spec.base}: building it, once; this takes minutes.", highlight=False)
-    with console.status("building the image") as status:
-        build_image(client, spec, lambda text: status.update(text[: max(20, console.width - 10)]))
-    size = client.images.get(spec.tag).attrs["Size"] / 1e6
-    console.print(f"image {spec.tag}: {size:.0f} MB.", highlight=False)

@@ -10,8 +10,8 @@ from concurrent import futures
 from ensemble.parameters import ParamValue
 from ensemble.racing import Rival
 from ensemble.wire import encode_rival
-from experiments.backends.base import RunnerClosed, StudyHandle, TrialRunner
-from experiments.errors import StudyFailed
+from experiments.backends.base import StudyHandle, TrialRunner
+from experiments.errors import RunnerClosed, StudyFailed
 from experiments.study.folder import final_folder, model_dir, trial_folder
 from experiments.study.ledger import Ledger
 from experiments.study.sampling import Proposer, make_proposer

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from experiments.aws.account import Account
 from experiments.aws.budget import Bound, check_budget
 from experiments.aws.jobs import CloudJobs
-from experiments.aws.pricing import Price
+from experiments.aws.settings import RemoteSettings
 from experiments.aws.storage import Storage
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.remote_jobs import Source, TrainingHandle, TuningHandle, check_same_job
@@ -20,7 +19,6 @@ from experiments.sagemaker_requests.jobs import (
     CODE_ARCHIVE,
     TRAINING,
     TUNING,
-    CloudOptions,
     Placement,
     training_job,
     tuning_job,
@@ -38,54 +36,6 @@ _APPROVED = "approved"
 # A job that was just created is looked for so often, so many seconds apart at most.
 _LOOKS = 5
 _LONGEST_LOOK = 2.0
-
-
-@dataclass(frozen=True)
-class RemoteSettings:
-    """How SageMaker runs a study.
-
-    Attributes:
-        account: The account and region.
-        image: The container image.
-        role: ARN of the role that jobs take on.
-        bucket: The bucket.
-        prefix: What everything of ours in the bucket begins with, without slashes at its ends.
-        requirements: Whether jobs install their requirements as they start.
-        instance_type: Kind of machine.
-        volume_gb: Size of its disk.
-        max_runtime_seconds: After so long a job is stopped.
-        isolated: Whether containers have no network.
-        price: Of an instance; None where it is not known.
-        budget_usd: What a new launch may cost at most.
-        poll_seconds: How often AWS is asked.
-        command: The command as typed, for messages.
-        cloud: What the documents have on SageMaker only; its checkpoints are set here, below the study's prefix.
-    """
-
-    account: Account
-    image: str
-    role: str
-    bucket: str
-    prefix: str
-    requirements: bool
-    instance_type: str
-    volume_gb: int
-    max_runtime_seconds: int
-    isolated: bool
-    price: Price | None
-    budget_usd: float | None
-    poll_seconds: float
-    command: str
-    cloud: CloudOptions = field(default_factory=CloudOptions)
-
-    def location(self, *parts: str) -> str:
-        """Return ``s3://bucket/prefix/...``."""
-        return "s3://" + "/".join([self.bucket, *filter(None, [self.prefix]), *parts])
-
-    def bound(self, study: StudySpec, jobs: int | None = None) -> Bound:
-        """Return what a study can be billed for at most, or so many of its jobs."""
-        seconds = self.max_runtime_seconds + self.cloud.keep_alive_seconds
-        return Bound(study.n_trials if jobs is None else jobs, seconds, self.instance_type, self.price)
 
 
 class RemoteBackend(Backend):

@@ -19,7 +19,7 @@ from experiments.aws.storage import Storage
 from experiments.backends.base import StudyHandle
 from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, StudyTaken
-from experiments.reporting.money import dollars
+from experiments.reporting.console import dollars
 from experiments.sagemaker_requests.jobs import TRAINING
 from experiments.study.folder import final_folder, output_data_dir, trial_folder
 from experiments.study.ledger import Ledger

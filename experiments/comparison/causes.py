@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from experiments.comparison.data_difference import describe_difference
-from experiments.comparison.pairing import point_key
-from experiments.comparison.side import Side
+from experiments.comparison.pairing import Side, point_key
 
 Outcome = Literal["same", "differs", "unknown"]
 _MOST_SHOWN = 3

@@ -6,11 +6,12 @@ from collections import Counter
 
 import numpy as np
 
+from ensemble.channel import read_channel
 from ensemble.errors import InputError
 from ensemble.members import Floats
-from ensemble.table import Table, read_channel
+from ensemble.table import Table
 from experiments.comparison.recorded_study import Evidence
-from experiments.data.datasets import channels_at
+from experiments.data.channels import channels_at
 from experiments.data.presplit import SPLITS
 
 # Rows of larger tables are not looked up in one another.

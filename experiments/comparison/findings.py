@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ensemble.evaluation import Interval, MetricName
 from experiments.comparison.measures import Measures, winners_apart
 from experiments.comparison.parity import Parity
-from experiments.reporting.summary import below_or_above
+from experiments.study.lift import below_or_above
 
 _MOST_SHOWN = 20
 

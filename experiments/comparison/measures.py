@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ensemble.evaluation import Interval, MetricName, mean_over_folds, paired_lift
 from ensemble.recipe import BLENDED
 from experiments.comparison.recorded_study import Evidence
-from experiments.reporting.summary import LoneMember, best_lone_member, fold_rmse, lift_over_lone_member
+from experiments.study.lift import LoneMember, best_lone_member, fold_rmse, lift_over_lone_member
 from experiments.study.spec import TrialResult
 
 SPLITS = ("cv", "validation", "test")

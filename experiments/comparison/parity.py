@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from experiments.comparison.causes import Check, checks, first_cause, over_all
-from experiments.comparison.pairing import Pair, Unpaired, pair_trials, trial_keys
+from experiments.comparison.pairing import Pair, Side, Unpaired, pair_trials, trial_keys
 from experiments.comparison.recorded_study import Evidence
-from experiments.comparison.side import Side
 
 Verdict = Literal["PASS", "FAIL", "NOT COMPARABLE"]
 EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "NOT COMPARABLE": 3}

@@ -9,8 +9,8 @@ import numpy as np
 
 from ensemble.evaluation import Interval
 from experiments.comparison.measures import SPLITS, Measures, winners_apart
-from experiments.reporting.money import dollars
-from experiments.reporting.summary import ruling
+from experiments.reporting.console import dollars
+from experiments.study.lift import ruling
 
 NOTHING = "-"
 _TITLES = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,15 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.reading import Roles, read_file
-from ensemble.table import Table, numbers, write_channel
+from ensemble.table import Table, numbers
 from ensemble.wire import encode_roles
 from experiments.config.schema import DatasetConfig, ModeConfig
 from experiments.data.presplit import S3, SPLITS, is_own_split, location_of, read_own_split
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed
-from experiments.study.spec import Channels, InPlace
-from experiments.system import crash_points
-
-CHANNELS_FOLDER = "_channels"
+from experiments.study.spec import InPlace
 
 
 @dataclass(frozen=True)
@@ -77,44 +72,6 @@ def load(config: DatasetConfig, mode: ModeConfig) -> Splits:
 def label(config: DatasetConfig) -> str:
     """Return the data's name for people: the stem of a file or folder."""
     return Path(config.path).absolute().stem if config.path else config.name
-
-
-def channels_at(data_hash: str, studies: Path) -> Path:
-    """Return where the channels of the data of this hash are, or will be."""
-    return studies / CHANNELS_FOLDER / data_hash[:16]
-
-
-def channels(splits: Splits, studies: Path) -> Channels:
-    """Return the channels of these tables below ``studies``; ``place_channels`` writes them."""
-    folder = channels_at(splits.data_hash, studies)
-    read = {name: splits.hashes[name] for name in ("train", "validation")}
-    return Channels(folder / "train", folder / "validation", folder / "test", splits.data_hash, read, splits.in_place)
-
-
-def place_channels(splits: Splits, studies: Path) -> None:
-    """Write the tables below ``studies`` unless they are there; half-written ones of a killed process are removed.
-
-    Raises:
-        StorageError: The folder cannot be written.
-    """
-    folder = channels_at(splits.data_hash, studies)
-    root = folder.parent
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        for partial in root.glob("partial-*"):
-            if not _is_running(int(partial.name.partition("-")[2])):
-                shutil.rmtree(partial, ignore_errors=True)
-        if not folder.exists():
-            partial = root / f"partial-{os.getpid()}"
-            for name in SPLITS:
-                (partial / name).mkdir(parents=True)
-                write_channel(getattr(splits, name), partial / name)
-            partial.rename(folder)
-    except OSError as error:
-        shutil.rmtree(root / f"partial-{os.getpid()}", ignore_errors=True)
-        if not folder.exists():  # else another process has written the same meanwhile
-            raise StorageError.at(root, error.strerror or str(error)) from error
-    crash_points.point("channels_written")
 
 
 def _split(table: Table, config: DatasetConfig) -> Splits:
@@ -261,13 +218,3 @@ def _known(name: str) -> str:
             f"It can be: {listed(_SOURCES)}."
         )
     return name
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

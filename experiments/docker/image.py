@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
+from experiments.config.schema import ImageConfig
 from experiments.docker.engine import LABEL
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.study.source_dir import pinned_requirements
 from experiments.system.project import PROJECT
 
 if TYPE_CHECKING:
@@ -24,8 +28,6 @@ REPOSITORY = "byoe"
 _CONTAINER_FOLDER = PROJECT / "container"
 _FILES = ("Dockerfile", "warm_worker.py", "serving/serve.py", "serving/worker.py", "serving/app.py")
 _LINES_SHOWN = 15
-# The same library without its GPU part, which is 300 MB; it was found to predict the same bits.
-_WITHOUT_GPU = (re.compile(r"^xgboost==", re.MULTILINE), "xgboost-cpu==")
 _EMULATION = "Docker Desktop does, and Linux by `docker run --privileged --rm tonistiigi/binfmt --install all`."
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STEP = re.compile(r"Step (\d+/\d+) : (.*)")
@@ -57,11 +59,6 @@ class ImageSpec:
     def tag(self) -> str:
         """The image's name on this machine's engine."""
         return f"{REPOSITORY}:{self.version}" + (f"-{self.architecture}" if self.architecture else "")
-
-
-def pinned_requirements() -> str:
-    """Return what a container needs to train and serve: the pins of this machine, less XGBoost's part for GPUs."""
-    return _WITHOUT_GPU[0].sub(_WITHOUT_GPU[1], (PROJECT / "entry" / "requirements.txt").read_text())
 
 
 def image_spec(base: str, extra_requirements: Path | None) -> ImageSpec:
@@ -153,3 +150,31 @@ def _failed(spec: ImageSpec, step: str, lines: list[Any]) -> BackendUnavailable:
     ):
         hint = f"Is mode.image.base={spec.base} the name of an image that this engine can pull?"
     return BackendUnavailable(f"the image could not be built; {step} failed:\n{text}\n{hint}")
+
+
+def configured_image(image: ImageConfig) -> ImageSpec:
+    """Return the image of this project that the configuration describes.
+
+    Raises:
+        ConfigError: There is no such base or file of requirements.
+    """
+    from experiments.docker.image import image_spec
+
+    return image_spec(image.base, None if image.requirements is None else Path(image.requirements).expanduser())
+
+
+def build_image_if_missing(spec: ImageSpec, client: DockerClient, console: Console) -> None:
+    """Build an image on its first use, which is shown.
+
+    Raises:
+        BackendUnavailable: A step of the build failed.
+    """
+    from experiments.docker.image import build_image, image_exists
+
+    if image_exists(client, spec):
+        return
+    console.print(f"image {spec.tag} on {spec.base}: building it, once; this takes minutes.", highlight=False)
+    with console.status("building the image") as status:
+        build_image(client, spec, lambda text: status.update(text[: max(20, console.width - 10)]))
+    size = client.images.get(spec.tag).attrs["Size"] / 1e6
+    console.print(f"image {spec.tag}: {size:.0f} MB.", highlight=False)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.backends.base import RunnerClosed
 from experiments.docker.engine import EngineFailed, connect
+from experiments.errors import RunnerClosed
 
 WORKER = ["python", "/opt/byoe/warm_worker.py"]
 HOST = "algo-1"

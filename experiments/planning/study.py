@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import re
 import sys
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from ensemble.wire import FOLDS, REPEATS, SEED, check_objective, encode_recipe
 from experiments.config.compose import Composed
 from experiments.config.schema import Config, FoldsConfig, SageMakerModeConfig
 from experiments.data import datasets
+from experiments.data.channels import channels_of, place_channels
 from experiments.data.presplit import SPLITS, is_own_split
 from experiments.errors import ConfigError, one_of
 from experiments.planning import replay
@@ -29,6 +29,7 @@ from experiments.study.ledger import Peek
 from experiments.study.search_space import Choices, SearchSpace
 from experiments.study.source_dir import place_source
 from experiments.study.spec import Params, Sampler, SearchSpec, StudySpec
+from experiments.system.machine import available_cores
 
 # A study's name is also a tuning job's, and these are AMT's rules for one.
 STUDY_NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*")
@@ -68,7 +69,7 @@ class Plan:
     def place(self) -> StudySpec:
         """Write the channels and, for containers, the source directory; return the study."""
         studies = self.study.folder.parent
-        datasets.place_channels(self.splits, studies)
+        place_channels(self.splits, studies)
         if self.study.mode != "local":
             place_source(self.study.dependencies, studies)
         return self.study
@@ -137,7 +138,7 @@ def plan_study(composed: Composed) -> Plan:
     values: dict[str, Any] = {
         "mode": config.mode.name,
         "action": config.action,
-        "channels": datasets.channels(splits, studies),
+        "channels": channels_of(splits, studies),
         "static": encode_recipe(recipe, space.targets),
         "space": space.space,
         "search": search,
@@ -291,11 +292,6 @@ def _parallelism(config: Config, n_trials: int, table_bytes: int) -> tuple[int, 
         )
     parallel = min(parallel, n_trials)
     return parallel, max(1, cores // parallel)
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _repeats(folds: FoldsConfig) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from rich.console import Console
 
 
@@ -25,3 +26,12 @@ def at_least(width: int, console: Console) -> Console:
         no_color=console.no_color,
         highlight=False,
     )
+
+
+def dollars(usd: float) -> str:
+    """Say what was spent: in cents, or where it is less than ten of them in two digits.
+
+    Args:
+        usd: In US dollars, not negative.
+    """
+    return f"${usd:.2f}" if usd >= 0.1 or not usd else f"${np.format_float_positional(usd, 2, fractional=False)}"

@@ -15,20 +15,19 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from experiments.backends.open import build_image_if_missing, configured_image
 from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, remove_strangers, start, state
 from experiments.docker.engine import answering
+from experiments.docker.image import build_image_if_missing, configured_image
 from experiments.errors import ConfigError, StorageError
-from experiments.serving.examples import example_request
 from experiments.serving.memory import keep
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import check_serving, plan_endpoint
 from experiments.serving.records import Endpoint, Records, check_name
 from experiments.serving.rehearsal import rehearse
-from experiments.serving.smoke_test import prove
+from experiments.serving.smoke_test import example_request, prove
 from experiments.system.machine import check_folder
 
 REQUESTS = "requests.json"

@@ -11,9 +11,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from experiments.config.compose import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    pass
 
 RECORD = "current.json"
 _LOCK = "lock"
@@ -157,3 +161,8 @@ def check_name(name: str) -> None:
     """Raise ConfigError unless SageMaker would take the name."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"endpoint={name}: a name has letters, digits and inner hyphens, at most 40 of them.")
+
+
+def records_of(composed: Composed) -> Records:
+    """Return the records of the endpoints on this machine."""
+    return Records(Path(composed.config.paths.endpoints).expanduser().absolute())

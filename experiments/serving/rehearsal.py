@@ -15,11 +15,10 @@ from experiments.docker.endpoint import Started, end, peak_memory, start, state
 from experiments.errors import EnsembleError
 from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY
 from experiments.serving.client import invoke
-from experiments.serving.examples import csv_of, example_rows
 from experiments.serving.memory import Rehearsal
 from experiments.serving.plan import SERVERLESS_BODY_BYTES, Plan
 from experiments.serving.records import Endpoint
-from experiments.serving.smoke_test import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, prove
+from experiments.serving.smoke_test import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, csv_of, example_rows, prove
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient

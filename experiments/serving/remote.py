@@ -25,12 +25,11 @@ from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError, StorageError
 from experiments.serving.client import Answer, RequestRefused
-from experiments.serving.examples import check_predictions, example_request
 from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import Site, check_serving, serving_requests
 from experiments.serving.records import check_name
-from experiments.serving.smoke_test import DeployFailed
+from experiments.serving.smoke_test import DeployFailed, check_predictions, example_request
 from experiments.system.archives import MODEL_ARCHIVE
 
 # What an endpoint is called in an account where the configuration has the name of the one on this machine.

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.actions.invoke import check_not_input
 from experiments.config.compose import Composed
 from experiments.errors import ConfigError, StorageError, did_you_mean, listed, one_of
-from experiments.planning.study import available_cores
 from experiments.serving.models import place_model
 from experiments.system.interrupts import check_interrupted
-from experiments.system.output_file import output_file
+from experiments.system.machine import available_cores
+from experiments.system.output_file import check_not_input, output_file
 
 if TYPE_CHECKING:
     from ensemble.serving.formats import Prediction

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.bundle import load_bundle
+from ensemble.channel import read_channel
 from ensemble.evaluation import rmse
-from ensemble.table import Table, read_channel
+from ensemble.table import Table
 from ensemble.threads import one_blas_thread
 from ensemble.training import FittedEnsemble, score_members
 from experiments.study.predictions import Predictions

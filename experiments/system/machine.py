@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -41,3 +42,8 @@ def _full(folder: Path, free: int) -> str:
         f"the disk of {folder} is full: {free / 2**20:.0f} MB are free and {NEEDED_BYTES / 2**20:.0f} MB are needed. "
         "Free space, or choose another paths.root."
     )
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
 
 
 def output_file(text: str, example: str) -> Path:
@@ -37,3 +41,12 @@ def output_file(text: str, example: str) -> Path:
         reason = error.strerror or str(error)
         raise ConfigError(f"output={text}: no file can be made in {path.parent} ({reason}). Name another.") from None
     return path
+
+
+def check_not_input(source: str | None, output: str | None) -> None:
+    """Raise ConfigError where predictions would take the place of the rows that they are of."""
+    if source in (None, "-") or output is None:
+        return
+    rows, predictions = (Path(str(text)).expanduser() for text in (source, output))
+    if rows.exists() and predictions.exists() and rows.samefile(predictions):
+        raise ConfigError(f"output={output} is the input itself: name another file.")

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from experiments.aws.settings import SKLEARN_VERSION
-from experiments.docker.image import pinned_requirements
+from experiments.study.source_dir import pinned_requirements
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "sklearn_container.json"
 # What numbers come from. Of these a job has the container's own, which pip leaves alone; the others are exact.

@@ -13,7 +13,7 @@ from ensemble.evaluation import MetricName
 from experiments.comparison.charts.plot import Chart, Plot, enumerated, line, marker, plain, series
 from experiments.comparison.measures import Measures, Point
 from experiments.comparison.table import duration
-from experiments.reporting.money import dollars
+from experiments.reporting.console import dollars
 
 _HEIGHT = 300
 # Of each study; a page with more is slow, and shows no more.

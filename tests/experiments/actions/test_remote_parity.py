@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ensemble.bundle import MANIFEST, load_bundle
+from ensemble.channel import read_channel
 from ensemble.parameters import encode
-from ensemble.table import read_channel
 from tests.conftest import QUICK, Ended
 from tests.doubles.aws.double import Double
 from tests.support.docker import left_behind, require_image

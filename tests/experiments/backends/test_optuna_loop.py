@@ -11,8 +11,8 @@ import pytest
 
 from ensemble.racing import Rival
 from ensemble.wire import decode_rival
-from experiments.backends.base import RunnerClosed
 from experiments.backends.optuna_loop import FINAL_SECONDS, FINAL_TRIALS, LoopHandle
+from experiments.errors import RunnerClosed
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 from tests.experiments.backends.contract import plan

@@ -17,7 +17,8 @@ from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table, numbers
 from ensemble.wire import decode_recipe, encode_recipe, metric_line
 from experiments.comparison.recorded_study import Evidence, read_study
-from experiments.data.datasets import Splits, channels, place_channels
+from experiments.data.channels import channels_of, place_channels
+from experiments.data.datasets import Splits
 from experiments.data.presplit import SPLITS
 from experiments.study.folder import (
     final_folder,
@@ -121,7 +122,7 @@ def add_study(
         mode=mode,
         action="replay" if given else "tune",
         folder=studies / name,
-        channels=channels(data, studies),
+        channels=channels_of(data, studies),
         static=encode_recipe(recipe),
         space=_space(results),
         search=SearchSpec("tpe", seed, len(results), 4, 10),

@@ -11,7 +11,8 @@ import pytest
 
 from ensemble.table import Column, Table, numbers
 from experiments.comparison.data_difference import describe_difference
-from experiments.data.datasets import Splits, channels_at
+from experiments.data.channels import channels_at
+from experiments.data.datasets import Splits
 from experiments.data.presplit import SPLITS
 from tests.experiments.comparison.builder import POINTS, add_study, scored, splits, table
 

@@ -11,7 +11,7 @@ import pytest
 from experiments.comparison.findings import which_search
 from experiments.comparison.measures import Measures, measure, winners_apart
 from experiments.comparison.table import Row, comparison_rows
-from experiments.reporting.money import dollars
+from experiments.reporting.console import dollars
 from experiments.study.spec import TrialResult
 from tests.experiments.comparison.builder import MEMBERS, POINTS, add_study, failed, scored, splits, table
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 
-from ensemble.table import read_channel
+from ensemble.channel import read_channel
 from experiments.config.compose import compose
 from experiments.errors import InputError
 from experiments.planning.study import Plan, plan_study

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from experiments.backends.base import RunnerClosed
 from experiments.backends.container_runners import lay_out
 from experiments.docker.engine import STUDY_LABEL, connect, labels, list_containers
 from experiments.docker.warm_pool import ContainerSettings, WarmContainer, WarmPool
+from experiments.errors import RunnerClosed
 from experiments.study.source_dir import place_source, source_folder
 from tests.conftest import PROJECT, until
 from tests.support.docker import containers, require_image

@@ -16,8 +16,9 @@ from experiments.config.compose import compose
 from experiments.planning.study import plan_study
 from experiments.reporting.figures import leave_one_out_rises, study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
-from experiments.reporting.summary import NARROWEST, Outcome, as_text, best_lone_member, show, study_metrics
+from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
 from experiments.study.folder import log_path, trial_folder
+from experiments.study.lift import best_lone_member, study_metrics
 from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult
 

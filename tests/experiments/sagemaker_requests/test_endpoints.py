@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from experiments.sagemaker_requests.jobs import Serving, endpoint_requests
+from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
 from experiments.sagemaker_requests.validation import InvalidDocument, check_document
 from tests.experiments.sagemaker_requests.test_jobs import check_snapshot
 

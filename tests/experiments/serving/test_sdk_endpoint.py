@@ -15,9 +15,10 @@ import pytest
 
 from experiments.config.compose import compose
 from experiments.docker.engine import connect
-from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
-from experiments.serving.examples import example_request
+from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
+from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
 from experiments.serving.models import place_model
+from experiments.serving.smoke_test import example_request
 from tests.conftest import QUICK, Ended
 from tests.support.docker import require_image
 

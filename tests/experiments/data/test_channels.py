@@ -8,7 +8,7 @@ import pytest
 
 from ensemble.table import Table
 from experiments.config.schema import DatasetConfig, LocalModeConfig
-from experiments.data import datasets
+from experiments.data import channels, datasets
 from experiments.data.presplit import SPLITS
 
 
@@ -16,19 +16,19 @@ def test_channels_that_another_process_writes_meanwhile_are_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splits = datasets.load(DatasetConfig("diabetes"), LocalModeConfig())
-    write = datasets.write_channel
+    write = channels.write_channel
     written: list[Path] = []
 
     def write_after_the_other(table: Table, folder: Path) -> None:
         if not written:
             for name in SPLITS:
-                place = datasets.channels_at(splits.data_hash, tmp_path) / name
+                place = channels.channels_at(splits.data_hash, tmp_path) / name
                 place.mkdir(parents=True)
                 write(getattr(splits, name), place)
         written.append(folder)
         write(table, folder)
 
-    monkeypatch.setattr(datasets, "write_channel", write_after_the_other)
-    datasets.place_channels(splits, tmp_path)
+    monkeypatch.setattr(channels, "write_channel", write_after_the_other)
+    channels.place_channels(splits, tmp_path)
     assert len(written) == len(SPLITS)
-    assert list((tmp_path / "_channels").iterdir()) == [datasets.channels_at(splits.data_hash, tmp_path)]
+    assert list((tmp_path / "_channels").iterdir()) == [channels.channels_at(splits.data_hash, tmp_path)]
