@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 
 from experiments.actions.tune import follow
@@ -16,8 +14,10 @@ from experiments.backends.remote import CONFIG_TAG
 from experiments.backends.remote_jobs import Source, TuningHandle
 from experiments.backends.study_document import read_study
 from experiments.config.compose import Composed
+from experiments.config.paths import root_folder, studies_folder
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError, StudyFailed
+from experiments.reporting.console import print_plain
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.spec import best_of
@@ -49,8 +49,8 @@ def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
             f"job={config.job} is not of this project: it has no tag {CONFIG_TAG}, or trains by several definitions. "
             "action=attach follows what mode=remote action=tune has started; action=status lists ours."
         )
-    studies = Path(config.paths.studies).expanduser().absolute()
-    root = Path(config.paths.root).expanduser()
+    studies = studies_folder(config)
+    root = root_folder(config)
     for folder in (root, studies):
         check_folder(folder)
     study = read_study(document, storage, config_hash, studies)
@@ -75,12 +75,10 @@ def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
             tracker.drain()
             tracker.close(status)
     job = {"TrainingJobName": best.info["cloud"]["job"], "OutputDataConfig": definition["OutputDataConfig"]}
-    console.print(
+    print_plain(
+        console,
         f"\nbest: training job {job['TrainingJobName']}, {study.objective} = {best.metrics[study.objective]:.6g}\n"
         f"its model: {artifact(job, MODEL_ARCHIVE)}, here {final_folder(study.folder) / MODEL_ARCHIVE}\n"
         f"{interface_command(uri, root)}   # its trials, in the browser",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
     return 0

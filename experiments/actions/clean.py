@@ -17,6 +17,7 @@ from experiments.docker.engine import (
     list_containers,
     remove_container,
 )
+from experiments.reporting.console import print_plain
 from experiments.serving.records import Records
 from experiments.study.ledger import is_held
 
@@ -46,9 +47,9 @@ def clean(console: Console) -> int:
         in_use = {container.image.id for container in kept if container.image is not None}
         images = [image for image in client.images.list(filters={"label": LABEL}) if image.id not in in_use]
         for line in _lines(doomed, networks, images):
-            console.print(line, highlight=False, markup=False)
+            print_plain(console, line)
         for container, why in kept.items():
-            console.print(f"kept: container {container.name}, {why}", highlight=False, markup=False, soft_wrap=True)
+            print_plain(console, f"kept: container {container.name}, {why}")
         failures = []
         for container in doomed:
             remove_container(container)
@@ -63,9 +64,9 @@ def clean(console: Console) -> int:
             except APIError as error:
                 failures.append(f"image {image.short_id} stays: {error.explanation}")
     for failure in failures:
-        console.print(failure, style="yellow", highlight=False, markup=False)
+        print_plain(console, failure, "yellow")
     removed = len(doomed) + len(networks) + len(images) - len(failures)
-    console.print(f"{removed} removed." if removed else "nothing of ours was removed.", highlight=False)
+    print_plain(console, f"{removed} removed." if removed else "nothing of ours was removed.")
     return 0
 
 

@@ -8,7 +8,7 @@ from experiments.aws.account import find_account
 from experiments.aws.inventory import Owned, Ownership
 from experiments.aws.settings import check_prefix
 from experiments.config.schema import RemoteModeConfig
-from experiments.reporting.console import dollars
+from experiments.reporting.console import dollars, print_plain
 
 
 def show_account(mode: RemoteModeConfig, console: Console) -> int:
@@ -26,9 +26,11 @@ def show_account(mode: RemoteModeConfig, console: Console) -> int:
     running = sum(owned.costs for owned in found)
     text = f"{len(found)} of ours, {running} of them still cost money. Training: {dollars(sum(known))} so far"
     text += f", and {unknown} jobs whose price is not known here" if unknown else ""
-    _say(f"{text}; endpoints are billed by the request or the hour." if found else "there is nothing of ours.", console)
+    print_plain(
+        console, f"{text}; endpoints are billed by the request or the hour." if found else "there is nothing of ours."
+    )
     if running:
-        _say("python run.py mode=remote action=clean ends what still costs money.", console)
+        print_plain(console, "python run.py mode=remote action=clean ends what still costs money.")
     return 0
 
 
@@ -47,11 +49,13 @@ def clean_account(mode: RemoteModeConfig, console: Console) -> int:
         _show(owned, console)
     for owned in found:
         ownership.remove(owned)
-        _say(f"{owned.kind} {owned.name} is {'being stopped' if owned.is_job else 'deleted'}.", console)
+        print_plain(console, f"{owned.kind} {owned.name} is {'being stopped' if owned.is_job else 'deleted'}.")
     if not found:
-        _say("nothing of ours costs money there.", console)
+        print_plain(console, "nothing of ours costs money there.")
     if mode.bucket is not None:
-        _say(f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/` removes them.", console)
+        print_plain(
+            console, f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/` removes them."
+        )
     return 0
 
 
@@ -62,8 +66,4 @@ def _ownership(mode: RemoteModeConfig) -> Ownership:
 
 def _show(owned: Owned, console: Console) -> None:
     cost = "" if owned.usd is None else f", {dollars(owned.usd)}"
-    _say(f"{owned.kind} {owned.name}  {owned.status}, {owned.detail}{cost}", console)
-
-
-def _say(text: str, console: Console) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    print_plain(console, f"{owned.kind} {owned.name}  {owned.status}, {owned.detail}{cost}")

@@ -14,7 +14,9 @@ from experiments.comparison.selection import check_tolerance, choose_studies
 from experiments.comparison.table import comparison_rows
 from experiments.comparison.terminal import show_parity, show_rest, show_table
 from experiments.config.compose import Composed
+from experiments.config.paths import root_folder, studies_folder
 from experiments.errors import EnsembleError
+from experiments.reporting.console import print_plain
 from experiments.system.output_file import output_file
 from experiments.tracking.comparisons import PAGE, Comparison, record_comparison
 from experiments.tracking.store import interface_command, store_uri
@@ -38,11 +40,11 @@ def compare(composed: Composed, console: Console) -> int:
     """
     config = composed.config
     tolerance = check_tolerance(config.compare)
-    root = Path(config.paths.root).expanduser()
+    root = root_folder(config)
     output = config.output or str(root / PAGE)
     page = output_file(output, PAGE)
     uri = store_uri(config.mlflow.uri, root)
-    studies = choose_studies(config.compare, Path(config.paths.studies).expanduser().absolute())
+    studies = choose_studies(config.compare, studies_folder(config))
     parity = compare_trials(studies, tolerance)
     other = next((study for study in studies if study.data_hash != studies[0].data_hash), None)
     if other is not None and not config.compare.force:
@@ -57,11 +59,11 @@ def compare(composed: Composed, console: Console) -> int:
     show_table(measures, rows, console)
     show_rest(measures, parity, console)
     for line in report.partial:
-        console.print(f"partial: {line}.", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        print_plain(console, f"partial: {line}.", "yellow")
     show_parity(parity, console)
     write_report(report.html, page)
     kind = "partial report" if report.partial else "report"
-    console.print(f"\n{kind}: {output}", highlight=False, markup=False, soft_wrap=True)
+    print_plain(console, f"\n{kind}: {output}")
     _record(comparison_of(measures, parity, report.html), uri, root, config.mlflow.experiment, console)
     return parity.exit_code
 
@@ -72,4 +74,4 @@ def _record(comparison: Comparison, uri: str, root: Path, experiment: str | None
     text, style = f"{interface_command(uri, root)}   # the same, by MLflow's own compare view", "cyan"
     if problem is not None:
         text, style = f"MLflow could not record the comparison: {problem}. The report needs nothing of it.", "yellow"
-    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+    print_plain(console, text, style)

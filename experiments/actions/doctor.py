@@ -22,8 +22,10 @@ from ensemble.errors import InputError
 from ensemble.versions import library_version
 from experiments.config.arguments import masked
 from experiments.config.compose import Composed
+from experiments.config.paths import root_folder, studies_folder
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable
+from experiments.reporting.console import print_plain
 from experiments.system.machine import available_cores, check_folder
 from experiments.system.project import PROJECT
 from experiments.tracking.store import store_fault, store_file, store_uri
@@ -60,13 +62,13 @@ class Finding:
 def examine(composed: Composed, console: Console) -> int:
     """Look at everything, print a line each, and return 0, or 1 if the mode cannot run here."""
     mode = composed.config.mode.name
-    root = Path(composed.config.paths.root).expanduser()
+    root = root_folder(composed.config)
     uri = store_uri(composed.config.mlflow.uri, root)
     checks: list[Callable[[], Iterator[Finding]]] = [
         _python,
         _packages,
         _machine,
-        lambda: _folders([root, Path(composed.config.paths.studies).expanduser()]),
+        lambda: _folders([root, studies_folder(composed.config)]),
         lambda: _store(uri),
         lambda: _docker(needed=mode == "sagemaker"),
     ]
@@ -77,7 +79,7 @@ def examine(composed: Composed, console: Console) -> int:
         for finding in check():
             failed = failed or finding.state == "fails"
             console.print(_line(finding), soft_wrap=True)
-    console.print(f"\nmode={mode} cannot run yet: see above." if failed else f"\nmode={mode} can run.", highlight=False)
+    print_plain(console, f"\nmode={mode} cannot run yet: see above." if failed else f"\nmode={mode} can run.")
     return 1 if failed else 0
 
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from experiments.config.compose import COMMAND_LINE, Composed
+from experiments.config.paths import user_path
 from experiments.config.schema import RemoteModeConfig
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
 from experiments.docker.engine import answering
 from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
+from experiments.reporting.console import print_plain
 from experiments.serving.client import invoke, ping
 from experiments.serving.records import RECORD, Endpoint, records_of
 from experiments.serving.remote import invoke_in_cloud
@@ -64,15 +66,15 @@ def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) 
         sys.stdout.buffer.write(answer.body if answer.body.endswith(b"\n") else answer.body + b"\n")
         sys.stdout.flush()
         return 0
-    path = Path(config.output).expanduser()
+    path = user_path(config.output)
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(answer.body)
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise StorageError.at(path, error.strerror or str(error)) from error
-    console.print(f"predictions are in {path}.", highlight=False, markup=False)
+        raise StorageError.at(path, error) from error
+    print_plain(console, f"predictions are in {path}.")
     return 0
 
 
@@ -89,13 +91,10 @@ def show_status(composed: Composed, words: Sequence[str], console: Console) -> i
         endpoints = records.all()
     damaged = records.damaged()
     for fault in damaged:
-        console.print(f"warning: {fault}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        print_plain(console, f"warning: {fault}", "yellow")
     if not endpoints and not damaged:
-        console.print(
-            f"there is no endpoint in {records.root}. python run.py mode=sagemaker action=deploy makes one.",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
+        print_plain(
+            console, f"there is no endpoint in {records.root}. python run.py mode=sagemaker action=deploy makes one."
         )
         return 0
     well = not damaged
@@ -117,9 +116,7 @@ def delete_endpoint(composed: Composed, words: Sequence[str], console: Console) 
         end(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
         remove_strangers(client, folder, None)
         (folder / RECORD).unlink(missing_ok=True)
-    console.print(
-        f"endpoint {name} is gone, with its configuration, model, container and network.", highlight=False, markup=False
-    )
+    print_plain(console, f"endpoint {name} is gone, with its configuration, model, container and network.")
     return 0
 
 
@@ -156,7 +153,7 @@ def _rows(text: str | None) -> tuple[bytes, str]:
     if text in (None, "-"):
         body = sys.stdin.buffer.read()
         return body, "application/json" if body.lstrip()[:1] in (b"{", b"[") else "text/csv"
-    path = Path(str(text)).expanduser()
+    path = user_path(text)
     content_type = _content_type("input", str(text))
     try:
         return path.read_bytes(), content_type
@@ -201,6 +198,6 @@ def _show(client: DockerClient, endpoint: Endpoint, console: Console) -> bool:
         when = time.strftime("%H:%M:%S", time.localtime(entry["time"]))
         what = f"{entry['rows']} rows" if "rows" in entry else entry.get("error", "")
         lines.append(f"  {when}  {entry['status']}  {what}, {entry['ms']} ms, request {entry['request_id']}")
-    console.print(lines[0], style="green" if health == "ok" else "red", highlight=False, markup=False, soft_wrap=True)
-    console.print("\n".join(lines[1:]), highlight=False, markup=False, soft_wrap=True)
+    print_plain(console, lines[0], "green" if health == "ok" else "red")
+    print_plain(console, "\n".join(lines[1:]))
     return health == "ok"

@@ -15,6 +15,7 @@ from experiments.config.schema import RemoteModeConfig
 from experiments.docker.engine import answering
 from experiments.docker.image import REPOSITORY, ImageSpec, build_image_if_missing, configured_image
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.reporting.console import print_plain
 
 _TAGS = {"byoe:role": "image"}
 
@@ -37,11 +38,11 @@ def push(mode: RemoteModeConfig, console: Console) -> int:
     else:
         address = f"{repository}:{spec.version}"
         _check_there(address, there, spec, account)
-        _say(f"{address} is there already, for linux/{ARCHITECTURE}: nothing is built or pushed.", console)
-    _say(
+        print_plain(console, f"{address} is there already, for linux/{ARCHITECTURE}: nothing is built or pushed.")
+    print_plain(
+        console,
         "\nFor the jobs and endpoints of mode=remote, in configs/local/mode/remote.yaml:\n\n"
         f"image: {{uri: {address}}}\n\nor on the command line:\n\nmode.image.uri={address}",
-        console,
     )
     return 0
 
@@ -58,21 +59,21 @@ def _build_and_push(
         check_architecture(client, spec.tag, ARCHITECTURE)
         if repository is None:
             repository = registry.make(REPOSITORY, tags_of(mode) | _TAGS)
-            _say(
+            print_plain(
+                console,
                 f"repository {repository} is made: its tags cannot be moved, its images are scanned as they come, and "
                 "what lies in it is billed by the month.",
-                console,
             )
         address = f"{repository}:{spec.version}"
-        _say(f"pushing {spec.tag} to {address}.", console)
+        print_plain(console, f"pushing {spec.tag} to {address}.")
         began = time.monotonic()
         pushed = push_image(client, spec.tag, address, login, console)
     if registry.architectures(REPOSITORY, spec.version) is None:
         raise BackendUnavailable(f"{address} was pushed, and AWS does not have it. Run the same command again.")
-    _say(
+    print_plain(
+        console,
         f"{pushed.layers} layers pushed, {pushed.size / 1e6:.1f} MB before compression, in "
         f"{time.monotonic() - began:.0f} s; {pushed.there} were there.",
-        console,
     )
     return address
 
@@ -84,7 +85,3 @@ def _check_there(address: str, architectures: list[str], spec: ImageSpec, accoun
             f"{ARCHITECTURE}. `aws ecr batch-delete-image --region {account.region} --repository-name {REPOSITORY} "
             f"--image-ids imageTag={spec.version}` removes it; then run the same command again."
         )
-
-
-def _say(text: str, console: Console) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

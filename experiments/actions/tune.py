@@ -17,11 +17,12 @@ from experiments.comparison.selection import check_tolerance
 from experiments.comparison.terminal import show_parity
 from experiments.config.arguments import masked, typed_command
 from experiments.config.compose import Composed
+from experiments.config.paths import root_folder
 from experiments.data.column_report import report
 from experiments.data.datasets import Splits
 from experiments.errors import StudyFailed
 from experiments.planning.study import plan_study
-from experiments.reporting.console import at_least
+from experiments.reporting.console import at_least, print_plain
 from experiments.reporting.figures import study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
@@ -79,7 +80,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     Raises:
         EnsembleError: A mistake in the input, or a study that failed.
     """
-    root = Path(composed.config.paths.root).expanduser()
+    root = root_folder(composed.config)
     uri = store_uri(composed.config.mlflow.uri, root)
     check_tolerance(composed.config.compare)
     plan = plan_study(composed)
@@ -88,7 +89,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
         plan = plan.at_least(max((result.index for result in known.results), default=-1) + 1)
     session = _Session(plan.study, composed, command, console, root, uri)
     for note in plan.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        print_plain(console, f"note: {note}")
     if known is not None and _show_finished(session, known):
         return _show_parity(session)
     if composed.config.dataset.path is not None and known is None:
@@ -108,7 +109,7 @@ def _show_data(splits: Splits, console: Console) -> None:
     found = report(splits)
     at_least(NARROWEST, console).print(found.render(), crop=False)
     for warning in found.warnings:
-        console.print(f"warning: {warning}.", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        print_plain(console, f"warning: {warning}.", "yellow")
 
 
 def _show_finished(session: _Session, known: Peek) -> bool:
@@ -120,7 +121,7 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     done = len(results) == session.study.n_trials and recorded
     if not done or best is None or final is None or final["index"] != best.index:
         return False
-    session.console.print(f"study {session.study.name} is finished; nothing was run.", highlight=False)
+    print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
     outcome = _outcome(session, results, best, TrialResult(**final))
     show(outcome, session.console)
     return True
@@ -194,10 +195,10 @@ def follow(
         resumed: How many were finished before.
     """
     if resumed:
-        console.print(f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.", highlight=False)
+        print_plain(console, f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.")
     else:
         trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
-        console.print(f"study {study.name}: {trials}.", highlight=False)
+        print_plain(console, f"study {study.name}: {trials}.")
     results: list[TrialResult] = []
     members = [member.name for member in study.recipe({}).members]
     with StudyProgress(study, members, console, resumed, handle.note) as progress:

@@ -17,7 +17,7 @@ from experiments.aws.account import error_code
 from experiments.aws.jobs import COMPLETED, STOPPED
 from experiments.aws.pricing import Price
 from experiments.aws.storage import Storage
-from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed
+from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed, storage_errors
 from experiments.sagemaker_requests.ranges import decode_point
 from experiments.study.folder import (
     failure_path,
@@ -86,7 +86,7 @@ class Homecoming:
         started, finished = _times(job)
         completed = job["TrainingJobStatus"] == COMPLETED
         given_up = early if job["TrainingJobStatus"] == job.get("SecondaryStatus") == STOPPED else None
-        try:
+        with storage_errors(folder):
             shutil.rmtree(folder, ignore_errors=True)
             config = folder / "input" / "config"
             config.mkdir(parents=True)
@@ -100,8 +100,6 @@ class Homecoming:
                 log_path(folder).write_text("\n".join([*log][-_LOG_LINES:]))
                 failure_path(folder).write_text(failure)
             result = read_result(trial, started, finished, 0 if failure is None else 1)
-        except OSError as error:
-            raise StorageError.at(folder, error.strerror or str(error)) from error
         if given_up is not None:
             pruned = {} if objective is None else {"expected": objective}
             result = replace(result, state="pruned", info={**result.info, "pruned": pruned})
@@ -147,7 +145,7 @@ def fetch_model(job: Mapping[str, Any], storage: Storage, folder: Path) -> None:
     except DAMAGED as error:
         raise StudyFailed(f"{location} cannot be unpacked: {error}") from None
     except OSError as error:
-        raise StorageError.at(folder, error.strerror or str(error)) from error
+        raise StorageError.at(folder, error) from error
 
 
 def artifact(job: Mapping[str, Any], name: str) -> str:

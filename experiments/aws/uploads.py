@@ -8,7 +8,8 @@ from pathlib import Path
 
 from experiments.aws.settings import RemoteSettings
 from experiments.aws.storage import Upload
-from experiments.errors import ConfigError, StorageError
+from experiments.config.paths import user_path
+from experiments.errors import ConfigError, storage_errors
 from experiments.sagemaker_requests.jobs import CODE_ARCHIVE
 from experiments.study.source_dir import pinned_requirements, source_folder
 from experiments.study.spec import StudySpec
@@ -28,7 +29,7 @@ def requirements_text(extra: str | None) -> str:
     """
     if extra is None:
         return pinned_requirements()
-    path = Path(extra).expanduser()
+    path = user_path(extra)
     try:
         return pinned_requirements() + path.read_text()
     except OSError as error:
@@ -65,8 +66,6 @@ def _data(study: StudySpec, settings: RemoteSettings) -> Iterator[Upload]:
 def _code(study: StudySpec, settings: RemoteSettings, requirements: str | None, scratch: Path) -> Upload:
     archive = scratch / CODE_ARCHIVE
     extra = {} if requirements is None else {REQUIREMENTS: requirements.encode()}
-    try:
+    with storage_errors(archive):
         pack(source_folder(study.dependencies, study.folder.parent), archive, extra)
-    except OSError as error:
-        raise StorageError.at(archive, error.strerror or str(error)) from error
     return Upload(archive, settings.location("code", code_digest(study, requirements), CODE_ARCHIVE))

@@ -17,7 +17,7 @@ from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.docker.engine import LABEL, check_alive, connect, remove_containers
 from experiments.docker.sdk_job import PRELOAD, make_network, remove_run
 from experiments.docker.warm_pool import HOST, ContainerSettings, Ended, WarmPool
-from experiments.errors import EnsembleError, RunnerClosed, StorageError
+from experiments.errors import EnsembleError, RunnerClosed, storage_errors
 from experiments.sagemaker_requests.jobs import objective_regex
 from experiments.study.folder import failure_path, log_path, model_dir, read_result
 from experiments.study.spec import TrialResult, TrialSpec
@@ -290,7 +290,5 @@ def _too_long(job: Mapping[str, Any]) -> str:
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     """Say a folder that cannot be written as the study's error, which is no trial's fault."""
-    try:
+    with storage_errors(folder):
         yield
-    except OSError as error:
-        raise StorageError.at(folder, error.strerror or str(error)) from error

@@ -21,6 +21,7 @@ from experiments.backends.study_document import describe_study, study_file
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config.arguments import typed_command
 from experiments.config.schema import RemoteModeConfig
+from experiments.reporting.console import print_plain
 from experiments.study.spec import StudySpec
 
 
@@ -44,7 +45,7 @@ def remote_backend(
 
     def prepare(study: StudySpec, bound: Bound) -> None:
         def tell(text: str) -> None:
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+            print_plain(console, text)
 
         what = "" if bound.jobs == study.n_trials else "what is left of "
         tell(f"{what}study {study.name} costs {bound.describe()}.")

@@ -14,7 +14,7 @@ from experiments.aws.settings import RemoteSettings
 from experiments.aws.storage import Storage
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.remote_jobs import Source, TrainingHandle, TuningHandle, check_same_job
-from experiments.errors import BackendUnavailable, ConfigError, StorageError, StudyTaken
+from experiments.errors import BackendUnavailable, ConfigError, StudyTaken, storage_errors
 from experiments.sagemaker_requests.jobs import (
     CODE_ARCHIVE,
     TRAINING,
@@ -114,10 +114,8 @@ class RemoteBackend(Backend):
         """Launch what is not launched yet, or attach to it."""
         requests = self.requests(study)
         jobs = CloudJobs(self._settings.account)
-        try:
+        with storage_errors(study.folder):
             (study.folder / REQUEST_FILE).write_text(json.dumps(requests, indent=1))
-        except OSError as error:
-            raise StorageError.at(study.folder, error.strerror or str(error)) from error
         left = self._left(study, requests, [result.index for result in ledger.results()])
         if left.jobs:
             self._check_budget(left, ledger.noted(_APPROVED))

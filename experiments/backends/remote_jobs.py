@@ -18,7 +18,7 @@ from experiments.aws.results import Homecoming, fetch_model
 from experiments.aws.storage import Storage
 from experiments.backends.base import StudyHandle
 from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
-from experiments.errors import BackendUnavailable, StorageError, StudyFailed, StudyTaken
+from experiments.errors import BackendUnavailable, StudyFailed, StudyTaken, storage_errors
 from experiments.reporting.console import dollars
 from experiments.sagemaker_requests.jobs import TRAINING
 from experiments.study.folder import final_folder, output_data_dir, trial_folder
@@ -263,7 +263,5 @@ def _runs(job: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    try:
+    with storage_errors(target):
         shutil.copytree(source, target, dirs_exist_ok=True)
-    except OSError as error:
-        raise StorageError.at(target, error.strerror or str(error)) from error

@@ -25,7 +25,7 @@ from experiments.docker.engine import (
 )
 from experiments.docker.sdk_job import find_network
 from experiments.docker.warm_pool import ContainerSettings
-from experiments.errors import BackendUnavailable, StorageError
+from experiments.errors import BackendUnavailable, storage_errors
 from experiments.sagemaker_requests.jobs import (
     LOCAL_INSTANCE,
     LOCAL_ROLE,
@@ -175,7 +175,5 @@ class SageMakerBackend(Backend):
 
 
 def _write(path: Path, requests: Mapping[str, Any]) -> None:
-    try:
+    with storage_errors(path):
         path.write_text(json.dumps(requests, indent=1))
-    except OSError as error:
-        raise StorageError.at(path, error.strerror or str(error)) from error

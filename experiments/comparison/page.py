@@ -89,7 +89,7 @@ def write_report(html: str, path: Path) -> None:
         partial.chmod(path.stat().st_mode if path.exists() else 0o644)
         partial.replace(path)
     except OSError as error:
-        raise StorageError.at(path, error.strerror or str(error)) from error
+        raise StorageError.at(path, error) from error
     finally:
         if partial is not None:
             with contextlib.suppress(OSError):

@@ -12,7 +12,7 @@ from experiments.comparison.findings import which_search, without_partner
 from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity, Verdict
 from experiments.comparison.table import Row
-from experiments.reporting.console import at_least
+from experiments.reporting.console import at_least, print_plain
 
 _WIDEST = 1000
 _STYLES: dict[Verdict, str] = {"PASS": "green", "FAIL": "red", "NOT COMPARABLE": "yellow"}
@@ -21,19 +21,19 @@ _STYLES: dict[Verdict, str] = {"PASS": "green", "FAIL": "red", "NOT COMPARABLE":
 def show_parity(parity: Parity, console: Console) -> None:
     """Print the verdict on a line of its own, and what differs below it."""
     style = _STYLES[parity.verdict]
-    console.print(f"\n{parity.line}", style=style, highlight=False, markup=False, soft_wrap=True)
+    print_plain(console, f"\n{parity.line}", style)
     for line in [*([parity.exactness] if parity.pairs else []), *parity.details()]:
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        print_plain(console, f"  {line}")
 
 
 def show_rest(measures: Sequence[Measures], parity: Parity, console: Console) -> None:
     """Print which search is better, and the trials that have no partner."""
-    console.print(f"\n{which_search(measures)}", highlight=False, markup=False)
+    print_plain(console, f"\n{which_search(measures)}")
     lines = without_partner(parity)
     if lines:
         console.print("\nwithout a partner", style="bold")
     for line in lines:
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        print_plain(console, f"  {line}")
 
 
 def show_table(measures: Sequence[Measures], rows: Sequence[Row], console: Console) -> None:

@@ -50,7 +50,7 @@ def place_channels(splits: Splits, studies: Path) -> None:
     except OSError as error:
         shutil.rmtree(root / f"partial-{os.getpid()}", ignore_errors=True)
         if not folder.exists():  # else another process has written the same meanwhile
-            raise StorageError.at(root, error.strerror or str(error)) from error
+            raise StorageError.at(root, error) from error
     crash_points.point("channels_written")
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers
 from ensemble.wire import encode_roles
+from experiments.config.paths import user_path
 from experiments.config.schema import DatasetConfig, ModeConfig
 from experiments.data.presplit import S3, SPLITS, is_own_split, location_of, read_own_split
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed
@@ -180,7 +181,7 @@ def _file(config: DatasetConfig, mode: ModeConfig) -> Splits:
         parts = read_own_split(text, roles, mode)
         in_place = InPlace(location_of(text), encode_roles(roles)) if text.startswith(S3) else None
         return _as_splits(parts, own=True, in_place=in_place)
-    table = _read_from_s3(text, roles, mode) if text.startswith(S3) else read_file(Path(text).expanduser(), roles)
+    table = _read_from_s3(text, roles, mode) if text.startswith(S3) else read_file(user_path(text), roles)
     return _split(table, config)
 
 
@@ -194,7 +195,7 @@ def _read_from_s3(location: str, roles: Roles, mode: ModeConfig) -> Table:
         try:
             user_storage(mode).download(location, path)
         except OSError as error:
-            raise StorageError.at(path, error.strerror or str(error)) from error
+            raise StorageError.at(path, error) from error
         except BackendUnavailable as error:
             if error_code(error) != "NoSuchKey":
                 raise

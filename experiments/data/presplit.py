@@ -13,8 +13,9 @@ from pathlib import Path
 from ensemble.files import part_names
 from ensemble.reading import Roles, read_folder
 from ensemble.table import Table
+from experiments.config.paths import user_path
 from experiments.config.schema import ModeConfig
-from experiments.errors import ConfigError, InputError, StorageError, did_you_mean, listed
+from experiments.errors import ConfigError, InputError, did_you_mean, listed, storage_errors
 
 SPLITS = ("train", "validation", "test")
 S3 = "s3://"
@@ -22,7 +23,7 @@ S3 = "s3://"
 
 def is_own_split(path: str) -> bool:
     """Whether a path is that of a folder: on S3 it ends with a slash."""
-    return path.endswith("/") if path.startswith(S3) else Path(path).expanduser().is_dir()
+    return path.endswith("/") if path.startswith(S3) else user_path(path).is_dir()
 
 
 def location_of(path: str) -> str:
@@ -50,7 +51,7 @@ def read_own_split(path: str, roles: Roles, mode: ModeConfig) -> dict[str, Table
         StorageError: What is on S3 could not be written to this machine's disk.
     """
     if not path.startswith(S3):
-        folder = Path(path).expanduser()
+        folder = user_path(path)
         try:
             _check_folders([found.name for found in folder.iterdir() if found.is_dir()], path)
             return _read(folder, roles)
@@ -58,10 +59,8 @@ def read_own_split(path: str, roles: Roles, mode: ModeConfig) -> dict[str, Table
             raise ConfigError(f"{error.filename} cannot be read by this user: change its permissions.") from None
     with tempfile.TemporaryDirectory(prefix="byoe-") as text:
         folder = Path(text)
-        try:
+        with storage_errors(folder):
             _download(location_of(path), folder, mode)
-        except OSError as error:
-            raise StorageError.at(folder, error.strerror or str(error)) from error
         try:
             return _read(folder, roles)
         except InputError as error:

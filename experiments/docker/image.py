@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from experiments.config.paths import user_path
 from experiments.config.schema import ImageConfig
 from experiments.docker.engine import LABEL
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.reporting.console import print_plain
 from experiments.study.source_dir import pinned_requirements
 from experiments.system.project import PROJECT
 
@@ -160,7 +162,7 @@ def configured_image(image: ImageConfig) -> ImageSpec:
     """
     from experiments.docker.image import image_spec
 
-    return image_spec(image.base, None if image.requirements is None else Path(image.requirements).expanduser())
+    return image_spec(image.base, None if image.requirements is None else user_path(image.requirements))
 
 
 def build_image_if_missing(spec: ImageSpec, client: DockerClient, console: Console) -> None:
@@ -173,8 +175,8 @@ def build_image_if_missing(spec: ImageSpec, client: DockerClient, console: Conso
 
     if image_exists(client, spec):
         return
-    console.print(f"image {spec.tag} on {spec.base}: building it, once; this takes minutes.", highlight=False)
+    print_plain(console, f"image {spec.tag} on {spec.base}: building it, once; this takes minutes.")
     with console.status("building the image") as status:
         build_image(client, spec, lambda text: status.update(text[: max(20, console.width - 10)]))
     size = client.images.get(spec.tag).attrs["Size"] / 1e6
-    console.print(f"image {spec.tag}: {size:.0f} MB.", highlight=False)
+    print_plain(console, f"image {spec.tag}: {size:.0f} MB.")

@@ -10,6 +10,7 @@ from ensemble.evaluation import MetricName
 from ensemble.wire import SEPARATOR
 from experiments.config.arguments import masked
 from experiments.config.compose import Composed, compose_over, key_of
+from experiments.config.paths import studies_folder
 from experiments.config.schema import ReplayConfig
 from experiments.errors import ConfigError
 from experiments.study.ledger import FILE, Peek, find_study, read
@@ -71,7 +72,7 @@ def over_words_of_study(composed: Composed) -> Composed:
         ConfigError: No study is named, there is none of that name, or its words are none any more.
     """
     config = composed.config
-    known = source(config.replay, Path(config.paths.studies).expanduser().absolute())
+    known = source(config.replay, studies_folder(config))
     return compose_over(known.facts.get("words", ()), f"study {config.replay.study}", composed)
 
 

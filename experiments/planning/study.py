@@ -16,6 +16,7 @@ from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
 from ensemble.table import Table
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective, encode_recipe
 from experiments.config.compose import Composed
+from experiments.config.paths import studies_folder, user_path
 from experiments.config.schema import Config, FoldsConfig, SageMakerModeConfig
 from experiments.data import datasets
 from experiments.data.channels import channels_of, place_channels
@@ -118,7 +119,7 @@ def plan_study(composed: Composed) -> Plan:
     space = SpacePlan(config.search.space, ensemble)
     search_notes = list(space.notes)
     search = _search(config, space.space, search_notes)
-    studies = Path(config.paths.studies).expanduser().absolute()
+    studies = studies_folder(config)
     points: tuple[Params, ...] | None = None
     known: Peek | None = None
     if config.action == "train":
@@ -213,7 +214,7 @@ def _check_name(name: str) -> None:
 def _add_dependencies(config: Config) -> tuple[Path, ...]:
     folders = []
     for text in config.entry.dependencies:
-        folder = Path(text).expanduser().absolute()
+        folder = user_path(text).absolute()
         if not folder.is_dir():
             raise ConfigError(f"entry.dependencies names {text!r}, which is no folder: correct the path.")
         if str(folder) not in sys.path:

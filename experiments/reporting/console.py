@@ -6,6 +6,17 @@ import numpy as np
 from rich.console import Console
 
 
+def print_plain(console: Console, text: str, style: str | None = None) -> None:
+    """Print text as it is: without markup, highlighting or wrapping.
+
+    Args:
+        console: Where it is printed.
+        text: May hold names that the user chose.
+        style: A style of Rich's for all of it.
+    """
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
 def at_least(width: int, console: Console) -> Console:
     """Return the console, or where it is narrower one of this width in its place, whose lines go on below.
 

@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from ensemble.recipe import BLENDED
+from experiments.reporting.console import print_plain
 from experiments.study.folder import log_path, trial_folder
 from experiments.study.spec import StudySpec, TrialResult
 
@@ -115,7 +116,7 @@ class StudyProgress:
         return f"{self._study.objective}={result.metrics[self._study.objective]:.6g}"
 
     def _line(self, text: str, style: str | None = None) -> None:
-        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        print_plain(self._console, text, style)
 
     def _keep_best(self, result: TrialResult) -> None:
         if result.state != "complete":

@@ -17,11 +17,13 @@ from rich.console import Console
 
 from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed
+from experiments.config.paths import endpoints_folder
 from experiments.config.schema import SageMakerModeConfig
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, remove_strangers, start, state
 from experiments.docker.engine import answering
 from experiments.docker.image import build_image_if_missing, configured_image
-from experiments.errors import ConfigError, StorageError
+from experiments.errors import ConfigError, storage_errors
+from experiments.reporting.console import print_plain
 from experiments.serving.memory import keep
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import check_serving, plan_endpoint
@@ -47,7 +49,7 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
         raise ConfigError(f"mode={mode.name} has no endpoints: {again}")
     check_name(name)
     check_serving(config.serving)
-    records = Records(Path(config.paths.endpoints).expanduser().absolute())
+    records = Records(endpoints_folder(config))
     check_folder(records.root)
     with records.alone(name) as folder, answering() as client:
         image = configured_image(mode.image)
@@ -68,7 +70,7 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
             model = place_model(composed, place)
             plan = plan_endpoint(composed, mode, model, image.tag, version)
             _write(place / REQUESTS, plan.requests)
-            console.print(f"endpoint {name}: starting {model.origin} in {image.tag}.", highlight=False)
+            print_plain(console, f"endpoint {name}: starting {model.origin} in {image.tag}.")
             began = time.monotonic()
             started = start(client, plan.requests, folder, model.folder, plan.limits)
             try:
@@ -93,7 +95,7 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
                 raise
         _show(endpoint, model, seconds, console)
         if old is not None:
-            console.print(f"draining {old.origin}, which served until now.", highlight=False)
+            print_plain(console, f"draining {old.origin}, which served until now.")
             end(client, old.container, old.network, SECONDS_TO_DRAIN)
             shutil.rmtree(old.folder, ignore_errors=True)
         if config.serving.name == "serverless":
@@ -105,13 +107,11 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
 def _new_folder(folder: Path, version: str, old: Endpoint | None) -> Iterator[Path]:
     """Make the folder of a new version, without those that a killed command has left; it goes again if this fails."""
     place = folder / version
-    try:
+    with storage_errors(folder):
         for entry in folder.iterdir():
             if entry.is_dir() and (old is None or str(entry) != old.folder):
                 shutil.rmtree(entry, ignore_errors=True)
         place.mkdir()
-    except OSError as error:
-        raise StorageError.at(folder, error.strerror or str(error)) from error
     try:
         yield place
     except BaseException:
@@ -120,27 +120,18 @@ def _new_folder(folder: Path, version: str, old: Endpoint | None) -> Iterator[Pa
 
 
 def _write(path: Path, requests: Mapping[str, Any]) -> None:
-    try:
+    with storage_errors(path):
         path.write_text(json.dumps(requests, indent=1))
-    except OSError as error:
-        raise StorageError.at(path, error.strerror or str(error)) from error
 
 
 def _show(endpoint: Endpoint, model: Model, seconds: float, console: Console) -> None:
     columns = [column["name"] for column in model.manifest["columns"]]
     body, _ = example_request(model.manifest, rows=1)
-    console.print(
+    print_plain(
+        console,
         f"endpoint {endpoint.name} serves {endpoint.origin} at {endpoint.url}, {seconds:.1f} s after its start; it "
         f"predicts {model.manifest['target']} from {len(columns)} columns, and goes on when this command ends.",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
     )
     quoted = body.decode().replace("'", "'\\''")
-    console.print(
-        f"\n  curl {endpoint.url}/invocations -H 'content-type: application/json' -d '{quoted}'\n",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    print_plain(console, f"\n  curl {endpoint.url}/invocations -H 'content-type: application/json' -d '{quoted}'\n")
     sys.stdout.flush()

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.config.compose import Composed
-from experiments.errors import ConfigError, StorageError, did_you_mean, listed
+from experiments.config.paths import endpoints_folder
+from experiments.errors import ConfigError, did_you_mean, listed, storage_errors
 
 if TYPE_CHECKING:
     pass
@@ -106,11 +107,9 @@ class Records:
         """Make this the endpoint of its name, in one step."""
         path = self.root / endpoint.name / RECORD
         partial = path.with_suffix(".partial")
-        try:
+        with storage_errors(path):
             partial.write_text(json.dumps(asdict(endpoint), indent=1))
             partial.replace(path)
-        except OSError as error:
-            raise StorageError.at(path, error.strerror or str(error)) from error
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[Path]:
@@ -124,11 +123,9 @@ class Records:
         """
         check_name(name)
         folder = self.root / name
-        try:
+        with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise StorageError.at(folder, error.strerror or str(error)) from error
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -165,4 +162,4 @@ def check_name(name: str) -> None:
 
 def records_of(composed: Composed) -> Records:
     """Return the records of the endpoints on this machine."""
-    return Records(Path(composed.config.paths.endpoints).expanduser().absolute())
+    return Records(endpoints_folder(composed.config))

@@ -22,8 +22,10 @@ from experiments.aws.settings import remote_settings
 from experiments.aws.storage import Storage, Upload, encryption
 from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed
+from experiments.config.paths import endpoints_folder
 from experiments.config.schema import RemoteModeConfig
-from experiments.errors import ConfigError, StorageError
+from experiments.errors import ConfigError, storage_errors
+from experiments.reporting.console import print_plain
 from experiments.serving.client import Answer, RequestRefused
 from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
@@ -82,24 +84,24 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
         with console.status("looking at the account"):
             notes = check_account_for_endpoint(serving, settings)
         for note in notes:
-            _say(f"note: {note}", console)
+            print_plain(console, f"note: {note}")
         endpoint = CloudEndpoint(account, name, mode.poll_seconds)
         with console.status(f"uploading {location}"):
             storage = Storage(account.client("s3"), encryption(mode.output_kms_key))
             storage.upload([Upload(Path(folder) / MODEL_ARCHIVE, location)], lambda _: None)
-        _say(f"endpoint {name}: serving {model.origin} in {settings.image}.", console)
+        print_plain(console, f"endpoint {name}: serving {model.origin} in {settings.image}.")
         if memory:
             other = " AWS's container has other servers in it, and may take more." if settings.requirements else ""
-            _say(f"its memory: {memory}{other}", console)
+            print_plain(console, f"its memory: {memory}{other}")
         try:
             with console.status(f"endpoint {name}") as status:
                 endpoint.serve(requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes"))
                 _prove(mode, name, model)
         except KeyboardInterrupt:
-            _say(
+            print_plain(
+                console,
                 f"endpoint {name} goes on being made, and is paid for: the same command waits for it, python run.py "
                 f"mode=remote action=delete endpoint={name} removes it.",
-                console,
             )
             raise
         _keep(composed, mode, name, model)
@@ -137,12 +139,12 @@ def delete_in_cloud(composed: Composed, mode: RemoteModeConfig, console: Console
     with console.status(f"endpoint {name}") as status:
         endpoint.delete(lambda text: status.update(f"endpoint {name}: {text}"))
     shutil.rmtree(_folder(composed, name), ignore_errors=True)
-    _say(f"endpoint {name} is deleted, with its configuration and model.", console)
+    print_plain(console, f"endpoint {name} is deleted, with its configuration and model.")
     return 0
 
 
 def _endpoints(composed: Composed) -> Path:
-    return Path(composed.config.paths.endpoints).expanduser().absolute()
+    return endpoints_folder(composed.config)
 
 
 def _folder(composed: Composed, name: str) -> Path:
@@ -160,12 +162,10 @@ def _keep(composed: Composed, mode: RemoteModeConfig, name: str, model: Model) -
         "bundle_hash": model.bundle_hash,
         "model_dir": str(folder / "model"),
     }
-    try:
+    with storage_errors(folder):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(model.folder, folder / "model")
         (folder / "record.json").write_text(json.dumps(record, indent=1))
-    except OSError as error:
-        raise StorageError.at(folder, error.strerror or str(error)) from error
 
 
 def _invoke(mode: RemoteModeConfig, name: str, body: bytes, content_type: str, accept: str) -> Answer:
@@ -197,20 +197,16 @@ def _digest(requests: Mapping[str, Any]) -> str:
 
 def _show(name: str, serving: str, model: Model, mode: RemoteModeConfig, console: Console) -> None:
     billed = "by the request" if serving == "serverless" else "by the hour, until it is deleted"
-    _say(
-        f"endpoint {name} serves {model.origin}; it predicts {model.manifest['target']} and is billed {billed}.",
+    print_plain(
         console,
+        f"endpoint {name} serves {model.origin}; it predicts {model.manifest['target']} and is billed {billed}.",
     )
     account = find_account(mode.region, mode.profile)
     body, _ = example_request(model.manifest, rows=1)
     quoted = body.decode().replace("'", "'\\''")
-    _say(
+    print_plain(
+        console,
         f"\n  aws sagemaker-runtime invoke-endpoint --region {account.region} --endpoint-name {name} --content-type "
         f"application/json --cli-binary-format raw-in-base64-out --body '{quoted}' /dev/stdout\n"
         f"  python run.py mode=remote action=delete endpoint={name}   # takes it down\n",
-        console,
     )
-
-
-def _say(text: str, console: Console) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

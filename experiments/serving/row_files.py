@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.config.compose import Composed
-from experiments.errors import ConfigError, StorageError, did_you_mean, listed, one_of
+from experiments.config.paths import user_path
+from experiments.errors import ConfigError, StorageError, did_you_mean, listed, one_of, storage_errors
+from experiments.reporting.console import print_plain
 from experiments.serving.models import place_model
 from experiments.system.interrupts import check_interrupted
 from experiments.system.machine import available_cores
@@ -88,7 +90,7 @@ def predict_file(composed: Composed, words: Sequence[str], console: Console) -> 
             predictor.check()
             rows = _predict(predictor, source, WRITERS[named.suffix.lower()](partial, names), source_path, show)
         partial.replace(output)
-    console.print(f"{rows:,} predictions of {model.origin} are in {config.output}.", highlight=False, markup=False)
+    print_plain(console, f"{rows:,} predictions of {model.origin} are in {config.output}.")
     return 0
 
 
@@ -121,11 +123,9 @@ def _in_whole_file(error: Any, offset: int) -> str:
 def _workplace(output: Path) -> Iterator[Path]:
     """Make a folder beside the output, which is gone at the end, and empty it of what a killed command has left."""
     folder = output.with_name(f".{output.name}.byoe")
-    try:
+    with storage_errors(output):
         folder.mkdir(exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise StorageError.at(output, error.strerror or str(error)) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,7 +135,7 @@ def _workplace(output: Path) -> Iterator[Path]:
             _empty(folder)
             yield folder
         except OSError as error:
-            raise StorageError.at(output, error.strerror or str(error)) from error
+            raise StorageError.at(output, error) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     finally:
@@ -158,7 +158,7 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], Non
 def _path(key: str, text: str | None, known: dict[str, Any]) -> Path:
     if text is None:
         raise ConfigError(f"{key} is missing: {key}=<file>, whose name ends with one of {listed(known)}.")
-    path = Path(text).expanduser()
+    path = user_path(text)
     if path.suffix.lower() not in known:
         raise ConfigError(f"{key}={text}: a file name ends with one of {listed(known)}.")
     return path

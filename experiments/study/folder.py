@@ -14,7 +14,7 @@ from typing import Any
 from ensemble.cli import METRICS_FILE
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, decode_recipe
-from experiments.errors import StorageError
+from experiments.errors import StorageError, storage_errors
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec, TrialState
 
 # Hyperparameters that say nothing of what is trained.
@@ -65,13 +65,11 @@ def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
         StorageError: It cannot be written.
     """
     config = trial.folder / "input" / "config"
-    try:
+    with storage_errors(trial.folder):
         shutil.rmtree(trial.folder, ignore_errors=True)
         config.mkdir(parents=True)
         output_data_dir(trial.folder).mkdir(parents=True)
         (config / "hyperparameters.json").write_text(json.dumps(dict(trial.hyperparameters)))
-    except OSError as error:
-        raise StorageError.at(trial.folder, error.strerror or str(error)) from error
     environ = {
         "SM_INPUT_CONFIG_DIR": str(config),
         "SM_CHANNEL_TRAIN": str(spec.channels.train),

@@ -71,7 +71,7 @@ def place_source(dependencies: Sequence[Path], studies: Path) -> None:
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         if not folder.exists():  # else another process has placed it meanwhile
-            raise StorageError.at(folder, error.strerror or str(error)) from error
+            raise StorageError.at(folder, error) from error
 
 
 def _parts(dependencies: Sequence[Path]) -> dict[str, Path]:
