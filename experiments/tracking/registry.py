@@ -115,7 +115,7 @@ def register_model(
     with mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(PROJECT / "experiments" / "mlflow_model.py"),
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
             code_paths=[str(PROJECT / "entry" / "ensemble"), *map(str, importable(packages))],
             signature=signature,
