@@ -174,7 +174,7 @@ def test_settings_of_ones_own_for_one_mode_are_not_read_in_another(
     (tmp_path / "configs/local/mode").mkdir(parents=True)
     own = tmp_path / "configs/local/mode/remote.yaml"
     own.write_text("region: eu-west-1\nbucket: mine\n")
-    monkeypatch.setattr("experiments.config.CONFIG_FOLDER", tmp_path / "configs")
+    monkeypatch.setattr("experiments.config.compose.CONFIG_FOLDER", tmp_path / "configs")
     assert compose(["mode=local"]).config.mode == LocalModeConfig()
     remote = compose(["mode=remote", "mode.bucket=other"])
     assert isinstance(remote.config.mode, RemoteModeConfig)
@@ -190,7 +190,7 @@ def test_a_machines_own_file_sets_keys_from_the_top(head: str, tmp_path: Path, m
     shutil.copytree(CONFIG_FOLDER, tmp_path / "configs", ignore=shutil.ignore_patterns("local"))
     (tmp_path / "configs" / "local").mkdir()
     (tmp_path / "configs" / "local" / "default.yaml").write_text(f"{head}search: {{n_trials: 7}}\n")
-    monkeypatch.setattr("experiments.config.CONFIG_FOLDER", tmp_path / "configs")
+    monkeypatch.setattr("experiments.config.compose.CONFIG_FOLDER", tmp_path / "configs")
     composed = compose([])
     assert composed.config.search.n_trials == 7
     assert composed.sources["search.n_trials"] == "configs/local/default.yaml"
