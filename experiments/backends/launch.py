@@ -51,7 +51,8 @@ def remote_backend(
         tell(f"{what}study {study.name} costs {bound.describe()}.")
         (document, *_) = next(iter(backend.requests(study).values()))
         with console.status("looking at the account"):
-            notes = check_account(study, settings) + check_parents(document, settings.account)
+            notes = check_account(study, settings)
+            check_parents(document, settings.account)
         for note in notes:
             tell(f"note: {note}")
         with console.status("one trial of two folds on this machine"):
