@@ -67,14 +67,13 @@ def _build_and_push(
         address = f"{repository}:{spec.version}"
         print_plain(console, f"pushing {spec.tag} to {address}.")
         began = time.monotonic()
-        pushed = push_image(client, spec.tag, address, login, console)
+        with console.status("pushing") as status:
+            push_image(
+                client, spec.tag, address, login, lambda text: status.update(text[: max(20, console.width - 10)])
+            )
     if registry.architectures(REPOSITORY, spec.version) is None:
         raise BackendUnavailable(f"{address} was pushed, and AWS does not have it. Run the same command again.")
-    print_plain(
-        console,
-        f"{pushed.layers} layers pushed, {pushed.size / 1e6:.1f} MB before compression, in "
-        f"{time.monotonic() - began:.0f} s; {pushed.there} were there.",
-    )
+    print_plain(console, f"pushed in {time.monotonic() - began:.0f} s.")
     return address
 
 
