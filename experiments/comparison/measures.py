@@ -6,11 +6,12 @@ import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ensemble.evaluation import Interval, MetricName, mean_over_folds, paired_lift
+from ensemble.evaluation import MetricName
 from ensemble.recipe import BLENDED
 from experiments.comparison.recorded_study import Evidence
-from experiments.study.lift import LoneMember, best_lone_member, fold_rmse, lift_over_lone_member
+from experiments.study.fold_intervals import Interval, fold_rmse, mean_over_folds, paired_lift
 from experiments.study.spec import TrialResult
+from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_best_member
 
 SPLITS = ("cv", "validation", "test")
 
@@ -47,7 +48,7 @@ class Measures:
         billed: Seconds that were billed; None where nothing is.
         usd: Dollars that were spent, as far as they are known; None where nothing was billed, or no price is known.
         unpriced: How many trials were billed at a price that is not known.
-        lone: The best that a member reached by itself.
+        best_member: The best score that a single member reached.
         lift: By how much the blend is below that.
         by_trial: The best so far, in the order of trials.
         by_time: The best so far, in the order in which trials ended.
@@ -61,7 +62,7 @@ class Measures:
     billed: float | None
     usd: float | None
     unpriced: int
-    lone: LoneMember | None
+    best_member: BestSingleMember | None
     lift: Interval | None
     by_trial: tuple[Point, ...]
     by_time: tuple[Point, ...]
@@ -154,7 +155,7 @@ class _Clock:
 
 def _measure(study: Evidence, label: str, metric: str) -> Measures:
     best = study.final or study.best
-    lone = best_lone_member(study.results, study.members) if best is not None else None
+    best_member = best_single_member(study.results, study.members) if best is not None else None
     clouds = [result.info["cloud"] for result in study.results if "cloud" in result.info]
     seconds = [cloud["billable_seconds"] for cloud in clouds if cloud.get("billable_seconds") is not None]
     prices = [cloud["cost_usd"] for cloud in clouds if cloud.get("cost_usd") is not None]
@@ -168,8 +169,8 @@ def _measure(study: Evidence, label: str, metric: str) -> Measures:
         billed=sum(seconds) if seconds else None,
         usd=sum(prices) if prices else None,
         unpriced=max(0, len(seconds) - len(prices)),
-        lone=lone,
-        lift=lift_over_lone_member(best, lone, study.members) if best is not None and lone is not None else None,
+        best_member=best_member,
+        lift=None if best is None or best_member is None else lift_over_best_member(best, best_member, study.members),
         by_trial=_history(study.results, metric, clock),
         by_time=_history(sorted(study.results, key=lambda result: result.finished), metric, clock),
     )
