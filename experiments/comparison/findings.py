@@ -53,7 +53,7 @@ def what_parity_means(parity: Parity) -> str:
         return (
             f"{len(parity.unequal)} of the {pairs} trials that ran in two places did not give the same numbers in both."
         )
-    names = " and ".join(study.name for study in parity.alone)
+    names = " and ".join(study.name for study in parity.without_pair)
     rest = f" Of the others, {parity.equal} of {pairs} trials are equal." if pairs else ""
     return f"Nothing can be said of {names}: no trial there ran anywhere else too.{rest}"
 

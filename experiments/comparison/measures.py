@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ensemble.evaluation import MetricName
 from ensemble.recipe import BLENDED
-from experiments.comparison.recorded_study import Evidence
+from experiments.comparison.recorded_study import RecordedStudy
 from experiments.study.fold_intervals import Interval, fold_rmse, mean_over_folds, paired_lift
 from experiments.study.spec import TrialResult
 from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_best_member
@@ -54,7 +54,7 @@ class Measures:
         by_time: The best so far, in the order in which trials ended.
     """
 
-    study: Evidence
+    study: RecordedStudy
     label: str
     metric: str
     best: TrialResult | None
@@ -96,7 +96,7 @@ class Measures:
         return int(self.study.identity["fixed.folds_k"])
 
 
-def measure(studies: Sequence[Evidence]) -> list[Measures]:
+def measure(studies: Sequence[RecordedStudy]) -> list[Measures]:
     """Return each study in numbers."""
     metric = common_metric(studies)
     modes = [study.mode for study in studies]
@@ -106,7 +106,7 @@ def measure(studies: Sequence[Evidence]) -> list[Measures]:
     ]
 
 
-def common_metric(studies: Sequence[Evidence]) -> str:
+def common_metric(studies: Sequence[RecordedStudy]) -> str:
     """Return the objective of all studies where they have one, else the blend's cross-validated RMSE."""
     objectives = {study.objective for study in studies}
     return objectives.pop() if len(objectives) == 1 else f"cv_rmse_{BLENDED}"
@@ -122,7 +122,7 @@ def winners_apart(one: Measures, other: Measures) -> Interval | None:
     return paired_lift(folds[0], folds[1], one.folds_a_division)
 
 
-def same_folds(one: Evidence, other: Evidence) -> bool:
+def same_folds(one: RecordedStudy, other: RecordedStudy) -> bool:
     """Whether two studies scored their trials on the same folds of the same rows."""
     keys = ("data", "fixed.seed", "fixed.folds_kind", "fixed.folds_k", "fixed.folds_repeats")
     return all(one.identity.get(key) == other.identity.get(key) for key in keys)
@@ -153,7 +153,7 @@ class _Clock:
         return self._before[place] + min(moment, self._ends[place]) - self._starts[place] if place >= 0 else 0.0
 
 
-def _measure(study: Evidence, label: str, metric: str) -> Measures:
+def _measure(study: RecordedStudy, label: str, metric: str) -> Measures:
     best = study.final or study.best
     best_member = best_single_member(study.results, study.members) if best is not None else None
     clouds = [result.info["cloud"] for result in study.results if "cloud" in result.info]
