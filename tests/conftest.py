@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.aws.resident import Resident
+    from tests.doubles.aws.resident import Resident
 
 PROJECT = Path(__file__).resolve().parent.parent
 # Members that are quick to fit, and the real ones all the same.
@@ -74,7 +74,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def resident() -> Iterator[Resident]:
     """What jobs of doubles of AWS are forked from, so that each need not import the libraries."""
-    from tests.aws.resident import Resident
+    from tests.doubles.aws.resident import Resident
 
     with Resident() as resident:
         yield resident
@@ -85,7 +85,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with its tables made, which takes MLflow seconds."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     call = f"mlflow.MlflowClient('sqlite:///{path}').get_experiment_by_name('none')"
-    code = f"from experiments.tracking_store import quiet; quiet(); import mlflow; {call}"
+    code = f"from experiments.tracking.store import quiet; quiet(); import mlflow; {call}"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=path.parent)
     return path
 
@@ -111,7 +111,7 @@ def signals_kept() -> Iterator[None]:
 @pytest.fixture
 def byoe(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
     """Run a command in this process."""
-    from experiments.command import main
+    from experiments.cli import main
 
     def run(*words: str) -> Ended:
         code = main(words)

@@ -1,0 +1,148 @@
+"""Whether the same trials gave the same numbers: the verdict over all pairs, and what it is due to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from experiments.comparison.causes import Check, checks, first_cause, over_all
+from experiments.comparison.pairing import Pair, Unpaired, pair_trials, trial_keys
+from experiments.comparison.recorded_study import RecordedStudy, RecordedTrial
+
+Verdict = Literal["PASS", "FAIL", "NOT COMPARABLE"]
+EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "NOT COMPARABLE": 3}
+_MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What a comparison of trials came to.
+
+    Attributes:
+        pairs: The trials that ran in two studies.
+        unpaired: The trials that did not.
+        without_pair: Studies without a paired trial.
+        incomparable: Those of them whose lack of a pair is a mistake: they ran on other data, folds, seed or fixed
+            parameters than the others, or were given points that no other study ran. The rest searched points that
+            differ.
+        tolerance: The largest relative difference of numbers that are taken for equal.
+        checks: Every possible cause in the order of looking: of the first trial that differs; where none does, of the
+            first study that is incomparable; else over all pairs.
+    """
+
+    pairs: tuple[Pair, ...]
+    unpaired: tuple[Unpaired, ...]
+    without_pair: tuple[RecordedStudy, ...]
+    incomparable: tuple[RecordedStudy, ...]
+    tolerance: float
+    checks: tuple[Check, ...]
+
+    @property
+    def equal(self) -> int:
+        """How many pairs are equal."""
+        return sum(pair.equal for pair in self.pairs)
+
+    @property
+    def exact(self) -> int:
+        """How many pairs are equal to the bit."""
+        return sum(pair.exact for pair in self.pairs)
+
+    @property
+    def largest(self) -> float:
+        """The largest relative difference of a number."""
+        both = (pair for pair in self.pairs if pair.failed is None)
+        return max((found.relative for pair in both for found in pair.differences), default=0.0)
+
+    @property
+    def unequal(self) -> tuple[Pair, ...]:
+        """The pairs that are not equal."""
+        return tuple(pair for pair in self.pairs if not pair.equal)
+
+    @property
+    def verdict(self) -> Verdict:
+        """FAIL if a pair differs; NOT COMPARABLE if there is no pair, or a study is incomparable; PASS otherwise."""
+        if self.unequal:
+            return "FAIL"
+        return "NOT COMPARABLE" if self.incomparable or not self.pairs else "PASS"
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that ends with this verdict returns."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def line(self) -> str:
+        """The verdict in one line."""
+        counted = f"{self.equal} of {len(self.pairs)} trials equal"
+        if self.verdict == "PASS":
+            return f"parity: PASS ({counted})"
+        cause = first_cause(self.checks)
+        if self.verdict == "FAIL":
+            # Trials without a score say themselves why; what is else different is in the report.
+            said = self.unequal[0].describe() if all(pair.failed for pair in self.unequal) else cause
+            return f"parity: FAIL ({counted}; {said})"
+        known = f"{counted}; {cause}" if self.pairs else cause
+        return f"parity: NOT COMPARABLE ({known})"
+
+    @property
+    def exactness(self) -> str:
+        """How many trials are equal to the bit, and how far apart the others are."""
+        parts = [f"equal to the bit: {self.exact} of {len(self.pairs)}"]
+        failed = sum(pair.failed is not None for pair in self.pairs)
+        if failed:
+            parts.append(f"{failed} failed in one study only")
+        if self.largest:
+            parts.append(f"the largest relative difference is {self.largest:.1e}")
+        return "; ".join(parts)
+
+    def details(self) -> list[str]:
+        """Return what differs and what was left out, a line each."""
+        apart = [pair.describe() for pair in self.unequal]
+        lines = apart[:_MOST_SHOWN]
+        if len(apart) > _MOST_SHOWN:
+            lines.append(f"and {len(apart) - _MOST_SHOWN} more")
+        if self.pairs:
+            lines += [f"{study.name} has no trial that another study ran too" for study in self.without_pair]
+        elif self.without_pair[0].differs_in_points_only(self.without_pair[-1]):
+            first, last = self.without_pair[0], self.without_pair[-1]
+            command = f"python run.py mode={last.mode} action=replay replay.study={first.name}"
+            lines.append(f"{command} runs the best trials of {first.name} there")
+        return lines
+
+
+def compare_trials(studies: Sequence[RecordedStudy], tolerance: float) -> Parity:
+    """Pair the trials of several studies and compare each pair.
+
+    Args:
+        studies: At least two.
+        tolerance: The largest relative difference of numbers that are taken for equal.
+    """
+    pairs, unpaired = pair_trials(studies, tolerance)
+    paired = {side.study.name for pair in pairs for side in (pair.one, pair.other)}
+    without_pair = tuple(study for study in studies if study.name not in paired)
+    incomparable = tuple(study for study in without_pair if not (study.searched and _has_comparable(study, studies)))
+    # One that failed has numbers on one side alone, and says nothing of why others differ.
+    unequal = min((pair for pair in pairs if not pair.equal), key=lambda pair: pair.failed is not None, default=None)
+    unexplained = incomparable or (() if pairs else without_pair)
+    if unequal is not None:
+        checked = checks(unequal.one, unequal.other)
+    elif unexplained:
+        other = next(study for study in studies if study.name != unexplained[0].name)
+        one, two = (study for study in studies if study.name in (unexplained[0].name, other.name))
+        checked = checks(RecordedTrial.representing(one), RecordedTrial.representing(two), paired=False)
+    else:
+        checked = over_all([checks(pair.one, pair.other) for pair in pairs])
+    return Parity(tuple(pairs), tuple(unpaired), without_pair, incomparable, tolerance, checked)
+
+
+def compare_replay(original: RecordedStudy, replay: RecordedStudy, tolerance: float) -> Parity:
+    """Compare a replay with the study whose trials it ran again; what was not run again is left out."""
+    keys = trial_keys([original, replay])
+    ran = {keys[replay.name, result.index] for result in replay.results}
+    again = tuple(result for result in original.results if keys[original.name, result.index] in ran)
+    return compare_trials([replace(original, results=again or original.results), replay], tolerance)
+
+
+def _has_comparable(study: RecordedStudy, studies: Sequence[RecordedStudy]) -> bool:
+    return any(other.name != study.name and study.differs_in_points_only(other) for other in studies)
