@@ -17,7 +17,10 @@ from tests.docs.markdown import blocks
 
 PAGE = PROJECT / "docs" / "aws.md"
 HARNESS = PROJECT / "experiments"
-ACCOUNT = (*(HARNESS / "aws").glob("*.py"),)
+# Modules that hold a client of an account: those of aws/, and those that use them.
+ACCOUNT = tuple(
+    path for path in HARNESS.rglob("*.py") if "experiments.aws." in path.read_text() or path.parent.name == "aws"
+)
 # Services whose operations are IAM actions of the same name, by botocore's name and IAM's; S3's have other names.
 SERVICES = {
     "sagemaker": "sagemaker",
