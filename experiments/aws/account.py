@@ -79,7 +79,7 @@ class Account:
         Raises:
             BackendUnavailable: There are no credentials, or AWS does not take them.
         """
-        with explained("sts:GetCallerIdentity", "read whose credentials these are"):
+        with aws_errors("sts:GetCallerIdentity", "read whose credentials these are"):
             return str(self.client("sts").get_caller_identity()["Account"])
 
     def _look_into_head(self, http_response: Any, **_: Any) -> None:
@@ -153,7 +153,7 @@ def _settings_read() -> Iterator[None]:
 
 
 @contextmanager
-def explained(action: str, purpose: str) -> Iterator[None]:
+def aws_errors(action: str, purpose: str) -> Iterator[None]:
     """Turn AWS's refusals inside the block into one clear message.
 
     Args:
@@ -184,7 +184,7 @@ def explained(action: str, purpose: str) -> Iterator[None]:
 
 
 def error_code(error: BaseException) -> str | None:
-    """Return AWS's code of an error that ``explained`` has put into words."""
+    """Return AWS's code of an error that ``aws_errors`` has put into words."""
     response = getattr(error.__cause__, "response", None)
     return str(response["Error"]["Code"]) if response else None
 

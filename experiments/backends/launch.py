@@ -62,7 +62,7 @@ def remote_backend(
             def going(upload: Upload) -> None:
                 status.update(f"uploading {upload.location}, {upload.size / 1e6:.1f} MB")
 
-            storage = Storage(settings.account.client("s3"), encryption(settings.cloud.output_kms_key))
+            storage = Storage(settings.account.client("s3"), encryption(settings.options.output_kms_key))
             files = uploads(study, settings, requirements, Path(scratch))
             if study.points is None:  # of a tuning job, which can be attached to
                 name = study_file(study.identity_hash())
