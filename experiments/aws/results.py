@@ -126,7 +126,7 @@ class ResultsImporter:
             "billable_seconds": seconds,
         }
         if seconds is not None and self.price is not None:
-            bill["cost_usd"] = self.price.of(seconds)
+            bill["cost_usd"] = self.price.cost(seconds)
         return bill
 
 

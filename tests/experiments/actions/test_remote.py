@@ -295,7 +295,7 @@ def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
         (["mode.budget_usd=1"], "mode.budget_usd=1 is below what this study may cost, at most $1.20"),
         (
             ["mode.price_usd_per_hour=null", "mode.instance_type=ml.c5.4xlarge", "mode.budget_usd=9"],
-            "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is not known here",
+            "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is unknown",
         ),
         (["mode.budget_usd=9", "mode.bucket=none-of-ours"], "mode.bucket=none-of-ours: there is no such bucket"),
         (
@@ -303,10 +303,13 @@ def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
             "mode.role=arn:aws:iam::123456789012:role/none: there is no such role",
         ),
         (["mode.budget_usd=9", "mode.instance_type=ml.c5.xlarge", "mode.spot=true"], "spot training job usage' in"),
-        (["mode.budget_usd=9", "search.parallel=3", "mode.instance_type=ml.m5.xlarge"], "Add search.parallel=2"),
+        (
+            ["mode.budget_usd=9", "search.parallel=3", "mode.instance_type=ml.m5.xlarge"],
+            "Use search.parallel=2 or less",
+        ),
         (
             ["mode.budget_usd=9", "mode.keep_alive_seconds=60"],
-            "or take another mode.instance_type, or leave mode.keep_alive_seconds out",
+            "or use another mode.instance_type, or omit mode.keep_alive_seconds",
         ),
         (["mode.budget_usd=9", "mode.image.uri=byoe:1"], "mode.image.uri=byoe:1: SageMaker runs images from ECR"),
         (

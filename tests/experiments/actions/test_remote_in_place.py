@@ -101,6 +101,6 @@ def test_rows_in_another_region_are_refused_before_anything_is_uploaded(
         upload_rows(tmp_path / "rows", s3, "afar", "rows")
         ended = byoe(*words(double, *ROLES, "dataset.path=s3://afar/rows/", "mode.budget_usd=2"))
         assert ended.code == 2
-        assert "dataset.path=s3://afar/rows/ is in eu-west-1, and jobs in us-east-1 read from buckets" in ended.err
+        assert "dataset.path=s3://afar/rows/ is in eu-west-1, and jobs in us-east-1 can only read buckets" in ended.err
         assert double.jobs == []
         assert "Contents" not in s3.list_objects_v2(Bucket=double.bucket)
