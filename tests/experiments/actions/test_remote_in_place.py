@@ -88,7 +88,7 @@ def test_rows_that_change_under_a_study_fail_its_trials(
         assert running.returncode == 0, out
         first, second = recorded_trials(project, "cloud")
         assert (first["state"], second["state"]) == ("complete", "failed")
-        assert f"its validation rows are not those of the study: what lies at {place} has changed" in second["failure"]
+        assert f"its validation rows are not those of the study: the data at {place} has changed" in second["failure"]
 
 
 def test_rows_in_another_region_are_refused_before_anything_is_uploaded(

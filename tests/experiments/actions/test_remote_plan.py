@@ -161,14 +161,14 @@ def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 goes with mode.spot=true"),
+        (["mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 needs mode.spot=true"),
         (["mode.spot=true", "mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 includes the run itself"),
         (["mode.spot=true", "mode.keep_alive_seconds=60"], "exclude each other"),
         (["mode.subnets=[subnet-1]"], "mode.subnets and mode.security_groups belong together"),
         (["mode.isolated=true"], "mode.isolated=true: AWS's container installs packages"),
         (["mode.role=jobs"], "mode.role=jobs: use a role's ARN"),
         (["mode.bucket=s3://b"], "mode.bucket=s3://b: use a bucket's name"),
-        (["mode.prefix=/byoe"], "mode.prefix=/byoe: no slashes at its ends"),
+        (["mode.prefix=/byoe"], "mode.prefix=/byoe: use letters"),
         (["mode.prefix="], "mode.prefix is empty"),
         (["mode.tags={a: null}"], "mode.tags.a has no value: set one, or omit the tag"),
         (["search.n_trials=751"], "751, where AWS wants at most 750: search.n_trials=750"),
