@@ -14,7 +14,7 @@ from tests.conftest import Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import denied
 from tests.doubles.aws.records import TuningJob
-from tests.experiments.actions.test_remote import created, opened, words
+from tests.experiments.actions.test_remote import arguments, created, opened
 from tests.support.records import recorded_trials
 
 pytestmark = [
@@ -34,7 +34,7 @@ def double(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def request_of(double: Double, byoe: Run) -> Job:
     """The request of the search that is to learn, as it is without a parent."""
-    document: Job = json.loads(byoe(*words(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
+    document: Job = json.loads(byoe(*arguments(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
     return document
 
 
@@ -48,7 +48,7 @@ def test_a_search_learns_from_one_that_has_ended(project: Path, double: Double, 
     run(double, request_of)
     # What was tuned is fixed, what was fixed is tuned, and ranges are others: all of that AMT takes.
     ended = byoe(
-        *words(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.n_trials=1"),
+        *arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.n_trials=1"),
         "ensemble.params.xgboost.max_depth=3",
         "search.space.xgboost.num_round={low: 2, high: 6}",
     )
@@ -130,7 +130,7 @@ def test_a_parent_of_another_search_is_refused_with_the_difference(
     change(document)
     run(double, document)
     before = created(double)
-    learning = words(double, "mode.warm_start=[before]", "mode.budget_usd=2")
+    learning = arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2")
     ended = byoe(*learning)
     assert ended.code == 2
     assert "Traceback" not in ended.err
@@ -156,7 +156,7 @@ def test_a_parent_that_is_not_there_runs_or_is_too_large_is_refused(
         running.status = "InProgress"
         large.trials = large.trials[:1] * 749
     before = created(double)
-    ended = byoe(*words(double, f"mode.warm_start=[{given}]", "mode.budget_usd=2"))
+    ended = byoe(*arguments(double, f"mode.warm_start=[{given}]", "mode.budget_usd=2"))
     assert ended.code == 2
     assert [text for text in fragments if text not in ended.err] == [], ended.err
     assert created(double) == before
@@ -170,7 +170,7 @@ def test_what_aws_may_yet_refuse_is_a_note(project: Path, double: Double, byoe: 
     with double.state.changed:
         before.trials = before.trials[:1] * 749
     double.inject(denied("CreateHyperParameterTuningJob"))  # the rest is not asked for here
-    ended = byoe(*words(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.sampler=random"))
+    ended = byoe(*arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.sampler=random"))
     assert "the IAM action sagemaker:CreateHyperParameterTuningJob" in ended.err
     said = " ".join(ended.out.split())
     assert "mode.warm_start=before: AMT may count more than 10 changes; fixed to another value: blend, final" in said
