@@ -21,7 +21,7 @@ from experiments.data.channels import channels_of, place_channels
 from experiments.errors import ConfigError
 from experiments.planning.study import Plan, plan_study
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job
-from experiments.sagemaker_requests.validation import check_document
+from experiments.sagemaker_requests.validation import check_request
 from experiments.study.sampling import make_proposer
 from experiments.study.source_dir import place_source
 from experiments.study.spec import StudySpec
@@ -127,5 +127,5 @@ def _first_job(study: StudySpec, document: Mapping[str, Any], *, local: bool) ->
     first = make_proposer(study).ask(0, None)
     hyperparameters = study.hyperparameters(first)
     job = trial_job(document, 0, {name: hyperparameters[name] for name in first})
-    check_document(TRAINING, job, local=local)
+    check_request(TRAINING, job, local=local)
     return job

@@ -55,7 +55,8 @@ def remote_backend(
         tell(f"{what}study {study.name} costs {bound.describe()}.")
         (document, *_) = next(iter(backend.requests(study).values()))
         with console.status("looking at the account"):
-            notes = check_account(study, settings) + check_parents(document, settings.account)
+            notes = check_account(study, settings)
+            check_parents(document, settings.account)
         for note in notes:
             tell(f"note: {note}")
         with console.status("one trial of two folds on this machine"):
@@ -65,7 +66,7 @@ def remote_backend(
             def going(upload: Upload) -> None:
                 status.update(f"uploading {upload.location}, {upload.size / 1e6:.1f} MB")
 
-            storage = Storage(settings.account.client("s3"), encryption(settings.cloud.output_kms_key))
+            storage = Storage(settings.account.client("s3"), encryption(settings.options.output_kms_key))
             files = uploads(study, settings, requirements, Path(scratch))
             if study.points is None:  # of a tuning job, which can be attached to
                 name = study_file(study.identity_hash())
