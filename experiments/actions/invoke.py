@@ -14,13 +14,14 @@ from experiments.config.compose import COMMAND_LINE, Composed
 from experiments.config.paths import user_path
 from experiments.config.schema import RemoteModeConfig
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
-from experiments.docker.engine import answering
-from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
+from experiments.docker.engine import open_engine
+from experiments.errors import BackendUnavailable, ConfigError, did_you_mean, listed, one_of
 from experiments.reporting.console import print_plain
 from experiments.serving.client import invoke, ping
 from experiments.serving.records import RECORD, Endpoint, records_of
 from experiments.serving.remote import invoke_in_cloud
 from experiments.system.archives import MODEL_ARCHIVE
+from experiments.system.files import replace_file
 from experiments.system.output_file import check_not_input
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ DETAILS = ("blended", "members")
 _REQUESTS_SHOWN = 3
 
 
-def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) -> int:
+def invoke_endpoint(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Send rows to an endpoint, and print or write what it predicts; return 0.
 
     Raises:
@@ -67,18 +68,12 @@ def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) 
         sys.stdout.flush()
         return 0
     path = user_path(config.output)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(answer.body)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError.at(path, error) from error
+    replace_file(path, answer.body)
     print_plain(console, f"predictions are in {path}.")
     return 0
 
 
-def show_status(composed: Composed, words: Sequence[str], console: Console) -> int:
+def show_status(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Show the endpoint that was named, or every one of this folder's; return 0, or 1 if one is not healthy.
 
     Raises:
@@ -98,13 +93,13 @@ def show_status(composed: Composed, words: Sequence[str], console: Console) -> i
         )
         return 0
     well = not damaged
-    with answering() as client:
+    with open_engine() as client:
         for endpoint in endpoints:
             well = _show(client, endpoint, console) and well
     return 0 if well else 1
 
 
-def delete_endpoint(composed: Composed, words: Sequence[str], console: Console) -> int:
+def delete_endpoint(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Let an endpoint finish what it is answering, and remove all of it; return 0.
 
     Raises:
@@ -112,7 +107,7 @@ def delete_endpoint(composed: Composed, words: Sequence[str], console: Console) 
     """
     name, records = composed.config.endpoint, records_of(composed)
     endpoint = records.get(name)
-    with answering() as client, records.alone(name) as folder:
+    with open_engine() as client, records.alone(name) as folder:
         end(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
         remove_strangers(client, folder, None)
         (folder / RECORD).unlink(missing_ok=True)
@@ -135,7 +130,7 @@ def _address(composed: Composed) -> str:
     endpoint = records_of(composed).get(name)
     said = ping(endpoint.url)
     if said is None:
-        with answering() as client:
+        with open_engine() as client:
             found = state(client, endpoint.container)
         if found != "running":
             raise BackendUnavailable(

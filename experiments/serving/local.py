@@ -20,7 +20,7 @@ from experiments.config.compose import Composed
 from experiments.config.paths import endpoints_folder
 from experiments.config.schema import SageMakerModeConfig
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, remove_strangers, start, state
-from experiments.docker.engine import answering
+from experiments.docker.engine import open_engine
 from experiments.docker.image import build_image_if_missing, configured_image
 from experiments.errors import ConfigError, storage_errors
 from experiments.reporting.console import print_plain
@@ -35,7 +35,7 @@ from experiments.system.machine import check_folder
 REQUESTS = "requests.json"
 
 
-def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
+def deploy(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Serve a model in a container on this machine and say where; return 0.
 
     Raises:
@@ -45,13 +45,15 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     config = composed.config
     mode, name = config.mode, config.endpoint
     if not isinstance(mode, SageMakerModeConfig):
-        again = typed_command(["mode=sagemaker", *(word for word in words if not word.startswith("mode="))])
+        again = typed_command(
+            ["mode=sagemaker", *(argument for argument in arguments if not argument.startswith("mode="))]
+        )
         raise ConfigError(f"mode={mode.name} has no endpoints: {again}")
     check_name(name)
     check_serving(config.serving)
     records = Records(endpoints_folder(config))
     check_folder(records.root)
-    with records.alone(name) as folder, answering() as client:
+    with records.alone(name) as folder, open_engine() as client:
         image = configured_image(mode.image)
         build_image_if_missing(image, client, console)
         old = records.find(name)
