@@ -40,7 +40,7 @@ DETAILS = ("blended", "members")
 _REQUESTS_SHOWN = 3
 
 
-def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) -> int:
+def invoke_endpoint(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Send rows to an endpoint, and print or write what it predicts; return 0.
 
     Raises:
@@ -73,7 +73,7 @@ def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) 
     return 0
 
 
-def show_status(composed: Composed, words: Sequence[str], console: Console) -> int:
+def show_status(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Show the endpoint that was named, or every one of this folder's; return 0, or 1 if one is not healthy.
 
     Raises:
@@ -99,7 +99,7 @@ def show_status(composed: Composed, words: Sequence[str], console: Console) -> i
     return 0 if well else 1
 
 
-def delete_endpoint(composed: Composed, words: Sequence[str], console: Console) -> int:
+def delete_endpoint(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Let an endpoint finish what it is answering, and remove all of it; return 0.
 
     Raises:

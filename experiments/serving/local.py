@@ -35,7 +35,7 @@ from experiments.system.machine import check_folder
 REQUESTS = "requests.json"
 
 
-def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
+def deploy(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Serve a model in a container on this machine and say where; return 0.
 
     Raises:
@@ -45,7 +45,9 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     config = composed.config
     mode, name = config.mode, config.endpoint
     if not isinstance(mode, SageMakerModeConfig):
-        again = typed_command(["mode=sagemaker", *(word for word in words if not word.startswith("mode="))])
+        again = typed_command(
+            ["mode=sagemaker", *(argument for argument in arguments if not argument.startswith("mode="))]
+        )
         raise ConfigError(f"mode={mode.name} has no endpoints: {again}")
     check_name(name)
     check_serving(config.serving)

@@ -47,7 +47,7 @@ def endpoint_name(composed: Composed) -> str:
     return DEFAULT_NAME if name == _LOCAL_NAME else name
 
 
-def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[str], console: Console) -> int:
+def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, arguments: Sequence[str], console: Console) -> int:
     """Serve a model by an endpoint on SageMaker and say how it is asked; return 0.
 
     Raises:
@@ -57,7 +57,7 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
     name, serving = endpoint_name(composed), composed.config.serving
     check_name(name)
     check_serving(serving)
-    settings = remote_settings(mode, typed_command(words))
+    settings = remote_settings(mode, typed_command(arguments))
     account = settings.account
     if serving.instance_type is not None:
         price = find_price(serving.instance_type, account.region, mode.price_usd_per_hour)
@@ -65,7 +65,9 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
         check_rate(rate, mode.budget_usd, settings.command)
     with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
         model = place_model(composed, Path(folder))
-        rehearses = typed_command(["mode=sagemaker", "action=deploy", *(w for w in words if w.startswith("model="))])
+        rehearses = typed_command(
+            ["mode=sagemaker", "action=deploy", *(w for w in arguments if w.startswith("model="))]
+        )
         serving, memory = with_memory(serving, _endpoints(composed), model.bundle_hash, rehearses)
         location = settings.location("models", model.bundle_hash[:16], MODEL_ARCHIVE)
         site = Site(

@@ -60,7 +60,7 @@ class _Source:
     chunks: Callable[[Predictor], Iterator[_Chunk]]
 
 
-def predict_file(composed: Composed, words: Sequence[str], console: Console) -> int:
+def predict_file(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Write what a model predicts for every row of ``input`` into ``output``, in the same order; return 0.
 
     Raises:
