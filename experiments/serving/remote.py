@@ -15,7 +15,7 @@ from rich.console import Console
 
 from experiments.aws.account import find_account
 from experiments.aws.budget import Rate, check_rate
-from experiments.aws.endpoint import CloudEndpoint, ModelError, find_parts
+from experiments.aws.endpoint import CloudEndpoint, EndpointFailed, ModelError, find_parts
 from experiments.aws.preflight import check_account_for_endpoint
 from experiments.aws.pricing import find_price
 from experiments.aws.settings import remote_settings
@@ -31,6 +31,7 @@ from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import Site, check_serving, serving_requests
 from experiments.serving.records import check_name
+from experiments.serving.server_log import relevant_lines
 from experiments.serving.smoke_test import DeployFailed, check_predictions, example_request
 from experiments.system.archives import MODEL_ARCHIVE
 
@@ -52,7 +53,7 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
 
     Raises:
         InputError: A mistake in the configuration, a model that is none, or what AWS refuses.
-        EndpointFailed, DeployFailed: It did not come up, or predicts otherwise than the model did when it was trained.
+        DeployFailed: It did not come up, or predicts otherwise than the model did when it was trained.
     """
     name, serving = endpoint_name(composed), composed.config.serving
     check_name(name)
@@ -97,6 +98,9 @@ def deploy_to_cloud(composed: Composed, mode: RemoteModeConfig, words: Sequence[
             with console.status(f"endpoint {name}") as status:
                 endpoint.serve(requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes"))
                 _prove(mode, name, model)
+        except EndpointFailed as error:
+            log = relevant_lines(error.log)
+            raise DeployFailed(f"{error}\n{log}" if log else str(error)) from None
         except KeyboardInterrupt:
             print_plain(
                 console,
