@@ -129,7 +129,7 @@ def _delete(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 
 def _batch(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.serving.row_files import predict_file
+    from experiments.actions.batch import predict_file
 
     return predict_file(composed, words, console)
 
