@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ensemble.serving.predictor import Predictor
 
 
-def predict_file(composed: Composed, words: Sequence[str], console: Console) -> int:
+def predict_file(composed: Composed, console: Console) -> int:
     """Write what a model predicts for every row of ``input`` into ``output``, in the same order; return 0.
 
     Raises:
