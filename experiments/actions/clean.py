@@ -10,7 +10,7 @@ from rich.console import Console
 from experiments.aws.inventory import open_inventory
 from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig, account_mode
-from experiments.docker.engine import ENDPOINT_LABEL, FOLDER_LABEL, STUDY_LABEL, answering
+from experiments.docker.engine import ENDPOINT_LABEL, FOLDER_LABEL, STUDY_LABEL, open_engine
 from experiments.docker.leftovers import find_leftovers, remove_leftovers
 from experiments.reporting.console import print_plain
 from experiments.serving.records import Records
@@ -36,7 +36,7 @@ def clean(composed: Composed, console: Console) -> int:
 
 def _clean_engine(console: Console) -> None:
     """Remove byoe's containers, networks and images, except those that running studies and endpoints need."""
-    with answering() as client:
+    with open_engine() as client:
         found = find_leftovers(client, _reason_to_keep)
         for line in found.lines():
             print_plain(console, line)

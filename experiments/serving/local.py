@@ -18,7 +18,7 @@ from experiments.config.arguments import typed_command
 from experiments.config.compose import COMMAND_LINE, Composed
 from experiments.config.schema import SageMakerModeConfig
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, start, state
-from experiments.docker.engine import answering
+from experiments.docker.engine import open_engine
 from experiments.docker.image import build_image_if_missing, configured_image
 from experiments.errors import BackendUnavailable, ConfigError, storage_errors
 from experiments.reporting.console import print_plain
@@ -63,7 +63,7 @@ class LocalHost(Host):
         check_name(self.endpoint)
         check_serving(serving)
         check_folder(self._records.root)
-        with self._records.alone(self.endpoint) as folder, answering() as client:
+        with self._records.alone(self.endpoint) as folder, open_engine() as client:
             image = configured_image(mode.image)
             build_image_if_missing(image, client, self._console)
             old = self._records.find(self.endpoint)
@@ -109,20 +109,20 @@ class LocalHost(Host):
             root = self._records.root
             text = f"there is no endpoint in {root}. python run.py mode=sagemaker action=deploy makes one."
             return Status((), "" if damaged else text, damaged)
-        with answering() as client:
+        with open_engine() as client:
             return Status(tuple(_entry(client, endpoint) for endpoint in endpoints), warnings=damaged)
 
     def delete(self) -> None:
-        """Let the endpoint finish what it is answering, then remove its container, network, model and record."""
+        """Let the endpoint finish what it is open_engine, then remove its container, network, model and record."""
         endpoint = self._records.get(self.endpoint)
-        with answering() as client, self._records.alone(self.endpoint) as folder:
+        with open_engine() as client, self._records.alone(self.endpoint) as folder:
             end(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
             remove_strangers(client, folder, None)
             (folder / RECORD).unlink(missing_ok=True)
 
     def _containers(self) -> SageMakerModeConfig:
         if self._mode is None:
-            kept = (argument for argument in self._composed.words if not argument.startswith("mode="))
+            kept = (argument for argument in self._composed.arguments if not argument.startswith("mode="))
             again = typed_command(["mode=sagemaker", *kept])
             raise ConfigError(f"mode={self._composed.config.mode.name} has no endpoints: {again}")
         return self._mode
@@ -169,7 +169,7 @@ class LocalHost(Host):
         endpoint = self._records.get(self.endpoint)
         answer = ping(endpoint.url)
         if answer is None:
-            with answering() as client:
+            with open_engine() as client:
                 found = state(client, endpoint.container)
             if found != "running":
                 raise BackendUnavailable(

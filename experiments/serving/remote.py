@@ -69,7 +69,7 @@ class RemoteHost(Host):
         serving = self._composed.config.serving
         check_name(self.endpoint)
         check_serving(serving)
-        settings = remote_settings(self._mode, typed_command(self._composed.words))
+        settings = remote_settings(self._mode, typed_command(self._composed.arguments))
         self._check_budget(settings)
         with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
             model = place_model(self._composed, Path(folder))
@@ -143,7 +143,7 @@ class RemoteHost(Host):
         return CloudEndpoint(self._account, self.endpoint, self._mode.poll_seconds)
 
     def _model_argument(self) -> list[str]:
-        return [argument for argument in self._composed.words if argument.startswith("model=")]
+        return [argument for argument in self._composed.arguments if argument.startswith("model=")]
 
     def _check_budget(self, settings: RemoteSettings) -> None:
         serving = self._composed.config.serving

@@ -108,14 +108,14 @@ def test_a_full_disk_is_named_and_nothing_stays(trained: Path, tiny_disk: Callab
     assert list(disk.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [DEPLOY, ("action=delete",)])
+@pytest.mark.parametrize("arguments", [DEPLOY, ("action=delete",)])
 def test_an_engine_that_is_down_is_named_and_the_endpoint_is_kept(
-    words: tuple[str, ...], served: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...], served: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = Records(served / "endpoints").get("local")
     with monkeypatch.context() as patch:
         patch.setenv("DOCKER_HOST", f"unix://{served}/none.sock")
-        ended = run_command(*words)
+        ended = run_command(*arguments)
     assert ended.code != 0
     assert "does not answer" in ended.err
     assert "Traceback" not in ended.err

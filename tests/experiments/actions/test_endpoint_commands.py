@@ -1,4 +1,4 @@
-"""Endpoints in containers, from the words that a user types to what is left on the engine."""
+"""Endpoints in containers, from the arguments that a user types to what is left on the engine."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("mode=local", "action=deploy"), "python run.py mode=sagemaker action=deploy"),
         ((*DEPLOY, "serving.memory_size_in_mb=1500"), "1024, 2048, 3072"),
@@ -91,8 +91,8 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
         (("action=delete", "endpoint=lokal"), "there is no such endpoint"),
     ],
 )
-def test_mistakes_exit_2_and_start_nothing(words: tuple[str, ...], message: str, trained: Path) -> None:
-    ended = run_command(*words)
+def test_mistakes_exit_2_and_start_nothing(arguments: tuple[str, ...], message: str, trained: Path) -> None:
+    ended = run_command(*arguments)
     assert ended.code == 2
     assert message in ended.err
     assert "Traceback" not in ended.err
