@@ -115,7 +115,7 @@ def start(
 
 
 def end(client: DockerClient, container: str, network: str, seconds: int) -> None:
-    """Let a container finish what it is open_engine, for so many seconds, and remove it with its network."""
+    """Let a container finish what it is answering, for so many seconds, and remove it with its network."""
     from docker.errors import APIError, NotFound
 
     with suppress(NotFound):

@@ -113,7 +113,7 @@ class LocalHost(Host):
             return Status(tuple(_entry(client, endpoint) for endpoint in endpoints), warnings=damaged)
 
     def delete(self) -> None:
-        """Let the endpoint finish what it is open_engine, then remove its container, network, model and record."""
+        """Let the endpoint finish what it is answering, then remove its container, network, model and record."""
         endpoint = self._records.get(self.endpoint)
         with open_engine() as client, self._records.alone(self.endpoint) as folder:
             end(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
