@@ -348,7 +348,7 @@ class TestPush:
         registry.held = None
         ended = byoe(*PUSH)
         assert ended.code == 0, ended.err
-        assert "building it" not in ended.out
+        assert "building image" not in ended.out
 
     def test_an_engine_that_stops_is_said(
         self,
