@@ -144,7 +144,7 @@ class Inventory:
         """Return what a training job has cost so far, or None if the price of its instance is not known."""
         instance = described.get("ResourceConfig", {}).get("InstanceType", "")
         price = find_price(instance, self._account.region, self._price)
-        return None if price is None else price.of(described.get("BillableTimeInSeconds", 0))
+        return None if price is None else price.cost(described.get("BillableTimeInSeconds", 0))
 
     def _is_owned(self, arn: str) -> bool:
         return any(key.startswith(_TAG) for key in self._jobs.tags(arn))

@@ -179,7 +179,7 @@ def test_what_may_not_be_looked_at_is_a_note(double: Double, byoe: Run, bundles:
     double.put_image("mine", "1", "arm64")
     deploy = arguments(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={HOST}/mine:1")
     ended = byoe(*deploy)
-    assert "note: not checked before the launch: AWS does not let you look at role byoe-test" in ended.out
+    assert "note: not checked before the launch: AWS does not let you read role byoe-test" in ended.out
     assert "the credentials need the IAM action ecr:BatchGetImage" in ended.out
     assert ended.code == 2  # SageMaker finds out
     assert "is not for linux/amd64" in ended.err
