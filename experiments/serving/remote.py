@@ -230,7 +230,7 @@ def _account_summary(found: list[Resource]) -> str:
     known = [resource.usd for resource in found if resource.usd is not None]
     unknown = sum(resource.usd is None and resource.is_job for resource in found)
     running = sum(resource.costs for resource in found)
-    text = f"{len(found)} resources of byoe, of which {running} still cost money. Training: {dollars(sum(known))} so far"
+    text = f"byoe's resources: {len(found)}, still billed: {running}. Training: {dollars(sum(known))} so far"
     text += f", without {unknown} jobs whose price is not known" if unknown else ""
     text += "; endpoints are billed by the request or the hour."
     return f"{text}\npython run.py mode=remote action=clean removes what still costs money." if running else text
