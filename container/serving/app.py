@@ -23,7 +23,7 @@ from typing import Any
 # A body longer than this is long work, and so is any body if the model takes longer than LONG_SECONDS for a row.
 LONG_BODY_BYTES = 32_768
 # Content types whose bodies may hold any number of rows in a few bytes.
-_PACKED = re.compile("parquet", re.IGNORECASE)
+_COMPRESSED = re.compile("parquet", re.IGNORECASE)
 LONG_SECONDS = 0.004
 # How long to wait for further requests: a share of the time of a prediction, within a limit.
 WAIT_SHARE, LONGEST_WAIT_SECONDS = 0.25, 0.002
@@ -203,7 +203,7 @@ class Application:
     def begin(self) -> None:
         """Create the threads and the log of this worker process; call it after the fork."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="long")
-        self._pinged = ThreadPoolExecutor(1, thread_name_prefix="ping")
+        self._ping_thread = ThreadPoolExecutor(1, thread_name_prefix="ping")
         self._batcher = Batcher(self._module, self._model, self._thread)
         self._log = Log()
 
@@ -262,12 +262,12 @@ class Application:
         self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Any, entry: dict[str, Any]
     ) -> tuple[int, bytes, str]:
         path, method = scope["path"], scope["method"]
-        wanted = {"/ping": ("GET", "HEAD"), "/invocations": ("POST",)}.get(path)
-        if wanted is None:
+        methods = {"/ping": ("GET", "HEAD"), "/invocations": ("POST",)}.get(path)
+        if methods is None:
             raise Refused(404, "no_such_path", f"there is no {path} here: POST /invocations or GET /ping.")
-        if method not in wanted:
-            message = f"{path} takes {' or '.join(wanted)}, not {method}."
-            raise Refused(405, "wrong_method", message, ((b"allow", ", ".join(wanted).encode()),))
+        if method not in methods:
+            message = f"{path} takes {' or '.join(methods)}, not {method}."
+            raise Refused(405, "wrong_method", message, ((b"allow", ", ".join(methods).encode()),))
         if path == "/ping":
             return await self._ping()
         limit = self._limits.concurrency
@@ -287,9 +287,9 @@ class Application:
     async def _invoke(self, body: bytes, headers: dict[bytes, bytes], entry: dict[str, Any]) -> tuple[int, bytes, str]:
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         accept = headers.get(b"accept", b"").decode("latin-1")
-        if len(body) > LONG_BODY_BYTES or _PACKED.search(content_type):
+        if len(body) > LONG_BODY_BYTES or _COMPRESSED.search(content_type):
             loop = asyncio.get_running_loop()
-            answer, kind, rows = await loop.run_in_executor(self._thread, self._whole, body, content_type, accept)
+            answer, kind, rows = await loop.run_in_executor(self._thread, self._invoke_long, body, content_type, accept)
         else:
             prediction = await self._batcher.predict(self._module.input_fn(body, content_type))
             answer, kind = self._module.output_fn(prediction, accept)
@@ -298,7 +298,7 @@ class Application:
             entry["rows"] = rows
         return 200, answer, kind
 
-    def _whole(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str, int | None]:
+    def _invoke_long(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str, int | None]:
         prediction = self._module.predict_fn(self._module.input_fn(body, content_type), self._model)
         answer, kind = self._module.output_fn(prediction, accept)
         return answer, kind, _rows(prediction)
@@ -306,7 +306,7 @@ class Application:
     async def _ping(self) -> tuple[int, bytes, str]:
         check = getattr(self._model, "check", None)
         if check is not None:
-            await asyncio.get_running_loop().run_in_executor(self._pinged, check)
+            await asyncio.get_running_loop().run_in_executor(self._ping_thread, check)
         document = {
             "status": "ok",
             **self._identity,

@@ -56,7 +56,7 @@ def main() -> int:
         settings = read_settings(os.environ)
         module, model = load(settings)
     except Exception as error:  # the model's own code may raise anything
-        tell(error)
+        print_error(error)
         return BAD_MODEL
     bundle = getattr(model, "bundle", None)
     identity = {"model": settings["name"], "bundle": getattr(bundle, "content_hash", None)}
@@ -87,7 +87,7 @@ def keep_heap_flat() -> None:
             libc.mallopt(threshold, THRESHOLD_BYTES)
 
 
-def tell(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Print why the model cannot be served, with a traceback unless the error is written for users."""
     if not hasattr(error, "exit_code"):  # errors that are written for users have one
         traceback.print_exception(error)
@@ -177,7 +177,7 @@ class Server(BaseApplication):
         try:
             check()
         except Exception as error:  # the model's own code may raise anything
-            tell(error)
+            print_error(error)
             sys.exit(BAD_MODEL)  # which gunicorn reads as a worker that cannot boot, and so ends
 
 
