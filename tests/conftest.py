@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,18 +16,43 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import forked
+from tests.support.once import made_once
+
 if TYPE_CHECKING:
     from tests.aws.resident import Resident
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = forked.PROJECT
+ENGINE = "engine"
 # Members that are quick to fit, and the real ones all the same.
 QUICK = ("ensemble.params.xgboost.num_round=5", "ensemble.params.catboost.iterations=5")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the option of ``tests/endpoint``; here, since pytest reads options of folders below only when they are named."""
     text = "what tests/endpoint runs against: process (default), local, an endpoint's name, or http://127.0.0.1:PORT"
     parser.addoption("--endpoint", default="process", metavar="ENDPOINT", help=text)
+    if not pluginmanager.hasplugin("xdist"):  # with -p no:xdist the project's own options are still given
+        parser.addoption("--numprocesses", help="ignored without pytest-xdist")
+        parser.addoption("--dist", help="ignored without pytest-xdist")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start what commands are forked from, once for all workers."""
+    if not hasattr(config, "workerinput"):
+        forker = forked.Forker()
+        config.add_cleanup(forker.close)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each worker whole files, and the tests that share the engine to one, which begins with them.
+
+    They look at all that is on the engine. Fixtures of a module are made once where its tests are together.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("docker") is None)
+    for item in items:
+        together = ENGINE if item.get_closest_marker("docker") else item.location[0]
+        item.add_marker(pytest.mark.xdist_group(together))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -83,11 +107,11 @@ def resident() -> Iterator[Resident]:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with its tables made, which takes MLflow seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    call = f"mlflow.MlflowClient('sqlite:///{path}').get_experiment_by_name('none')"
-    code = f"from experiments.tracking_store import quiet; quiet(); import mlflow; {call}"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=path.parent)
-    return path
+    from experiments.tracking_store import make_store
+
+    return (
+        made_once(tmp_path_factory, "store", lambda path: make_store(f"sqlite:///{path}/mlflow.db", path)) / "mlflow.db"
+    )
 
 
 @pytest.fixture
@@ -109,9 +133,11 @@ def signals_kept() -> Iterator[None]:
 
 
 @pytest.fixture
-def byoe(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
-    """Run a command in this process."""
+def byoe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]]:
+    """Run a command in this process; its workers are forked."""
     from experiments.command import main
+
+    monkeypatch.setattr(subprocess, "Popen", forked.WorkersForked)
 
     def run(*words: str) -> Ended:
         code = main(words)
@@ -145,8 +171,9 @@ def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 def running(*words: str, **variables: str) -> subprocess.Popen[bytes]:
     """Start a command in a process of its own, which is not waited for."""
-    command = [sys.executable, str(PROJECT / "run.py"), *words]
-    return subprocess.Popen(command, env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return forked.Popen(
+        forked.command(*words), env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def await_trials(harness: subprocess.Popen[bytes], count: int) -> None:
@@ -174,14 +201,22 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MLFLOW_"))} | more
 
 
-def run_command(*words: str, timeout: float = 120, **env: str) -> Ended:
-    """Run a command in a process of its own, in the working directory."""
-    done = subprocess.run(
-        [sys.executable, str(PROJECT / "run.py"), *words],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env=environment(**env),
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+def run_command(*words: str, timeout: float = 120, cold: bool = False, **variables: str) -> Ended:
+    """Run a command in a process of its own, in the working directory.
+
+    Args:
+        words: Its arguments.
+        timeout: Seconds after which it is killed, as a guard against hangs.
+        cold: Whether to start an interpreter for it. Otherwise it is forked; see ``tests.support.forked`` for what differs.
+        variables: Of its environment, besides this one's.
+    """
+    popen = subprocess.Popen if cold else forked.Popen
+    pipe = subprocess.PIPE
+    env = environment(**variables)
+    with popen(forked.command(*words), stdout=pipe, stderr=pipe, text=True, env=env) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return Ended(process.returncode, out, err)
