@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from experiments.command import main
+    from experiments.cli import main
 except ModuleNotFoundError as missing:
     print(
         f"error: {missing.name} is not installed in {sys.executable}. In the project's folder: "

@@ -33,17 +33,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.aws.engine import connect
-from experiments.aws.image import build_image, image_exists, image_spec
-from experiments.aws.jobs import lay_out
 from experiments.backends.base import Backend
+from experiments.backends.container_runners import lay_out
 from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, SageMakerSettings
 from experiments.backends.worker_pool import WorkerPool
-from experiments.config import compose
-from experiments.ledger import Ledger
-from experiments.planning import available_cores, plan_study
-from experiments.study import StudySpec
+from experiments.config.compose import compose
+from experiments.docker.engine import connect
+from experiments.docker.image import build_image, image_exists, image_spec
+from experiments.planning.study import plan_study
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec
+from experiments.system.machine import available_cores
 
 LOCAL, WARM, SDK, SDK_PARALLEL, EXEC = "local", "warm", "sdk", "sdk-parallel", "exec"
 TITLES = {
@@ -85,7 +86,7 @@ def run_study(study: StudySpec, make_backend: Callable[[], Backend]) -> Answer:
 
 def run_exec(study: StudySpec, base: str, trials: Path) -> Answer:
     """Run the trials of a finished study by the toolkit's ``train`` in one container, one after another."""
-    from experiments.aws.documents import trial_job
+    from experiments.sagemaker_requests.jobs import trial_job
 
     backend = SageMakerBackend(settings(base))
     (document,) = backend.requests(study)["CreateHyperParameterTuningJob"]

@@ -36,7 +36,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.planning import available_cores
+from experiments.system.machine import available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ("mode=local", "dataset=diabetes", "ensemble=pair", "search=quick")
@@ -77,18 +77,18 @@ def timed(function: Callable[..., Any], seconds: dict[str, float], label: str) -
 
 
 def run_byoe(trials: int, *, sequential: bool) -> Answer:
-    """Run byoe's study in the working directory, as ``experiments.running`` does, its start-up apart."""
+    """Run byoe's study in the working directory, as ``experiments.actions.tune`` does, its start-up apart."""
     import optuna  # noqa: F401  # the loop imports it at its first trial, which is start-up
 
-    from experiments import tracking, tracking_store
     from experiments.backends import local
     from experiments.backends.worker_pool import WorkerPool
-    from experiments.config import compose
-    from experiments.ledger import Ledger
-    from experiments.planning import plan_study
-    from experiments.progress import StudyProgress
-    from experiments.proposals import OptunaProposer, make_proposer
-    from experiments.study import TrialResult, TrialSpec
+    from experiments.config.compose import compose
+    from experiments.planning.study import plan_study
+    from experiments.reporting.progress import StudyProgress
+    from experiments.study.ledger import Ledger
+    from experiments.study.sampling import OptunaProposer, make_proposer
+    from experiments.study.spec import TrialResult, TrialSpec
+    from experiments.tracking import runs, store
 
     composed = compose([*STUDY, f"search.n_trials={trials}", *(["search.parallel=1"] if sequential else [])])
     study = plan_study(composed).place()
@@ -97,9 +97,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
     pool = WorkerPool(study.parallel, study.threads)
     seconds: dict[str, float] = defaultdict(float)
     with Path(os.devnull).open("w") as nowhere, Ledger.open(study) as ledger:
-        tracker = tracking.Tracker(
-            study, tracking_store.store_uri(None, Path()), "byoe", Path(), composed.with_sources()
-        )
+        tracker = runs.Tracker(study, store.store_uri(None, Path()), "byoe", Path(), composed.with_sources())
         for owner, name, label in (
             (local, "prepare", FOLDER),
             (pool, "call", CALL),
@@ -108,7 +106,7 @@ def run_byoe(trials: int, *, sequential: bool) -> Answer:
             (OptunaProposer, "tell", TELL),
             (ledger, "record_asked", ASKED),
             (ledger, "record", FINISHED),
-            (tracking.Tracker, "_log_trial", LOGGED),
+            (runs.Tracker, "_log_trial", LOGGED),
         ):
             setattr(owner, name, timed(getattr(owner, name), seconds, label))
         with local.LocalBackend(pool).submit(study, ledger) as handle, ThreadPoolExecutor(study.parallel) as threads:

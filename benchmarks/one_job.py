@@ -43,15 +43,16 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "entry")]
 
 from ensemble.members import Floats  # noqa: E402
-from experiments.aws.engine import connect  # noqa: E402
-from experiments.aws.image import build_image, image_exists, image_spec  # noqa: E402
+from experiments.backends.launch import remote_backend  # noqa: E402
 from experiments.backends.worker_pool import WorkerPool  # noqa: E402
-from experiments.config import compose  # noqa: E402
-from experiments.launching import remote_backend  # noqa: E402
-from experiments.ledger import Ledger  # noqa: E402
-from experiments.planning import available_cores, plan_study  # noqa: E402
-from experiments.schema import RemoteModeConfig  # noqa: E402
-from tests.aws.double import Double  # noqa: E402
+from experiments.config.compose import compose  # noqa: E402
+from experiments.config.schema import RemoteModeConfig  # noqa: E402
+from experiments.docker.engine import connect  # noqa: E402
+from experiments.docker.image import build_image, image_exists, image_spec  # noqa: E402
+from experiments.planning.study import plan_study  # noqa: E402
+from experiments.study.ledger import Ledger  # noqa: E402
+from experiments.system.machine import available_cores  # noqa: E402
+from tests.doubles.aws.double import Double  # noqa: E402
 
 ENSEMBLES = ("pair", "quartet")
 # A small table, on which most of a job is its start, and one on which most of it is training.

@@ -29,9 +29,10 @@ from rich.console import Console
 from rich.table import Table as TextTable
 
 from ensemble.bundle import Bundle, load_bundle
+from ensemble.channel import read_channel
 from ensemble.evaluation import rmse
 from ensemble.members import Floats
-from ensemble.table import Table, read_channel
+from ensemble.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = 2000

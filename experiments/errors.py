@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,12 @@ class StorageError(EnsembleError):
     """A record could not be written; everything recorded before is kept."""
 
     @classmethod
-    def at(cls, path: Path, reason: str) -> StorageError:
-        """Return the error of a file or folder that could not be written."""
+    def at(cls, path: Path, reason: OSError | str) -> StorageError:
+        """Return the error for a file or folder that could not be written."""
+        if isinstance(reason, OSError):
+            reason = reason.strerror or str(reason)
         return cls(
-            f"{path} cannot be written: {reason}. What was recorded before is kept; free space or mend the folder's "
+            f"{path} cannot be written: {reason}. What was recorded before is kept. Free space or correct the folder's "
             "permissions, then run the same command again."
         )
 
@@ -43,15 +47,30 @@ def one_of(place: str, value: str, valid: tuple[Any, ...]) -> Any:
     return value
 
 
+class RunnerClosed(Exception):
+    """A trial was given up because its runner was closed or interrupted."""
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Raise an OSError of the block as a StorageError that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError.at(path, error) from error
+
+
 __all__ = [
     "BackendUnavailable",
     "ConfigError",
     "EnsembleError",
     "InputError",
+    "RunnerClosed",
     "StorageError",
     "StudyFailed",
     "StudyTaken",
     "did_you_mean",
     "listed",
     "one_of",
+    "storage_errors",
 ]

@@ -20,7 +20,7 @@ from tests.support import forked
 from tests.support.once import made_once
 
 if TYPE_CHECKING:
-    from tests.aws.resident import Resident
+    from tests.doubles.aws.resident import Resident
 
 PROJECT = forked.PROJECT
 ENGINE = "engine"
@@ -98,7 +98,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def resident() -> Iterator[Resident]:
     """What jobs of doubles of AWS are forked from, so that each need not import the libraries."""
-    from tests.aws.resident import Resident
+    from tests.doubles.aws.resident import Resident
 
     with Resident() as resident:
         yield resident
@@ -107,11 +107,13 @@ def resident() -> Iterator[Resident]:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with its tables made, which takes MLflow seconds."""
-    from experiments.tracking_store import make_store
+    from experiments.tracking.store import make_store, quiet
 
-    return (
-        made_once(tmp_path_factory, "store", lambda path: make_store(f"sqlite:///{path}/mlflow.db", path)) / "mlflow.db"
-    )
+    def make(folder: Path) -> None:
+        quiet()
+        make_store(f"sqlite:///{folder}/mlflow.db", folder)
+
+    return made_once(tmp_path_factory, "store", make) / "mlflow.db"
 
 
 @pytest.fixture
@@ -135,7 +137,7 @@ def signals_kept() -> Iterator[None]:
 @pytest.fixture
 def byoe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]]:
     """Run a command in this process; its workers are forked."""
-    from experiments.command import main
+    from experiments.cli import main
 
     monkeypatch.setattr(subprocess, "Popen", forked.WorkersForked)
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from ensemble.channel import read_channel
 from ensemble.errors import EnsembleError, InputError
 from ensemble.racing import RaceLost, Rival
 from ensemble.reading import Roles
 from ensemble.recipe import Recipe
-from ensemble.table import Table, read_channel
+from ensemble.table import Table
 from ensemble.wire import DATA_PARAMETERS, decode_recipe, decode_rival, decode_roles, metric_line
 
 METRICS_FILE = "metrics.json"

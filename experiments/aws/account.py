@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from experiments.config.schema import ModeConfig, RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
-from experiments.schema import ModeConfig, RemoteModeConfig
 
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 _INVALID = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId")

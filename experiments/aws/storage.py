@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.aws.account import explained, storage_account
+from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
-from experiments.schema import ModeConfig
 
 _SHA256 = "sha256"
 _READS = 4

@@ -6,15 +6,15 @@ import abc
 from collections.abc import Iterator
 from typing import Protocol
 
-from experiments.ledger import Ledger
-from experiments.study import StudySpec, TrialResult, TrialSpec
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 
 
 class Backend(abc.ABC):
     """A place where a whole study runs.
 
     The study is what crosses, not the trial, because a cloud tuner takes the whole study and picks its points itself.
-    ``tests/backends/contract.py`` is this contract as a suite, which every backend passes.
+    ``tests/experiments/backends/contract.py`` is this contract as a suite, which every backend passes.
 
     - A backend never touches MLflow and prints nothing: it yields results, and the harness records and shows them.
     - A backend keeps what it needs to resume in the study's folder, and writes nowhere else.
@@ -94,7 +94,3 @@ class TrialRunner(Protocol):
 
     def close(self) -> None:
         """Kill what runs. Idempotent; callable from any thread."""
-
-
-class RunnerClosed(Exception):
-    """A trial was given up because its runner was closed or interrupted."""

@@ -6,11 +6,11 @@ import time
 
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.optuna_loop import LoopHandle
-from experiments.backends.trial_folder import log_path, prepare, read_result
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
-from experiments.ledger import Ledger
-from experiments.source_dir import check_dependencies
-from experiments.study import StudySpec, TrialResult, TrialSpec
+from experiments.study.folder import log_path, prepare, read_result
+from experiments.study.ledger import Ledger
+from experiments.study.source_dir import check_dependencies
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 
 
 class LocalBackend(Backend):

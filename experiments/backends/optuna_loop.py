@@ -10,13 +10,13 @@ from concurrent import futures
 from ensemble.parameters import ParamValue
 from ensemble.racing import Rival
 from ensemble.wire import encode_rival
-from experiments import faults
-from experiments.backends.base import RunnerClosed, StudyHandle, TrialRunner
-from experiments.backends.trial_folder import final_folder, model_dir, trial_folder
-from experiments.errors import StudyFailed
-from experiments.ledger import Ledger
-from experiments.proposals import Proposer, make_proposer
-from experiments.study import StudySpec, TrialResult, TrialSpec, best_of
+from experiments.backends.base import StudyHandle, TrialRunner
+from experiments.errors import RunnerClosed, StudyFailed
+from experiments.study.folder import final_folder, model_dir, trial_folder
+from experiments.study.ledger import Ledger
+from experiments.study.sampling import Proposer, make_proposer
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
+from experiments.system import crash_points
 
 # Time that is kept for the winner when a study has a limit: so many of the longest trial for its last training and
 # its scores, and some seconds for pictures and MLflow.
@@ -86,9 +86,9 @@ class LoopHandle(StudyHandle):
             for future in sorted(done, key=running.__getitem__):
                 del running[future]
                 result = future.result()
-                faults.point("trial_finished")
+                crash_points.point("trial_finished")
                 self._ledger.record(result)
-                faults.point("trial_recorded")
+                crash_points.point("trial_recorded")
                 self._results[result.index] = result
                 if self._spec.n_trials > 1:
                     shutil.rmtree(model_dir(trial_folder(self._spec.folder, result.index)), ignore_errors=True)
@@ -114,7 +114,7 @@ class LoopHandle(StudyHandle):
         new = {index: trial.params for index, trial in asked.items() if index not in recorded}
         if new:
             self._ledger.record_asked(new)
-            faults.point("trials_asked")
+            crash_points.point("trials_asked")
         return asked
 
     def _seconds_left(self) -> float | None:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from experiments import faults
-from experiments.aws.account import Account
-from experiments.aws.cloud_jobs import CloudJobs
-from experiments.aws.cost import Bound, check_budget
-from experiments.aws.documents import CODE_ARCHIVE, TRAINING, TUNING, CloudOptions, Placement, training_job, tuning_job
-from experiments.aws.prices import Price
+from experiments.aws.budget import Bound, check_budget
+from experiments.aws.jobs import CloudJobs
+from experiments.aws.settings import RemoteSettings
 from experiments.aws.storage import Storage
-from experiments.aws.validation import check_document
 from experiments.backends.base import Backend, StudyHandle
-from experiments.backends.following import Source, TrainingHandle, TuningHandle, check_same_job
-from experiments.errors import BackendUnavailable, ConfigError, StorageError, StudyTaken
-from experiments.ledger import Ledger, peek
-from experiments.source_dir import check_dependencies
-from experiments.study import StudySpec
+from experiments.backends.remote_jobs import Source, TrainingHandle, TuningHandle, check_same_job
+from experiments.errors import BackendUnavailable, ConfigError, StudyTaken, storage_errors
+from experiments.sagemaker_requests.jobs import (
+    CODE_ARCHIVE,
+    TRAINING,
+    TUNING,
+    Placement,
+    training_job,
+    tuning_job,
+)
+from experiments.sagemaker_requests.validation import check_document
+from experiments.study.ledger import Ledger, peek
+from experiments.study.source_dir import check_dependencies
+from experiments.study.spec import StudySpec
+from experiments.system import crash_points
 
 REQUEST_FILE = "request.json"
 CONFIG_TAG = "byoe:config_hash"
@@ -30,54 +36,6 @@ _APPROVED = "approved"
 # A job that was just created is looked for so often, so many seconds apart at most.
 _LOOKS = 5
 _LONGEST_LOOK = 2.0
-
-
-@dataclass(frozen=True)
-class RemoteSettings:
-    """How SageMaker runs a study.
-
-    Attributes:
-        account: The account and region.
-        image: The container image.
-        role: ARN of the role that jobs take on.
-        bucket: The bucket.
-        prefix: What everything of ours in the bucket begins with, without slashes at its ends.
-        requirements: Whether jobs install their requirements as they start.
-        instance_type: Kind of machine.
-        volume_gb: Size of its disk.
-        max_runtime_seconds: After so long a job is stopped.
-        isolated: Whether containers have no network.
-        price: Of an instance; None where it is not known.
-        budget_usd: What a new launch may cost at most.
-        poll_seconds: How often AWS is asked.
-        command: The command as typed, for messages.
-        cloud: What the documents have on SageMaker only; its checkpoints are set here, below the study's prefix.
-    """
-
-    account: Account
-    image: str
-    role: str
-    bucket: str
-    prefix: str
-    requirements: bool
-    instance_type: str
-    volume_gb: int
-    max_runtime_seconds: int
-    isolated: bool
-    price: Price | None
-    budget_usd: float | None
-    poll_seconds: float
-    command: str
-    cloud: CloudOptions = field(default_factory=CloudOptions)
-
-    def location(self, *parts: str) -> str:
-        """Return ``s3://bucket/prefix/...``."""
-        return "s3://" + "/".join([self.bucket, *filter(None, [self.prefix]), *parts])
-
-    def bound(self, study: StudySpec, jobs: int | None = None) -> Bound:
-        """Return what a study can be billed for at most, or so many of its jobs."""
-        seconds = self.max_runtime_seconds + self.cloud.keep_alive_seconds
-        return Bound(study.n_trials if jobs is None else jobs, seconds, self.instance_type, self.price)
 
 
 class RemoteBackend(Backend):
@@ -156,17 +114,15 @@ class RemoteBackend(Backend):
         """Launch what is not launched yet, or attach to it."""
         requests = self.requests(study)
         jobs = CloudJobs(self._settings.account)
-        try:
+        with storage_errors(study.folder):
             (study.folder / REQUEST_FILE).write_text(json.dumps(requests, indent=1))
-        except OSError as error:
-            raise StorageError.at(study.folder, error.strerror or str(error)) from error
         left = self._left(study, requests, [result.index for result in ledger.results()])
         if left.jobs:
             self._check_budget(left, ledger.noted(_APPROVED))
             self._prepare(study, left)
             if self._settings.budget_usd is not None:
                 ledger.note(_APPROVED, self._terms(left))
-            faults.point("uploaded")
+            crash_points.point("uploaded")
         storage = Storage(self._settings.account.client("s3"))
         source = Source(jobs, storage, self._settings.price, self._settings.poll_seconds)
         if study.points is not None:
@@ -174,7 +130,7 @@ class RemoteBackend(Backend):
         (document,) = requests[TUNING]
         if left.jobs:
             jobs.create(TUNING, document)
-            faults.point("launched")
+            crash_points.point("launched")
         self._check_own(study, jobs)
         return TuningHandle(study, ledger, source)
 

@@ -10,7 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.aws.documents import (
+from experiments.backends.base import Backend, StudyHandle, TrialRunner
+from experiments.backends.container_runners import ColdRunner, MakeJob, WarmRunner
+from experiments.backends.optuna_loop import LoopHandle
+from experiments.docker.engine import (
+    FOLDER_LABEL,
+    INSTALL_COMPOSE,
+    NETWORKS,
+    compose_version,
+    connect,
+    container_user,
+    labels,
+    remove_containers,
+)
+from experiments.docker.sdk_job import find_network
+from experiments.docker.warm_pool import ContainerSettings
+from experiments.errors import BackendUnavailable, storage_errors
+from experiments.sagemaker_requests.jobs import (
     LOCAL_INSTANCE,
     LOCAL_ROLE,
     TRAINING,
@@ -21,27 +37,11 @@ from experiments.aws.documents import (
     trial_job,
     tuning_job,
 )
-from experiments.aws.engine import (
-    FOLDER_LABEL,
-    INSTALL_COMPOSE,
-    NETWORKS,
-    compose_version,
-    connect,
-    container_user,
-    labels,
-    remove_containers,
-)
-from experiments.aws.jobs import ColdRunner, MakeJob, WarmRunner
-from experiments.aws.local_job import find_network
-from experiments.aws.validation import check_document
-from experiments.aws.warm_pool import ContainerSettings
-from experiments.backends.base import Backend, StudyHandle, TrialRunner
-from experiments.backends.optuna_loop import LoopHandle
-from experiments.backends.trial_folder import final_folder
-from experiments.errors import BackendUnavailable, StorageError
-from experiments.ledger import Ledger
-from experiments.source_dir import check_dependencies, source_folder
-from experiments.study import StudySpec, TrialSpec
+from experiments.sagemaker_requests.validation import check_document
+from experiments.study.folder import final_folder
+from experiments.study.ledger import Ledger
+from experiments.study.source_dir import check_dependencies, source_folder
+from experiments.study.spec import StudySpec, TrialSpec
 
 REQUEST_FILE = "request.json"
 FINAL_SUFFIX = "-final"
@@ -175,7 +175,5 @@ class SageMakerBackend(Backend):
 
 
 def _write(path: Path, requests: Mapping[str, Any]) -> None:
-    try:
+    with storage_errors(path):
         path.write_text(json.dumps(requests, indent=1))
-    except OSError as error:
-        raise StorageError.at(path, error.strerror or str(error)) from error

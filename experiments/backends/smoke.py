@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from ensemble.wire import read_metric
-from experiments.aws.documents import objective_regex
 from experiments.backends.local import LocalRunner
-from experiments.backends.trial_folder import log_path
 from experiments.backends.worker_pool import WorkerPool
 from experiments.errors import StudyFailed
-from experiments.proposals import make_proposer
-from experiments.study import StudySpec, TrialSpec
+from experiments.sagemaker_requests.jobs import objective_regex
+from experiments.study.folder import log_path
+from experiments.study.sampling import make_proposer
+from experiments.study.spec import StudySpec, TrialSpec
 
 FOLDER = "smoke"
 FOLDS = {"folds_k": "2", "folds_repeats": "1"}

@@ -18,8 +18,7 @@ from typing import Any, TextIO
 
 import ensemble
 from ensemble.worker import PRELOAD
-from experiments.backends.base import RunnerClosed
-from experiments.errors import EnsembleError
+from experiments.errors import EnsembleError, RunnerClosed
 
 ENTRY_FOLDER = Path(ensemble.__file__).resolve().parent.parent
 

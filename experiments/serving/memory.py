@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from experiments.errors import ConfigError, StorageError
-from experiments.schema import ServingConfig
+from experiments.config.schema import ServingConfig
+from experiments.errors import ConfigError, storage_errors
 
 # Below the folder of this machine's endpoints, whose names cannot begin like that.
 _FOLDER = "_rehearsals"
@@ -43,12 +43,10 @@ def keep(endpoints: Path, bundle_hash: str, rehearsal: Rehearsal) -> None:
     """
     path = _path(endpoints, bundle_hash)
     partial = path.with_suffix(".partial")
-    try:
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(asdict(rehearsal), indent=1))
         partial.replace(path)
-    except OSError as error:
-        raise StorageError.at(path, error.strerror or str(error)) from error
 
 
 def recall(endpoints: Path, bundle_hash: str) -> Rehearsal | None:

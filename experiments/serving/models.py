@@ -13,11 +13,12 @@ from typing import Any
 
 from ensemble.bundle import BUNDLE_VERSION, MANIFEST
 from ensemble.errors import BundleError
-from experiments.archives import DAMAGED, MODEL_ARCHIVE, pack, unpack
-from experiments.backends.trial_folder import final_folder, model_dir
-from experiments.config import Composed
+from experiments.config.compose import Composed
+from experiments.config.paths import root_folder, studies_folder, user_path
 from experiments.errors import ConfigError, StorageError, did_you_mean
-from experiments.tracking_store import store_exists, store_uri
+from experiments.study.folder import final_folder, model_dir
+from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, pack, unpack
+from experiments.tracking.store import store_exists, store_uri
 
 DOWNLOAD = "download"
 INFERENCE = "code/inference.py"
@@ -66,7 +67,7 @@ def place_model(composed: Composed, folder: Path) -> Model:
     except DAMAGED as error:
         raise BundleError(f"{source} is no {MODEL_ARCHIVE} that can be unpacked: {error}. Train again.") from None
     except OSError as error:
-        raise StorageError.at(folder, error.strerror or str(error)) from error
+        raise StorageError.at(folder, error) from error
     finally:
         shutil.rmtree(folder / DOWNLOAD, ignore_errors=True)
     manifest = read_manifest(bundle)
@@ -102,7 +103,7 @@ def hash_of(bundle: Path) -> str:
 
 
 def _newest_winner(composed: Composed) -> tuple[Path, str]:
-    studies = Path(composed.config.paths.studies).expanduser()
+    studies = studies_folder(composed.config)
     found = sorted(studies.glob(f"*/final/model/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise ConfigError(
@@ -119,8 +120,8 @@ def _winner_of(study: Path) -> tuple[Path, str]:
 
 
 def _find(composed: Composed, text: str, folder: Path) -> tuple[Path, str]:
-    path = Path(text).expanduser()
-    study = Path(composed.config.paths.studies).expanduser() / text
+    path = user_path(text)
+    study = studies_folder(composed.config) / text
     if text.startswith("s3://"):
         from experiments.aws.storage import user_storage
 
@@ -138,10 +139,10 @@ def _find(composed: Composed, text: str, folder: Path) -> tuple[Path, str]:
             f"model={text}: there is no such study, folder or archive.{did_you_mean(text, names)} It can also be an "
             "MLflow run, a registered model as name@alias, or s3://..."
         )
-    uri = store_uri(composed.config.mlflow.uri, Path(composed.config.paths.root).expanduser())
+    uri = store_uri(composed.config.mlflow.uri, root_folder(composed.config))
     if not store_exists(uri):
         raise ConfigError(f"model={text}: there is no study of that name, and no MLflow store at {uri}.")
-    from experiments.model_registry import download_bundle
+    from experiments.tracking.registry import download_bundle
 
     if run is not None:
         return download_bundle(uri, run.group(2), None, folder / DOWNLOAD), text

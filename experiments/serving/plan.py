@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments.archives import MODEL_ARCHIVE
-from experiments.aws.documents import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
-from experiments.aws.local_endpoint import check_network
-from experiments.aws.validation import SERVERLESS_MEMORY, check_document
-from experiments.config import Composed
+from experiments.config.compose import Composed
+from experiments.config.schema import SageMakerModeConfig, ServingConfig
+from experiments.docker.endpoint import check_network
 from experiments.errors import ConfigError
-from experiments.schema import SageMakerModeConfig, ServingConfig
+from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
+from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
+from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY, check_document
 from experiments.serving.memory import DEFAULT_MEMORY
 from experiments.serving.models import Model
-from experiments.serving.proof import SECONDS_TO_ANSWER
+from experiments.serving.smoke_test import SECONDS_TO_ANSWER
+from experiments.system.archives import MODEL_ARCHIVE
 
 # SageMaker's own limits of endpoints on instances and of serverless ones.
 BODY_BYTES, SERVERLESS_BODY_BYTES = 6 * 2**20, 4 * 2**20

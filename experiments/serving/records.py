@@ -11,9 +11,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments.errors import ConfigError, StorageError, did_you_mean, listed
+from experiments.config.compose import Composed
+from experiments.config.paths import endpoints_folder
+from experiments.errors import ConfigError, did_you_mean, listed, storage_errors
+
+if TYPE_CHECKING:
+    pass
 
 RECORD = "current.json"
 _LOCK = "lock"
@@ -102,11 +107,9 @@ class Records:
         """Make this the endpoint of its name, in one step."""
         path = self.root / endpoint.name / RECORD
         partial = path.with_suffix(".partial")
-        try:
+        with storage_errors(path):
             partial.write_text(json.dumps(asdict(endpoint), indent=1))
             partial.replace(path)
-        except OSError as error:
-            raise StorageError.at(path, error.strerror or str(error)) from error
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[Path]:
@@ -120,11 +123,9 @@ class Records:
         """
         check_name(name)
         folder = self.root / name
-        try:
+        with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise StorageError.at(folder, error.strerror or str(error)) from error
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -157,3 +158,8 @@ def check_name(name: str) -> None:
     """Raise ConfigError unless SageMaker would take the name."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"endpoint={name}: a name has letters, digits and inner hyphens, at most 40 of them.")
+
+
+def records_of(composed: Composed) -> Records:
+    """Return the records of the endpoints on this machine."""
+    return Records(endpoints_folder(composed.config))

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from experiments.aws.local_endpoint import Started, end, peak_memory, start, state
-from experiments.aws.validation import SERVERLESS_MEMORY
+from experiments.docker.endpoint import Started, end, peak_memory, start, state
 from experiments.errors import EnsembleError
+from experiments.reporting.console import print_plain
+from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY
 from experiments.serving.client import invoke
-from experiments.serving.examples import csv_of, example_rows
 from experiments.serving.memory import Rehearsal
 from experiments.serving.plan import SERVERLESS_BODY_BYTES, Plan
-from experiments.serving.proof import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, prove
 from experiments.serving.records import Endpoint
+from experiments.serving.smoke_test import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, csv_of, example_rows, prove
 
 if TYPE_CHECKING:
-    from experiments.aws.engine import DockerClient
+    from experiments.docker.engine import DockerClient
 
 
 @dataclass(frozen=True)
@@ -58,29 +58,21 @@ def rehearse(client: DockerClient, endpoint: Endpoint, plan: Plan, cold_start: f
         load = _largest_request(client, started, plan.model.manifest)
         smallest = _smallest(client, endpoint, plan, load)
     peak = "" if load.peak is None else f", peak memory {load.peak / 2**20:,.0f} of {memory:,} MB"
-    console.print(
+    print_plain(
+        console,
         f"serverless rehearsal: cold start {cold_start:.1f} s (limit {SECONDS_TO_PING}){peak}, largest request "
         f"({load.rows:,} rows in {SERVERLESS_BODY_BYTES / 2**20:g} MB) {load.seconds:.1f} s (limit "
         f"{SECONDS_TO_ANSWER}).",
-        highlight=False,
-        soft_wrap=True,
     )
     if load.problem is not None:
-        console.print(
-            f"warning: the largest request fails: {load.problem}", style="yellow", highlight=False, markup=False
-        )
+        print_plain(console, f"warning: the largest request fails: {load.problem}", "yellow")
     if smallest is None:
-        console.print(
-            "warning: no memory size of a serverless endpoint passes: serving=realtime.",
-            style="yellow",
-            highlight=False,
-        )
+        print_plain(console, "warning: no memory size of a serverless endpoint passes: serving=realtime.", "yellow")
     else:
         has = "" if smallest == memory else f" (this one has {memory:,}: serving.memory_size_in_mb={smallest})"
-        console.print(
+        print_plain(
+            console,
             f"The smallest memory that passes is {smallest:,} MB{has}; mode=remote action=deploy gives it that.",
-            highlight=False,
-            soft_wrap=True,
         )
     image = plan.requests["CreateModel"]["PrimaryContainer"]["Image"]
     return Rehearsal(smallest, cold_start, load.peak, load.seconds, image)

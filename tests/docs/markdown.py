@@ -9,7 +9,10 @@ from pathlib import Path
 
 from tests.conftest import PROJECT
 
-PAGES = (PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").glob("*.md")))
+PAGES = (
+    *(PROJECT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((PROJECT / "docs").rglob("*.md")),
+)
 _FENCE = re.compile(r"```(\w*) ?(\S*)$")
 _PROGRAMS = ("python ", "pytest ", "mlflow ", "pip ", "docker ", "git ", "source ")
 _LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")

@@ -8,18 +8,18 @@ from typing import get_args
 
 import pytest
 
+from docs.configuration_page import ConfigFile, Setting, keys, reference, sections
 from ensemble.recipe import Final, FoldKind
-from experiments.config import CHOSEN_BY_GROUP
-from experiments.reference import ConfigFile, Setting, keys, reference, sections
-from experiments.schema import known_keys
-from experiments.study import Sampler
+from experiments.config.compose import CHOSEN_BY_GROUP
+from experiments.config.schema import known_keys
+from experiments.study.spec import Sampler
 from tests.conftest import PROJECT
 
 PAGE = PROJECT / "docs" / "configuration.md"
 
 
 def test_the_page_is_what_the_code_makes() -> None:
-    assert PAGE.read_text() == reference(), "python -m experiments.reference > docs/configuration.md writes it anew"
+    assert PAGE.read_text() == reference(), "python -m docs.configuration_page > docs/configuration.md writes it anew"
 
 
 def test_every_key_is_there_and_described() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.double import Double
 from tests.conftest import PROJECT
-from tests.docker import left_behind, require_image
 from tests.docs.markdown import blocks, commands, steps
 from tests.docs.shell import Shell, unlike
+from tests.doubles.aws.double import Double
+from tests.support.docker import left_behind, require_image
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import PROJECT
-from tests.docker import left_behind, require_image
 from tests.docs.markdown import Block, blocks, commands, steps
 from tests.docs.shell import Shell
+from tests.support.docker import left_behind, require_image
 
 pytestmark = pytest.mark.timeout(400)
 

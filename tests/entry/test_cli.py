@@ -18,9 +18,10 @@ import pandas as pd
 import pytest
 
 from ensemble.bundle import load_bundle
+from ensemble.channel import write_channel
 from ensemble.cli import main
 from ensemble.reading import Roles, read_folder
-from ensemble.table import Table, numbers, write_channel
+from ensemble.table import Table, numbers
 from ensemble.training import fit_ensemble
 from ensemble.wire import decode_recipe, encode_roles, metric_regex
 from tests.entry.conftest import OWN_MEMBER, make_table

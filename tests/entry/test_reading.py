@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.channel import read_channel
 from ensemble.coding import features_of, frame_of
 from ensemble.errors import InputError
 from ensemble.evaluation import make_folds
 from ensemble.reading import Roles, read_file, read_folder
 from ensemble.recipe import FoldSpec
-from ensemble.table import Column, Table, read_channel
+from ensemble.table import Column, Table
 
 MIXED = """when,at,town,garden,size,empty,price
 2024-01-01,2024-01-01T12:00:00,Zürich,true,1.5,,1

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.channel import read_channel, write_channel
 from ensemble.errors import InputError
 from ensemble.reading import LARGEST, Roles, read_file
-from ensemble.table import Column, Table, numbers, read_channel, write_channel
+from ensemble.table import Column, Table, numbers
 from tests.entry.conftest import make_table
 
 READABLE_FLOAT = st.floats(-LARGEST, LARGEST, allow_nan=False)

@@ -15,11 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from ensemble.table import write_channel
+from ensemble.channel import write_channel
 from ensemble.worker import PRELOAD
-from experiments.backends.base import RunnerClosed
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
-from experiments.errors import EnsembleError
+from experiments.errors import EnsembleError, RunnerClosed
 from tests.conftest import PROJECT, until
 from tests.entry.conftest import OWN_MEMBER, make_table
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import until
-from tests.docker import left_behind, owners, require_image
+from tests.support.docker import left_behind, owners, require_image
 
 
 @pytest.fixture(scope="module")

@@ -93,12 +93,14 @@ class Forker:
                 _tell(connection, pid)
 
     def kill(self) -> None:
-        """Kill the children that still run."""
-        for pid in self._connections:
+        """Kill the children that still run, and report it."""
+        for pid, connection in self._connections.items():
             os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            _tell(connection, status)
 
     def _load(self) -> None:
-        from experiments.tracking_store import quiet
+        from experiments.tracking.store import quiet
 
         if not self._loaded:
             self._loaded = True

@@ -136,7 +136,5 @@ def test_the_end_of_the_forker_ends_what_runs(monkeypatch: pytest.MonkeyPatch) -
         assert process.stdout is not None
         process.stdout.readline()
         own.close()
-        assert not psutil.pid_exists(process.pid) or psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
-        with pytest.raises(RuntimeError, match="has ended"):
-            process.wait()
-        process.returncode = -signal.SIGKILL
+        assert not psutil.pid_exists(process.pid)
+        assert process.wait() == -signal.SIGKILL

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from ensemble.channel import write_channel
 from ensemble.code import ENTRY, REQUIREMENTS, importable, write_code
 from ensemble.errors import InputError
-from ensemble.table import write_channel
 from tests.entry.conftest import OWN_MEMBER, make_table
 
 STEADY = OWN_MEMBER.replace("import json\n", "import json\nfrom shop.sums import middle\n").replace(

@@ -11,10 +11,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from experiments.aws.storage import user_storage
-from experiments.config import compose
+from experiments.config.compose import compose
+from experiments.config.schema import LocalModeConfig
 from experiments.errors import InputError
-from experiments.planning import plan_study
-from experiments.schema import LocalModeConfig
+from experiments.planning.study import plan_study
 from experiments.serving.models import place_model
 from tests.conftest import QUICK, Ended
 

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.serving.records import Records
 from tests.conftest import QUICK, run_command
-from tests.docker import left_behind, require_image
+from tests.support.docker import left_behind, require_image
 
 
 @pytest.fixture(scope="session")

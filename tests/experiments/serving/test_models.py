@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.archives import pack
-from experiments.config import compose
+from experiments.config.compose import compose
 from experiments.serving.models import Model, place_model
+from experiments.system.archives import pack
 from tests.conftest import QUICK, Ended
 
 

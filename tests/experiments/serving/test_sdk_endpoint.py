@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments.aws.documents import LOCAL_INSTANCE, LOCAL_ROLE, Serving, endpoint_requests
-from experiments.aws.engine import connect
-from experiments.config import compose
-from experiments.serving.examples import example_request
+from experiments.config.compose import compose
+from experiments.docker.engine import connect
+from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
+from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
 from experiments.serving.models import place_model
+from experiments.serving.smoke_test import example_request
 from tests.conftest import QUICK, Ended
-from tests.docker import require_image
+from tests.support.docker import require_image
 
 # A process of its own, since the SDK keeps state for the process and serves from a thread of it.
 CLIENT = """

@@ -1,0 +1,76 @@
+"""A channel: a table on disk, written and mapped back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ensemble.errors import InputError
+
+if TYPE_CHECKING:
+    from ensemble.reading import Roles
+from ensemble.table import Column, Table
+
+SCHEMA_FILE = "schema.json"
+
+
+CHANNEL_VERSION = 2
+
+
+def write_channel(table: Table, folder: Path) -> None:
+    """Write ``table`` into ``folder``, which must exist."""
+    for name, array in table.arrays().items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    schema = {
+        "version": CHANNEL_VERSION,
+        "columns": [column.as_dict() for column in table.columns],
+        "target": table.target_name,
+        "rows": table.rows,
+        "arrays": sorted(table.arrays()),
+        "content_hash": table.content_hash(),
+    }
+    (folder / SCHEMA_FILE).write_text(json.dumps(schema, indent=1))
+
+
+def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = None) -> Table:
+    """Read a channel.
+
+    Args:
+        folder: What ``write_channel`` wrote, or a folder of CSV or of Parquet files that are one table.
+        roles: What the columns of such files are for.
+        like: A table of the same columns, by which such files are coded.
+
+    Raises:
+        InputError: The folder holds no table, or a broken one.
+    """
+    schema_path = folder / SCHEMA_FILE
+    if schema_path.exists():
+        try:
+            return _read_arrays(folder, schema_path)
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"channel {folder} is broken ({type(error).__name__}: {error}): write it anew.") from None
+    if roles is None:
+        raise InputError(f"channel {folder} has no {SCHEMA_FILE}: for table files, give the target with --target.")
+    from ensemble.reading import read_folder
+
+    return read_folder(folder, roles, like)
+
+
+def _read_arrays(folder: Path, schema_path: Path) -> Table:
+    schema = json.loads(schema_path.read_text())
+    if schema["version"] != CHANNEL_VERSION:
+        raise InputError(f"{schema_path} has version {schema['version']}, not {CHANNEL_VERSION}: write it anew.")
+    arrays = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("features", "target", "weights", "fold_keys")
+        if name in schema["arrays"]
+    }
+    columns = tuple(Column.from_dict(column) for column in schema["columns"])
+    rows = schema["rows"]
+    shapes = {"features": (rows, len(columns)), "target": (rows,), "weights": (rows,), "fold_keys": (rows,)}
+    if any(array.shape != shapes[name] for name, array in arrays.items()):
+        raise InputError(f"the arrays in {folder} do not have the shape that {schema_path.name} says: write it anew.")
+    return Table(columns, schema["target"], **arrays)

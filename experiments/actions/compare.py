@@ -1,0 +1,77 @@
+"""``action=compare``: from the words that were typed to the verdict, the table, the page and MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.comparison.measures import measure
+from experiments.comparison.mlflow_entry import comparison_of
+from experiments.comparison.page import make_report, write_report
+from experiments.comparison.parity import EXIT_CODES, compare_trials
+from experiments.comparison.selection import check_tolerance, choose_studies
+from experiments.comparison.table import comparison_rows
+from experiments.comparison.terminal import show_parity, show_rest, show_table
+from experiments.config.compose import Composed
+from experiments.config.paths import root_folder, studies_folder
+from experiments.errors import EnsembleError
+from experiments.reporting.console import print_plain
+from experiments.system.output_file import output_file
+from experiments.tracking.comparisons import PAGE, Comparison, record_comparison
+from experiments.tracking.store import interface_command, store_uri
+
+
+class DifferentData(EnsembleError):
+    """Studies that ran on different data, which nobody asked to compare all the same."""
+
+    exit_code = EXIT_CODES["NOT COMPARABLE"]
+
+
+def compare(composed: Composed, console: Console) -> int:
+    """Compare studies. Returns the exit code: 0 for PASS, 1 for FAIL, 3 for NOT COMPARABLE.
+
+    Args:
+        composed: The configuration.
+        console: Where verdict and table go.
+
+    Raises:
+        EnsembleError: A mistake in the input, or a page that cannot be written.
+    """
+    config = composed.config
+    tolerance = check_tolerance(config.compare)
+    root = root_folder(config)
+    output = config.output or str(root / PAGE)
+    page = output_file(output, PAGE)
+    uri = store_uri(config.mlflow.uri, root)
+    studies = choose_studies(config.compare, studies_folder(config))
+    parity = compare_trials(studies, tolerance)
+    other = next((study for study in studies if study.data_hash != studies[0].data_hash), None)
+    if other is not None and not config.compare.force:
+        show_parity(parity, console)
+        raise DifferentData(
+            f"{studies[0].name} and {other.name} ran on different data, so their numbers mean different things. Leave "
+            "one out; compare.force=true compares them all the same."
+        )
+    measures = measure(studies)
+    rows = comparison_rows(measures)
+    report = make_report(measures, parity, rows)
+    show_table(measures, rows, console)
+    show_rest(measures, parity, console)
+    for line in report.partial:
+        print_plain(console, f"partial: {line}.", "yellow")
+    show_parity(parity, console)
+    write_report(report.html, page)
+    kind = "partial report" if report.partial else "report"
+    print_plain(console, f"\n{kind}: {output}")
+    _record(comparison_of(measures, parity, report.html), uri, root, config.mlflow.experiment, console)
+    return parity.exit_code
+
+
+def _record(comparison: Comparison, uri: str, root: Path, experiment: str | None, console: Console) -> None:
+    with console.status("recording in MLflow"):
+        problem = record_comparison(comparison, uri, root, experiment)
+    text, style = f"{interface_command(uri, root)}   # the same, by MLflow's own compare view", "cyan"
+    if problem is not None:
+        text, style = f"MLflow could not record the comparison: {problem}. The report needs nothing of it.", "yellow"
+    print_plain(console, text, style)

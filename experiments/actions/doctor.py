@@ -1,0 +1,268 @@
+"""``action=doctor``: what works on this machine, what does not, and the command that mends it."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import shutil
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from packaging.requirements import Requirement
+from rich.console import Console
+from rich.text import Text
+
+from ensemble.errors import InputError
+from ensemble.versions import library_version
+from experiments.config.arguments import masked
+from experiments.config.compose import Composed
+from experiments.config.paths import root_folder, studies_folder
+from experiments.config.schema import RemoteModeConfig
+from experiments.errors import BackendUnavailable
+from experiments.reporting.console import print_plain
+from experiments.system.machine import available_cores, check_folder
+from experiments.system.project import PROJECT
+from experiments.tracking.store import store_fault, store_file, store_uri
+
+REQUIREMENT_FILES = ("entry/requirements.txt", "experiments/requirements.txt")
+OLDEST_PYTHON = (3, 11)
+LITTLE_MEMORY_GB = 2.0
+LITTLE_DISK_GB = 4.0
+# Docker's and Python's names of one thing.
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+_ANSWER_SECONDS = 10
+
+State = Literal["ok", "note", "fails"]
+_STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "fails": "red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination.
+
+    Attributes:
+        subject: What was looked at.
+        state: ``fails`` means that the mode will not run; ``note`` is about something that it does not need.
+        text: What was found.
+        mend: The command that mends it.
+    """
+
+    subject: str
+    state: State
+    text: str
+    mend: str | None = None
+
+
+def examine(composed: Composed, console: Console) -> int:
+    """Look at everything, print a line each, and return 0, or 1 if the mode cannot run here."""
+    mode = composed.config.mode.name
+    root = root_folder(composed.config)
+    uri = store_uri(composed.config.mlflow.uri, root)
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        _python,
+        _packages,
+        _machine,
+        lambda: _folders([root, studies_folder(composed.config)]),
+        lambda: _store(uri),
+        lambda: _docker(needed=mode == "sagemaker"),
+    ]
+    if isinstance(composed.config.mode, RemoteModeConfig):
+        checks.append(functools.partial(_account, composed.config.mode))
+    failed = False
+    for check in checks:
+        for finding in check():
+            failed = failed or finding.state == "fails"
+            console.print(_line(finding), soft_wrap=True)
+    print_plain(console, f"\nmode={mode} cannot run yet: see above." if failed else f"\nmode={mode} can run.")
+    return 1 if failed else 0
+
+
+def _line(finding: Finding) -> Text:
+    text = Text(f"{finding.state:<6}", style=_STYLES[finding.state])
+    text.append(f"{finding.subject:<14} ", style="bold")
+    text.append(finding.text, style="default")
+    if finding.mend is not None:
+        text.append(f"\n{'':<21} {finding.mend}", style="cyan")
+    return text
+
+
+def _python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= OLDEST_PYTHON:
+        yield Finding("Python", "ok", f"{version} ({sys.executable})")
+    else:
+        yield Finding("Python", "fails", f"{version} is older than 3.11", "python3.11 -m venv .venv")
+
+
+def _packages() -> Iterator[Finding]:
+    for file in REQUIREMENT_FILES:
+        good = []
+        for requirement in _requirements(PROJECT / file):
+            name, wanted = requirement.name, requirement.specifier
+            found = library_version(name)
+            mend = f"{sys.executable} -m pip install '{requirement}'"
+            if found is None:
+                yield Finding(name, "fails", "is not installed", mend)
+            elif not wanted.contains(found, prereleases=True):
+                yield Finding(name, "fails", f"{found} is installed, {wanted} is wanted ({file})", mend)
+            else:
+                good.append(f"{name} {found}")
+        yield Finding("packages", "ok", ", ".join(good))
+
+
+def _requirements(file: Path) -> Iterator[Requirement]:
+    for line in file.read_text().splitlines():
+        text = line.partition("#")[0].strip()
+        if text:
+            yield Requirement(text)
+
+
+def _machine() -> Iterator[Finding]:
+    import psutil
+
+    free = psutil.virtual_memory().available / 2**30
+    cores = available_cores()
+    yield Finding("cores", "ok", f"{cores} for this process, of {psutil.cpu_count()}")
+    if free < LITTLE_MEMORY_GB:
+        yield Finding(
+            "memory",
+            "note",
+            f"{free:.1f} GB free: parallel trials may not fit",
+            "python run.py mode=local search.parallel=1",
+        )
+    else:
+        yield Finding("memory", "ok", f"{free:.1f} GB free")
+
+
+def _folders(folders: list[Path]) -> Iterator[Finding]:
+    for folder in folders:
+        try:
+            check_folder(folder)
+        except InputError as error:
+            yield Finding("folder", "fails", str(error), f"df -h {folder}; ls -ld {folder}")
+        else:
+            existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+            free = shutil.disk_usage(existing).free / 2**30
+            yield Finding("folder", "ok", f"{folder.absolute()} can be written, {free:.1f} GB free")
+
+
+def _store(uri: str) -> Iterator[Finding]:
+    path = store_file(uri)
+    if path is None:
+        yield _server(uri)
+        return
+    if not path.exists():
+        yield Finding("MLflow store", "ok", f"{path} will be made by the first study")
+        return
+    fault = store_fault(path)
+    if fault is not None:
+        yield Finding("MLflow store", "fails", f"{path} {fault}", f"mv {path} {path}.broken")
+    else:
+        yield Finding("MLflow store", "ok", f"{path} can be written")
+
+
+def _server(uri: str) -> Finding:
+    """Ask a server whether it is there; a database is left to MLflow."""
+    if not uri.startswith("http"):
+        return Finding("MLflow store", "note", f"{masked(uri)} is used as it is; trials are also kept in studies/")
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS).close()  # noqa: S310  # http, by the if
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        return Finding(
+            "MLflow store",
+            "fails",
+            f"{masked(uri)} does not answer: {reason}",
+            "mlflow server  (or correct mlflow.uri)",
+        )
+    return Finding("MLflow store", "ok", f"{masked(uri)} answers")
+
+
+def _docker(*, needed: bool) -> Iterator[Finding]:
+    """Docker is for ``mode=sagemaker``; other modes do without."""
+    from experiments.docker import engine
+
+    state: State = "fails" if needed else "note"
+    without = "" if needed else "; only mode=sagemaker needs it"
+    try:
+        client = engine.connect()
+    except BackendUnavailable as error:
+        installed = shutil.which("docker") is not None
+        text = f"is {'installed, and its engine does not answer' if installed else 'not on the PATH'}{without}"
+        yield Finding("Docker", state, text, engine.START if installed else engine.INSTALL)
+        if needed and installed:
+            yield Finding("Docker", "note", str(error))
+        return
+    with closing(client):
+        info = client.info()
+        yield Finding("Docker", "ok", f"engine {info['ServerVersion']}")
+        yield from _engine(info, state)
+    compose = engine.compose_version()
+    if compose is None:
+        yield Finding("compose", state, f"Docker's compose is not installed{without}", engine.INSTALL_COMPOSE)
+    else:
+        yield Finding("compose", "ok", compose)
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            yield Finding("port", "ok", f"free ones on 127.0.0.1, such as {probe.getsockname()[1]}")
+    except OSError as error:
+        yield Finding("port", state, f"none is free on 127.0.0.1: {error.strerror}", "ss -ltn  (what listens)")
+
+
+def _account(mode: RemoteModeConfig) -> Iterator[Finding]:
+    """The AWS account is for ``mode=remote``."""
+    from experiments.aws.account import NotChecked
+    from experiments.aws.preflight import check_bucket, check_image, check_role
+    from experiments.aws.settings import remote_settings
+
+    try:
+        settings = remote_settings(mode, "")
+    except InputError as error:
+        yield Finding("AWS settings", "fails", str(error))
+        return
+    yield Finding("AWS settings", "ok", f"{settings.instance_type} in {settings.account.region}")
+    try:
+        yield Finding("credentials", "ok", f"of account {settings.account.identity()}")
+    except InputError as error:
+        yield Finding("credentials", "fails", str(error))
+        return
+    for subject, text, check in (
+        ("bucket", settings.bucket, check_bucket),
+        ("role", settings.role, check_role),
+        ("image", settings.image, check_image),
+    ):
+        try:
+            check(settings)
+        except NotChecked as error:
+            yield Finding(subject, "fails" if subject == "bucket" else "note", str(error))
+        except InputError as error:
+            yield Finding(subject, "fails", str(error))
+        else:
+            yield Finding(subject, "ok", text)
+
+
+def _engine(info: Mapping[str, Any], state: State) -> Iterator[Finding]:
+    """Compare the engine's architecture with this machine's, and look at its disk."""
+    there, here = str(info["Architecture"]), platform.machine()
+    if _ARCHITECTURES.get(there, there) == _ARCHITECTURES.get(here, here):
+        yield Finding("architecture", "ok", there)
+    else:
+        text = f"the engine is {there}, this machine {here}: containers would be emulated, and slow"
+        yield Finding("architecture", "note", text, "docker context ls  (choose an engine of this machine)")
+    root = Path(str(info["DockerRootDir"]))
+    if not root.exists():  # the engine is in a virtual machine, or elsewhere
+        return
+    free = shutil.disk_usage(root).free / 2**30
+    if free < LITTLE_DISK_GB:
+        yield Finding(
+            "Docker's disk", state, f"{free:.1f} GB free, the image needs {LITTLE_DISK_GB:g}", "docker system prune"
+        )
+    else:
+        yield Finding("Docker's disk", "ok", f"{free:.1f} GB free at {root}")

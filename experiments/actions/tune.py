@@ -1,0 +1,306 @@
+"""``action=tune`` and ``action=train``: run a study on its backend, record it, train the winner, sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from ensemble.cli import OUT_OF_FOLD_FILE
+from experiments.backends.base import StudyHandle
+from experiments.backends.open import Scorers, open_backend
+from experiments.comparison.parity import compare_replay
+from experiments.comparison.recorded_study import read_study
+from experiments.comparison.selection import check_tolerance
+from experiments.comparison.terminal import show_parity
+from experiments.config.arguments import masked, typed_command
+from experiments.config.compose import Composed
+from experiments.config.paths import root_folder
+from experiments.data.column_report import report
+from experiments.data.datasets import Splits
+from experiments.errors import StudyFailed
+from experiments.planning.study import plan_study
+from experiments.reporting.console import at_least, print_plain
+from experiments.reporting.figures import study_figures, winner_figures
+from experiments.reporting.progress import StudyProgress
+from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
+from experiments.study.folder import (
+    final_folder,
+    log_path,
+    model_dir,
+    output_data_dir,
+    test_predictions,
+    trial_folder,
+)
+from experiments.study.ledger import Ledger, Peek, peek
+from experiments.study.lift import study_metrics
+from experiments.study.predictions import Predictions
+from experiments.study.spec import StudySpec, TrialResult, best_of
+from experiments.system import crash_points
+from experiments.system.machine import check_folder
+from experiments.tracking import runs
+from experiments.tracking.store import interface_command, store_exists, store_uri
+
+# Facts that the ledger keeps of a finished study.
+_FINAL = "final"
+_IMPORTANCE = "feature_importance"
+_RECORDED = "recorded"
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One command's study and what it is recorded and shown with."""
+
+    study: StudySpec
+    composed: Composed
+    command: Sequence[str]
+    console: Console
+    root: Path
+    uri: str
+
+    def recorded(self, trials: int) -> dict[str, object]:
+        """What the ledger notes once MLflow has everything of so many trials."""
+        return {"store": masked(self.uri), "trials": trials}
+
+    @property
+    def members(self) -> list[str]:
+        return [member.name for member in self.study.recipe({}).members]
+
+
+def run_study(composed: Composed, command: Sequence[str], console: Console) -> int:
+    """Run, resume or show the study of this configuration. Returns the exit code.
+
+    Args:
+        composed: The configuration.
+        command: The words that were typed, for the commands that the summary proposes.
+        console: Where progress and summary go.
+
+    Raises:
+        EnsembleError: A mistake in the input, or a study that failed.
+    """
+    root = root_folder(composed.config)
+    uri = store_uri(composed.config.mlflow.uri, root)
+    check_tolerance(composed.config.compare)
+    plan = plan_study(composed)
+    known = peek(plan.study)
+    if known is not None:
+        plan = plan.at_least(max((result.index for result in known.results), default=-1) + 1)
+    session = _Session(plan.study, composed, command, console, root, uri)
+    for note in plan.notes:
+        print_plain(console, f"note: {note}")
+    if known is not None and _show_finished(session, known):
+        return _show_parity(session)
+    if composed.config.dataset.path is not None and known is None:
+        _show_data(plan.splits, console)
+    for folder in (session.root, plan.study.folder.parent):
+        check_folder(folder)
+    study = plan.place()
+    del plan  # and with it the tables, which workers map from disk
+    with open_backend(composed.config, study, command, console) as (backend, scorers), Ledger.open(study) as ledger:
+        crash_points.point("study_created")
+        with backend.submit(study, ledger) as handle:
+            _run(session, ledger, handle, scorers)
+    return _show_parity(session)
+
+
+def _show_data(splits: Splits, console: Console) -> None:
+    found = report(splits)
+    at_least(NARROWEST, console).print(found.render(), crop=False)
+    for warning in found.warnings:
+        print_plain(console, f"warning: {warning}.", "yellow")
+
+
+def _show_finished(session: _Session, known: Peek) -> bool:
+    """Show the summary of a study that has nothing left to run or record, and say whether it is one."""
+    results = known.results
+    best = best_of(results, session.study.objective)
+    final = known.facts.get(_FINAL)
+    recorded = known.facts.get(_RECORDED) == session.recorded(len(results)) and store_exists(session.uri)
+    done = len(results) == session.study.n_trials and recorded
+    if not done or best is None or final is None or final["index"] != best.index:
+        return False
+    print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
+    outcome = _outcome(session, results, best, TrialResult(**final))
+    show(outcome, session.console)
+    return True
+
+
+def _show_parity(session: _Session) -> int:
+    """Say of a replay whether it gave the numbers of the study that it replays; return the exit code."""
+    study = session.study
+    if study.replay_of is None:
+        return 0
+    parity = compare_replay(
+        read_study(study.folder.parent / study.replay_of),
+        read_study(study.folder),
+        session.composed.config.compare.rtol,
+    )
+    show_parity(parity, session.console)
+    return parity.exit_code
+
+
+def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorers) -> None:
+    """Run what is left of the study, record it, and sum it up."""
+    study, console = session.study, session.console
+    experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
+    tracker = runs.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources())
+    status = "KILLED"
+    try:
+        resumed = len(ledger.results())
+        status = "FAILED"
+        results = follow(study, handle, tracker, console, resumed)
+        crash_points.point("search_done")
+        best = best_of(results, study.objective)
+        if best is None:
+            failed = max(results, key=lambda result: result.index)
+            log = log_path(trial_folder(study.folder, failed.index))
+            raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
+        with console.status("training the best trial once more and scoring it on the test rows"):
+            _final(session, ledger, handle, scorers, best)
+        crash_points.point("final_trained")
+        with console.status("recording in MLflow"):
+            outcome = _record(session, ledger, tracker, results, best)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        console.print("\ninterrupted: recording what is finished; interrupt again to leave that to the next run.")
+        if study.mode == "remote":
+            console.print(
+                "the jobs on SageMaker go on, and are paid for: the same command follows them again, "
+                "python run.py mode=remote action=clean stops them.",
+                soft_wrap=True,
+            )
+        raise
+    finally:
+        tracker.drain()
+        tracker.close(status)
+    if tracker.problem is None:
+        ledger.note(_RECORDED, session.recorded(len(results)))
+    outcome = replace(outcome, problem=tracker.problem)
+    show(outcome, console)
+
+
+def follow(
+    study: StudySpec, handle: StudyHandle, tracker: runs.Tracker, console: Console, resumed: int
+) -> list[TrialResult]:
+    """Show and record a study's trials as they finish; return them all.
+
+    Args:
+        study: The study.
+        handle: It, running.
+        tracker: Where trials are recorded.
+        console: Where they are shown.
+        resumed: How many were finished before.
+    """
+    if resumed:
+        print_plain(console, f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.")
+    else:
+        trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
+        print_plain(console, f"study {study.name}: {trials}.")
+    results: list[TrialResult] = []
+    members = [member.name for member in study.recipe({}).members]
+    with StudyProgress(study, members, console, resumed, handle.note) as progress:
+        for result in handle.results():
+            results.append(result)
+            tracker.log(result)
+            progress.show(result)
+    return results
+
+
+def _final(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorers, best: TrialResult) -> None:
+    """Train the best trial once more and note its result with test scores, unless that is done already."""
+    study = session.study
+    known = ledger.noted(_FINAL)
+    bundle = model_dir(final_folder(study.folder))
+    if known is not None and known["index"] == best.index and (bundle / "manifest.json").exists():
+        return
+    pool = scorers()
+    final = handle.run_final(best.index)
+    if final.state == "failed":
+        raise StudyFailed(
+            f"trial {best.index} was trained once more and failed: {final.reason} "
+            f"(output: {log_path(final_folder(study.folder))})"
+        )
+    moved = [name for name, value in best.metrics.items() if final.metrics.get(name) != value]
+    if moved:
+        session.console.print(
+            f"warning: trained once more, trial {best.index} gave other numbers: {moved[0]} was "
+            f"{best.metrics[moved[0]]!r} and is {final.metrics.get(moved[0])!r}. Library versions then: "
+            f"{best.info.get('versions')}, now: {final.info.get('versions')}.",
+            style="yellow",
+        )
+
+    channels = study.channels
+    kwargs = {
+        "bundle": str(bundle),
+        "validation": str(channels.validation),
+        "test": str(channels.test),
+        "predictions": str(test_predictions(study.folder)),
+    }
+    threads = study.threads * study.parallel
+    log = final_folder(study.folder) / "scoring.txt"
+    scores = pool.call("experiments.study.winner_scores:score_winner", {**kwargs, "threads": threads}, log)
+    ledger.note(_IMPORTANCE, scores["importance"])
+    final = replace(final, metrics={**final.metrics, **scores["metrics"]})
+    ledger.note(_FINAL, asdict(final))
+
+
+def _record(
+    session: _Session, ledger: Ledger, tracker: runs.Tracker, results: list[TrialResult], best: TrialResult
+) -> Outcome:
+    study = session.study
+    final = TrialResult(**ledger.noted(_FINAL))
+    tracker.drain()
+    outcome = _outcome(session, results, best, final)
+    out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
+    importance = ledger.noted(_IMPORTANCE)
+    bundle = model_dir(final_folder(study.folder))
+    winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
+    figures = study_figures(study, results, session.members, out_of_fold)
+    tracker.finish(winner, figures, as_text(outcome), study_metrics(final, results, session.members))
+    return outcome
+
+
+def _outcome(session: _Session, results: list[TrialResult], best: TrialResult, final: TrialResult) -> Outcome:
+    commands = _next_commands(session, finished=len(results) == session.study.n_trials)
+    return Outcome(session.study, results, best, final, session.members, commands)
+
+
+def _is_whole_grid(study: StudySpec) -> bool:
+    return study.search.sampler == "grid" and study.n_trials >= study.space.grid_size()
+
+
+def _deploying(session: _Session) -> list[str]:
+    """Return the words that serve the study's winner: in its account, or on this machine."""
+    remote = session.study.mode == "remote"
+    kept = [word for word in session.command if word.startswith(("paths.", "mode.") if remote else "paths.")]
+    kept = [word for word in kept if not word.startswith("mode.budget_usd=")]
+    return [f"mode={'remote' if remote else 'sagemaker'}", "action=deploy", f"model={session.study.name}", *kept]
+
+
+def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]]:
+    def typed(*more: str, without: tuple[str, ...]) -> str:
+        dropped = tuple(f"{key}=" for key in without)
+        return typed_command([*(word for word in session.command if not word.startswith(dropped)), *more])
+
+    commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
+    if not finished:
+        commands.append((typed(without=()), "go on with this study"))
+    elif session.study.mode == "remote":
+        pass  # a tuning job cannot be extended
+    elif session.study.points is None and not _is_whole_grid(session.study):
+        commands.append(
+            (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
+        )
+    if finished:
+        commands.append((typed_command(_deploying(session)), "serve it"))
+    if finished and session.study.mode == "local" and session.study.points is None:
+        paths = [word for word in session.command if word.startswith("paths.")]
+        words = ("mode=sagemaker", "action=replay", f"replay.study={session.study.name}", *paths)
+        commands.append((typed_command(words), "its best trials again, in containers: the same numbers?"))
+    if session.study.replay_of is None:
+        seed = f"search.seed={session.study.search.seed + 1}"
+        commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))
+    return commands

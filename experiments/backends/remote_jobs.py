@@ -1,0 +1,267 @@
+"""Studies that run on SageMaker, followed: jobs are watched, and each is brought home once, when it has ended."""
+
+from __future__ import annotations
+
+import abc
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.aws.jobs import COMPLETED, ENDED, CloudJobs, Seen
+from experiments.aws.pricing import Price
+from experiments.aws.results import Homecoming, fetch_model
+from experiments.aws.storage import Storage
+from experiments.backends.base import StudyHandle
+from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
+from experiments.errors import BackendUnavailable, StudyFailed, StudyTaken, storage_errors
+from experiments.reporting.console import dollars
+from experiments.sagemaker_requests.jobs import TRAINING
+from experiments.study.folder import final_folder, output_data_dir, trial_folder
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec, TrialResult
+from experiments.system import crash_points
+
+# So many polls a job that is completed is waited for, to show the objective that SageMaker has read in its log.
+_POLLS_FOR_OBJECTIVE = 3
+# How a job's state that is no result yet is shown.
+_WORDS = {"InProgress": "running", "Stopping": "stopping", "Stopped": "stopped"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a study's results come from.
+
+    Attributes:
+        jobs: The account's jobs.
+        storage: Where their artifacts are.
+        price: Of an instance, or None where that is not known.
+        poll_seconds: How often AWS is asked.
+    """
+
+    jobs: CloudJobs
+    storage: Storage
+    price: Price | None
+    poll_seconds: float
+
+
+class _Following(StudyHandle):
+    """Brings home each job once, when it has ended."""
+
+    def __init__(self, study: StudySpec, ledger: Ledger, source: Source) -> None:
+        self._study = study
+        self._ledger = ledger
+        self._source = source
+        self._jobs = source.jobs
+        self._homecoming = Homecoming(study, source.storage, source.price)
+        self._results = {result.index: result for result in ledger.results()}
+        self._counts = Counter[str]()
+        self._waited = Counter[int]()
+
+    def results(self) -> Iterator[TrialResult]:
+        """Yield recorded trials, then each new one as its job ends; returns when no job is left."""
+        yield from list(self._results.values())
+        while True:
+            over = self.over()
+            seen = self.look()
+            self._counts = Counter(job.status for job in seen)
+            recorded = False
+            for job in seen:
+                if job.ended and job.index not in self._results and (result := self._record(job)) is not None:
+                    recorded = True
+                    yield result
+            if over and all(job.index in self._results for job in seen):
+                self._check_begun()
+                return
+            self._judge()
+            if not recorded:  # else it may have been the last, or there is room for the next
+                time.sleep(self._source.poll_seconds)
+
+    def _check_begun(self) -> None:
+        """Raise StudyFailed if the study has ended before any of its jobs began."""
+
+    @abc.abstractmethod
+    def over(self) -> bool:
+        """Whether no further job will begin; asked before ``look``, so that none is missed in between."""
+
+    @abc.abstractmethod
+    def look(self) -> list[Seen]:
+        """Return every job there is, in order of index; starts what is to be started."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Stop what runs on SageMaker."""
+
+    def early(self) -> str | None:
+        """Return why a job was stopped that was stopped by neither its limits nor us, where that is no failure."""
+        return None
+
+    def note(self) -> str:
+        """Return jobs by state, and what they have cost."""
+        words = [f"{count} {_WORDS[status]}" for status, count in self._counts.items() if status in _WORDS]
+        spent = sum(result.info["cloud"].get("cost_usd", 0.0) for result in self._results.values())
+        if self._source.price is not None:
+            words.append(f"{dollars(spent)} so far")
+        return ", ".join(words)
+
+    def run_final(self, index: int) -> TrialResult:
+        """Fetch the model that the trial's job has left: it is the one that was scored there."""
+        result = self._results[index]
+        job = self._jobs.training_job(result.info["cloud"]["job"])
+        if job is None:
+            raise StudyFailed(
+                f"training job {result.info['cloud']['job']} is gone from SageMaker, and its model with it."
+            )
+        final = final_folder(self._study.folder)
+        _copy(output_data_dir(trial_folder(self._study.folder, index)), output_data_dir(final))
+        fetch_model(job, self._source.storage, final)
+        return result
+
+    def cancel(self) -> None:
+        """Leave the jobs on SageMaker to themselves: they were paid for, and the next run goes on from there."""
+
+    def _record(self, job: Seen) -> TrialResult | None:
+        """Bring a job home and record it; return None where it has no objective yet, and may have one soon."""
+        described = self._jobs.training_job(job.name)
+        if described is None:
+            raise StudyFailed(f"training job {job.name} is gone from SageMaker before its result was brought home.")
+        objective = job.objective
+        if objective is None:
+            values = {metric["MetricName"]: metric["Value"] for metric in described.get("FinalMetricDataList", ())}
+            objective = values.get(self._study.objective)
+        if job.status == COMPLETED and objective is None and self._waited[job.index] < _POLLS_FOR_OBJECTIVE:
+            self._waited[job.index] += 1
+            return None
+        log = self._jobs.log(job.name)
+        result = self._homecoming.bring(described, job.index, log, objective, self.early())
+        crash_points.point("trial_finished")
+        self._ledger.record_asked({result.index: result.params})
+        crash_points.point("trials_asked")
+        self._ledger.record(result)
+        crash_points.point("trial_recorded")
+        self._results[result.index] = result
+        return result
+
+    def _judge(self) -> None:
+        done = len(self._results)
+        failed = [result for result in self._results.values() if result.state == "failed"]
+        if done < min(FEWEST_TRIALS_TO_JUDGE, self._study.n_trials):
+            return
+        if len(failed) > self._study.max_failure_rate * done:
+            with suppress(BackendUnavailable):  # it may have ended meanwhile, and what is said is why
+                self.stop()
+            last = max(failed, key=lambda result: result.index)
+            raise StudyFailed(
+                f"{len(failed)} of {done} trials failed, more than search.max_failure_rate="
+                f"{self._study.max_failure_rate:g} allows; the rest was stopped. The last reason: trial {last.index}: "
+                f"{last.reason} ({trial_folder(self._study.folder, last.index)})"
+            )
+
+
+class TuningHandle(_Following):
+    """Follows a tuning job, which picks and starts its training jobs itself."""
+
+    _reason = ""
+    _early: str | None = None
+
+    def over(self) -> bool:
+        """Whether the tuning job has ended."""
+        job = self._jobs.tuning_job(self._study.name)
+        if job is None:
+            raise StudyFailed(f"tuning job {self._study.name} is gone from SageMaker.")
+        self._reason = f"{job['HyperParameterTuningJobStatus']}: {job.get('FailureReason', 'it gave no reason')}"
+        if job["HyperParameterTuningJobConfig"].get("TrainingJobEarlyStoppingType") == "Auto":
+            stopped = job["HyperParameterTuningJobStatus"] in ("Stopping", "Stopped")
+            self._early = "AMT stopped it early" + (", or with its tuning job" if stopped else "")
+        return job["HyperParameterTuningJobStatus"] in ENDED
+
+    def early(self) -> str | None:
+        """Return that AMT stopped the job early, where the tuning job lets it."""
+        return self._early
+
+    def _check_begun(self) -> None:
+        if not self._results:
+            raise StudyFailed(f"tuning job {self._study.name} has ended without a training job. {self._reason}")
+
+    def look(self) -> list[Seen]:
+        """Return the training jobs that the tuner has started."""
+        return self._jobs.trials(self._study.name)
+
+    def stop(self) -> None:
+        """Stop the tuning job."""
+        self._jobs.stop_tuning(self._study.name)
+
+
+class TrainingHandle(_Following):
+    """Starts the training jobs of given points, so many at a time."""
+
+    def __init__(self, study: StudySpec, ledger: Ledger, source: Source, requests: list[dict[str, Any]]) -> None:
+        super().__init__(study, ledger, source)
+        self._requests = requests
+
+    def over(self) -> bool:
+        """Whether every point's job is recorded."""
+        return len(self._results) == len(self._requests)
+
+    def look(self) -> list[Seen]:
+        """Start jobs as there is room, and return those that there are."""
+        seen = []
+        for index, request in enumerate(self._requests):
+            name = request["TrainingJobName"]
+            if index in self._results:
+                seen.append(Seen(index, name, COMPLETED, None))
+                continue
+            if sum(not job.ended for job in seen) >= self._study.parallel:
+                break
+            job = self._jobs.training_job(name)
+            if job is None:
+                self._create(request, sum(not job.ended for job in seen))
+                job = self._jobs.training_job(name) or {"TrainingJobStatus": "InProgress"}
+            else:
+                check_same_job(job, request)
+            seen.append(Seen(index, name, job["TrainingJobStatus"], None))
+        return seen
+
+    def _create(self, request: Mapping[str, Any], running: int) -> None:
+        try:
+            self._jobs.create(TRAINING, request)
+        except BackendUnavailable as error:
+            if not running:
+                raise
+            jobs = "job goes" if running == 1 else "jobs go"
+            raise BackendUnavailable(
+                f"{error} {running} {jobs} on on SageMaker, and {'is' if running == 1 else 'are'} paid for: the same "
+                "command follows and starts the rest, python run.py mode=remote action=clean stops what runs."
+            ) from error
+        crash_points.point("launched")
+
+    def stop(self) -> None:
+        """Stop every job that runs, and start no other."""
+        for index, request in enumerate(self._requests):
+            job = None if index in self._results else self._jobs.training_job(request["TrainingJobName"])
+            if job is not None and job["TrainingJobStatus"] == "InProgress":
+                self._jobs.stop_training(request["TrainingJobName"])
+
+
+def check_same_job(job: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """Raise StudyTaken unless a training job is the one that is requested."""
+    if _runs(job) != _runs(request):
+        raise StudyTaken(
+            f"training job {request['TrainingJobName']} is there already, of another configuration or other data: give "
+            "another name with study=<name>."
+        )
+
+
+def _runs(job: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return what decides a training job's numbers: its hyperparameters, code among them, and where its data are."""
+    locations = [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in job["InputDataConfig"]]
+    return job["HyperParameters"], locations
+
+
+def _copy(source: Path, target: Path) -> None:
+    with storage_errors(target):
+        shutil.copytree(source, target, dirs_exist_ok=True)

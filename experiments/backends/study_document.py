@@ -1,0 +1,86 @@
+"""What a tuning job's request has no place for, kept beside its results, and the study read back from both."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from experiments.aws.storage import Storage
+from experiments.errors import BackendUnavailable, ConfigError, InputError
+from experiments.sagemaker_requests.jobs import read_tuning_job
+from experiments.study.search_space import Choices, SearchSpace
+from experiments.study.spec import Channels, SearchSpec, StudySpec
+
+
+def study_file(config_hash: str) -> str:
+    """Return the name of the file beside a study's results that describes it: another study of its name has another."""
+    return f"study-{config_hash[:16]}.json"
+
+
+def describe_study(study: StudySpec) -> dict[str, Any]:
+    """Return what a tuning job's request has no place for, to be kept beside its results."""
+    return {
+        "identity": study.identity(),
+        "dataset": study.dataset,
+        "config": study.config,
+        "order": list(study.space.dimensions),
+        "first": study.space.first(),
+        "window": study.search.window,
+        "startup_trials": study.search.startup_trials,
+        "code": dict(study.code),
+    }
+
+
+def read_study(document: Mapping[str, Any], storage: Storage, config_hash: str, studies: Path) -> StudySpec:
+    """Return the study of a tuning job, by its request and what was kept beside its results when it was launched."""
+    name = document["HyperParameterTuningJobName"]
+    folder = document["TrainingJobDefinition"]["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+    location = f"{folder}/{study_file(config_hash)}"
+    try:
+        study, identity = _read(document, _download(storage, location), studies)
+    except BackendUnavailable as error:
+        raise ConfigError(f"job={name} cannot be attached to: {location}, which a launch leaves: {error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, InputError) as error:
+        raise ConfigError(
+            f"job={name} cannot be attached to: {location}, which a launch leaves, is damaged or of another version of "
+            f"this project ({type(error).__name__}: {error}). The command that launched it follows it too."
+        ) from None
+    if study.identity() != identity:
+        raise ConfigError(f"job={name} was launched by another version of this project: attach with that one.")
+    return study
+
+
+def _download(storage: Storage, location: str) -> Any:
+    with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
+        path = Path(folder) / "study.json"
+        storage.download(location, path)
+        return json.loads(path.read_text())
+
+
+def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[StudySpec, Any]:
+    """Return the study of a tuning job, and the identity that it was launched with."""
+    name, identity = document["HyperParameterTuningJobName"], beside["identity"]
+    known = SearchSpace({name: Choices((), beside["first"].get(name)) for name in beside["order"]})
+    nowhere = studies / "_none"  # its rows are not brought here
+    bare = StudySpec(
+        name=name,
+        mode="remote",
+        action="tune",
+        folder=studies / name,
+        channels=Channels(nowhere, nowhere, nowhere, identity["data"]),
+        static={},
+        space=known,
+        search=SearchSpec("tpe", 0, 1, beside["window"], beside["startup_trials"]),
+        objective=identity["objective"],
+        parallel=1,
+        threads=1,
+        max_failure_rate=1.0,
+        code=beside["code"],
+        config=beside["config"],
+        dataset=beside["dataset"],
+    )
+    return replace(read_tuning_job(document, bare), timeout=None), identity

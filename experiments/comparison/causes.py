@@ -1,0 +1,162 @@
+"""Why two trials may differ: every possible cause, looked at in a fixed order, the first that differs being named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from experiments.comparison.data_difference import describe_difference
+from experiments.comparison.pairing import Side, point_key
+
+Outcome = Literal["same", "differs", "unknown"]
+_MOST_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One possible cause.
+
+    Attributes:
+        name: What was looked at.
+        outcome: Whether it differs; unknown where a side has not recorded it.
+        detail: What differs, or who has not recorded it.
+    """
+
+    name: str
+    outcome: Outcome
+    detail: str = ""
+
+
+def checks(one: Side, other: Side, *, paired: bool = True) -> tuple[Check, ...]:
+    """Look at every possible cause, in order.
+
+    Args:
+        one: A side.
+        other: The other.
+        paired: Whether both ran the same parameters.
+    """
+    return (
+        _data(one, other),
+        _facts("rows and dtypes", (one, _rows(one)), (other, _rows(other)), absent="none"),
+        _facts("folds", (one, _fixed(one, "folds_")), (other, _fixed(other, "folds_"))),
+        _facts("seed", (one, _fixed(one, "seed")), (other, _fixed(other, "seed"))),
+        Check("parameters after decoding", "same") if paired else _parameters(one, other),
+        _facts("library versions", (one, _versions(one)), (other, _versions(other)), absent="not installed"),
+        _facts("CPU features", (one, _processor(one)), (other, _processor(other))),
+        _facts("threads", (one, _threads(one)), (other, _threads(other))),
+        _logs(one, other),
+    )
+
+
+def over_all(each: Sequence[Sequence[Check]]) -> tuple[Check, ...]:
+    """Return one check a cause for many pairs: what differs in any, else what is unknown in any."""
+    rank: dict[Outcome, int] = {"differs": 0, "unknown": 1, "same": 2}
+    return tuple(min(column, key=lambda check: rank[check.outcome]) for column in zip(*each, strict=True))
+
+
+def first_cause(found: Sequence[Check]) -> str:
+    """Name the first cause, with what differs."""
+    for check in found:
+        if check.outcome == "differs":
+            return f"{check.name}: {check.detail}"
+    unknown = [check.name for check in found if check.outcome == "unknown"]
+    return "no cause found" + (f"; not recorded: {', '.join(unknown)}" if unknown else "")
+
+
+Facts = Mapping[str, Any]
+
+
+def _facts(name: str, one: tuple[Side, Facts | None], other: tuple[Side, Facts | None], absent: str = "none") -> Check:
+    """Hold two sides' facts against one another; None where a side has recorded none."""
+    (left, a), (right, b) = one, other
+    if a is None or b is None:
+        silent = dict.fromkeys(side.study.name for side, facts in (one, other) if facts is None)
+        return Check(name, "unknown", f"not recorded by {' and '.join(silent)}")
+    lines = [
+        ("" if key == name else f"{key} ") + f"{a.get(key, absent)} in {left.study.name}, "
+        f"{b.get(key, absent)} in {right.study.name}"
+        for key in dict.fromkeys([*a, *b])
+        if a.get(key, absent) != b.get(key, absent)
+    ]
+    if not lines:
+        return Check(name, "same")
+    more = f"; and {len(lines) - _MOST_SHOWN} more" if len(lines) > _MOST_SHOWN else ""
+    return Check(name, "differs", "; ".join(lines[:_MOST_SHOWN]) + more)
+
+
+def _data(one: Side, other: Side) -> Check:
+    name = "data hash"
+    if one.study.data_hash != other.study.data_hash:
+        return Check(name, "differs", describe_difference(one.study, other.study))
+    hashes = [side.info.get("train_hash") for side in (one, other)]
+    if None not in hashes and hashes[0] != hashes[1]:
+        found = f"the trials read other rows than their studies gave them: {one.trial} or {other.trial}"
+        return Check(name, "differs", found)
+    return Check(name, "same")
+
+
+def _rows(side: Side) -> Facts | None:
+    info = side.info
+    if "dtypes" not in info:
+        return None
+    return {
+        "training rows": info["rows"],
+        "validation rows": info["validation_rows"],
+        **{f"{kind} columns": count for kind, count in info["columns"].items()},
+        **{f"dtype of {array}": dtype for array, dtype in info["dtypes"].items()},
+    }
+
+
+def _fixed(side: Side, prefix: str) -> Facts:
+    return {name: text for name, text in side.study.static().items() if name.startswith(prefix)}
+
+
+def _parameters(one: Side, other: Side) -> Check:
+    name = "parameters after decoding"
+    left, right = ({k: v for k, v in side.study.static().items() if not _elsewhere(k)} for side in (one, other))
+    fixed = _facts(name, (one, left), (other, right))
+    if fixed.outcome == "differs":
+        return fixed
+    points = [{point_key(side.study, result) for result in side.study.results} for side in (one, other)]
+    if points[0] & points[1]:
+        return Check(name, "same")
+    return Check(name, "differs", f"no set of parameters ran in both {one.study.name} and {other.study.name}")
+
+
+def _elsewhere(key: str) -> bool:
+    """Whether a hyperparameter is looked at by another check, or only says which number decides."""
+    return key.startswith("folds_") or key in ("seed", "objective")
+
+
+def _versions(side: Side) -> Facts | None:
+    versions = side.info.get("versions")
+    if versions is None:
+        return None
+    own = {f"your package {name}": digest for name, digest in side.study.code().items()}
+    # Python last: a patch of it moves no number, and what is named first should be what does.
+    return {**own, **dict(sorted(versions.items(), key=lambda item: item[0] == "python"))}
+
+
+def _processor(side: Side) -> Facts | None:
+    found = side.info.get("processor")
+    if found is None:
+        return None
+    return {
+        "machine": found["machine"],
+        "instructions": " ".join(found["features"]) or "none",
+        "linear algebra": ", ".join(found["blas"]) or "none",
+    }
+
+
+def _threads(side: Side) -> Facts | None:
+    return {"threads": side.info["threads"]} if "threads" in side.info else None
+
+
+def _logs(one: Side, other: Side) -> Check:
+    name = "objective in the log"
+    wrong = [side.trial for side in (one, other) if side.log_agrees is False]
+    if wrong:
+        return Check(name, "differs", f"the log of {' and '.join(wrong)} ends with another than metrics.json")
+    silent = dict.fromkeys(side.study.name for side in (one, other) if side.log_agrees is None)
+    return Check(name, "unknown", f"no log in {' and '.join(silent)}") if silent else Check(name, "same")

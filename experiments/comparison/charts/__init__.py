@@ -1,0 +1,28 @@
+"""The figures of a comparison, as plain data that plotly.js draws, each with a sentence that says what to see in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experiments.comparison.charts.coordinates import parallel_coordinates
+from experiments.comparison.charts.differences import difference_chart
+from experiments.comparison.charts.errors import error_correlation, predicted_against_actual
+from experiments.comparison.charts.histories import history_charts
+from experiments.comparison.charts.importance import importance_chart
+from experiments.comparison.charts.plot import Chart
+from experiments.comparison.charts.rmse import rmse_chart
+from experiments.comparison.measures import Measures
+from experiments.comparison.parity import Parity
+
+
+def all_charts(measures: Sequence[Measures], parity: Parity) -> list[Chart]:
+    """Return every figure, in the order of the page."""
+    return [
+        rmse_chart(measures),
+        difference_chart(measures, parity),
+        *history_charts(measures),
+        parallel_coordinates(measures),
+        importance_chart(measures),
+        error_correlation(measures),
+        predicted_against_actual(measures),
+    ]

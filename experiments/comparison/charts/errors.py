@@ -1,0 +1,155 @@
+"""The winners' errors: how alike the members err, and what the blend predicts on the test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ensemble.evaluation import rmse
+from ensemble.members import Floats
+from experiments.comparison.charts.plot import INK, Chart, Plot, Spec, enumerated, marker, plain
+from experiments.comparison.measures import Measures
+from experiments.study.predictions import Predictions
+
+_ALIKE, _ACTUAL = "How alike the members err", "Predicted against actual, on the test rows"
+_MOST_ROWS = 1000
+_GONE = "gone or cut"
+# The dark end of the scale, unless something is below it.
+_LOWEST = 0.5
+# With more members there is no room for three matrices side by side, nor on a narrow screen for numbers in cells.
+_FEW = 5
+# Above this share of the scale a cell is bright, and its text is dark.
+_BRIGHT = 0.55
+
+
+def error_correlation(measures: Sequence[Measures]) -> Chart:
+    """Draw the correlation of the winners' out-of-fold errors."""
+    found: dict[int, tuple[tuple[str, ...], Floats]] = {}
+    missing = []
+    for place, one in enumerate(measures):
+        if one.study.final is None:
+            continue
+        kept = one.study.out_of_fold()
+        if kept is None:
+            missing.append(
+                f"{one.label}: the winner's out-of-fold predictions are {_GONE}, {one.study.out_of_fold_file}"
+            )
+        elif len(kept.names) > 1:
+            found[place] = kept.names, _correlation(kept)
+    if not found:
+        return Chart("errors", _ALIKE, "No ensemble of several members has left its errors.", missing=tuple(missing))
+    lowest = min(
+        _LOWEST, *(float(value) for _, matrix in found.values() for value in matrix.flat if np.isfinite(value))
+    )
+    plots = tuple(_heatmap(place, names, matrix, lowest) for place, (names, matrix) in found.items())
+    columns = min(len(plots), 3 if max(len(names) for names, _ in found.values()) <= _FEW else 2)
+    said = [_least_alike(measures[place].label, names, matrix) for place, (names, matrix) in found.items()]
+    sentence = f"The less alike two members err, the more a blend gains: least alike are {enumerated(said)}."
+    return Chart("errors", _ALIKE, sentence, plots, columns=columns, missing=tuple(missing))
+
+
+def _correlation(kept: Predictions) -> Floats:
+    """Return the correlation of the members' errors; NaN for a member whose error never changes."""
+    with np.errstate(invalid="ignore"):
+        return np.atleast_2d(np.corrcoef((kept.members - kept.target[:, None]).T))
+
+
+def _heatmap(place: int, names: Sequence[str], matrix: Floats, lowest: float) -> Plot:
+    texts, numbers, few = [plain(name) for name in names], list(range(len(names))), len(names) <= _FEW
+    notes = [
+        {"x": column, "y": row, "text": _in_cell(float(matrix[row, column])), "showarrow": False}
+        | {"font": {"color": "#10131A" if _is_bright(float(matrix[row, column]), lowest) else "#FFFFFF", "size": 12}}
+        for row, column in np.ndindex(*matrix.shape)
+    ]
+    heat = {
+        "type": "heatmap",
+        "z": [[float(value) if np.isfinite(value) else None for value in row] for row in matrix],
+        "x": numbers,
+        "y": numbers,
+        "zmin": lowest,
+        "zmax": 1.0,
+        "colorscale": "Cividis",
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 2,
+        "text": [[f"{one} and {other}" for other in texts] for one in texts],
+        "hovertemplate": "%{text}: %{z:.4f}<extra></extra>",
+    }
+    axis = {"tickvals": numbers, "ticktext": texts, "showgrid": False, "zeroline": False, "fixedrange": True}
+    upright = {**axis, "autorange": "reversed"}
+    lying = axis if few else {**axis, "tickangle": -45}
+    wide = {"data": [heat], "layout": {"xaxis": lying, "yaxis": upright, "annotations": notes}}
+    height = 70 + (56 if few else 40) * len(names)
+    if few:
+        return Plot(wide, height, series=place)
+    narrow = {"data": [heat], "layout": {"xaxis": {**axis, "showticklabels": False}, "yaxis": upright}}
+    return Plot(wide, height, place, narrow=narrow, narrow_height=30 + 26 * len(names))
+
+
+def _in_cell(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "-"
+
+
+def _is_bright(value: float, lowest: float) -> bool:
+    return (value - lowest) / (1.0 - lowest) > _BRIGHT
+
+
+def _least_alike(label: str, names: Sequence[str], matrix: Floats) -> str:
+    pairs = [(matrix[i, j], names[i], names[j]) for i in range(len(names)) for j in range(i)]
+    value, one, other = min((np.nan_to_num(value, nan=1.0), one, other) for value, one, other in pairs)
+    return f"{other} and {one} in {label} ({value:.2f})"
+
+
+def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
+    """Draw the final models' predictions on the test rows."""
+    found: dict[int, Predictions] = {}
+    missing = []
+    for place, one in enumerate(measures):
+        if one.study.final is None:
+            continue
+        kept = one.study.on_test_rows()
+        if kept is None or not len(kept.target):
+            missing.append(f"{one.label}: the winner's predictions on the test rows are {_GONE}, {one.study.test_file}")
+        else:
+            found[place] = kept
+    if not found:
+        return Chart("actual", _ACTUAL, "No winner has left its predictions on the test rows.", missing=tuple(missing))
+    ends = [
+        float(pick(pick(kept.target.min(), kept.blended.min()), pick(kept.target.max(), kept.blended.max())))
+        for pick in (min, max)
+        for kept in found.values()
+    ]
+    pad = 0.04 * (max(ends) - min(ends)) or 1.0
+    span = [min(ends) - pad, max(ends) + pad]
+    plots = tuple(Plot(_scatter(place, kept, span), 340, series=place) for place, kept in found.items())
+    said = [_fit(measures[place].label, kept) for place, kept in found.items()]
+    sampled = max(len(kept.target) for kept in found.values()) > _MOST_ROWS
+    few = f" {_MOST_ROWS} rows of each are drawn, chosen at random." if sampled else ""
+    sentence = f"Points on the line are exact. {'; '.join(said)}.{few}"
+    return Chart("actual", _ACTUAL, sentence, plots, columns=min(3, len(plots)), missing=tuple(missing))
+
+
+def _scatter(place: int, kept: Predictions, span: Sequence[float]) -> Spec:
+    rows = np.sort(np.random.RandomState(0).permutation(len(kept.target))[:_MOST_ROWS])
+    ideal = {"type": "scatter", "mode": "lines", "x": span, "y": span, "line": {"color": INK, "width": 1}}
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [float(value) for value in kept.target[rows]],
+        "y": [float(value) for value in kept.blended[rows]],
+        "marker": marker(place, 7, opacity=float(np.clip(300 / len(rows), 0.25, 0.75))),
+        "hovertemplate": "actual %{x:.5g}<br>predicted %{y:.5g}<extra></extra>",
+    }
+    layout = {
+        "xaxis": {"title": {"text": "actual"}, "range": span, "zeroline": False},
+        "yaxis": {"title": {"text": "predicted"}, "range": span, "zeroline": False},
+    }
+    return {"data": [{**ideal, "hoverinfo": "skip"}, points], "layout": layout}
+
+
+def _fit(label: str, kept: Predictions) -> str:
+    spread = float(np.std(kept.target))
+    share = f", predictions spread {float(np.std(kept.blended)) / spread:.0%} as widely as actuals" if spread else ""
+    error = rmse(kept.target, kept.blended, kept.weights)
+    return f"{label}: RMSE {error:.4g} on {len(kept.target)} rows{share}"

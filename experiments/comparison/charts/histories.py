@@ -1,0 +1,166 @@
+"""The best so far of every study, against trials, against time and against dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ensemble.evaluation import MetricName
+from experiments.comparison.charts.plot import Chart, Plot, enumerated, line, marker, plain, series
+from experiments.comparison.measures import Measures, Point
+from experiments.comparison.table import duration
+from experiments.reporting.console import dollars
+
+_HEIGHT = 300
+# Of each study; a page with more is slow, and shows no more.
+_MOST_DOTS = 1000
+# With fewer of the shown unit than this the next smaller is easier to read.
+_FEWEST = 3.0
+
+
+@dataclass(frozen=True)
+class _Against:
+    """What a history is drawn against.
+
+    Attributes:
+        key: The figure's name.
+        title: Its heading.
+        axis: The name of the horizontal axis.
+        points: The history that goes with it.
+        value: Where a point lies; None where it has no place.
+        said: A place in words.
+    """
+
+    key: str
+    title: str
+    axis: str
+    points: Callable[[Measures], Sequence[Point]]
+    value: Callable[[Point], float | None]
+    said: Callable[[float], str]
+
+
+def history_charts(measures: Sequence[Measures]) -> list[Chart]:
+    """Draw the best so far against trials, minutes and dollars."""
+    longest = max((point.minutes for one in measures for point in one.by_time), default=0.0)
+    unit, factor = ("minutes", 1.0) if longest >= _FEWEST else ("seconds", 60.0)
+    if longest >= 60 * _FEWEST:
+        unit, factor = "hours", 1 / 60
+
+    def time(point: Point) -> float:
+        return point.minutes * factor
+
+    against = [
+        _Against(
+            "trials",
+            "Best so far, by trials",
+            "trials",
+            _by_trial,
+            _number,
+            lambda x: f"{x:.0f} trial{'s' if x > 1 else ''}",
+        ),
+        _Against("time", "Best so far, by time", unit, _by_time, time, lambda x: duration(x / factor * 60)),
+        _Against("dollars", "Best so far, by dollars", "USD", _by_time, _usd, dollars),
+    ]
+    return [_chart(measures, one) for one in against]
+
+
+def _by_trial(one: Measures) -> Sequence[Point]:
+    return one.by_trial
+
+
+def _by_time(one: Measures) -> Sequence[Point]:
+    return one.by_time
+
+
+def _number(point: Point) -> float:
+    return point.trial + 1
+
+
+def _usd(point: Point) -> float | None:
+    return point.usd
+
+
+def _chart(measures: Sequence[Measures], against: _Against) -> Chart:
+    key = f"history-{against.key}"
+    data = [trace for place, one in enumerate(measures) for trace in _traces(place, one, against)]
+    free = [one.label for one in measures if one.usd is None]
+    if not data:
+        return Chart(key, against.title, "No study has spent dollars that are known here.", width="third")
+    layout = {
+        "xaxis": {"title": {"text": against.axis}, "rangemode": "tozero", "zeroline": False},
+        "yaxis": {"title": {"text": plain(measures[0].metric)}, "range": _range(measures), "zeroline": False},
+    }
+    sentence = _sentence(measures, against)
+    if against.key == "dollars" and free:
+        sentence += f" {enumerated(free)} cost none."
+    return Chart(key, against.title, sentence, (Plot({"data": data, "layout": layout}, _HEIGHT),), width="third")
+
+
+def _traces(place: int, one: Measures, against: _Against) -> list[dict[str, Any]]:
+    found = [(x, point) for point in against.points(one) if (x := against.value(point)) is not None]
+    scored = [(x, point) for x, point in found if point.value is not None]
+    if not scored:
+        return []
+    label = plain(one.label)
+    steps = _steps([(x, point.best) for x, point in found if point.best is not None])
+    scored = scored[:: -(-len(scored) // _MOST_DOTS)]  # evenly, where there are too many to draw
+    texts = [f"{label}, trial {point.trial}: {point.value:.6g}<br>after {against.said(x)}" for x, point in scored]
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
+        **series(place, one.label),
+        "x": [x for x, _ in scored],
+        "y": [point.value for _, point in scored],
+        "text": texts,
+        "marker": marker(place, 6, opacity=0.45),
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+    best = {
+        "type": "scatter",
+        "mode": "lines",
+        **series(place, one.label),
+        "x": [x for x, _ in steps],
+        "y": [value for _, value in steps],
+        "line": line(place, 2.5, shape="hv"),
+        "hoverinfo": "skip",
+    }
+    return [dots, best]
+
+
+def _steps(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points of a line of steps at which it begins, steps and ends."""
+    changes = [line[0], *(point for before, point in pairwise(line) if before[1] != point[1])]
+    return changes if changes[-1] == line[-1] else [*changes, line[-1]]
+
+
+def _range(measures: Sequence[Measures]) -> list[float] | None:
+    """Return what is shown at first: from the best to where the searches began, so that no bad trial flattens it."""
+    values = [point.value for one in measures for point in one.by_trial if point.value is not None]
+    firsts = [next(point.best for point in one.by_trial if point.best is not None) for one in measures if one.best]
+    sign = -1.0 if MetricName.parse(measures[0].metric).maximised else 1.0
+    best = min(sign * value for value in values)
+    worst = max(
+        float(np.quantile([sign * value for value in values], 0.8)), *(sign * first for first in firsts if first)
+    )
+    if worst <= best:
+        return None
+    pad = 0.06 * (worst - best)
+    ends = sorted((sign * (best - pad), sign * (worst + pad)))
+    return [float(end) for end in ends]
+
+
+def _sentence(measures: Sequence[Measures], against: _Against) -> str:
+    parts = []
+    for one in measures:
+        found = [(x, point) for point in against.points(one) if (x := against.value(point)) is not None]
+        scored = [(x, point) for x, point in found if point.best is not None]
+        if not scored:
+            continue
+        last = scored[-1][1].best
+        reached = next(x for x, point in scored if point.best == last)
+        parts.append(f"{one.label} reached its best, {last:.6g}, after {against.said(reached)}")
+    return f"{'; '.join(parts)}."

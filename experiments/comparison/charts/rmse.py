@@ -1,0 +1,88 @@
+"""The winners' RMSE: a row a member and one for the blend, a mark a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ensemble.recipe import BLENDED
+from experiments.comparison.charts.plot import (
+    Chart,
+    beside,
+    colour,
+    enumerated,
+    marker,
+    plain,
+    rows_axis,
+    rows_plot,
+    series,
+)
+from experiments.comparison.measures import Measures
+
+_TITLE = "RMSE of every member and of the blend"
+
+
+def rmse_chart(measures: Sequence[Measures]) -> Chart:
+    """Draw the winners' cross-validated RMSE with the interval of the mean fold."""
+    names = [*dict.fromkeys(name for one in measures for name in one.study.members), BLENDED]
+    data = [_trace(place, len(measures), one, names) for place, one in enumerate(measures)]
+    spec = {
+        "data": data,
+        "layout": {
+            "xaxis": {"title": {"text": "CV RMSE, left is better"}, "zeroline": False},
+            "yaxis": rows_axis(names),
+            "shapes": [_band(len(names))],
+        },
+    }
+    return Chart("rmse", _TITLE, _sentence(measures), (rows_plot(spec, names, len(measures)),))
+
+
+def _trace(place: int, places: int, one: Measures, names: Sequence[str]) -> dict[str, Any]:
+    rows, values, above, below, texts = [], [], [], [], []
+    for row, name in enumerate(names):
+        value = one.rmse("cv", name)
+        if value is None:
+            continue
+        interval = one.interval(name)
+        low, high = (value, value) if interval is None else (interval.low, interval.high)
+        rows.append(row + beside(place, places))
+        values.append(value)
+        above.append(max(0.0, high - value))
+        below.append(max(0.0, value - low))
+        texts.append(f"{plain(one.label)}, {plain(name)}: {value:.6g}<br>95% of the mean fold: {low:.4g} to {high:.4g}")
+    bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.6, "width": 4}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        **series(place, one.label),
+        "x": values,
+        "y": rows,
+        "error_x": {**bars, "color": colour(place)},
+        "marker": marker(place, 11),
+        "text": texts,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _band(rows: int) -> dict[str, Any]:
+    """Return the shade behind the blend's row."""
+    place = {"xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": rows - 1.5, "y1": rows - 0.5}
+    return {"type": "rect", "layer": "below", "fillcolor": "--band", "line": {"width": 0}, **place}
+
+
+def _sentence(measures: Sequence[Measures]) -> str:
+    known = [(value, one) for one in measures if (value := one.rmse("cv", BLENDED)) is not None]
+    if not known:
+        return "No study has a winner yet."
+    value, best = min(known, key=lambda item: item[0])
+    lowest = [one.label for found, one in known if found == value]
+    if len(known) > 1 and len(lowest) == len(known):
+        who = f"All blends are equal at {value:.6g}"
+    else:
+        who = f"The lowest blend is that of {enumerated(lowest)}, {value:.6g}"
+    members = [(found, name) for name in best.study.members if (found := best.rmse("cv", name)) is not None]
+    if len(members) < 2:
+        return f"{who}."
+    reached, name = min(members)
+    side = "above" if reached >= value else "below"
+    return f"{who}; the best member inside it, {name}, is {abs(reached - value):.3g} {side} it."

@@ -1,0 +1,196 @@
+"""What a study came to: trials, time, dollars, scores with their intervals, and its best so far."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ensemble.evaluation import Interval, MetricName, mean_over_folds, paired_lift
+from ensemble.recipe import BLENDED
+from experiments.comparison.recorded_study import Evidence
+from experiments.study.lift import LoneMember, best_lone_member, fold_rmse, lift_over_lone_member
+from experiments.study.spec import TrialResult
+
+SPLITS = ("cv", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Point:
+    """The best so far at the end of a trial.
+
+    Attributes:
+        trial: Number of the trial.
+        minutes: Since the study began, pauses left out.
+        usd: Spent so far; None where no dollars are known.
+        value: The trial's own objective; None for one without a score.
+        best: The best objective so far; None before the first.
+    """
+
+    trial: int
+    minutes: float
+    usd: float | None
+    value: float | None
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One study in numbers.
+
+    Attributes:
+        study: The study.
+        label: What it is called in figures: its mode, with its name where two studies have one mode.
+        metric: The metric by which searches are compared.
+        best: The best trial, trained once more with test scores where that was done; None where none has a score.
+        seconds: Wall time in which something ran.
+        billed: Seconds that were billed; None where nothing is.
+        usd: Dollars that were spent, as far as they are known; None where nothing was billed, or no price is known.
+        unpriced: How many trials were billed at a price that is not known.
+        lone: The best that a member reached by itself.
+        lift: By how much the blend is below that.
+        by_trial: The best so far, in the order of trials.
+        by_time: The best so far, in the order in which trials ended.
+    """
+
+    study: Evidence
+    label: str
+    metric: str
+    best: TrialResult | None
+    seconds: float
+    billed: float | None
+    usd: float | None
+    unpriced: int
+    lone: LoneMember | None
+    lift: Interval | None
+    by_trial: tuple[Point, ...]
+    by_time: tuple[Point, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Members and the blend."""
+        return (*self.study.members, BLENDED)
+
+    @property
+    def trials_per_minute(self) -> float | None:
+        """Finished trials a minute; None where no time has passed."""
+        return 60 * len(self.study.results) / self.seconds if self.seconds > 0 else None
+
+    def count(self, state: str) -> int:
+        """Return how many trials ended like that."""
+        return sum(result.state == state for result in self.study.results)
+
+    def rmse(self, split: str, name: str) -> float | None:
+        """Return the winner's RMSE of a member or the blend; None where there is none."""
+        return None if self.best is None else self.best.metrics.get(f"{split}_rmse_{name}")
+
+    def interval(self, name: str) -> Interval | None:
+        """Return the mean of the winner's RMSE over the folds, with its 95% interval."""
+        folds = [] if self.best is None else fold_rmse(self.best, name)
+        return mean_over_folds(folds, self.folds_a_division) if len(folds) > 1 else None
+
+    @property
+    def folds_a_division(self) -> int:
+        """Folds of one division of the rows."""
+        return int(self.study.identity["fixed.folds_k"])
+
+
+def measure(studies: Sequence[Evidence]) -> list[Measures]:
+    """Return each study in numbers."""
+    metric = common_metric(studies)
+    modes = [study.mode for study in studies]
+    return [
+        _measure(study, study.mode if modes.count(study.mode) == 1 else f"{study.mode} ({study.name})", metric)
+        for study in studies
+    ]
+
+
+def common_metric(studies: Sequence[Evidence]) -> str:
+    """Return the objective of all studies where they have one, else the blend's cross-validated RMSE."""
+    objectives = {study.objective for study in studies}
+    return objectives.pop() if len(objectives) == 1 else f"cv_rmse_{BLENDED}"
+
+
+def winners_apart(one: Measures, other: Measures) -> Interval | None:
+    """Return by how much the other's blend is below the one's on the mean fold; None where their folds differ."""
+    if one.best is None or other.best is None or not same_folds(one.study, other.study):
+        return None
+    folds = [fold_rmse(measures.best, BLENDED) for measures in (one, other) if measures.best is not None]
+    if len(folds[0]) != len(folds[1]) or len(folds[0]) < 2:
+        return None
+    return paired_lift(folds[0], folds[1], one.folds_a_division)
+
+
+def same_folds(one: Evidence, other: Evidence) -> bool:
+    """Whether two studies scored their trials on the same folds of the same rows."""
+    keys = ("data", "fixed.seed", "fixed.folds_kind", "fixed.folds_k", "fixed.folds_repeats")
+    return all(one.identity.get(key) == other.identity.get(key) for key in keys)
+
+
+class _Clock:
+    """Tells how long something had run by a moment: time in which nothing ran is left out."""
+
+    def __init__(self, spans: Iterable[tuple[float, float]]) -> None:
+        self._starts: list[float] = []
+        self._ends: list[float] = []
+        self._before: list[float] = []
+        passed = 0.0
+        for start, end in sorted(spans):
+            if self._ends and start <= self._ends[-1]:
+                passed += max(0.0, end - self._ends[-1])
+                self._ends[-1] = max(end, self._ends[-1])
+                continue
+            self._before.append(passed)
+            self._starts.append(start)
+            self._ends.append(end)
+            passed += end - start
+        self.total = passed
+
+    def seconds(self, moment: float) -> float:
+        """Return how long something had run by then."""
+        place = bisect.bisect_right(self._starts, moment) - 1
+        return self._before[place] + min(moment, self._ends[place]) - self._starts[place] if place >= 0 else 0.0
+
+
+def _measure(study: Evidence, label: str, metric: str) -> Measures:
+    best = study.final or study.best
+    lone = best_lone_member(study.results, study.members) if best is not None else None
+    clouds = [result.info["cloud"] for result in study.results if "cloud" in result.info]
+    seconds = [cloud["billable_seconds"] for cloud in clouds if cloud.get("billable_seconds") is not None]
+    prices = [cloud["cost_usd"] for cloud in clouds if cloud.get("cost_usd") is not None]
+    clock = _Clock(_span(result) for result in study.results)
+    return Measures(
+        study=study,
+        label=label,
+        metric=metric,
+        best=best,
+        seconds=clock.total,
+        billed=sum(seconds) if seconds else None,
+        usd=sum(prices) if prices else None,
+        unpriced=max(0, len(seconds) - len(prices)),
+        lone=lone,
+        lift=lift_over_lone_member(best, lone, study.members) if best is not None and lone is not None else None,
+        by_trial=_history(study.results, metric, clock),
+        by_time=_history(sorted(study.results, key=lambda result: result.finished), metric, clock),
+    )
+
+
+def _history(ordered: Sequence[TrialResult], metric: str, clock: _Clock) -> tuple[Point, ...]:
+    pick = max if MetricName.parse(metric).maximised else min
+    points: list[Point] = []
+    best: float | None = None
+    usd: float | None = None
+    for result in ordered:
+        value = result.metrics.get(metric) if result.state == "complete" else None
+        if value is not None:
+            best = value if best is None else pick(best, value)
+        cost = result.info.get("cloud", {}).get("cost_usd")
+        if cost is not None:
+            usd = (usd or 0.0) + cost
+        points.append(Point(result.index, clock.seconds(result.finished) / 60, usd, value, best))
+    return tuple(points)
+
+
+def _span(result: TrialResult) -> tuple[float, float]:
+    """Return when a trial was asked for, as far as that is known, and when it ended."""
+    return min(result.started, result.info.get("cloud", {}).get("created", result.started)), result.finished

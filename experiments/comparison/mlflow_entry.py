@@ -1,0 +1,83 @@
+"""A comparison as MLflow gets it: the same names and tags as studies and trials have."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ensemble.parameters import encode
+from ensemble.recipe import BLENDED
+from experiments.comparison.measures import Measures
+from experiments.comparison.parity import Parity
+from experiments.comparison.recorded_study import Evidence
+from experiments.tracking.comparisons import ComparedStudy, Comparison
+
+_FOLD = "_fold_"
+
+
+def comparison_of(measures: Sequence[Measures], parity: Parity, page: str) -> Comparison:
+    """Return what is recorded of a comparison.
+
+    Args:
+        measures: The studies in numbers.
+        parity: Whether their trials are the same.
+        page: The page.
+    """
+    compared = [_compared(one.study) for one in measures]
+    digest = hashlib.sha256(json.dumps([compared, parity.tolerance], sort_keys=True).encode()).hexdigest()
+    return Comparison(
+        page=page,
+        digest=digest,
+        dataset=next((one.study.dataset for one in measures if one.study.dataset), "comparisons"),
+        tags={"byoe.action": "compare", "byoe.parity": parity.verdict, "byoe.data_hash": measures[0].study.data_hash},
+        metrics={"parity_pairs": len(parity.pairs), "parity_equal": parity.equal, "parity_exact": parity.exact},
+        studies=[_study(one) for one in measures],
+    )
+
+
+def _compared(study: Evidence) -> list[Any]:
+    """Return what a comparison depends on."""
+    return [study.name, study.identity, study.final is not None, [asdict(result) for result in study.results]]
+
+
+def _study(one: Measures) -> ComparedStudy:
+    study = one.study
+    # What is logged first is what MLflow's compare view draws first.
+    numbers: dict[str, float | None] = {
+        f"cv_rmse_{BLENDED}": one.rmse("cv", BLENDED),
+        "trials": len(study.results),
+        "failed": one.count("failed"),
+        "wall_seconds": one.seconds,
+        "trials_per_minute": one.trials_per_minute,
+        "billable_seconds": one.billed,
+        "cost_usd": one.usd,
+    }
+    if one.best is not None:
+        numbers |= {name: value for name, value in one.best.metrics.items() if _FOLD not in name}
+    if one.lift is not None:
+        numbers |= {"lift_mean": one.lift.mean, "lift_low": one.lift.low, "lift_high": one.lift.high}
+    return ComparedStudy(
+        name=study.name,
+        label=one.label,
+        tags={
+            "byoe.mode": study.mode,
+            "byoe.data_hash": study.data_hash,
+            **({} if study.dataset is None else {"byoe.dataset": study.dataset}),
+            **({} if one.best is None else {"byoe.best_trial": str(one.best.index)}),
+        },
+        params={
+            **study.static(),
+            **({} if one.best is None else {name: encode(value) for name, value in one.best.params.items()}),
+        },
+        metrics={name: float(value) for name, value in numbers.items() if value is not None},
+        best_so_far=[
+            (result.finished, point.best)
+            for result, point in zip(study.results, one.by_trial, strict=True)
+            if point.best is not None
+        ],
+        began=min(result.started for result in study.results),
+        ended=max(result.finished for result in study.results),
+    )

@@ -1,0 +1,179 @@
+"""The comparison as one page that needs no network: verdict, table, figures, and what they are from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ensemble import __version__
+from experiments.comparison.charts import all_charts
+from experiments.comparison.charts.plot import Chart, glyph
+from experiments.comparison.findings import what_parity_means, which_search, without_partner
+from experiments.comparison.measures import Measures
+from experiments.comparison.parity import Parity, Verdict
+from experiments.comparison.table import Row
+from experiments.errors import StorageError
+
+_TONES: dict[Verdict, str] = {"PASS": "pass", "FAIL": "fail", "NOT COMPARABLE": "open"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page.
+
+    Attributes:
+        html: All of it.
+        partial: What it lacks because a study has not left it, or still runs; a sentence each.
+    """
+
+    html: str
+    partial: tuple[str, ...]
+
+
+def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row]) -> Report:
+    """Return the page of a comparison.
+
+    Args:
+        measures: The studies in numbers.
+        parity: Whether their trials are the same.
+        rows: The table.
+    """
+    charts = all_charts(measures, parity)
+    partial = _partial(measures, charts)
+    html = _template().render(
+        version=__version__,
+        written=time.strftime("%Y-%m-%d %H:%M %Z"),
+        names=", ".join(one.study.name for one in measures),
+        dataset=" and ".join(dict.fromkeys(one.study.dataset for one in measures if one.study.dataset)),
+        parity=parity,
+        tone=_TONES[parity.verdict],
+        meaning=what_parity_means(parity),
+        details=_details(parity),
+        partial=partial,
+        search=which_search(measures),
+        measures=measures,
+        rows=rows,
+        charts=charts,
+        looked=_looked(parity),
+        unpaired=without_partner(parity),
+        glyphs=[glyph(place) for place in range(len(measures))],
+        sources=[_source(one) for one in measures],
+        style=_text("report.css"),
+        script=_text("report.js"),
+        plotly=_plotly(),
+        figures=_figures(charts),
+    )
+    return Report(html, partial)
+
+
+def write_report(html: str, path: Path) -> None:
+    """Write the page whole, or leave what was there.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    partial = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        partial = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(html)
+        partial.chmod(path.stat().st_mode if path.exists() else 0o644)
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError.at(path, error) from error
+    finally:
+        if partial is not None:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_text("report.html"))
+
+
+def _text(name: str) -> str:
+    return (resources.files("experiments.comparison") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    source: str = get_plotlyjs()
+    return source.replace("</script", "<\\/script")
+
+
+def _figures(charts: Sequence[Chart]) -> str:
+    """Return every drawing by its place in the page, as JSON that cannot end the script that it stands in."""
+    plots = {
+        f"{chart.key}-{place}": {
+            "spec": plot.spec,
+            "height": plot.height,
+            "narrow": plot.narrow,
+            "narrow_height": plot.narrow_height,
+        }
+        for chart in charts
+        for place, plot in enumerate(chart.plots)
+    }
+    return json.dumps(plots, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str, ...]:
+    lines = []
+    for one in measures:
+        if one.study.running:
+            lines.append(f"{one.label}: study {one.study.name} is still running; this is what it has come to so far")
+        elif one.study.best is None:
+            lines.append(f"{one.label}: no trial of study {one.study.name} has a score, so it has no winner")
+        elif one.study.final is None:
+            attached = " (action=attach does not, since it has no test rows)" if one.study.mode == "remote" else ""
+            lines.append(
+                f"{one.label}: study {one.study.name} has no winner with test scores yet; its own command makes one"
+                f"{attached}"
+            )
+        elif one.rmse("test", "blended") is None:
+            lines.append(f"{one.label}: the winner of {one.study.name} was not scored on test rows")
+        gone = one.study.logs_gone()
+        if gone:
+            lines.append(
+                f"{one.label}: {one.study.folder / 'trials'} has lost the log of {gone} of {len(one.study.results)} "
+                "trials, so what a tuner reads there is not compared"
+            )
+    return tuple(dict.fromkeys([*lines, *(line for chart in charts for line in chart.missing)]))
+
+
+def _details(parity: Parity) -> list[str]:
+    """Return what stands below the verdict, whose own sentence says where all is exact."""
+    exact = parity.verdict == "PASS" and parity.exact == len(parity.pairs)
+    return [*([parity.exactness] if parity.pairs and not exact else []), *parity.details()]
+
+
+def _looked(parity: Parity) -> str:
+    if parity.verdict == "PASS":
+        return "The trials are the same; what differs here did not move a number."
+    return "What can make the same trial give another number; the first that differs is named in the verdict."
+
+
+def _source(one: Measures) -> str:
+    info = next((result.info for result in one.study.results if "versions" in result.info), {})
+    versions = ", ".join(f"{name} {text}" for name, text in info.get("versions", {}).items())
+    processor = info.get("processor", {})
+    begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.study.created))
+    parts = [
+        f"{one.label}: study {one.study.name}, begun {begun}",
+        f"data {one.study.data_hash[:12]}",
+        versions or "versions not recorded",
+        f"{processor.get('model') or processor['machine']}" if processor else "processor not recorded",
+    ]
+    return "; ".join(parts)

@@ -1,0 +1,145 @@
+"""The comparison as rows of text, one column a study: the terminal and the page show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.evaluation import Interval
+from experiments.comparison.measures import SPLITS, Measures, winners_apart
+from experiments.reporting.console import dollars
+from experiments.study.lift import ruling
+
+NOTHING = "-"
+_TITLES = {
+    "cv": "CV RMSE (95%)",
+    "validation": "validation RMSE",
+    "test": "test RMSE",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of every study.
+
+    Attributes:
+        title: What it is.
+        cells: Its text, one a study; none for a heading.
+        best: Places of the cells that are better than the others.
+    """
+
+    title: str
+    cells: tuple[str, ...] = ()
+    best: frozenset[int] = frozenset()
+
+
+def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
+    """Return the table, without its head."""
+    rows = [
+        _row("study", measures, lambda one: one.study.name),
+        _row("state", measures, _state),
+        _row("trials", measures, lambda one: str(len(one.study.results))),
+        _row("failed", measures, lambda one: str(one.count("failed"))),
+    ]
+    if any(one.count("pruned") for one in measures):
+        rows.append(_row("given up early", measures, lambda one: str(one.count("pruned"))))
+    rows += [
+        Row("cost"),
+        _row("wall time", measures, lambda one: duration(one.seconds)),
+        _row("trials/minute", measures, lambda one: _number(one.trials_per_minute, "{:.3g}")),
+        _row("billed", measures, lambda one: "nothing" if one.billed is None else duration(one.billed)),
+        _row("dollars", measures, spent),
+    ]
+    names = list(dict.fromkeys(name for one in measures for name in one.names))
+    names.sort(key=lambda name: name == "blended")
+    for split in SPLITS:
+        found = [_scores(measures, split, name) for name in names]
+        if any(cell != NOTHING for row in found for cell in row.cells):
+            rows += [Row(_TITLES[split]), *found]
+    rows += [
+        Row("does it pay?"),
+        _row("best lone member", measures, _lone),
+        _row("blend minus it", measures, lambda one: _spread(one.lift)),
+        _row("the ensemble", measures, lambda one: NOTHING if one.lift is None else ruling(one.lift)),
+        _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
+    ]
+    return rows
+
+
+def duration(seconds: float) -> str:
+    """Say a time in the two largest units that it has."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def spent(one: Measures) -> str:
+    """Say what a study has cost."""
+    if one.usd is not None:
+        least = "at least " if one.unpriced else ""
+        return f"{least}{dollars(one.usd)}"
+    return "none" if one.billed is None else "price not known"
+
+
+def _row(title: str, measures: Sequence[Measures], cell: Callable[[Measures], str]) -> Row:
+    return Row(title, tuple(cell(one) for one in measures))
+
+
+def _state(one: Measures) -> str:
+    if one.study.running:
+        return "still running"
+    if one.study.unfinished:
+        return f"interrupted, {one.study.unfinished} cut"
+    return "finished" if one.study.final is not None else "winner not trained"
+
+
+def _scores(measures: Sequence[Measures], split: str, name: str) -> Row:
+    values = [one.rmse(split, name) for one in measures]
+    known = [value for value in values if value is not None]
+    lowest = min(known, default=None)
+    winners = {place for place, value in enumerate(values) if value is not None and value == lowest}
+    cells = []
+    for one, value in zip(measures, values, strict=True):
+        text = _number(value, "{:.6g}")
+        interval = one.interval(name) if split == "cv" and value is not None else None
+        cells.append(
+            text if interval is None else f"{text} ({_digits(interval.low, 4)} to {_digits(interval.high, 4)})"
+        )
+    one_data = len({one.study.data_hash for one in measures}) == 1
+    return Row(name, tuple(cells), frozenset(winners if one_data and len(winners) < len(known) else ()))
+
+
+def _lone(one: Measures) -> str:
+    return NOTHING if one.lone is None else f"{one.lone.name} {one.lone.rmse:.6g}"
+
+
+def _against(first: Measures, one: Measures) -> str:
+    if one is first:
+        return NOTHING
+    apart = winners_apart(first, one)
+    if apart is None:
+        return "other folds"
+    if not apart.mean and apart.low == apart.high:
+        return "equal"
+    return _spread(apart)
+
+
+def _spread(lift: Interval | None) -> str:
+    """Say a lift as what it adds to the RMSE, with half of its interval."""
+    if lift is None:
+        return NOTHING
+    sign = "+" if lift.mean <= 0 else ""
+    return f"{sign}{_digits(0.0 - lift.mean, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
+
+
+def _digits(value: float, digits: int) -> str:
+    """Return a number with so many digits, and never with an exponent."""
+    return np.format_float_positional(value, digits, fractional=False, unique=False, trim="k").rstrip(".")
+
+
+def _number(value: float | None, form: str) -> str:
+    return NOTHING if value is None else form.format(value)

@@ -1,0 +1,1 @@
+"""A named table to channels: datasets, presplit folders, column report."""

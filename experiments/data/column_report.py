@@ -1,0 +1,140 @@
+"""What is in a table, and what in it may mislead: said before the first trial."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import RenderableType
+from rich.table import Table as TextTable
+
+from ensemble.members import Floats
+from ensemble.table import Column, Table
+from experiments.data.datasets import Splits
+
+# Distinct values and repeated rows are looked for in so many rows, which takes a second.
+MOST_ROWS = 100_000
+MANY_LEVELS = 1000
+# Standard deviations from the mean beyond which a target's largest value rules the squared error.
+HEAVY_TAIL = 10.0
+_DECIMAL_COMMA, _NO_ISO_DATE = "numbers with a decimal comma?", "dates?"
+_LOOKS_LIKE = {
+    _DECIMAL_COMMA: re.compile(r"[-+]?\d[\d.' ]*,\d+"),
+    _NO_ISO_DATE: re.compile(r"\d{1,4}([/.-])\d{1,2}\1\d{1,4}( .*)?"),
+}
+
+
+@dataclass(frozen=True)
+class ColumnReport:
+    """One column.
+
+    Attributes:
+        name: Its name.
+        type: Its type.
+        missing: Share of rows without a value.
+        distinct: Number of different values.
+        remark: What may mislead about it, or an empty string.
+    """
+
+    name: str
+    type: str
+    missing: float
+    distinct: int
+    remark: str
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """A whole table.
+
+    Attributes:
+        columns: The features.
+        warnings: Sentences about the table, each with what to do.
+    """
+
+    columns: tuple[ColumnReport, ...]
+    warnings: tuple[str, ...]
+
+    def render(self) -> RenderableType:
+        """Return the columns as a table."""
+        table = TextTable(box=None, pad_edge=False, padding=(0, 1))
+        for title in ("column", "type", "missing", "distinct", ""):
+            table.add_column(title, justify="right" if title in ("missing", "distinct") else "left")
+        for column in self.columns:
+            missing = f"{column.missing:.1%}" if column.missing else ""
+            table.add_row(column.name, column.type, missing, str(column.distinct), column.remark)
+        return table
+
+
+def report(splits: Splits) -> DataReport:
+    """Look at the data of a study."""
+    tables = (splits.train, splits.validation, splits.test)
+    features = np.concatenate([np.asarray(table.features[:MOST_ROWS]) for table in tables])[:MOST_ROWS]
+    columns = tuple(_column(column, features[:, place]) for place, column in enumerate(splits.train.columns))
+    warnings = []
+    for remark, advice in (
+        ("constant", "they teach nothing"),
+        ("an identifier?", "what is learnt from them does not hold for new rows"),
+        ("many values", "most members see only the most frequent"),
+        (_DECIMAL_COMMA, "they are read as names; write 1.5 and not 1,5"),
+        (_NO_ISO_DATE, "they are read as names; write 2024-12-31"),
+    ):
+        named = [column.name for column in columns if column.remark == remark]
+        if named:
+            drop = ",".join(named)
+            warnings.append(f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. To leave out: dataset.drop=[{drop}]")
+    return DataReport(columns, (*warnings, *_repeated(splits), *_heavy_tail(splits.train.target)))
+
+
+def _column(column: Column, values: Floats) -> ColumnReport:
+    known = values[~np.isnan(values)]
+    distinct = len(np.unique(known))
+    return ColumnReport(
+        column.name, column.type, 1 - len(known) / len(values), distinct, _remark(column, known, distinct, len(values))
+    )
+
+
+def _remark(column: Column, known: Floats, distinct: int, rows: int) -> str:
+    for remark, pattern in _LOOKS_LIKE.items():
+        if column.levels and all(pattern.fullmatch(level) for level in column.levels):
+            return remark
+    if distinct == 0 or (distinct == 1 and len(known) == rows):
+        return "constant"
+    counted = column.type == "number" and np.array_equal(known, np.round(known)) and np.ptp(known) == len(known) - 1
+    if distinct == len(known) > 20 and (column.type == "category" or counted):
+        return "an identifier?"
+    return "many values" if len(column.levels) > MANY_LEVELS else ""
+
+
+def _repeated(splits: Splits) -> list[str]:
+    train = _rows(splits.train)
+    seen = set(train)
+    cure = "remove repeated rows, or keep them together with dataset.folds.kind=group"
+    sentences = []
+    if splits.train.fold_keys is None and len(seen) < len(train):
+        sentences.append(
+            f"{len(train) - len(seen)} of {splits.train.rows} training rows repeat another, in any fold, so "
+            f"scores in cross-validation flatter: {cure}"
+        )
+    again = sum(row in seen for row in _rows(splits.test))
+    if again:
+        sentences.append(
+            f"{again} of {splits.test.rows} test rows stand among the training rows too, so test scores flatter: {cure}"
+        )
+    return sentences
+
+
+def _rows(table: Table) -> list[bytes]:
+    rows = np.column_stack([table.features[:MOST_ROWS], table.target[:MOST_ROWS]])
+    return [row.tobytes() for row in rows]
+
+
+def _heavy_tail(target: Floats) -> list[str]:
+    spread = float(np.std(target))
+    furthest = float(np.max(np.abs(target - np.mean(target)))) / spread if spread else 0.0
+    sentence = (
+        f"the target's furthest value is {furthest:.0f} standard deviations from the mean, and rules the RMSE: "
+        "consider its logarithm, or search.objective=cv_mae_blended"
+    )
+    return [sentence] if furthest >= HEAVY_TAIL else []

@@ -1,0 +1,221 @@
+"""Named data to channels on disk: read once, split once, addressed by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble.reading import Roles, read_file
+from ensemble.table import Table, numbers
+from ensemble.wire import encode_roles
+from experiments.config.paths import user_path
+from experiments.config.schema import DatasetConfig, ModeConfig
+from experiments.data.presplit import S3, SPLITS, is_own_split, location_of, read_own_split
+from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed
+from experiments.study.spec import InPlace
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three tables of a study, in memory.
+
+    Attributes:
+        train: Rows that are cross-validated.
+        validation: Rows that every trial scores and none fits.
+        test: Rows that only the winner is scored on.
+        hashes: By name, the SHA-256 of each one's content.
+        own: Whether the user has split them.
+        in_place: The same rows on S3, where they are the user's own channels.
+    """
+
+    train: Table
+    validation: Table
+    test: Table
+    hashes: Mapping[str, str]
+    own: bool = False
+    in_place: InPlace | None = None
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 over the content of all three."""
+        return hashlib.sha256(json.dumps([self.hashes[name] for name in SPLITS]).encode()).hexdigest()
+
+
+def load(config: DatasetConfig, mode: ModeConfig) -> Splits:
+    """Read the data and split it, unless it is split already.
+
+    Args:
+        config: Which data, and how it is split.
+        mode: Has the AWS settings by which S3 is read.
+
+    Raises:
+        InputError: No such data, a broken table, or too few rows for this split.
+    """
+    splits = _SOURCES[_known(config.name)](config, mode)
+    if splits.train.rows < config.folds.k:
+        rows = splits.train.rows
+        if splits.own:
+            raise ConfigError(f"dataset.folds.k={config.folds.k}: train/ has {rows} rows only. Lower dataset.folds.k.")
+        raise ConfigError(
+            f"dataset.folds.k={config.folds.k}: only {rows} of {rows + splits.validation.rows + splits.test.rows} rows "
+            "are left for training. Lower dataset.folds.k, or dataset.split.test and dataset.split.validation."
+        )
+    return splits
+
+
+def label(config: DatasetConfig) -> str:
+    """Return the data's name for people: the stem of a file or folder."""
+    return Path(config.path).absolute().stem if config.path else config.name
+
+
+def _split(table: Table, config: DatasetConfig) -> Splits:
+    split = config.split
+    if not 0 <= split.seed < 2**32:
+        raise ConfigError(f"dataset.split.seed={split.seed} is not from 0 to {2**32 - 1}.")
+    for name, share in (("test", split.test), ("validation", split.validation)):
+        if not 0 < share < 1:
+            raise ConfigError(f"dataset.split.{name}={share:g} is not a share between 0 and 1, such as 0.2.")
+    if split.test + split.validation >= 1:
+        raise ConfigError(
+            f"dataset.split.test={split.test:g} and dataset.split.validation={split.validation:g} leave no rows "
+            "to train on: lower them."
+        )
+    part = _parts(table, config)
+    parts = {name: table.take(np.flatnonzero(part == number)) for number, name in enumerate(SPLITS)}
+    for name, rows in parts.items():
+        if rows.weights is not None and rows.rows and not rows.weights.any():
+            raise ConfigError(
+                f"dataset.weights={config.weights} is 0 in every row of the {name} part: give more rows a weight, or "
+                "another dataset.split.seed."
+            )
+    empty = [name for name, rows in parts.items() if rows.rows == 0]
+    if empty and table.fold_keys is not None:
+        units = len(np.unique(table.fold_keys))
+        raise ConfigError(
+            f"dataset.folds.column={config.folds.column} has {units} different value{'' if units == 1 else 's'} in "
+            f"{table.rows} rows, and rows of one value stay together: nothing is left for {listed(empty)}. Choose "
+            "another column, or dataset.folds.kind=kfold."
+        )
+    if empty:
+        raise ConfigError(
+            f"{table.rows} rows are too few to split: nothing is left for {listed(empty)}. Give a larger table."
+        )
+    return _as_splits(parts)
+
+
+def _as_splits(parts: Mapping[str, Table], *, own: bool = False, in_place: InPlace | None = None) -> Splits:
+    train, validation, test = (parts[name] for name in SPLITS)
+    hashes = {name: table.content_hash() for name, table in parts.items()}
+    return Splits(train, validation, test, hashes, own, in_place)
+
+
+def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
+    """Return for each row the place in ``SPLITS`` of the part it goes to: what divides the folds divides these too."""
+    train, validation, test = range(len(SPLITS))
+    keys = np.arange(table.rows) if table.fold_keys is None else table.fold_keys
+    units, unit_of_row, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    # RandomState's stream is frozen (NEP 19), so a seed means the same rows under every numpy.
+    if config.folds.kind == "time":
+        order = np.arange(len(units))[::-1]
+    else:
+        order = np.random.RandomState(config.split.seed).permutation(len(units))
+    wanted = {
+        test: max(1, round(config.split.test * table.rows)),
+        validation: max(1, round(config.split.validation * table.rows)),
+    }
+    # Units are dealt out in order: the test rows first, then those for validation, whole units only.
+    before = np.cumsum(sizes[order]) - sizes[order]
+    part_of_unit = np.full(len(units), train)
+    part_of_unit[order[before < wanted[test] + wanted[validation]]] = validation
+    part_of_unit[order[before < wanted[test]]] = test
+    return part_of_unit[unit_of_row]
+
+
+def _diabetes(config: DatasetConfig, mode: ModeConfig) -> Splits:
+    own = {key: getattr(config, key) for key in ("path", "target", "weights", "drop")}
+    own["folds.column"] = config.folds.column
+    given = [f"dataset.{key}" for key, value in own.items() if value]
+    if given:
+        raise ConfigError(f"{listed(given)} is for your own table: add dataset=file to the command.")
+    if config.folds.kind in ("group", "time"):
+        raise ConfigError(f"dataset.folds.kind={config.folds.kind} needs a column, which diabetes lacks: use kfold.")
+    from sklearn.datasets import load_diabetes
+
+    data = load_diabetes()
+    table = Table(
+        numbers(*data.feature_names),
+        "progression",
+        np.ascontiguousarray(data.data, dtype=np.float64),
+        np.ascontiguousarray(data.target, dtype=np.float64),
+    )
+    return _split(table, config)
+
+
+def _file(config: DatasetConfig, mode: ModeConfig) -> Splits:
+    for key, example in (("path", "your.csv"), ("target", "price")):
+        if getattr(config, key) is None:
+            raise ConfigError(f"dataset=file wants dataset.{key}, such as dataset.{key}={example}.")
+    by_column = config.folds.kind in ("group", "time")
+    if by_column != (config.folds.column is not None):
+        raise ConfigError(
+            f"dataset.folds.kind={config.folds.kind} divides by a column: name it with dataset.folds.column."
+            if by_column
+            else f"dataset.folds.column={config.folds.column} goes with dataset.folds.kind=group or time: add it."
+        )
+    roles = Roles(
+        target=str(config.target),
+        weights=config.weights,
+        fold_key=config.folds.column,
+        fold_kind="time" if config.folds.kind == "time" else "group",
+        drop=tuple(config.drop),
+    )
+    text = str(config.path)
+    if is_own_split(text):
+        parts = read_own_split(text, roles, mode)
+        in_place = InPlace(location_of(text), encode_roles(roles)) if text.startswith(S3) else None
+        return _as_splits(parts, own=True, in_place=in_place)
+    table = _read_from_s3(text, roles, mode) if text.startswith(S3) else read_file(user_path(text), roles)
+    return _split(table, config)
+
+
+def _read_from_s3(location: str, roles: Roles, mode: ModeConfig) -> Table:
+    """Download a table and read it; it is split like any other, and known by its content."""
+    from experiments.aws.account import error_code
+    from experiments.aws.storage import user_storage
+
+    with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
+        path = Path(folder) / PurePosixPath(location).name
+        try:
+            user_storage(mode).download(location, path)
+        except OSError as error:
+            raise StorageError.at(path, error) from error
+        except BackendUnavailable as error:
+            if error_code(error) != "NoSuchKey":
+                raise
+            raise ConfigError(
+                f"dataset.path={location}: there is no such object. A folder of rows that are split already, into "
+                f"{', '.join(f'{name}/' for name in SPLITS)}, ends with a slash: {location}/"
+            ) from None
+        try:
+            return read_file(path, roles)
+        except InputError as error:
+            raise ConfigError(str(error).replace(str(path), location)) from None
+
+
+_SOURCES: dict[str, Callable[[DatasetConfig, ModeConfig], Splits]] = {"diabetes": _diabetes, "file": _file}
+
+
+def _known(name: str) -> str:
+    if name not in _SOURCES:
+        raise ConfigError(
+            f"dataset.name={name!r}: there is no such data.{did_you_mean(name, _SOURCES)} "
+            f"It can be: {listed(_SOURCES)}."
+        )
+    return name

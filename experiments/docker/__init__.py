@@ -1,0 +1,1 @@
+"""This machine's Docker engine: image, warm pool, SDK jobs, endpoints."""

@@ -1,0 +1,120 @@
+"""``action=replay``: the best points of one study, run again in another mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ensemble.evaluation import MetricName
+from ensemble.wire import SEPARATOR
+from experiments.config.arguments import masked
+from experiments.config.compose import Composed, compose_over, key_of
+from experiments.config.paths import studies_folder
+from experiments.config.schema import ReplayConfig
+from experiments.errors import ConfigError
+from experiments.study.ledger import FILE, Peek, find_study, read
+from experiments.study.spec import Params, StudySpec
+
+# Words that say where and how a study runs and what is done with it, and not what a trial trains.
+_OTHER_GROUPS = (
+    *("action", "study", "mode", "job", "model", "endpoint", "input", "output", "detail"),
+    *("replay", "compare", "serving", "mlflow", "paths"),
+)
+_OF_A_SEARCH = ("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate")
+# Parts of a study's identity by the words in which they are configured.
+_TYPED = {
+    "data": "the data (dataset)",
+    "objective": "search.objective",
+    "seed": "search.seed",
+    "shared": "search.shared",
+    "members": "ensemble.members",
+    "blend": "ensemble.blend",
+    "weights": "ensemble.weights",
+    "final": "ensemble.final",
+    "folds_kind": "dataset.folds.kind",
+    "folds_k": "dataset.folds.k",
+    "folds_repeats": "dataset.folds.repeats",
+}
+
+
+def source(config: ReplayConfig, studies: Path) -> Peek:
+    """Return what is recorded of the study that is to be replayed.
+
+    Raises:
+        ConfigError: No study is named, or there is none of that name.
+    """
+    if config.study is None:
+        raise ConfigError("action=replay wants the study to run again: add replay.study=<its name>.")
+    if config.top < 1:
+        raise ConfigError(f"replay.top={config.top} is not at least 1.")
+    return read(find_study(studies, config.study, "replay.study") / FILE)
+
+
+def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Params, ...]:
+    """Return the searched values of the best trials, the best first.
+
+    Raises:
+        ConfigError: No trial of the study has a score.
+    """
+    sign = -1.0 if MetricName.parse(objective).maximised else 1.0
+    scored = [result for result in known.results if result.state == "complete"]
+    if not scored:
+        raise ConfigError(f"replay.study={config.study}: none of its trials has a score yet.")
+    scored.sort(key=lambda result: (sign * result.metrics[objective], result.index))
+    return tuple(dict(result.params) for result in scored[: config.top])
+
+
+def over_words_of_study(composed: Composed) -> Composed:
+    """Return the configuration with the words of the study that is to be replayed, where they are not typed again.
+
+    Raises:
+        ConfigError: No study is named, there is none of that name, or its words are none any more.
+    """
+    config = composed.config
+    known = source(config.replay, studies_folder(config))
+    return compose_over(known.facts.get("words", ()), f"study {config.replay.study}", composed)
+
+
+def recipe_words(words: Iterable[str]) -> tuple[str, ...]:
+    """Return those of a command's words that say what a trial trains; none with a password in it."""
+    return tuple(
+        word
+        for word in words
+        if key_of(word).partition(".")[0] not in _OTHER_GROUPS
+        and key_of(word) not in _OF_A_SEARCH
+        and masked(word) == word
+    )
+
+
+def check_same_recipe(known: Peek, study: StudySpec, name: str) -> None:
+    """Raise ConfigError unless the configuration is that of the study, apart from the mode and the search."""
+    there, here = _comparable(known.facts["identity"]), _comparable(study.identity())
+    if there != here:
+        keys = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
+        lines = "\n".join(
+            f"  {_as_typed(key)}: {there.get(key, 'nothing')} there, {here.get(key, 'nothing')} here" for key in keys
+        )
+        raise ConfigError(
+            f"replay.study={name} has another configuration, so its trials mean something else here:\n{lines}\n"
+            "Leave out what differs: a replay takes dataset, ensemble, folds, seed and objective from the study. Data, "
+            "code and configuration files have to be what they were."
+        )
+
+
+def _as_typed(key: str) -> str:
+    """Return the word in which a part of a study's identity is configured."""
+    name = key.removeprefix("fixed.")
+    if name in _TYPED:
+        return _TYPED[name]
+    if key.startswith("code."):
+        return f"the code in {name.removeprefix('code.')}"
+    return f"ensemble.params.{name.replace(SEPARATOR, '.')}" if SEPARATOR in name else name
+
+
+def _comparable(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in identity.items()
+        if key in ("data", "objective") or key.startswith(("fixed.", "code."))
+    }

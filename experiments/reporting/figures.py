@@ -1,0 +1,259 @@
+"""Pictures of a study. Colours are Okabe and Ito's, which people of every colour vision can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ensemble.blending import Rows, make_blender
+from ensemble.evaluation import rmse
+from ensemble.members import Floats
+from ensemble.recipe import BLENDED, Recipe
+from ensemble.wire import SEPARATOR
+from experiments.study.predictions import Predictions
+from experiments.study.sampling import parameter_importance
+from experiments.study.spec import StudySpec, TrialResult, best_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#767676"
+MOST_BARS = 20
+# With fewer trials a parameter the order of the bars is mostly chance.
+TRIALS_A_PARAMETER = 10
+
+
+def study_figures(
+    study: StudySpec, results: Sequence[TrialResult], members: Sequence[str], out_of_fold: Predictions
+) -> dict[str, Figure]:
+    """Return the pictures of a study by file name; none if no trial has a score."""
+    best = best_of(list(results), study.objective)
+    if best is None:
+        return {}
+    figures = {
+        "optimisation_history.png": optimisation_history(study, results),
+        "member_and_blend_rmse.png": member_and_blend_rmse(best, members),
+    }
+    importance = parameter_importance(study.space, results, study.objective) if study.points is None else {}
+    if importance:
+        figures["parameter_importance.png"] = parameter_importance_figure(importance, len(results))
+    if len(members) > 1:
+        figures |= {
+            "blend_weights.png": blend_weights(best, members),
+            "error_correlation.png": error_correlation(out_of_fold),
+        }
+        recipe = study.recipe(best.params)
+        blender = make_blender(recipe.blend, members, recipe.weights, "ensemble.blend")
+        if not blender.passthrough:  # the features are not kept with the predictions
+            figures["leave_one_member_out.png"] = leave_one_member_out(recipe, out_of_fold)
+    return figures
+
+
+def winner_figures(out_of_fold: Predictions, importance: Mapping[str, float]) -> dict[str, Figure]:
+    """Return the pictures of the winner by file name.
+
+    Args:
+        out_of_fold: Its out-of-fold predictions.
+        importance: By feature, how much the RMSE rises when its values are shuffled.
+    """
+    return {
+        "predicted_against_actual.png": predicted_against_actual(out_of_fold),
+        "residuals.png": residuals(out_of_fold),
+        "feature_importance.png": feature_importance(importance),
+    }
+
+
+def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Figure:
+    """Draw each trial's objective, the best so far, and where trials were given up or failed."""
+    complete = sorted((r for r in results if r.state == "complete"), key=lambda r: r.index)
+    failed = [r.index for r in results if r.state == "failed"]
+    given_up = [(r.index, r.value(study.objective)) for r in results if r.state == "pruned"]
+    pruned = [(index, expected) for index, expected in given_up if expected is not None]
+    values = [r.metrics[study.objective] for r in complete]
+    best_so_far: list[float] = []
+    for value in values:
+        pick = max if study.maximise else min
+        best_so_far.append(value if not best_so_far else pick(best_so_far[-1], value))
+    figure, axes = _axes(8, 4.5, "y")
+    axes.plot([r.index for r in complete], values, "o", color=GREY, markersize=5, label="trial")
+    axes.step([r.index for r in complete], best_so_far, where="post", color=BLUE, linewidth=2, label="best so far")
+    if pruned:
+        axes.plot(
+            *zip(*pruned, strict=True), "o", color=GREY, markersize=5, fillstyle="none", label="given up (expected)"
+        )
+    if failed:
+        axes.plot(failed, [max(values)] * len(failed), "x", color="#D55E00", markersize=8, label="failed")
+    axes.set_xlabel("trial")
+    axes.set_ylabel(study.objective)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False)
+    direction = "Higher" if study.maximise else "Lower"
+    axes.set_title(f"{direction} is better: does the blue line still move at the right?", loc="left", fontsize=11)
+    return figure
+
+
+def member_and_blend_rmse(best: TrialResult, members: Sequence[str]) -> Figure:
+    """Draw the best trial's cross-validated RMSE of every member and of the blend, with each fold as a dot."""
+    names = [*members, BLENDED]
+    pooled = [best.metrics[f"cv_rmse_{name}"] for name in names]
+    figure, axes = _axes(8, 1.6 + 0.6 * len(names), "x")
+    for row, name in enumerate(names):
+        prefix = f"cv_rmse_{name}_fold_"
+        folds = [value for key, value in best.metrics.items() if key.startswith(prefix)]
+        colour = ORANGE if name == BLENDED else BLUE
+        axes.plot(folds, [row] * len(folds), "o", color=colour, alpha=0.45, markersize=7)
+        axes.plot([pooled[row]], [row], "|", color=colour, markersize=26, markeredgewidth=3)
+        axes.annotate(f"{pooled[row]:.5g}", (pooled[row], row), (0, 15), textcoords="offset points", ha="center")
+    axes.axvline(pooled[-1], color=ORANGE, linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.8)
+    axes.set_xlabel("RMSE in cross-validation (bar: all rows pooled, dots: folds)")
+    axes.set_title(f"Best trial ({best.index}): is the blend's bar left of every member's?", loc="left", fontsize=11)
+    return figure
+
+
+def blend_weights(best: TrialResult, members: Sequence[str]) -> Figure:
+    """Draw each member's weight in the best trial's blend."""
+    weights = [best.info["weights"][name] for name in members]
+    figure, axes = _axes(8, 1.4 + 0.4 * len(members), "x")
+    bars = axes.barh(range(len(members)), weights, color=[BLUE if weight >= 0 else ORANGE for weight in weights])
+    axes.bar_label(bars, [f"{weight:.3f}" for weight in weights], padding=4)
+    axes.set_yticks(range(len(members)), members)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_xlabel("weight in the blend")
+    axes.set_title(f"Best trial ({best.index}): which members does the blend listen to?", loc="left", fontsize=11)
+    return figure
+
+
+def error_correlation(out_of_fold: Predictions) -> Figure:
+    """Draw how alike the members err, as the correlation of their out-of-fold errors."""
+    errors = out_of_fold.members - out_of_fold.target[:, None]
+    correlation: Floats = np.atleast_2d(np.corrcoef(errors.T))
+    names = out_of_fold.names
+    side = 2.6 + 0.5 * len(names)
+    figure, axes = _axes(side + 1, side, None)
+    image = axes.imshow(correlation, cmap="cividis", vmin=float(correlation.min()), vmax=1.0)
+    middle = float(np.mean(image.get_clim()))
+    for row, column in np.ndindex(*correlation.shape):
+        value = correlation[row, column]
+        colour = "black" if value > middle else "white"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    figure.colorbar(image, ax=axes, label="correlation of errors", shrink=0.8)
+    axes.set_title("The darker a pair, the less alike its members err", loc="left", fontsize=11)
+    return figure
+
+
+def leave_one_member_out(recipe: Recipe, out_of_fold: Predictions) -> Figure:
+    """Draw by how much the blend's RMSE rises when a member is left out and the others are blended anew."""
+    rises = leave_one_out_rises(recipe, out_of_fold)
+    names = sorted(rises, key=lambda name: -rises[name])
+    figure, axes = _axes(8, 1.4 + 0.4 * len(names), "x")
+    colours = [BLUE if rises[name] > 0 else ORANGE for name in names]
+    bars = axes.barh(range(len(names)), [rises[name] for name in names], color=colours)
+    axes.bar_label(bars, [f"{rises[name]:+.3g}" if rises[name] else "0" for name in names], padding=4)
+    axes.set_yticks(range(len(names)), [f"without {name}" for name in names])
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlabel("change of the blend's RMSE, blended on the same rows")
+    axes.set_title("Who would be missed? Right of zero: the blend is worse without", loc="left", fontsize=11)
+    return figure
+
+
+def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, float]:
+    """Return by member the rise of the blend's RMSE, fitted and scored on the same rows, when it is left out.
+
+    A blend of fixed weights keeps the others' proportions.
+    """
+
+    def error(columns: list[int]) -> float:
+        names = [out_of_fold.names[column] for column in columns]
+        weights = recipe.weights and {name: recipe.weights[name] for name in names}
+        if weights is not None and not sum(weights.values()):
+            return float("nan")
+        members = out_of_fold.members[:, columns]
+        features = np.empty((len(members), 0))
+        rows = Rows(members, out_of_fold.target, features, out_of_fold.weights)
+        blend = make_blender(recipe.blend, names, weights, "blend").fit(rows)
+        return rmse(out_of_fold.target, blend.predict(members, features), out_of_fold.weights)
+
+    everyone = list(range(len(out_of_fold.names)))
+    whole = error(everyone)
+    rises = {}
+    for place, name in enumerate(out_of_fold.names):
+        rise = error([other for other in everyone if other != place]) - whole
+        rises[name] = 0.0 if abs(rise) < 1e-9 * whole else rise
+    return rises
+
+
+def parameter_importance_figure(importance: Mapping[str, float], trials: int) -> Figure:
+    """Draw each searched parameter's share of what moved the objective, the most important first."""
+    names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
+    figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
+    axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
+    axes.set_yticks(range(len(names)), [name.replace(SEPARATOR, ".") for name in names])
+    axes.invert_yaxis()
+    hint = "" if trials >= TRIALS_A_PARAMETER * len(importance) else "\n(few for so many parameters: a hint)"
+    axes.set_xlabel(f"importance by PED-ANOVA, sum 1, over {trials} trials{hint}")
+    axes.set_title("Which parameters make a trial good?", loc="left", fontsize=11)
+    return figure
+
+
+def predicted_against_actual(out_of_fold: Predictions) -> Figure:
+    """Draw the blend's out-of-fold prediction of each row against what it was."""
+    figure, axes = _axes(6, 6, "both")
+    low = float(min(out_of_fold.target.min(), out_of_fold.blended.min()))
+    high = float(max(out_of_fold.target.max(), out_of_fold.blended.max()))
+    axes.plot([low, high], [low, high], color=GREY, linewidth=1)
+    axes.plot(out_of_fold.target, out_of_fold.blended, ".", color=BLUE, alpha=_alpha(out_of_fold), markersize=5)
+    axes.set_xlabel("actual")
+    axes.set_ylabel("predicted out of fold")
+    axes.set_aspect("equal", adjustable="box")
+    axes.set_title("Do the points follow the line at both ends?", loc="left", fontsize=11)
+    return figure
+
+
+def residuals(out_of_fold: Predictions) -> Figure:
+    """Draw the blend's out-of-fold errors against its predictions."""
+    figure, axes = _axes(8, 4.5, "y")
+    errors = out_of_fold.target - out_of_fold.blended
+    axes.plot(out_of_fold.blended, errors, ".", color=BLUE, alpha=_alpha(out_of_fold), markersize=5)
+    axes.axhline(0, color=GREY, linewidth=1)
+    axes.set_xlabel("predicted out of fold")
+    axes.set_ylabel("actual - predicted")
+    axes.set_title("A slope or a funnel here is something that the blend has not learnt", loc="left", fontsize=11)
+    return figure
+
+
+def feature_importance(importance: Mapping[str, float]) -> Figure:
+    """Draw by how much the blend's RMSE rises on the validation rows when a feature is shuffled, the most important."""
+    names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
+    figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
+    axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("rise of the blend's RMSE when the feature is shuffled (validation rows)")
+    axes.set_title("What does the blend lean on?", loc="left", fontsize=11)
+    return figure
+
+
+def _alpha(out_of_fold: Predictions) -> float:
+    return float(np.clip(300 / len(out_of_fold.target), 0.08, 0.7))
+
+
+def _axes(width: float, height: float, grid: Literal["x", "y", "both"] | None) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    if grid is not None:
+        axes.grid(axis=grid, color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes

@@ -1,0 +1,138 @@
+"""How a running study looks: a live bar on a terminal, a line a trial elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from ensemble.recipe import BLENDED
+from experiments.reporting.console import print_plain
+from experiments.study.folder import log_path, trial_folder
+from experiments.study.spec import StudySpec, TrialResult
+
+# Of the end of a failed trial's output.
+LINES_SHOWN = 30
+
+
+class _NoteColumn(ProgressColumn):
+    """What a backend has to say, asked for each time the bar is drawn."""
+
+    def __init__(self, note: Callable[[], str]) -> None:
+        super().__init__()
+        self._note = note
+
+    def render(self, task: Task) -> Text:
+        return Text(self._note())
+
+
+class StudyProgress:
+    """Shows trials done and failed, the best blend, the best single member and the time left. A context manager."""
+
+    def __init__(
+        self, study: StudySpec, members: Sequence[str], console: Console, resumed: int, note: Callable[[], str] = str
+    ) -> None:
+        """Begin with ``resumed`` trials done by an earlier run; ``note`` returns what else there is to say."""
+        self._study = study
+        self._members = members
+        self._console = console
+        self._done = 0
+        self._failed = 0
+        self._reasons: set[str] = set()
+        self._pruned = 0
+        self._best_blend: float | None = None
+        self._best_member: tuple[float, str] | None = None
+        self._resumed = resumed
+        self._note = note
+        self._live = console.is_terminal
+        self._started = time.monotonic()
+        self._bar = Progress(
+            BarColumn(bar_width=10),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[scores]}"),
+            _NoteColumn(note),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._task = self._bar.add_task("trials", total=study.n_trials, scores="starting")
+
+    def __enter__(self) -> StudyProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, result: TrialResult) -> None:
+        """Count a finished trial."""
+        self._done += 1
+        self._failed += result.state == "failed"
+        self._pruned += result.state == "pruned"
+        self._keep_best(result)
+        self._bar.update(self._task, completed=self._done, scores=self._scores())
+        if self._done <= self._resumed:
+            return
+        if result.state == "failed":
+            self._show_failure(result)
+        elif not self._live:
+            new = self._done - self._resumed
+            left = (time.monotonic() - self._started) / new * (self._study.n_trials - self._done)
+            said = ", ".join(filter(None, [self._scores(), self._note(), f"{left:.0f} s left"]))
+            self._line(f"trial {result.index}: {self._outcome(result)}  ({self._done}/{self._study.n_trials}, {said})")
+
+    def _show_failure(self, result: TrialResult) -> None:
+        log = log_path(trial_folder(self._study.folder, result.index))
+        self._line(f"trial {result.index} failed: {result.reason}", "red")
+        if not log.exists():
+            return
+        lines = log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
+        if result.reason in self._reasons:  # as when all fail alike
+            lines = []
+        self._reasons.add(result.reason)
+        self._line(f"  its output: {log}" + (", which ends with" if lines else ""))
+        for line in lines:
+            self._line(f"    {line}", "dim")
+
+    def _outcome(self, result: TrialResult) -> str:
+        if result.state == "pruned":
+            pruned = result.info["pruned"]
+            if "folds" not in pruned:
+                return f"given up: {result.reason}"
+            return f"given up after {pruned['folds']} folds, which promised {pruned['expected']:.6g}"
+        return f"{self._study.objective}={result.metrics[self._study.objective]:.6g}"
+
+    def _line(self, text: str, style: str | None = None) -> None:
+        print_plain(self._console, text, style)
+
+    def _keep_best(self, result: TrialResult) -> None:
+        if result.state != "complete":
+            return
+        blend = result.metrics[f"cv_rmse_{BLENDED}"]
+        if self._best_blend is None or blend < self._best_blend:
+            self._best_blend = blend
+        for name in self._members:
+            candidate = (result.metrics[f"cv_rmse_{name}"], name)
+            if self._best_member is None or candidate < self._best_member:
+                self._best_member = candidate
+
+    def _scores(self) -> str:
+        counts = {"failed": self._failed, "given up": self._pruned}
+        words = [f"{count} {word}" for word, count in counts.items() if count]
+        if self._best_blend is not None and self._best_member is not None:
+            words.append(f"best blend {self._best_blend:.5g}")
+            words.append(f"best member {self._best_member[0]:.5g} {self._best_member[1]}")
+        return ", ".join(words) or "starting"

@@ -1,0 +1,163 @@
+"""What a study came to, readable in ten seconds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ensemble.parameters import encode
+from ensemble.recipe import BLENDED
+from ensemble.wire import SEPARATOR
+from experiments.reporting.console import at_least
+from experiments.study.lift import below_or_above, best_lone_member, lift_over_lone_member, ruling
+from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
+
+# Columns of text below which the table would lose digits.
+NARROWEST = 80
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished study.
+
+    Attributes:
+        study: What was run.
+        results: Every finished trial.
+        best: The best trial.
+        final: Its last training, with test scores.
+        members: Member names in order.
+        next_commands: Commands that make sense now, each with a word on what it does.
+        problem: What MLflow could not record, if anything.
+    """
+
+    study: StudySpec
+    results: Sequence[TrialResult]
+    best: TrialResult
+    final: TrialResult
+    members: Sequence[str]
+    next_commands: Sequence[tuple[str, str]]
+    problem: str | None = None
+
+
+def render(outcome: Outcome) -> RenderableType:
+    """Return the summary for a console."""
+    parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome), _verdict(outcome)]
+    if outcome.problem is not None:
+        parts.append(
+            Text(
+                f"\nMLflow could not record everything ({outcome.problem}). Nothing is lost: every trial is in "
+                f"{outcome.study.folder}; mend the store and run the same command again.",
+                style="yellow",
+            )
+        )
+    else:
+        model = f"models:/{outcome.study.name}@{WINNER_ALIAS}"
+        parts.append(Text(f"  The winner is in MLflow's registry: {model}", overflow="ignore", no_wrap=True))
+    return Group(*parts, _next(outcome))
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """Print the summary, no narrower than its table is readable, commands on one line each."""
+    at_least(NARROWEST, console).print(render(outcome), crop=False)
+
+
+def as_text(outcome: Outcome) -> str:
+    """Return the summary as plain text, 100 columns wide."""
+    file = io.StringIO()
+    show(outcome, Console(file=file, width=100, color_system=None))
+    return file.getvalue()
+
+
+def _headline(outcome: Outcome) -> Text:
+    failed = sum(result.state == "failed" for result in outcome.results)
+    trials = len(outcome.results)
+    text = Text()
+    text.append(f"\nstudy {outcome.study.name}", style="bold")
+    text.append(f"  {trials} trial{'s' if trials != 1 else ''}")
+    timeout = outcome.study.timeout if trials < outcome.study.n_trials else None
+    text.append(f" of {outcome.study.n_trials}" if timeout is not None else "")
+    text.append(f", {failed} failed" if failed else "", style="red")
+    pruned = sum(result.state == "pruned" for result in outcome.results)
+    text.append(f", {pruned} given up early" if pruned else "")
+    if timeout is not None:
+        text.append(f"\nended by search.timeout={timeout:g}; the same command goes on", style="yellow")
+    if outcome.study.points is None:
+        text.append(
+            f"\nbest: trial {outcome.best.index}, {outcome.study.objective} = "
+            f"{outcome.best.metrics[outcome.study.objective]:.6g}"
+        )
+    return text
+
+
+def _parameters(outcome: Outcome) -> Table:
+    """Return a line of parameters a member, and one for those that several members share."""
+    table = Table.grid(padding=(0, 2))
+    if not outcome.best.params:
+        table.add_row("  nothing was searched")
+    lines: dict[str, list[str]] = {}
+    for name, value in outcome.best.params.items():
+        member, _, param = name.rpartition(SEPARATOR)
+        lines.setdefault(member or "shared", []).append(f"{param}={_short(encode(value))}")
+    for member, parameters in lines.items():
+        table.add_row(f"  {member}", "  ".join(parameters))
+    table.add_row("")
+    return table
+
+
+def _short(text: str) -> str:
+    try:
+        return text if text.lstrip("-").isdigit() else f"{float(text):.4g}"
+    except ValueError:
+        return text
+
+
+def _table(outcome: Outcome) -> Table:
+    metrics = outcome.final.metrics
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    for title in ("", "CV RMSE", "validation", "test", "weight", "fit seconds"):
+        table.add_column(title, justify="left" if not title else "right", no_wrap=True)
+    weights, seconds = outcome.final.info["weights"], outcome.final.info["fit_seconds"]
+    for name in [*outcome.members, BLENDED]:
+        blend = name == BLENDED
+        cells = [f"{metrics[f'{split}_rmse_{name}']:.6g}" for split in ("cv", "validation", "test")]
+        table.add_row(
+            f"  {name}",
+            *cells,
+            "" if blend else f"{round(weights[name], 3) + 0.0:.3f}",
+            f"{sum(seconds.values()) if blend else seconds[name]:.2f}",
+            style="bold" if blend else "",
+        )
+    return table
+
+
+def _verdict(outcome: Outcome) -> Text:
+    lone = best_lone_member(outcome.results, outcome.members)
+    lift = lift_over_lone_member(outcome.final, lone, outcome.members)
+    if lift is None:
+        return Text("\n  A lone member: there is no blend to compare.")
+    interval = f"{below_or_above(lift.high)} to {below_or_above(lift.low)}"
+    word, style = {
+        "pays": ("The ensemble pays", "green"),
+        "costs": ("The ensemble costs", "red"),
+        "undecided": ("Undecided", "yellow"),
+    }[ruling(lift)]
+    best = f"the best that a member reached alone ({lone.name} in trial {lone.trial.index}, {lone.rmse:.6g})"
+    tail = ", which includes zero" if word == "Undecided" else ""
+    sentence = (
+        f"{word}: on the mean fold the blend is {below_or_above(lift.mean)} {best}; 95% interval {interval}{tail}."
+    )
+    return Text(f"\n  {sentence}", style=style)
+
+
+def _next(outcome: Outcome) -> Text:
+    # A command stays on one line, however long, so that it can be copied.
+    text = Text("\nNext:", overflow="ignore", no_wrap=True)
+    for command, purpose in outcome.next_commands:
+        text.append(f"\n  {command}", style="cyan")
+        text.append(f"   # {purpose}", style="dim")
+    return text

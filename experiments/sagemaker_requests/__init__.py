@@ -1,0 +1,1 @@
+"""Requests to SageMaker: built, read back and validated."""

@@ -1,0 +1,87 @@
+"""A search space as AMT's parameter ranges, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ensemble.parameters import Parameter, ParamValue, encode
+from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
+
+_LOG, _LINEAR = "Logarithmic", "Linear"
+INTEGER, CONTINUOUS, CATEGORICAL = (
+    "IntegerParameterRanges",
+    "ContinuousParameterRanges",
+    "CategoricalParameterRanges",
+)
+
+
+def parameter_ranges(space: SearchSpace, *, grid: bool) -> dict[str, list[dict[str, Any]]]:
+    """Return ``ParameterRanges`` of a tuning job.
+
+    Args:
+        space: What is searched; AMT has no place for its first values.
+        grid: Whether it is for a grid, for which AMT takes lists of values only.
+    """
+    ranges: dict[str, list[dict[str, Any]]] = {}
+    for name, dimension in space.dimensions.items():
+        if isinstance(dimension, Choices):
+            values = dimension.values
+        elif grid:
+            values = tuple(range(int(dimension.low), int(dimension.high) + 1))
+        else:
+            ends = (dimension.low, dimension.high)
+            low, high = (encode(int(end)) if dimension.whole else encode(float(end)) for end in ends)
+            scale = _LOG if dimension.log else _LINEAR
+            entry = {"Name": name, "MinValue": low, "MaxValue": high, "ScalingType": scale}
+            ranges.setdefault(INTEGER if dimension.whole else CONTINUOUS, []).append(entry)
+            continue
+        ranges.setdefault(CATEGORICAL, []).append({"Name": name, "Values": [encode(value) for value in values]})
+    return ranges
+
+
+def search_space(ranges: Mapping[str, Any], declared: Callable[[str], Parameter], known: SearchSpace) -> SearchSpace:
+    """Return the search space of ``ParameterRanges``.
+
+    Args:
+        ranges: As ``parameter_ranges`` makes them.
+        declared: Returns the declaration of a hyperparameter, by which text is read.
+        known: What AMT has no place for: first values, and the order of the hyperparameters.
+    """
+    first = known.first()
+    dimensions: dict[str, Dimension] = {}
+    for kind in (INTEGER, CONTINUOUS):
+        for entry in ranges.get(kind, ()):
+            name, whole = entry["Name"], kind == INTEGER
+            low, high = (int(entry[end]) if whole else float(entry[end]) for end in ("MinValue", "MaxValue"))
+            dimensions[name] = Range(low, high, entry.get("ScalingType") == _LOG, whole, first.get(name))
+    for entry in ranges.get(CATEGORICAL, ()):
+        name = entry["Name"]
+        values = tuple(declared(name).decode(text) for text in entry["Values"])
+        dimensions[name] = Choices(values, first.get(name))
+    return SearchSpace({name: dimensions[name] for name in {**known.dimensions, **dimensions} if name in dimensions})
+
+
+def decode_point(space: SearchSpace, tuned: Mapping[str, str]) -> dict[str, ParamValue]:
+    """Return the searched values that a tuner's text means.
+
+    Args:
+        space: What was searched.
+        tuned: Text by hyperparameter, as a tuning job has it; more than the space's are left out.
+
+    Raises:
+        ValueError: A value is missing or none of the space's.
+    """
+    point: dict[str, ParamValue] = {}
+    for name, dimension in space.dimensions.items():
+        if name not in tuned:
+            raise ValueError(f"{name} is missing")
+        text = tuned[name]
+        if isinstance(dimension, Range):
+            point[name] = int(text) if dimension.whole else float(text)
+            continue
+        by_text = {encode(value): value for value in dimension.values}
+        if text not in by_text:
+            raise ValueError(f"{name}={text} is none of {', '.join(by_text)}")
+        point[name] = by_text[text]
+    return point

@@ -1,0 +1,1 @@
+"""What a study is, and its record: specification, search space, ledger, folder."""

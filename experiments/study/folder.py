@@ -1,0 +1,167 @@
+"""A trial's folder, laid out as ``/opt/ml``: written before it runs, read after it has ended."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ensemble.cli import METRICS_FILE
+from ensemble.recipe import BLENDED
+from ensemble.wire import DATA_PARAMETERS, decode_recipe
+from experiments.errors import StorageError, storage_errors
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec, TrialState
+
+# Hyperparameters that say nothing of what is trained.
+_NO_RECIPE = frozenset((*DATA_PARAMETERS, "rival"))
+# With less than this a trial that failed has failed for the disk, and says nothing about its parameters.
+FULL_DISK_BYTES = 2**20
+
+
+def trial_folder(study_folder: Path, index: int) -> Path:
+    """Return the folder of trial ``index``."""
+    return study_folder / "trials" / f"{index:04d}"
+
+
+def final_folder(study_folder: Path) -> Path:
+    """Return the folder of the winner's last training."""
+    return study_folder / "final"
+
+
+def test_predictions(study_folder: Path) -> Path:
+    """Return where the winner's predictions on the test rows go."""
+    return final_folder(study_folder) / "test_predictions.npz"
+
+
+def model_dir(folder: Path) -> Path:
+    """Return where the bundle of a trial in ``folder`` goes."""
+    return folder / "model"
+
+
+def output_data_dir(folder: Path) -> Path:
+    """Return where the metrics and predictions of a trial in ``folder`` go."""
+    return folder / "output" / "data"
+
+
+def log_path(folder: Path) -> Path:
+    """Return where the output of a trial in ``folder`` goes."""
+    return folder / "log.txt"
+
+
+def failure_path(folder: Path) -> Path:
+    """Return where the reason goes for which a trial in ``folder`` failed, as SageMaker has it."""
+    return folder / "output" / "failure"
+
+
+def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
+    """Make the trial's folder anew and return the environment that SageMaker would give its script.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    config = trial.folder / "input" / "config"
+    with storage_errors(trial.folder):
+        shutil.rmtree(trial.folder, ignore_errors=True)
+        config.mkdir(parents=True)
+        output_data_dir(trial.folder).mkdir(parents=True)
+        (config / "hyperparameters.json").write_text(json.dumps(dict(trial.hyperparameters)))
+    environ = {
+        "SM_INPUT_CONFIG_DIR": str(config),
+        "SM_CHANNEL_TRAIN": str(spec.channels.train),
+        "SM_CHANNEL_VALIDATION": str(spec.channels.validation),
+        "SM_OUTPUT_DIR": str(trial.folder / "output"),
+        "SM_OUTPUT_DATA_DIR": str(output_data_dir(trial.folder)),
+        "SM_NUM_CPUS": str(trial.threads),
+    }
+    if trial.keep_model:
+        environ["SM_MODEL_DIR"] = str(model_dir(trial.folder))
+    return environ
+
+
+def read_result(trial: TrialSpec, started: float, finished: float, exit_code: int | None) -> TrialResult:
+    """Return what the trial in this folder came to.
+
+    Args:
+        trial: What was run.
+        started: Seconds since the epoch.
+        finished: Seconds since the epoch.
+        exit_code: Of its script; negative for a signal, None when unknown.
+
+    Raises:
+        StorageError: It failed on a full disk.
+    """
+    reason = None
+    document: Mapping[str, Any] = {}
+    try:
+        if exit_code == 0:
+            found = json.loads((output_data_dir(trial.folder) / METRICS_FILE).read_text())
+            wrong = _what_is_wrong(found, trial)
+            if wrong is None:
+                document = found
+            else:
+                reason = f"its {METRICS_FILE} is not that of a training: {wrong}"
+        else:
+            reason = _reason(trial.folder, exit_code)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = f"it left no readable {METRICS_FILE}: {error}"
+    info = {key: value for key, value in document.items() if key != "metrics"}
+    if reason is not None and _disk_was_full(trial.folder, reason):
+        raise StorageError.at(trial.folder, "the disk is full, no space is left")
+    metrics = document.get("metrics", {})
+    state: TrialState = "failed" if reason is not None else "pruned" if "pruned" in info else "complete"
+    return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)
+
+
+def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
+    """Return what ``metrics.json`` has not, or has otherwise than it is read here; None for nothing."""
+    if not isinstance(document, dict) or not isinstance(document.get("metrics"), dict):
+        return "it has no metrics"
+    pruned = document.get("pruned")
+    tables = {name: document.get(name, {}) for name in ("weights", "fit_seconds", "versions")}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            return f"its {name} are {table!r}"
+    recipe = decode_recipe({name: text for name, text in trial.hyperparameters.items() if name not in _NO_RECIPE})
+    members = [member.name for member in recipe.members]
+    needed: dict[str, list[str]] = {"metrics": [recipe.objective]}
+    needed["metrics"] += [f"cv_rmse_{name}" for name in (*members, BLENDED)]
+    needed |= {"weights": members, "fit_seconds": members}
+    if pruned is not None:
+        if not isinstance(pruned, dict):
+            return f"its pruned is {pruned!r}"
+        needed = {"pruned": ["folds", "expected"]}
+    tables |= {"metrics": document["metrics"], "pruned": pruned or {}}
+    for table, names in needed.items():
+        for name in names:
+            if name not in tables[table]:
+                return f"it has no {name} in {table}"
+    for table in ("metrics", "pruned", "weights", "fit_seconds"):
+        for name, value in tables[table].items():
+            if not _is_number(value):
+                return f"{name} in {table} is {value!r}, and no finite number"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number, and no whole one that is too large for a float."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max
+
+
+def _disk_was_full(folder: Path, reason: str) -> bool:
+    return os.strerror(errno.ENOSPC) in reason or shutil.disk_usage(folder).free < FULL_DISK_BYTES
+
+
+def _reason(folder: Path, exit_code: int | None) -> str:
+    failure = failure_path(folder)
+    if failure.exists():
+        return failure.read_text()
+    if exit_code is not None and exit_code < 0:
+        hint = "; was there enough memory?" if exit_code == -9 else ""
+        return f"its process was killed by signal {-exit_code}{hint}"
+    return f"its process ended with exit code {exit_code}"

@@ -1,0 +1,303 @@
+"""The study's own record: one SQLite file, one writer, one transaction a finished trial."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ensemble.parameters import ParamValue
+from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
+from experiments.study.spec import StudySpec, TrialResult
+
+FILE = "ledger.sqlite"
+_LOCK = "lock"
+LEDGER_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE trials (
+    number INTEGER PRIMARY KEY,
+    params TEXT NOT NULL,
+    asked REAL NOT NULL,
+    state TEXT,
+    result TEXT
+) STRICT;
+"""
+
+_FINISHED = "SELECT result FROM trials WHERE result IS NOT NULL ORDER BY number"
+
+
+class LedgerEmpty(InputError):
+    """A ledger whose making was cut, so that it has no tables."""
+
+
+def is_held(folder: Path) -> bool:
+    """Whether the study in this folder is being run by a process on this machine."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(lock)
+
+
+class Ledger:
+    """What is known of a study, on disk.
+
+    One process at a time holds a study, by a lock that the kernel frees when the process ends, however it ends. A trial
+    is first recorded as asked, with its parameters, then once more when it is finished; what was asked and not
+    finished is run again under the same index. Use as a context manager.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, lock: int, path: Path) -> None:
+        """Take over an open connection and the lock's file descriptor; use ``open``."""
+        self._connection = connection
+        self._lock = lock
+        self.path = path
+
+    @classmethod
+    def open(cls, spec: StudySpec) -> Ledger:
+        """Open the ledger of ``spec``, creating it in one step if there is none.
+
+        Raises:
+            StudyTaken: The study is another one under the same name, or is being run by another process.
+            StorageError: The folder cannot be written.
+        """
+        path = spec.folder / FILE
+        with _storage(path):
+            spec.folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(spec.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            cls._take(lock, spec.name)
+            check_identity(spec)
+            with _storage(path):
+                connection = sqlite3.connect(path, isolation_level=None)
+                _create(connection, spec)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(connection, lock, path)
+
+    @staticmethod
+    def _take(lock: int, name: str) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode() or "unknown"
+            raise StudyTaken(
+                f"study {name!r} is being run by process {holder}: wait for it, or give another name with study=<name>."
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+        os.close(self._lock)
+
+    def asked(self) -> dict[int, dict[str, ParamValue]]:
+        """Return the parameters of every trial asked so far, by index."""
+        rows = self._connection.execute("SELECT number, params FROM trials ORDER BY number")
+        return {number: json.loads(params) for number, params in rows}
+
+    def results(self) -> list[TrialResult]:
+        """Return every finished trial, in order of index."""
+        rows = self._connection.execute(_FINISHED)
+        return [TrialResult(**json.loads(text)) for (text,) in rows]
+
+    def record_asked(self, points: Mapping[int, Mapping[str, ParamValue]]) -> None:
+        """Record proposals; one that is there already is kept as it is."""
+        rows = [(index, json.dumps(dict(params)), time.time()) for index, params in points.items()]
+        with self._transaction():
+            self._connection.executemany("INSERT OR IGNORE INTO trials (number, params, asked) VALUES (?, ?, ?)", rows)
+
+    def record(self, result: TrialResult) -> None:
+        """Record a finished trial, once."""
+        text = json.dumps({**vars(result), "params": dict(result.params)})
+        with self._transaction():
+            changed = self._connection.execute(
+                "UPDATE trials SET state = ?, result = ? WHERE number = ? AND result IS NULL",
+                (result.state, text, result.index),
+            ).rowcount
+        if changed != 1:
+            raise StorageError(f"trial {result.index} was recorded twice in {self.path}: this is a defect, report it.")
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep a fact about the study as JSON, replacing what it was."""
+        with self._transaction():
+            self._connection.execute("INSERT OR REPLACE INTO study VALUES (?, ?)", (key, json.dumps(value)))
+
+    def noted(self, key: str) -> Any:
+        """Return a fact about the study, or None."""
+        row = self._connection.execute("SELECT value FROM study WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _storage(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+@dataclass(frozen=True)
+class Peek:
+    """What a ledger says, read without holding it.
+
+    Attributes:
+        results: Every finished trial, in order of index.
+        facts: What was noted.
+        unfinished: How many trials were asked and have not ended.
+    """
+
+    results: list[TrialResult]
+    facts: Mapping[str, Any]
+    unfinished: int
+
+
+def peek(spec: StudySpec) -> Peek | None:
+    """Return what is recorded of this study, or None; holds nothing and records nothing.
+
+    Raises:
+        StudyTaken: The name belongs to another study, or the file is no ledger.
+    """
+    check_identity(spec)
+    path = spec.folder / FILE
+    if not path.exists():
+        return None
+    try:
+        return read(path)
+    except LedgerEmpty:  # a process died before it created the tables
+        return None
+
+
+def read(path: Path) -> Peek:
+    """Return what is recorded in a ledger's file; holds nothing and records nothing.
+
+    Raises:
+        LedgerEmpty: It has no tables.
+        StudyTaken: It is no ledger.
+    """
+    with contextlib.closing(_existing(path)) as connection:
+        try:
+            rows = connection.execute(_FINISHED).fetchall()
+            facts = connection.execute("SELECT key, value FROM study").fetchall()
+            (unfinished,) = connection.execute("SELECT count(*) FROM trials WHERE result IS NULL").fetchone()
+        except sqlite3.OperationalError:
+            raise LedgerEmpty(f"{path} has no trials yet: its study was cut as it began.") from None
+        except sqlite3.DatabaseError as error:
+            raise StudyTaken(f"{path} is not a ledger that can be read ({error}): move it away.") from None
+    results = [TrialResult(**json.loads(text)) for (text,) in rows]
+    return Peek(results, {key: json.loads(text) for key, text in facts}, unfinished)
+
+
+def recorded_studies(studies: Path) -> list[Path]:
+    """Return the folders of all studies below ``studies`` that have a ledger, sorted by name."""
+    return sorted(path.parent for path in studies.glob(f"*/{FILE}"))
+
+
+def find_study(studies: Path, name: str, place: str) -> Path:
+    """Return the folder of the study of this name.
+
+    Args:
+        studies: The folder of all studies.
+        name: The study's name.
+        place: Where the name was given, for the message.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    known = [folder.name for folder in recorded_studies(studies)]
+    if name not in known:
+        if name and Path(name).name == name and (studies / name).is_dir():
+            raise ConfigError(f"{place}={name}: {studies / name} has no {FILE}, where a study's trials are recorded.")
+        there = f"There is: {listed(known)}." if known else "There is none at all: python run.py mode=local runs one."
+        raise ConfigError(f"{place}={name}: there is no such study in {studies}.{did_you_mean(name, known)} {there}")
+    return studies / name
+
+
+def check_identity(spec: StudySpec) -> None:
+    """Raise StudyTaken if a study of this name exists and is another one; records nothing."""
+    path = spec.folder / FILE
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    try:
+        with contextlib.closing(_existing(path)) as connection:
+            row = connection.execute("SELECT value FROM study WHERE key = 'identity'").fetchone()
+    except sqlite3.Error as error:
+        if "no such table" in str(error):
+            return
+        raise StudyTaken(f"{path} is not a ledger that can be read ({error}): move it away.") from None
+    if row is None:
+        return
+    recorded, wanted = json.loads(row[0]), spec.identity()
+    if recorded != wanted:
+        keys = [key for key in sorted({*recorded, *wanted}) if recorded.get(key) != wanted.get(key)]
+        lines = [f"  {key}: {_shown(recorded.get(key))} there, {_shown(wanted.get(key))} here" for key in keys]
+        raise StudyTaken(
+            f"study {spec.name!r} exists with another configuration:\n" + "\n".join(lines) + "\n"
+            "Give another name with study=<name>, or leave it out to have one made from the configuration."
+        )
+
+
+def _existing(path: Path) -> sqlite3.Connection:
+    # Writable where it can be: a commit that a kill has cut is rolled back by whoever opens the file next.
+    mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
+    return sqlite3.connect(f"file:{path}?mode={mode}", uri=True)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
+    exists = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'study'").fetchone()
+    if exists:
+        return
+    facts = {
+        "ledger_version": LEDGER_VERSION,
+        "identity": spec.identity(),
+        "name": spec.name,
+        "created": time.time(),
+        "action": spec.action,
+        "replay_of": spec.replay_of,
+        "dataset": spec.dataset,
+        "words": spec.words,
+        "space": spec.space.as_dict() if spec.points is None else {},
+    }
+    rows = [(key, json.dumps(value)) for key, value in facts.items()]
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA.strip().split(";\n"):
+        connection.execute(statement)
+    connection.executemany("INSERT INTO study VALUES (?, ?)", rows)
+    connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise StorageError.at(path, reason) from error

@@ -1,0 +1,133 @@
+"""Which point comes next: a deterministic sequence of asks and tells, whatever finishes first."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ensemble.evaluation import MetricName
+from ensemble.parameters import ParamValue
+from experiments.study.search_space import SearchSpace
+from experiments.study.spec import StudySpec, TrialResult
+
+if TYPE_CHECKING:
+    import optuna
+
+Params = dict[str, ParamValue]
+FEWEST_TRIALS_FOR_IMPORTANCE = 5
+
+
+class Proposer(Protocol):
+    """Proposes points. ``ask`` and ``tell`` are each called once for every index, in order of index."""
+
+    def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
+        """Return the point of trial ``index``: the recorded one where an earlier run has asked for it already."""
+
+    def tell(self, index: int, value: float | None) -> None:
+        """Tell the objective of trial ``index``; None when it failed."""
+
+
+def make_proposer(spec: StudySpec) -> Proposer:
+    """Return the proposer of this study's sampler, or of its list of points."""
+    if spec.points is not None:
+        return ListedPoints([dict(point) for point in spec.points])
+    if spec.search.sampler == "grid":
+        return ListedPoints(list(itertools.islice(spec.space.grid(), spec.n_trials)))
+    return OptunaProposer(spec)
+
+
+class ListedPoints:
+    """Points that are known beforehand."""
+
+    def __init__(self, points: list[Params]) -> None:
+        """Keep the points, one a trial."""
+        self._points = points
+
+    def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
+        """Return the point."""
+        return self._points[index]
+
+    def tell(self, index: int, value: float | None) -> None:
+        """Nothing is learnt."""
+
+
+class OptunaProposer:
+    """Optuna's TPE or random sampler over an in-memory study that is rebuilt from the ledger.
+
+    The sampler is made anew at each ask, seeded by (seed, index), so that a proposal depends on the seed and on what
+    was asked and told before it, and not on how many processes the study has lived in.
+    """
+
+    def __init__(self, spec: StudySpec) -> None:
+        """Begin an empty study."""
+        self._spec = spec
+        # By name, since a sampler draws one after another and a tuning job's request has another order.
+        self._distributions = dict(sorted(spec.space.distributions().items()))
+        self._study = _empty_study(maximise=spec.maximise)
+        self._study_id = self._study._study_id
+
+    def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
+        """Return the sampler's proposal, or the recorded one, and keep it as a running trial."""
+        import optuna
+
+        if recorded is not None:
+            running = optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params=dict(recorded),
+                distributions=self._distributions,
+            )
+            self._study.add_trial(running)
+            return dict(recorded)
+        if index == 0 and self._spec.space.first():
+            self._study.enqueue_trial(self._spec.space.first())
+        self._study.sampler = self._sampler(index)
+        proposed = self._study.ask(self._distributions).params
+        return {name: proposed[name] for name in self._spec.space.dimensions}
+
+    def tell(self, index: int, value: float | None) -> None:
+        """Tell Optuna; a failed trial has no value."""
+        import optuna
+
+        if value is None or not math.isfinite(value):
+            self._study.tell(index, state=optuna.trial.TrialState.FAIL)
+        else:
+            self._study.tell(index, value)
+
+    def _sampler(self, index: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
+        search = self._spec.search
+        seed = int(np.random.SeedSequence([search.seed, index]).generate_state(1)[0])
+        if search.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=search.startup_trials, constant_liar=True)
+
+
+def parameter_importance(space: SearchSpace, results: Sequence[TrialResult], objective: str) -> dict[str, float]:
+    """Return each searched parameter's share of what made trials good, sum one; empty if too few have a score.
+
+    Source: S. Watanabe, A. Bansal, F. Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
+    Arbitrary Subspaces", IJCAI 2023.
+    """
+    import optuna
+
+    scored = [result for result in results if result.state == "complete"]
+    if not space.dimensions or len(scored) < FEWEST_TRIALS_FOR_IMPORTANCE:
+        return {}
+    distributions = space.distributions()
+    study = _empty_study(maximise=MetricName.parse(objective).maximised)
+    for result in scored:
+        value = result.metrics[objective]
+        study.add_trial(optuna.trial.create_trial(params=dict(result.params), distributions=distributions, value=value))
+    return optuna.importance.get_param_importances(study)
+
+
+def _empty_study(*, maximise: bool) -> optuna.Study:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(direction="maximize" if maximise else "minimize")

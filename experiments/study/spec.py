@@ -1,0 +1,253 @@
+"""The plain data that crosses a backend's border: a study going in, trial results coming out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ensemble.evaluation import MetricName
+from ensemble.parameters import ParamValue, encode
+from ensemble.racing import Rival
+from ensemble.recipe import Recipe
+from ensemble.wire import decode_recipe
+from experiments.study.search_space import SearchSpace
+
+Sampler = Literal["tpe", "random", "grid"]
+TrialState = Literal["complete", "failed", "pruned"]
+
+Params = Mapping[str, ParamValue]
+
+# The alias of a study's best model in MLflow's registry.
+WINNER_ALIAS = "winner"
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """The user's own channels on S3, which jobs on SageMaker read as they lie there.
+
+    Attributes:
+        location: ``s3://bucket/prefix`` without a slash at its end; below it ``train/`` and ``validation/``.
+        hyperparameters: What tells the entry script what their columns are for.
+    """
+
+    location: str
+    hyperparameters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The data of a study on this machine's disk.
+
+    Attributes:
+        train: Folder of the train channel.
+        validation: Folder of the validation channel.
+        test: Folder of the test channel; no trial is given it.
+        data_hash: SHA-256 over the content of all three.
+        hashes: By channel, what its trials record of the content that they have read; empty where it is not known.
+        in_place: The same rows on S3, where they are the user's own channels.
+    """
+
+    train: Path
+    validation: Path
+    test: Path
+    data_hash: str
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    in_place: InPlace | None = None
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """How points are proposed.
+
+    Attributes:
+        sampler: Who proposes.
+        seed: Seed of the proposals.
+        n_trials: Total of trial indices, failed ones included.
+        window: Trial i is proposed when exactly the trials up to i - window are told.
+        startup_trials: Random trials before the sampler begins to learn.
+        prune: Whether a trial races the best one that was told when it was proposed, and is given up when it has lost.
+    """
+
+    sampler: Sampler
+    seed: int
+    n_trials: int
+    window: int
+    startup_trials: int
+    prune: bool = False
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """A whole study, as a backend gets it.
+
+    Attributes:
+        name: Its name; also its folder's.
+        mode: Which backend it is for.
+        action: The action that it belongs to.
+        folder: Where its ledger, its trials and its winner go.
+        channels: The data.
+        static: Hyperparameters on the wire that no trial changes.
+        space: What is searched; empty when ``points`` are given.
+        search: How points are proposed.
+        points: Points to run instead of a search, in order.
+        objective: The metric that decides.
+        parallel: Trials at a time, at most the window.
+        threads: Threads a trial may use.
+        max_failure_rate: The study stops when more than this share of its trials failed.
+        timeout: Seconds that the study may take, its winner's last training included; None for no limit.
+        dependencies: Folders that are importable in a trial.
+        code: By name of a dependency's folder, a SHA-256 over the Python files in it.
+        replay_of: The study whose points these are, if they are another's.
+        words: The ``key=value`` words that say what its trials train, as typed.
+        config: The resolved configuration as YAML, for the record.
+        dataset: Name of the data, for people.
+    """
+
+    name: str
+    mode: str
+    action: str
+    folder: Path
+    channels: Channels
+    static: Mapping[str, str]
+    space: SearchSpace
+    search: SearchSpec
+    objective: str
+    parallel: int
+    threads: int
+    max_failure_rate: float
+    timeout: float | None = None
+    points: tuple[Mapping[str, ParamValue], ...] | None = None
+    dependencies: tuple[Path, ...] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
+    replay_of: str | None = None
+    cold: bool = False
+    words: tuple[str, ...] = ()
+    config: str = ""
+    dataset: str = ""
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trial indices in all."""
+        return self.search.n_trials if self.points is None else len(self.points)
+
+    @property
+    def maximise(self) -> bool:
+        """Whether more of the objective is better."""
+        return MetricName.parse(self.objective).maximised
+
+    def hyperparameters(self, params: Mapping[str, ParamValue]) -> dict[str, str]:
+        """Return what a trial with these searched values gets on the wire."""
+        return {**self.static, **{name: encode(value) for name, value in params.items()}}
+
+    def recipe(self, params: Mapping[str, ParamValue]) -> Recipe:
+        """Return what a trial with these searched values trains, as the trial itself will decode it."""
+        return decode_recipe(self.hyperparameters(params))
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides which numbers the study gives and what they prove, flat; equal ones are one study.
+
+        Not in it: the number of trials (a study can be extended), parallelism, and what only decides when it stops.
+        """
+        search = asdict(self.search)
+        del search["n_trials"]
+        return {
+            "mode": self.mode,
+            **({"cold": True} if self.cold else {}),
+            "data": self.channels.data_hash,
+            "objective": self.objective,
+            **{f"fixed.{name}": text for name, text in self.static.items()},
+            **{f"code.{name}": digest for name, digest in self.code.items()},
+            **(
+                {
+                    **{f"search.{name}": value for name, value in search.items()},
+                    **{f"space.{name}": text for name, text in self.space.describe().items()},
+                }
+                if self.points is None
+                else {"points": json.dumps(list(self.points), sort_keys=True)}
+            ),
+        }
+
+    def identity_hash(self) -> str:
+        """Return a SHA-256 over ``identity``."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial to run.
+
+    Attributes:
+        index: Its number in the study, from 0.
+        params: The searched values by their names on the wire.
+        hyperparameters: Everything the trial gets on the wire.
+        folder: Where it reads its hyperparameters and leaves what it writes.
+        keep_model: Whether its bundle is wanted.
+        threads: Threads it may use.
+    """
+
+    index: int
+    params: Mapping[str, ParamValue]
+    hyperparameters: Mapping[str, str]
+    folder: Path
+    keep_model: bool = False
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One finished trial, failed or not.
+
+    Attributes:
+        index: Its number in the study.
+        state: Whether it has a score.
+        params: The searched values.
+        metrics: Every metric by name; those of the folds that were done for a pruned trial; empty for a failed one.
+        info: The rest of ``metrics.json``: weights, seconds, versions, hashes; of a pruned trial ``pruned``, which has
+            the number of ``folds`` done and the objective ``expected`` of all, as far as they are known.
+        failure: Why it failed, or was stopped from outside.
+        started: Seconds since the epoch.
+        finished: Seconds since the epoch.
+    """
+
+    index: int
+    state: TrialState
+    params: Mapping[str, ParamValue]
+    started: float
+    finished: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    failure: str | None = None
+
+    def value(self, objective: str) -> float | None:
+        """Return what a sampler is told: the objective, or for a pruned trial what it was expected to be."""
+        if self.state == "pruned":
+            expected = self.info["pruned"].get("expected")
+            return None if expected is None else float(expected)
+        return self.metrics.get(objective)
+
+    def failing(self, reason: str) -> TrialResult:
+        """Return this trial as one that failed for ``reason``."""
+        return replace(self, state="failed", metrics={}, failure=reason)
+
+    def rival(self, objective: str) -> Rival:
+        """Return this trial as one to race against."""
+        return Rival(self.metrics[objective], tuple(tuple(standing) for standing in self.info["standings"]))
+
+    @property
+    def reason(self) -> str:
+        """Why it failed or was stopped, in one line; a library may say pages."""
+        lines = (self.failure or "").strip().splitlines()
+        if len(lines) > 1 and lines[0].endswith(":"):  # a heading, as SageMaker's toolkit has it
+            lines = [f"{lines[0]} {lines[1]}"]
+        return lines[0][:300] if lines else "it gave no reason"
+
+
+def best_of(results: Iterable[TrialResult], objective: str) -> TrialResult | None:
+    """Return the complete trial with the best objective, the earliest of equals, or None."""
+    sign = -1.0 if MetricName.parse(objective).maximised else 1.0
+    complete = [result for result in results if result.state == "complete"]
+    return min(complete, key=lambda result: (sign * result.metrics[objective], result.index), default=None)

@@ -1,0 +1,1 @@
+"""This machine: archives, temporary files, interrupts, crash points."""

@@ -1,0 +1,49 @@
+"""Whether a folder can be written, asked before anything is created in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from experiments.errors import ConfigError
+
+# A store, a ledger and the bundle of a small ensemble.
+NEEDED_BYTES = 32 * 2**20
+_PROBE = b"\0" * 2**16
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError unless files can be written below ``folder``, which need not exist yet; leaves nothing."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ConfigError(f"{existing} is a file, and a folder is needed there: choose another paths.root.")
+    try:
+        with tempfile.TemporaryFile(dir=existing) as probe:
+            probe.write(_PROBE)
+            probe.flush()
+        free = shutil.disk_usage(existing).free
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ConfigError(_full(existing, 0)) from None
+        raise ConfigError(
+            f"{existing} cannot be written ({error.strerror}): mend its permissions, or choose another paths.root."
+        ) from None
+    if free < NEEDED_BYTES:
+        raise ConfigError(_full(existing, free))
+
+
+def _full(folder: Path, free: int) -> str:
+    return (
+        f"the disk of {folder} is full: {free / 2**20:.0f} MB are free and {NEEDED_BYTES / 2**20:.0f} MB are needed. "
+        "Free space, or choose another paths.root."
+    )
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

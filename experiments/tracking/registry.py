@@ -1,0 +1,133 @@
+"""The winner as a registered MLflow model, and back: a models-from-code pyfunc around the bundle, without pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ensemble.code import importable
+from ensemble.coding import frame_of
+from ensemble.table import Column
+from experiments.errors import ConfigError
+from experiments.study.spec import WINNER_ALIAS
+from experiments.system.project import PROJECT
+from experiments.tracking.store import quiet
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+BUNDLE_HASH = "byoe.bundle_hash"
+
+
+def find_version(client: MlflowClient, name: str, bundle_hash: str) -> ModelVersion | None:
+    """Return the version of model ``name`` that was made from this bundle, or None."""
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if version.tags.get(BUNDLE_HASH) == bundle_hash:
+            return version
+    return None
+
+
+def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Path:
+    """Return the folder of a model's bundle, downloaded from MLflow into ``folder``.
+
+    Args:
+        uri: The store's tracking URI.
+        name: A registered model's name; or, where ``which`` is None, the id of a run: a winner's or its study's.
+        which: Version or alias of the registered model.
+        folder: Where files go; made.
+
+    Raises:
+        ConfigError: There is no such model.
+    """
+    quiet()
+    from mlflow import MlflowClient
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(uri)
+    try:
+        if which is None:
+            run = client.get_run(name)
+            found = list(client.search_model_versions(f"run_id = '{name}'"))
+            if not found and run.data.tags.get("byoe.role") == "study":
+                found = [client.get_model_version_by_alias(run.data.tags["byoe.study"], WINNER_ALIAS)]
+            if not found:
+                raise ConfigError(
+                    f"model={name}: this run has no registered model; give its study's run or the winner's."
+                )
+            version = found[0]
+        elif which.isdecimal():
+            version = client.get_model_version(name, which)
+        else:
+            version = client.get_model_version_by_alias(name, which)
+        source = f"models:/{version.name}/{version.version}"
+        folder.mkdir()
+        place = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
+    except MlflowException as error:
+        raise ConfigError(f"model={name}{f'@{which}' if which else ''}: {error.message}.") from None
+    # MLflow keeps a folder under its own name, and not under that which it is given with.
+    found_manifests = list((place / "artifacts").glob("*/manifest.json"))
+    if not found_manifests:
+        raise ConfigError(f"model={name}: this model of MLflow's holds no bundle of ours.")
+    return found_manifests[0].parent
+
+
+def register_model(
+    client: MlflowClient, run_id: str, bundle: Path, name: str, bundle_hash: str, packages: Sequence[Path]
+) -> str:
+    """Log the bundle as the model of a run, register it, and return its version.
+
+    Args:
+        client: Of the store that is set as MLflow's.
+        run_id: The run that the model belongs to.
+        bundle: Folder of the saved ensemble.
+        name: Name in the registry.
+        bundle_hash: Kept as a tag of the version, by which ``find_version`` knows it.
+        packages: Folders of the user's own packages, which members of theirs are loaded from.
+    """
+    import mlflow
+    import numpy as np
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import ModelSignature
+    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    columns = [Column.from_dict(column) for column in manifest["columns"]]
+    example = frame_of(np.array(manifest["example"]["features"], dtype=np.float64), columns)
+    texts = ("category", "date")
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    signature = ModelSignature(
+        inputs=Schema(
+            [
+                # Numbers may be whole or have gaps: MLflow would refuse one of the two, and the bundle checks.
+                ColSpec("string" if column.type in texts else anything, column.name, required=False)
+                for column in columns
+            ]
+        ),
+        outputs=Schema([ColSpec("double", manifest["target"])]),
+    )
+    requirements = [f"{name}=={version}" for name, version in manifest["versions"].items() if name != "python"]
+    with mlflow.start_run(run_id=run_id):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"bundle": str(bundle)},
+            code_paths=[str(PROJECT / "entry" / "ensemble"), *map(str, importable(packages))],
+            signature=signature,
+            input_example=example,
+            pip_requirements=[*requirements, "pandas", "threadpoolctl"],
+        )
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    version = client.create_model_version(
+        name, f"models:/{info.model_id}", run_id, tags={BUNDLE_HASH: bundle_hash}, model_id=info.model_id
+    )
+    return str(version.version)

@@ -1,0 +1,180 @@
+"""Where MLflow keeps runs: the user's tracking URI, or a SQLite file in the project folder, made in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.config.arguments import masked
+from experiments.errors import ConfigError, did_you_mean, listed
+from experiments.system import crash_points
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SQLITE = "sqlite:///"
+ARTIFACTS = "mlartifacts"
+_LONGEST_PROBLEM = 400
+_OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
+SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
+
+
+def quiet() -> None:
+    """Turn MLflow's telemetry and chatter off, unless the user has turned them on; before its first import."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # A server that is gone is given up in seconds, not minutes: the next run logs what is missing.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+
+
+def store_uri(uri: str | None, root: Path) -> str:
+    """Return the tracking URI: the user's, or the SQLite store in ``root`` that ``mlflow ui`` opens there.
+
+    Raises:
+        ConfigError: MLflow keeps no runs at such an address.
+    """
+    if not uri:
+        return f"{SQLITE}{(root / 'mlflow.db').absolute()}"
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme == "file" or ("://" not in uri and scheme != "databricks"):
+        raise ConfigError(
+            f"mlflow.uri={masked(uri)}: MLflow keeps no runs in a folder any more. Leave it out for the store in the "
+            f"project folder, or give {SQLITE}folder/mlflow.db or the address of a server."
+        )
+    if scheme not in SCHEMES:
+        raise ConfigError(
+            f"mlflow.uri={masked(uri)}: {scheme!r} is no kind of store.{did_you_mean(scheme, SCHEMES)} "
+            f"It can be: {listed(SCHEMES)}."
+        )
+    return uri
+
+
+def store_file(uri: str) -> Path | None:
+    """Return the file of a SQLite store, or None for another kind."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def store_exists(uri: str) -> bool:
+    """Whether the store can be there: false only for a SQLite file that is gone."""
+    file = store_file(uri)
+    return file is None or file.exists()
+
+
+def make_store(uri: str, artifacts: Path) -> None:
+    """Make the tables of a SQLite store that is not there yet; nothing for another kind.
+
+    MLflow takes seconds for it, in many steps, and a store whose making was cut is of no use. So it is made beside its
+    place, by one process at a time, and moved there whole.
+
+    Args:
+        uri: Tracking URI.
+        artifacts: Where artifacts of the store's default experiment go.
+    """
+    file = store_file(uri)
+    if file is None or _has_tables(file):
+        return
+    with _alone_in(file.parent):
+        if _has_tables(file):
+            return
+        partial = file.with_name(f"{file.name}.partial")
+        for left in (partial, partial.with_name(f"{partial.name}-journal")):
+            left.unlink(missing_ok=True)
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        address = f"{SQLITE}{partial}"
+        store = SqlAlchemyStore(address, artifacts.absolute().as_uri())  # type: ignore[no-untyped-call]  # MLflow's
+        store.engine.dispose()
+        crash_points.point("store_made")
+        partial.replace(file)
+
+
+def open_experiment(uri: str, root: Path, name: str) -> tuple[MlflowClient, str]:
+    """Return a client of the store, and the experiment's id; store and experiment are made where they are not there.
+
+    Args:
+        uri: Tracking URI.
+        root: Folder of the store's artifacts, for a local store.
+        name: The experiment's name.
+    """
+    client = open_store(uri, root)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return client, str(experiment.experiment_id)
+    location = (root / ARTIFACTS).absolute().as_uri() if store_file(uri) else None
+    # Without its kind MLflow opens the experiment as one of language models.
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return client, str(client.create_experiment(name, artifact_location=location, tags=kind))
+
+
+def open_store(uri: str, root: Path) -> MlflowClient:
+    """Return a client of the store, which is made where it is not there; this process' runs go there from now on."""
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    warnings.filterwarnings("ignore", module="mlflow")
+    make_store(uri, root / ARTIFACTS)
+    return mlflow.MlflowClient(uri, uri)
+
+
+def store_problem(error: Exception, uri: str) -> str:
+    """Return what went wrong with the store at ``uri``, in a line without passwords."""
+    schemas = _OTHER_SCHEMA.search(str(error))
+    if schemas is not None:
+        return (
+            f"the store is of another version of MLflow, its schema is {schemas.group(1)} and here it is "
+            f"{schemas.group(2)}. Back it up and run: mlflow db upgrade {masked(uri)} (or install the newer MLflow "
+            "that made it)"
+        )
+    # SQLAlchemy puts the statement after what went wrong.
+    text = " ".join(str(error).partition("[SQL:")[0].split())
+    return f"{type(error).__name__}: {masked(text[:_LONGEST_PROBLEM])}"
+
+
+def _has_tables(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder: a lock that the kernel frees when this process ends, and that leaves no file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def store_fault(file: Path) -> str | None:
+    """Return what is wrong with a SQLite store, or None."""
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{file}?mode=rw", uri=True, timeout=10, isolation_level=None)
+        ) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        return f"cannot be written: {error}"
+    # The last table that MLflow makes is not known by name, but what it notes when it is through with making them is.
+    return None if {"alembic_version", "runs", "experiments"} <= tables else "is no whole MLflow store"
+
+
+def interface_command(uri: str, root: Path) -> str:
+    """Return the command that opens MLflow's pages on this store, or a server's own address without a password."""
+    if uri == store_uri(None, root) and root.absolute() == Path.cwd():
+        return "mlflow ui"
+    return f"mlflow ui --backend-store-uri {uri}" if store_file(uri) else masked(uri)

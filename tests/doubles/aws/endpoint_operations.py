@@ -1,0 +1,188 @@
+"""The operations of SageMaker on models, endpoint configurations and endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from tests.doubles.aws.answers import Answer, Document, Refused, is_wanted, page
+from tests.doubles.aws.endpoints import IN_PROGRESS, Deployment, Endpoint, EndpointConfig, Model, arn_of
+from tests.doubles.aws.hosting import Hosting
+from tests.doubles.aws.images import Images
+from tests.doubles.aws.state import State
+from tests.doubles.aws.transfers import Site
+
+Record = TypeVar("Record", Model, EndpointConfig, Endpoint)
+_WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
+
+
+class EndpointOperations:
+    """Answers requests from what the double knows, and has endpoints started and ended.
+
+    Attributes:
+        by_name: What answers each operation, while the state's lock is held.
+    """
+
+    def __init__(
+        self, state: State, hosting: Hosting, site: Site, images: Images, can_assume: Callable[[str], bool]
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            state: What the double knows.
+            hosting: Runs endpoints.
+            site: Where models are.
+            images: Where images are.
+            can_assume: Whether SageMaker may take on a role.
+        """
+        self._state = state
+        self._hosting = hosting
+        self._site = site
+        self._images = images
+        self._can_assume = can_assume
+        models, configs, endpoints = state.models, state.endpoint_configs, state.endpoints
+        self.by_name: dict[str, Callable[[Document], Answer]] = {
+            "CreateModel": self._create_model,
+            "DescribeModel": lambda document: _found(models, "model", document["ModelName"]).describe(),
+            "DeleteModel": lambda document: self._delete(models, "model", document["ModelName"]),
+            "ListModels": lambda document: _listed(document, models.values(), "Models"),
+            "CreateEndpointConfig": self._create_config,
+            "DescribeEndpointConfig": lambda document: self._config(document).describe(),
+            "DeleteEndpointConfig": lambda document: self._delete(
+                configs, "endpoint-config", document["EndpointConfigName"]
+            ),
+            "ListEndpointConfigs": lambda document: _listed(document, configs.values(), "EndpointConfigs"),
+            "CreateEndpoint": self._create_endpoint,
+            "UpdateEndpoint": self._update_endpoint,
+            "DescribeEndpoint": lambda document: self._endpoint(document).describe(),
+            "DeleteEndpoint": self._delete_endpoint,
+            "ListEndpoints": lambda document: _listed(document, endpoints.values(), "Endpoints"),
+        }
+
+    def check(self, operation: str, document: Document) -> None:
+        """Check what is asked of other services; while the state's lock is not held.
+
+        Raises:
+            Refused: A model's role, its data or its image is not there.
+        """
+        if operation != "CreateModel":
+            return
+        role, location = document.get("ExecutionRoleArn"), document.get("PrimaryContainer", {}).get("ModelDataUrl")
+        if role is not None and not self._can_assume(role):
+            raise Refused(
+                "ValidationException",
+                f'Could not access model data at {location}. Please ensure that the role "{role}" exists and that its '
+                'trust relationship policy allows the action "sts:AssumeRole" for the service principal '
+                '"sagemaker.amazonaws.com".',
+            )
+        if location is not None and not self._site.has(location):
+            raise Refused("ValidationException", f"Could not find model data at {location}.")
+        image = document.get("PrimaryContainer", {}).get("Image")
+        if image is not None:
+            self._images.check(image)
+
+    def _create_model(self, document: Document) -> Answer:
+        name = document["ModelName"]
+        _check_new(self._state.models, "model", name)
+        model = self._state.models[name.lower()] = Model(document, self._state.next_index())
+        self._state.tag(model.arn, document.get("Tags", ()))
+        return {"ModelArn": model.arn}
+
+    def _create_config(self, document: Document) -> Answer:
+        name = document["EndpointConfigName"]
+        _check_new(self._state.endpoint_configs, "endpoint-config", name)
+        for variant in document["ProductionVariants"]:
+            if "ModelName" not in variant:
+                raise _beyond("a production variant without ModelName")
+            model = _found(self._state.models, "model", variant["ModelName"])
+            if "ServerlessConfig" in variant and model.document.get("EnableNetworkIsolation"):
+                raise Refused("ValidationException", "Network isolation is not supported for serverless variants.")
+        config = EndpointConfig(document, self._state.next_index())
+        self._state.endpoint_configs[name.lower()] = config
+        self._state.tag(config.arn, document.get("Tags", ()))
+        return {"EndpointConfigArn": config.arn}
+
+    def _create_endpoint(self, document: Document) -> Answer:
+        name = document["EndpointName"]
+        _check_new(self._state.endpoints, "endpoint", name)
+        deployment = self._deployment(document)
+        endpoint = Endpoint(name, self._state.next_index(), self._state.endpoints_made, deployment.config)
+        self._state.endpoints_made += 1
+        self._state.endpoints[name.lower()] = endpoint
+        self._state.tag(endpoint.arn, document.get("Tags", ()))
+        self._hosting.deploy(endpoint, "Creating", deployment)
+        return {"EndpointArn": endpoint.arn}
+
+    def _update_endpoint(self, document: Document) -> Answer:
+        endpoint = self._settled(document)
+        # AWS looks at the configuration that is there, too, which somebody may have deleted.
+        _found(self._state.endpoint_configs, "endpoint-config", endpoint.config.name)
+        deployment = self._deployment(document)
+        if endpoint.status != "InService":
+            raise Refused(
+                "ValidationException", f'Cannot update endpoint "{endpoint.arn}" in status {endpoint.status}.'
+            )
+        if deployment.config.name == endpoint.config.name:
+            raise Refused(
+                "ValidationException", f'Endpoint "{endpoint.arn}" has the configuration "{deployment.config.arn}".'
+            )
+        self._hosting.deploy(endpoint, "Updating", deployment)
+        return {"EndpointArn": endpoint.arn}
+
+    def _delete_endpoint(self, document: Document) -> Answer:
+        self._hosting.delete(self._settled(document))
+        return {}
+
+    def _deployment(self, document: Document) -> Deployment:
+        config = self._config(document)
+        if len(config.document["ProductionVariants"]) > 1:
+            raise _beyond("an endpoint of several production variants")
+        model = _found(self._state.models, "model", config.variant["ModelName"])
+        container = model.document.get("PrimaryContainer", {})
+        if "ModelDataUrl" not in container or "Image" not in container:
+            raise _beyond("a model without Image and ModelDataUrl in its PrimaryContainer")
+        return Deployment(config, container, self._state.next_index())
+
+    def _config(self, document: Document) -> EndpointConfig:
+        return _found(self._state.endpoint_configs, "endpoint-config", document["EndpointConfigName"])
+
+    def _endpoint(self, document: Document) -> Endpoint:
+        return _found(self._state.endpoints, "endpoint", document["EndpointName"])
+
+    def _settled(self, document: Document) -> Endpoint:
+        endpoint = self._endpoint(document)
+        if endpoint.status in IN_PROGRESS:
+            raise Refused("ValidationException", f'Cannot update in-progress endpoint "{endpoint.arn}".')
+        return endpoint
+
+    def _delete(self, records: dict[str, Any], kind: str, name: str) -> Answer:
+        record = _found(records, kind, name)
+        del records[name.lower()], self._state.tags[record.arn]
+        return {}
+
+
+def _found(records: Mapping[str, Record], kind: str, name: str) -> Record:
+    if name.lower() not in records:
+        raise Refused("ValidationException", f'Could not find {_WORDS[kind]} "{arn_of(kind, name)}".')
+    return records[name.lower()]
+
+
+def _check_new(records: Mapping[str, Any], kind: str, name: str) -> None:
+    if name.lower() in records:
+        raise Refused("ValidationException", f'Cannot create already existing {_WORDS[kind]} "{arn_of(kind, name)}".')
+
+
+def _beyond(what: str) -> Refused:
+    return Refused("BeyondTheDouble", f"the double does not serve {what}")
+
+
+def _listed(document: Document, records: Iterable[Model | EndpointConfig | Endpoint], key: str) -> Answer:
+    keys: dict[str, Callable[[Model | EndpointConfig | Endpoint], Any]] = {
+        "Name": lambda record: record.name,
+        "Status": lambda record: record.status,
+        "CreationTime": lambda record: record.index,
+    }
+    found = [record for record in records if is_wanted(document, record)]
+    descending = document.get("SortOrder", "Descending") == "Descending"
+    found.sort(key=keys[document.get("SortBy", "CreationTime")], reverse=descending)
+    return page(document, [record.summarise() for record in found], key)

@@ -1,0 +1,177 @@
+"""ECR's answers about images that lie in a registry on this machine, and the addresses that layers are downloaded from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tests.doubles.aws.answers import Answer, Document, Refused
+from tests.doubles.aws.records import ACCOUNT, REGION
+from tests.doubles.aws.registry import Registry
+
+# As on AWS, layers lie in a bucket. Whoever puts an image in by ``PutImage`` puts its configuration there, by its digest.
+LAYERS = "layers"
+_PLATFORM = "amd64"
+_ADDRESS = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[^:@]+)(?P<version>[:@].+)?"
+)
+_AWS_HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+
+
+class Images:
+    """Answers what is about repositories and images."""
+
+    def __init__(self, ecr: Any, storage: Any, registry: Registry | None) -> None:
+        """Take what is needed.
+
+        Args:
+            ecr: A client of moto's ECR, which keeps the repositories.
+            storage: A client of S3.
+            registry: Where images lie; None for moto, which keeps no layers.
+        """
+        self._ecr = ecr
+        self._storage = storage
+        self._registry = registry
+
+    def answer(self, operation: str, document: Document) -> Answer | None:
+        """Answer a request, or return None if moto is to answer.
+
+        Raises:
+            Refused: The answer is an error.
+        """
+        if operation == "GetDownloadUrlForLayer":
+            return self._download(document)
+        if self._registry is None:
+            return None
+        answers: dict[str, Callable[[Document, Registry], Answer]] = {
+            "BatchGetImage": self._images,
+            "CreateRepository": lambda document, at: _moved(self._ecr.create_repository, document, at),
+            "DescribeRepositories": lambda document, at: _moved(self._ecr.describe_repositories, document, at),
+            "GetAuthorizationToken": lambda document, at: {"authorizationData": [_grant(at)]},
+        }
+        return answers[operation](document, self._registry) if operation in answers else None
+
+    def check(self, address: str) -> None:
+        """Check that SageMaker could run an image; AWS's own are not looked at.
+
+        Raises:
+            Refused: It is none, in another region, not there, or for another architecture.
+        """
+        found = _ADDRESS.fullmatch(address)
+        if found is None or found["region"] != REGION:
+            raise Refused("ValidationException", f"Using ECR image {address} is not supported in {REGION}.")
+        if found["account"] != ACCOUNT:
+            return
+        platforms = self._platforms(found["name"], (found["version"] or ":latest")[1:])
+        if not platforms:
+            raise Refused("ValidationException", f"Requested image {address} not found.")
+        if _PLATFORM not in platforms:
+            raise Refused("ValidationException", f"Requested image {address} is not for linux/{_PLATFORM}.")
+
+    def _platforms(self, name: str, version: str) -> list[str]:
+        """Return what an image is built for; nothing where there is none."""
+        by_digest = version.startswith("sha256:")
+        if self._registry is not None:
+            found = self._registry.manifest(name, version)
+            text = None if found is None else found[0]
+        else:
+            which = {"imageDigest" if by_digest else "imageTag": version}
+            try:
+                images = self._ecr.batch_get_image(repositoryName=name, imageIds=[which])["images"]
+            except self._ecr.exceptions.RepositoryNotFoundException:
+                return []
+            text = images[0]["imageManifest"] if images else None
+        if text is None:
+            return []
+        manifest = json.loads(text)
+        if "manifests" in manifest:
+            return [entry["platform"]["architecture"] for entry in manifest["manifests"]]
+        digest = manifest["config"]["digest"]
+        if self._registry is not None:
+            config = self._registry.blob(name, digest) or b"{}"
+        else:
+            config = self._storage.get_object(Bucket=LAYERS, Key=digest)["Body"].read()
+        return [json.loads(config).get("architecture", "unknown")]
+
+    def _images(self, document: Document, registry: Registry) -> Answer:
+        name = document["repositoryName"]
+        _moved(self._ecr.describe_repositories, {"repositoryNames": [name]}, registry)
+        images, failures = [], []
+        for wanted in document["imageIds"]:
+            found = registry.manifest(name, wanted.get("imageTag") or wanted["imageDigest"])
+            if found is None:
+                reason = "Requested image not found"
+                failures.append({"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": reason})
+                continue
+            manifest, kind, digest = found
+            images.append(
+                {
+                    "registryId": ACCOUNT,
+                    "repositoryName": name,
+                    "imageId": {**wanted, "imageDigest": digest},
+                    "imageManifest": manifest,
+                    "imageManifestMediaType": kind,
+                }
+            )
+        return {"images": images, "failures": failures}
+
+    def _download(self, document: Document) -> Answer:
+        digest, name = document["layerDigest"], document["repositoryName"]
+        if self._registry is not None and (found := self._registry.blob(name, digest)) is not None:
+            self._storage.put_object(Bucket=LAYERS, Key=digest, Body=found)
+        try:
+            self._storage.head_object(Bucket=LAYERS, Key=digest)
+        except ClientError as error:
+            raise Refused("LayersNotFoundException", f"The layer with digest '{digest}' was not found") from error
+        place = {"Bucket": LAYERS, "Key": digest}
+        url = self._storage.generate_presigned_url("get_object", Params=place, ExpiresIn=3600)
+        return {"downloadUrl": url, "layerDigest": digest}
+
+
+def _grant(registry: Registry) -> Answer:
+    end = time.time() + 12 * 3600
+    return {"authorizationToken": registry.token, "expiresAt": end, "proxyEndpoint": f"http://{registry.host}"}
+
+
+def _moved(call: Any, document: Document, registry: Registry) -> Answer:
+    """Return moto's answer with the registry's address in it."""
+    try:
+        answer = call(**document)
+    except ClientError as error:
+        raise Refused(error.response["Error"]["Code"], error.response["Error"]["Message"]) from error
+    del answer["ResponseMetadata"]
+    text = json.dumps(answer, default=lambda at: at.timestamp())
+    moved: Answer = json.loads(text.replace(_AWS_HOST, registry.host))
+    return moved
+
+
+def put_image(ecr: Any, storage: Any, name: str, tag: str, architecture: str, *, index: bool) -> None:
+    """Put an image of one platform, or the index of such a one, into moto's ECR; the repository is made if need be."""
+    with contextlib.suppress(ecr.exceptions.RepositoryAlreadyExistsException):
+        ecr.create_repository(repositoryName=name)
+    config = json.dumps(
+        {"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
+    ).encode()
+    digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
+    storage.put_object(Bucket=LAYERS, Key=digest, Body=config)
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": kind,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": len(config)},
+        "layers": [],
+    }
+    if index:
+        text = json.dumps(manifest).encode()
+        of = {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(text).hexdigest()}", "size": len(text)}
+        entry = {**of, "platform": {"architecture": architecture, "os": "linux"}}
+        kind = "application/vnd.oci.image.index.v1+json"
+        manifest = {"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}
+    ecr.put_image(repositoryName=name, imageTag=tag, imageManifest=json.dumps(manifest), imageManifestMediaType=kind)

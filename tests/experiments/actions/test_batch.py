@@ -1,0 +1,120 @@
+"""``action=batch``: a whole file predicted as rows are predicted one by one, and nothing half-written."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ensemble.bundle import load_bundle
+from experiments.serving import row_files
+from tests.conftest import QUICK, Ended
+
+ROWS = 700
+
+
+@pytest.fixture
+def model(project: Path, byoe: Callable[..., Ended]) -> Path:
+    """The bundle of a study that was just trained."""
+    ended = byoe("mode=local", "action=train", "study=mine", *QUICK)
+    assert ended.code == 0, ended.err
+    return project / "studies" / "mine" / "final" / "model"
+
+
+@pytest.fixture
+def table(model: Path) -> pd.DataFrame:
+    """Rows for this model."""
+    names = [column["name"] for column in json.loads((model / "manifest.json").read_text())["columns"]]
+    values = np.random.RandomState(0).uniform(-0.1, 0.1, (ROWS, len(names)))
+    values[3, 2] = np.nan
+    return pd.DataFrame(values, columns=names)
+
+
+def expected(model: Path, table: pd.DataFrame) -> np.ndarray:
+    return load_bundle(model).ensemble.predict(table.to_numpy())
+
+
+def test_every_format_in_and_out_gives_the_same_predictions(
+    model: Path, table: pd.DataFrame, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_files, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(row_files, "CHUNK_ROWS", 64)
+    wanted = expected(model, table)
+    table.to_csv("rows.csv", index=False)
+    table.to_csv("bare.csv", index=False, header=False)
+    table.assign(other="x").iloc[:, ::-1].to_parquet("rows.parquet")
+    table.to_json("rows.jsonl", orient="records", lines=True, double_precision=15)
+    np.save("rows.npy", table.to_numpy())
+    for name in ("rows.csv", "bare.csv", "rows.parquet", "rows.npy"):
+        assert byoe("action=batch", f"input={name}", "output=out.parquet").code == 0
+        assert np.array_equal(pd.read_parquet("out.parquet")["prediction"], wanted), name
+    assert byoe("action=batch", "input=rows.jsonl", "output=out.npy").code == 0
+    assert np.allclose(np.load("out.npy"), wanted, rtol=1e-9)
+    assert byoe("action=batch", "input=rows.csv", "output=out.csv").code == 0
+    assert np.array_equal(pd.read_csv("out.csv", float_precision=None)["prediction"], wanted)
+    assert byoe("action=batch", "input=rows.csv", "output=out.jsonl", "detail=members").code == 0
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [line["prediction"] for line in lines] == wanted.tolist()
+    assert set(lines[0]["members"]) == {"xgboost", "catboost"}
+    assert not [path.name for path in Path().iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("row", [2, 500])
+def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_written(
+    row: int, model: Path, table: pd.DataFrame, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_files, "CHUNK_BYTES", 10_000)
+    wrong = table.astype(object)
+    wrong.iloc[row - 1, 1] = "many"
+    wrong.to_csv("rows.csv", index=False)
+    Path("out.csv").write_text("mine")
+    ended = byoe("action=batch", "input=rows.csv", "output=out.csv")
+    assert ended.code == 2
+    assert f"column 'sex' has 'many' in data row {row}, where a number is expected" in ended.err
+    assert Path("out.csv").read_text() == "mine"
+    assert not [path.name for path in Path().iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("output=o.csv",), "input is missing"),
+        (("input=rows.csv",), "output is missing"),
+        (("input=rows.txt", "output=o.csv"), "ends with one of"),
+        (("input=none.csv", "output=o.csv"), "there is no such file"),
+        (("input=rows.csv", "output=none/o.csv"), "there is no folder none"),
+        (("input=rows.csv", "output=folder.csv"), "output=folder.csv is a folder"),
+        (("input=rows.csv", "output=o.csv", "detail=all"), "It can be: blended, members"),
+    ],
+)
+def test_mistakes_exit_2_before_anything_runs(
+    words: tuple[str, ...], message: str, folder: Path, byoe: Callable[..., Ended]
+) -> None:
+    Path("rows.csv").write_text("a\n1\n")
+    Path("folder.csv").mkdir()
+    ended = byoe("action=batch", *words)
+    assert ended.code == 2
+    assert message in ended.err
+    assert sorted(path.name for path in folder.iterdir()) == ["folder.csv", "rows.csv"]
+
+
+def test_a_second_command_for_the_same_output_is_refused(
+    model: Path, table: pd.DataFrame, byoe: Callable[..., Ended]
+) -> None:
+    table.to_csv("rows.csv", index=False)
+    Path(".out.csv.byoe").mkdir()
+    Path(".out.csv.byoe/left").write_text("of a killed command")
+    holder = os.open(".out.csv.byoe", os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    ended = byoe("action=batch", "input=rows.csv", "output=out.csv")
+    os.close(holder)
+    assert ended.code == 2
+    assert "is being written by another command" in ended.err
+    assert byoe("action=batch", "input=rows.csv", "output=out.csv").code == 0
+    assert sorted(path.name for path in Path().glob("*out.csv*")) == ["out.csv"]

@@ -1,0 +1,158 @@
+"""Killed at any moment, the same command ends with every trial once in the ledger and in MLflow, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from experiments.system.crash_points import LAUNCH_POINTS, POINTS
+from tests.conftest import PROJECT, QUICK, environment, run_command
+from tests.support.records import ledger_rows, logged_runs, recorded_trials
+
+TRIALS = 30
+WORDS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
+# Points in the order in which one study can be killed at all of them, and at which pass: by the last of those within the
+# search 20 trials at most have begun.
+KILLS = (
+    "channels_written",
+    "study_created",
+    "trials_asked:5",
+    "trial_finished:7",
+    "trial_recorded:5",
+    "mlflow_run_created:2",
+    "mlflow_trial_logged:3",
+    "search_done",
+    "final_trained",
+    "model_registered",
+)
+# Making a store takes as long as such a search.
+STORE_MADE = "store_made"
+
+
+def assert_nothing_is_left(mark: str) -> None:
+    ours = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("BYOE_TEST") == mark]
+    _, alive = psutil.wait_procs(ours, timeout=20)
+    assert alive == []
+
+
+def assert_complete(project: Path) -> None:
+    results = recorded_trials(project, "crash")
+    assert [result["index"] for result in results] == list(range(TRIALS))
+    assert {result["state"] for result in results} == {"complete"}
+    runs = logged_runs(project, "byoe-diabetes", "trial")
+    assert sorted(int(run.data.tags["byoe.trial"]) for run in runs) == list(range(TRIALS))
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        logged = {key: value for key, value in run.data.metrics.items() if key.startswith(("cv_", "validation_"))}
+        assert logged == results[int(run.data.tags["byoe.trial"])]["metrics"]
+    (study,) = logged_runs(project, "byoe-diabetes", "study")
+    assert study.info.status == "FINISHED"
+    (final,) = logged_runs(project, "byoe-diabetes", "final")
+    assert final.data.metrics["test_rmse_blended"] > 0
+    assert {run.data.tags["mlflow.parentRunId"] for run in [*runs, final]} == {study.info.run_id}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> list[dict[str, object]]:
+    """What the study gives when nothing kills it."""
+    path = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(empty_store, path / "mlflow.db")
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "run.py"), *WORDS], cwd=path, env=environment(), capture_output=True, check=True
+    )
+    assert done.returncode == 0
+    return [{key: result[key] for key in ("index", "params", "metrics")} for result in recorded_trials(path, "crash")]
+
+
+def test_kills_are_at_every_point() -> None:
+    assert {kill.partition(":")[0] for kill in (*KILLS, STORE_MADE)} == set(POINTS) - set(LAUNCH_POINTS)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("kills", [KILLS, (STORE_MADE,)], ids=["with a store", "while it is made"])
+def test_killed_again_and_again_the_same_command_completes_the_study(
+    kills: tuple[str, ...], project: Path, undisturbed: list[dict[str, object]], tmp_path: Path
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    if STORE_MADE in kills:
+        (project / "mlflow.db").unlink()
+    env = {"TMPDIR": str(temporary), "BYOE_TEST": str(os.getpid())}
+    for kill in kills:
+        killed = run_command(*WORDS, timeout=120, **env, BYOE_KILL_AT=kill)
+        assert killed.code == -signal.SIGKILL, (kill, killed.err)
+        assert_nothing_is_left(env["BYOE_TEST"])
+    resumed = run_command(*WORDS, timeout=120, **env)
+    assert resumed.code == 0, resumed.err
+    assert_complete(project)
+    assert [
+        {key: result[key] for key in ("index", "params", "metrics")} for result in recorded_trials(project, "crash")
+    ] == undisturbed
+    assert_nothing_is_left(env["BYOE_TEST"])
+    assert list(temporary.iterdir()) == []
+
+
+def test_two_studies_begun_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
+    words = (sys.executable, str(PROJECT / "run.py"), "mode=local", "search.n_trials=2", *QUICK)
+    both = [subprocess.Popen([*words, f"study={name}"], stdout=subprocess.PIPE, text=True) for name in ("one", "two")]
+    outputs = [process.communicate(timeout=50)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert not any("MLflow could not" in output for output in outputs)
+    assert len(logged_runs(folder, "byoe-diabetes", "trial")) == 4
+
+
+def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:
+    words = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
+    with subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *words], stdout=subprocess.PIPE, text=True, env=environment()
+    ) as first:
+        assert first.stdout is not None
+        next(line for line in first.stdout if line.startswith("trial 0"))
+        second = run_command(*words)
+        first.send_signal(signal.SIGTERM)
+        first.stdout.read()
+    assert second.code == 2
+    assert f"is being run by process {first.pid}" in second.err
+    assert "study=<name>" in second.err
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "closed terminal"]
+)
+def test_interrupted_study_says_how_to_go_on_and_leaves_nothing(
+    number: signal.Signals, project: Path, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    mark = f"{os.getpid()}-{number}"
+    command = [sys.executable, str(PROJECT / "run.py"), "mode=local", "study=crash", "search.n_trials=2000", *QUICK]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(TMPDIR=str(temporary), BYOE_TEST=mark),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        next(line for line in process.stdout if line.startswith("trial 3"))
+        process.send_signal(number)
+        process.stdout.read()
+        err = process.stderr.read()
+    assert process.returncode == 130
+    assert "same command" in err
+    assert "Traceback" not in err
+    assert_nothing_is_left(mark)
+    assert list(temporary.iterdir()) == []
+    finished = [state for _, state, _ in ledger_rows(project, "crash") if state == "complete"]
+    assert {run.info.status for run in logged_runs(project, "byoe-diabetes", "trial")} == {"FINISHED"}
+    assert len(logged_runs(project, "byoe-diabetes", "trial")) == len(finished) >= 3
+    (study,) = logged_runs(project, "byoe-diabetes", "study")
+    assert study.info.status == "KILLED"

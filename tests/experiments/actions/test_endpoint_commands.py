@@ -1,0 +1,186 @@
+"""Endpoints in containers, from the words that a user types to what is left on the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from experiments.docker.engine import connect
+from experiments.serving.client import ping
+from experiments.serving.memory import recall
+from experiments.serving.records import Records
+from tests.conftest import PROJECT, environment, run_command, until
+from tests.support.docker import left_behind
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+DEPLOY = ("mode=sagemaker", "action=deploy")
+
+
+def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
+    ended = run_command(*DEPLOY, "model=one", timeout=200)
+    assert ended.code == 0, ended.err
+    (line,) = [line for line in ended.out.splitlines() if line.strip().startswith("curl")]
+    endpoint = Records(trained / "endpoints").get("local")
+    assert f"{endpoint.url}/invocations" in line
+    assert "serverless rehearsal: cold start" in ended.out
+    assert (
+        "The smallest memory that passes is 1,024 MB (this one has 2,048: serving.memory_size_in_mb=1024)" in ended.out
+    )
+    requests = json.loads((Path(endpoint.folder) / "requests.json").read_text())
+    found = recall(trained / "endpoints", endpoint.bundle_hash)
+    assert found is not None
+    assert (found.memory_size_in_mb, found.image) == (1024, requests["CreateModel"]["PrimaryContainer"]["Image"])
+    assert requests["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MaxConcurrency"] == 5
+    with closing(connect()) as client:
+        facts = client.containers.get(endpoint.container).attrs
+    assert facts["HostConfig"]["ReadonlyRootfs"] is True
+    assert facts["HostConfig"]["Memory"] == 2048 * 2**20
+    assert facts["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostIp"] == "127.0.0.1"
+
+    manifest = json.loads((Path(endpoint.model_dir) / "manifest.json").read_text())
+    names = [column["name"] for column in manifest["columns"]]
+    rows = manifest["example"]["features"]
+    text = [",".join(names), *(",".join(map(repr, row)) for row in rows)]
+    (trained / "rows.csv").write_text("\n".join(text) + "\n")
+    asked = run_command("action=invoke", "input=rows.csv")
+    assert [float(value) for value in asked.out.split()] == manifest["example"]["predictions"]
+    asked = run_command("action=invoke", "input=rows.csv", "detail=members", "output=answer.json")
+    assert asked.code == 0, asked.err
+    assert json.loads((trained / "answer.json").read_text())["predictions"] == manifest["example"]["predictions"]
+    (trained / "wrong.csv").write_text(text[0].replace("bmi", "bim") + "\n" + text[1] + "\n")
+    asked = run_command("action=invoke", "input=wrong.csv")
+    assert asked.code == 2
+    assert "column 'bmi' is missing" in asked.err
+
+    (trained / "large.csv").write_text("\n".join([text[0], *text[1:] * 20_000]) + "\n")
+    asked = run_command("action=invoke", "input=large.csv")
+    assert asked.code == 2
+    assert "send fewer rows at a time" in asked.err
+
+    status = run_command("action=status")
+    assert status.code == 0
+    assert f"local  {endpoint.url}  ok" in status.out
+    assert "study one" in status.out
+    assert "400  rows_do_not_fit" in status.out
+    cleaned = run_command("action=clean", "paths.root=.")
+    assert "kept: container" in cleaned.out
+    assert ping(endpoint.url) is not None
+
+    assert run_command("action=delete").code == 0
+    assert left_behind() == []
+    assert [path.name for path in (trained / "endpoints").iterdir()] == ["_rehearsals"]
+    gone = run_command("action=invoke", "input=rows.csv")
+    assert gone.code == 2
+    assert "action=deploy makes it" in gone.err
+
+
+def test_a_second_deployment_replaces_the_first(trained: Path) -> None:
+    records = Records(trained / "endpoints")
+    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+    first = records.get("local")
+    assert run_command(*DEPLOY, "model=two", "serving=realtime", timeout=120).code == 0
+    second = records.get("local")
+    assert second.bundle_hash != first.bundle_hash
+    assert ping(second.url)["bundle"] == second.bundle_hash
+    assert not Path(first.folder).exists()
+    assert len(left_behind()) == 2
+
+    other = run_command(*DEPLOY, "model=one", "endpoint=other", "serving=realtime", timeout=120)
+    assert other.code == 0, other.err
+    assert ping(records.get("other").url)["bundle"] == first.bundle_hash
+    assert ping(second.url)["bundle"] == second.bundle_hash
+
+
+def test_an_endpoint_has_a_network_of_its_own_that_is_not_masqueraded(trained: Path) -> None:
+    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+    endpoint = Records(trained / "endpoints").get("local")
+    with closing(connect()) as client:
+        (network,) = client.containers.get(endpoint.container).attrs["NetworkSettings"]["Networks"]
+        options = client.networks.get(network).attrs["Options"]
+    assert network == endpoint.network
+    assert options["com.docker.network.bridge.enable_ip_masquerade"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("mode=local", "action=deploy"), "python run.py mode=sagemaker action=deploy"),
+        ((*DEPLOY, "serving.memory_size_in_mb=1500"), "1024, 2048, 3072"),
+        ((*DEPLOY, "serving.max_concurrency=0"), "not from 1 to 200"),
+        ((*DEPLOY, "serving.port=70000"), "not from 1 to 65535"),
+        ((*DEPLOY, "endpoint=a_b"), "letters, digits and inner hyphens"),
+        ((*DEPLOY, "model=none"), "there is no such study"),
+        ((*DEPLOY, "mode.network=host"), "a network of its own"),
+        (("action=delete", "endpoint=lokal"), "there is no such endpoint"),
+    ],
+)
+def test_mistakes_exit_2_and_start_nothing(words: tuple[str, ...], message: str, trained: Path) -> None:
+    ended = run_command(*words)
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert left_behind() == []
+    assert not (trained / "endpoints").exists()
+
+
+def test_endpoints_of_one_name_in_two_folders_leave_each_other_alone(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+    first = Records(trained / "endpoints").get("local")
+    other = tmp_path / "other"
+    shutil.copytree(trained / "studies", other / "studies")
+    monkeypatch.chdir(other)
+    assert run_command(*DEPLOY, "model=two", "serving=realtime", timeout=120).code == 0
+    assert ping(first.url)["bundle"] == first.bundle_hash
+    cleaned = run_command("action=clean")
+    assert cleaned.out.count("kept: container") == 2
+    assert run_command("action=delete").code == 0
+    assert ping(first.url)["bundle"] == first.bundle_hash
+    monkeypatch.chdir(trained)
+
+
+def test_what_a_killed_deployment_has_left_is_removed_by_the_next(trained: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *DEPLOY, "model=one"], env=environment(), stdout=subprocess.DEVNULL
+    )
+    assert until(lambda: any(name.startswith("byoe-local") for name in left_behind()))
+    process.kill()
+    process.wait()
+    assert run_command(*DEPLOY, "model=one", "serving=realtime", timeout=120).code == 0
+    endpoint = Records(trained / "endpoints").get("local")
+    assert left_behind() == [endpoint.container, endpoint.network]
+    assert sorted(path.name for path in (trained / "endpoints" / "local").iterdir() if path.is_dir()) == [
+        Path(endpoint.folder).name
+    ]
+
+
+@pytest.mark.parametrize("serving", ["serverless", "realtime"])
+def test_the_suite_passes_against_a_deployed_endpoint(serving: str, trained: Path) -> None:
+    assert run_command(*DEPLOY, "model=one", f"serving={serving}", timeout=120).code == 0
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            str(PROJECT / "tests/endpoint"),
+            "--endpoint=local",
+        ],
+        cwd=PROJECT,
+        env={**os.environ, "BYOE_ENDPOINTS": str(trained / "endpoints")},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]

@@ -1,0 +1,730 @@
+"""``mode=remote`` from the words that a user types to MLflow, against a double of AWS that runs the jobs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensemble.parameters import encode
+from tests.conftest import PROJECT, QUICK, Ended
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.faults import (
+    CutDownload,
+    Expiry,
+    Interruption,
+    JobFailure,
+    JobStop,
+    LateMetrics,
+    Refusal,
+    StorageFailure,
+    denied,
+    limit_exceeded,
+    throttled,
+)
+from tests.doubles.aws.resident import Resident
+from tests.support.records import logged_runs, logged_trials, recorded_trials
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
+    pytest.mark.timeout(300),
+]
+
+TRIALS = 3
+SEARCH = (f"search.n_trials={TRIALS}", *QUICK)
+BILLED = 90
+PRICE = 0.4
+MINE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine"
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a study in ``mode=local``."""
+    folder = tmp_path_factory.mktemp("home")
+    words = ["mode=local", "study=home", *SEARCH]
+    subprocess.run([sys.executable, str(PROJECT / "run.py"), *words], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(home_folder: Path) -> list[dict[str, Any]]:
+    """The trials of a study in ``mode=local``, whose points the double's tuner gives."""
+    final = json.loads((home_folder / "studies/home/final/output/data/metrics.json").read_text())
+    return [*recorded_trials(home_folder, "home"), final]
+
+
+@pytest.fixture
+def double(
+    project: Path, tmp_path: Path, home: list[dict[str, Any]], resident: Resident, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Double]:
+    points = [{name: encode(value) for name, value in trial["params"].items()} for trial in home[:-1]]
+    with opened(Double(tmp_path / "aws", points, resident=resident), monkeypatch) as double:
+        yield double
+
+
+@pytest.fixture
+def drawing(project: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    """A double whose tuner draws its points."""
+    with opened(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
+        yield double
+
+
+@contextmanager
+def opened(double: Double, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with double:
+        double.billable_seconds = BILLED
+        for name, value in double.environment.items():
+            monkeypatch.setenv(name, value)
+        yield double
+        double.heal()
+
+
+def words(double: Double, *more: str, study: str = "cloud") -> list[str]:
+    settings = {
+        "mode.role": double.role,
+        "mode.bucket": double.bucket,
+        "mode.poll_seconds": "0.05",
+        "mode.price_usd_per_hour": f"{PRICE}",
+        "study": study,
+        "search.parallel": "2",
+    }
+    given = {word.partition("=")[0] for word in more}
+    kept = [f"{key}={value}" for key, value in settings.items() if key not in given]
+    return ["mode=remote", *kept, *SEARCH, *more]
+
+
+def numbers(trials: list[dict[str, Any]]) -> list[tuple[int, Mapping[str, Any], Mapping[str, float]]]:
+    return [(trial["index"], trial["params"], trial["metrics"]) for trial in trials]
+
+
+def created(double: Double) -> list[str]:
+    return [operation for operation, _ in double.requests if operation.startswith("Create")]
+
+
+def test_the_cloud_gives_the_numbers_of_the_laptop(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    ended = byoe(*words(double, "mode.budget_usd=2"))
+    assert ended.code == 0, ended.err
+    assert "costs at most $1.20: 3 jobs of at most 1 h on ml.m5.large at $0.4 an hour" in ended.out
+    trials = recorded_trials(project, "cloud")
+    assert numbers(trials) == numbers(home[:-1])
+    assert [trial["info"]["cloud"]["job"].rpartition("-")[0] for trial in trials] == [
+        f"cloud-{number:03d}" for number in (1, 2, 3)
+    ]
+    for trial in trials:
+        assert trial["info"]["cloud"]["objective_in_log"] == pytest.approx(
+            trial["metrics"]["cv_rmse_blended"], rel=1e-6
+        )
+        assert trial["info"]["cloud"]["created"] <= trial["started"]
+    runs = sorted(logged_trials(project, "byoe-diabetes"), key=lambda run: run.info.run_name)
+    for run, trial in zip(runs, trials, strict=True):
+        assert run.data.metrics["billable_seconds"] == BILLED
+        assert run.data.metrics["cost_usd"] == pytest.approx(BILLED / 3600 * PRICE)
+        assert run.data.tags["byoe.job"] == trial["info"]["cloud"]["job"]
+        assert run.data.tags["byoe.mode"] == "remote"
+    (winner,) = logged_runs(project, "byoe-diabetes", "final")
+    assert {name: winner.data.metrics[name] for name in home[-1]["metrics"]} == home[-1]["metrics"]
+    assert winner.data.metrics["test_rmse_blended"] > 0
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+    ended = byoe("mode=local", "action=replay", "replay.study=cloud", "replay.top=2", *SEARCH)
+    assert ended.code == 0, ended.err
+    assert "parity: PASS (2 of 2 trials equal)\n  equal to the bit: 2 of 2" in ended.out
+
+
+def test_a_second_command_attaches_and_brings_home_only_what_is_new(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    double.hold(1)
+    first = subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *words(double, "mode.budget_usd=2")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert first.stdout is not None
+    until_first = next(line for line in first.stdout if line.startswith("trial 0"))
+    assert "$0.01 so far" in until_first
+    first.send_signal(signal.SIGINT)
+    said = first.stdout.read()
+    assert first.wait() == 130
+    assert "the jobs on SageMaker go on" in said
+    assert double.calls("StopHyperParameterTuningJob") == []
+    double.release()
+    double.wait_for_tuning("cloud")
+    before = len(double.calls("DescribeTrainingJob"))
+    ended = byoe(*words(double))  # no budget: it costs no more
+    assert ended.code == 0, ended.err
+    described = [call["TrainingJobName"] for call in double.calls("DescribeTrainingJob")[before:]]
+    assert not any(name.startswith("cloud-001") for name in described if name != described[-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    for point in (
+        "channels_written",
+        "study_created",
+        "uploaded",
+        "launched",
+        "trial_finished",
+        "trials_asked",
+        "trial_recorded",
+        "mlflow_trial_logged",
+        "search_done",
+        "final_trained",
+        "model_registered",
+    ):
+        killed = subprocess.run(
+            [sys.executable, str(PROJECT / "run.py"), *words(double, "mode.budget_usd=2")],
+            env={**os.environ, "BYOE_KILL_AT": point},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
+    assert byoe(*words(double)).code == 0
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert len(logged_trials(project, "byoe-diabetes")) == TRIALS
+    assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -> None:
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=1", study="one"))
+    assert ended.code == 0, ended.err
+    assert created(double) == ["CreateTrainingJob"]
+    (trial,) = recorded_trials(project, "one")
+    assert trial["state"] == "complete"
+    assert trial["info"]["cloud"]["job"] == "one-001"
+    status = byoe("mode=remote", "action=status", f"mode.price_usd_per_hour={PRICE}")
+    assert "training job one-001  Completed, of no tuning job, $0.01" in status.out
+    assert "Training: $0.01 so far" in status.out
+
+
+REPLAY = ("action=replay", "replay.study=home", "replay.top=3", "search.parallel=1")
+
+
+def killed_at(point: str, *words: str) -> None:
+    """Run a command that is killed at a point."""
+    command = [sys.executable, str(PROJECT / "run.py"), *words]
+    env = {**os.environ, "BYOE_KILL_AT": point}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, (point, ended.stderr)
+
+
+@pytest.fixture
+def source(project: Path, home_folder: Path) -> None:
+    """The study at home, beside which it is replayed."""
+    shutil.copytree(home_folder / "studies", project / "studies")
+
+
+@pytest.mark.usefixtures("source")
+def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, study="again")
+    for point in ("study_created", "uploaded", "launched", "launched:2", "trial_finished", "trial_recorded"):
+        killed_at(point, *replay, "mode.budget_usd=2")
+    ended = byoe(*replay)
+    assert ended.code == 0, ended.err
+    assert "parity: PASS (3 of 3 trials equal)" in ended.out
+    names = [job.name for job in double.jobs]
+    assert names == ["again-001", "again-002", "again-003"]
+    assert created(double) == ["CreateTrainingJob"] * len(names)
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["mode.instance_type=ml.m5.xlarge"], "costs at most $0.80: 2 jobs of at most 1 h on ml.m5.xlarge"),
+        (["mode.max_runtime_seconds=86400"], "costs at most $19.20: 2 jobs of at most 24 h on ml.m5.large"),
+        (["mode.budget_usd=0.5"], "mode.budget_usd=0.5 is below what this study may cost, at most $0.80: 2 jobs"),
+    ],
+)
+def test_what_is_left_of_a_replay_is_launched_for_no_more_than_was_approved(
+    more: list[str], message: str, project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, study="again")
+    killed_at("launched", *replay, "mode.budget_usd=2")
+    ended = byoe(*replay, *more)
+    assert (ended.code, created(double)) == (2, ["CreateTrainingJob"])
+    assert message in ended.err
+
+
+@pytest.mark.usefixtures("source")
+def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, study="again")
+    assert byoe(*replay, "replay.top=1", "mode.budget_usd=1").code == 0
+    shutil.rmtree("studies/again")
+    ended = byoe(*replay)
+    assert (ended.code, created(double)) == (2, ["CreateTrainingJob"])
+    assert "costs at most $0.80: 2 jobs of at most 1 h on ml.m5.large" in ended.err
+    ended = byoe(*replay, "mode.budget_usd=1", "mode.role=arn:aws:iam::123456789012:role/none")
+    assert (ended.code, created(double)) == (2, ["CreateTrainingJob"])
+    assert "there is no such role" in ended.err
+    ended = byoe(*replay, "mode.budget_usd=1")
+    assert ended.code == 0, ended.err
+    assert "what is left of study again costs at most $0.80: 2 jobs" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "costs at most $1.20: 3 jobs of at most 1 h on ml.m5.large at $0.4 an hour"),
+        (["mode.budget_usd=1"], "mode.budget_usd=1 is below what this study may cost, at most $1.20"),
+        (
+            ["mode.price_usd_per_hour=null", "mode.instance_type=ml.c5.4xlarge", "mode.budget_usd=9"],
+            "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is not known here",
+        ),
+        (["mode.budget_usd=9", "mode.bucket=none-of-ours"], "mode.bucket=none-of-ours: there is no such bucket"),
+        (
+            ["mode.budget_usd=9", "mode.role=arn:aws:iam::123456789012:role/none"],
+            "mode.role=arn:aws:iam::123456789012:role/none: there is no such role",
+        ),
+        (["mode.budget_usd=9", "mode.instance_type=ml.c5.xlarge", "mode.spot=true"], "spot training job usage' in"),
+        (["mode.budget_usd=9", "search.parallel=3", "mode.instance_type=ml.m5.xlarge"], "Add search.parallel=2"),
+        (
+            ["mode.budget_usd=9", "mode.keep_alive_seconds=60"],
+            "or take another mode.instance_type, or leave mode.keep_alive_seconds out",
+        ),
+        (["mode.budget_usd=9", "mode.image.uri=byoe:1"], "mode.image.uri=byoe:1: SageMaker runs images from ECR"),
+        (
+            ["mode.budget_usd=9", "mode.image.uri=123456789012.dkr.ecr.us-east-1.amazonaws.com/none:1"],
+            "there is no such image. `python run.py mode=remote action=push` pushes",
+        ),
+        (["mode.budget_usd=9", "mode.bucket=null"], "mode.bucket is not set: add mode.bucket="),
+    ],
+)
+def test_nothing_is_created_that_would_fail_or_cost_too_much(
+    more: list[str], message: str, project: Path, double: Double, byoe: Run
+) -> None:
+    ended = byoe(*words(double, *more))
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert created(double) == []
+    assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
+
+
+def test_a_role_that_sagemaker_may_not_take_on_is_refused(project: Path, double: Double, byoe: Run) -> None:
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}]}
+    role = double.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    ended = byoe(*words(double, "mode.budget_usd=9", f"mode.role={role['Arn']}"))
+    assert ended.code == 2
+    assert "SageMaker may not take it on" in ended.err
+    assert created(double) == []
+
+
+@pytest.mark.parametrize("index", [False, True], ids=["one platform", "index"])
+def test_an_image_for_another_architecture_is_refused(index: bool, project: Path, double: Double, byoe: Run) -> None:
+    double.put_image("mine", "1", "arm64", index=index)
+    ended = byoe(*words(double, "mode.budget_usd=9", f"mode.image.uri={MINE}:1"))
+    assert ended.code == 2
+    assert f"mode.image.uri={MINE}:1 is built for arm64, and SageMaker's instances are amd64" in ended.err
+    assert created(double) == []
+
+
+def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
+    double.hold(0)
+    byoe_plan = byoe(*words(double, "action=plan"))
+    document = json.loads(byoe_plan.out)["CreateHyperParameterTuningJob"][0]
+    document["Tags"] = [{"Key": "team", "Value": "other"}]
+    double.client("sagemaker").create_hyper_parameter_tuning_job(**document)
+    ended = byoe(*words(double, "mode.budget_usd=9"))
+    assert ended.code == 2
+    assert "tuning job cloud is there already, of another configuration" in ended.err
+
+
+def test_a_training_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", "mode.budget_usd=2", study="one")
+    assert byoe(*training).code == 0
+    shutil.rmtree("studies")
+    ended = byoe(*training, "ensemble.params.xgboost.max_depth=2")
+    assert ended.code == 2
+    assert "training job one-001 is there already, of another configuration or other data" in ended.err
+    assert created(double) == ["CreateTrainingJob"]
+
+
+def test_a_tuning_job_is_not_extended(project: Path, double: Double, byoe: Run) -> None:
+    assert byoe(*words(double, "mode.budget_usd=9")).code == 0
+    ended = byoe(*words(double, "mode.budget_usd=9", "search.n_trials=6"))
+    assert ended.code == 2
+    assert "mode.warm_start=[cloud]" in ended.err
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+def test_what_passes_by_itself_is_waited_out(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    double.inject(
+        throttled("Describe*", 3),
+        throttled("CreateHyperParameterTuningJob", 2),
+        Interruption(1),
+        StorageFailure("*sourcedir.tar.gz", "PUT", 2),
+        StorageFailure("*-001-*output.tar.gz", "GET", 2),
+        CutDownload("*-002-*/output/output.tar.gz", 2),
+        CutDownload("*/output/model.tar.gz", 1),
+    )
+    ended = byoe(*words(double, "mode.budget_usd=2"))
+    assert ended.code == 0, ended.err
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert [job.status for job in double.jobs] == ["Completed"] * TRIALS
+
+
+def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path, double: Double, byoe: Run) -> None:
+    double.inject(JobFailure(0, "AlgorithmError: out of memory", run=True), JobStop(2))
+    ended = byoe(*words(double, "mode.budget_usd=2", "search.max_failure_rate=1"))
+    assert ended.code == 0, ended.err
+    first, second, third = recorded_trials(project, "cloud")
+    assert (first["state"], first["failure"]) == ("failed", "AlgorithmError: out of memory")
+    assert second["state"] == "complete"
+    assert third["state"] == "failed"
+    assert "mode.max_runtime_seconds=3600 and was stopped" in third["failure"]
+    assert "trial 0 failed: AlgorithmError: out of memory" in ended.out
+    assert "[metric] cv_rmse_blended=" in (project / "studies/cloud/trials/0000/log.txt").read_text()
+    states = {run.data.tags["byoe.trial"]: run.info.status for run in logged_trials(project, "byoe-diabetes")}
+    assert states == {"0": "FAILED", "1": "FINISHED", "2": "FAILED"}
+
+
+def test_jobs_that_amt_stops_early_are_given_up_and_no_failures(project: Path, drawing: Double, byoe: Run) -> None:
+    early = [JobStop(f"early-{number:03d}", "Stopped", run=number < 5) for number in (2, 3, 4, 5)]
+    drawing.inject(*early, JobStop("early-007"))
+    search = words(drawing, "mode.early_stopping=true", "search.n_trials=8", study="early")
+    ended = byoe(*search, "mode.budget_usd=5")
+    assert ended.code == 0, ended.err
+    assert "trial 1: given up: AMT stopped it early" in ended.out
+    assert "8 trials, 1 failed, 4 given up early" in ended.out
+    trials = recorded_trials(project, "early")
+    assert [trial["state"] for trial in trials] == ["complete", *["pruned"] * 4, "complete", "failed", "complete"]
+    assert {trial["failure"] for trial in trials if trial["state"] == "pruned"} == {"AMT stopped it early"}
+    assert ["expected" in trial["info"]["pruned"] for trial in trials[1:5]] == [True, True, True, False]
+    runs = sorted(logged_trials(project, "byoe-diabetes"), key=lambda run: run.info.run_name)
+    assert [run.info.status for run in runs[:3]] == ["FINISHED", "KILLED", "KILLED"]
+    assert runs[1].data.tags["byoe.failure"] == "AMT stopped it early"
+    assert drawing.calls("StopHyperParameterTuningJob") == []
+    assert byoe("mode=local", "action=replay", "replay.study=early", "replay.top=1").code == 0
+    compared = byoe("action=compare", "compare.studies=[early,replay-early]")
+    assert "Traceback" not in compared.err
+
+
+def test_an_objective_that_comes_late_is_waited_for(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    double.inject(LateMetrics(0, 4), LateMetrics(2, 3))
+    assert byoe(*words(double, "mode.budget_usd=2")).code == 0
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    double.inject(LateMetrics("one-001", 100))
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", study="one"))
+    assert ended.code == 1
+    (trial,) = recorded_trials(project, "one")
+    assert "cannot be trusted: SageMaker has read none in the log" in trial["failure"]
+
+
+def test_a_tuning_job_that_is_not_shown_at_once_is_waited_for(project: Path, drawing: Double, byoe: Run) -> None:
+    unknown = ("DescribeHyperParameterTuningJob", "ResourceNotFound", "Requested resource not found.")
+    search = words(drawing, "search.n_trials=1")
+    drawing.inject(Refusal(*unknown, times=8))
+    ended = byoe(*search, "mode.budget_usd=2")
+    assert ended.code == 2
+    assert "tuning job cloud was started, and SageMaker does not show it yet" in ended.err
+    assert byoe(*search).code == 0
+    drawing.inject(Refusal(*unknown, times=4))
+    assert byoe(*words(drawing, "search.n_trials=1", "mode.budget_usd=2", study="second")).code == 0
+    assert created(drawing) == ["CreateHyperParameterTuningJob"] * 2
+
+
+@pytest.mark.usefixtures("source")
+def test_what_is_launched_already_is_named_where_the_account_gives_no_more(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    replay = words(double, *REPLAY, "search.parallel=2", study="again")
+    double.hold(0)
+    killed_at("launched", *replay, "mode.budget_usd=2")
+    double.inject(limit_exceeded("CreateTrainingJob"))
+    ended = byoe(*replay)
+    assert ended.code == 2
+    assert "(ResourceLimitExceeded). 1 job goes on on SageMaker, and is paid for: the same command" in ended.err
+    double.release()
+    assert byoe(*replay).code == 0
+    assert [job.name for job in double.jobs] == ["again-001", "again-002", "again-003"]
+
+
+def test_nothing_is_waited_for_after_the_last_job(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", "mode.budget_usd=2", study="one")
+    killed_at("launched", *training)
+    double.wait_for(0)
+    begun = time.monotonic()
+    assert byoe(*training, "mode.poll_seconds=60").code == 0
+    assert time.monotonic() - begun < 60
+
+
+def test_where_all_fail_the_reason_is_said(project: Path, double: Double, byoe: Run) -> None:
+    double.inject(*(JobFailure(number, "AlgorithmError: no", run=False) for number in range(TRIALS)))
+    for _ in range(2):  # and again by whoever attaches
+        ended = byoe(*words(double, "mode.budget_usd=2", "search.max_failure_rate=1"))
+        assert ended.code == 1
+        assert "no trial has a score. The last reason: AlgorithmError: no" in ended.err
+        assert len(ended.err.splitlines()) == 1
+
+
+def test_too_many_failures_stop_the_rest(project: Path, drawing: Double, byoe: Run) -> None:
+    drawing.inject(*(JobFailure(number, "AlgorithmError: no", run=False) for number in range(4)))
+    drawing.hold(4)
+    ended = byoe(*words(drawing, "mode.budget_usd=9", "search.max_failure_rate=0.5", "search.n_trials=8"))
+    assert ended.code == 1
+    assert "of 4 trials failed, more than search.max_failure_rate=0.5 allows; the rest was stopped" in ended.err
+    assert [call["HyperParameterTuningJobName"] for call in drawing.calls("StopHyperParameterTuningJob")] == ["cloud"]
+    assert drawing.wait_for_tuning("cloud").status == "Stopped"
+    assert len(drawing.jobs) < 8
+
+
+@pytest.mark.parametrize("damage", ["missing", "no archive", "cut"])
+def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
+    damage: str, project: Path, double: Double, byoe: Run
+) -> None:
+    training = words(double, "action=train", "mode.budget_usd=2", study="one")
+    double.hold(0)
+    first = subprocess.Popen(
+        [sys.executable, str(PROJECT / "run.py"), *training, "mode.poll_seconds=60"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    double.wait_for(0, "Training")
+    first.kill()
+    first.wait()
+    double.release()
+    double.wait_for(0)
+    s3, key = double.client("s3"), "byoe/studies/one/one-001/output/output.tar.gz"
+    whole = s3.get_object(Bucket=double.bucket, Key=key)["Body"].read()
+    if damage == "missing":
+        s3.delete_object(Bucket=double.bucket, Key=key)
+    else:
+        s3.put_object(
+            Bucket=double.bucket, Key=key, Body=b"none" if damage == "no archive" else whole[: len(whole) // 2]
+        )
+    ended = byoe(*training)
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    (trial,) = recorded_trials(project, "one")
+    assert trial["state"] == "failed"
+    assert ("left nothing" if damage == "missing" else "cannot be unpacked") in trial["failure"]
+
+
+def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", study="one")
+    assert byoe(*training, "mode.budget_usd=2").code == 0
+    s3, key = double.client("s3"), "byoe/studies/one/one-001/output/output.tar.gz"
+    files = members_of(s3.get_object(Bucket=double.bucket, Key=key)["Body"].read())
+    metrics, folds = files["metrics.json"], files["out_of_fold.npz"]
+    for odd, reason in (
+        ({**files, "metrics.json/x": b""}, "cannot be unpacked"),
+        ({**files, "n" * 300: b""}, "cannot be unpacked"),
+        ({"data/metrics.json": metrics, "data/data/x": b"", "x": b""}, "cannot be unpacked"),
+        ({**files, "metrics.json": b"[]"}, "its metrics.json is not that of a training: it has no metrics"),
+        ({"metrics.json": metrics}, "it left no readable out_of_fold.npz"),
+        ({**files, "out_of_fold.npz": folds[:-100]}, "it left no readable out_of_fold.npz"),
+        ({**files, "out_of_fold.npz": b""}, "it left no readable out_of_fold.npz"),
+    ):
+        shutil.rmtree("studies")
+        s3.put_object(Bucket=double.bucket, Key=key, Body=archive_of(odd))
+        ended = byoe(*training)
+        assert ended.code == 1, reason
+        assert "Traceback" not in ended.err
+        (trial,) = recorded_trials(project, "one")
+        assert trial["state"] == "failed"
+        assert reason in trial["failure"]
+
+
+def test_an_odd_model_is_said(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", study="one")
+    assert byoe(*training, "mode.budget_usd=2").code == 0
+    s3, key = double.client("s3"), "byoe/studies/one/one-001/output/model.tar.gz"
+    files = members_of(s3.get_object(Bucket=double.bucket, Key=key)["Body"].read())
+    s3.put_object(Bucket=double.bucket, Key=key, Body=archive_of({**files, "manifest.json/x": b""}))
+    shutil.rmtree("studies")
+    ended = byoe(*training)
+    assert ended.code == 1
+    assert "one-001/output/model.tar.gz cannot be unpacked: " in ended.err
+
+
+def members_of(archive: bytes) -> dict[str, bytes]:
+    """Return the files of an archive by name."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return {entry.name: file.read() for entry in tar if (file := tar.extractfile(entry)) is not None}
+
+
+def archive_of(files: Mapping[str, bytes]) -> bytes:
+    """Return an archive of files by name."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def test_expired_credentials_are_said_and_renewed_ones_go_on(project: Path, double: Double, byoe: Run) -> None:
+    training = words(double, "action=train", "mode.budget_usd=2", study="one")
+    double.inject(Expiry("DescribeTrainingJob", 4))
+    ended = byoe(*training)
+    assert ended.code == 2
+    assert "the AWS credentials have expired. Renew them" in ended.err
+    double.renew()
+    assert byoe(*training).code == 0
+    assert created(double) == ["CreateTrainingJob"]
+    assert [trial["state"] for trial in recorded_trials(project, "one")] == ["complete"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (denied("CreateHyperParameterTuningJob"), "the IAM action sagemaker:CreateHyperParameterTuningJob"),
+        (denied("PutObject", "s3"), "the IAM action s3:PutObject"),
+        (limit_exceeded("CreateHyperParameterTuningJob"), "ResourceLimitExceeded"),
+        (Expiry("GetCallerIdentity", 1), "the AWS credentials have expired"),
+    ],
+    ids=str,
+)
+def test_what_does_not_pass_is_one_message(fault: Any, message: str, project: Path, double: Double, byoe: Run) -> None:
+    double.inject(fault)
+    ended = byoe(*words(double, "mode.budget_usd=2"))
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert double.jobs == []
+
+
+def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Run) -> None:
+    settings = ["mode=remote", "action=doctor", f"mode.role={double.role}"]
+    double.put_image("mine", "1", "arm64")
+    double.put_image("mine", "2", "amd64")
+    ended = byoe(*settings, f"mode.bucket={double.bucket}", f"mode.image.uri={MINE}:2")
+    assert ended.code == 0, ended.out
+    for line in (
+        "ok    credentials    of account 123456789012",
+        f"ok    bucket         {double.bucket}",
+        "ok    role ",
+        f"ok    image          {MINE}:2",
+    ):
+        assert line in ended.out
+    assert "mode=remote can run." in ended.out
+    ended = byoe(*settings, "mode.bucket=none-of-ours", f"mode.image.uri={MINE}:1")
+    assert ended.code == 1
+    assert "there is no such bucket" in ended.out
+    assert f"fails image          mode.image.uri={MINE}:1 is built for arm64" in ended.out
+    double.inject(Expiry("GetCallerIdentity", 1))
+    ended = byoe(*settings, f"mode.bucket={double.bucket}")
+    assert ended.code == 1
+    assert "fails credentials    the AWS credentials have expired" in ended.out
+    assert "mode.role is not set" in byoe("mode=remote", "action=doctor").out
+
+
+def test_a_check_that_is_not_permitted_is_a_note(project: Path, double: Double, byoe: Run) -> None:
+    double.inject(
+        denied("GetRole", "iam"),
+        denied("ListServiceQuotas", "servicequotas"),
+        denied("GetDownloadUrlForLayer", "ecr"),
+    )
+    double.put_image("mine", "1", "amd64")
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", f"mode.image.uri={MINE}:1", study="one"))
+    assert ended.code == 0, ended.err
+    assert "the IAM action iam:GetRole" in ended.out
+    assert "the IAM action servicequotas:ListServiceQuotas" in ended.out
+    assert "the IAM action ecr:GetDownloadUrlForLayer" in ended.out
+
+
+def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
+    project: Path,
+    double: Double,
+    byoe: Run,
+    home: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert byoe(*words(double, "mode.budget_usd=2")).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(project / "mlflow.db", tmp_path / "elsewhere" / "mlflow.db")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    ended = byoe("mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05", "mlflow.experiment=elsewhere")
+    assert ended.code == 0, ended.err
+    best = min(home[:-1], key=lambda trial: trial["metrics"]["cv_rmse_blended"])
+    assert f"best: training job cloud-{best['index'] + 1:03d}-" in ended.out
+    assert numbers(recorded_trials(Path.cwd(), "cloud")) == numbers(home[:-1])
+    assert len(logged_trials(Path.cwd(), "elsewhere")) == TRIALS
+    assert (Path.cwd() / "studies/cloud/final/model/manifest.json").exists()
+    assert created(double) == ["CreateHyperParameterTuningJob"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["mode=remote"], "action=attach wants the tuning job: add job="),
+        (["mode=remote", "job=none"], "job=none: there is no such tuning job in us-east-1"),
+        (["mode=local", "job=none"], "python run.py mode=remote action=attach job=<name>"),
+    ],
+)
+def test_what_cannot_be_attached_to_is_named(
+    given: list[str], message: str, project: Path, double: Double, byoe: Run
+) -> None:
+    ended = byoe("action=attach", *given)
+    assert ended.code == 2
+    assert message in ended.err
+
+
+def test_a_job_that_is_not_of_this_project_cannot_be_attached_to(project: Path, double: Double, byoe: Run) -> None:
+    double.hold(0)
+    document = json.loads(byoe(*words(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
+    document["Tags"] = [{"Key": "team", "Value": "other"}]
+    double.client("sagemaker").create_hyper_parameter_tuning_job(**document)
+    ended = byoe("mode=remote", "action=attach", "job=cloud")
+    assert ended.code == 2
+    assert "job=cloud is not of this project: it has no tag byoe:config_hash" in ended.err
+
+
+def test_another_study_of_its_name_leaves_a_tuning_job_to_be_attached_to(
+    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+) -> None:
+    assert byoe(*words(double, "mode.budget_usd=2")).code == 0
+    attach = ["mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05"]
+    shutil.rmtree("studies")
+    assert byoe(*words(double, "action=train", "mode.budget_usd=2")).code == 0
+    shutil.rmtree("studies")
+    ended = byoe(*words(double, "mode.budget_usd=2", "search.seed=7"))
+    assert "tuning job cloud is there already, of another configuration" in ended.err
+    shutil.rmtree("studies")
+    ended = byoe(*attach)
+    assert ended.code == 0, ended.err
+    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    shutil.rmtree("studies")
+    s3, folder = double.client("s3"), "byoe/studies/cloud/study-"
+    (entry,) = s3.list_objects_v2(Bucket=double.bucket, Prefix=folder)["Contents"]
+    for damaged in (b"not json", b"{}", b"[]", b'{"identity": {}, "order": 3, "first": []}', b"\xff"):
+        s3.put_object(Bucket=double.bucket, Key=entry["Key"], Body=damaged)
+        ended = byoe(*attach)
+        assert ended.code == 2, damaged
+        assert f"{entry['Key']}, which a launch leaves, is damaged or of another version" in ended.err
+        assert len(ended.err.splitlines()) == 1
+    s3.delete_object(Bucket=double.bucket, Key=entry["Key"])
+    assert f"{entry['Key']}, which a launch leaves: AWS refused to read" in byoe(*attach).err

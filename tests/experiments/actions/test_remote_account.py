@@ -1,0 +1,170 @@
+"""The user's AWS settings, credentials and role: whatever is wrong with them is one message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.aws.account import role_trusts_sagemaker
+from tests.conftest import QUICK, Ended
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.faults import Expiry, Refusal
+from tests.experiments.actions.test_remote import created, opened, words
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
+    pytest.mark.timeout(120),
+]
+Run = Callable[..., Ended]
+STATUS = ("mode=remote", "action=status")
+SIGN_ON = """\
+[profile signed]
+sso_session = ours
+sso_account_id = 123456789012
+sso_role_name = data
+region = us-east-1
+[sso-session ours]
+sso_start_url = https://ours.awsapps.com/start
+sso_region = us-east-1
+sso_registration_scopes = sso:account:access
+"""
+
+
+@pytest.fixture
+def double(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    with opened(Double(tmp_path / "aws"), monkeypatch) as double:
+        yield double
+
+
+def denied_by(operation: str, code: str, action: str) -> Refusal:
+    """Return a refusal that names another action than the one that was asked for."""
+    message = f"User: arn:aws:iam::123456789012:user/u is not authorized to perform: {action} on resource: r because no"
+    return Refusal(operation, code, message, times=None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "action"),
+    [
+        (denied_by("CreateHyperParameterTuningJob", "AccessDeniedException", "iam:PassRole"), "iam:PassRole"),
+        (denied_by("PutObject", "AccessDeniedException", "kms:GenerateDataKey"), "kms:GenerateDataKey"),
+    ],
+    ids=["role", "key"],
+)
+def test_the_action_that_aws_names_is_the_one_that_is_missing(
+    fault: Refusal, action: str, double: Double, byoe: Run
+) -> None:
+    double.inject(fault)
+    ended = byoe(*words(double, "mode.budget_usd=2"))
+    assert ended.code == 2
+    assert f"the credentials need the IAM action {action}." in ended.err
+
+
+@pytest.mark.parametrize("operation", ["HeadObject", "HeadBucket"])
+def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: str, double: Double, byoe: Run) -> None:
+    double.inject(Expiry(operation))
+    ended = byoe(*words(double, "mode.budget_usd=2"))
+    assert ended.code == 2
+    assert "the AWS credentials have expired. Renew them" in ended.err
+    assert created(double) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "config", "message"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": None}, "", "there are no AWS credentials: Partial credentials found in env"),
+        (
+            {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
+            "[default]\ncredential_process = /bin/false\n",
+            "the AWS credentials could not be had: Error when retrieving credentials from custom-process",
+        ),
+        ({}, "no file of settings", "the AWS settings cannot be used: Unable to parse config file: "),
+        ({"AWS_DEFAULT_REGION": "eu west"}, "", "the AWS settings cannot be used: Provided region_name 'eu west'"),
+        ({"AWS_ENDPOINT_URL": "foo"}, "", "the AWS settings cannot be used: Invalid endpoint: foo."),
+        (
+            {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_PROFILE": "signed"},
+            SIGN_ON,
+            "`aws sso login` makes one, with --profile <name> where mode.profile or AWS_PROFILE names one.",
+        ),
+    ],
+    ids=["no secret", "process", "no settings", "region", "address", "sign-on"],
+)
+def test_settings_of_no_use_are_one_message(
+    variables: dict[str, str | None],
+    config: str,
+    message: str,
+    double: Double,
+    byoe: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "config").write_text(config)
+    for name, value in {"AWS_CONFIG_FILE": str(tmp_path / "config"), **variables}.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
+    ended = byoe(*STATUS)
+    assert ended.code == 2, ended.err
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert len(ended.err.splitlines()) == 1
+    ended = byoe("mode=remote", "action=plan", *QUICK)
+    assert "Traceback" not in ended.err
+    assert ended.code == (2 if "region" in message else 0), ended.err  # a region is in the request
+
+
+def test_a_name_that_no_request_can_have_is_no_matter_of_the_network(double: Double, byoe: Run) -> None:
+    ended = byoe("mode=remote", "action=attach", "job=")
+    assert ended.code == 2
+    assert "could not be reached" not in ended.err
+
+
+@pytest.mark.parametrize("action", ["status", "clean"])
+def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byoe: Run) -> None:
+    ended = byoe("mode=remote", f"action={action}", f"mode.bucket={double.bucket}", "mode.prefix=")
+    assert ended.code == 2
+    assert "mode.prefix is empty" in ended.err
+    if action == "clean":
+        ended = byoe("mode=remote", "action=clean", f"mode.bucket={double.bucket}", "mode.prefix=team/byoe")
+        assert f"`aws s3 rm --recursive s3://{double.bucket}/team/byoe/` removes them" in ended.out
+
+
+def test_one_training_learns_from_no_tuning_job(double: Double, byoe: Run) -> None:
+    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
+    assert ended.code == 2
+    assert "mode.warm_start=before is for a search, and action=train is none" in ended.err
+    assert created(double) == []
+
+
+def statement(**fields: Any) -> dict[str, Any]:
+    of = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    return {key: value for key, value in {**of, **fields}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("statements", "trusts"),
+    [
+        (statement(), True),
+        ([statement(Principal={"Service": ["ec2.amazonaws.com", "sagemaker.amazonaws.com"]})], True),
+        ([statement(Principal="*")], True),
+        ([statement(Principal={"AWS": "*"}, Action=["sts:*"])], True),
+        ([statement(Action="*", Condition={"StringEquals": {"aws:SourceAccount": "123456789012"}})], True),
+        ([statement(Principal={"AWS": "arn:aws:iam::123456789012:root"})], False),
+        ([statement(Action="sts:TagSession")], False),
+        ([statement(Action=None)], False),
+        ([statement(Principal=None, NotPrincipal={"AWS": "x"})], False),
+        ([statement(), statement(Effect="Deny")], False),
+        ([statement(), statement(Effect="Deny", Principal="*", Action=["sts:Assume*"])], False),
+        ([statement(), statement(Effect="Deny", Condition={"Bool": {"aws:SecureTransport": "false"}})], True),
+        ([statement(), statement(Effect="Deny", Principal={"Service": "ec2.amazonaws.com"})], True),
+        ([], False),
+    ],
+)
+def test_a_trust_policy_is_read_as_iam_reads_it(statements: Any, trusts: bool) -> None:
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    assert role_trusts_sagemaker(policy) is trusts
+    assert role_trusts_sagemaker(json.dumps(policy)) is trusts

@@ -1,0 +1,98 @@
+"""``mode=remote`` gives the trials, metrics and model of ``mode=sagemaker``, with the double's jobs in the same image."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ensemble.bundle import MANIFEST, load_bundle
+from ensemble.channel import read_channel
+from ensemble.parameters import encode
+from tests.conftest import QUICK, Ended
+from tests.doubles.aws.double import Double
+from tests.support.docker import left_behind, require_image
+from tests.support.records import recorded_trials
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
+    pytest.mark.timeout(600),
+]
+SEARCH = ("ensemble=pair", "search.n_trials=2", *QUICK)
+
+
+def test_the_cloud_gives_the_numbers_and_the_model_of_the_rehearsal(
+    project: Path, tmp_path: Path, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = require_image().tag
+    before = left_behind()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    ended = byoe("mode=sagemaker", "study=boxes", *SEARCH)
+    assert ended.code == 0, ended.err
+    points = [{name: encode(value) for name, value in trial["params"].items()} for trial in trials(project, "boxes")]
+    with Double(tmp_path / "aws", points, image=image) as double:
+        for name, value in double.environment.items():
+            monkeypatch.setenv(name, value)
+        settings = [f"mode.role={double.role}", f"mode.bucket={double.bucket}", f"mode.image.uri={pushed(double)}"]
+        # The rehearsal's containers have no network either.
+        settings += ["mode.isolated=true", "mode.poll_seconds=0.1", "mode.budget_usd=1"]
+        ended = byoe("mode=remote", "study=cloud", *settings, *SEARCH)
+        assert ended.code == 0, ended.err
+        assert [job.status for job in double.jobs] == ["Completed"] * 2
+    assert left_behind() == before
+    assert trials(project, "cloud") == trials(project, "boxes")
+    assert metrics(project, "cloud") == metrics(project, "boxes")
+    assert model(project, "cloud") == model(project, "boxes")
+
+
+def pushed(double: Double) -> str:
+    """Put an image of the right architecture into ECR; return its name there."""
+    ecr = double.client("ecr")
+    ecr.create_repository(repositoryName="byoe")
+    entry = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": f"sha256:{'0' * 64}",
+        "size": 1,
+        "platform": {"architecture": "amd64", "os": "linux"},
+    }
+    kind = "application/vnd.oci.image.index.v1+json"
+    manifest = {"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}
+    ecr.put_image(repositoryName="byoe", imageTag="1", imageManifest=json.dumps(manifest))
+    return "123456789012.dkr.ecr.us-east-1.amazonaws.com/byoe:1"
+
+
+def trials(project: Path, study: str) -> list[dict[str, Any]]:
+    """Return of each trial what must be the same."""
+    keys = ("index", "state", "params", "metrics")
+    return [{key: trial[key] for key in keys} for trial in recorded_trials(project, study)]
+
+
+def metrics(project: Path, study: str) -> dict[str, Any]:
+    """Return what the winner's training says of itself, but for its time, and its threads, which decide that alone."""
+    content: dict[str, Any] = json.loads((project / "studies" / study / "final/output/data/metrics.json").read_text())
+    return {key: value for key, value in content.items() if not key.endswith("_seconds") and key != "threads"}
+
+
+def model(project: Path, study: str) -> tuple[dict[str, Any], bytes]:
+    """Return the winner's manifest, and the bytes of what each of its members and the blend predict of every row.
+
+    Only CatBoost's files are not compared: they have the time of their training in them.
+    """
+    folder = project / "studies" / study / "final/model"
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"] = {name: digest for name, digest in manifest["files"].items() if not name.endswith(".cbm")}
+    ensemble = load_bundle(folder).ensemble
+    predicted = []
+    (channels,) = (project / "studies" / "_channels").iterdir()
+    for channel in sorted(channels.iterdir()):
+        features = read_channel(channel).features
+        predicted += [ensemble.predict(features), ensemble.predict_members(features)]
+    assert sum(map(len, predicted)) == 2 * 442
+    return manifest, b"".join(np.ascontiguousarray(values).tobytes() for values in predicted)

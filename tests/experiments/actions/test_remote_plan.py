@@ -1,0 +1,209 @@
+"""``mode=remote action=plan``: everything that would be sent, without an account and without a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.aws.settings import planned_settings
+from experiments.config.compose import compose
+from experiments.config.schema import RemoteModeConfig
+from experiments.errors import ConfigError
+from tests.conftest import PROJECT, QUICK, Ended
+
+PLAN = ("mode=remote", "action=plan", *QUICK)
+ROLE = "arn:aws:iam::123456789012:role/jobs"
+SET = (f"mode.role={ROLE}", "mode.bucket=our-bucket", "mode.region=eu-west-1", "mode.price_usd_per_hour=0.2")
+
+
+def tuning(ended: Ended) -> dict[str, Any]:
+    assert ended.code == 0, ended.err
+    document: dict[str, Any] = json.loads(ended.out)["CreateHyperParameterTuningJob"][0]
+    return document
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+
+
+def test_it_needs_no_network(folder: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-n", "true"], check=False).returncode != 0:
+        pytest.skip("no network namespace can be made here")
+    ended = subprocess.run(
+        ["unshare", "-n", sys.executable, str(PROJECT / "run.py"), *PLAN],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["CreateHyperParameterTuningJob"]
+    assert list(folder.iterdir()) == []
+
+
+def test_it_says_what_a_launch_costs_and_still_wants(folder: Path, byoe: Callable[..., Ended]) -> None:
+    ended = byoe(*PLAN, "search.n_trials=10", "mode.max_runtime_seconds=1800")
+    beside = json.loads(ended.out)["beside the request"]
+    assert beside["still to be set"] == ["mode.region", "mode.role", "mode.bucket"]
+    assert beside["cost at most, in USD"] == pytest.approx(10 * 0.5 * 0.115)
+    assert "at most $0.58: 10 jobs of at most 0.5 h on ml.m5.large at $0.115 an hour" in ended.err
+    assert "Nothing was started" in ended.err
+
+
+def test_the_uploads_are_the_rows_that_trials_see_and_the_code(folder: Path, byoe: Callable[..., Ended]) -> None:
+    uploads = json.loads(byoe(*PLAN, *SET, "mode.prefix=team/byoe").out)["beside the request"]["uploads, in bytes"]
+    assert {location.rpartition("/")[2] for location in uploads} == {
+        "features.npy",
+        "target.npy",
+        "schema.json",
+        "sourcedir.tar.gz",
+    }
+    assert all(location.startswith("s3://our-bucket/team/byoe/") for location in uploads)
+    assert all(size > 0 for size in uploads.values())
+    assert not any("/test/" in location for location in uploads)
+
+
+def test_it_names_what_differs_from_the_rehearsal(folder: Path, byoe: Callable[..., Ended]) -> None:
+    differing = json.loads(byoe(*PLAN, *SET).out)["beside the request"]["otherwise than mode=sagemaker"]
+    places = {place.removeprefix("TrainingJobDefinition.") for place in differing if not place.startswith("Tags")}
+    assert places == {
+        "StaticHyperParameters.sagemaker_submit_directory",
+        "AlgorithmSpecification.TrainingImage",
+        "RoleArn",
+        "InputDataConfig[0].DataSource.S3DataSource.S3Uri",
+        "InputDataConfig[1].DataSource.S3DataSource.S3Uri",
+        "OutputDataConfig.S3OutputPath",
+        "ResourceConfig.InstanceType",
+        "EnableNetworkIsolation",
+    }
+
+
+def test_the_default_image_is_awss_own_with_our_scikit_learn(folder: Path, byoe: Callable[..., Ended]) -> None:
+    image = tuning(byoe(*PLAN, *SET))["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"]
+    assert image.endswith(".dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3")
+
+
+def test_every_option_of_the_cloud_is_in_the_request(folder: Path, byoe: Callable[..., Ended]) -> None:
+    document = tuning(
+        byoe(
+            *PLAN,
+            *SET,
+            "study=whole",
+            "mode.spot=true",
+            "mode.max_runtime_seconds=600",
+            "mode.early_stopping=true",
+            "mode.warm_start=[before-1,before-2]",
+            "mode.subnets=[subnet-1]",
+            "mode.security_groups=[sg-1]",
+            "mode.volume_kms_key=disk-key",
+            "mode.output_kms_key=output-key",
+            "mode.tags={team: risk}",
+            "mode.image.uri=123456789012.dkr.ecr.eu-west-1.amazonaws.com/byoe:1",
+            "mode.isolated=true",
+            "search.parallel=2",
+            "search.timeout=7200",
+        )
+    )
+    job = document["TrainingJobDefinition"]
+    assert job["EnableManagedSpotTraining"] is True
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200}
+    assert job["CheckpointConfig"] == {"S3Uri": "s3://our-bucket/byoe/studies/whole/checkpoints"}
+    assert job["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    assert job["ResourceConfig"]["VolumeKmsKeyId"] == "disk-key"
+    assert job["OutputDataConfig"]["KmsKeyId"] == "output-key"
+    assert job["EnableNetworkIsolation"] is True
+    assert [channel["ChannelName"] for channel in job["InputDataConfig"]] == ["train", "validation", "code"]
+    assert job["StaticHyperParameters"]["sagemaker_submit_directory"] == '"/opt/ml/input/data/code/sourcedir.tar.gz"'
+    config = document["HyperParameterTuningJobConfig"]
+    assert config["TrainingJobEarlyStoppingType"] == "Auto"
+    assert config["ResourceLimits"] == {
+        "MaxNumberOfTrainingJobs": 20,
+        "MaxParallelTrainingJobs": 2,
+        "MaxRuntimeInSeconds": 7200,
+    }
+    assert document["WarmStartConfig"] == {
+        "ParentHyperParameterTuningJobs": [
+            {"HyperParameterTuningJobName": "before-1"},
+            {"HyperParameterTuningJobName": "before-2"},
+        ],
+        "WarmStartType": "TransferLearning",
+    }
+    assert {"Key": "team", "Value": "risk"} in document["Tags"]
+
+
+def test_a_spot_job_waits_no_longer_than_aws_lets_it(folder: Path, byoe: Callable[..., Ended]) -> None:
+    longest = 28 * 86_400
+    ended = byoe(*PLAN, *SET, "mode.spot=true", f"mode.max_runtime_seconds={longest}")
+    limits = tuning(ended)["TrainingJobDefinition"]["StoppingCondition"]
+    assert limits == {"MaxRuntimeInSeconds": longest, "MaxWaitTimeInSeconds": longest}
+
+
+def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
+    folder: Path, byoe: Callable[..., Ended]
+) -> None:
+    ended = byoe(*PLAN, *SET, "mode.keep_alive_seconds=600", "search.n_trials=6", "mode.max_runtime_seconds=3000")
+    assert tuning(ended)["TrainingJobDefinition"]["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
+    assert json.loads(ended.out)["beside the request"]["cost at most, in USD"] == pytest.approx(6 * 0.2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 goes with mode.spot=true"),
+        (["mode.spot=true", "mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 includes the run itself"),
+        (["mode.spot=true", "mode.keep_alive_seconds=60"], "exclude one another"),
+        (["mode.subnets=[subnet-1]"], "mode.subnets and mode.security_groups go together"),
+        (["mode.isolated=true"], "mode.isolated=true: AWS's container installs packages"),
+        (["mode.role=jobs"], "mode.role=jobs: a role's ARN is wanted"),
+        (["mode.bucket=s3://b"], "mode.bucket=s3://b: a bucket's name is wanted"),
+        (["mode.prefix=/byoe"], "mode.prefix=/byoe: no slashes at its ends"),
+        (["mode.prefix="], "mode.prefix is empty"),
+        (["mode.tags={a: null}"], "mode.tags.a has no value: give it one, or leave it out"),
+        (["search.n_trials=751"], "751, where AWS wants at most 750: search.n_trials=750"),
+        (["search.n_trials=10001", "search.sampler=random"], "10001, where AWS wants at most 10000"),
+        (["mode.budget_usd=-1"], "mode.budget_usd=-1 is no amount above 0"),
+        (["mode.max_runtime_seconds=0"], "mode.max_runtime_seconds=0 is not from 1"),
+        (["mode.region=eu-nowhere-1"], "is not to be had for mode.region=eu-nowhere-1"),
+        (["mode.instance_type=ml.huge"], "ml.huge"),
+        (["mode.profile=none"], "mode.profile=none: ~/.aws has no such profile"),
+        (["mode.image.requirements=none.txt"], "mode.image.requirements=none.txt: No such file"),
+        (["mode.warm_start=[a,b,c,d,e,f]"], "AMT takes at most 5"),
+        (["search.timeout=60"], "a tuning job of SageMaker takes 120 seconds or more"),
+    ],
+)
+def test_what_aws_would_refuse_is_refused_here(
+    words: list[str], message: str, folder: Path, byoe: Callable[..., Ended]
+) -> None:
+    region = (
+        [] if any(word.startswith(("mode.region", "mode.profile")) for word in words) else ["mode.region=eu-west-1"]
+    )
+    ended = byoe(*PLAN, *region, *words)
+    assert ended.code == 2
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_many_jobs_at_a_time_are_warned_of_and_are_not_the_default(folder: Path, byoe: Callable[..., Ended]) -> None:
+    assert "search.parallel=2 learns more" in byoe(*PLAN, "search.n_trials=8", "search.parallel=4").err
+    ended = byoe(*PLAN, "search.n_trials=8")
+    assert "learns more" not in ended.err
+    assert tuning(ended)["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"] == 2
+
+
+def test_a_tag_that_is_ours_is_refused() -> None:
+    mode = compose(["mode=remote", *SET]).config.mode
+    assert isinstance(mode, RemoteModeConfig)
+    with pytest.raises(ConfigError, match="'byoe:study' begins with 'byoe:', which is ours"):
+        planned_settings(dataclasses.replace(mode, tags={"byoe:study": "x"}), "")

@@ -1,0 +1,208 @@
+"""``mode=sagemaker`` where something fails or ends it: what is recorded stays, and nothing of ours is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from experiments.docker.engine import connect, labels
+from tests.conftest import QUICK, await_trials, run_command, running, until
+from tests.support.docker import Forwarder, containers, left_behind
+from tests.support.records import logged_trials, recorded_trials
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
+
+# What a user's own member does in a container, by its parameter: everything that can go wrong with a script.
+ODD = """
+import atexit, os, signal, sys
+from ensemble.members.scikit import Ridge
+
+
+class Odd(Ridge):
+    kind = "odd:Odd"
+
+    def fit(self, features, target, weights=None):
+        deed = int(self.params["alpha"])
+        if deed == 2:
+            os._exit(3)
+        elif deed == 3:
+            print("[metric] cv_rmse_blended=1.5;", flush=True)
+        elif deed == 4:
+            atexit.register(lambda: print("[metric] cv_rmse_blended=1.5;", flush=True))
+        elif deed == 5:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        elif deed == 6:
+            signal.pause()
+        elif deed == 7:
+            hoard = [bytearray(2**20) for _ in range(4000)]
+        elif deed == 8:
+            target = target * float("nan")
+        super().fit(features, target, weights)
+"""
+ODD_WORDS = (
+    "mode=sagemaker",
+    "study=odd",
+    "entry.dependencies=[packages]",
+    "ensemble.members=[{one: {kind: 'odd:Odd'}}]",
+    "search=blank",
+    "search.sampler=grid",
+    "search.max_failure_rate=1",
+)
+
+
+def odd(project: Path) -> None:
+    (project / "packages").mkdir()
+    (project / "packages" / "odd.py").write_text(ODD)
+
+
+@pytest.mark.parametrize("warm", ["true", "false"], ids=["warm", "cold"])
+def test_everything_that_can_go_wrong_with_a_script_is_one_failed_trial(
+    warm: str, project: Path, nothing_left: None
+) -> None:
+    odd(project)
+    deeds = "[1, 2, 3, 4, 5, 6, 7, 8]" if warm == "true" else "[1, 2, 4, 6]"
+    words = (*ODD_WORDS, f"search.space.one.alpha={{choices: {deeds}}}", f"mode.warm_pool={warm}")
+    ended = run_command(*words, "mode.max_runtime_seconds=12", "mode.memory_gb=1", timeout=250)
+    assert ended.code == 0, ended.err
+    trials = {int(trial["params"]["one__alpha"]): trial for trial in recorded_trials(project, "odd")}
+    complete = {deed for deed, trial in trials.items() if trial["state"] == "complete"}
+    assert complete == {1, 3} & set(trials)
+    failures = {deed: trial["failure"] for deed, trial in trials.items() if trial["state"] == "failed"}
+    assert "exit code 3" in failures[2] or "ExitCode 3" in failures[2]
+    assert "cannot be trusted: the log ends with 1.5, and metrics.json has 5" in failures[4]
+    assert "it ran longer than mode.max_runtime_seconds=12 and was stopped" in failures[6]
+    if warm == "true":
+        assert "cannot be trusted: the log has none" in failures[5]
+        assert "killed by signal 9; was there enough memory?" in failures[7]
+        assert "member 'one' failed" in failures[8]
+    log = project / "studies" / "odd" / "trials" / "0001" / "log.txt"
+    assert f"its output: {log}" in ended.out
+    assert log.exists()
+
+
+KILLED_WORDS = ("mode=sagemaker", "study=killed", "search.n_trials=8", "search.startup_trials=3", *QUICK)
+# In the order in which one study can be killed at all of them; by the last within the search 6 trials at most have begun.
+KILLS = ("study_created", "trials_asked:2", "trial_finished:2", "trial_recorded:2", "search_done")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, image: str) -> list[object]:
+    """What the study of the kill tests gives when nothing kills it, at home."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("undisturbed")
+        shutil.copy(empty_store, folder / "mlflow.db")
+        patch.chdir(folder)
+        assert run_command("mode=local", *KILLED_WORDS[1:]).code == 0
+        return [(trial["index"], trial["params"], trial["metrics"]) for trial in recorded_trials(folder, "killed")]
+
+
+def test_killed_again_and_again_containers_end_and_the_same_command_completes_the_study(
+    project: Path, nothing_left: None, undisturbed: list[object]
+) -> None:
+    for kill in KILLS:
+        killed = run_command(*KILLED_WORDS, BYOE_KILL_AT=kill)
+        assert killed.code == -signal.SIGKILL, (kill, killed.err)
+        assert until(lambda: containers("killed") == [])
+    resumed = run_command(*KILLED_WORDS)
+    assert resumed.code == 0, resumed.err
+    assert [
+        (trial["index"], trial["params"], trial["metrics"]) for trial in recorded_trials(project, "killed")
+    ] == undisturbed
+    assert len(logged_trials(project, "byoe-diabetes")) == 8
+    assert not (project / "studies" / "killed" / "containers").exists()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_job_of_the_sdk_ends_with_the_harness(sign: int, project: Path, nothing_left: None) -> None:
+    odd(project)
+    words = (*ODD_WORDS, "search.space.one.alpha={choices: [6]}", "mode.warm_pool=false")
+    with running(*words) as harness:
+        assert until(lambda: containers("odd") != [], 60)
+        harness.send_signal(sign)
+        harness.communicate(timeout=60)
+    assert harness.returncode == (-sign if sign == signal.SIGKILL else 130)
+    assert until(lambda: left_behind() == [])
+    assert run_command("action=status").code == 0  # with the next command go the temporary files of one that was killed
+
+
+def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(project: Path, nothing_left: None) -> None:
+    words = ("mode=sagemaker", "study=cut", "search.n_trials=400", *QUICK)
+    with running(*words) as harness:
+        await_trials(harness, 3)
+        harness.send_signal(signal.SIGINT)
+        _, err = harness.communicate(timeout=60)
+    assert harness.returncode == 130
+    assert b"Traceback" not in err
+    assert len(recorded_trials(project, "cut")) >= 3
+    assert len(logged_trials(project, "byoe-diabetes")) == len(recorded_trials(project, "cut"))
+
+
+def test_engine_that_goes_away_in_the_middle_loses_no_trial(project: Path, nothing_left: None) -> None:
+    words = ("mode=sagemaker", "study=gone", "search.n_trials=400", *QUICK)
+    with (
+        Forwarder(Path(f"/tmp/byoe-test-{os.getpid()}.sock")) as way,
+        running(*words, DOCKER_HOST=f"unix://{way.path}") as harness,
+    ):
+        await_trials(harness, 3)
+        way.cut()
+        _, err = harness.communicate(timeout=60)
+    assert harness.returncode == 1
+    assert err.startswith(b"error: the Docker engine does not answer")
+    assert b"action=doctor" in err
+    assert b"Traceback" not in err
+    finished = len(recorded_trials(project, "gone"))
+    assert finished >= 3
+    assert {trial["state"] for trial in recorded_trials(project, "gone")} == {"complete"}
+    ended = run_command("mode=sagemaker", "study=gone", f"search.n_trials={finished}", *QUICK)
+    assert ended.code == 0, ended.err
+
+
+def test_disk_that_fills_up_stops_the_study_and_fails_no_trial(
+    project: Path, nothing_left: None, tiny_disk: Callable[[str], Path]
+) -> None:
+    (project / "packages").mkdir()
+    (project / "packages" / "filling.py").write_text(
+        "from ensemble.members.scikit import Ridge\n\n\n"
+        "class Filling(Ridge):\n"
+        "    kind = 'filling:Filling'\n\n"
+        "    def fit(self, features, target, weights=None):\n"
+        "        if self.params['alpha'] == 3:\n"
+        "            with open('/opt/ml/output/data/big', 'wb') as file:\n"
+        "                while True:\n"
+        "                    file.write(bytes(2**20))\n"
+        "        super().fit(features, target, weights)\n"
+    )
+    disk = tiny_disk("size=60m")
+    words = (
+        "mode=sagemaker",
+        "study=filling",
+        f"paths.studies={disk}/studies",
+        "entry.dependencies=[packages]",
+        "ensemble.members=[{one: {kind: 'filling:Filling'}}]",
+        "search=blank",
+        "search.sampler=grid",
+        "search.parallel=1",
+    )
+    ended = run_command(*words, "search.space.one.alpha={choices: [1, 2, 3, 4]}")
+    assert ended.code == 1
+    assert "the disk is full" in ended.err
+    assert "same command" in ended.err
+    shutil.copytree(disk / "studies", project / "studies")
+    assert [trial["state"] for trial in recorded_trials(project, "filling")] == ["complete", "complete"]
+
+
+def test_containers_whose_harness_is_gone_are_removed_when_the_study_goes_on(
+    project: Path, image: str, nothing_left: None
+) -> None:
+    found = labels("trial", study="boxes", folder=str(project / "studies" / "boxes"))
+    with closing(connect()) as client:
+        orphan = client.containers.run(image, ["sleep", "1000"], detach=True, auto_remove=True, labels=found)
+    ended = run_command("mode=sagemaker", "study=boxes", "search.n_trials=1", *QUICK)
+    assert ended.code == 0, ended.err
+    assert orphan.name not in containers("boxes")

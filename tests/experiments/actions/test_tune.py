@@ -1,0 +1,459 @@
+"""``action=tune`` and ``action=train`` from the words that a user types to what is left on disk and in MLflow."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.conftest import PROJECT, QUICK, environment, run_command
+from tests.support.records import logged_runs, logged_trials, recorded_trials
+
+TINY = ("mode=local", "study=tiny", "search.n_trials=3", *QUICK)
+
+
+def artifacts(project: Path, run_id: str) -> set[str]:
+    return {path.name for path in (project / "mlartifacts" / run_id / "artifacts").iterdir()}
+
+
+def test_new_folder_gets_a_study_a_store_and_nothing_else(folder: Path) -> None:
+    ended = run_command(*TINY)
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlartifacts", "studies"}
+    assert {path.name for path in (folder / "studies").iterdir()} == {"_channels", "tiny"}
+
+
+def test_study_leaves_every_trial_its_winner_and_its_pictures(project: Path) -> None:
+    ended = run_command(*TINY, "ensemble.blend=weighted")
+    assert ended.code == 0, ended.err
+    trials = logged_trials(project, "byoe-diabetes")
+    (study,) = logged_runs(project, "byoe-diabetes", "study")
+    (final,) = logged_runs(project, "byoe-diabetes", "final")
+    assert len(trials) == len(recorded_trials(project, "tiny")) == 3
+    for run in [study, final, *trials]:
+        tags = run.data.tags
+        assert tags["byoe.study"] == "tiny"
+        assert (tags["byoe.mode"], tags["byoe.action"]) == ("local", "tune")
+        assert len(tags["byoe.data_hash"]) == len(tags["byoe.config_hash"]) == 64
+    for run in trials:
+        assert run.data.tags["mlflow.parentRunId"] == study.info.run_id
+        assert len(run.data.tags["byoe.params_hash"]) == 64
+        assert run.data.tags["byoe.version.xgboost"] == "3.2.0"
+        assert run.data.params["blend"] == "weighted"
+        weights = [run.data.metrics[f"weight_{name}"] for name in ("xgboost", "catboost")]
+        assert sum(weights) == pytest.approx(1)
+    best = min(trials, key=lambda run: run.data.metrics["cv_rmse_blended"])
+    assert study.data.tags["byoe.best_trial"] == best.data.tags["byoe.trial"]
+    assert final.data.metrics["cv_rmse_blended"] == best.data.metrics["cv_rmse_blended"]
+    assert study.data.metrics["test_rmse_blended"] == final.data.metrics["test_rmse_blended"]
+    assert {"lift_mean", "lift_low", "lift_high", "validation_rmse_catboost"} <= set(study.data.metrics)
+    assert artifacts(project, study.info.run_id) == {
+        "best_params.json",
+        "blend_weights.png",
+        "config.yaml",
+        "error_correlation.png",
+        "leave_one_member_out.png",
+        "member_and_blend_rmse.png",
+        "optimisation_history.png",
+        "summary.txt",
+    }
+    assert artifacts(project, final.info.run_id) == {
+        "feature_importance.png",
+        "predicted_against_actual.png",
+        "residuals.png",
+    }
+    config = (project / "mlartifacts" / study.info.run_id / "artifacts" / "config.yaml").read_text()
+    assert re.search(r"blend: weighted +# command line", config)
+    with np.load(project / "studies" / "tiny" / "trials" / "0000" / "output" / "data" / "out_of_fold.npz") as arrays:
+        assert arrays["members"].shape == (len(arrays["target"]), 2)
+    with np.load(project / "studies" / "tiny" / "final" / "test_predictions.npz", allow_pickle=False) as arrays:
+        error = np.sqrt(np.mean((arrays["target"] - arrays["blended"]) ** 2))
+        assert error == pytest.approx(final.data.metrics["test_rmse_blended"])
+        assert arrays["members"].shape == (len(arrays["target"]), 2)
+
+
+def test_registered_model_predicts_what_was_trained_from_a_folder_of_its_own(project: Path, tmp_path: Path) -> None:
+    assert run_command(*TINY).code == 0
+    models = list((project / "mlartifacts" / "models").glob("*/artifacts"))
+    assert len(models) == 1
+    suffixes = {path.suffix for path in models[0].rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
+    assert suffixes == {"", ".py", ".txt", ".yaml", ".json", ".ubj", ".cbm"}
+    (project / "studies").rename(project / "elsewhere")
+    script = f"""
+import sys, json
+sys.path[:] = [p for p in sys.path if p not in ("{PROJECT}", "{PROJECT}/entry")]
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+from mlflow import pyfunc, set_tracking_uri, set_registry_uri
+import pandas as pd
+set_tracking_uri("sqlite:///{project}/mlflow.db"); set_registry_uri("sqlite:///{project}/mlflow.db")
+model = pyfunc.load_model("models:/tiny@winner")
+manifest = json.load(open(r"{models[0]}/artifacts/model/manifest.json"))
+frame = pd.DataFrame(manifest["example"]["features"], columns=[c["name"] for c in manifest["columns"]])
+print(json.dumps([list(model.predict(frame)["progression"]), manifest["example"]["predictions"]]))
+model.predict(frame.round().astype("int64"))
+print(sorted(column.name for column in model.metadata.signature.inputs))
+import ensemble; print(ensemble.__file__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    predicted, expected = json.loads(done.stdout.splitlines()[0])
+    assert predicted == expected
+    assert done.stdout.splitlines()[1] == "['age', 'bmi', 'bp', 's1', 's2', 's3', 's4', 's5', 's6', 'sex']"
+    assert not done.stdout.splitlines()[2].startswith(f"{PROJECT}/entry")
+
+
+def test_registered_model_with_a_member_of_ones_own_loads_anywhere(project: Path, tmp_path: Path) -> None:
+    (project / "packages" / "mine").mkdir(parents=True)
+    (project / "packages" / "mine" / "__init__.py").write_text(
+        "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
+    )
+    words = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
+    ended = run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
+    assert ended.code == 0, ended.err
+    assert "could not record" not in ended.out, ended.out
+    (project / "packages").rename(project / "gone")
+    script = f"""
+from mlflow import pyfunc, set_tracking_uri
+set_tracking_uri("sqlite:///{project}/mlflow.db")
+model = pyfunc.load_model("models:/mine@winner")
+print(len(model.predict(model.input_example)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "5"
+
+
+def test_study_of_changed_code_is_another_study(project: Path) -> None:
+    (project / "packages").mkdir()
+    module = project / "packages" / "mine.py"
+    source = "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
+    module.write_text(source)
+    words = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
+    assert run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]").code == 0
+    module.write_text(source + "    scaled = False\n")
+    ended = run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
+    assert ended.code == 2
+    assert "code.packages" in ended.err
+
+
+def test_finished_study_shows_its_summary_and_runs_nothing(project: Path) -> None:
+    first = run_command(*TINY)
+    before = {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()}
+    second = run_command(*TINY)
+    assert second.code == 0
+    assert "is finished; nothing was run" in second.out
+    assert second.out.split("best: trial")[1] == first.out.split("best: trial")[1]
+    assert "search.n_trials=6   # extend this study" in second.out
+    assert "python run.py mode=sagemaker action=deploy model=tiny   # serve it" in second.out
+    assert "search.seed=1   # start anew" in second.out
+    assert {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_study_is_extended_by_more_trials(project: Path) -> None:
+    assert run_command(*TINY).code == 0
+    ended = run_command(*TINY, "search.n_trials=6")
+    assert ended.code == 0, ended.err
+    assert "3 of 6 trials are done" in ended.out
+    assert len(recorded_trials(project, "tiny")) == len(logged_trials(project, "byoe-diabetes")) == 6
+    assert len(logged_runs(project, "byoe-diabetes", "study")) == 1
+    assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+    fewer = run_command(*TINY)
+    assert fewer.code == 0
+    assert "is finished; nothing was run" in fewer.out
+    assert "6 trials" in fewer.out
+
+
+def test_same_command_without_a_name_finds_its_study(project: Path) -> None:
+    words = [word for word in TINY if not word.startswith("study=")]
+    first = run_command(*words)
+    assert "is finished; nothing was run" in run_command(*words).out
+    assert len(list((project / "studies").glob("diabetes-pair-*"))) == 1
+    assert first.code == 0
+
+
+def test_train_is_one_run_with_the_parameters_given(project: Path) -> None:
+    ended = run_command("mode=local", "action=train", "study=one", *QUICK, "ensemble.params.xgboost.max_depth=4")
+    assert ended.code == 0, ended.err
+    (trial,) = recorded_trials(project, "one")
+    assert trial["params"] == {}
+    assert trial["info"]["recipe"]["members"][0]["params"] == {"max_depth": 4, "num_round": 5}
+    assert "extend" not in ended.out
+    final = json.loads((project / "studies" / "one" / "final" / "model" / "manifest.json").read_text())
+    assert final["metrics"] == trial["metrics"]
+
+
+def test_table_of_ones_own(project: Path) -> None:
+    random = np.random.RandomState(0)
+    rows = random.normal(size=(90, 3))
+    lines = [
+        f"{a},{b},,{3 * a - b + c / 10}" if i % 9 == 0 else f"{a},{b},{c},{3 * a - b + c / 10}"
+        for i, (a, b, c) in enumerate(rows)
+    ]
+    (project / "houses.csv").write_text("size,age,note,price\n" + "\n".join(lines) + "\n")
+    words = ("mode=local", "dataset=file", "dataset.path=houses.csv", "dataset.target=price", "dataset.drop=[note]")
+    ended = run_command(*words, "ensemble=quartet", "search.n_trials=2", *QUICK, "study=own")
+    assert ended.code == 0, ended.err
+    assert len(logged_trials(project, "byoe-houses")) == 2
+    manifest = json.loads((project / "studies" / "own" / "final" / "model" / "manifest.json").read_text())
+    assert [column["name"] for column in manifest["columns"]] == ["size", "age"]
+    assert manifest["target"] == "price"
+
+
+MIXED = """
+import numpy as np
+import pandas as pd
+
+random = np.random.RandomState(0)
+rows = 160
+town = random.choice(["Zürich", "Rome", "Oslo"], rows).astype(object)
+town[::11] = None
+frame = pd.DataFrame(
+    {
+        "town": town,
+        "built": pd.Timestamp("1990-01-01") + pd.to_timedelta(random.randint(0, 9000, rows), "D"),
+        "garden": random.rand(rows) < 0.5,
+        "size": random.normal(100, 20, rows),
+        "seller": random.randint(0, 12, rows),
+        "weight": random.rand(rows),
+    }
+)
+frame["price"] = frame["size"] + 30 * (town == "Oslo") + 10 * frame["garden"] + random.normal(0, 3, rows)
+frame.to_parquet("houses.parquet")
+"""
+
+
+def test_table_of_categories_dates_weights_and_groups_in_parquet(project: Path) -> None:
+    exec(compile(MIXED, "mixed", "exec"), {})
+    ended = run_command(
+        "mode=local",
+        "dataset=file",
+        "dataset.path=houses.parquet",
+        "dataset.target=price",
+        "dataset.weights=weight",
+        "dataset.folds.kind=group",
+        "dataset.folds.column=seller",
+        "dataset.folds.k=3",
+        "ensemble.members=[xgboost,catboost,extra_trees,{huber: {kind: HuberRegressor}}]",
+        "ensemble.blend=stacking_passthrough",
+        "search.n_trials=2",
+        "study=mixed",
+        *QUICK,
+    )
+    assert ended.code == 0, ended.err
+    assert "MLflow could not" not in ended.out
+    assert [trial["state"] for trial in recorded_trials(project, "mixed")] == ["complete", "complete"]
+    manifest = json.loads((project / "studies" / "mixed" / "final" / "model" / "manifest.json").read_text())
+    assert [(column["name"], column["type"]) for column in manifest["columns"]] == [
+        ("town", "category"),
+        ("built", "date"),
+        ("garden", "boolean"),
+        ("size", "number"),
+    ]
+    assert manifest["columns"][0]["levels"] == ["Oslo", "Rome", "Zürich"]
+    (final,) = logged_runs(project, "byoe-houses", "final")
+    assert final.data.metrics["cv_rmse_blended"] < final.data.metrics["cv_rmse_extra_trees"]
+
+
+def test_store_that_is_gone_loses_no_trial_and_is_filled_by_the_next_run(project: Path) -> None:
+    (project / "mlflow.db").write_bytes(b"this is no database at all, and SQLite says so" * 100)
+    first = run_command(*TINY)
+    assert first.code == 0, first.err
+    assert "MLflow could not record everything" in first.out
+    assert "same command" in first.out
+    assert len(recorded_trials(project, "tiny")) == 3
+    (project / "mlflow.db").unlink()
+    second = run_command(*TINY)
+    assert second.code == 0, second.err
+    assert "3 of 3 trials are done" in second.out
+    assert len(logged_trials(project, "byoe-diabetes")) == 3
+    assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+
+
+def test_store_that_refuses_writes_half_way_is_filled_by_the_next_run(project: Path) -> None:
+    connection = sqlite3.connect(project / "mlflow.db")
+    connection.execute(
+        "CREATE TRIGGER broken BEFORE INSERT ON runs WHEN NEW.name = 'trial-0002' "
+        "BEGIN SELECT RAISE(ABORT, 'the store is broken'); END"
+    )
+    connection.commit()
+    first = run_command(*TINY, "search.n_trials=5")
+    assert first.code == 0, first.err
+    assert "the store is broken" in " ".join(first.out.split())
+    assert len(recorded_trials(project, "tiny")) == 5
+    connection.execute("DROP TRIGGER broken")
+    connection.commit()
+    connection.close()
+    second = run_command(*TINY, "search.n_trials=5")
+    assert second.code == 0, second.err
+    trials = logged_trials(project, "byoe-diabetes")
+    assert sorted(int(run.data.tags["byoe.trial"]) for run in trials) == list(range(5))
+    assert len(logged_runs(project, "byoe-diabetes", "study")) == 1
+
+
+def test_failing_trials_are_recorded_and_the_rest_goes_on(project: Path) -> None:
+    from tests.experiments.backends.contract import FAILING
+
+    (project / "packages").mkdir()
+    (project / "packages" / "failing.py").write_text(FAILING)
+    ended = run_command(
+        "mode=local",
+        "study=some",
+        "entry.dependencies=[packages]",
+        "ensemble.members=[ridge, {bad: {kind: 'failing:Failing'}}]",
+        "search=blank",
+        "search.sampler=grid",
+        "search.space.bad.alpha={choices: [1, 2, 4, 5]}",
+    )
+    assert ended.code == 0, ended.err
+    assert "trial 1 failed: member 'bad' failed (fit, fold 0): RuntimeError: alpha 2.0 will not do" in ended.out
+    assert "4 trials, 1 failed" in ended.out
+    (failed,) = [run for run in logged_trials(project, "byoe-diabetes") if run.info.status == "FAILED"]
+    assert "alpha 2.0 will not do" in failed.data.tags["byoe.failure"]
+
+
+def test_study_in_which_everything_fails_ends_with_the_reason(project: Path) -> None:
+    from tests.experiments.backends.contract import FAILING
+
+    (project / "packages").mkdir()
+    (project / "packages" / "failing.py").write_text(FAILING)
+    ended = run_command(
+        "mode=local",
+        "action=train",
+        "study=none",
+        "entry.dependencies=[packages]",
+        "ensemble.members=[{bad: {kind: 'failing:Failing'}}]",
+        "ensemble.params.bad.alpha=2",
+    )
+    assert ended.code == 1
+    assert "alpha 2.0 will not do" in ended.err
+    assert "Traceback" not in ended.err
+    assert logged_runs(project, "byoe-diabetes", "study")[0].info.status == "FAILED"
+
+
+def test_trials_that_cannot_win_are_given_up_and_a_resumed_study_gives_up_the_same(project: Path) -> None:
+    words = (
+        "mode=local",
+        "search.n_trials=16",
+        "search.prune=true",
+        "ensemble.members=[xgboost,ridge]",
+        "search.space.xgboost.eta={low: 0.001, high: 1.0, log: true, first: 0.1}",
+        "ensemble.params.xgboost.num_round=20",
+    )
+    whole = run_command(*words, "study=whole", "search.parallel=1")
+    assert whole.code == 0, whole.err
+    reference = recorded_trials(project, "whole")
+    states = [trial["state"] for trial in reference]
+    assert {"complete", "pruned"} == set(states)
+    assert f"16 trials, {states.count('pruned')} given up early" in whole.out
+    killed = run_command(*words, "study=parts", "search.parallel=2", BYOE_KILL_AT="trial_recorded:9")
+    assert killed.code == -signal.SIGKILL
+    assert run_command(*words, "study=parts", "search.parallel=2").code == 0
+    parts = recorded_trials(project, "parts")
+    assert [(t["state"], t["params"], t["metrics"]) for t in parts] == [
+        (t["state"], t["params"], t["metrics"]) for t in reference
+    ]
+    runs = [run for run in logged_trials(project, "byoe-diabetes") if run.data.tags["byoe.study"] == "parts"]
+    given_up = {int(run.data.tags["byoe.trial"]): run for run in runs if run.info.status == "KILLED"}
+    assert sorted(given_up) == [index for index, state in enumerate(states) if state == "pruned"]
+    for index, run in given_up.items():
+        assert run.data.tags["byoe.pruned_after_folds"] == str(parts[index]["info"]["pruned"]["folds"])
+        assert "cv_rmse_blended" not in run.data.metrics
+
+
+def test_study_with_a_time_limit_ends_with_a_winner_and_goes_on_with_the_same_command(project: Path) -> None:
+    (project / "packages").mkdir()
+    (project / "packages" / "lasting.py").write_text(
+        "import signal\n"
+        "from ensemble.members.scikit import Ridge\n\n\n"
+        "class Lasting(Ridge):\n"
+        "    kind = 'lasting:Lasting'\n\n"
+        "    def fit(self, features, target, weights=None):\n"
+        "        if self.params['alpha'] == 2:\n"
+        "            signal.pause()\n"
+        "        super().fit(features, target, weights)\n"
+    )
+    words = (
+        "mode=local",
+        "study=lasting",
+        "entry.dependencies=[packages]",
+        "ensemble.members=[{one: {kind: 'lasting:Lasting'}}]",
+        "search=blank",
+        "search.sampler=grid",
+        "search.space.one.alpha={choices: [1, 2, 3]}",
+        "search.timeout=7",
+    )
+    for _ in range(2):
+        ended = run_command(*words)
+        assert ended.code == 0, ended.err
+        assert "ended by search.timeout=7" in ended.out
+        assert "go on with this study" in ended.out
+        assert 1 not in [trial["index"] for trial in recorded_trials(project, "lasting")]
+        assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+
+
+def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:
+    (project / "packages").mkdir()
+    (project / "packages" / "greedy.py").write_text(
+        "import os, signal\n"
+        "from ensemble.members.scikit import Ridge\n\n\n"
+        "class Greedy(Ridge):\n"
+        "    kind = 'greedy:Greedy'\n\n"
+        "    def fit(self, features, target, weights=None):\n"
+        "        if self.params['alpha'] == 2:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        super().fit(features, target, weights)\n"
+    )
+    ended = run_command(
+        "mode=local",
+        "study=greedy",
+        "entry.dependencies=[packages]",
+        "ensemble.members=[{one: {kind: 'greedy:Greedy'}}]",
+        "search=blank",
+        "search.sampler=grid",
+        "search.space.one.alpha={choices: [1, 2, 3, 4, 5]}",
+    )
+    assert ended.code == 0, ended.err
+    states = [(trial["state"], trial["failure"]) for trial in recorded_trials(project, "greedy")]
+    assert [state for state, _ in states] == ["complete", "failed", "complete", "complete", "complete"]
+    assert "killed by signal 9; was there enough memory?" in states[1][1]
+
+
+def test_mlflow_ui_without_flags_shows_the_study(project: Path) -> None:
+    assert run_command(*TINY, "search.n_trials=1").code == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/api/2.0/mlflow"
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as interface:
+        try:
+            assert interface.stdout is not None
+            next(line for line in interface.stdout if b"running on http" in line)  # told once it listens
+            found = json.loads(_get(f"{address}/experiments/get-by-name?experiment_name=byoe-diabetes"))["experiment"]
+            query = json.dumps({"experiment_ids": [found["experiment_id"]]}).encode()
+            runs = json.loads(_get(f"{address}/runs/search", query))["runs"]
+        finally:
+            for process in [*psutil.Process(interface.pid).children(recursive=True), interface]:
+                process.kill()
+    assert sorted(run["info"]["run_name"] for run in runs) == ["tiny", "trial-0000", "winner"]
+
+
+def _get(address: str, body: bytes | None = None) -> bytes:
+    request = urllib.request.Request(address, data=body, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return bytes(answer.read())

@@ -1,0 +1,110 @@
+"""The loop's races and time limit, with a runner and a clock that follow a script."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ensemble.racing import Rival
+from ensemble.wire import decode_rival
+from experiments.backends.optuna_loop import FINAL_SECONDS, FINAL_TRIALS, LoopHandle
+from experiments.errors import RunnerClosed
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec
+from tests.experiments.backends.contract import plan
+
+SECONDS_A_TRIAL = 10.0
+
+
+class ScriptedRunner:
+    """Gives each trial the objective that the script says, or lets it run until it is killed."""
+
+    def __init__(self, values: Callable[[int], float | None]) -> None:
+        self.values = values
+        self.seen: dict[int, TrialSpec] = {}
+        self.now = 0.0
+        self.killed = threading.Event()
+
+    def clock(self) -> float:
+        return self.now
+
+    def run(self, trial: TrialSpec) -> TrialResult:
+        self.seen[trial.index] = trial
+        value = self.values(trial.index)
+        if value is None:
+            self.killed.wait()
+            raise RunnerClosed
+        self.now += SECONDS_A_TRIAL
+        metrics = {"cv_rmse_blended": value}
+        info = {"standings": [[], [value, value + 1]]}
+        return TrialResult(trial.index, "complete", trial.params, 0.0, SECONDS_A_TRIAL, metrics, info)
+
+    def interrupt(self) -> None:
+        self.killed.set()
+
+    def close(self) -> None:
+        self.killed.set()
+
+
+def run(study: StudySpec, runner: ScriptedRunner) -> list[TrialResult]:
+    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, clock=runner.clock) as handle:
+        return list(handle.results())
+
+
+def test_a_trial_races_the_best_that_was_told_when_it_was_proposed(folder: Path) -> None:
+    study = plan("search.n_trials=6", "search.window=2", "search.parallel=1", "search.prune=true")
+    values = [5.0, 3.0, 4.0, 2.0, 6.0, 7.0]
+    runner = ScriptedRunner(values.__getitem__)
+    run(study, runner)
+    rivals = [decode_rival(runner.seen[index].hyperparameters.get("rival")) for index in range(6)]
+    assert all(rival is not None for rival in rivals)
+    assert [rival and rival.value for rival in rivals] == [None, None, 5.0, 3.0, 3.0, 2.0]
+    assert rivals[2] == Rival(5.0, ((), (5.0, 6.0)))
+
+
+def test_no_trial_races_unless_asked_to(folder: Path) -> None:
+    runner = ScriptedRunner(float)
+    run(plan("search.n_trials=6", "search.window=2"), runner)
+    assert not any("rival" in trial.hyperparameters for trial in runner.seen.values())
+
+
+@pytest.mark.parametrize("resumed", [1, 3, 5])
+def test_a_resumed_study_races_the_same_rivals(folder: Path, resumed: int) -> None:
+    words = ("search.n_trials=8", "search.window=3", "search.prune=true", "search.startup_trials=2")
+    whole = plan(*words, "study=whole")
+    reference = ScriptedRunner(lambda index: float(index * 7 % 5))
+    run(whole, reference)
+    parts = dataclasses.replace(whole, name="parts", folder=whole.folder.parent / "parts")
+    seen: dict[int, TrialSpec] = {}
+    with Ledger.open(parts) as ledger, LoopHandle(parts, ledger, runner := ScriptedRunner(reference.values)) as handle:
+        for _, _ in zip(range(resumed), handle.results(), strict=False):
+            pass
+    seen |= runner.seen
+    run(parts, runner := ScriptedRunner(reference.values))
+    seen |= runner.seen
+    assert {i: t.hyperparameters for i, t in seen.items()} == {i: t.hyperparameters for i, t in reference.seen.items()}
+
+
+def test_time_is_kept_for_the_winner_and_what_runs_then_is_left_to_the_next_run(folder: Path) -> None:
+    kept = FINAL_TRIALS * SECONDS_A_TRIAL + FINAL_SECONDS
+    study = plan("search.n_trials=20", "search.window=4", "search.parallel=2", f"search.timeout={kept + 20.05:g}")
+    first = run(study, runner := ScriptedRunner(lambda index: float(index) if index < 2 else None))
+    assert {result.index for result in first} == {0, 1}
+    assert runner.killed.is_set()
+    second = {result.index for result in run(study, ScriptedRunner(float))}
+    assert {0, 1, 2} <= second
+    assert len(second) < 12
+
+
+def test_a_study_without_a_score_goes_on_until_it_has_one(folder: Path) -> None:
+    study = plan("search.n_trials=5", "search.window=1", "search.parallel=1", "search.timeout=1")
+    assert [result.index for result in run(study, ScriptedRunner(float))] == [0]
+
+
+def test_a_study_that_ends_in_time_runs_every_trial(folder: Path) -> None:
+    study = plan("search.n_trials=5", "search.timeout=1000")
+    assert len(run(study, ScriptedRunner(float))) == 5

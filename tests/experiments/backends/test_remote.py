@@ -1,0 +1,88 @@
+"""``mode=remote`` passes the backends' contract, on the double of AWS, which runs its jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from experiments.backends.base import Backend
+from experiments.backends.launch import remote_backend
+from experiments.backends.remote_jobs import TrainingHandle
+from experiments.backends.worker_pool import WorkerPool
+from experiments.config.compose import compose
+from experiments.config.schema import RemoteModeConfig
+from experiments.study.ledger import Ledger
+from experiments.study.spec import StudySpec
+from tests.doubles.aws.double import Double
+from tests.doubles.aws.resident import Resident
+from tests.experiments.backends.contract import BackendContract
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
+
+
+@pytest.fixture(scope="module")
+def scorers() -> Iterator[WorkerPool]:
+    """Workers on this machine, which prove a study before it is launched."""
+    pool = WorkerPool(1, 1)
+    yield pool
+    pool.close()
+
+
+class TestRemoteBackend(BackendContract):
+    mode = "mode=remote"
+    can_extend = False
+    runs_elsewhere = True
+    double: Double
+    scorers: WorkerPool
+
+    @pytest.fixture(autouse=True)
+    def _account(
+        self, tmp_path: Path, resident: Resident, scorers: WorkerPool, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[None]:
+        self.scorers = scorers
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        with Double(tmp_path / "aws", resident=resident) as self.double:
+            for name, value in self.double.environment.items():
+                monkeypatch.setenv(name, value)
+            yield
+
+    @contextmanager
+    def backend(self, study: StudySpec) -> Iterator[Backend]:
+        with self.double.state.changed:
+            self.double.state.points_taken = 0  # so that the tuner proposes the same points for each study
+        words = [
+            "mode=remote",
+            f"mode.role={self.double.role}",
+            f"mode.bucket={self.double.bucket}",
+            "mode.poll_seconds=0.02",
+            "mode.price_usd_per_hour=0.1",
+            "mode.budget_usd=9",
+        ]
+        mode = compose(words).config.mode
+        assert isinstance(mode, RemoteModeConfig)
+        yield remote_backend(mode, study, words, lambda: self.scorers, Console(quiet=True))
+
+    def running(self) -> int:
+        """Return how many jobs go on, those that were asked to stop left out."""
+        return sum(not job.has_ended and not job.stopping for job in self.double.jobs)
+
+    def test_too_many_failures_stop_the_study_with_the_reason(self, folder: Path) -> None:
+        self.double.hold(4)  # so that there is something left to be stopped
+        super().test_too_many_failures_stop_the_study_with_the_reason(folder)
+
+    def test_stopping_listed_points_starts_no_more_of_them(self, folder: Path) -> None:
+        points = ({"ridge__alpha": 1.0},) * 3
+        study = dataclasses.replace(self.plan("ensemble.members=[ridge]", "search.parallel=1"), points=points)
+        with self.backend(study) as backend, Ledger.open(study) as ledger, backend.submit(study, ledger) as handle:
+            assert isinstance(handle, TrainingHandle)
+            next(iter(handle.results()))
+            self.double.wait_for(1)
+            handle.stop()
+        assert [job.name for job in self.double.jobs] == ["contract-001", "contract-002"]

@@ -1,0 +1,308 @@
+"""The figures as data: what plotly knows, what is drawn, and what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.comparison.charts import all_charts
+from experiments.comparison.charts.axes import make_axis
+from experiments.comparison.charts.coordinates import _upright
+from experiments.comparison.charts.plot import SERIES, Chart, glyph, line, marker
+from experiments.comparison.measures import measure
+from experiments.comparison.parity import compare_trials
+from experiments.comparison.recorded_study import Evidence
+from experiments.study.folder import test_predictions as predictions_path
+from experiments.study.predictions import Predictions
+from experiments.study.spec import TrialResult
+from tests.conftest import PROJECT
+from tests.experiments.comparison.builder import POINTS, add_study, failed, scored
+
+STYLE = PROJECT / "experiments" / "comparison" / "templates" / "report.css"
+COLOUR = re.compile(r"--[a-z]+(-[a-z0-9]+)*")
+
+
+def charts(*studies: Evidence) -> dict[str, Chart]:
+    found = all_charts(measure(studies), compare_trials(studies, 1e-9))
+    return {chart.key: chart for chart in found}
+
+
+def spread(count: int, *, shift: float = 0.0) -> list[TrialResult]:
+    random = np.random.RandomState(count)
+    return [
+        scored(
+            index,
+            {"xgboost__eta": float(random.uniform(0.02, 0.9)), "ridge__alpha": float(random.uniform(1, 8))},
+            shift=shift,
+        )
+        for index in range(count)
+    ]
+
+
+def billed(result: TrialResult, usd: float) -> TrialResult:
+    return dataclasses.replace(result, info={"cloud": {"job": "job", "billable_seconds": 60, "cost_usd": usd}})
+
+
+@pytest.fixture
+def two(folder: Path) -> tuple[Evidence, Evidence]:
+    home = add_study(folder, "home", [*spread(15), failed(15, POINTS[0])])
+    away = [billed(dataclasses.replace(r, metrics=dict(r.metrics)), 0.5) for r in spread(15)[:6]]
+    away[0].metrics["cv_rmse_ridge"] *= 1 + 1e-12  # type: ignore[index]
+    return home, add_study(folder, "away", away, mode="remote")
+
+
+def strings(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        yield from strings(list(node.values()))
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from strings(item)
+
+
+def test_every_figure_is_there_and_is_one_that_plotly_knows(two: tuple[Evidence, Evidence]) -> None:
+    from plotly.graph_objects import Figure
+
+    found = charts(*two)
+    declared = {match.group() for match in COLOUR.finditer(STYLE.read_text())}
+    assert list(found) == [
+        "rmse",
+        "differences",
+        "history-trials",
+        "history-time",
+        "history-dollars",
+        "trials",
+        "importance",
+        "errors",
+        "actual",
+    ]
+    for chart in found.values():
+        assert chart.plots, chart.key
+        assert chart.sentence.endswith("."), chart.sentence
+        assert not chart.missing
+        for plot in chart.plots:
+            for spec in (plot.spec, plot.narrow):
+                if spec is not None:
+                    json.dumps(spec, allow_nan=False)
+                    Figure(_with_black(spec))  # raises on a name or a value that it does not know
+                    assert {text for text in strings(spec) if COLOUR.fullmatch(text)} <= declared
+
+
+def _with_black(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _with_black(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_with_black(item) for item in node]
+    return "black" if isinstance(node, str) and COLOUR.fullmatch(node) else node
+
+
+def test_sentences_are_made_from_the_numbers(two: tuple[Evidence, Evidence]) -> None:
+    home, _ = two
+    found = charts(*two)
+    best = home.best
+    assert best is not None
+    value = best.metrics["cv_rmse_blended"]
+    assert f"{value:.6g}" in found["rmse"].sentence
+    numbers = sum(name.startswith(("cv_", "validation_")) for name in best.metrics) * 6
+    assert f"{numbers - 1} of {numbers} numbers are equal to the bit" in found["differences"].sentence
+    assert "by 1e-12, within the tolerance of 1e-09" in found["differences"].sentence
+    assert f"local reached its best, {value:.6g}, after {best.index + 1} trials" in found["history-trials"].sentence
+    assert "local cost none." in found["history-dollars"].sentence
+    assert re.search(r"The best quarter .* agrees most on xgboost.eta: [\d.]+ to [\d.]+, of", found["trials"].sentence)
+    assert "xgboost.eta in local" in found["importance"].sentence
+    assert "xgboost and ridge in local" in found["errors"].sentence
+    assert re.search(
+        r"remote: RMSE [\d.]+ on 7 rows, predictions spread \d+% as widely as actuals", found["actual"].sentence
+    )
+
+
+def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple[Evidence, Evidence]) -> None:
+    (plot,) = charts(*two)["differences"].plots
+    lane, rest = plot.spec["data"]
+    assert sum(int(text) for text in lane["text"]) + 1 == sum(len(p.metrics) for p in compare_trials(two, 1e-9).pairs)
+    assert rest["x"] == pytest.approx([-12.0], abs=0.01)
+    assert plot.spec["layout"]["xaxis"]["ticktext"][0] == "exact"
+
+
+def test_parallel_coordinates_have_every_scored_trial_once_and_winners_apart(two: tuple[Evidence, Evidence]) -> None:
+    (plot,) = charts(*two)["trials"].plots
+    assert plot.narrow is not None
+    *traces, over = plot.spec["data"]
+    assert over["x"] == []
+    drawn = [trial for trace in traces for trial in dict.fromkeys(trace["customdata"])]
+    assert sorted(drawn) == list(range(15 + 6))
+    assert [len(set(trace["customdata"])) for trace in traces] == [14, 5, 1, 1]
+    places = [place for trace in traces for place in trace["y"] if place is not None]
+    assert (min(places), max(places)) == (0.0, 1.0)
+    turned = [trace["x"] for trace in plot.narrow["data"]]
+    assert turned == [trace["y"] for trace in plot.spec["data"]]
+
+
+def test_a_bad_trial_does_not_flatten_the_history(folder: Path) -> None:
+    trials = spread(9)
+    bad = scored(9, {"xgboost__eta": 0.1, "ridge__alpha": 1.0}, shift=1e6)
+    found = charts(add_study(folder, "home", [*trials, bad]), add_study(folder, "away", spread(9), mode="remote"))
+    low, high = found["history-trials"].plots[0].spec["layout"]["yaxis"]["range"]
+    assert 0 < high - low < 100
+
+
+def test_a_line_of_the_best_so_far_has_its_steps_and_its_ends(two: tuple[Evidence, Evidence]) -> None:
+    (plot,) = charts(*two)["history-trials"].plots
+    _, line = plot.spec["data"][:2]
+    values = [r.metrics["cv_rmse_blended"] for r in two[0].results if r.state == "complete"]
+    running = np.minimum.accumulate(values)
+    steps = [(place + 1, value) for place, value in enumerate(running) if place == 0 or value < running[place - 1]]
+    assert list(zip(line["x"], line["y"], strict=True)) == [*steps, (16, running[-1])]
+
+
+def test_of_very_many_numbers_and_trials_the_page_draws_some(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (("differences", "_MOST_MARKS"), ("histories", "_MOST_DOTS"), ("coordinates", "_MOST_TRIALS")):
+        monkeypatch.setattr(f"experiments.comparison.charts.{module}.{name}", 4)
+    home = add_study(folder, "home", spread(9))
+    found = charts(home, add_study(folder, "away", spread(9, shift=1e-12), mode="remote"))
+    _, rest = found["differences"].plots[0].spec["data"]
+    assert len(rest["x"]) == 4
+    assert rest["x"] == sorted(rest["x"], reverse=True)
+    assert "Of each study the 4 furthest are drawn." in found["differences"].sentence
+    assert len(found["history-trials"].plots[0].spec["data"][0]["x"]) == 3
+    assert "Of each study the best 4 trials are drawn." in found["trials"].sentence
+
+
+def test_what_a_study_has_not_left_is_missing_and_said(folder: Path) -> None:
+    home = add_study(folder, "home", spread(6))
+    away = add_study(folder, "away", spread(6), mode="remote")
+    predictions_path(away.folder).write_bytes(predictions_path(away.folder).read_bytes()[:100])
+    (home.folder / "final" / "output" / "data" / "out_of_fold.npz").unlink()
+    found = charts(home, away)
+    assert found["errors"].missing == (
+        f"local: the winner's out-of-fold predictions are gone or cut, {home.out_of_fold_file}",
+    )
+    assert found["actual"].missing == (
+        f"remote: the winner's predictions on the test rows are gone or cut, {away.test_file}",
+    )
+    assert len(found["errors"].plots) == len(found["actual"].plots) == 1
+
+
+def test_with_nothing_to_draw_the_sentence_says_why(folder: Path) -> None:
+    bare = {"final": False, "members": ("xgboost",)}
+    trial = dataclasses.replace(scored(0, {"xgboost__eta": 0.1}, members=("xgboost",)), params={})
+    home = add_study(folder, "home", [trial], **bare)
+    away = add_study(folder, "away", [trial], mode="remote", blend="weighted", **bare)
+    found = charts(home, away)
+    empty = ("differences", "history-dollars", "trials", "importance", "errors", "actual")
+    assert {key: chart.sentence for key, chart in found.items() if not chart.plots} == {
+        key: found[key].sentence for key in empty
+    }
+    assert found["trials"].sentence.startswith("Nothing was searched")
+    assert found["differences"].sentence.startswith("No trial has numbers in two studies")
+
+
+def test_a_member_that_never_errs_has_no_correlation(folder: Path) -> None:
+    home = add_study(folder, "home", spread(3))
+    path = home.folder / "final" / "output" / "data" / "out_of_fold.npz"
+    kept = Predictions.read(path)
+    members = np.column_stack([kept.target, kept.members[:, 1]])
+    dataclasses.replace(kept, members=members).write(path)
+    (plot, _) = charts(home, add_study(folder, "away", spread(3), mode="remote"))["errors"].plots
+    assert plot.spec["data"][0]["z"][0][1] is None
+    json.dumps(plot.spec, allow_nan=False)
+
+
+def test_choices_and_gaps_have_their_place_among_the_parameters(folder: Path) -> None:
+    trials = [
+        dataclasses.replace(scored(index, POINTS[index]), params={**POINTS[index], "xgboost__grow_policy": method})
+        for index, method in enumerate(("depthwise", "lossguide", "depthwise"))
+    ]
+    home = add_study(folder, "home", trials)
+    away = add_study(folder, "away", [scored(0, POINTS[0])], mode="remote")
+    (plot,) = charts(home, away)["trials"].plots
+    notes = [note["text"] for note in plot.spec["layout"]["annotations"]]
+    assert {"depthwise", "lossguide", "xgboost<br>grow_policy"} <= set(notes)
+    # The line of a trial without that parameter passes over its axis.
+    (lone,) = [trace for trace in plot.spec["data"][:-1] if len(set(trace["customdata"])) == 1 and len(trace["x"]) == 4]
+    assert lone["x"] == [0, 1, 3, None]
+    assert len(lone["customdata"]) == 4
+
+
+def test_many_parameters_lie_below_each_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = [add_study(folder, name, [scored(0, POINTS[0])]) for name in ("home", "away")]
+    (few,) = charts(*pair)["trials"].plots
+    assert few.narrow is not None
+    monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_UPRIGHT", 2)
+    (many,) = charts(*pair)["trials"].plots
+    assert (many.spec, many.height, many.narrow) == (few.narrow, few.narrow_height, None)
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [("rate", "rate"), ("xgboost.max_depth", "xgboost<br>max_depth"), ("cv_rmse_blended", "cv_rmse_<br>blended")],
+)
+def test_titles_above_axes_are_in_two_lines_where_they_have_two_parts(title: str, shown: str) -> None:
+    assert _upright(0, make_axis(title, [1.0, 2.0], log=False))[0]["text"] == shown
+
+
+@pytest.mark.parametrize(
+    ("values", "log", "ticks"),
+    [
+        ([1, 8], False, {0.0: "1", 3 / 7: "4", 1.0: "8"}),
+        ([5, 6], False, {0.0: "5", 1.0: "6"}),
+        ([1, 16], True, {0.0: "1", 0.5: "4", 1.0: "16"}),
+        ([1.0, 2.0], False, {0.0: "1", 0.5: "1.5", 1.0: "2"}),
+    ],
+)
+def test_ticks_of_integers_are_integers(values: list[float], log: bool, ticks: dict[float, str]) -> None:
+    found = sorted(make_axis("x", values, log=log).ticks.items())
+    assert [text for _, text in found] == list(ticks.values())
+    assert [place for place, _ in found] == pytest.approx(list(ticks))
+
+
+def test_what_is_said_of_good_trials_is_of_all_and_of_each_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = spread(12)
+    home = add_study(folder, "home", trials)
+    best = sorted(trials, key=lambda result: result.metrics["cv_rmse_blended"])
+    again = add_study(folder, "again", [dataclasses.replace(best[0], index=0)], mode="remote")
+    said = charts(home, again)["trials"].sentence
+    etas = [float(result.params["xgboost__eta"]) for result in best]
+    assert f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, of {min(etas):.4g} to {max(etas):.4g} that were tried" in said
+    monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_TRIALS", 4)
+    assert said.removesuffix(".") in charts(home, again)["trials"].sentence
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, as WCAG 2.2 has it."""
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_colours_are_seen_on_their_paper(scheme: int) -> None:
+    blocks = re.findall(r":root \{(.*?)\}", STYLE.read_text(), re.DOTALL)
+    colours = dict(re.findall(r"(--[a-z]+(?:-[a-z0-9]+)?): (#[0-9a-f]{6})", blocks[scheme]))
+    for name in (*SERIES, "--pass", "--fail", "--open"):
+        assert contrast(colours[name], colours["--paper"]) >= 3, name  # of graphical objects
+    for name in ("--ink", "--soft", "--pass", "--fail", "--open"):
+        assert contrast(colours[name], colours["--paper"]) >= 4.5, name  # of text
+        assert contrast(colours[name], colours["--page"]) >= 4.5, name
+    for name in ("--pass", "--fail", "--open"):
+        assert contrast(colours[name], colours[f"{name}-paper"]) >= 4.5, name
+
+
+def test_no_two_of_many_studies_look_alike() -> None:
+    looks = [(marker(place)["color"], marker(place)["symbol"], line(place)["dash"]) for place in range(40)]
+    assert len(set(looks)) == 40
+    assert len({(marker(place)["symbol"], line(place)["dash"]) for place in range(30)}) == 30
+    assert all(glyph(place).path and glyph(place).dashes for place in range(40))

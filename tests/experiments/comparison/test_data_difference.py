@@ -1,0 +1,108 @@
+"""In what two studies' data differ, in a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensemble.table import Column, Table, numbers
+from experiments.comparison.data_difference import describe_difference
+from experiments.data.channels import channels_at
+from experiments.data.datasets import Splits
+from experiments.data.presplit import SPLITS
+from tests.experiments.comparison.builder import POINTS, add_study, scored, splits, table
+
+
+def differing(folder: Path, one: Splits, other: Splits) -> str:
+    found = [
+        add_study(
+            folder,
+            name,
+            [scored(0, POINTS[0])],
+            data=dataclasses.replace(data, hashes=dict.fromkeys(SPLITS, digest * 64)),
+        )
+        for name, data, digest in (("home", one, "1"), ("away", other, "2"))
+    ]
+    return describe_difference(*found)
+
+
+def with_cells(changed: Table, cells: dict[tuple[int, int], float]) -> Table:
+    features = np.array(changed.features)
+    for place, value in cells.items():
+        features[place] = value
+    return dataclasses.replace(changed, features=features)
+
+
+def test_a_changed_cell_is_named_with_its_row_and_column(folder: Path) -> None:
+    base = with_cells(table(12), {(4, 1): 0.25, (5, 0): np.nan})
+    assert differing(folder, splits(base), splits(with_cells(base, {(4, 1): 0.5}))) == (
+        "1 row differs: height in row 4 of the train rows is 0.25 in home, 0.5 in away"
+    )
+
+
+def test_changed_rows_are_counted_over_all_parts(folder: Path) -> None:
+    base = splits()
+    target = np.array(base.test.target)
+    target[2] = 7.0
+    other = dataclasses.replace(
+        base,
+        validation=with_cells(base.validation, {(0, 0): 1.0, (1, 1): 2.0}),
+        test=dataclasses.replace(base.test, target=target),
+    )
+    assert differing(folder, base, other).startswith("3 rows differ: width in row 0 of the validation rows is ")
+
+
+def test_a_removed_row_is_counted(folder: Path) -> None:
+    base = table(12)
+    assert differing(folder, splits(base), splits(base.take(slice(1, None)))) == (
+        "24 rows in home (12 + 5 + 7), 23 rows in away (11 + 5 + 7); 23 are in both"
+    )
+
+
+def test_the_same_rows_in_other_parts_are_the_same_rows(folder: Path) -> None:
+    base = splits()
+    shuffled = dataclasses.replace(base, train=base.train.take(np.arange(12)[::-1]))
+    assert differing(folder, base, shuffled).endswith("24 are in both, divided otherwise")
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (numbers("width", "depth"), "column height only in home; column depth only in away"),
+        (numbers("height", "width"), "the same columns in another order"),
+        ((Column("width"), Column("height", "date")), "column height is number in home, date in away"),
+    ],
+)
+def test_columns_come_before_rows(folder: Path, columns: tuple[Column, ...], said: str) -> None:
+    base = splits()
+    other = dataclasses.replace(base, train=dataclasses.replace(base.train, columns=columns))
+    assert differing(folder, base, other) == said
+
+
+def test_another_target_is_named(folder: Path) -> None:
+    base = splits()
+    other = dataclasses.replace(base, train=dataclasses.replace(base.train, target_name="cost"))
+    assert differing(folder, base, other) == "target price in home, cost in away"
+
+
+def test_weights_on_one_side_are_named(folder: Path) -> None:
+    base = splits()
+    other = dataclasses.replace(base, train=dataclasses.replace(base.train, weights=np.ones(12)))
+    assert differing(folder, base, other) == "features, target in home, features, target, weights in away"
+
+
+def test_of_data_that_are_not_here_the_hash_is_said(folder: Path) -> None:
+    said = []
+    for damage in (shutil.rmtree, lambda path: (path / "train" / "schema.json").write_text("{")):
+        shutil.rmtree(folder / "studies", ignore_errors=True)
+        home, away = (
+            add_study(folder, name, [scored(0, POINTS[0])], data=splits(digest=digest * 64))
+            for name, digest in (("home", "1"), ("away", "2"))
+        )
+        damage(channels_at(away.data_hash, folder / "studies"))
+        said.append(describe_difference(home, away))
+    assert said == [f"{home.data_hash[:12]} in home, {away.data_hash[:12]} in away"] * 2

@@ -1,0 +1,190 @@
+"""The page in a real browser: it draws, it is quiet, it asks nobody for anything, and it fits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.comparison.measures import measure
+from experiments.comparison.page import make_report
+from experiments.comparison.parity import compare_trials
+from experiments.comparison.table import comparison_rows
+from tests.experiments.comparison.builder import add_study, edit_facts, scored
+from tests.support.browser import Browser, Tab
+
+pytestmark = [pytest.mark.browser]
+
+DRAWN = "document.documentElement?.dataset.drawn === 'true'"
+EVIL = "<b>cloud</b><img src=x onerror=\"document.title='run'\">"
+SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of three studies: one at home, the same in containers, and a search in the cloud with an evil name."""
+    folder = tmp_path_factory.mktemp("page")
+    random = np.random.RandomState(0)
+    points = [
+        {"xgboost__eta": float(random.uniform(0.02, 0.9)), "ridge__alpha": float(random.uniform(1, 8))}
+        for _ in range(20)
+    ]
+    trials = [scored(index, point) for index, point in enumerate(points)]
+    billed = {"cloud": {"job": "job", "billable_seconds": 60, "cost_usd": 0.02}}
+    cloud = [dataclasses.replace(scored(i, points[i + 10]), info=billed) for i in range(10)]
+    nearly = dict(trials[1].metrics)
+    nearly["cv_rmse_ridge_fold_1"] *= 1 + 1e-15
+    boxes = [trials[0], dataclasses.replace(trials[1], metrics=nearly), *trials[2:5]]
+    studies = [
+        add_study(folder, "home", trials[:10]),
+        add_study(folder, "boxes", boxes, mode="sagemaker", given=True),
+        dataclasses.replace(add_study(folder, "cloud", cloud, mode="remote"), name=EVIL, dataset=EVIL),
+    ]
+    edit_facts(studies[0], dataset=EVIL)
+    measures, parity = measure(studies), compare_trials(studies, 1e-9)
+    path = folder / "report.html"
+    path.write_text(make_report(measures, parity, comparison_rows(measures)).html)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def tab(page: Path, browser: Browser) -> Iterator[Tab]:
+    """The page on a desk, for those that leave it as they found it."""
+    with browser.open(page.as_uri(), 1280, 900) as found:
+        found.until(DRAWN)
+        yield found
+
+
+def check_quiet(tab: Tab) -> None:
+    """The page has said nothing, and has asked for nothing that is not in it."""
+    assert tab.errors == []
+    assert [request for request in tab.requests if not request.startswith("data:")] == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_figure_is_drawn_in_the_width_and_colours_of_the_reader(
+    page: Path, browser: Browser, size: str, dark: bool, tmp_path: Path
+) -> None:
+    width, height, phone = SIZES[size]
+    with browser.open(page.as_uri(), width, height, dark=dark, phone=phone) as tab:
+        tab.until(DRAWN)
+        figures = tab.evaluate("[...document.querySelectorAll('figure')].map((figure) => figure.id)")
+        assert figures == [
+            "rmse",
+            "differences",
+            "history-trials",
+            "history-time",
+            "history-dollars",
+            "trials",
+            "importance",
+            "errors",
+            "actual",
+        ]
+        marks = "[...document.querySelectorAll('.plot')].map((plot) => plot.querySelectorAll('.trace, .hm').length)"
+        assert len(tab.evaluate(marks)) == 7 + 3 + 3
+        assert min(tab.evaluate(marks)) > 0
+        assert tab.evaluate("document.documentElement.scrollWidth") == width
+        outside = (
+            "[...document.querySelectorAll('.plot')].filter((plot) => plot.scrollWidth > plot.clientWidth + 1).length"
+        )
+        assert tab.evaluate(outside) == 0
+        paper = tab.evaluate("getComputedStyle(document.querySelector('.card')).backgroundColor")
+        assert paper == ("rgb(25, 28, 35)" if dark else "rgb(255, 255, 255)")
+        mark = "getComputedStyle(document.querySelector('#rmse .points path')).fill"
+        assert tab.evaluate(mark) == ("rgb(86, 180, 233)" if dark else "rgb(0, 114, 178)")
+        narrow = tab.evaluate(
+            "document.getElementById('trials-0').layout.height ?? document.getElementById('trials-0').clientHeight"
+        )
+        assert (narrow == 400) == (not phone)
+        tab.screenshot(tmp_path / "page.png")
+        assert (tmp_path / "page.png").stat().st_size > 50_000
+        check_quiet(tab)
+
+
+def test_verdict_and_table_come_first(tab: Tab) -> None:
+    assert tab.evaluate("document.querySelector('h1').innerText") == "parity: PASS (5 of 5 trials equal)"
+    tops = "['h1', 'table', 'figure'].map((name) => document.querySelector(name).offsetTop)"
+    assert tab.evaluate(tops) == sorted(tab.evaluate(tops))
+    assert tab.evaluate("document.querySelector('h1').getBoundingClientRect().top + scrollY") < 100
+
+
+def test_what_users_wrote_is_text(tab: Tab) -> None:
+    assert tab.evaluate("document.images.length") == 0
+    assert tab.evaluate("document.title") != "run"
+    assert escape(EVIL, quote=False) in tab.evaluate("document.querySelector('table').innerHTML")
+    assert EVIL in tab.evaluate("document.querySelector('main').textContent")
+    check_quiet(tab)
+
+
+def test_the_legend_hides_and_shows_a_study_in_every_figure(tab: Tab) -> None:
+    button = "document.querySelectorAll('.legend button')[1]"
+    own = (
+        "[...document.querySelectorAll('.plot')].flatMap((plot) => plot.data).filter((one) => one.legendgroup === '1')"
+    )
+    shown = f"{own}.filter((trace) => trace.visible !== false).length"
+    panels = "document.querySelectorAll('.panel[data-series=\"1\"]:not([hidden])').length"
+    before = tab.evaluate(shown)
+    assert before > 5
+    tab.evaluate(f"{button}.click()")
+    assert (tab.evaluate(shown), tab.evaluate(panels)) == (0, 0)
+    assert tab.evaluate(f"{button}.getAttribute('aria-pressed')") == "false"
+    tab.evaluate(f"{button}.click()")
+    assert (tab.evaluate(shown), tab.evaluate(panels)) == (before, 2)
+    check_quiet(tab)
+
+
+def test_a_trial_that_is_pointed_at_or_brushed_stands_out(tab: Tab) -> None:
+    axes = 3
+    area = "document.querySelector('#trials-0 .nsewdrag')"
+    over = "document.getElementById('trials-0').data.at(-1).x.filter((x) => x !== null).length"
+    tab.evaluate("document.getElementById('trials-0').scrollIntoView({ block: 'center' })")
+    tab.until("document.getElementById('trials-0').getBoundingClientRect().bottom < innerHeight")
+    x, y = tab.middle("#trials-0 .points path")
+    tab.mouse("mouseMoved", x - 40, y)
+    tab.mouse("mouseMoved", x, y)
+    tab.until(f"{over} === {axes}")
+    tab.mouse("mouseMoved", x - 40, y - 40)
+    tab.until(f"{over} === 0")
+    top, bottom = tab.evaluate(f"(({{ top, bottom }}) => [top, bottom])({area}.getBoundingClientRect())")
+    tab.drag((x - 20, top + 5), (x + 20, bottom - 5))
+    tab.until(f"{over} === {10 + 5 + 10} * {axes}")
+    check_quiet(tab)
+
+
+def test_a_change_to_dark_draws_anew(page: Path, browser: Browser) -> None:
+    with browser.open(page.as_uri(), 1280, 900) as tab:
+        tab.until(DRAWN)
+        mark = "getComputedStyle(document.querySelector('#rmse .points path')).fill"
+        assert tab.evaluate(mark) == "rgb(0, 114, 178)"
+        tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        tab.until(f"{mark} === 'rgb(86, 180, 233)'")
+        check_quiet(tab)
+
+
+def test_it_draws_in_a_sandboxed_frame_as_mlflow_shows_it(page: Path, browser: Browser) -> None:
+    """MLflow's artifact view has a frame of a blob with ``sandbox="allow-scripts"``."""
+    frame = page.with_name("frame.html")
+    frame.write_text(
+        f"""<!doctype html><script type="text/plain" id="page">{page.read_text().replace("</script", "<%script")}</script>
+        <iframe id="html" sandbox="allow-scripts" width="900" height="600"></iframe><script>
+        const text = document.getElementById("page").textContent.replaceAll("<%script", "</script")
+            .replace("drawAll();\\n}})();", "drawAll().then(() => parent.postMessage(document.querySelectorAll('.plot .main-svg').length, '*'));\\n}})();");
+        addEventListener("message", (event) => {{ document.title = `drawn ${{event.data}}`; }});
+        document.getElementById("html").src = URL.createObjectURL(new Blob([text], {{ type: "text/html" }}));
+        </script>"""
+    )
+    with browser.open(frame.as_uri(), 1280, 900) as tab:
+        tab.until("document.title.startsWith('drawn ')")
+        assert int(tab.evaluate("document.title.split(' ')[1]")) >= 13
+        check_quiet(tab)

@@ -1,0 +1,362 @@
+"""The verdict: which trials are the same, what makes them equal, and what is named when they are not."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensemble.processor import this_processor
+from experiments.comparison.pairing import relative_difference
+from experiments.comparison.parity import Parity, compare_replay, compare_trials
+from experiments.comparison.recorded_study import read_study
+from experiments.study.folder import log_path, trial_folder
+from experiments.study.spec import TrialResult
+from tests.experiments.comparison.builder import POINTS, add_study, edit_facts, failed, scored, splits, table
+
+TOLERANCE = 1e-9
+
+
+def trials(*places: int, shift: float = 0.0) -> list[TrialResult]:
+    return [scored(index, POINTS[place], shift=shift) for index, place in enumerate(places)]
+
+
+def moved(result: TrialResult, **metrics: float) -> TrialResult:
+    return dataclasses.replace(result, metrics={**result.metrics, **metrics})
+
+
+def named(parity: Parity) -> list[tuple[str, str]]:
+    return [(pair.one.trial, pair.other.trial) for pair in parity.pairs]
+
+
+def test_the_same_numbers_pass_and_are_shown_as_exact(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 1, 2))
+    away = add_study(folder, "away", trials(2, 1), mode="sagemaker", given=True)
+    parity = compare_trials([home, away], TOLERANCE)
+    assert parity.line == "parity: PASS (2 of 2 trials equal)"
+    assert (parity.exit_code, parity.exactness, parity.details()) == (0, "equal to the bit: 2 of 2", [])
+    assert named(parity) == [("trial 2 of home", "trial 0 of away"), ("trial 1 of home", "trial 1 of away")]
+    assert [(one.trial.trial, one.reason) for one in parity.unpaired] == [
+        ("trial 0 of home", "these parameters ran in no other study")
+    ]
+    assert {check.outcome for check in parity.checks} == {"same"}
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"), [(1 + 2**-52, "PASS"), (1 + 9e-10, "PASS"), (1 + 2e-9, "FAIL"), (1 - 1e-3, "FAIL")]
+)
+def test_numbers_are_equal_within_the_tolerance_of_the_larger(folder: Path, factor: float, verdict: str) -> None:
+    result = trials(0)[0]
+    name = "cv_rmse_ridge_fold_1"
+    home = add_study(folder, "home", [result])
+    away = add_study(folder, "away", [moved(result, **{name: result.metrics[name] * factor})])
+    parity = compare_trials([home, away], TOLERANCE)
+    assert parity.verdict == verdict
+    assert parity.exact == 0
+    assert parity.exactness.startswith("equal to the bit: 0 of 1; the largest relative difference is ")
+    assert (name in "".join(parity.details())) == (verdict == "FAIL")
+    assert compare_trials([home, away], 0.0).verdict == "FAIL"
+
+
+def test_a_number_that_is_missing_on_one_side_differs(folder: Path) -> None:
+    result = trials(0)[0]
+    fewer = {name: value for name, value in result.metrics.items() if name != "validation_rmse_ridge"}
+    home = add_study(folder, "home", [result])
+    away = add_study(folder, "away", [dataclasses.replace(result, metrics=fewer)])
+    assert compare_trials([home, away], TOLERANCE).verdict == "FAIL"
+
+
+def test_scores_on_test_rows_are_no_part_of_a_trial(folder: Path) -> None:
+    home = add_study(folder, "home", [moved(trials(0)[0], test_rmse_blended=1.0)])
+    away = add_study(folder, "away", [moved(trials(0)[0], test_rmse_blended=2.0)])
+    assert compare_trials([home, away], TOLERANCE).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("metric", "one", "other", "expected"),
+    [
+        ("cv_rmse_blended", 2.0, 1.0, 0.5),
+        ("cv_mae_blended", 0.0, 0.0, 0.0),
+        ("cv_r2_blended", 1e-8, 2e-8, 1e-8),  # near zero, and its error is not
+        ("cv_rmse_blended", float("nan"), 1.0, float("inf")),
+    ],
+)
+def test_differences_are_shares(metric: str, one: float, other: float, expected: float) -> None:
+    assert relative_difference(metric, one, other) == pytest.approx(expected)
+
+
+def test_a_trial_that_failed_on_one_side_differs_and_its_reason_is_said(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 1))
+    away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1], "out of memory")], given=True)
+    parity = compare_trials([home, away], TOLERANCE)
+    why = "trial 1 of home and trial 1 of away: it failed in away: out of memory"
+    assert parity.line == f"parity: FAIL (1 of 2 trials equal; {why})"
+    assert parity.details() == [why]
+    assert parity.exactness == "equal to the bit: 1 of 2; 1 failed in one study only"
+
+
+def test_of_trials_that_failed_and_others_that_differ_the_cause_is_of_those_that_differ(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 1))
+    given = [failed(0, POINTS[0]), scored(1, POINTS[1], shift=0.5)]
+    away = add_study(folder, "away", given, given=True, info={"threads": 2})
+    line = compare_trials([home, away], TOLERANCE).line
+    assert line == "parity: FAIL (0 of 2 trials equal; threads: 1 in home, 2 in away)"
+
+
+def test_the_same_parameters_elsewhere_are_said_with_what_keeps_them_apart(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0))
+    others: dict[str, dict[str, Any]] = {
+        "on other data": {"data": splits(table(13), "b" * 64)},
+        "with another seed": {"seed": 5},
+        "on other folds": {"folds": 4},
+    }
+    for place, (said, changes) in enumerate(others.items()):
+        other = add_study(folder, f"other{place}", trials(0), **changes)
+        parity = compare_trials([home, other], TOLERANCE)
+        assert [one.reason for one in parity.unpaired] == [
+            f"its parameters ran in other{place} too, {said}",
+            f"its parameters ran in home too, {said}",
+        ]
+        (check,) = [check for check in parity.checks if check.name == "parameters after decoding"]
+        assert check.outcome == "same"
+
+
+def test_trials_of_a_version_that_recorded_no_recipe_go_by_what_they_were_given(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 1), drop=("recipe",))
+    away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1])], drop=("recipe",), given=True)
+    assert named(compare_trials([home, away], TOLERANCE)) == [
+        ("trial 0 of home", "trial 0 of away"),
+        ("trial 1 of home", "trial 1 of away"),
+    ]
+
+
+def test_trials_without_a_score_on_both_sides_are_no_pair(folder: Path) -> None:
+    info = {"pruned": {"folds": 2, "expected": 20.0}}
+    gone = dataclasses.replace(scored(2, POINTS[2]), state="pruned", info=info)
+    home = add_study(folder, "home", [scored(0, POINTS[0]), failed(1, POINTS[1]), gone])
+    away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1]), scored(2, POINTS[2])])
+    parity = compare_trials([home, away], TOLERANCE)
+    assert (parity.verdict, len(parity.pairs)) == ("PASS", 1)
+    assert [(one.trial.trial, one.reason) for one in parity.unpaired] == [
+        ("trial 1 of home", "failed: no luck"),
+        ("trial 2 of home", "given up between folds"),
+        ("trial 1 of away", "failed: no luck"),
+        ("trial 2 of away", "trial 2 of home, with its parameters, was given up between folds"),
+    ]
+
+
+def test_what_is_optimised_makes_no_other_trial(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0))
+    away = add_study(folder, "away", trials(0), objective="cv_rmse_ridge")
+    assert compare_trials([home, away], TOLERANCE).verdict == "PASS"
+
+
+def test_each_trial_is_held_against_the_first_study_that_ran_it(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 1))
+    boxes = add_study(folder, "boxes", trials(1, 2), mode="sagemaker")
+    cloud = add_study(folder, "cloud", trials(0, 1, 2), mode="remote")
+    assert named(compare_trials([home, boxes, cloud], TOLERANCE)) == [
+        ("trial 1 of home", "trial 0 of boxes"),
+        ("trial 0 of home", "trial 0 of cloud"),
+        ("trial 1 of home", "trial 1 of cloud"),
+        ("trial 1 of boxes", "trial 2 of cloud"),
+    ]
+
+
+def test_a_point_that_ran_twice_in_a_study_is_held_against_the_other_study_only(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 0))
+    away = add_study(folder, "away", trials(0, 0))
+    assert named(compare_trials([home, away], TOLERANCE)) == [
+        ("trial 0 of home", "trial 0 of away"),
+        ("trial 0 of home", "trial 1 of away"),
+    ]
+
+
+def test_a_search_of_its_own_points_beside_two_that_agree_does_not_spoil_the_verdict(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0))
+    again = add_study(folder, "again", trials(0), given=True)
+    cloud = add_study(folder, "cloud", trials(1), mode="remote")
+    parity = compare_trials([home, again, cloud], TOLERANCE)
+    assert parity.line == "parity: PASS (1 of 1 trials equal)"
+    assert parity.details() == ["cloud has no trial that another study ran too"]
+
+
+def test_given_points_that_ran_nowhere_else_spoil_it(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0))
+    again = add_study(folder, "again", trials(0), given=True)
+    lost = add_study(folder, "lost", trials(1), given=True)
+    parity = compare_trials([home, again, lost], TOLERANCE)
+    assert parity.line == (
+        "parity: NOT COMPARABLE (1 of 1 trials equal; "
+        "parameters after decoding: no set of parameters ran in both home and lost)"
+    )
+    assert parity.exit_code == 3
+
+
+def test_without_a_common_point_the_command_that_makes_some_is_said(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0))
+    parity = compare_trials([home, add_study(folder, "cloud", trials(1), mode="remote")], TOLERANCE)
+    assert parity.verdict == "NOT COMPARABLE"
+    assert parity.details() == [
+        "python run.py mode=remote action=replay replay.study=home runs the best trials of home there"
+    ]
+
+
+def test_a_replay_is_held_against_the_trials_that_it_ran_again(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 1, 2))
+    away = add_study(folder, "away", trials(1), given=True)
+    parity = compare_replay(home, away, TOLERANCE)
+    assert (parity.line, parity.unpaired) == ("parity: PASS (1 of 1 trials equal)", ())
+
+
+# By name of the cause: what the other study is made with, and what is said of it.
+Change = tuple[dict[str, Any], str]
+NOT_COMPARABLE: dict[str, Change] = {
+    "data hash": (
+        {"data": splits(table(11), digest="b" * 64)},
+        "24 rows in home (12 + 5 + 7), 23 rows in away (11 + 5 + 7); 12 are in both",
+    ),
+    "folds": ({"folds": 4}, "folds_k 3 in home, 4 in away"),
+    "seed": ({"seed": 5}, "0 in home, 5 in away"),
+    "parameters after decoding": ({"blend": "weighted"}, "blend mean in home, weighted in away"),
+}
+FAIL: dict[str, Change] = {
+    "rows and dtypes": (
+        {"info": {"dtypes": {"features": "float32", "target": "float64"}}},
+        "dtype of features float64 in home, float32 in away",
+    ),
+    "library versions": (
+        {"info": {"versions": {"python": "3.12.0", "xgboost": "3.1.0", "numpy": "2.4.6"}}},
+        "xgboost 3.2.0 in home, 3.1.0 in away; python 3.11.2 in home, 3.12.0 in away",
+    ),
+    "CPU features": (
+        {"info": {"processor": {**this_processor(), "features": ["NEON", "SVE"]}}},
+        f"instructions {' '.join(this_processor()['features'])} in home, NEON SVE in away",
+    ),
+    "threads": ({"info": {"threads": 2}}, "1 in home, 2 in away"),
+}
+
+
+@pytest.mark.parametrize("cause", FAIL)
+def test_a_difference_is_put_down_to_the_first_cause(folder: Path, cause: str) -> None:
+    changes, said = FAIL[cause]
+    home = add_study(folder, "home", trials(0))
+    away = add_study(folder, "away", trials(0, shift=0.5), **changes)
+    line = compare_trials([home, away], TOLERANCE).line
+    assert line.startswith(f"parity: FAIL (0 of 1 trials equal; {cause}: ")
+    assert all(part in line for part in said.split("; "))
+
+
+@pytest.mark.parametrize("cause", NOT_COMPARABLE)
+def test_no_pair_is_put_down_to_the_first_cause(folder: Path, cause: str) -> None:
+    changes, said = NOT_COMPARABLE[cause]
+    home = add_study(folder, "home", trials(0))
+    parity = compare_trials([home, add_study(folder, "away", trials(0), **changes)], TOLERANCE)
+    assert parity.line == f"parity: NOT COMPARABLE ({cause}: {said})"
+    assert parity.exit_code == 3
+
+
+def test_causes_are_looked_for_in_one_order(folder: Path) -> None:
+    order = [
+        "data hash",
+        "rows and dtypes",
+        "folds",
+        "seed",
+        "parameters after decoding",
+        "library versions",
+        "CPU features",
+        "threads",
+    ]
+    home = add_study(folder, "home", trials(0))
+    for number, name in enumerate(order):
+        changes: dict[str, Any] = {"info": {}}
+        for cause in order[number:]:
+            more = {**NOT_COMPARABLE, **FAIL}[cause][0]
+            changes |= {**more, "info": changes["info"] | more.get("info", {})}
+        away = add_study(folder, f"away-{number}", trials(0, shift=1.0), **changes)
+        parity = compare_trials([home, away], TOLERANCE)
+        assert f"{name}: " in parity.line
+        assert [check.name for check in parity.checks] == [*order, "objective in the log"]
+
+
+def test_the_users_own_code_counts_among_the_versions(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0), code={"mine": "1111"})
+    away = add_study(folder, "away", trials(0, shift=1.0), code={"mine": "2222"})
+    line = compare_trials([home, away], TOLERANCE).line
+    assert "library versions: your package mine 1111 in home, 2222 in away" in line
+
+
+def test_versions_that_differ_do_no_harm_where_numbers_are_the_same(folder: Path) -> None:
+    changes, said = FAIL["library versions"]
+    home = add_study(folder, "home", trials(0))
+    parity = compare_trials([home, add_study(folder, "away", trials(0), **changes)], TOLERANCE)
+    assert parity.verdict == "PASS"
+    (found,) = [check for check in parity.checks if check.outcome != "same"]
+    assert (found.name, found.outcome) == ("library versions", "differs")
+    assert found.detail == said
+
+
+def test_a_log_that_says_another_objective_than_metrics_json_fails(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0))
+    away = add_study(folder, "away", trials(0))
+    log_path(trial_folder(away.folder, 0)).write_text("[metric] cv_rmse_blended=1.5;\n")
+    parity = compare_trials([home, away], TOLERANCE)
+    assert parity.line == (
+        "parity: FAIL (0 of 1 trials equal; objective in the log: the log of trial 0 of away ends with another than "
+        "metrics.json)"
+    )
+
+
+def test_what_amt_has_read_is_held_to_single_precision(folder: Path) -> None:
+    result = trials(0)[0]
+    home = add_study(folder, "home", [result])
+    value = result.metrics["cv_rmse_blended"]
+    for number, (read, verdict) in enumerate([(value * (1 + 5e-7), "PASS"), (value * 1.01, "FAIL"), (None, "PASS")]):
+        cloud = {"cloud": {"job": "job", "objective_in_log": read}}
+        away = add_study(folder, f"cloud-{number}", [result], mode="remote", info=cloud)
+        assert compare_trials([home, away], TOLERANCE).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("dropped", "check"),
+    [
+        ("dtypes", "rows and dtypes"),
+        ("processor", "CPU features"),
+        ("versions", "library versions"),
+        ("threads", "threads"),
+    ],
+)
+def test_what_an_earlier_version_did_not_record_is_not_known(folder: Path, dropped: str, check: str) -> None:
+    home = add_study(folder, "home", trials(0), drop=(dropped,))
+    away = add_study(folder, "away", trials(0, shift=1.0))
+    parity = compare_trials([home, away], TOLERANCE)
+    assert parity.line == f"parity: FAIL (0 of 1 trials equal; no cause found; not recorded: {check})"
+    assert [(one.name, one.detail) for one in parity.checks if one.outcome == "unknown"] == [
+        (check, "not recorded by home")
+    ]
+
+
+def test_a_study_of_an_earlier_version_is_read(folder: Path) -> None:
+    old = add_study(folder, "old", trials(0), drop=("processor", "dtypes", "columns", "validation_rows"), logs=False)
+    edit_facts(old, space=None, dataset=None, action=None, replay_of=None)
+    again = read_study(old.folder)
+    assert (again.dataset, again.space.dimensions) == (None, {})
+    parity = compare_trials([again, add_study(folder, "new", trials(0))], TOLERANCE)
+    assert parity.line == "parity: PASS (1 of 1 trials equal)"
+    assert [check.name for check in parity.checks if check.outcome == "unknown"] == [
+        "rows and dtypes",
+        "CPU features",
+        "objective in the log",
+    ]
+
+
+def test_most_of_many_differences_are_counted(folder: Path) -> None:
+    home = add_study(folder, "home", trials(0, 1, 2, 0, 1, 2, 0))
+    away = add_study(folder, "away", trials(0, 1, 2, 0, 1, 2, 0, shift=1.0))
+    details = compare_trials([home, away], TOLERANCE).details()
+    assert details[0].startswith(
+        "trial 0 of home and trial 0 of away: 15 of 21 numbers differ, of blended, ridge, xgboost; the furthest is cv_"
+    )
+    assert details[5:] == ["and 2 more"]

@@ -1,0 +1,124 @@
+"""Which studies are compared, and what is said of those that cannot be."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from experiments.comparison.recorded_study import Evidence, read_study
+from experiments.comparison.selection import check_tolerance, choose_studies
+from experiments.config.schema import CompareConfig
+from experiments.errors import ConfigError, InputError
+from tests.experiments.comparison.builder import POINTS, add_study, edit_facts, scored, splits, table
+
+TRIALS = [scored(0, POINTS[0])]
+
+
+def chosen(folder: Path, *names: str) -> list[str]:
+    found: list[Evidence] = choose_studies(CompareConfig(studies=list(names) or None), folder / "studies")
+    return [study.name for study in found]
+
+
+def test_named_studies_are_taken_in_their_order(folder: Path) -> None:
+    for name in ("b", "a", "c"):
+        add_study(folder, name, TRIALS)
+    assert chosen(folder, "c", "a") == ["c", "a"]
+
+
+def test_without_names_the_newest_of_each_mode_on_the_newest_data_are_taken(folder: Path) -> None:
+    other = splits(table(13), "b" * 64)
+    made = [
+        ("old", "local", None),
+        ("home", "local", None),
+        ("boxes", "sagemaker", None),
+        ("elsewhere", "remote", other),
+        ("cloud", "remote", None),
+    ]
+    for number, (name, mode, data) in enumerate(made):
+        study = add_study(folder, name, TRIALS, mode=mode, data=data)
+        edit_facts(study, created=1000.0 + number)
+    empty = folder / "studies" / "empty"
+    empty.mkdir()
+    (empty / "ledger.sqlite").touch()
+    assert chosen(folder) == ["home", "boxes", "cloud"]
+
+
+def test_a_replay_and_what_it_replays_go_before_newer_studies_and_trainings_by_themselves(folder: Path) -> None:
+    made = [("home", "local", None), ("boxes", "sagemaker", "home"), ("search", "local", None), ("one", "local", "one")]
+    for number, (name, mode, of) in enumerate(made):
+        study = add_study(folder, name, TRIALS[:1], mode=mode, given=of is not None)
+        edit_facts(study, created=1000.0 + number, replay_of=None if of == name else of)
+    assert chosen(folder) == ["boxes", "search"]
+    edit_facts(read_study(folder / "studies" / "boxes"), created=2000.0)
+    assert chosen(folder) == ["home", "boxes"]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["home", "awya"],
+            "compare.studies=awya: there is no such study in .* Did you mean 'away'\\? There is: away, home",
+        ),
+        (["home", "../studies/away"], "there is no such study"),
+        (["home", "bare"], "bare has no ledger.sqlite, where"),
+        (["home", "home"], "names home twice"),
+        (["home"], "names home alone: name two or more"),
+    ],
+)
+def test_names_that_make_no_comparison_are_refused(folder: Path, names: list[str], said: str) -> None:
+    for name in ("home", "away"):
+        add_study(folder, name, TRIALS)
+    (folder / "studies" / "bare").mkdir()
+    with pytest.raises(ConfigError, match=said):
+        chosen(folder, *names)
+
+
+def test_without_studies_the_command_that_makes_one_is_said(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no study with a finished trial .*python run.py mode=local"):
+        chosen(folder)
+    add_study(folder, "home", TRIALS)
+    with pytest.raises(ConfigError, match=r"only mode=local has .* mode=sagemaker action=replay replay.study=home"):
+        chosen(folder)
+    edit_facts(add_study(folder, "again", TRIALS[:1], given=True), replay_of="home")
+    with pytest.raises(ConfigError, match=r"on the data of again, .* action=replay replay.study=home"):
+        chosen(folder)
+
+
+def test_a_study_without_a_finished_trial_is_empty(folder: Path) -> None:
+    add_study(folder, "home", TRIALS)
+    (folder / "studies" / "none").mkdir()
+    (folder / "studies" / "none" / "ledger.sqlite").touch()
+    with pytest.raises(ConfigError, match="study none has no finished trial: run its command again, or leave it out"):
+        chosen(folder, "home", "none")
+
+
+def test_a_study_that_is_damaged_or_of_another_version_is_named(folder: Path) -> None:
+    add_study(folder, "home", TRIALS)
+    edit_facts(add_study(folder, "bare", TRIALS), identity={"mode": "local"})
+    with pytest.raises(ConfigError, match="study bare was recorded by another version of this project"):
+        chosen(folder, "home", "bare")
+    newer = add_study(folder, "newer", TRIALS)
+    with closing(sqlite3.connect(newer.folder / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE trials SET result = json_set(result, '$.colour', 'red')")
+    lacking = add_study(folder, "lacking", TRIALS)
+    with closing(sqlite3.connect(lacking.folder / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE trials SET result = json_remove(result, '$.metrics.cv_rmse_ridge')")
+    with pytest.raises(ConfigError, match="study lacking was recorded by another version of this project"):
+        chosen(folder, "home", "lacking")
+    with pytest.raises(ConfigError, match="study newer was recorded by another version of this project"):
+        chosen(folder, "home", "newer")
+    (folder / "studies" / "noise").mkdir()
+    (folder / "studies" / "noise" / "ledger.sqlite").write_bytes(b"noise" * 1000)
+    with pytest.raises(InputError, match="is not a ledger that can be read"):
+        chosen(folder, "home", "noise")
+
+
+@pytest.mark.parametrize("share", [-1e-9, 1.0, float("nan"), float("inf")])
+def test_a_tolerance_is_a_share(share: float) -> None:
+    assert check_tolerance(CompareConfig(rtol=0.0)) == 0.0
+    with pytest.raises(ConfigError, match=r"compare\.rtol="):
+        check_tolerance(CompareConfig(rtol=share))

@@ -1,0 +1,81 @@
+"""What may mislead in a table is said before the first trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.config.schema import DatasetConfig, LocalModeConfig
+from experiments.data.column_report import DataReport, report
+from experiments.data.datasets import load
+from tests.conftest import Ended
+
+ROWS = 100
+
+
+def table(folder: Path, **columns: list[object]) -> DataReport:
+    random = np.random.RandomState(0)
+    cells = {"size": random.normal(size=ROWS).tolist(), "price": random.normal(size=ROWS).tolist()} | columns
+    lines = [",".join(cells), *(",".join(map(str, row)) for row in zip(*cells.values(), strict=True))]
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    return report(load(DatasetConfig("file", str(folder / "table.csv"), "price"), LocalModeConfig()))
+
+
+def test_sound_table_has_no_warning(folder: Path) -> None:
+    found = table(folder, town=["a", "b"] * 50, gap=["", 1.5, 2.5, 3.5] * 25)
+    assert found.warnings == ()
+    rows = {column.name: (column.type, round(column.missing, 2), column.distinct) for column in found.columns}
+    assert rows == {"size": ("number", 0, ROWS), "town": ("category", 0, 2), "gap": ("number", 0.25, 3)}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([7] * ROWS, ["odd: constant", "dataset.drop=[odd]"]),
+        ([""] * ROWS, ["odd: constant"]),
+        (list(range(1000, 1000 + ROWS)), ["odd: an identifier", "dataset.drop=[odd]"]),
+        ([f"id-{row}" for row in range(ROWS)], ["odd: an identifier"]),
+        ([f'"{row},5"' for row in range(ROWS)], ["odd: numbers with a decimal comma", "write 1.5"]),
+        ([f"{row % 12 + 1:02}/03/2024" for row in range(ROWS)], ["odd: dates", "2024-12-31"]),
+    ],
+    ids=["constant", "empty", "counting", "names", "decimal commas", "dates"],
+)
+def test_column_that_misleads_is_named_with_what_to_do(values: list[object], words: list[str], folder: Path) -> None:
+    (warning,) = table(folder, odd=values).warnings
+    assert [word for word in words if word not in warning] == []
+
+
+def test_rows_that_stand_in_several_folds_or_in_training_and_test_are_counted(folder: Path) -> None:
+    within, across = table(folder, size=[1, 2, 3, 4] * 25, price=[1, 2, 3, 4] * 25).warnings
+    assert within.startswith(
+        "56 of 60 training rows repeat another, in any fold, so scores in cross-validation flatter"
+    )
+    assert across.startswith("20 of 20 test rows stand among the training rows too")
+
+
+def test_one_value_with_gaps_is_not_constant(folder: Path) -> None:
+    assert table(folder, known=["", 1] * 50).warnings == ()
+
+
+def test_target_with_a_heavy_tail_is_named(folder: Path) -> None:
+    rows = 600
+    size = np.random.RandomState(1).normal(size=rows).tolist()
+    (warning,) = table(folder, size=size, price=[*range(rows - 3), *[1e6] * 3]).warnings
+    assert "standard deviations from the mean" in warning
+
+
+def test_report_is_shown_before_the_first_trial(project: Path, byoe: Callable[..., Ended]) -> None:
+    from tests.conftest import QUICK, run_command
+
+    table(project, town=["a", "b"] * 50, same=[1] * ROWS)
+    ended = run_command(
+        "mode=local", "dataset=file", "dataset.path=table.csv", "dataset.target=price", "search.n_trials=1", *QUICK
+    )
+    assert ended.code == 0, ended.err
+    lines = ended.out.splitlines()
+    assert lines[0].split() == ["column", "type", "missing", "distinct"]
+    assert lines[2].split() == ["town", "category", "2"]
+    assert any(line.startswith("warning: same: constant") for line in lines)

@@ -1,0 +1,145 @@
+"""Requests as whole documents, and a study read back from one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from experiments.config.compose import groups
+from experiments.sagemaker_requests.jobs import read_tuning_job, training_job, trial_job, tuning_job
+from experiments.sagemaker_requests.ranges import parameter_ranges, search_space
+from experiments.sagemaker_requests.validation import check_document
+from experiments.study.sampling import make_proposer
+from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
+from tests.support.studies import PLACEMENT, study
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+def check_snapshot(name: str, document: dict[str, Any]) -> None:
+    path = SNAPSHOTS / f"{name}.json"
+    text = json.dumps(document, indent=1) + "\n"
+    if os.environ.get("BYOE_WRITE_SNAPSHOTS") == "1":
+        path.write_text(text)
+    assert text == path.read_text(), f"{path} differs; BYOE_WRITE_SNAPSHOTS=1 writes it anew"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("blog", ("experiment=blog",)),
+        ("wide", ("ensemble=wide", "search.sampler=random", "search.timeout=600")),
+        (
+            "grid",
+            (
+                "search=blank",
+                "search.sampler=grid",
+                "search.objective=cv_r2_blended",
+                "search.space.xgboost.max_depth={low: 2, high: 4}",
+                "search.space.catboost.grow_policy={choices: [Depthwise, Lossguide]}",
+            ),
+        ),
+    ],
+)
+def test_tuning_job_is_the_one_that_was_looked_at(name: str, words: tuple[str, ...], folder: Path) -> None:
+    document = tuning_job(study(*words), PLACEMENT)
+    check_document("CreateHyperParameterTuningJob", document, local=True)
+    check_snapshot(name, document)
+
+
+def test_training_job_is_the_one_that_was_looked_at(folder: Path) -> None:
+    spec = study("experiment=blog_single", "action=train")
+    document = training_job(spec, PLACEMENT, 0, {}, "-final")
+    check_document("CreateTrainingJob", document, local=True)
+    check_snapshot("blog_single", document)
+
+
+def test_trial_of_a_tuning_job_is_a_training_job_as_the_tuner_makes_it(folder: Path) -> None:
+    spec = study("experiment=blog")
+    tuning = tuning_job(spec, PLACEMENT)
+    document = trial_job(tuning, 3, {"eta": "0.25", "max_depth": "3"})
+    check_document("CreateTrainingJob", document, local=True)
+    added = {"_tuning_objective_metric": "validation_rmse_blended"}
+    alone = training_job(spec, PLACEMENT, 3, {"eta": 0.25, "max_depth": 3})
+    assert document["HyperParameters"] == alone["HyperParameters"] | added
+    assert {key: value for key, value in document.items() if key != "HyperParameters"} == {
+        key: value for key, value in alone.items() if key != "HyperParameters"
+    }
+    assert spec.recipe({"eta": 0.25, "max_depth": 3}).fingerprint() == (
+        dataclasses.replace(spec, static=document["HyperParameters"]).recipe({}).fingerprint()
+    )
+
+
+EVERY = [
+    (f"ensemble={ensemble}", f"search={search}", f"search.sampler={sampler}")
+    for ensemble in groups()["ensemble"]
+    for search in ("quick", "thorough")
+    for sampler in ("tpe", "random")
+]
+
+
+@pytest.mark.parametrize("words", [*EVERY, ("experiment=blog",)], ids=" ".join)
+def test_every_ensemble_and_search_holds_against_the_service_model_and_is_read_back(
+    words: tuple[str, ...], folder: Path
+) -> None:
+    spec = study(*words)
+    document = json.loads(json.dumps(tuning_job(spec, PLACEMENT)))
+    check_document("CreateHyperParameterTuningJob", document, local=True)
+    read = read_tuning_job(document, spec)
+    assert read == spec
+    assert list(read.space.dimensions) == list(spec.space.dimensions)
+    assert read.identity_hash() == spec.identity_hash()
+    ours, theirs = make_proposer(spec), make_proposer(read)
+    assert [ours.ask(index, None) for index in range(3)] == [theirs.ask(index, None) for index in range(3)]
+
+
+def test_what_the_document_says_is_what_is_run(folder: Path) -> None:
+    spec = study()
+    document = tuning_job(spec, PLACEMENT)
+    config = document["HyperParameterTuningJobConfig"]
+    config["Strategy"] = "Random"
+    config["RandomSeed"] = 5
+    config["ResourceLimits"] = {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 1, "MaxRuntimeInSeconds": 900}
+    config["HyperParameterTuningJobObjective"] = {"Type": "Maximize", "MetricName": "cv_r2_blended"}
+    config["ParameterRanges"] = {
+        "IntegerParameterRanges": [
+            {"Name": "xgboost__max_depth", "MinValue": "3", "MaxValue": "4", "ScalingType": "Linear"}
+        ]
+    }
+    read = read_tuning_job(document, spec)
+    assert (read.search.sampler, read.search.seed, read.n_trials, read.parallel) == ("random", 5, 3, 1)
+    assert (read.timeout, read.objective, read.maximise) == (900, "cv_r2_blended", True)
+    assert read.space.dimensions == {"xgboost__max_depth": Range(3, 4, log=False, whole=True, first=6)}
+
+
+FLOATS = st.floats(1e-300, 1e300, allow_nan=False)
+RANGES = st.one_of(
+    st.builds(
+        lambda ends, log: Range(min(ends), max(ends), log, whole=False),
+        st.lists(FLOATS, min_size=2, max_size=2, unique=True),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda ends, log: Range(min(ends), max(ends), log, whole=True),
+        st.lists(st.integers(1, 10**9), min_size=2, max_size=2, unique=True),
+        st.booleans(),
+    ),
+    st.lists(st.integers(1, 10**6), min_size=1, max_size=30, unique=True).map(lambda values: Choices(tuple(values))),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(["a__n", "b__n", "c__n", "rate"]), RANGES, min_size=1))
+def test_a_space_is_read_back_from_ranges_exactly(dimensions: dict[str, Dimension]) -> None:
+    from ensemble.parameters import integer
+
+    space = SearchSpace(dimensions)
+    ranges = json.loads(json.dumps(parameter_ranges(space, grid=False)))
+    assert search_space(ranges, lambda name: integer(1), space) == space

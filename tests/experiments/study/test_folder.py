@@ -1,0 +1,71 @@
+"""What a trial has left is read as it is, or is a failed trial that says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.study.folder import output_data_dir, read_result
+from experiments.study.spec import TrialResult, TrialSpec
+
+HYPERPARAMETERS = {"members": "ridge", "target": "y", "rival": "{}", "sagemaker_program": "train.py"}
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    metrics = {"cv_rmse_ridge": 2.0, "cv_rmse_blended": 1, "r2_blended": 0.5}
+    return {"metrics": metrics, "weights": {"ridge": 1.0}, "fit_seconds": {"ridge": 0.1}, **changes}
+
+
+def read(folder: Path, text: str) -> TrialResult:
+    place = output_data_dir(folder)
+    place.mkdir(parents=True)
+    (place / "metrics.json").write_text(text)
+    return read_result(TrialSpec(0, {}, HYPERPARAMETERS, folder), 0.0, 1.0, 0)
+
+
+def test_a_training_and_one_that_was_given_up_are_read(tmp_path: Path) -> None:
+    result = read(tmp_path / "whole", json.dumps(document()))
+    assert (result.state, result.failure) == ("complete", None)
+    assert result.metrics == document()["metrics"]
+    lost = {"metrics": {"cv_rmse_ridge_fold_0": 2.0}, "pruned": {"folds": 1, "expected": 2.5}}
+    assert read(tmp_path / "lost", json.dumps(lost)).state == "pruned"
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ([], "it has no metrics"),
+        ({}, "it has no metrics"),
+        ({"metrics": [1]}, "it has no metrics"),
+        (document(metrics={}), "it has no cv_rmse_blended in metrics"),
+        (document(metrics={"cv_rmse_blended": 1.0}), "it has no cv_rmse_ridge in metrics"),
+        (document(metrics={"cv_rmse_blended": "1", "cv_rmse_ridge": 1.0}), "cv_rmse_blended in metrics is '1'"),
+        (document(metrics={"cv_rmse_blended": 1.0, "cv_rmse_ridge": math.nan}), "cv_rmse_ridge in metrics is nan"),
+        (document(metrics={"cv_rmse_blended": 10**400, "cv_rmse_ridge": 1}), "and no finite number"),
+        (document(metrics={"cv_rmse_blended": True, "cv_rmse_ridge": 1}), "cv_rmse_blended in metrics is True"),
+        (document(weights=[1.0]), "its weights are [1.0]"),
+        (document(weights={}), "it has no ridge in weights"),
+        (document(fit_seconds={"ridge": None}), "ridge in fit_seconds is None"),
+        (document(versions="1"), "its versions are '1'"),
+        (document(pruned=3), "its pruned is 3"),
+        (document(pruned={"folds": 2}), "it has no expected in pruned"),
+    ],
+    ids=str,
+)
+def test_what_is_not_that_of_a_training_is_a_failed_trial(found: Any, reason: str, tmp_path: Path) -> None:
+    result = read(tmp_path, json.dumps(found))
+    assert (result.state, result.metrics) == ("failed", {})
+    assert result.failure is not None
+    assert result.failure.startswith("its metrics.json is not that of a training: ")
+    assert reason in result.failure
+
+
+@pytest.mark.parametrize("text", ["", "none", "[" * 100_000], ids=["empty", "no JSON", "deep"])
+def test_what_cannot_be_read_is_a_failed_trial(text: str, tmp_path: Path) -> None:
+    result = read(tmp_path, text)
+    assert result.state == "failed"
+    assert "it left no readable metrics.json" in str(result.failure)

@@ -1,0 +1,90 @@
+"""A proposal depends on the seed and on what was told before it, and on nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ensemble.parameters import ParamValue
+from experiments.config.compose import compose
+from experiments.planning.study import plan_study
+from experiments.study.sampling import make_proposer
+from experiments.study.spec import StudySpec
+
+Params = dict[str, ParamValue]
+
+
+def study(*words: str) -> StudySpec:
+    return plan_study(compose(["search.n_trials=20", "search.startup_trials=5", *words])).study
+
+
+def value(params: Params) -> float:
+    return sum(hash(repr(entry)) % 1000 if isinstance(entry, str) else float(entry or 0) for entry in params.values())
+
+
+def proposals(spec: StudySpec, known: int = 0, reference: list[Params] | None = None) -> list[Params]:
+    """Ask and tell as the loop does, the first ``known`` asks coming from an earlier run."""
+    proposer = make_proposer(spec)
+    points: list[Params] = []
+    for told in range(-spec.search.window, spec.n_trials):
+        if told >= 0:
+            proposer.tell(told, None if told % 7 == 3 else value(points[told]))
+        index = told + spec.search.window
+        if index < spec.n_trials:
+            recorded = reference[index] if reference is not None and index < known else None
+            points.append(proposer.ask(index, recorded))
+    return points
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_first_trial_takes_the_first_values_and_the_sampler_chooses_the_rest(folder: Path, sampler: str) -> None:
+    words = (f"search.sampler={sampler}", "search.space.xgboost.eta={low: 0.1, high: 0.2}")
+    first, second = proposals(study(*words))[:2]
+    assert first["xgboost__max_depth"] == 6
+    assert first["catboost__depth"] == 6
+    assert 0.1 <= float(first["xgboost__eta"] or 0) <= 0.2
+    assert first != second
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("known", [1, 4, 11, 19])
+def test_resumed_study_proposes_what_an_unbroken_one_does(folder: Path, sampler: str, known: int) -> None:
+    spec = study(f"search.sampler={sampler}")
+    unbroken = proposals(spec)
+    assert proposals(spec, known, unbroken) == unbroken
+
+
+def test_seed_and_window_decide(folder: Path) -> None:
+    base = proposals(study())
+    assert proposals(study()) == base
+    assert proposals(study("search.seed=1"))[1] != base[1]
+    assert proposals(study("search.window=2"))[:5] == base[:5]
+    assert proposals(study("search.window=2")) != base
+
+
+def test_tpe_learns_from_what_it_is_told(folder: Path) -> None:
+    def best_of_the_last(sampler: str, score: Callable[[Params], float]) -> float:
+        spec = study(f"search.sampler={sampler}", "search.n_trials=60", "ensemble.members=[ridge]")
+        proposer = make_proposer(spec)
+        told = []
+        for index in range(60):
+            point = proposer.ask(index, None)
+            told.append(score(point))
+            proposer.tell(index, told[-1])
+        return sum(told[-20:]) / 20
+
+    def score(point: Params) -> float:
+        return abs(float(point["ridge__alpha"]) - 7.0)  # type: ignore[arg-type]
+
+    assert best_of_the_last("tpe", score) < best_of_the_last("random", score) / 3
+
+
+def test_grid_is_listed_in_order_and_needs_no_seed(folder: Path) -> None:
+    words = ("search=blank", "search.sampler=grid", "search.space.xgboost.max_depth={choices: [2, 3, 4]}")
+    spec = study(*words, "search.space.catboost.depth={low: 3, high: 4}")
+    proposer = make_proposer(spec)
+    points = [proposer.ask(index, None) for index in range(spec.n_trials)]
+    assert spec.n_trials == 6
+    assert [tuple(point.values()) for point in points] == [(2, 3), (2, 4), (3, 3), (3, 4), (4, 3), (4, 4)]

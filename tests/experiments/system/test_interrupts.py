@@ -1,0 +1,48 @@
+"""Checks that an interrupt is not lost where Python drops what a signal raises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.conftest import environment
+
+LOST = """
+import os, signal
+from experiments.system.interrupts import check_interrupted, raise_on_signals
+raise_on_signals()
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(100):  # in which the signal is handled
+            pass
+
+check_interrupted()
+Finalized()
+print("dropped", flush=True)
+try:
+    check_interrupted()
+except KeyboardInterrupt:
+    print("raised after all")
+"""
+
+
+def test_interrupt_that_a_finalizer_drops_is_raised_at_the_next_check() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOST], capture_output=True, text=True, check=True, env=environment(), timeout=30
+    )
+    assert done.stdout.splitlines() == ["dropped", "raised after all"]
+    assert "Exception ignored" in done.stderr
+
+
+def test_signal_that_a_parent_ignores_stays_ignored() -> None:
+    script = (
+        "import signal; from experiments.system.interrupts import raise_on_signals; "
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN); raise_on_signals(); "
+        "print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment(), timeout=30
+    )
+    assert done.stdout.split() == ["True", "False"]

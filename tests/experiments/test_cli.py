@@ -1,0 +1,134 @@
+"""The command itself: help, what is imported when, what is sent home, and what the doctor says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT, Ended, environment
+
+HEAVY = ("sagemaker", "boto3", "docker", "mlflow", "xgboost", "catboost", "sklearn", "optuna", "pandas", "matplotlib")
+
+
+def modules_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT, env=environment()
+    )
+    return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import experiments.cli",
+        "import ensemble.cli",
+        "from experiments.cli import main; main(['--help'])",
+        "from experiments.cli import main; main(['mode=local', '--cfg'])",
+    ],
+)
+def test_heavy_libraries_are_not_imported(code: str) -> None:
+    assert modules_after(code) & set(HEAVY) == set()
+
+
+def test_help_needs_neither_hydra_nor_numpy() -> None:
+    assert modules_after("from experiments.cli import main; main(['--help'])") & {"hydra", "numpy", "rich"} == set()
+
+
+def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ended]) -> None:
+    from experiments.cli import ACTIONS
+    from experiments.config.compose import groups
+
+    ended = byoe("--help")
+    assert ended.code == 0
+    for name in [*ACTIONS, *groups(), *(member for members in groups().values() for member in members)]:
+        assert name in ended.out
+    assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 13
+
+
+@pytest.mark.parametrize("words", [["-h"], ["mode=nowhere", "--help"]])
+def test_help_is_given_whatever_else_is_typed(words: list[str], byoe: Callable[..., Ended]) -> None:
+    assert byoe(*words).out.startswith("byoe:")
+
+
+def test_entry_package_imports_nothing_of_the_harness() -> None:
+    code = (
+        "import pkgutil, importlib, ensemble\n"
+        "for m in pkgutil.walk_packages(ensemble.__path__, 'ensemble.'):\n    importlib.import_module(m.name)"
+    )
+    assert "experiments" not in modules_after(code)
+
+
+def test_telemetry_is_off_by_default_and_the_users_word_wins() -> None:
+    script = (
+        "from experiments.tracking.store import quiet; quiet()\n"
+        "from mlflow.telemetry.utils import is_telemetry_disabled; print(is_telemetry_disabled())"
+    )
+
+    def disabled(**env: str) -> str:
+        clean = {name: text for name, text in environment().items() if name != "CI"}
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=PROJECT, env=clean | env
+        )
+        return done.stdout.strip()
+
+    assert disabled() == "True"
+    assert disabled(MLFLOW_DISABLE_TELEMETRY="false", DO_NOT_TRACK="false") == "False"
+
+
+def test_doctor_finds_this_machine_fit(project: Path, byoe: Callable[..., Ended]) -> None:
+    ended = byoe("action=doctor")
+    assert ended.code == 0
+    for words in ("xgboost 3.2.0", "scikit-learn 1.9.0", "cores", "memory", "can be written", "mode=local can run"):
+        assert words in ended.out
+    assert list(project.iterdir()) == [project / "mlflow.db"]
+
+
+def test_doctor_names_what_fails_and_the_command_that_mends_it(folder: Path, byoe: Callable[..., Ended]) -> None:
+    (folder / "mlflow.db").write_bytes(b"no database " * 100)
+    (folder / "studies").touch()
+    ended = byoe("action=doctor")
+    assert ended.code == 1
+    assert "mode=local cannot run yet" in ended.out
+    assert f"mv {folder}/mlflow.db {folder}/mlflow.db.broken" in ended.out
+    assert "studies is a file" in ended.out
+
+
+def test_doctor_finds_a_wrong_version(
+    byoe: Callable[..., Ended], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from experiments.actions import doctor
+
+    monkeypatch.setattr(doctor, "PROJECT", folder)
+    for file in doctor.REQUIREMENT_FILES:
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text("numpy==1.0  # too old\nno-such-package>=3\n")
+    ended = byoe("action=doctor")
+    assert ended.code == 1
+    assert "pip install 'numpy==1.0'" in ended.out
+    assert "pip install 'no-such-package>=3'" in ended.out
+
+
+def test_output_may_be_cut_off_by_its_reader(folder: Path) -> None:
+    command = f"{sys.executable} {PROJECT / 'run.py'} mode=local --cfg | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environment())
+    assert done.stdout.startswith("action: tune")
+    assert "Traceback" not in done.stderr
+
+
+def test_python_without_the_packages_is_told_what_to_install(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", str(PROJECT / "run.py"), "mode=local"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin"},
+    )
+    assert done.returncode == 2
+    assert "pip install -e" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,28 @@
+"""A study and a place for it, as tests of requests want them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from experiments.config.compose import compose
+from experiments.planning.study import plan_study
+from experiments.sagemaker_requests.jobs import Placement
+from experiments.study.spec import StudySpec
+
+PLACEMENT = Placement(
+    image="byoe:0123456789ab",
+    role="arn:aws:iam::000000000000:role/byoe-local",
+    train="file:///studies/_channels/train",
+    validation="file:///studies/_channels/validation",
+    code="file:///studies/_code/0123456789abcdef",
+    output="file:///studies/snapshot",
+    instance_type="local",
+    max_runtime_seconds=3600,
+    isolated=True,
+)
+
+
+def study(*words: str) -> StudySpec:
+    """Return a study of these words, planned and not placed, whatever the number of cores here."""
+    found = plan_study(compose(["mode=local", "search.parallel=2", *words])).study
+    return dataclasses.replace(found, name="snapshot")
