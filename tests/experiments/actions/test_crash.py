@@ -75,6 +75,7 @@ def test_kills_are_at_every_point() -> None:
     assert {kill.partition(":")[0] for kill in (*KILLS, STORE_MADE)} == set(POINTS) - set(LAUNCH_POINTS)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kills", [KILLS, (STORE_MADE,)], ids=["with a store", "while it is made"])
 def test_killed_again_and_again_the_same_command_completes_the_study(

@@ -176,6 +176,7 @@ def test_a_second_command_attaches_and_brings_home_only_what_is_new(
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
+@pytest.mark.slow
 def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
     project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
 ) -> None:
@@ -236,6 +237,7 @@ def source(project: Path, home_folder: Path) -> None:
     shutil.copytree(home_folder / "studies", project / "studies")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("source")
 def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
     project: Path, double: Double, byoe: Run

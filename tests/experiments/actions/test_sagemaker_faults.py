@@ -61,6 +61,7 @@ def odd(project: Path) -> None:
     (project / "packages" / "odd.py").write_text(ODD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warm", ["true", "false"], ids=["warm", "cold"])
 def test_everything_that_can_go_wrong_with_a_script_is_one_failed_trial(
     warm: str, project: Path, nothing_left: None
@@ -102,6 +103,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, ima
         return [(trial["index"], trial["params"], trial["metrics"]) for trial in recorded_trials(folder, "killed")]
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_containers_end_and_the_same_command_completes_the_study(
     project: Path, nothing_left: None, undisturbed: list[object]
 ) -> None:
