@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import forked
+from tests.support.examples import register_profiles
 from tests.support.once import made_once
 
 if TYPE_CHECKING:
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
 
 PROJECT = forked.PROJECT
 ENGINE = "engine"
+# Of a command whose workers are found by their environment: what is forked shows that of the forker.
+COLD_WORKERS = {forked.ADDRESS: ""}
 # Members that are quick to fit, and the real ones all the same.
 QUICK = ("ensemble.params.xgboost.num_round=5", "ensemble.params.catboost.iterations=5")
+
+
+register_profiles()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -44,15 +50,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(forker.close)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each worker whole files, and the tests that share the engine to one, which begins with them.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each worker whole files, and the tests that share the engine or an endpoint to one, which begins with them.
 
-    They look at all that is on the engine. Fixtures of a module are made once where its tests are together.
+    Tests with an engine look at all that is on it. A file's fixtures are made once where its tests are together. A file
+    that has a group of its own (``pytest.mark.xdist_group``) keeps it.
     """
-    items.sort(key=lambda item: item.get_closest_marker("docker") is None)
+    shared = config.getoption("--endpoint") != "process"
     for item in items:
-        together = ENGINE if item.get_closest_marker("docker") else item.location[0]
-        item.add_marker(pytest.mark.xdist_group(together))
+        if item.get_closest_marker("xdist_group") is None:
+            alone = item.get_closest_marker("docker") is not None or (shared and "endpoint" in item.path.parts)
+            item.add_marker(pytest.mark.xdist_group(ENGINE if alone else item.location[0]))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != ENGINE)  # type: ignore[union-attr]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -203,19 +212,22 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MLFLOW_"))} | more
 
 
-def run_command(*words: str, timeout: float = 120, cold: bool = False, **variables: str) -> Ended:
-    """Run a command in a process of its own, in the working directory.
+def run_command(
+    *words: str, timeout: float = 120, cold: bool = False, folder: Path | None = None, **variables: str
+) -> Ended:
+    """Run a command in a process of its own.
 
     Args:
         words: Its arguments.
         timeout: Seconds after which it is killed, as a guard against hangs.
         cold: Whether to start an interpreter for it. Otherwise it is forked; see ``tests.support.forked`` for what differs.
+        folder: Its working directory; by default this process's.
         variables: Of its environment, besides this one's.
     """
     popen = subprocess.Popen if cold else forked.Popen
     pipe = subprocess.PIPE
     env = environment(**variables)
-    with popen(forked.command(*words), stdout=pipe, stderr=pipe, text=True, env=env) as process:
+    with popen(forked.command(*words), stdout=pipe, stderr=pipe, text=True, cwd=folder, env=env) as process:
         try:
             out, err = process.communicate(timeout=timeout)
         except BaseException:

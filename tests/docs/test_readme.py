@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.conftest import ENGINE, PROJECT
 from tests.docs.markdown import blocks, commands, steps
 from tests.docs.shell import Shell, unlike
 from tests.doubles.aws.double import Double
@@ -17,6 +17,7 @@ from tests.support.docker import left_behind, require_image
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(400),
+    pytest.mark.xdist_group(ENGINE),  # with and without an engine from one copy of the project
 ]
 
 README = PROJECT / "README.md"

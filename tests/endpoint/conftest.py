@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
@@ -18,9 +17,6 @@ from tests.endpoint.bridge import bridged
 from tests.endpoint.choice import PROCESS, Choice, choose
 from tests.endpoint.server import Server, serving
 from tests.endpoint.target import Target
-
-settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
-settings.load_profile("deterministic")
 
 MEMBERS = (
     MemberSpec("xgboost", "xgboost", {"num_round": 20, "max_depth": 4}),

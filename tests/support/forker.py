@@ -170,7 +170,7 @@ def _run(request: dict[str, Any], path: list[str]) -> None:
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(int(threads), user_api="openmp")
-    if "BYOE_FORKER" in os.environ:
+    if os.environ.get("BYOE_FORKER"):
         from tests.support.forked import WorkersForked
 
         subprocess.Popen = WorkersForked  # type: ignore[misc]

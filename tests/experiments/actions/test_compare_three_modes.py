@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import QUICK, Ended, run_command
+from tests.conftest import ENGINE, QUICK, Ended, run_command
 from tests.doubles.aws.double import Double
 from tests.support.docker import left_behind, require_image
 from tests.support.records import logged_runs
@@ -19,6 +19,7 @@ from tests.support.records import logged_runs
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(300),
+    pytest.mark.xdist_group(ENGINE),  # with and without an engine from one copy of the project
 ]
 
 Run = Callable[..., Ended]

@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,8 @@ import pytest
 
 from experiments.serving.client import ping
 from experiments.serving.records import Records
-from tests.conftest import PROJECT, environment, run_command, until
+from tests.conftest import environment, run_command, until
+from tests.support import forked
 from tests.support.docker import Forwarder, left_behind
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -137,8 +137,8 @@ def test_an_engine_that_goes_while_it_deploys_is_named_and_what_it_left_goes_wit
 ) -> None:
     first = Records(served / "endpoints").get("local")
     with Forwarder(tmp_path / "engine.sock") as forwarder:
-        process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "run.py"), *DEPLOY, "model=two"],
+        process = forked.Popen(
+            forked.command(*DEPLOY, "model=two"),
             env={**environment(), "DOCKER_HOST": f"unix://{forwarder.path}"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

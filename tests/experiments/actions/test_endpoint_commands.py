@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from experiments.serving.client import ping
 from experiments.serving.memory import recall
 from experiments.serving.records import Records
 from tests.conftest import PROJECT, environment, run_command, until
+from tests.support import forked
 from tests.support.docker import left_behind
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -148,9 +148,7 @@ def test_endpoints_of_one_name_in_two_folders_leave_each_other_alone(
 
 
 def test_what_a_killed_deployment_has_left_is_removed_by_the_next(trained: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, str(PROJECT / "run.py"), *DEPLOY, "model=one"], env=environment(), stdout=subprocess.DEVNULL
-    )
+    process = forked.Popen(forked.command(*DEPLOY, "model=one"), env=environment(), stdout=subprocess.DEVNULL)
     assert until(lambda: any(name.startswith("byoe-local") for name in left_behind()))
     process.kill()
     process.wait()
@@ -171,16 +169,16 @@ def test_the_suite_passes_against_a_deployed_endpoint(serving: str, trained: Pat
             "-m",
             "pytest",
             "-q",
+            "--numprocesses=0",
             "-p",
             "no:cacheprovider",
             str(PROJECT / "tests/endpoint"),
             "--endpoint=local",
         ],
         cwd=PROJECT,
-        env={**os.environ, "BYOE_ENDPOINTS": str(trained / "endpoints")},
+        env=environment(BYOE_ENDPOINTS=str(trained / "endpoints")),
         capture_output=True,
         text=True,
-        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:]

@@ -219,11 +219,11 @@ def test_the_suite_passes_against_an_endpoint_on_sagemaker(
     files = [
         str(PROJECT / "tests/endpoint" / name) for name in ("test_answers.py", "test_columns.py", "test_server.py")
     ]
-    suite = [sys.executable, "-m", "pytest", *files, "--endpoint=blue", "-p", "no:cacheprovider"]
+    suite = [sys.executable, "-m", "pytest", *files, "--endpoint=blue", "--numprocesses=0", "-p", "no:cacheprovider"]
     ended = subprocess.run(
         suite,
         cwd=PROJECT,
-        env={**environment(), "BYOE_ENDPOINTS": str(folder / "endpoints"), "PYTEST_ADDOPTS": ""},
+        env=environment(BYOE_ENDPOINTS=str(folder / "endpoints"), PYTEST_ADDOPTS=""),
         capture_output=True,
         text=True,
         check=False,

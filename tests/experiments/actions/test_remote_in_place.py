@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ensemble.parameters import encode
-from tests.conftest import PROJECT, QUICK, Ended
+from tests.conftest import QUICK, Ended
 from tests.doubles.aws.double import Double
 from tests.experiments.actions.test_remote import numbers, opened, words
+from tests.support import forked
 from tests.support.presplit import ROLES, upload_rows, write_rows
 from tests.support.records import recorded_trials
 
@@ -78,8 +78,8 @@ def test_rows_that_change_under_a_study_fail_its_trials(
         place = place_rows(double, tmp_path / "rows")
         remote = words(double, *ROLES, f"dataset.path={place}", "search.n_trials=2", "search.parallel=1")
         double.hold(0)
-        command = [sys.executable, str(PROJECT / "run.py"), *remote, "mode.budget_usd=2", "search.max_failure_rate=1"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        command = forked.command(*remote, "mode.budget_usd=2", "search.max_failure_rate=1")
+        with forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
             double.wait_for(0, "Training", timeout=60)
             changed = (tmp_path / "rows/validation/part-1.csv").read_bytes().replace(b"True", b"False")
             double.client("s3").put_object(Bucket=double.bucket, Key="theirs/rows/validation/part-1.csv", Body=changed)
