@@ -1,22 +1,22 @@
-"""A channel: a table on disk, written and mapped back."""
+"""Channels: folders that each hold one table, as a training job reads it.
+
+A channel that byoe writes is ``schema.json`` with ``features.npy`` and ``target.npy``, and ``weights.npy`` and
+``fold_keys.npy`` where the table has them. The arrays are mapped into memory, so that processes share them. Any other
+channel is a folder of CSV or Parquet files, which ``ensemble.reading`` reads by the roles of their columns.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ensemble.errors import InputError
-
-if TYPE_CHECKING:
-    from ensemble.reading import Roles
+from ensemble.reading import Roles, read_folder
 from ensemble.table import Column, Table
 
 SCHEMA_FILE = "schema.json"
-
-
 CHANNEL_VERSION = 2
 
 
@@ -54,8 +54,6 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
             raise InputError(f"channel {folder} is broken ({type(error).__name__}: {error}): write it anew.") from None
     if roles is None:
         raise InputError(f"channel {folder} has no {SCHEMA_FILE}: for table files, give the target with --target.")
-    from ensemble.reading import read_folder
-
     return read_folder(folder, roles, like)
 
 

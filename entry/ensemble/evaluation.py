@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,21 +143,6 @@ def scores(
     return {f"{prefix}_{score}_{name}": function(target, predicted, weights) for score, function in SCORES.items()}
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean over folds with its interval.
-
-    Attributes:
-        mean: The mean.
-        low: Lower end of the 95% interval.
-        high: Upper end of the 95% interval.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-
 def overlap_factor(n: int, k: int) -> float:
     """Return what the variance of n paired differences is multiplied by to become that of their mean.
 
@@ -165,29 +150,3 @@ def overlap_factor(n: int, k: int) -> float:
     (C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 239-281, 2003).
     """
     return 1 / n + 1 / (k - 1)
-
-
-def mean_over_folds(values: Sequence[float] | Floats, k: int | None = None) -> Interval:
-    """Return the mean of a score's values on the folds, with its t interval, corrected for overlapping training sets.
-
-    Args:
-        values: One a fold, at least two.
-        k: Folds of one division of the rows, where there are several divisions.
-    """
-    from scipy.stats import t
-
-    n = len(values)
-    mean = float(np.mean(values))
-    half = float(t.ppf(0.975, n - 1) * np.sqrt(overlap_factor(n, k or n) * np.var(values, ddof=1)))
-    return Interval(mean, mean - half, mean + half)
-
-
-def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | None = None) -> Interval:
-    """Return how much lower one RMSE is than another on the mean fold, in the target's unit; positive is better.
-
-    Args:
-        baseline: RMSE per fold, at least two.
-        blended: RMSE per fold, in the same order.
-        k: Folds of one division of the rows, where there are several divisions.
-    """
-    return mean_over_folds(np.asarray(baseline) - np.asarray(blended), k)

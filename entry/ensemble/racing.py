@@ -69,7 +69,7 @@ def is_lost(rival: Rival, folds: Sequence[float], k: int, *, maximise: bool) -> 
 
     Wilcoxon's signed ranks at 10%, which is Optuna's ``WilcoxonPruner``, see no size of a difference, so that of five
     folds four must be done before they can speak. The t test sees a large difference after two; its variance is
-    corrected for overlapping training sets as in ``paired_lift``, and it speaks at 5%.
+    corrected for overlapping training sets as by ``overlap_factor``, and it speaks at 5%.
 
     Args:
         rival: Whom to beat.

@@ -1,9 +1,4 @@
-"""Tables: features as one matrix of numbers, whose columns say what they mean; written as a channel and read back.
-
-A channel that the harness writes is ``schema.json`` with ``features.npy`` and ``target.npy`` (and ``weights.npy``,
-``fold_keys.npy`` where the table has them), which are mapped into memory and so shared between processes. Any other
-channel is table files, CSV or Parquet, read by what their columns are for (``ensemble.reading``).
-"""
+"""A table: features as one matrix of numbers, with a description of what the numbers of each column mean."""
 
 from __future__ import annotations
 
@@ -11,14 +6,11 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ensemble.members.base import Floats
-
-if TYPE_CHECKING:
-    pass
 
 NUMBER: Literal["number"] = "number"
 ColumnType = Literal["number", "boolean", "date", "category"]

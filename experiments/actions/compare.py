@@ -8,7 +8,7 @@ from rich.console import Console
 
 from experiments.comparison.measures import measure
 from experiments.comparison.mlflow_entry import comparison_of
-from experiments.comparison.page import make_report, write_report
+from experiments.comparison.page import make_report
 from experiments.comparison.parity import EXIT_CODES, compare_trials
 from experiments.comparison.selection import check_tolerance, choose_studies
 from experiments.comparison.table import comparison_rows
@@ -17,6 +17,7 @@ from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
 from experiments.errors import EnsembleError
 from experiments.reporting.console import print_plain
+from experiments.system.files import replace_file
 from experiments.system.output_file import output_file
 from experiments.tracking.comparisons import PAGE, Comparison, record_comparison
 from experiments.tracking.store import interface_command, store_uri
@@ -61,7 +62,7 @@ def compare(composed: Composed, console: Console) -> int:
     for line in report.partial:
         print_plain(console, f"partial: {line}.", "yellow")
     show_parity(parity, console)
-    write_report(report.html, page)
+    replace_file(page, report.html)
     kind = "partial report" if report.partial else "report"
     print_plain(console, f"\n{kind}: {output}")
     _record(comparison_of(measures, parity, report.html), uri, root, config.mlflow.experiment, console)

@@ -15,12 +15,13 @@ from experiments.config.paths import user_path
 from experiments.config.schema import RemoteModeConfig
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
 from experiments.docker.engine import answering
-from experiments.errors import BackendUnavailable, ConfigError, StorageError, did_you_mean, listed, one_of
+from experiments.errors import BackendUnavailable, ConfigError, did_you_mean, listed, one_of
 from experiments.reporting.console import print_plain
 from experiments.serving.client import invoke, ping
 from experiments.serving.records import RECORD, Endpoint, records_of
 from experiments.serving.remote import invoke_in_cloud
 from experiments.system.archives import MODEL_ARCHIVE
+from experiments.system.files import replace_file
 from experiments.system.output_file import check_not_input
 
 if TYPE_CHECKING:
@@ -67,13 +68,7 @@ def invoke_endpoint(composed: Composed, words: Sequence[str], console: Console) 
         sys.stdout.flush()
         return 0
     path = user_path(config.output)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(answer.body)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError.at(path, error) from error
+    replace_file(path, answer.body)
     print_plain(console, f"predictions are in {path}.")
     return 0
 

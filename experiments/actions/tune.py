@@ -35,9 +35,9 @@ from experiments.study.folder import (
     trial_folder,
 )
 from experiments.study.ledger import Ledger, Peek, peek
-from experiments.study.lift import study_metrics
 from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult, best_of
+from experiments.study.verdict import study_metrics
 from experiments.system import crash_points
 from experiments.system.machine import check_folder
 from experiments.tracking import runs

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from experiments.comparison.data_difference import describe_difference
-from experiments.comparison.pairing import Side, point_key
+from experiments.comparison.pairing import point_key
+from experiments.comparison.recorded_study import RecordedTrial
 
 Outcome = Literal["same", "differs", "unknown"]
 _MOST_SHOWN = 3
@@ -28,7 +29,7 @@ class Check:
     detail: str = ""
 
 
-def checks(one: Side, other: Side, *, paired: bool = True) -> tuple[Check, ...]:
+def checks(one: RecordedTrial, other: RecordedTrial, *, paired: bool = True) -> tuple[Check, ...]:
     """Look at every possible cause, in order.
 
     Args:
@@ -67,7 +68,9 @@ def first_cause(found: Sequence[Check]) -> str:
 Facts = Mapping[str, Any]
 
 
-def _facts(name: str, one: tuple[Side, Facts | None], other: tuple[Side, Facts | None], absent: str = "none") -> Check:
+def _facts(
+    name: str, one: tuple[RecordedTrial, Facts | None], other: tuple[RecordedTrial, Facts | None], absent: str = "none"
+) -> Check:
     """Hold two sides' facts against one another; None where a side has recorded none."""
     (left, a), (right, b) = one, other
     if a is None or b is None:
@@ -85,18 +88,18 @@ def _facts(name: str, one: tuple[Side, Facts | None], other: tuple[Side, Facts |
     return Check(name, "differs", "; ".join(lines[:_MOST_SHOWN]) + more)
 
 
-def _data(one: Side, other: Side) -> Check:
+def _data(one: RecordedTrial, other: RecordedTrial) -> Check:
     name = "data hash"
     if one.study.data_hash != other.study.data_hash:
         return Check(name, "differs", describe_difference(one.study, other.study))
     hashes = [side.info.get("train_hash") for side in (one, other)]
     if None not in hashes and hashes[0] != hashes[1]:
-        found = f"the trials read other rows than their studies gave them: {one.trial} or {other.trial}"
+        found = f"the trials read other rows than their studies gave them: {one.name} or {other.name}"
         return Check(name, "differs", found)
     return Check(name, "same")
 
 
-def _rows(side: Side) -> Facts | None:
+def _rows(side: RecordedTrial) -> Facts | None:
     info = side.info
     if "dtypes" not in info:
         return None
@@ -108,11 +111,11 @@ def _rows(side: Side) -> Facts | None:
     }
 
 
-def _fixed(side: Side, prefix: str) -> Facts:
+def _fixed(side: RecordedTrial, prefix: str) -> Facts:
     return {name: text for name, text in side.study.static().items() if name.startswith(prefix)}
 
 
-def _parameters(one: Side, other: Side) -> Check:
+def _parameters(one: RecordedTrial, other: RecordedTrial) -> Check:
     name = "parameters after decoding"
     left, right = ({k: v for k, v in side.study.static().items() if not _elsewhere(k)} for side in (one, other))
     fixed = _facts(name, (one, left), (other, right))
@@ -129,7 +132,7 @@ def _elsewhere(key: str) -> bool:
     return key.startswith("folds_") or key in ("seed", "objective")
 
 
-def _versions(side: Side) -> Facts | None:
+def _versions(side: RecordedTrial) -> Facts | None:
     versions = side.info.get("versions")
     if versions is None:
         return None
@@ -138,7 +141,7 @@ def _versions(side: Side) -> Facts | None:
     return {**own, **dict(sorted(versions.items(), key=lambda item: item[0] == "python"))}
 
 
-def _processor(side: Side) -> Facts | None:
+def _processor(side: RecordedTrial) -> Facts | None:
     found = side.info.get("processor")
     if found is None:
         return None
@@ -149,13 +152,13 @@ def _processor(side: Side) -> Facts | None:
     }
 
 
-def _threads(side: Side) -> Facts | None:
+def _threads(side: RecordedTrial) -> Facts | None:
     return {"threads": side.info["threads"]} if "threads" in side.info else None
 
 
-def _logs(one: Side, other: Side) -> Check:
+def _logs(one: RecordedTrial, other: RecordedTrial) -> Check:
     name = "objective in the log"
-    wrong = [side.trial for side in (one, other) if side.log_agrees is False]
+    wrong = [side.name for side in (one, other) if side.log_agrees is False]
     if wrong:
         return Check(name, "differs", f"the log of {' and '.join(wrong)} ends with another than metrics.json")
     silent = dict.fromkeys(side.study.name for side in (one, other) if side.log_agrees is None)

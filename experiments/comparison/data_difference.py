@@ -10,7 +10,7 @@ from ensemble.channel import read_channel
 from ensemble.errors import InputError
 from ensemble.members import Floats
 from ensemble.table import Table
-from experiments.comparison.recorded_study import Evidence
+from experiments.comparison.recorded_study import RecordedStudy
 from experiments.data.channels import channels_at
 from experiments.data.presplit import SPLITS
 
@@ -18,7 +18,7 @@ from experiments.data.presplit import SPLITS
 _MOST_ROWS = 100_000
 
 
-def describe_difference(one: Evidence, other: Evidence) -> str:
+def describe_difference(one: RecordedStudy, other: RecordedStudy) -> str:
     """Say in one line in what the data of two studies differ."""
     tables = [_tables(study) for study in (one, other)]
     if tables[0] is None or tables[1] is None:
@@ -32,7 +32,7 @@ def describe_difference(one: Evidence, other: Evidence) -> str:
     )
 
 
-def _tables(study: Evidence) -> dict[str, Table] | None:
+def _tables(study: RecordedStudy) -> dict[str, Table] | None:
     """Return a study's three tables, or None where they are not on this machine whole."""
     folder = channels_at(study.data_hash, study.folder.parent)
     try:

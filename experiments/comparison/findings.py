@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ensemble.evaluation import Interval, MetricName
+from ensemble.evaluation import MetricName
 from experiments.comparison.measures import Measures, winners_apart
 from experiments.comparison.parity import Parity
-from experiments.study.lift import below_or_above
+from experiments.reporting.verdict import below_or_above, span
 
 _MOST_SHOWN = 20
 
@@ -53,7 +53,7 @@ def what_parity_means(parity: Parity) -> str:
         return (
             f"{len(parity.unequal)} of the {pairs} trials that ran in two places did not give the same numbers in both."
         )
-    names = " and ".join(study.name for study in parity.alone)
+    names = " and ".join(study.name for study in parity.without_pair)
     rest = f" Of the others, {parity.equal} of {pairs} trials are equal." if pairs else ""
     return f"Nothing can be said of {names}: no trial there ran anywhere else too.{rest}"
 
@@ -69,11 +69,6 @@ def without_partner(parity: Parity) -> list[str]:
         more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
         lines.append(f"trial{'s' if len(found) > 1 else ''} {shown}{more} of {study}: {reason}")
     return lines
-
-
-def span(interval: Interval) -> str:
-    """Say an interval of a difference as where it lies."""
-    return f"{below_or_above(interval.high)} to {below_or_above(interval.low)}"
 
 
 def _value(one: Measures) -> float:

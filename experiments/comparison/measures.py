@@ -6,11 +6,12 @@ import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ensemble.evaluation import Interval, MetricName, mean_over_folds, paired_lift
+from ensemble.evaluation import MetricName
 from ensemble.recipe import BLENDED
-from experiments.comparison.recorded_study import Evidence
-from experiments.study.lift import LoneMember, best_lone_member, fold_rmse, lift_over_lone_member
+from experiments.comparison.recorded_study import RecordedStudy
+from experiments.study.fold_intervals import Interval, fold_rmse, mean_over_folds, paired_lift
 from experiments.study.spec import TrialResult
+from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_best_member
 
 SPLITS = ("cv", "validation", "test")
 
@@ -47,13 +48,13 @@ class Measures:
         billed: Seconds that were billed; None where nothing is.
         usd: Dollars that were spent, as far as they are known; None where nothing was billed, or no price is known.
         unpriced: How many trials were billed at a price that is not known.
-        lone: The best that a member reached by itself.
+        best_member: The best score that a single member reached.
         lift: By how much the blend is below that.
         by_trial: The best so far, in the order of trials.
         by_time: The best so far, in the order in which trials ended.
     """
 
-    study: Evidence
+    study: RecordedStudy
     label: str
     metric: str
     best: TrialResult | None
@@ -61,7 +62,7 @@ class Measures:
     billed: float | None
     usd: float | None
     unpriced: int
-    lone: LoneMember | None
+    best_member: BestSingleMember | None
     lift: Interval | None
     by_trial: tuple[Point, ...]
     by_time: tuple[Point, ...]
@@ -95,7 +96,7 @@ class Measures:
         return int(self.study.identity["fixed.folds_k"])
 
 
-def measure(studies: Sequence[Evidence]) -> list[Measures]:
+def measure(studies: Sequence[RecordedStudy]) -> list[Measures]:
     """Return each study in numbers."""
     metric = common_metric(studies)
     modes = [study.mode for study in studies]
@@ -105,7 +106,7 @@ def measure(studies: Sequence[Evidence]) -> list[Measures]:
     ]
 
 
-def common_metric(studies: Sequence[Evidence]) -> str:
+def common_metric(studies: Sequence[RecordedStudy]) -> str:
     """Return the objective of all studies where they have one, else the blend's cross-validated RMSE."""
     objectives = {study.objective for study in studies}
     return objectives.pop() if len(objectives) == 1 else f"cv_rmse_{BLENDED}"
@@ -121,7 +122,7 @@ def winners_apart(one: Measures, other: Measures) -> Interval | None:
     return paired_lift(folds[0], folds[1], one.folds_a_division)
 
 
-def same_folds(one: Evidence, other: Evidence) -> bool:
+def same_folds(one: RecordedStudy, other: RecordedStudy) -> bool:
     """Whether two studies scored their trials on the same folds of the same rows."""
     keys = ("data", "fixed.seed", "fixed.folds_kind", "fixed.folds_k", "fixed.folds_repeats")
     return all(one.identity.get(key) == other.identity.get(key) for key in keys)
@@ -152,9 +153,9 @@ class _Clock:
         return self._before[place] + min(moment, self._ends[place]) - self._starts[place] if place >= 0 else 0.0
 
 
-def _measure(study: Evidence, label: str, metric: str) -> Measures:
+def _measure(study: RecordedStudy, label: str, metric: str) -> Measures:
     best = study.final or study.best
-    lone = best_lone_member(study.results, study.members) if best is not None else None
+    best_member = best_single_member(study.results, study.members) if best is not None else None
     clouds = [result.info["cloud"] for result in study.results if "cloud" in result.info]
     seconds = [cloud["billable_seconds"] for cloud in clouds if cloud.get("billable_seconds") is not None]
     prices = [cloud["cost_usd"] for cloud in clouds if cloud.get("cost_usd") is not None]
@@ -168,8 +169,8 @@ def _measure(study: Evidence, label: str, metric: str) -> Measures:
         billed=sum(seconds) if seconds else None,
         usd=sum(prices) if prices else None,
         unpriced=max(0, len(seconds) - len(prices)),
-        lone=lone,
-        lift=lift_over_lone_member(best, lone, study.members) if best is not None and lone is not None else None,
+        best_member=best_member,
+        lift=None if best is None or best_member is None else lift_over_best_member(best, best_member, study.members),
         by_trial=_history(study.results, metric, clock),
         by_time=_history(sorted(study.results, key=lambda result: result.finished), metric, clock),
     )

@@ -12,7 +12,7 @@ from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity
-from experiments.comparison.recorded_study import Evidence
+from experiments.comparison.recorded_study import RecordedStudy
 from experiments.tracking.comparisons import ComparedStudy, Comparison
 
 _FOLD = "_fold_"
@@ -38,7 +38,7 @@ def comparison_of(measures: Sequence[Measures], parity: Parity, page: str) -> Co
     )
 
 
-def _compared(study: Evidence) -> list[Any]:
+def _compared(study: RecordedStudy) -> list[Any]:
     """Return what a comparison depends on."""
     return [study.name, study.identity, study.final is not None, [asdict(result) for result in study.results]]
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from ensemble import __version__
@@ -20,7 +16,6 @@ from experiments.comparison.findings import what_parity_means, which_search, wit
 from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity, Verdict
 from experiments.comparison.table import Row
-from experiments.errors import StorageError
 
 _TONES: dict[Verdict, str] = {"PASS": "pass", "FAIL": "fail", "NOT COMPARABLE": "open"}
 
@@ -72,28 +67,6 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
         figures=_figures(charts),
     )
     return Report(html, partial)
-
-
-def write_report(html: str, path: Path) -> None:
-    """Write the page whole, or leave what was there.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    partial = None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        partial = Path(name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(html)
-        partial.chmod(path.stat().st_mode if path.exists() else 0o644)
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError.at(path, error) from error
-    finally:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
 
 
 def _template() -> Any:

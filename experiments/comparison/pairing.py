@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ensemble.evaluation import MetricName
-from experiments.comparison.recorded_study import Evidence
+from experiments.comparison.recorded_study import RecordedStudy, RecordedTrial
 from experiments.study.spec import TrialResult
 
-_COMPARED = ("cv_", "validation_")
+_COMPARED_PREFIXES = ("cv_", "validation_")
 _MOST_SHOWN = 4
 # Parts of a recipe that are no parameters of the ensemble.
-_ASIDE = ("seed", "objective")
+_NO_PARAMETERS = ("seed", "objective")
 
 
 @dataclass(frozen=True)
-class Moved:
+class Difference:
     """A number that is not the same to the bit on both sides.
 
     Attributes:
@@ -38,7 +36,7 @@ class Moved:
     @property
     def who(self) -> str:
         """The member whose number it is, or the blend."""
-        return whose(self.metric)
+        return member_of(self.metric)
 
 
 @dataclass(frozen=True)
@@ -49,49 +47,49 @@ class Pair:
         one: The trial in the study that was named first.
         other: The trial in the other.
         metrics: Names of every number that was compared.
-        moved: Those that are not the same to the bit.
+        differences: Those that are not the same to the bit.
         tolerance: The largest relative difference of numbers that are taken for equal.
     """
 
-    one: Side
-    other: Side
+    one: RecordedTrial
+    other: RecordedTrial
     metrics: tuple[str, ...]
-    moved: tuple[Moved, ...]
+    differences: tuple[Difference, ...]
     tolerance: float
 
     @property
-    def failed(self) -> Side | None:
+    def failed(self) -> RecordedTrial | None:
         """The side on which the trial has no score though it has one on the other."""
         return next((side for side in (self.one, self.other) if side.result.state != "complete"), None)
 
     @property
-    def apart(self) -> tuple[Moved, ...]:
+    def beyond_tolerance(self) -> tuple[Difference, ...]:
         """The numbers that differ by more than the tolerance."""
-        return tuple(moved for moved in self.moved if moved.relative > self.tolerance)
+        return tuple(found for found in self.differences if found.relative > self.tolerance)
 
     @property
     def exact(self) -> bool:
         """Whether every number is the same to the bit."""
-        return self.failed is None and not self.moved
+        return self.failed is None and not self.differences
 
     @property
     def equal(self) -> bool:
         """Whether every number is the same within the tolerance, and each log says the objective that was recorded."""
         logs_agree = False not in (self.one.log_agrees, self.other.log_agrees)
-        return self.failed is None and not self.apart and logs_agree
+        return self.failed is None and not self.beyond_tolerance and logs_agree
 
     def describe(self) -> str:
         """Say in one line in what the trial differs."""
-        trials = f"{self.one.trial} and {self.other.trial}"
+        trials = f"{self.one.name} and {self.other.name}"
         if self.failed is not None:
             return f"{trials}: it failed in {self.failed.study.name}: {self.failed.result.reason}"
-        if not self.apart:
+        if not self.beyond_tolerance:
             return f"{trials}: the log of one does not end with the objective in metrics.json"
-        furthest = max(self.apart, key=lambda moved: moved.relative)
-        who = list(dict.fromkeys(moved.who for moved in self.apart))
+        furthest = max(self.beyond_tolerance, key=lambda found: found.relative)
+        who = list(dict.fromkeys(found.who for found in self.beyond_tolerance))
         more = f" and {len(who) - _MOST_SHOWN} more" if len(who) > _MOST_SHOWN else ""
         return (
-            f"{trials}: {len(self.apart)} of {len(self.metrics)} numbers differ, of "
+            f"{trials}: {len(self.beyond_tolerance)} of {len(self.metrics)} numbers differ, of "
             f"{', '.join(who[:_MOST_SHOWN])}{more}; the furthest is {furthest.metric}, {furthest.one!r} and "
             f"{furthest.other!r}"
         )
@@ -106,11 +104,11 @@ class Unpaired:
         reason: Why it has no partner, in words.
     """
 
-    trial: Side
+    trial: RecordedTrial
     reason: str
 
 
-def pair_trials(studies: Sequence[Evidence], tolerance: float) -> tuple[list[Pair], list[Unpaired]]:
+def pair_trials(studies: Sequence[RecordedStudy], tolerance: float) -> tuple[list[Pair], list[Unpaired]]:
     """Pair the trials of several studies; both lists are in the order of studies and trials.
 
     Trials are the same when their decoded parameters, data, folds and seed are. Each is compared with the same trial of
@@ -120,29 +118,29 @@ def pair_trials(studies: Sequence[Evidence], tolerance: float) -> tuple[list[Pai
         studies: At least two.
         tolerance: The largest relative difference of numbers that are taken for equal.
     """
-    groups: dict[str, list[Side]] = {}
+    groups: dict[str, list[RecordedTrial]] = {}
     unpaired: list[Unpaired] = []
     keys = trial_keys(studies)
     for study in studies:
         for result in study.results:
             if result.state == "pruned":
                 reason = "given up between folds" if "folds" in result.info["pruned"] else f"given up: {result.reason}"
-                unpaired.append(Unpaired(Side(study, result), reason))
+                unpaired.append(Unpaired(RecordedTrial(study, result), reason))
             else:
-                groups.setdefault(keys[study.name, result.index], []).append(Side(study, result))
-    elsewhere: dict[str, list[Side]] = {}
+                groups.setdefault(keys[study.name, result.index], []).append(RecordedTrial(study, result))
+    by_point: dict[str, list[RecordedTrial]] = {}
     for study in studies:
         for result in study.results:
-            elsewhere.setdefault(point_key(study, result), []).append(Side(study, result))
+            by_point.setdefault(point_key(study, result), []).append(RecordedTrial(study, result))
     pairs: list[Pair] = []
     for group in groups.values():
         found = list(_pairs(group, tolerance))
         pairs += found
         if not found:
-            unpaired += [Unpaired(side, _why_alone(side, elsewhere)) for side in group]
+            unpaired += [Unpaired(side, _why_unpaired(side, by_point)) for side in group]
     order = {study.name: place for place, study in enumerate(studies)}
 
-    def place(side: Side) -> tuple[int, int]:
+    def place(side: RecordedTrial) -> tuple[int, int]:
         return order[side.study.name], side.result.index
 
     pairs.sort(key=lambda pair: (place(pair.other), place(pair.one)))
@@ -150,32 +148,32 @@ def pair_trials(studies: Sequence[Evidence], tolerance: float) -> tuple[list[Pai
     return pairs, unpaired
 
 
-def trial_keys(studies: Sequence[Evidence]) -> dict[tuple[str, int], str]:
+def trial_keys(studies: Sequence[RecordedStudy]) -> dict[tuple[str, int], str]:
     """Return by study and index what equal trials have in common.
 
     That is the data and the decoded parameters, apart from the objective, which only says which number decides. A trial
     that failed has not said how it decoded what it was given, and goes by one that was given the same.
     """
     keys: dict[tuple[str, int], str] = {}
-    by_words: dict[str, str] = {}
+    by_hyperparameters: dict[str, str] = {}
     for study in studies:
         for result in study.results:
             recipe = result.info.get("recipe")
             if recipe is not None:
                 key = json.dumps([study.data_hash, {**recipe, "objective": None}], sort_keys=True)
-                keys[study.name, result.index] = by_words[_words(study, result)] = key
+                keys[study.name, result.index] = by_hyperparameters[_given(study, result)] = key
     for study in studies:
         for result in study.results:
-            words = _words(study, result)
-            keys.setdefault((study.name, result.index), by_words.get(words, words))
+            given = _given(study, result)
+            keys.setdefault((study.name, result.index), by_hyperparameters.get(given, given))
     return keys
 
 
-def _words(study: Evidence, result: TrialResult) -> str:
+def _given(study: RecordedStudy, result: TrialResult) -> str:
     return json.dumps([study.data_hash, {**study.hyperparameters(result), "objective": ""}], sort_keys=True)
 
 
-def whose(metric: str) -> str:
+def member_of(metric: str) -> str:
     """Return the member whose number this is, or the blend."""
     return MetricName.parse(metric).who.partition("_fold_")[0]
 
@@ -190,7 +188,7 @@ def relative_difference(metric: str, one: float, other: float) -> float:
     return abs(one - other) / larger if larger else 0.0
 
 
-def _pairs(group: Sequence[Side], tolerance: float) -> Iterator[Pair]:
+def _pairs(group: Sequence[RecordedTrial], tolerance: float) -> Iterator[Pair]:
     first = group[0].study.name
     one = next((side for side in group if side.study.name == first and side.result.state == "complete"), group[0])
     for other in group:
@@ -199,33 +197,37 @@ def _pairs(group: Sequence[Side], tolerance: float) -> Iterator[Pair]:
             yield _pair(one, other, tolerance)
 
 
-def _pair(one: Side, other: Side, tolerance: float) -> Pair:
-    metrics = sorted(name for name in {*one.result.metrics, *other.result.metrics} if name.startswith(_COMPARED))
-    moved = []
+def _pair(one: RecordedTrial, other: RecordedTrial, tolerance: float) -> Pair:
+    metrics = sorted(
+        name for name in {*one.result.metrics, *other.result.metrics} if name.startswith(_COMPARED_PREFIXES)
+    )
+    differences = []
     for name in metrics:
         a, b = (side.result.metrics.get(name, math.nan) for side in (one, other))
         if a != b:
-            moved.append(Moved(name, a, b, relative_difference(name, a, b)))
-    return Pair(one, other, tuple(metrics), tuple(moved), tolerance)
+            differences.append(Difference(name, a, b, relative_difference(name, a, b)))
+    return Pair(one, other, tuple(metrics), tuple(differences), tolerance)
 
 
-def point_key(study: Evidence, result: TrialResult) -> str:
+def point_key(study: RecordedStudy, result: TrialResult) -> str:
     """Return what trials of equal parameters have in common, whatever their data, folds and seed."""
     recipe = result.info.get("recipe", study.hyperparameters(result))
-    rest = {name: value for name, value in recipe.items() if not name.startswith("folds") and name not in _ASIDE}
+    rest = {
+        name: value for name, value in recipe.items() if not name.startswith("folds") and name not in _NO_PARAMETERS
+    }
     return json.dumps(rest, sort_keys=True)
 
 
-def _why_alone(side: Side, elsewhere: Mapping[str, Sequence[Side]]) -> str:
+def _why_unpaired(side: RecordedTrial, by_point: Mapping[str, Sequence[RecordedTrial]]) -> str:
     """Say why no trial is compared with this one.
 
     Args:
         side: The trial.
-        elsewhere: The trials of all studies by their parameters.
+        by_point: The trials of all studies by their parameters.
     """
     if side.result.state == "failed":
         return f"failed: {side.result.reason}"
-    like = elsewhere[point_key(side.study, side.result)]
+    like = by_point[point_key(side.study, side.result)]
     other = next((found for found in like if found.study.name != side.study.name), None)
     if other is None:
         return "these parameters ran in no other study"
@@ -236,45 +238,4 @@ def _why_alone(side: Side, elsewhere: Mapping[str, Sequence[Side]]) -> str:
         return f"its parameters ran in {other.study.name} too, with another seed"
     if any(here.get(name) != there.get(name) for name in {*here, *there} if name.startswith("folds_")):
         return f"its parameters ran in {other.study.name} too, on other folds"
-    return f"{other.trial}, with its parameters, was given up between folds"
-
-
-# AWS keeps an objective in single precision.
-_SINGLE = 1e-6
-
-
-@dataclass(frozen=True)
-class Side:
-    """A trial of a study.
-
-    Attributes:
-        study: The study.
-        result: The trial.
-    """
-
-    study: Evidence
-    result: TrialResult
-
-    @classmethod
-    def of(cls, study: Evidence) -> Side:
-        """Return a trial that speaks for the whole study: a complete one where there is one."""
-        return cls(study, next((r for r in study.results if r.state == "complete"), study.results[0]))
-
-    @property
-    def trial(self) -> str:
-        """Its name in messages."""
-        return f"trial {self.result.index} of {self.study.name}"
-
-    @property
-    def info(self) -> Mapping[str, Any]:
-        """What its ``metrics.json`` says besides the metrics."""
-        return self.result.info
-
-    @functools.cached_property
-    def log_agrees(self) -> bool | None:
-        """Whether the objective that a tuner reads in the log is the one in ``metrics.json``; None without a log."""
-        written = self.result.metrics.get(self.study.objective)
-        read = self.study.objective_in_log(self.result)
-        if written is None or read is None:
-            return None
-        return math.isclose(read, written, rel_tol=_SINGLE if "cloud" in self.info else 0.0)
+    return f"{other.name}, with its parameters, was given up between folds"

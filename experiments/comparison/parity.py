@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from experiments.comparison.causes import Check, checks, first_cause, over_all
-from experiments.comparison.pairing import Pair, Side, Unpaired, pair_trials, trial_keys
-from experiments.comparison.recorded_study import Evidence
+from experiments.comparison.pairing import Pair, Unpaired, pair_trials, trial_keys
+from experiments.comparison.recorded_study import RecordedStudy, RecordedTrial
 
 Verdict = Literal["PASS", "FAIL", "NOT COMPARABLE"]
 EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "NOT COMPARABLE": 3}
@@ -22,18 +22,19 @@ class Parity:
     Attributes:
         pairs: The trials that ran in two studies.
         unpaired: The trials that did not.
-        alone: Studies of which no trial has a partner.
-        strange: Those of them that cannot have one, or were to have one: what they ran is something else than what the
-            others ran, or they were given points that no other study ran. The rest searched points of their own.
+        without_pair: Studies without a paired trial.
+        incomparable: Those of them whose lack of a pair is a mistake: they ran on other data, folds, seed or fixed
+            parameters than the others, or were given points that no other study ran. The rest searched points that
+            differ.
         tolerance: The largest relative difference of numbers that are taken for equal.
         checks: Every possible cause in the order of looking: of the first trial that differs; where none does, of the
-            first study that is strange; else over all pairs.
+            first study that is incomparable; else over all pairs.
     """
 
     pairs: tuple[Pair, ...]
     unpaired: tuple[Unpaired, ...]
-    alone: tuple[Evidence, ...]
-    strange: tuple[Evidence, ...]
+    without_pair: tuple[RecordedStudy, ...]
+    incomparable: tuple[RecordedStudy, ...]
     tolerance: float
     checks: tuple[Check, ...]
 
@@ -51,7 +52,7 @@ class Parity:
     def largest(self) -> float:
         """The largest relative difference of a number."""
         both = (pair for pair in self.pairs if pair.failed is None)
-        return max((moved.relative for pair in both for moved in pair.moved), default=0.0)
+        return max((found.relative for pair in both for found in pair.differences), default=0.0)
 
     @property
     def unequal(self) -> tuple[Pair, ...]:
@@ -60,10 +61,10 @@ class Parity:
 
     @property
     def verdict(self) -> Verdict:
-        """FAIL where a trial differs; else NOT COMPARABLE where there is no pair or a study is strange; else PASS."""
+        """FAIL if a pair differs; NOT COMPARABLE if there is no pair, or a study is incomparable; PASS otherwise."""
         if self.unequal:
             return "FAIL"
-        return "NOT COMPARABLE" if self.strange or not self.pairs else "PASS"
+        return "NOT COMPARABLE" if self.incomparable or not self.pairs else "PASS"
 
     @property
     def exit_code(self) -> int:
@@ -102,14 +103,15 @@ class Parity:
         if len(apart) > _MOST_SHOWN:
             lines.append(f"and {len(apart) - _MOST_SHOWN} more")
         if self.pairs:
-            lines += [f"{study.name} has no trial that another study ran too" for study in self.alone]
-        elif self.alone[0].differs_in_points_only(self.alone[-1]):
-            command = f"python run.py mode={self.alone[-1].mode} action=replay replay.study={self.alone[0].name}"
-            lines.append(f"{command} runs the best trials of {self.alone[0].name} there")
+            lines += [f"{study.name} has no trial that another study ran too" for study in self.without_pair]
+        elif self.without_pair[0].differs_in_points_only(self.without_pair[-1]):
+            first, last = self.without_pair[0], self.without_pair[-1]
+            command = f"python run.py mode={last.mode} action=replay replay.study={first.name}"
+            lines.append(f"{command} runs the best trials of {first.name} there")
         return lines
 
 
-def compare_trials(studies: Sequence[Evidence], tolerance: float) -> Parity:
+def compare_trials(studies: Sequence[RecordedStudy], tolerance: float) -> Parity:
     """Pair the trials of several studies and compare each pair.
 
     Args:
@@ -118,23 +120,23 @@ def compare_trials(studies: Sequence[Evidence], tolerance: float) -> Parity:
     """
     pairs, unpaired = pair_trials(studies, tolerance)
     paired = {side.study.name for pair in pairs for side in (pair.one, pair.other)}
-    alone = tuple(study for study in studies if study.name not in paired)
-    strange = tuple(study for study in alone if not (study.searched and _has_kin(study, studies)))
+    without_pair = tuple(study for study in studies if study.name not in paired)
+    incomparable = tuple(study for study in without_pair if not (study.searched and _has_comparable(study, studies)))
     # One that failed has numbers on one side alone, and says nothing of why others differ.
     unequal = min((pair for pair in pairs if not pair.equal), key=lambda pair: pair.failed is not None, default=None)
-    puzzling = strange or (() if pairs else alone)
+    unexplained = incomparable or (() if pairs else without_pair)
     if unequal is not None:
         checked = checks(unequal.one, unequal.other)
-    elif puzzling:
-        other = next(study for study in studies if study.name != puzzling[0].name)
-        one, two = (study for study in studies if study.name in (puzzling[0].name, other.name))
-        checked = checks(Side.of(one), Side.of(two), paired=False)
+    elif unexplained:
+        other = next(study for study in studies if study.name != unexplained[0].name)
+        one, two = (study for study in studies if study.name in (unexplained[0].name, other.name))
+        checked = checks(RecordedTrial.representing(one), RecordedTrial.representing(two), paired=False)
     else:
         checked = over_all([checks(pair.one, pair.other) for pair in pairs])
-    return Parity(tuple(pairs), tuple(unpaired), alone, strange, tolerance, checked)
+    return Parity(tuple(pairs), tuple(unpaired), without_pair, incomparable, tolerance, checked)
 
 
-def compare_replay(original: Evidence, replay: Evidence, tolerance: float) -> Parity:
+def compare_replay(original: RecordedStudy, replay: RecordedStudy, tolerance: float) -> Parity:
     """Compare a replay with the study whose trials it ran again; what was not run again is left out."""
     keys = trial_keys([original, replay])
     ran = {keys[replay.name, result.index] for result in replay.results}
@@ -142,5 +144,5 @@ def compare_replay(original: Evidence, replay: Evidence, tolerance: float) -> Pa
     return compare_trials([replace(original, results=again or original.results), replay], tolerance)
 
 
-def _has_kin(study: Evidence, studies: Sequence[Evidence]) -> bool:
+def _has_comparable(study: RecordedStudy, studies: Sequence[RecordedStudy]) -> bool:
     return any(other.name != study.name and study.differs_in_points_only(other) for other in studies)

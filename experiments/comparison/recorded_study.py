@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,9 +30,12 @@ from experiments.study.spec import TrialResult, best_of
 # What every study's identity has; without it nothing can be said of it.
 _DECISIVE = ("mode", "data", "objective", "fixed.members", "fixed.seed", "fixed.folds_kind", "fixed.folds_k")
 
+# AWS keeps an objective in single precision.
+_SINGLE_PRECISION = 1e-6
+
 
 @dataclass(frozen=True)
-class Evidence:
+class RecordedStudy:
     """A study as its folder tells it.
 
     Attributes:
@@ -94,7 +99,7 @@ class Evidence:
         """Return the hyperparameters that no trial changes."""
         return {name.removeprefix("fixed."): text for name, text in self.identity.items() if name.startswith("fixed.")}
 
-    def differs_in_points_only(self, other: Evidence) -> bool:
+    def differs_in_points_only(self, other: RecordedStudy) -> bool:
         """Whether another study has the same data, folds, seed and fixed parameters, whatever it optimised."""
         fixed = [{**study.static(), "objective": ""} for study in (self, other)]
         return self.data_hash == other.data_hash and fixed[0] == fixed[1]
@@ -143,7 +148,44 @@ class Evidence:
         return _predictions(self.test_file)
 
 
-def read_study(folder: Path) -> Evidence:
+@dataclass(frozen=True)
+class RecordedTrial:
+    """A trial of a study.
+
+    Attributes:
+        study: The study.
+        result: The trial.
+    """
+
+    study: RecordedStudy
+    result: TrialResult
+
+    @classmethod
+    def representing(cls, study: RecordedStudy) -> RecordedTrial:
+        """Return a trial that speaks for the whole study: a complete one where there is one."""
+        return cls(study, next((r for r in study.results if r.state == "complete"), study.results[0]))
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return f"trial {self.result.index} of {self.study.name}"
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What its ``metrics.json`` says besides the metrics."""
+        return self.result.info
+
+    @functools.cached_property
+    def log_agrees(self) -> bool | None:
+        """Whether the objective that a tuner reads in the log is the one in ``metrics.json``; None without a log."""
+        written = self.result.metrics.get(self.study.objective)
+        read = self.study.objective_in_log(self.result)
+        if written is None or read is None:
+            return None
+        return math.isclose(read, written, rel_tol=_SINGLE_PRECISION if "cloud" in self.info else 0.0)
+
+
+def read_study(folder: Path) -> RecordedStudy:
     """Read a study's folder; holds nothing and records nothing.
 
     Raises:
@@ -165,7 +207,7 @@ def read_study(folder: Path) -> Evidence:
         raise empty
     facts = known.facts
     try:
-        found = Evidence(
+        found = RecordedStudy(
             name=folder.name,
             folder=folder,
             identity={key: facts["identity"][key] for key in (*_DECISIVE, *facts["identity"])},
@@ -187,7 +229,7 @@ def read_study(folder: Path) -> Evidence:
     return found
 
 
-def _check_scores(study: Evidence) -> None:
+def _check_scores(study: RecordedStudy) -> None:
     """Raise KeyError where a complete trial lacks the score of a member or of the blend."""
     wanted = {f"cv_rmse_{name}" for name in (*study.members, BLENDED)}
     for result in study.results:

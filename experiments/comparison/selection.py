@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.comparison.recorded_study import Evidence, read_study
+from experiments.comparison.recorded_study import RecordedStudy, read_study
 from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
 from experiments.study.ledger import find_study, recorded_studies
 
 
-def choose_studies(config: CompareConfig, studies: Path) -> list[Evidence]:
+def choose_studies(config: CompareConfig, studies: Path) -> list[RecordedStudy]:
     """Return the studies to compare, at least two, in the order in which they are held against one another.
 
     Args:
@@ -42,7 +42,7 @@ def check_tolerance(config: CompareConfig) -> float:
     return config.rtol
 
 
-def _newest_of_each_mode(studies: Path) -> list[Evidence]:
+def _newest_of_each_mode(studies: Path) -> list[RecordedStudy]:
     known = sorted(_readable(studies), key=lambda study: -study.created)
     if not known:
         raise ConfigError(
@@ -65,12 +65,12 @@ def _newest_of_each_mode(studies: Path) -> list[Evidence]:
     return sorted(chosen.values(), key=lambda study: study.created)
 
 
-def _of_one_origin(one: Evidence, other: Evidence) -> bool:
+def _of_one_origin(one: RecordedStudy, other: RecordedStudy) -> bool:
     """Whether one study replays the other, or both replay a third."""
     return bool({one.name, one.replay_of} & {other.name, other.replay_of} - {None})
 
 
-def _readable(studies: Path) -> Sequence[Evidence]:
+def _readable(studies: Path) -> Sequence[RecordedStudy]:
     """Return every study that can be compared; what cannot is passed over, since nobody asked for it."""
     found = []
     for folder in recorded_studies(studies):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.evaluation import Interval
 from experiments.comparison.measures import SPLITS, Measures, winners_apart
 from experiments.reporting.console import dollars
-from experiments.study.lift import ruling
+from experiments.study.fold_intervals import Interval
+from experiments.study.verdict import verdict
 
 NOTHING = "-"
 _TITLES = {
@@ -60,9 +60,9 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
             rows += [Row(_TITLES[split]), *found]
     rows += [
         Row("does it pay?"),
-        _row("best lone member", measures, _lone),
+        _row("best lone member", measures, _best_member),
         _row("blend minus it", measures, lambda one: _spread(one.lift)),
-        _row("the ensemble", measures, lambda one: NOTHING if one.lift is None else ruling(one.lift)),
+        _row("the ensemble", measures, lambda one: NOTHING if one.lift is None else verdict(one.lift)),
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
     ]
     return rows
@@ -113,8 +113,8 @@ def _scores(measures: Sequence[Measures], split: str, name: str) -> Row:
     return Row(name, tuple(cells), frozenset(winners if one_data and len(winners) < len(known) else ()))
 
 
-def _lone(one: Measures) -> str:
-    return NOTHING if one.lone is None else f"{one.lone.name} {one.lone.rmse:.6g}"
+def _best_member(one: Measures) -> str:
+    return NOTHING if one.best_member is None else f"{one.best_member.name} {one.best_member.rmse:.6g}"
 
 
 def _against(first: Measures, one: Measures) -> str:

@@ -14,7 +14,7 @@ from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
 from experiments.reporting.console import at_least
-from experiments.study.lift import below_or_above, best_lone_member, lift_over_lone_member, ruling
+from experiments.reporting.verdict import verdict_text
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
 
 # Columns of text below which the table would lose digits.
@@ -46,7 +46,9 @@ class Outcome:
 
 def render(outcome: Outcome) -> RenderableType:
     """Return the summary for a console."""
-    parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome), _verdict(outcome)]
+    verdict = verdict_text(outcome.final, outcome.results, outcome.members)
+    parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome)]
+    parts.append(Text.assemble("\n  ", verdict))
     if outcome.problem is not None:
         parts.append(
             Text(
@@ -133,25 +135,6 @@ def _table(outcome: Outcome) -> Table:
             style="bold" if blend else "",
         )
     return table
-
-
-def _verdict(outcome: Outcome) -> Text:
-    lone = best_lone_member(outcome.results, outcome.members)
-    lift = lift_over_lone_member(outcome.final, lone, outcome.members)
-    if lift is None:
-        return Text("\n  A lone member: there is no blend to compare.")
-    interval = f"{below_or_above(lift.high)} to {below_or_above(lift.low)}"
-    word, style = {
-        "pays": ("The ensemble pays", "green"),
-        "costs": ("The ensemble costs", "red"),
-        "undecided": ("Undecided", "yellow"),
-    }[ruling(lift)]
-    best = f"the best that a member reached alone ({lone.name} in trial {lone.trial.index}, {lone.rmse:.6g})"
-    tail = ", which includes zero" if word == "Undecided" else ""
-    sentence = (
-        f"{word}: on the mean fold the blend is {below_or_above(lift.mean)} {best}; 95% interval {interval}{tail}."
-    )
-    return Text(f"\n  {sentence}", style=style)
 
 
 def _next(outcome: Outcome) -> Text:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from experiments.config.schema import ServingConfig
 from experiments.errors import ConfigError, storage_errors
+from experiments.system.files import replace_file
 
 # Below the folder of this machine's endpoints, whose names cannot begin like that.
 _FOLDER = "_rehearsals"
@@ -42,11 +43,9 @@ def keep(endpoints: Path, bundle_hash: str, rehearsal: Rehearsal) -> None:
         StorageError: The folder cannot be written.
     """
     path = _path(endpoints, bundle_hash)
-    partial = path.with_suffix(".partial")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(asdict(rehearsal), indent=1))
-        partial.replace(path)
+    replace_file(path, json.dumps(asdict(rehearsal), indent=1))
 
 
 def recall(endpoints: Path, bundle_hash: str) -> Rehearsal | None:

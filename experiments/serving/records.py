@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.config.compose import Composed
 from experiments.config.paths import endpoints_folder
 from experiments.errors import ConfigError, did_you_mean, listed, storage_errors
-
-if TYPE_CHECKING:
-    pass
+from experiments.system.files import replace_file
+from experiments.system.locks import AlreadyLocked, lock_file
 
 RECORD = "current.json"
 _LOCK = "lock"
@@ -105,11 +102,7 @@ class Records:
 
     def put(self, endpoint: Endpoint) -> None:
         """Make this the endpoint of its name, in one step."""
-        path = self.root / endpoint.name / RECORD
-        partial = path.with_suffix(".partial")
-        with storage_errors(path):
-            partial.write_text(json.dumps(asdict(endpoint), indent=1))
-            partial.replace(path)
+        replace_file(self.root / endpoint.name / RECORD, json.dumps(asdict(endpoint), indent=1))
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[Path]:
@@ -125,14 +118,13 @@ class Records:
         folder = self.root / name
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                lock = lock_file(folder / _LOCK)
+            except AlreadyLocked:
                 raise ConfigError(
                     f"endpoint={name} is being deployed or deleted by another command: wait for it."
                 ) from None
+        with lock:
             try:
                 yield folder
             finally:
@@ -140,8 +132,6 @@ class Records:
                     shutil.rmtree(folder, ignore_errors=True)
                     with contextlib.suppress(OSError):  # other endpoints are there
                         self.root.rmdir()
-        finally:
-            os.close(lock)
 
     @staticmethod
     def _read(path: Path) -> Endpoint:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
-from experiments.errors import ConfigError, StorageError, did_you_mean, listed, one_of, storage_errors
+from experiments.errors import ConfigError, did_you_mean, listed, one_of, storage_errors
 from experiments.reporting.console import print_plain
 from experiments.serving.models import place_model
 from experiments.system.interrupts import check_interrupted
+from experiments.system.locks import AlreadyLocked, lock_folder
 from experiments.system.machine import available_cores
 from experiments.system.output_file import check_not_input, output_file
 
@@ -125,21 +124,17 @@ def _workplace(output: Path) -> Iterator[Path]:
     folder = output.with_name(f".{output.name}.byoe")
     with storage_errors(output):
         folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock = lock_folder(folder)
+        except AlreadyLocked:
             raise ConfigError(f"output={output} is being written by another command: wait for it.") from None
+    with lock:
         try:
-            _empty(folder)
-            yield folder
-        except OSError as error:
-            raise StorageError.at(output, error) from error
+            with storage_errors(output):
+                _empty(folder)
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(descriptor)
 
 
 def _empty(folder: Path) -> None:

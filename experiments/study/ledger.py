@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sqlite3
@@ -16,6 +15,7 @@ from typing import Any
 from ensemble.parameters import ParamValue
 from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
 from experiments.study.spec import StudySpec, TrialResult
+from experiments.system.locks import AlreadyLocked, Lock, is_locked, lock_file
 
 FILE = "ledger.sqlite"
 _LOCK = "lock"
@@ -41,18 +41,7 @@ class LedgerEmpty(InputError):
 
 def is_held(folder: Path) -> bool:
     """Whether the study in this folder is being run by a process on this machine."""
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(lock)
+    return is_locked(folder / _LOCK)
 
 
 class Ledger:
@@ -63,8 +52,8 @@ class Ledger:
     finished is run again under the same index. Use as a context manager.
     """
 
-    def __init__(self, connection: sqlite3.Connection, lock: int, path: Path) -> None:
-        """Take over an open connection and the lock's file descriptor; use ``open``."""
+    def __init__(self, connection: sqlite3.Connection, lock: Lock, path: Path) -> None:
+        """Own an open connection and the study's lock; use ``open``."""
         self._connection = connection
         self._lock = lock
         self.path = path
@@ -80,36 +69,29 @@ class Ledger:
         path = spec.folder / FILE
         with _storage(path):
             spec.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(spec.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                lock = lock_file(spec.folder / _LOCK)
+            except AlreadyLocked as error:
+                raise StudyTaken(
+                    f"study {spec.name!r} is being run by process {error.holder}: wait for it, or give another name "
+                    "with study=<name>."
+                ) from None
         try:
-            cls._take(lock, spec.name)
             check_identity(spec)
             with _storage(path):
                 connection = sqlite3.connect(path, isolation_level=None)
                 _create(connection, spec)
         except BaseException:
-            os.close(lock)
+            lock.release()
             raise
         return cls(connection, lock, path)
-
-    @staticmethod
-    def _take(lock: int, name: str) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(lock, 32, 0).decode() or "unknown"
-            raise StudyTaken(
-                f"study {name!r} is being run by process {holder}: wait for it, or give another name with study=<name>."
-            ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
 
     def __enter__(self) -> Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
-        os.close(self._lock)
+        self._lock.release()
 
     def asked(self) -> dict[int, dict[str, ParamValue]]:
         """Return the parameters of every trial asked so far, by index."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from experiments.system.locks import AlreadyLocked, Lock, lock_folder
 
 
 @contextlib.contextmanager
@@ -38,36 +40,26 @@ def temporary_files_removed() -> Iterator[None]:
         else:
             os.environ["TMPDIR"] = before
         shutil.rmtree(path, ignore_errors=True)
-        os.close(lock)
+        lock.release()
 
 
-def _locked_folder(prefix: str) -> tuple[Path, int]:
+def _locked_folder(prefix: str) -> tuple[Path, Lock]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix))
         try:
-            return path, _lock(path)
-        except (BlockingIOError, FileNotFoundError):
-            continue  # another command took it, a moment ago, for one that nobody uses
+            return path, lock_folder(path)
+        except (AlreadyLocked, FileNotFoundError):
+            continue  # another command has just removed it as unused
 
 
 def _remove_unused(path: Path) -> None:
+    """Remove a temporary folder of this user's unless its process is alive."""
     try:
-        lock = _lock(path)
-    except OSError:  # its process lives, or it is no folder of ours
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+            return
+        lock = lock_folder(path)
+    except (AlreadyLocked, OSError):
         return
-    shutil.rmtree(path, ignore_errors=True)
-    os.close(lock)
-
-
-def _lock(path: Path) -> int:
-    """Lock a folder of this user's, and return its descriptor."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        if os.fstat(folder).st_uid != os.getuid():
-            raise PermissionError(f"{path} is another user's")
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.stat()  # it may have been removed before it was locked
-    except OSError:
-        os.close(folder)
-        raise
-    return folder
+    with lock:
+        shutil.rmtree(path, ignore_errors=True)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import re
 import sqlite3
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.config.arguments import masked
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.system import crash_points
+from experiments.system.locks import lock_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -85,7 +84,7 @@ def make_store(uri: str, artifacts: Path) -> None:
     file = store_file(uri)
     if file is None or _has_tables(file):
         return
-    with _alone_in(file.parent):
+    with lock_folder(file.parent, wait=True):
         if _has_tables(file):
             return
         partial = file.with_name(f"{file.name}.partial")
@@ -145,17 +144,6 @@ def store_problem(error: Exception, uri: str) -> str:
 
 def _has_tables(file: Path) -> bool:
     return file.exists() and file.stat().st_size > 0
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder: a lock that the kernel frees when this process ends, and that leaves no file."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def store_fault(file: Path) -> str | None:

@@ -20,7 +20,7 @@ from experiments.comparison.charts.plot import (
     series,
 )
 from experiments.comparison.measures import Measures
-from experiments.comparison.pairing import Pair, whose
+from experiments.comparison.pairing import Pair, member_of
 from experiments.comparison.parity import Parity
 
 _TITLE = "How far apart the same trials are"
@@ -47,7 +47,7 @@ def difference_chart(measures: Sequence[Measures], parity: Parity) -> Chart:
         own = [pair for pair in pairs if pair.other.study.name == study]
         rows = {name: row + beside(number, len(others)) for row, name in enumerate(names)}
         data += _traces(own, rows, places[study], labels[study])
-    worst = max((_power(moved.relative) for pair in pairs for moved in pair.moved), default=_HIGHEST)
+    worst = max((_power(moved.relative) for pair in pairs for moved in pair.differences), default=_HIGHEST)
     end = max(_HIGHEST, worst + 1)
     ticks = [power for power in range(-16, math.ceil(end) + 1) if power % 4 == 0]
     axis = {
@@ -71,12 +71,14 @@ def _traces(pairs: Sequence[Pair], rows: Mapping[str, float], place: int, label:
         place: The study's place.
         label: What it is called.
     """
-    exact = Counter(whose(metric) for pair in pairs for metric in pair.metrics)
-    exact.subtract(moved.who for pair in pairs for moved in pair.moved)
-    apart = sorted(((moved, pair) for pair in pairs for moved in pair.moved), key=lambda found: -found[0].relative)
+    exact = Counter(member_of(metric) for pair in pairs for metric in pair.metrics)
+    exact.subtract(moved.who for pair in pairs for moved in pair.differences)
+    apart = sorted(
+        ((moved, pair) for pair in pairs for moved in pair.differences), key=lambda found: -found[0].relative
+    )
     shown = apart[:_MOST_MARKS]
     texts = [
-        f"{plain(pair.one.trial)}, {plain(pair.other.trial)}<br>{plain(moved.metric)}<br>"
+        f"{plain(pair.one.name)}, {plain(pair.other.name)}<br>{plain(moved.metric)}<br>"
         f"{moved.one!r} and {moved.other!r}<br>{moved.relative:.2g} apart"
         for moved, pair in shown
     ]
@@ -124,7 +126,7 @@ def _tolerance(tolerance: float) -> Spec:
 
 def _sentence(pairs: Sequence[Pair], parity: Parity) -> str:
     numbers = sum(len(pair.metrics) for pair in pairs)
-    moved = [(found.relative, found.metric, pair) for pair in pairs for found in pair.moved]
+    moved = [(found.relative, found.metric, pair) for pair in pairs for found in pair.differences]
     failed = len(parity.pairs) - len(pairs)
     if not moved:
         rest = f"; {failed} more failed in one study only" if failed else ""
@@ -135,5 +137,5 @@ def _sentence(pairs: Sequence[Pair], parity: Parity) -> str:
     few = f" Of each study the {_MOST_MARKS} furthest are drawn." if most > _MOST_MARKS else ""
     return (
         f"{numbers - len(moved)} of {numbers} numbers are equal to the bit; the furthest apart is {metric} of "
-        f"{pair.other.trial}, by {relative:.2g}, {side} the tolerance of {parity.tolerance:g}.{few}"
+        f"{pair.other.name}, by {relative:.2g}, {side} the tolerance of {parity.tolerance:g}.{few}"
     )

@@ -16,7 +16,7 @@ from ensemble.processor import this_processor
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table, numbers
 from ensemble.wire import decode_recipe, encode_recipe, metric_line
-from experiments.comparison.recorded_study import Evidence, read_study
+from experiments.comparison.recorded_study import RecordedStudy, read_study
 from experiments.data.channels import channels_of, place_channels
 from experiments.data.datasets import Splits
 from experiments.data.presplit import SPLITS
@@ -88,7 +88,7 @@ def add_study(
     drop: Sequence[str] = (),
     final: bool = True,
     logs: bool = True,
-) -> Evidence:
+) -> RecordedStudy:
     """Leave a study below ``folder/studies``, and return what is read of it.
 
     Args:
@@ -144,7 +144,7 @@ def add_study(
     return read_study(spec.folder)
 
 
-def edit_facts(study: Evidence, **facts: Any) -> None:
+def edit_facts(study: RecordedStudy, **facts: Any) -> None:
     """Change what a ledger has noted, as another version might have noted it; None removes it."""
     import contextlib
     import sqlite3

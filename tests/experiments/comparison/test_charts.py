@@ -18,7 +18,7 @@ from experiments.comparison.charts.coordinates import _upright
 from experiments.comparison.charts.plot import SERIES, Chart, glyph, line, marker
 from experiments.comparison.measures import measure
 from experiments.comparison.parity import compare_trials
-from experiments.comparison.recorded_study import Evidence
+from experiments.comparison.recorded_study import RecordedStudy
 from experiments.study.folder import test_predictions as predictions_path
 from experiments.study.predictions import Predictions
 from experiments.study.spec import TrialResult
@@ -29,7 +29,7 @@ STYLE = PROJECT / "experiments" / "comparison" / "templates" / "report.css"
 COLOUR = re.compile(r"--[a-z]+(-[a-z0-9]+)*")
 
 
-def charts(*studies: Evidence) -> dict[str, Chart]:
+def charts(*studies: RecordedStudy) -> dict[str, Chart]:
     found = all_charts(measure(studies), compare_trials(studies, 1e-9))
     return {chart.key: chart for chart in found}
 
@@ -51,7 +51,7 @@ def billed(result: TrialResult, usd: float) -> TrialResult:
 
 
 @pytest.fixture
-def two(folder: Path) -> tuple[Evidence, Evidence]:
+def two(folder: Path) -> tuple[RecordedStudy, RecordedStudy]:
     home = add_study(folder, "home", [*spread(15), failed(15, POINTS[0])])
     away = [billed(dataclasses.replace(r, metrics=dict(r.metrics)), 0.5) for r in spread(15)[:6]]
     away[0].metrics["cv_rmse_ridge"] *= 1 + 1e-12  # type: ignore[index]
@@ -68,7 +68,7 @@ def strings(node: Any) -> Iterator[str]:
             yield from strings(item)
 
 
-def test_every_figure_is_there_and_is_one_that_plotly_knows(two: tuple[Evidence, Evidence]) -> None:
+def test_every_figure_is_there_and_is_one_that_plotly_knows(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     from plotly.graph_objects import Figure
 
     found = charts(*two)
@@ -104,7 +104,7 @@ def _with_black(node: Any) -> Any:
     return "black" if isinstance(node, str) and COLOUR.fullmatch(node) else node
 
 
-def test_sentences_are_made_from_the_numbers(two: tuple[Evidence, Evidence]) -> None:
+def test_sentences_are_made_from_the_numbers(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     home, _ = two
     found = charts(*two)
     best = home.best
@@ -124,7 +124,7 @@ def test_sentences_are_made_from_the_numbers(two: tuple[Evidence, Evidence]) -> 
     )
 
 
-def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple[Evidence, Evidence]) -> None:
+def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     (plot,) = charts(*two)["differences"].plots
     lane, rest = plot.spec["data"]
     assert sum(int(text) for text in lane["text"]) + 1 == sum(len(p.metrics) for p in compare_trials(two, 1e-9).pairs)
@@ -132,7 +132,9 @@ def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple
     assert plot.spec["layout"]["xaxis"]["ticktext"][0] == "exact"
 
 
-def test_parallel_coordinates_have_every_scored_trial_once_and_winners_apart(two: tuple[Evidence, Evidence]) -> None:
+def test_parallel_coordinates_have_every_scored_trial_once_and_winners_apart(
+    two: tuple[RecordedStudy, RecordedStudy],
+) -> None:
     (plot,) = charts(*two)["trials"].plots
     assert plot.narrow is not None
     *traces, over = plot.spec["data"]
@@ -154,7 +156,7 @@ def test_a_bad_trial_does_not_flatten_the_history(folder: Path) -> None:
     assert 0 < high - low < 100
 
 
-def test_a_line_of_the_best_so_far_has_its_steps_and_its_ends(two: tuple[Evidence, Evidence]) -> None:
+def test_a_line_of_the_best_so_far_has_its_steps_and_its_ends(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     (plot,) = charts(*two)["history-trials"].plots
     _, line = plot.spec["data"][:2]
     values = [r.metrics["cv_rmse_blended"] for r in two[0].results if r.state == "complete"]

@@ -28,7 +28,7 @@ def moved(result: TrialResult, **metrics: float) -> TrialResult:
 
 
 def named(parity: Parity) -> list[tuple[str, str]]:
-    return [(pair.one.trial, pair.other.trial) for pair in parity.pairs]
+    return [(pair.one.name, pair.other.name) for pair in parity.pairs]
 
 
 def test_the_same_numbers_pass_and_are_shown_as_exact(folder: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_same_numbers_pass_and_are_shown_as_exact(folder: Path) -> None:
     assert parity.line == "parity: PASS (2 of 2 trials equal)"
     assert (parity.exit_code, parity.exactness, parity.details()) == (0, "equal to the bit: 2 of 2", [])
     assert named(parity) == [("trial 2 of home", "trial 0 of away"), ("trial 1 of home", "trial 1 of away")]
-    assert [(one.trial.trial, one.reason) for one in parity.unpaired] == [
+    assert [(one.trial.name, one.reason) for one in parity.unpaired] == [
         ("trial 0 of home", "these parameters ran in no other study")
     ]
     assert {check.outcome for check in parity.checks} == {"same"}
@@ -139,7 +139,7 @@ def test_trials_without_a_score_on_both_sides_are_no_pair(folder: Path) -> None:
     away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1]), scored(2, POINTS[2])])
     parity = compare_trials([home, away], TOLERANCE)
     assert (parity.verdict, len(parity.pairs)) == ("PASS", 1)
-    assert [(one.trial.trial, one.reason) for one in parity.unpaired] == [
+    assert [(one.trial.name, one.reason) for one in parity.unpaired] == [
         ("trial 1 of home", "failed: no luck"),
         ("trial 2 of home", "given up between folds"),
         ("trial 1 of away", "failed: no luck"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.comparison.recorded_study import Evidence, read_study
+from experiments.comparison.recorded_study import RecordedStudy, read_study
 from experiments.comparison.selection import check_tolerance, choose_studies
 from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
@@ -18,7 +18,7 @@ TRIALS = [scored(0, POINTS[0])]
 
 
 def chosen(folder: Path, *names: str) -> list[str]:
-    found: list[Evidence] = choose_studies(CompareConfig(studies=list(names) or None), folder / "studies")
+    found: list[RecordedStudy] = choose_studies(CompareConfig(studies=list(names) or None), folder / "studies")
     return [study.name for study in found]
 
 

@@ -18,9 +18,9 @@ from experiments.reporting.figures import leave_one_out_rises, study_figures, wi
 from experiments.reporting.progress import StudyProgress
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
 from experiments.study.folder import log_path, trial_folder
-from experiments.study.lift import best_lone_member, study_metrics
 from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult
+from experiments.study.verdict import best_single_member, study_metrics
 
 MEMBERS = ["xgboost", "catboost"]
 
@@ -88,7 +88,7 @@ def test_verdict_compares_with_the_best_member_of_any_trial(study: StudySpec) ->
     assert "The ensemble costs: on the mean fold the blend is 0.5 above" in text
     assert "(xgboost in trial 1, 9.5)" in text
     assert study_metrics(results[0], results, MEMBERS)["lift_mean"] == pytest.approx(-0.5)
-    assert best_lone_member(results, MEMBERS).rmse == 9.5
+    assert best_single_member(results, MEMBERS).rmse == 9.5
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])

@@ -1,0 +1,51 @@
+"""The verdict in words: whether the ensemble pays, and the interval that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.text import Text
+
+from experiments.study.fold_intervals import Interval
+from experiments.study.spec import TrialResult
+from experiments.study.verdict import Verdict, best_single_member, lift_over_best_member, verdict
+
+_SHOWN: dict[Verdict, tuple[str, str]] = {
+    "pays": ("The ensemble pays", "green"),
+    "costs": ("The ensemble costs", "red"),
+    "undecided": ("Undecided", "yellow"),
+}
+
+
+def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Sequence[str]) -> Text:
+    """Return the verdict as one sentence.
+
+    Args:
+        final: The winner.
+        results: Every finished trial of its study.
+        members: Names of the members.
+    """
+    best = best_single_member(results, members)
+    lift = lift_over_best_member(final, best, members)
+    if lift is None:
+        return Text("A lone member: there is no blend to compare.")
+    decision = verdict(lift)
+    shown, style = _SHOWN[decision]
+    tail = ", which includes zero" if decision == "undecided" else ""
+    return Text(
+        f"{shown}: on the mean fold the blend is {below_or_above(lift.mean)} the best that a member reached alone "
+        f"({best.name} in trial {best.trial.index}, {best.rmse:.6g}); 95% interval {span(lift)}{tail}.",
+        style=style,
+    )
+
+
+def span(interval: Interval) -> str:
+    """Return the ends of a lift's interval in words, such as ``0.3 below to 0.1 above``."""
+    return f"{below_or_above(interval.high)} to {below_or_above(interval.low)}"
+
+
+def below_or_above(lift: float) -> str:
+    """Return a lift in words, with three digits; a positive one is below."""
+    size = np.format_float_positional(abs(lift), precision=3, fractional=False, unique=False, trim="-")
+    return f"{size} {'below' if lift >= 0 else 'above'}"

@@ -1,0 +1,70 @@
+"""Whether the ensemble pays: its blend against the best score that any single member reached, with the interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ensemble.recipe import BLENDED
+from experiments.study.fold_intervals import Interval, fold_rmse, paired_lift
+from experiments.study.spec import TrialResult
+
+Verdict = Literal["pays", "costs", "undecided"]
+
+
+@dataclass(frozen=True)
+class BestSingleMember:
+    """The best score that any member reached without the blend, in any trial.
+
+    Attributes:
+        name: The member.
+        trial: The trial in which it reached the score.
+        rmse: Its cross-validated RMSE there.
+    """
+
+    name: str
+    trial: TrialResult
+    rmse: float
+
+
+def best_single_member(results: Sequence[TrialResult], members: Sequence[str]) -> BestSingleMember:
+    """Return the member and trial with the lowest cross-validated RMSE of all complete trials."""
+    candidates = [
+        BestSingleMember(name, trial, trial.metrics[f"cv_rmse_{name}"])
+        for trial in results
+        if trial.state == "complete"
+        for name in members
+    ]
+    return min(candidates, key=lambda candidate: candidate.rmse)
+
+
+def lift_over_best_member(winner: TrialResult, best: BestSingleMember, members: Sequence[str]) -> Interval | None:
+    """Return how much lower the blend's RMSE is than the best single member's; None for an ensemble of one member.
+
+    The member comes from the trial in which it did best, as it would if it had been tuned without the others.
+    """
+    if len(members) < 2:
+        return None
+    k = winner.info.get("recipe", {}).get("folds", {}).get("k")
+    return paired_lift(fold_rmse(best.trial, best.name), fold_rmse(winner, BLENDED), k)
+
+
+def verdict(lift: Interval) -> Verdict:
+    """Return what a lift over the best single member means: undecided if its interval includes zero."""
+    return "pays" if lift.low > 0 else "costs" if lift.high < 0 else "undecided"
+
+
+def study_metrics(final: TrialResult, results: Sequence[TrialResult], members: Sequence[str]) -> dict[str, float]:
+    """Return the metrics of a study's own MLflow run: the winner's RMSEs, the best single member's, and the lift."""
+    numbers = {
+        key: final.metrics[key]
+        for split in ("cv", "validation", "test")
+        for name in (*members, BLENDED)
+        if (key := f"{split}_rmse_{name}") in final.metrics
+    }
+    best = best_single_member(results, members)
+    lift = lift_over_best_member(final, best, members)
+    if lift is not None:
+        numbers |= {"lift_mean": lift.mean, "lift_low": lift.low, "lift_high": lift.high}
+    return numbers | {"cv_rmse_best_lone_member": best.rmse}
