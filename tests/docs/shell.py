@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
-from experiments.config.compose import compose
+from experiments.config import compose
 from tests.conftest import PROJECT, environment, signals_kept
 from tests.docs.markdown import Block, Step, steps
 
