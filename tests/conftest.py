@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PROJECT = forked.PROJECT
 ENGINE = "engine"
+# Of a test that runs commands, as a guard against hangs on a machine with other work; any other has a minute.
+COMMANDS_SECONDS = 300
 # Of a command whose workers are found by their environment: what is forked shows that of the forker.
 COLD_WORKERS = {forked.ADDRESS: ""}
 # Members that are quick to fit, and the real ones all the same.
@@ -58,6 +60,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     shared = config.getoption("--endpoint") != "process"
     for item in items:
+        if {"folder", "byoe"} & set(item.fixturenames) and item.get_closest_marker("timeout") is None:  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.timeout(COMMANDS_SECONDS))
         if item.get_closest_marker("xdist_group") is None:
             alone = item.get_closest_marker("docker") is not None or (shared and "endpoint" in item.path.parts)
             item.add_marker(pytest.mark.xdist_group(ENGINE if alone else item.location[0]))
@@ -144,11 +148,15 @@ def signals_kept() -> Iterator[None]:
 
 
 @pytest.fixture
-def byoe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]]:
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have residents of workers that this process starts forked, so that each need not import the libraries."""
+    monkeypatch.setattr(subprocess, "Popen", forked.WorkersForked)
+
+
+@pytest.fixture
+def byoe(capsys: pytest.CaptureFixture[str], forked_workers: None) -> Iterator[Callable[..., Ended]]:
     """Run a command in this process; its workers are forked."""
     from experiments.cli import main
-
-    monkeypatch.setattr(subprocess, "Popen", forked.WorkersForked)
 
     def run(*words: str) -> Ended:
         code = main(words)
@@ -171,7 +179,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
             ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)], capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
-            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}. To run it: be root")
         mounted.append(path)
         return path
 
@@ -212,14 +220,11 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MLFLOW_"))} | more
 
 
-def run_command(
-    *words: str, timeout: float = 120, cold: bool = False, folder: Path | None = None, **variables: str
-) -> Ended:
+def run_command(*words: str, cold: bool = False, folder: Path | None = None, **variables: str) -> Ended:
     """Run a command in a process of its own.
 
     Args:
         words: Its arguments.
-        timeout: Seconds after which it is killed, as a guard against hangs.
         cold: Whether to start an interpreter for it. Otherwise it is forked; see ``tests.support.forked`` for what differs.
         folder: Its working directory; by default this process's.
         variables: Of its environment, besides this one's.
@@ -229,8 +234,8 @@ def run_command(
     env = environment(**variables)
     with popen(forked.command(*words), stdout=pipe, stderr=pipe, text=True, cwd=folder, env=env) as process:
         try:
-            out, err = process.communicate(timeout=timeout)
-        except BaseException:
+            out, err = process.communicate()
+        except BaseException:  # the time limit of the test
             process.kill()
             raise
     return Ended(process.returncode, out, err)

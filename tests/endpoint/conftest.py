@@ -96,14 +96,14 @@ def still_right(target: Target) -> Iterator[None]:
 def own_http(choice: Choice) -> None:
     """Skip what is about HTTP itself, where SageMaker's own is in between."""
     if choice.cloud is not None:
-        pytest.skip("about HTTP itself, and SageMaker's own is in between")
+        pytest.skip("about HTTP itself, and SageMaker's own is in between: --endpoint=process or local runs it")
 
 
 @pytest.fixture
 def process_only(choice: Choice) -> None:
     """Skip what needs a server that may be broken, where the endpoint is somebody's own."""
     if choice.name != PROCESS:
-        pytest.skip("starts and ends servers of its own: --endpoint=process")
+        pytest.skip("starts and ends servers of its own: --endpoint=process runs it")
 
 
 Serve = Callable[..., Server]

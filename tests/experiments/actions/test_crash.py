@@ -83,10 +83,10 @@ def test_killed_again_and_again_the_same_command_completes_the_study(
         (project / "mlflow.db").unlink()
     env = {"TMPDIR": str(temporary), "BYOE_TEST": str(os.getpid()), **COLD_WORKERS}
     for kill in kills:
-        killed = run_command(*WORDS, timeout=120, **env, BYOE_KILL_AT=kill)
+        killed = run_command(*WORDS, **env, BYOE_KILL_AT=kill)
         assert killed.code == -signal.SIGKILL, (kill, killed.err)
         assert_nothing_is_left(env["BYOE_TEST"])
-    resumed = run_command(*WORDS, timeout=120, **env)
+    resumed = run_command(*WORDS, **env)
     assert resumed.code == 0, resumed.err
     assert_complete(project)
     assert [
