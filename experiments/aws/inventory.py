@@ -144,7 +144,7 @@ class Inventory:
         """Return what a training job has been billed so far, or None where its instance's price is not known."""
         instance = described.get("ResourceConfig", {}).get("InstanceType", "")
         price = find_price(instance, self._account.region, self._price)
-        return None if price is None else price.of(described.get("BillableTimeInSeconds", 0))
+        return None if price is None else price.cost(described.get("BillableTimeInSeconds", 0))
 
     def _is_ours(self, arn: str) -> bool:
         return any(key.startswith(_OURS) for key in self._jobs.tags(arn))

@@ -149,7 +149,7 @@ NO_ENGINE: dict[str, tuple[Callable[[Path], dict[str, str]], list[str]]] = {
     ),
     "no such context": (
         lambda folder: {"DOCKER_CONTEXT": "nowhere"},
-        ["DOCKER_CONTEXT=nowhere is none of Docker's contexts", "docker context ls"],
+        ["DOCKER_CONTEXT=nowhere: there is no such context", "docker context ls"],
     ),
     "compose missing": (
         lambda folder: {"PATH": str(folder / "docker-alone"), "DOCKER_CONFIG": str(folder)},
