@@ -144,7 +144,7 @@ def test_without_a_region_or_a_base_nothing_is_asked(byoe: Run) -> None:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
     if shutil.which(PROGRAM) is None:
-        missing(f"there is no {PROGRAM}, which Debian has as a package of that name")
+        missing(f"there is no {PROGRAM}: `.ci/docker-engine` installs it")
     with Registry(tmp_path / "registry") as registry:
         yield registry
 
@@ -348,7 +348,7 @@ class TestPush:
         registry.held = None
         ended = byoe(*PUSH)
         assert ended.code == 0, ended.err
-        assert "building it" not in ended.out
+        assert "building image" not in ended.out
 
     def test_an_engine_that_stops_is_said(
         self,

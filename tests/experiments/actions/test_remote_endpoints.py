@@ -18,6 +18,7 @@ from experiments.system.archives import pack
 from tests.conftest import PROJECT, QUICK, Ended, environment
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import EndpointFailure, denied
+from tests.doubles.aws.resident import Resident
 from tests.support.models import bundle_hash, example, save_two_models
 
 pytestmark = [
@@ -35,10 +36,10 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def double(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+def double(folder: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    with Double(tmp_path / "aws") as double:
+    with Double(tmp_path / "aws", resident=resident) as double:
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
         yield double
@@ -196,11 +197,11 @@ def test_the_suite_passes_against_an_endpoint_on_sagemaker(
     files = [
         str(PROJECT / "tests/endpoint" / name) for name in ("test_answers.py", "test_columns.py", "test_server.py")
     ]
-    suite = [sys.executable, "-m", "pytest", *files, "--endpoint=blue", "-p", "no:cacheprovider"]
+    suite = [sys.executable, "-m", "pytest", *files, "--endpoint=blue", "--numprocesses=0", "-p", "no:cacheprovider"]
     ended = subprocess.run(
         suite,
         cwd=PROJECT,
-        env={**environment(), "BYOE_ENDPOINTS": str(folder / "endpoints"), "PYTEST_ADDOPTS": ""},
+        env=environment(BYOE_ENDPOINTS=str(folder / "endpoints"), PYTEST_ADDOPTS=""),
         capture_output=True,
         text=True,
         check=False,
