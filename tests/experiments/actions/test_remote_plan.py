@@ -41,7 +41,7 @@ def no_settings_of_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_it_needs_no_network(folder: Path) -> None:
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-n", "true"], check=False).returncode != 0:
-        pytest.skip("no network namespace can be made here")
+        pytest.skip("no network namespace can be made here. To run it: be root, with util-linux installed")
     ended = subprocess.run(
         ["unshare", "-n", sys.executable, str(PROJECT / "run.py"), *PLAN],
         capture_output=True,
