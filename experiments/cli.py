@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from experiments.config.compose import Composed, compose, groups
+from experiments.config.compose import Composed, compose
+from experiments.config.groups import group_files
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
 from experiments.system.interrupts import raise_on_signals
@@ -213,5 +214,5 @@ def _dispatch(arguments: Sequence[str], *, only_show: bool) -> int:
 
 def _help() -> str:
     actions = "\n".join(f"  {name:<12} {purpose}" for name, (purpose, _) in ACTIONS.items())
-    members = "\n".join(f"  {group:<12} {', '.join(names)}" for group, names in groups().items())
+    members = "\n".join(f"  {group:<12} {', '.join(names)}" for group, names in group_files().items())
     return HELP.format(actions=actions, groups=members)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from experiments.config.compose import COMMAND_LINE, Composed
+from experiments.config.compose import Composed
 from experiments.config.paths import user_path
 from experiments.config.schema import RemoteModeConfig
+from experiments.config.sources import COMMAND_LINE
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
 from experiments.docker.engine import open_engine
 from experiments.errors import BackendUnavailable, ConfigError, did_you_mean, listed, one_of

@@ -41,11 +41,11 @@ def test_help_needs_neither_hydra_nor_numpy() -> None:
 
 def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ended]) -> None:
     from experiments.cli import ACTIONS
-    from experiments.config.compose import groups
+    from experiments.config.groups import group_files
 
     ended = byoe("--help")
     assert ended.code == 0
-    for name in [*ACTIONS, *groups(), *(member for members in groups().values() for member in members)]:
+    for name in [*ACTIONS, *group_files(), *(member for members in group_files().values() for member in members)]:
         assert name in ended.out
     assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 13
 
