@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from experiments.config.compose import Composed, compose
 from experiments.config.groups import group_files
-from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
 from experiments.system.interrupts import raise_on_signals
 from experiments.system.temporary_files import temporary_files_removed
@@ -76,73 +75,51 @@ def _plan(composed: Composed, arguments: Sequence[str], console: Console) -> int
 
 
 def _attach(composed: Composed, arguments: Sequence[str], console: Console) -> int:
-    mode = composed.config.mode
-    if not isinstance(mode, RemoteModeConfig):
-        raise ConfigError(f"mode={mode.name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
     from experiments.actions.attach import attach
 
-    return attach(composed, mode, console)
+    return attach(composed, console)
 
 
 def _push(composed: Composed, arguments: Sequence[str], console: Console) -> int:
-    mode = composed.config.mode
-    if not isinstance(mode, RemoteModeConfig):
-        raise ConfigError(f"mode={mode.name} pushes no image to an account: python run.py mode=remote action=push.")
     from experiments.actions.push import push
 
-    return push(mode, console)
+    return push(composed, console)
 
 
 def _deploy(composed: Composed, arguments: Sequence[str], console: Console) -> int:
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.serving.remote import deploy_to_cloud
+    from experiments.actions.deploy import deploy
 
-        return deploy_to_cloud(composed, composed.config.mode, arguments, console)
-    from experiments.serving.local import deploy
-
-    return deploy(composed, arguments, console)
+    return deploy(composed, console)
 
 
 def _invoke(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.invoke import invoke_endpoint
 
-    return invoke_endpoint(composed, arguments, console)
+    return invoke_endpoint(composed, console)
 
 
 def _status(composed: Composed, arguments: Sequence[str], console: Console) -> int:
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.actions.clean_account import show_account
+    from experiments.actions.status import show_status
 
-        return show_account(composed.config.mode, console)
-    from experiments.actions.invoke import show_status
-
-    return show_status(composed, arguments, console)
+    return show_status(composed, console)
 
 
 def _delete(composed: Composed, arguments: Sequence[str], console: Console) -> int:
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.serving.remote import delete_in_cloud
+    from experiments.actions.delete import delete_endpoint
 
-        return delete_in_cloud(composed, composed.config.mode, console)
-    from experiments.actions.invoke import delete_endpoint
-
-    return delete_endpoint(composed, arguments, console)
+    return delete_endpoint(composed, console)
 
 
 def _batch(composed: Composed, arguments: Sequence[str], console: Console) -> int:
-    from experiments.serving.row_files import predict_file
+    from experiments.actions.batch import predict_file
 
-    return predict_file(composed, arguments, console)
+    return predict_file(composed, console)
 
 
 def _clean(composed: Composed, arguments: Sequence[str], console: Console) -> int:
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.actions.clean_account import clean_account
-
-        return clean_account(composed.config.mode, console)
     from experiments.actions.clean import clean
 
-    return clean(console)
+    return clean(composed, console)
 
 
 ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]] = {

@@ -100,7 +100,10 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
     if validation is not None and validation.columns != table.columns:
         raise InputError(f"{places.validation} does not have the columns of {places.train}: give both the same header.")
     if validation is None and recipe.objective.startswith("validation"):
-        raise InputError(f"objective {recipe.objective!r} needs a validation channel, and there is none.")
+        raise InputError(
+            f"objective {recipe.objective!r} needs a validation channel: give --validation FOLDER "
+            "or set SM_CHANNEL_VALIDATION."
+        )
     document: dict[str, Any] = {
         "version": METRICS_VERSION,
         "objective": recipe.objective,

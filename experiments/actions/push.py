@@ -11,7 +11,8 @@ from experiments.aws.account import Account, find_account
 from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.image_push import check_architecture, push_image
 from experiments.aws.settings import user_tags
-from experiments.config.schema import RemoteModeConfig
+from experiments.config.compose import Composed
+from experiments.config.schema import RemoteModeConfig, account_mode
 from experiments.docker.engine import open_engine
 from experiments.docker.image import REPOSITORY, ImageSpec, build_image_if_missing, configured_image
 from experiments.errors import BackendUnavailable, ConfigError
@@ -20,13 +21,18 @@ from experiments.reporting.console import print_plain
 _TAGS = {"byoe:role": "image"}
 
 
-def push(mode: RemoteModeConfig, console: Console) -> int:
+def push(composed: Composed, console: Console) -> int:
     """Build the image of the configuration, push it unless it is there, and say how jobs use it; return 0.
 
     Raises:
-        ConfigError: A value is not possible, or the image is for another architecture than SageMaker's.
+        ConfigError: The mode has no account, a value is not possible, or SageMaker does not run the image's
+            architecture.
         BackendUnavailable: The engine does not answer, the build failed, or AWS refused.
     """
+    mode = account_mode(composed.config.mode)
+    if mode is None:
+        name = composed.config.mode.name
+        raise ConfigError(f"mode={name} pushes no image to an account: python run.py mode=remote action=push.")
     spec = configured_image(mode.image)
     account = find_account(mode.region, mode.profile)
     registry = Registry(account)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.config.schema import ModeConfig, RemoteModeConfig
+from experiments.config.schema import ModeConfig, account_mode
 from experiments.errors import BackendUnavailable, ConfigError
 
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
@@ -110,7 +110,8 @@ def storage_account(mode: ModeConfig) -> Account:
         BackendUnavailable: The user's AWS settings cannot be read.
         ConfigError: There is no such profile.
     """
-    region, profile = (mode.region, mode.profile) if isinstance(mode, RemoteModeConfig) else (None, None)
+    remote = account_mode(mode)
+    region, profile = (remote.region, remote.profile) if remote else (None, None)
     return Account(_region(region, profile) or _REGION_OF_S3, profile)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,11 @@ from experiments.aws.account import Account, aws_errors
 from experiments.aws.logs import log_lines
 from experiments.errors import BackendUnavailable, ConfigError, EnsembleError
 from experiments.sagemaker_requests.validation import check_request
-from experiments.serving.server_log import LINES_READ, last_words
 
 CONFIGURATION, MODEL = "endpoint configuration", "model"
 LOG_GROUP = "/aws/sagemaker/Endpoints"
+# Of an endpoint that failed: enough to include the reason, however much a server writes when it stops.
+_LOG_LINES = 300
 _OURS = "byoe:"
 # What an endpoint's models and configurations have behind its name: a part of the hash of their requests.
 _MADE_FOR = re.compile(r"(?P<endpoint>.+)-[0-9a-f]{8}")
@@ -25,7 +26,15 @@ _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"
 
 
 class EndpointFailed(EnsembleError):
-    """SageMaker could not serve the model; an endpoint that was there serves on."""
+    """SageMaker could not serve the model; an endpoint that existed before keeps serving its own.
+
+    Attributes:
+        log: The last lines that the endpoint's containers have written, oldest first.
+    """
+
+    def __init__(self, message: str, log: Iterable[str]) -> None:
+        super().__init__(message)
+        self.log = tuple(log)
 
 
 class ModelError(Exception):
@@ -156,11 +165,12 @@ class CloudEndpoint:
         now = self._settled(tell)
         if now is None or now["EndpointStatus"] != "InService" or now["EndpointConfigName"] != config:
             failure = self._failure(now)
+            log = deque(log_lines(self._account, f"{LOG_GROUP}/{self.name}"), _LOG_LINES)
             if found is None:
                 self._quietly(lambda: self._client.delete_endpoint(EndpointName=self.name))
                 self._settled(tell)
             self._remove(config, model, made)
-            raise EndpointFailed(failure)
+            raise EndpointFailed(failure, log)
         if found is not None:
             self._remove_config(found["EndpointConfigName"])
 
@@ -267,8 +277,7 @@ class CloudEndpoint:
 
     def _failure(self, found: Mapping[str, Any] | None) -> str:
         reason = "it is gone" if found is None else found.get("FailureReason", f"it is {found['EndpointStatus']}")
-        lines = last_words(deque(log_lines(self._account, f"{LOG_GROUP}/{self.name}"), LINES_READ))
-        return f"endpoint {self.name} could not be served: {reason}" + (f"\n{lines}" if lines else "")
+        return f"endpoint {self.name} could not be served: {reason}"
 
     def _found(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError

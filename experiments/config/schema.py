@@ -403,6 +403,11 @@ def keys(config: Any, prefix: str = "") -> Iterator[Key]:
             yield from keys(key.value, f"{key.name}.")
 
 
+def account_mode(mode: ModeConfig) -> RemoteModeConfig | None:
+    """Return the settings of a mode that runs in an AWS account, or None for a mode that runs on this machine."""
+    return mode if isinstance(mode, RemoteModeConfig) else None
+
+
 def known_keys() -> list[str]:
     """Return every dotted key that any mode knows."""
     of_modes = (key.name for mode in MODES for key in keys(mode(), "mode."))

@@ -130,10 +130,10 @@ TABLES = {
     "text target": (SOUND.replace("\n5,4,15\n", "\n5,4,dear\n"), ["'price'", "'dear'", "data row 6"]),
     "infinite target": (SOUND.replace("\n5,4,15\n", "\n5,4,inf\n"), ["'price'", "infinite", "data row 6"]),
     "constant target": ("a,price\n" + "".join(f"{i},7\n" for i in range(30)), ["'price'", "7", "nothing to learn"]),
-    "semicolons": ("a;price\n1,5;2\n", ["table.csv", "divided by ';'", "commas"]),
-    "tabs": ("a\tprice\n1\t2\n", ["divided by '\\t'"]),
+    "semicolons": ("a;price\n1,5;2\n", ["table.csv", "separated by ';'", "commas"]),
+    "tabs": ("a\tprice\n1\t2\n", ["separated by '\\t'"]),
     "no header": ("1,2,2\n2,3,4\n", ["'2'", "header row"]),
-    "compressed": (gzip.compress(SOUND.encode()), ["table.csv", "compressed by gzip", "unpack"]),
+    "compressed": (gzip.compress(SOUND.encode()), ["table.csv", "compressed with gzip", "unpack"]),
     "text feature": (SOUND.replace("\n5,4,15\n", "\n5,blue,15\n"), ["'b'", "'blue'", "dataset.drop=[b]"]),
 }
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ensemble.bundle import save_bundle
-from ensemble.reading import Roles, read_file
-from ensemble.recipe import FoldSpec, MemberSpec, Recipe
-from ensemble.training import fit_ensemble
 from experiments.aws.storage import split_location
 from experiments.serving.memory import Rehearsal, keep
 from experiments.system.archives import pack
 from tests.conftest import PROJECT, QUICK, Ended, environment
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import EndpointFailure, denied
+from tests.support.models import bundle_hash, example, save_two_models
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
@@ -37,15 +31,7 @@ HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two models of one table."""
-    folder = tmp_path_factory.mktemp("models")
-    rows = "\n".join(f"{x},{x % 7},{3 * x + x % 7}" for x in range(60))
-    (folder / "table.csv").write_text(f"a,b,y\n{rows}\n")
-    table = read_file(folder / "table.csv", Roles("y"))
-    for name, alpha in (("one", 1.0), ("two", 50.0)):
-        recipe = Recipe((MemberSpec("ridge", "ridge", {"alpha": alpha}),), folds=FoldSpec(k=2))
-        training = fit_ensemble(recipe, table, None, threads=1)
-        save_bundle(folder / name, recipe, training, table, table.content_hash())
-    return folder / "one", folder / "two"
+    return save_two_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -61,15 +47,6 @@ def double(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def arguments(double: Double, *more: str) -> list[str]:
     return ["mode=remote", f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.05", *more]
-
-
-def example(bundle: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())["example"]
-    return found
-
-
-def identity(bundle: Path) -> str:
-    return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
 def predictions(ended: Ended) -> list[float]:
@@ -130,10 +107,10 @@ def test_memory_is_what_the_rehearsal_found(
         in (ended.out)
     )
     found = Rehearsal(3072, 1.5, None, 2.0, "byoe:0123456789ab")
-    keep(folder / "endpoints", identity(one), found)
+    keep(folder / "endpoints", bundle_hash(one), found)
     ended = byoe(*deploy)
     assert "3,072 MB, the smallest that passed when this model was rehearsed in byoe:0123456789ab" in ended.out
-    keep(folder / "endpoints", identity(two), replace(found, memory_size_in_mb=None))
+    keep(folder / "endpoints", bundle_hash(two), replace(found, memory_size_in_mb=None))
     ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
     assert ended.code == 2
     assert "no memory size of a serverless endpoint passed" in ended.err
@@ -236,18 +213,6 @@ def test_the_suite_passes_against_an_endpoint_on_sagemaker(
     assert not (folder / "endpoints/_cloud/blue").exists()
 
 
-def test_bad_rows_are_refused_as_at_home(double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path) -> None:
-    byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=mine"))
-    (folder / "rows.csv").write_text("a,c\n1,2\n")
-    ended = byoe(*arguments(double, "action=invoke", "endpoint=mine", "input=rows.csv"))
-    assert ended.code == 2
-    assert "the endpoint answered 400" in ended.err
-    assert "column 'b' is missing" in ended.err
-    ended = byoe(*arguments(double, "action=invoke", "endpoint=other", "input=rows.csv"))
-    assert ended.code == 2
-    assert "other" in ended.err
-
-
 def test_a_model_that_does_not_come_up_leaves_the_old_one(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:
@@ -260,21 +225,6 @@ def test_a_model_that_does_not_come_up_leaves_the_old_one(
     assert left(double) == [1, 1, 1]
     (folder / "rows.json").write_text(json.dumps({"instances": example(one)["features"]}))
     assert predictions(byoe(*arguments(double, "action=invoke", "input=rows.json"))) == example(one)["predictions"]
-
-
-def test_a_first_model_that_does_not_come_up_leaves_nothing(
-    double: Double, byoe: Run, bundles: tuple[Path, Path], tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(bundles[0], broken)
-    manifest = json.loads((broken / "manifest.json").read_text())
-    manifest["example"]["predictions"] = [0.0 for _ in manifest["example"]["predictions"]]
-    (broken / "manifest.json").write_text(json.dumps(manifest))
-    ended = byoe(*arguments(double, "action=deploy", f"model={broken}"))
-    assert ended.code == 1
-    assert "did not pass the ping health check" in ended.err
-    assert left(double) == [0, 0, 0]
-    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}")).code == 0
 
 
 def test_an_endpoint_that_is_not_ours_is_left_alone(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
