@@ -9,7 +9,6 @@ from rich.console import Console
 
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
-from experiments.config.sources import COMMAND_LINE
 from experiments.errors import ConfigError, did_you_mean, listed, one_of
 from experiments.reporting.console import print_plain
 from experiments.serving.open import open_host
