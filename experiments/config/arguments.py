@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
+_BEFORE_A_QUOTE = re.compile(r'(\\*)("|$)')
 # Keys below which any name may be added without Hydra's "+".
 _OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared", "mode.tags")
 
@@ -53,8 +54,9 @@ def parsed(argument: str) -> Override:
             f"{argument!r} cannot be read: close every bracket and quote, and put quotes around a value with commas, "
             "brackets or an equals sign in it: 'key=\"a, b\"'."
         )
-    # Hydra's grammar lacks some characters that occur in paths.
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    # Hydra's grammar lacks some characters that occur in paths. In quotes, it reads a backslash as an escape only if a
+    # quote follows.
+    escaped = _BEFORE_A_QUOTE.sub(lambda found: found[1] * 2 + ('\\"' if found[2] else ""), text)
     return parser.parse_override(f'{key}="{escaped}"')
 
 

@@ -34,6 +34,8 @@ def test_the_key_precedes_the_first_equals_sign(argument: str, key: str) -> None
         ("a=[b,c]", ["b", "c"]),
         ("a=null", None),
         ("a=über/straße (1).csv", "über/straße (1).csv"),
+        (r"a=C:\rows (1).csv", r"C:\rows (1).csv"),
+        (r'a=x"y\"z(\\', r'x"y\"z(\\'),
     ],
 )
 def test_a_value_is_hydras_or_else_text(argument: str, value: object) -> None:
