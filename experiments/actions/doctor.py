@@ -81,7 +81,7 @@ def examine(composed: Composed, console: Console) -> int:
             failed = failed or finding.state == "fails"
             console.print(_line(finding), soft_wrap=True)
     print_plain(
-        console, f"\nmode={mode} cannot run yet: run the commands above." if failed else f"\nmode={mode} can run."
+        console, f"\nmode={mode} cannot run yet: fix what fails above." if failed else f"\nmode={mode} can run."
     )
     return 1 if failed else 0
 
