@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 
 from ensemble.parameters import encode
-from tests.conftest import PROJECT, QUICK, Ended
+from tests.conftest import QUICK, Ended, run_command
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import (
     CutDownload,
@@ -35,6 +34,7 @@ from tests.doubles.aws.faults import (
     throttled,
 )
 from tests.doubles.aws.resident import Resident
+from tests.support import forked
 from tests.support.records import logged_runs, logged_trials, recorded_trials
 
 pytestmark = [
@@ -55,7 +55,8 @@ def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a study in ``mode=local``."""
     folder = tmp_path_factory.mktemp("home")
     arguments = ["mode=local", "study=home", *SEARCH]
-    subprocess.run([sys.executable, str(PROJECT / "run.py"), *arguments], cwd=folder, check=True, capture_output=True)
+    ended = run_command(*arguments, folder=folder)
+    assert ended.code == 0, ended.err
     return folder
 
 
@@ -151,8 +152,8 @@ def test_a_second_command_attaches_and_brings_home_only_what_is_new(
     project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
 ) -> None:
     double.hold(1)
-    first = subprocess.Popen(
-        [sys.executable, str(PROJECT / "run.py"), *arguments(double, "mode.budget_usd=2")],
+    first = forked.Popen(
+        forked.command(*arguments(double, "mode.budget_usd=2")),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -176,6 +177,7 @@ def test_a_second_command_attaches_and_brings_home_only_what_is_new(
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
+@pytest.mark.slow
 def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
     project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
 ) -> None:
@@ -192,14 +194,7 @@ def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
         "final_trained",
         "model_registered",
     ):
-        killed = subprocess.run(
-            [sys.executable, str(PROJECT / "run.py"), *arguments(double, "mode.budget_usd=2")],
-            env={**os.environ, "BYOE_KILL_AT": point},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
+        killed_at(point, *arguments(double, "mode.budget_usd=2"))
     assert byoe(*arguments(double)).code == 0
     assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
     assert len(logged_trials(project, "byoe-diabetes")) == TRIALS
@@ -224,10 +219,8 @@ REPLAY = ("action=replay", "replay.study=home", "replay.top=3", "search.parallel
 
 def killed_at(point: str, *arguments: str) -> None:
     """Run a command that is killed at a point."""
-    command = [sys.executable, str(PROJECT / "run.py"), *arguments]
-    env = {**os.environ, "BYOE_KILL_AT": point}
-    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert ended.returncode == -signal.SIGKILL, (point, ended.stderr)
+    ended = run_command(*arguments, BYOE_KILL_AT=point)
+    assert ended.code == -signal.SIGKILL, (point, ended.err)
 
 
 @pytest.fixture
@@ -236,6 +229,7 @@ def source(project: Path, home_folder: Path) -> None:
     shutil.copytree(home_folder / "studies", project / "studies")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("source")
 def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
     project: Path, double: Double, byoe: Run
@@ -295,7 +289,7 @@ def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
         (["mode.budget_usd=1"], "mode.budget_usd=1 is below what this study may cost, at most $1.20"),
         (
             ["mode.price_usd_per_hour=null", "mode.instance_type=ml.c5.4xlarge", "mode.budget_usd=9"],
-            "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is not known here",
+            "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is unknown",
         ),
         (["mode.budget_usd=9", "mode.bucket=none-of-ours"], "mode.bucket=none-of-ours: there is no such bucket"),
         (
@@ -303,10 +297,13 @@ def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
             "mode.role=arn:aws:iam::123456789012:role/none: there is no such role",
         ),
         (["mode.budget_usd=9", "mode.instance_type=ml.c5.xlarge", "mode.spot=true"], "spot training job usage' in"),
-        (["mode.budget_usd=9", "search.parallel=3", "mode.instance_type=ml.m5.xlarge"], "Add search.parallel=2"),
+        (
+            ["mode.budget_usd=9", "search.parallel=3", "mode.instance_type=ml.m5.xlarge"],
+            "Use search.parallel=2 or less",
+        ),
         (
             ["mode.budget_usd=9", "mode.keep_alive_seconds=60"],
-            "or take another mode.instance_type, or leave mode.keep_alive_seconds out",
+            "or use another mode.instance_type, or omit mode.keep_alive_seconds",
         ),
         (["mode.budget_usd=9", "mode.image.uri=byoe:1"], "mode.image.uri=byoe:1: SageMaker runs images from ECR"),
         (
@@ -439,7 +436,7 @@ def test_an_objective_that_comes_late_is_waited_for(
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", study="one"))
     assert ended.code == 1
     (trial,) = recorded_trials(project, "one")
-    assert "cannot be trusted: SageMaker has read none in the log" in trial["failure"]
+    assert "cannot be trusted: SageMaker found no value in the log" in trial["failure"]
 
 
 def test_a_tuning_job_that_is_not_shown_at_once_is_waited_for(project: Path, drawing: Double, byoe: Run) -> None:
@@ -506,8 +503,8 @@ def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
 ) -> None:
     training = arguments(double, "action=train", "mode.budget_usd=2", study="one")
     double.hold(0)
-    first = subprocess.Popen(
-        [sys.executable, str(PROJECT / "run.py"), *training, "mode.poll_seconds=60"],
+    first = forked.Popen(
+        forked.command(*training, "mode.poll_seconds=60"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -529,7 +526,7 @@ def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
     assert "Traceback" not in ended.err
     (trial,) = recorded_trials(project, "one")
     assert trial["state"] == "failed"
-    assert ("left nothing" if damage == "missing" else "cannot be unpacked") in trial["failure"]
+    assert ("wrote no output" if damage == "missing" else "cannot be unpacked") in trial["failure"]
 
 
 def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, double: Double, byoe: Run) -> None:
@@ -543,9 +540,9 @@ def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, doub
         ({**files, "n" * 300: b""}, "cannot be unpacked"),
         ({"data/metrics.json": metrics, "data/data/x": b"", "x": b""}, "cannot be unpacked"),
         ({**files, "metrics.json": b"[]"}, "its metrics.json is not that of a training: it has no metrics"),
-        ({"metrics.json": metrics}, "it left no readable out_of_fold.npz"),
-        ({**files, "out_of_fold.npz": folds[:-100]}, "it left no readable out_of_fold.npz"),
-        ({**files, "out_of_fold.npz": b""}, "it left no readable out_of_fold.npz"),
+        ({"metrics.json": metrics}, "its out_of_fold.npz cannot be read"),
+        ({**files, "out_of_fold.npz": folds[:-100]}, "its out_of_fold.npz cannot be read"),
+        ({**files, "out_of_fold.npz": b""}, "its out_of_fold.npz cannot be read"),
     ):
         shutil.rmtree("studies")
         s3.put_object(Bucket=double.bucket, Key=key, Body=archive_of(odd))

@@ -76,7 +76,7 @@ def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: s
         (
             {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
             "[default]\ncredential_process = /bin/false\n",
-            "the AWS credentials could not be had: Error when retrieving credentials from custom-process",
+            "the AWS credentials could not be obtained: Error when retrieving credentials from custom-process",
         ),
         ({}, "no file of settings", "the AWS settings cannot be used: Unable to parse config file: "),
         ({"AWS_DEFAULT_REGION": "eu west"}, "", "the AWS settings cannot be used: Provided region_name 'eu west'"),
@@ -84,7 +84,7 @@ def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: s
         (
             {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_PROFILE": "signed"},
             SIGN_ON,
-            "`aws sso login` makes one, with --profile <name> where mode.profile or AWS_PROFILE names one.",
+            "Run `aws sso login`, with --profile <name> if mode.profile or AWS_PROFILE is set.",
         ),
     ],
     ids=["no secret", "process", "no settings", "region", "address", "sign-on"],
