@@ -113,8 +113,8 @@ def byoe(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
     """Run a command in this process."""
     from experiments.cli import main
 
-    def run(*words: str) -> Ended:
-        code = main(words)
+    def run(*arguments: str) -> Ended:
+        code = main(arguments)
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
@@ -143,9 +143,9 @@ def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def running(*words: str, **variables: str) -> subprocess.Popen[bytes]:
+def running(*arguments: str, **variables: str) -> subprocess.Popen[bytes]:
     """Start a command in a process of its own, which is not waited for."""
-    command = [sys.executable, str(PROJECT / "run.py"), *words]
+    command = [sys.executable, str(PROJECT / "run.py"), *arguments]
     return subprocess.Popen(command, env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -174,10 +174,10 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MLFLOW_"))} | more
 
 
-def run_command(*words: str, timeout: float = 120, **env: str) -> Ended:
+def run_command(*arguments: str, timeout: float = 120, **env: str) -> Ended:
     """Run a command in a process of its own, in the working directory."""
     done = subprocess.run(
-        [sys.executable, str(PROJECT / "run.py"), *words],
+        [sys.executable, str(PROJECT / "run.py"), *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -1,4 +1,4 @@
-"""Tuning and training jobs on SageMaker: asked for, watched and stopped."""
+"""Create, describe, list and stop tuning and training jobs on SageMaker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.aws.account import Account, explained
+from experiments.aws.account import Account, aws_errors
 from experiments.aws.logs import log_lines
 
 COMPLETED = "Completed"
@@ -15,18 +15,18 @@ STOPPED = "Stopped"
 ENDED = (COMPLETED, "Failed", STOPPED)
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _PAGE = 100
-_NOT_THERE = re.compile(r"not found|does not exist|unable to find|could not find", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"not found|does not exist|unable to find|could not find", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One training job, as a list of jobs has it.
+class TrainingJobSummary:
+    """A training job in a list of jobs.
 
     Attributes:
-        index: Number of the trial.
+        index: The trial's index.
         name: The job's name.
         status: ``InProgress``, ``Completed``, ``Failed``, ``Stopping`` or ``Stopped``.
-        objective: What the tuner has read of the objective, in single precision; None where it has not, or not yet.
+        objective: The objective that the tuner read from the log, in single precision; None if it has none yet.
     """
 
     index: int
@@ -36,11 +36,11 @@ class Seen:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it will change."""
+        """Whether the job has reached its final status."""
         return self.status in ENDED
 
 
-class CloudJobs:
+class SageMakerJobs:
     """The jobs of one account."""
 
     def __init__(self, account: Account) -> None:
@@ -49,27 +49,27 @@ class CloudJobs:
         self._sagemaker = account.client("sagemaker")
 
     def tuning_job(self, name: str) -> dict[str, Any] | None:
-        """Return what AWS says of a tuning job, or None where there is none."""
+        """Return AWS's description of a tuning job, or None if it does not exist."""
         return self._described(
             "sagemaker:DescribeHyperParameterTuningJob",
             lambda: self._sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name),
         )
 
     def training_job(self, name: str) -> dict[str, Any] | None:
-        """Return what AWS says of a training job, or None where there is none."""
+        """Return AWS's description of a training job, or None if it does not exist."""
         return self._described(
             "sagemaker:DescribeTrainingJob", lambda: self._sagemaker.describe_training_job(TrainingJobName=name)
         )
 
     def create(self, operation: str, document: Mapping[str, Any]) -> bool:
-        """Send a request; return False where a job of its name is there already, as after an answer that was lost."""
+        """Send a request; return False if the job exists already, for example because an answer was lost."""
         from botocore.exceptions import ClientError
 
         call = {
             "CreateHyperParameterTuningJob": self._sagemaker.create_hyper_parameter_tuning_job,
             "CreateTrainingJob": self._sagemaker.create_training_job,
         }[operation]
-        with explained(f"sagemaker:{operation}", "start the job"):
+        with aws_errors(f"sagemaker:{operation}", "start the job"):
             try:
                 call(**document)
             except ClientError as error:
@@ -78,10 +78,10 @@ class CloudJobs:
                 raise
         return True
 
-    def trials(self, tuning_job: str) -> list[Seen]:
-        """Return the training jobs of a tuning job, in order."""
+    def training_jobs(self, tuning_job: str) -> list[TrainingJobSummary]:
+        """Return the training jobs of a tuning job, by trial."""
         found = []
-        with explained("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "list the jobs of the tuning job"):
+        with aws_errors("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "list the jobs of the tuning job"):
             pages = self._sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
                 HyperParameterTuningJobName=tuning_job, SortBy="Name", SortOrder="Ascending", MaxResults=_PAGE
             )
@@ -89,7 +89,7 @@ class CloudJobs:
                 for job in page["TrainingJobSummaries"]:
                     objective = job.get("FinalHyperParameterTuningJobObjectiveMetric")
                     found.append(
-                        Seen(
+                        TrainingJobSummary(
                             index=trial_index(tuning_job, job["TrainingJobName"]),
                             name=job["TrainingJobName"],
                             status=job["TrainingJobStatus"],
@@ -100,18 +100,18 @@ class CloudJobs:
 
     def tags(self, arn: str) -> dict[str, str]:
         """Return the tags of a job."""
-        with explained("sagemaker:ListTags", "read the job's tags"):
+        with aws_errors("sagemaker:ListTags", "read the job's tags"):
             pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
             return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
     def stop_tuning(self, name: str) -> None:
         """Stop a tuning job with its training jobs."""
-        with explained("sagemaker:StopHyperParameterTuningJob", f"stop tuning job {name}"):
+        with aws_errors("sagemaker:StopHyperParameterTuningJob", f"stop tuning job {name}"):
             self._sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
 
     def stop_training(self, name: str) -> None:
         """Stop a training job."""
-        with explained("sagemaker:StopTrainingJob", f"stop training job {name}"):
+        with aws_errors("sagemaker:StopTrainingJob", f"stop training job {name}"):
             self._sagemaker.stop_training_job(TrainingJobName=name)
 
     def log(self, training_job: str) -> Iterator[str]:
@@ -121,20 +121,24 @@ class CloudJobs:
     def _described(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
 
-        with explained(action, "look at the job"):
+        with aws_errors(action, "describe the job"):
             try:
                 return call()
             except ClientError as error:
                 answer = error.response["Error"]
-                unknown = answer["Code"] == "ResourceNotFound" or _NOT_THERE.search(answer.get("Message", ""))
-                if answer["Code"] in ("ResourceNotFound", "ValidationException") and unknown:
+                missing = answer["Code"] == "ResourceNotFound" or _NOT_FOUND.search(answer.get("Message", ""))
+                if answer["Code"] in ("ResourceNotFound", "ValidationException") and missing:
                     return None
                 raise
 
 
 def trial_index(tuning_job: str, training_job: str) -> int:
-    """Return the number of the trial, from 0, that a tuning job's training job is: its name has it, from 001."""
+    """Return the index of a training job's trial, from 0; the job's name has it, from 001.
+
+    Raises:
+        ValueError: The training job does not belong to the tuning job.
+    """
     found = re.fullmatch(re.escape(tuning_job) + r"-(\d+)-\w+", training_job)
     if found is None:
-        raise ValueError(f"{training_job} is no training job of {tuning_job}")
+        raise ValueError(f"{training_job} is not a training job of {tuning_job}")
     return int(found.group(1)) - 1

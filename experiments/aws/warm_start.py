@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.aws.account import Account
-from experiments.aws.jobs import ENDED, CloudJobs
+from experiments.aws.jobs import ENDED, SageMakerJobs
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.jobs import OBJECTIVE_HYPERPARAMETER
 
@@ -30,7 +30,7 @@ def check_parents(document: Mapping[str, Any], account: Account) -> None:
             and the fix.
         BackendUnavailable: AWS does not let the caller describe a parent.
     """
-    jobs = CloudJobs(account)
+    jobs = SageMakerJobs(account)
     for entry in document.get("WarmStartConfig", {}).get("ParentHyperParameterTuningJobs", ()):
         name = entry["HyperParameterTuningJobName"]
         parent = jobs.tuning_job(name)

@@ -17,7 +17,7 @@ from tests.conftest import PROJECT, QUICK, environment, run_command
 from tests.support.records import ledger_rows, logged_runs, recorded_trials
 
 TRIALS = 30
-WORDS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
+ARGUMENTS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
 # Points in the order in which one study can be killed at all of them, and at which pass: by the last of those within the
 # search 20 trials at most have begun.
 KILLS = (
@@ -65,7 +65,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> 
     path = tmp_path_factory.mktemp("undisturbed")
     shutil.copy(empty_store, path / "mlflow.db")
     done = subprocess.run(
-        [sys.executable, str(PROJECT / "run.py"), *WORDS], cwd=path, env=environment(), capture_output=True, check=True
+        [sys.executable, str(PROJECT / "run.py"), *ARGUMENTS],
+        cwd=path,
+        env=environment(),
+        capture_output=True,
+        check=True,
     )
     assert done.returncode == 0
     return [{key: result[key] for key in ("index", "params", "metrics")} for result in recorded_trials(path, "crash")]
@@ -86,10 +90,10 @@ def test_killed_again_and_again_the_same_command_completes_the_study(
         (project / "mlflow.db").unlink()
     env = {"TMPDIR": str(temporary), "BYOE_TEST": str(os.getpid())}
     for kill in kills:
-        killed = run_command(*WORDS, timeout=120, **env, BYOE_KILL_AT=kill)
+        killed = run_command(*ARGUMENTS, timeout=120, **env, BYOE_KILL_AT=kill)
         assert killed.code == -signal.SIGKILL, (kill, killed.err)
         assert_nothing_is_left(env["BYOE_TEST"])
-    resumed = run_command(*WORDS, timeout=120, **env)
+    resumed = run_command(*ARGUMENTS, timeout=120, **env)
     assert resumed.code == 0, resumed.err
     assert_complete(project)
     assert [
@@ -100,8 +104,10 @@ def test_killed_again_and_again_the_same_command_completes_the_study(
 
 
 def test_two_studies_begun_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
-    words = (sys.executable, str(PROJECT / "run.py"), "mode=local", "search.n_trials=2", *QUICK)
-    both = [subprocess.Popen([*words, f"study={name}"], stdout=subprocess.PIPE, text=True) for name in ("one", "two")]
+    arguments = (sys.executable, str(PROJECT / "run.py"), "mode=local", "search.n_trials=2", *QUICK)
+    both = [
+        subprocess.Popen([*arguments, f"study={name}"], stdout=subprocess.PIPE, text=True) for name in ("one", "two")
+    ]
     outputs = [process.communicate(timeout=50)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert not any("MLflow could not" in output for output in outputs)
@@ -109,13 +115,13 @@ def test_two_studies_begun_at_once_in_an_empty_folder_are_both_recorded(folder: 
 
 
 def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:
-    words = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
+    arguments = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
     with subprocess.Popen(
-        [sys.executable, str(PROJECT / "run.py"), *words], stdout=subprocess.PIPE, text=True, env=environment()
+        [sys.executable, str(PROJECT / "run.py"), *arguments], stdout=subprocess.PIPE, text=True, env=environment()
     ) as first:
         assert first.stdout is not None
         next(line for line in first.stdout if line.startswith("trial 0"))
-        second = run_command(*words)
+        second = run_command(*arguments)
         first.send_signal(signal.SIGTERM)
         first.stdout.read()
     assert second.code == 2
