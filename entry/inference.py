@@ -44,7 +44,7 @@ def input_fn(body: bytes | str, content_type: str) -> Rows:
     try:
         return decode(body, content_type)
     except RequestError as error:
-        raise _as_the_toolkit_says(error) from None
+        raise _as_toolkit_error(error) from None
 
 
 def predict_fn(rows: Rows, model: Predictor) -> Prediction:
@@ -56,7 +56,7 @@ def predict_fn(rows: Rows, model: Predictor) -> Prediction:
     try:
         return model.predict(model.features(rows))
     except RequestError as error:
-        raise _as_the_toolkit_says(error) from None
+        raise _as_toolkit_error(error) from None
 
 
 def predict_many_fn(requests: Sequence[Rows], model: Predictor) -> list[Prediction | RequestError]:
@@ -73,10 +73,10 @@ def output_fn(prediction: Prediction, accept: str) -> tuple[bytes, str]:
     try:
         return encode(prediction, accept)
     except RequestError as error:
-        raise _as_the_toolkit_says(error) from None
+        raise _as_toolkit_error(error) from None
 
 
-def _as_the_toolkit_says(error: RequestError) -> Exception:
+def _as_toolkit_error(error: RequestError) -> Exception:
     """Return the error as the exception type of the toolkit that runs this module, if there is one."""
     toolkit = sys.modules.get(_TOOLKIT_ERRORS)
     if toolkit is None:

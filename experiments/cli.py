@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
-# Actions that go on from what is recorded; others begin again.
+# Actions that continue from what is recorded; the others begin again.
 _RESUMED = ("action=tune", "action=train", "action=replay", "action=attach")
 
 HELP = """\
@@ -40,7 +40,7 @@ examples
   python run.py mode=remote mode.budget_usd=5
   python run.py mode=sagemaker action=replay replay.study=mine replay.top=5
   python run.py action=compare
-  python run.py action=compare compare.studies=[home,boxes,cloud]
+  python run.py action=compare compare.studies=[mine,mine-sagemaker,mine-remote]
   python run.py mode=sagemaker action=deploy
   python run.py action=invoke input=rows.csv
   python run.py action=batch input=big.parquet output=predictions.parquet
@@ -132,13 +132,13 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     "deploy": ("serve a model by an endpoint, on this machine or with mode=remote on SageMaker", _deploy),
     "invoke": ("send rows to an endpoint", _invoke),
     "status": (
-        "endpoints on this machine, or with mode=remote everything of ours in the account, and its cost",
+        "endpoints on this machine, or with mode=remote what byoe has in the account, and its cost",
         _status,
     ),
-    "delete": ("remove an endpoint with all that belongs to it", _delete),
+    "delete": ("delete an endpoint with everything that was created for it", _delete),
     "batch": ("predict a whole file, without an endpoint", _batch),
-    "doctor": ("what works on this machine, what does not, and the command that mends it", _doctor),
-    "clean": ("end what is left of ours on this machine's Docker engine, or with mode=remote in the account", _clean),
+    "doctor": ("what works on this machine, what does not, and the command that fixes it", _doctor),
+    "clean": ("remove what byoe has left on this machine's Docker engine, or with mode=remote in the account", _clean),
 }
 
 
@@ -156,11 +156,11 @@ def main(argv: Sequence[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         resumes = not any(argument.startswith("action=") and argument not in _RESUMED for argument in arguments)
-        rest = " What is finished is recorded; the same command goes on from there." if resumes else ""
+        rest = " What is finished is recorded; the same command continues from there." if resumes else ""
         print(f"interrupted.{rest}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output is gone, as in "| head".
+        # The program that read the output has ended, as in "| head".
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -243,13 +243,14 @@ class Stacking(Blender):
         scales = np.concatenate([np.full(members, unit), np.where(spread > 0, spread, 1.0)])
         inputs = np.column_stack([rows.predictions, values]) / scales
         start = Weighted().fit(rows)
-        left = rows.target - start.predict(rows.predictions, rows.features)
-        model = RidgeCV(alphas=STACKING_ALPHAS).fit(inputs, left, sample_weight=rows.weights)
-        moved = (model.coef_ / scales).tolist()
+        residual = rows.target - start.predict(rows.predictions, rows.features)
+        model = RidgeCV(alphas=STACKING_ALPHAS).fit(inputs, residual, sample_weight=rows.weights)
+        coefficients = (model.coef_ / scales).tolist()
         passed = tuple(
-            Passed(place, fill, weight) for place, fill, weight in zip(numbers, fills, moved[members:], strict=True)
+            Passed(place, fill, weight)
+            for place, fill, weight in zip(numbers, fills, coefficients[members:], strict=True)
         )
-        weights = tuple(old + change for old, change in zip(start.weights, moved[:members], strict=True))
+        weights = tuple(old + change for old, change in zip(start.weights, coefficients[:members], strict=True))
         return Blend(weights, float(model.intercept_), passed)
 
 

@@ -14,7 +14,7 @@ REQUIREMENTS = "requirements.txt"
 _ALWAYS = ("numpy>=2.1", "scipy>=1.14", "pandas>=2.2", "threadpoolctl>=3.5", "orjson>=3.10", "pyarrow>=18")
 _PINNED = ("xgboost", "catboost", "scikit-learn", "skops")
 # Serving does not use the GPU part of XGBoost, which takes 300 MB.
-_NAMES = {"xgboost": "xgboost-cpu"}
+_DISTRIBUTIONS = {"xgboost": "xgboost-cpu"}
 
 
 def importable(folders: Sequence[Path]) -> list[Path]:
@@ -43,5 +43,5 @@ def write_code(folder: Path, more: Sequence[Path], versions: Mapping[str, str]) 
             shutil.copytree(path, place, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copyfile(path, place)
-    pins = [f"{_NAMES.get(name, name)}=={versions[name]}" for name in _PINNED if name in versions]
+    pins = [f"{_DISTRIBUTIONS.get(name, name)}=={versions[name]}" for name in _PINNED if name in versions]
     (folder / REQUIREMENTS).write_text("\n".join([*pins, *_ALWAYS]) + "\n")

@@ -117,7 +117,10 @@ def _codes(values: pd.Series[Any], levels: Sequence[str]) -> Floats:
     missing = np.asarray(values.isna())
     texts = values.astype("object")
     return np.array(
-        [np.nan if gone else places.get(str(value), np.nan) for value, gone in zip(texts, missing, strict=True)],
+        [
+            np.nan if is_missing else places.get(str(value), np.nan)
+            for value, is_missing in zip(texts, missing, strict=True)
+        ],
         dtype=np.float64,
     )
 
@@ -125,8 +128,8 @@ def _codes(values: pd.Series[Any], levels: Sequence[str]) -> Floats:
 def _booleans(values: pd.Series[Any], path: Path, name: str, fix: str) -> Floats:
     numbers = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
     found = np.full(len(values), np.nan)
-    for row, (value, gone) in enumerate(zip(values.astype("object"), np.asarray(values.isna()), strict=True)):
-        if gone:
+    for row, (value, is_missing) in enumerate(zip(values.astype("object"), np.asarray(values.isna()), strict=True)):
+        if is_missing:
             continue
         if str(value).lower() not in numbers:
             raise CellError(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 CSV, PARQUET = ".csv", ".parquet"
 # How the names of the files begin that programs write beside the parts, such as Spark's _SUCCESS.
-_NOTES = (".", "_")
-_PIECE = 2**20
+_HIDDEN = (".", "_")
+_PIECE_CHARACTERS = 2**20
 # How compressed files begin; no header begins like this.
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -56,7 +56,7 @@ def part_names(names: Iterable[str], place: object) -> list[str]:
     Raises:
         InputError: The folder does not hold a table, or holds other files too.
     """
-    parts = sorted(name for name in names if not name.startswith(_NOTES))
+    parts = sorted(name for name in names if not name.startswith(_HIDDEN))
     for name in parts:
         if name.endswith("/"):
             raise InputError(f"{place} holds a folder, {name}: the files of a table must be side by side, so move it.")
@@ -122,7 +122,7 @@ def _open_csv(paths: Sequence[Path], where: Path, names: list[str], texts: Colle
     # From version 3.1 on, pandas reads numbers exactly by default, and warns if it is asked to.
     by_itself = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
     precision: Literal["round_trip"] | None = None if by_itself else "round_trip"
-    source: Any = paths[0] if len(paths) == 1 else _Joined(paths)
+    source: Any = paths[0] if len(paths) == 1 else _JoinedText(paths)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -149,7 +149,7 @@ def _open_csv(paths: Sequence[Path], where: Path, names: list[str], texts: Colle
     return TableFile(len(frame), frame.__getitem__)
 
 
-class _Joined:
+class _JoinedText:
     """The text of several CSV files as if it were one file, with the header of the first."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -172,7 +172,7 @@ def _pieces(paths: Sequence[Path]) -> Iterator[str]:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 if path != paths[0]:
                     _first_row(file)
-                for piece in iter(functools.partial(file.read, _PIECE), ""):
+                for piece in iter(functools.partial(file.read, _PIECE_CHARACTERS), ""):
                     yield piece
         except UnicodeDecodeError:
             raise _not_utf8(path) from None
@@ -186,7 +186,7 @@ def _open_parquet(paths: Sequence[Path], where: Path) -> TableFile:
         # One column at a time, so that the whole table is never in memory.
         parts = []
         for path in paths:
-            with _parquet_explained(path), ParquetFile(path) as file:
+            with _parquet_errors(path), ParquetFile(path) as file:
                 parts.append(file.read(columns=[name], use_pandas_metadata=False))
         try:
             whole = pa.concat_tables(parts, promote_options="permissive")
@@ -199,7 +199,7 @@ def _open_parquet(paths: Sequence[Path], where: Path) -> TableFile:
 
     rows = 0
     for path in paths:
-        with _parquet_explained(path), ParquetFile(path) as file:
+        with _parquet_errors(path), ParquetFile(path) as file:
             rows += file.metadata.num_rows
     return TableFile(rows, column)
 
@@ -210,13 +210,13 @@ def _parquet_names(path: Path) -> list[str]:
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise InputError(f"{path} is Parquet, which needs pyarrow here: pip install pyarrow, or give CSV.") from None
-    with _parquet_explained(path), ParquetFile(path) as file:
+    with _parquet_errors(path), ParquetFile(path) as file:
         # As in pandas: without the columns that it stored as the index.
         return [str(name) for name in file.schema_arrow.empty_table().to_pandas().columns]
 
 
 @contextlib.contextmanager
-def _parquet_explained(path: Path) -> Iterator[None]:
+def _parquet_errors(path: Path) -> Iterator[None]:
     from pyarrow.lib import ArrowException
 
     try:

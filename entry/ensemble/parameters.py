@@ -74,21 +74,21 @@ class Parameter:
     def describe(self) -> str:
         """Describe the values that are allowed, as in ``"an integer from 1 to 16 or none"``."""
         nouns = {"int": "an integer", "float": "a number"}
-        words = [nouns[kind] + self._range_words() for kind in self.types if kind in nouns]
+        parts = [nouns[kind] + self._range_text() for kind in self.types if kind in nouns]
         if "bool" in self.types:
-            words.append("true or false")
+            parts.append("true or false")
         if "str" in self.types:
-            words.append("one of " + ", ".join(self.choices) if self.choices else "a string")
+            parts.append("one of " + ", ".join(self.choices) if self.choices else "a string")
         if self.optional:
-            words.append(NONE)
-        return " or ".join(words)
+            parts.append(NONE)
+        return " or ".join(parts)
 
     def _in_range(self, value: float) -> bool:
         if not abs(value) <= sys.float_info.max:
             return False
         return (self.low < value if self.low_open else self.low <= value) and value <= self.high
 
-    def _range_words(self) -> str:
+    def _range_text(self) -> str:
         if math.isinf(self.high):
             if math.isinf(self.low):
                 return ""

@@ -137,8 +137,8 @@ def _column(values: pd.Series[Any], where: Path, name: str, known: Column | None
 
     typed = pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype)
     # Numbers and dates in the file are not categories, even if their text is among the levels.
-    names_wanted = known is not None and known.type == "category"
-    column, numbers = coded(values, where, name, None if typed and names_wanted else known)
+    is_category = known is not None and known.type == "category"
+    column, numbers = coded(values, where, name, None if typed and is_category else known)
     if known is None:
         return column, numbers
     if column != known and not np.isnan(numbers).all():

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 # Distributions of the same library; xgboost-cpu is without the GPU part.
 _ALIASES = {"xgboost": ("xgboost", "xgboost-cpu")}
 # How many parts of a version must be equal to read a model file; the whole version for libraries not named here.
-_PARTS_THAT_COUNT = {"scikit-learn": 2}
+_SIGNIFICANT_PARTS = {"scikit-learn": 2}
 RECORDED = ("xgboost", "catboost", "scikit-learn", "skops", "numpy", "scipy")
 
 
@@ -40,7 +40,7 @@ def unreadable(written: dict[str, str], needed: Iterable[str]) -> list[str]:
     """
     problems = []
     for name in needed:
-        parts = _PARTS_THAT_COUNT.get(name)
+        parts = _SIGNIFICANT_PARTS.get(name)
         here, there = library_version(name), written.get(name)
         if here is None or there is None or here.split(".")[:parts] != there.split(".")[:parts]:
             problems.append(f"{name} is {here or 'not installed'} here and was {there or 'not recorded'} when saved")

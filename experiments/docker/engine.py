@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +62,9 @@ def connect() -> DockerClient:
         raise BackendUnavailable(f"docker is not on the PATH, and images and containers need it. Install it: {INSTALL}")
     client = None
     try:
-        client = docker.DockerClient(base_url=_host(), timeout=_SECONDS_TO_ANSWER)
+        host = _host()
+        _check_socket(host)
+        client = docker.DockerClient(base_url=host, timeout=_SECONDS_TO_ANSWER)
         client.ping()
     except (DockerException, OSError) as error:
         if client is not None:
@@ -172,6 +175,18 @@ def _host() -> str | None:
             f"DOCKER_CONTEXT={context}: there is no such context. docker context ls lists them; correct or unset it."
         )
     return host
+
+
+def _check_socket(host: str | None) -> None:
+    # The Python client leaves a socket open where it cannot connect it.
+    from docker.utils import parse_host
+
+    address: str = parse_host(host)
+    scheme = "http+unix://"
+    if address.startswith(scheme):
+        with socket.socket(socket.AF_UNIX) as attempt:
+            attempt.settimeout(_SECONDS_TO_ANSWER)
+            attempt.connect(address.removeprefix(scheme))
 
 
 def _root_cause(error: BaseException) -> Any:

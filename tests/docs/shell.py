@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
-from experiments.config.compose import compose
+from experiments.config import compose
 from tests.conftest import PROJECT, environment, signals_kept
 from tests.docs.markdown import Block, Step, steps
+from tests.support import forked
 
 _LEFT_OUT = (".*", "*.egg-info", "__pycache__", "build", "studies", "endpoints", "mlartifacts", "mlflow.db*", "local")
 _QUICK = """\
@@ -79,6 +80,7 @@ class Shell:
         """
         with pytest.MonkeyPatch.context() as patch, signals_kept():
             patch.chdir(self.folder)
+            patch.setattr(subprocess, "Popen", forked.WorkersForked)
             patch.setattr(compose, "CONFIG_FOLDER", self.folder / "configs")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 patch.delenv(name)

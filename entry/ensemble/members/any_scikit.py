@@ -12,7 +12,7 @@ from ensemble.members.scikit import ScikitMember
 from ensemble.parameters import Parameter
 
 # Set by the ensemble, not by the user.
-_OURS = ("random_state", "n_jobs", "verbose", "warm_start", "copy_X")
+_SET_BY_ENSEMBLE = ("random_state", "n_jobs", "verbose", "warm_start", "copy_X")
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
     declared = {
         key: parameter
         for key, constraints in regressor._parameter_constraints.items()
-        if key not in _OURS and key in signature and (parameter := _declared(constraints)) is not None
+        if key not in _SET_BY_ENSEMBLE and key in signature and (parameter := _declared(constraints)) is not None
     }
 
     class AnyScikit(ScikitMember):
@@ -53,8 +53,8 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
         def build(self) -> Any:
             """Return the regressor."""
             # One job: with several, joblib starts processes that outlive the training, or sums change their order.
-            ours = {"random_state": self.seed}
-            return regressor(**self.params, **{key: value for key, value in ours.items() if key in signature})
+            settings = {"random_state": self.seed}
+            return regressor(**self.params, **{key: value for key, value in settings.items() if key in signature})
 
     AnyScikit.__name__ = AnyScikit.__qualname__ = name
     return AnyScikit
@@ -75,9 +75,9 @@ def _declared(constraints: Any) -> Parameter | None:
         if isinstance(constraint, Interval):
             types.append("int" if constraint.type is Integral else "float")
         elif isinstance(constraint, StrOptions | Options):
-            words = {option for option in constraint.options if isinstance(option, str)}
-            choices |= words
-            types.extend(["str"] if words else [])
+            strings = {option for option in constraint.options if isinstance(option, str)}
+            choices |= strings
+            types.extend(["str"] if strings else [])
         elif isinstance(constraint, str) and constraint == "boolean":
             types.append("bool")
     order: tuple[Literal["int", "float", "bool", "str"], ...] = ("int", "float", "bool", "str")

@@ -39,7 +39,7 @@ MISSING = frozenset(
         "null",
     ]
 )
-_TRUTH: Mapping[str, float] = {"true": 1.0, "false": 0.0}
+_BOOLEANS: Mapping[str, float] = {"true": 1.0, "false": 0.0}
 _PLACE = Path("the request")
 
 
@@ -63,18 +63,18 @@ def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and column.type in ("number", "date"):
         return values.astype(np.float64)
     if not isinstance(values, list):
-        return _slowly(column, values)
+        return _code_any(column, values)
     kinds = set(map(type, values))
-    quick = None
+    fast = None
     if text:
-        quick = _text_numbers(column, values)
+        fast = _text_numbers(column, values)
     elif column.type == "number" and kinds <= {int, float, type(None)}:
-        quick = _floats(column, values)
+        fast = _floats(column, values)
     elif column.type == "boolean" and kinds <= {bool, type(None)}:
-        quick = np.array(values, dtype=np.float64)
+        fast = np.array(values, dtype=np.float64)
     elif column.type == "category" and kinds <= {str, type(None)}:
-        quick = _levels(column, values)
-    return _slowly(column, values) if quick is None else quick
+        fast = _levels(column, values)
+    return _code_any(column, values) if fast is None else fast
 
 
 def check_numbers(features: Floats, columns: Sequence[Column]) -> None:
@@ -125,7 +125,7 @@ def _text_numbers(column: Column, values: Sequence[str]) -> Floats | None:
     if column.type == "category":
         return _levels(column, values)
     if column.type == "boolean":
-        known = [np.nan if value in MISSING else _TRUTH.get(value.lower()) for value in values]
+        known = [np.nan if value in MISSING else _BOOLEANS.get(value.lower()) for value in values]
         return None if None in known else np.array(known, dtype=np.float64)
     return None
 
@@ -135,7 +135,7 @@ def _levels(column: Column, values: Sequence[str | None]) -> Floats:
     return np.array([places.get(value, np.nan) for value in values], dtype=np.float64)
 
 
-def _as_levels(column: Column, series: Any) -> list[str | None]:
+def _level_names(column: Column, series: Any) -> list[str | None]:
     """Return the level of each value, None if it has none; a whole number may be written with or without a point."""
     levels = frozenset(column.levels)
     found: list[str | None] = []
@@ -151,18 +151,18 @@ def _as_levels(column: Column, series: Any) -> list[str | None]:
     return found
 
 
-def _slowly(column: Column, values: Any) -> Floats:
+def _code_any(column: Column, values: Any) -> Floats:
     import pandas as pd
 
     if column.type == "category":
-        return _levels(column, _as_levels(column, pd.Series(values, dtype="object")))
+        return _levels(column, _level_names(column, pd.Series(values, dtype="object")))
     if isinstance(values, list):
         given = [None if isinstance(value, str) and value in MISSING else value for value in values]
         series = pd.Series(given, dtype="object")
     else:
         series = values if isinstance(values, pd.Series) else pd.Series(values)
     if column.type == "number":
-        _refuse_truth(column, series)
+        _check_no_booleans(column, series)
     try:
         found, numbers = coded(series, _PLACE, column.name, column)
     except CellError as error:
@@ -174,7 +174,7 @@ def _slowly(column: Column, values: Any) -> Floats:
     return numbers
 
 
-def _refuse_truth(column: Column, series: Any) -> None:
+def _check_no_booleans(column: Column, series: Any) -> None:
     """Raise RequestError for true and false among numbers, which the code for training tables would accept."""
     if series.dtype.kind not in "bO":
         return

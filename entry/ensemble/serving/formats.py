@@ -33,7 +33,7 @@ _ALIASES = {
     "application/vnd.apache.parquet": PARQUET,
 }
 _WRAPPERS = ("instances", "inputs", "dataframe_records")
-_ANY = ("*/*", "application/*")
+_ANY_TYPE = ("*/*", "application/*")
 # NumPy writes headers of about two lines, but would read one of any length.
 _LONGEST_NPY_HEADER = 10_000
 
@@ -63,7 +63,7 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
     Raises:
         RequestError: The content type is unknown, or the body does not have it.
     """
-    kind, parameters = _media(content_type)
+    kind, parameters = _parse_media_type(content_type)
     reader = _READERS.get(_ALIASES.get(kind, kind))
     if reader is None:
         raise RequestError(
@@ -109,9 +109,9 @@ def choose(accept: str) -> tuple[str, Mapping[str, str]]:
         RequestError: The header has no type that can be written.
     """
     offers = []
-    for offer in (accept or _ANY[0]).split(","):
-        kind, parameters = _media(offer)
-        kind = JSON if kind in _ANY or not kind else CSV if kind == "text/*" else _ALIASES.get(kind, kind)
+    for offer in (accept or _ANY_TYPE[0]).split(","):
+        kind, parameters = _parse_media_type(offer)
+        kind = JSON if kind in _ANY_TYPE or not kind else CSV if kind == "text/*" else _ALIASES.get(kind, kind)
         try:
             weight = float(parameters.get("q", "1"))
         except ValueError:
@@ -130,7 +130,7 @@ def choose(accept: str) -> tuple[str, Mapping[str, str]]:
     return kind, parameters
 
 
-def _media(text: str) -> tuple[str, dict[str, str]]:
+def _parse_media_type(text: str) -> tuple[str, dict[str, str]]:
     kind, *rest = (text or "").split(";")
     pairs = [part.partition("=") for part in rest]
     return kind.strip().lower(), {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in pairs}
@@ -158,12 +158,12 @@ def _parse(body: bytes, kind: str) -> Any:
             error
         ):  # a number beyond the range of floats, which Python reads, so that the error can name its column
             with contextlib.suppress(ValueError, RecursionError):
-                return json.loads(body, parse_constant=_no_constant)
+                return json.loads(body, parse_constant=_refuse_constant)
         hint = " JSON has no NaN: write null." if b"NaN" in body else ""
         raise unreadable_body(kind, f"{error}.{hint}") from None
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
 
@@ -241,7 +241,7 @@ def _read_npy(body: bytes, parameters: Mapping[str, str]) -> Rows:
             "the values of the array have a size of zero bytes.", expected="numbers or text", got=str(array.dtype)
         )
     if array.dtype.names is not None and array.ndim == 1:
-        return Values(list(array.dtype.names), [_listed(array[name]) for name in array.dtype.names])
+        return Values(list(array.dtype.names), [_field_values(array[name]) for name in array.dtype.names])
     if array.ndim == 1:
         array = array[None, :]
     if array.ndim != 2 or array.dtype.kind not in "fiubU":
@@ -259,7 +259,7 @@ def _read_npy(body: bytes, parameters: Mapping[str, str]) -> Rows:
         return Matrix(array.astype(np.float64))
 
 
-def _listed(array: Any) -> list[Any]:
+def _field_values(array: Any) -> list[Any]:
     """Return the values of a field as if they were read from JSON."""
     if array.ndim != 1 or array.dtype.kind not in "fiubU":
         raise unfit("each field of the array must have one number or text per row.", got=str(array.dtype))

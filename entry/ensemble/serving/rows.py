@@ -143,7 +143,7 @@ class Csv(Rows):
     def features(self, columns: Sequence[Column]) -> Floats:
         """Return the features; if ``header`` is None, a first row that has the name of a column is a header."""
         names, rest = _first_row(self.body)
-        header = _names_one(names, columns) if self.header is None else self.header
+        header = _has_column_name(names, columns) if self.header is None else self.header
         body = rest if header else self.body
         if all(column.type == "number" for column in columns) and not body.translate(None, _NUMBERS_ONLY):
             matrix = _numbers(body)
@@ -174,7 +174,7 @@ class Csv(Rows):
 
 def is_header(line: bytes, columns: Sequence[Column]) -> bool:
     """Return whether the first line of CSV text is a header: one of its cells is the name of a column."""
-    return _names_one(_first_row(line)[0], columns)
+    return _has_column_name(_first_row(line)[0], columns)
 
 
 def check_width(width: int, columns: Sequence[Column]) -> None:
@@ -241,7 +241,7 @@ def _first_row(body: bytes) -> tuple[list[str], bytes]:
     return [cell.strip() for cell in cells], source.read()
 
 
-def _names_one(cells: Sequence[str], columns: Sequence[Column]) -> bool:
+def _has_column_name(cells: Sequence[str], columns: Sequence[Column]) -> bool:
     known = {column.name for column in columns}
     return any(cell in known for cell in cells)
 

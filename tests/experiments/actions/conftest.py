@@ -20,7 +20,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     for name, seed in (("one", "0"), ("two", "1")):
         arguments = (f"study={name}", f"dataset.split.seed={seed}", f"paths.root={folder}", *QUICK)
-        ended = run_command("mode=local", "action=train", *arguments, timeout=120)
+        ended = run_command("mode=local", "action=train", *arguments)
         assert ended.code == 0, ended.err
     return folder / "studies"
 

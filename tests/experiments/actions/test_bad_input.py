@@ -202,7 +202,10 @@ def test_folder_in_place_of_a_table(folder: Path, byoe: Run) -> None:
     check(ended, ["tables", "is a folder", "dataset.path"], folder, {"tables"})
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root reads everything")
+@pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None,
+    reason="root reads everything. To run it: be another user, or install util-linux",
+)
 def test_unreadable_table(folder: Path, byoe: Run) -> None:
     (folder / "table.csv").write_text(SOUND)
     (folder / "table.csv").chmod(0)

@@ -144,7 +144,7 @@ def test_without_a_region_or_a_base_nothing_is_asked(byoe: Run) -> None:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
     if shutil.which(PROGRAM) is None:
-        missing(f"there is no {PROGRAM}, which Debian has as a package of that name")
+        missing(f"there is no {PROGRAM}: `.ci/docker-engine` installs it")
     with Registry(tmp_path / "registry") as registry:
         yield registry
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 
 from ensemble.parameters import encode
-from tests.conftest import PROJECT, QUICK, Ended
+from tests.conftest import QUICK, Ended, run_command
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import (
     CutDownload,
@@ -35,6 +34,7 @@ from tests.doubles.aws.faults import (
     throttled,
 )
 from tests.doubles.aws.resident import Resident
+from tests.support import forked
 from tests.support.records import logged_runs, logged_trials, recorded_trials
 
 pytestmark = [
@@ -55,7 +55,8 @@ def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a study in ``mode=local``."""
     folder = tmp_path_factory.mktemp("home")
     arguments = ["mode=local", "study=home", *SEARCH]
-    subprocess.run([sys.executable, str(PROJECT / "run.py"), *arguments], cwd=folder, check=True, capture_output=True)
+    ended = run_command(*arguments, folder=folder)
+    assert ended.code == 0, ended.err
     return folder
 
 
@@ -151,8 +152,8 @@ def test_a_second_command_attaches_and_brings_home_only_what_is_new(
     project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
 ) -> None:
     double.hold(1)
-    first = subprocess.Popen(
-        [sys.executable, str(PROJECT / "run.py"), *arguments(double, "mode.budget_usd=2")],
+    first = forked.Popen(
+        forked.command(*arguments(double, "mode.budget_usd=2")),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -176,6 +177,7 @@ def test_a_second_command_attaches_and_brings_home_only_what_is_new(
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
+@pytest.mark.slow
 def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
     project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
 ) -> None:
@@ -192,14 +194,7 @@ def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
         "final_trained",
         "model_registered",
     ):
-        killed = subprocess.run(
-            [sys.executable, str(PROJECT / "run.py"), *arguments(double, "mode.budget_usd=2")],
-            env={**os.environ, "BYOE_KILL_AT": point},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert killed.returncode == -signal.SIGKILL, (point, killed.stderr)
+        killed_at(point, *arguments(double, "mode.budget_usd=2"))
     assert byoe(*arguments(double)).code == 0
     assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
     assert len(logged_trials(project, "byoe-diabetes")) == TRIALS
@@ -224,10 +219,8 @@ REPLAY = ("action=replay", "replay.study=home", "replay.top=3", "search.parallel
 
 def killed_at(point: str, *arguments: str) -> None:
     """Run a command that is killed at a point."""
-    command = [sys.executable, str(PROJECT / "run.py"), *arguments]
-    env = {**os.environ, "BYOE_KILL_AT": point}
-    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert ended.returncode == -signal.SIGKILL, (point, ended.stderr)
+    ended = run_command(*arguments, BYOE_KILL_AT=point)
+    assert ended.code == -signal.SIGKILL, (point, ended.err)
 
 
 @pytest.fixture
@@ -236,6 +229,7 @@ def source(project: Path, home_folder: Path) -> None:
     shutil.copytree(home_folder / "studies", project / "studies")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("source")
 def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
     project: Path, double: Double, byoe: Run
@@ -509,8 +503,8 @@ def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
 ) -> None:
     training = arguments(double, "action=train", "mode.budget_usd=2", study="one")
     double.hold(0)
-    first = subprocess.Popen(
-        [sys.executable, str(PROJECT / "run.py"), *training, "mode.poll_seconds=60"],
+    first = forked.Popen(
+        forked.command(*training, "mode.poll_seconds=60"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -41,7 +41,7 @@ def no_settings_of_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_it_needs_no_network(folder: Path) -> None:
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-n", "true"], check=False).returncode != 0:
-        pytest.skip("no network namespace can be made here")
+        pytest.skip("no network namespace can be made here. To run it: be root, with util-linux installed")
     ended = subprocess.run(
         ["unshare", "-n", sys.executable, str(PROJECT / "run.py"), *PLAN],
         capture_output=True,
@@ -171,8 +171,8 @@ def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
         (["mode.prefix=/byoe"], "mode.prefix=/byoe: use letters"),
         (["mode.prefix="], "mode.prefix is empty"),
         (["mode.tags={a: null}"], "mode.tags.a has no value: set one, or omit the tag"),
-        (["search.n_trials=751"], "751, where AWS wants at most 750: search.n_trials=750"),
-        (["search.n_trials=10001", "search.sampler=random"], "10001, where AWS wants at most 10000"),
+        (["search.n_trials=751"], "751; AWS allows 750: use search.n_trials=750 or less"),
+        (["search.n_trials=10001", "search.sampler=random"], "10001; AWS allows 10000"),
         (["mode.budget_usd=-1"], "mode.budget_usd=-1: use a finite amount above 0"),
         (["mode.max_runtime_seconds=0"], "mode.max_runtime_seconds=0 is not between 1"),
         (["mode.region=eu-nowhere-1"], "is not available for mode.region=eu-nowhere-1"),

@@ -14,6 +14,7 @@ from tests.conftest import Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import Refusal
 from tests.doubles.aws.records import TuningJob
+from tests.doubles.aws.resident import Resident
 from tests.experiments.actions.test_remote import arguments, created, opened
 from tests.support.records import recorded_trials
 
@@ -26,8 +27,8 @@ Job = dict[str, Any]
 
 
 @pytest.fixture
-def double(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    with opened(Double(tmp_path / "aws"), monkeypatch) as double:
+def double(project: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    with opened(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
         yield double
 
 

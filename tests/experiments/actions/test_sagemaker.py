@@ -133,7 +133,6 @@ def test_no_account_no_region_and_no_home_are_needed(project: Path, nothing_left
         env=bare,
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

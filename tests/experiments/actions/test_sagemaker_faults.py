@@ -61,6 +61,7 @@ def odd(project: Path) -> None:
     (project / "packages" / "odd.py").write_text(ODD)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warm", ["true", "false"], ids=["warm", "cold"])
 def test_everything_that_can_go_wrong_with_a_script_is_one_failed_trial(
     warm: str, project: Path, nothing_left: None
@@ -68,7 +69,7 @@ def test_everything_that_can_go_wrong_with_a_script_is_one_failed_trial(
     odd(project)
     deeds = "[1, 2, 3, 4, 5, 6, 7, 8]" if warm == "true" else "[1, 2, 4, 6]"
     arguments = (*ODD_ARGUMENTS, f"search.space.one.alpha={{choices: {deeds}}}", f"mode.warm_pool={warm}")
-    ended = run_command(*arguments, "mode.max_runtime_seconds=12", "mode.memory_gb=1", timeout=250)
+    ended = run_command(*arguments, "mode.max_runtime_seconds=12", "mode.memory_gb=1")
     assert ended.code == 0, ended.err
     trials = {int(trial["params"]["one__alpha"]): trial for trial in recorded_trials(project, "odd")}
     complete = {deed for deed, trial in trials.items() if trial["state"] == "complete"}
@@ -102,6 +103,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, ima
         return [(trial["index"], trial["params"], trial["metrics"]) for trial in recorded_trials(folder, "killed")]
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_containers_end_and_the_same_command_completes_the_study(
     project: Path, nothing_left: None, undisturbed: list[object]
 ) -> None:
@@ -125,7 +127,7 @@ def test_job_of_the_sdk_ends_with_the_harness(sign: int, project: Path, nothing_
     with running(*arguments) as harness:
         assert until(lambda: containers("odd") != [], 60)
         harness.send_signal(sign)
-        harness.communicate(timeout=60)
+        harness.communicate()
     assert harness.returncode == (-sign if sign == signal.SIGKILL else 130)
     assert until(lambda: left_behind() == [])
     assert run_command("action=status").code == 0  # with the next command go the temporary files of one that was killed
@@ -136,7 +138,7 @@ def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(projec
     with running(*arguments) as harness:
         await_trials(harness, 3)
         harness.send_signal(signal.SIGINT)
-        _, err = harness.communicate(timeout=60)
+        _, err = harness.communicate()
     assert harness.returncode == 130
     assert b"Traceback" not in err
     assert len(recorded_trials(project, "cut")) >= 3
@@ -151,7 +153,7 @@ def test_engine_that_goes_away_in_the_middle_loses_no_trial(project: Path, nothi
     ):
         await_trials(harness, 3)
         way.cut()
-        _, err = harness.communicate(timeout=60)
+        _, err = harness.communicate()
     assert harness.returncode == 1
     assert err.startswith(b"error: the Docker engine does not answer")
     assert b"action=doctor" in err

@@ -345,6 +345,7 @@ def test_study_in_which_everything_fails_ends_with_the_reason(project: Path) -> 
     assert logged_runs(project, "byoe-diabetes", "study")[0].info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_trials_that_cannot_win_are_given_up_and_a_resumed_study_gives_up_the_same(project: Path) -> None:
     arguments = (
         "mode=local",
