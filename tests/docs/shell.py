@@ -38,7 +38,7 @@ _CHANGING = (
     (r"The ensemble (pays|costs)|Undecided", "VERDICT"),
     (r"\b(above|below)\b", "SIDE"),
     (r", which includes zero", ""),
-    (r"alone \(\w+", "alone (MEMBER"),
+    (r"member \(\w+", "member (MEMBER"),
     (r", peak memory [\d,]+ of [\d,]+ MB", ""),
     (r"best member [\d.]+ \w+", "best member"),
     (r"(?<![\w.])[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?", "NUMBER"),
