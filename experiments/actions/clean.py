@@ -46,11 +46,11 @@ def _clean_engine(console: Console) -> None:
     for failure in failures:
         print_plain(console, failure, "yellow")
     removed = len(found.containers) + len(found.networks) + len(found.images) - len(failures)
-    print_plain(console, f"{removed} removed." if removed else "nothing of ours was removed.")
+    print_plain(console, f"{removed} removed." if removed else "nothing was removed.")
 
 
 def _reason_to_keep(container: Container) -> str | None:
-    """Return why a container is kept: its study is running, or it serves an endpoint; else None."""
+    """Return why a container is kept: its study is running, or it serves an endpoint; else Nresource."""
     folder, endpoint = container.labels.get(FOLDER_LABEL), container.labels.get(ENDPOINT_LABEL)
     if folder is None:
         return None
@@ -60,22 +60,25 @@ def _reason_to_keep(container: Container) -> str | None:
     if record is None or record.container != container.name:
         return None
     how = "is served" if container.status == "running" else f"is recorded, and its container is {container.status}"
-    return f"endpoint {endpoint} {how}; python run.py action=delete endpoint={endpoint} in its folder removes it"
+    return f"endpoint {endpoint} {how}; to delete it, run python run.py action=delete endpoint={endpoint} in its folder"
 
 
 def _clean_account(mode: RemoteModeConfig, console: Console) -> None:
     """Stop byoe's running jobs, and delete its endpoints and what interrupted commands have left of endpoints."""
     inventory = open_inventory(mode)
-    with console.status("asking AWS"):
-        found = [one for one in inventory.resources(ended=False) if one.costs or one.part is not None]
-    for one in found:
-        print_plain(console, one.line)
-    for one in found:
-        inventory.remove(one)
-        print_plain(console, f"{one.kind} {one.name} is {'being stopped' if one.is_job else 'deleted'}.")
+    with console.status("reading the account"):
+        found = [
+            resource for resource in inventory.resources(ended=False) if resource.costs or resource.part is not None
+        ]
+    for resource in found:
+        print_plain(console, resource.line)
+    for resource in found:
+        inventory.remove(resource)
+        print_plain(console, f"{resource.kind} {resource.name} is {'being stopped' if resource.is_job else 'deleted'}.")
     if not found:
-        print_plain(console, "nothing of ours costs money there.")
+        print_plain(console, "byoe has nothing in this account and region that costs money.")
     if mode.bucket is not None:
         print_plain(
-            console, f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/` removes them."
+            console,
+            f"data and results are kept. To remove them: aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/",
         )

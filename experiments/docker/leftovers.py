@@ -35,7 +35,7 @@ class Leftovers:
         """Yield a line of text for each thing that can be removed."""
         for container in self.containers:
             study, endpoint = container.labels.get(STUDY_LABEL), container.labels.get(ENDPOINT_LABEL)
-            what = f"of study {study}" if study else f"of endpoint {endpoint}" if endpoint else "made from our image"
+            what = f"of study {study}" if study else f"of endpoint {endpoint}" if endpoint else "made from byoe's image"
             yield f"container {container.name}  {container.status}, {what}"
         for network in self.networks:
             yield f"network {network.name}"

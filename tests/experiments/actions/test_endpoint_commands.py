@@ -78,7 +78,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert [path.name for path in (trained / "endpoints").iterdir()] == ["_rehearsals"]
     gone = run_command("action=invoke", "input=rows.csv")
     assert gone.code == 2
-    assert "action=deploy makes it" in gone.err
+    assert "action=deploy creates it" in gone.err
 
 
 def test_a_second_deployment_replaces_the_first(trained: Path) -> None:

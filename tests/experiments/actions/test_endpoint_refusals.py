@@ -55,7 +55,7 @@ def test_settings_of_the_other_kind_of_endpoint_are_refused(
 ) -> None:
     ended = byoe("mode=sagemaker", "action=deploy", *arguments)
     assert ended.code == 2
-    assert f"{arguments[1].partition('=')[0]} is for serving={kind}: add that, or leave this out" in ended.err
+    assert f"{arguments[1].partition('=')[0]} is for serving={kind}: add serving={kind}, or leave " in ended.err
 
 
 def test_deploying_in_mode_local_is_refused_by_the_users_own_words(folder: Path, byoe: Callable[..., Ended]) -> None:
