@@ -26,8 +26,8 @@ from experiments.aws.account import Account
 from experiments.aws.jobs import ENDED, CloudJobs
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.jobs import OBJECTIVE_HYPERPARAMETER
+from experiments.sagemaker_requests.limits import MOST_JOBS, MOST_RANDOM_JOBS
 from experiments.sagemaker_requests.ranges import CATEGORICAL, CONTINUOUS, INTEGER
-from experiments.sagemaker_requests.validation import MOST_JOBS, MOST_RANDOM_JOBS
 
 MOST_CHANGES = 10
 _KINDS = {INTEGER: "integer", CONTINUOUS: "continuous", CATEGORICAL: "categorical"}
