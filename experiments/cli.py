@@ -76,20 +76,20 @@ def _plan(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 def _attach(composed: Composed, words: Sequence[str], console: Console) -> int:
     mode = composed.config.mode
-    if not isinstance(mode, RemoteModeConfig):
+    if mode.account is None:
         raise ConfigError(f"mode={mode.name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
     from experiments.actions.attach import attach
 
-    return attach(composed, mode, console)
+    return attach(composed, mode.account, console)
 
 
 def _push(composed: Composed, words: Sequence[str], console: Console) -> int:
     mode = composed.config.mode
-    if not isinstance(mode, RemoteModeConfig):
+    if mode.account is None:
         raise ConfigError(f"mode={mode.name} pushes no image to an account: python run.py mode=remote action=push.")
     from experiments.actions.push import push
 
-    return push(mode, console)
+    return push(mode.account, console)
 
 
 def _deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
@@ -135,10 +135,11 @@ def _batch(composed: Composed, words: Sequence[str], console: Console) -> int:
 
 
 def _clean(composed: Composed, words: Sequence[str], console: Console) -> int:
-    if isinstance(composed.config.mode, RemoteModeConfig):
+    account = composed.config.mode.account
+    if account is not None:
         from experiments.actions.clean_account import clean_account
 
-        return clean_account(composed.config.mode, console)
+        return clean_account(account, console)
     from experiments.actions.clean import clean
 
     return clean(console)

@@ -61,7 +61,7 @@ class Finding:
 
 def examine(composed: Composed, console: Console) -> int:
     """Look at everything, print a line each, and return 0, or 1 if the mode cannot run here."""
-    mode = composed.config.mode.name
+    mode = composed.config.mode
     root = root_folder(composed.config)
     uri = store_uri(composed.config.mlflow.uri, root)
     checks: list[Callable[[], Iterator[Finding]]] = [
@@ -70,16 +70,16 @@ def examine(composed: Composed, console: Console) -> int:
         _machine,
         lambda: _folders([root, studies_folder(composed.config)]),
         lambda: _store(uri),
-        lambda: _docker(needed=mode == "sagemaker"),
+        lambda: _docker(needed=mode.runs_jobs and mode.account is None),
     ]
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        checks.append(functools.partial(_account, composed.config.mode))
+    if mode.account is not None:
+        checks.append(functools.partial(_account, mode.account))
     failed = False
     for check in checks:
         for finding in check():
             failed = failed or finding.state == "fails"
             console.print(_line(finding), soft_wrap=True)
-    print_plain(console, f"\nmode={mode} cannot run yet: see above." if failed else f"\nmode={mode} can run.")
+    print_plain(console, f"\nmode={mode.name} {'cannot run yet: see above' if failed else 'can run'}.")
     return 1 if failed else 0
 
 

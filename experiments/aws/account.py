@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from experiments.config.schema import ModeConfig, RemoteModeConfig
+from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
 
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
@@ -112,7 +112,7 @@ def storage_account(mode: ModeConfig) -> Account:
         BackendUnavailable: The user's AWS settings cannot be read.
         ConfigError: There is no such profile.
     """
-    region, profile = (mode.region, mode.profile) if isinstance(mode, RemoteModeConfig) else (None, None)
+    region, profile = (None, None) if mode.account is None else (mode.account.region, mode.account.profile)
     return Account(_region(region, profile) or _REGION_OF_S3, profile)
 
 

@@ -17,6 +17,21 @@ class ModeConfig:
 
     name: str = ""
 
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether trials are SageMaker's jobs, here or there: they ship code, and the tuner's limits apply."""
+        return False
+
+    @property
+    def starts_cold(self) -> bool:
+        """Whether each trial gets a container of its own."""
+        return False
+
+    @property
+    def account(self) -> RemoteModeConfig | None:
+        """The settings of the AWS account that this mode works in; None for a mode on this machine."""
+        return None
+
 
 @dataclass
 class LocalModeConfig(ModeConfig):
@@ -44,6 +59,16 @@ class SageMakerModeConfig(ModeConfig):
     cpus: float | None = None
     memory_gb: float | None = None
     image: ImageConfig = field(default_factory=ImageConfig)
+
+    @property
+    def runs_jobs(self) -> bool:
+        """True: SageMaker's local mode runs jobs in containers on this machine."""
+        return True
+
+    @property
+    def starts_cold(self) -> bool:
+        """Whether containers are not kept warm."""
+        return not self.warm_pool
 
 
 @dataclass
@@ -81,6 +106,16 @@ class RemoteModeConfig(ModeConfig):
     price_usd_per_hour: float | None = None
     budget_usd: float | None = None
     poll_seconds: float = 15.0
+
+    @property
+    def runs_jobs(self) -> bool:
+        """True: each trial is a training job."""
+        return True
+
+    @property
+    def account(self) -> RemoteModeConfig:
+        """These settings."""
+        return self
 
 
 @dataclass
