@@ -19,6 +19,7 @@ from experiments.config.compose import Composed, compose
 from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.data.channels import channels_of, place_channels
 from experiments.errors import ConfigError
+from experiments.planning.packages import make_importable
 from experiments.planning.study import Plan, plan_study
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job
 from experiments.sagemaker_requests.validation import check_document
@@ -36,6 +37,7 @@ def show_requests(composed: Composed, words: Sequence[str], console: Console) ->
     mode = composed.config.mode
     # The requests alone go to standard output, to be read by a program.
     tell = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    make_importable(composed.config.entry)
     plan = plan_study(replace(composed, config=replace(composed.config, action="tune")))
     study = plan.study
     for note in plan.notes:

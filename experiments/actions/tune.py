@@ -21,6 +21,7 @@ from experiments.config.paths import root_folder
 from experiments.data.column_report import report
 from experiments.data.datasets import Splits
 from experiments.errors import StudyFailed
+from experiments.planning.packages import make_importable
 from experiments.planning.study import plan_study
 from experiments.reporting.console import at_least, print_plain
 from experiments.reporting.figures import study_figures, winner_figures
@@ -83,6 +84,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     root = root_folder(composed.config)
     uri = store_uri(composed.config.mlflow.uri, root)
     check_tolerance(composed.config.compare)
+    make_importable(composed.config.entry)
     plan = plan_study(composed)
     known = peek(plan.study)
     if known is not None:
