@@ -6,7 +6,7 @@ from rich.console import Console
 
 from experiments.actions.tune import follow
 from experiments.aws.account import find_account
-from experiments.aws.jobs import CloudJobs
+from experiments.aws.jobs import SageMakerJobs
 from experiments.aws.pricing import find_price
 from experiments.aws.results import artifact
 from experiments.aws.storage import Storage
@@ -38,7 +38,7 @@ def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
     if config.job is None:
         raise ConfigError("action=attach wants the tuning job: add job=<its name>; action=status lists ours.")
     account = find_account(mode.region, mode.profile)
-    jobs, storage = CloudJobs(account), Storage(account.client("s3"))
+    jobs, storage = SageMakerJobs(account), Storage(account.client("s3"))
     document = jobs.tuning_job(config.job)
     if document is None:
         raise ConfigError(f"job={config.job}: there is no such tuning job in {account.region}.")

@@ -13,8 +13,8 @@ from experiments.docker.engine import (
     FOLDER_LABEL,
     LABEL,
     STUDY_LABEL,
-    answering,
     list_containers,
+    open_engine,
     remove_container,
 )
 from experiments.reporting.console import print_plain
@@ -35,7 +35,7 @@ def clean(console: Console) -> int:
     """
     from docker.errors import APIError
 
-    with answering() as client:
+    with open_engine() as client:
         containers = list_containers(client, [LABEL])
         kept = {container: why for container in containers if (why := _wanted(container)) is not None}
         doomed = [container for container in containers if container not in kept]

@@ -14,7 +14,7 @@ from experiments.config.compose import COMMAND_LINE, Composed
 from experiments.config.paths import user_path
 from experiments.config.schema import RemoteModeConfig
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, state
-from experiments.docker.engine import answering
+from experiments.docker.engine import open_engine
 from experiments.errors import BackendUnavailable, ConfigError, did_you_mean, listed, one_of
 from experiments.reporting.console import print_plain
 from experiments.serving.client import invoke, ping
@@ -93,7 +93,7 @@ def show_status(composed: Composed, words: Sequence[str], console: Console) -> i
         )
         return 0
     well = not damaged
-    with answering() as client:
+    with open_engine() as client:
         for endpoint in endpoints:
             well = _show(client, endpoint, console) and well
     return 0 if well else 1
@@ -107,7 +107,7 @@ def delete_endpoint(composed: Composed, words: Sequence[str], console: Console) 
     """
     name, records = composed.config.endpoint, records_of(composed)
     endpoint = records.get(name)
-    with answering() as client, records.alone(name) as folder:
+    with open_engine() as client, records.alone(name) as folder:
         end(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
         remove_strangers(client, folder, None)
         (folder / RECORD).unlink(missing_ok=True)
@@ -130,7 +130,7 @@ def _address(composed: Composed) -> str:
     endpoint = records_of(composed).get(name)
     said = ping(endpoint.url)
     if said is None:
-        with answering() as client:
+        with open_engine() as client:
             found = state(client, endpoint.container)
         if found != "running":
             raise BackendUnavailable(

@@ -10,9 +10,9 @@ from rich.console import Console
 from experiments.aws.account import Account, find_account
 from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.image_push import check_architecture, push_image
-from experiments.aws.settings import tags_of
+from experiments.aws.settings import user_tags
 from experiments.config.schema import RemoteModeConfig
-from experiments.docker.engine import answering
+from experiments.docker.engine import open_engine
 from experiments.docker.image import REPOSITORY, ImageSpec, build_image_if_missing, configured_image
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.reporting.console import print_plain
@@ -52,13 +52,13 @@ def _build_and_push(
 ) -> str:
     """Return the image's address in the registry, which has it."""
     login = registry.login()  # before a build of minutes, which it may not be worth
-    with answering() as client:
+    with open_engine() as client:
         if client.version()["Arch"] != ARCHITECTURE:
             spec = replace(spec, architecture=ARCHITECTURE)
         build_image_if_missing(spec, client, console)
         check_architecture(client, spec.tag, ARCHITECTURE)
         if repository is None:
-            repository = registry.make(REPOSITORY, tags_of(mode) | _TAGS)
+            repository = registry.create(REPOSITORY, user_tags(mode) | _TAGS)
             print_plain(
                 console,
                 f"repository {repository} is made: its tags cannot be moved, its images are scanned as they come, and "
@@ -67,14 +67,13 @@ def _build_and_push(
         address = f"{repository}:{spec.version}"
         print_plain(console, f"pushing {spec.tag} to {address}.")
         began = time.monotonic()
-        pushed = push_image(client, spec.tag, address, login, console)
+        with console.status("pushing") as status:
+            push_image(
+                client, spec.tag, address, login, lambda text: status.update(text[: max(20, console.width - 10)])
+            )
     if registry.architectures(REPOSITORY, spec.version) is None:
         raise BackendUnavailable(f"{address} was pushed, and AWS does not have it. Run the same command again.")
-    print_plain(
-        console,
-        f"{pushed.layers} layers pushed, {pushed.size / 1e6:.1f} MB before compression, in "
-        f"{time.monotonic() - began:.0f} s; {pushed.there} were there.",
-    )
+    print_plain(console, f"pushed in {time.monotonic() - began:.0f} s.")
     return address
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.aws.account import Account, explained
+from experiments.aws.account import Account, aws_errors
 from experiments.aws.endpoint import CloudEndpoint, Part, delete_part, find_parts
-from experiments.aws.jobs import ENDED, CloudJobs
+from experiments.aws.jobs import ENDED, SageMakerJobs
 from experiments.aws.pricing import find_price
 
 _OURS = "byoe:"
@@ -63,7 +63,7 @@ class Ownership:
         self._poll_seconds = poll_seconds
         self._price = price_usd_per_hour
         self._sagemaker = account.client("sagemaker")
-        self._jobs = CloudJobs(account)
+        self._jobs = SageMakerJobs(account)
 
     def everything(self, *, ended: bool) -> Iterator[Owned]:
         """Yield tuning jobs, then training jobs that belong to none, then endpoints, the newest first.
@@ -113,7 +113,7 @@ class Ownership:
             CloudEndpoint(self._account, owned.name, self._poll_seconds).delete(lambda _: None)
 
     def _tuning_job(self, name: str, status: str) -> Owned:
-        seen = self._jobs.trials(name)
+        seen = self._jobs.training_jobs(name)
         costs = [self._cost(self._jobs.training_job(job.name) or {}) for job in seen]
         known = [cost for cost in costs if cost is not None]
         done = sum(job.status in ENDED for job in seen)
@@ -131,7 +131,7 @@ class Ownership:
 
     def _listed(self, operation: str, key: str, **more: str) -> Iterator[dict[str, Any]]:
         action = "sagemaker:" + "".join(word.title() for word in operation.split("_"))
-        with explained(action, "list what there is"):
+        with aws_errors(action, "list what there is"):
             pages = self._sagemaker.get_paginator(operation).paginate(
                 SortBy="CreationTime", SortOrder="Descending", **more
             )

@@ -54,7 +54,8 @@ class Launch:
         what = "" if bound.jobs == study.n_trials else "what is left of "
         self._print(f"{what}study {study.name} costs {bound.describe()}.")
         with self._console.status("looking at the account"):
-            notes = check_account(study, self._settings) + check_parents(document, self._settings.account)
+            notes = check_account(study, self._settings)
+            check_parents(document, self._settings.account)
         for note in notes:
             self._print(f"note: {note}")
         with self._console.status("one trial of two folds on this machine"):
@@ -74,7 +75,7 @@ class Launch:
             def show(upload: Upload) -> None:
                 status.update(f"uploading {upload.location}, {upload.size / 1e6:.1f} MB")
 
-            storage = Storage(settings.account.client("s3"), encryption(settings.cloud.output_kms_key))
+            storage = Storage(settings.account.client("s3"), encryption(settings.options.output_kms_key))
             files = uploads(study, settings, self._requirements, Path(scratch))
             if study.points is None:  # a tuning job, which any machine can attach to
                 name = study_file(study.identity_hash())

@@ -18,7 +18,7 @@ from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.data.channels import channels_of, place_channels
 from experiments.data.datasets import Splits
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job
-from experiments.sagemaker_requests.validation import check_document
+from experiments.sagemaker_requests.validation import check_request
 from experiments.study.sampling import make_proposer
 from experiments.study.source_dir import place_source
 from experiments.study.spec import StudySpec
@@ -120,5 +120,5 @@ def _with_first_job(
     first = make_proposer(study).ask(0, None)
     hyperparameters = study.hyperparameters(first)
     job = trial_job(requests[TUNING][0], 0, {name: hyperparameters[name] for name in first})
-    check_document(TRAINING, job, local=local)
+    check_request(TRAINING, job, local=local)
     return {**requests, TRAINING: [job]}

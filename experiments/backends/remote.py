@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from experiments.aws.budget import Bound, check_budget
-from experiments.aws.jobs import CloudJobs
+from experiments.aws.jobs import SageMakerJobs
 from experiments.aws.storage import Storage
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.launch import Launch
@@ -67,7 +67,7 @@ class RemoteBackend(Backend):
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
         """Launch what is not launched yet, or attach to it."""
         requests = self._requests.build(study)
-        jobs = CloudJobs(self._settings.account)
+        jobs = SageMakerJobs(self._settings.account)
         with storage_errors(study.folder):
             (study.folder / REQUEST_FILE).write_text(json.dumps(requests, indent=1))
         left = self._left(study, requests, [result.index for result in ledger.results()])
@@ -100,7 +100,7 @@ class RemoteBackend(Backend):
         Raises:
             StudyTaken: A job of the study's is there already, and is another one.
         """
-        jobs, left = CloudJobs(self._settings.account), 0
+        jobs, left = SageMakerJobs(self._settings.account), 0
         if study.points is None:
             left = study.n_trials if jobs.tuning_job(study.name) is None else 0
         for index, request in enumerate(requests.get(TRAINING, ())):
@@ -128,7 +128,7 @@ class RemoteBackend(Backend):
             "seconds_each": bound.seconds_each,
         }
 
-    def _check_own(self, study: StudySpec, jobs: CloudJobs) -> None:
+    def _check_own(self, study: StudySpec, jobs: SageMakerJobs) -> None:
         """Raise unless the tuning job of this name is this study's."""
         job = jobs.tuning_job(study.name)
         for _ in range(_LOOKS):

@@ -8,8 +8,9 @@ from typing import Any
 from experiments.aws.settings import RemoteSettings
 from experiments.aws.uploads import code_digest, requirements_text
 from experiments.config.schema import RemoteModeConfig
-from experiments.sagemaker_requests.jobs import CODE_ARCHIVE, TRAINING, TUNING, Placement, training_job, tuning_job
-from experiments.sagemaker_requests.validation import check_document
+from experiments.sagemaker_requests.jobs import CODE_ARCHIVE, TRAINING, TUNING, training_job, tuning_job
+from experiments.sagemaker_requests.placement import Placement
+from experiments.sagemaker_requests.validation import check_request
 from experiments.study.spec import StudySpec
 
 
@@ -34,7 +35,7 @@ class RemoteRequests:
         """Return the study's requests by operation, checked.
 
         Raises:
-            InvalidDocument: AWS would refuse one.
+            InvalidRequest: AWS would refuse one.
         """
         placement = self._placement(study)
         if study.points is None:
@@ -43,7 +44,7 @@ class RemoteRequests:
             found = {TRAINING: [training_job(study, placement, i, point) for i, point in enumerate(study.points)]}
         for operation, documents in found.items():
             for document in documents:
-                check_document(operation, document, local=False)
+                check_request(operation, document, local=False)
         return found
 
     def _placement(self, study: StudySpec) -> Placement:
@@ -53,10 +54,10 @@ class RemoteRequests:
         data = settings.location("data", study.channels.data_hash[:16]) if in_place is None else in_place.location
         code = settings.location("code", code_digest(study, self.requirements))
         output = settings.location("studies", study.name)
-        cloud = settings.cloud
-        if cloud.spot_wait_seconds is not None:
+        options = settings.options
+        if options.spot_wait_seconds is not None:
             # Each job gets a folder of its own there, by its name.
-            cloud = replace(cloud, checkpoints=f"{output}/checkpoints")
+            options = replace(options, checkpoints=f"{output}/checkpoints")
         return Placement(
             image=settings.image,
             role=settings.role,
@@ -70,5 +71,5 @@ class RemoteRequests:
             isolated=settings.isolated,
             volume_gb=settings.volume_gb,
             reading={} if in_place is None else in_place.hyperparameters,
-            cloud=cloud,
+            options=options,
         )

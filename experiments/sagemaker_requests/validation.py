@@ -38,7 +38,7 @@ RESERVED_TAG = "aws:"
 _PROPERTIES = {r"\p{Alnum}": "a-zA-Z0-9", r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
 
 
-class InvalidDocument(InputError):
+class InvalidRequest(InputError):
     """A request that AWS would refuse.
 
     Attributes:
@@ -53,7 +53,7 @@ class InvalidDocument(InputError):
         self.problems = problems
 
 
-def check_document(operation: str, document: Mapping[str, Any], *, local: bool) -> None:
+def check_request(operation: str, document: Mapping[str, Any], *, local: bool) -> None:
     """Check a request.
 
     Args:
@@ -62,7 +62,7 @@ def check_document(operation: str, document: Mapping[str, Any], *, local: bool) 
         local: Whether the exceptions of SageMaker's local mode are allowed.
 
     Raises:
-        InvalidDocument: It breaks the service model, or a documented limit beyond it.
+        InvalidRequest: It breaks the service model, or a documented limit beyond it.
     """
     shape = _model().operation_model(operation).input_shape
     problems = list(_problems(shape, document, "", local=local))
@@ -78,7 +78,7 @@ def check_document(operation: str, document: Mapping[str, Any], *, local: bool) 
         if str(tag.get("Key", "")).lower().startswith(RESERVED_TAG)
     ]
     if problems:
-        raise InvalidDocument(operation, problems)
+        raise InvalidRequest(operation, problems)
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from experiments.config.compose import Composed
 from experiments.config.paths import endpoints_folder
 from experiments.config.schema import SageMakerModeConfig
 from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, remove_strangers, start, state
-from experiments.docker.engine import answering
+from experiments.docker.engine import open_engine
 from experiments.docker.image import build_image_if_missing, configured_image
 from experiments.errors import ConfigError, storage_errors
 from experiments.reporting.console import print_plain
@@ -51,7 +51,7 @@ def deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
     check_serving(config.serving)
     records = Records(endpoints_folder(config))
     check_folder(records.root)
-    with records.alone(name) as folder, answering() as client:
+    with records.alone(name) as folder, open_engine() as client:
         image = configured_image(mode.image)
         build_image_if_missing(image, client, console)
         old = records.find(name)

@@ -13,7 +13,7 @@ from experiments.errors import ConfigError
 from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
 from experiments.sagemaker_requests.limits import SERVERLESS_MEMORY
-from experiments.sagemaker_requests.validation import check_document
+from experiments.sagemaker_requests.validation import check_request
 from experiments.serving.memory import DEFAULT_MEMORY
 from experiments.serving.models import Model
 from experiments.serving.smoke_test import SECONDS_TO_ANSWER
@@ -71,7 +71,7 @@ def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, i
     """Return the requests, checked as AWS would, and the limits of the container on this machine.
 
     Raises:
-        InvalidDocument: AWS would refuse a request.
+        InvalidRequest: AWS would refuse a request.
         BackendUnavailable: An endpoint cannot have such a network.
     """
     serving = composed.config.serving
@@ -134,7 +134,7 @@ def serving_requests(serving: ServingConfig, site: Site) -> dict[str, dict[str, 
     """Return by operation the requests that make an endpoint, checked as AWS would.
 
     Raises:
-        InvalidDocument: AWS would refuse one.
+        InvalidRequest: AWS would refuse one.
     """
     serverless = serving.name == "serverless"
     environment = {
@@ -166,5 +166,5 @@ def serving_requests(serving: ServingConfig, site: Site) -> dict[str, dict[str, 
         )
     )
     for operation, document in requests.items():
-        check_document(operation, document, local=site.local)
+        check_request(operation, document, local=site.local)
     return requests

@@ -6,7 +6,7 @@ import dataclasses
 
 from experiments.config.compose import compose
 from experiments.planning.study import plan_study
-from experiments.sagemaker_requests.jobs import Placement
+from experiments.sagemaker_requests.placement import Placement
 from experiments.study.spec import StudySpec
 
 PLACEMENT = Placement(

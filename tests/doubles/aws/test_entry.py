@@ -10,7 +10,8 @@ import pytest
 
 from experiments.config.compose import compose
 from experiments.planning.study import plan_study
-from experiments.sagemaker_requests.jobs import Placement, tuning_job
+from experiments.sagemaker_requests.jobs import tuning_job
+from experiments.sagemaker_requests.placement import Placement
 from experiments.study.source_dir import place_source, source_folder
 from experiments.study.spec import StudySpec
 from experiments.system.archives import pack

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from experiments.aws.account import role_trusts_sagemaker
 from tests.conftest import QUICK, Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import Expiry, Refusal
@@ -138,33 +135,3 @@ def test_one_training_learns_from_no_tuning_job(double: Double, byoe: Run) -> No
     assert ended.code == 2
     assert "mode.warm_start=before is for a search, and action=train is none" in ended.err
     assert created(double) == []
-
-
-def statement(**fields: Any) -> dict[str, Any]:
-    of = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    return {key: value for key, value in {**of, **fields}.items() if value is not None}
-
-
-@pytest.mark.parametrize(
-    ("statements", "trusts"),
-    [
-        (statement(), True),
-        ([statement(Principal={"Service": ["ec2.amazonaws.com", "sagemaker.amazonaws.com"]})], True),
-        ([statement(Principal="*")], True),
-        ([statement(Principal={"AWS": "*"}, Action=["sts:*"])], True),
-        ([statement(Action="*", Condition={"StringEquals": {"aws:SourceAccount": "123456789012"}})], True),
-        ([statement(Principal={"AWS": "arn:aws:iam::123456789012:root"})], False),
-        ([statement(Action="sts:TagSession")], False),
-        ([statement(Action=None)], False),
-        ([statement(Principal=None, NotPrincipal={"AWS": "x"})], False),
-        ([statement(), statement(Effect="Deny")], False),
-        ([statement(), statement(Effect="Deny", Principal="*", Action=["sts:Assume*"])], False),
-        ([statement(), statement(Effect="Deny", Condition={"Bool": {"aws:SecureTransport": "false"}})], True),
-        ([statement(), statement(Effect="Deny", Principal={"Service": "ec2.amazonaws.com"})], True),
-        ([], False),
-    ],
-)
-def test_a_trust_policy_is_read_as_iam_reads_it(statements: Any, trusts: bool) -> None:
-    policy = {"Version": "2012-10-17", "Statement": statements}
-    assert role_trusts_sagemaker(policy) is trusts
-    assert role_trusts_sagemaker(json.dumps(policy)) is trusts

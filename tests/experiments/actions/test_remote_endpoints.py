@@ -19,7 +19,7 @@ from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
-from experiments.aws.storage import split
+from experiments.aws.storage import split_location
 from experiments.serving.memory import Rehearsal, keep
 from experiments.system.archives import pack
 from tests.conftest import PROJECT, QUICK, Ended, environment
@@ -348,7 +348,7 @@ def test_clean_ends_what_costs_money(
     (folder / "code" / "train.py").write_text("")
     pack(folder / "code", tmp_path / "code.tar.gz")
     for location in planned["beside the request"]["uploads, in bytes"]:
-        double.client("s3").upload_file(str(tmp_path / "code.tar.gz"), *split(location))
+        double.client("s3").upload_file(str(tmp_path / "code.tar.gz"), *split_location(location))
     document = planned["CreateHyperParameterTuningJob"][0]
     sagemaker = double.client("sagemaker")
     sagemaker.create_hyper_parameter_tuning_job(**document)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Ended
 from tests.doubles.aws.double import Double
-from tests.doubles.aws.faults import denied
+from tests.doubles.aws.faults import Refusal
 from tests.doubles.aws.records import TuningJob
 from tests.experiments.actions.test_remote import created, opened, words
 from tests.support.records import recorded_trials
@@ -75,67 +75,24 @@ def of_other_names(document: Job) -> None:
     del fixed(document)["seed"]
 
 
-def of_another_kind(document: Job) -> None:
-    ranges = tuned(document, "IntegerParameterRanges")
-    (depth,) = [entry for entry in ranges if entry["Name"] == "xgboost__max_depth"]
-    ranges.remove(depth)
-    tuned(document, "ContinuousParameterRanges").append(depth)
-
-
-def of_another_objective(document: Job) -> None:
-    objective = document["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-    objective["MetricName"] = "cv_rmse_xgboost"
-
-
-def of_values(count: int) -> Callable[[Job], None]:
-    """Return what makes a hyperparameter, which is fixed in the search, one of so many values."""
-
-    def change(document: Job) -> None:
-        del fixed(document)["final"]
-        values = [f"value {number}" for number in range(count)]
-        tuned(document, "CategoricalParameterRanges").append({"Name": "final", "Values": values})
-
-    return change
-
-
-def of_other_texts(document: Job) -> None:
-    for name in ("blend", "final", "folds_k", "members", "objective", "seed"):
-        fixed(document)[name] += "1"
-
-
-REFUSED: dict[str, tuple[Callable[[Job], None], list[str]]] = {
-    "names": (
-        of_other_names,
-        [
-            "\n  only in before: ridge__alpha, xgboost__gamma\n",
-            "\n  only here: seed\n",
-            "ensemble.params and search.space",
-        ],
-    ),
-    "kind": (of_another_kind, ["\n  of another kind: xgboost__max_depth, continuous in before and integer here\n"]),
-    "objective": (
-        of_another_objective,
-        ["its objective is cv_rmse_xgboost, and here it is cv_rmse_blended", "search.objective=cv_rmse_xgboost"],
-    ),
-    "changes": (of_values(11), ["tuned there and fixed here: final", "These are 11 changes, and AMT takes 10"]),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_a_parent_of_another_search_is_refused_with_the_difference(
-    case: str, double: Double, byoe: Run, request_of: Job
+def test_a_parent_with_other_hyperparameters_is_refused_with_the_difference(
+    double: Double, byoe: Run, request_of: Job
 ) -> None:
-    change, fragments = REFUSED[case]
     document = copy.deepcopy(request_of)
-    change(document)
+    of_other_names(document)
     run(double, document)
     before = created(double)
-    learning = words(double, "mode.warm_start=[before]", "mode.budget_usd=2")
-    ended = byoe(*learning)
+    ended = byoe(*words(double, "mode.warm_start=[before]", "mode.budget_usd=2"))
     assert ended.code == 2
     assert "Traceback" not in ended.err
-    missing = [text for text in ["mode.warm_start=before: ", *fragments, "leave before out"] if text not in ended.err]
-    assert missing == [], ended.err
+    fragments = [
+        "mode.warm_start=before: ",
+        "\n  only in before: ridge__alpha, xgboost__gamma\n",
+        "\n  only here: seed\n",
+        "ensemble.params and search.space",
+        "leave before out",
+    ]
+    assert [text for text in fragments if text not in ended.err] == [], ended.err
     assert created(double) == before
     assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
 
@@ -143,18 +100,16 @@ def test_a_parent_of_another_search_is_refused_with_the_difference(
 @pytest.mark.parametrize(
     ("given", "fragments"),
     [
-        ("none", ["mode.warm_start=none: there is no such tuning job in us-east-1", "action=status lists ours"]),
+        ("none", ["mode.warm_start=none: there is no such tuning job in us-east-1", "mode=remote action=status"]),
         ("running", ["mode.warm_start=running: it is InProgress", "mode=remote action=attach job=running"]),
-        ("large", ["749 training jobs of mode.warm_start and 3 new ones are 752", "750 in all: lower search.n_trials"]),
     ],
 )
-def test_a_parent_that_is_not_there_runs_or_is_too_large_is_refused(
+def test_a_parent_that_does_not_exist_or_still_runs_is_refused(
     given: str, fragments: list[str], double: Double, byoe: Run, request_of: Job
 ) -> None:
-    running, large = run(double, request_of, "running"), run(double, request_of, "large")
+    running = run(double, request_of, "running")
     with double.state.changed:
         running.status = "InProgress"
-        large.trials = large.trials[:1] * 749
     before = created(double)
     ended = byoe(*words(double, f"mode.warm_start=[{given}]", "mode.budget_usd=2"))
     assert ended.code == 2
@@ -163,15 +118,10 @@ def test_a_parent_that_is_not_there_runs_or_is_too_large_is_refused(
     assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
 
 
-def test_what_aws_may_yet_refuse_is_a_note(project: Path, double: Double, byoe: Run, request_of: Job) -> None:
-    document = copy.deepcopy(request_of)
-    of_other_texts(document)
-    before = run(double, document)
-    with double.state.changed:
-        before.trials = before.trials[:1] * 749
-    double.inject(denied("CreateHyperParameterTuningJob"))  # the rest is not asked for here
-    ended = byoe(*words(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.sampler=random"))
-    assert "the IAM action sagemaker:CreateHyperParameterTuningJob" in ended.err
-    said = " ".join(ended.out.split())
-    assert "mode.warm_start=before: AMT may count more than 10 changes; fixed to another value: blend, final" in said
-    assert "and 3 new ones are 752; above 750 AWS must have raised the account's limit" in said
+def test_a_rule_that_aws_checks_is_answered_by_aws(double: Double, byoe: Run, request_of: Job) -> None:
+    run(double, request_of)
+    answer = "The objective of parent and current tuning job differ."
+    double.inject(Refusal("CreateHyperParameterTuningJob", "ValidationException", answer))
+    ended = byoe(*words(double, "mode.warm_start=[before]", "mode.budget_usd=2"))
+    assert ended.code == 2
+    assert f"AWS refused to start the job: {answer} (ValidationException)." in ended.err
