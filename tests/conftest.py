@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,18 +16,56 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import forked
+from tests.support.examples import register_profiles
+from tests.support.once import made_once
+
 if TYPE_CHECKING:
     from tests.doubles.aws.resident import Resident
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = forked.PROJECT
+ENGINE = "engine"
+# Of a test that runs commands, as a guard against hangs on a machine with other work; any other has a minute.
+COMMANDS_SECONDS = 300
+# Of a command whose workers are found by their environment: what is forked shows that of the forker.
+COLD_WORKERS = {forked.ADDRESS: ""}
 # Members that are quick to fit, and the real ones all the same.
 QUICK = ("ensemble.params.xgboost.num_round=5", "ensemble.params.catboost.iterations=5")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+register_profiles()
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the option of ``tests/endpoint``; here, since pytest reads options of folders below only when they are named."""
     text = "what tests/endpoint runs against: process (default), local, an endpoint's name, or http://127.0.0.1:PORT"
     parser.addoption("--endpoint", default="process", metavar="ENDPOINT", help=text)
+    if not pluginmanager.hasplugin("xdist"):  # with -p no:xdist the project's own options are still given
+        parser.addoption("--numprocesses", help="ignored without pytest-xdist")
+        parser.addoption("--dist", help="ignored without pytest-xdist")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start what commands are forked from, once for all workers."""
+    if not hasattr(config, "workerinput"):
+        forker = forked.Forker()
+        config.add_cleanup(forker.close)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each worker whole files, and the tests that share the engine or an endpoint to one, which begins with them.
+
+    Tests with an engine look at all that is on it. A file's fixtures are made once where its tests are together. A file
+    that has a group of its own (``pytest.mark.xdist_group``) keeps it.
+    """
+    shared = config.getoption("--endpoint") != "process"
+    for item in items:
+        if {"folder", "byoe"} & set(item.fixturenames) and item.get_closest_marker("timeout") is None:  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.timeout(COMMANDS_SECONDS))
+        if item.get_closest_marker("xdist_group") is None:
+            alone = item.get_closest_marker("docker") is not None or (shared and "endpoint" in item.path.parts)
+            item.add_marker(pytest.mark.xdist_group(ENGINE if alone else item.location[0]))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != ENGINE)  # type: ignore[union-attr]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -83,11 +120,13 @@ def resident() -> Iterator[Resident]:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with its tables made, which takes MLflow seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    call = f"mlflow.MlflowClient('sqlite:///{path}').get_experiment_by_name('none')"
-    code = f"from experiments.tracking.store import quiet; quiet(); import mlflow; {call}"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=path.parent)
-    return path
+    from experiments.tracking.store import make_store, quiet
+
+    def make(folder: Path) -> None:
+        quiet()
+        make_store(f"sqlite:///{folder}/mlflow.db", folder)
+
+    return made_once(tmp_path_factory, "store", make) / "mlflow.db"
 
 
 @pytest.fixture
@@ -109,12 +148,18 @@ def signals_kept() -> Iterator[None]:
 
 
 @pytest.fixture
-def byoe(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
-    """Run a command in this process."""
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have residents of workers that this process starts forked, so that each need not import the libraries."""
+    monkeypatch.setattr(subprocess, "Popen", forked.WorkersForked)
+
+
+@pytest.fixture
+def byoe(capsys: pytest.CaptureFixture[str], forked_workers: None) -> Iterator[Callable[..., Ended]]:
+    """Run a command in this process; its workers are forked."""
     from experiments.cli import main
 
-    def run(*words: str) -> Ended:
-        code = main(words)
+    def run(*arguments: str) -> Ended:
+        code = main(arguments)
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
@@ -134,7 +179,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
             ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)], capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
-            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}. To run it: be root")
         mounted.append(path)
         return path
 
@@ -143,10 +188,11 @@ def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def running(*words: str, **variables: str) -> subprocess.Popen[bytes]:
+def running(*arguments: str, **variables: str) -> subprocess.Popen[bytes]:
     """Start a command in a process of its own, which is not waited for."""
-    command = [sys.executable, str(PROJECT / "run.py"), *words]
-    return subprocess.Popen(command, env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return forked.Popen(
+        forked.command(*arguments), env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def await_trials(harness: subprocess.Popen[bytes], count: int) -> None:
@@ -174,14 +220,22 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MLFLOW_"))} | more
 
 
-def run_command(*words: str, timeout: float = 120, **env: str) -> Ended:
-    """Run a command in a process of its own, in the working directory."""
-    done = subprocess.run(
-        [sys.executable, str(PROJECT / "run.py"), *words],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env=environment(**env),
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+def run_command(*arguments: str, cold: bool = False, folder: Path | None = None, **variables: str) -> Ended:
+    """Run a command in a process of its own.
+
+    Args:
+        arguments: Its arguments.
+        cold: Whether to start an interpreter for it. Otherwise it is forked; see ``tests.support.forked`` for what differs.
+        folder: Its working directory; by default this process's.
+        variables: Of its environment, besides this one's.
+    """
+    popen = subprocess.Popen if cold else forked.Popen
+    pipe = subprocess.PIPE
+    env = environment(**variables)
+    with popen(forked.command(*arguments), stdout=pipe, stderr=pipe, text=True, cwd=folder, env=env) as process:
+        try:
+            out, err = process.communicate()
+        except BaseException:  # the time limit of the test
+            process.kill()
+            raise
+    return Ended(process.returncode, out, err)

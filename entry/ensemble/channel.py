@@ -21,7 +21,7 @@ CHANNEL_VERSION = 2
 
 
 def write_channel(table: Table, folder: Path) -> None:
-    """Write ``table`` into ``folder``, which must exist."""
+    """Write ``table`` into ``folder``, which must exist: one ``.npy`` file per array, then ``schema.json``."""
     for name, array in table.arrays().items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     schema = {
@@ -39,19 +39,22 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
     """Read a channel.
 
     Args:
-        folder: What ``write_channel`` wrote, or a folder of CSV or of Parquet files that are one table.
-        roles: What the columns of such files are for.
-        like: A table of the same columns, by which such files are coded.
+        folder: A folder that ``write_channel`` wrote, or one of CSV or Parquet files that together are one table.
+        roles: The roles of the columns of such files; not used for a folder with ``schema.json``.
+        like: A table with the same columns, whose coding such files take over.
+
+    Returns:
+        The table. Its arrays are mapped from disk, read-only, if ``write_channel`` wrote them.
 
     Raises:
-        InputError: The folder holds no table, or a broken one.
+        InputError: The folder does not hold a table, or the table is damaged.
     """
     schema_path = folder / SCHEMA_FILE
     if schema_path.exists():
         try:
             return _read_arrays(folder, schema_path)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"channel {folder} is broken ({type(error).__name__}: {error}): write it anew.") from None
+            raise InputError(f"channel {folder} is broken ({type(error).__name__}: {error}): write it again.") from None
     if roles is None:
         raise InputError(f"channel {folder} has no {SCHEMA_FILE}: for table files, give the target with --target.")
     return read_folder(folder, roles, like)
@@ -60,7 +63,7 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
 def _read_arrays(folder: Path, schema_path: Path) -> Table:
     schema = json.loads(schema_path.read_text())
     if schema["version"] != CHANNEL_VERSION:
-        raise InputError(f"{schema_path} has version {schema['version']}, not {CHANNEL_VERSION}: write it anew.")
+        raise InputError(f"{schema_path} has version {schema['version']}, not {CHANNEL_VERSION}: write it again.")
     arrays = {
         name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         for name in ("features", "target", "weights", "fold_keys")
@@ -70,5 +73,5 @@ def _read_arrays(folder: Path, schema_path: Path) -> Table:
     rows = schema["rows"]
     shapes = {"features": (rows, len(columns)), "target": (rows,), "weights": (rows,), "fold_keys": (rows,)}
     if any(array.shape != shapes[name] for name, array in arrays.items()):
-        raise InputError(f"the arrays in {folder} do not have the shape that {schema_path.name} says: write it anew.")
+        raise InputError(f"the arrays in {folder} do not have the shapes in {schema_path.name}: write it again.")
     return Table(columns, schema["target"], **arrays)

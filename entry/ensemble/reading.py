@@ -1,4 +1,4 @@
-"""CSV and Parquet files to tables."""
+"""Read CSV and Parquet files as tables, by the roles of their columns."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ensemble.table import Column, ColumnType, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-# Libraries have features and gradients as 32-bit numbers, which end at 3.4e38, and square the target.
+# Libraries store features and gradients as 32-bit numbers, which end at 3.4e38, and they square the target.
 LARGEST = 1e30
 _OTHER_MARKS = (";", "\t", "|")
 _PLURALS: dict[ColumnType, str] = {
     "number": "numbers",
     "boolean": "true and false",
     "date": "dates",
-    "category": "names",
+    "category": "categories",
 }
 
 
 @dataclass(frozen=True)
 class Roles:
-    """What columns are for.
+    """The roles of the columns of a table; every other column is a feature.
 
     Attributes:
         target: The column to predict.
-        weights: The column of row weights, which is no feature.
-        fold_key: The column by which rows are divided into folds, which is no feature.
-        fold_kind: How it divides: rows of a ``group`` stay together, or ``time`` runs on.
+        weights: The column of row weights.
+        fold_key: The column that divides the rows into folds.
+        fold_kind: How it divides them: rows of one ``group`` stay together, or folds follow each other in ``time``.
         drop: Columns to leave out.
     """
 
@@ -48,34 +48,34 @@ class Roles:
     drop: Sequence[str] = ()
 
     def used(self) -> dict[str, str]:
-        """Return by configuration key the columns that are named."""
+        """Return the columns that have a role, by the configuration key that names them; without ``drop``."""
         keys = {"dataset.target": self.target, "dataset.weights": self.weights, "dataset.folds.column": self.fold_key}
         return {key: name for key, name in keys.items() if name is not None}
 
 
 def read_file(path: Path, roles: Roles) -> Table:
-    """Read a table by its file name's ending: ``.parquet``, anything else as CSV.
+    """Read a table: a file whose name ends in ``.parquet`` as Parquet, any other file as CSV.
 
-    Numbers are read exactly; true and false become 1 and 0; dates the days since 1970, with their fraction; other text
-    a category, coded by its place among the sorted values; empty cells and unknown categories NaN.
+    Numbers are read exactly. True and false become 1 and 0. Dates become days since 1970-01-01, with a fraction. Other
+    text becomes a category, coded by its position among the sorted values. Empty cells become NaN.
 
     Raises:
-        InputError: No table with these columns; the message names file, column and row.
+        InputError: The file is not a table with these columns; the message names the file, column and row.
     """
     return _read([path], path, roles, None)
 
 
 def read_folder(folder: Path, roles: Roles, like: Table | None = None) -> Table:
-    """Read the files of a folder as the one table that they are parts of, in the order of their names.
+    """Read the files of a folder as one table, in the order of their names.
 
     Args:
-        folder: Files that end with ``.csv``, or with ``.parquet``, and have the same columns.
-        roles: What the columns are for.
-        like: A table whose columns these are, in any order, to be coded alike: a value of a category that it does not
-            have is missing here. Such a table may be a single row.
+        folder: A folder of ``.csv`` files, or of ``.parquet`` files, with the same columns.
+        roles: The roles of the columns.
+        like: A table with the same columns, in any order, whose coding is taken over. A category that it does not have
+            is missing (NaN) in the result. With ``like``, one row is enough.
 
     Raises:
-        InputError: No table with these columns; the message names file or folder, column and row.
+        InputError: The files are not a table with these columns; the message names the file or folder, column and row.
     """
     found = folder.iterdir() if folder.is_dir() else ()
     paths = [folder / name for name in part_names((p.name + "/" * p.is_dir() for p in found), folder)]
@@ -114,7 +114,7 @@ def _read(paths: Sequence[Path], where: Path, roles: Roles, like: Table | None) 
 
 
 def _features(names: Sequence[str], where: Path, roles: Roles, like: Table | None) -> list[str]:
-    """Return the names of the features in the table's order."""
+    """Return the names of the features, in the order of the resulting table."""
     left_out = {*roles.used().values(), *roles.drop}
     kept = [name for name in names if name not in left_out]
     if like is None:
@@ -122,29 +122,29 @@ def _features(names: Sequence[str], where: Path, roles: Roles, like: Table | Non
     if set(kept) != set(like.names):
         raise InputError(
             f"{where} does not have the columns of the training rows: "
-            f"{difference(like.names, kept, 'those', where.name)}. Give both the same."
+            f"{difference(like.names, kept, 'the training rows', where.name)}. Give both the same."
         )
     return list(like.names)
 
 
 def _column(values: pd.Series[Any], where: Path, name: str, known: Column | None) -> tuple[Column, Floats]:
-    """Return a column's description and its values as numbers; as ``known`` describes it, where that is given.
+    """Return a column's description and its values as numbers, coded as ``known`` if it is given.
 
     Raises:
-        InputError: It holds something else.
+        InputError: The column does not have the type of ``known``.
     """
     import pandas as pd
 
     typed = pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype)
-    # What a file itself says are numbers or dates are no names, though their text may be among the levels.
-    names_wanted = known is not None and known.type == "category"
-    column, numbers = coded(values, where, name, None if typed and names_wanted else known)
+    # Numbers and dates in the file are not categories, even if their text is among the levels.
+    is_category = known is not None and known.type == "category"
+    column, numbers = coded(values, where, name, None if typed and is_category else known)
     if known is None:
         return column, numbers
     if column != known and not np.isnan(numbers).all():
         raise InputError(
-            f"{where}: column {name!r} holds {_PLURALS[column.type]}, and {_PLURALS[known.type]} in the training rows: "
-            f"write both alike, or leave it out with dataset.drop=[{name}]."
+            f"{where}: column {name!r} holds {_PLURALS[column.type]}, but {_PLURALS[known.type]} in the training rows: "
+            f"write both in the same way, or leave it out with dataset.drop=[{name}]."
         )
     return known, numbers
 
@@ -163,8 +163,8 @@ def _check_names(path: Path, names: list[str], roles: Roles) -> None:
             found = next((mark for mark in _OTHER_MARKS if len(names) == 1 and mark in names[0]), None)
             if found is not None:
                 raise InputError(
-                    f"{path} seems to be divided by {found!r}, and a CSV file has commas: save it with commas, and "
-                    "with points in its numbers."
+                    f"{path} seems to be separated by {found!r}: save it as CSV with commas between the columns "
+                    "and points in the numbers."
                 )
             raise InputError(
                 f"{key}={name}: {path} has no such column.{did_you_mean(name, names)} It has: {', '.join(names)}."
@@ -176,7 +176,7 @@ def _check_names(path: Path, names: list[str], roles: Roles) -> None:
     for name in used.values():
         others = [other for other, taken in used.items() if taken == name]
         if len(others) > 1:
-            raise InputError(f"{listed(others)} name one column twice ({name}): give each its own.")
+            raise InputError(f"{listed(others)} name the same column ({name}): give each its own.")
     if not set(names) - {*used.values(), *roles.drop}:
         raise InputError(
             f"{path} has no column left besides the target {roles.target!r}: at least one feature is needed."
@@ -205,8 +205,8 @@ def _check_size(values: Floats, names: Sequence[str], path: Path) -> None:
     if large.any():
         row, column = np.argwhere(large)[0]
         raise InputError(
-            f"{path}: column {names[column]!r} holds {values[row, column]:g} in data row {row + 1}, and the libraries "
-            f"reckon with numbers up to {LARGEST:g}: give it in a larger unit, or as its logarithm."
+            f"{path}: column {names[column]!r} holds {values[row, column]:g} in data row {row + 1}, but the libraries "
+            f"can only use numbers up to {LARGEST:g}: give it in a larger unit, or as its logarithm."
         )
 
 
@@ -233,7 +233,7 @@ def _check_weights(values: Floats, path: Path, name: str) -> None:
         if wrong.any():
             raise InputError(
                 f"{path}: dataset.weights={name} is {word} in {int(wrong.sum())} of {len(values)} rows, first in data "
-                f"row {int(np.argmax(wrong)) + 1}: a weight is a number from 0 up."
+                f"row {int(np.argmax(wrong)) + 1}: weights must be finite and at least 0."
             )
     if not values.any():
         raise InputError(f"{path}: dataset.weights={name} is 0 in every row: there is nothing to learn from.")

@@ -1,4 +1,4 @@
-"""The two texts that cross to a training job and back: hyperparameters going in, metric lines coming out.
+"""The wire format: a training job gets hyperparameters as flat strings, and gives metrics back as log lines.
 
 Hyperparameters are flat strings, as SageMaker delivers them:
 
@@ -12,13 +12,13 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``folds_repeats``    number of divisions, for ``folds_kind`` ``repeated``
 ``seed``             integer
 ``objective``        metric name; its line is printed last
-``target``           target column of CSV or Parquet files; read before the rest, as are the next three
-``weights_column``   column of row weights in them
-``folds_column``     column by which their rows are divided, for ``folds_kind`` ``group`` and ``time``
+``target``           target column of CSV or Parquet files; read before the others, as are the next three
+``weights_column``   column of row weights in these files
+``folds_column``     column that divides their rows, for ``folds_kind`` ``group`` and ``time``
 ``drop``             JSON list of their columns to leave out
-``rival``            JSON object, the training to beat, as of ``ensemble.racing.Rival``; read before the rest
+``rival``            JSON object, the training to beat, an ``ensemble.racing.Rival``; read before the others
 ``shared``           JSON object, shared name -> list of ``member__parameter``
-``member__param``    one member's parameter, read by its declaration
+``member__param``    one member's parameter, read as its declaration says
 any shared name      sets every parameter that ``shared`` lists for it
 ===================  =======================================================================================
 """
@@ -52,9 +52,9 @@ RUN_PARAMETERS = (
     "objective",
     "shared",
 )
-# What the columns of table files are for; no part of a recipe.
+# The roles of the columns of table files; they are not part of a recipe.
 DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop")
-# What no shared parameter can be called.
+# Names that a shared parameter cannot have.
 TAKEN = (*RUN_PARAMETERS, *DATA_PARAMETERS, "rival")
 RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
 SEPARATOR = "__"
@@ -72,8 +72,8 @@ def encode_recipe(recipe: Recipe, shared: Mapping[str, Iterable[str]] | None = N
     """Write a recipe as hyperparameters.
 
     Args:
-        recipe: What to train; parameters that a search will set are simply not in it.
-        shared: Shared parameter name to the ``member__parameter`` names that it sets.
+        recipe: What to train, without the parameters that a search will set.
+        shared: The ``member__parameter`` names that each shared parameter sets, by its name.
     """
     text = {
         "members": ",".join(m.name if m.name == m.kind else f"{m.name}:{m.kind}" for m in recipe.members),
@@ -95,10 +95,10 @@ def encode_recipe(recipe: Recipe, shared: Mapping[str, Iterable[str]] | None = N
 
 
 def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
-    """Read hyperparameters; names that SageMaker adds are ignored.
+    """Read hyperparameters as a recipe; names that SageMaker adds are ignored.
 
     Raises:
-        InputError: A name or a value is not valid; the message says which, and what is.
+        InputError: A name or a value is not valid; the message names it and says what is valid.
     """
     given = {name: text for name, text in hyperparameters.items() if not RESERVED.fullmatch(name)}
     kinds = _decode_members(given.get("members", "xgboost,catboost"))
@@ -110,7 +110,7 @@ def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
         for target in shared.get(name, (name,)):
             member, param = _split(target, kinds, shared)
             if param in params[member]:
-                raise InputError(f"hyperparameter {name!r}: {target!r} is set twice, by itself and by a shared name.")
+                raise InputError(f"hyperparameter {name!r}: {target!r} is set twice, directly and by a shared name.")
             params[member][param] = decode_value(declaration(kinds, target), name, text)
     recipe = Recipe(
         members=tuple(MemberSpec(name, kind, params[name]) for name, kind in kinds.items()),
@@ -136,21 +136,23 @@ def encode_rival(rival: Rival) -> str:
 
 
 def decode_rival(text: str | None) -> Rival | None:
-    """Read the hyperparameter ``rival``.
+    """Read the hyperparameter ``rival``; None if it is not set.
 
     Raises:
-        InputError: It is no such object.
+        InputError: It is not the JSON object that ``encode_rival`` writes.
     """
     if text is None:
         return None
     try:
         return Rival.from_dict(_from_json("rival", text))
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"hyperparameter 'rival' wants an objective's 'value' and 'standings': {text!r}.") from None
+        raise InputError(
+            f"hyperparameter 'rival' needs an objective's 'value' and 'standings', got {text!r}."
+        ) from None
 
 
 def encode_roles(roles: Roles) -> dict[str, str]:
-    """Write what columns are for as hyperparameters; how a column divides rows is the recipe's to say."""
+    """Write roles of columns as hyperparameters, without ``fold_kind``, which a recipe has as ``folds_kind``."""
     text = {"target": roles.target}
     if roles.weights is not None:
         text["weights_column"] = roles.weights
@@ -162,10 +164,10 @@ def encode_roles(roles: Roles) -> dict[str, str]:
 
 
 def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
-    """Read what columns are for; None where no target is named.
+    """Read roles of columns from hyperparameters; None if they do not name a target.
 
     Raises:
-        InputError: ``drop`` is no list of names.
+        InputError: ``drop`` is not a JSON list of names.
     """
     if "target" not in hyperparameters:
         return None
@@ -175,7 +177,7 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
     except json.JSONDecodeError:
         drop = None
     if not isinstance(drop, list) or not all(isinstance(name, str) for name in drop):
-        raise InputError(f"hyperparameter 'drop' wants a JSON list of columns, such as [\"id\"]: {text!r}.")
+        raise InputError(f"hyperparameter 'drop' must be a JSON list of columns, such as [\"id\"], not {text!r}.")
     return Roles(
         target=hyperparameters["target"],
         weights=hyperparameters.get("weights_column"),
@@ -186,13 +188,25 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
 
 
 def declaration(kinds: Mapping[str, str], target: str) -> Parameter:
-    """Return the declared type of ``member__parameter`` in an ensemble of these kinds."""
+    """Return the declaration of ``member__parameter`` in an ensemble.
+
+    Args:
+        kinds: The kind of each member, by its name.
+        target: The name, such as ``xgboost__eta``.
+
+    Raises:
+        InputError: The member has no such parameter.
+    """
     member, _, param = target.partition(SEPARATOR)
     return member_class(kinds[member], "members").parameter(param, f"hyperparameter {member}{SEPARATOR}{{}}")
 
 
 def decode_value(parameter: Parameter, name: str, text: str) -> ParamValue:
-    """Read one value, or raise InputError naming the hyperparameter."""
+    """Read one value.
+
+    Raises:
+        InputError: The text is not a value of ``parameter``; the message names the hyperparameter ``name``.
+    """
     try:
         return parameter.decode(text)
     except ValueError as error:
@@ -200,21 +214,25 @@ def decode_value(parameter: Parameter, name: str, text: str) -> ParamValue:
 
 
 def check_objective(objective: str, members: Iterable[str], place: str) -> None:
-    """Raise InputError unless ``objective`` is a metric that a trial of these members reports."""
+    """Check that a trial of these members reports the metric ``objective``.
+
+    Raises:
+        InputError: It does not; the message begins with ``place``.
+    """
     names = [*members, BLENDED]
     valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in SCORES for name in names]
     if objective not in valid:
         raise InputError(
-            f"{place}: {objective!r} is no metric of a trial.{did_you_mean(objective, valid)} "
+            f"{place}: {objective!r} is not a metric of a trial.{did_you_mean(objective, valid)} "
             f"A metric is cv_ or validation_, then {listed(SCORES)}, then _{BLENDED} or a member's name."
         )
 
 
 def metric_line(name: str, value: float) -> str:
-    """Return the log line of a metric, which ``metric_regex(name)`` reads back exactly.
+    """Return the log line of a metric, from which ``metric_regex(name)`` reads back exactly the same value.
 
     Raises:
-        ValueError: The value is not finite: such a metric is never printed, since a tuner would take it.
+        ValueError: The value is not finite. Such a value must not be printed, since a tuner would use it.
     """
     if not math.isfinite(value):
         raise ValueError(f"{name} is {value}")
@@ -222,12 +240,12 @@ def metric_line(name: str, value: float) -> str:
 
 
 def metric_regex(name: str) -> str:
-    """Return the regular expression whose first group is the value in the line of metric ``name``."""
+    """Return the regular expression for the log line of a metric; its first group is the value."""
     return rf"\[metric\] {re.escape(name)}=([-+]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?);"
 
 
 def read_metric(regex: str, log: str) -> float | None:
-    """Return the last value that the expression finds in a log, as SageMaker's tuner takes it, or None."""
+    """Return the last value that ``regex`` finds in a log, which SageMaker's tuner would use; None if there is none."""
     found = re.findall(regex, log)
     return float(found[-1]) if found else None
 
@@ -238,7 +256,7 @@ def _decode_members(text: str) -> dict[str, str]:
         name, _, kind = item.strip().partition(":")
         check_member_name(name, "hyperparameter 'members'")
         if name in kinds:
-            raise InputError(f"hyperparameter 'members': {name!r} stands there twice; write name:kind to tell apart.")
+            raise InputError(f"hyperparameter 'members': {name!r} is given twice; write name:kind to name each one.")
         member_class(kind or name, "hyperparameter 'members'")
         kinds[name] = kind or name
     return kinds
@@ -258,9 +276,9 @@ def _decode_shared(text: str | None, kinds: Mapping[str, str]) -> dict[str, tupl
     shared = {} if text is None else _from_json("shared", text)
     for name, targets in shared.items():
         if name in TAKEN:
-            raise InputError(f"hyperparameter 'shared': {name!r} has a meaning of its own: take another name.")
+            raise InputError(f"hyperparameter 'shared': {name!r} is a reserved name: choose another.")
         if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
-            raise InputError(f"hyperparameter 'shared': {name!r} wants a list of member{SEPARATOR}parameter names.")
+            raise InputError(f"hyperparameter 'shared': {name!r} needs a list of member{SEPARATOR}parameter names.")
         for target in targets:
             _split(target, kinds, {})
     return {name: tuple(targets) for name, targets in shared.items()}

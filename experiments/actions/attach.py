@@ -15,7 +15,6 @@ from experiments.backends.remote_jobs import Source, TuningHandle
 from experiments.backends.study_document import read_study
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
-from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError, StudyFailed
 from experiments.reporting.console import print_plain
 from experiments.study.folder import final_folder
@@ -27,14 +26,17 @@ from experiments.tracking.runs import Tracker
 from experiments.tracking.store import interface_command, store_uri
 
 
-def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
+def attach(composed: Composed, console: Console) -> int:
     """Follow a tuning job of this project's, bring its trials and its best model home, and say which is best; return 0.
 
     Raises:
-        ConfigError: There is no such tuning job, or it is not of this project.
+        ConfigError: The mode has no tuning jobs, there is no such tuning job, or it is not of this project.
         StudyFailed: None of its jobs has a score.
     """
-    config = composed.config
+    config, mode = composed.config, composed.config.mode.account
+    if mode is None:
+        name = config.mode.name
+        raise ConfigError(f"mode={name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
     if config.job is None:
         raise ConfigError("action=attach wants the tuning job: add job=<its name>; action=status lists ours.")
     account = find_account(mode.region, mode.profile)

@@ -1,77 +1,56 @@
-"""``action=clean``: everything of ours that is left on this machine's Docker engine, listed, then removed."""
+"""``action=clean``: what byoe has left on this machine's engine or in the account is listed, then removed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from experiments.docker.engine import (
-    ENDPOINT_LABEL,
-    FOLDER_LABEL,
-    LABEL,
-    STUDY_LABEL,
-    list_containers,
-    open_engine,
-    remove_container,
-)
+from experiments.aws.inventory import open_inventory
+from experiments.config.compose import Composed
+from experiments.config.schema import RemoteModeConfig
+from experiments.docker.engine import ENDPOINT_LABEL, FOLDER_LABEL, STUDY_LABEL, open_engine
+from experiments.docker.leftovers import find_leftovers, remove_leftovers
 from experiments.reporting.console import print_plain
 from experiments.serving.records import Records
 from experiments.study.ledger import is_held
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
-    from docker.models.images import Image
-    from docker.models.networks import Network
 
 
-def clean(console: Console) -> int:
-    """List, then remove our containers, networks and images, but what running studies and endpoints need; return 0.
+def clean(composed: Composed, console: Console) -> int:
+    """Clean where the configured mode runs; return 0.
 
     Raises:
-        BackendUnavailable: The engine does not answer.
+        BackendUnavailable: The engine does not answer, or AWS refused.
     """
-    from docker.errors import APIError
-
-    with open_engine() as client:
-        containers = list_containers(client, [LABEL])
-        kept = {container: why for container in containers if (why := _wanted(container)) is not None}
-        doomed = [container for container in containers if container not in kept]
-        names = {container.name for container in kept}
-        networks = [network for network in client.networks.list(filters={"label": LABEL}) if network.name not in names]
-        if any(ENDPOINT_LABEL not in container.labels for container in kept):
-            # Cold jobs come and go, and their network with them; an endpoint's is its own.
-            networks = [network for network in networks if ENDPOINT_LABEL in (network.attrs["Labels"] or {})]
-        in_use = {container.image.id for container in kept if container.image is not None}
-        images = [image for image in client.images.list(filters={"label": LABEL}) if image.id not in in_use]
-        for line in _lines(doomed, networks, images):
-            print_plain(console, line)
-        for container, why in kept.items():
-            print_plain(console, f"kept: container {container.name}, {why}")
-        failures = []
-        for container in doomed:
-            remove_container(container)
-        for network in networks:
-            try:
-                network.remove()
-            except APIError as error:
-                failures.append(f"network {network.name} stays: {error.explanation}")
-        for image in images:
-            try:
-                client.images.remove(image.id, force=True)
-            except APIError as error:
-                failures.append(f"image {image.short_id} stays: {error.explanation}")
-    for failure in failures:
-        print_plain(console, failure, "yellow")
-    removed = len(doomed) + len(networks) + len(images) - len(failures)
-    print_plain(console, f"{removed} removed." if removed else "nothing of ours was removed.")
+    mode = composed.config.mode.account
+    if mode is None:
+        _clean_engine(console)
+    else:
+        _clean_account(mode, console)
     return 0
 
 
-def _wanted(container: Container) -> str | None:
-    """Return why a container is left alone: its study is being run, or it serves an endpoint; else None."""
+def _clean_engine(console: Console) -> None:
+    """Remove byoe's containers, networks and images, except those that running studies and endpoints need."""
+    with open_engine() as client:
+        found = find_leftovers(client, _reason_to_keep)
+        for line in found.lines():
+            print_plain(console, line)
+        for container, reason in found.kept.items():
+            print_plain(console, f"kept: container {container.name}, {reason}")
+        failures = remove_leftovers(client, found)
+    for failure in failures:
+        print_plain(console, failure, "yellow")
+    removed = len(found.containers) + len(found.networks) + len(found.images) - len(failures)
+    print_plain(console, f"{removed} removed." if removed else "nothing was removed.")
+
+
+def _reason_to_keep(container: Container) -> str | None:
+    """Return why a container is kept: its study is running, or it serves an endpoint; else Nresource."""
     folder, endpoint = container.labels.get(FOLDER_LABEL), container.labels.get(ENDPOINT_LABEL)
     if folder is None:
         return None
@@ -81,16 +60,25 @@ def _wanted(container: Container) -> str | None:
     if record is None or record.container != container.name:
         return None
     how = "is served" if container.status == "running" else f"is recorded, and its container is {container.status}"
-    return f"endpoint {endpoint} {how}; python run.py action=delete endpoint={endpoint} in its folder removes it"
+    return f"endpoint {endpoint} {how}; to delete it, run python run.py action=delete endpoint={endpoint} in its folder"
 
 
-def _lines(containers: list[Container], networks: list[Network], images: list[Image]) -> Iterator[str]:
-    for container in containers:
-        study, endpoint = container.labels.get(STUDY_LABEL), container.labels.get(ENDPOINT_LABEL)
-        what = f"of study {study}" if study else f"of endpoint {endpoint}" if endpoint else "made from our image"
-        yield f"container {container.name}  {container.status}, {what}"
-    for network in networks:
-        yield f"network {network.name}"
-    for image in images:
-        names = ", ".join(image.tags) or image.short_id
-        yield f"image {names}  {image.attrs['Size'] / 1e6:.0f} MB"
+def _clean_account(mode: RemoteModeConfig, console: Console) -> None:
+    """Stop byoe's running jobs, and delete its endpoints and what interrupted commands have left of endpoints."""
+    inventory = open_inventory(mode)
+    with console.status("reading the account"):
+        found = [
+            resource for resource in inventory.resources(ended=False) if resource.costs or resource.part is not None
+        ]
+    for resource in found:
+        print_plain(console, resource.line)
+    for resource in found:
+        inventory.remove(resource)
+        print_plain(console, f"{resource.kind} {resource.name} is {'being stopped' if resource.is_job else 'deleted'}.")
+    if not found:
+        print_plain(console, "byoe has nothing in this account and region that costs money.")
+    if mode.bucket is not None:
+        print_plain(
+            console,
+            f"data and results are kept. To remove them: aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/",
+        )

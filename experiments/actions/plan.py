@@ -14,7 +14,7 @@ from experiments.planning.packages import make_importable
 from experiments.planning.study import plan_study
 
 
-def show_requests(composed: Composed, words: Sequence[str], console: Console) -> int:
+def show_requests(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Print the requests of this configuration's search as JSON, and what travels beside them; return 0.
 
     Raises:
@@ -26,7 +26,7 @@ def show_requests(composed: Composed, words: Sequence[str], console: Console) ->
     plan = plan_study(replace(composed, config=replace(composed.config, action="tune")))
     for note in plan.notes:
         stderr.print(f"note: {note}")
-    planned = plan_requests(composed.config.mode, plan.study, plan.splits, words)
+    planned = plan_requests(composed.config.mode, plan.study, plan.splits, arguments)
     for note in planned.notes:
         stderr.print(note)
     console.file.write(json.dumps({**planned.requests, "beside the request": planned.beside}, indent=1) + "\n")

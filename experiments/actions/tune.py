@@ -76,7 +76,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
 
     Args:
         composed: The configuration.
-        command: The words that were typed, for the commands that the summary proposes.
+        command: The arguments that were typed, for the commands that the summary proposes.
         console: Where progress and summary go.
 
     Raises:
@@ -281,7 +281,7 @@ def _deploying(session: _Session) -> list[str]:
 def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]]:
     def typed(*more: str, without: tuple[str, ...]) -> str:
         dropped = tuple(f"{key}=" for key in without)
-        return typed_command([*(word for word in session.command if not word.startswith(dropped)), *more])
+        return typed_command([*(argument for argument in session.command if not argument.startswith(dropped)), *more])
 
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if not finished:
@@ -293,9 +293,14 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
     if finished:
         commands.append((typed_command(_deploying(session)), "serve it"))
     if finished and session.backend.replay_mode is not None and session.study.points is None:
-        paths = [word for word in session.command if word.startswith("paths.")]
-        words = (f"mode={session.backend.replay_mode}", "action=replay", f"replay.study={session.study.name}", *paths)
-        commands.append((typed_command(words), "its best trials again, in containers: the same numbers?"))
+        paths = [argument for argument in session.command if argument.startswith("paths.")]
+        arguments = (
+            f"mode={session.backend.replay_mode}",
+            "action=replay",
+            f"replay.study={session.study.name}",
+            *paths,
+        )
+        commands.append((typed_command(arguments), "its best trials again, in containers: the same numbers?"))
     if session.study.replay_of is None:
         seed = f"search.seed={session.study.search.seed + 1}"
         commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))

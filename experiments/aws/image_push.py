@@ -1,4 +1,4 @@
-"""An image on this machine's engine, sent to a registry layer by layer; the login goes into the engine's call only."""
+"""Push an image from this machine's engine to a registry; the login is passed to the engine for this call only."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 # The engine sends no event while a registry assembles a layer, nor while it waits before another attempt.
-_SECONDS_OF_SILENCE = 600
+_SECONDS_WITHOUT_EVENTS = 600
 _ACTION = re.compile(r"not authorized to perform: (ecr:\w+)")
 _DENIED = re.compile(r"\bdenied\b|\b403\b")
 
 
 def check_architecture(client: DockerClient, image: str, architecture: str) -> None:
-    """Raise ConfigError unless an image of this engine's is for Linux on that architecture."""
+    """Raise ConfigError unless an image on this engine is for Linux and that architecture."""
     found = client.images.get(image).attrs
     platform = f"{found['Os']}/{found['Architecture']}"
     if platform != f"linux/{architecture}":
         raise ConfigError(
             f"image {image} is for {platform}, and SageMaker's instances are linux/{architecture}: it is not pushed. "
-            f"Name a base for linux/{architecture} by mode.image.base, or pull that one for it and remove this image "
-            f"by `docker image rm {image}`."
+            f"Set mode.image.base to an image for linux/{architecture}, or pull the base with --platform "
+            f"linux/{architecture}, and remove this image with `docker image rm {image}`."
         )
 
 
@@ -58,16 +58,16 @@ def push_image(client: DockerClient, image: str, address: str, login: Login, rep
 
 @contextmanager
 def _pushing(client: DockerClient, repository: str, tag: str, login: Login) -> Iterator[Iterable[dict[str, Any]]]:
-    """Let the engine push while the block lasts; yield what it says of it."""
+    """Have the engine push an image, and yield its events."""
     from docker.auth import encode_header
 
-    # Not by the client's own method, which leaves the connection open, and the engine pushing, when it is given up.
+    # docker-py's push keeps the connection open when the caller stops reading, so Ctrl-C would not end the push.
     with client.api.post(
         f"{client.api.base_url}/v{client.api.api_version}/images/{repository}/push",
         params={"tag": tag},
         headers={"X-Registry-Auth": encode_header({"username": login.username, "password": login.password})},
         stream=True,
-        timeout=_SECONDS_OF_SILENCE,
+        timeout=_SECONDS_WITHOUT_EVENTS,
     ) as answer:
         if answer.ok:
             yield map(json.loads, filter(None, answer.iter_lines()))
@@ -77,7 +77,7 @@ def _pushing(client: DockerClient, repository: str, tag: str, login: Login) -> I
 
 @contextmanager
 def _named(client: DockerClient, image: str, repository: str, tag: str) -> Iterator[None]:
-    """Give an image the name that it is to have in the registry, for a while."""
+    """Tag an image with its name in the registry for the duration of the block."""
     client.images.get(image).tag(repository, tag)
     try:
         yield

@@ -119,7 +119,7 @@ def _unnamed_study(
         replay_of=None if search.replayed is None else config.replay.study,
         dependencies=dependencies,
         code={folder.name: code_hash(folder) for folder in dependencies},
-        words=replay.recipe_words(composed.words),
+        arguments=replay.recipe_arguments(composed.arguments),
         config=composed.yaml(),
         dataset=datasets.label(config.dataset),
     )

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
-from experiments.config.compose import compose
+from experiments.config import compose
 from tests.conftest import PROJECT, environment, signals_kept
 from tests.docs.markdown import Block, Step, steps
+from tests.support import forked
 
 _LEFT_OUT = (".*", "*.egg-info", "__pycache__", "build", "studies", "endpoints", "mlartifacts", "mlflow.db*", "local")
 _QUICK = """\
@@ -79,6 +80,7 @@ class Shell:
         """
         with pytest.MonkeyPatch.context() as patch, signals_kept():
             patch.chdir(self.folder)
+            patch.setattr(subprocess, "Popen", forked.WorkersForked)
             patch.setattr(compose, "CONFIG_FOLDER", self.folder / "configs")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 patch.delenv(name)
@@ -127,10 +129,10 @@ class Shell:
         return done.returncode, done.stdout
 
 
-def _run_here(words: list[str]) -> tuple[int, str]:
+def _run_here(arguments: list[str]) -> tuple[int, str]:
     printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        code = main(words)
+        code = main(arguments)
     return code, printed.buffer.getvalue().decode()  # type: ignore[attr-defined]  # the BytesIO
 
 

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.conftest import ENGINE, PROJECT
 from tests.docs.markdown import blocks, commands, steps
 from tests.docs.shell import Shell, unlike
 from tests.doubles.aws.double import Double
+from tests.doubles.aws.resident import Resident
 from tests.support.docker import left_behind, require_image
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(400),
+    pytest.mark.xdist_group(ENGINE),  # with and without an engine from one copy of the project
 ]
 
 README = PROJECT / "README.md"
@@ -52,7 +54,7 @@ def test_the_first_two_blocks_are_what_ci_types() -> None:
     typed = [block.lines for block in blocks(README) if block.language == "bash"]
     assert len(typed) == 2
     script = (PROJECT / ".ci" / "run").read_text()
-    typed_too = ("block 1 | bash", "block 2 | bash", "python run.py mode=sagemaker search.n_trials=4")
+    typed_too = ("typed < <(block 1)", "typed < <(block 2)", "python run.py mode=sagemaker search.n_trials=4")
     assert [words for words in typed_too if words not in script] == []
 
 
@@ -88,12 +90,12 @@ def test_in_containers_and_served(at_home: Shell) -> None:
     assert left_behind() == []
 
 
-def test_on_sagemaker(new_shell: Callable[[], Shell], tmp_path: Path) -> None:
+def test_on_sagemaker(new_shell: Callable[[], Shell], tmp_path: Path, resident: Resident) -> None:
     shell = new_shell()
     shell.make_quick()
     own = shell.folder / "configs" / "local" / "mode"
     own.mkdir()
-    with Double(tmp_path / "aws") as double:
+    with Double(tmp_path / "aws", resident=resident) as double:
         settings = {"role": double.role, "bucket": double.bucket, "poll_seconds": 0.05}
         (own / "remote.yaml").write_text(json.dumps(settings))
         with shell.opened(double.environment):

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.conftest import ENGINE, PROJECT
 from tests.docs.markdown import Block, blocks, commands, steps
 from tests.docs.shell import Shell
 from tests.support.docker import left_behind, require_image
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [
+    pytest.mark.timeout(400),
+    pytest.mark.xdist_group(ENGINE),  # with and without an engine from one copy of the project
+]
 
 TUTORIAL = PROJECT / "docs" / "tutorial.md"
 WITH_DOCKER = ("7", "8")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
@@ -18,9 +17,6 @@ from tests.endpoint.bridge import bridged
 from tests.endpoint.choice import PROCESS, Choice, choose
 from tests.endpoint.server import Server, serving
 from tests.endpoint.target import Target
-
-settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
-settings.load_profile("deterministic")
 
 MEMBERS = (
     MemberSpec("xgboost", "xgboost", {"num_round": 20, "max_depth": 4}),
@@ -100,14 +96,14 @@ def still_right(target: Target) -> Iterator[None]:
 def own_http(choice: Choice) -> None:
     """Skip what is about HTTP itself, where SageMaker's own is in between."""
     if choice.cloud is not None:
-        pytest.skip("about HTTP itself, and SageMaker's own is in between")
+        pytest.skip("about HTTP itself, and SageMaker's own is in between: --endpoint=process or local runs it")
 
 
 @pytest.fixture
 def process_only(choice: Choice) -> None:
     """Skip what needs a server that may be broken, where the endpoint is somebody's own."""
     if choice.name != PROCESS:
-        pytest.skip("starts and ends servers of its own: --endpoint=process")
+        pytest.skip("starts and ends servers of its own: --endpoint=process runs it")
 
 
 Serve = Callable[..., Server]

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.endpoint.answer import Answer
 from tests.endpoint.bodies import FORMS, lines, write_npy
 from tests.endpoint.target import Connection, Target
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.usefixtures("still_right")
 
@@ -82,20 +83,20 @@ LOOSE = [name for name in FORMS if not name.startswith(("parquet", "npy with", "
 FITTING = sorted(name for name, form in FORMS.items() if not form.numbers_only)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(body=st.binary(max_size=300), kind=st.sampled_from(TYPES))
 def test_any_bytes(body: bytes, kind: str, connection: Connection) -> None:
     check(connection.post(body, kind), connection)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(body=st.text(max_size=200) | st.lists(SCALARS, max_size=8), kind=st.sampled_from(TYPES))
 def test_any_text(body: str | list[Any], kind: str, connection: Connection) -> None:
     given = body if isinstance(body, str) else ",".join(map(str, body)) + "\n"
     check(connection.post(given.encode("utf-8", "surrogatepass"), kind), connection)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(data=st.data(), by_line=st.booleans())
 def test_any_json(data: st.DataObject, by_line: bool, target: Target, connection: Connection) -> None:
     document = data.draw(documents(tuple(column.name for column in target.columns)))
@@ -105,7 +106,7 @@ def test_any_json(data: st.DataObject, by_line: bool, target: Target, connection
         check(connection.post(json.dumps(document), "application/json"), connection)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(form=st.sampled_from(LOOSE), place=st.integers(0, 10**6), row=st.integers(0, 2), value=SCALARS)
 def test_any_cell(form: str, place: int, row: int, value: Any, target: Target, connection: Connection) -> None:
     cells = target.example.take(0, 1, 0).having(place % len(target.columns), row, value)
@@ -116,7 +117,7 @@ def test_any_cell(form: str, place: int, row: int, value: Any, target: Target, c
     check(connection.post(body, FORMS[form].type), connection)
 
 
-@settings(max_examples=600)
+@examples(600)
 @given(
     form=st.sampled_from(FITTING),
     other=st.none() | st.sampled_from(TYPES),
@@ -138,7 +139,7 @@ def test_any_damage_to_what_was_right(
     check(connection.post(body[: math.ceil(end * len(body))], other or FORMS[form].type), connection)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(first=st.sampled_from(FITTING), second=st.sampled_from(FITTING), cut=st.floats(0, 1), resumed=st.floats(0, 1))
 def test_any_two_bodies_in_one(
     first: str, second: str, cut: float, resumed: float, target: Target, connection: Connection
@@ -148,7 +149,7 @@ def test_any_two_bodies_in_one(
     check(connection.post(body, FORMS[second].type), connection)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     shape=st.lists(st.integers(-1, 2**63) | st.integers(0, 4), max_size=4),
     kind=st.sampled_from(
@@ -165,7 +166,7 @@ def test_any_array_that_is_declared(
     check(connection.post(body, "application/x-npy"), connection)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     kind=st.sampled_from([*TYPES, "", "text/csv;", ";", "text/csv;header=", 'text/csv;header="present', "a/b;c=d;c"])
     | st.text(PRINTABLE, max_size=30),

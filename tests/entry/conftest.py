@@ -10,16 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from ensemble.parameters import NONE, Parameter, ParamValue
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table, numbers
-
-settings.register_profile("deterministic", derandomize=True, database=None, deadline=None)
-settings.load_profile("deterministic")
 
 QUICK: dict[str, dict[str, ParamValue]] = {
     "xgboost": {"num_round": 4, "max_depth": 3, "subsample": 0.8, "colsample_bytree": 0.7},

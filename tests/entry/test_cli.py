@@ -82,7 +82,6 @@ class Job:
             cwd=self.root,
             capture_output=True,
             text=True,
-            timeout=50,
             check=False,
         )
 

@@ -65,7 +65,6 @@ def transformed(bundle: Path, *requests: tuple[str, str, bytes]) -> tuple[str, l
         cwd=bundle,
         capture_output=True,
         text=True,
-        timeout=50,
         check=False,
     )
     assert done.returncode == 0, done.stderr

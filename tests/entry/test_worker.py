@@ -21,6 +21,7 @@ from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.errors import EnsembleError, RunnerClosed
 from tests.conftest import PROJECT, until
 from tests.entry.conftest import OWN_MEMBER, make_table
+from tests.support.forked import Popen
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or needs the parent-death signal")
 
@@ -120,7 +121,7 @@ def test_a_worker_that_ends_is_reported_and_replaced(pool: WorkerPool) -> None:
 
 
 class Resident:
-    """A resident process and one worker, driven by hand over their sockets."""
+    """A resident process, which is forked itself, and one worker, driven by hand over their sockets."""
 
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair()
@@ -129,7 +130,7 @@ class Resident:
         self.work.settimeout(50)
         with theirs, worker_end:
             command = [sys.executable, "-m", "ensemble.worker", str(theirs.fileno()), ",".join(PRELOAD), "null"]
-            self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+            self.process = Popen(command, pass_fds=[theirs.fileno()])
             socket.send_fds(self.control, [b'{"spawn": true}'], [worker_end.fileno()])
             self.worker = self.ask(self.control)["pid"]
         self._worker_process = psutil.Process(self.worker)

@@ -22,7 +22,7 @@ PLACEMENT = Placement(
 )
 
 
-def study(*words: str) -> StudySpec:
-    """Return a study of these words, planned and not placed, whatever the number of cores here."""
-    found = plan_study(compose(["mode=local", "search.parallel=2", *words])).study
+def study(*arguments: str) -> StudySpec:
+    """Return a study of these arguments, planned and not placed, whatever the number of cores here."""
+    found = plan_study(compose(["mode=local", "search.parallel=2", *arguments])).study
     return dataclasses.replace(found, name="snapshot")

@@ -1,4 +1,4 @@
-"""The registry of members: a new one is a class and a line here."""
+"""The registry of members. A new member is a class, and a line in ``REGISTRY``."""
 
 from __future__ import annotations
 
@@ -33,10 +33,14 @@ REGISTRY: dict[str, type[Member]] = {
 
 
 def member_class(kind: str, place: str) -> type[Member]:
-    """Return the member registered as ``kind``, or scikit-learn's regressor of that class name, or ``module:Class``.
+    """Return the class of a member.
+
+    Args:
+        kind: Name in the registry, class name of a scikit-learn regressor, or ``module:Class``.
+        place: The key or parameter that holds ``kind``, for messages.
 
     Raises:
-        InputError: There is none; the message names ``place`` and the nearest.
+        InputError: There is no such member; the message suggests the nearest name.
     """
     if ":" in kind:
         return own_class(kind, Member, place)  # type: ignore[type-abstract]
@@ -47,7 +51,7 @@ def member_class(kind: str, place: str) -> type[Member]:
     if kind not in REGISTRY:
         raise InputError(
             f"{place}: there is no member {kind!r}.{did_you_mean(kind, REGISTRY)} Members: {listed(REGISTRY)}; "
-            "under a name of its own, a regressor of scikit-learn by its class name, or module:Class of yours."
+            "under a name of your own, a scikit-learn regressor by its class name, or your own class as module:Class."
         )
     return REGISTRY[kind]
 

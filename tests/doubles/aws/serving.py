@@ -172,6 +172,10 @@ class ModelServer:
         with self._lock:
             if self._killed:
                 return
+            if image is None and self._site.resident is not None:
+                environment = self._environment(given)
+                self._process = self._site.resident.start([str(SERVE)], self._folder, environment, self._log)
+                return
             if image is None:
                 self._process = Script([sys.executable, str(SERVE)], self._folder, self._environment(given), self._log)
                 return

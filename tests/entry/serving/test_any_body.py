@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
@@ -25,8 +25,9 @@ from tests.entry.serving.bodies import (
     npy_body,
     npy_of,
 )
+from tests.support.examples import examples
 
-some = settings(max_examples=200, derandomize=True, database=None, deadline=None)
+some = examples(200)
 # Several models: of every type, of numbers, of one column each.
 MODELS = [COLUMNS, numbers(*NAMES), *((column,) for column in COLUMNS), numbers("a", "b")]
 MODEL = st.sampled_from(MODELS)
@@ -137,7 +138,7 @@ def mutated(draw: DrawFn) -> tuple[bytes, str]:
     return body, draw(st.one_of(st.just(kind), TYPES))
 
 
-@settings(some, max_examples=600)
+@examples(600)
 @given(drawn=mutated(), model=MODEL)
 def test_a_body_that_was_whole(drawn: tuple[bytes, str], model: tuple[Column, ...]) -> None:
     body, kind = drawn

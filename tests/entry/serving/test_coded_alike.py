@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
@@ -32,8 +32,9 @@ from tests.entry.serving.bodies import (
     parquet_body,
     records,
 )
+from tests.support.examples import examples
 
-some = settings(max_examples=200, derandomize=True, database=None, deadline=None)
+some = examples(200)
 Cell = tuple[str, Any]
 
 

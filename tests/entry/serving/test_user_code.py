@@ -78,7 +78,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=50,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -108,7 +107,6 @@ def test_it_serves_where_the_packages_are_nowhere_else(trained: Trained, tmp_pat
         env={"PATH": os.environ["PATH"]},
         cwd=tmp_path,
         capture_output=True,
-        timeout=50,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
@@ -123,9 +121,7 @@ def test_without_its_code_it_says_what_is_missing(trained: Trained) -> None:
     script = (
         f"from ensemble.bundle import load_bundle\nfrom pathlib import Path\nload_bundle(Path({str(trained.model)!r}))"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=50, check=False, cwd="/"
-    )
+    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == 1
     assert "shop.members" in done.stderr.splitlines()[-1]
 

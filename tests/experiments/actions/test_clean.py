@@ -57,7 +57,7 @@ def test_clean_keeps_what_a_running_study_needs(project: Path, image: str, nothi
         ended = run_command("action=clean")
         await_trials(harness, 4)  # two of which may have been on their way
         harness.send_signal(signal.SIGINT)
-        harness.communicate(timeout=60)
+        harness.communicate()
     assert harness.returncode == 130
     assert ended.code == 0, ended.err
     assert re.search(r"kept: container \S+, study alive is running", ended.out)

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import QUICK, Ended, run_command
+from tests.conftest import ENGINE, QUICK, Ended, run_command
 from tests.doubles.aws.double import Double
+from tests.doubles.aws.resident import Resident
 from tests.support.docker import left_behind, require_image
 from tests.support.records import logged_runs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(300),
+    pytest.mark.xdist_group(ENGINE),  # with and without an engine from one copy of the project
 ]
 
 Run = Callable[..., Ended]
@@ -54,15 +56,15 @@ def working_in(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def command(*words: str, **env: str) -> Ended:
+def command(*arguments: str, **env: str) -> Ended:
     """Run a command on the ensemble of these tests, which ends well."""
-    ended = run_command(*words, *ENSEMBLE, **env)
+    ended = run_command(*arguments, *ENSEMBLE, **env)
     assert ended.code == 0, ended.out + ended.err
     return ended
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+def studies(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, resident: Resident) -> Path:
     """A project with a study of ``mode=local``, and its best two trials run again on SageMaker's double."""
     folder = tmp_path_factory.mktemp("three")
     shutil.copy(empty_store, folder / "mlflow.db")
@@ -75,7 +77,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         command("mode=local", "study=home", "search.n_trials=3", *ROWS)
-        with Double(tmp_path_factory.mktemp("aws")) as double:
+        with Double(tmp_path_factory.mktemp("aws"), resident=resident) as double:
             double.billable_seconds = 90
             account = ("mode.price_usd_per_hour=0.4", "mode.budget_usd=2", "mode.poll_seconds=0.05")
             place = (f"mode.role={double.role}", f"mode.bucket={double.bucket}")
@@ -122,8 +124,8 @@ def test_another_version_of_a_library_is_named(project: Path, byoe: Run) -> None
     newer.mkdir(parents=True)
     (newer / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 0.0.1\n")
     path = os.pathsep.join([str(newer.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    words = ("mode=local", "study=newer", *REPLAY, *ROWS, *ENSEMBLE)
-    replay = run_command(*words, PYTHONPATH=path)
+    arguments = ("mode=local", "study=newer", *REPLAY, *ROWS, *ENSEMBLE)
+    replay = run_command(*arguments, PYTHONPATH=path)
     ended = byoe(*comparing("home", "newer"))
     for one in (replay, ended):
         assert one.code == 1, one.err

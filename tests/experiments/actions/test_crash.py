@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
 from experiments.system.crash_points import LAUNCH_POINTS, POINTS
-from tests.conftest import PROJECT, QUICK, environment, run_command
+from tests.conftest import COLD_WORKERS, QUICK, run_command, running
 from tests.support.records import ledger_rows, logged_runs, recorded_trials
 
 TRIALS = 30
-WORDS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
+ARGUMENTS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
 # Points in the order in which one study can be killed at all of them, and at which pass: by the last of those within the
 # search 20 trials at most have begun.
 KILLS = (
@@ -64,10 +62,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> 
     """What the study gives when nothing kills it."""
     path = tmp_path_factory.mktemp("undisturbed")
     shutil.copy(empty_store, path / "mlflow.db")
-    done = subprocess.run(
-        [sys.executable, str(PROJECT / "run.py"), *WORDS], cwd=path, env=environment(), capture_output=True, check=True
-    )
-    assert done.returncode == 0
+    ended = run_command(*ARGUMENTS, folder=path)
+    assert ended.code == 0, ended.err
     return [{key: result[key] for key in ("index", "params", "metrics")} for result in recorded_trials(path, "crash")]
 
 
@@ -75,6 +71,7 @@ def test_kills_are_at_every_point() -> None:
     assert {kill.partition(":")[0] for kill in (*KILLS, STORE_MADE)} == set(POINTS) - set(LAUNCH_POINTS)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kills", [KILLS, (STORE_MADE,)], ids=["with a store", "while it is made"])
 def test_killed_again_and_again_the_same_command_completes_the_study(
@@ -84,12 +81,12 @@ def test_killed_again_and_again_the_same_command_completes_the_study(
     temporary.mkdir()
     if STORE_MADE in kills:
         (project / "mlflow.db").unlink()
-    env = {"TMPDIR": str(temporary), "BYOE_TEST": str(os.getpid())}
+    env = {"TMPDIR": str(temporary), "BYOE_TEST": str(os.getpid()), **COLD_WORKERS}
     for kill in kills:
-        killed = run_command(*WORDS, timeout=120, **env, BYOE_KILL_AT=kill)
+        killed = run_command(*ARGUMENTS, **env, BYOE_KILL_AT=kill)
         assert killed.code == -signal.SIGKILL, (kill, killed.err)
         assert_nothing_is_left(env["BYOE_TEST"])
-    resumed = run_command(*WORDS, timeout=120, **env)
+    resumed = run_command(*ARGUMENTS, **env)
     assert resumed.code == 0, resumed.err
     assert_complete(project)
     assert [
@@ -100,22 +97,20 @@ def test_killed_again_and_again_the_same_command_completes_the_study(
 
 
 def test_two_studies_begun_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
-    words = (sys.executable, str(PROJECT / "run.py"), "mode=local", "search.n_trials=2", *QUICK)
-    both = [subprocess.Popen([*words, f"study={name}"], stdout=subprocess.PIPE, text=True) for name in ("one", "two")]
-    outputs = [process.communicate(timeout=50)[0] for process in both]
+    arguments = ("mode=local", "search.n_trials=2", *QUICK)
+    both = [running(*arguments, f"study={name}") for name in ("one", "two")]
+    outputs = [process.communicate()[0].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert not any("MLflow could not" in output for output in outputs)
     assert len(logged_runs(folder, "byoe-diabetes", "trial")) == 4
 
 
 def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:
-    words = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
-    with subprocess.Popen(
-        [sys.executable, str(PROJECT / "run.py"), *words], stdout=subprocess.PIPE, text=True, env=environment()
-    ) as first:
+    arguments = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
+    with running(*arguments) as first:
         assert first.stdout is not None
-        next(line for line in first.stdout if line.startswith("trial 0"))
-        second = run_command(*words)
+        next(line for line in first.stdout if line.startswith(b"trial 0"))
+        second = run_command(*arguments)
         first.send_signal(signal.SIGTERM)
         first.stdout.read()
     assert second.code == 2
@@ -132,20 +127,14 @@ def test_interrupted_study_says_how_to_go_on_and_leaves_nothing(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     mark = f"{os.getpid()}-{number}"
-    command = [sys.executable, str(PROJECT / "run.py"), "mode=local", "study=crash", "search.n_trials=2000", *QUICK]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(TMPDIR=str(temporary), BYOE_TEST=mark),
-    ) as process:
+    arguments = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
+    with running(*arguments, TMPDIR=str(temporary), BYOE_TEST=mark, **COLD_WORKERS) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        next(line for line in process.stdout if line.startswith("trial 3"))
+        next(line for line in process.stdout if line.startswith(b"trial 3"))
         process.send_signal(number)
         process.stdout.read()
-        err = process.stderr.read()
+        err = process.stderr.read().decode()
     assert process.returncode == 130
     assert "same command" in err
     assert "Traceback" not in err

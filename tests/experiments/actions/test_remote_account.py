@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import QUICK, Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import Expiry, Refusal
-from tests.experiments.actions.test_remote import created, opened, words
+from tests.experiments.actions.test_remote import arguments, created, opened
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
@@ -55,7 +55,7 @@ def test_the_action_that_aws_names_is_the_one_that_is_missing(
     fault: Refusal, action: str, double: Double, byoe: Run
 ) -> None:
     double.inject(fault)
-    ended = byoe(*words(double, "mode.budget_usd=2"))
+    ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 2
     assert f"the credentials need the IAM action {action}." in ended.err
 
@@ -63,7 +63,7 @@ def test_the_action_that_aws_names_is_the_one_that_is_missing(
 @pytest.mark.parametrize("operation", ["HeadObject", "HeadBucket"])
 def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: str, double: Double, byoe: Run) -> None:
     double.inject(Expiry(operation))
-    ended = byoe(*words(double, "mode.budget_usd=2"))
+    ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 2
     assert "the AWS credentials have expired. Renew them" in ended.err
     assert created(double) == []
@@ -76,7 +76,7 @@ def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: s
         (
             {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
             "[default]\ncredential_process = /bin/false\n",
-            "the AWS credentials could not be had: Error when retrieving credentials from custom-process",
+            "the AWS credentials could not be obtained: Error when retrieving credentials from custom-process",
         ),
         ({}, "no file of settings", "the AWS settings cannot be used: Unable to parse config file: "),
         ({"AWS_DEFAULT_REGION": "eu west"}, "", "the AWS settings cannot be used: Provided region_name 'eu west'"),
@@ -84,7 +84,7 @@ def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: s
         (
             {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_PROFILE": "signed"},
             SIGN_ON,
-            "`aws sso login` makes one, with --profile <name> where mode.profile or AWS_PROFILE names one.",
+            "Run `aws sso login`, with --profile <name> if mode.profile or AWS_PROFILE is set.",
         ),
     ],
     ids=["no secret", "process", "no settings", "region", "address", "sign-on"],
@@ -131,7 +131,7 @@ def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byo
 
 
 def test_one_training_learns_from_no_tuning_job(double: Double, byoe: Run) -> None:
-    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
+    ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
     assert ended.code == 2
     assert "mode.warm_start=before is for a search, and action=train is none" in ended.err
     assert created(double) == []

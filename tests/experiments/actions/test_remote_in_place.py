@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ensemble.parameters import encode
-from tests.conftest import PROJECT, QUICK, Ended
+from tests.conftest import QUICK, Ended
 from tests.doubles.aws.double import Double
-from tests.experiments.actions.test_remote import numbers, opened, words
+from tests.doubles.aws.resident import Resident
+from tests.experiments.actions.test_remote import arguments, numbers, opened
+from tests.support import forked
 from tests.support.presplit import ROLES, upload_rows, write_rows
 from tests.support.records import recorded_trials
 
@@ -37,7 +38,7 @@ def keys(double: Double) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_the_laptop(
-    kind: str, project: Path, tmp_path: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch
+    kind: str, project: Path, tmp_path: Path, byoe: Run, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_rows(tmp_path / "here", kind)
     two = ["search.n_trials=2", *QUICK, *ROLES]
@@ -46,9 +47,9 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_the_laptop(
     points = [
         {name: encode(value) for name, value in trial["params"].items()} for trial in recorded_trials(project, "home")
     ]
-    with opened(Double(tmp_path / "aws", points), monkeypatch) as double:
+    with opened(Double(tmp_path / "aws", points, resident=resident), monkeypatch) as double:
         place = place_rows(double, tmp_path / "there", kind)
-        remote = words(double, *two, f"dataset.path={place}", "mode.budget_usd=2")
+        remote = arguments(double, *two, f"dataset.path={place}", "mode.budget_usd=2")
         beside = json.loads(byoe(*remote, "action=plan").out)["beside the request"]
         assert beside["data in place"] == place
         assert [location.rpartition("/")[2] for location in beside["uploads, in bytes"]] == ["sourcedir.tar.gz"]
@@ -72,14 +73,14 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_the_laptop(
 
 
 def test_rows_that_change_under_a_study_fail_its_trials(
-    project: Path, tmp_path: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch
+    project: Path, tmp_path: Path, byoe: Run, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(Double(tmp_path / "aws"), monkeypatch) as double:
+    with opened(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
         place = place_rows(double, tmp_path / "rows")
-        remote = words(double, *ROLES, f"dataset.path={place}", "search.n_trials=2", "search.parallel=1")
+        remote = arguments(double, *ROLES, f"dataset.path={place}", "search.n_trials=2", "search.parallel=1")
         double.hold(0)
-        command = [sys.executable, str(PROJECT / "run.py"), *remote, "mode.budget_usd=2", "search.max_failure_rate=1"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        command = forked.command(*remote, "mode.budget_usd=2", "search.max_failure_rate=1")
+        with forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
             double.wait_for(0, "Training", timeout=60)
             changed = (tmp_path / "rows/validation/part-1.csv").read_bytes().replace(b"True", b"False")
             double.client("s3").put_object(Bucket=double.bucket, Key="theirs/rows/validation/part-1.csv", Body=changed)
@@ -88,19 +89,19 @@ def test_rows_that_change_under_a_study_fail_its_trials(
         assert running.returncode == 0, out
         first, second = recorded_trials(project, "cloud")
         assert (first["state"], second["state"]) == ("complete", "failed")
-        assert f"its validation rows are not those of the study: what lies at {place} has changed" in second["failure"]
+        assert f"its validation rows are not those of the study: the data at {place} has changed" in second["failure"]
 
 
 def test_rows_in_another_region_are_refused_before_anything_is_uploaded(
-    project: Path, tmp_path: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch
+    project: Path, tmp_path: Path, byoe: Run, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(Double(tmp_path / "aws"), monkeypatch) as double:
+    with opened(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
         write_rows(tmp_path / "rows")
         s3 = double.client("s3")
         s3.create_bucket(Bucket="afar", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         upload_rows(tmp_path / "rows", s3, "afar", "rows")
-        ended = byoe(*words(double, *ROLES, "dataset.path=s3://afar/rows/", "mode.budget_usd=2"))
+        ended = byoe(*arguments(double, *ROLES, "dataset.path=s3://afar/rows/", "mode.budget_usd=2"))
         assert ended.code == 2
-        assert "dataset.path=s3://afar/rows/ is in eu-west-1, and jobs in us-east-1 read from buckets" in ended.err
+        assert "dataset.path=s3://afar/rows/ is in eu-west-1, and jobs in us-east-1 can only read buckets" in ended.err
         assert double.jobs == []
         assert "Contents" not in s3.list_objects_v2(Bucket=double.bucket)

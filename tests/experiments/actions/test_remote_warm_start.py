@@ -14,7 +14,8 @@ from tests.conftest import Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import Refusal
 from tests.doubles.aws.records import TuningJob
-from tests.experiments.actions.test_remote import created, opened, words
+from tests.doubles.aws.resident import Resident
+from tests.experiments.actions.test_remote import arguments, created, opened
 from tests.support.records import recorded_trials
 
 pytestmark = [
@@ -26,15 +27,15 @@ Job = dict[str, Any]
 
 
 @pytest.fixture
-def double(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    with opened(Double(tmp_path / "aws"), monkeypatch) as double:
+def double(project: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    with opened(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
         yield double
 
 
 @pytest.fixture
 def request_of(double: Double, byoe: Run) -> Job:
     """The request of the search that is to learn, as it is without a parent."""
-    document: Job = json.loads(byoe(*words(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
+    document: Job = json.loads(byoe(*arguments(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
     return document
 
 
@@ -48,7 +49,7 @@ def test_a_search_learns_from_one_that_has_ended(project: Path, double: Double, 
     run(double, request_of)
     # What was tuned is fixed, what was fixed is tuned, and ranges are others: all of that AMT takes.
     ended = byoe(
-        *words(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.n_trials=1"),
+        *arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.n_trials=1"),
         "ensemble.params.xgboost.max_depth=3",
         "search.space.xgboost.num_round={low: 2, high: 6}",
     )
@@ -82,7 +83,7 @@ def test_a_parent_with_other_hyperparameters_is_refused_with_the_difference(
     of_other_names(document)
     run(double, document)
     before = created(double)
-    ended = byoe(*words(double, "mode.warm_start=[before]", "mode.budget_usd=2"))
+    ended = byoe(*arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2"))
     assert ended.code == 2
     assert "Traceback" not in ended.err
     fragments = [
@@ -111,7 +112,7 @@ def test_a_parent_that_does_not_exist_or_still_runs_is_refused(
     with double.state.changed:
         running.status = "InProgress"
     before = created(double)
-    ended = byoe(*words(double, f"mode.warm_start=[{given}]", "mode.budget_usd=2"))
+    ended = byoe(*arguments(double, f"mode.warm_start=[{given}]", "mode.budget_usd=2"))
     assert ended.code == 2
     assert [text for text in fragments if text not in ended.err] == [], ended.err
     assert created(double) == before
@@ -122,6 +123,6 @@ def test_a_rule_that_aws_checks_is_answered_by_aws(double: Double, byoe: Run, re
     run(double, request_of)
     answer = "The objective of parent and current tuning job differ."
     double.inject(Refusal("CreateHyperParameterTuningJob", "ValidationException", answer))
-    ended = byoe(*words(double, "mode.warm_start=[before]", "mode.budget_usd=2"))
+    ended = byoe(*arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2"))
     assert ended.code == 2
     assert f"AWS refused to start the job: {answer} (ValidationException)." in ended.err

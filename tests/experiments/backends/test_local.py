@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
+import pytest
 
 from experiments.backends.base import Backend
 from experiments.backends.local import LocalBackend
@@ -13,9 +14,20 @@ from experiments.backends.worker_pool import WorkerPool
 from experiments.study.spec import StudySpec
 from tests.experiments.backends.contract import BackendContract
 
+# Those that count workers know them by their command line, which a forked one does not have.
+COUNTING = (
+    "test_cancel_leaves_nothing_running_here_and_can_be_repeated",
+    "test_too_many_failures_stop_the_study_with_the_reason",
+)
+
 
 class TestLocalBackend(BackendContract):
     mode = "mode=local"
+
+    @pytest.fixture(autouse=True)
+    def _workers(self, request: pytest.FixtureRequest) -> None:
+        if request.node.name not in COUNTING:
+            request.getfixturevalue("forked_workers")
 
     @contextmanager
     def backend(self, study: StudySpec) -> Iterator[Backend]:

@@ -14,7 +14,7 @@ import pytest
 
 from experiments.docker import sdk_job
 from experiments.docker.engine import connect, labels
-from experiments.docker.sdk_job import NETWORK, find_network, make_network, remove_run, run_job
+from experiments.docker.sdk_job import NETWORK, create_network, find_network, remove_run, run_job
 from experiments.errors import BackendUnavailable
 from experiments.system.archives import unpack
 from tests.support.docker import containers, left_behind, require_image
@@ -85,7 +85,7 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
 
     sent: list[object] = []
     monkeypatch.setattr(telemetry, "_send_telemetry_request", lambda *words: sent.append(words))
-    make_network(RUN)
+    create_network(RUN)
     container = {"labels": labels("trial", study=STUDY, run=RUN), "user": f"{os.getuid()}:{os.getgid()}"}
     try:
         assert run_job(document, str(tmp_path / "root"), container) is (deed == "work")
@@ -127,7 +127,7 @@ def test_job_whose_network_was_not_isolated_is_refused(tmp_path: Path) -> None:
     with closing(connect()) as client:
         network = client.networks.create(NETWORK, labels={"com.docker.compose.network": NETWORK})
         try:
-            with pytest.raises(BackendUnavailable, match=r"mode\.network=none cannot hold"):
+            with pytest.raises(BackendUnavailable, match=r"mode\.network=none is not possible"):
                 run_job(document, str(tmp_path / "root"), container)
         finally:
             network.remove()

@@ -32,7 +32,7 @@ def check_snapshot(name: str, document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "arguments"),
     [
         ("blog", ("experiment=blog",)),
         ("wide", ("ensemble=wide", "search.sampler=random", "search.timeout=600")),
@@ -48,8 +48,8 @@ def check_snapshot(name: str, document: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_tuning_job_is_the_one_that_was_looked_at(name: str, words: tuple[str, ...], folder: Path) -> None:
-    document = tuning_job(study(*words), PLACEMENT)
+def test_tuning_job_is_the_one_that_was_looked_at(name: str, arguments: tuple[str, ...], folder: Path) -> None:
+    document = tuning_job(study(*arguments), PLACEMENT)
     check_request("CreateHyperParameterTuningJob", document, local=True)
     check_snapshot(name, document)
 
@@ -85,11 +85,11 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize("words", [*EVERY, ("experiment=blog",)], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*EVERY, ("experiment=blog",)], ids=" ".join)
 def test_every_ensemble_and_search_holds_against_the_service_model_and_is_read_back(
-    words: tuple[str, ...], folder: Path
+    arguments: tuple[str, ...], folder: Path
 ) -> None:
-    spec = study(*words)
+    spec = study(*arguments)
     document = json.loads(json.dumps(tuning_job(spec, PLACEMENT)))
     check_request("CreateHyperParameterTuningJob", document, local=True)
     read = read_tuning_job(document, spec)

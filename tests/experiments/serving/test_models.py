@@ -22,10 +22,10 @@ def study(project: Path, byoe: Callable[..., Ended]) -> Path:
     return project / "studies" / "mine"
 
 
-def place(name: str, *words: str) -> Model:
+def place(name: str, *arguments: str) -> Model:
     folder = Path(name)
     folder.mkdir()
-    return place_model(compose(["mode=local", *words]), folder)
+    return place_model(compose(["mode=local", *arguments]), folder)
 
 
 def test_every_way_to_name_a_model_finds_the_same_one(study: Path, byoe: Callable[..., Ended]) -> None:
@@ -78,7 +78,7 @@ def test_what_is_no_model_is_refused_by_name(project: Path, byoe: Callable[..., 
         tar.add("inside", arcname="../outside")
     for text, message in {
         "nothing": "there is no such study, folder or archive",
-        "text.tar.gz": "can be unpacked",
+        "text.tar.gz": "cannot be unpacked",
         "empty": "it has no manifest.json",
         "old": "has version 1",
         "escaping.tar.gz": "is not a file or folder below",
@@ -96,4 +96,4 @@ def test_without_a_study_the_command_that_makes_one_is_named(folder: Path, byoe:
     Path("rows.csv").write_text("a\n1\n")
     ended = byoe("action=batch", "input=rows.csv", "output=o.csv")
     assert ended.code == 2
-    assert "python run.py mode=local makes one" in ended.err
+    assert "python run.py mode=local runs one" in ended.err

@@ -29,9 +29,7 @@ except KeyboardInterrupt:
 
 
 def test_interrupt_that_a_finalizer_drops_is_raised_at_the_next_check() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOST], capture_output=True, text=True, check=True, env=environment(), timeout=30
-    )
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, check=True, env=environment())
     assert done.stdout.splitlines() == ["dropped", "raised after all"]
     assert "Exception ignored" in done.stderr
 
@@ -42,7 +40,5 @@ def test_signal_that_a_parent_ignores_stays_ignored() -> None:
         "signal.signal(signal.SIGHUP, signal.SIG_IGN); raise_on_signals(); "
         "print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment(), timeout=30
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment())
     assert done.stdout.split() == ["True", "False"]
