@@ -61,7 +61,7 @@ class SageMakerJobs:
             "sagemaker:DescribeTrainingJob", lambda: self._sagemaker.describe_training_job(TrainingJobName=name)
         )
 
-    def create(self, operation: str, document: Mapping[str, Any]) -> bool:
+    def create(self, operation: str, request: Mapping[str, Any]) -> bool:
         """Send a request; return False if the job exists already, for example because an answer was lost."""
         from botocore.exceptions import ClientError
 
@@ -71,7 +71,7 @@ class SageMakerJobs:
         }[operation]
         with aws_errors(f"sagemaker:{operation}", "start the job"):
             try:
-                call(**document)
+                call(**request)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ResourceInUse":
                     return False

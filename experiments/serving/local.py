@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from experiments.config.arguments import typed_command
-from experiments.config.compose import COMMAND_LINE, Composed
+from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig
+from experiments.config.sources import COMMAND_LINE
 from experiments.docker.endpoint import (
     SECONDS_TO_DRAIN,
     container_state,

@@ -14,7 +14,7 @@ from rich.console import Console
 from experiments.docker.endpoint import Started, container_state, peak_memory, start_container, stop_container
 from experiments.errors import EnsembleError
 from experiments.reporting.console import print_plain
-from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY
+from experiments.sagemaker_requests.limits import SERVERLESS_MEMORY
 from experiments.serving.client import invoke
 from experiments.serving.memory import Rehearsal
 from experiments.serving.plan import SERVERLESS_BODY_BYTES, Plan

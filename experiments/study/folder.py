@@ -104,11 +104,11 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
             if wrong is None:
                 document = found
             else:
-                reason = f"its {METRICS_FILE} is not that of a training: {wrong}"
+                reason = f"its {METRICS_FILE} is not valid: {wrong}"
         else:
             reason = _reason(trial.folder, exit_code)
     except (OSError, ValueError, RecursionError) as error:
-        reason = f"it left no readable {METRICS_FILE}: {error}"
+        reason = f"its {METRICS_FILE} cannot be read: {error}"
     info = {key: value for key, value in document.items() if key != "metrics"}
     if reason is not None and _disk_was_full(trial.folder, reason):
         raise StorageError.at(trial.folder, "the disk is full, no space is left")
@@ -143,7 +143,7 @@ def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
     for table in ("metrics", "pruned", "weights", "fit_seconds"):
         for name, value in tables[table].items():
             if not _is_number(value):
-                return f"{name} in {table} is {value!r}, and no finite number"
+                return f"{name} in {table} is {value!r}, which is not a finite number"
     return None
 
 

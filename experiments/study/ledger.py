@@ -187,7 +187,7 @@ def read(path: Path) -> Peek:
             facts = connection.execute("SELECT key, value FROM study").fetchall()
             (unfinished,) = connection.execute("SELECT count(*) FROM trials WHERE result IS NULL").fetchone()
         except sqlite3.OperationalError:
-            raise LedgerEmpty(f"{path} has no trials yet: its study was cut as it began.") from None
+            raise LedgerEmpty(f"{path} has no trials yet: its study was interrupted as it started.") from None
         except sqlite3.DatabaseError as error:
             raise StudyTaken(f"{path} is not a ledger that can be read ({error}): move it away.") from None
     results = [TrialResult(**json.loads(text)) for (text,) in rows]
@@ -214,7 +214,9 @@ def find_study(studies: Path, name: str, place: str) -> Path:
     if name not in known:
         if name and Path(name).name == name and (studies / name).is_dir():
             raise ConfigError(f"{place}={name}: {studies / name} has no {FILE}, where a study's trials are recorded.")
-        there = f"There is: {listed(known)}." if known else "There is none at all: python run.py mode=local runs one."
+        there = (
+            f"There is: {listed(known)}." if known else "There are no studies yet. Run one: python run.py mode=local."
+        )
         raise ConfigError(f"{place}={name}: there is no such study in {studies}.{did_you_mean(name, known)} {there}")
     return studies / name
 

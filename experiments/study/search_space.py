@@ -165,8 +165,8 @@ def read_dimension(value: Any, declared: Parameter, place: str) -> Dimension:
     if set(value) - allowed:
         stray = listed(set(value) - allowed)
         raise ConfigError(
-            f"{place}: {stray} does not go with {listed(allowed & set(value))}. Where a file's range is merged with "
-            "another's, set the keys that are not wanted to null."
+            f"{place}: {stray} cannot be combined with {listed(allowed & set(value))}. If ranges of two files are "
+            "merged, set the unwanted keys to null."
         )
     first = _check(declared, value["first"], f"{place}.first") if "first" in value else None
     if "choices" in value:
@@ -192,9 +192,9 @@ def _read_choices(choices: Any, first: ParamValue, declared: Parameter, place: s
         raise ConfigError(f"{place}.choices={choices!r} is not a list of at least one value.")
     values = tuple(_check(declared, choice, f"{place}.choices") for choice in choices)
     if len({encode(value) for value in values}) < len(values):
-        raise ConfigError(f"{place}.choices={list(choices)!r} has a value twice.")
+        raise ConfigError(f"{place}.choices={list(choices)!r} lists a value twice.")
     if first is not None and first not in values:
-        raise ConfigError(f"{place}.first={first!r} is none of the choices.")
+        raise ConfigError(f"{place}.first={first!r} is not one of the choices.")
     return Choices(values, first)
 
 

@@ -27,7 +27,7 @@ def check_dependencies(folders: Sequence[Path]) -> None:
     """Raise BackendUnavailable unless every folder of packages is there."""
     for folder in folders:
         if not folder.is_dir():
-            raise BackendUnavailable(f"entry.dependencies names {folder}, which is no folder: correct the path.")
+            raise BackendUnavailable(f"entry.dependencies names {folder}, which is not a folder: correct the path.")
 
 
 def source_folder(dependencies: Sequence[Path], studies: Path) -> Path:
@@ -78,7 +78,9 @@ def _parts(dependencies: Sequence[Path]) -> dict[str, Path]:
     parts = {path.name: path for path in sorted(ENTRY.iterdir()) if path.name not in _LEFT_OUT}
     for path in importable(dependencies):
         if path.name in parts:
-            raise ConfigError(f"entry.dependencies: the name of {path} is taken in the source directory: rename it.")
+            raise ConfigError(
+                f"entry.dependencies: the source directory already contains the name of {path}: rename it."
+            )
         parts[path.name] = path
     return parts
 

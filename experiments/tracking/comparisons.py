@@ -75,7 +75,7 @@ def record_comparison(comparison: Comparison, uri: str, root: Path, experiment: 
         experiment: Name of the experiment; None is that of the first study's runs.
     """
     if not store_exists(uri):
-        return f"there is no store at {uri}; a study's own command makes one, and records its trials there"
+        return f"there is no store at {uri}; the command of a study creates it and records its trials there"
     quiet()
     try:
         client = open_store(uri, root)

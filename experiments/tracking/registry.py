@@ -71,7 +71,7 @@ def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Pat
     # MLflow keeps a folder under its own name, and not under that which it is given with.
     found_manifests = list((place / "artifacts").glob("*/manifest.json"))
     if not found_manifests:
-        raise ConfigError(f"model={name}: this model of MLflow's holds no bundle of ours.")
+        raise ConfigError(f"model={name}: this MLflow model does not contain a byoe bundle.")
     return found_manifests[0].parent
 
 

@@ -49,13 +49,13 @@ def store_uri(uri: str | None, root: Path) -> str:
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme == "file" or ("://" not in uri and scheme != "databricks"):
         raise ConfigError(
-            f"mlflow.uri={masked(uri)}: MLflow keeps no runs in a folder any more. Leave it out for the store in the "
-            f"project folder, or give {SQLITE}folder/mlflow.db or the address of a server."
+            f"mlflow.uri={masked(uri)}: MLflow no longer keeps runs in a folder. Leave it out to use the store in the "
+            f"project folder, or set it to {SQLITE}folder/mlflow.db or a server's address."
         )
     if scheme not in SCHEMES:
         raise ConfigError(
-            f"mlflow.uri={masked(uri)}: {scheme!r} is no kind of store.{did_you_mean(scheme, SCHEMES)} "
-            f"It can be: {listed(SCHEMES)}."
+            f"mlflow.uri={masked(uri)}: {scheme!r} is not a kind of store.{did_you_mean(scheme, SCHEMES)} "
+            f"Allowed: {listed(SCHEMES)}."
         )
     return uri
 
@@ -133,9 +133,9 @@ def store_problem(error: Exception, uri: str) -> str:
     schemas = _OTHER_SCHEMA.search(str(error))
     if schemas is not None:
         return (
-            f"the store is of another version of MLflow, its schema is {schemas.group(1)} and here it is "
-            f"{schemas.group(2)}. Back it up and run: mlflow db upgrade {masked(uri)} (or install the newer MLflow "
-            "that made it)"
+            f"the store was made by another version of MLflow: its schema is {schemas.group(1)}, and this version "
+            f"needs {schemas.group(2)}. Back it up and run: mlflow db upgrade {masked(uri)} (or install the newer "
+            "MLflow that made it)"
         )
     # SQLAlchemy puts the statement after what went wrong.
     text = " ".join(str(error).partition("[SQL:")[0].split())
@@ -158,7 +158,7 @@ def store_fault(file: Path) -> str | None:
     except sqlite3.Error as error:
         return f"cannot be written: {error}"
     # The last table that MLflow makes is not known by name, but what it notes when it is through with making them is.
-    return None if {"alembic_version", "runs", "experiments"} <= tables else "is no whole MLflow store"
+    return None if {"alembic_version", "runs", "experiments"} <= tables else "is not a complete MLflow store"
 
 
 def interface_command(uri: str, root: Path) -> str:
