@@ -234,6 +234,18 @@ class TrialResult:
         """Return this trial as failed for ``reason``."""
         return replace(self, state="failed", metrics={}, failure=reason)
 
+    def untrusted(self, objective: str, read: str) -> TrialResult:
+        """Return this trial as one that failed, because its objective is not what its log has.
+
+        Args:
+            objective: The metric.
+            read: What was read in the log, as the clause of a sentence.
+        """
+        return self.failing(
+            f"the objective {objective} cannot be trusted: {read}, and metrics.json has "
+            f"{self.metrics.get(objective)!r}. The entry script must print it once, with ensemble.wire.metric_line."
+        )
+
     def rival(self, objective: str) -> Rival:
         """Return this trial as the rival of a race."""
         return Rival(self.metrics[objective], tuple(tuple(standing) for standing in self.info["standings"]))

@@ -621,7 +621,7 @@ def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Ru
     ended = byoe(*settings, f"mode.bucket={double.bucket}", f"mode.image.uri={MINE}:2")
     assert ended.code == 0, ended.out
     for line in (
-        "ok    credentials    of account 123456789012",
+        "ok    credentials    account 123456789012",
         f"ok    bucket         {double.bucket}",
         "ok    role ",
         f"ok    image          {MINE}:2",
