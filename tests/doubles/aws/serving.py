@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 import threading
 import time
 import traceback
@@ -16,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.system.archives import unpack
+from experiments.system.archives import DamagedArchive, unpack
 from tests.doubles.aws.container import ImageRun, Process, Script
 from tests.doubles.aws.endpoints import Deployment
 from tests.doubles.aws.transfers import DownloadFailed, Site
@@ -160,7 +159,7 @@ class ModelServer:
                 "there is an object located at the URL and that the role passed to CreateModel has permissions to "
                 "download the object."
             ) from error
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except (DamagedArchive, OSError) as error:
             raise NotServed(
                 f'Failed to extract model data archive for container "container_1" from URL "{location}". Please '
                 "ensure that the object located at the URL is a valid tar.gz archive."
