@@ -414,8 +414,8 @@ def test_jobs_that_amt_stops_early_are_given_up_and_no_failures(project: Path, d
     search = arguments(drawing, "mode.early_stopping=true", "search.n_trials=8", study="early")
     ended = byoe(*search, "mode.budget_usd=5")
     assert ended.code == 0, ended.err
-    assert "trial 1: given up: AMT stopped it early" in ended.out
-    assert "8 trials, 1 failed, 4 given up early" in ended.out
+    assert "trial 1: pruned: AMT stopped it early" in ended.out
+    assert "8 trials, 1 failed, 4 pruned" in ended.out
     trials = recorded_trials(project, "early")
     assert [trial["state"] for trial in trials] == ["complete", *["pruned"] * 4, "complete", "failed", "complete"]
     assert {trial["failure"] for trial in trials if trial["state"] == "pruned"} == {"AMT stopped it early"}
@@ -542,7 +542,7 @@ def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, doub
         ({**files, "metrics.json/x": b""}, "cannot be unpacked"),
         ({**files, "n" * 300: b""}, "cannot be unpacked"),
         ({"data/metrics.json": metrics, "data/data/x": b"", "x": b""}, "cannot be unpacked"),
-        ({**files, "metrics.json": b"[]"}, "its metrics.json is not that of a training: it has no metrics"),
+        ({**files, "metrics.json": b"[]"}, "its metrics.json is not valid: it has no metrics"),
         ({"metrics.json": metrics}, "its out_of_fold.npz cannot be read"),
         ({**files, "out_of_fold.npz": folds[:-100]}, "its out_of_fold.npz cannot be read"),
         ({**files, "out_of_fold.npz": b""}, "its out_of_fold.npz cannot be read"),
@@ -624,7 +624,7 @@ def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Ru
     ended = byoe(*settings, f"mode.bucket={double.bucket}", f"mode.image.uri={MINE}:2")
     assert ended.code == 0, ended.out
     for line in (
-        "ok    credentials    of account 123456789012",
+        "ok    credentials    account 123456789012",
         f"ok    bucket         {double.bucket}",
         "ok    role ",
         f"ok    image          {MINE}:2",

@@ -70,10 +70,16 @@ def test_table_has_a_row_a_member_and_one_for_the_blend(study: StudySpec) -> Non
 @pytest.mark.parametrize(
     ("best", "verdict"),
     [
-        (trial(0, 11.0, 12.0, 10.0), "The ensemble pays: on the mean fold the blend is 1 below the best"),
-        (trial(0, 11.0, 12.0, 11.5), "The ensemble costs: on the mean fold the blend is 0.5 above the best"),
+        (
+            trial(0, 11.0, 12.0, 10.0),
+            "The ensemble pays: on average over the folds, the blend's RMSE is 1 below that of the best",
+        ),
+        (
+            trial(0, 11.0, 12.0, 11.5),
+            "The ensemble costs: on average over the folds, the blend's RMSE is 0.5 above that of the best",
+        ),
         (trial(0, 11.0, 12.0, 11.5), "95% interval 0.5 above to 0.5 above."),
-        (trial(0, 21234.5, 31234.5, 20000.0), "the blend is 1230 below the best"),
+        (trial(0, 21234.5, 31234.5, 20000.0), "the blend's RMSE is 1230 below that of the best"),
     ],
 )
 def test_verdict_names_the_best_member_and_the_lift(study: StudySpec, best: TrialResult, verdict: str) -> None:
@@ -85,7 +91,7 @@ def test_verdict_names_the_best_member_and_the_lift(study: StudySpec, best: Tria
 def test_verdict_compares_with_the_best_member_of_any_trial(study: StudySpec) -> None:
     results = [trial(0, 11.0, 12.0, 10.0), trial(1, 9.5, 20.0, 14.0)]
     text = " ".join(shown(study, results[0], results=results).split())
-    assert "The ensemble costs: on the mean fold the blend is 0.5 above" in text
+    assert "The ensemble costs: on average over the folds, the blend's RMSE is 0.5 above" in text
     assert "(xgboost in trial 1, 9.5)" in text
     assert study_metrics(results[0], results, MEMBERS)["lift_mean"] == pytest.approx(-0.5)
     assert best_single_member(results, MEMBERS).rmse == 9.5
@@ -178,19 +184,19 @@ def test_trial_that_was_given_up_is_shown_with_what_it_promised(study: StudySpec
     with StudyProgress(study, MEMBERS, Console(file=file, width=60), 0) as progress:
         progress.show(trial(0, 11.0, 12.0, 10.0))
         progress.show(pruned(1))
-    assert "trial 1: given up after 2 folds, which promised 13.5  (2/3, 1 given up, best blend 10" in file.getvalue()
+    assert "trial 1: pruned after 2 folds, expected 13.5  (2/3, 1 pruned, best blend 10" in file.getvalue()
     best = trial(0, 11.0, 12.0, 10.0)
-    assert "2 trials, 1 given up early" in shown(study, best, results=[best, pruned(1)])
+    assert "2 trials, 1 pruned" in shown(study, best, results=[best, pruned(1)])
     history = study_figures(study, [best, pruned(1)], MEMBERS, out_of_fold())["optimisation_history.png"].axes[0]
     drawn = {line.get_label(): list(map(list, line.get_data())) for line in history.get_lines()}
-    assert drawn["given up (expected)"] == [[1], [13.5]]
+    assert drawn["pruned (expected)"] == [[1], [13.5]]
 
 
 def test_study_that_its_time_limit_has_ended_says_so(study: StudySpec) -> None:
     limited = dataclasses.replace(study, timeout=90.0)
     text = shown(limited, trial(0, 11.0, 12.0, 10.0))
     assert "2 trials of 3" in text
-    assert "ended by search.timeout=90; the same command goes on" in text
+    assert "stopped by search.timeout=90; run the same command again to continue" in text
     assert "search.timeout" not in shown(study, trial(0, 11.0, 12.0, 10.0))
 
 
