@@ -29,7 +29,7 @@ from experiments.study.folder import (
 )
 from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
-from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, names_that_fit, unpack
+from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, name_errors, unpack
 
 OUTPUT_ARCHIVE = "output.tar.gz"
 # AMT stores an objective in single precision.
@@ -168,7 +168,7 @@ def _fetch_output(storage: Storage, location: str, folder: Path) -> str | None:
         unpack(archive, data, _MAX_BYTES)
         nested = data / "data"  # the SDK's local mode packs it this way
         if not (data / METRICS_FILE).exists() and (nested / METRICS_FILE).exists():
-            with names_that_fit(archive):
+            with name_errors(archive):
                 for path in nested.iterdir():
                     path.replace(data / path.name)
                 nested.rmdir()
