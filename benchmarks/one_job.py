@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "entry")]
 
 from ensemble.members import Floats  # noqa: E402
-from experiments.backends.launch import remote_backend  # noqa: E402
+from experiments.backends.open import remote_backend  # noqa: E402
 from experiments.backends.worker_pool import WorkerPool  # noqa: E402
 from experiments.config.compose import compose  # noqa: E402
 from experiments.config.schema import RemoteModeConfig  # noqa: E402
@@ -183,7 +183,7 @@ def tune(double: Double, studies: Mapping[str, Sequence[str]], bench: Bench) -> 
         composed = compose(given)
         study, mode = plan_study(composed).place(), composed.config.mode
         assert isinstance(mode, RemoteModeConfig)
-        backend = remote_backend(mode, study, given, lambda: bench.workers, Console(quiet=True))
+        backend = remote_backend(mode, given, lambda: bench.workers, Console(quiet=True))
         with Ledger.open(study) as ledger, backend.submit(study, ledger) as handle:
             results = sorted(handle.results(), key=lambda result: result.index)
         failed = [result.reason for result in results if result.state != "complete"]

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from experiments.aws.inventory import open_inventory
 from experiments.config.compose import Composed
-from experiments.config.schema import RemoteModeConfig, account_mode
+from experiments.config.schema import RemoteModeConfig
 from experiments.docker.engine import ENDPOINT_LABEL, FOLDER_LABEL, STUDY_LABEL, open_engine
 from experiments.docker.leftovers import find_leftovers, remove_leftovers
 from experiments.reporting.console import print_plain
@@ -26,7 +26,7 @@ def clean(composed: Composed, console: Console) -> int:
     Raises:
         BackendUnavailable: The engine does not answer, or AWS refused.
     """
-    mode = account_mode(composed.config.mode)
+    mode = composed.config.mode.account
     if mode is None:
         _clean_engine(console)
     else:

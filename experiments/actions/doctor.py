@@ -23,7 +23,7 @@ from ensemble.versions import library_version
 from experiments.config.arguments import masked
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
-from experiments.config.schema import RemoteModeConfig, account_mode
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable
 from experiments.reporting.console import print_plain
 from experiments.system.machine import available_cores, check_folder
@@ -61,7 +61,7 @@ class Finding:
 
 def examine(composed: Composed, console: Console) -> int:
     """Check everything, print a line for each check, and return 0, or 1 if the mode cannot run here."""
-    mode = composed.config.mode.name
+    mode = composed.config.mode
     root = root_folder(composed.config)
     uri = store_uri(composed.config.mlflow.uri, root)
     checks: list[Callable[[], Iterator[Finding]]] = [
@@ -70,19 +70,16 @@ def examine(composed: Composed, console: Console) -> int:
         _machine,
         lambda: _folders([root, studies_folder(composed.config)]),
         lambda: _store(uri),
-        lambda: _docker(needed=mode == "sagemaker"),
+        lambda: _docker(needed=mode.runs_jobs and mode.account is None),
     ]
-    remote = account_mode(composed.config.mode)
-    if remote is not None:
-        checks.append(functools.partial(_account, remote))
+    if mode.account is not None:
+        checks.append(functools.partial(_account, mode.account))
     failed = False
     for check in checks:
         for finding in check():
             failed = failed or finding.state == "fails"
             console.print(_line(finding), soft_wrap=True)
-    print_plain(
-        console, f"\nmode={mode} cannot run yet: fix what fails above." if failed else f"\nmode={mode} can run."
-    )
+    print_plain(console, f"\nmode={mode.name} {'cannot run yet: fix what fails above' if failed else 'can run'}.")
     return 1 if failed else 0
 
 

@@ -12,7 +12,7 @@ from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.image_push import check_architecture, push_image
 from experiments.aws.settings import user_tags
 from experiments.config.compose import Composed
-from experiments.config.schema import RemoteModeConfig, account_mode
+from experiments.config.schema import RemoteModeConfig
 from experiments.docker.engine import open_engine
 from experiments.docker.image import REPOSITORY, ImageSpec, build_image_if_missing, configured_image
 from experiments.errors import BackendUnavailable, ConfigError
@@ -29,7 +29,7 @@ def push(composed: Composed, console: Console) -> int:
             SageMaker's.
         BackendUnavailable: The engine does not answer, the build failed, or AWS refused.
     """
-    mode = account_mode(composed.config.mode)
+    mode = composed.config.mode.account
     if mode is None:
         name = composed.config.mode.name
         raise ConfigError(f"mode={name} pushes no image to an account: python run.py mode=remote action=push.")

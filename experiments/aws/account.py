@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.config.schema import ModeConfig, account_mode
+from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
 
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
@@ -110,7 +110,7 @@ def storage_account(mode: ModeConfig) -> Account:
         BackendUnavailable: The user's AWS settings cannot be read.
         ConfigError: The profile does not exist.
     """
-    remote = account_mode(mode)
+    remote = mode.account
     region, profile = (remote.region, remote.profile) if remote else (None, None)
     return Account(_region(region, profile) or _DEFAULT_S3_REGION, profile)
 

@@ -29,7 +29,7 @@ from experiments.study.folder import (
 )
 from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
-from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, name_errors, unpack
+from experiments.system.archives import MODEL_ARCHIVE, DamagedArchive, archive_errors, unpack
 
 OUTPUT_ARCHIVE = "output.tar.gz"
 # AMT stores an objective in single precision.
@@ -143,7 +143,7 @@ def fetch_model(job: Mapping[str, Any], storage: Storage, folder: Path) -> None:
     try:
         storage.download(location, archive)
         unpack(archive, model_dir(folder), _MAX_BYTES)
-    except DAMAGED as error:
+    except DamagedArchive as error:
         raise StudyFailed(f"{location} cannot be unpacked: {error}") from None
     except OSError as error:
         raise StorageError.at(folder, error) from error
@@ -168,11 +168,11 @@ def _fetch_output(storage: Storage, location: str, folder: Path) -> str | None:
         unpack(archive, data, _MAX_BYTES)
         nested = data / "data"  # the SDK's local mode packs it this way
         if not (data / METRICS_FILE).exists() and (nested / METRICS_FILE).exists():
-            with name_errors(archive):
+            with archive_errors(archive):
                 for path in nested.iterdir():
                     path.replace(data / path.name)
                 nested.rmdir()
-    except DAMAGED as error:
+    except DamagedArchive as error:
         return f"{location} cannot be unpacked: {error}"
     except BackendUnavailable as error:
         if error_code(error) != "NoSuchKey":
@@ -219,7 +219,4 @@ def _check_objective(result: TrialResult, read: float | None, objective: str) ->
     if read is not None and math.isclose(read, written, rel_tol=_SINGLE_PRECISION):
         return result
     found = "SageMaker found no value in the log" if read is None else f"SageMaker read {read!r} from the log"
-    return result.failing(
-        f"the objective {objective} cannot be trusted: {found}, and metrics.json has {written!r}. The entry script "
-        "must print it once, with ensemble.wire.metric_line."
-    )
+    return result.untrusted(objective, found)

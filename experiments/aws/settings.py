@@ -11,15 +11,12 @@ from experiments.aws.budget import Bound
 from experiments.aws.pricing import Price, find_price
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.sagemaker_requests.limits import LONGEST_KEEP_ALIVE, LONGEST_RUNTIME, MOST_PARENTS
 from experiments.sagemaker_requests.placement import RemoteOptions
 from experiments.study.spec import StudySpec
 
 # AWS's container with the scikit-learn of entry/requirements.txt.
 SKLEARN_VERSION = "1.9-0"
-# AWS's longest training job, warm pool and wait, in seconds.
-LONGEST_RUNTIME = 28 * 86_400
-LONGEST_KEEP_ALIVE = 3600
-MOST_PARENTS = 5
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"([A-Za-z0-9!_.*'()-]+/)*[A-Za-z0-9!_.*'()-]+")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")

@@ -25,6 +25,21 @@ class ModeConfig:
 
     name: str = _key("", "Name of the mode, as in `mode=local`.")
 
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether trials are SageMaker's jobs, here or there: they ship code, and the tuner's limits apply."""
+        return False
+
+    @property
+    def starts_cold(self) -> bool:
+        """Whether each trial gets a container of its own."""
+        return False
+
+    @property
+    def account(self) -> RemoteModeConfig | None:
+        """The settings of the AWS account that this mode works in; None for a mode on this machine."""
+        return None
+
 
 @dataclass
 class LocalModeConfig(ModeConfig):
@@ -60,6 +75,16 @@ class SageMakerModeConfig(ModeConfig):
     cpus: float | None = _key(None, "Cores per container; `null` is no limit.")
     memory_gb: float | None = _key(None, "Memory per container; `null` is no limit.")
     image: ImageConfig = field(default_factory=ImageConfig)
+
+    @property
+    def runs_jobs(self) -> bool:
+        """True: SageMaker's local mode runs jobs in containers on this machine."""
+        return True
+
+    @property
+    def starts_cold(self) -> bool:
+        """Whether containers are not kept warm."""
+        return not self.warm_pool
 
 
 @dataclass
@@ -143,6 +168,16 @@ class RemoteModeConfig(ModeConfig):
         "endpoint only if the cost of one day is.",
     )
     poll_seconds: float = _key(15.0, "Seconds between two queries of the jobs' states.")
+
+    @property
+    def runs_jobs(self) -> bool:
+        """True: each trial is a training job."""
+        return True
+
+    @property
+    def account(self) -> RemoteModeConfig:
+        """These settings."""
+        return self
 
 
 @dataclass
@@ -401,11 +436,6 @@ def keys(config: Any, prefix: str = "") -> Iterator[Key]:
         yield key
         if is_dataclass(key.value):
             yield from keys(key.value, f"{key.name}.")
-
-
-def account_mode(mode: ModeConfig) -> RemoteModeConfig | None:
-    """Return the settings of a mode that runs in an AWS account, or None for a mode that runs on this machine."""
-    return mode if isinstance(mode, RemoteModeConfig) else None
 
 
 def known_keys() -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from ensemble.parameters import Parameter, ParamValue
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, declaration, metric_regex
+from experiments.sagemaker_requests.limits import MOST_METRIC_DEFINITIONS
 from experiments.sagemaker_requests.parameter_ranges import parameter_ranges, search_space
 from experiments.sagemaker_requests.placement import Placement, RemoteOptions
 from experiments.study.spec import Sampler, SearchSpec, StudySpec
@@ -25,7 +26,6 @@ LOCAL_INSTANCE = "local"
 STRATEGIES: dict[Sampler, str] = {"tpe": "Bayesian", "random": "Random", "grid": "Grid"}
 # AMT adds this to the hyperparameters of every training job.
 OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
-MOST_METRIC_DEFINITIONS = 40
 
 
 def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:

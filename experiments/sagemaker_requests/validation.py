@@ -13,6 +13,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import InputError
+from experiments.sagemaker_requests.limits import (
+    ADDED_BY_TUNER,
+    MOST_HYPERPARAMETERS,
+    MOST_JOBS,
+    MOST_RANDOM_JOBS,
+    MOST_RANGES,
+    SERVERLESS_MEMORY,
+)
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel, Shape
@@ -24,16 +32,6 @@ LOCAL_EXCEPTIONS: dict[str, re.Pattern[str]] = {
     "S3OutputPath": re.compile(r"file:///.+"),
     "ModelDataUrl": re.compile(r"file:///.+"),
 }
-# A tuning job's hyperparameters, fixed and tuned, with the one that AMT adds to name the objective; and its ranges of
-# all kinds together (AWS documentation, "Resource Limits for Automatic Model Tuning"; the service model's own words).
-MOST_HYPERPARAMETERS = 100
-ADDED_BY_AMT = 1
-MOST_RANGES = 30
-# Training jobs of a tuning job, and of one by random search, for which AWS raises it on request (same page).
-MOST_JOBS = 750
-MOST_RANDOM_JOBS = 10_000
-# Steps of a serverless endpoint's memory in MB (the service model's own words).
-SERVERLESS_MEMORY = tuple(range(1024, 6145, 1024))
 # The prefix of tags that AWS reserves.
 RESERVED_TAG = "aws:"
 # Unicode properties, which Python's regular expressions lack, and the nearest set of characters.
@@ -174,7 +172,7 @@ def _tuning_problems(request: Mapping[str, Any]) -> Iterator[str]:
         yield f"ParameterRanges: {name!r} occurs twice"
     for name in sorted(set(tuned) & set(fixed)):
         yield f"{name!r} is both tuned and fixed"
-    total = len(tuned) + len(fixed) + ADDED_BY_AMT
+    total = len(tuned) + len(fixed) + ADDED_BY_TUNER
     if total > MOST_HYPERPARAMETERS:
         yield f"{total} hyperparameters, tuned, fixed and AMT's own, and AWS allows at most {MOST_HYPERPARAMETERS}"
     if len(tuned) > MOST_RANGES:

@@ -17,7 +17,7 @@ from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder, user_path
 from experiments.errors import ConfigError, StorageError, did_you_mean
 from experiments.study.folder import final_folder, model_dir
-from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, pack, unpack
+from experiments.system.archives import MODEL_ARCHIVE, DamagedArchive, pack, unpack
 from experiments.tracking.store import store_exists, store_uri
 
 DOWNLOAD = "download"
@@ -64,7 +64,7 @@ def place_model(composed: Composed, folder: Path) -> Model:
         elif source != archive:
             shutil.copyfile(source, archive)
         unpack(archive, bundle)
-    except DAMAGED as error:
+    except DamagedArchive as error:
         raise BundleError(f"{source} cannot be unpacked as {MODEL_ARCHIVE}: {error}. Train the model again.") from None
     except OSError as error:
         raise StorageError.at(folder, error) from error

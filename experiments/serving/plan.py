@@ -12,7 +12,8 @@ from experiments.docker.endpoint import Limits, check_network
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
-from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY, check_request
+from experiments.sagemaker_requests.limits import SERVERLESS_MEMORY
+from experiments.sagemaker_requests.validation import check_request
 from experiments.serving.memory import DEFAULT_MEMORY
 from experiments.serving.models import Model
 from experiments.serving.smoke_test import SECONDS_TO_ANSWER

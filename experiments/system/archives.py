@@ -1,4 +1,4 @@
-"""``.tar.gz`` archives: packed reproducibly, and unpacked only into the folder that is given."""
+"""``.tar.gz`` archives: packed to the same bytes for the same files, and unpacked to files below one folder only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 # SageMaker's name for a job's model.
 MODEL_ARCHIVE = "model.tar.gz"
-# Errors of a file system about a name that is not valid, or not beside another one.
+# Errors of a file system about a name that is not valid, or that conflicts with another one.
 _NAME_ERRORS = (
     errno.EEXIST,
     errno.ENOTDIR,
@@ -24,17 +24,19 @@ _NAME_ERRORS = (
     errno.EILSEQ,
     errno.EINVAL,
 )
-# The errors that reading a damaged archive raises.
-DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
+
+
+class DamagedArchive(Exception):
+    """An archive that cannot be unpacked, or must not be; its message says why."""
 
 
 def pack(folder: Path, archive: Path, extra: Mapping[str, bytes] | None = None) -> None:
-    """Write a folder as ``.tar.gz``: the same files give the same bytes, whatever their owners and dates.
+    """Write a folder as ``.tar.gz``. Owners and times are left out, so the same files give the same bytes.
 
     Args:
         folder: The folder.
         archive: The file to write.
-        extra: Contents of further files, by name.
+        extra: More files, by name.
     """
     with (
         archive.open("wb") as raw,
@@ -54,49 +56,52 @@ def pack(folder: Path, archive: Path, extra: Mapping[str, bytes] | None = None) 
 
 
 @contextlib.contextmanager
-def name_errors(archive: Path) -> Iterator[None]:
-    """Raise an error inside the block about a name of an archive as ``tarfile.TarError``: the disk is not at fault."""
+def archive_errors(archive: Path) -> Iterator[None]:
+    """Raise what goes wrong in the block because of the archive, and not of the disk, as ``DamagedArchive``."""
     try:
         yield
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DamagedArchive(str(error)) from None
     except OSError as error:
         if error.errno not in _NAME_ERRORS:
             raise
         name = Path(str(error.filename or "")).name
-        raise tarfile.TarError(f"{archive}: {name[:80]!r} cannot be unpacked: {error.strerror}") from None
+        raise DamagedArchive(f"{archive}: {name[:80]!r} cannot be written: {error.strerror}") from None
     except ValueError as error:
-        raise tarfile.TarError(f"{archive}: a name in it cannot be unpacked: {error}") from None
+        raise DamagedArchive(f"{archive}: a name in it cannot be written: {error}") from None
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
     """Unpack a ``.tar.gz`` into ``folder``, which is emptied first.
 
-    The library's own filter, ``tarfile.data_filter``, is not in the first releases of Python 3.11.
+    Only files and folders are accepted, and only below ``folder``. ``tarfile``'s own filter for that is missing in the
+    first releases of Python 3.11.
 
     Args:
-        archive: The archive. It may contain files and folders, all of them below ``folder``.
+        archive: The archive.
         folder: The folder.
-        max_bytes: Limit of the unpacked size of all files; None is no limit.
+        max_bytes: Limit of the unpacked size of all files; None for no limit.
 
     Raises:
-        tarfile.TarError: It is damaged, too large, or contains something else, such as a link.
-        OSError: It cannot be read, or the folder cannot be written.
+        DamagedArchive: It is broken or too large, or has something else in it, such as a link.
+        OSError: The folder cannot be written.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     unpacked = 0
-    with name_errors(archive), tarfile.open(archive) as tar:
+    with archive_errors(archive), tarfile.open(archive) as tar:
         for entry in tar:
             unpacked += entry.size
             if max_bytes is not None and unpacked > max_bytes:
-                raise tarfile.TarError(f"{archive}: it has more than {max_bytes / 1e9:g} GB unpacked")
+                raise DamagedArchive(f"{archive}: unpacked it has more than {max_bytes / 1e9:g} GB")
             place = folder / entry.name
             if not (entry.isfile() or entry.isdir()) or not place.resolve().is_relative_to(folder.resolve()):
-                raise tarfile.TarError(f"{archive}: {entry.name!r} is not a file or folder inside the archive's folder")
+                raise DamagedArchive(f"{archive}: {entry.name!r} is not a file or folder below the archive's own")
             if entry.isdir():
                 place.mkdir(parents=True, exist_ok=True)
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
             content = tar.extractfile(entry)
-            if content is not None:  # which is so for every file
+            if content is not None:  # as that of every file
                 with content, place.open("wb") as sink:
                     shutil.copyfileobj(content, sink)

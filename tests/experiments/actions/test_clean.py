@@ -1,4 +1,4 @@
-"""``action=clean`` on this machine's engine."""
+"""``action=clean`` on this machine's engine, with ``docker.leftovers``."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_what_is_no_model_is_refused_by_name(project: Path, byoe: Callable[..., 
         "text.tar.gz": "cannot be unpacked",
         "empty": "it has no manifest.json",
         "old": "has version 1",
-        "escaping.tar.gz": "no file or folder below",
+        "escaping.tar.gz": "is not a file or folder below",
         "nothing@winner": "not found",
     }.items():
         ended = byoe("action=batch", f"model={text}", "input=rows.csv", "output=o.csv")
