@@ -17,7 +17,7 @@ from experiments.serving.records import Records
 from experiments.study.ledger import is_held
 
 if TYPE_CHECKING:
-    from docker.models.containers import Container
+    from experiments.docker.engine import Container
 
 
 def clean(composed: Composed, console: Console) -> int:
@@ -50,7 +50,7 @@ def _clean_engine(console: Console) -> None:
 
 
 def _reason_to_keep(container: Container) -> str | None:
-    """Return why a container is kept: its study is running, or it serves an endpoint; else Nresource."""
+    """Return why a container is kept: its study is running, or it serves an endpoint; else None."""
     folder, endpoint = container.labels.get(FOLDER_LABEL), container.labels.get(ENDPOINT_LABEL)
     if folder is None:
         return None
