@@ -70,7 +70,9 @@ class Started:
     url: str
 
 
-def start(client: DockerClient, requests: Mapping[str, Any], folder: Path, model_dir: Path, limits: Limits) -> Started:
+def start_container(
+    client: DockerClient, requests: Mapping[str, Any], folder: Path, model_dir: Path, limits: Limits
+) -> Started:
     """Start the container of an endpoint.
 
     Args:
@@ -118,7 +120,7 @@ def start(client: DockerClient, requests: Mapping[str, Any], folder: Path, model
         port = container.attrs["NetworkSettings"]["Ports"][SERVER_PORT][0]["HostPort"]
     except BaseException as error:
         with suppress(Exception):  # the engine may have stopped, and its containers with it
-            end(client, name, name, seconds=0)
+            stop_container(client, name, name, seconds=0)
         explanation = str(getattr(error, "explanation", None) or "")
         if isinstance(error, APIError) and ("already allocated" in explanation or "already in use" in explanation):
             raise ConfigError(
@@ -130,7 +132,7 @@ def start(client: DockerClient, requests: Mapping[str, Any], folder: Path, model
     return Started(name, name, f"http://127.0.0.1:{port}")
 
 
-def end(client: DockerClient, container: str, network: str, seconds: int) -> None:
+def stop_container(client: DockerClient, container: str, network: str, seconds: int) -> None:
     """Stop a container, which has some seconds to answer its last requests, and remove it with its network."""
     from docker.errors import APIError, NotFound
 
@@ -158,7 +160,7 @@ def remove_other_versions(client: DockerClient, folder: Path, kept: str | None) 
                 network.remove()
 
 
-def state(client: DockerClient, container: str) -> str:
+def container_state(client: DockerClient, container: str) -> str:
     """Return ``running``, or why it is not: ``removed``, ``killed for memory``, ``exited (3)``."""
     from docker.errors import NotFound
 

@@ -18,14 +18,21 @@ from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig
 from experiments.config.sources import COMMAND_LINE
-from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_other_versions, start, state
+from experiments.docker.endpoint import (
+    SECONDS_TO_DRAIN,
+    container_state,
+    last_requests,
+    remove_other_versions,
+    start_container,
+    stop_container,
+)
 from experiments.docker.engine import open_engine
 from experiments.docker.image import build_image_if_missing, configured_image
 from experiments.errors import BackendUnavailable, ConfigError, storage_errors
 from experiments.reporting.console import print_plain
 from experiments.serving.base import Deployment, Host, Status, StatusEntry
 from experiments.serving.client import Answer, invoke, ping
-from experiments.serving.memory import keep
+from experiments.serving.memory import record_rehearsal
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import Plan, check_serving, plan_endpoint
 from experiments.serving.records import RECORD, Endpoint, check_name, records_of
@@ -83,10 +90,12 @@ class LocalHost(Host):
             announce(Deployment(model, _summary(new, model, seconds)))
             if old is not None:
                 print_plain(self._console, f"draining {old.origin}, which was served until now.")
-                end(client, old.container, old.network, SECONDS_TO_DRAIN)
+                stop_container(client, old.container, old.network, SECONDS_TO_DRAIN)
                 shutil.rmtree(old.folder, ignore_errors=True)
             if serving.name == "serverless":
-                keep(self._records.root, model.bundle_hash, rehearse(client, new, plan, seconds, self._console))
+                record_rehearsal(
+                    self._records.root, model.bundle_hash, rehearse(client, new, plan, seconds, self._console)
+                )
 
     def next_commands(self, model: Model) -> tuple[str, ...]:
         """Return a request with one row of the model's example, by curl."""
@@ -117,7 +126,7 @@ class LocalHost(Host):
         """Let the endpoint answer its last requests, then remove its container, network, model and record."""
         endpoint = self._records.get(self.endpoint)
         with open_engine() as client, self._records.locked(self.endpoint) as folder:
-            end(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
+            stop_container(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
             remove_other_versions(client, folder, None)
             (folder / RECORD).unlink(missing_ok=True)
 
@@ -131,7 +140,7 @@ class LocalHost(Host):
     def _check_port(self, client: DockerClient, old: Endpoint | None) -> None:
         """Raise ConfigError if the version that serves has the port that the next one is to have."""
         port = self._composed.config.serving.port
-        if old is not None and urlsplit(old.url).port == port and state(client, old.container) == "running":
+        if old is not None and urlsplit(old.url).port == port and container_state(client, old.container) == "running":
             raise ConfigError(
                 f"serving.port={port} is the port at which endpoint {self.endpoint} serves now, and a new version is "
                 "tested before the old one ends. Choose another port, or first delete the endpoint: python run.py "
@@ -141,7 +150,7 @@ class LocalHost(Host):
     def _start(self, client: DockerClient, plan: Plan, place: Path) -> Endpoint:
         """Start a container of the plan, test it, and record it as the endpoint; remove it if that fails."""
         model = plan.model
-        started = start(client, plan.requests, place.parent, model.folder, plan.limits)
+        started = start_container(client, plan.requests, place.parent, model.folder, plan.limits)
         try:
             check_container(client, started, model.manifest, model.bundle_hash)
             endpoint = Endpoint(
@@ -159,7 +168,7 @@ class LocalHost(Host):
             self._records.put(endpoint)
         except BaseException:
             with suppress(Exception):  # the engine may have stopped, and its containers with it
-                end(client, started.container, started.network, seconds=0)
+                stop_container(client, started.container, started.network, seconds=0)
             raise
         return endpoint
 
@@ -171,7 +180,7 @@ class LocalHost(Host):
         answer = ping(endpoint.url)
         if answer is None:
             with open_engine() as client:
-                found = state(client, endpoint.container)
+                found = container_state(client, endpoint.container)
             if found != "running":
                 raise BackendUnavailable(
                     f"endpoint {endpoint.name} is not served: its container is {found}. Deploy it again: "
@@ -229,7 +238,7 @@ def _entry(client: DockerClient, endpoint: Endpoint) -> StatusEntry:
 
 def _health(client: DockerClient, endpoint: Endpoint) -> str:
     """Return ``ok``, or why the endpoint does not serve its model."""
-    found = state(client, endpoint.container)
+    found = container_state(client, endpoint.container)
     if found != "running":
         return found
     answer = ping(endpoint.url)

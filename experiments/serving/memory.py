@@ -36,7 +36,7 @@ class Rehearsal:
     image: str
 
 
-def keep(endpoints: Path, bundle_hash: str, rehearsal: Rehearsal) -> None:
+def record_rehearsal(endpoints: Path, bundle_hash: str, rehearsal: Rehearsal) -> None:
     """Record a model's rehearsal in place of an earlier one.
 
     Raises:
@@ -48,7 +48,7 @@ def keep(endpoints: Path, bundle_hash: str, rehearsal: Rehearsal) -> None:
     replace_file(path, json.dumps(asdict(rehearsal), indent=1))
 
 
-def recall(endpoints: Path, bundle_hash: str) -> Rehearsal | None:
+def find_rehearsal(endpoints: Path, bundle_hash: str) -> Rehearsal | None:
     """Return a model's rehearsal, or None if there is none or its file is damaged."""
     with suppress(OSError, ValueError, TypeError):
         return Rehearsal(**json.loads(_path(endpoints, bundle_hash).read_text()))
@@ -69,7 +69,7 @@ def with_memory(serving: ServingConfig, endpoints: Path, bundle_hash: str, comma
     """
     if serving.name != "serverless" or serving.memory_size_in_mb is not None:
         return serving, ""
-    known = recall(endpoints, bundle_hash)
+    known = find_rehearsal(endpoints, bundle_hash)
     if known is None:
         source = f"{DEFAULT_MEMORY:,} MB, since this model was not rehearsed here: {command} finds what it needs."
         return replace(serving, memory_size_in_mb=DEFAULT_MEMORY), source

@@ -65,7 +65,8 @@ def place_model(composed: Composed, folder: Path) -> Model:
             shutil.copyfile(source, archive)
         unpack(archive, bundle)
     except DamagedArchive as error:
-        raise BundleError(f"{source} cannot be unpacked as {MODEL_ARCHIVE}: {error}. Train the model again.") from None
+        reason = str(error).partition("\n")[0].rstrip(":")  # tarfile lists what each format's reader found
+        raise BundleError(f"{source} cannot be unpacked as {MODEL_ARCHIVE}: {reason}. Train the model again.") from None
     except OSError as error:
         raise StorageError.at(folder, error) from error
     finally:

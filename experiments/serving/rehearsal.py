@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from experiments.docker.endpoint import Started, end, peak_memory, start, state
+from experiments.docker.endpoint import Started, container_state, peak_memory, start_container, stop_container
 from experiments.errors import EnsembleError
 from experiments.reporting.console import print_plain
 from experiments.sagemaker_requests.limits import SERVERLESS_MEMORY
@@ -103,14 +103,14 @@ def _passes(client: DockerClient, endpoint: Endpoint, plan: Plan, size: int) -> 
     requests["CreateModel"]["ModelName"] += f"-{size}"
     requests["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] = size
     limits = replace(plan.limits, port=None, memory_bytes=size * 2**20)
-    started = start(client, requests, Path(endpoint.folder).parent, Path(endpoint.model_dir), limits)
+    started = start_container(client, requests, Path(endpoint.folder).parent, Path(endpoint.model_dir), limits)
     try:
         check_container(client, started, plan.model.manifest, endpoint.bundle_hash)
         return _largest_request(client, started, plan.model.manifest).problem is None
     except DeployFailed:
         return False
     finally:
-        end(client, started.container, started.network, seconds=0)
+        stop_container(client, started.container, started.network, seconds=0)
 
 
 def _largest_request(client: DockerClient, started: Started, manifest: Mapping[str, Any]) -> _Load:
@@ -126,7 +126,7 @@ def _largest_request(client: DockerClient, started: Started, manifest: Mapping[s
     except EnsembleError as error:
         problem = str(error)
     seconds = time.monotonic() - began
-    found = state(client, started.container)
+    found = container_state(client, started.container)
     if found != "running":
         return _Load(rows, seconds, f"its container was {found}", None)
     return _Load(rows, seconds, problem, peak_memory(client, started.container))

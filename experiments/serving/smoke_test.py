@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ensemble.coding import iso_date
-from experiments.docker.endpoint import Started, log_tail, state
+from experiments.docker.endpoint import Started, container_state, log_tail
 from experiments.errors import BackendUnavailable, EnsembleError
 from experiments.serving.client import RequestRefused, invoke, ping
 from experiments.serving.server_log import LINES_READ, relevant_lines
@@ -40,7 +40,7 @@ def check_container(client: DockerClient, started: Started, manifest: Mapping[st
     except RequestRefused as error:
         raise DeployFailed(f"the model refuses its own example: {error}") from None
     except BackendUnavailable:
-        found = state(client, started.container)
+        found = container_state(client, started.container)
         raise DeployFailed(
             f"the model's own example was not answered: its container is {found}.\n{_tail(client, started)}"
         ) from None
@@ -57,7 +57,7 @@ def wait_for_ping(client: DockerClient, started: Started, bundle_hash: str) -> N
     """
     deadline = time.monotonic() + SECONDS_TO_PING
     while (answer := ping(started.url, seconds=SECONDS_TO_ANSWER)) is None:
-        found = state(client, started.container)
+        found = container_state(client, started.container)
         if found != "running":
             raise DeployFailed(f"the model could not be served: its container {found}.\n{_tail(client, started)}")
         if time.monotonic() > deadline:

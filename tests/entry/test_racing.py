@@ -63,6 +63,6 @@ def test_rival_is_read_back_from_the_wire_exactly() -> None:
 @pytest.mark.parametrize(
     "text", ["no", "[]", "{}", '{"value": 1}', '{"value": "a", "standings": []}', '{"value": 1, "standings": [3]}']
 )
-def test_text_that_is_no_rival_is_named(text: str) -> None:
+def test_text_that_is_not_a_rival_is_named(text: str) -> None:
     with pytest.raises(InputError, match="rival"):
         decode_rival(text)

@@ -1,3 +1,5 @@
+"""Workers forked from a resident process: calls, logs and their end (``worker``)."""
+
 from __future__ import annotations
 
 import contextlib
@@ -80,7 +82,7 @@ def test_a_worker_trains_with_two_threads_again_and_again(pool: WorkerPool, tmp_
     assert metrics[0] == metrics[1]
 
 
-def test_a_worker_finds_members_of_ones_own(pool: WorkerPool, tmp_path: Path) -> None:
+def test_a_worker_finds_the_users_own_members(pool: WorkerPool, tmp_path: Path) -> None:
     assert run_entry(pool, tmp_path, members="base:shop_members:Constant") == 0
 
 
@@ -225,7 +227,7 @@ def test_an_interrupted_pool_kills_what_is_at_work_and_goes_on(tmp_path: Path) -
         pool.close()
 
 
-def test_what_was_asked_for_is_called_when_the_owner_is_gone(tmp_path: Path) -> None:
+def test_the_call_at_end_is_made_when_the_owner_has_ended(tmp_path: Path) -> None:
     called = tmp_path / "called"
     owner = f"""
 import sys

@@ -110,7 +110,7 @@ def test_a_tuning_job_runs_the_points_and_is_described_as_aws_does(make: Make) -
     assert double.requests[0][0] == "CreateHyperParameterTuningJob"
 
 
-def test_a_script_finds_what_a_container_has_and_nothing_of_ours(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_gets_a_containers_environment_and_not_the_tests(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("PYTHONPATH", "/work")
     double = make(cpus=3)

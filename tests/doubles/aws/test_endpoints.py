@@ -211,7 +211,7 @@ def test_an_endpoint_serves_its_model_until_it_is_deleted(double: Double, traine
     assert servers() == []
 
 
-def test_what_an_endpoint_refuses_comes_as_sagemaker_says_it(double: Double, trained: Trained) -> None:
+def test_a_refused_request_gets_the_error_of_sagemaker(double: Double, trained: Trained) -> None:
     runtime = double.client("sagemaker-runtime")
     create(double, "strict", define(double, "strict-1"))
     create(double, "roomy", define(double, "roomy-1", variant=INSTANCES))
@@ -414,7 +414,7 @@ def test_lists_and_answers_hold_against_the_service_model(tmp_path: Path, traine
     assert list(tmp_path.iterdir()) == []
 
 
-def test_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_in_its_own_process(tmp_path: Path) -> None:
     started = [start(tmp_path / name) for name in ("term", "stdin")]
     for end, process in zip(("term", "stdin"), started, strict=True):
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Whatever comes as a body, either features come out of it or an error that says why not."""
+"""Any body gives either features or an error that says why not."""
 
 from __future__ import annotations
 

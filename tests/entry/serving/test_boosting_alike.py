@@ -74,7 +74,7 @@ def test_xgboost_predicts_what_its_package_does(objective: str, mixed: bool, row
     ("objective", "base_score"),
     [("reg:squarederror", -7.25), ("reg:squarederror", 1e6), ("count:poisson", 2.5), ("reg:gamma", 0.1)],
 )
-def test_a_base_score_is_heeded(objective: str, base_score: float, rows: int, tmp_path: Path) -> None:
+def test_a_base_score_is_respected(objective: str, base_score: float, rows: int, tmp_path: Path) -> None:
     booster = train_booster({"objective": objective, "base_score": base_score})
     path = tmp_path / "model.ubj"
     booster.save_model(path)
@@ -105,7 +105,7 @@ def test_rows_of_another_width_are_refused_and_not_read() -> None:
             member.predict(wrong)
 
 
-def test_what_the_c_interface_refuses_is_raised_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_c_interface_is_raised_with_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     member = XGBoost({"num_round": 2}, seed=0, threads=1)
     features, target = rows_of(50, 0)
     member.fit(features, target)

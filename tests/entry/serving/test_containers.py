@@ -100,7 +100,7 @@ def test_text_arrives_decoded_where_the_type_is_that_and_nothing_more(
 
 
 @pytest.mark.parametrize("accept", ["", "*/*"])
-def test_whoever_accepts_anything_gets_json(accept: str, transformer: Transformer) -> None:
+def test_a_client_that_accepts_anything_gets_json(accept: str, transformer: Transformer) -> None:
     found = transformer.transform(WHOLE["csv"][0], {"Content-Type": CSV, "Accept": accept})
     assert found.mimetype == JSON
     assert list(json.loads(found.response)) == ["predictions"]
@@ -130,7 +130,7 @@ def test_an_errors_text_there_is_the_json(
     assert raised.value.__cause__.status == status
 
 
-def test_bytes_that_are_no_text_come_with_other_characters_and_are_answered(transformer: Transformer) -> None:
+def test_bytes_that_are_not_text_are_replaced_and_answered(transformer: Transformer) -> None:
     body = b'[[1, true, null, "\xff"]]'
     with pytest.raises(ClientError):
         transformer.transform(body, {"Content-Type": f"{JSON};charset=utf-8"})

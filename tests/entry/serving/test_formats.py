@@ -119,7 +119,7 @@ def test_of_a_name_that_comes_twice_in_json_the_last_value_counts_as_in_python()
         ('[[["\\"', "", ""),
     ],
 )
-def test_deep_json_is_refused_and_ends_no_process(
+def test_deep_json_is_refused_and_does_not_end_the_process(
     depth: int, kind: str, opening: str, inside: str, closing: str
 ) -> None:
     assert refusal_of((opening * depth + inside + closing * depth).encode(), kind, COLUMNS).status == 400
@@ -198,7 +198,7 @@ def test_the_type_that_is_liked_best_is_chosen_with_its_parameters(
         "é" * 9_000,
     ],
 )
-def test_where_nothing_can_be_written_it_is_said_what_could_be(accept: str) -> None:
+def test_an_accept_header_without_a_known_type_gets_the_list_of_types(accept: str) -> None:
     with pytest.raises(RequestError) as error:
         choose(accept)
     assert error.value.status == 406

@@ -1,4 +1,4 @@
-"""Members predict the same numbers however many models and rows are asked at a time, to the bit."""
+"""Members predict the same bits regardless of how many models and rows are predicted at a time."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_row_alone_is_predicted_by_each_as_it_is_among_others(kind: str, mixed
 
 @every_member
 @with_and_without_categories
-def test_how_rows_lie_in_memory_moves_no_bit(kind: str, mixed: bool) -> None:
+def test_the_memory_layout_of_rows_changes_no_bit(kind: str, mixed: bool) -> None:
     models = fold_models(kind, mixed=mixed)
     features, _ = rows_of(30, mixed=mixed, seed=1)
     expected = REGISTRY[kind].predict_each(models, features)

@@ -1,4 +1,4 @@
-"""The user's own packages travel in a bundle's ``code/``, and it serves where they are nowhere else."""
+"""A bundle's ``code/`` has the user's own packages, so it serves where they are not installed (``code``)."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_what_is_importable_is_a_package_or_a_module(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ensemble/__init__.py", "inference.py", "train.py"])
-def test_a_name_of_ours_is_taken(name: str, tmp_path: Path) -> None:
+def test_a_name_of_the_entry_package_is_taken(name: str, tmp_path: Path) -> None:
     own = make(tmp_path / "own", name)
     with pytest.raises(
         InputError, match=rf"the name of {own / Path(name).parts[0]} is taken in the model's code: rename"

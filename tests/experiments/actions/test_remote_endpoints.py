@@ -1,4 +1,4 @@
-"""``mode=remote action=deploy``, ``invoke``, ``status``, ``delete`` and ``clean``, against a double that serves the model."""
+"""The actions on endpoints with ``mode=remote``, and ``aws.inventory``, against a double of AWS that serves models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments.aws.storage import split_location
-from experiments.serving.memory import Rehearsal, keep
+from experiments.serving.memory import Rehearsal, record_rehearsal
 from experiments.system.archives import pack
 from tests.conftest import PROJECT, QUICK, Ended, environment
 from tests.doubles.aws.double import Double
@@ -108,10 +108,10 @@ def test_memory_is_what_the_rehearsal_found(
         in (ended.out)
     )
     found = Rehearsal(3072, 1.5, None, 2.0, "byoe:0123456789ab")
-    keep(folder / "endpoints", bundle_hash(one), found)
+    record_rehearsal(folder / "endpoints", bundle_hash(one), found)
     ended = byoe(*deploy)
     assert "3,072 MB, the smallest that passed when this model was rehearsed in byoe:0123456789ab" in ended.out
-    keep(folder / "endpoints", bundle_hash(two), replace(found, memory_size_in_mb=None))
+    record_rehearsal(folder / "endpoints", bundle_hash(two), replace(found, memory_size_in_mb=None))
     ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
     assert ended.code == 2
     assert "no memory size of a serverless endpoint passed" in ended.err

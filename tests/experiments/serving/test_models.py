@@ -87,6 +87,7 @@ def test_what_is_no_model_is_refused_by_name(project: Path, byoe: Callable[..., 
         ended = byoe("action=batch", f"model={text}", "input=rows.csv", "output=o.csv")
         assert ended.code == 2, text
         assert message in ended.err.lower() or message in ended.err, ended.err
+        assert len(ended.err.splitlines()) == 1
         assert "Traceback" not in ended.err
     assert not Path("outside").exists()
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
