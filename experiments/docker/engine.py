@@ -15,7 +15,7 @@ from experiments.errors import BackendUnavailable, EnsembleError
 
 if TYPE_CHECKING:
     from docker import DockerClient as DockerClient  # noqa: PLC0414  # for annotations elsewhere
-    from docker.models.containers import Container as Container  # noqa: PLC0414
+    from docker.models.containers import Container
 
 # Everything that byoe creates on an engine has this label; its value is the kind of object.
 LABEL = "byoe"
