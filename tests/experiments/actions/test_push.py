@@ -1,4 +1,4 @@
-"""``mode=remote action=push``: the image in the account's registry, by a real engine and a real registry under moto's ECR."""
+"""``mode=remote action=push``, with ``experiments/aws/image_push.py``: a real engine, and a real registry under moto's ECR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``mode=remote`` from the arguments that a user types to MLflow, against a double of AWS that runs the jobs."""
+"""``mode=remote`` from the arguments that a user types to MLflow, against a double of AWS that runs the jobs.
+
+The checks of ``experiments/aws/preflight.py`` are tested here, as a launch and ``action=doctor`` report them.
+"""
 
 from __future__ import annotations
 
