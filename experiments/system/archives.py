@@ -12,10 +12,18 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# SageMaker's name of a job's model.
+# SageMaker's name for a job's model.
 MODEL_ARCHIVE = "model.tar.gz"
-# What the system reports for names that cannot exist beside each other, or at all.
-_OF_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EILSEQ, errno.EINVAL)
+# Errors of a file system about a name that is not valid, or that conflicts with another one.
+_NAME_ERRORS = (
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTEMPTY,
+    errno.EILSEQ,
+    errno.EINVAL,
+)
 
 
 class DamagedArchive(Exception):
@@ -55,7 +63,7 @@ def archive_errors(archive: Path) -> Iterator[None]:
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DamagedArchive(str(error)) from None
     except OSError as error:
-        if error.errno not in _OF_NAMES:
+        if error.errno not in _NAME_ERRORS:
             raise
         name = Path(str(error.filename or "")).name
         raise DamagedArchive(f"{archive}: {name[:80]!r} cannot be written: {error.strerror}") from None
@@ -63,7 +71,7 @@ def archive_errors(archive: Path) -> Iterator[None]:
         raise DamagedArchive(f"{archive}: a name in it cannot be written: {error}") from None
 
 
-def unpack(archive: Path, folder: Path, most_bytes: int | None = None) -> None:
+def unpack(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
     """Unpack a ``.tar.gz`` into ``folder``, which is emptied first.
 
     Only files and folders are accepted, and only below ``folder``. ``tarfile``'s own filter for that is missing in the
@@ -72,7 +80,7 @@ def unpack(archive: Path, folder: Path, most_bytes: int | None = None) -> None:
     Args:
         archive: The archive.
         folder: The folder.
-        most_bytes: Most bytes that it may have unpacked; None for no limit.
+        max_bytes: Limit of the unpacked size of all files; None for no limit.
 
     Raises:
         DamagedArchive: It is broken or too large, or has something else in it, such as a link.
@@ -84,8 +92,8 @@ def unpack(archive: Path, folder: Path, most_bytes: int | None = None) -> None:
     with archive_errors(archive), tarfile.open(archive) as tar:
         for entry in tar:
             unpacked += entry.size
-            if most_bytes is not None and unpacked > most_bytes:
-                raise DamagedArchive(f"{archive}: unpacked it has more than {most_bytes / 1e9:g} GB")
+            if max_bytes is not None and unpacked > max_bytes:
+                raise DamagedArchive(f"{archive}: unpacked it has more than {max_bytes / 1e9:g} GB")
             place = folder / entry.name
             if not (entry.isfile() or entry.isdir()) or not place.resolve().is_relative_to(folder.resolve()):
                 raise DamagedArchive(f"{archive}: {entry.name!r} is not a file or folder below the archive's own")

@@ -27,7 +27,7 @@ from tests.support.forked import Popen
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or needs the parent-death signal")
 
-# CatBoost's allocator starts this one as it is imported; it takes care of forks itself.
+# CatBoost's allocator starts this thread on import, and handles forks itself.
 HARMLESS = "jemalloc_bg_thd"
 
 
@@ -123,7 +123,7 @@ def test_a_worker_that_ends_is_reported_and_replaced(pool: WorkerPool) -> None:
 
 
 class Resident:
-    """A resident process, which is forked itself, and one worker, driven by hand over their sockets."""
+    """A resident process, forked from this one, and one worker, which the test drives over their sockets."""
 
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair()

@@ -24,7 +24,7 @@ sizes = pytest.mark.parametrize("rows", [1, 2, 100])
 
 
 def rows_of(count: int, seed: int, *, mixed: bool = False) -> tuple[Floats, Floats]:
-    """Return features with gaps, the third a category where it is mixed, and a positive target."""
+    """Return features with gaps, the third a category if ``mixed``, and a positive target."""
     random = np.random.RandomState(seed)
     features = random.normal(size=(count, 3)) * [1, 1e-3, 1e5]
     if mixed:
@@ -35,7 +35,7 @@ def rows_of(count: int, seed: int, *, mixed: bool = False) -> tuple[Floats, Floa
 
 
 def train_booster(settings: Mapping[str, Any]) -> xgboost.Booster:
-    """Return what the library grows by itself, with a setting that is none of the member's."""
+    """Return a model that the library trains itself, with a setting that the member does not have."""
     features, target = rows_of(150, 0)
     data = xgboost.DMatrix(features, target)
     return xgboost.train({"max_depth": 4, "nthread": 1, "verbosity": 1, **settings}, data, num_boost_round=12)

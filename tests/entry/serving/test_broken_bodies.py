@@ -61,7 +61,7 @@ def test_a_body_with_a_byte_less_or_another_anywhere_is_answered(name: str) -> N
 
 
 class Trap:
-    """What would write a file as it is unpickled."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

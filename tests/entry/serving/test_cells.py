@@ -1,4 +1,4 @@
-"""Single values: what is missing, what is a number, and what a category's level may be written as."""
+"""Single values: what is missing, what is a number, and how a category's level may be written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ensemble.table import Column, ColumnType
 
 nan = np.nan
 NUMBER, BOOLEAN, DATE = Column("a"), Column("a", "boolean"), Column("a", "date")
-# The levels that a whole number, a fraction and true are written as in a file.
+# The levels of a file with a whole number, a fraction and true.
 CATEGORY = Column("a", "category", ("1", "2.0", "2.5", "True", "Oslo", "true", "1e+300"))
 
 

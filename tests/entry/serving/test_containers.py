@@ -22,7 +22,7 @@ from tests.entry.serving.containers import ClientError, Response, Transformer
 
 @pytest.fixture
 def script(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script that the bundle brings along, where the other toolkit is not imported."""
+    """The inference script of the bundle, without the other toolkit imported."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "sagemaker_inference.errors", raising=False)
     spec = importlib.util.spec_from_file_location("inference_of_the_bundle", bundle / "code" / "inference.py")
@@ -41,7 +41,7 @@ def transformer(script: ModuleType, bundle: Path) -> Transformer:
 
 
 def numbers(answer: Any) -> list[float]:
-    """Return the predictions of an answer, whatever they are written as."""
+    """Return the predictions of an answer in any content type."""
     assert isinstance(answer, Response)
     assert isinstance(answer.response, bytes)
     if answer.mimetype == NPY:

@@ -23,13 +23,13 @@ CATEGORIES = {1: 6, 3: 30}
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Keep threads that wait for each other's cores from taking most of the time."""
+    """Limit threads, which would spend most of the time waiting for cores."""
     with threadpool_limits(1, user_api="openmp"):
         yield
 
 
 def rows_of(count: int, *, mixed: bool, seed: int = 0) -> tuple[Floats, Floats]:
-    """Return features and a target: two columns of four are categories where it is mixed; each has gaps."""
+    """Return features and a target: two of four columns are categories if ``mixed``; each has missing values."""
     random = np.random.RandomState(seed)
     features = random.normal(size=(count, 4)) * [1, 10, 1e-3, 1e6]
     if mixed:
@@ -43,7 +43,7 @@ def rows_of(count: int, *, mixed: bool, seed: int = 0) -> tuple[Floats, Floats]:
 
 @functools.cache
 def fold_models(kind: str, *, mixed: bool) -> list[Member]:
-    """Return three models of other rows each, as a bundle has them."""
+    """Return three models fitted on different rows, as in a bundle."""
     features, target = rows_of(120, mixed=mixed)
     models = []
     for fold in range(3):

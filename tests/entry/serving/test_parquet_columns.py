@@ -27,7 +27,7 @@ NOON = dt.datetime(1970, 1, 2, 12)
 
 
 def given(array: Any, kind: str) -> Floats | RequestError:
-    """Return one column's features, or why there are none."""
+    """Return the features of one column, or its error."""
     return answer(parquet_body({"x": array}), PARQUET, [COLUMNS[kind]])
 
 

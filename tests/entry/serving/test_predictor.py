@@ -38,7 +38,7 @@ def model(bundle: Path) -> Predictor:
 
 @pytest.fixture
 def edited(bundle: Path, tmp_path: Path) -> Callable[..., Predictor]:
-    """Load a copy of the bundle whose example is another."""
+    """Load a copy of the bundle with another example."""
 
     def edit(change: Callable[[dict[str, Any]], None]) -> Predictor:
         folder = tmp_path / "copy"

@@ -41,7 +41,7 @@ print(json.dumps([before, {name: sys.modules[name].__file__ for name in names}, 
 
 @dataclass(frozen=True)
 class Trained:
-    """What is left when the folders of the user's packages are gone."""
+    """A bundle whose user packages have been deleted."""
 
     model: Path
     folders: list[Path]
@@ -54,7 +54,7 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Train with a package and a module of the user's, in folders of their own, and remove these."""
+    """Train with the user's own package and module, and delete their folders afterwards."""
     root = tmp_path_factory.mktemp("job")
     folders = [root / "packages", root / "more"]
     shop = folders[0] / "shop"
@@ -127,7 +127,7 @@ def test_without_its_code_it_says_what_is_missing(trained: Trained) -> None:
 
 
 def make(folder: Path, *names: str) -> Path:
-    """Write empty modules, which are packages where there is a slash."""
+    """Write empty modules; a slash in a name makes a package."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -154,9 +154,9 @@ def test_the_page_replaces_what_a_link_names_and_no_device_or_protected_file(pai
     os.mkfifo(pair / "pipe.html")
     (pair / "real.html").chmod(0o440)
     for output, said in (
-        ("pipe.html", "output=pipe.html is no file that can be replaced"),
+        ("pipe.html", "output=pipe.html is not a regular file"),
         ("link.html", "output=link.html is write-protected"),
-        ("/proc/report.html", "output=/proc/report.html: no file can be made in /proc"),
+        ("/proc/report.html", "output=/proc/report.html: no file can be created in /proc"),
     ):
         ended = byoe("action=compare", PAIR, f"output={output}")
         assert (ended.code, ended.out) == (2, "")

@@ -19,7 +19,7 @@ def test_predictions_do_not_take_the_place_of_their_rows(action: str, folder: Pa
     for output in ("rows.csv", "./rows.csv", "link.csv"):
         ended = byoe(f"action={action}", "endpoint=http://127.0.0.1:9", "input=rows.csv", f"output={output}")
         assert ended.code == 2
-        assert f"output={output} is the input itself: name another file" in ended.err
+        assert f"output={output} is also the input: name another file" in ended.err
     assert (folder / "rows.csv").read_text() == "a\n1\n"
 
 
