@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from experiments.aws.settings import SKLEARN_VERSION
 from experiments.study.source_dir import pinned_requirements
 
-DATA = Path(__file__).resolve().parents[2] / "data" / "sklearn_container.json"
+DATA = Path(__file__).resolve().parents[1] / "data" / "sklearn_container.json"
 # The numeric libraries. A job uses the container's own for these, which pip keeps; the others are pinned exactly.
 OF_THE_CONTAINER = {"numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "threadpoolctl"}
 EXACT = {"catboost", "scikit-learn", "skops", "xgboost-cpu"}
