@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,9 +15,6 @@ from experiments.docker.leftovers import find_leftovers, remove_leftovers
 from experiments.reporting.console import print_plain
 from experiments.serving.records import Records
 from experiments.study.ledger import is_held
-
-if TYPE_CHECKING:
-    from docker.models.containers import Container
 
 
 def clean(composed: Composed, console: Console) -> int:
@@ -49,17 +46,17 @@ def _clean_engine(console: Console) -> None:
     print_plain(console, f"{removed} removed." if removed else "nothing was removed.")
 
 
-def _reason_to_keep(container: Container) -> str | None:
-    """Return why a container is kept: its study is running, or it serves an endpoint; else Nresource."""
-    folder, endpoint = container.labels.get(FOLDER_LABEL), container.labels.get(ENDPOINT_LABEL)
+def _reason_to_keep(name: str, status: str, labels: Mapping[str, str]) -> str | None:
+    """Return why a container is kept: its study is running, or it serves an endpoint; else None."""
+    folder, endpoint = labels.get(FOLDER_LABEL), labels.get(ENDPOINT_LABEL)
     if folder is None:
         return None
     if endpoint is None:
-        return f"study {container.labels[STUDY_LABEL]} is running" if is_held(Path(folder)) else None
+        return f"study {labels[STUDY_LABEL]} is running" if is_held(Path(folder)) else None
     record = Records(Path(folder).parent).find(endpoint)
-    if record is None or record.container != container.name:
+    if record is None or record.container != name:
         return None
-    how = "is served" if container.status == "running" else f"is recorded, and its container is {container.status}"
+    how = "is served" if status == "running" else f"is recorded, and its container is {status}"
     return f"endpoint {endpoint} {how}; to delete it, run python run.py action=delete endpoint={endpoint} in its folder"
 
 

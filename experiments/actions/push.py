@@ -9,12 +9,13 @@ from rich.console import Console
 
 from experiments.aws.account import Account, find_account
 from experiments.aws.ecr import ARCHITECTURE, Registry
-from experiments.aws.image_push import check_architecture, push_image
+from experiments.aws.image_push import push_to_registry
 from experiments.aws.settings import user_tags
 from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig
 from experiments.docker.engine import open_engine
 from experiments.docker.image import REPOSITORY, ImageSpec, build_image_if_missing, configured_image
+from experiments.docker.push import check_architecture
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.reporting.console import print_plain
 
@@ -74,7 +75,7 @@ def _build_and_push(
         print_plain(console, f"pushing {spec.tag} to {address}.")
         began = time.monotonic()
         with console.status("pushing") as status:
-            push_image(
+            push_to_registry(
                 client, spec.tag, address, login, lambda text: status.update(text[: max(20, console.width - 10)])
             )
     if registry.architectures(REPOSITORY, spec.version) is None:

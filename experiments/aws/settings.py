@@ -10,13 +10,12 @@ from experiments.aws.account import Account, find_account
 from experiments.aws.budget import Bound
 from experiments.aws.pricing import Price, find_price
 from experiments.config.schema import RemoteModeConfig
+from experiments.docker.sdk_image import SKLEARN_VERSION, sklearn_image
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.sagemaker_requests.limits import LONGEST_KEEP_ALIVE, LONGEST_RUNTIME, MOST_PARENTS
 from experiments.sagemaker_requests.placement import RemoteOptions
 from experiments.study.spec import StudySpec
 
-# AWS's container with the scikit-learn of entry/requirements.txt.
-SKLEARN_VERSION = "1.9-0"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"([A-Za-z0-9!_.*'()-]+/)*[A-Za-z0-9!_.*'()-]+")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
@@ -110,14 +109,8 @@ def container_image(region: str, instance_type: str) -> str:
     Raises:
         ConfigError: AWS has no such container there.
     """
-    from sagemaker.core import image_uris
-
     try:
-        return str(
-            image_uris.retrieve(
-                "sklearn", region, version=SKLEARN_VERSION, py_version="py3", instance_type=instance_type
-            )
-        )
+        return sklearn_image(region, instance_type)
     except ValueError as error:
         raise ConfigError(
             f"AWS's scikit-learn container {SKLEARN_VERSION} is not available for mode.region={region} and "

@@ -57,7 +57,7 @@ def _newest_of_each_mode(studies: Path) -> list[RecordedStudy]:
         if study.data_hash == newest.data_hash:
             chosen.setdefault(study.mode, study)
     if len(chosen) < 2:
-        other = "sagemaker" if newest.mode == "local" else "local"
+        other = next(mode for mode in ("local", "sagemaker") if mode not in chosen)
         command = f"python run.py mode={other} action=replay replay.study={newest.replay_of or newest.name}"
         raise ConfigError(
             f"only mode={newest.mode} has a study on the data of {newest.name}, the newest study. Run its best trials "

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from experiments.aws.settings import SKLEARN_VERSION
+from experiments.docker.sdk_image import SKLEARN_VERSION
 from experiments.study.source_dir import pinned_requirements
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "sklearn_container.json"
