@@ -1,4 +1,4 @@
-"""``action=attach``: a tuning job by its name alone, followed and brought home on any machine."""
+"""``action=attach``: follow a tuning job by its name, on any machine, and import its results."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from experiments.tracking.store import interface_command, store_uri
 
 
 def attach(composed: Composed, console: Console) -> int:
-    """Follow a tuning job of this project's, bring its trials and its best model home, and say which is best; return 0.
+    """Follow one of byoe's tuning jobs, import its trials and its best model, and print which is best; return 0.
 
     Raises:
-        ConfigError: The mode has no tuning jobs, there is no such tuning job, or it is not of this project.
+        ConfigError: The mode has no tuning jobs, there is no such tuning job, or it is not one of byoe's.
         StudyFailed: None of its jobs has a score.
     """
     config, mode = composed.config, composed.config.mode.account
@@ -38,7 +38,10 @@ def attach(composed: Composed, console: Console) -> int:
         name = config.mode.name
         raise ConfigError(f"mode={name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
     if config.job is None:
-        raise ConfigError("action=attach wants the tuning job: add job=<its name>; action=status lists ours.")
+        raise ConfigError(
+            "action=attach needs the name of a tuning job: add job=<name>; python run.py mode=remote action=status "
+            "lists them."
+        )
     account = find_account(mode.region, mode.profile)
     jobs, storage = SageMakerJobs(account), Storage(account.client("s3"))
     document = jobs.tuning_job(config.job)
@@ -48,8 +51,8 @@ def attach(composed: Composed, console: Console) -> int:
     definition = document.get("TrainingJobDefinition")
     if config_hash is None or definition is None:
         raise ConfigError(
-            f"job={config.job} is not of this project: it has no tag {CONFIG_TAG}, or trains by several definitions. "
-            "action=attach follows what mode=remote action=tune has started; action=status lists ours."
+            f"job={config.job} is not one of byoe's: it has no tag {CONFIG_TAG}, or trains by several definitions. "
+            "action=attach follows what mode=remote action=tune has started; action=status lists it."
         )
     studies = studies_folder(config)
     root = root_folder(config)

@@ -1,4 +1,4 @@
-"""``action=plan``: the requests that a study comes to, checked as AWS would, with nothing started."""
+"""``action=plan``: print a study's requests, checked as AWS would check them; nothing is started."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from experiments.planning.study import plan_study
 
 
 def show_requests(composed: Composed, arguments: Sequence[str], console: Console) -> int:
-    """Print the requests of this configuration's search as JSON, and what travels beside them; return 0.
+    """Print the requests of this configuration's search as JSON, and what goes with them; return 0.
 
     Raises:
         InputError: A mistake in the configuration, or a request that AWS would refuse.

@@ -63,7 +63,7 @@ class _Session:
     uri: str
 
     def recorded(self, trials: int) -> dict[str, object]:
-        """What the ledger notes once MLflow has everything of so many trials."""
+        """Return the ledger's note that MLflow has everything of the first ``trials`` trials."""
         return {"store": masked(self.uri), "trials": trials}
 
     @property
@@ -117,7 +117,7 @@ def _show_data(splits: Splits, console: Console) -> None:
 
 
 def _show_finished(session: _Session, known: Peek) -> bool:
-    """Show the summary of a study that has nothing left to run or record, and say whether it is one."""
+    """Show the summary if the study has nothing left to run or record; return whether it was shown."""
     results = known.results
     best = best_of(results, session.study.objective)
     final = known.facts.get(_FINAL)
@@ -132,7 +132,7 @@ def _show_finished(session: _Session, known: Peek) -> bool:
 
 
 def _show_parity(session: _Session) -> int:
-    """Say of a replay whether it gave the numbers of the study that it replays; return the exit code."""
+    """Show whether a replay gave the numbers of the study that it replays; return the exit code."""
     study = session.study
     if study.replay_of is None:
         return 0
@@ -169,7 +169,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
-        console.print("\ninterrupted: recording what is finished; interrupt again to leave that to the next run.")
+        console.print("\ninterrupted: recording finished trials; interrupt again to leave that to the next run.")
         if session.backend.after_interrupt is not None:
             print_plain(console, session.backend.after_interrupt)
         raise
@@ -195,7 +195,7 @@ def follow(
         resumed: How many were finished before.
     """
     if resumed:
-        print_plain(console, f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.")
+        print_plain(console, f"study {study.name}: {resumed} of {study.n_trials} trials are done; continuing.")
     else:
         trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
         print_plain(console, f"study {study.name}: {trials}.")
@@ -285,7 +285,7 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
 
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if not finished:
-        commands.append((typed(without=()), "go on with this study"))
+        commands.append((typed(without=()), "continue this study"))
     elif session.backend.can_extend and session.study.points is None and not _is_whole_grid(session.study):
         commands.append(
             (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
@@ -298,5 +298,5 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
         commands.append((typed_command([*replay, *paths]), "its best trials again, in containers: the same numbers?"))
     if session.study.replay_of is None:
         seed = f"search.seed={session.study.search.seed + 1}"
-        commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))
+        commands.append((typed(seed, without=("study", "search.seed")), "start again from another seed"))
     return commands

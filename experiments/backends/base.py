@@ -13,8 +13,8 @@ from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 class Backend(abc.ABC):
     """A place where a whole study runs.
 
-    The study is what crosses, not the trial, because a cloud tuner takes the whole study and picks its points itself.
-    ``tests/experiments/backends/contract.py`` is this contract as a suite, which every backend passes.
+    The study is what crosses, not the trial, because SageMaker's tuner gets the whole study and chooses its points
+    itself. ``tests/experiments/backends/contract.py`` is this contract as a suite, which every backend passes.
 
     - A backend never touches MLflow and prints nothing: it yields results, and the harness records and shows them.
     - A backend keeps what it needs to resume in the study's folder, and writes nowhere else.
@@ -45,7 +45,7 @@ class Backend(abc.ABC):
         """Check that the study can run here. Starts nothing and writes nothing.
 
         Raises:
-            BackendUnavailable: Something that the backend needs is missing; the message has the command that mends it.
+            BackendUnavailable: Something that the backend needs is missing; the message has the command that fixes it.
         """
 
     @abc.abstractmethod
@@ -65,9 +65,9 @@ class StudyHandle(abc.ABC):
     def results(self) -> Iterator[TrialResult]:
         """Yield each finished trial once, failures included, those of earlier runs first.
 
-        A result is on disk before it is yielded. Ends when every trial index is finished, or when the study's
-        ``timeout`` leaves just enough for ``run_final`` and for recording; what still runs then is killed, and left to
-        the next run. With no score yet, it goes on until there is one.
+        A result is on disk before it is yielded. Ends when every trial index is finished, or when the rest of the
+        study's ``timeout`` is needed for ``run_final`` and for recording; trials that still run then are killed, and
+        the next run repeats them. While no trial has a score, the timeout is ignored.
 
         Raises:
             StudyFailed: More trials failed than the study allows.
@@ -82,11 +82,11 @@ class StudyHandle(abc.ABC):
     def cancel(self) -> None:
         """Stop; leaves no trial running on this machine. Idempotent, and callable after ``results`` has raised.
 
-        What runs elsewhere goes on by itself: it is paid for, and the next ``submit`` goes on from what it came to.
+        Jobs on SageMaker continue: they are paid for, and the next ``submit`` imports their results.
         """
 
     def note(self) -> str:
-        """Return what there is to say beside the results, such as jobs by state; callable from any thread."""
+        """Return a text to show beside the results, such as jobs by state. Callable from any thread."""
         return ""
 
     def __enter__(self) -> StudyHandle:
@@ -103,12 +103,12 @@ class TrialRunner(Protocol):
         """Run one trial to its end. A trial that fails is returned, not raised.
 
         Raises:
-            StorageError: The disk is full, so that the trial's outcome says nothing; it is not to be recorded.
-            RunnerClosed: ``close`` or ``interrupt`` was called; the trial did not finish and is not to be recorded.
+            StorageError: The disk is full, so the trial's outcome means nothing and must not be recorded.
+            RunnerClosed: ``close`` or ``interrupt`` was called; the trial did not finish and must not be recorded.
         """
 
     def interrupt(self) -> None:
-        """Kill what runs now; what is run later is not touched. Callable from any thread."""
+        """Kill the trials that run now, and none that start later. Callable from any thread."""
 
     def close(self) -> None:
         """Kill what runs. Idempotent; callable from any thread."""

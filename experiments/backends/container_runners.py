@@ -1,4 +1,4 @@
-"""Training jobs in containers on this machine, as trials: laid out before they run, collected when they have ended."""
+"""Run trials as training jobs in containers on this machine: their folders are laid out, and results collected."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ class WarmRunner:
         """Kill and remove every container."""
         self._pool.close()
 
-    def _death(self, ended: JobEnd, job: Mapping[str, Any], words: str) -> str:
+    def _death(self, ended: JobEnd, job: Mapping[str, Any], output: str) -> str:
         if ended.timed_out:
             return _too_long(job)
         memory = self._settings.memory_bytes
         limit = "" if memory is None else f" mode.memory_gb is {memory / 2**30:g}."
-        return f"its container was killed; was there enough memory?{limit} {words}".strip()
+        return f"its container was killed; was there enough memory?{limit} {output}".strip()
 
 
 class ColdRunner:
@@ -285,6 +285,6 @@ def _too_long(job: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Say a folder that cannot be written as the study's error, which is no trial's fault."""
+    """Raise an error of a folder that cannot be written as the study's, since it is not the trial's fault."""
     with storage_errors(folder):
         yield

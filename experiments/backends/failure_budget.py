@@ -5,7 +5,7 @@ from __future__ import annotations
 from experiments.study.folder import trial_folder
 from experiments.study.spec import StudySpec, TrialResult
 
-# With fewer finished trials a failure rate says nothing.
+# With fewer finished trials a failure rate means nothing.
 FEWEST_TRIALS_TO_JUDGE = 4
 
 

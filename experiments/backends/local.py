@@ -19,7 +19,7 @@ class LocalBackend(Backend):
     replay_mode = "sagemaker"
 
     def __init__(self, pool: WorkerPool) -> None:
-        """Use ``pool``, which whoever made it may share, and which ends with the first study's handle."""
+        """Use ``pool``, which the caller may share, and which ends with the first study's handle."""
         self._pool = pool
 
     def preflight(self, study: StudySpec) -> None:

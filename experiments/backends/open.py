@@ -62,7 +62,7 @@ def open_backend(
 
 
 def plan_requests(mode: ModeConfig, study: StudySpec, splits: Splits, arguments: Sequence[str]) -> PlannedRequests:
-    """Return the requests that the search comes to; starts and sends nothing.
+    """Return the requests of a search; start and send nothing.
 
     Args:
         mode: The mode.

@@ -1,4 +1,4 @@
-"""The ask, run, tell loop under every backend whose trials this process starts."""
+"""The loop of ask, run and tell, for every backend whose trials this process starts."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class LoopHandle(StudyHandle):
         return max(0.0, self._spec.timeout - kept - (self._clock() - self._begun))
 
     def _interrupted(self, running: Collection[futures.Future[TrialResult]]) -> set[futures.Future[TrialResult]]:
-        """Kill what runs, and return what had finished all the same."""
+        """Kill the running trials, and return those that finished nevertheless."""
         for future in running:
             future.cancel()
         finished, left = set[futures.Future[TrialResult]](), set(running)

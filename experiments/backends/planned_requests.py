@@ -1,4 +1,4 @@
-"""The requests that a search comes to in its mode, without a launch: what ``action=plan`` shows."""
+"""The requests of a search in its mode, without a launch: what ``action=plan`` shows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PlannedRequests:
 
     Attributes:
         requests: The tuning job's request and that of its first training job, by operation.
-        beside: What the requests have no place for, by what it is.
+        beside: What the requests cannot hold, by name.
         notes: Sentences for the user.
     """
 

@@ -1,4 +1,4 @@
-"""``mode=remote``: a study as one tuning job of SageMaker's, or as its training jobs; results come home as they end."""
+"""``mode=remote``: a study as a tuning job on SageMaker, or as training jobs, whose results are imported."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ REQUEST_FILE = "request.json"
 CONFIG_TAG = "byoe:config_hash"
 # The ledger's fact of the launch that was within a budget.
 _APPROVED = "approved"
-# A job that was just created is looked for so often, so many seconds apart at most.
+# How often a job that was just created is looked for, and the longest pause between in seconds.
 _LOOKS = 5
 _LONGEST_LOOK = 2.0
 
 
 class RemoteBackend(Backend):
-    """Sends the study's request to SageMaker, once, and brings home what its jobs leave."""
+    """Sends the study's request to SageMaker, once, and imports the results of its jobs."""
 
     can_extend = False
     after_interrupt = (
-        "the jobs on SageMaker go on, and are paid for: the same command follows them again, "
+        "the jobs on SageMaker continue, and you pay for them: the same command follows them again, "
         "python run.py mode=remote action=clean stops them."
     )
 
@@ -138,13 +138,13 @@ class RemoteBackend(Backend):
             job = jobs.tuning_job(study.name)
         if job is None:
             raise BackendUnavailable(
-                f"tuning job {study.name} was started, and SageMaker does not show it yet: it is paid for. Run the "
+                f"tuning job {study.name} was started, and SageMaker does not show it yet, but you pay for it. Run the "
                 "same command again, which follows it."
             )
-        theirs = jobs.tags(job["HyperParameterTuningJobArn"]).get(CONFIG_TAG)
-        if theirs != study.identity_hash():
+        found = jobs.tags(job["HyperParameterTuningJobArn"]).get(CONFIG_TAG)
+        if found != study.identity_hash():
             raise StudyTaken(
-                f"tuning job {study.name} is there already, of another configuration (tag {CONFIG_TAG} is {theirs}): "
+                f"tuning job {study.name} already exists, with another configuration (tag {CONFIG_TAG} is {found}): "
                 "give another name with study=<name>."
             )
         jobs_at_most = job["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxNumberOfTrainingJobs"]

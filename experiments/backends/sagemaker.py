@@ -59,8 +59,8 @@ class SageMakerSettings:
 
     Attributes:
         image: Tag of the image.
-        network: ``none``, or a network of the engine's.
-        max_runtime_seconds: A trial is stopped after so long.
+        network: ``none``, or a network of the engine.
+        max_runtime_seconds: Longest time of a trial, which is stopped then.
         cpus: Most cores of a container; None for no limit.
         memory_gb: Most memory of a container; None for no limit.
     """
@@ -90,7 +90,7 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
             f"mode.memory_gb={mode.memory_gb:g}: a container needs {LEAST_MEMORY_GB:g} GB to import the libraries."
         )
     if not mode.network:
-        raise ConfigError(f"mode.network is empty: it can be {', '.join(NETWORKS)}, or a network of the engine's.")
+        raise ConfigError(f"mode.network is empty: it can be {', '.join(NETWORKS)}, or a network of the engine.")
     return SageMakerSettings(
         image=configured_image(mode.image).tag,
         network=mode.network,
@@ -174,7 +174,7 @@ class SageMakerBackend(Backend):
         memory = self._settings.memory_gb
         with closing(connect()) as client:
             user = container_user(client)
-            # The study is locked for this process, so whatever runs for it has lost the one that it ran for.
+            # This process holds the study's lock, so any container of the study was left by a process that died.
             remove_containers(client, {FOLDER_LABEL: str(study.folder)})
         return ContainerSettings(
             image=self._settings.image,

@@ -47,7 +47,7 @@ def read_own_split(path: str, roles: Roles, mode: ModeConfig) -> dict[str, Table
         mode: Has the AWS settings by which S3 is read.
 
     Raises:
-        InputError: One of the three is missing, is no table, or differs in its columns; the message names it.
+        InputError: One of the three is missing, is not a table, or has other columns; the message names it.
         StorageError: What is on S3 could not be written to this machine's disk.
     """
     if not path.startswith(S3):

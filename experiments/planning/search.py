@@ -57,7 +57,7 @@ def plan_search(config: Config, ensemble: EnsemblePlan, studies: Path) -> Search
         studies: Folder of the studies, in which a replay finds its source.
 
     Raises:
-        InputError: A value is not possible, or the study that is to be replayed has no points.
+        InputError: A value is not possible, or the study to replay has no points.
     """
     space = SpacePlan(config.search.space, ensemble)
     spec, notes = _search(config, space.space)

@@ -25,7 +25,7 @@ class SpacePlan:
         """Check ``search.space`` for this ensemble.
 
         Raises:
-            InputError: An unknown owner or parameter, or a range that is none.
+            InputError: An owner or parameter is unknown, or a range is not valid.
         """
         self._config = {str(owner): entry for owner, entry in config.items() if entry is not None}
         self._ensemble = ensemble
@@ -62,13 +62,13 @@ class SpacePlan:
         place = f"search.space.{owner}"
         if owner not in (*self._ensemble.members, *self._ensemble.left_out, *REGISTRY):
             near = did_you_mean(owner, [*self._ensemble.members, *self._ensemble.shared])
-            raise ConfigError(f"{place}: {owner!r} is no member and no shared parameter.{near}")
+            raise ConfigError(f"{place}: {owner!r} is neither a member nor a shared parameter.{near}")
         if not isinstance(entry, Mapping):
             raise ConfigError(f"{place}={entry!r}: write {place}.<parameter>={{low: 1, high: 10}}.")
 
     def _add_member(self, name: str) -> None:
         member = self._ensemble.classes[name]
-        # A member under a name of its own takes the space of its kind, unless it has one.
+        # A member with its own name has the space of its kind, unless there is one for the name.
         owner = name if name in self._config else member.kind
         for param, entry in self._config.get(owner, {}).items():
             place = f"search.space.{owner}.{param}"

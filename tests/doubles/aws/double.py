@@ -68,9 +68,9 @@ _MAKING_CLIENTS = threading.Lock()
 class Double:
     """A stand-in for AWS, while its context lasts.
 
-    S3, STS, IAM, CloudWatch logs and ECR's repositories are moto's; tuning jobs, training jobs, endpoints and quotas are
-    its own, and so is what ECR says of images. An endpoint is served by this project's model server. moto's state is one for the whole process, so there is one double
-    at a time.
+    moto answers for S3, STS, IAM, CloudWatch logs and the repositories of ECR. The double itself answers for tuning jobs,
+    training jobs, endpoints, quotas and the images in ECR. byoe's model server serves an endpoint. moto has one state for
+    the whole process, so there can be only one double at a time.
 
     Attributes:
         url: Its address.
@@ -96,17 +96,16 @@ class Double:
         """Prepare it.
 
         Args:
-            folder: All of its files go below it, while it lasts.
+            folder: The folder of all of its files.
             points: The tuned hyperparameters of the training jobs of tuning jobs, in the order of the jobs, over all
                 tuning jobs. None draws them from the ranges.
-            faults: What is to go wrong.
+            faults: The faults that will happen.
             quotas: Service quotas by name; None for ``QUOTAS``.
-            image: The image that jobs and endpoints run in, on this machine's Docker; None for processes.
-            resident: What jobs that are processes are forked from; None for processes of their own, which import
-                everything again.
-            registry: Where ECR's images lie; None for moto, which keeps no layers.
-            cpus: How many cores a job is told that it has, and the workers of an endpoint's server.
-            seed: Of the draw.
+            image: The image of the containers of jobs and endpoints; None to run them as processes.
+            resident: The process from which jobs are forked; None for new processes, which import everything again.
+            registry: The registry of ECR's images; None for moto, which keeps no layers.
+            cpus: Number of cores that a job is given, and of workers of an endpoint's server.
+            seed: Seed of drawn points.
         """
         self.bucket = BUCKET
         self.state = State()

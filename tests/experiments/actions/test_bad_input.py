@@ -193,7 +193,7 @@ def test_weights_that_leave_a_part_without_any(heavy: int, fragments: list[str],
 
 def test_member_that_heeds_no_weights_is_named_before_anything_runs(folder: Path, byoe: Run) -> None:
     ended = byoe(*weighed(folder, 60), "ensemble.members=[ridge,nearest_neighbors]")
-    check(ended, ["dataset.weights: nearest_neighbors heeds no weights", "ensemble.members"], folder, {"table.csv"})
+    check(ended, ["dataset.weights: nearest_neighbors ignores weights", "ensemble.members"], folder, {"table.csv"})
 
 
 def test_folder_in_place_of_a_table(folder: Path, byoe: Run) -> None:

@@ -354,7 +354,7 @@ def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path,
     double.client("sagemaker").create_hyper_parameter_tuning_job(**document)
     ended = byoe(*arguments(double, "mode.budget_usd=9"))
     assert ended.code == 2
-    assert "tuning job cloud is there already, of another configuration" in ended.err
+    assert "tuning job cloud already exists, with another configuration" in ended.err
 
 
 def test_a_training_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
@@ -363,7 +363,7 @@ def test_a_training_job_of_that_name_that_is_not_ours_is_left_alone(project: Pat
     shutil.rmtree("studies")
     ended = byoe(*training, "ensemble.params.xgboost.max_depth=2")
     assert ended.code == 2
-    assert "training job one-001 is there already, of another configuration or other data" in ended.err
+    assert "training job one-001 already exists, with another configuration or other data" in ended.err
     assert created(double) == ["CreateTrainingJob"]
 
 
@@ -465,7 +465,7 @@ def test_what_is_launched_already_is_named_where_the_account_gives_no_more(
     double.inject(limit_exceeded("CreateTrainingJob"))
     ended = byoe(*replay)
     assert ended.code == 2
-    assert "(ResourceLimitExceeded). 1 job goes on on SageMaker, and is paid for: the same command" in ended.err
+    assert "(ResourceLimitExceeded). 1 job continues on SageMaker, and you pay for it: the same command" in ended.err
     double.release()
     assert byoe(*replay).code == 0
     assert [job.name for job in double.jobs] == ["again-001", "again-002", "again-003"]
@@ -681,7 +681,7 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["mode=remote"], "action=attach wants the tuning job: add job="),
+        (["mode=remote"], "action=attach needs the name of a tuning job: add job="),
         (["mode=remote", "job=none"], "job=none: there is no such tuning job in us-east-1"),
         (["mode=local", "job=none"], "python run.py mode=remote action=attach job=<name>"),
     ],
@@ -701,7 +701,7 @@ def test_a_job_that_is_not_of_this_project_cannot_be_attached_to(project: Path, 
     double.client("sagemaker").create_hyper_parameter_tuning_job(**document)
     ended = byoe("mode=remote", "action=attach", "job=cloud")
     assert ended.code == 2
-    assert "job=cloud is not of this project: it has no tag byoe:config_hash" in ended.err
+    assert "job=cloud is not one of byoe's: it has no tag byoe:config_hash" in ended.err
 
 
 def test_another_study_of_its_name_leaves_a_tuning_job_to_be_attached_to(
@@ -713,7 +713,7 @@ def test_another_study_of_its_name_leaves_a_tuning_job_to_be_attached_to(
     assert byoe(*arguments(double, "action=train", "mode.budget_usd=2")).code == 0
     shutil.rmtree("studies")
     ended = byoe(*arguments(double, "mode.budget_usd=2", "search.seed=7"))
-    assert "tuning job cloud is there already, of another configuration" in ended.err
+    assert "tuning job cloud already exists, with another configuration" in ended.err
     shutil.rmtree("studies")
     ended = byoe(*attach)
     assert ended.code == 0, ended.err

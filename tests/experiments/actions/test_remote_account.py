@@ -127,11 +127,11 @@ def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byo
     assert "mode.prefix is empty" in ended.err
     if action == "clean":
         ended = byoe("mode=remote", "action=clean", f"mode.bucket={double.bucket}", "mode.prefix=team/byoe")
-        assert f"`aws s3 rm --recursive s3://{double.bucket}/team/byoe/` removes them" in ended.out
+        assert f"To remove them: aws s3 rm --recursive s3://{double.bucket}/team/byoe/" in ended.out
 
 
 def test_one_training_learns_from_no_tuning_job(double: Double, byoe: Run) -> None:
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
     assert ended.code == 2
-    assert "mode.warm_start=before is for a search, and action=train is none" in ended.err
+    assert "mode.warm_start=before is for a search, and action=train is not one" in ended.err
     assert created(double) == []

@@ -160,7 +160,7 @@ def test_finished_study_shows_its_summary_and_runs_nothing(project: Path) -> Non
     assert second.out.split("best: trial")[1] == first.out.split("best: trial")[1]
     assert "search.n_trials=6   # extend this study" in second.out
     assert "python run.py mode=sagemaker action=deploy model=tiny   # serve it" in second.out
-    assert "search.seed=1   # start anew" in second.out
+    assert "search.seed=1   # start again" in second.out
     assert {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()} == before
 
 
@@ -402,7 +402,7 @@ def test_study_with_a_time_limit_ends_with_a_winner_and_goes_on_with_the_same_co
         ended = run_command(*arguments)
         assert ended.code == 0, ended.err
         assert "ended by search.timeout=7" in ended.out
-        assert "go on with this study" in ended.out
+        assert "continue this study" in ended.out
         assert 1 not in [trial["index"] for trial in recorded_trials(project, "lasting")]
         assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
 

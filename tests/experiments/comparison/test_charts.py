@@ -1,4 +1,4 @@
-"""The figures as data: what plotly knows, what is drawn, and what is said of it."""
+"""The figures as data, for every module of ``charts/``: what plotly knows, what is drawn, and the finding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies in numbers: time, dollars, scores with their intervals, the best so far."""
+"""Studies in numbers, with the rows of ``table`` and the sentences of ``findings`` that are made from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict: which trials are the same, what makes them equal, and what is named when they are not."""
+"""The verdict of ``parity``, with the pairs of ``pairing`` and the causes of ``causes`` that it rests on."""
 
 from __future__ import annotations
 

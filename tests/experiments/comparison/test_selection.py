@@ -1,4 +1,4 @@
-"""Which studies are compared, and what is said of those that cannot be."""
+"""Which studies are compared, and how ``recorded_study`` reads them or reports what it cannot read."""
 
 from __future__ import annotations
 

@@ -51,9 +51,9 @@ def test_column_that_misleads_is_named_with_what_to_do(values: list[object], wor
 def test_rows_that_stand_in_several_folds_or_in_training_and_test_are_counted(folder: Path) -> None:
     within, across = table(folder, size=[1, 2, 3, 4] * 25, price=[1, 2, 3, 4] * 25).warnings
     assert within.startswith(
-        "56 of 60 training rows repeat another, in any fold, so scores in cross-validation flatter"
+        "56 of 60 training rows repeat another, in any fold, so cross-validation scores are too good"
     )
-    assert across.startswith("20 of 20 test rows stand among the training rows too")
+    assert across.startswith("20 of 20 test rows are among the training rows too")
 
 
 def test_one_value_with_gaps_is_not_constant(folder: Path) -> None:

@@ -35,9 +35,9 @@ def test_the_image_has_the_pins_of_the_entry_script_without_the_gpu() -> None:
     assert re.search(r"^sagemaker-training==", pins, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("base", "file", "words"), [("", None, "mode.image.base"), (BASE, "none.txt", "none.txt")])
-def test_what_cannot_be_built_from_is_named(base: str, file: str | None, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+@pytest.mark.parametrize(("base", "file", "message"), [("", None, "mode.image.base"), (BASE, "none.txt", "none.txt")])
+def test_what_cannot_be_built_from_is_named(base: str, file: str | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         image_spec(base, None if file is None else Path(file))
 
 

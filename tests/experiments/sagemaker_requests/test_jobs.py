@@ -28,7 +28,7 @@ def check_snapshot(name: str, document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=1) + "\n"
     if os.environ.get("BYOE_WRITE_SNAPSHOTS") == "1":
         path.write_text(text)
-    assert text == path.read_text(), f"{path} differs; BYOE_WRITE_SNAPSHOTS=1 writes it anew"
+    assert text == path.read_text(), f"{path} differs; BYOE_WRITE_SNAPSHOTS=1 writes it again"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_every_ensemble_and_search_holds_against_the_service_model_and_is_read_b
     assert read == spec
     assert list(read.space.dimensions) == list(spec.space.dimensions)
     assert read.identity_hash() == spec.identity_hash()
-    ours, theirs = make_proposer(spec), make_proposer(read)
-    assert [ours.ask(index, None) for index in range(3)] == [theirs.ask(index, None) for index in range(3)]
+    built, read_back = make_proposer(spec), make_proposer(read)
+    assert [built.ask(index, None) for index in range(3)] == [read_back.ask(index, None) for index in range(3)]
 
 
 def test_what_the_document_says_is_what_is_run(folder: Path) -> None:

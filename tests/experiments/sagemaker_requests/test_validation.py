@@ -55,7 +55,7 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         lambda d: d.update(HyperParameterTuningJobName="a_b"),
         ["HyperParameterTuningJobName", "'a_b' does not match"],
     ),
-    "strategy that is none": (
+    "unknown strategy": (
         lambda d: config(d).update(Strategy="TPE"),
         ["Strategy", "'TPE' must be one of Bayesian"],
     ),
@@ -63,8 +63,8 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         lambda d: definition(d)["StaticHyperParameters"].update(members="x" * 2501),
         ["StaticHyperParameters.members", "2501 characters", "at most 2500"],
     ),
-    "role that is none": (lambda d: definition(d).update(RoleArn="arn:aws:iam::1:role/x"), ["RoleArn", "match"]),
-    "instance type that is none": (
+    "invalid role": (lambda d: definition(d).update(RoleArn="arn:aws:iam::1:role/x"), ["RoleArn", "match"]),
+    "unknown instance type": (
         lambda d: definition(d)["ResourceConfig"].update(InstanceType="ml.m5.huge"),
         ["ResourceConfig.InstanceType", "ml.m5.huge"],
     ),
@@ -137,11 +137,11 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_what_aws_would_refuse_is_named_with_its_place(case: str, document: dict[str, Any]) -> None:
-    edit, words = BROKEN[case]
+    edit, fragments = BROKEN[case]
     edit(document)
     with pytest.raises(InvalidRequest) as refused:
         check_request(OPERATION, document, local=True)
-    assert [word for word in words if word not in str(refused.value)] == []
+    assert [text for text in fragments if text not in str(refused.value)] == []
 
 
 def test_a_sound_document_passes_botocores_own_validation_too(document: dict[str, Any]) -> None:
