@@ -81,40 +81,13 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert "action=deploy creates it" in gone.err
 
 
-def test_a_second_deployment_replaces_the_first(trained: Path) -> None:
-    records = Records(trained / "endpoints")
-    assert run_command(*DEPLOY, "model=one", "serving=realtime").code == 0
-    first = records.get("local")
-    assert run_command(*DEPLOY, "model=two", "serving=realtime").code == 0
-    second = records.get("local")
-    assert second.bundle_hash != first.bundle_hash
-    assert ping(second.url)["bundle"] == second.bundle_hash
-    assert not Path(first.folder).exists()
-    assert len(left_behind()) == 2
-
-    other = run_command(*DEPLOY, "model=one", "endpoint=other", "serving=realtime")
-    assert other.code == 0, other.err
-    assert ping(records.get("other").url)["bundle"] == first.bundle_hash
-    assert ping(second.url)["bundle"] == second.bundle_hash
-
-
-def test_an_endpoint_has_a_network_of_its_own_that_is_not_masqueraded(trained: Path) -> None:
-    assert run_command(*DEPLOY, "model=one", "serving=realtime").code == 0
-    endpoint = Records(trained / "endpoints").get("local")
-    with closing(connect()) as client:
-        (network,) = client.containers.get(endpoint.container).attrs["NetworkSettings"]["Networks"]
-        options = client.networks.get(network).attrs["Options"]
-    assert network == endpoint.network
-    assert options["com.docker.network.bridge.enable_ip_masquerade"] == "false"
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("mode=local", "action=deploy"), "python run.py mode=sagemaker action=deploy"),
         ((*DEPLOY, "serving.memory_size_in_mb=1500"), "1024, 2048, 3072"),
         ((*DEPLOY, "serving.max_concurrency=0"), "not from 1 to 200"),
-        ((*DEPLOY, "mode.network=host"), "a network of its own"),
+        ((*DEPLOY, "mode.network=host"), "an endpoint has its own network"),
         (("action=delete", "endpoint=lokal"), "there is no such endpoint"),
     ],
 )

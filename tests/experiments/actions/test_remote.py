@@ -167,7 +167,7 @@ def test_a_second_command_attaches_and_brings_home_only_what_is_new(
     first.send_signal(signal.SIGINT)
     said = first.stdout.read()
     assert first.wait() == 130
-    assert "the jobs on SageMaker go on" in said
+    assert "the jobs on SageMaker continue" in said
     assert double.calls("StopHyperParameterTuningJob") == []
     double.release()
     double.wait_for_tuning("cloud")

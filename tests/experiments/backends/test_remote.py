@@ -1,4 +1,4 @@
-"""``mode=remote`` passes the backends' contract, on the double of AWS, which runs its jobs."""
+"""``mode=remote`` (remote, remote_requests, remote_jobs, launch) passes the backends' contract, on the double of AWS."""
 
 from __future__ import annotations
 
