@@ -130,8 +130,8 @@ def run_exec(study: StudySpec, base: str, trials: Path) -> Answer:
 def run_variant(variant: str, trials: int, base: str, points: Path) -> Answer:
     """Run one variant in the working directory."""
     mode = "local" if variant == LOCAL else "sagemaker"
-    words = [f"mode={mode}", "study=benchmark", f"search.n_trials={trials}"]
-    study = plan_study(compose([*words, *(["search.parallel=1"] if variant in ONE_AT_A_TIME else [])])).place()
+    arguments = [f"mode={mode}", "study=benchmark", f"search.n_trials={trials}"]
+    study = plan_study(compose([*arguments, *(["search.parallel=1"] if variant in ONE_AT_A_TIME else [])])).place()
     if variant == EXEC:
         return run_exec(study, base, points)
     if variant == LOCAL:
@@ -170,10 +170,10 @@ def measure(rounds: int, trials: int, base: str, folder: Path, console: Console)
         for variant, title in TITLES.items():
             place = folder / f"{variant}-{number}"
             place.mkdir()
-            words = ["--worker", variant, "--trials", str(trials), "--base", base, "--points", str(points)]
+            arguments = ["--worker", variant, "--trials", str(trials), "--base", base, "--points", str(points)]
             with console.status(f"round {number + 1} of {rounds}: {title}"):
                 ran = subprocess.run(
-                    [sys.executable, __file__, *words],
+                    [sys.executable, __file__, *arguments],
                     cwd=place,
                     env=environ,
                     capture_output=True,

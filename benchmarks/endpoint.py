@@ -100,11 +100,13 @@ class Memory:
     share: float
 
 
-def run(*words: str) -> str:
+def run(*arguments: str) -> str:
     """Run one command of byoe here, and return what it printed."""
-    ended = subprocess.run([sys.executable, str(ROOT / "run.py"), *words], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True, check=False
+    )
     if ended.returncode != 0:
-        sys.exit(f"{' '.join(words)} ended with {ended.returncode}:\n{ended.stderr}")
+        sys.exit(f"{' '.join(arguments)} ended with {ended.returncode}:\n{ended.stderr}")
     return ended.stdout + ended.stderr
 
 
@@ -121,12 +123,17 @@ def answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextlib.contextmanager
-def process(name: str, words: list[str], url: str, **env: str) -> Iterator[int]:
+def process(name: str, arguments: list[str], url: str, **env: str) -> Iterator[int]:
     """Run a server until the block ends; yield its process id."""
     log = Path(f"{name}.log")
     with log.open("wb") as sink:
         started = subprocess.Popen(
-            words, stdout=sink, stderr=sink, env={**os.environ, **env}, start_new_session=True, stdin=subprocess.DEVNULL
+            arguments,
+            stdout=sink,
+            stderr=sink,
+            env={**os.environ, **env},
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
         )
     try:
         answers(url, started, log)

@@ -248,14 +248,14 @@ def measure(rounds: int, trials: int, folder: Path, console: Console) -> dict[st
     for number in range(rounds):
         for variant, title in TITLES.items():
             with console.status(f"round {number + 1} of {rounds}: {title}"):
-                words = ["--worker", variant, "--trials", str(trials), "--points", str(points)]
-                printed = start_in(folder / f"{variant}-{number}", [sys.executable, __file__, *words])
+                arguments = ["--worker", variant, "--trials", str(trials), "--points", str(points)]
+                printed = start_in(folder / f"{variant}-{number}", [sys.executable, __file__, *arguments])
             answers[variant].append(json.loads(printed.splitlines()[-1]))
             points.write_text(json.dumps(answers[BYOE][0]["points"]))
         with console.status(f"round {number + 1} of {rounds}: the whole job"):
             began = time.perf_counter()
-            words = [str(ROOT / "run.py"), *STUDY, f"search.n_trials={trials}"]
-            start_in(folder / f"job-{number}", [sys.executable, *words])
+            arguments = [str(ROOT / "run.py"), *STUDY, f"search.n_trials={trials}"]
+            start_in(folder / f"job-{number}", [sys.executable, *arguments])
             answers["job"].append({"wall": time.perf_counter() - began})
     return answers
 

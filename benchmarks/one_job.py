@@ -144,7 +144,7 @@ def members_of(ensemble: str) -> list[str]:
 
 
 def studies_of(ensemble: str, table: str, number: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Return the study that trains all members, and those that train one each, by name as words."""
+    """Return the study that trains all members, and those that train one each, by name as arguments."""
     data = [] if table == SMALL else ["dataset=file", f"dataset.path={table}.csv", "dataset.target=y"]
     name = f"{ensemble}-{table}-{number}"
     one = {name: [f"ensemble={ensemble}", *data]}
@@ -165,21 +165,21 @@ def projected(jobs: Sequence[Job], ensemble: str) -> list[dict[str, str]]:
 
 
 def settings(double: Double) -> list[str]:
-    """Return what ``mode=remote`` is told of an account, as words."""
+    """Return what ``mode=remote`` is told of an account, as arguments."""
     return ["mode=remote", f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.1"]
 
 
 def tune(double: Double, studies: Mapping[str, Sequence[str]], bench: Bench) -> Side:
     """Tune studies in this folder, one after another, on a double on which nothing was run."""
     found = {}
-    for name, words in studies.items():
+    for name, arguments in studies.items():
         limits = [
             f"search.n_trials={bench.trials}",
             "search.parallel=1",
             "mode.price_usd_per_hour=0.1",
             "mode.budget_usd=99",
         ]
-        given = [*settings(double), *limits, f"study={name}", *words]
+        given = [*settings(double), *limits, f"study={name}", *arguments]
         composed = compose(given)
         study, mode = plan_study(composed).place(), composed.config.mode
         assert isinstance(mode, RemoteModeConfig)
@@ -249,10 +249,12 @@ def side_by_side(seconds: Sequence[float], instances: int) -> float:
 def deploy(double: Double, job: Job, name: str) -> None:
     """Serve the model that a job has left by an endpoint."""
     model = f"s3://{double.bucket}/byoe/studies/{job.study}/{job.name}/output/model.tar.gz"
-    words = [*settings(double), "action=deploy", f"model={model}", f"endpoint={name}"]
-    ended = subprocess.run([sys.executable, str(ROOT / "run.py"), *words], capture_output=True, text=True, check=False)
+    arguments = [*settings(double), "action=deploy", f"model={model}", f"endpoint={name}"]
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True, check=False
+    )
     if ended.returncode != 0:
-        sys.exit(f"{' '.join(words)} ended with {ended.returncode}:\n{ended.stderr}")
+        sys.exit(f"{' '.join(arguments)} ended with {ended.returncode}:\n{ended.stderr}")
 
 
 def ask(double: Double, side: Side, number: int) -> None:

@@ -99,7 +99,7 @@ class PeakMemory:
 def run_byoe(table: Path, trials: int, folder: Path, more: Sequence[str], *, sample: bool) -> Answer:
     """Run the command in a new folder; return its times and its trials, or its peak memory."""
     folder.mkdir()
-    words = [
+    arguments = [
         f"study={STUDY}",
         "mode=local",
         "dataset=file",
@@ -112,7 +112,10 @@ def run_byoe(table: Path, trials: int, folder: Path, more: Sequence[str], *, sam
     began = time.perf_counter()
     with (
         subprocess.Popen(
-            [sys.executable, str(ROOT / "run.py"), *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [sys.executable, str(ROOT / "run.py"), *arguments],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         ) as command,
         PeakMemory(command.pid) if sample else contextlib.nullcontext() as peak,
     ):
@@ -236,7 +239,7 @@ def main() -> int:
     parser.add_argument("--format", choices=("parquet", "csv"), default="parquet", help="the table's file")
     parser.add_argument("--folder", type=Path, help="where tables and studies go (default: a temporary folder)")
     parser.add_argument(
-        "--words", nargs="*", default=[], help="more words for byoe's command, such as search.parallel=1"
+        "--arguments", nargs="*", default=[], help="more arguments for byoe's command, such as search.parallel=1"
     )
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -246,7 +249,7 @@ def main() -> int:
     console = Console(highlight=False, width=150)
     with tempfile.TemporaryDirectory(prefix="byoe-scale-", dir=options.folder) as folder:
         answers = {
-            rows: measure(rows, options.rounds, options.format, Path(folder), options.words, console)
+            rows: measure(rows, options.rounds, options.format, Path(folder), options.arguments, console)
             for rows in options.rows
         }
     show(answers, console)

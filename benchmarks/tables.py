@@ -78,13 +78,13 @@ class Run:
 def run(ensemble: str, data: list[str], trials: int, folder: Path) -> Run:
     """Tune an ensemble in a new folder."""
     folder.mkdir(parents=True)
-    words = ["mode=local", "study=table", f"ensemble={ensemble}", f"search.n_trials={trials}", *data]
+    arguments = ["mode=local", "study=table", f"ensemble={ensemble}", f"search.n_trials={trials}", *data]
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), *words], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / "run.py"), *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        sys.exit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr}")
+        sys.exit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
     seconds = time.perf_counter() - began
     bundle = load_bundle(folder / "studies" / "table" / "final" / "model")
     with closing(sqlite3.connect(folder / "studies" / "table" / "ledger.sqlite")) as ledger:

@@ -1,4 +1,4 @@
-"""The command line: words to a configuration, a configuration to an action, errors to an exit code."""
+"""The command line: arguments to a configuration, a configuration to an action, errors to an exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from experiments.config.compose import Composed, compose, groups
-from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
 from experiments.system.interrupts import raise_on_signals
 from experiments.system.temporary_files import temporary_files_removed
@@ -50,98 +49,76 @@ examples
 The same command again resumes what was interrupted."""
 
 
-def _study(composed: Composed, words: Sequence[str], console: Console) -> int:
+def _study(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.tune import run_study
 
-    return run_study(composed, words, console)
+    return run_study(composed, arguments, console)
 
 
-def _compare(composed: Composed, words: Sequence[str], console: Console) -> int:
+def _compare(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.compare import compare
 
     return compare(composed, console)
 
 
-def _doctor(composed: Composed, words: Sequence[str], console: Console) -> int:
+def _doctor(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.doctor import examine
 
     return examine(composed, console)
 
 
-def _plan(composed: Composed, words: Sequence[str], console: Console) -> int:
+def _plan(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.plan import show_requests
 
-    return show_requests(composed, words, console)
+    return show_requests(composed, arguments, console)
 
 
-def _attach(composed: Composed, words: Sequence[str], console: Console) -> int:
-    mode = composed.config.mode
-    if not isinstance(mode, RemoteModeConfig):
-        raise ConfigError(f"mode={mode.name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
+def _attach(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.attach import attach
 
-    return attach(composed, mode, console)
+    return attach(composed, console)
 
 
-def _push(composed: Composed, words: Sequence[str], console: Console) -> int:
-    mode = composed.config.mode
-    if not isinstance(mode, RemoteModeConfig):
-        raise ConfigError(f"mode={mode.name} pushes no image to an account: python run.py mode=remote action=push.")
+def _push(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.push import push
 
-    return push(mode, console)
+    return push(composed, console)
 
 
-def _deploy(composed: Composed, words: Sequence[str], console: Console) -> int:
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.serving.remote import deploy_to_cloud
+def _deploy(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.deploy import deploy
 
-        return deploy_to_cloud(composed, composed.config.mode, words, console)
-    from experiments.serving.local import deploy
-
-    return deploy(composed, words, console)
+    return deploy(composed, console)
 
 
-def _invoke(composed: Composed, words: Sequence[str], console: Console) -> int:
+def _invoke(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.invoke import invoke_endpoint
 
-    return invoke_endpoint(composed, words, console)
+    return invoke_endpoint(composed, console)
 
 
-def _status(composed: Composed, words: Sequence[str], console: Console) -> int:
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.actions.clean_account import show_account
+def _status(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.status import show_status
 
-        return show_account(composed.config.mode, console)
-    from experiments.actions.invoke import show_status
-
-    return show_status(composed, words, console)
+    return show_status(composed, console)
 
 
-def _delete(composed: Composed, words: Sequence[str], console: Console) -> int:
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.serving.remote import delete_in_cloud
+def _delete(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.delete import delete_endpoint
 
-        return delete_in_cloud(composed, composed.config.mode, console)
-    from experiments.actions.invoke import delete_endpoint
-
-    return delete_endpoint(composed, words, console)
+    return delete_endpoint(composed, console)
 
 
-def _batch(composed: Composed, words: Sequence[str], console: Console) -> int:
-    from experiments.serving.row_files import predict_file
+def _batch(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.batch import predict_file
 
-    return predict_file(composed, words, console)
+    return predict_file(composed, console)
 
 
-def _clean(composed: Composed, words: Sequence[str], console: Console) -> int:
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        from experiments.actions.clean_account import clean_account
-
-        return clean_account(composed.config.mode, console)
+def _clean(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.clean import clean
 
-    return clean(console)
+    return clean(composed, console)
 
 
 ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]] = {
@@ -167,18 +144,18 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
 
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 a mistake, 3 not comparable, 130 interrupted."""
-    words = [word for word in argv if word not in ("--help", "-h", "--cfg")]
+    arguments = [argument for argument in argv if argument not in ("--help", "-h", "--cfg")]
     raise_on_signals()
     try:
         if "--help" in argv or "-h" in argv:
             print(_help(), flush=True)
             return 0
-        return _dispatch(words, only_show="--cfg" in argv)
+        return _dispatch(arguments, only_show="--cfg" in argv)
     except EnsembleError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        resumes = not any(word.startswith("action=") and word not in _RESUMED for word in words)
+        resumes = not any(argument.startswith("action=") and argument not in _RESUMED for argument in arguments)
         rest = " What is finished is recorded; the same command goes on from there." if resumes else ""
         print(f"interrupted.{rest}", file=sys.stderr)
         return INTERRUPTED
@@ -188,27 +165,27 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
-def _dispatch(words: Sequence[str], *, only_show: bool) -> int:
-    unknown = [word for word in words if word.startswith("-")]
+def _dispatch(arguments: Sequence[str], *, only_show: bool) -> int:
+    unknown = [argument for argument in arguments if argument.startswith("-")]
     if unknown:
         raise ConfigError(f"there is no option {unknown[0]!r}. Options: --help, --cfg; everything else is key=value.")
-    composed = compose(words)
+    composed = compose(arguments)
     action = composed.config.action
     if action not in ACTIONS:
         raise ConfigError(
             f"action={action}: there is no such action.{did_you_mean(action, ACTIONS)} It can be: {listed(ACTIONS)}."
         )
     if action == "replay":
-        from experiments.planning.replay import over_words_of_study
+        from experiments.planning.replay import over_arguments_of_study
 
-        composed = over_words_of_study(composed)
+        composed = over_arguments_of_study(composed)
     if only_show:
         print(composed.with_sources())
         return 0
     from rich.console import Console
 
     with temporary_files_removed():
-        return ACTIONS[action][1](composed, words, Console())
+        return ACTIONS[action][1](composed, arguments, Console())
 
 
 def _help() -> str:

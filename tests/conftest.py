@@ -158,8 +158,8 @@ def byoe(capsys: pytest.CaptureFixture[str], forked_workers: None) -> Iterator[C
     """Run a command in this process; its workers are forked."""
     from experiments.cli import main
 
-    def run(*words: str) -> Ended:
-        code = main(words)
+    def run(*arguments: str) -> Ended:
+        code = main(arguments)
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
@@ -188,10 +188,10 @@ def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def running(*words: str, **variables: str) -> subprocess.Popen[bytes]:
+def running(*arguments: str, **variables: str) -> subprocess.Popen[bytes]:
     """Start a command in a process of its own, which is not waited for."""
     return forked.Popen(
-        forked.command(*words), env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        forked.command(*arguments), env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
@@ -220,11 +220,11 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MLFLOW_"))} | more
 
 
-def run_command(*words: str, cold: bool = False, folder: Path | None = None, **variables: str) -> Ended:
+def run_command(*arguments: str, cold: bool = False, folder: Path | None = None, **variables: str) -> Ended:
     """Run a command in a process of its own.
 
     Args:
-        words: Its arguments.
+        arguments: What follows ``run.py``.
         cold: Whether to start an interpreter for it. Otherwise it is forked; see ``tests.support.forked`` for what differs.
         folder: Its working directory; by default this process's.
         variables: Of its environment, besides this one's.
@@ -232,7 +232,7 @@ def run_command(*words: str, cold: bool = False, folder: Path | None = None, **v
     popen = subprocess.Popen if cold else forked.Popen
     pipe = subprocess.PIPE
     env = environment(**variables)
-    with popen(forked.command(*words), stdout=pipe, stderr=pipe, text=True, cwd=folder, env=env) as process:
+    with popen(forked.command(*arguments), stdout=pipe, stderr=pipe, text=True, cwd=folder, env=env) as process:
         try:
             out, err = process.communicate()
         except BaseException:  # the time limit of the test

@@ -327,7 +327,7 @@ class Application:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise Refused(400, "gone", "the connection ended before the body did.")
+                        raise Refused(400, "gone", "the connection was closed before the body was complete.")
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
                     if size > limit:
@@ -335,7 +335,7 @@ class Application:
                     if not message.get("more_body"):
                         return b"".join(parts)
         except TimeoutError:
-            raise Refused(408, "body_too_slow", f"the body has not come to its end in {seconds:g} s.") from None
+            raise Refused(408, "body_too_slow", f"the body was not complete after {seconds:g} s.") from None
 
     def _request_id(self, headers: dict[bytes, bytes]) -> str:
         for name in _ID_HEADERS:
@@ -351,7 +351,10 @@ class Application:
             return status, details
         print(f"request {request_id} failed:", file=sys.stderr)
         traceback.print_exception(error)
-        return 500, {"error": "internal", "message": "the model server failed; its log has the reason by request_id."}
+        return 500, {
+            "error": "internal",
+            "message": "the model server failed; its log has the reason under this request_id.",
+        }
 
 
 def _rows(prediction: Any) -> int | None:

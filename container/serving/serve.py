@@ -64,7 +64,7 @@ def main() -> int:
     try:
         listener = socket.create_server((settings["host"], settings["port"]), backlog=BACKLOG)
     except OSError as error:
-        print(f"error: port {settings['port']} cannot be listened on: {error.strerror}", file=sys.stderr, flush=True)
+        print(f"error: cannot listen on port {settings['port']}: {error.strerror}", file=sys.stderr, flush=True)
         return BAD_SETTING
     print(json.dumps({"listening": listener.getsockname()[1], **identity}), flush=True)
     keep_heap_flat()

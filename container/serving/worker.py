@@ -42,7 +42,7 @@ class Connection(HttpToolsProtocol):
         self._without_body += len(data)
         super().data_received(data)
         if self._without_body > LONGEST_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response(f"the request's line and headers are longer than {LONGEST_HEAD_BYTES:,} bytes.")
+            self.send_400_response(f"the request line and headers are longer than {LONGEST_HEAD_BYTES:,} bytes.")
         idle = self.cycle is None or self.cycle.response_complete
         if self._timer is None and idle and not self.transport.is_closing():  # uvicorn waits for ever, after any byte
             self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)

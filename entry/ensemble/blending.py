@@ -268,7 +268,7 @@ def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] |
     if not own and kind not in REGISTRY:
         raise InputError(
             f"{place}: there is no blender {kind!r}.{did_you_mean(kind, REGISTRY)} Blenders: {listed(REGISTRY)}; or "
-            "module:Class of yours."
+            "your own class as module:Class."
         )
     if kind != Fixed.kind:
         if given:
@@ -276,11 +276,11 @@ def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] |
         return _own_blender(kind, place) if own else REGISTRY[kind]()
     if not given or set(given) != set(members):
         raise InputError(
-            f"{place}={Fixed.kind} wants one weight for each of {listed(members)}; got {listed(given or ()) or 'none'}."
+            f"{place}={Fixed.kind} needs one weight for each of {listed(members)}; got {listed(given or ()) or 'none'}."
         )
     values = [float(given[name]) for name in members]
     if any(not value >= 0 for value in values) or not 0 < sum(values) < np.inf:
-        raise InputError(f"{place}={Fixed.kind} wants weights that are not negative and not all zero; got {values}.")
+        raise InputError(f"{place}={Fixed.kind} needs weights that are not negative and not all zero; got {values}.")
     return Fixed(values)
 
 

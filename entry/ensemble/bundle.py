@@ -142,9 +142,9 @@ def load_bundle(folder: Path, threads: int = 1) -> Bundle:
     except FileNotFoundError:
         raise BundleError(f"{folder} is not a model bundle: it has no {MANIFEST}.") from None
     except ValueError:
-        raise BundleError(f"{path} is damaged: it is no manifest in JSON. Train again.") from None
+        raise BundleError(f"{path} is damaged: it is not a JSON manifest. Train again.") from None
     if not isinstance(manifest, dict) or "bundle_version" not in manifest:
-        raise BundleError(f"{path} is damaged: it is no manifest in JSON. Train again.")
+        raise BundleError(f"{path} is damaged: it is not a JSON manifest. Train again.")
     if manifest["bundle_version"] != BUNDLE_VERSION:
         raise BundleError(f"{path} has version {manifest['bundle_version']}; this release reads {BUNDLE_VERSION}.")
     missing = [key for key in _NEEDED_TO_LOAD if key not in manifest]

@@ -51,7 +51,7 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
         try:
             return _read_arrays(folder, schema_path)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"channel {folder} is broken ({type(error).__name__}: {error}): write it anew.") from None
+            raise InputError(f"channel {folder} is broken ({type(error).__name__}: {error}): write it again.") from None
     if roles is None:
         raise InputError(f"channel {folder} has no {SCHEMA_FILE}: for table files, give the target with --target.")
     return read_folder(folder, roles, like)
@@ -60,7 +60,7 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
 def _read_arrays(folder: Path, schema_path: Path) -> Table:
     schema = json.loads(schema_path.read_text())
     if schema["version"] != CHANNEL_VERSION:
-        raise InputError(f"{schema_path} has version {schema['version']}, not {CHANNEL_VERSION}: write it anew.")
+        raise InputError(f"{schema_path} has version {schema['version']}, not {CHANNEL_VERSION}: write it again.")
     arrays = {
         name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         for name in ("features", "target", "weights", "fold_keys")
@@ -70,5 +70,5 @@ def _read_arrays(folder: Path, schema_path: Path) -> Table:
     rows = schema["rows"]
     shapes = {"features": (rows, len(columns)), "target": (rows,), "weights": (rows,), "fold_keys": (rows,)}
     if any(array.shape != shapes[name] for name, array in arrays.items()):
-        raise InputError(f"the arrays in {folder} do not have the shape that {schema_path.name} says: write it anew.")
+        raise InputError(f"the arrays in {folder} do not have the shapes in {schema_path.name}: write it again.")
     return Table(columns, schema["target"], **arrays)

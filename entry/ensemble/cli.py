@@ -100,7 +100,10 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
     if validation is not None and validation.columns != table.columns:
         raise InputError(f"{places.validation} does not have the columns of {places.train}: give both the same header.")
     if validation is None and recipe.objective.startswith("validation"):
-        raise InputError(f"objective {recipe.objective!r} needs a validation channel, and there is none.")
+        raise InputError(
+            f"objective {recipe.objective!r} needs a validation channel: give --validation FOLDER "
+            "or set SM_CHANNEL_VALIDATION."
+        )
     document: dict[str, Any] = {
         "version": METRICS_VERSION,
         "objective": recipe.objective,
@@ -169,12 +172,12 @@ def _read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ar
     if file.exists():
         return options, {name: str(value) for name, value in json.loads(file.read_text()).items()}
     hyperparameters = {}
-    for word in rest:
-        name, joined, value = word.partition("=")
+    for argument in rest:
+        name, joined, value = argument.partition("=")
         if not name.startswith("--"):
-            raise InputError(f"argument {word!r} is not understood: write hyperparameters as --name value.")
+            raise InputError(f"argument {argument!r} is not understood: write hyperparameters as --name value.")
         if not joined:
-            raise InputError(f"argument {word!r} has no value: write hyperparameters as --name value.")
+            raise InputError(f"argument {argument!r} has no value: write hyperparameters as --name value.")
         hyperparameters[name[2:]] = value
     return options, hyperparameters
 
@@ -182,10 +185,10 @@ def _read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ar
 def _joined(argv: Sequence[str]) -> list[str]:
     """Join names with the values that follow them, which may begin with a hyphen, as a column's name may."""
     joined = []
-    words = iter(argv)
-    for word in words:
-        value = next(words, None) if word.startswith("--") and "=" not in word else None
-        joined.append(word if value is None else f"{word}={value}")
+    arguments = iter(argv)
+    for argument in arguments:
+        value = next(arguments, None) if argument.startswith("--") and "=" not in argument else None
+        joined.append(argument if value is None else f"{argument}={value}")
     return joined
 
 

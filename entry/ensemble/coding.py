@@ -82,7 +82,7 @@ def _text(
         if dates.isna().any():
             row = int(dates.index[dates.isna()][0])
             raise CellError(
-                f"{path}: column {name!r} holds dates, and in data row {row + 1} {present[row]!r}, which is none "
+                f"{path}: column {name!r} holds dates, but {present[row]!r} in data row {row + 1} is not a date "
                 f"(dates are written 2024-12-31): {fix}.",
                 column=name,
                 row=row + 1,
@@ -116,7 +116,7 @@ def _booleans(values: pd.Series[Any], path: Path, name: str, fix: str) -> Floats
             continue
         if str(value).lower() not in numbers:
             raise CellError(
-                f"{path}: column {name!r} holds true and false, and in data row {row + 1} {str(value)!r}: {fix}.",
+                f"{path}: column {name!r} holds true and false, but {str(value)!r} in data row {row + 1}: {fix}.",
                 column=name,
                 row=row + 1,
                 expected="true or false",
@@ -207,7 +207,7 @@ def features_of(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
                 column=column.name,
                 row=None,
                 expected="a column",
-                got="none of that name",
+                got="no column of that name",
             )
         _, features[:, place] = coded(frame[column.name], Path("the rows given"), column.name, column)
     return features

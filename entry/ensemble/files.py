@@ -59,10 +59,10 @@ def part_names(names: Iterable[str], place: object) -> list[str]:
     parts = sorted(name for name in names if not name.startswith(_NOTES))
     for name in parts:
         if name.endswith("/"):
-            raise InputError(f"{place} holds a folder, {name}: the files of a table lie side by side, so move it.")
+            raise InputError(f"{place} holds a folder, {name}: the files of a table must be side by side, so move it.")
         if not name.endswith((CSV, PARQUET)):
             raise InputError(
-                f"{place} holds {name}, which is neither {CSV} nor {PARQUET}: move it, or unpack or name it so."
+                f"{place} holds {name}, which ends in neither {CSV} nor {PARQUET}: move, unpack or rename it."
             )
     kinds = {Path(name).suffix for name in parts}
     if len(kinds) != 1:
@@ -88,7 +88,8 @@ def column_names(paths: Sequence[Path]) -> list[str]:
         if names != first[1]:
             raise InputError(
                 f"{path.name} and {first[0].name} in {path.parent} do not have the same columns: "
-                f"{difference(first[1], names, first[0].name, path.name)}. Give all of them the same, in one order."
+                f"{difference(first[1], names, first[0].name, path.name)}. Give all of them the "
+                "same columns in the same order."
             )
     return first[1]
 
@@ -97,7 +98,7 @@ def difference(one: Sequence[str], other: Sequence[str], one_name: str, other_na
     """Return in words how two lists of columns differ."""
     only = {one_name: [name for name in one if name not in other], other_name: [n for n in other if n not in one]}
     words = [f"{listed(map(repr, names))} only in {place}" for place, names in only.items() if names]
-    return "; ".join(words) or "the order is another"
+    return "; ".join(words) or "their order differs"
 
 
 def open_table(paths: Sequence[Path], where: Path, names: list[str], texts: Collection[str]) -> TableFile:
@@ -136,7 +137,10 @@ def _open_csv(paths: Sequence[Path], where: Path, names: list[str], texts: Colle
                 float_precision=precision,
             )
     except pd.errors.ParserWarning:
-        raise InputError(f"{where} has rows with more cells than its header has names ({len(names)}).") from None
+        raise InputError(
+            f"{where} has rows with more cells than its header has names ({len(names)}). "
+            "Give every row one cell for each name."
+        ) from None
     except UnicodeDecodeError:
         raise _not_utf8(where) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
@@ -219,7 +223,7 @@ def _parquet_explained(path: Path) -> Iterator[None]:
         yield
     except (ArrowException, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path} is no Parquet file that can be read: {reason} Write it anew.") from None
+        raise InputError(f"{path} cannot be read as Parquet: {reason} Write it again.") from None
 
 
 def _check_file(path: Path) -> None:
@@ -235,7 +239,7 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path} cannot be read by this user: change its permissions.") from None
     for mark, packer in _COMPRESSED.items():
         if start.startswith(mark):
-            raise InputError(f"{path} is compressed by {packer}: unpack it, and give the file that comes out.")
+            raise InputError(f"{path} is compressed with {packer}: unpack it, and give the unpacked file.")
 
 
 def _header(path: Path) -> list[str]:

@@ -31,8 +31,10 @@ def own_class(kind: str, base: type[Base], place: str) -> type[Base]:
             "entry.dependencies."
         ) from None
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise InputError(f"{place}: {kind!r} is no subclass of {base.__module__}.{base.__qualname__}.")
+        raise InputError(f"{place}: {kind!r} is not a subclass of {base.__module__}.{base.__qualname__}.")
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
-        raise InputError(f"{place}: {kind!r} lacks what every {base.__name__.lower()} has: {', '.join(missing)}.")
+        raise InputError(
+            f"{place}: {kind!r} does not define {', '.join(missing)}, which every {base.__name__.lower()} needs."
+        )
     return found

@@ -89,10 +89,17 @@ class Parameter:
         return (self.low < value if self.low_open else self.low <= value) and value <= self.high
 
     def _range_words(self) -> str:
-        low = f" above {self.low:g}" if self.low_open else f" from {self.low:g}"
+        if math.isinf(self.high):
+            if math.isinf(self.low):
+                return ""
+            return f" above {self.low:g}" if self.low_open else f" of at least {self.low:g}"
         if math.isinf(self.low):
-            low = ""
-        return low + ("" if math.isinf(self.high) else f" up to {self.high:g}")
+            return f" of at most {self.high:g}"
+        return (
+            f" above {self.low:g} and at most {self.high:g}"
+            if self.low_open
+            else f" from {self.low:g} to {self.high:g}"
+        )
 
 
 def _read_int(text: str) -> int:

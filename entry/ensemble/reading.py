@@ -25,7 +25,7 @@ _PLURALS: dict[ColumnType, str] = {
     "number": "numbers",
     "boolean": "true and false",
     "date": "dates",
-    "category": "names",
+    "category": "categories",
 }
 
 
@@ -122,7 +122,7 @@ def _features(names: Sequence[str], where: Path, roles: Roles, like: Table | Non
     if set(kept) != set(like.names):
         raise InputError(
             f"{where} does not have the columns of the training rows: "
-            f"{difference(like.names, kept, 'those', where.name)}. Give both the same."
+            f"{difference(like.names, kept, 'the training rows', where.name)}. Give both the same."
         )
     return list(like.names)
 
@@ -143,8 +143,8 @@ def _column(values: pd.Series[Any], where: Path, name: str, known: Column | None
         return column, numbers
     if column != known and not np.isnan(numbers).all():
         raise InputError(
-            f"{where}: column {name!r} holds {_PLURALS[column.type]}, and {_PLURALS[known.type]} in the training rows: "
-            f"write both alike, or leave it out with dataset.drop=[{name}]."
+            f"{where}: column {name!r} holds {_PLURALS[column.type]}, but {_PLURALS[known.type]} in the training rows: "
+            f"write both in the same way, or leave it out with dataset.drop=[{name}]."
         )
     return known, numbers
 
@@ -163,8 +163,8 @@ def _check_names(path: Path, names: list[str], roles: Roles) -> None:
             found = next((mark for mark in _OTHER_MARKS if len(names) == 1 and mark in names[0]), None)
             if found is not None:
                 raise InputError(
-                    f"{path} seems to be divided by {found!r}, and a CSV file has commas: save it with commas, and "
-                    "with points in its numbers."
+                    f"{path} seems to be separated by {found!r}: save it as CSV with commas between the columns "
+                    "and points in the numbers."
                 )
             raise InputError(
                 f"{key}={name}: {path} has no such column.{did_you_mean(name, names)} It has: {', '.join(names)}."
@@ -176,7 +176,7 @@ def _check_names(path: Path, names: list[str], roles: Roles) -> None:
     for name in used.values():
         others = [other for other, taken in used.items() if taken == name]
         if len(others) > 1:
-            raise InputError(f"{listed(others)} name one column twice ({name}): give each its own.")
+            raise InputError(f"{listed(others)} name the same column ({name}): give each its own.")
     if not set(names) - {*used.values(), *roles.drop}:
         raise InputError(
             f"{path} has no column left besides the target {roles.target!r}: at least one feature is needed."
@@ -205,8 +205,8 @@ def _check_size(values: Floats, names: Sequence[str], path: Path) -> None:
     if large.any():
         row, column = np.argwhere(large)[0]
         raise InputError(
-            f"{path}: column {names[column]!r} holds {values[row, column]:g} in data row {row + 1}, and the libraries "
-            f"reckon with numbers up to {LARGEST:g}: give it in a larger unit, or as its logarithm."
+            f"{path}: column {names[column]!r} holds {values[row, column]:g} in data row {row + 1}, but the libraries "
+            f"can only use numbers up to {LARGEST:g}: give it in a larger unit, or as its logarithm."
         )
 
 
@@ -233,7 +233,7 @@ def _check_weights(values: Floats, path: Path, name: str) -> None:
         if wrong.any():
             raise InputError(
                 f"{path}: dataset.weights={name} is {word} in {int(wrong.sum())} of {len(values)} rows, first in data "
-                f"row {int(np.argmax(wrong)) + 1}: a weight is a number from 0 up."
+                f"row {int(np.argmax(wrong)) + 1}: weights must be finite and at least 0."
             )
     if not values.any():
         raise InputError(f"{path}: dataset.weights={name} is 0 in every row: there is nothing to learn from.")

@@ -120,7 +120,9 @@ class _Fit:
         self.standings: list[list[float]] = []
         for member in recipe.members if train.weights is not None else ():
             if not member_class(member.kind, "members").weighs:
-                raise InputError(f"member {member.name!r} heeds no weights: leave it out, or dataset.weights.")
+                raise InputError(
+                    f"member {member.name!r} does not support row weights: leave it or dataset.weights out."
+                )
 
     def run(self) -> Training:
         spec = self.recipe.folds
@@ -202,7 +204,9 @@ class _Fit:
             raise MemberError(name, f"predict, {where}", error) from error
         self.predict_seconds += time.perf_counter() - start
         if getattr(predicted, "shape", None) != (len(features),) or not np.isfinite(predicted).all():
-            raise MemberError(name, f"predict, {where}", "its predictions are not an array of one finite number a row")
+            raise MemberError(
+                name, f"predict, {where}", "its predictions are not an array with one finite number per row"
+            )
         return predicted
 
     def _with_blend(self, blender: Blender, predictions: Floats, folds: list[Fold]) -> Floats:

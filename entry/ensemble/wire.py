@@ -110,7 +110,7 @@ def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
         for target in shared.get(name, (name,)):
             member, param = _split(target, kinds, shared)
             if param in params[member]:
-                raise InputError(f"hyperparameter {name!r}: {target!r} is set twice, by itself and by a shared name.")
+                raise InputError(f"hyperparameter {name!r}: {target!r} is set twice, directly and by a shared name.")
             params[member][param] = decode_value(declaration(kinds, target), name, text)
     recipe = Recipe(
         members=tuple(MemberSpec(name, kind, params[name]) for name, kind in kinds.items()),
@@ -146,7 +146,9 @@ def decode_rival(text: str | None) -> Rival | None:
     try:
         return Rival.from_dict(_from_json("rival", text))
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"hyperparameter 'rival' wants an objective's 'value' and 'standings': {text!r}.") from None
+        raise InputError(
+            f"hyperparameter 'rival' needs an objective's 'value' and 'standings', got {text!r}."
+        ) from None
 
 
 def encode_roles(roles: Roles) -> dict[str, str]:
@@ -175,7 +177,7 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
     except json.JSONDecodeError:
         drop = None
     if not isinstance(drop, list) or not all(isinstance(name, str) for name in drop):
-        raise InputError(f"hyperparameter 'drop' wants a JSON list of columns, such as [\"id\"]: {text!r}.")
+        raise InputError(f"hyperparameter 'drop' must be a JSON list of columns, such as [\"id\"], not {text!r}.")
     return Roles(
         target=hyperparameters["target"],
         weights=hyperparameters.get("weights_column"),
@@ -205,7 +207,7 @@ def check_objective(objective: str, members: Iterable[str], place: str) -> None:
     valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in SCORES for name in names]
     if objective not in valid:
         raise InputError(
-            f"{place}: {objective!r} is no metric of a trial.{did_you_mean(objective, valid)} "
+            f"{place}: {objective!r} is not a metric of a trial.{did_you_mean(objective, valid)} "
             f"A metric is cv_ or validation_, then {listed(SCORES)}, then _{BLENDED} or a member's name."
         )
 
@@ -238,7 +240,7 @@ def _decode_members(text: str) -> dict[str, str]:
         name, _, kind = item.strip().partition(":")
         check_member_name(name, "hyperparameter 'members'")
         if name in kinds:
-            raise InputError(f"hyperparameter 'members': {name!r} stands there twice; write name:kind to tell apart.")
+            raise InputError(f"hyperparameter 'members': {name!r} is given twice; write name:kind to name each one.")
         member_class(kind or name, "hyperparameter 'members'")
         kinds[name] = kind or name
     return kinds
@@ -258,9 +260,9 @@ def _decode_shared(text: str | None, kinds: Mapping[str, str]) -> dict[str, tupl
     shared = {} if text is None else _from_json("shared", text)
     for name, targets in shared.items():
         if name in TAKEN:
-            raise InputError(f"hyperparameter 'shared': {name!r} has a meaning of its own: take another name.")
+            raise InputError(f"hyperparameter 'shared': {name!r} is a reserved name: choose another.")
         if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
-            raise InputError(f"hyperparameter 'shared': {name!r} wants a list of member{SEPARATOR}parameter names.")
+            raise InputError(f"hyperparameter 'shared': {name!r} needs a list of member{SEPARATOR}parameter names.")
         for target in targets:
             _split(target, kinds, {})
     return {name: tuple(targets) for name, targets in shared.items()}

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from experiments.actions.tune import follow
 from experiments.aws.account import find_account
-from experiments.aws.jobs import CloudJobs
+from experiments.aws.jobs import SageMakerJobs
 from experiments.aws.pricing import find_price
 from experiments.aws.results import artifact
 from experiments.aws.storage import Storage
@@ -15,7 +15,7 @@ from experiments.backends.remote_jobs import Source, TuningHandle
 from experiments.backends.study_document import read_study
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
-from experiments.config.schema import RemoteModeConfig
+from experiments.config.schema import account_mode
 from experiments.errors import ConfigError, StudyFailed
 from experiments.reporting.console import print_plain
 from experiments.study.folder import final_folder
@@ -27,18 +27,21 @@ from experiments.tracking.runs import Tracker
 from experiments.tracking.store import interface_command, store_uri
 
 
-def attach(composed: Composed, mode: RemoteModeConfig, console: Console) -> int:
+def attach(composed: Composed, console: Console) -> int:
     """Follow a tuning job of this project's, bring its trials and its best model home, and say which is best; return 0.
 
     Raises:
-        ConfigError: There is no such tuning job, or it is not of this project.
+        ConfigError: The mode has no tuning jobs, there is no such tuning job, or it is not of this project.
         StudyFailed: None of its jobs has a score.
     """
-    config = composed.config
+    config, mode = composed.config, account_mode(composed.config.mode)
+    if mode is None:
+        name = config.mode.name
+        raise ConfigError(f"mode={name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
     if config.job is None:
         raise ConfigError("action=attach wants the tuning job: add job=<its name>; action=status lists ours.")
     account = find_account(mode.region, mode.profile)
-    jobs, storage = CloudJobs(account), Storage(account.client("s3"))
+    jobs, storage = SageMakerJobs(account), Storage(account.client("s3"))
     document = jobs.tuning_job(config.job)
     if document is None:
         raise ConfigError(f"job={config.job}: there is no such tuning job in {account.region}.")

@@ -1,77 +1,56 @@
-"""``action=clean``: everything of ours that is left on this machine's Docker engine, listed, then removed."""
+"""``action=clean``: what byoe has left on this machine's engine or in the account is listed, then removed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from experiments.docker.engine import (
-    ENDPOINT_LABEL,
-    FOLDER_LABEL,
-    LABEL,
-    STUDY_LABEL,
-    answering,
-    list_containers,
-    remove_container,
-)
+from experiments.aws.inventory import open_inventory
+from experiments.config.compose import Composed
+from experiments.config.schema import RemoteModeConfig, account_mode
+from experiments.docker.engine import ENDPOINT_LABEL, FOLDER_LABEL, STUDY_LABEL, open_engine
+from experiments.docker.leftovers import find_leftovers, remove_leftovers
 from experiments.reporting.console import print_plain
 from experiments.serving.records import Records
 from experiments.study.ledger import is_held
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
-    from docker.models.images import Image
-    from docker.models.networks import Network
 
 
-def clean(console: Console) -> int:
-    """List, then remove our containers, networks and images, but what running studies and endpoints need; return 0.
+def clean(composed: Composed, console: Console) -> int:
+    """Clean where the configured mode runs; return 0.
 
     Raises:
-        BackendUnavailable: The engine does not answer.
+        BackendUnavailable: The engine does not answer, or AWS refused.
     """
-    from docker.errors import APIError
-
-    with answering() as client:
-        containers = list_containers(client, [LABEL])
-        kept = {container: why for container in containers if (why := _wanted(container)) is not None}
-        doomed = [container for container in containers if container not in kept]
-        names = {container.name for container in kept}
-        networks = [network for network in client.networks.list(filters={"label": LABEL}) if network.name not in names]
-        if any(ENDPOINT_LABEL not in container.labels for container in kept):
-            # Cold jobs come and go, and their network with them; an endpoint's is its own.
-            networks = [network for network in networks if ENDPOINT_LABEL in (network.attrs["Labels"] or {})]
-        in_use = {container.image.id for container in kept if container.image is not None}
-        images = [image for image in client.images.list(filters={"label": LABEL}) if image.id not in in_use]
-        for line in _lines(doomed, networks, images):
-            print_plain(console, line)
-        for container, why in kept.items():
-            print_plain(console, f"kept: container {container.name}, {why}")
-        failures = []
-        for container in doomed:
-            remove_container(container)
-        for network in networks:
-            try:
-                network.remove()
-            except APIError as error:
-                failures.append(f"network {network.name} stays: {error.explanation}")
-        for image in images:
-            try:
-                client.images.remove(image.id, force=True)
-            except APIError as error:
-                failures.append(f"image {image.short_id} stays: {error.explanation}")
-    for failure in failures:
-        print_plain(console, failure, "yellow")
-    removed = len(doomed) + len(networks) + len(images) - len(failures)
-    print_plain(console, f"{removed} removed." if removed else "nothing of ours was removed.")
+    mode = account_mode(composed.config.mode)
+    if mode is None:
+        _clean_engine(console)
+    else:
+        _clean_account(mode, console)
     return 0
 
 
-def _wanted(container: Container) -> str | None:
-    """Return why a container is left alone: its study is being run, or it serves an endpoint; else None."""
+def _clean_engine(console: Console) -> None:
+    """Remove byoe's containers, networks and images, except those that running studies and endpoints need."""
+    with open_engine() as client:
+        found = find_leftovers(client, _reason_to_keep)
+        for line in found.lines():
+            print_plain(console, line)
+        for container, reason in found.kept.items():
+            print_plain(console, f"kept: container {container.name}, {reason}")
+        failures = remove_leftovers(client, found)
+    for failure in failures:
+        print_plain(console, failure, "yellow")
+    removed = len(found.containers) + len(found.networks) + len(found.images) - len(failures)
+    print_plain(console, f"{removed} removed." if removed else "nothing of ours was removed.")
+
+
+def _reason_to_keep(container: Container) -> str | None:
+    """Return why a container is kept: its study is running, or it serves an endpoint; else None."""
     folder, endpoint = container.labels.get(FOLDER_LABEL), container.labels.get(ENDPOINT_LABEL)
     if folder is None:
         return None
@@ -84,13 +63,19 @@ def _wanted(container: Container) -> str | None:
     return f"endpoint {endpoint} {how}; python run.py action=delete endpoint={endpoint} in its folder removes it"
 
 
-def _lines(containers: list[Container], networks: list[Network], images: list[Image]) -> Iterator[str]:
-    for container in containers:
-        study, endpoint = container.labels.get(STUDY_LABEL), container.labels.get(ENDPOINT_LABEL)
-        what = f"of study {study}" if study else f"of endpoint {endpoint}" if endpoint else "made from our image"
-        yield f"container {container.name}  {container.status}, {what}"
-    for network in networks:
-        yield f"network {network.name}"
-    for image in images:
-        names = ", ".join(image.tags) or image.short_id
-        yield f"image {names}  {image.attrs['Size'] / 1e6:.0f} MB"
+def _clean_account(mode: RemoteModeConfig, console: Console) -> None:
+    """Stop byoe's running jobs, and delete its endpoints and what interrupted commands have left of endpoints."""
+    inventory = open_inventory(mode)
+    with console.status("asking AWS"):
+        found = [one for one in inventory.resources(ended=False) if one.costs or one.part is not None]
+    for one in found:
+        print_plain(console, one.line)
+    for one in found:
+        inventory.remove(one)
+        print_plain(console, f"{one.kind} {one.name} is {'being stopped' if one.is_job else 'deleted'}.")
+    if not found:
+        print_plain(console, "nothing of ours costs money there.")
+    if mode.bucket is not None:
+        print_plain(
+            console, f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/` removes them."
+        )

@@ -1,4 +1,4 @@
-"""``action=compare``: from the words that were typed to the verdict, the table, the page and MLflow."""
+"""``action=compare``: from the arguments that were typed to the verdict, the table, the page and MLflow."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from ensemble.versions import library_version
 from experiments.config.arguments import masked
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
-from experiments.config.schema import RemoteModeConfig
+from experiments.config.schema import RemoteModeConfig, account_mode
 from experiments.errors import BackendUnavailable
 from experiments.reporting.console import print_plain
 from experiments.system.machine import available_cores, check_folder
@@ -72,8 +72,9 @@ def examine(composed: Composed, console: Console) -> int:
         lambda: _store(uri),
         lambda: _docker(needed=mode == "sagemaker"),
     ]
-    if isinstance(composed.config.mode, RemoteModeConfig):
-        checks.append(functools.partial(_account, composed.config.mode))
+    remote = account_mode(composed.config.mode)
+    if remote is not None:
+        checks.append(functools.partial(_account, remote))
     failed = False
     for check in checks:
         for finding in check():

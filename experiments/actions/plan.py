@@ -21,13 +21,13 @@ from experiments.data.channels import channels_of, place_channels
 from experiments.errors import ConfigError
 from experiments.planning.study import Plan, plan_study
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job
-from experiments.sagemaker_requests.validation import check_document
+from experiments.sagemaker_requests.validation import check_request
 from experiments.study.sampling import make_proposer
 from experiments.study.source_dir import place_source
 from experiments.study.spec import StudySpec
 
 
-def show_requests(composed: Composed, words: Sequence[str], console: Console) -> int:
+def show_requests(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     """Print the requests of this configuration's search as JSON, and what travels beside them; return 0.
 
     Raises:
@@ -48,7 +48,7 @@ def show_requests(composed: Composed, words: Sequence[str], console: Console) ->
             "first": study.space.first(),
         }
     elif isinstance(mode, RemoteModeConfig):
-        requests, beside = _remote(mode, plan, words, tell)
+        requests, beside = _remote(mode, plan, arguments, tell)
     else:
         raise ConfigError(f"mode={mode.name} makes no requests: python run.py mode=sagemaker action=plan.")
     local = not isinstance(mode, RemoteModeConfig)
@@ -62,14 +62,16 @@ def show_requests(composed: Composed, words: Sequence[str], console: Console) ->
 
 
 def _remote(
-    mode: RemoteModeConfig, plan: Plan, words: Sequence[str], tell: Console
+    mode: RemoteModeConfig, plan: Plan, arguments: Sequence[str], tell: Console
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
     """Return the requests of ``mode=remote`` and what is done beside them; say what it costs and still wants."""
     from experiments.aws.settings import planned_settings
     from experiments.aws.uploads import code_digest, requirements_text, uploads
     from experiments.backends.remote import RemoteBackend
 
-    planned = planned_settings(mode, typed_command(word for word in words if not word.startswith("action=")))
+    planned = planned_settings(
+        mode, typed_command(argument for argument in arguments if not argument.startswith("action="))
+    )
     settings = planned.settings
     requirements = requirements_text(mode.image.requirements) if settings.requirements else None
     backend = RemoteBackend(settings, lambda study: code_digest(study, requirements), _nothing)
@@ -125,5 +127,5 @@ def _first_job(study: StudySpec, document: Mapping[str, Any], *, local: bool) ->
     first = make_proposer(study).ask(0, None)
     hyperparameters = study.hyperparameters(first)
     job = trial_job(document, 0, {name: hyperparameters[name] for name in first})
-    check_document(TRAINING, job, local=local)
+    check_request(TRAINING, job, local=local)
     return job

@@ -10,9 +10,10 @@ from rich.console import Console
 from experiments.aws.account import Account, find_account
 from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.image_push import check_architecture, push_image
-from experiments.aws.settings import tags_of
-from experiments.config.schema import RemoteModeConfig
-from experiments.docker.engine import answering
+from experiments.aws.settings import user_tags
+from experiments.config.compose import Composed
+from experiments.config.schema import RemoteModeConfig, account_mode
+from experiments.docker.engine import open_engine
 from experiments.docker.image import REPOSITORY, ImageSpec, build_image_if_missing, configured_image
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.reporting.console import print_plain
@@ -20,13 +21,18 @@ from experiments.reporting.console import print_plain
 _TAGS = {"byoe:role": "image"}
 
 
-def push(mode: RemoteModeConfig, console: Console) -> int:
+def push(composed: Composed, console: Console) -> int:
     """Build the image of the configuration, push it unless it is there, and say how jobs use it; return 0.
 
     Raises:
-        ConfigError: A value is not possible, or the image is for another architecture than SageMaker's.
+        ConfigError: The mode has no account, a value is not possible, or SageMaker does not run the image's
+            architecture.
         BackendUnavailable: The engine does not answer, the build failed, or AWS refused.
     """
+    mode = account_mode(composed.config.mode)
+    if mode is None:
+        name = composed.config.mode.name
+        raise ConfigError(f"mode={name} pushes no image to an account: python run.py mode=remote action=push.")
     spec = configured_image(mode.image)
     account = find_account(mode.region, mode.profile)
     registry = Registry(account)
@@ -52,13 +58,13 @@ def _build_and_push(
 ) -> str:
     """Return the image's address in the registry, which has it."""
     login = registry.login()  # before a build of minutes, which it may not be worth
-    with answering() as client:
+    with open_engine() as client:
         if client.version()["Arch"] != ARCHITECTURE:
             spec = replace(spec, architecture=ARCHITECTURE)
         build_image_if_missing(spec, client, console)
         check_architecture(client, spec.tag, ARCHITECTURE)
         if repository is None:
-            repository = registry.make(REPOSITORY, tags_of(mode) | _TAGS)
+            repository = registry.create(REPOSITORY, user_tags(mode) | _TAGS)
             print_plain(
                 console,
                 f"repository {repository} is made: its tags cannot be moved, its images are scanned as they come, and "
@@ -67,14 +73,13 @@ def _build_and_push(
         address = f"{repository}:{spec.version}"
         print_plain(console, f"pushing {spec.tag} to {address}.")
         began = time.monotonic()
-        pushed = push_image(client, spec.tag, address, login, console)
+        with console.status("pushing") as status:
+            push_image(
+                client, spec.tag, address, login, lambda text: status.update(text[: max(20, console.width - 10)])
+            )
     if registry.architectures(REPOSITORY, spec.version) is None:
         raise BackendUnavailable(f"{address} was pushed, and AWS does not have it. Run the same command again.")
-    print_plain(
-        console,
-        f"{pushed.layers} layers pushed, {pushed.size / 1e6:.1f} MB before compression, in "
-        f"{time.monotonic() - began:.0f} s; {pushed.there} were there.",
-    )
+    print_plain(console, f"pushed in {time.monotonic() - began:.0f} s.")
     return address
 
 

@@ -74,7 +74,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
 
     Args:
         composed: The configuration.
-        command: The words that were typed, for the commands that the summary proposes.
+        command: The arguments that were typed, for the commands that the summary proposes.
         console: Where progress and summary go.
 
     Raises:
@@ -273,17 +273,19 @@ def _is_whole_grid(study: StudySpec) -> bool:
 
 
 def _deploying(session: _Session) -> list[str]:
-    """Return the words that serve the study's winner: in its account, or on this machine."""
+    """Return the arguments that serve the study's winner: in its account, or on this machine."""
     remote = session.study.mode == "remote"
-    kept = [word for word in session.command if word.startswith(("paths.", "mode.") if remote else "paths.")]
-    kept = [word for word in kept if not word.startswith("mode.budget_usd=")]
+    kept = [
+        argument for argument in session.command if argument.startswith(("paths.", "mode.") if remote else "paths.")
+    ]
+    kept = [argument for argument in kept if not argument.startswith("mode.budget_usd=")]
     return [f"mode={'remote' if remote else 'sagemaker'}", "action=deploy", f"model={session.study.name}", *kept]
 
 
 def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]]:
     def typed(*more: str, without: tuple[str, ...]) -> str:
         dropped = tuple(f"{key}=" for key in without)
-        return typed_command([*(word for word in session.command if not word.startswith(dropped)), *more])
+        return typed_command([*(argument for argument in session.command if not argument.startswith(dropped)), *more])
 
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if not finished:
@@ -297,9 +299,9 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
     if finished:
         commands.append((typed_command(_deploying(session)), "serve it"))
     if finished and session.study.mode == "local" and session.study.points is None:
-        paths = [word for word in session.command if word.startswith("paths.")]
-        words = ("mode=sagemaker", "action=replay", f"replay.study={session.study.name}", *paths)
-        commands.append((typed_command(words), "its best trials again, in containers: the same numbers?"))
+        paths = [argument for argument in session.command if argument.startswith("paths.")]
+        arguments = ("mode=sagemaker", "action=replay", f"replay.study={session.study.name}", *paths)
+        commands.append((typed_command(arguments), "its best trials again, in containers: the same numbers?"))
     if session.study.replay_of is None:
         seed = f"search.seed={session.study.search.seed + 1}"
         commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
-from experiments.config.schema import ModeConfig, RemoteModeConfig
+from experiments.config.schema import ModeConfig, account_mode
 from experiments.errors import BackendUnavailable, ConfigError
 
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
@@ -24,7 +22,7 @@ _REGION_OF_S3 = "us-east-1"
 _BAD_REQUEST = 400
 # How AWS says which action is missing; it is not always the one that was asked for.
 _PERFORM = re.compile(r"perform: ([\w-]+:\w+)")
-_SAGEMAKER = "sagemaker.amazonaws.com"
+_ROLE_REFUSED = re.compile(r"assume role|sts:AssumeRole")
 _RENEW = "Renew them, such as by `aws sso login`, and run the same command again: it goes on from there."
 
 
@@ -81,7 +79,7 @@ class Account:
         Raises:
             BackendUnavailable: There are no credentials, or AWS does not take them.
         """
-        with explained("sts:GetCallerIdentity", "read whose credentials these are"):
+        with aws_errors("sts:GetCallerIdentity", "read whose credentials these are"):
             return str(self.client("sts").get_caller_identity()["Account"])
 
     def _look_into_head(self, http_response: Any, **_: Any) -> None:
@@ -112,7 +110,8 @@ def storage_account(mode: ModeConfig) -> Account:
         BackendUnavailable: The user's AWS settings cannot be read.
         ConfigError: There is no such profile.
     """
-    region, profile = (mode.region, mode.profile) if isinstance(mode, RemoteModeConfig) else (None, None)
+    remote = account_mode(mode)
+    region, profile = (remote.region, remote.profile) if remote else (None, None)
     return Account(_region(region, profile) or _REGION_OF_S3, profile)
 
 
@@ -155,7 +154,7 @@ def _settings_read() -> Iterator[None]:
 
 
 @contextmanager
-def explained(action: str, purpose: str) -> Iterator[None]:
+def aws_errors(action: str, purpose: str) -> Iterator[None]:
     """Turn AWS's refusals inside the block into one clear message.
 
     Args:
@@ -186,44 +185,9 @@ def explained(action: str, purpose: str) -> Iterator[None]:
 
 
 def error_code(error: BaseException) -> str | None:
-    """Return AWS's code of an error that ``explained`` has put into words."""
+    """Return AWS's code of an error that ``aws_errors`` has put into words."""
     response = getattr(error.__cause__, "response", None)
     return str(response["Error"]["Code"]) if response else None
-
-
-def role_trusts_sagemaker(document: Any) -> bool:
-    """Return whether a role's trust policy lets SageMaker take the role on."""
-    policy = json.loads(document) if isinstance(document, str) else document
-    statements = _listed(policy.get("Statement"))
-    return any(_allows_sagemaker(statement) for statement in statements) and not any(
-        _denies_sagemaker(statement) for statement in statements
-    )
-
-
-def _allows_sagemaker(statement: dict[str, Any]) -> bool:
-    return statement.get("Effect") == "Allow" and _is_of_sagemaker(statement)
-
-
-def _denies_sagemaker(statement: dict[str, Any]) -> bool:
-    """Return whether a statement denies it for certain; a condition may not hold."""
-    return statement.get("Effect") == "Deny" and "Condition" not in statement and _is_of_sagemaker(statement)
-
-
-def _is_of_sagemaker(statement: dict[str, Any]) -> bool:
-    """Return whether a statement is about SageMaker taking the role on."""
-    principal = statement.get("Principal", {})
-    of = principal if isinstance(principal, dict) else {"AWS": principal}
-    everybody = "*" in _listed(of.get("AWS")) or "*" in _listed(of.get("Service"))
-    actions = [str(action).lower() for action in _listed(statement.get("Action"))]
-    taken_on = any(fnmatchcase("sts:assumerole", action) for action in actions)
-    return taken_on and (everybody or _SAGEMAKER in _listed(of.get("Service")))
-
-
-def _listed(value: Any) -> list[Any]:
-    """Return what a policy may have as one value or as a list of them, as a list."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
 
 
 def _of_settings(error: Exception) -> BackendUnavailable | None:
@@ -263,4 +227,6 @@ def _of_code(answer: dict[str, Any], action: str, purpose: str, text: str) -> Ba
     if code in _DENIED:
         said = _PERFORM.search(str(answer.get("Message")))
         return AccessDenied.of(said[1] if said else action, purpose)
-    return BackendUnavailable(f"AWS refused to {purpose}: {answer.get('Message') or text} ({code}).")
+    message = str(answer.get("Message") or text)
+    hint = " docs/aws.md has the commands that create the role." if _ROLE_REFUSED.search(message) else ""
+    return BackendUnavailable(f"AWS refused to {purpose}: {message} ({code}).{hint}")

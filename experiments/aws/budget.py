@@ -48,7 +48,7 @@ def check_budget(bound: Bound, budget: float | None, command: str) -> None:
     Args:
         bound: What it costs at most.
         budget: ``mode.budget_usd``.
-        command: The words that were typed, for the command that goes on.
+        command: The arguments that were typed, for the command that goes on.
     """
     if bound.usd is None:
         raise ConfigError(
@@ -94,7 +94,7 @@ def check_rate(rate: Rate, budget: float | None, command: str) -> None:
     Args:
         rate: What it is billed.
         budget: ``mode.budget_usd``.
-        command: The words that were typed, for the command that goes on.
+        command: The arguments that were typed, for the command that goes on.
     """
     what = f"an endpoint on {rate.instances} x {rate.instance_type} is billed by the hour until it is deleted"
     if rate.price is None or rate.usd_per_day is None:

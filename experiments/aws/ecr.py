@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.aws.account import Account, NotChecked, explained
+from experiments.aws.account import Account, NotChecked, aws_errors
 
 # What SageMaker's CPU instances are, in Docker's words.
 ARCHITECTURE = "amd64"
@@ -41,20 +41,20 @@ class Registry:
         Raises:
             BackendUnavailable: AWS refused.
         """
-        with explained("ecr:DescribeRepositories", f"look at repository {name}"):
+        with aws_errors("ecr:DescribeRepositories", f"look at repository {name}"):
             try:
                 (found,) = self._client.describe_repositories(repositoryNames=[name])["repositories"]
             except self._client.exceptions.RepositoryNotFoundException:
                 return None
         return str(found["repositoryUri"])
 
-    def make(self, name: str, tags: Mapping[str, str]) -> str:
+    def create(self, name: str, tags: Mapping[str, str]) -> str:
         """Make a repository whose tags cannot be moved and whose images are scanned as they come; return its address.
 
         Raises:
             BackendUnavailable: AWS refused.
         """
-        with explained("ecr:CreateRepository and ecr:TagResource", f"make repository {name}"):
+        with aws_errors("ecr:CreateRepository and ecr:TagResource", f"make repository {name}"):
             made = self._client.create_repository(
                 repositoryName=name,
                 imageTagMutability="IMMUTABLE",
@@ -69,7 +69,7 @@ class Registry:
         Raises:
             BackendUnavailable: AWS refused.
         """
-        with explained("ecr:GetAuthorizationToken", "push images"):
+        with aws_errors("ecr:GetAuthorizationToken", "push images"):
             (granted,) = self._client.get_authorization_token()["authorizationData"]
         username, _, password = base64.b64decode(granted["authorizationToken"]).decode().partition(":")
         return Login(username, password)
@@ -88,7 +88,7 @@ class Registry:
         """
         registry = {} if owner is None else {"registryId": owner}
         which = {"imageDigest" if version.startswith("sha256:") else "imageTag": version}
-        with explained("ecr:BatchGetImage", f"look at image {name}:{version}"):
+        with aws_errors("ecr:BatchGetImage", f"look at image {name}:{version}"):
             try:
                 answer = self._client.batch_get_image(repositoryName=name, imageIds=[which], **registry)
             except self._client.exceptions.RepositoryNotFoundException:
@@ -105,7 +105,7 @@ class Registry:
     def _config(self, name: str, digest: str, registry: Mapping[str, str]) -> dict[str, Any]:
         import requests
 
-        with explained("ecr:GetDownloadUrlForLayer", f"look into an image of {name}"):
+        with aws_errors("ecr:GetDownloadUrlForLayer", f"look into an image of {name}"):
             url = self._client.get_download_url_for_layer(repositoryName=name, layerDigest=digest, **registry)
         try:
             answer = requests.get(url["downloadUrl"], timeout=_SECONDS_TO_ANSWER)

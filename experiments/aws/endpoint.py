@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.aws.account import Account, explained
+from experiments.aws.account import Account, aws_errors
 from experiments.aws.logs import log_lines
 from experiments.errors import BackendUnavailable, ConfigError, EnsembleError
-from experiments.sagemaker_requests.validation import check_document
-from experiments.serving.server_log import LINES_READ, last_words
+from experiments.sagemaker_requests.validation import check_request
 
 CONFIGURATION, MODEL = "endpoint configuration", "model"
 LOG_GROUP = "/aws/sagemaker/Endpoints"
+# Of an endpoint that failed: enough to include the reason, however much a server writes when it stops.
+_LOG_LINES = 300
 _OURS = "byoe:"
 # What an endpoint's models and configurations have behind its name: a part of the hash of their requests.
 _MADE_FOR = re.compile(r"(?P<endpoint>.+)-[0-9a-f]{8}")
@@ -25,7 +26,15 @@ _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"
 
 
 class EndpointFailed(EnsembleError):
-    """SageMaker could not serve the model; an endpoint that was there serves on."""
+    """SageMaker could not serve the model; an endpoint that existed before keeps serving its own.
+
+    Attributes:
+        log: The last lines that the endpoint's containers have written, oldest first.
+    """
+
+    def __init__(self, message: str, log: Iterable[str]) -> None:
+        super().__init__(message)
+        self.log = tuple(log)
 
 
 class ModelError(Exception):
@@ -69,14 +78,14 @@ def find_parts(account: Account, endpoint: str | None = None) -> Iterator[Part]:
         (CONFIGURATION, "EndpointConfig", "list_endpoint_configs"),
         (MODEL, "Model", "list_models"),
     ):
-        with explained(f"sagemaker:List{noun}s", f"list each {kind}"):
+        with aws_errors(f"sagemaker:List{noun}s", f"list each {kind}"):
             pages = sagemaker.get_paginator(listing).paginate(**wanted)
             found = [entry for page in pages for entry in page[f"{noun}s"]]
         for entry in found:
             made = _MADE_FOR.fullmatch(entry[f"{noun}Name"])
             if made is None or endpoint not in (None, made["endpoint"]):
                 continue
-            with explained("sagemaker:ListTags", f"read the tags of {kind} {made[0]}"):
+            with aws_errors("sagemaker:ListTags", f"read the tags of {kind} {made[0]}"):
                 tags = sagemaker.list_tags(ResourceArn=entry[f"{noun}Arn"])["Tags"]
             if any(tag["Key"].startswith(_OURS) for tag in tags):
                 yield Part(kind, made[0], made["endpoint"])
@@ -90,10 +99,10 @@ def delete_part(account: Account, part: Part) -> None:
     """
     sagemaker = account.client("sagemaker")
     if part.kind == CONFIGURATION:
-        with explained("sagemaker:DeleteEndpointConfig", f"delete {part.kind} {part.name}"):
+        with aws_errors("sagemaker:DeleteEndpointConfig", f"delete {part.kind} {part.name}"):
             sagemaker.delete_endpoint_config(EndpointConfigName=part.name)
     else:
-        with explained("sagemaker:DeleteModel", f"delete {part.kind} {part.name}"):
+        with aws_errors("sagemaker:DeleteModel", f"delete {part.kind} {part.name}"):
             sagemaker.delete_model(ModelName=part.name)
 
 
@@ -119,7 +128,7 @@ class CloudEndpoint:
 
     def check_ours(self, found: Mapping[str, Any]) -> None:
         """Raise ConfigError unless the endpoint is tagged ours."""
-        with explained("sagemaker:ListTags", "read the endpoint's tags"):
+        with aws_errors("sagemaker:ListTags", "read the endpoint's tags"):
             tags = self._client.list_tags(ResourceArn=found["EndpointArn"])["Tags"]
         if not any(tag["Key"].startswith(_OURS) for tag in tags):
             raise ConfigError(
@@ -156,23 +165,24 @@ class CloudEndpoint:
         now = self._settled(tell)
         if now is None or now["EndpointStatus"] != "InService" or now["EndpointConfigName"] != config:
             failure = self._failure(now)
+            log = deque(log_lines(self._account, f"{LOG_GROUP}/{self.name}"), _LOG_LINES)
             if found is None:
                 self._quietly(lambda: self._client.delete_endpoint(EndpointName=self.name))
                 self._settled(tell)
             self._remove(config, model, made)
-            raise EndpointFailed(failure)
+            raise EndpointFailed(failure, log)
         if found is not None:
             self._remove_config(found["EndpointConfigName"])
 
     def _switch(self, requests: Mapping[str, Mapping[str, Any]], config: str, *, anew: bool) -> None:
         """Ask for the endpoint, or for its switch to a configuration."""
         if anew:
-            with explained("sagemaker:CreateEndpoint", f"create endpoint {self.name}"):
+            with aws_errors("sagemaker:CreateEndpoint", f"create endpoint {self.name}"):
                 self._client.create_endpoint(**requests["CreateEndpoint"])
             return
         update = {"EndpointName": self.name, "EndpointConfigName": config}
-        check_document("UpdateEndpoint", update, local=False)
-        with explained("sagemaker:UpdateEndpoint", f"switch endpoint {self.name}"):
+        check_request("UpdateEndpoint", update, local=False)
+        with aws_errors("sagemaker:UpdateEndpoint", f"switch endpoint {self.name}"):
             self._client.update_endpoint(**update)
 
     def delete(self, tell: Callable[[str], None]) -> None:
@@ -190,7 +200,7 @@ class CloudEndpoint:
             delete_part(self._account, part)
 
     def _delete(self, found: Mapping[str, Any], tell: Callable[[str], None]) -> None:
-        with explained("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"):
+        with aws_errors("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"):
             self._client.delete_endpoint(EndpointName=self.name)
         self._settled(tell)
         self._remove_config(found["EndpointConfigName"])
@@ -205,7 +215,7 @@ class CloudEndpoint:
         from botocore.exceptions import ClientError
 
         runtime = self._account.client("sagemaker-runtime")
-        with explained("sagemaker:InvokeEndpoint", f"ask endpoint {self.name}"):
+        with aws_errors("sagemaker:InvokeEndpoint", f"ask endpoint {self.name}"):
             try:
                 answer = runtime.invoke_endpoint(
                     EndpointName=self.name, Body=body, ContentType=content_type, Accept=accept
@@ -225,7 +235,7 @@ class CloudEndpoint:
             "CreateModel": self._client.create_model,
             "CreateEndpointConfig": self._client.create_endpoint_config,
         }[operation]
-        with explained(f"sagemaker:{operation}", f"serve by endpoint {self.name}"):
+        with aws_errors(f"sagemaker:{operation}", f"serve by endpoint {self.name}"):
             try:
                 call(**requests[operation])
             except ClientError as error:
@@ -248,10 +258,10 @@ class CloudEndpoint:
         )
         if described is None:
             return
-        with explained("sagemaker:DeleteEndpointConfig", f"delete endpoint configuration {config}"):
+        with aws_errors("sagemaker:DeleteEndpointConfig", f"delete endpoint configuration {config}"):
             self._client.delete_endpoint_config(EndpointConfigName=config)
         for variant in described["ProductionVariants"]:
-            with explained("sagemaker:DeleteModel", f"delete model {variant['ModelName']}"):
+            with aws_errors("sagemaker:DeleteModel", f"delete model {variant['ModelName']}"):
                 self._client.delete_model(ModelName=variant["ModelName"])
 
     def _remove(self, config: str, model: str, made: list[str]) -> None:
@@ -262,18 +272,17 @@ class CloudEndpoint:
 
     def _quietly(self, call: Callable[[], Any]) -> None:
         """Tidy up after a failure, which is what is said, whatever becomes of this."""
-        with suppress(BackendUnavailable), explained("sagemaker:Delete*", "tidy up"):
+        with suppress(BackendUnavailable), aws_errors("sagemaker:Delete*", "tidy up"):
             call()
 
     def _failure(self, found: Mapping[str, Any] | None) -> str:
         reason = "it is gone" if found is None else found.get("FailureReason", f"it is {found['EndpointStatus']}")
-        lines = last_words(deque(log_lines(self._account, f"{LOG_GROUP}/{self.name}"), LINES_READ))
-        return f"endpoint {self.name} could not be served: {reason}" + (f"\n{lines}" if lines else "")
+        return f"endpoint {self.name} could not be served: {reason}"
 
     def _found(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
 
-        with explained(action, f"look at endpoint {self.name}"):
+        with aws_errors(action, f"look at endpoint {self.name}"):
             try:
                 return call()
             except ClientError as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.aws.account import Account, explained
+from experiments.aws.account import Account, aws_errors
 from experiments.aws.logs import log_lines
 
 COMPLETED = "Completed"
@@ -19,7 +19,7 @@ _NOT_THERE = re.compile(r"not found|does not exist|unable to find|could not find
 
 
 @dataclass(frozen=True)
-class Seen:
+class TrainingJobSummary:
     """One training job, as a list of jobs has it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Seen:
         return self.status in ENDED
 
 
-class CloudJobs:
+class SageMakerJobs:
     """The jobs of one account."""
 
     def __init__(self, account: Account) -> None:
@@ -69,7 +69,7 @@ class CloudJobs:
             "CreateHyperParameterTuningJob": self._sagemaker.create_hyper_parameter_tuning_job,
             "CreateTrainingJob": self._sagemaker.create_training_job,
         }[operation]
-        with explained(f"sagemaker:{operation}", "start the job"):
+        with aws_errors(f"sagemaker:{operation}", "start the job"):
             try:
                 call(**document)
             except ClientError as error:
@@ -78,10 +78,10 @@ class CloudJobs:
                 raise
         return True
 
-    def trials(self, tuning_job: str) -> list[Seen]:
+    def training_jobs(self, tuning_job: str) -> list[TrainingJobSummary]:
         """Return the training jobs of a tuning job, in order."""
         found = []
-        with explained("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "list the jobs of the tuning job"):
+        with aws_errors("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "list the jobs of the tuning job"):
             pages = self._sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
                 HyperParameterTuningJobName=tuning_job, SortBy="Name", SortOrder="Ascending", MaxResults=_PAGE
             )
@@ -89,7 +89,7 @@ class CloudJobs:
                 for job in page["TrainingJobSummaries"]:
                     objective = job.get("FinalHyperParameterTuningJobObjectiveMetric")
                     found.append(
-                        Seen(
+                        TrainingJobSummary(
                             index=trial_index(tuning_job, job["TrainingJobName"]),
                             name=job["TrainingJobName"],
                             status=job["TrainingJobStatus"],
@@ -100,18 +100,18 @@ class CloudJobs:
 
     def tags(self, arn: str) -> dict[str, str]:
         """Return the tags of a job."""
-        with explained("sagemaker:ListTags", "read the job's tags"):
+        with aws_errors("sagemaker:ListTags", "read the job's tags"):
             pages = self._sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
             return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
     def stop_tuning(self, name: str) -> None:
         """Stop a tuning job with its training jobs."""
-        with explained("sagemaker:StopHyperParameterTuningJob", f"stop tuning job {name}"):
+        with aws_errors("sagemaker:StopHyperParameterTuningJob", f"stop tuning job {name}"):
             self._sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
 
     def stop_training(self, name: str) -> None:
         """Stop a training job."""
-        with explained("sagemaker:StopTrainingJob", f"stop training job {name}"):
+        with aws_errors("sagemaker:StopTrainingJob", f"stop training job {name}"):
             self._sagemaker.stop_training_job(TrainingJobName=name)
 
     def log(self, training_job: str) -> Iterator[str]:
@@ -121,7 +121,7 @@ class CloudJobs:
     def _described(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
 
-        with explained(action, "look at the job"):
+        with aws_errors(action, "look at the job"):
             try:
                 return call()
             except ClientError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from experiments.aws.account import AccessDenied, Account, explained
+from experiments.aws.account import AccessDenied, Account, aws_errors
 
 
 def log_lines(account: Account, group: str, stream_prefix: str = "") -> Iterator[str]:
@@ -13,7 +13,7 @@ def log_lines(account: Account, group: str, stream_prefix: str = "") -> Iterator
 
     where = {"logGroupName": group} | ({"logStreamNamePrefix": stream_prefix} if stream_prefix else {})
     try:
-        with explained("logs:FilterLogEvents", "read its log"):
+        with aws_errors("logs:FilterLogEvents", "read its log"):
             try:
                 for page in account.client("logs").get_paginator("filter_log_events").paginate(**where):
                     yield from (event["message"] for event in page["events"])

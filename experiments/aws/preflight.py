@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from experiments.aws.account import NotChecked, explained, role_trusts_sagemaker
+from experiments.aws.account import NotChecked, aws_errors
 from experiments.aws.ecr import ARCHITECTURE, Registry
 from experiments.aws.settings import RemoteSettings
-from experiments.aws.storage import split
+from experiments.aws.storage import split_location
 from experiments.config.schema import ServingConfig
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.study.spec import StudySpec
@@ -82,7 +82,7 @@ def check_bucket(settings: RemoteSettings) -> None:
     from botocore.exceptions import ClientError
 
     s3, region = settings.account.client("s3"), settings.account.region
-    with explained("s3:ListBucket", f"look at bucket {settings.bucket}"):
+    with aws_errors("s3:ListBucket", f"look at bucket {settings.bucket}"):
         try:
             answer = s3.head_bucket(Bucket=settings.bucket)
         except ClientError as error:
@@ -112,8 +112,8 @@ def _data(study: StudySpec, settings: RemoteSettings) -> None:
     in_place, region = study.channels.in_place, settings.account.region
     if in_place is None:
         return
-    bucket, _ = split(in_place.location)
-    with explained("s3:ListBucket", f"look at bucket {bucket}"):
+    bucket, _ = split_location(in_place.location)
+    with aws_errors("s3:ListBucket", f"look at bucket {bucket}"):
         there = settings.account.client("s3").head_bucket(Bucket=bucket).get("BucketRegion", region)
     if there != region:
         raise ConfigError(
@@ -123,11 +123,14 @@ def _data(study: StudySpec, settings: RemoteSettings) -> None:
 
 
 def check_role(settings: RemoteSettings) -> None:
-    """Raise ConfigError unless SageMaker may take the role on; AccessDenied where it may not be looked at."""
+    """Raise ConfigError unless the role exists; AccessDenied where it may not be looked at.
+
+    Its policies are left to AWS, which refuses to create a job with a role that SageMaker cannot assume and says so.
+    """
     from botocore.exceptions import ClientError
 
     name = settings.role.rpartition("/")[2]
-    with explained("iam:GetRole", f"look at role {name}"):
+    with aws_errors("iam:GetRole", f"look at role {name}"):
         try:
             role = settings.account.client("iam").get_role(RoleName=name)["Role"]
         except ClientError as error:
@@ -138,16 +141,11 @@ def check_role(settings: RemoteSettings) -> None:
             ) from None
     if role["Arn"] != settings.role:
         raise ConfigError(f"mode.role={settings.role}: this account's role of that name is {role['Arn']}.")
-    if not role_trusts_sagemaker(role["AssumeRolePolicyDocument"]):
-        raise ConfigError(
-            f"mode.role={settings.role}: SageMaker may not take it on. Its trust policy must allow sts:AssumeRole to "
-            "sagemaker.amazonaws.com; docs/aws.md has it."
-        )
 
 
 def _needs_of_study(study: StudySpec, settings: RemoteSettings) -> list[_Need]:
-    kinds = {"spot training job usage" if settings.cloud.spot_wait_seconds is not None else "training job usage": ""}
-    if settings.cloud.keep_alive_seconds:
+    kinds = {"spot training job usage" if settings.options.spot_wait_seconds is not None else "training job usage": ""}
+    if settings.options.keep_alive_seconds:
         kinds["training warm pool usage"] = ", or leave mode.keep_alive_seconds out"
     return [
         _Need(f"{settings.instance_type} for {kind}", study.parallel, "search.parallel", f"mode.instance_type{more}")
@@ -166,7 +164,7 @@ def _check_quotas(needs: list[_Need], settings: RemoteSettings) -> None:
     """Raise unless the account may have so many instances; NotChecked where its quotas may not be looked at."""
     if not needs:
         return
-    with explained("servicequotas:ListServiceQuotas", "look at the account's quotas"):
+    with aws_errors("servicequotas:ListServiceQuotas", "look at the account's quotas"):
         pages = settings.account.client("service-quotas").get_paginator("list_service_quotas")
         quotas = {
             q["QuotaName"]: q["Value"] for page in pages.paginate(ServiceCode="sagemaker") for q in page["Quotas"]

@@ -18,7 +18,7 @@ from experiments.aws.jobs import COMPLETED, STOPPED
 from experiments.aws.pricing import Price
 from experiments.aws.storage import Storage
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed, storage_errors
-from experiments.sagemaker_requests.ranges import decode_point
+from experiments.sagemaker_requests.parameter_ranges import decode_point
 from experiments.study.folder import (
     failure_path,
     log_path,
@@ -45,7 +45,7 @@ _MOST_BYTES = 10 * 10**9
 
 
 @dataclass(frozen=True)
-class Homecoming:
+class ResultsImporter:
     """How the jobs of one study are brought home.
 
     Attributes:
@@ -58,7 +58,7 @@ class Homecoming:
     storage: Storage
     price: Price | None
 
-    def bring(
+    def import_results(
         self,
         job: Mapping[str, Any],
         index: int,

@@ -11,9 +11,7 @@ from experiments.aws.budget import Bound
 from experiments.aws.pricing import Price, find_price
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
-from experiments.sagemaker_requests.jobs import (
-    CloudOptions,
-)
+from experiments.sagemaker_requests.placement import RemoteOptions
 from experiments.study.spec import StudySpec
 
 # AWS's container with the scikit-learn of entry/requirements.txt.
@@ -97,7 +95,7 @@ def check_prefix(prefix: str) -> None:
         raise ConfigError(f"mode.prefix={prefix}: no slashes at its ends, and of the letters that S3 takes.")
 
 
-def tags_of(mode: RemoteModeConfig) -> dict[str, str]:
+def user_tags(mode: RemoteModeConfig) -> dict[str, str]:
     """Return the user's own tags as texts.
 
     Raises:
@@ -150,7 +148,7 @@ def _settings(mode: RemoteModeConfig, account: Account, command: str) -> RemoteS
         budget_usd=mode.budget_usd,
         poll_seconds=mode.poll_seconds,
         command=command,
-        cloud=CloudOptions(
+        options=RemoteOptions(
             spot_wait_seconds=wait,
             keep_alive_seconds=mode.keep_alive_seconds,
             early_stopping=mode.early_stopping,
@@ -159,7 +157,7 @@ def _settings(mode: RemoteModeConfig, account: Account, command: str) -> RemoteS
             security_groups=tuple(mode.security_groups),
             volume_kms_key=mode.volume_kms_key,
             output_kms_key=mode.output_kms_key,
-            tags=tags_of(mode),
+            tags=user_tags(mode),
         ),
     )
 
@@ -230,7 +228,7 @@ class RemoteSettings:
         budget_usd: What a new launch may cost at most.
         poll_seconds: How often AWS is asked.
         command: The command as typed, for messages.
-        cloud: What the documents have on SageMaker only; its checkpoints are set here, below the study's prefix.
+        options: What the documents have on SageMaker only; its checkpoints are set here, below the study's prefix.
     """
 
     account: Account
@@ -247,7 +245,7 @@ class RemoteSettings:
     budget_usd: float | None
     poll_seconds: float
     command: str
-    cloud: CloudOptions = field(default_factory=CloudOptions)
+    options: RemoteOptions = field(default_factory=RemoteOptions)
 
     def location(self, *parts: str) -> str:
         """Return ``s3://bucket/prefix/...``."""
@@ -255,5 +253,5 @@ class RemoteSettings:
 
     def bound(self, study: StudySpec, jobs: int | None = None) -> Bound:
         """Return what a study can be billed for at most, or so many of its jobs."""
-        seconds = self.max_runtime_seconds + self.cloud.keep_alive_seconds
+        seconds = self.max_runtime_seconds + self.options.keep_alive_seconds
         return Bound(study.n_trials if jobs is None else jobs, seconds, self.instance_type, self.price)

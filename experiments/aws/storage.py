@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.aws.account import explained, storage_account
+from experiments.aws.account import aws_errors, storage_account
 from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
 
@@ -78,8 +78,8 @@ class Storage:
             if self._has(upload, digest):
                 continue
             tell(upload)
-            bucket, key = split(upload.location)
-            with explained("s3:PutObject", f"write {upload.location}"):
+            bucket, key = split_location(upload.location)
+            with aws_errors("s3:PutObject", f"write {upload.location}"):
                 # S3 verifies every part against a checksum that is taken here.
                 extra = {**self.encryption, "ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256: digest}}
                 self.client.upload_file(str(upload.path), bucket, key, ExtraArgs=extra)
@@ -95,13 +95,13 @@ class Storage:
             ConfigError: It names no object.
             BackendUnavailable: It is not there, may not be read, or does not arrive whole.
         """
-        bucket, key = split(location)
+        bucket, key = split_location(location)
         if not bucket or not key or key.endswith("/"):
             raise ConfigError(f"{location} names no object: write s3://bucket/path/file.")
         partial = path.with_name(f".{path.name}.partial")
         try:
             for attempt in range(_READS):
-                with explained("s3:GetObject", f"read {location}"):
+                with aws_errors("s3:GetObject", f"read {location}"):
                     answer = self.client.get_object(Bucket=bucket, Key=key)
                 if _received(answer, partial):
                     partial.replace(path)
@@ -119,9 +119,9 @@ class Storage:
         Raises:
             BackendUnavailable: It may not be looked at, or there is no such bucket.
         """
-        bucket, prefix = split(location)
+        bucket, prefix = split_location(location)
         folders, files = [], []
-        with explained("s3:ListBucket", f"list {location}"):
+        with aws_errors("s3:ListBucket", f"list {location}"):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
             for page in pages:
                 folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
@@ -133,8 +133,8 @@ class Storage:
     def _has(self, upload: Upload, digest: str) -> bool:
         from botocore.exceptions import ClientError
 
-        bucket, key = split(upload.location)
-        with explained("s3:GetObject", f"look at {upload.location}"):
+        bucket, key = split_location(upload.location)
+        with aws_errors("s3:GetObject", f"look at {upload.location}"):
             try:
                 there = self.client.head_object(Bucket=bucket, Key=key)
             except ClientError as error:
@@ -159,11 +159,11 @@ def user_storage(mode: ModeConfig) -> Storage:
         BackendUnavailable: The user's settings will not do; the message says why.
     """
     account = storage_account(mode)
-    with explained("s3:GetObject", "read from S3"):
+    with aws_errors("s3:GetObject", "read from S3"):
         return Storage(account.client("s3"))
 
 
-def split(location: str) -> tuple[str, str]:
+def split_location(location: str) -> tuple[str, str]:
     """Return bucket and key of ``s3://bucket/key``."""
     bucket, _, key = location.removeprefix("s3://").partition("/")
     return bucket, key.lstrip("/")

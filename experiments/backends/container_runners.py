@@ -14,7 +14,7 @@ from typing import Any
 
 from ensemble.wire import read_metric
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
-from experiments.docker.engine import LABEL, check_alive, connect, remove_containers
+from experiments.docker.engine import LABEL, check_engine, connect, remove_containers
 from experiments.docker.sdk_job import PRELOAD, make_network, remove_run
 from experiments.docker.warm_pool import HOST, ContainerSettings, Ended, WarmPool
 from experiments.errors import EnsembleError, RunnerClosed, storage_errors
@@ -68,7 +68,7 @@ class WarmRunner:
         if not own:
             raise RunnerClosed
         if ended.exit_code is None and not ended.timed_out:
-            check_alive()
+            check_engine()
         return checked(read_result(trial, started, finished, ended.exit_code), trial, job)
 
     def interrupt(self) -> None:
@@ -153,7 +153,7 @@ class ColdRunner:
             timer.cancel()
         finished = time.time()
         if exit_code != 0:
-            check_alive()
+            check_engine()
         with _writing(trial.folder):
             self._collect(trial, artifacts)
             if too_long.is_set():

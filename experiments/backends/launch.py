@@ -26,21 +26,25 @@ from experiments.study.spec import StudySpec
 
 
 def remote_backend(
-    mode: RemoteModeConfig, study: StudySpec, words: Sequence[str], scorers: Callable[[], WorkerPool], console: Console
+    mode: RemoteModeConfig,
+    study: StudySpec,
+    arguments: Sequence[str],
+    scorers: Callable[[], WorkerPool],
+    console: Console,
 ) -> RemoteBackend:
     """Return the backend of ``mode=remote``.
 
     Args:
         mode: The configuration.
         study: The study; its channels and source directory are placed.
-        words: The command as typed.
+        arguments: The command as typed.
         scorers: Returns workers on this machine.
         console: Where the launch is told.
 
     Raises:
         ConfigError: A value is missing or not possible.
     """
-    settings = remote_settings(mode, typed_command(words))
+    settings = remote_settings(mode, typed_command(arguments))
     requirements = requirements_text(mode.image.requirements) if settings.requirements else None
 
     def prepare(study: StudySpec, bound: Bound) -> None:
@@ -51,7 +55,8 @@ def remote_backend(
         tell(f"{what}study {study.name} costs {bound.describe()}.")
         (document, *_) = next(iter(backend.requests(study).values()))
         with console.status("looking at the account"):
-            notes = check_account(study, settings) + check_parents(document, settings.account)
+            notes = check_account(study, settings)
+            check_parents(document, settings.account)
         for note in notes:
             tell(f"note: {note}")
         with console.status("one trial of two folds on this machine"):
@@ -61,7 +66,7 @@ def remote_backend(
             def going(upload: Upload) -> None:
                 status.update(f"uploading {upload.location}, {upload.size / 1e6:.1f} MB")
 
-            storage = Storage(settings.account.client("s3"), encryption(settings.cloud.output_kms_key))
+            storage = Storage(settings.account.client("s3"), encryption(settings.options.output_kms_key))
             files = uploads(study, settings, requirements, Path(scratch))
             if study.points is None:  # of a tuning job, which can be attached to
                 name = study_file(study.identity_hash())

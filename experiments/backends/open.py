@@ -33,14 +33,14 @@ Scorers = Callable[[], WorkerPool]
 
 @contextmanager
 def open_backend(
-    config: Config, study: StudySpec, words: Sequence[str], console: Console
+    config: Config, study: StudySpec, arguments: Sequence[str], console: Console
 ) -> Iterator[tuple[Backend, Scorers]]:
     """Make the study's backend. Builds what is missing, such as the image, and shows that.
 
     Args:
         config: The configuration.
         study: The study.
-        words: The command as typed.
+        arguments: The command as typed.
         console: Where that is shown.
 
     Raises:
@@ -67,7 +67,7 @@ def open_backend(
                 "it out, or add mode.warm_start=[]."
             )
         with _scorers(study) as scorers:
-            backend = remote_backend(mode, study, words, scorers, console)
+            backend = remote_backend(mode, study, arguments, scorers, console)
             backend.preflight(study)
             yield backend, scorers
     else:

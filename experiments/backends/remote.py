@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.aws.budget import Bound, check_budget
-from experiments.aws.jobs import CloudJobs
+from experiments.aws.jobs import SageMakerJobs
 from experiments.aws.settings import RemoteSettings
 from experiments.aws.storage import Storage
 from experiments.backends.base import Backend, StudyHandle
@@ -19,11 +19,11 @@ from experiments.sagemaker_requests.jobs import (
     CODE_ARCHIVE,
     TRAINING,
     TUNING,
-    Placement,
     training_job,
     tuning_job,
 )
-from experiments.sagemaker_requests.validation import check_document
+from experiments.sagemaker_requests.placement import Placement
+from experiments.sagemaker_requests.validation import check_request
 from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
 from experiments.study.spec import StudySpec
@@ -71,7 +71,7 @@ class RemoteBackend(Backend):
         """Return the study's requests by operation, checked.
 
         Raises:
-            InvalidDocument: AWS would refuse one.
+            InvalidRequest: AWS would refuse one.
         """
         placement = self.placement(study)
         if study.points is None:
@@ -80,7 +80,7 @@ class RemoteBackend(Backend):
             found = {TRAINING: [training_job(study, placement, i, point) for i, point in enumerate(study.points)]}
         for operation, documents in found.items():
             for document in documents:
-                check_document(operation, document, local=False)
+                check_request(operation, document, local=False)
         return found
 
     def placement(self, study: StudySpec) -> Placement:
@@ -90,10 +90,10 @@ class RemoteBackend(Backend):
         data = settings.location("data", study.channels.data_hash[:16]) if in_place is None else in_place.location
         code = settings.location("code", self._source(study))
         output = settings.location("studies", study.name)
-        cloud = settings.cloud
-        if cloud.spot_wait_seconds is not None:
+        options = settings.options
+        if options.spot_wait_seconds is not None:
             # Every job has a folder of its own there, by its name.
-            cloud = replace(cloud, checkpoints=f"{output}/checkpoints")
+            options = replace(options, checkpoints=f"{output}/checkpoints")
         return Placement(
             image=settings.image,
             role=settings.role,
@@ -107,13 +107,13 @@ class RemoteBackend(Backend):
             isolated=settings.isolated,
             volume_gb=settings.volume_gb,
             reading={} if in_place is None else in_place.hyperparameters,
-            cloud=cloud,
+            options=options,
         )
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
         """Launch what is not launched yet, or attach to it."""
         requests = self.requests(study)
-        jobs = CloudJobs(self._settings.account)
+        jobs = SageMakerJobs(self._settings.account)
         with storage_errors(study.folder):
             (study.folder / REQUEST_FILE).write_text(json.dumps(requests, indent=1))
         left = self._left(study, requests, [result.index for result in ledger.results()])
@@ -145,7 +145,7 @@ class RemoteBackend(Backend):
         Raises:
             StudyTaken: A job of the study's is there already, and is another one.
         """
-        jobs, left = CloudJobs(self._settings.account), 0
+        jobs, left = SageMakerJobs(self._settings.account), 0
         if study.points is None:
             left = study.n_trials if jobs.tuning_job(study.name) is None else 0
         for index, request in enumerate(requests.get(TRAINING, ())):
@@ -173,7 +173,7 @@ class RemoteBackend(Backend):
             "seconds_each": bound.seconds_each,
         }
 
-    def _check_own(self, study: StudySpec, jobs: CloudJobs) -> None:
+    def _check_own(self, study: StudySpec, jobs: SageMakerJobs) -> None:
         """Raise unless the tuning job of this name is this study's."""
         job = jobs.tuning_job(study.name)
         for _ in range(_LOOKS):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.aws.jobs import COMPLETED, ENDED, CloudJobs, Seen
+from experiments.aws.jobs import COMPLETED, ENDED, SageMakerJobs, TrainingJobSummary
 from experiments.aws.pricing import Price
-from experiments.aws.results import Homecoming, fetch_model
+from experiments.aws.results import ResultsImporter, fetch_model
 from experiments.aws.storage import Storage
 from experiments.backends.base import StudyHandle
 from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
@@ -43,7 +43,7 @@ class Source:
         poll_seconds: How often AWS is asked.
     """
 
-    jobs: CloudJobs
+    jobs: SageMakerJobs
     storage: Storage
     price: Price | None
     poll_seconds: float
@@ -57,7 +57,7 @@ class _Following(StudyHandle):
         self._ledger = ledger
         self._source = source
         self._jobs = source.jobs
-        self._homecoming = Homecoming(study, source.storage, source.price)
+        self._importer = ResultsImporter(study, source.storage, source.price)
         self._results = {result.index: result for result in ledger.results()}
         self._counts = Counter[str]()
         self._waited = Counter[int]()
@@ -89,7 +89,7 @@ class _Following(StudyHandle):
         """Whether no further job will begin; asked before ``look``, so that none is missed in between."""
 
     @abc.abstractmethod
-    def look(self) -> list[Seen]:
+    def look(self) -> list[TrainingJobSummary]:
         """Return every job there is, in order of index; starts what is to be started."""
 
     @abc.abstractmethod
@@ -124,7 +124,7 @@ class _Following(StudyHandle):
     def cancel(self) -> None:
         """Leave the jobs on SageMaker to themselves: they were paid for, and the next run goes on from there."""
 
-    def _record(self, job: Seen) -> TrialResult | None:
+    def _record(self, job: TrainingJobSummary) -> TrialResult | None:
         """Bring a job home and record it; return None where it has no objective yet, and may have one soon."""
         described = self._jobs.training_job(job.name)
         if described is None:
@@ -137,7 +137,7 @@ class _Following(StudyHandle):
             self._waited[job.index] += 1
             return None
         log = self._jobs.log(job.name)
-        result = self._homecoming.bring(described, job.index, log, objective, self.early())
+        result = self._importer.import_results(described, job.index, log, objective, self.early())
         crash_points.point("trial_finished")
         self._ledger.record_asked({result.index: result.params})
         crash_points.point("trials_asked")
@@ -187,9 +187,9 @@ class TuningHandle(_Following):
         if not self._results:
             raise StudyFailed(f"tuning job {self._study.name} has ended without a training job. {self._reason}")
 
-    def look(self) -> list[Seen]:
+    def look(self) -> list[TrainingJobSummary]:
         """Return the training jobs that the tuner has started."""
-        return self._jobs.trials(self._study.name)
+        return self._jobs.training_jobs(self._study.name)
 
     def stop(self) -> None:
         """Stop the tuning job."""
@@ -207,13 +207,13 @@ class TrainingHandle(_Following):
         """Whether every point's job is recorded."""
         return len(self._results) == len(self._requests)
 
-    def look(self) -> list[Seen]:
+    def look(self) -> list[TrainingJobSummary]:
         """Start jobs as there is room, and return those that there are."""
         seen = []
         for index, request in enumerate(self._requests):
             name = request["TrainingJobName"]
             if index in self._results:
-                seen.append(Seen(index, name, COMPLETED, None))
+                seen.append(TrainingJobSummary(index, name, COMPLETED, None))
                 continue
             if sum(not job.ended for job in seen) >= self._study.parallel:
                 break
@@ -223,7 +223,7 @@ class TrainingHandle(_Following):
                 job = self._jobs.training_job(name) or {"TrainingJobStatus": "InProgress"}
             else:
                 check_same_job(job, request)
-            seen.append(Seen(index, name, job["TrainingJobStatus"], None))
+            seen.append(TrainingJobSummary(index, name, job["TrainingJobStatus"], None))
         return seen
 
     def _create(self, request: Mapping[str, Any], running: int) -> None:

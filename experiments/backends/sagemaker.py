@@ -31,13 +31,13 @@ from experiments.sagemaker_requests.jobs import (
     LOCAL_ROLE,
     TRAINING,
     TUNING,
-    Placement,
     read_tuning_job,
     training_job,
     trial_job,
     tuning_job,
 )
-from experiments.sagemaker_requests.validation import check_document
+from experiments.sagemaker_requests.placement import Placement
+from experiments.sagemaker_requests.validation import check_request
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.source_dir import check_dependencies, source_folder
@@ -94,7 +94,7 @@ class SageMakerBackend(Backend):
         """Return the study's requests by operation, checked.
 
         Raises:
-            InvalidDocument: AWS would refuse one.
+            InvalidRequest: AWS would refuse one.
         """
         placement = self._placement(study)
         if study.points is None:
@@ -104,7 +104,7 @@ class SageMakerBackend(Backend):
             found = {TRAINING: jobs}
         for operation, documents in found.items():
             for document in documents:
-                check_document(operation, document, local=True)
+                check_request(operation, document, local=True)
         return found
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:

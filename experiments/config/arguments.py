@@ -1,4 +1,4 @@
-"""What is shown and recorded of a user's words: passwords in addresses are kept out."""
+"""What is shown and recorded of a user's arguments: passwords in addresses are kept out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def masked(text: str) -> str:
     return _PASSWORD.sub(r"\1:***@", text)
 
 
-def typed_command(words: Iterable[str]) -> str:
-    """Return the command of these words, to be shown."""
-    return masked(shlex.join(["python", "run.py", *words]))
+def typed_command(arguments: Iterable[str]) -> str:
+    """Return the command of these arguments, to be shown."""
+    return masked(shlex.join(["python", "run.py", *arguments]))

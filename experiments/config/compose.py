@@ -36,14 +36,14 @@ class Composed:
         choices: Which member of each group was chosen, such as ``{"ensemble": "pair"}``.
         sources: By dotted key, where its value came from: a file below ``configs``, the schema or the command line.
         values: By dotted key, the resolved value of every leaf.
-        words: The ``key=value`` words that it was composed of.
+        arguments: The ``key=value`` arguments that it was composed of.
     """
 
     config: Config
     choices: Mapping[str, str]
     sources: Mapping[str, str]
     values: Mapping[str, Any]
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
 
     def given(self, key: str) -> list[str]:
         """Return what a file or the command line sets below a key, as ``key=value``."""
@@ -74,10 +74,10 @@ def compose(overrides: Sequence[str]) -> Composed:
     """Compose the configuration.
 
     Args:
-        overrides: ``key=value`` words, as typed.
+        overrides: ``key=value`` arguments, as typed.
 
     Raises:
-        ConfigError: A word that cannot be read, an unknown key, group member or value of a wrong type.
+        ConfigError: An argument that cannot be read, an unknown key, group member or value of a wrong type.
     """
     import hydra
     from hydra.core.config_store import ConfigStore
@@ -89,14 +89,14 @@ def compose(overrides: Sequence[str]) -> Composed:
     store.store(name="schema", node=Config)
     for schema in MODES:
         store.store(group="mode", name=f"{schema.name}_schema", node=schema)
-    words, replaced = _checked(overrides)
+    arguments, replaced = _checked(overrides)
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
         try:
             loader = GlobalHydra.instance().config_loader()
-            composed = hydra.compose("config", words, return_hydra_config=True)
+            composed = hydra.compose("config", arguments, return_hydra_config=True)
             choices = dict(composed.hydra.runtime.choices)
-            defaults = loader.compute_defaults_list("config", words, RunMode.RUN).defaults
+            defaults = loader.compute_defaults_list("config", arguments, RunMode.RUN).defaults
             OmegaConf.set_struct(composed, False)
             composed.pop("hydra")
             for key, value in replaced.items():
@@ -110,16 +110,16 @@ def compose(overrides: Sequence[str]) -> Composed:
     return Composed(config, chosen, sources, values, tuple(overrides))
 
 
-def compose_over(words: Sequence[str], origin: str, composed: Composed) -> Composed:
-    """Compose a configuration again over further words: what was typed wins, as the later of two.
+def compose_over(arguments: Sequence[str], origin: str, composed: Composed) -> Composed:
+    """Compose a configuration again over further arguments: what was typed wins, as the later of two.
 
     Args:
-        words: ``key=value`` words.
+        arguments: ``key=value`` arguments.
         origin: Where they are from, for the sources of values.
         composed: What was typed.
     """
-    typed = {key_of(word) for word in composed.words}
-    both = compose([*(word for word in words if key_of(word) not in typed), *composed.words])
+    typed = {key_of(argument) for argument in composed.arguments}
+    both = compose([*(argument for argument in arguments if key_of(argument) not in typed), *composed.arguments])
     sources = {
         key: source.replace(COMMAND_LINE, origin) if composed.sources.get(key) != source else source
         for key, source in both.sources.items()
@@ -127,59 +127,61 @@ def compose_over(words: Sequence[str], origin: str, composed: Composed) -> Compo
     return replace(both, sources=sources)
 
 
-def key_of(word: str) -> str:
-    """Return the key of a ``key=value`` word."""
-    return word.lstrip("+~").partition("=")[0]
+def key_of(argument: str) -> str:
+    """Return the key of a ``key=value`` argument."""
+    return argument.lstrip("+~").partition("=")[0]
 
 
 def _checked(overrides: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Check the words for what Hydra itself would accept or explain badly.
+    """Check the arguments for what Hydra itself would accept or explain badly.
 
     Returns:
-        The words that are Hydra's, and the values below open keys, which replace what was there instead of being merged
-        with it: a range that is typed is the whole range.
+        The arguments for Hydra, and the values below open keys. These replace the files' values and are not merged with
+        them, so that a range on the command line is the whole range.
     """
-    words = []
+    arguments = []
     replaced: dict[str, Any] = {}
     known = groups()
-    for word in overrides:
-        if "=" not in word and not word.startswith("~"):
-            raise ConfigError(f"{word!r} is not key=value.{did_you_mean(word, [*_known_keys(), '--help', '--cfg'])}")
-        override = _override(word)
+    for argument in overrides:
+        if "=" not in argument and not argument.startswith("~"):
+            raise ConfigError(
+                f"{argument!r} is not key=value.{did_you_mean(argument, [*_known_keys(), '--help', '--cfg'])}"
+            )
+        override = _override(argument)
         if override.is_sweep_override():
             raise ConfigError(
-                f"{word}: one value is wanted. Run the command once for each; a list has brackets, key=[a,b], and text "
-                "with a comma has quotes, 'key=\"a,b\"'."
+                f"{argument}: one value is wanted. Run the command once for each; a list has brackets, key=[a,b], and "
+                "text with a comma has quotes, 'key=\"a,b\"'."
             )
         key = override.key_or_group
         inside = any(key == prefix or key.startswith(prefix + ".") for prefix in _OPEN_KEYS)
         if key in CHOSEN_BY_GROUP:
             group = key.partition(".")[0]
-            raise ConfigError(f"{word}: {key} comes with the group. Write {group}={override.value()}.")
+            raise ConfigError(f"{argument}: {key} comes with the group. Write {group}={override.value()}.")
         if not inside and key not in _known_keys():
             raise ConfigError(f"there is no key {key!r} in the configuration.{did_you_mean(key, _known_keys())}")
         value = override.value()
         if key in known and not isinstance(value, str) and not (key == "experiment" and value is None):
-            raise ConfigError(f"{word}: there is no such {key}. It can be: {listed(known[key])}.")
-        if inside and not word.startswith("~"):
+            raise ConfigError(f"{argument}: there is no such {key}. It can be: {listed(known[key])}.")
+        if inside and not argument.startswith("~"):
             replaced[key] = value
         else:
-            words.append(override.input_line or word)
-    return words, replaced
+            arguments.append(override.input_line or argument)
+    return arguments, replaced
 
 
-def _override(word: str) -> Override:
+def _override(argument: str) -> Override:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
     with contextlib.suppress(HydraException):
-        return parser.parse_override(word)
-    key, _, text = word.partition("=")
+        return parser.parse_override(argument)
+    key, _, text = argument.partition("=")
     if not text or text[0] in "[{'\"":
         raise ConfigError(
-            f"{word!r} cannot be read: close what you open, and put quotes around a value with commas, brackets or an "
-            "equals sign in it: 'key=\"a, b\"'."
+            f"{argument!r} cannot be read: close what you open, and put quotes around a value with commas, brackets or "
+            "an equals sign in it: 'key=\"a, b\"'."
         )
     # A path with letters that Hydra does not know, say; as text it is itself.
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -226,7 +228,7 @@ def _annotated(tree: dict[str, Any], sources: Mapping[str, str]) -> list[str]:
 
 
 def _sources(
-    defaults: Sequence[tuple[str, str | None]], values: Mapping[str, Any], words: Sequence[str]
+    defaults: Sequence[tuple[str, str | None]], values: Mapping[str, Any], arguments: Sequence[str]
 ) -> dict[str, str]:
     from omegaconf import OmegaConf
 
@@ -241,7 +243,7 @@ def _sources(
         content.pop("defaults", None)
         for key, _ in _leaves(content, package or ""):
             _mark(sources, key, f"configs/{config_path}.yaml")
-    for override in map(_override, words):
+    for override in map(_override, arguments):
         if override.key_or_group in groups():
             _mark(sources, f"{override.key_or_group}.name", f"{COMMAND_LINE}: {override.input_line}")
         else:
@@ -256,7 +258,7 @@ def _mark(sources: dict[str, str], key: str, source: str) -> None:
 
 
 def _explained(error: Exception, overrides: Sequence[str]) -> ConfigError:
-    """Return Hydra's and OmegaConf's error in our words: the value, its place, the fix."""
+    """Return Hydra's and OmegaConf's error in our arguments: the value, its place, the fix."""
     from hydra.errors import MissingConfigException
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 

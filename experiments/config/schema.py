@@ -278,6 +278,11 @@ class Config:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
+def account_mode(mode: ModeConfig) -> RemoteModeConfig | None:
+    """Return the settings of a mode that runs in an AWS account, or None for a mode that runs on this machine."""
+    return mode if isinstance(mode, RemoteModeConfig) else None
+
+
 def known_keys() -> list[str]:
     """Return every dotted key that any mode knows."""
     modes = [key for mode in MODES for key in _keys_of(mode, "mode.")]

@@ -80,7 +80,7 @@ def connect() -> DockerClient:
 
 
 @contextmanager
-def answering() -> Iterator[DockerClient]:
+def open_engine() -> Iterator[DockerClient]:
     """Yield a client of the engine; what goes wrong with it meanwhile is said in a sentence.
 
     Raises:
@@ -97,7 +97,7 @@ def answering() -> Iterator[DockerClient]:
             raise EngineFailed(error) from error
 
 
-def check_alive() -> None:
+def check_engine() -> None:
     """Raise EngineFailed unless the engine answers: a job that died with its engine says nothing about itself."""
     try:
         connect().close()

@@ -22,7 +22,7 @@ _OTHER_GROUPS = (
     *("replay", "compare", "serving", "mlflow", "paths"),
 )
 _OF_A_SEARCH = ("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate")
-# Parts of a study's identity by the words in which they are configured.
+# Parts of a study's identity by the arguments in which they are configured.
 _TYPED = {
     "data": "the data (dataset)",
     "objective": "search.objective",
@@ -65,25 +65,25 @@ def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Para
     return tuple(dict(result.params) for result in scored[: config.top])
 
 
-def over_words_of_study(composed: Composed) -> Composed:
-    """Return the configuration with the words of the study that is to be replayed, where they are not typed again.
+def over_arguments_of_study(composed: Composed) -> Composed:
+    """Return the configuration with the arguments of the study that is to be replayed, where they are not typed again.
 
     Raises:
-        ConfigError: No study is named, there is none of that name, or its words are none any more.
+        ConfigError: No study is named, there is none of that name, or its arguments are none any more.
     """
     config = composed.config
     known = source(config.replay, studies_folder(config))
     return compose_over(known.facts.get("words", ()), f"study {config.replay.study}", composed)
 
 
-def recipe_words(words: Iterable[str]) -> tuple[str, ...]:
-    """Return those of a command's words that say what a trial trains; none with a password in it."""
+def recipe_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
+    """Return those of a command's arguments that say what a trial trains; none with a password in it."""
     return tuple(
-        word
-        for word in words
-        if key_of(word).partition(".")[0] not in _OTHER_GROUPS
-        and key_of(word) not in _OF_A_SEARCH
-        and masked(word) == word
+        argument
+        for argument in arguments
+        if key_of(argument).partition(".")[0] not in _OTHER_GROUPS
+        and key_of(argument) not in _OF_A_SEARCH
+        and masked(argument) == argument
     )
 
 
@@ -103,7 +103,7 @@ def check_same_recipe(known: Peek, study: StudySpec, name: str) -> None:
 
 
 def _as_typed(key: str) -> str:
-    """Return the word in which a part of a study's identity is configured."""
+    """Return the argument in which a part of a study's identity is configured."""
     name = key.removeprefix("fixed.")
     if name in _TYPED:
         return _TYPED[name]

@@ -153,7 +153,7 @@ def plan_study(composed: Composed) -> Plan:
         "replay_of": config.replay.study if known is not None else None,
         "dependencies": dependencies,
         "code": {folder.name: _code_hash(folder) for folder in dependencies},
-        "words": replay.recipe_words(composed.words),
+        "arguments": replay.recipe_arguments(composed.arguments),
         "config": composed.yaml(),
         "dataset": datasets.label(config.dataset),
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, cast
 
 from ensemble.parameters import Parameter, ParamValue
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, declaration, metric_regex
-from experiments.sagemaker_requests.ranges import parameter_ranges, search_space
+from experiments.sagemaker_requests.parameter_ranges import parameter_ranges, search_space
+from experiments.sagemaker_requests.placement import Placement, RemoteOptions
 from experiments.study.spec import Sampler, SearchSpec, StudySpec
 
 # Operations of the two kinds of job.
@@ -25,72 +26,6 @@ STRATEGIES: dict[Sampler, str] = {"tpe": "Bayesian", "random": "Random", "grid":
 # AMT adds this to the hyperparameters of every training job.
 OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
 MOST_METRIC_DEFINITIONS = 40
-
-
-@dataclass(frozen=True)
-class CloudOptions:
-    """What a study's jobs have on SageMaker only.
-
-    Attributes:
-        spot_wait_seconds: For a job on spare capacity with its waiting; None for one on demand.
-        checkpoints: Location that an interrupted job finds what it has saved at; with ``spot_wait_seconds``.
-        keep_alive_seconds: An instance waits so long for the next job.
-        early_stopping: Whether the tuner stops jobs that look bad.
-        warm_start: Tuning jobs that the tuner learns from.
-        subnets: Of the user's VPC; none for SageMaker's own network.
-        security_groups: Of the user's VPC.
-        volume_kms_key: Key of the instances' disks.
-        output_kms_key: Key of the artifacts.
-        tags: The user's own tags.
-    """
-
-    spot_wait_seconds: int | None = None
-    checkpoints: str | None = None
-    keep_alive_seconds: int = 0
-    early_stopping: bool = False
-    warm_start: tuple[str, ...] = ()
-    subnets: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()
-    volume_kms_key: str | None = None
-    output_kms_key: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a study's jobs run and where their files are.
-
-    Attributes:
-        image: The container image.
-        role: The IAM role that jobs take on.
-        train: Location of the train channel.
-        validation: Location of the validation channel.
-        code: Location of the source directory, or of its archive.
-        code_channel: Location below which the archive is, where a container without network gets it as a channel.
-        output: Location that artifacts go below.
-        instance_type: Kind of machine.
-        max_runtime_seconds: After so long a training job is stopped.
-        isolated: Whether containers have no network.
-        volume_gb: Size of a machine's disk.
-        environment: Variables in every container.
-        reading: Hyperparameters by which the entry script reads channels that are not of its own format.
-        cloud: What SageMaker's local mode does not have.
-    """
-
-    image: str
-    role: str
-    train: str
-    validation: str
-    code: str
-    output: str
-    instance_type: str
-    max_runtime_seconds: int
-    isolated: bool
-    volume_gb: int = 10
-    environment: Mapping[str, str] = field(default_factory=dict)
-    code_channel: str | None = None
-    reading: Mapping[str, str] = field(default_factory=dict)
-    cloud: CloudOptions = field(default_factory=CloudOptions)
 
 
 def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
@@ -112,7 +47,7 @@ def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
             "HyperParameterTuningJobObjective": {"Type": objective_type, "MetricName": study.objective},
             "ResourceLimits": limits,
             "ParameterRanges": parameter_ranges(study.space, grid=study.search.sampler == "grid"),
-            "TrainingJobEarlyStoppingType": "Auto" if placement.cloud.early_stopping else "Off",
+            "TrainingJobEarlyStoppingType": "Auto" if placement.options.early_stopping else "Off",
             "RandomSeed": study.search.seed,
         },
         "TrainingJobDefinition": {
@@ -121,10 +56,10 @@ def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
         },
         "Tags": _tags(study, placement),
     }
-    if placement.cloud.warm_start:
+    if placement.options.warm_start:
         document["WarmStartConfig"] = {
             "ParentHyperParameterTuningJobs": [
-                {"HyperParameterTuningJobName": name} for name in placement.cloud.warm_start
+                {"HyperParameterTuningJobName": name} for name in placement.options.warm_start
             ],
             # The other kind wants the very same data, ranges and image, and these are what a user changes.
             "WarmStartType": "TransferLearning",
@@ -250,25 +185,25 @@ def _definition(study: StudySpec, placement: Placement) -> dict[str, Any]:
         "StoppingCondition": {"MaxRuntimeInSeconds": placement.max_runtime_seconds},
         "EnableNetworkIsolation": placement.isolated,
     }
-    _add_cloud(document, placement.cloud)
+    _add_options(document, placement.options)
     return document | ({"Environment": dict(placement.environment)} if placement.environment else {})
 
 
-def _add_cloud(document: dict[str, Any], cloud: CloudOptions) -> None:
+def _add_options(document: dict[str, Any], options: RemoteOptions) -> None:
     resources, output = document["ResourceConfig"], document["OutputDataConfig"]
-    if cloud.spot_wait_seconds is not None:
+    if options.spot_wait_seconds is not None:
         document["EnableManagedSpotTraining"] = True
-        document["StoppingCondition"]["MaxWaitTimeInSeconds"] = cloud.spot_wait_seconds
-    if cloud.checkpoints is not None:
-        document["CheckpointConfig"] = {"S3Uri": cloud.checkpoints}
-    if cloud.keep_alive_seconds:
-        resources["KeepAlivePeriodInSeconds"] = cloud.keep_alive_seconds
-    if cloud.volume_kms_key is not None:
-        resources["VolumeKmsKeyId"] = cloud.volume_kms_key
-    if cloud.output_kms_key is not None:
-        output["KmsKeyId"] = cloud.output_kms_key
-    if cloud.subnets:
-        document["VpcConfig"] = {"Subnets": [*cloud.subnets], "SecurityGroupIds": [*cloud.security_groups]}
+        document["StoppingCondition"]["MaxWaitTimeInSeconds"] = options.spot_wait_seconds
+    if options.checkpoints is not None:
+        document["CheckpointConfig"] = {"S3Uri": options.checkpoints}
+    if options.keep_alive_seconds:
+        resources["KeepAlivePeriodInSeconds"] = options.keep_alive_seconds
+    if options.volume_kms_key is not None:
+        resources["VolumeKmsKeyId"] = options.volume_kms_key
+    if options.output_kms_key is not None:
+        output["KmsKeyId"] = options.output_kms_key
+    if options.subnets:
+        document["VpcConfig"] = {"Subnets": [*options.subnets], "SecurityGroupIds": [*options.security_groups]}
 
 
 def _static(study: StudySpec, placement: Placement) -> dict[str, str]:
@@ -297,7 +232,7 @@ def _reported(study: StudySpec) -> list[str]:
 
 def _tags(study: StudySpec, placement: Placement) -> list[dict[str, str]]:
     tags = {
-        **placement.cloud.tags,
+        **placement.options.tags,
         "byoe:study": study.name,
         "byoe:mode": study.mode,
         "byoe:data_hash": study.channels.data_hash,

@@ -40,7 +40,7 @@ RESERVED_TAG = "aws:"
 _PROPERTIES = {r"\p{Alnum}": "a-zA-Z0-9", r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
 
 
-class InvalidDocument(InputError):
+class InvalidRequest(InputError):
     """A request that AWS would refuse.
 
     Attributes:
@@ -55,7 +55,7 @@ class InvalidDocument(InputError):
         self.problems = problems
 
 
-def check_document(operation: str, document: Mapping[str, Any], *, local: bool) -> None:
+def check_request(operation: str, document: Mapping[str, Any], *, local: bool) -> None:
     """Check a request.
 
     Args:
@@ -64,7 +64,7 @@ def check_document(operation: str, document: Mapping[str, Any], *, local: bool) 
         local: Whether the exceptions of SageMaker's local mode are allowed.
 
     Raises:
-        InvalidDocument: It breaks the service model, or a documented limit beyond it.
+        InvalidRequest: It breaks the service model, or a documented limit beyond it.
     """
     shape = _model().operation_model(operation).input_shape
     problems = list(_problems(shape, document, "", local=local))
@@ -80,7 +80,7 @@ def check_document(operation: str, document: Mapping[str, Any], *, local: bool) 
         if str(tag.get("Key", "")).lower().startswith(RESERVED_TAG)
     ]
     if problems:
-        raise InvalidDocument(operation, problems)
+        raise InvalidRequest(operation, problems)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from experiments.docker.endpoint import check_network
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
-from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY, check_document
+from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY, check_request
 from experiments.serving.memory import DEFAULT_MEMORY
 from experiments.serving.models import Model
 from experiments.serving.smoke_test import SECONDS_TO_ANSWER
@@ -70,7 +70,7 @@ def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, i
     """Return the requests, checked as AWS would, and the limits of the container on this machine.
 
     Raises:
-        InvalidDocument: AWS would refuse a request.
+        InvalidRequest: AWS would refuse a request.
         BackendUnavailable: An endpoint cannot have such a network.
     """
     serving = composed.config.serving
@@ -133,7 +133,7 @@ def serving_requests(serving: ServingConfig, site: Site) -> dict[str, dict[str, 
     """Return by operation the requests that make an endpoint, checked as AWS would.
 
     Raises:
-        InvalidDocument: AWS would refuse one.
+        InvalidRequest: AWS would refuse one.
     """
     serverless = serving.name == "serverless"
     environment = {
@@ -165,5 +165,5 @@ def serving_requests(serving: ServingConfig, site: Site) -> dict[str, dict[str, 
         )
     )
     for operation, document in requests.items():
-        check_document(operation, document, local=site.local)
+        check_request(operation, document, local=site.local)
     return requests

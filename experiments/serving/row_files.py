@@ -1,28 +1,14 @@
-"""``action=batch``: predict a whole file with the endpoint's own code, a part of it in memory at a time."""
+"""Files of rows, read a chunk at a time, and files of predictions, written a chunk at a time."""
 
 from __future__ import annotations
 
 import io
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-from experiments.config.compose import Composed
-from experiments.config.paths import user_path
-from experiments.errors import ConfigError, did_you_mean, listed, one_of, storage_errors
-from experiments.reporting.console import print_plain
-from experiments.serving.models import place_model
-from experiments.system.interrupts import check_interrupted
-from experiments.system.locks import AlreadyLocked, lock_folder
-from experiments.system.machine import available_cores
-from experiments.system.output_file import check_not_input, output_file
+from experiments.errors import ConfigError
 
 if TYPE_CHECKING:
     from ensemble.serving.formats import Prediction
@@ -35,12 +21,12 @@ PREDICTION = "prediction"
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class Chunk:
     """A part of a file.
 
     Attributes:
         rows: Its rows.
-        done: How much of the file has been read by its end: bytes, or rows where those are known.
+        done: How much of the file has been read up to its end, in the unit of ``Source.total``.
     """
 
     rows: Rows
@@ -48,122 +34,23 @@ class _Chunk:
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """An input file.
 
     Attributes:
-        total: Its size, in what chunks count by.
+        total: Its size: in rows if their number is known, else in bytes.
         chunks: Yields its parts in order.
     """
 
     total: int
-    chunks: Callable[[Predictor], Iterator[_Chunk]]
+    chunks: Callable[[Predictor], Iterator[Chunk]]
 
 
-def predict_file(composed: Composed, words: Sequence[str], console: Console) -> int:
-    """Write what a model predicts for every row of ``input`` into ``output``, in the same order; return 0.
-
-    Raises:
-        InputError: No such file or model, or rows that do not fit it; nothing is written then.
-        StorageError: The predictions cannot be written.
-    """
-    config = composed.config
-    one_of("detail", config.detail, ("blended", "members"))
-    source_path, named = _path("input", config.input, READERS), _path("output", config.output, WRITERS)
-    output = output_file(str(config.output), f"predictions{named.suffix}")
-    if not source_path.is_file():
-        near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
-        raise ConfigError(f"input={config.input}: there is no such file.{did_you_mean(source_path.name, near)}")
-    check_not_input(config.input, config.output)
-    with _workplace(output) as place:
-        model = place_model(composed, place)
-        sys.path.append(str(model.folder / "code"))  # for members of the user's own
-        from ensemble.serving.predictor import Predictor
-        from ensemble.threads import one_blas_thread
-
-        predictor = Predictor.load(model.folder, available_cores())
-        source = READERS[source_path.suffix.lower()](source_path)
-        partial = place / output.name
-        names = [*predictor.bundle.members, "blended"] if config.detail == "members" else [PREDICTION]
-        with one_blas_thread(), _progress(console, source.total) as show:
-            predictor.check()
-            rows = _predict(predictor, source, WRITERS[named.suffix.lower()](partial, names), source_path, show)
-        partial.replace(output)
-    print_plain(console, f"{rows:,} predictions of {model.origin} are in {config.output}.")
-    return 0
-
-
-def _predict(predictor: Predictor, source: _Source, writer: Any, path: Path, show: Callable[[int, int], None]) -> int:
-    from ensemble.serving.errors import RequestError
-
-    count = 0
-    with writer:
-        for chunk in source.chunks(predictor):
-            try:
-                features = predictor.features(chunk.rows)
-            except RequestError as error:
-                raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
-            writer.write(predictor.predict(features))
-            count += len(features)
-            show(chunk.done, count)
-            check_interrupted()
-    if count == 0:
-        raise ConfigError(f"{path} has no rows.")
-    return count
-
-
-def _in_whole_file(error: Any, offset: int) -> str:
-    """Return an error's message with its row counted from the beginning of the file."""
-    message, row = str(error.details["message"]), error.details.get("row")
-    return message if row is None else message.replace(f"data row {row}", f"data row {row + offset}")
-
-
-@contextmanager
-def _workplace(output: Path) -> Iterator[Path]:
-    """Make a folder beside the output, which is gone at the end, and empty it of what a killed command has left."""
-    folder = output.with_name(f".{output.name}.byoe")
-    with storage_errors(output):
-        folder.mkdir(exist_ok=True)
-        try:
-            lock = lock_folder(folder)
-        except AlreadyLocked:
-            raise ConfigError(f"output={output} is being written by another command: wait for it.") from None
-    with lock:
-        try:
-            with storage_errors(output):
-                _empty(folder)
-                yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-@contextmanager
-def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], None]]:
-    columns = (TextColumn("predicting"), BarColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=total, rows=0)
-        yield lambda done, rows: progress.update(task, completed=done, rows=rows)
-
-
-def _path(key: str, text: str | None, known: dict[str, Any]) -> Path:
-    if text is None:
-        raise ConfigError(f"{key} is missing: {key}=<file>, whose name ends with one of {listed(known)}.")
-    path = user_path(text)
-    if path.suffix.lower() not in known:
-        raise ConfigError(f"{key}={text}: a file name ends with one of {listed(known)}.")
-    return path
-
-
-def _csv(path: Path) -> _Source:
+def _csv(path: Path) -> Source:
     from ensemble.serving.formats import CSV, decode
     from ensemble.serving.rows import is_header
 
-    def chunks(predictor: Predictor) -> Iterator[_Chunk]:
+    def chunks(predictor: Predictor) -> Iterator[Chunk]:
         with path.open("rb") as file:
             first = file.readline()
             header = is_header(first, predictor.columns)
@@ -172,20 +59,20 @@ def _csv(path: Path) -> _Source:
             if not header:
                 file.seek(0)
             for block, done in _blocks(file):
-                yield _Chunk(decode(begin + block, kind), done)
+                yield Chunk(decode(begin + block, kind), done)
 
-    return _Source(path.stat().st_size, chunks)
+    return Source(path.stat().st_size, chunks)
 
 
-def _json_lines(path: Path) -> _Source:
+def _json_lines(path: Path) -> Source:
     from ensemble.serving.formats import JSON_LINES, decode
 
-    def chunks(predictor: Predictor) -> Iterator[_Chunk]:
+    def chunks(predictor: Predictor) -> Iterator[Chunk]:
         with path.open("rb") as file:
             for block, done in _blocks(file, quotes=False):
-                yield _Chunk(decode(block, JSON_LINES), done)
+                yield Chunk(decode(block, JSON_LINES), done)
 
-    return _Source(path.stat().st_size, chunks)
+    return Source(path.stat().st_size, chunks)
 
 
 def _blocks(file: io.BufferedReader, *, quotes: bool = True) -> Iterator[tuple[bytes, int]]:
@@ -203,7 +90,7 @@ def _blocks(file: io.BufferedReader, *, quotes: bool = True) -> Iterator[tuple[b
         block = b""
 
 
-def _parquet(path: Path) -> _Source:
+def _parquet(path: Path) -> Source:
     from pyarrow.lib import ArrowException
     from pyarrow.parquet import ParquetFile
 
@@ -214,7 +101,7 @@ def _parquet(path: Path) -> _Source:
     except (ArrowException, OSError) as error:
         raise ConfigError(f"{path} is no Parquet file that can be read: {error}.") from None
 
-    def chunks(predictor: Predictor) -> Iterator[_Chunk]:
+    def chunks(predictor: Predictor) -> Iterator[Chunk]:
         present = set(file.schema_arrow.names)
         wanted = [column.name for column in predictor.columns if column.name in present]
         done = 0
@@ -222,12 +109,12 @@ def _parquet(path: Path) -> _Source:
             frame = batch.to_pandas()
             done += len(frame)
             columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
-            yield _Chunk(Values([str(name) for name in frame.columns], columns), done)
+            yield Chunk(Values([str(name) for name in frame.columns], columns), done)
 
-    return _Source(file.metadata.num_rows, chunks)
+    return Source(file.metadata.num_rows, chunks)
 
 
-def _npy(path: Path) -> _Source:
+def _npy(path: Path) -> Source:
     import numpy as np
 
     from ensemble.serving.rows import Matrix
@@ -239,12 +126,12 @@ def _npy(path: Path) -> _Source:
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise ConfigError(f"{path} has shape {array.shape} of {array.dtype}: numbers in rows and columns are expected.")
 
-    def chunks(predictor: Predictor) -> Iterator[_Chunk]:
+    def chunks(predictor: Predictor) -> Iterator[Chunk]:
         for start in range(0, len(array), CHUNK_ROWS):
             part = np.asarray(array[start : start + CHUNK_ROWS], dtype=np.float64)
-            yield _Chunk(Matrix(part), start + len(part))
+            yield Chunk(Matrix(part), start + len(part))
 
-    return _Source(len(array), chunks)
+    return Source(len(array), chunks)
 
 
 class _Lines:
@@ -313,7 +200,7 @@ class _Columns:
         self._writer.write_table(table)
 
 
-READERS: dict[str, Callable[[Path], _Source]] = {
+READERS: dict[str, Callable[[Path], Source]] = {
     ".csv": _csv,
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,

@@ -12,7 +12,7 @@ from ensemble.coding import iso_date
 from experiments.docker.endpoint import Started, log_tail, state
 from experiments.errors import BackendUnavailable, EnsembleError
 from experiments.serving.client import RequestRefused, invoke, ping
-from experiments.serving.server_log import LINES_READ, last_words
+from experiments.serving.server_log import LINES_READ, relevant_lines
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient
@@ -68,7 +68,7 @@ def wait_for_ping(client: DockerClient, started: Started, bundle_hash: str) -> N
 
 
 def _tail(client: DockerClient, started: Started) -> str:
-    return last_words(log_tail(client, started.container, LINES_READ))
+    return relevant_lines(log_tail(client, started.container, LINES_READ))
 
 
 TOLERANCE = 1e-9

@@ -265,7 +265,7 @@ def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
         "action": spec.action,
         "replay_of": spec.replay_of,
         "dataset": spec.dataset,
-        "words": spec.words,
+        "words": spec.arguments,
         "space": spec.space.as_dict() if spec.points is None else {},
     }
     rows = [(key, json.dumps(value)) for key, value in facts.items()]

@@ -102,7 +102,7 @@ class StudySpec:
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 over the Python files in it.
         replay_of: The study whose points these are, if they are another's.
-        words: The ``key=value`` words that say what its trials train, as typed.
+        arguments: The ``key=value`` arguments that say what its trials train, as typed.
         config: The resolved configuration as YAML, for the record.
         dataset: Name of the data, for people.
     """
@@ -125,7 +125,7 @@ class StudySpec:
     code: Mapping[str, str] = field(default_factory=dict)
     replay_of: str | None = None
     cold: bool = False
-    words: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     config: str = ""
     dataset: str = ""
 

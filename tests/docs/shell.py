@@ -129,10 +129,10 @@ class Shell:
         return done.returncode, done.stdout
 
 
-def _run_here(words: list[str]) -> tuple[int, str]:
+def _run_here(arguments: list[str]) -> tuple[int, str]:
     printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        code = main(words)
+        code = main(arguments)
     return code, printed.buffer.getvalue().decode()  # type: ignore[attr-defined]  # the BytesIO
 
 

@@ -22,8 +22,8 @@ pytestmark = [
 ]
 
 README = PROJECT / "README.md"
-HOME, CONTAINERS, CLOUD = "At home", "In SageMaker's containers", "On SageMaker"
-SAME, SERVED = "Is it the same?", "Served"
+HOME, CONTAINERS, CLOUD = "On this machine", "SageMaker local mode: containers on this machine", "On SageMaker"
+SAME, SERVED = "Compare studies", "Serve"
 MOST_LINES = 250
 # Commands that no test here runs, and why.
 NOT_RUN = {

@@ -131,4 +131,4 @@ def test_a_port_that_is_taken_is_said(bundle: Path, process_only: None, tmp_path
         port = taken.getsockname()[1]
         process, _, err = run(bundle, tmp_path, SAGEMAKER_BIND_TO_PORT=str(port))
         assert process.wait(30) == 2
-    assert f"port {port} cannot be listened on" in err.read_text()
+    assert f"cannot listen on port {port}" in err.read_text()

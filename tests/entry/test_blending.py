@@ -193,8 +193,8 @@ def test_a_blender_of_ones_own_is_found_and_scored_on_other_rows(own_module: Cal
     [
         ("LeastError", {"a": 1, "b": 1}, "use ensemble.blend=fixed with weights"),
         ("Choosy", {}, "cannot be made without arguments"),
-        ("Unfinished", {}, "lacks what every blender has: fit"),
-        ("Other", {}, "no subclass of ensemble.blending.Blender"),
+        ("Unfinished", {}, "does not define fit, which every blender needs"),
+        ("Other", {}, "is not a subclass of ensemble.blending.Blender"),
         ("Absent", {}, "entry.dependencies"),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_channel_of_csv_files_is_read_in_the_order_of_their_names(tmp_path: Pa
 def test_csv_files_of_a_channel_must_have_the_same_columns(tmp_path: Path) -> None:
     write(tmp_path, "a,b,y\n1,1,2\n3,1,4\n", "1.csv")
     write(tmp_path, "b,a,y\n5,1,6\n7,1,8\n", "2.csv")
-    with pytest.raises(InputError, match=r"2\.csv and 1\.csv in .* do not have the same columns: the order is another"):
+    with pytest.raises(InputError, match=r"2\.csv and 1\.csv in .* do not have the same columns: their order differs"):
         read_channel(tmp_path, Roles("y"))
 
 
@@ -91,7 +91,7 @@ def test_a_broken_channel_is_named_with_the_fix(case: str, tmp_path: Path) -> No
     name, damage = BROKEN[case]
     write_channel(make_table(60), tmp_path)
     (tmp_path / name).write_bytes(damage((tmp_path / name).read_bytes()))
-    with pytest.raises(InputError, match="write it anew") as error:
+    with pytest.raises(InputError, match="write it again") as error:
         read_channel(tmp_path)
     assert str(tmp_path) in str(error.value)
 
@@ -99,12 +99,12 @@ def test_a_broken_channel_is_named_with_the_fix(case: str, tmp_path: Path) -> No
 def test_a_channel_without_its_arrays_is_named_with_the_fix(tmp_path: Path) -> None:
     write_channel(make_table(), tmp_path)
     (tmp_path / "features.npy").unlink()
-    with pytest.raises(InputError, match=r"features\.npy.*write it anew"):
+    with pytest.raises(InputError, match=r"features\.npy.*write it again"):
         read_channel(tmp_path)
 
 
 def test_a_pickled_array_is_never_opened(tmp_path: Path) -> None:
     write_channel(make_table(), tmp_path)
     np.save(tmp_path / "target.npy", np.array([print] * 60, dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="write it anew"):
+    with pytest.raises(InputError, match="write it again"):
         read_channel(tmp_path)

@@ -48,7 +48,7 @@ def test_every_kind_of_column_is_found_out_and_coded(tmp_path: Path) -> None:
             ["1", "2", "three", "4"],
             ["column 'a' holds text in data row 3: 'three'", "empty the cell", "dataset.drop=[a]"],
         ),
-        (["2024-01-01", "2024-01-02", "soon", "2024-01-04"], ["data row 3 'soon', which is none", "2024-12-31"]),
+        (["2024-01-01", "2024-01-02", "soon", "2024-01-04"], ["'soon' in data row 3 is not a date", "2024-12-31"]),
     ],
 )
 def test_column_that_is_mostly_one_thing_names_the_cell_that_is_not(

@@ -152,7 +152,7 @@ def test_broken_and_odd_parquet_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"column 'a' holds a \w+ in data row 1"):
         read_file(path, Roles("price"))
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"is no Parquet file that can be read.*Write it anew"):
+    with pytest.raises(InputError, match=r"cannot be read as Parquet.*Write it again"):
         read_file(path, Roles("price"))
 
 
@@ -195,7 +195,7 @@ FOLDERS: dict[str, tuple[dict[str, str], list[str]]] = {
     "a column less": ({"a.csv": TWO, "b.csv": "a,price\n3,3\n"}, ["b.csv and a.csv", "'b' only in a.csv"]),
     "another column": (
         {"a.csv": TWO, "b.csv": "a,c,price\n3,x,3\n"},
-        ["'b' only in a.csv", "'c' only in b.csv", "in one order"],
+        ["'b' only in a.csv", "'c' only in b.csv", "in the same order"],
     ),
     "an empty part": ({"a.csv": TWO, "b.csv": ""}, ["b.csv is empty", "header row"]),
     "a part that is no text": (

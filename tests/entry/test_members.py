@@ -157,7 +157,7 @@ def test_an_archive_of_another_member_is_refused(kind: str, other: str, tmp_path
     member = REGISTRY[other]({}, seed=0, threads=1)
     member.fit(np.eye(4), np.arange(4.0))
     member.save(tmp_path / "model.skops")
-    with pytest.raises(BundleError, match=f"which is no {kind}"):
+    with pytest.raises(BundleError, match=f"which is not a {kind}"):
         REGISTRY[kind].load(tmp_path / "model.skops", threads=1)
 
 
@@ -225,9 +225,9 @@ def test_a_class_of_ones_own_is_found(own_module: Callable[[str], str]) -> None:
 @pytest.mark.parametrize(
     ("kind", "word"),
     [
-        ("own_member:NoMember", "no subclass"),
-        ("own_member:function", "no subclass"),
-        ("own_member:Unfinished", "lacks what every member has: fit, load, predict, save"),
+        ("own_member:NoMember", "is not a subclass of"),
+        ("own_member:function", "is not a subclass of"),
+        ("own_member:Unfinished", "does not define fit, load, predict, save, which every member needs"),
         ("own_member:Absent", "entry.dependencies"),
         ("nowhere:Own", "entry.dependencies"),
         (":Own", "entry.dependencies"),
@@ -321,8 +321,8 @@ def test_any_regressor_of_scikit_learn_is_a_member(name: str, tmp_path: Path) ->
     ("name", "words"),
     [
         ("HuberRegresor", ["scikit-learn has no regressor 'HuberRegresor'", "Did you mean 'HuberRegressor'?"]),
-        ("VotingRegressor", ["VotingRegressor is no regressor of one target"]),
-        ("MultiTaskLasso", ["MultiTaskLasso is no regressor of one target"]),
+        ("VotingRegressor", ["VotingRegressor does not predict one target"]),
+        ("MultiTaskLasso", ["MultiTaskLasso does not predict one target"]),
         ("LogisticRegression", ["scikit-learn has no regressor 'LogisticRegression'"]),
     ],
 )

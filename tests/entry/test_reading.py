@@ -29,11 +29,11 @@ BAD = {
     "one column": ("price\n1\n2\n", ["no column left besides the target 'price'", "at least one feature"]),
     "binary": (bytes(range(256)), UTF8),
     "image": (b"\x89PNG\r\n\x1a\n" + bytes(50), UTF8),
-    "zip archive": (b"PK\x03\x04" + bytes(26) + b"a,price\n1,2\n2,3\n", ["compressed by zip", "unpack"]),
+    "zip archive": (b"PK\x03\x04" + bytes(26) + b"a,price\n1,2\n2,3\n", ["compressed with zip", "unpack"]),
     "latin-1 header": ("größe,price\n1,2\n2,3\n".encode("latin-1"), UTF8),
     "latin-1 cell": ("a,price\n1,2\ngroß,3\n".encode("latin-1"), UTF8),
     "UTF-16": ("a,price\n1,2\n2,3\n".encode("utf-16"), UTF8),
-    "semicolons": ("a;price\n1;2\n2;3\n", ["divided by ';'", "save it with commas"]),
+    "semicolons": ("a;price\n1;2\n2;3\n", ["separated by ';'", "save it as CSV with commas"]),
     "name twice": ("a,b,a,price\n1,2,3,4\n2,3,4,5\n", ["more than one column named 'a'", "rename"]),
     "target twice": ("price,price\n1,2\n2,3\n", ["more than one column named 'price'", "rename"]),
     "no name": ("a,,price\n1,2,3\n2,3,4\n", ["a column without a name (number 2)", "name it in the header"]),
@@ -51,7 +51,7 @@ BAD = {
     "text and truth": ("a,price\ntrue,2\n2,3\n", ["column 'a' holds text in data row 1", "dataset.drop=[a]"]),
     "date that is none": (
         "a,price\n2020-01-01,2\n2020-13-01,3\n2020-01-02,4\n",
-        ["column 'a' holds dates", "data row 2 '2020-13-01', which is none", "dataset.drop=[a]"],
+        ["column 'a' holds dates", "'2020-13-01' in data row 2 is not a date", "dataset.drop=[a]"],
     ),
     "number with a comma": ('a,price\n"1,000",2\n2,3\n', ["column 'a' holds text", "'1,000'", "convert it"]),
     "infinite": ("a,b,price\n1,2,2\n2,-inf,3\n", ["column 'b' is infinite in data row 2", "empty the cell or bound"]),
@@ -97,7 +97,7 @@ def test_numbers_that_no_library_reckons_with_are_named(name: str, tmp_path: Pat
     cells = {"a": ["1", "2", "3"], "price": ["1", "2", "3"]}
     cells[name][1] = "-1e300"
     rows = "".join(f"{a},{price}\n" for a, price in zip(*cells.values(), strict=True))
-    with pytest.raises(InputError, match=f"'{name}' holds -1e\\+300 in data row 2, and .* up to 1e\\+30"):
+    with pytest.raises(InputError, match=f"'{name}' holds -1e\\+300 in data row 2, but .* up to 1e\\+30"):
         read(tmp_path, "a,price\n" + rows)
 
 
@@ -136,7 +136,7 @@ def test_weights_and_fold_keys_are_no_features(tmp_path: Path) -> None:
     [
         ({"fold_key": "who"}, ["dataset.folds.column=who is missing in 1 of 3 rows", "data row 2"]),
         ({"fold_key": "name", "fold_kind": "time"}, ["dataset.folds.column=name is text", "dates or numbers"]),
-        ({"weights": "a", "fold_key": "a"}, ["one column twice (a)"]),
+        ({"weights": "a", "fold_key": "a"}, ["name the same column (a)"]),
         ({"weights": "nme"}, ["dataset.weights=nme", "Did you mean 'name'?"]),
         ({"weights": "a", "drop": ["a"]}, ["dataset.drop names", "'a'"]),
     ],
@@ -177,10 +177,13 @@ def test_rows_are_coded_as_the_training_rows_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        (("2024-01-04", "17"), ["column 'when' holds dates", "'17', which is none"]),
+        (("2024-01-04", "17"), ["column 'when' holds dates", "'17' in data row 4 is not a date"]),
         ((",4,4\n", ",large,4\n"), ["column 'size' holds text in data row 4: 'large'"]),
         (("True,4", "perhaps,4"), ["column 'garden' holds true and false", "'perhaps'"]),
-        (("town,", "city,"), ["columns of the training rows", "'town' only in those", "'city' only in part.csv"]),
+        (
+            ("town,", "city,"),
+            ["columns of the training rows", "'town' only in the training rows", "'city' only in part.csv"],
+        ),
         (("price\n", "cost\n"), ["dataset.target=price", "has no such column"]),
         ((",4,4\n", ",4,\n"), ["target 'price' is missing in 1 of 6 rows"]),
     ],
@@ -198,12 +201,12 @@ def test_rows_that_differ_from_the_training_rows_are_named(
 @pytest.mark.parametrize(
     ("there", "here", "words"),
     [
-        (["a", "b", "c"], [1.0, 2.0, None], "holds numbers, and names in the training rows"),
-        ([1, 2, 3], [True, False, True], "holds true and false, and numbers in the training rows"),
+        (["a", "b", "c"], [1.0, 2.0, None], "holds numbers, but categories in the training rows"),
+        ([1, 2, 3], [True, False, True], "holds true and false, but numbers in the training rows"),
         (
             pd.to_datetime(["2024-01-01", "2024-01-02", None]),
             [1, 2, 3],
-            "holds numbers, and dates in the training rows",
+            "holds numbers, but dates in the training rows",
         ),
     ],
 )

@@ -313,7 +313,7 @@ def test_weights_count_in_fit_and_scores() -> None:
 
 def test_member_that_heeds_no_weights_is_refused_with_them() -> None:
     weighed = Table(TABLE.columns, "y", TABLE.features, TABLE.target, np.ones(60))
-    with pytest.raises(InputError, match=r"'nearest_neighbors' heeds no weights.*dataset\.weights"):
+    with pytest.raises(InputError, match=r"'nearest_neighbors' does not support row weights.*dataset\.weights"):
         fit(quick_recipe("nearest_neighbors"), weighed)
 
 

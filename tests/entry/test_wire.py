@@ -107,7 +107,7 @@ def test_what_columns_are_for_is_read_back(roles: Roles) -> None:
 
 @pytest.mark.parametrize("text", ["id", '"id"', "[1]", "{}", ""])
 def test_columns_to_leave_out_that_are_no_list_are_named(text: str) -> None:
-    with pytest.raises(InputError, match="hyperparameter 'drop' wants a JSON list"):
+    with pytest.raises(InputError, match="hyperparameter 'drop' must be a JSON list"):
         decode_roles({"target": "price", "drop": text})
 
 
@@ -196,12 +196,12 @@ WRONG = {
     "parameter of nobody here": ({"ridge__alpha": "1"}, ["'ridge__alpha'", "xgboost__...", "catboost__..."]),
     "name": ({"sed": "1"}, ["'sed'", "Did you mean 'seed'?"]),
     "name near a shared one": ({**SHARED, "etaa": "1"}, ["'etaa'", "Did you mean 'eta'?"]),
-    "type": ({"xgboost__max_depth": "3.5"}, ["'xgboost__max_depth'", "'3.5'", "an integer from 0"]),
-    "domain": ({"xgboost__eta": "1.5"}, ["'xgboost__eta'", "'1.5'", "from 0 up to 1"]),
+    "type": ({"xgboost__max_depth": "3.5"}, ["'xgboost__max_depth'", "'3.5'", "an integer of at least 0"]),
+    "domain": ({"xgboost__eta": "1.5"}, ["'xgboost__eta'", "'1.5'", "from 0 to 1"]),
     "not finite": ({"xgboost__eta": "nan"}, ["'xgboost__eta'", "'nan'"]),
     "huge": ({"xgboost__max_depth": "9" * 400}, ["'xgboost__max_depth'"]),
     "choice": ({"xgboost__grow_policy": "depth"}, ["'xgboost__grow_policy'", "'depth'", "depthwise, lossguide"]),
-    "shared value": ({**SHARED, "eta": "2"}, ["'eta'", "'2'", "from 0 up to 1"]),
+    "shared value": ({**SHARED, "eta": "2"}, ["'eta'", "'2'", "from 0 to 1"]),
     "blend": ({"blend": "weigthed"}, ["blend", "'weigthed'", "Did you mean 'weighted'?"]),
     "fixed without weights": (FIXED, ["blend=fixed", "catboost, xgboost", "none"]),
     "weights for some": ({**FIXED, "weights": '{"xgboost": 1}'}, ["one weight for each", "catboost, xgboost"]),
@@ -239,5 +239,5 @@ def test_a_bad_hyperparameter_is_named_with_the_fix(case: str) -> None:
 
 
 def test_weights_too_large_to_add_are_refused() -> None:
-    with pytest.raises(InputError, match="wants weights"):
+    with pytest.raises(InputError, match="needs weights"):
         decode_recipe({**FIXED, "weights": '{"xgboost": 1e308, "catboost": 1e308}'})

@@ -50,9 +50,9 @@ def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ende
     assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 13
 
 
-@pytest.mark.parametrize("words", [["-h"], ["mode=nowhere", "--help"]])
-def test_help_is_given_whatever_else_is_typed(words: list[str], byoe: Callable[..., Ended]) -> None:
-    assert byoe(*words).out.startswith("byoe:")
+@pytest.mark.parametrize("arguments", [["-h"], ["mode=nowhere", "--help"]])
+def test_help_is_given_whatever_else_is_typed(arguments: list[str], byoe: Callable[..., Ended]) -> None:
+    assert byoe(*arguments).out.startswith("byoe:")
 
 
 def test_entry_package_imports_nothing_of_the_harness() -> None:

@@ -6,7 +6,7 @@ import dataclasses
 
 from experiments.config.compose import compose
 from experiments.planning.study import plan_study
-from experiments.sagemaker_requests.jobs import Placement
+from experiments.sagemaker_requests.placement import Placement
 from experiments.study.spec import StudySpec
 
 PLACEMENT = Placement(
@@ -22,7 +22,7 @@ PLACEMENT = Placement(
 )
 
 
-def study(*words: str) -> StudySpec:
-    """Return a study of these words, planned and not placed, whatever the number of cores here."""
-    found = plan_study(compose(["mode=local", "search.parallel=2", *words])).study
+def study(*arguments: str) -> StudySpec:
+    """Return a study of these arguments, planned and not placed, whatever the number of cores here."""
+    found = plan_study(compose(["mode=local", "search.parallel=2", *arguments])).study
     return dataclasses.replace(found, name="snapshot")

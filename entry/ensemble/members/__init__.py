@@ -47,7 +47,7 @@ def member_class(kind: str, place: str) -> type[Member]:
     if kind not in REGISTRY:
         raise InputError(
             f"{place}: there is no member {kind!r}.{did_you_mean(kind, REGISTRY)} Members: {listed(REGISTRY)}; "
-            "under a name of its own, a regressor of scikit-learn by its class name, or module:Class of yours."
+            "under a name of your own, a scikit-learn regressor by its class name, or your own class as module:Class."
         )
     return REGISTRY[kind]
 

@@ -34,7 +34,7 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
     signature = inspect.signature(regressor).parameters
     needed = [key for key, parameter in signature.items() if parameter.default is inspect.Parameter.empty]
     if needed or "Multi" in name or name == "IsotonicRegression":
-        raise InputError(f"{place}: {name} is no regressor of one target on a table by itself: name another.")
+        raise InputError(f"{place}: {name} does not predict one target from a table on its own: choose another.")
     declared = {
         key: parameter
         for key, constraints in regressor._parameter_constraints.items()

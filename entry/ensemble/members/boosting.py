@@ -102,7 +102,9 @@ class XGBoost(Member):
         too, whose checks in Python take three times as long as the prediction of a row.
         """
         if features.shape[1] != self._booster.num_features():
-            raise ValueError(f"{features.shape[1]} columns came, and the model has {self._booster.num_features()}")
+            raise ValueError(
+                f"{features.shape[1]} columns were given, but the model has {self._booster.num_features()}"
+            )
         values = np.ascontiguousarray(features, dtype=np.float64)
         where = f'{{"data":[{values.ctypes.data},true],"shape":{list(values.shape)},"typestr":"<f8","version":3}}'
         shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()

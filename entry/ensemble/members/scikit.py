@@ -108,11 +108,11 @@ class ScikitMember(Member):
             member._estimator = skops.io.load(path, trusted=list(TRUSTED_TYPES))
         except UntrustedTypesFoundException:
             found = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
-            raise BundleError(f"{path} holds types that no member of ours writes: {listed(found)}") from None
+            raise BundleError(f"{path} holds types that no member writes: {listed(found)}") from None
         except Exception as error:  # skops raises whatever a broken archive runs into
             raise BundleError(f"{path} is not a skops archive: {type(error).__name__}: {error}") from None
         if type(member._regressor()) is not type(member.build()):
-            raise BundleError(f"{path} holds a {type(member._regressor()).__name__}, which is no {cls.kind}.")
+            raise BundleError(f"{path} holds a {type(member._regressor()).__name__}, which is not a {cls.kind}.")
         return member
 
     def _regressor(self) -> Any:

@@ -91,7 +91,7 @@ def _floats(column: Column, values: Sequence[Any]) -> Floats:
     except OverflowError:
         row = next(number for number, value in enumerate(values) if isinstance(value, int) and abs(value) > LARGEST)
         raise unfit(
-            f"column {column.name!r} is too large a number in data row {row + 1}: numbers go up to {LARGEST:g}.",
+            f"column {column.name!r} is too large in data row {row + 1}: numbers go up to {LARGEST:g}.",
             column=column.name,
             row=row + 1,
             expected=f"a number up to {LARGEST:g}",
@@ -156,7 +156,7 @@ def _slowly(column: Column, values: Any) -> Floats:
     except CellError as error:
         raise _cell(column, error.row, error.expected, error.got) from None
     except Exception as error:  # pandas, and pyarrow under it, raise whatever they run into
-        raise _cell(column, None, f"a {column.type}", f"what is none ({first_line(error)})") from None
+        raise _cell(column, None, f"a {column.type}", f"something else ({first_line(error)})") from None
     if found.type != column.type and not (found.type == "number" and column.type == "date"):
         raise _cell(column, None, f"a {column.type}", f"a {found.type}")
     return numbers

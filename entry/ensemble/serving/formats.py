@@ -69,7 +69,7 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
         raise RequestError(
             UNSUPPORTED,
             "unsupported_content_type",
-            f"Content-Type {content_type!r} is not known here. It can be: {listed(_READERS)}.",
+            f"Content-Type {content_type!r} is not supported. Use one of: {listed(_READERS)}.",
             expected=sorted(_READERS),
             got=content_type,
         )
@@ -95,7 +95,7 @@ def encode(prediction: Prediction, accept: str) -> tuple[bytes, str]:
         raise RequestError(
             NOT_ACCEPTABLE,
             "unknown_detail",
-            f"detail={detail} is not known: it can be {BLENDED} or members.",
+            f"detail={detail} is not known: use {BLENDED} or members.",
             expected=[BLENDED, "members"],
             got=detail,
         )
@@ -122,7 +122,7 @@ def choose(accept: str) -> tuple[str, Mapping[str, str]]:
         raise RequestError(
             NOT_ACCEPTABLE,
             "not_acceptable",
-            f"Accept {accept!r} cannot be written. It can be: {listed(_WRITERS)}.",
+            f"Accept {accept!r} has no type that can be written. Use one of: {listed(_WRITERS)}.",
             expected=sorted(_WRITERS),
             got=accept,
         )
@@ -184,7 +184,7 @@ def _rows_of_list(rows: Any) -> Rows:
             return _rows_of_columns(rows)
         return Records([rows])
     if not isinstance(rows, list):
-        raise unfit("rows are expected in a list.", expected="a list of rows", got=type(rows).__name__)
+        raise unfit("rows must be in a list.", expected="a list of rows", got=type(rows).__name__)
     if rows and all(isinstance(row, dict) for row in rows):
         return Records(rows)
     if rows and not any(isinstance(row, list | dict) for row in rows):
@@ -195,15 +195,15 @@ def _rows_of_list(rows: Any) -> Rows:
 def _rows_of_columns(columns: Mapping[str, list[Any]]) -> Rows:
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
-        raise unfit("the columns are not equally long.", expected="one length", got=f"{sorted(lengths)}")
+        raise unfit("the columns differ in length.", expected="one length", got=f"{sorted(lengths)}")
     return Values(list(columns), list(columns.values()))
 
 
 def _rows_of_split(names: Any, rows: Any) -> Rows:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise unfit("columns are named by a list of text.", expected="a list of names", got=type(names).__name__)
+        raise unfit("columns must be a list of names.", expected="a list of names", got=type(names).__name__)
     if not isinstance(rows, list):
-        raise unfit("data is a list of rows.", expected="a list of rows", got=type(rows).__name__)
+        raise unfit("data must be a list of rows.", expected="a list of rows", got=type(rows).__name__)
     return Values(names, _columns_of(rows, len(names)))
 
 
@@ -211,7 +211,7 @@ def _columns_of(rows: Sequence[Any], width: int | None) -> list[list[Any]]:
     for number, row in enumerate(rows):
         if not isinstance(row, list):
             raise unfit(
-                f"data row {number + 1} is no list, as others are.",
+                f"data row {number + 1} is not a list.",
                 row=number + 1,
                 expected="a list of values",
                 got=type(row).__name__,
@@ -219,7 +219,7 @@ def _columns_of(rows: Sequence[Any], width: int | None) -> list[list[Any]]:
         width = len(row) if width is None else width
         if len(row) != width:
             raise unfit(
-                f"data row {number + 1} has {len(row)} values, and {width} are expected.",
+                f"data row {number + 1} has {len(row)} values, but {width} are expected.",
                 row=number + 1,
                 expected=f"{width} values",
                 got=f"{len(row)} values",
@@ -235,14 +235,16 @@ def _read_npy(body: bytes, parameters: Mapping[str, str]) -> Rows:
     if not isinstance(array, np.ndarray):
         raise unreadable_body("a .npy array", "it is an archive of several.")
     if array.dtype.itemsize == 0:  # of which a few bytes may declare any number
-        raise unfit("the array's values have no bytes.", expected="numbers or text", got=str(array.dtype))
+        raise unfit(
+            "the values of the array have a size of zero bytes.", expected="numbers or text", got=str(array.dtype)
+        )
     if array.dtype.names is not None and array.ndim == 1:
         return Values(list(array.dtype.names), [_listed(array[name]) for name in array.dtype.names])
     if array.ndim == 1:
         array = array[None, :]
     if array.ndim != 2 or array.dtype.kind not in "fiubU":
         raise unfit(
-            "an array of two dimensions is expected, of numbers or of text.",
+            "a two-dimensional array of numbers or of text is expected.",
             expected="shape (rows, columns)",
             got=f"shape {array.shape} of {array.dtype}",
         )
@@ -256,7 +258,7 @@ def _read_npy(body: bytes, parameters: Mapping[str, str]) -> Rows:
 def _listed(array: Any) -> list[Any]:
     """Return a field's values as JSON would have brought them."""
     if array.ndim != 1 or array.dtype.kind not in "fiubU":
-        raise unfit("a field of the array is expected to hold a number or text a row.", got=str(array.dtype))
+        raise unfit("each field of the array must have one number or text per row.", got=str(array.dtype))
     if array.dtype.kind == "U":
         _check_text(array)
     found: list[Any] = array.tolist()
@@ -267,7 +269,7 @@ def _check_text(array: Any) -> None:
     """Raise RequestError for numbers that are no characters, of which numpy would make broken text."""
     codes = np.ascontiguousarray(array).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
     if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
-        raise unreadable_body("a .npy array of text", "it has characters that are none.")
+        raise unreadable_body("a .npy array of text", "it has code points that are not characters.")
 
 
 def _read_parquet(body: bytes, parameters: Mapping[str, str]) -> Rows:

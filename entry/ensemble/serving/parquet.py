@@ -47,7 +47,7 @@ def _check_declared(file: Any) -> None:
     for leaf in leaves:
         if leaf.path != leaf.name or leaf.max_repetition_level:
             name = leaf.path.split(".")[0]
-            raise unfit(f"column {name!r} is nested.", column=name, expected="a value a row", got="a nested column")
+            raise unfit(f"column {name!r} is nested.", column=name, expected="one value per row", got="a nested column")
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     rows = sum(group.num_rows for group in groups)
     fixed = sum(leaf.length for leaf in leaves if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY")

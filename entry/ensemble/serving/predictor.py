@@ -92,6 +92,7 @@ class Predictor:
         if not np.allclose(found, expected, rtol=TOLERANCE, atol=0):
             row = int(np.argmax(~np.isclose(found, expected, rtol=TOLERANCE, atol=0)))
             raise BundleError(
-                f"the model predicts {found[row]!r} for row {row + 1} of its example, and predicted {expected[row]!r} "
-                "when it was trained: other libraries, or another machine's arithmetic. Train it again here."
+                f"the model predicts {float(found[row])!r} for row {row + 1} of its example, but predicted "
+                f"{float(expected[row])!r} when it was trained: the libraries or the processor's arithmetic differ. "
+                "Train it again here."
             )

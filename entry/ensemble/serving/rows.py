@@ -74,7 +74,9 @@ class Values(Rows):
                 if column.name not in places:
                     raise missing_column(column, self.names)
                 if len(places) < len(self.names) and list(self.names).count(column.name) > 1:
-                    raise unfit(f"column {column.name!r} came twice.", column=column.name, expected="one", got="two")
+                    raise unfit(
+                        f"column {column.name!r} is given twice.", column=column.name, expected="one", got="two"
+                    )
                 found.append(self.columns[places[column.name]])
         if len(found[0]) == 0:
             raise no_rows()
@@ -162,7 +164,7 @@ class Csv(Rows):
         for number, row in enumerate(rows):
             if len(row) != width:
                 raise unfit(
-                    f"data row {number + 1} has {_count(len(row), 'cell')}, the first row {width}.",
+                    f"data row {number + 1} has {_count(len(row), 'cell')}, but the first row has {width}.",
                     row=number + 1,
                     expected=_count(width, "cell"),
                     got=_count(len(row), "cell"),
@@ -180,8 +182,8 @@ def check_width(width: int, columns: Sequence[Column]) -> None:
     if width != len(columns):
         names = ", ".join(column.name for column in columns)
         raise unfit(
-            f"a row has {_count(width, 'value')}, the model has {_count(len(columns), 'column')}. Give them by name, "
-            f"or in this order: {names}.",
+            f"a row has {_count(width, 'value')}, but the model has {_count(len(columns), 'column')}. Give them by "
+            f"name, or in this order: {names}.",
             expected=_count(len(columns), "value"),
             got=_count(width, "value"),
         )
@@ -194,7 +196,7 @@ def missing_column(column: Column, names: Sequence[Any], row: int | None = None)
     came = ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
     return unfit(
         f"column {column.name!r} is missing{place}.{did_you_mean(column.name, shown)} Write null, or an empty cell, "
-        "for a value that is not known.",
+        "for an unknown value.",
         column=column.name,
         row=row,
         expected=f"a {column.type}",

@@ -1,6 +1,6 @@
 """Every trial of every study as a line through its parameters and its score.
 
-plotly.js has parallel coordinates of its own, which need WebGL and tell studies apart by colour alone; these are lines.
+These are plain lines: plotly.js's own parallel coordinates do not work on this page (decision record 41).
 """
 
 from __future__ import annotations
@@ -13,15 +13,27 @@ from dataclasses import dataclass
 from ensemble.evaluation import MetricName
 from ensemble.wire import SEPARATOR
 from experiments.comparison.charts.axes import Axis, make_axis, short
-from experiments.comparison.charts.plot import INK, SOFT, Chart, Plot, Spec, line, marker, plain, series
+from experiments.comparison.charts.plot import (
+    INK,
+    SOFT,
+    Chart,
+    Plot,
+    Spec,
+    line,
+    marker,
+    plain,
+    rows_axis,
+    rows_plot,
+    series,
+)
 from experiments.comparison.measures import Measures
 from experiments.study.search_space import Range
 from experiments.study.spec import TrialResult
 
 _TITLE = "Every trial through its parameters"
 _MOST_TRIALS = 200
-# With more axes there is no room for their titles side by side.
-_MOST_UPRIGHT = 9
+# Room for the texts of an axis's ticks.
+_TICK_PIXELS = 22
 # With fewer trials the best quarter is one or two, which always agree.
 _FEWEST_TO_AGREE = 12
 
@@ -61,13 +73,7 @@ def parallel_coordinates(measures: Sequence[Measures]) -> Chart:
     left_out = sum(one.count("complete") for one in measures) - len(lines)
     few = f" Of each study the best {_MOST_TRIALS} trials are drawn." if left_out else ""
     sentence = f"Thick lines are winners. {_agreement(measures)}{few}"
-    lying, height = _spec([*axes, score], lines, upright=False), 60 + 72 * (len(axes) + 1)
-    if len(axes) < _MOST_UPRIGHT:
-        upright = _spec([*axes, score], lines, upright=True)
-        plot = Plot(upright, 400, narrow=lying, narrow_height=height)
-    else:
-        plot = Plot(lying, height)
-    return Chart("trials", _TITLE, sentence, (plot,))
+    return Chart("trials", _TITLE, sentence, (_plot([*axes, score], lines),))
 
 
 def _best_trials(one: Measures) -> list[TrialResult]:
@@ -89,16 +95,15 @@ def _is_log(dimension: object) -> bool:
     return isinstance(dimension, Range) and dimension.log
 
 
-def _spec(axes: Sequence[Axis], lines: Sequence[_Line], *, upright: bool) -> Spec:
-    """Return the drawing with upright axes side by side, or for a narrow screen with lying ones below each other."""
-    along, across = ("x", "y") if upright else ("y", "x")
+def _plot(axes: Sequence[Axis], lines: Sequence[_Line]) -> Plot:
+    """Return the drawing: a horizontal axis for each parameter and the score, below each other."""
     data = []
     for winner in (False, True):
         for place in dict.fromkeys(found.place for found in lines):
             drawn = [found for found in lines if found.place == place and found.winner == winner]
             if drawn:
-                data.append(_trace(axes, drawn, along, across))
-    # What is pointed at, or brushed, is drawn over the rest by the page.
+                data.append(_trace(axes, drawn))
+    # The page draws the trials that are pointed at or brushed in this last trace.
     over = {
         "type": "scatter",
         "mode": "lines",
@@ -107,94 +112,66 @@ def _spec(axes: Sequence[Axis], lines: Sequence[_Line], *, upright: bool) -> Spe
         "hoverinfo": "skip",
         "line": {"color": INK, "width": 3},
     }
+    names = [axis.title for axis in axes]
     bare = {"showgrid": False, "zeroline": False, "showticklabels": False, "fixedrange": True}
-    pad = 0.35 if upright else 0.55
-    span = [-pad, len(axes) - 1 + pad]
-    margin = {"l": 24, "r": 40, "t": 8, "b": 8} if upright else {"l": 12, "r": 12, "t": 8, "b": 8}
     layout = {
-        f"{along}axis": {**bare, "range": span if upright else span[::-1]},
-        f"{across}axis": {**bare, "range": [-0.08, 1.16] if upright else [-0.06, 1.06]},
-        "shapes": [_axis_line(number, along, across) for number in range(len(axes))],
-        "annotations": [
-            note for number, axis in enumerate(axes) for note in (_upright if upright else _lying)(number, axis)
-        ],
+        "xaxis": {**bare, "range": [-0.06, 1.06]},
+        "yaxis": rows_axis(names),
+        "shapes": [_axis_line(row) for row in range(len(axes))],
+        "annotations": [_tick(row, place, text) for row, axis in enumerate(axes) for place, text in axis.ticks.items()],
         "meta": {"brush": True},
-        "margin": margin,
     }
-    return {"data": [*data, over], "layout": layout}
+    return rows_plot({"data": [*data, over], "layout": layout}, names, 1, _TICK_PIXELS * len(axes))
 
 
-def _trace(axes: Sequence[Axis], drawn: Sequence[_Line], along: str, across: str) -> Spec:
-    """Return one trace of these trials of one study, whose lines are kept apart by gaps.
+def _trace(axes: Sequence[Axis], drawn: Sequence[_Line]) -> Spec:
+    """Return one trace with the lines of several trials of one study, separated by gaps.
 
-    A line passes over the axis of a parameter that its trial does not have.
+    A line skips the axis of a parameter that its trial does not have.
     """
-    xs: list[int | None] = []
-    ys: list[float | None] = []
+    xs: list[float | None] = []
+    ys: list[int | None] = []
     texts: list[str] = []
     owners: list[int] = []
     for found in drawn:
         head = f"{plain(found.label)}, trial {found.trial.index}"
-        for place, axis in enumerate(axes):
+        for row, axis in enumerate(axes):
             where = axis.places[found.number]
             if math.isnan(where):
                 continue
-            xs.append(place)
-            ys.append(where)
+            xs.append(where)
+            ys.append(row)
             texts.append(f"{head}<br>{plain(axis.title)} = {plain(short(axis.values[found.number]))}")
         xs.append(None)
         ys.append(None)
         texts.append("")
         owners += [found.number] * (len(xs) - len(owners))
     place, winner = drawn[0].place, drawn[0].winner
-    style = {
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        **series(place, drawn[0].label),
+        "x": xs,
+        "y": ys,
+        "text": texts,
+        "customdata": owners,
         "line": line(place, 4.0 if winner else 1.2),
         "marker": marker(place, 8 if winner else 4),
         "opacity": 1.0 if winner else 0.45,
-    }
-    common = {"type": "scatter", "mode": "lines+markers", "hovertemplate": "%{text}<extra></extra>"}
-    return {
-        **common,
-        **series(place, drawn[0].label),
-        **style,
-        along: xs,
-        across: ys,
-        "text": texts,
-        "customdata": owners,
+        "hovertemplate": "%{text}<extra></extra>",
     }
 
 
-def _axis_line(number: int, along: str, across: str) -> Spec:
-    ends = {f"{along}0": number, f"{along}1": number, f"{across}0": 0, f"{across}1": 1}
+def _axis_line(row: int) -> Spec:
+    ends = {"x0": 0, "x1": 1, "y0": row, "y1": row}
     return {"type": "line", "layer": "below", "line": {"color": "--grid-strong", "width": 1.5}, **ends}
 
 
-def _upright(number: int, axis: Axis) -> list[Spec]:
-    """Return the title above an upright axis, and the texts of its ticks beside it."""
-    member, _, param = axis.title.rpartition(".")
-    head, _, tail = axis.title.rpartition("_")
-    above, below = (member, param) if member else (f"{head}_", tail) if head else ("", tail)
-    text = "<br>".join(plain(part) for part in (above, below) if part)
-    return [
-        _note(text, INK, x=number, y=1.04, yanchor="bottom"),
-        *(_note(plain(tick), SOFT, x=number, y=place, xanchor="left", xshift=6) for place, tick in axis.ticks.items()),
-    ]
-
-
-def _lying(number: int, axis: Axis) -> list[Spec]:
-    """Return the title above a lying axis, and the texts of its ticks below it."""
-    anchors = {0.0: "left", 1.0: "right"}
-    return [
-        _note(plain(axis.title), INK, x=0, y=number, xanchor="left", yanchor="bottom", yshift=5),
-        *(
-            _note(plain(tick), SOFT, x=place, y=number, xanchor=anchors.get(place, "center"), yanchor="top", yshift=-6)
-            for place, tick in axis.ticks.items()
-        ),
-    ]
-
-
-def _note(text: str, colour: str, **where: object) -> Spec:
-    return {"text": text, "showarrow": False, "font": {"size": 12, "color": colour}, "bgcolor": "--veil", **where}
+def _tick(row: int, place: float, text: str) -> Spec:
+    """Return the text of a tick, below its axis."""
+    anchor = {0.0: "left", 1.0: "right"}.get(place, "center")
+    where = {"x": place, "y": row, "xanchor": anchor, "yanchor": "top", "yshift": -6}
+    return {"text": plain(text), "showarrow": False, "font": {"size": 12, "color": SOFT}, "bgcolor": "--veil", **where}
 
 
 def _agreement(measures: Sequence[Measures]) -> str:
@@ -208,7 +185,7 @@ def _agreement(measures: Sequence[Measures]) -> str:
         if result.state == "complete"
     }
     if len(scored) < _FEWEST_TO_AGREE:
-        return f"A line that ends {'high' if maximised else 'low'} on the last axis is a good trial."
+        return f"A line that ends at the {'right' if maximised else 'left'} of the last axis is a good trial."
     ranked = sorted(scored.values(), key=lambda result: result.metrics[metric], reverse=maximised)
     spread: list[tuple[float, Axis, list[float]]] = []
     for axis in _axes(measures, ranked):

@@ -19,11 +19,14 @@ def main() -> None:
     parser.add_argument("--points", type=Path, help="JSON list of tuned hyperparameters; without it they are drawn")
     parser.add_argument("--image", help="run jobs and endpoints in this image instead of processes")
     parser.add_argument("--cpus", type=int, default=1, help="cores that a job is told, and workers of an endpoint")
-    words = parser.parse_args()
-    points = None if words.points is None else json.loads(words.points.read_text())
+    arguments = parser.parse_args()
+    points = None if arguments.points is None else json.loads(arguments.points.read_text())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    with Double(words.folder, points, image=words.image, cpus=words.cpus) as double, contextlib.ExitStack() as end:
+    with (
+        Double(arguments.folder, points, image=arguments.image, cpus=arguments.cpus) as double,
+        contextlib.ExitStack() as end,
+    ):
         # What ends it is not ended itself.
         for number in (signal.SIGTERM, signal.SIGINT):
             end.callback(signal.signal, number, signal.SIG_IGN)

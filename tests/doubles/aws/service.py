@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from botocore.model import OperationNotFoundError
 
-from experiments.sagemaker_requests.validation import InvalidDocument, check_document
+from experiments.sagemaker_requests.validation import InvalidRequest, check_request
 from tests.doubles.aws.answers import Refused
 from tests.doubles.aws.faults import Faults
 from tests.doubles.aws.images import Images
@@ -133,8 +133,8 @@ class Service:
             raise Refused("InternalError", "We encountered an internal error. Please try again.", SERVER_ERROR)
         if call.service == "sagemaker" and call.operation != INVOCATION:
             try:
-                check_document(call.operation, call.document, local=False)
-            except InvalidDocument as error:
+                check_request(call.operation, call.document, local=False)
+            except InvalidRequest as error:
                 raise Refused("ValidationException", "; ".join(error.problems)) from error
             except OperationNotFoundError as error:
                 raise Refused("UnknownOperationException", str(error)) from error

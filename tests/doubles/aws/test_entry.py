@@ -10,7 +10,8 @@ import pytest
 
 from experiments.config.compose import compose
 from experiments.planning.study import plan_study
-from experiments.sagemaker_requests.jobs import Placement, tuning_job
+from experiments.sagemaker_requests.jobs import tuning_job
+from experiments.sagemaker_requests.placement import Placement
 from experiments.study.source_dir import place_source, source_folder
 from experiments.study.spec import StudySpec
 from experiments.system.archives import pack
@@ -21,11 +22,11 @@ from tests.doubles.aws.records import single
 from tests.support.docker import left_behind, require_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
-WORDS = ("study=search", "search.n_trials=2", "search.parallel=1", *QUICK)
+ARGUMENTS = ("study=search", "search.n_trials=2", "search.parallel=1", *QUICK)
 
 
 def test_the_entry_script_is_tuned(folder: Path, tmp_path: Path) -> None:
-    study = plan_study(compose(["mode=local", *WORDS])).place()
+    study = plan_study(compose(["mode=local", *ARGUMENTS])).place()
     with Double(tmp_path / "aws") as double:
         run(double, study)
 
@@ -35,7 +36,7 @@ def test_the_entry_script_is_tuned(folder: Path, tmp_path: Path) -> None:
 def test_the_entry_script_is_tuned_in_its_image(folder: Path, tmp_path: Path) -> None:
     image = require_image().tag
     before = left_behind()
-    study = plan_study(compose(["mode=local", *WORDS])).place()
+    study = plan_study(compose(["mode=local", *ARGUMENTS])).place()
     with Double(tmp_path / "aws", image=image) as double:
         run(double, study)
     assert left_behind() == before

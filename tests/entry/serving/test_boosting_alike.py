@@ -101,7 +101,7 @@ def test_rows_of_another_width_are_refused_and_not_read() -> None:
     features, target = rows_of(50, 0)
     member.fit(features, target)
     for wrong in (features[:, :2], np.column_stack([features, features]), np.empty((3, 0))):
-        with pytest.raises(ValueError, match=rf"{wrong.shape[1]} columns came, and the model has 3"):
+        with pytest.raises(ValueError, match=rf"{wrong.shape[1]} columns were given, but the model has 3"):
             member.predict(wrong)
 
 

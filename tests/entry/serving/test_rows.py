@@ -170,7 +170,7 @@ def test_names_that_are_long_or_many_are_said_in_part() -> None:
 def test_a_wide_model_is_named_in_part_and_the_count_in_full() -> None:
     details = refused(Matrix(np.zeros((1, 2))), numbers(*(f"column number {number}" for number in range(2_000))))
     assert details["expected"] == "2000 values"
-    assert "a row has 2 values, the model has 2000 columns. Give them by name" in details["message"]
+    assert "a row has 2 values, but the model has 2000 columns. Give them by name" in details["message"]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "uint8", "bool", ">f8"])

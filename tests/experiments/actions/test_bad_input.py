@@ -18,9 +18,9 @@ Run = Callable[..., Ended]
 
 SOUND = "a,b,price\n" + "".join(f"{i},{i * i % 7},{3 * i + i % 5}\n" for i in range(40))
 
-WORDS = {
+ARGUMENTS = {
     "mode": (["mode=locl"], ["mode=locl", "'local'"]),
-    "mode that is no word": (["mode=[1]"], ["mode=[1]", "local"]),
+    "mode that is not a name": (["mode=[1]"], ["mode=[1]", "local"]),
     "action": (["action=tun"], ["action=tun", "'tune'"]),
     "dataset": (["dataset=diabets"], ["dataset=diabets", "'diabetes'"]),
     "recipe": (["experiment=blogg"], ["experiment=blogg", "'blog'"]),
@@ -61,9 +61,9 @@ WORDS = {
         ["search.prune=true", "search.objective=validation_rmse_blended"],
         ["search.prune", "cv_"],
     ),
-    "word that is no key": (["local"], ["'local'", "key=value"]),
+    "argument that is not key=value": (["local"], ["'local'", "key=value"]),
     "option": (["--trials"], ["--trials", "--help"]),
-    "word that cannot be read": (["search.space={{"], ["search.space={{", "quotes"]),
+    "argument that cannot be read": (["search.space={{"], ["search.space={{", "quotes"]),
     "folds": (["dataset.folds.k=1"], ["dataset.folds.k", "1"]),
     "more folds than rows": (["dataset.folds.k=400"], ["dataset.folds.k=400", "266"]),
     "fold scheme": (["dataset.folds.kind=kfolds"], ["dataset.folds.kind", "'kfold'"]),
@@ -85,7 +85,10 @@ WORDS = {
     ),
     "range that is none": (["search.space.xgboost.eta=[1]"], ["search.space.xgboost.eta", "low"]),
     "range with a stray key": (["search.space.xgboost.eta={low: 0.1, high: 0.2, step: 1}"], ["step"]),
-    "range of words": (["search.space.catboost.grow_policy={low: 1, high: 2}"], ["search.space.catboost.grow_policy"]),
+    "range of strings": (
+        ["search.space.catboost.grow_policy={low: 1, high: 2}"],
+        ["search.space.catboost.grow_policy"],
+    ),
     "choice twice": (["search.space.xgboost.max_depth={choices: [3, 3]}"], ["search.space.xgboost.max_depth", "twice"]),
     "search of an unknown parameter": (
         ["search.space.xgboost.max_dept={low: 1, high: 2}"],
@@ -127,10 +130,10 @@ TABLES = {
     "text target": (SOUND.replace("\n5,4,15\n", "\n5,4,dear\n"), ["'price'", "'dear'", "data row 6"]),
     "infinite target": (SOUND.replace("\n5,4,15\n", "\n5,4,inf\n"), ["'price'", "infinite", "data row 6"]),
     "constant target": ("a,price\n" + "".join(f"{i},7\n" for i in range(30)), ["'price'", "7", "nothing to learn"]),
-    "semicolons": ("a;price\n1,5;2\n", ["table.csv", "divided by ';'", "commas"]),
-    "tabs": ("a\tprice\n1\t2\n", ["divided by '\\t'"]),
+    "semicolons": ("a;price\n1,5;2\n", ["table.csv", "separated by ';'", "commas"]),
+    "tabs": ("a\tprice\n1\t2\n", ["separated by '\\t'"]),
     "no header": ("1,2,2\n2,3,4\n", ["'2'", "header row"]),
-    "compressed": (gzip.compress(SOUND.encode()), ["table.csv", "compressed by gzip", "unpack"]),
+    "compressed": (gzip.compress(SOUND.encode()), ["table.csv", "compressed with gzip", "unpack"]),
     "text feature": (SOUND.replace("\n5,4,15\n", "\n5,blue,15\n"), ["'b'", "'blue'", "dataset.drop=[b]"]),
 }
 
@@ -144,9 +147,11 @@ def check(ended: Ended, fragments: list[str], folder: Path, kept: set[str] = fro
     assert {path.name for path in folder.iterdir()} - {"__pycache__"} == set(kept)
 
 
-@pytest.mark.parametrize(("words", "fragments"), WORDS.values(), ids=WORDS)
-def test_wrong_word_is_named_with_its_fix(words: list[str], fragments: list[str], folder: Path, byoe: Run) -> None:
-    check(byoe("mode=local", *words), fragments, folder)
+@pytest.mark.parametrize(("arguments", "fragments"), ARGUMENTS.values(), ids=ARGUMENTS)
+def test_wrong_argument_is_named_with_its_fix(
+    arguments: list[str], fragments: list[str], folder: Path, byoe: Run
+) -> None:
+    check(byoe("mode=local", *arguments), fragments, folder)
 
 
 @pytest.mark.parametrize(("content", "fragments"), TABLES.values(), ids=TABLES)
@@ -171,8 +176,8 @@ DIVIDED = {
 def test_rows_that_cannot_be_divided(kind: str, column: str, fragments: list[str], folder: Path, byoe: Run) -> None:
     rows = [f"{row},1,{row % 3},{row * 2}" for row in range(40)]
     (folder / "table.csv").write_text("\n".join(["a,g1,g3,price", *rows]) + "\n")
-    words = ("dataset=file", "dataset.path=table.csv", "dataset.target=price", f"dataset.folds.kind={kind}")
-    check(byoe("mode=local", *words, f"dataset.folds.column={column}"), fragments, folder, {"table.csv"})
+    arguments = ("dataset=file", "dataset.path=table.csv", "dataset.target=price", f"dataset.folds.kind={kind}")
+    check(byoe("mode=local", *arguments, f"dataset.folds.column={column}"), fragments, folder, {"table.csv"})
 
 
 def weighed(folder: Path, heavy: int) -> tuple[str, ...]:
@@ -208,7 +213,7 @@ def test_unreadable_table(folder: Path, byoe: Run) -> None:
     check(ended, ["table.csv", "cannot be read", "permissions"], folder, {"table.csv"})
 
 
-def _as_nobody(*words: str, folder: Path) -> Ended:
+def _as_nobody(*arguments: str, folder: Path) -> Ended:
     """Run a command as a user who may not read everything, from code that this user may read."""
     import sys
 
@@ -218,7 +223,7 @@ def _as_nobody(*words: str, folder: Path) -> Ended:
     for parent in [folder, *folder.parents[:3]]:
         parent.chmod(0o755)
     done = subprocess.run(
-        [*prefix, sys.executable, "-B", str(PROJECT / "run.py"), "mode=local", *words],
+        [*prefix, sys.executable, "-B", str(PROJECT / "run.py"), "mode=local", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -250,7 +255,7 @@ def test_target_of_true_and_false(folder: Path, byoe: Run) -> None:
     check(ended, ["'price'", "true and false", "numeric target"], folder, {"table.csv"})
 
 
-def test_every_wrong_word_of_one_command_is_a_single_line(folder: Path, byoe: Run) -> None:
+def test_every_wrong_argument_of_one_command_is_a_single_line(folder: Path, byoe: Run) -> None:
     ended = byoe("mode=locl", "search.n_trials=many", "action=tun")
     assert len(ended.err.strip().splitlines()) == 1
 
@@ -299,7 +304,7 @@ def test_disk_that_fills_up_loses_no_trial(
     (folder / "packages" / "own.py").write_text(FILLER)
     flag = folder / "fill"
     flag.touch()
-    words = (
+    arguments = (
         "mode=local",
         f"paths.root={disk}",
         "entry.dependencies=[packages]",
@@ -311,14 +316,14 @@ def test_disk_that_fills_up_loses_no_trial(
         "study=filled",
     )
     env = {"FILL_DISK": str(disk), "FILL_FLAG": str(flag)}
-    first = run_command(*words, **env)
+    first = run_command(*arguments, **env)
     assert first.code == 1
     assert "Traceback" not in first.err
     assert "space" in first.err
     assert "same command" in first.err
     flag.unlink()
     (disk / "ballast").unlink()
-    second = run_command(*words, **env)
+    second = run_command(*arguments, **env)
     assert second.code == 0, second.err
     assert re.search(r"[1-4] of 6 trials are done", second.out)
     assert "0 failed" not in second.out

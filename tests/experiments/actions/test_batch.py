@@ -82,7 +82,7 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("output=o.csv",), "input is missing"),
         (("input=rows.csv",), "output is missing"),
@@ -94,11 +94,11 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
     ],
 )
 def test_mistakes_exit_2_before_anything_runs(
-    words: tuple[str, ...], message: str, folder: Path, byoe: Callable[..., Ended]
+    arguments: tuple[str, ...], message: str, folder: Path, byoe: Callable[..., Ended]
 ) -> None:
     Path("rows.csv").write_text("a\n1\n")
     Path("folder.csv").mkdir()
-    ended = byoe("action=batch", *words)
+    ended = byoe("action=batch", *arguments)
     assert ended.code == 2
     assert message in ended.err
     assert sorted(path.name for path in folder.iterdir()) == ["folder.csv", "rows.csv"]

@@ -1,4 +1,4 @@
-"""``action=compare`` from the words that a user types to the exit code, the page and MLflow."""
+"""``action=compare`` from the arguments that a user types to the exit code, the page and MLflow."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def test_unequal_studies_fail_with_their_cause(pair: Path, byoe: Run) -> None:
 
 def test_studies_of_different_data_are_refused_with_the_difference_unless_forced(pair: Path, byoe: Run) -> None:
     add_study(pair, "other", TRIALS[:1], mode="remote", data=splits(table(12).take(slice(1, None)), "b" * 64))
-    words = ("action=compare", "compare.studies=[home,other]")
+    arguments = ("action=compare", "compare.studies=[home,other]")
     verdict = "parity: NOT COMPARABLE (data hash: 24 rows in home (12 + 5 + 7), 23 rows in other (11 + 5 + 7); 23 are in both)"
-    refused = byoe(*words)
+    refused = byoe(*arguments)
     assert (refused.code, verdict in lines(refused)) == (3, True)
     assert "home and other ran on different data" in refused.err
     assert "compare.force=true" in refused.err
     assert not (pair / "report.html").exists()
-    forced = byoe(*words, "compare.force=true")
+    forced = byoe(*arguments, "compare.force=true")
     assert (forced.code, verdict in lines(forced), forced.err) == (3, True, "")
     assert "The searches ran on different data" in (pair / "report.html").read_text()
 
@@ -170,7 +170,7 @@ def test_the_page_goes_where_it_is_told(pair: Path, byoe: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "said"),
     [
         ([PAIR, "output=nowhere/report.html"], "there is no folder nowhere"),
         ([PAIR, "output=studies"], "output=studies is a folder: name a file in it, such as output=studies/report.html"),
@@ -182,9 +182,9 @@ def test_the_page_goes_where_it_is_told(pair: Path, byoe: Run) -> None:
         (["compare.study=[home,boxes]"], "'compare.studies'"),
     ],
 )
-def test_a_mistake_gets_one_message_and_leaves_nothing(pair: Path, byoe: Run, words: list[str], said: str) -> None:
+def test_a_mistake_gets_one_message_and_leaves_nothing(pair: Path, byoe: Run, arguments: list[str], said: str) -> None:
     before = left(pair)
-    ended = byoe("action=compare", *words)
+    ended = byoe("action=compare", *arguments)
     assert ended.code == 2
     assert ended.err.startswith("error: ")
     assert said in ended.err

@@ -56,9 +56,9 @@ def working_in(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def command(*words: str, **env: str) -> Ended:
+def command(*arguments: str, **env: str) -> Ended:
     """Run a command on the ensemble of these tests, which ends well."""
-    ended = run_command(*words, *ENSEMBLE, **env)
+    ended = run_command(*arguments, *ENSEMBLE, **env)
     assert ended.code == 0, ended.out + ended.err
     return ended
 
@@ -124,8 +124,8 @@ def test_another_version_of_a_library_is_named(project: Path, byoe: Run) -> None
     newer.mkdir(parents=True)
     (newer / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 0.0.1\n")
     path = os.pathsep.join([str(newer.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    words = ("mode=local", "study=newer", *REPLAY, *ROWS, *ENSEMBLE)
-    replay = run_command(*words, PYTHONPATH=path)
+    arguments = ("mode=local", "study=newer", *REPLAY, *ROWS, *ENSEMBLE)
+    replay = run_command(*arguments, PYTHONPATH=path)
     ended = byoe(*comparing("home", "newer"))
     for one in (replay, ended):
         assert one.code == 1, one.err

@@ -15,7 +15,7 @@ from tests.conftest import COLD_WORKERS, QUICK, run_command, running
 from tests.support.records import ledger_rows, logged_runs, recorded_trials
 
 TRIALS = 30
-WORDS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
+ARGUMENTS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
 # Points in the order in which one study can be killed at all of them, and at which pass: by the last of those within the
 # search 20 trials at most have begun.
 KILLS = (
@@ -62,7 +62,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> 
     """What the study gives when nothing kills it."""
     path = tmp_path_factory.mktemp("undisturbed")
     shutil.copy(empty_store, path / "mlflow.db")
-    ended = run_command(*WORDS, folder=path)
+    ended = run_command(*ARGUMENTS, folder=path)
     assert ended.code == 0, ended.err
     return [{key: result[key] for key in ("index", "params", "metrics")} for result in recorded_trials(path, "crash")]
 
@@ -83,10 +83,10 @@ def test_killed_again_and_again_the_same_command_completes_the_study(
         (project / "mlflow.db").unlink()
     env = {"TMPDIR": str(temporary), "BYOE_TEST": str(os.getpid()), **COLD_WORKERS}
     for kill in kills:
-        killed = run_command(*WORDS, **env, BYOE_KILL_AT=kill)
+        killed = run_command(*ARGUMENTS, **env, BYOE_KILL_AT=kill)
         assert killed.code == -signal.SIGKILL, (kill, killed.err)
         assert_nothing_is_left(env["BYOE_TEST"])
-    resumed = run_command(*WORDS, **env)
+    resumed = run_command(*ARGUMENTS, **env)
     assert resumed.code == 0, resumed.err
     assert_complete(project)
     assert [
@@ -97,8 +97,8 @@ def test_killed_again_and_again_the_same_command_completes_the_study(
 
 
 def test_two_studies_begun_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
-    words = ("mode=local", "search.n_trials=2", *QUICK)
-    both = [running(*words, f"study={name}") for name in ("one", "two")]
+    arguments = ("mode=local", "search.n_trials=2", *QUICK)
+    both = [running(*arguments, f"study={name}") for name in ("one", "two")]
     outputs = [process.communicate()[0].decode() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert not any("MLflow could not" in output for output in outputs)
@@ -106,11 +106,11 @@ def test_two_studies_begun_at_once_in_an_empty_folder_are_both_recorded(folder: 
 
 
 def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:
-    words = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
-    with running(*words) as first:
+    arguments = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
+    with running(*arguments) as first:
         assert first.stdout is not None
         next(line for line in first.stdout if line.startswith(b"trial 0"))
-        second = run_command(*words)
+        second = run_command(*arguments)
         first.send_signal(signal.SIGTERM)
         first.stdout.read()
     assert second.code == 2

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import run_command
 from tests.support.records import logged_trials, recorded_trials
 
-WORDS = (
+ARGUMENTS = (
     "mode=local",
     "study=same",
     "search.n_trials=24",
@@ -30,14 +30,14 @@ def trials_of(
 ) -> Callable[..., tuple[list[object], list[object]]]:
     """Run the study in a folder of its own; return what its ledger and what MLflow have of each trial."""
 
-    def run(*words: str, kill_at: str | None = None) -> tuple[list[object], list[object]]:
+    def run(*arguments: str, kill_at: str | None = None) -> tuple[list[object], list[object]]:
         with pytest.MonkeyPatch.context() as patch:
             folder = tmp_path_factory.mktemp("study")
             shutil.copy(empty_store, folder / "mlflow.db")
             patch.chdir(folder)
             if kill_at is not None:
-                assert run_command(*WORDS, *words, BYOE_KILL_AT=kill_at).code == -signal.SIGKILL
-            ended = run_command(*WORDS, *words)
+                assert run_command(*ARGUMENTS, *arguments, BYOE_KILL_AT=kill_at).code == -signal.SIGKILL
+            ended = run_command(*ARGUMENTS, *arguments)
             assert ended.code == 0, ended.err
             ledger = [(r["index"], r["params"], r["metrics"]) for r in recorded_trials(folder, "same")]
             store = [
@@ -59,7 +59,7 @@ def reference(trials_of: Callable[..., tuple[list[object], list[object]]]) -> tu
 
 
 @pytest.mark.parametrize(
-    ("words", "kill_at"),
+    ("arguments", "kill_at"),
     [
         (("search.parallel=1",), None),
         (("search.parallel=2",), None),
@@ -71,12 +71,12 @@ def reference(trials_of: Callable[..., tuple[list[object], list[object]]]) -> tu
     ids=["again", "two at a time", "three at a time", "four at a time", "killed and resumed", "killed, four at a time"],
 )
 def test_same_parameters_in_the_same_order_and_identical_numbers(
-    words: tuple[str, ...],
+    arguments: tuple[str, ...],
     kill_at: str | None,
     trials_of: Callable[..., tuple[list[object], list[object]]],
     reference: tuple[list[object], list[object]],
 ) -> None:
-    ledger, store = trials_of(*words, kill_at=kill_at)
+    ledger, store = trials_of(*arguments, kill_at=kill_at)
     assert len(ledger) == len(store) == 24
     assert ledger == reference[0]
     assert store == reference[1]

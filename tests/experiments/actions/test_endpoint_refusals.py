@@ -42,7 +42,7 @@ def test_a_damaged_record_is_named_and_others_are_read(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "kind"),
+    ("arguments", "kind"),
     [
         (("serving=realtime", "serving.memory_size_in_mb=2048"), "serverless"),
         (("serving=realtime", "serving.max_concurrency=5"), "serverless"),
@@ -51,11 +51,11 @@ def test_a_damaged_record_is_named_and_others_are_read(folder: Path) -> None:
     ],
 )
 def test_settings_of_the_other_kind_of_endpoint_are_refused(
-    words: tuple[str, ...], kind: str, folder: Path, byoe: Callable[..., Ended]
+    arguments: tuple[str, ...], kind: str, folder: Path, byoe: Callable[..., Ended]
 ) -> None:
-    ended = byoe("mode=sagemaker", "action=deploy", *words)
+    ended = byoe("mode=sagemaker", "action=deploy", *arguments)
     assert ended.code == 2
-    assert f"{words[1].partition('=')[0]} is for serving={kind}: add that, or leave this out" in ended.err
+    assert f"{arguments[1].partition('=')[0]} is for serving={kind}: add that, or leave this out" in ended.err
 
 
 def test_deploying_in_mode_local_is_refused_by_the_users_own_words(folder: Path, byoe: Callable[..., Ended]) -> None:

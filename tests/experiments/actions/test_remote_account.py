@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from experiments.aws.account import role_trusts_sagemaker
 from tests.conftest import QUICK, Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import Expiry, Refusal
-from tests.experiments.actions.test_remote import created, opened, words
+from tests.experiments.actions.test_remote import arguments, created, opened
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
@@ -58,7 +55,7 @@ def test_the_action_that_aws_names_is_the_one_that_is_missing(
     fault: Refusal, action: str, double: Double, byoe: Run
 ) -> None:
     double.inject(fault)
-    ended = byoe(*words(double, "mode.budget_usd=2"))
+    ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 2
     assert f"the credentials need the IAM action {action}." in ended.err
 
@@ -66,7 +63,7 @@ def test_the_action_that_aws_names_is_the_one_that_is_missing(
 @pytest.mark.parametrize("operation", ["HeadObject", "HeadBucket"])
 def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: str, double: Double, byoe: Run) -> None:
     double.inject(Expiry(operation))
-    ended = byoe(*words(double, "mode.budget_usd=2"))
+    ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 2
     assert "the AWS credentials have expired. Renew them" in ended.err
     assert created(double) == []
@@ -134,37 +131,7 @@ def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byo
 
 
 def test_one_training_learns_from_no_tuning_job(double: Double, byoe: Run) -> None:
-    ended = byoe(*words(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
+    ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
     assert ended.code == 2
     assert "mode.warm_start=before is for a search, and action=train is none" in ended.err
     assert created(double) == []
-
-
-def statement(**fields: Any) -> dict[str, Any]:
-    of = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    return {key: value for key, value in {**of, **fields}.items() if value is not None}
-
-
-@pytest.mark.parametrize(
-    ("statements", "trusts"),
-    [
-        (statement(), True),
-        ([statement(Principal={"Service": ["ec2.amazonaws.com", "sagemaker.amazonaws.com"]})], True),
-        ([statement(Principal="*")], True),
-        ([statement(Principal={"AWS": "*"}, Action=["sts:*"])], True),
-        ([statement(Action="*", Condition={"StringEquals": {"aws:SourceAccount": "123456789012"}})], True),
-        ([statement(Principal={"AWS": "arn:aws:iam::123456789012:root"})], False),
-        ([statement(Action="sts:TagSession")], False),
-        ([statement(Action=None)], False),
-        ([statement(Principal=None, NotPrincipal={"AWS": "x"})], False),
-        ([statement(), statement(Effect="Deny")], False),
-        ([statement(), statement(Effect="Deny", Principal="*", Action=["sts:Assume*"])], False),
-        ([statement(), statement(Effect="Deny", Condition={"Bool": {"aws:SecureTransport": "false"}})], True),
-        ([statement(), statement(Effect="Deny", Principal={"Service": "ec2.amazonaws.com"})], True),
-        ([], False),
-    ],
-)
-def test_a_trust_policy_is_read_as_iam_reads_it(statements: Any, trusts: bool) -> None:
-    policy = {"Version": "2012-10-17", "Statement": statements}
-    assert role_trusts_sagemaker(policy) is trusts
-    assert role_trusts_sagemaker(json.dumps(policy)) is trusts

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ensemble.bundle import save_bundle
-from ensemble.reading import Roles, read_file
-from ensemble.recipe import FoldSpec, MemberSpec, Recipe
-from ensemble.training import fit_ensemble
-from experiments.aws.storage import split
+from experiments.aws.storage import split_location
 from experiments.serving.memory import Rehearsal, keep
 from experiments.system.archives import pack
 from tests.conftest import PROJECT, QUICK, Ended, environment
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import EndpointFailure, denied
 from tests.doubles.aws.resident import Resident
+from tests.support.models import bundle_hash, example, save_two_models
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
@@ -38,15 +32,7 @@ HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two models of one table."""
-    folder = tmp_path_factory.mktemp("models")
-    rows = "\n".join(f"{x},{x % 7},{3 * x + x % 7}" for x in range(60))
-    (folder / "table.csv").write_text(f"a,b,y\n{rows}\n")
-    table = read_file(folder / "table.csv", Roles("y"))
-    for name, alpha in (("one", 1.0), ("two", 50.0)):
-        recipe = Recipe((MemberSpec("ridge", "ridge", {"alpha": alpha}),), folds=FoldSpec(k=2))
-        training = fit_ensemble(recipe, table, None, threads=1)
-        save_bundle(folder / name, recipe, training, table, table.content_hash())
-    return folder / "one", folder / "two"
+    return save_two_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -60,17 +46,8 @@ def double(folder: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest
         double.heal()
 
 
-def words(double: Double, *more: str) -> list[str]:
+def arguments(double: Double, *more: str) -> list[str]:
     return ["mode=remote", f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.05", *more]
-
-
-def example(bundle: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())["example"]
-    return found
-
-
-def identity(bundle: Path) -> str:
-    return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
 def predictions(ended: Ended) -> list[float]:
@@ -89,7 +66,7 @@ def test_a_model_is_served_switched_and_taken_down(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:
     one, two = bundles
-    ended = byoe(*words(double, "action=deploy", f"model={one}", "serving.memory_size_in_mb=3072"))
+    ended = byoe(*arguments(double, "action=deploy", f"model={one}", "serving.memory_size_in_mb=3072"))
     assert ended.code == 0, ended.err
     assert "endpoint byoe serves" in ended.out
     assert "billed by the request" in ended.out
@@ -97,24 +74,24 @@ def test_a_model_is_served_switched_and_taken_down(
     assert config["ProductionVariants"][0]["ServerlessConfig"] == {"MemorySizeInMB": 3072, "MaxConcurrency": 5}
     rows = folder / "rows.json"
     rows.write_text(json.dumps({"instances": example(one)["features"]}))
-    asked = words(double, "action=invoke", f"input={rows}")
+    asked = arguments(double, "action=invoke", f"input={rows}")
     assert predictions(byoe(*asked)) == example(one)["predictions"]
 
-    assert byoe(*words(double, "action=deploy", f"model={one}", "serving.memory_size_in_mb=3072")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={one}", "serving.memory_size_in_mb=3072")).code == 0
     assert len(double.calls("CreateEndpointConfig")) == 1
 
-    assert byoe(*words(double, "action=deploy", f"model={two}")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={two}")).code == 0
     assert predictions(byoe(*asked)) == example(two)["predictions"]
     assert left(double) == [1, 1, 1]
 
-    status = byoe(*words(double, "action=status"))
+    status = byoe(*arguments(double, "action=status"))
     assert "endpoint byoe  InService" in status.out
     assert "1 of ours, 1 of them still cost money" in status.out
 
-    ended = byoe(*words(double, "action=delete"))
+    ended = byoe(*arguments(double, "action=delete"))
     assert "endpoint byoe is deleted, with its configuration and model" in ended.out
     assert left(double) == [0, 0, 0]
-    ended = byoe(*words(double, "action=delete"))
+    ended = byoe(*arguments(double, "action=delete"))
     assert ended.code == 2
     assert "there is no such endpoint in this account" in ended.err
 
@@ -123,7 +100,7 @@ def test_memory_is_what_the_rehearsal_found(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:
     one, two = bundles
-    deploy = words(double, "action=deploy", f"model={one}")
+    deploy = arguments(double, "action=deploy", f"model={one}")
     ended = byoe(*deploy)
     assert ended.code == 0, ended.err
     assert (
@@ -131,14 +108,14 @@ def test_memory_is_what_the_rehearsal_found(
         in (ended.out)
     )
     found = Rehearsal(3072, 1.5, None, 2.0, "byoe:0123456789ab")
-    keep(folder / "endpoints", identity(one), found)
+    keep(folder / "endpoints", bundle_hash(one), found)
     ended = byoe(*deploy)
     assert "3,072 MB, the smallest that passed when this model was rehearsed in byoe:0123456789ab" in ended.out
-    keep(folder / "endpoints", identity(two), replace(found, memory_size_in_mb=None))
-    ended = byoe(*words(double, "action=deploy", f"model={two}"))
+    keep(folder / "endpoints", bundle_hash(two), replace(found, memory_size_in_mb=None))
+    ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
     assert ended.code == 2
     assert "no memory size of a serverless endpoint passed" in ended.err
-    assert byoe(*words(double, "action=deploy", f"model={two}", "serving.memory_size_in_mb=6144")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={two}", "serving.memory_size_in_mb=6144")).code == 0
     sizes = [
         call["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"]
         for call in double.calls("CreateEndpointConfig")
@@ -147,7 +124,7 @@ def test_memory_is_what_the_rehearsal_found(
 
 
 def test_instances_are_started_only_within_a_budget(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
-    deploy = words(double, "action=deploy", f"model={bundles[0]}", "serving=realtime", "serving.instance_count=2")
+    deploy = arguments(double, "action=deploy", f"model={bundles[0]}", "serving=realtime", "serving.instance_count=2")
     ended = byoe(*deploy)
     assert ended.code == 2
     assert "2 x ml.m5.large is billed by the hour until it is deleted: $5.52 a day" in ended.err
@@ -168,7 +145,7 @@ def test_instances_are_started_only_within_a_budget(double: Double, byoe: Run, b
 def test_instances_that_the_account_may_not_have_are_refused(
     double: Double, byoe: Run, bundles: tuple[Path, Path]
 ) -> None:
-    deploy = words(double, "action=deploy", f"model={bundles[0]}", "serving=realtime", "mode.budget_usd=99")
+    deploy = arguments(double, "action=deploy", f"model={bundles[0]}", "serving=realtime", "mode.budget_usd=99")
     ended = byoe(*deploy, "serving.instance_count=3")
     assert ended.code == 2
     assert "serving.instance_count=3: this account's quota 'ml.m5.large for endpoint usage' in us-east-1" in ended.err
@@ -190,7 +167,7 @@ def test_an_image_that_could_not_serve_is_refused(
     image: str, message: str, double: Double, byoe: Run, bundles: tuple[Path, Path]
 ) -> None:
     double.put_image("mine", "1", "arm64")
-    ended = byoe(*words(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={image}"))
+    ended = byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={image}"))
     assert ended.code == 2
     assert f"mode.image.uri={image}" in ended.err
     assert message in ended.err
@@ -201,7 +178,7 @@ def test_an_image_that_could_not_serve_is_refused(
 def test_what_may_not_be_looked_at_is_a_note(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
     double.inject(denied("GetRole", "iam"), denied("BatchGetImage", "ecr"))
     double.put_image("mine", "1", "arm64")
-    deploy = words(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={HOST}/mine:1")
+    deploy = arguments(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={HOST}/mine:1")
     ended = byoe(*deploy)
     assert "note: not checked before the launch: AWS does not let you look at role byoe-test" in ended.out
     assert "the credentials need the IAM action ecr:BatchGetImage" in ended.out
@@ -216,7 +193,7 @@ def test_what_may_not_be_looked_at_is_a_note(double: Double, byoe: Run, bundles:
 def test_the_suite_passes_against_an_endpoint_on_sagemaker(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:
-    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}", "endpoint=blue")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=blue")).code == 0
     files = [
         str(PROJECT / "tests/endpoint" / name) for name in ("test_answers.py", "test_columns.py", "test_server.py")
     ]
@@ -233,68 +210,41 @@ def test_the_suite_passes_against_an_endpoint_on_sagemaker(
     assert f"endpoint: blue (SageMaker, by {folder}/endpoints/_cloud/blue/record.json)" in ended.stdout
     assert " passed" in ended.stdout
     assert len(double.calls("InvokeEndpoint")) > 100
-    byoe(*words(double, "action=delete", "endpoint=blue"))
+    byoe(*arguments(double, "action=delete", "endpoint=blue"))
     assert not (folder / "endpoints/_cloud/blue").exists()
-
-
-def test_bad_rows_are_refused_as_at_home(double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path) -> None:
-    byoe(*words(double, "action=deploy", f"model={bundles[0]}", "endpoint=mine"))
-    (folder / "rows.csv").write_text("a,c\n1,2\n")
-    ended = byoe(*words(double, "action=invoke", "endpoint=mine", "input=rows.csv"))
-    assert ended.code == 2
-    assert "the endpoint answered 400" in ended.err
-    assert "column 'b' is missing" in ended.err
-    ended = byoe(*words(double, "action=invoke", "endpoint=other", "input=rows.csv"))
-    assert ended.code == 2
-    assert "other" in ended.err
 
 
 def test_a_model_that_does_not_come_up_leaves_the_old_one(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:
     one, two = bundles
-    assert byoe(*words(double, "action=deploy", f"model={one}")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={one}")).code == 0
     double.inject(EndpointFailure("byoe"))
-    ended = byoe(*words(double, "action=deploy", f"model={two}"))
+    ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
     assert ended.code == 1
     assert "did not pass the ping health check" in ended.err
     assert left(double) == [1, 1, 1]
     (folder / "rows.json").write_text(json.dumps({"instances": example(one)["features"]}))
-    assert predictions(byoe(*words(double, "action=invoke", "input=rows.json"))) == example(one)["predictions"]
-
-
-def test_a_first_model_that_does_not_come_up_leaves_nothing(
-    double: Double, byoe: Run, bundles: tuple[Path, Path], tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(bundles[0], broken)
-    manifest = json.loads((broken / "manifest.json").read_text())
-    manifest["example"]["predictions"] = [0.0 for _ in manifest["example"]["predictions"]]
-    (broken / "manifest.json").write_text(json.dumps(manifest))
-    ended = byoe(*words(double, "action=deploy", f"model={broken}"))
-    assert ended.code == 1
-    assert "did not pass the ping health check" in ended.err
-    assert left(double) == [0, 0, 0]
-    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}")).code == 0
+    assert predictions(byoe(*arguments(double, "action=invoke", "input=rows.json"))) == example(one)["predictions"]
 
 
 def test_an_endpoint_that_is_not_ours_is_left_alone(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
-    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}", "endpoint=theirs")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=theirs")).code == 0
     sagemaker = double.client("sagemaker")
     with double.state.changed:
         for tags in double.state.tags.values():
             tags.clear()
     for action in ("action=deploy", "action=delete"):
-        ended = byoe(*words(double, action, f"model={bundles[1]}", "endpoint=theirs"))
+        ended = byoe(*arguments(double, action, f"model={bundles[1]}", "endpoint=theirs"))
         assert ended.code == 2
         assert "there is an endpoint of that name that is not ours" in ended.err
-    assert byoe(*words(double, "action=status")).out.startswith("there is nothing of ours")
+    assert byoe(*arguments(double, "action=status")).out.startswith("there is nothing of ours")
     assert len(sagemaker.list_endpoints()["Endpoints"]) == 1
 
 
 def test_what_may_not_be_done_names_the_iam_action(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
     double.inject(denied("CreateEndpoint"))
-    ended = byoe(*words(double, "action=deploy", f"model={bundles[0]}"))
+    ended = byoe(*arguments(double, "action=deploy", f"model={bundles[0]}"))
     assert ended.code == 2
     assert "the IAM action sagemaker:CreateEndpoint" in ended.err
     assert left(double) == [0, 0, 0]
@@ -304,34 +254,34 @@ def test_what_may_not_be_done_names_the_iam_action(double: Double, byoe: Run, bu
 def test_a_deletion_that_was_cut_goes_on(
     operation: str, there: list[int], double: Double, byoe: Run, bundles: tuple[Path, Path]
 ) -> None:
-    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}", "endpoint=x")).code == 0
-    assert byoe(*words(double, "action=deploy", f"model={bundles[1]}", "endpoint=x-y")).code == 0
-    assert byoe(*words(double, "action=delete", "endpoint=x")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=x")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[1]}", "endpoint=x-y")).code == 0
+    assert byoe(*arguments(double, "action=delete", "endpoint=x")).code == 0
     assert left(double) == [1, 1, 1]  # those of the other
     double.inject(denied(operation, times=2))
     for _ in range(2):
-        ended = byoe(*words(double, "action=delete", "endpoint=x-y"))
+        ended = byoe(*arguments(double, "action=delete", "endpoint=x-y"))
         assert ended.code == 2
         assert f"the IAM action sagemaker:{operation}" in ended.err
         assert left(double) == there
-    ended = byoe(*words(double, "action=delete", "endpoint=x-y"))
+    ended = byoe(*arguments(double, "action=delete", "endpoint=x-y"))
     assert ended.code == 0, ended.err
     assert "endpoint x-y is deleted, with its configuration and model" in ended.out
     assert left(double) == [0, 0, 0]
-    assert byoe(*words(double, "action=delete", "endpoint=x-y")).code == 2
+    assert byoe(*arguments(double, "action=delete", "endpoint=x-y")).code == 2
 
 
 def test_clean_removes_what_a_cut_deletion_left(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
-    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}")).code == 0
     double.inject(denied("DeleteEndpointConfig", times=1))
-    assert byoe(*words(double, "action=delete")).code == 2
+    assert byoe(*arguments(double, "action=delete")).code == 2
     double.client("sagemaker").create_model(ModelName="theirs-01234567", ExecutionRoleArn=double.role)
     (model,) = double.calls("CreateModel")[:1]
     name = model["ModelName"]
-    status = byoe(*words(double, "action=status"))
+    status = byoe(*arguments(double, "action=status"))
     assert f"endpoint configuration {name}  left over, of endpoint byoe" in status.out
     assert "2 of ours, 0 of them still cost money" in status.out
-    ended = byoe(*words(double, "action=clean"))
+    ended = byoe(*arguments(double, "action=clean"))
     assert ended.code == 0, ended.err
     assert f"endpoint configuration {name} is deleted" in ended.out
     assert f"model {name} is deleted" in ended.out
@@ -342,26 +292,26 @@ def test_clean_ends_what_costs_money(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path, tmp_path: Path
 ) -> None:
     double.hold(0)
-    assert byoe(*words(double, "action=deploy", f"model={bundles[0]}")).code == 0
-    plan = byoe(*words(double, "action=plan", "study=running", "search.n_trials=4", *QUICK))
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}")).code == 0
+    plan = byoe(*arguments(double, "action=plan", "study=running", "search.n_trials=4", *QUICK))
     planned = json.loads(plan.out)
     (folder / "code").mkdir()
     (folder / "code" / "train.py").write_text("")
     pack(folder / "code", tmp_path / "code.tar.gz")
     for location in planned["beside the request"]["uploads, in bytes"]:
-        double.client("s3").upload_file(str(tmp_path / "code.tar.gz"), *split(location))
+        double.client("s3").upload_file(str(tmp_path / "code.tar.gz"), *split_location(location))
     document = planned["CreateHyperParameterTuningJob"][0]
     sagemaker = double.client("sagemaker")
     sagemaker.create_hyper_parameter_tuning_job(**document)
     double.wait_for(0, "Training")
-    status = byoe(*words(double, "action=status"))
+    status = byoe(*arguments(double, "action=status"))
     assert "tuning job running  InProgress" in status.out
     assert "python run.py mode=remote action=clean ends what still costs money" in status.out
-    ended = byoe(*words(double, "action=clean"))
+    ended = byoe(*arguments(double, "action=clean"))
     assert ended.code == 0, ended.err
     assert "tuning job running is being stopped" in ended.out
     assert "endpoint byoe is deleted" in ended.out
     assert f"s3 rm --recursive s3://{double.bucket}/byoe" in ended.out
     double.wait_for_tuning("running")
     assert left(double) == [0, 0, 0]
-    assert "nothing of ours costs money there" in byoe(*words(double, "action=clean")).out
+    assert "nothing of ours costs money there" in byoe(*arguments(double, "action=clean")).out

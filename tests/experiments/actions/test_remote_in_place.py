@@ -13,7 +13,7 @@ from ensemble.parameters import encode
 from tests.conftest import QUICK, Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.resident import Resident
-from tests.experiments.actions.test_remote import numbers, opened, words
+from tests.experiments.actions.test_remote import arguments, numbers, opened
 from tests.support import forked
 from tests.support.presplit import ROLES, upload_rows, write_rows
 from tests.support.records import recorded_trials
@@ -49,7 +49,7 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_the_laptop(
     ]
     with opened(Double(tmp_path / "aws", points, resident=resident), monkeypatch) as double:
         place = place_rows(double, tmp_path / "there", kind)
-        remote = words(double, *two, f"dataset.path={place}", "mode.budget_usd=2")
+        remote = arguments(double, *two, f"dataset.path={place}", "mode.budget_usd=2")
         beside = json.loads(byoe(*remote, "action=plan").out)["beside the request"]
         assert beside["data in place"] == place
         assert [location.rpartition("/")[2] for location in beside["uploads, in bytes"]] == ["sourcedir.tar.gz"]
@@ -77,7 +77,7 @@ def test_rows_that_change_under_a_study_fail_its_trials(
 ) -> None:
     with opened(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
         place = place_rows(double, tmp_path / "rows")
-        remote = words(double, *ROLES, f"dataset.path={place}", "search.n_trials=2", "search.parallel=1")
+        remote = arguments(double, *ROLES, f"dataset.path={place}", "search.n_trials=2", "search.parallel=1")
         double.hold(0)
         command = forked.command(*remote, "mode.budget_usd=2", "search.max_failure_rate=1")
         with forked.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
@@ -100,7 +100,7 @@ def test_rows_in_another_region_are_refused_before_anything_is_uploaded(
         s3 = double.client("s3")
         s3.create_bucket(Bucket="afar", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         upload_rows(tmp_path / "rows", s3, "afar", "rows")
-        ended = byoe(*words(double, *ROLES, "dataset.path=s3://afar/rows/", "mode.budget_usd=2"))
+        ended = byoe(*arguments(double, *ROLES, "dataset.path=s3://afar/rows/", "mode.budget_usd=2"))
         assert ended.code == 2
         assert "dataset.path=s3://afar/rows/ is in eu-west-1, and jobs in us-east-1 read from buckets" in ended.err
         assert double.jobs == []

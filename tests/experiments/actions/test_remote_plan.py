@@ -159,7 +159,7 @@ def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 goes with mode.spot=true"),
         (["mode.spot=true", "mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 includes the run itself"),
@@ -184,12 +184,14 @@ def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
     ],
 )
 def test_what_aws_would_refuse_is_refused_here(
-    words: list[str], message: str, folder: Path, byoe: Callable[..., Ended]
+    arguments: list[str], message: str, folder: Path, byoe: Callable[..., Ended]
 ) -> None:
     region = (
-        [] if any(word.startswith(("mode.region", "mode.profile")) for word in words) else ["mode.region=eu-west-1"]
+        []
+        if any(argument.startswith(("mode.region", "mode.profile")) for argument in arguments)
+        else ["mode.region=eu-west-1"]
     )
-    ended = byoe(*PLAN, *region, *words)
+    ended = byoe(*PLAN, *region, *arguments)
     assert ended.code == 2
     assert message in ended.err
     assert "Traceback" not in ended.err

@@ -12,10 +12,10 @@ import pytest
 
 from tests.conftest import Ended
 from tests.doubles.aws.double import Double
-from tests.doubles.aws.faults import denied
+from tests.doubles.aws.faults import Refusal
 from tests.doubles.aws.records import TuningJob
 from tests.doubles.aws.resident import Resident
-from tests.experiments.actions.test_remote import created, opened, words
+from tests.experiments.actions.test_remote import arguments, created, opened
 from tests.support.records import recorded_trials
 
 pytestmark = [
@@ -35,7 +35,7 @@ def double(project: Path, tmp_path: Path, resident: Resident, monkeypatch: pytes
 @pytest.fixture
 def request_of(double: Double, byoe: Run) -> Job:
     """The request of the search that is to learn, as it is without a parent."""
-    document: Job = json.loads(byoe(*words(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
+    document: Job = json.loads(byoe(*arguments(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
     return document
 
 
@@ -49,7 +49,7 @@ def test_a_search_learns_from_one_that_has_ended(project: Path, double: Double, 
     run(double, request_of)
     # What was tuned is fixed, what was fixed is tuned, and ranges are others: all of that AMT takes.
     ended = byoe(
-        *words(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.n_trials=1"),
+        *arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.n_trials=1"),
         "ensemble.params.xgboost.max_depth=3",
         "search.space.xgboost.num_round={low: 2, high: 6}",
     )
@@ -76,67 +76,24 @@ def of_other_names(document: Job) -> None:
     del fixed(document)["seed"]
 
 
-def of_another_kind(document: Job) -> None:
-    ranges = tuned(document, "IntegerParameterRanges")
-    (depth,) = [entry for entry in ranges if entry["Name"] == "xgboost__max_depth"]
-    ranges.remove(depth)
-    tuned(document, "ContinuousParameterRanges").append(depth)
-
-
-def of_another_objective(document: Job) -> None:
-    objective = document["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-    objective["MetricName"] = "cv_rmse_xgboost"
-
-
-def of_values(count: int) -> Callable[[Job], None]:
-    """Return what makes a hyperparameter, which is fixed in the search, one of so many values."""
-
-    def change(document: Job) -> None:
-        del fixed(document)["final"]
-        values = [f"value {number}" for number in range(count)]
-        tuned(document, "CategoricalParameterRanges").append({"Name": "final", "Values": values})
-
-    return change
-
-
-def of_other_texts(document: Job) -> None:
-    for name in ("blend", "final", "folds_k", "members", "objective", "seed"):
-        fixed(document)[name] += "1"
-
-
-REFUSED: dict[str, tuple[Callable[[Job], None], list[str]]] = {
-    "names": (
-        of_other_names,
-        [
-            "\n  only in before: ridge__alpha, xgboost__gamma\n",
-            "\n  only here: seed\n",
-            "ensemble.params and search.space",
-        ],
-    ),
-    "kind": (of_another_kind, ["\n  of another kind: xgboost__max_depth, continuous in before and integer here\n"]),
-    "objective": (
-        of_another_objective,
-        ["its objective is cv_rmse_xgboost, and here it is cv_rmse_blended", "search.objective=cv_rmse_xgboost"],
-    ),
-    "changes": (of_values(11), ["tuned there and fixed here: final", "These are 11 changes, and AMT takes 10"]),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_a_parent_of_another_search_is_refused_with_the_difference(
-    case: str, double: Double, byoe: Run, request_of: Job
+def test_a_parent_with_other_hyperparameters_is_refused_with_the_difference(
+    double: Double, byoe: Run, request_of: Job
 ) -> None:
-    change, fragments = REFUSED[case]
     document = copy.deepcopy(request_of)
-    change(document)
+    of_other_names(document)
     run(double, document)
     before = created(double)
-    learning = words(double, "mode.warm_start=[before]", "mode.budget_usd=2")
-    ended = byoe(*learning)
+    ended = byoe(*arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2"))
     assert ended.code == 2
     assert "Traceback" not in ended.err
-    missing = [text for text in ["mode.warm_start=before: ", *fragments, "leave before out"] if text not in ended.err]
-    assert missing == [], ended.err
+    fragments = [
+        "mode.warm_start=before: ",
+        "\n  only in before: ridge__alpha, xgboost__gamma\n",
+        "\n  only here: seed\n",
+        "ensemble.params and search.space",
+        "leave before out",
+    ]
+    assert [text for text in fragments if text not in ended.err] == [], ended.err
     assert created(double) == before
     assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
 
@@ -144,35 +101,28 @@ def test_a_parent_of_another_search_is_refused_with_the_difference(
 @pytest.mark.parametrize(
     ("given", "fragments"),
     [
-        ("none", ["mode.warm_start=none: there is no such tuning job in us-east-1", "action=status lists ours"]),
+        ("none", ["mode.warm_start=none: there is no such tuning job in us-east-1", "mode=remote action=status"]),
         ("running", ["mode.warm_start=running: it is InProgress", "mode=remote action=attach job=running"]),
-        ("large", ["749 training jobs of mode.warm_start and 3 new ones are 752", "750 in all: lower search.n_trials"]),
     ],
 )
-def test_a_parent_that_is_not_there_runs_or_is_too_large_is_refused(
+def test_a_parent_that_does_not_exist_or_still_runs_is_refused(
     given: str, fragments: list[str], double: Double, byoe: Run, request_of: Job
 ) -> None:
-    running, large = run(double, request_of, "running"), run(double, request_of, "large")
+    running = run(double, request_of, "running")
     with double.state.changed:
         running.status = "InProgress"
-        large.trials = large.trials[:1] * 749
     before = created(double)
-    ended = byoe(*words(double, f"mode.warm_start=[{given}]", "mode.budget_usd=2"))
+    ended = byoe(*arguments(double, f"mode.warm_start=[{given}]", "mode.budget_usd=2"))
     assert ended.code == 2
     assert [text for text in fragments if text not in ended.err] == [], ended.err
     assert created(double) == before
     assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
 
 
-def test_what_aws_may_yet_refuse_is_a_note(project: Path, double: Double, byoe: Run, request_of: Job) -> None:
-    document = copy.deepcopy(request_of)
-    of_other_texts(document)
-    before = run(double, document)
-    with double.state.changed:
-        before.trials = before.trials[:1] * 749
-    double.inject(denied("CreateHyperParameterTuningJob"))  # the rest is not asked for here
-    ended = byoe(*words(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.sampler=random"))
-    assert "the IAM action sagemaker:CreateHyperParameterTuningJob" in ended.err
-    said = " ".join(ended.out.split())
-    assert "mode.warm_start=before: AMT may count more than 10 changes; fixed to another value: blend, final" in said
-    assert "and 3 new ones are 752; above 750 AWS must have raised the account's limit" in said
+def test_a_rule_that_aws_checks_is_answered_by_aws(double: Double, byoe: Run, request_of: Job) -> None:
+    run(double, request_of)
+    answer = "The objective of parent and current tuning job differ."
+    double.inject(Refusal("CreateHyperParameterTuningJob", "ValidationException", answer))
+    ended = byoe(*arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2"))
+    assert ended.code == 2
+    assert f"AWS refused to start the job: {answer} (ValidationException)." in ended.err

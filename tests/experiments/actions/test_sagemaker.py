@@ -1,4 +1,4 @@
-"""``mode=sagemaker`` from the words that a user types to what is left in MLflow, on disk and on the engine."""
+"""``mode=sagemaker`` from the arguments that a user types to what is left in MLflow, on disk and on the engine."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def test_members_of_ones_own_and_what_they_need_are_there(project: Path, nothing
     (project / "packages" / "mine" / "__init__.py").write_text(
         "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
     )
-    words = ("study=mine", "search.n_trials=2", "entry.dependencies=[packages]")
+    arguments = ("study=mine", "search.n_trials=2", "entry.dependencies=[packages]")
     ended = run_command(
         "mode=sagemaker",
-        *words,
+        *arguments,
         "ensemble.members=[{own: {kind: 'mine:Own'}}, ridge]",
         "search.space.own.alpha={low: 0.1, high: 2}",
     )
@@ -173,7 +173,7 @@ def test_what_is_missing_is_named_with_its_remedy(case: str, project: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("words", "fragments"),
+    ("arguments", "fragments"),
     [
         (["mode.image.base=nowhere.invalid/none:latest"], ["the image could not be built", "mode.image.base=nowhere"]),
         (["mode.image.base="], ["mode.image.base is empty"]),
@@ -191,8 +191,8 @@ def test_what_is_missing_is_named_with_its_remedy(case: str, project: Path, tmp_
         ),
     ],
 )
-def test_wrong_word_is_named_with_its_fix(words: list[str], fragments: list[str], project: Path) -> None:
-    ended = run_command("mode=sagemaker", "study=wrong", *words)
+def test_wrong_argument_is_named_with_its_fix(arguments: list[str], fragments: list[str], project: Path) -> None:
+    ended = run_command("mode=sagemaker", "study=wrong", *arguments)
     assert ended.code == 2, ended.out
     assert ended.err.startswith("error: ")
     assert "Traceback" not in ended.err
@@ -232,16 +232,16 @@ def test_doctor_looks_at_the_engine(folder: Path, tmp_path: Path) -> None:
     assert re.search(r"^note +Docker ", home.out, re.MULTILINE)
 
 
-def replayed(*words: str) -> Ended:
-    return run_command("mode=sagemaker", "action=replay", "replay.study=home", *words)
+def replayed(*arguments: str) -> Ended:
+    return run_command("mode=sagemaker", "action=replay", "replay.study=home", *arguments)
 
 
 @pytest.mark.parametrize(("ensemble", "trials"), [("pair", 2), ("wide", 1)])
 def test_the_same_points_give_the_same_numbers_at_home_warm_and_cold(
     ensemble: str, trials: int, project: Path, nothing_left: None
 ) -> None:
-    words = (f"ensemble={ensemble}", "dataset.folds.k=3", *QUICK)
-    assert run_command("mode=local", "study=home", f"search.n_trials={trials}", *words).code == 0
+    arguments = (f"ensemble={ensemble}", "dataset.folds.k=3", *QUICK)
+    assert run_command("mode=local", "study=home", f"search.n_trials={trials}", *arguments).code == 0
     for warm in ("true", "false"):
         ended = replayed(f"mode.warm_pool={warm}", f"study=replay-{warm}")
         assert ended.code == 0, ended.out

@@ -45,7 +45,7 @@ class Odd(Ridge):
             target = target * float("nan")
         super().fit(features, target, weights)
 """
-ODD_WORDS = (
+ODD_ARGUMENTS = (
     "mode=sagemaker",
     "study=odd",
     "entry.dependencies=[packages]",
@@ -68,8 +68,8 @@ def test_everything_that_can_go_wrong_with_a_script_is_one_failed_trial(
 ) -> None:
     odd(project)
     deeds = "[1, 2, 3, 4, 5, 6, 7, 8]" if warm == "true" else "[1, 2, 4, 6]"
-    words = (*ODD_WORDS, f"search.space.one.alpha={{choices: {deeds}}}", f"mode.warm_pool={warm}")
-    ended = run_command(*words, "mode.max_runtime_seconds=12", "mode.memory_gb=1")
+    arguments = (*ODD_ARGUMENTS, f"search.space.one.alpha={{choices: {deeds}}}", f"mode.warm_pool={warm}")
+    ended = run_command(*arguments, "mode.max_runtime_seconds=12", "mode.memory_gb=1")
     assert ended.code == 0, ended.err
     trials = {int(trial["params"]["one__alpha"]): trial for trial in recorded_trials(project, "odd")}
     complete = {deed for deed, trial in trials.items() if trial["state"] == "complete"}
@@ -87,7 +87,7 @@ def test_everything_that_can_go_wrong_with_a_script_is_one_failed_trial(
     assert log.exists()
 
 
-KILLED_WORDS = ("mode=sagemaker", "study=killed", "search.n_trials=8", "search.startup_trials=3", *QUICK)
+KILLED_ARGUMENTS = ("mode=sagemaker", "study=killed", "search.n_trials=8", "search.startup_trials=3", *QUICK)
 # In the order in which one study can be killed at all of them; by the last within the search 6 trials at most have begun.
 KILLS = ("study_created", "trials_asked:2", "trial_finished:2", "trial_recorded:2", "search_done")
 
@@ -99,7 +99,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, ima
         folder = tmp_path_factory.mktemp("undisturbed")
         shutil.copy(empty_store, folder / "mlflow.db")
         patch.chdir(folder)
-        assert run_command("mode=local", *KILLED_WORDS[1:]).code == 0
+        assert run_command("mode=local", *KILLED_ARGUMENTS[1:]).code == 0
         return [(trial["index"], trial["params"], trial["metrics"]) for trial in recorded_trials(folder, "killed")]
 
 
@@ -108,10 +108,10 @@ def test_killed_again_and_again_containers_end_and_the_same_command_completes_th
     project: Path, nothing_left: None, undisturbed: list[object]
 ) -> None:
     for kill in KILLS:
-        killed = run_command(*KILLED_WORDS, BYOE_KILL_AT=kill)
+        killed = run_command(*KILLED_ARGUMENTS, BYOE_KILL_AT=kill)
         assert killed.code == -signal.SIGKILL, (kill, killed.err)
         assert until(lambda: containers("killed") == [])
-    resumed = run_command(*KILLED_WORDS)
+    resumed = run_command(*KILLED_ARGUMENTS)
     assert resumed.code == 0, resumed.err
     assert [
         (trial["index"], trial["params"], trial["metrics"]) for trial in recorded_trials(project, "killed")
@@ -123,8 +123,8 @@ def test_killed_again_and_again_containers_end_and_the_same_command_completes_th
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_job_of_the_sdk_ends_with_the_harness(sign: int, project: Path, nothing_left: None) -> None:
     odd(project)
-    words = (*ODD_WORDS, "search.space.one.alpha={choices: [6]}", "mode.warm_pool=false")
-    with running(*words) as harness:
+    arguments = (*ODD_ARGUMENTS, "search.space.one.alpha={choices: [6]}", "mode.warm_pool=false")
+    with running(*arguments) as harness:
         assert until(lambda: containers("odd") != [], 60)
         harness.send_signal(sign)
         harness.communicate()
@@ -134,8 +134,8 @@ def test_job_of_the_sdk_ends_with_the_harness(sign: int, project: Path, nothing_
 
 
 def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(project: Path, nothing_left: None) -> None:
-    words = ("mode=sagemaker", "study=cut", "search.n_trials=400", *QUICK)
-    with running(*words) as harness:
+    arguments = ("mode=sagemaker", "study=cut", "search.n_trials=400", *QUICK)
+    with running(*arguments) as harness:
         await_trials(harness, 3)
         harness.send_signal(signal.SIGINT)
         _, err = harness.communicate()
@@ -146,10 +146,10 @@ def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(projec
 
 
 def test_engine_that_goes_away_in_the_middle_loses_no_trial(project: Path, nothing_left: None) -> None:
-    words = ("mode=sagemaker", "study=gone", "search.n_trials=400", *QUICK)
+    arguments = ("mode=sagemaker", "study=gone", "search.n_trials=400", *QUICK)
     with (
         Forwarder(Path(f"/tmp/byoe-test-{os.getpid()}.sock")) as way,
-        running(*words, DOCKER_HOST=f"unix://{way.path}") as harness,
+        running(*arguments, DOCKER_HOST=f"unix://{way.path}") as harness,
     ):
         await_trials(harness, 3)
         way.cut()
@@ -181,7 +181,7 @@ def test_disk_that_fills_up_stops_the_study_and_fails_no_trial(
         "        super().fit(features, target, weights)\n"
     )
     disk = tiny_disk("size=60m")
-    words = (
+    arguments = (
         "mode=sagemaker",
         "study=filling",
         f"paths.studies={disk}/studies",
@@ -191,7 +191,7 @@ def test_disk_that_fills_up_stops_the_study_and_fails_no_trial(
         "search.sampler=grid",
         "search.parallel=1",
     )
-    ended = run_command(*words, "search.space.one.alpha={choices: [1, 2, 3, 4]}")
+    ended = run_command(*arguments, "search.space.one.alpha={choices: [1, 2, 3, 4]}")
     assert ended.code == 1
     assert "the disk is full" in ended.err
     assert "same command" in ended.err

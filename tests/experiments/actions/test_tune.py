@@ -1,4 +1,4 @@
-"""``action=tune`` and ``action=train`` from the words that a user types to what is left on disk and in MLflow."""
+"""``action=tune`` and ``action=train`` from the arguments that a user types to what is left on disk and in MLflow."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def test_registered_model_with_a_member_of_ones_own_loads_anywhere(project: Path
     (project / "packages" / "mine" / "__init__.py").write_text(
         "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
     )
-    words = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
-    ended = run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
+    arguments = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
+    ended = run_command(*arguments, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
     assert ended.code == 0, ended.err
     assert "could not record" not in ended.out, ended.out
     (project / "packages").rename(project / "gone")
@@ -143,10 +143,10 @@ def test_study_of_changed_code_is_another_study(project: Path) -> None:
     module = project / "packages" / "mine.py"
     source = "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
     module.write_text(source)
-    words = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
-    assert run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]").code == 0
+    arguments = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
+    assert run_command(*arguments, "ensemble.members=[{own: {kind: 'mine:Own'}}]").code == 0
     module.write_text(source + "    scaled = False\n")
-    ended = run_command(*words, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
+    ended = run_command(*arguments, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
     assert ended.code == 2
     assert "code.packages" in ended.err
 
@@ -179,9 +179,9 @@ def test_study_is_extended_by_more_trials(project: Path) -> None:
 
 
 def test_same_command_without_a_name_finds_its_study(project: Path) -> None:
-    words = [word for word in TINY if not word.startswith("study=")]
-    first = run_command(*words)
-    assert "is finished; nothing was run" in run_command(*words).out
+    arguments = [argument for argument in TINY if not argument.startswith("study=")]
+    first = run_command(*arguments)
+    assert "is finished; nothing was run" in run_command(*arguments).out
     assert len(list((project / "studies").glob("diabetes-pair-*"))) == 1
     assert first.code == 0
 
@@ -205,8 +205,8 @@ def test_table_of_ones_own(project: Path) -> None:
         for i, (a, b, c) in enumerate(rows)
     ]
     (project / "houses.csv").write_text("size,age,note,price\n" + "\n".join(lines) + "\n")
-    words = ("mode=local", "dataset=file", "dataset.path=houses.csv", "dataset.target=price", "dataset.drop=[note]")
-    ended = run_command(*words, "ensemble=quartet", "search.n_trials=2", *QUICK, "study=own")
+    arguments = ("mode=local", "dataset=file", "dataset.path=houses.csv", "dataset.target=price", "dataset.drop=[note]")
+    ended = run_command(*arguments, "ensemble=quartet", "search.n_trials=2", *QUICK, "study=own")
     assert ended.code == 0, ended.err
     assert len(logged_trials(project, "byoe-houses")) == 2
     manifest = json.loads((project / "studies" / "own" / "final" / "model" / "manifest.json").read_text())
@@ -347,7 +347,7 @@ def test_study_in_which_everything_fails_ends_with_the_reason(project: Path) -> 
 
 @pytest.mark.slow
 def test_trials_that_cannot_win_are_given_up_and_a_resumed_study_gives_up_the_same(project: Path) -> None:
-    words = (
+    arguments = (
         "mode=local",
         "search.n_trials=16",
         "search.prune=true",
@@ -355,15 +355,15 @@ def test_trials_that_cannot_win_are_given_up_and_a_resumed_study_gives_up_the_sa
         "search.space.xgboost.eta={low: 0.001, high: 1.0, log: true, first: 0.1}",
         "ensemble.params.xgboost.num_round=20",
     )
-    whole = run_command(*words, "study=whole", "search.parallel=1")
+    whole = run_command(*arguments, "study=whole", "search.parallel=1")
     assert whole.code == 0, whole.err
     reference = recorded_trials(project, "whole")
     states = [trial["state"] for trial in reference]
     assert {"complete", "pruned"} == set(states)
     assert f"16 trials, {states.count('pruned')} given up early" in whole.out
-    killed = run_command(*words, "study=parts", "search.parallel=2", BYOE_KILL_AT="trial_recorded:9")
+    killed = run_command(*arguments, "study=parts", "search.parallel=2", BYOE_KILL_AT="trial_recorded:9")
     assert killed.code == -signal.SIGKILL
-    assert run_command(*words, "study=parts", "search.parallel=2").code == 0
+    assert run_command(*arguments, "study=parts", "search.parallel=2").code == 0
     parts = recorded_trials(project, "parts")
     assert [(t["state"], t["params"], t["metrics"]) for t in parts] == [
         (t["state"], t["params"], t["metrics"]) for t in reference
@@ -388,7 +388,7 @@ def test_study_with_a_time_limit_ends_with_a_winner_and_goes_on_with_the_same_co
         "            signal.pause()\n"
         "        super().fit(features, target, weights)\n"
     )
-    words = (
+    arguments = (
         "mode=local",
         "study=lasting",
         "entry.dependencies=[packages]",
@@ -399,7 +399,7 @@ def test_study_with_a_time_limit_ends_with_a_winner_and_goes_on_with_the_same_co
         "search.timeout=7",
     )
     for _ in range(2):
-        ended = run_command(*words)
+        ended = run_command(*arguments)
         assert ended.code == 0, ended.err
         assert "ended by search.timeout=7" in ended.out
         assert "go on with this study" in ended.out

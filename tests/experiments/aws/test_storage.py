@@ -55,9 +55,9 @@ def test_a_table_on_s3_is_the_one_that_was_uploaded(folder: Path, bucket: str) -
     rows = "\n".join(f"{x},{x % 5},{2 * x}" for x in range(40))
     Path("here.csv").write_text(f"a,b,y\n{rows}\n")
     boto3.client("s3").upload_file("here.csv", bucket, "tables/there.csv")
-    words = ["dataset=file", "dataset.target=y"]
+    arguments = ["dataset=file", "dataset.target=y"]
     here, there = (
-        plan_study(compose([*words, f"dataset.path={path}"]))
+        plan_study(compose([*arguments, f"dataset.path={path}"]))
         for path in ("here.csv", f"s3://{bucket}/tables/there.csv")
     )
     assert there.study.channels.data_hash == here.study.channels.data_hash

@@ -35,9 +35,9 @@ class Failing(Ridge):
 """
 
 
-def plan(*words: str) -> StudySpec:
+def plan(*arguments: str) -> StudySpec:
     """Return a study with its channels written, below the working directory."""
-    return plan_study(compose(["study=contract", *QUICK, *words])).place()
+    return plan_study(compose(["study=contract", *QUICK, *arguments])).place()
 
 
 def comparable(results: list[TrialResult]) -> list[tuple[int, str, dict[str, object], dict[str, float]]]:
@@ -49,7 +49,7 @@ class BackendContract(abc.ABC):
     """Every test here is a sentence of ``Backend``'s docstring.
 
     Attributes:
-        mode: The word that chooses the backend's mode.
+        mode: The argument that chooses the backend's mode.
         can_extend: Whether a study can be given more trials; where not, it is refused.
         runs_elsewhere: Whether trials run elsewhere, where ``cancel`` leaves them alone and the next ``submit`` finds
             them.
@@ -59,8 +59,8 @@ class BackendContract(abc.ABC):
     can_extend: ClassVar[bool] = True
     runs_elsewhere: ClassVar[bool] = False
 
-    def plan(self, *words: str) -> StudySpec:
-        return plan(self.mode, *words)
+    def plan(self, *arguments: str) -> StudySpec:
+        return plan(self.mode, *arguments)
 
     @abc.abstractmethod
     @contextmanager
@@ -170,7 +170,7 @@ class BackendContract(abc.ABC):
             self.run(study)
         assert self.running() == 0
 
-    def failing_study(self, folder: Path, *words: str) -> StudySpec:
+    def failing_study(self, folder: Path, *arguments: str) -> StudySpec:
         (folder / "packages").mkdir()
         (folder / "packages" / "failing.py").write_text(FAILING)
         return self.plan(
@@ -180,7 +180,7 @@ class BackendContract(abc.ABC):
             "search=blank",
             "search.sampler=grid",
             "search.space.bad.alpha={choices: [1, 2, 3, 4, 5]}",
-            *words,
+            *arguments,
         )
 
     def test_the_final_training_repeats_the_trial_and_keeps_its_bundle(self, folder: Path) -> None:

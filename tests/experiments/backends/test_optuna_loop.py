@@ -74,8 +74,8 @@ def test_no_trial_races_unless_asked_to(folder: Path) -> None:
 
 @pytest.mark.parametrize("resumed", [1, 3, 5])
 def test_a_resumed_study_races_the_same_rivals(folder: Path, resumed: int) -> None:
-    words = ("search.n_trials=8", "search.window=3", "search.prune=true", "search.startup_trials=2")
-    whole = plan(*words, "study=whole")
+    arguments = ("search.n_trials=8", "search.window=3", "search.prune=true", "search.startup_trials=2")
+    whole = plan(*arguments, "study=whole")
     reference = ScriptedRunner(lambda index: float(index * 7 % 5))
     run(whole, reference)
     parts = dataclasses.replace(whole, name="parts", folder=whole.folder.parent / "parts")

@@ -57,7 +57,7 @@ class TestRemoteBackend(BackendContract):
     def backend(self, study: StudySpec) -> Iterator[Backend]:
         with self.double.state.changed:
             self.double.state.points_taken = 0  # so that the tuner proposes the same points for each study
-        words = [
+        arguments = [
             "mode=remote",
             f"mode.role={self.double.role}",
             f"mode.bucket={self.double.bucket}",
@@ -65,9 +65,9 @@ class TestRemoteBackend(BackendContract):
             "mode.price_usd_per_hour=0.1",
             "mode.budget_usd=9",
         ]
-        mode = compose(words).config.mode
+        mode = compose(arguments).config.mode
         assert isinstance(mode, RemoteModeConfig)
-        yield remote_backend(mode, study, words, lambda: self.scorers, Console(quiet=True))
+        yield remote_backend(mode, study, arguments, lambda: self.scorers, Console(quiet=True))
 
     def running(self) -> int:
         """Return how many jobs go on, those that were asked to stop left out."""

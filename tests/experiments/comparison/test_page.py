@@ -103,10 +103,10 @@ def test_every_figure_is_drawn_in_the_width_and_colours_of_the_reader(
         assert paper == ("rgb(25, 28, 35)" if dark else "rgb(255, 255, 255)")
         mark = "getComputedStyle(document.querySelector('#rmse .points path')).fill"
         assert tab.evaluate(mark) == ("rgb(86, 180, 233)" if dark else "rgb(0, 114, 178)")
-        narrow = tab.evaluate(
+        trials = tab.evaluate(
             "document.getElementById('trials-0').layout.height ?? document.getElementById('trials-0').clientHeight"
         )
-        assert (narrow == 400) == (not phone)
+        assert trials == (70 + 3 * (38 + 22) + (3 * 20 if phone else 0))
         tab.screenshot(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 50_000
         check_quiet(tab)
@@ -156,8 +156,8 @@ def test_a_trial_that_is_pointed_at_or_brushed_stands_out(tab: Tab) -> None:
     tab.until(f"{over} === {axes}")
     tab.mouse("mouseMoved", x - 40, y - 40)
     tab.until(f"{over} === 0")
-    top, bottom = tab.evaluate(f"(({{ top, bottom }}) => [top, bottom])({area}.getBoundingClientRect())")
-    tab.drag((x - 20, top + 5), (x + 20, bottom - 5))
+    left, right = tab.evaluate(f"(({{ left, right }}) => [left, right])({area}.getBoundingClientRect())")
+    tab.drag((left + 5, y - 20), (right - 5, y + 20))
     tab.until(f"{over} === {10 + 5 + 10} * {axes}")
     check_quiet(tab)
 

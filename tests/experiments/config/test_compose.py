@@ -51,14 +51,14 @@ def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> 
     random = np.random.RandomState(0)
     rows = "".join(f"{a},{b}\n" for a, b in random.normal(size=(20_000, 2)))
     (folder / "table.csv").write_text("a,price\n" + rows)
-    words = ["dataset=file", "dataset.path=table.csv", "dataset.target=price", "ensemble=wide"]
-    plan = plan_study(compose(words))
+    arguments = ["dataset=file", "dataset.path=table.csv", "dataset.target=price", "ensemble=wide"]
+    plan = plan_study(compose(arguments))
     members = [member.name for member in plan.study.recipe({}).members]
     assert "svr" not in members
     assert len(members) == 8
     assert "svr__C" not in plan.study.space.dimensions
     assert plan.notes[0].startswith("member svr is left out: at 9600 rows one fit takes about 11 s")
-    kept = plan_study(compose([*words, "ensemble.drop_slow=false"]))
+    kept = plan_study(compose([*arguments, "ensemble.drop_slow=false"]))
     assert "svr" in [member.name for member in kept.study.recipe({}).members]
 
 
@@ -134,19 +134,19 @@ def test_fixed_parameter_wins_over_its_range_with_a_note(folder: Path) -> None:
 
 
 def test_members_of_one_kind_share_the_kinds_range_unless_they_have_their_own(folder: Path) -> None:
-    words = [
+    arguments = [
         "ensemble.members=[{deep: {kind: xgboost}}, {flat: {kind: xgboost}}]",
         "search.space.deep={max_depth: {low: 8, high: 12}}",
     ]
-    described = plan_study(compose(words)).study.space.describe()
+    described = plan_study(compose(arguments)).study.space.describe()
     assert described["deep__max_depth"] == "int [8, 12]"
     assert described["flat__max_depth"] == "int [2, 8], first 6"
     assert "deep__eta" not in described
 
 
 def test_name_comes_from_what_decides_the_numbers(folder: Path) -> None:
-    def name(*words: str) -> str:
-        return plan_study(compose(words)).study.name
+    def name(*arguments: str) -> str:
+        return plan_study(compose(arguments)).study.name
 
     assert name() == name("search.n_trials=60") == name("search.parallel=1") == name("search.max_failure_rate=1")
     others = [name("search.seed=1"), name("ensemble=quartet"), name("dataset.split.seed=1"), name("search.window=3")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.planning.replay import recipe_words
+from experiments.planning.replay import recipe_arguments
 from tests.conftest import QUICK, Ended
 
 Run = Callable[..., Ended]
@@ -31,7 +31,7 @@ def odd(project: Path, byoe: Run) -> Path:
     return project
 
 
-def test_the_command_that_a_study_proposes_needs_none_of_its_words(odd: Path, byoe: Run) -> None:
+def test_the_command_that_a_study_proposes_needs_none_of_its_arguments(odd: Path, byoe: Run) -> None:
     finished = byoe(*TYPED, *OWN)
     assert "python run.py mode=sagemaker action=replay replay.study=odd   # its best trials again" in finished.out
     ended = byoe(*REPLAY)
@@ -40,13 +40,13 @@ def test_the_command_that_a_study_proposes_needs_none_of_its_words(odd: Path, by
     shown = byoe(*REPLAY, "--cfg").out
     (seed,) = [line.split("#") for line in shown.splitlines() if line.strip().startswith("seed: 3")]
     assert seed[1].strip() == "study odd"
-    # A replay has the words of its study, so it can be replayed as well.
+    # A replay has the arguments of its study, so it can be replayed as well.
     assert byoe(*REPLAY[:2], "replay.study=again", "study=third").code == 0
 
 
 def test_what_is_typed_otherwise_is_refused_by_its_key(odd: Path, byoe: Run) -> None:
-    words = ("search.seed=4", "ensemble.params.xgboost.num_round=6", "dataset.folds.k=4", "ensemble.blend=mean")
-    ended = byoe(*REPLAY, *words)
+    arguments = ("search.seed=4", "ensemble.params.xgboost.num_round=6", "dataset.folds.k=4", "ensemble.blend=mean")
+    ended = byoe(*REPLAY, *arguments)
     assert ended.code == 2
     assert [line for line in ended.err.splitlines() if line.startswith("  ")] == [
         "  ensemble.blend: weighted there, mean here",
@@ -57,15 +57,15 @@ def test_what_is_typed_otherwise_is_refused_by_its_key(odd: Path, byoe: Run) -> 
     assert not (odd / "studies" / "again").exists()
 
 
-def test_only_words_of_what_is_trained_are_kept_and_no_password() -> None:
-    words = (
+def test_only_arguments_of_what_is_trained_are_kept_and_no_password() -> None:
+    arguments = (
         *TYPED,
         "mode.poll_seconds=1",
         "paths.root=x",
         "mlflow.uri=y",
         "dataset.path=https://me:secret@host/rows.csv",
     )
-    assert recipe_words([*words, "ensemble=quartet", "~ensemble.params.svr", "+experiment=blog"]) == (
+    assert recipe_arguments([*arguments, "ensemble=quartet", "~ensemble.params.svr", "+experiment=blog"]) == (
         *QUICK,
         "ensemble=quartet",
         "~ensemble.params.svr",

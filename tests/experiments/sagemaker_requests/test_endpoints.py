@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
-from experiments.sagemaker_requests.validation import InvalidDocument, check_document
+from experiments.sagemaker_requests.validation import InvalidRequest, check_request
 from tests.experiments.sagemaker_requests.test_jobs import check_snapshot
 
 SERVING = Serving(
@@ -30,7 +30,7 @@ REALTIME = dataclasses.replace(
 
 def check_all(requests: dict[str, dict[str, Any]]) -> None:
     for operation, document in requests.items():
-        check_document(operation, document, local=False)
+        check_request(operation, document, local=False)
 
 
 @pytest.mark.parametrize(("name", "serving"), [("endpoint_serverless", SERVING), ("endpoint_realtime", REALTIME)])
@@ -57,7 +57,7 @@ def test_requests_are_those_that_were_looked_at(name: str, serving: Serving) -> 
 )
 def test_what_aws_would_refuse_is_refused_here(change: dict[str, object], place: str) -> None:
     requests = endpoint_requests(dataclasses.replace(SERVING, **change))
-    with pytest.raises(InvalidDocument, match=place):
+    with pytest.raises(InvalidRequest, match=place):
         check_all(requests)
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from experiments.config.compose import groups
 from experiments.sagemaker_requests.jobs import read_tuning_job, training_job, trial_job, tuning_job
-from experiments.sagemaker_requests.ranges import parameter_ranges, search_space
-from experiments.sagemaker_requests.validation import check_document
+from experiments.sagemaker_requests.parameter_ranges import parameter_ranges, search_space
+from experiments.sagemaker_requests.validation import check_request
 from experiments.study.sampling import make_proposer
 from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
 from tests.support.studies import PLACEMENT, study
@@ -32,7 +32,7 @@ def check_snapshot(name: str, document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "arguments"),
     [
         ("blog", ("experiment=blog",)),
         ("wide", ("ensemble=wide", "search.sampler=random", "search.timeout=600")),
@@ -48,16 +48,16 @@ def check_snapshot(name: str, document: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_tuning_job_is_the_one_that_was_looked_at(name: str, words: tuple[str, ...], folder: Path) -> None:
-    document = tuning_job(study(*words), PLACEMENT)
-    check_document("CreateHyperParameterTuningJob", document, local=True)
+def test_tuning_job_is_the_one_that_was_looked_at(name: str, arguments: tuple[str, ...], folder: Path) -> None:
+    document = tuning_job(study(*arguments), PLACEMENT)
+    check_request("CreateHyperParameterTuningJob", document, local=True)
     check_snapshot(name, document)
 
 
 def test_training_job_is_the_one_that_was_looked_at(folder: Path) -> None:
     spec = study("experiment=blog_single", "action=train")
     document = training_job(spec, PLACEMENT, 0, {}, "-final")
-    check_document("CreateTrainingJob", document, local=True)
+    check_request("CreateTrainingJob", document, local=True)
     check_snapshot("blog_single", document)
 
 
@@ -65,7 +65,7 @@ def test_trial_of_a_tuning_job_is_a_training_job_as_the_tuner_makes_it(folder: P
     spec = study("experiment=blog")
     tuning = tuning_job(spec, PLACEMENT)
     document = trial_job(tuning, 3, {"eta": "0.25", "max_depth": "3"})
-    check_document("CreateTrainingJob", document, local=True)
+    check_request("CreateTrainingJob", document, local=True)
     added = {"_tuning_objective_metric": "validation_rmse_blended"}
     alone = training_job(spec, PLACEMENT, 3, {"eta": 0.25, "max_depth": 3})
     assert document["HyperParameters"] == alone["HyperParameters"] | added
@@ -85,13 +85,13 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize("words", [*EVERY, ("experiment=blog",)], ids=" ".join)
+@pytest.mark.parametrize("arguments", [*EVERY, ("experiment=blog",)], ids=" ".join)
 def test_every_ensemble_and_search_holds_against_the_service_model_and_is_read_back(
-    words: tuple[str, ...], folder: Path
+    arguments: tuple[str, ...], folder: Path
 ) -> None:
-    spec = study(*words)
+    spec = study(*arguments)
     document = json.loads(json.dumps(tuning_job(spec, PLACEMENT)))
-    check_document("CreateHyperParameterTuningJob", document, local=True)
+    check_request("CreateHyperParameterTuningJob", document, local=True)
     read = read_tuning_job(document, spec)
     assert read == spec
     assert list(read.space.dimensions) == list(spec.space.dimensions)

@@ -14,7 +14,7 @@ from botocore.exceptions import ParamValidationError
 from botocore.validate import validate_parameters
 
 from experiments.sagemaker_requests.jobs import tuning_job
-from experiments.sagemaker_requests.validation import InvalidDocument, _compiled, check_document
+from experiments.sagemaker_requests.validation import InvalidRequest, _compiled, check_request
 from tests.support.studies import PLACEMENT, study
 
 OPERATION = "CreateHyperParameterTuningJob"
@@ -136,8 +136,8 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
 def test_what_aws_would_refuse_is_named_with_its_place(case: str, document: dict[str, Any]) -> None:
     edit, words = BROKEN[case]
     edit(document)
-    with pytest.raises(InvalidDocument) as refused:
-        check_document(OPERATION, document, local=True)
+    with pytest.raises(InvalidRequest) as refused:
+        check_request(OPERATION, document, local=True)
     assert [word for word in words if word not in str(refused.value)] == []
 
 
@@ -149,17 +149,17 @@ def test_a_sound_document_passes_botocores_own_validation_too(document: dict[str
 
 
 def test_only_local_mode_takes_local_places(document: dict[str, Any]) -> None:
-    check_document(OPERATION, document, local=True)
-    with pytest.raises(InvalidDocument) as refused:
-        check_document(OPERATION, document, local=False)
+    check_request(OPERATION, document, local=True)
+    with pytest.raises(InvalidRequest) as refused:
+        check_request(OPERATION, document, local=False)
     places = {problem.partition(":")[0].rpartition(".")[2] for problem in refused.value.problems}
     assert places == {"InstanceType", "S3Uri", "S3OutputPath"}
 
 
 def test_local_exceptions_are_for_their_own_fields(document: dict[str, Any]) -> None:
     definition(document)["RoleArn"] = "local"
-    with pytest.raises(InvalidDocument, match="RoleArn"):
-        check_document(OPERATION, document, local=True)
+    with pytest.raises(InvalidRequest, match="RoleArn"):
+        check_request(OPERATION, document, local=True)
 
 
 def test_every_pattern_of_the_operations_used_is_understood() -> None:

@@ -22,10 +22,10 @@ def study(project: Path, byoe: Callable[..., Ended]) -> Path:
     return project / "studies" / "mine"
 
 
-def place(name: str, *words: str) -> Model:
+def place(name: str, *arguments: str) -> Model:
     folder = Path(name)
     folder.mkdir()
-    return place_model(compose(["mode=local", *words]), folder)
+    return place_model(compose(["mode=local", *arguments]), folder)
 
 
 def test_every_way_to_name_a_model_finds_the_same_one(study: Path, byoe: Callable[..., Ended]) -> None:

@@ -16,8 +16,8 @@ from experiments.study.spec import StudySpec
 Params = dict[str, ParamValue]
 
 
-def study(*words: str) -> StudySpec:
-    return plan_study(compose(["search.n_trials=20", "search.startup_trials=5", *words])).study
+def study(*arguments: str) -> StudySpec:
+    return plan_study(compose(["search.n_trials=20", "search.startup_trials=5", *arguments])).study
 
 
 def value(params: Params) -> float:
@@ -40,8 +40,8 @@ def proposals(spec: StudySpec, known: int = 0, reference: list[Params] | None = 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_first_trial_takes_the_first_values_and_the_sampler_chooses_the_rest(folder: Path, sampler: str) -> None:
-    words = (f"search.sampler={sampler}", "search.space.xgboost.eta={low: 0.1, high: 0.2}")
-    first, second = proposals(study(*words))[:2]
+    arguments = (f"search.sampler={sampler}", "search.space.xgboost.eta={low: 0.1, high: 0.2}")
+    first, second = proposals(study(*arguments))[:2]
     assert first["xgboost__max_depth"] == 6
     assert first["catboost__depth"] == 6
     assert 0.1 <= float(first["xgboost__eta"] or 0) <= 0.2
@@ -82,8 +82,8 @@ def test_tpe_learns_from_what_it_is_told(folder: Path) -> None:
 
 
 def test_grid_is_listed_in_order_and_needs_no_seed(folder: Path) -> None:
-    words = ("search=blank", "search.sampler=grid", "search.space.xgboost.max_depth={choices: [2, 3, 4]}")
-    spec = study(*words, "search.space.catboost.depth={low: 3, high: 4}")
+    arguments = ("search=blank", "search.sampler=grid", "search.space.xgboost.max_depth={choices: [2, 3, 4]}")
+    spec = study(*arguments, "search.space.catboost.depth={low: 3, high: 4}")
     proposer = make_proposer(spec)
     points = [proposer.ask(index, None) for index in range(spec.n_trials)]
     assert spec.n_trials == 6

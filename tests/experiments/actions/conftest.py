@@ -19,8 +19,8 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     require_image()
     folder = tmp_path_factory.mktemp("trained")
     for name, seed in (("one", "0"), ("two", "1")):
-        words = (f"study={name}", f"dataset.split.seed={seed}", f"paths.root={folder}", *QUICK)
-        ended = run_command("mode=local", "action=train", *words)
+        arguments = (f"study={name}", f"dataset.split.seed={seed}", f"paths.root={folder}", *QUICK)
+        ended = run_command("mode=local", "action=train", *arguments)
         assert ended.code == 0, ended.err
     return folder / "studies"
 

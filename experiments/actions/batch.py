@@ -1,0 +1,126 @@
+"""``action=batch``: predict a whole file with the code that serves endpoints, holding one chunk in memory at a time."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from experiments.config.compose import Composed
+from experiments.config.paths import user_path
+from experiments.errors import ConfigError, did_you_mean, listed, one_of, storage_errors
+from experiments.reporting.console import print_plain
+from experiments.serving.models import place_model
+from experiments.serving.row_files import PREDICTION, READERS, WRITERS, Source
+from experiments.system.interrupts import check_interrupted
+from experiments.system.locks import AlreadyLocked, lock_folder
+from experiments.system.machine import available_cores
+from experiments.system.output_file import check_not_input, output_file
+
+if TYPE_CHECKING:
+    from ensemble.serving.predictor import Predictor
+
+
+def predict_file(composed: Composed, console: Console) -> int:
+    """Write what a model predicts for every row of ``input`` into ``output``, in the same order; return 0.
+
+    Raises:
+        InputError: No such file or model, or rows that do not fit it; nothing is written then.
+        StorageError: The predictions cannot be written.
+    """
+    config = composed.config
+    one_of("detail", config.detail, ("blended", "members"))
+    source_path, named = _path("input", config.input, READERS), _path("output", config.output, WRITERS)
+    output = output_file(str(config.output), f"predictions{named.suffix}")
+    if not source_path.is_file():
+        near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
+        raise ConfigError(f"input={config.input}: there is no such file.{did_you_mean(source_path.name, near)}")
+    check_not_input(config.input, config.output)
+    with _workplace(output) as place:
+        model = place_model(composed, place)
+        sys.path.append(str(model.folder / "code"))  # for the user's own members
+        from ensemble.serving.predictor import Predictor
+        from ensemble.threads import one_blas_thread
+
+        predictor = Predictor.load(model.folder, available_cores())
+        source = READERS[source_path.suffix.lower()](source_path)
+        partial = place / output.name
+        names = [*predictor.bundle.members, "blended"] if config.detail == "members" else [PREDICTION]
+        with one_blas_thread(), _progress(console, source.total) as show:
+            predictor.check()
+            rows = _predict(predictor, source, WRITERS[named.suffix.lower()](partial, names), source_path, show)
+        partial.replace(output)
+    print_plain(console, f"{rows:,} predictions of {model.origin} are in {config.output}.")
+    return 0
+
+
+def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]) -> int:
+    from ensemble.serving.errors import RequestError
+
+    count = 0
+    with writer:
+        for chunk in source.chunks(predictor):
+            try:
+                features = predictor.features(chunk.rows)
+            except RequestError as error:
+                raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
+            writer.write(predictor.predict(features))
+            count += len(features)
+            show(chunk.done, count)
+            check_interrupted()
+    if count == 0:
+        raise ConfigError(f"{path} has no rows.")
+    return count
+
+
+def _in_whole_file(error: Any, offset: int) -> str:
+    """Return an error's message with its row counted from the beginning of the file."""
+    message, row = str(error.details["message"]), error.details.get("row")
+    return message if row is None else message.replace(f"data row {row}", f"data row {row + offset}")
+
+
+@contextmanager
+def _workplace(output: Path) -> Iterator[Path]:
+    """Yield an empty folder beside the output, without what a killed command has left; remove it at the end."""
+    folder = output.with_name(f".{output.name}.byoe")
+    with storage_errors(output):
+        folder.mkdir(exist_ok=True)
+        try:
+            lock = lock_folder(folder)
+        except AlreadyLocked:
+            raise ConfigError(f"output={output} is being written by another command: wait for it.") from None
+    with lock:
+        try:
+            with storage_errors(output):
+                _empty(folder)
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn("predicting"), BarColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=total, rows=0)
+        yield lambda done, rows: progress.update(task, completed=done, rows=rows)
+
+
+def _path(key: str, text: str | None, known: dict[str, Any]) -> Path:
+    if text is None:
+        raise ConfigError(f"{key} is missing: {key}=<file>, whose name ends with one of {listed(known)}.")
+    path = user_path(text)
+    if path.suffix.lower() not in known:
+        raise ConfigError(f"{key}={text}: a file name ends with one of {listed(known)}.")
+    return path

@@ -1,0 +1,139 @@
+"""The contract of ``experiments.serving.base`` as a suite: a host's test module inherits it and prepares the host."""
+
+from __future__ import annotations
+
+import abc
+import json
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from rich.console import Console
+
+from ensemble.errors import BundleError
+from experiments.config.compose import compose
+from experiments.errors import ConfigError, InputError
+from experiments.serving.base import Deployment, Host
+from experiments.serving.client import RequestRefused
+from experiments.serving.open import open_host
+from experiments.serving.smoke_test import DeployFailed
+from tests.support.models import as_csv, example, with_other_predictions
+
+
+class HostContract(abc.ABC):
+    """Every test here is a sentence of ``Host``'s docstring.
+
+    Attributes:
+        mode: The argument that chooses the host.
+    """
+
+    mode: ClassVar[str]
+    bundles: tuple[Path, Path]
+
+    @abc.abstractmethod
+    def resources(self) -> int:
+        """Return how many containers, or models, configurations and endpoints, exist on the host."""
+
+    def settings(self) -> list[str]:
+        """Return the arguments that the host needs besides its mode."""
+        return []
+
+    def host(self, *arguments: str) -> Host:
+        composed = compose([self.mode, *self.settings(), "endpoint=blue", *arguments])
+        return open_host(composed, Console(quiet=True))
+
+    def deploy(self, model: Path, *arguments: str) -> list[Deployment]:
+        announced: list[Deployment] = []
+        self.host("action=deploy", f"model={model}", "serving=realtime", *arguments).deploy(announced.append)
+        return announced
+
+    def predictions(self, model: Path, *arguments: str) -> list[float]:
+        answer = self.host(*arguments).invoke(as_csv(model), "text/csv", "application/json")
+        assert answer.status == 200
+        return list(json.loads(answer.body)["predictions"])
+
+    def test_opening_a_host_creates_nothing(self, folder: Path) -> None:
+        assert self.host().endpoint == "blue"
+        assert list(folder.iterdir()) == []
+        assert self.resources() == 0
+
+    def test_a_model_is_served_as_it_was_trained_until_it_is_deleted(self, folder: Path) -> None:
+        one, _ = self.bundles
+        (deployment,) = self.deploy(one)
+        assert deployment.model.origin == str(one)
+        assert "endpoint blue serves" in deployment.summary
+        assert self.predictions(one) == example(one)["predictions"]
+        (command, *_) = self.host().next_commands(deployment.model)
+        assert '"columns": ["a", "b"]' in command
+        status = self.host().status()
+        assert status.healthy
+        assert any("blue" in entry.title for entry in status.entries)
+        self.host().delete()
+        assert self.resources() == 0
+        with pytest.raises(InputError, match="blue"):
+            self.predictions(one)
+
+    def test_a_second_deployment_replaces_the_first_and_leaves_other_endpoints_alone(self, folder: Path) -> None:
+        one, two = self.bundles
+        self.deploy(one)
+        alone = self.resources()
+        self.deploy(two)
+        assert self.predictions(two) == example(two)["predictions"]
+        assert self.resources() == alone
+        self.deploy(one, "endpoint=green")
+        assert self.predictions(one, "endpoint=green") == example(one)["predictions"]
+        self.host("endpoint=green").delete()
+        assert self.predictions(two) == example(two)["predictions"]
+        assert self.resources() == alone
+
+    def test_a_model_that_predicts_something_else_is_not_served(self, folder: Path) -> None:
+        one, two = self.bundles
+        broken = with_other_predictions(two, folder / "broken")
+        with pytest.raises(DeployFailed):
+            self.deploy(broken)
+        assert self.resources() == 0
+        self.deploy(one)
+        alone = self.resources()
+        with pytest.raises(DeployFailed):
+            self.deploy(broken)
+        assert self.resources() == alone
+        assert self.predictions(one) == example(one)["predictions"]
+
+    def test_rows_that_do_not_fit_are_refused_by_the_model(self, folder: Path) -> None:
+        one, _ = self.bundles
+        self.deploy(one)
+        with pytest.raises(RequestRefused, match="column 'b' is missing") as refused:
+            self.host().invoke(as_csv(one, ["a", "c"]), "text/csv", "text/csv")
+        assert (refused.value.status, refused.value.exit_code) == (400, 2)
+
+    def test_an_endpoint_that_does_not_exist_is_named(self, folder: Path) -> None:
+        one, _ = self.bundles
+        with pytest.raises(InputError, match="blue"):
+            self.host().invoke(as_csv(one), "text/csv", "text/csv")
+        with pytest.raises(ConfigError, match="endpoint=blue: there is no such endpoint"):
+            self.host().delete()
+
+    def test_status_of_an_endpoint_that_does_not_exist_is_refused(self, folder: Path) -> None:
+        with pytest.raises(ConfigError, match="endpoint=blue: there is no such endpoint"):
+            self.host().status()
+
+    @pytest.mark.parametrize(
+        ("argument", "message"),
+        [
+            ("endpoint=a_b", "letters, digits and inner hyphens"),
+            ("serving.port=70000", "not from 1 to 65535"),
+            ("serving.max_concurrency=5", "is for serving=serverless"),
+            ("model=none", "there is no such study"),
+        ],
+    )
+    def test_a_mistake_in_the_configuration_starts_nothing(self, argument: str, message: str, folder: Path) -> None:
+        with pytest.raises(ConfigError, match=message):
+            self.deploy(self.bundles[0], argument)
+        assert list(folder.iterdir()) == []
+        assert self.resources() == 0
+
+    def test_a_folder_that_is_not_a_bundle_is_refused(self, folder: Path) -> None:
+        (folder / "empty").mkdir()
+        with pytest.raises(BundleError, match="is not a model bundle"):
+            self.deploy(folder / "empty")
+        assert self.resources() == 0

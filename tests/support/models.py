@@ -1,0 +1,53 @@
+"""Small models, made without a study."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ensemble.bundle import save_bundle
+from ensemble.reading import Roles, read_file
+from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.training import fit_ensemble
+
+
+def save_two_models(folder: Path) -> tuple[Path, Path]:
+    """Save two models of one table with the columns ``a`` and ``b``, and return their bundles."""
+    rows = "\n".join(f"{x},{x % 7},{3 * x + x % 7}" for x in range(60))
+    (folder / "table.csv").write_text(f"a,b,y\n{rows}\n")
+    table = read_file(folder / "table.csv", Roles("y"))
+    for name, alpha in (("one", 1.0), ("two", 50.0)):
+        recipe = Recipe((MemberSpec("ridge", "ridge", {"alpha": alpha}),), folds=FoldSpec(k=2))
+        training = fit_ensemble(recipe, table, None, threads=1)
+        save_bundle(folder / name, recipe, training, table, table.content_hash())
+    return folder / "one", folder / "two"
+
+
+def with_other_predictions(bundle: Path, copy: Path) -> Path:
+    """Copy a bundle whose manifest has other predictions for its example than the model, and return the copy."""
+    shutil.copytree(bundle, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["example"]["predictions"] = [0.0 for _ in manifest["example"]["predictions"]]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    return copy
+
+
+def example(bundle: Path) -> dict[str, Any]:
+    """Return the example of a bundle: ``features`` and ``predictions``."""
+    found: dict[str, Any] = json.loads((bundle / "manifest.json").read_text())["example"]
+    return found
+
+
+def bundle_hash(bundle: Path) -> str:
+    """Return a bundle's hash."""
+    return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+
+
+def as_csv(bundle: Path, columns: Sequence[str] = ("a", "b")) -> bytes:
+    """Return the rows of a bundle's example as CSV, with these names of columns."""
+    rows = [columns, *(map(repr, row) for row in example(bundle)["features"])]
+    return "".join(",".join(row) + "\n" for row in rows).encode()
