@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from experiments.aws.settings import SKLEARN_VERSION
 from experiments.study.source_dir import pinned_requirements
 
-DATA = Path(__file__).resolve().parents[2] / "data" / "sklearn_container.json"
+DATA = Path(__file__).resolve().parents[1] / "data" / "sklearn_container.json"
 # What numbers come from. Of these a job has the container's own, which pip leaves alone; the others are exact.
 OF_THE_CONTAINER = {"numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "threadpoolctl"}
 EXACT = {"catboost", "scikit-learn", "skops", "xgboost-cpu"}
