@@ -1,17 +1,17 @@
-"""``mode=sagemaker`` against its alternatives: the same trials in warm containers, as jobs of the SDK, and at home.
+"""Compare the same trials in worker processes, in warm containers, and as jobs of the SageMaker SDK's local mode.
 
-Run ``python benchmarks/containers.py`` with a Docker engine. Every variant runs the same study (diabetes,
-``ensemble=pair``, ``search=quick``) in a process and a folder of its own, rounds interleaved:
+Run ``python benchmarks/containers.py``; it needs a Docker engine. Every variant runs the same study (diabetes,
+``ensemble=pair``, ``search=quick``) in a new process and folder, and the variants alternate within each round:
 
-- ``mode=local``: worker processes on this machine, as many as cores;
-- warm pool: ``mode=sagemaker``, as many containers as cores;
-- SDK, one at a time: each trial a plain local-mode job of the SageMaker SDK, one after another; the peer;
-- SDK, side by side: the same, as many at a time as cores;
-- exec: the toolkit's own ``train`` in a container that is already up, one after another.
+- ``mode=local``: one worker process per core;
+- warm pool: ``mode=sagemaker``, one container per core;
+- SDK, one at a time: each trial is a plain local-mode job of the SageMaker SDK, one after another (the reference);
+- SDK, in parallel: the same, with one job per core at a time;
+- exec: the toolkit's own ``train`` in a running container, one trial after another.
 
-A rate is over all trials but the first that each worker runs, which waits for imports, and without the winner's last
-training. From submit to the first trial is until its script begins: the time of the first result, less a usual trial's.
-It exits 1 unless every RMSE of every trial is identical in all variants.
+A rate does not count the first trial of each worker, which waits for imports, nor the training of the winner. The time
+from submit to the first trial is the time of the first result minus the time of a typical trial. It exits 1 unless
+every RMSE of every trial is identical in all variants.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LOCAL, WARM, SDK, SDK_PARALLEL, EXEC = "local", "warm", "sdk", "sdk-parallel", "
 TITLES = {
     LOCAL: "mode=local",
     WARM: "warm pool (mode=sagemaker)",
-    SDK_PARALLEL: "SDK jobs side by side",
+    SDK_PARALLEL: "SDK jobs in parallel",
     SDK: "SDK jobs, one at a time",
     EXEC: "train by exec, one at a time",
 }
@@ -59,12 +59,12 @@ Answer = dict[str, Any]
 
 
 def settings(base: str) -> SageMakerSettings:
-    """Return the settings of ``mode=sagemaker`` on a base image."""
+    """Return the settings of ``mode=sagemaker`` with a base image."""
     return SageMakerSettings(image_spec(base, None).tag, "none", 3600, None, None)
 
 
 def run_study(study: StudySpec, make_backend: Callable[[], Backend]) -> Answer:
-    """Run a study; return when it was submitted, and when its trials began and ended."""
+    """Run a study; return when it was submitted, and when its trials started and ended."""
     with Ledger.open(study) as ledger:
         backend = make_backend()
         backend.preflight(study)
@@ -85,7 +85,7 @@ def run_study(study: StudySpec, make_backend: Callable[[], Backend]) -> Answer:
 
 
 def run_exec(study: StudySpec, base: str, trials: Path) -> Answer:
-    """Run the trials of a finished study by the toolkit's ``train`` in one container, one after another."""
+    """Run the trials of a finished study with the toolkit's ``train`` in one container, one after another."""
     from experiments.sagemaker_requests.jobs import trial_job
 
     backend = SageMakerBackend(settings(base))
@@ -106,7 +106,7 @@ def run_exec(study: StudySpec, base: str, trials: Path) -> Answer:
             ["sleep", "infinity"],
             detach=True,
             network_mode="none",
-            extra_hosts={"algo-1": "127.0.0.1"},  # the toolkit looks its own host up, for ever
+            extra_hosts={"algo-1": "127.0.0.1"},  # otherwise the toolkit looks up its own host for ever
             volumes={path: {"bind": place, "mode": "rw"} for path, place in mounts.items()},
             labels={"byoe": "benchmark"},
         )
@@ -140,13 +140,13 @@ def run_variant(variant: str, trials: int, base: str, points: Path) -> Answer:
             return run_study(study, lambda: LocalBackend(pool))
         finally:
             pool.close()
-    # As the script has them, jobs that run alone have all cores.
+    # As in a script that uses the SDK, a job that runs alone has all cores.
     study = replace(study, threads=available_cores() // study.parallel, cold=variant != WARM)
     return run_study(study, lambda: SageMakerBackend(settings(base)))
 
 
 def rate(answer: Answer) -> float:
-    """Return trials a minute, the first of each worker not counted."""
+    """Return trials per minute, without the first of each worker."""
     spans = sorted(answer["trials"])
     first = spans[: answer["parallel"]]
     rest = spans[answer["parallel"] :]
@@ -155,14 +155,14 @@ def rate(answer: Answer) -> float:
 
 
 def to_first_trial(answer: Answer) -> float:
-    """Return seconds from submit until the first trial's script began."""
+    """Return the seconds from submit until the first trial's script starts."""
     first = min(range(len(answer["trials"])), key=lambda place: answer["trials"][place][1])
-    usual = median(end - start for start, end in answer["trials"][answer["parallel"] :])
-    return float(answer["trials"][first][1] - answer["submitted"] - usual)
+    typical = median(end - start for start, end in answer["trials"][answer["parallel"] :])
+    return float(answer["trials"][first][1] - answer["submitted"] - typical)
 
 
 def measure(rounds: int, trials: int, base: str, folder: Path, console: Console) -> dict[str, list[Answer]]:
-    """Return every variant's answers, one a round."""
+    """Return every variant's measurements, one per round."""
     answers: dict[str, list[Answer]] = {variant: [] for variant in TITLES}
     points = folder / "points.json"
     environ = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
@@ -192,17 +192,17 @@ def show(answers: dict[str, list[Answer]], console: Console) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in (
         "",
-        "trials a minute",
+        "trials per minute",
         "lowest, highest",
-        "of mode=local's time",
-        "of the SDK's rate",
+        "time against mode=local",
+        "rate against the SDK",
         "to first trial",
     ):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     for variant, title in TITLES.items():
         rates = [rate(answer) for answer in answers[variant]]
-        of_local = [rate(home) / rate(answer) for home, answer in zip(answers[LOCAL], answers[variant], strict=True)]
-        of_sdk = [rate(answer) / rate(peer) for answer, peer in zip(answers[variant], answers[SDK], strict=True)]
+        of_local = [rate(local) / rate(answer) for local, answer in zip(answers[LOCAL], answers[variant], strict=True)]
+        of_sdk = [rate(answer) / rate(sdk) for answer, sdk in zip(answers[variant], answers[SDK], strict=True)]
         table.add_row(
             title,
             f"{median(rates):.0f}",
@@ -216,9 +216,9 @@ def show(answers: dict[str, list[Answer]], console: Console) -> None:
 
 def main() -> int:
     """Measure, print and compare."""
-    parser = argparse.ArgumentParser(description="mode=sagemaker against plain jobs of the SDK and mode=local.")
-    parser.add_argument("--trials", type=int, default=60, help="trials a study (default: 60)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of every variant (default: 3)")
+    parser = argparse.ArgumentParser(description="Compare mode=sagemaker with jobs of the SDK and with mode=local.")
+    parser.add_argument("--trials", type=int, default=60, help="trials per study (default: 60)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds (default: 3)")
     parser.add_argument("--base", default=os.environ.get("BASE_IMAGE", "python:3.12-slim-bookworm"), help="base image")
     parser.add_argument("--worker", choices=list(TITLES), help=argparse.SUPPRESS)
     parser.add_argument("--points", type=Path, help=argparse.SUPPRESS)

@@ -1,18 +1,18 @@
-"""byoe's model server against its peers on the same ensemble: requests a second, latency, memory, spoilt requests.
+"""Compare byoe's model server with others on the same ensemble: request rate, latency, memory, malformed requests.
 
-Run ``python benchmarks/endpoint.py``; it needs Debian's ``wrk`` on the path, and for the deployed endpoint a Docker
-engine. It trains ``ensemble=pair`` with 100 rounds on diabetes, and starts, all on this machine and all at once:
+Run ``python benchmarks/endpoint.py``; it needs Debian's ``wrk`` on the PATH and, for the deployed endpoint, a Docker
+engine. It trains ``ensemble=pair`` with 100 rounds on diabetes, and starts these servers on this machine together:
 
 - byoe's server as a process (``container/serving/serve.py``), two workers;
 - byoe's endpoint as ``action=deploy serving=realtime`` starts it, in its image, behind Docker's proxy;
-- gunicorn with Flask, two workers of four threads, which is the stack of AWS's scikit-learn container: JSON by Flask,
-  CSV by ``numpy.loadtxt``, each library's own predict on one thread;
-- ``mlflow models serve`` of the registered winner, two workers; its thousand rows are JSON, since it reads CSV only
-  where a schema says whether a number is whole.
+- gunicorn with Flask, two workers of four threads, which is the stack of AWS's scikit-learn container: Flask reads
+  JSON, ``numpy.loadtxt`` reads CSV, and each library predicts on one thread;
+- ``mlflow models serve`` of the registered winner, two workers; its thousand rows are JSON, because it reads CSV only
+  if a schema declares which numbers are integers.
 
-wrk is the client and shares the cores. In turn, round by round: one row a request from eight connections, from one
-connection, and a thousand rows of CSV from eight. Ratios are of the same round, and their medians are shown. It exits 1
-when a server answers otherwise than the others, a request of a measurement fails, memory grows, or a body gets 5xx.
+wrk is the client and shares the cores. Each round measures one row per request from eight connections, the same from
+one connection, and a thousand rows of CSV from eight. Ratios are taken within a round, and their medians are printed.
+It exits 1 if the servers' answers differ, a request of a measurement fails, memory grows, or a body gets a 5xx.
 """
 
 from __future__ import annotations
@@ -57,21 +57,21 @@ ROW, IDLE, MANY = "row", "idle", "many"
 CONNECTIONS = {ROW: 8, IDLE: 1, MANY: 8}
 MANY_ROWS = 1_000
 MEMORY_SECONDS = 5
-# Of a worker over the second half of the requests, and of the spoilt bodies.
-MOST_GROWTH_MB = 2
+# Limit for a worker's growth over the second half of the requests, and of the malformed bodies.
+MAX_GROWTH_MB = 2
 FUZZ_PARTS = 8
-MOST_START_SECONDS = 3
+MAX_START_SECONDS = 3
 STUDY = ("study=endpoint", "ensemble.params.xgboost.num_round=100", "ensemble.params.catboost.iterations=100")
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is up.
+    """A running server.
 
     Attributes:
-        url: Where it answers.
-        pid: Of its master; None for one in a container.
-        split: Whether its JSON is a table in split form, as MLflow's is.
+        url: Its address.
+        pid: Process id of its master; None for a server in a container.
+        split: Whether its JSON is a table in MLflow's split format.
     """
 
     url: str
@@ -79,7 +79,7 @@ class Server:
     split: bool = False
 
     def body(self, names: list[str], rows: list[list[float]]) -> bytes:
-        """Return rows as the JSON that this server takes."""
+        """Return rows as the JSON that this server reads."""
         split = {"dataframe_split": {"columns": names, "data": rows}}
         return json.dumps(split if self.split else {"instances": rows}).encode()
 
@@ -89,10 +89,10 @@ class Memory:
     """A worker's memory, in MB.
 
     Attributes:
-        resident: All that it has, pages that it shares with its master and the other workers counted whole. A page that
-            stops being shared does not change it.
-        own: What it alone has.
-        share: ``own``, and its share of the rest.
+        resident: All pages, those shared with its master and the other workers in full. It does not change when a page
+            stops being shared.
+        own: The pages that are not shared.
+        share: ``own`` plus its share of the shared pages.
     """
 
     resident: float
@@ -101,7 +101,7 @@ class Memory:
 
 
 def run(*arguments: str) -> str:
-    """Run one command of byoe here, and return what it printed."""
+    """Run one command of byoe in the working directory, and return what it prints."""
     ended = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True, check=False
     )
@@ -110,8 +110,8 @@ def run(*arguments: str) -> str:
     return ended.stdout + ended.stderr
 
 
-def answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until a server listens."""
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server answers; exit if it ends first."""
     deadline = time.monotonic() + 120
     while True:
         with contextlib.suppress(Exception):
@@ -136,7 +136,7 @@ def process(name: str, arguments: list[str], url: str, **env: str) -> Iterator[i
             stdin=subprocess.DEVNULL,
         )
     try:
-        answers(url, started, log)
+        wait_for(url, started, log)
         yield started.pid
     finally:
         started.terminate()
@@ -149,7 +149,7 @@ def process(name: str, arguments: list[str], url: str, **env: str) -> Iterator[i
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return a free port."""
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -174,7 +174,7 @@ def servers(bundle: Path, deployed: bool) -> Iterator[dict[str, Server]]:
         "BYOE_HOST": "127.0.0.1",
     }
     tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{Path('mlflow.db').absolute()}", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    tracking["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where it looks for uvicorn
+    tracking["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # mlflow looks for uvicorn there
     one = {"OMP_NUM_THREADS": "1"}
     with contextlib.ExitStack() as stack:
         serve = [python, str(ROOT / "container" / "serving" / "serve.py")]
@@ -191,7 +191,7 @@ def servers(bundle: Path, deployed: bool) -> Iterator[dict[str, Server]]:
 
 
 def load(server: Server, body: bytes, kind: str, connections: int, seconds: float) -> Any:
-    """Send one body again and again by wrk for so long; return what it measured (latencies in ms)."""
+    """Send one body repeatedly with wrk for ``seconds``; return what it measured (latencies in ms)."""
     Path("body").write_bytes(body)
     ended = subprocess.run(
         [
@@ -207,12 +207,12 @@ def load(server: Server, body: bytes, kind: str, connections: int, seconds: floa
     measured = json.loads(ended.stdout.split("JSON ")[1])
     if measured["refused"] or measured["broken"]:
         answer = send(server.url, "POST", "/invocations", body, content_type=kind)
-        sys.exit(f"{server.url}: {measured}; once more, it answered {answer.status}: {answer.body[:2000]!r}")
+        sys.exit(f"{server.url}: {measured}; sent again, it was answered with {answer.status}: {answer.body[:2000]!r}")
     return measured
 
 
 def bare_milliseconds(bundle: Path, row: list[float], seconds: float) -> float:
-    """Return the median time of the bare libraries' predict for one row, in milliseconds."""
+    """Return the median time in milliseconds in which the bare libraries predict one row."""
     os.environ["BUNDLE"] = str(bundle)
     predict = importlib.import_module("flask_app").predict
     rows, taken, end = np.array([row]), [], time.perf_counter() + seconds
@@ -224,7 +224,7 @@ def bare_milliseconds(bundle: Path, row: list[float], seconds: float) -> float:
 
 
 def check(found: dict[str, Server], manifest: dict[str, Any]) -> None:
-    """End the benchmark unless every server predicts the model's example."""
+    """Exit unless every server predicts the model's example."""
     names = [column["name"] for column in manifest["columns"]]
     for name, server in found.items():
         body = server.body(names, manifest["example"]["features"])
@@ -237,14 +237,14 @@ def check(found: dict[str, Server], manifest: dict[str, Any]) -> None:
 
 
 def memory(pid: int) -> Memory:
-    """Return the workers' mean memory."""
+    """Return the mean memory of the workers."""
     workers = [child.memory_full_info() for child in psutil.Process(pid).children()]
     rss, own, share = (sum(getattr(one, kind) for one in workers) for kind in ("rss", "uss", "pss"))
     return Memory(*(total / len(workers) / 2**20 for total in (rss, own, share)))
 
 
 def fuzz(server: Server, bundle: Path, bodies: int, seed: int) -> Counter[str]:
-    """Send spoilt bodies from two clients; return how often each status came."""
+    """Send malformed bodies from two clients; return how often each status was returned."""
     script = ROOT / "benchmarks" / "serving" / "fuzz.py"
     clients = [
         subprocess.Popen(
@@ -257,23 +257,23 @@ def fuzz(server: Server, bundle: Path, bodies: int, seed: int) -> Counter[str]:
     for client in clients:
         out, _ = client.communicate()
         if client.returncode != 0:
-            sys.exit("a client of spoilt bodies ended early: the server closed its connection")
+            sys.exit("a client of malformed bodies ended early: the server closed its connection")
         found.update(json.loads(out))
     return found
 
 
 def rate(measured: Any) -> float:
-    """Return requests a second."""
+    """Return requests per second."""
     return float(measured["requests"] / measured["seconds"])
 
 
 def against_flask(rounds: list[dict[str, Any]], kind: str, name: str) -> float:
-    """Return the median over rounds of a server's requests a second in units of Flask's in the same round."""
+    """Return the median over rounds of a server's request rate divided by Flask's in the same round."""
     return median(rate(turn[kind][name]) / rate(turn[kind][FLASK]) for turn in rounds)
 
 
 def show(rounds: list[dict[str, Any]], console: Console) -> None:
-    """Print the table of speeds."""
+    """Print the table of rates and latencies."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     titles = (
         "",
@@ -306,12 +306,12 @@ def show(rounds: list[dict[str, Any]], console: Console) -> None:
 
 
 def goals(rounds: list[dict[str, Any]], console: Console) -> None:
-    """Print which goals of speed each of byoe's servers meets."""
+    """Print which speed goals each of byoe's servers meets."""
 
     def middle(kind: str, name: str, key: str) -> float:
         return median(float(turn[kind][name][key]) for turn in rounds)
 
-    most_idle = 1.3 * median(turn["bare"] for turn in rounds) + 1
+    max_idle = 1.3 * median(turn["bare"] for turn in rounds) + 1
     for name in (PROCESS, DEPLOYED):
         if name not in rounds[0][ROW]:
             continue
@@ -320,20 +320,20 @@ def goals(rounds: list[dict[str, Any]], console: Console) -> None:
         for met, goal in (
             (times >= 2.5, f"one row at {times:.2f} times Flask's rate (goal: 2.5)"),
             (p99 < bound, f"p99 {p99:.2f} ms (goal: below Flask's {bound:.2f})"),
-            (idle <= most_idle, f"idle p50 {idle:.2f} ms (goal: 1.3 times the bare calls and 1 ms, {most_idle:.2f})"),
+            (idle <= max_idle, f"idle p50 {idle:.2f} ms (goal: 1.3 times the bare calls and 1 ms, {max_idle:.2f})"),
             (times_many >= 1.5, f"CSV at {times_many:.2f} times Flask's rate (goal: 1.5)"),
         ):
             console.print(f"{'PASS' if met else 'MISS'}  {TITLES[name]}: {goal}")
 
 
 def measure(found: dict[str, Server], bundle: Path, rounds: int, seconds: float, console: Console) -> list[Any]:
-    """Return what each round measured, by kind of request and server."""
+    """Return the measurements of each round, by kind of request and server."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     names, rows = [column["name"] for column in manifest["columns"]], manifest["example"]["features"]
     table = (rows * MANY_ROWS)[:MANY_ROWS]
     csv = "".join(",".join(map(repr, row)) + "\n" for row in table).encode()
     results: list[dict[str, Any]] = []
-    for number in range(rounds + 1):  # the first warms up
+    for number in range(rounds + 1):  # the first one is a warm-up
         turn: dict[str, Any] = {ROW: {}, IDLE: {}, MANY: {}}
         for name, server in found.items():
             for kind in (ROW, IDLE, MANY):
@@ -352,7 +352,7 @@ def measure(found: dict[str, Server], bundle: Path, rounds: int, seconds: float,
 
 
 def endure(server: Server, bundle: Path, requests: int, bodies: int, console: Console) -> bool:
-    """Send many requests and many spoilt ones, print memory in between; return whether it was flat, without a 5xx."""
+    """Send many requests, then malformed ones; return whether memory stayed flat and no status was a 5xx."""
     assert server.pid is not None
     manifest = json.loads((bundle / "manifest.json").read_text())
     names, rows = [column["name"] for column in manifest["columns"]], manifest["example"]["features"]
@@ -364,48 +364,48 @@ def endure(server: Server, bundle: Path, requests: int, bodies: int, console: Co
             sent += load(server, body, "application/json", 8, MEMORY_SECONDS)["requests"]
             steps.append(memory(server.pid))
     statuses: Counter[str] = Counter()
-    spoilt = [steps[-1]]
-    with console.status(f"{bodies:,} spoilt bodies"):
+    malformed = [steps[-1]]
+    with console.status(f"{bodies:,} malformed bodies"):
         for part in range(FUZZ_PARTS):
             statuses.update(fuzz(server, bundle, bodies // FUZZ_PARTS, part))
-            spoilt.append(memory(server.pid))
-    for what, taken in ((f"{sent:,} requests", steps), (f"{bodies:,} spoilt bodies", spoilt)):
+            malformed.append(memory(server.pid))
+    for what, taken in ((f"{sent:,} requests", steps), (f"{bodies:,} malformed bodies", malformed)):
         console.print(f"a worker's memory over {what}: {', '.join(f'{step.resident:.1f}' for step in taken)} MB")
-        console.print(f"  of its own {taken[-1].own:.1f} MB, with its share of the rest {taken[-1].share:.1f} MB")
-    console.print(f"spoilt bodies: statuses {dict(sorted(statuses.items()))}")
-    flat = all(taken[-1].resident - taken[len(taken) // 2].resident < MOST_GROWTH_MB for taken in (steps, spoilt))
+        console.print(f"  not shared: {taken[-1].own:.1f} MB; with its share of the shared: {taken[-1].share:.1f} MB")
+    console.print(f"malformed bodies: statuses {dict(sorted(statuses.items()))}")
+    flat = all(taken[-1].resident - taken[len(taken) // 2].resident < MAX_GROWTH_MB for taken in (steps, malformed))
     return flat and not any(status.startswith("5") for status in statuses)
 
 
 def time_deployments(number: int, console: Console) -> None:
-    """Print how long a deployment takes from the container's start to its first right answer, and the whole command."""
+    """Print the time from a container's start to its first correct answer, and that of the whole command."""
     starts, wholes = [], []
     for _ in range(number):
         began = time.monotonic()
         printed = run("mode=sagemaker", "action=deploy", "serving=realtime", "model=endpoint", "endpoint=timed")
         wholes.append(time.monotonic() - began)
-        told = re.search(r"([\d.]+) s after its start", printed)
-        assert told is not None, printed
-        starts.append(float(told.group(1)))
+        found = re.search(r"([\d.]+) s after its start", printed)
+        assert found is not None, printed
+        starts.append(float(found.group(1)))
         run("action=delete", "endpoint=timed")
-    met = "PASS" if median(starts) < MOST_START_SECONDS else "MISS"
+    met = "PASS" if median(starts) < MAX_START_SECONDS else "MISS"
     console.print(
         f"{met}  deploy to first answer: {median(starts):.1f} s ({min(starts):.1f} to {max(starts):.1f}; goal: below "
-        f"{MOST_START_SECONDS}); the whole command {median(wholes):.1f} s"
+        f"{MAX_START_SECONDS}); the whole command {median(wholes):.1f} s"
     )
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="byoe's model server against gunicorn + Flask and MLflow's.")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of every server (default: 5)")
-    parser.add_argument("--seconds", type=float, default=8, help="seconds a measurement (default: 8)")
-    parser.add_argument("--requests", type=int, default=100_000, help="requests while memory is watched")
-    parser.add_argument("--bodies", type=int, default=100_000, help="spoilt bodies")
-    parser.add_argument("--no-docker", action="store_true", help="leave the deployed endpoint out")
+    parser = argparse.ArgumentParser(description="Compare byoe's model server with gunicorn + Flask and with MLflow's.")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
+    parser.add_argument("--seconds", type=float, default=8, help="seconds per measurement (default: 8)")
+    parser.add_argument("--requests", type=int, default=100_000, help="requests while memory is measured")
+    parser.add_argument("--bodies", type=int, default=100_000, help="malformed bodies")
+    parser.add_argument("--no-docker", action="store_true", help="leave out the deployed endpoint")
     options = parser.parse_args()
     if shutil.which("wrk") is None:
-        sys.exit("wrk is not on the path: apt-get install wrk")
+        sys.exit("wrk is not on the PATH. Install it: sudo apt-get install wrk")
     console = Console(highlight=False, width=170)
     with tempfile.TemporaryDirectory(prefix="byoe-endpoint-") as folder, contextlib.chdir(folder):
         with console.status("training"):
@@ -416,11 +416,11 @@ def main() -> int:
             rounds = measure(found, bundle, options.rounds, options.seconds, console)
             show(rounds, console)
             goals(rounds, console)
-            well = endure(found[PROCESS], bundle, options.requests, options.bodies, console)
+            passed = endure(found[PROCESS], bundle, options.requests, options.bodies, console)
             check({PROCESS: found[PROCESS]}, json.loads((bundle / "manifest.json").read_text()))
         if not options.no_docker:
             time_deployments(options.rounds, console)
-    return 0 if well else 1
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""byoe's ``mode=local`` against the script one would write without it: trials per second, and overhead per trial.
+"""Compare ``mode=local`` with the script that one would write without byoe: trials per second, overhead per trial.
 
-Run ``python benchmarks/in_process.py``. Both sides train the same points (those that byoe's own study proposes) of the
-same pair on the same folds of the same rows. The script is plain and sequential: one process, ``study.optimize`` on
-Optuna's SQLite storage, one MLflow run a trial. It runs twice: with every library's default threads, and with one.
+Run ``python benchmarks/in_process.py``. Both sides train the same points (those that byoe's study proposes) of the same
+pair on the same folds of the same rows. The script is plain and sequential: one process, ``study.optimize`` with
+Optuna's SQLite storage, one MLflow run per trial. It runs twice: with every library's default threads, and with one.
 
-- Every run is a process of its own in an empty folder; rounds are interleaved, so that a noisy minute hits all sides.
+- Every run is a new process in an empty folder. The variants alternate within each round, so that noise affects all.
 - Trials per second: from just before the first trial until the last one is recorded (byoe: ledger and MLflow; script:
-  Optuna and MLflow). Imports, creating databases, starting workers and one warm-up trial a process come before that.
-- byoe samples by TPE in that time, the script reads its points from Optuna's queue; byoe logs every score of every
-  fold, the script six RMSEs. Both differences favour the script.
+  Optuna and MLflow). Imports, creating databases, starting workers and one warm-up trial per process are not counted.
+- In that time byoe samples with TPE, while the script reads its points from Optuna's queue; and byoe logs every score
+  of every fold, while the script logs six RMSEs. Both differences favour the script.
 - Overhead per trial: (wall time of a study with one worker of one thread - seconds in the libraries' fit and predict) /
-  trials. What another thread does meanwhile delays no trial and so is not in it; the breakdown lists it all the same.
+  trials. Work in other threads that delays no trial is not in it; the breakdown lists it separately.
 """
 
 from __future__ import annotations
@@ -51,20 +51,21 @@ TITLES = {
     SCRIPT_ONE_THREAD: "script, one thread",
     SEQUENTIAL: "byoe, one worker",
 }
-# Parts of byoe's overhead: on the way from one trial to the next, or beside it in other threads.
-FOLDER, CALL, READ, DRAIN = "trial folder made", "worker: all but fit and predict", "result read", "MLflow's last trial"
+# Parts of byoe's overhead: between two trials, or in other threads.
+FOLDER, CALL, READ = "create the trial's folder", "worker: all but fit and predict", "read the result"
+DRAIN = "MLflow's last trial"
 ASK, TELL, ASKED, FINISHED = "ask", "tell", "ledger: asked", "ledger: finished"
-SHOWN, LOGGED, REST = "progress shown", "MLflow run", "the rest: threads, sockets"
+SHOWN, LOGGED, REST = "show progress", "log the MLflow run", "the rest: threads, sockets"
 PARTS = {
-    "on the way of a trial": (FOLDER, CALL, READ, DRAIN, REST),
-    "beside it, in other threads": (ASK, TELL, ASKED, FINISHED, SHOWN, LOGGED),
+    "between trials": (FOLDER, CALL, READ, DRAIN, REST),
+    "in other threads": (ASK, TELL, ASKED, FINISHED, SHOWN, LOGGED),
 }
 
 Answer = dict[str, Any]
 
 
 def timed(function: Callable[..., Any], seconds: dict[str, float], label: str) -> Callable[..., Any]:
-    """Return ``function`` that adds its time taken to ``seconds[label]``."""
+    """Return a ``function`` that adds the time of each call to ``seconds[label]``."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         start = time.perf_counter()
@@ -77,7 +78,7 @@ def timed(function: Callable[..., Any], seconds: dict[str, float], label: str) -
 
 
 def run_byoe(trials: int, *, sequential: bool) -> Answer:
-    """Run byoe's study in the working directory, as ``experiments.actions.tune`` does, its start-up apart."""
+    """Run byoe's study in the working directory as ``experiments.actions.tune`` does, without its start-up."""
     import optuna  # noqa: F401  # the loop imports it at its first trial, which is start-up
 
     from experiments.backends import local
@@ -159,7 +160,7 @@ def load_rows() -> list[Any]:
 
 
 def run_script(points: list[dict[str, Any]], threads: int | None) -> Answer:
-    """Run the plain script on these points; ``threads`` None leaves every library its default."""
+    """Run the plain script with these points; with ``threads=None`` every library has its default."""
     import catboost
     import mlflow
     import optuna
@@ -230,9 +231,9 @@ def run_script(points: list[dict[str, Any]], threads: int | None) -> Answer:
 
 
 def start_in(folder: Path, command: Sequence[str]) -> str:
-    """Run a command in a new folder and return what it printed; end this program if it fails."""
+    """Run a command in a new folder and return what it prints; exit if it fails."""
     folder.mkdir()
-    # Thread counts that the user's shell sets would not be the libraries' defaults.
+    # Variables of the user's shell would change the libraries' default numbers of threads.
     environ = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
     environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
     ran = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
@@ -242,7 +243,7 @@ def start_in(folder: Path, command: Sequence[str]) -> str:
 
 
 def measure(rounds: int, trials: int, folder: Path, console: Console) -> dict[str, list[Answer]]:
-    """Return every variant's answers, one a round, and the whole job's under ``job``."""
+    """Return every variant's measurements, one per round, and those of the whole command under ``job``."""
     answers: dict[str, list[Answer]] = defaultdict(list)
     points = folder / "points.json"
     for number in range(rounds):
@@ -252,7 +253,7 @@ def measure(rounds: int, trials: int, folder: Path, console: Console) -> dict[st
                 printed = start_in(folder / f"{variant}-{number}", [sys.executable, __file__, *arguments])
             answers[variant].append(json.loads(printed.splitlines()[-1]))
             points.write_text(json.dumps(answers[BYOE][0]["points"]))
-        with console.status(f"round {number + 1} of {rounds}: the whole job"):
+        with console.status(f"round {number + 1} of {rounds}: the whole command"):
             began = time.perf_counter()
             arguments = [str(ROOT / "run.py"), *STUDY, f"search.n_trials={trials}"]
             start_in(folder / f"job-{number}", [sys.executable, *arguments])
@@ -261,7 +262,7 @@ def measure(rounds: int, trials: int, folder: Path, console: Console) -> dict[st
 
 
 def machine() -> dict[str, str]:
-    """Return what the numbers depend on."""
+    """Return the facts about this machine that the numbers depend on."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -276,7 +277,7 @@ def machine() -> dict[str, str]:
 
 
 def difference(answers: dict[str, list[Answer]]) -> float:
-    """Return the largest difference of any RMSE of any trial from that of byoe's first round."""
+    """Return the largest difference of an RMSE of any trial from the one in byoe's first round."""
     ran = [np.array(answer["rmse"]) for variant in TITLES for answer in answers[variant]]
     return max(float(np.abs(rmses - ran[0]).max()) for rmses in ran)
 
@@ -292,31 +293,31 @@ def show(answers: dict[str, list[Answer]], trials: int, console: Console) -> Non
         rates = [trials / answer["wall"] for answer in answers[variant]]
         row = [title, f"{median(rates):.2f}", f"{min(rates):.2f}, {max(rates):.2f}"]
         if variant != BYOE:
-            ratios = [other["wall"] / ours["wall"] for ours, other in zip(answers[BYOE], answers[variant], strict=True)]
+            ratios = [other["wall"] / byoe["wall"] for byoe, other in zip(answers[BYOE], answers[variant], strict=True)]
             row += [f"{median(ratios):.2f} times", f"{per_trial(variant, 'overhead'):.1f} ms"]
         table.add_row(*row)
-    console.print("\nTrials per second, and overhead per trial of what runs one trial at a time:", table, sep="\n")
-    parts = Table("", "ms a trial", box=None, padding=(0, 2, 0, 0))
+    console.print("\nTrials per second, and overhead per trial where one trial runs at a time:", table, sep="\n")
+    parts = Table("", "ms per trial", box=None, padding=(0, 2, 0, 0))
     for heading, labels in PARTS.items():
         parts.add_row(heading, style="bold")
         for label in labels:
             parts.add_row(f"  {label}", f"{per_trial(SEQUENTIAL, label):.1f}")
     computing, cpu = per_trial(SEQUENTIAL, "computing"), per_trial(SEQUENTIAL, "main_cpu")
     console.print(f"\nWhere byoe's overhead is, besides {computing:.0f} ms of fit and predict:", parts, sep="\n")
-    console.print(f"In all, its main process uses {cpu:.1f} ms of CPU a trial.")
+    console.print(f"In total, its main process uses {cpu:.1f} ms of CPU per trial.")
     walls = [answer["wall"] for answer in answers["job"]]
     console.print(
-        f"\nThe whole job, from nothing to a registered winner: {median(walls):.1f} s ({min(walls):.1f} to "
+        f"\nThe whole command, from nothing to a registered winner: {median(walls):.1f} s ({min(walls):.1f} to "
         f"{max(walls):.1f}) for python run.py mode=local search.n_trials={trials}"
     )
 
 
 def main() -> int:
-    """Measure, print and compare; 1 when the two sides do not give identical RMSEs."""
-    parser = argparse.ArgumentParser(description="byoe's mode=local against a plain script: trials per second.")
-    parser.add_argument("--trials", type=int, default=20, help="trials a run, at least 2 (default: 20)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of every variant (default: 5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's numbers there")
+    """Measure, print and compare; return 1 if the RMSEs of the two sides are not identical."""
+    parser = argparse.ArgumentParser(description="Compare mode=local with a plain script: trials per second.")
+    parser.add_argument("--trials", type=int, default=20, help="trials per run, at least 2 (default: 20)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the numbers of every round")
     parser.add_argument("--worker", choices=list(TITLES), help=argparse.SUPPRESS)
     parser.add_argument("--points", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -337,13 +338,13 @@ def main() -> int:
     workers, threads = answers[BYOE][0]["workers"]
     console.print(f"{options.trials} trials, {options.rounds} rounds; byoe: {workers} workers, threads each: {threads}")
     show(answers, options.trials, console)
-    moved = difference(answers)
-    verdict = "identical" if moved == 0.0 else f"NOT identical, by up to {moved:.3g}"
+    largest = difference(answers)
+    verdict = "identical" if largest == 0.0 else f"NOT identical, by up to {largest:.3g}"
     console.print(f"RMSEs of all trials (members and blend; cross-validation and validation): {verdict}")
     if options.json is not None:
-        document = {"machine": facts, "trials": options.trials, "largest_difference": moved, "rounds": answers}
+        document = {"machine": facts, "trials": options.trials, "largest_difference": largest, "rounds": answers}
         options.json.write_text(json.dumps(document, indent=1))
-    return 0 if moved == 0.0 else 1
+    return 0 if largest == 0.0 else 1
 
 
 if __name__ == "__main__":

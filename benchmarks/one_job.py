@@ -1,19 +1,19 @@
-"""One tuning job that trains the whole ensemble, and one endpoint, against one of each per member, on a double of AWS.
+"""Compare one tuning job and one endpoint for the whole ensemble with one of each per member, on the double of AWS.
 
-Run ``python benchmarks/one_job.py``; ``--docker`` runs jobs and endpoints in our image, as SageMaker would, and needs
-an engine. **It is the double of the tests (``tests/aws``), not AWS**: it executes the requests on this machine, and has
-neither AWS's wait for an instance nor its network. In turn, the other first in every second round, for each ensemble
-and table:
+Run ``python benchmarks/one_job.py``; ``--docker`` runs jobs and endpoints in byoe's image, as SageMaker would, and
+needs an engine. **The double is that of the tests (``tests/doubles/aws``), not AWS**: it executes the requests on this
+machine, without AWS's wait for an instance and without its network. It runs both ways for each ensemble and table, and
+swaps their order in every second round:
 
 - one for all: a study of ``mode=remote``, whose training jobs each train every member;
-- one per member: such a study for each member, with an ensemble of that member alone, the same folds and the same
-  points, so that every member is the same model; the client blends what they predict.
+- one per member: such a study for each member, with an ensemble of that member only, the same folds and the same
+  points, so that every member is the same model; the client blends the predictions.
 
-Jobs run one at a time, each with all cores, since each would have an instance of its own. Counted are what goes over
-HTTP to and from S3, the jobs' ``BillableTimeInSeconds`` and calls of SageMaker's API. In the end the models of the
-small table's best trial are deployed, to one endpoint and to one per member, and asked for the same rows.
+Jobs run one at a time, each with all cores, because each would have its own instance. It counts what is sent over HTTP
+to and from S3, the jobs' ``BillableTimeInSeconds`` and the calls of SageMaker's API. Finally, it deploys the models of
+the small table's best trial, to one endpoint and to one per member, and sends the same rows to both.
 
-It exits 1 unless every metric of every member is identical on both sides, and the client's blend is the endpoint's.
+It exits 1 unless every metric of every member is identical on both sides, and the client's blend equals the endpoint's.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "entry")]
 
 from ensemble.members import Floats  # noqa: E402
-from experiments.backends.launch import remote_backend  # noqa: E402
+from experiments.backends.open import remote_backend  # noqa: E402
 from experiments.backends.worker_pool import WorkerPool  # noqa: E402
 from experiments.config.compose import compose  # noqa: E402
 from experiments.config.schema import RemoteModeConfig  # noqa: E402
@@ -55,13 +55,13 @@ from experiments.system.machine import available_cores  # noqa: E402
 from tests.doubles.aws.double import Double  # noqa: E402
 
 ENSEMBLES = ("pair", "quartet")
-# A small table, on which most of a job is its start, and one on which most of it is training.
+# A small table, where most of a job's time is its start, and a large one, where most of it is training.
 SMALL, LARGE = "diabetes", "friedman"
 LARGE_ROWS, LARGE_COLUMNS = 5_000, 20
 ASKED_ROWS = (1, 100)
 ASKS = 50
-# Calls that depend on how often one looks.
-WATCHING = ("DescribeHyperParameterTuningJob", "ListTrainingJobsForHyperParameterTuningJob")
+# Calls whose number depends on how often byoe polls.
+POLLING = ("DescribeHyperParameterTuningJob", "ListTrainingJobsForHyperParameterTuningJob")
 OBJECTIVE = "cv_rmse_blended"
 
 
@@ -71,8 +71,8 @@ class Job:
 
     Attributes:
         name: Its name.
-        study: The study that it is of.
-        seconds: How long it took, from its download to the end of its upload.
+        study: The study that it belongs to.
+        seconds: Its duration, from the start of its download to the end of its upload.
         billable: ``BillableTimeInSeconds``.
         tuned: Its tuned hyperparameters.
         metrics: Its metrics.
@@ -89,18 +89,18 @@ class Job:
 
     @property
     def computing(self) -> float:
-        """Seconds inside the libraries' fit and predict."""
+        """Seconds in the libraries' fit and predict."""
         return float(sum(self.info["fit_seconds"].values()) + self.info["predict_seconds"])
 
 
 @dataclass(frozen=True)
-class Side:
-    """What one way came to.
+class Outcome:
+    """The result of one way to train and serve an ensemble.
 
     Attributes:
         studies: The jobs of each of its studies, in order.
         numbers: What was counted, by title.
-        predicted: By number of rows, what each of its endpoints predicts.
+        predicted: By number of rows, the predictions of each of its endpoints.
     """
 
     studies: list[list[Job]]
@@ -109,18 +109,18 @@ class Side:
 
     @property
     def jobs(self) -> list[Job]:
-        """All of its jobs."""
+        """The jobs of all studies."""
         return [job for study in self.studies for job in study]
 
 
 @dataclass(frozen=True)
-class Bench:
+class Setup:
     """What all rounds have in common.
 
     Attributes:
-        trials: Of each study.
-        image: What jobs and endpoints run in; None for processes on this machine.
-        workers: Prove each study on this machine before it is launched.
+        trials: Number of trials per study.
+        image: The image of jobs and endpoints; None for processes on this machine.
+        workers: Run each study's test trial on this machine before it is launched.
     """
 
     trials: int
@@ -144,7 +144,7 @@ def members_of(ensemble: str) -> list[str]:
 
 
 def studies_of(ensemble: str, table: str, number: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Return the study that trains all members, and those that train one each, by name as arguments."""
+    """Return the arguments, by study, of the study that trains all members and of those that train one each."""
     data = [] if table == SMALL else ["dataset=file", f"dataset.path={table}.csv", "dataset.target=y"]
     name = f"{ensemble}-{table}-{number}"
     one = {name: [f"ensemble={ensemble}", *data]}
@@ -156,7 +156,7 @@ def studies_of(ensemble: str, table: str, number: int) -> tuple[dict[str, list[s
 
 
 def projected(jobs: Sequence[Job], ensemble: str) -> list[dict[str, str]]:
-    """Return the points of one study per member, in the order in which the double's tuner gives them."""
+    """Return the points of one study per member, in the order in which the double's tuner proposes them."""
     return [
         {name: text for name, text in job.tuned.items() if name.startswith(f"{member}__")}
         for member in members_of(ensemble)
@@ -165,16 +165,16 @@ def projected(jobs: Sequence[Job], ensemble: str) -> list[dict[str, str]]:
 
 
 def settings(double: Double) -> list[str]:
-    """Return what ``mode=remote`` is told of an account, as arguments."""
+    """Return the arguments with which ``mode=remote`` uses the double's account."""
     return ["mode=remote", f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.1"]
 
 
-def tune(double: Double, studies: Mapping[str, Sequence[str]], bench: Bench) -> Side:
-    """Tune studies in this folder, one after another, on a double on which nothing was run."""
+def tune(double: Double, studies: Mapping[str, Sequence[str]], setup: Setup) -> Outcome:
+    """Tune studies in this folder, one after another, on an unused double."""
     found = {}
     for name, arguments in studies.items():
         limits = [
-            f"search.n_trials={bench.trials}",
+            f"search.n_trials={setup.trials}",
             "search.parallel=1",
             "mode.price_usd_per_hour=0.1",
             "mode.budget_usd=99",
@@ -183,7 +183,7 @@ def tune(double: Double, studies: Mapping[str, Sequence[str]], bench: Bench) -> 
         composed = compose(given)
         study, mode = plan_study(composed).place(), composed.config.mode
         assert isinstance(mode, RemoteModeConfig)
-        backend = remote_backend(mode, study, given, lambda: bench.workers, Console(quiet=True))
+        backend = remote_backend(mode, given, lambda: setup.workers, Console(quiet=True))
         with Ledger.open(study) as ledger, backend.submit(study, ledger) as handle:
             results = sorted(handle.results(), key=lambda result: result.index)
         failed = [result.reason for result in results if result.state != "complete"]
@@ -202,11 +202,11 @@ def tune(double: Double, studies: Mapping[str, Sequence[str]], bench: Bench) -> 
             )
             for job, result in zip(jobs, results, strict=True)
         ]
-    return Side([*found.values()], counted(double, [job for jobs in found.values() for job in jobs]), {})
+    return Outcome([*found.values()], counted(double, [job for jobs in found.values() for job in jobs]), {})
 
 
 def counted(double: Double, jobs: Sequence[Job]) -> dict[str, float]:
-    """Return what was counted while studies were tuned."""
+    """Return what was counted while the studies were tuned."""
     moved: Counter[str] = Counter()
     for at in double.transfers:
         what = next((part for part in ("data", "code") if f"/{part}/" in at.key), "results")
@@ -216,19 +216,19 @@ def counted(double: Double, jobs: Sequence[Job]) -> dict[str, float]:
     return {
         "tuning jobs": calls["CreateHyperParameterTuningJob"],
         "training jobs": len(jobs),
-        "calls of SageMaker, but for watching": sum(count for name, count in calls.items() if name not in WATCHING),
+        "calls of SageMaker, without polling": sum(count for name, count in calls.items() if name not in POLLING),
         "kB from S3 to jobs, data": moved["GetObject jobs data"] / 1e3,
         "kB from S3 to jobs, code": moved["GetObject jobs code"] / 1e3,
         "kB from jobs to S3": moved["PutObject jobs results"] / 1e3,
         "kB from here to S3, data and code": sum(moved[f"PutObject here {what}"] for what in ("data", "code")) / 1e3,
         "billable seconds": sum(job.billable for job in jobs),
         "seconds of jobs in fit and predict": computing,
-        "seconds of jobs in all else": sum(job.seconds for job in jobs) - computing,
+        "seconds of jobs in everything else": sum(job.seconds for job in jobs) - computing,
     }
 
 
-def until_the_end(one: Side, each: Side) -> tuple[dict[str, float], dict[str, float]]:
-    """Return how long each way takes by its jobs' times, on one instance and on as many as there are members."""
+def until_the_end(one: Outcome, each: Outcome) -> tuple[dict[str, float], dict[str, float]]:
+    """Return how long the jobs of each way take, on one instance and on one instance per member."""
     chains = [[job.seconds for job in study] for study in each.studies]
     whole = [job.seconds for job in one.jobs]
     alone, many = "seconds to the end, on 1 instance", f"seconds to the end, on {len(chains)} instances"
@@ -239,7 +239,7 @@ def until_the_end(one: Side, each: Side) -> tuple[dict[str, float], dict[str, fl
 
 
 def side_by_side(seconds: Sequence[float], instances: int) -> float:
-    """Return when jobs have ended that begin in order, each as an instance becomes free."""
+    """Return when all jobs have ended, if they start in order, each as soon as an instance is free."""
     free = [0.0] * instances
     for job in seconds:
         free[free.index(min(free))] += job
@@ -247,7 +247,7 @@ def side_by_side(seconds: Sequence[float], instances: int) -> float:
 
 
 def deploy(double: Double, job: Job, name: str) -> None:
-    """Serve the model that a job has left by an endpoint."""
+    """Deploy the model of a job as an endpoint."""
     model = f"s3://{double.bucket}/byoe/studies/{job.study}/{job.name}/output/model.tar.gz"
     arguments = [*settings(double), "action=deploy", f"model={model}", f"endpoint={name}"]
     ended = subprocess.run(
@@ -257,14 +257,14 @@ def deploy(double: Double, job: Job, name: str) -> None:
         sys.exit(f"{' '.join(arguments)} ended with {ended.returncode}:\n{ended.stderr}")
 
 
-def ask(double: Double, side: Side, number: int) -> None:
-    """Deploy the models of one trial of each study, and add to a side what asking them for rows takes and gives."""
+def ask(double: Double, outcome: Outcome, number: int) -> None:
+    """Deploy the models of one trial of each study; add the predictions for rows, and their times, to the outcome."""
     client = double.client("sagemaker-runtime")
     train = double.jobs[0].document["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
     (channel,) = Path("studies/_channels").glob(f"{train.split('/')[-3]}*")
     features = np.load(channel / "test" / "features.npy")
-    names = [f"endpoint-{position}" for position, _ in enumerate(side.studies)]
-    for name, study in zip(names, side.studies, strict=True):
+    names = [f"endpoint-{position}" for position, _ in enumerate(outcome.studies)]
+    for name, study in zip(names, outcome.studies, strict=True):
         deploy(double, study[number], name)
     with ThreadPoolExecutor(len(names)) as threads:
         for rows in ASKED_ROWS:
@@ -275,11 +275,11 @@ def ask(double: Double, side: Side, number: int) -> None:
                 return np.array(json.loads(answer["Body"].read())["predictions"], dtype=float)
 
             before = len(double.calls("InvokeEndpoint"))
-            side.predicted[rows] = [invoke(name) for name in names]
+            outcome.predicted[rows] = [invoke(name) for name in names]
             what = f"{rows} row{'s' * (rows > 1)}"
-            side.numbers[f"requests for {what}"] = len(double.calls("InvokeEndpoint")) - before
-            side.numbers[f"ms for {what}, in turn"] = milliseconds(lambda: [invoke(name) for name in names])
-            side.numbers[f"ms for {what}, all at once"] = milliseconds(lambda: list(threads.map(invoke, names)))
+            outcome.numbers[f"requests for {what}"] = len(double.calls("InvokeEndpoint")) - before
+            outcome.numbers[f"ms for {what}, in turn"] = milliseconds(lambda: [invoke(name) for name in names])
+            outcome.numbers[f"ms for {what}, in parallel"] = milliseconds(lambda: list(threads.map(invoke, names)))
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -294,7 +294,7 @@ def milliseconds(call: Callable[[], object]) -> float:
 
 @contextmanager
 def account(double: Double) -> Iterator[Double]:
-    """Begin a double, and let this process find it as it would find AWS."""
+    """Start a double, and let this process find it as it would find AWS."""
     before = dict(os.environ)
     with double:
         for name in [name for name in before if name.startswith("AWS_")]:
@@ -308,22 +308,22 @@ def account(double: Double) -> Iterator[Double]:
 
 
 def measure(
-    bench: Bench, ensemble: str, table: str, number: int, known: Side | None, *, asked: bool
-) -> tuple[Side, Side]:
-    """Take both ways in turn, in this folder; deploy and ask if that is wanted.
+    setup: Setup, ensemble: str, table: str, number: int, known: Outcome | None, *, asked: bool
+) -> tuple[Outcome, Outcome]:
+    """Run both ways in this folder; deploy the models and send rows if ``asked``.
 
-    The double draws the same points each time, so in every other round those of an earlier one, ``known``, let the
-    ensembles of one member go first.
+    The double proposes the same points each time. In every second round, the points of an earlier round, ``known``,
+    allow the studies of one member each to run first.
     """
     first, others = studies_of(ensemble, table, number)
     place = Path(f"double-{ensemble}-{table}-{number}").absolute()
 
-    def taken(way: str, points: list[dict[str, str]] | None, studies: Mapping[str, Sequence[str]]) -> Side:
-        with account(Double(place / way, points, image=bench.image, cpus=available_cores())) as double:
-            side = tune(double, studies, bench)
+    def taken(way: str, points: list[dict[str, str]] | None, studies: Mapping[str, Sequence[str]]) -> Outcome:
+        with account(Double(place / way, points, image=setup.image, cpus=available_cores())) as double:
+            outcome = tune(double, studies, setup)
             if asked:
-                ask(double, side, best_trial(known or side))
-        return side
+                ask(double, outcome, best_trial(known or outcome))
+        return outcome
 
     if known is None or number % 2 == 0:
         one = taken("one", None, first)
@@ -332,18 +332,18 @@ def measure(
     else:
         each = taken("each", projected(known.jobs, ensemble), others)
         one = taken("one", None, first)
-    for side, more in zip((one, each), until_the_end(one, each), strict=True):
-        side.numbers.update(more)
+    for outcome, more in zip((one, each), until_the_end(one, each), strict=True):
+        outcome.numbers.update(more)
     return one, each
 
 
-def best_trial(one: Side) -> int:
+def best_trial(one: Outcome) -> int:
     """Return which trial of the whole ensemble was best."""
     return min(range(len(one.jobs)), key=lambda trial: one.jobs[trial].metrics[OBJECTIVE])
 
 
-def differences(one: Side, each: Side) -> Iterator[str]:
-    """Yield each metric of a member that is not the same to the bit, and each prediction that is another."""
+def differences(one: Outcome, each: Outcome) -> Iterator[str]:
+    """Yield each metric of a member that differs in any bit, and each prediction that differs."""
     for study in each.studies:
         for whole, alone in zip(one.jobs, study, strict=True):
             (member,) = alone.info["weights"]
@@ -358,8 +358,8 @@ def differences(one: Side, each: Side) -> Iterator[str]:
             yield f"{rows} rows: the endpoint predicts {blend}, and the client blends {own}"
 
 
-def show(title: str, rounds: Sequence[tuple[Side, Side]], console: Console) -> None:
-    """Print what was counted of one ensemble on one table; what was not in each round, of the last."""
+def show(title: str, rounds: Sequence[tuple[Outcome, Outcome]], console: Console) -> None:
+    """Print the medians over rounds for one ensemble on one table; some numbers are only in the last round."""
     shown = Table(box=None, padding=(0, 2, 0, 0))
     for column in (title, "one for all", "one per member", "ratio"):
         shown.add_column(column, justify="left" if column == title else "right", no_wrap=True)
@@ -372,12 +372,12 @@ def show(title: str, rounds: Sequence[tuple[Side, Side]], console: Console) -> N
 
 
 def written(value: float) -> str:
-    """Return a number as it is shown."""
+    """Return a number as it is printed."""
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
 
 
-def our_image(base: str, console: Console) -> str:
-    """Return our image's name, built if need be."""
+def built_image(base: str, console: Console) -> str:
+    """Return the name of byoe's image, and build it if it is missing."""
     spec = image_spec(base, None)
     with closing(connect()) as client:
         if not image_exists(client, spec):
@@ -388,37 +388,38 @@ def our_image(base: str, console: Console) -> str:
 
 def main() -> int:
     """Measure, print and compare."""
-    parser = argparse.ArgumentParser(description="One job and one endpoint for an ensemble against one per member.")
-    parser.add_argument("--trials", type=int, default=3, help="trials a study (default: 3)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of both ways (default: 3)")
-    parser.add_argument("--docker", action="store_true", help="run jobs and endpoints in our image")
-    parser.add_argument("--base", default=os.environ.get("BASE_IMAGE", "python:3.12-slim-bookworm"), help="its base")
+    parser = argparse.ArgumentParser(description="Compare one job and endpoint for an ensemble with one per member.")
+    parser.add_argument("--trials", type=int, default=3, help="trials per study (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds (default: 3)")
+    parser.add_argument("--docker", action="store_true", help="run jobs and endpoints in byoe's image")
+    parser.add_argument("--base", default=os.environ.get("BASE_IMAGE", "python:3.12-slim-bookworm"), help="base image")
     options = parser.parse_args()
     console = Console(highlight=False, width=150)
-    image = our_image(options.base, console) if options.docker else None
-    wrong: list[str] = []
+    image = built_image(options.base, console) if options.docker else None
+    differing: list[str] = []
     with tempfile.TemporaryDirectory(prefix="byoe-one-job-") as folder:
         os.chdir(folder)
         write_large(Path(f"{LARGE}.csv"))
-        measured: dict[tuple[str, str], list[tuple[Side, Side]]] = {}
+        measured: dict[tuple[str, str], list[tuple[Outcome, Outcome]]] = {}
         with closing(WorkerPool(1, 1)) as workers:
-            bench = Bench(options.trials, image, workers)
+            setup = Setup(options.trials, image, workers)
             for number, ensemble, table in itertools.product(range(options.rounds), ENSEMBLES, (SMALL, LARGE)):
                 asked = table == SMALL and number == options.rounds - 1
                 with console.status(f"round {number + 1} of {options.rounds}: {ensemble} on {table}"):
                     before = measured.setdefault((ensemble, table), [])
-                    both = measure(bench, ensemble, table, number, before[0][0] if before else None, asked=asked)
+                    both = measure(setup, ensemble, table, number, before[0][0] if before else None, asked=asked)
                 before.append(both)
-                wrong += differences(*both)
+                differing += differences(*both)
         os.chdir(ROOT)
     where = "processes on this machine" if image is None else f"containers of {image}"
     console.print(f"{options.trials} trials, {options.rounds} rounds, {available_cores()} cores, jobs as {where}")
     for (ensemble, table), rounds in measured.items():
         show(f"{ensemble} on {table}", rounds, console)
-    for line in wrong:
+    for line in differing:
         console.print(line)
-    console.print(f"the members' metrics, and the blend's predictions: {'NOT identical' if wrong else 'identical'}")
-    return 1 if wrong else 0
+    verdict = "NOT identical" if differing else "identical"
+    console.print(f"metrics of the members, and predictions of the blend: {verdict}")
+    return 1 if differing else 0
 
 
 if __name__ == "__main__":

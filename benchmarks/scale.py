@@ -1,13 +1,13 @@
-"""byoe's ``mode=local`` on tables of a million rows: wall time against the bare library calls, and memory.
+"""Measure ``mode=local`` on tables of up to a million rows: wall time against the bare library calls, and memory.
 
-Run ``python benchmarks/scale.py``. For each number of rows, a table of 50 columns is written once, and then, in turn:
+Run ``python benchmarks/scale.py``. For each number of rows it writes a table of 50 columns, and then alternates:
 
-- byoe tunes ``ensemble=pair`` on it (``python run.py ...``, a process of its own), with its default parallelism. Its
-  trials are timed from the start of the first to the end of the last, as its ledger has them, and the whole command
-  by the clock. Memory is taken in a run of its own, since sampling takes time: the largest sum over all of its
-  processes of their proportional set size (shared pages count once), ten times a second.
+- byoe tunes ``ensemble=pair`` on the table (``python run.py ...``, in a new process) with its default parallelism. The
+  trials are timed by the ledger, from the start of the first to the end of the last, and the whole command by the
+  clock. Memory is measured in a separate run, because sampling takes time: ten times a second, the proportional set
+  sizes (shared pages count once) of all processes are added up, and the largest sum counts.
 - A plain process makes the library calls of the same trials: for every trial, fold and member, fit and predict with the
-  library's default threads, on the same rows. Only the calls are timed: neither reading nor slicing of rows.
+  library's default threads, on the same rows. Only the calls are timed, not the reading or slicing of rows.
 
 Ratios are medians over rounds.
 """
@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = 50
 STUDY = "scale"
 SAMPLE_EVERY_SECONDS = 0.1
-# Rows to trials: a trial of a million rows takes minutes.
+# Trials by number of rows; a trial of a million rows takes minutes.
 TRIALS = {10_000: 4, 100_000: 4, 1_000_000: 2}
 
 Answer = dict[str, Any]
@@ -64,10 +64,10 @@ def write_table(rows: int, path: Path) -> None:
 
 
 class PeakMemory:
-    """The largest memory that a process and its descendants had at one time. A context manager."""
+    """The peak memory of a process and its descendants. Use as a context manager."""
 
     def __init__(self, pid: int) -> None:
-        """Watch the tree below ``pid``."""
+        """Measure the process ``pid`` and its descendants."""
         self.bytes = 0
         self._process = psutil.Process(pid)
         self._ended = threading.Event()
@@ -91,7 +91,7 @@ class PeakMemory:
             for process in tree:
                 try:
                     total += process.memory_full_info().pss
-                except psutil.Error:  # it has ended meanwhile
+                except psutil.Error:  # it has ended
                     continue
             self.bytes = max(self.bytes, total)
 
@@ -138,7 +138,7 @@ def run_byoe(table: Path, trials: int, folder: Path, more: Sequence[str], *, sam
 
 
 def run_bare(job: Answer) -> Answer:
-    """Make the library calls of these trials one after another; return the seconds that they took."""
+    """Make the library calls of these trials one after another; return how many seconds they took."""
     import catboost
     import xgboost
     from sklearn.model_selection import KFold
@@ -169,7 +169,7 @@ def run_bare(job: Answer) -> Answer:
 
 
 def measure(rows: int, rounds: int, ending: str, folder: Path, more: Sequence[str], console: Console) -> list[Answer]:
-    """Return the answers of both sides, one dictionary a round."""
+    """Return the measurements of both sides, one dictionary per round."""
     table = folder / f"table-{rows}.{ending}"
     write_table(rows, table)
     environ = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
@@ -179,26 +179,26 @@ def measure(rows: int, rounds: int, ending: str, folder: Path, more: Sequence[st
     answers = []
     for number in range(rounds):
         with console.status(f"{rows} rows, round {number + 1} of {rounds}: byoe"):
-            ours = run_byoe(table, trials, folder / f"byoe-{rows}-{number}", more, sample=False)
+            byoe = run_byoe(table, trials, folder / f"byoe-{rows}-{number}", more, sample=False)
         with console.status(f"{rows} rows, round {number + 1} of {rounds}: bare calls"):
             ran = subprocess.run(
                 [sys.executable, __file__, "--bare"],
-                input=json.dumps(ours),
+                input=json.dumps(byoe),
                 env=environ,
                 capture_output=True,
                 text=True,
                 check=True,
             )
         bare = json.loads(ran.stdout)
-        if not np.allclose(ours["rmse"], bare["rmse"], rtol=1e-9):
-            sys.exit(f"the two sides do not train the same: {ours['rmse']} and {bare['rmse']}")
-        answers.append({**memory, **ours, "calls": bare["calls"]})
+        if not np.allclose(byoe["rmse"], bare["rmse"], rtol=1e-9):
+            sys.exit(f"the two sides do not train the same models: {byoe['rmse']} and {bare['rmse']}")
+        answers.append({**memory, **byoe, "calls": bare["calls"]})
     table.unlink()
     return answers
 
 
 def show(answers: dict[int, list[Answer]], console: Console) -> None:
-    """Print a row a table size."""
+    """Print one row per table size."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("rows", "trials", "bare calls", "byoe's trials", "ratio", "whole command", "peak memory", "of table"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -226,20 +226,22 @@ def show(answers: dict[int, list[Answer]], console: Console) -> None:
             for key in ("whole", "peak")
         }
         console.print(
-            f"{small:,} to {large:,} rows: {growth['whole']:.1f} times the whole command's time, {growth['peak']:.1f} "
-            "times the memory"
+            f"{small:,} to {large:,} rows: {growth['whole']:.1f} times the time of the whole command, "
+            f"{growth['peak']:.1f} times the memory"
         )
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="byoe's mode=local on large tables: time and memory.")
+    parser = argparse.ArgumentParser(description="Measure the time and memory of mode=local on large tables.")
     parser.add_argument("--rows", type=int, nargs="+", default=list(TRIALS), help="numbers of rows")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each (default: 3)")
-    parser.add_argument("--format", choices=("parquet", "csv"), default="parquet", help="the table's file")
-    parser.add_argument("--folder", type=Path, help="where tables and studies go (default: a temporary folder)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per number of rows (default: 3)")
     parser.add_argument(
-        "--arguments", nargs="*", default=[], help="more arguments for byoe's command, such as search.parallel=1"
+        "--format", choices=("parquet", "csv"), default="parquet", help="format of the table (default: parquet)"
+    )
+    parser.add_argument("--folder", type=Path, help="folder for tables and studies (default: a temporary folder)")
+    parser.add_argument(
+        "--arguments", nargs="*", default=[], help="further arguments of byoe's command, such as search.parallel=1"
     )
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,12 +1,14 @@
-"""``ensemble=wide`` against its best member and against ``ensemble=pair``, on rows that no trial has seen.
+"""Compare ``ensemble=wide`` with its best member and with ``ensemble=pair``, on rows that no trial has seen.
 
-Run ``python benchmarks/tables.py housing.csv:median_house_value concrete.csv:strength_mpa``; diabetes is always there.
-Each ensemble is tuned by ``python run.py mode=local`` with the same number of trials. Printed for each table:
+Run ``python benchmarks/tables.py housing.csv:median_house_value concrete.csv:strength_mpa``; diabetes is always in.
+Each ensemble is tuned by ``python run.py mode=local`` with the same number of trials. It prints for each table:
 
 - the test RMSE of wide's blend, of its best member by cross-validation, and of pair's blend;
-- by how much wide's blend is below each of the others, with a 95% interval by 2,000 bootstrap samples of the test rows;
-- the same against the best member where every fold's models predict alone: blends are weighted by what single models
-  predict out of fold, and what is served averages the models of all folds, which helps some members more than others;
+- by how much wide's blend is below each of the others, with a 95% interval from 2,000 bootstrap samples of the test
+  rows;
+- the RMSE of the blend and of the best member when the models of each fold predict alone: a blend's weights are fitted
+  on predictions of single models, but the served ensemble averages the models of all folds, which helps some members
+  more than others;
 - the time of the whole command.
 """
 
@@ -43,10 +45,10 @@ class Run:
     """One tuned ensemble.
 
     Attributes:
-        bundle: Its winner.
+        bundle: The winner's bundle.
         test: The test rows.
         best_member: Position of the member with the lowest cross-validated RMSE in the winner.
-        seconds: Of the whole command.
+        seconds: Time of the whole command.
     """
 
     bundle: Bundle
@@ -56,16 +58,16 @@ class Run:
 
     @property
     def blend(self) -> Floats:
-        """What is served, on the test rows."""
+        """The served predictions for the test rows."""
         return self.bundle.ensemble.predict(self.test.features)
 
     @property
     def member(self) -> Floats:
-        """What the best member alone would serve."""
+        """The predictions that the best member alone would serve."""
         return self.bundle.ensemble.predict_members(self.test.features)[:, self.best_member]
 
     def single(self) -> tuple[float, float]:
-        """Return the mean test RMSE of blend and best member over folds whose models predict alone."""
+        """Return the mean over folds of the test RMSE of blend and best member, if the fold's models predict alone."""
         models = list(self.bundle.ensemble.models.values())
         blend, member = [], []
         for fold in range(len(models[0])):
@@ -109,10 +111,10 @@ def interval(target: Floats, blend: Floats, other: Floats) -> tuple[float, float
 
 
 def main() -> int:
-    """Tune and print."""
-    parser = argparse.ArgumentParser(description="ensemble=wide against its best member and ensemble=pair.")
-    parser.add_argument("tables", nargs="*", metavar="FILE:TARGET", help="tables besides diabetes")
-    parser.add_argument("--trials", type=int, default=10, help="trials a study (default: 10)")
+    """Tune, compare and print."""
+    parser = argparse.ArgumentParser(description="Compare ensemble=wide with its best member and with ensemble=pair.")
+    parser.add_argument("tables", nargs="*", metavar="FILE:TARGET", help="tables in addition to diabetes")
+    parser.add_argument("--trials", type=int, default=10, help="trials per study (default: 10)")
     options = parser.parse_args()
     console = Console(highlight=False, width=150)
     named: dict[str, list[str]] = {"diabetes": []}
@@ -131,7 +133,7 @@ def main() -> int:
         "seconds",
     ):
         shown.add_column(title, justify="left" if title == "table" else "right", no_wrap=True)
-    remarks = []
+    notes = []
     with tempfile.TemporaryDirectory(prefix="byoe-tables-") as folder:
         for name, data in named.items():
             with console.status(f"{name}: wide"):
@@ -148,10 +150,10 @@ def main() -> int:
                 f"{wide.seconds:.0f}, {pair.seconds:.0f}",
             )
             blend, alone = wide.single()
-            remarks.append(f"{name}: each fold's models alone: blend {blend:.5g}, {member} {alone:.5g}")
+            notes.append(f"{name}: the models of each fold alone: blend {blend:.5g}, {member} {alone:.5g}")
     console.print(shown)
-    for remark in remarks:
-        console.print(remark)
+    for note in notes:
+        console.print(note)
     return 0
 
 

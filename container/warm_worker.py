@@ -1,13 +1,13 @@
-"""The resident process of a warm container: imports once, then forks a child for each training job.
+"""The resident process of a warm container: it imports the libraries once and forks a child for each training job.
 
-It is the container's first process, and the local twin of SageMaker's managed warm pools. Whoever started the container
-has its standard input, writes one JSON line a job there, ``{"log": path, "threads": n, "keep_model": true}``, and reads
-one back, either ``{"ready": true}`` once, or ``{"exit_code": n}``, negative for a signal. ``/opt/ml`` is laid out anew
-for each job by then. The end of standard input ends the container, a job that is running too.
+It is the first process of the container, and corresponds to SageMaker's managed warm pools. First it writes ``{"ready":
+true}``. The process that started the container then writes one JSON line per job to its standard input, ``{"log": path,
+"threads": n, "keep_model": true}``, after it has prepared ``/opt/ml`` for the job. It reads one line back,
+``{"exit_code": n}``, which is negative for a signal. The end of standard input ends the container and any running job.
 
-The child gets what SageMaker's training toolkit would give the script: environment variables, arguments and working
-directory come from the toolkit itself. The resident imports and does nothing else: a process that has once entered an
-OpenMP region hangs its forked children in XGBoost and in histogram boosting.
+A child gets what SageMaker's training toolkit gives a script: the toolkit itself computes environment variables,
+arguments and working directory. The resident process only imports: once a process has entered an OpenMP region, its
+forked children hang in XGBoost and in histogram boosting.
 """
 
 import atexit
@@ -28,7 +28,7 @@ CODE = "/opt/ml/code"
 
 
 def main() -> int:
-    """Serve jobs until standard input ends."""
+    """Run jobs until standard input ends."""
     sys.path.insert(0, CODE)
     from ensemble.worker import PRELOAD
 
@@ -37,7 +37,9 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w")
     print(json.dumps({"ready": True}), file=answers, flush=True)
     child_ended = wake_up_for_children()
-    requests = io.FileIO(0, closefd=False)  # without a buffer: a line read is a line taken, and no more
+    requests = io.FileIO(
+        0, closefd=False
+    )  # unbuffered: readline must not read beyond the line, since wait_for polls the same descriptor
     while line := requests.readline():
         pid = os.fork()
         if pid == 0:
@@ -51,17 +53,17 @@ def main() -> int:
 
 
 def wake_up_for_children() -> int:
-    """Return a file descriptor that has something to read whenever a child has ended."""
+    """Return a file descriptor that becomes readable whenever a child ends."""
     reader, writer = os.pipe()
     for end in (reader, writer):
         os.set_blocking(end, False)
     signal.set_wakeup_fd(writer)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # what is not handled wakes nobody
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # only a signal with a handler writes to the descriptor
     return reader
 
 
 def wait_for(pid: int, child_ended: int) -> int | None:
-    """Return the status of a job's process when it has ended, or None at the end of standard input."""
+    """Wait for a job's process to end. Return its status, or None at the end of standard input."""
     while True:
         ready, _, _ = select.select([0, child_ended], [], [])
         if child_ended in ready:
@@ -69,7 +71,7 @@ def wait_for(pid: int, child_ended: int) -> int | None:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
                 return status
-        elif not os.read(0, 1):  # nobody asks for another job before this one has ended
+        elif not os.read(0, 1):  # no request is sent before this job has ended
             return None
 
 
@@ -87,9 +89,9 @@ def run_job(request: dict) -> None:
 
         job = environment.Environment()
         os.environ.update(job.to_env_vars())
-        # The container is one of several on this machine, and has a part of its cores.
+        # The container is one of several on this machine and has only some of the cores.
         os.environ["SM_NUM_CPUS"] = str(request["threads"])
-        if not request["keep_model"]:  # whose writing can take longer than the fit
+        if not request["keep_model"]:  # to write it can take longer than to fit it
             del os.environ["SM_MODEL_DIR"]
         os.chdir(CODE)
         sys.argv = [job.user_entry_point, *job.to_cmd_args()]
@@ -100,22 +102,22 @@ def run_job(request: dict) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
-        atexit._run_exitfuncs()  # as at the end of any script
+        atexit._run_exitfuncs()  # as at the normal end of a script
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
 def clean_up() -> None:
-    """Kill what the job has left running, and remove what it has left in /tmp: the next one starts alone."""
-    if os.getpid() != 1:  # outside of a container these would be others' processes and files
+    """Kill the processes that the job left running and delete its files in /tmp, so that the next job starts clean."""
+    if os.getpid() != 1:  # outside a container, these would be other programs' processes and files
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)
-    for path in Path("/tmp").iterdir():  # noqa: S108  # the container's own
+    for path in Path("/tmp").iterdir():  # noqa: S108  # the container's own folder
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

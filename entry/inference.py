@@ -1,9 +1,10 @@
-"""The four functions that SageMaker's serving containers call, and a fifth by which our own server batches requests.
+"""The four functions that SageMaker's serving containers call, and a fifth with which byoe's server batches requests.
 
-``model_fn`` loads, ``input_fn`` reads a body, ``predict_fn`` predicts, ``output_fn`` writes the answer. What a sender
-does wrong is raised as a ``RequestError``, whose text is JSON; under ``sagemaker-inference`` as the error of that
-toolkit which has a status, since it answers 500 for any other. ``sagemaker-containers`` has no way to say a status: it
-answers 500 whatever a function raises (``error_wrapper`` of its ``_functions.py``).
+``model_fn`` loads the model, ``input_fn`` reads a body, ``predict_fn`` predicts and ``output_fn`` writes the answer. A
+mistake in a request raises ``RequestError``, whose text is JSON. Under ``sagemaker-inference`` it is raised as the
+toolkit's own error type that carries a status, since the toolkit answers 500 for any other exception.
+``sagemaker-containers`` cannot set a status: it answers 500 for every exception (``error_wrapper`` in its
+``_functions.py``).
 """
 
 from __future__ import annotations
@@ -26,41 +27,57 @@ _TOOLKIT_ERRORS = "sagemaker_inference.errors"
 
 
 def model_fn(model_dir: str) -> Predictor:
-    """Load the model from the folder that SageMaker has unpacked it into."""
+    """Load the model from the folder into which SageMaker has unpacked it.
+
+    Raises:
+        BundleError: The folder does not hold a bundle that these libraries can read.
+    """
     return Predictor.load(Path(model_dir), threads=int(os.environ.get(THREADS, "1")))
 
 
 def input_fn(body: bytes | str, content_type: str) -> Rows:
-    """Read the rows of a request's body."""
+    """Read the rows of a request's body.
+
+    Raises:
+        RequestError: The content type is unknown, or the body does not have that type.
+    """
     try:
         return decode(body, content_type)
     except RequestError as error:
-        raise _as_the_toolkit_says(error) from None
+        raise _as_toolkit_error(error) from None
 
 
 def predict_fn(rows: Rows, model: Predictor) -> Prediction:
-    """Predict; the rows are held against the model's columns here."""
+    """Match the rows to the model's columns and predict.
+
+    Raises:
+        RequestError: The rows do not fit the columns.
+    """
     try:
         return model.predict(model.features(rows))
     except RequestError as error:
-        raise _as_the_toolkit_says(error) from None
+        raise _as_toolkit_error(error) from None
 
 
 def predict_many_fn(requests: Sequence[Rows], model: Predictor) -> list[Prediction | RequestError]:
-    """Predict for several requests at once; one that does not fit has its error in the list."""
+    """Predict for several requests at once; the list has an error for each request that does not fit."""
     return model.predict_many(requests)
 
 
 def output_fn(prediction: Prediction, accept: str) -> tuple[bytes, str]:
-    """Write the answer, and say its content type."""
+    """Return the body of the answer and its content type.
+
+    Raises:
+        RequestError: ``accept`` has no type that can be written.
+    """
     try:
         return encode(prediction, accept)
     except RequestError as error:
-        raise _as_the_toolkit_says(error) from None
+        raise _as_toolkit_error(error) from None
 
 
-def _as_the_toolkit_says(error: RequestError) -> Exception:
-    """Return the error in the words of the toolkit that runs this module, where it has any."""
+def _as_toolkit_error(error: RequestError) -> Exception:
+    """Return the error as the exception type of the toolkit that runs this module, if there is one."""
     toolkit = sys.modules.get(_TOOLKIT_ERRORS)
     if toolkit is None:
         return error

@@ -1,4 +1,4 @@
-"""The training script that SageMaker starts; also to be run by hand: ``python entry/train.py --help``."""
+"""The training script that SageMaker starts. To run it by hand: ``python entry/train.py --help``."""
 
 import sys
 

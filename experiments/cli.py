@@ -1,4 +1,4 @@
-"""The command line: arguments to a configuration, a configuration to an action, errors to an exit code."""
+"""The command line: turn arguments into an action with its configuration, and errors into exit codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from experiments.config.compose import Composed, compose, groups
+from experiments.config.compose import Composed, compose
+from experiments.config.groups import group_files
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
 from experiments.system.interrupts import raise_on_signals
 from experiments.system.temporary_files import temporary_files_removed
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
-# Actions that go on from what is recorded; others begin again.
+# Actions that continue from what is recorded; the others start again.
 _RESUMED = ("action=tune", "action=train", "action=replay", "action=attach")
 
 HELP = """\
@@ -40,13 +41,13 @@ examples
   python run.py mode=remote mode.budget_usd=5
   python run.py mode=sagemaker action=replay replay.study=mine replay.top=5
   python run.py action=compare
-  python run.py action=compare compare.studies=[home,boxes,cloud]
+  python run.py action=compare compare.studies=[mine,mine-sagemaker,mine-remote]
   python run.py mode=sagemaker action=deploy
   python run.py action=invoke input=rows.csv
   python run.py action=batch input=big.parquet output=predictions.parquet
 
---cfg after any command prints its configuration, with where each value came from, and stops.
-The same command again resumes what was interrupted."""
+--cfg after any command prints its configuration, with the help and the source of each value, and runs nothing.
+An interrupted command resumes when it is run again."""
 
 
 def _study(composed: Composed, arguments: Sequence[str], console: Console) -> int:
@@ -121,24 +122,28 @@ def _clean(composed: Composed, arguments: Sequence[str], console: Console) -> in
     return clean(composed, console)
 
 
+# By name, what an action does, in Markdown, and its function.
 ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]] = {
     "tune": ("search for the best ensemble (the default)", _study),
-    "train": ("one training with fixed parameters", _study),
-    "replay": ("the best trials of a study again, in another mode: are the numbers the same?", _study),
-    "compare": ("studies against one another: are they the same, and which search found the better?", _compare),
-    "plan": ("the requests to SageMaker, checked; nothing is started", _plan),
+    "train": ("train one ensemble with fixed parameters", _study),
+    "replay": ("run the best trials of a study again in another mode, to check for the same numbers", _study),
+    "compare": ("compare studies: do their numbers agree, and which search found the better ensemble?", _compare),
+    "plan": ("print the requests to SageMaker, checked; nothing is started", _plan),
     "attach": ("follow a tuning job on SageMaker by its name, from any machine", _attach),
-    "push": ("build the image that trains and serves, and push it to the account's registry, for mode=remote", _push),
-    "deploy": ("serve a model by an endpoint, on this machine or with mode=remote on SageMaker", _deploy),
+    "push": ("build the image that trains and serves, and push it to the account's registry, for `mode=remote`", _push),
+    "deploy": ("serve a model from an endpoint on this machine or, with `mode=remote`, on SageMaker", _deploy),
     "invoke": ("send rows to an endpoint", _invoke),
     "status": (
-        "endpoints on this machine, or with mode=remote everything of ours in the account, and its cost",
+        "list endpoints on this machine or, with `mode=remote`, jobs and endpoints in the account, with their cost",
         _status,
     ),
-    "delete": ("remove an endpoint with all that belongs to it", _delete),
+    "delete": ("delete an endpoint and everything that belongs to it", _delete),
     "batch": ("predict a whole file, without an endpoint", _batch),
-    "doctor": ("what works on this machine, what does not, and the command that mends it", _doctor),
-    "clean": ("end what is left of ours on this machine's Docker engine, or with mode=remote in the account", _clean),
+    "doctor": ("check what works on this machine, and print the command that fixes what does not", _doctor),
+    "clean": (
+        "remove unused containers from this machine or, with `mode=remote`, end jobs and endpoints in the account",
+        _clean,
+    ),
 }
 
 
@@ -156,11 +161,11 @@ def main(argv: Sequence[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         resumes = not any(argument.startswith("action=") and argument not in _RESUMED for argument in arguments)
-        rest = " What is finished is recorded; the same command goes on from there." if resumes else ""
+        rest = " What has finished is recorded. Run the same command again to continue." if resumes else ""
         print(f"interrupted.{rest}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output is gone, as in "| head".
+        # The reader of the output has closed it, as in "| head".
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -189,6 +194,6 @@ def _dispatch(arguments: Sequence[str], *, only_show: bool) -> int:
 
 
 def _help() -> str:
-    actions = "\n".join(f"  {name:<12} {purpose}" for name, (purpose, _) in ACTIONS.items())
-    members = "\n".join(f"  {group:<12} {', '.join(names)}" for group, names in groups().items())
+    actions = "\n".join(f"  {name:<12} {purpose.replace('`', '')}" for name, (purpose, _) in ACTIONS.items())
+    members = "\n".join(f"  {group:<12} {', '.join(names)}" for group, names in group_files().items())
     return HELP.format(actions=actions, groups=members)

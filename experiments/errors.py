@@ -1,4 +1,4 @@
-"""The harness's errors, under the entry package's base so that every command ends in one way."""
+"""Errors of the harness, below the entry package's base class, so that all commands report errors in the same way."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ensemble.errors import EnsembleError, InputError, did_you_mean, listed
 
 
 class ConfigError(InputError):
-    """A configuration that cannot be run: unknown key, wrong value, conflict."""
+    """A configuration cannot be run: it has an unknown key, a wrong value or a conflict."""
 
 
 class BackendUnavailable(InputError):
-    """What the backend needs is not on this machine; the message has the command that mends it."""
+    """Something that the backend needs is missing or does not answer; the message has the command that fixes it."""
 
 
 class StudyTaken(InputError):
@@ -27,33 +27,33 @@ class StudyFailed(EnsembleError):
 
 
 class StorageError(EnsembleError):
-    """A record could not be written; everything recorded before is kept."""
+    """A file or folder could not be written; everything recorded before is kept."""
 
     @classmethod
     def at(cls, path: Path, reason: OSError | str) -> StorageError:
-        """Return the error for a file or folder that could not be written."""
+        """Return the error for ``path``, which could not be written."""
         if isinstance(reason, OSError):
             reason = reason.strerror or str(reason)
         return cls(
-            f"{path} cannot be written: {reason}. What was recorded before is kept. Free space or correct the folder's "
-            "permissions, then run the same command again."
+            f"{path} cannot be written: {reason}. Everything recorded before is kept. Free disk space or fix the "
+            "folder's permissions, then run the same command again."
         )
 
 
 def one_of(place: str, value: str, valid: tuple[Any, ...]) -> Any:
-    """Return ``value`` if it is one of ``valid``, or raise ConfigError naming its place and the nearest."""
+    """Return ``value`` if it is one of ``valid``; otherwise raise a ConfigError with its place and the nearest one."""
     if value not in valid:
         raise ConfigError(f"{place}={value!r} is not valid.{did_you_mean(value, valid)} It can be: {listed(valid)}.")
     return value
 
 
 class RunnerClosed(Exception):
-    """A trial was given up because its runner was closed or interrupted."""
+    """A trial was stopped because its runner was closed or interrupted."""
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Raise an OSError of the block as a StorageError that names ``path``."""
+    """Raise an OSError inside the block as a StorageError that names ``path``."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
-"""The peer: the same ensemble behind Flask, as one writes it with each library's own calls and numpy.
+"""The reference: the same ensemble behind Flask, written with each library's own calls and numpy.
 
 ``gunicorn --workers 2 --threads 4 --preload flask_app:app``, the stack of AWS's scikit-learn container. ``BUNDLE`` is
-the folder of the saved ensemble. ``predict`` is also what the benchmark calls without a server, as the bare libraries.
+the folder of the saved ensemble. The benchmark also calls ``predict`` without a server, as the bare libraries.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WEIGHTS = MANIFEST["blend"]["weights"]
 
 
 def load(name: str) -> list[Callable[[Any], Any]]:
-    """Return a member's fold models, on one thread each: with more, clients slow each other down."""
+    """Return a member's fold models, with one thread each; with more, requests slow each other down."""
     models: list[Callable[[Any], Any]] = []
     for path in sorted((BUNDLE / "members" / name).glob("*")):
         if path.suffix == ".ubj":
@@ -55,7 +55,7 @@ app = Flask(__name__)
 
 @app.get("/ping")
 def ping() -> str:
-    """Say that the model is loaded."""
+    """Report that the model is loaded."""
     return ""
 
 

@@ -1,8 +1,9 @@
-"""A client that sends spoilt bodies and prints how often each status came.
+"""A client that sends malformed bodies and prints how often each status was returned.
 
 ``python fuzz.py <url> <model_dir> <bodies> <seed>``
 
-A body is a valid one of any form, cut, spliced with another or with bytes changed; some content types are exchanged.
+A body is a valid one of any format that was cut, spliced with another or had bytes changed; some have a wrong content
+type.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ MARKS = [
 ]
 
 
-def spoil(random: Random, bodies: list[bytes]) -> bytes:
-    """Return one of the bodies, no longer whole."""
+def malformed(random: Random, bodies: list[bytes]) -> bytes:
+    """Return one of the bodies, malformed."""
     body = bytearray(random.choice(bodies))
     for _ in range(random.choice((1, 1, 2, 5, 20))):
         place = random.randrange(len(body) + 1)
@@ -60,7 +61,7 @@ def spoil(random: Random, bodies: list[bytes]) -> bytes:
 
 
 def main() -> int:
-    """Send them, one after another."""
+    """Send the bodies, one after another."""
     url, folder, number, seed = sys.argv[1:]
     random = Random(int(seed))
     cells = Target("fuzzed", url, Path(folder)).more(3)
@@ -71,7 +72,7 @@ def main() -> int:
     statuses: Counter[int] = Counter()
     for _ in range(int(number)):
         which = random.randrange(len(bodies))
-        body = spoil(random, [bodies[which], *random.sample(bodies, 1)])
+        body = malformed(random, [bodies[which], *random.sample(bodies, 1)])
         kind = types[which] if random.random() < 0.9 else random.choice(types)
         connection.request("POST", "/invocations", body, {"content-type": kind})
         response = connection.getresponse()

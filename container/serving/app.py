@@ -1,7 +1,8 @@
-"""The model server's application (ASGI): ``/ping`` and ``/invocations`` over the functions of ``inference.py``.
+"""The model server's ASGI application: ``/ping`` and ``/invocations``, on the functions of ``inference.py``.
 
-Requests that wait together are predicted together. What is quick is done on the event loop itself, since handing it to
-a thread takes longer than doing it; what is long is done by one thread, and ``/ping`` by another, which need not wait.
+Requests that wait at the same time are predicted together. Short predictions run on the event loop itself, since to
+hand them to a thread takes longer than the prediction. Long predictions run in one thread, and ``/ping`` in another, so
+that it need not wait for them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-# A body above this is long work, and so is a model that takes longer than this for a row.
+# A body longer than this is long work, and so is any body if the model takes longer than LONG_SECONDS for a row.
 LONG_BODY_BYTES = 32_768
-# Of which a few bytes may hold any number of rows.
-_PACKED = re.compile("parquet", re.IGNORECASE)
+# Content types whose bodies may hold any number of rows in a few bytes.
+_COMPRESSED = re.compile("parquet", re.IGNORECASE)
 LONG_SECONDS = 0.004
-# Requests are waited for by a share of what a prediction takes, and never longer than this.
+# How long to wait for further requests: a share of the time of a prediction, within a limit.
 WAIT_SHARE, LONGEST_WAIT_SECONDS = 0.25, 0.002
 MOST_REQUESTS_A_BATCH = 256
 LOG_EVERY_SECONDS = 0.2
@@ -35,12 +36,12 @@ _ID_HEADERS = (b"x-request-id", b"x-amzn-requestid", b"x-amzn-sagemaker-inferenc
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may be.
+    """The limits on requests.
 
     Attributes:
-        body_bytes: Longest body.
-        concurrency: Requests at a time in this process; None for no limit.
-        seconds: After so long an answer is given up.
+        body_bytes: Length of the longest body, in bytes.
+        concurrency: Number of requests at a time in this process; None for no limit.
+        seconds: Timeout to receive a body, and to compute an answer.
     """
 
     body_bytes: int
@@ -49,12 +50,12 @@ class Limits:
 
 
 class Refused(Exception):
-    """A request that is answered by an error.
+    """A request that is answered with an error.
 
     Attributes:
         status: The HTTP status.
-        details: The JSON of the answer.
-        headers: Further ones of the answer.
+        details: The JSON object of the answer.
+        headers: Further headers of the answer.
     """
 
     def __init__(self, status: int, error: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
@@ -65,10 +66,10 @@ class Refused(Exception):
 
 
 class Batcher:
-    """Predicts for requests that wait at the same time by one call.
+    """Predicts for all requests that wait at the same time with one call.
 
-    A lone request is predicted at once. When several came together last time, as many are waited for again, for a
-    quarter of a prediction's time at most.
+    A single request is predicted at once. If the last batch had several requests, the batcher waits for as many again,
+    but for at most a quarter of the time of a prediction.
     """
 
     def __init__(self, module: Any, model: Any, thread: ThreadPoolExecutor) -> None:
@@ -83,7 +84,11 @@ class Batcher:
         self._last = 1
 
     async def predict(self, data: Any) -> Any:
-        """Return what the model predicts for one request's data."""
+        """Return the prediction for the data of one request, as ``predict_fn`` returns it.
+
+        Raises:
+            Exception: What the functions of ``inference.py`` raised for this request.
+        """
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._waiting.append((data, future))
@@ -101,13 +106,13 @@ class Batcher:
     def _run(self) -> None:
         self._timer = None
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_REQUESTS_A_BATCH))]
-        batch = [(data, future) for data, future in batch if not future.done()]  # whose sender still waits
+        batch = [(data, future) for data, future in batch if not future.done()]  # leave out clients that have gone away
         loop = asyncio.get_running_loop()
         if batch:
             self._last = len(batch)
         if not batch or self._seconds <= LONG_SECONDS:
             self._deliver(batch, self._answers([data for data, _ in batch]) if batch else [])
-            if self._waiting:  # more than one batch takes
+            if self._waiting:  # more than fits into one batch
                 self._timer = loop.call_soon(self._run)
             return
         self._busy = True
@@ -136,7 +141,7 @@ class Batcher:
             if self._many is not None:
                 return list(self._many(batch, self._model))
             return [self._answer(data) for data in batch]
-        except Exception as error:  # of one of them, and it is not known whose
+        except Exception as error:  # one request caused it, but not known which
             if len(batch) == 1:
                 return [error]
             return [answer for data in batch for answer in self._answers([data])]
@@ -152,23 +157,23 @@ class Batcher:
 
 
 class Log:
-    """One line of JSON a request on standard output, written a few times a second."""
+    """A log with one line of JSON per request on standard output, written a few times a second."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
         self._timer: asyncio.Handle | None = None
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Keep a line, to be written soon."""
+        """Add a line, which is written soon."""
         self._lines.append(json.dumps(entry).encode() + b"\n")
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOG_EVERY_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Write what is kept."""
+        """Write the lines that were added."""
         self._timer = None
         lines, self._lines = self._lines, []
-        with contextlib.suppress(OSError):  # nobody reads
+        with contextlib.suppress(OSError):  # the reader has closed the pipe
             data = memoryview(b"".join(lines))
             while data:
                 data = data[os.write(1, data) :]
@@ -183,8 +188,8 @@ class Application:
         Args:
             module: The inference script.
             model: What its ``model_fn`` returned.
-            identity: What ``/ping`` says of the model.
-            limits: What a request may be.
+            identity: Name and content hash of the model, for ``/ping``.
+            limits: The limits on requests.
         """
         self._module = module
         self._model = model
@@ -196,14 +201,14 @@ class Application:
         self._last = 0.0
 
     def begin(self) -> None:
-        """Make what belongs to a worker process; after the fork."""
+        """Create the threads and the log of this worker process; call it after the fork."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="long")
-        self._pinged = ThreadPoolExecutor(1, thread_name_prefix="ping")
+        self._ping_thread = ThreadPoolExecutor(1, thread_name_prefix="ping")
         self._batcher = Batcher(self._module, self._model, self._thread)
         self._log = Log()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Answer one request, or the server's own start and end."""
+        """Handle one request, or the start and end of the server."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
@@ -257,12 +262,12 @@ class Application:
         self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Any, entry: dict[str, Any]
     ) -> tuple[int, bytes, str]:
         path, method = scope["path"], scope["method"]
-        wanted = {"/ping": ("GET", "HEAD"), "/invocations": ("POST",)}.get(path)
-        if wanted is None:
+        methods = {"/ping": ("GET", "HEAD"), "/invocations": ("POST",)}.get(path)
+        if methods is None:
             raise Refused(404, "no_such_path", f"there is no {path} here: POST /invocations or GET /ping.")
-        if method not in wanted:
-            message = f"{path} takes {' or '.join(wanted)}, not {method}."
-            raise Refused(405, "wrong_method", message, ((b"allow", ", ".join(wanted).encode()),))
+        if method not in methods:
+            message = f"{path} takes {' or '.join(methods)}, not {method}."
+            raise Refused(405, "wrong_method", message, ((b"allow", ", ".join(methods).encode()),))
         if path == "/ping":
             return await self._ping()
         limit = self._limits.concurrency
@@ -282,9 +287,9 @@ class Application:
     async def _invoke(self, body: bytes, headers: dict[bytes, bytes], entry: dict[str, Any]) -> tuple[int, bytes, str]:
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         accept = headers.get(b"accept", b"").decode("latin-1")
-        if len(body) > LONG_BODY_BYTES or _PACKED.search(content_type):
+        if len(body) > LONG_BODY_BYTES or _COMPRESSED.search(content_type):
             loop = asyncio.get_running_loop()
-            answer, kind, rows = await loop.run_in_executor(self._thread, self._whole, body, content_type, accept)
+            answer, kind, rows = await loop.run_in_executor(self._thread, self._invoke_long, body, content_type, accept)
         else:
             prediction = await self._batcher.predict(self._module.input_fn(body, content_type))
             answer, kind = self._module.output_fn(prediction, accept)
@@ -293,7 +298,7 @@ class Application:
             entry["rows"] = rows
         return 200, answer, kind
 
-    def _whole(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str, int | None]:
+    def _invoke_long(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str, int | None]:
         prediction = self._module.predict_fn(self._module.input_fn(body, content_type), self._model)
         answer, kind = self._module.output_fn(prediction, accept)
         return answer, kind, _rows(prediction)
@@ -301,7 +306,7 @@ class Application:
     async def _ping(self) -> tuple[int, bytes, str]:
         check = getattr(self._model, "check", None)
         if check is not None:
-            await asyncio.get_running_loop().run_in_executor(self._pinged, check)
+            await asyncio.get_running_loop().run_in_executor(self._ping_thread, check)
         document = {
             "status": "ok",
             **self._identity,

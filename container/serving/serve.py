@@ -1,18 +1,18 @@
-"""``serve``: what SageMaker starts in this image. Loads the model once, forks workers that share it, answers on 8080.
+"""``serve``, the command that SageMaker starts: load the model once, fork workers that share it, listen on port 8080.
 
-Settings come from the environment, under SageMaker's own names where it has one:
+Settings come from the environment, under SageMaker's own names where it has them:
 
     SM_MODEL_DIR                     folder of the model (/opt/ml/model)
     SAGEMAKER_PROGRAM                the inference script (inference.py)
     SAGEMAKER_SUBMIT_DIRECTORY       folder of the script (code/ in the model's folder)
     SAGEMAKER_BIND_TO_PORT           port (8080); 0 for a free one, which is printed
-    SAGEMAKER_MODEL_SERVER_WORKERS   worker processes (as many as cores)
-    SAGEMAKER_MODEL_SERVER_TIMEOUT   seconds for an answer (60)
-    BYOE_HOST                        address (all interfaces; a container's are its own)
-    BYOE_MODEL_NAME                  what /ping calls the model
-    BYOE_MAX_BODY_BYTES              longest body (6 MB, SageMaker's own limit; 4 MB serverless)
-    BYOE_MAX_CONCURRENCY             requests at a time in all; beyond that 429
-    BYOE_THREADS                     threads that a member may use to predict (1)
+    SAGEMAKER_MODEL_SERVER_WORKERS   number of worker processes (the number of cores)
+    SAGEMAKER_MODEL_SERVER_TIMEOUT   timeout of an answer in seconds (60)
+    BYOE_HOST                        address (all interfaces, which in a container are its own)
+    BYOE_MODEL_NAME                  name of the model in /ping
+    BYOE_MAX_BODY_BYTES              longest body (6 MB, SageMaker's own limit; serverless has 4 MB)
+    BYOE_MAX_CONCURRENCY             requests at a time; further ones get 429
+    BYOE_THREADS                     number of threads that a member may use to predict (1)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-# Before libraries are loaded, which read them then: workers are as many as cores, and one more thread each is too many.
+# Libraries read these when they are loaded. There is one worker per core, so each must use a single thread.
 THREADS = os.environ.setdefault("BYOE_THREADS", "1")
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, THREADS)
@@ -44,19 +44,19 @@ from worker import BACKLOG, KILL_SECONDS, Worker  # noqa: E402
 
 BAD_SETTING, BAD_MODEL = 2, 3
 DEFAULT_BODY_BYTES = 6 * 2**20
-# glibc's names for mallopt, and its default for both.
+# Parameters of mallopt in glibc, and the default of both thresholds.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, THRESHOLD_BYTES = -1, -3, 128 * 1024
 
 
 def main() -> int:
-    """Serve until SIGTERM, then finish what is begun."""
-    # A container's first process ignores what it does not handle, and gunicorn handles it only later.
+    """Serve until SIGTERM, then finish the requests that have begun. Return the exit code."""
+    # The first process of a container ignores signals without a handler, and gunicorn sets its handlers only later.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = read_settings(os.environ)
         module, model = load(settings)
-    except Exception as error:  # whatever the model's own code raises
-        tell(error)
+    except Exception as error:  # the model's own code may raise anything
+        print_error(error)
         return BAD_MODEL
     bundle = getattr(model, "bundle", None)
     identity = {"model": settings["name"], "bundle": getattr(bundle, "content_hash", None)}
@@ -68,7 +68,7 @@ def main() -> int:
         return BAD_SETTING
     print(json.dumps({"listening": listener.getsockname()[1], **identity}), flush=True)
     keep_heap_flat()
-    # What is loaded stays where it is, so that workers share its memory.
+    # The collector must not touch loaded objects, so that workers share their memory.
     gc.collect()
     gc.freeze()
     Server(application, listener, settings["workers"], model).run()
@@ -76,9 +76,10 @@ def main() -> int:
 
 
 def keep_heap_flat() -> None:
-    """Have large blocks, and what is free at the heap's end, given back to the system at glibc's default thresholds.
+    """Make glibc return free memory to the system at its default thresholds.
 
-    Left alone, glibc raises them after the first large block, and the heap then grows over some 100,000 requests.
+    By default, glibc raises these thresholds after the first large block, and the heap then grows over some 100,000
+    requests.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         libc = ctypes.CDLL(None)
@@ -86,23 +87,23 @@ def keep_heap_flat() -> None:
             libc.mallopt(threshold, THRESHOLD_BYTES)
 
 
-def tell(error: Exception) -> None:
-    """Say why the model cannot be served."""
-    if not hasattr(error, "exit_code"):  # as what is told in a sentence has
+def print_error(error: Exception) -> None:
+    """Print why the model cannot be served, with a traceback unless the error is written for users."""
+    if not hasattr(error, "exit_code"):  # errors that are written for users have one
         traceback.print_exception(error)
     print(f"error: the model cannot be served: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
 
 def read_settings(environ: Any) -> dict[str, Any]:
-    """Return the settings of the environment."""
+    """Return the settings that the environment gives."""
     folder = Path(environ.get("SM_MODEL_DIR") or "/opt/ml/model")
     code = environ.get("SAGEMAKER_SUBMIT_DIRECTORY") or ""
     concurrency = environ.get("BYOE_MAX_CONCURRENCY")
-    # A limit over all requests can only be counted where all are.
+    # Only a single process can count all requests.
     workers = 1 if concurrency else int(environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or cores())
     return {
         "folder": folder,
-        # SageMaker also gives the place that the code was taken from, such as s3://.
+        # SageMaker may also give the address from which the code was downloaded, such as s3://.
         "code": Path(code) if Path(code).is_dir() and code else folder / "code",
         "program": environ.get("SAGEMAKER_PROGRAM") or "inference.py",
         "host": environ.get("BYOE_HOST", "0.0.0.0"),  # noqa: S104  # of the container's own network
@@ -118,14 +119,14 @@ def read_settings(environ: Any) -> dict[str, Any]:
 
 
 def load(settings: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the inference script's module, and the model that it has loaded."""
+    """Import the inference script and load the model. Return both."""
     sys.path.insert(0, str(settings["code"]))
     module = importlib.import_module(Path(settings["program"]).stem)
     return module, module.model_fn(str(settings["folder"]))
 
 
 def cores() -> int:
-    """Return how many cores this container may use, at least one."""
+    """Return the number of cores that this container may use, at least 1."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -135,7 +136,7 @@ def cores() -> int:
 
 
 class Server(BaseApplication):
-    """gunicorn's master, which forks workers, starts others for those that die, and lets them finish on SIGTERM."""
+    """gunicorn's master process: forks workers, replaces those that die, and lets them finish on SIGTERM."""
 
     def __init__(self, application: Application, listener: socket.socket, workers: int, model: Any) -> None:
         self._application = application
@@ -165,19 +166,19 @@ class Server(BaseApplication):
                 self.cfg.set(name, value)
 
     def load(self) -> Application:
-        """Return the application, which is loaded already."""
+        """Return the application, which is already loaded."""
         return self._application
 
     def _check(self) -> None:
-        """Predict the model's example before the first request; a worker that cannot ends the server."""
+        """Predict the model's example before the first request. If that fails, end the server."""
         check = getattr(self._model, "check", None)
         if check is None:
             return
         try:
             check()
-        except Exception as error:  # whatever the model's own code raises
-            tell(error)
-            sys.exit(BAD_MODEL)  # which gunicorn takes for a worker that cannot start, and ends
+        except Exception as error:  # the model's own code may raise anything
+            print_error(error)
+            sys.exit(BAD_MODEL)  # which gunicorn reads as a worker that cannot boot, and so ends
 
 
 if __name__ == "__main__":

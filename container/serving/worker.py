@@ -1,4 +1,4 @@
-"""gunicorn's worker process with uvicorn's HTTP, and the bounds that uvicorn has no settings for."""
+"""gunicorn's worker process with uvicorn's HTTP, and limits for which uvicorn has no settings."""
 
 from __future__ import annotations
 
@@ -11,44 +11,46 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
-# Of a request's line and headers, or of what else comes without a byte of a body.
+# Limit for the request line and headers together, or for anything else that is received before a body.
 LONGEST_HEAD_BYTES = 65_536
-# So long a connection may be open without a whole head of a request: as long as an answer may take.
+# How long a connection may be open without complete headers of a request: as long as an answer may take.
 HEAD_SECONDS = float(os.environ.get("SAGEMAKER_MODEL_SERVER_TIMEOUT") or 60)
-# Connections that wait to be taken.
+# Connections that may wait to be accepted.
 BACKLOG = 1024
-# gunicorn kills a worker that has not ended its requests after so long; before that, they are told to end.
+# gunicorn kills a worker that has not finished its requests after KILL_SECONDS; uvicorn cancels them before that.
 KILL_SECONDS, GRACE_SECONDS = 30, 27
 
 
 class Connection(HttpToolsProtocol):
-    """A client's connection. What is no HTTP, or has no end to its headers, is answered by 400 and closed."""
+    """A client's connection. Input that is not HTTP, and headers without an end, are answered with 400."""
 
     _without_body = 0
     _timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to wait for a request."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Start the timeout for the headers of a request."""
         super().connection_made(transport)
         self._timer = self.loop.call_later(HEAD_SECONDS, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
+        """Stop the timeout."""
         self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
+        """Parse input, within the limits."""
         self._without_body += len(data)
         super().data_received(data)
         if self._without_body > LONGEST_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"the request line and headers are longer than {LONGEST_HEAD_BYTES:,} bytes.")
         idle = self.cycle is None or self.cycle.response_complete
-        if self._timer is None and idle and not self.transport.is_closing():  # uvicorn waits for ever, after any byte
+        if (
+            self._timer is None and idle and not self.transport.is_closing()
+        ):  # uvicorn has no timeout once a byte has arrived
             self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def on_headers_complete(self) -> None:
-        """Begin a request."""
+        """Stop the timeout, since a request begins."""
         self._stop_waiting()
         super().on_headers_complete()
 
@@ -58,7 +60,7 @@ class Connection(HttpToolsProtocol):
             self._timer = None
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
+        """Pass on a part of a body."""
         self._without_body = 0
         super().on_body(body)
 
@@ -68,7 +70,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no request."""
+        """Answer input that is not a valid request, and close the connection."""
         body = json.dumps({"error": "bad_request", "message": msg}).encode()
         status = HTTPStatus.BAD_REQUEST
         head = f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\n"
@@ -78,10 +80,12 @@ class Connection(HttpToolsProtocol):
 
 
 class Worker(UvicornWorker):
-    """A worker process. asyncio's own loop is as quick here as uvloop, which would be one more thing compiled.
+    """A worker process.
 
-    asyncio takes as many connections at once as may wait, which would leave the other workers without any. So a single
-    one may, until it has made its server, and then as many as should.
+    It uses asyncio's own loop, which is as fast here as uvloop, and uvloop would be one more compiled dependency.
+
+    asyncio accepts as many connections at once as its backlog, which would leave none for the other workers. So the
+    backlog is 1 while the server is created, and is raised for the socket afterwards.
     """
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
@@ -98,7 +102,7 @@ class Worker(UvicornWorker):
     }
 
     async def callback_notify(self) -> None:
-        """Tell gunicorn that this worker lives; uvicorn does so first when its server is made."""
+        """Notify gunicorn that this worker is alive, which uvicorn first does once its server is created."""
         await super().callback_notify()
         for listener in self.sockets:
             listener.listen(BACKLOG)

@@ -1,4 +1,4 @@
-"""How members' predictions become one: a weighted sum, whose weights are given or fitted on out-of-fold predictions."""
+"""Blenders: they combine members' predictions in a weighted sum, with given weights or weights fitted out of fold."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STACKING_ALPHAS = tuple(10.0**power for power in np.arange(-3, 6.5, 0.5))
 
 @dataclass(frozen=True)
 class Passed:
-    """One feature that a blend sees besides the members.
+    """One feature that a blend adds to the members' predictions.
 
     Attributes:
-        place: The column's position.
-        fill: What a missing value counts as.
-        weight: Per unit of the feature.
+        place: The column's position among the features, from 0.
+        fill: The value that replaces a missing one, in the feature's unit.
+        weight: The feature's coefficient: units of the target per unit of the feature.
     """
 
     place: int
@@ -34,12 +34,12 @@ class Passed:
 
 @dataclass(frozen=True)
 class Blend:
-    """A finished blend.
+    """A weighted sum of members' predictions.
 
     Attributes:
-        weights: One a member.
-        intercept: Added to the sum.
-        passed: Features that are added too.
+        weights: One weight per member, without a unit.
+        intercept: A constant that is added to the sum, in the target's unit.
+        passed: The features that are added to the sum.
     """
 
     weights: tuple[float, ...]
@@ -47,9 +47,19 @@ class Blend:
     passed: tuple[Passed, ...] = ()
 
     def predict(self, members: Floats, features: Floats) -> Floats:
-        """Return the blend, shape (rows,), of members' predictions (rows x members) on ``features`` (rows x columns).
+        """Blend predictions.
 
-        Summed column after column: a matrix product may add up in another order on another machine.
+        The sum goes column by column: a matrix product may add up in a different order on another machine.
+
+        Args:
+            members: The members' predictions, shape (rows, members), float64, in the target's unit.
+            features: Shape (rows, columns), float64, NaN where missing.
+
+        Returns:
+            The blended predictions, shape (rows,), float64, in the target's unit.
+
+        Raises:
+            ValueError: The number of members is not the number of weights.
         """
         total = np.full(len(members), self.intercept)
         for column, weight in zip(members.T, self.weights, strict=True):
@@ -72,14 +82,14 @@ class Blend:
 
 @dataclass(frozen=True)
 class Rows:
-    """What a blend is fitted on.
+    """The rows on which a blend is fitted.
 
     Attributes:
-        predictions: Out-of-fold predictions, shape (rows, members).
-        target: Shape (rows,).
-        features: Shape (rows, columns).
-        weights: Shape (rows,), or None where every row counts alike.
-        numbers: Positions of the features that are no categories.
+        predictions: Out-of-fold predictions, shape (rows, members), float64, in the target's unit.
+        target: Shape (rows,), float64, finite.
+        features: Shape (rows, columns), float64, NaN where missing.
+        weights: Row weights, shape (rows,), float64; None if all rows count equally.
+        numbers: Positions of the features that are not categories.
     """
 
     predictions: Floats
@@ -89,22 +99,23 @@ class Rows:
     numbers: Sequence[int] = ()
 
     def take(self, index: Any) -> Rows:
-        """Return the rows of ``index``."""
+        """Return the rows that ``index``, any NumPy index of the first axis, selects."""
         weights = None if self.weights is None else self.weights[index]
         return Rows(self.predictions[index], self.target[index], self.features[index], weights, self.numbers)
 
 
 class Blender(abc.ABC):
-    """Finds a blend.
+    """Finds a blend of members' predictions.
 
-    Contract for one of your own: it is made without arguments; ``fit`` may be called many times and keeps nothing; the
-    same rows give the same blend; any number of members gives one. An exception from ``fit`` means that the trial
-    failed.
+    The contract for your own blender: it is constructed without arguments. ``fit`` may be called many times and keeps
+    no state between calls. The same rows give the same blend, and any number of members, including one, gives a blend.
+    An exception from ``fit`` fails the trial.
 
     Attributes:
-        kind: Name in the registry; one of your own has none.
-        fitted: Whether the blend depends on the target, so that a score needs one fitted on other rows.
-        passthrough: Whether ``fit`` looks at the features.
+        kind: Name in the registry. Your own blender does not need one.
+        fitted: Whether the blend depends on the target. The rows of a fold are then scored with a blend that was fitted
+            on the other folds.
+        passthrough: Whether ``fit`` uses the features.
     """
 
     kind: ClassVar[str]
@@ -113,11 +124,11 @@ class Blender(abc.ABC):
 
     @abc.abstractmethod
     def fit(self, rows: Rows) -> Blend:
-        """Return the blend for these rows."""
+        """Return the blend for these rows, with one weight per column of ``rows.predictions``, in order."""
 
 
 class Mean(Blender):
-    """Every member alike."""
+    """Equal weights."""
 
     kind = "mean"
     fitted = False
@@ -129,13 +140,13 @@ class Mean(Blender):
 
 
 class Fixed(Blender):
-    """The user's own weights, scaled to sum to one."""
+    """Weights that the user gives, scaled to sum to one."""
 
     kind = "fixed"
     fitted = False
 
     def __init__(self, given: Sequence[float]) -> None:
-        """Keep ``given``, one non-negative number a member, not all zero."""
+        """Keep ``given``: one non-negative number per member, not all zero."""
         self._weights = np.asarray(given, dtype=np.float64) / float(np.sum(given))
 
     def fit(self, rows: Rows) -> Blend:
@@ -147,7 +158,7 @@ class Weighted(Blender):
     """The non-negative weights with sum one that minimise the squared error (L. Breiman, "Stacked Regressions", 1996).
 
     Since the weights sum to one, the blend's error is the same mix of the members' errors E, so the task is to
-    minimise ||E w|| on the simplex. Minimising ||E u||^2 + (sum(u) - 1)^2 over u >= 0 finds it exactly up to scale:
+    minimise ||E w|| on the simplex. Minimising ||E u||^2 + (sum(u) - 1)^2 over u >= 0 finds w exactly, up to scale:
     for a direction w the best scale leaves ||E w||^2 / (1 + ||E w||^2), which grows with ||E w||
     (C. Lawson and R. Hanson, "Solving Least Squares Problems", 1974, chapter 23).
     """
@@ -175,7 +186,7 @@ class Weighted(Blender):
 
 
 class Greedy(Blender):
-    """Members are picked one after another, with replacement, each time the one that helps the mean of the picks most.
+    """Picks members one at a time, with replacement: in each round the one that most improves the mean of the picks.
 
     Source: R. Caruana, A. Niculescu-Mizil, G. Crew, A. Ksikes, "Ensemble Selection from Libraries of Models", ICML
     2004.
@@ -185,7 +196,7 @@ class Greedy(Blender):
     fitted = True
 
     def fit(self, rows: Rows) -> Blend:
-        """Return the shares of the picks in the best round."""
+        """Return each member's share of the picks in the best round."""
         counts = np.zeros(rows.predictions.shape[1])
         total = np.zeros(len(rows.target))
         best, best_error = counts, np.inf
@@ -201,11 +212,12 @@ class Greedy(Blender):
 
 
 class Stacking(Blender):
-    """Ridge regression on the members' predictions, whose penalty pulls towards the weights of ``weighted``.
+    """Ridge regression on the members' predictions, with a penalty that pulls towards the weights of ``weighted``.
 
-    The penalty is chosen by generalised cross-validation: few rows give about the non-negative weights with sum one,
-    many rows whatever is best, negative weights and an intercept included. Pulled towards zero instead, as usual, the
-    blend of nine members lost on small tables what it won on large ones.
+    Generalised cross-validation chooses the penalty. With few rows, the weights are close to the non-negative ones that
+    sum to one; with many rows, they are the best ones, which may be negative, and there is an intercept. The usual
+    penalty, which pulls towards zero, made a blend of nine members worse on small tables by as much as it made it
+    better on large ones.
 
     Sources: D. H. Wolpert, "Stacked generalization", Neural Networks 5, 241-259, 1992; G. Golub, M. Heath, G. Wahba,
     "Generalized Cross-Validation as a Method for Choosing a Good Ridge Parameter", Technometrics 21, 215-223, 1979.
@@ -225,24 +237,25 @@ class Stacking(Blender):
         fills = [float(np.median(column)) if len(column) else 0.0 for column in present]
         values = np.where(known, values, np.asarray(fills)[None, :]) if numbers else values
         spread = values.std(axis=0)
-        # Members share the target's unit, so that one scale keeps them comparable; features have each their own.
+        # Members share the target's unit, so one scale keeps them comparable; each feature has its own unit.
         unit = float(np.std(rows.target)) or 1.0
         members = rows.predictions.shape[1]
         scales = np.concatenate([np.full(members, unit), np.where(spread > 0, spread, 1.0)])
         inputs = np.column_stack([rows.predictions, values]) / scales
         start = Weighted().fit(rows)
-        left = rows.target - start.predict(rows.predictions, rows.features)
-        model = RidgeCV(alphas=STACKING_ALPHAS).fit(inputs, left, sample_weight=rows.weights)
-        moved = (model.coef_ / scales).tolist()
+        residual = rows.target - start.predict(rows.predictions, rows.features)
+        model = RidgeCV(alphas=STACKING_ALPHAS).fit(inputs, residual, sample_weight=rows.weights)
+        coefficients = (model.coef_ / scales).tolist()
         passed = tuple(
-            Passed(place, fill, weight) for place, fill, weight in zip(numbers, fills, moved[members:], strict=True)
+            Passed(place, fill, weight)
+            for place, fill, weight in zip(numbers, fills, coefficients[members:], strict=True)
         )
-        weights = tuple(old + change for old, change in zip(start.weights, moved[:members], strict=True))
+        weights = tuple(old + change for old, change in zip(start.weights, coefficients[:members], strict=True))
         return Blend(weights, float(model.intercept_), passed)
 
 
 class StackingPassthrough(Stacking):
-    """Stacking that sees the numeric features too."""
+    """Stacking that also uses the numeric features."""
 
     kind = "stacking_passthrough"
     passthrough = True
@@ -256,13 +269,13 @@ def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] |
     """Return the blender ``kind`` for these members.
 
     Args:
-        kind: Name in the registry, or ``module:Class`` of the user's own.
-        members: Member names in order.
+        kind: Name in the registry, or ``module:Class`` for the user's own class.
+        members: Member names, in order.
         given: Weights by member name, for ``fixed`` only.
-        place: Where ``kind`` stands, for the message.
+        place: The key or parameter that holds ``kind``, for messages.
 
     Raises:
-        InputError: No such blender, or weights that do not fit it.
+        InputError: There is no such blender, or the weights do not fit it.
     """
     own = ":" in kind
     if not own and kind not in REGISTRY:

@@ -1,4 +1,4 @@
-"""The saved ensemble: the members' own files and ``manifest.json``, which says what they are and proves it."""
+"""Bundles: a saved ensemble as one file per model, and ``manifest.json``, which describes and verifies them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Bundle:
     """A loaded ensemble.
 
     Attributes:
-        ensemble: What predicts.
-        manifest: What the training run recorded.
-        content_hash: SHA-256 of the manifest, and so of every file that it lists.
+        ensemble: The fitted members and their blend.
+        manifest: The contents of ``manifest.json``.
+        content_hash: SHA-256 of the manifest, which itself has the SHA-256 of every other file.
     """
 
     ensemble: FittedEnsemble
@@ -44,7 +44,7 @@ class Bundle:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The features in the order in which ``predict`` wants them, and how they are coded."""
+        """The features that ``predict`` takes, in order, and how each is coded."""
         return tuple(Column.from_dict(column) for column in self.manifest["columns"])
 
     @property
@@ -53,7 +53,12 @@ class Bundle:
         return list(self.ensemble.models)
 
     def example(self) -> tuple[Floats, Floats]:
-        """Return rows of the training data, and what the trained ensemble predicted for them."""
+        """Return rows of the training data and what the ensemble predicted for them when it was trained.
+
+        Returns:
+            Features, shape (rows, columns), NaN where missing, and predictions, shape (rows,), in the target's unit.
+            Both are float64 and have at most ``EXAMPLE_ROWS`` rows.
+        """
         example = self.manifest["example"]
         return np.array(example["features"], dtype=np.float64), np.array(example["predictions"], dtype=np.float64)
 
@@ -61,18 +66,22 @@ class Bundle:
 def save_bundle(
     folder: Path, recipe: Recipe, training: Training, train: Table, data_hash: str, code: Sequence[Path] = ()
 ) -> None:
-    """Write the bundle into ``folder``, replacing what is there; the manifest last, so that half a bundle has none.
+    """Write a bundle into ``folder`` and replace the one that is there.
 
-    It has ``code/`` too, by which it is served with no other file: the inference script, this package, the user's own
-    packages, and what they need.
+    The manifest is written last, so that an incomplete bundle does not have one. ``code/`` has everything that serving
+    needs besides libraries: the inference script, this package, the user's own packages, and a ``requirements.txt``.
 
     Args:
-        folder: Made when missing; emptied, since a model directory may be a mount that cannot be replaced.
+        folder: Created if missing. Its contents are replaced, but not the folder itself, which may be a mount.
         recipe: What was trained.
-        training: The outcome.
-        train: The rows that it was trained on.
+        training: The result.
+        train: The rows on which it was trained.
         data_hash: Content hash of these rows.
-        code: Further folders whose packages and modules come along.
+        code: Further folders whose packages and modules are copied into ``code/``.
+
+    Raises:
+        EnsembleError: A member cannot be saved without pickle.
+        InputError: One of the user's modules has the name of a module that is already in ``code/``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -131,9 +140,9 @@ def load_bundle(folder: Path, threads: int = 1) -> Bundle:
         threads: Threads that a member may use to predict.
 
     Raises:
-        BundleError: No bundle, one of another format, a file that is missing or changed, or
-            libraries that would not read it alike.
-        InputError: A member of a kind that is not known here.
+        BundleError: The folder does not hold a bundle of this version, a file is missing or has changed, or the
+            installed libraries may not read the models as they were saved.
+        InputError: A member's kind is unknown, or its class cannot be imported.
     """
     path = folder / MANIFEST
     try:

@@ -21,7 +21,7 @@ CHANNEL_VERSION = 2
 
 
 def write_channel(table: Table, folder: Path) -> None:
-    """Write ``table`` into ``folder``, which must exist."""
+    """Write ``table`` into ``folder``, which must exist: one ``.npy`` file per array, then ``schema.json``."""
     for name, array in table.arrays().items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     schema = {
@@ -39,12 +39,15 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
     """Read a channel.
 
     Args:
-        folder: What ``write_channel`` wrote, or a folder of CSV or of Parquet files that are one table.
-        roles: What the columns of such files are for.
-        like: A table of the same columns, by which such files are coded.
+        folder: A folder that ``write_channel`` wrote, or one of CSV or Parquet files that together are one table.
+        roles: The roles of the columns of such files; not used for a folder with ``schema.json``.
+        like: A table with the same columns, whose coding such files take over.
+
+    Returns:
+        The table. Its arrays are mapped from disk, read-only, if ``write_channel`` wrote them.
 
     Raises:
-        InputError: The folder holds no table, or a broken one.
+        InputError: The folder does not hold a table, or the table is damaged.
     """
     schema_path = folder / SCHEMA_FILE
     if schema_path.exists():

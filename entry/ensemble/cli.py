@@ -1,4 +1,4 @@
-"""The entry script's main: hyperparameters and SageMaker's environment in; metrics, predictions and a bundle out."""
+"""The command of the entry script: read hyperparameters and SageMaker's environment, train, write the results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ensemble.wire import DATA_PARAMETERS, decode_recipe, decode_rival, decode_r
 METRICS_FILE = "metrics.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
 METRICS_VERSION = 1
-# Folders of the user's own packages, where they are not beside the entry script.
+# Folders of the user's own packages that are not beside the entry script.
 CODE_VARIABLE = "BYOE_CODE"
 
 
@@ -38,11 +38,11 @@ class Places:
     Attributes:
         train: Folder of the train channel.
         validation: Folder of the validation channel, if there is one.
-        roles: What columns are for, in channels of CSV or Parquet files.
-        model_dir: Where the bundle goes; None keeps the models in memory only.
-        output_data_dir: Where ``metrics.json`` and ``out_of_fold.npz`` go.
-        threads: Threads that a member may use.
-        code: Folders of packages that the model brings along besides the entry script's own.
+        roles: The roles of the columns, for channels of CSV or Parquet files.
+        model_dir: Folder of the bundle; None to write no bundle.
+        output_data_dir: Folder of ``metrics.json`` and ``out_of_fold.npz``.
+        threads: Number of threads that a member may use.
+        code: Folders of packages that go into the bundle besides the entry script's own.
     """
 
     train: Path
@@ -55,7 +55,16 @@ class Places:
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
-    """Train once. Returns the exit code; a failure's reason is printed, and written where SageMaker looks for it."""
+    """Train once.
+
+    Args:
+        argv: Command-line arguments; None for those of this process.
+        environ: Environment variables; None for those of this process.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 a mistake in the input. The reason of a failure is printed to standard error
+        and written to ``failure`` in ``SM_OUTPUT_DIR``, where SageMaker reads it.
+    """
     environ = os.environ if environ is None else environ
     try:
         options, hyperparameters = _read_arguments(sys.argv[1:] if argv is None else argv, environ)
@@ -67,11 +76,11 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         train(decode_recipe(hyperparameters), _places(options, roles, environ), rival)
     except EnsembleError as error:
         reason, code, cause = str(error), error.exit_code, error.__cause__
-    except Exception as error:  # a training job ends with a reason, whatever happened
+    except Exception as error:  # every failure of a training job must have a reason
         reason, code, cause = f"{type(error).__name__}: {error}", 1, error
     else:
         return 0
-    with contextlib.suppress(OSError):  # a full disk, say, which may be the reason
+    with contextlib.suppress(OSError):  # for example a full disk, which may be the reason itself
         if cause is not None:
             traceback.print_exception(cause)
         print(f"error: {reason}", file=sys.stderr, flush=True)
@@ -83,10 +92,17 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
 
 
 def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
-    """Train ``recipe`` and write what came out; only ``metrics.json`` if it was given up against ``rival``.
+    """Train ``recipe`` and write the bundle, ``out_of_fold.npz`` and ``metrics.json``, and print the metric lines.
+
+    A training that lost the race against ``rival`` writes ``metrics.json`` only.
+
+    Args:
+        recipe: What to train.
+        places: Where to read and write.
+        rival: The training to beat, if this one may be pruned.
 
     Raises:
-        EnsembleError: A mistake in the input, a member that failed, or an objective that is not a number.
+        EnsembleError: The input has a mistake, a member failed, or the objective is not a finite number.
     """
     from ensemble.bundle import save_bundle
     from ensemble.processor import this_processor
@@ -212,7 +228,7 @@ def _places(options: argparse.Namespace, roles: Roles | None, environ: Mapping[s
 
 
 def _threads(environ: Mapping[str, str]) -> int:
-    # SageMaker's toolkit counts the machine's cores; whoever runs several jobs there says how many are for this one.
+    # SageMaker's toolkit counts the machine's cores. OMP_NUM_THREADS limits this job where several share a machine.
     found = int(environ.get("SM_NUM_CPUS") or os.cpu_count() or 1)
     most = environ.get("OMP_NUM_THREADS", "")
     return min(found, int(most)) if most.isdecimal() and int(most) > 0 else found
@@ -220,6 +236,6 @@ def _threads(environ: Mapping[str, str]) -> int:
 
 @functools.lru_cache(maxsize=4)
 def _cached_channel(folder: Path, roles: Roles | None, like: Path | None) -> tuple[Table, str]:
-    # A resident worker runs many trials on one channel, whose files never change under it.
+    # A resident worker runs many trials on one channel, and the files of a channel never change.
     table = read_channel(folder, roles, None if like is None else _cached_channel(like, roles, None)[0])
     return table, table.content_hash()

@@ -1,4 +1,4 @@
-"""Columns of text, dates and truth values as numbers, and back: the type of each found out, checked and coded."""
+"""Coding: recognise the type of each column, check its values, and turn them into numbers and back."""
 
 from __future__ import annotations
 
@@ -21,12 +21,26 @@ if TYPE_CHECKING:
 FoldKey = Literal["group", "time"]
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _SECONDS_A_DAY = 86_400
-# What Parquet's dates and decimals are in pandas, and what holds them.
+# The Python types of Parquet's dates and decimals in pandas, and the dtypes that can hold their values.
 _TYPED: dict[type, str] = {dt.date: "datetime64[s]", decimal.Decimal: "float64"}
 
 
 def coded(values: pd.Series[Any], path: Path, name: str, known: Column | None) -> tuple[Column, Floats]:
-    """Return the column's description and its values as numbers; as ``known`` describes it, where that is given."""
+    """Code one column.
+
+    Args:
+        values: The column, in any dtype that pandas reads.
+        path: The file, for messages.
+        name: The column's name.
+        known: How the column must be coded; None to recognise its type.
+
+    Returns:
+        The column's description, and its values as float64, shape (rows,), NaN where missing. A category that
+        ``known`` does not have is missing.
+
+    Raises:
+        CellError: A value does not fit the column.
+    """
     import pandas as pd
 
     fix = f"convert it, or leave it out with dataset.drop=[{name}]"
@@ -65,7 +79,7 @@ def _typed(values: pd.Series[Any], name: str) -> tuple[Column, Floats]:
 def _text(
     values: pd.Series[Any], present: pd.Series[str], path: Path, name: str, known: Column | None, fix: str
 ) -> tuple[Column, Floats]:
-    """Find out what a column of text is."""
+    """Recognise what a column of text holds, and code it."""
     import pandas as pd
 
     if set(present.str.lower()) <= {"true", "false"} and len(present):
@@ -103,7 +117,10 @@ def _codes(values: pd.Series[Any], levels: Sequence[str]) -> Floats:
     missing = np.asarray(values.isna())
     texts = values.astype("object")
     return np.array(
-        [np.nan if gone else places.get(str(value), np.nan) for value, gone in zip(texts, missing, strict=True)],
+        [
+            np.nan if is_missing else places.get(str(value), np.nan)
+            for value, is_missing in zip(texts, missing, strict=True)
+        ],
         dtype=np.float64,
     )
 
@@ -111,8 +128,8 @@ def _codes(values: pd.Series[Any], levels: Sequence[str]) -> Floats:
 def _booleans(values: pd.Series[Any], path: Path, name: str, fix: str) -> Floats:
     numbers = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
     found = np.full(len(values), np.nan)
-    for row, (value, gone) in enumerate(zip(values.astype("object"), np.asarray(values.isna()), strict=True)):
-        if gone:
+    for row, (value, is_missing) in enumerate(zip(values.astype("object"), np.asarray(values.isna()), strict=True)):
+        if is_missing:
             continue
         if str(value).lower() not in numbers:
             raise CellError(
@@ -129,14 +146,14 @@ def _booleans(values: pd.Series[Any], path: Path, name: str, fix: str) -> Floats
 def _days(values: pd.Series[Any]) -> Floats:
     import pandas as pd
 
-    # Not by pandas' own difference, which is in nanoseconds and ends with the year 2262.
+    # Not with pandas' own difference, which is in nanoseconds and so ends in the year 2262.
     stamps = np.asarray(pd.to_datetime(values, utc=True).dt.tz_localize(None))
     since = stamps - np.zeros_like(stamps)
     return np.where(np.isnat(since), np.nan, since / np.timedelta64(_SECONDS_A_DAY, "s"))
 
 
 def iso_date(days: float) -> str:
-    """Return days since 1970-01-01 as an ISO date, with the time of day where there is one."""
+    """Return days since 1970-01-01 as an ISO date, with the time of day unless it is midnight."""
     stamp = np.datetime64(round(days * _SECONDS_A_DAY * 1_000_000), "us")
     return str(stamp if stamp != stamp.astype("datetime64[s]") else stamp.astype("datetime64[s]"))
 
@@ -145,7 +162,7 @@ def numbers_of(column: pd.Series[Any], path: Path, name: str, fix: str) -> Float
     """Return a column of numbers as float64, shape (rows,), NaN where a value is missing.
 
     Raises:
-        InputError: It holds something else; the message names the row and ends with ``fix``.
+        CellError: A value is not a number; the message names the row and ends with ``fix``.
     """
     import pandas as pd
 
@@ -174,10 +191,13 @@ def numbers_of(column: pd.Series[Any], path: Path, name: str, fix: str) -> Float
 
 
 def fold_keys_of(values: pd.Series[Any], path: Path, name: str, kind: FoldKey) -> Floats:
-    """Return the group or the place in time of each row, shape (rows,).
+    """Return what folds are divided by: the group or the moment of each row, shape (rows,), float64.
+
+    A group is the position of its value among the sorted values. A moment is in days since 1970-01-01 for dates, and in
+    the column's unit for numbers.
 
     Raises:
-        InputError: A row has none, or ``time`` is asked of text.
+        InputError: A row has no value, or ``kind`` is ``time`` and the column holds text.
     """
     missing = np.asarray(values.isna())
     if missing.any():
@@ -194,10 +214,10 @@ def fold_keys_of(values: pd.Series[Any], path: Path, name: str, kind: FoldKey) -
 
 
 def features_of(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
-    """Return the features of ``frame`` coded as ``columns`` say, shape (rows, columns).
+    """Return the features of ``frame`` as ``columns`` code them: shape (rows, columns), float64, NaN where missing.
 
     Raises:
-        InputError: A column is missing, or holds what its description does not allow.
+        CellError: A column is missing, or a value does not fit its description.
     """
     features = np.empty((len(frame), len(columns)), dtype=np.float64)
     for place, column in enumerate(columns):
@@ -214,7 +234,15 @@ def features_of(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
 
 
 def frame_of(features: Floats, columns: Sequence[Column]) -> pd.DataFrame:
-    """Return coded features as people write them, which ``features_of`` reads back: categories and dates as text."""
+    """Return coded features in the form that people write: categories and dates as text.
+
+    Args:
+        features: Shape (rows, columns), float64.
+        columns: How the features are coded.
+
+    Returns:
+        One column per feature. ``features_of`` turns it back into the same numbers.
+    """
     import pandas as pd
 
     written: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The errors of this project, under one base; their text is written for the person who typed the command."""
+"""The errors of byoe under one base class. Their text is written for the user who typed the command."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Iterable
 
 
 class EnsembleError(Exception):
-    """Anything that this project reports in a sentence instead of a traceback.
+    """An error that is reported as a sentence, without a traceback.
 
     Attributes:
-        exit_code: What a command that ends with this error returns to the shell.
+        exit_code: The exit code of a command that ends with this error.
     """
 
     exit_code = 1
 
 
 class InputError(EnsembleError):
-    """The user's mistake: names the value, where it stands and what to do."""
+    """The user's mistake. The message names the value, its place and the fix."""
 
     exit_code = 2
 
 
 class CellError(InputError):
-    """A cell, or the whole column, that is not what the column holds.
+    """A cell does not fit its column, or the whole column is missing or of another type.
 
     Attributes:
         column: The column's name.
-        row: The data row, from 1; None for a column that is missing.
-        expected: What the column holds.
-        got: What the cell holds.
+        row: The data row, from 1; None if the error is about the whole column.
+        expected: What the column should hold.
+        got: What was found.
     """
 
     def __init__(self, message: str, *, column: str, row: int | None, expected: str, got: str) -> None:
@@ -41,7 +41,7 @@ class CellError(InputError):
 
 
 class BundleError(InputError):
-    """A model bundle that cannot be used, and why."""
+    """A model bundle cannot be used; the message says why."""
 
 
 class MemberError(EnsembleError):
@@ -49,7 +49,7 @@ class MemberError(EnsembleError):
 
     Attributes:
         member: The member's name in the ensemble.
-        step: What it was doing, such as ``"fit, fold 2"``.
+        step: The step that failed, such as ``"fit, fold 2"``.
     """
 
     def __init__(self, member: str, step: str, cause: BaseException | str) -> None:

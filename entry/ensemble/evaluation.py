@@ -17,12 +17,12 @@ Index = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers to fit on and to score on.
+    """One fold of cross-validation, as row numbers.
 
     Attributes:
-        fit: Rows that models of this fold are fitted on.
-        score: Rows that they are scored on.
-        repeat: Which division of the rows this fold belongs to, from 0.
+        fit: The rows on which the models of this fold are fitted, shape (n,).
+        score: The rows on which they are scored, shape (m,); disjoint from ``fit``.
+        repeat: The division of the rows to which this fold belongs, from 0.
     """
 
     fit: Index
@@ -31,16 +31,16 @@ class Fold:
 
 
 def make_folds(spec: FoldSpec, rows: int, seed: int, keys: Floats | None = None) -> list[Fold]:
-    """Divide the rows; the same for every member and trial.
+    """Divide the rows into folds, which are the same for every member and trial.
 
     Args:
         spec: The scheme.
         rows: Number of rows.
-        seed: Seed of what is random.
-        keys: Shape (rows,): each row's group, or its place in time; for the schemes that need it.
+        seed: Seed of the schemes that divide at random.
+        keys: The group or the moment of each row, shape (rows,), float64; for the schemes that need it.
 
     Raises:
-        InputError: Fewer rows, groups or moments than the folds need.
+        InputError: There are fewer rows, groups or moments than the folds need.
     """
     from sklearn.model_selection import GroupKFold, KFold
 
@@ -75,25 +75,25 @@ def _folds_in_time(k: int, keys: Floats, moments: Floats) -> list[Fold]:
             f"the training rows have {len(moments)} different times, and {k} folds in time need {k + 1} or more: lower "
             "dataset.folds.k."
         )
-    # Rows of one moment stay together, so that no model is fitted on what it is scored on.
+    # Rows of one moment stay together, so that no model is scored on a moment on which it was fitted.
     moment = np.searchsorted(moments, keys)
     splits = TimeSeriesSplit(k).split(moments[:, None])
     return [Fold(np.flatnonzero(np.isin(moment, fit)), np.flatnonzero(np.isin(moment, score))) for fit, score in splits]
 
 
 def rmse(target: Floats, predicted: Floats, weights: Floats | None = None) -> float:
-    """Root of the mean squared error, in the target's unit."""
+    """Return the root of the (weighted) mean squared error of arrays of shape (rows,), in the target's unit."""
     return float(np.sqrt(_mean((target - predicted) ** 2, weights)))
 
 
 def mae(target: Floats, predicted: Floats, weights: Floats | None = None) -> float:
-    """Mean absolute error, in the target's unit."""
+    """Return the (weighted) mean absolute error of arrays of shape (rows,), in the target's unit."""
     return _mean(np.abs(target - predicted), weights)
 
 
 def r2(target: Floats, predicted: Floats, weights: Floats | None = None) -> float:
-    """Share of the target's variance that is explained; NaN for a target without one."""
-    if np.all(target == target[0]):  # its mean may differ in the last bit, so its spread need not be zero
+    """Return the share of the target's variance that is explained, at most 1; NaN if the target is constant."""
+    if np.all(target == target[0]):  # the mean may differ in the last bit, so that the variance is not exactly zero
         return float("nan")
     spread = _mean((target - _mean(target, weights)) ** 2, weights)
     return 1.0 - _mean((target - predicted) ** 2, weights) / spread if spread else float("nan")
@@ -109,7 +109,7 @@ SCORES: dict[str, Score] = {"rmse": rmse, "mae": mae, "r2": r2}
 
 @dataclass(frozen=True)
 class MetricName:
-    """A metric's name taken apart.
+    """The parts of a metric's name.
 
     Attributes:
         split: ``cv``, ``validation`` or ``test``.
@@ -123,12 +123,12 @@ class MetricName:
 
     @classmethod
     def parse(cls, name: str) -> MetricName:
-        """Take ``{split}_{score}_{who}`` apart."""
+        """Split a name of the form ``{split}_{score}_{who}``."""
         return cls(*name.split("_", 2))
 
     @property
     def maximised(self) -> bool:
-        """Whether more of it is better."""
+        """Whether a higher value is better."""
         return self.score == "r2"
 
     def of(self, who: str) -> str:
@@ -144,7 +144,7 @@ def scores(
 
 
 def overlap_factor(n: int, k: int) -> float:
-    """Return what the variance of n paired differences is multiplied by to become that of their mean.
+    """Return the factor that turns the variance of n paired differences into the variance of their mean.
 
     It is 1/n + score rows/fit rows = 1/n + 1/(k-1) rather than 1/n, since folds share training rows
     (C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 239-281, 2003).

@@ -1,4 +1,4 @@
-"""CSV and Parquet files as columns: one file, or several that are one table cut into parts."""
+"""CSV and Parquet files as columns: a table in one file, or cut into several."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CSV, PARQUET = ".csv", ".parquet"
-# Names that programs give to notes of their own beside the parts, such as Spark's _SUCCESS.
-_NOTES = (".", "_")
-_PIECE = 2**20
-# How compressed files begin, and no header does.
+# How the names of the files begin that programs write beside the parts, such as Spark's _SUCCESS.
+_HIDDEN = (".", "_")
+_PIECE_CHARACTERS = 2**20
+# How compressed files begin; no header begins like this.
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -35,8 +35,8 @@ class TableFile:
     """An open table.
 
     Attributes:
-        rows: How many it has.
-        column: Returns one column by its name.
+        rows: Number of rows.
+        column: Reads one column by its name.
     """
 
     rows: int
@@ -44,19 +44,19 @@ class TableFile:
 
 
 def part_names(names: Iterable[str], place: object) -> list[str]:
-    """Return the files of a folder that are its table, in the order of their names.
+    """Return the names of the files that are the table in a folder, sorted.
 
-    A part that is overlooked is rows that are missing, so whatever is not understood is refused. Names that begin with
-    a dot or an underscore are left out, which are other programs' notes.
+    A part that was overlooked would be rows that are missing, so any file that is not recognised is an error. Names
+    that begin with a dot or an underscore are left out: other programs write such files beside the parts.
 
     Args:
-        names: What the folder holds; folders in it have a slash at the end.
+        names: The names in the folder; those of folders end in a slash.
         place: The folder, for messages.
 
     Raises:
-        InputError: There is no table, or more than the parts of one.
+        InputError: The folder does not hold a table, or holds other files too.
     """
-    parts = sorted(name for name in names if not name.startswith(_NOTES))
+    parts = sorted(name for name in names if not name.startswith(_HIDDEN))
     for name in parts:
         if name.endswith("/"):
             raise InputError(f"{place} holds a folder, {name}: the files of a table must be side by side, so move it.")
@@ -80,7 +80,7 @@ def column_names(paths: Sequence[Path]) -> list[str]:
         paths: The parts of a table.
 
     Raises:
-        InputError: One is no such file, or the parts differ.
+        InputError: A part is missing or cannot be read, or the parts have different columns.
     """
     read = _parquet_names if paths[0].suffix == PARQUET else _header
     first, *others = ((path, read(path)) for path in paths)
@@ -95,7 +95,7 @@ def column_names(paths: Sequence[Path]) -> list[str]:
 
 
 def difference(one: Sequence[str], other: Sequence[str], one_name: str, other_name: str) -> str:
-    """Return in words how two lists of columns differ."""
+    """Describe how two lists of column names differ."""
     only = {one_name: [name for name in one if name not in other], other_name: [n for n in other if n not in one]}
     words = [f"{listed(map(repr, names))} only in {place}" for place, names in only.items() if names]
     return "; ".join(words) or "their order differs"
@@ -106,12 +106,12 @@ def open_table(paths: Sequence[Path], where: Path, names: list[str], texts: Coll
 
     Args:
         paths: Its parts, which have the same columns.
-        where: What it is called in messages.
+        where: Its name in messages.
         names: Its columns, in order.
-        texts: Columns of CSV files that are text, whatever they look like.
+        texts: Columns of CSV files to read as text, even if they look like numbers.
 
     Raises:
-        InputError: It is not what its name says.
+        InputError: A part is not in the format of its file name.
     """
     return _open_parquet(paths, where) if paths[0].suffix == PARQUET else _open_csv(paths, where, names, texts)
 
@@ -119,14 +119,14 @@ def open_table(paths: Sequence[Path], where: Path, names: list[str], texts: Coll
 def _open_csv(paths: Sequence[Path], where: Path, names: list[str], texts: Collection[str]) -> TableFile:
     import pandas as pd
 
-    # From 3.1 on pandas reads numbers exactly by itself, and warns when it is asked to.
+    # From version 3.1 on, pandas reads numbers exactly by default, and warns if it is asked to.
     by_itself = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
     precision: Literal["round_trip"] | None = None if by_itself else "round_trip"
-    source: Any = paths[0] if len(paths) == 1 else _Joined(paths)
+    source: Any = paths[0] if len(paths) == 1 else _JoinedText(paths)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            # Left to itself, pandas takes the first cell of longer rows for row names, and so shifts every column.
+            # Without index_col=False, pandas takes the first cell of longer rows as a row name and shifts every column.
             frame = pd.read_csv(
                 source,
                 header=0,
@@ -149,17 +149,17 @@ def _open_csv(paths: Sequence[Path], where: Path, names: list[str], texts: Colle
     return TableFile(len(frame), frame.__getitem__)
 
 
-class _Joined:
-    """The text of several CSV files as that of one, under the header of the first."""
+class _JoinedText:
+    """The text of several CSV files as if it were one file, with the header of the first."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._pieces = _pieces(paths)
 
-    def __iter__(self) -> Iterator[str]:  # pandas asks whether there is one
+    def __iter__(self) -> Iterator[str]:  # pandas requires the method, but calls read
         return self._pieces
 
     def read(self, size: int = -1) -> str:
-        """Return more of the text, or nothing at its end."""
+        """Return the next piece of the text, or an empty string at its end."""
         return next(self._pieces, "")
 
 
@@ -172,7 +172,7 @@ def _pieces(paths: Sequence[Path]) -> Iterator[str]:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 if path != paths[0]:
                     _first_row(file)
-                for piece in iter(functools.partial(file.read, _PIECE), ""):
+                for piece in iter(functools.partial(file.read, _PIECE_CHARACTERS), ""):
                     yield piece
         except UnicodeDecodeError:
             raise _not_utf8(path) from None
@@ -183,10 +183,10 @@ def _open_parquet(paths: Sequence[Path], where: Path) -> TableFile:
     from pyarrow.parquet import ParquetFile
 
     def column(name: str) -> pd.Series[Any]:
-        # One after another, so that the table is never in memory whole.
+        # One column at a time, so that the whole table is never in memory.
         parts = []
         for path in paths:
-            with _parquet_explained(path), ParquetFile(path) as file:
+            with _parquet_errors(path), ParquetFile(path) as file:
                 parts.append(file.read(columns=[name], use_pandas_metadata=False))
         try:
             whole = pa.concat_tables(parts, promote_options="permissive")
@@ -199,7 +199,7 @@ def _open_parquet(paths: Sequence[Path], where: Path) -> TableFile:
 
     rows = 0
     for path in paths:
-        with _parquet_explained(path), ParquetFile(path) as file:
+        with _parquet_errors(path), ParquetFile(path) as file:
             rows += file.metadata.num_rows
     return TableFile(rows, column)
 
@@ -210,13 +210,13 @@ def _parquet_names(path: Path) -> list[str]:
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise InputError(f"{path} is Parquet, which needs pyarrow here: pip install pyarrow, or give CSV.") from None
-    with _parquet_explained(path), ParquetFile(path) as file:
-        # As pandas has them: without what it keeps as the rows' names.
+    with _parquet_errors(path), ParquetFile(path) as file:
+        # As in pandas: without the columns that it stored as the index.
         return [str(name) for name in file.schema_arrow.empty_table().to_pandas().columns]
 
 
 @contextlib.contextmanager
-def _parquet_explained(path: Path) -> Iterator[None]:
+def _parquet_errors(path: Path) -> Iterator[None]:
     from pyarrow.lib import ArrowException
 
     try:

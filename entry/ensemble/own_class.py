@@ -1,4 +1,4 @@
-"""Classes of the user's own, by ``module:Class``."""
+"""The user's own classes, by ``module:Class``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def own_class(kind: str, base: type[Base], place: str) -> type[Base]:
 
     Args:
         kind: ``module:Class``.
-        base: What it has to be a subclass of.
-        place: Where ``kind`` stands, for the message.
+        base: The class from which it must inherit.
+        place: The key or parameter that holds ``kind``, for messages.
 
     Raises:
-        InputError: It cannot be imported, or is no such class.
+        InputError: It cannot be imported, does not inherit from ``base``, or does not define all abstract methods.
     """
     module_name, _, class_name = kind.partition(":")
     try:

@@ -1,4 +1,4 @@
-"""Declared types of hyperparameters: how a value is checked, written as text and read back."""
+"""Declared types of hyperparameters: check a value, write it as text, and read it back."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ NONE = "none"
 class Parameter:
     """The declared type and domain of one hyperparameter.
 
-    Text is read back by this declaration, never by guessing from its looks: ``"4"`` is ``4`` for an integer,
-    ``4.0`` for a real and ``"4"`` for a string.
+    The declaration decides how text is read, not the look of the text: ``"4"`` is ``4`` for an integer, ``4.0`` for a
+    real and ``"4"`` for a string.
 
     Attributes:
-        types: The types a value may have, tried in this order when text is read.
-        low: Smallest number allowed.
-        high: Largest number allowed.
+        types: The types that a value may have, in the order in which they are tried when text is read.
+        low: Smallest number that is allowed.
+        high: Largest number that is allowed.
         low_open: Whether ``low`` itself is excluded.
-        choices: The strings allowed; empty for any string.
-        optional: Whether ``None`` is a value (written ``none``).
+        choices: The strings that are allowed; empty for any string.
+        optional: Whether ``None`` (written ``none``) is allowed.
     """
 
     types: tuple[Literal["int", "float", "bool", "str"], ...]
@@ -40,7 +40,7 @@ class Parameter:
         """Return ``value`` as this parameter's type.
 
         Raises:
-            ValueError: The value is not in the domain; the message says what is.
+            ValueError: The value is not in the domain; the message describes the domain.
         """
         if self.optional and value in (None, NONE):
             return None
@@ -60,7 +60,7 @@ class Parameter:
         """Read a value from its text.
 
         Raises:
-            ValueError: The text is no value of this parameter; the message says what would be.
+            ValueError: The text is not a value in the domain; the message describes the domain.
         """
         if self.optional and text == NONE:
             return None
@@ -72,23 +72,23 @@ class Parameter:
         raise ValueError(f"{text!r} is not {self.describe()}")
 
     def describe(self) -> str:
-        """Say in words what values are allowed."""
+        """Describe the values that are allowed, as in ``"an integer from 1 to 16 or none"``."""
         nouns = {"int": "an integer", "float": "a number"}
-        words = [nouns[kind] + self._range_words() for kind in self.types if kind in nouns]
+        parts = [nouns[kind] + self._range_text() for kind in self.types if kind in nouns]
         if "bool" in self.types:
-            words.append("true or false")
+            parts.append("true or false")
         if "str" in self.types:
-            words.append("one of " + ", ".join(self.choices) if self.choices else "a string")
+            parts.append("one of " + ", ".join(self.choices) if self.choices else "a string")
         if self.optional:
-            words.append(NONE)
-        return " or ".join(words)
+            parts.append(NONE)
+        return " or ".join(parts)
 
     def _in_range(self, value: float) -> bool:
         if not abs(value) <= sys.float_info.max:
             return False
         return (self.low < value if self.low_open else self.low <= value) and value <= self.high
 
-    def _range_words(self) -> str:
+    def _range_text(self) -> str:
         if math.isinf(self.high):
             if math.isinf(self.low):
                 return ""
@@ -116,7 +116,7 @@ _READERS: dict[str, Callable[[str], ParamValue]] = {"int": _read_int, "float": f
 
 
 def encode(value: ParamValue) -> str:
-    """Write a value as text that its declaration reads back exactly (floats by ``repr``)."""
+    """Write a value as text, from which its declaration reads back exactly the same value (floats by ``repr``)."""
     if value is None:
         return NONE
     if isinstance(value, bool):
@@ -125,20 +125,20 @@ def encode(value: ParamValue) -> str:
 
 
 def integer(low: float, high: float = math.inf, *, optional: bool = False) -> Parameter:
-    """An integer in ``[low, high]``."""
+    """Declare an integer in ``[low, high]``."""
     return Parameter(("int",), low, high, optional=optional)
 
 
 def real(low: float, high: float = math.inf, *, low_open: bool = False, optional: bool = False) -> Parameter:
-    """A finite number in ``[low, high]``, or ``(low, high]``."""
+    """Declare a finite number in ``[low, high]``, or in ``(low, high]`` with ``low_open``."""
     return Parameter(("float",), low, high, low_open=low_open, optional=optional)
 
 
 def boolean() -> Parameter:
-    """``true`` or ``false``."""
+    """Declare ``true`` or ``false``."""
     return Parameter(("bool",))
 
 
 def choice(*choices: str, optional: bool = False) -> Parameter:
-    """One of the strings named, or any string when none is."""
+    """Declare one of ``choices``, or any string if there are none."""
     return Parameter(("str",), choices=choices, optional=optional)

@@ -1,4 +1,4 @@
-"""What this machine's processor is, as far as it can move a number."""
+"""The properties of this machine's processor that can change a result."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Processor(TypedDict):
 
     Attributes:
         machine: Its architecture, such as ``x86_64``.
-        model: Its name, for people; empty where the system does not say.
-        features: Names of the instruction sets that NumPy's loops use here.
-        blas: Linear algebra libraries with the kernel that each has chosen here, such as ``openblas SkylakeX``.
+        model: Its name, for display only; empty if the system does not report it.
+        features: Names of the instruction sets that NumPy's loops use.
+        blas: Linear algebra libraries, each with the kernel that it has chosen, such as ``openblas SkylakeX``.
     """
 
     machine: str

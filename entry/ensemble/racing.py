@@ -1,4 +1,4 @@
-"""Whether a training that is half done can still beat the best one so far: a race between them, fold by fold."""
+"""Races: compare a training, fold by fold, with the best one so far, and decide whether it can still win."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ensemble.evaluation import overlap_factor
 
-# Of one fold nothing can be said, since folds differ more from each other than trainings do.
+# One fold decides nothing, since folds differ more from each other than trainings do.
 FEWEST_FOLDS = 2
 WILCOXON_LEVEL = 0.1
 T_LEVEL = 0.05
@@ -20,20 +20,21 @@ T_LEVEL = 0.05
 class Rival:
     """The training to beat, on the same folds.
 
-    A blend that is fitted on few folds is worse than one that is fitted on many, so a training that has done n folds is
-    compared with the rival as that stood after n.
+    A blend that was fitted on few folds is worse than one that was fitted on many. A training that has done n folds is
+    therefore compared with the rival's scores after n folds.
 
     Attributes:
-        value: Its objective over all folds; None for nobody, whom to race only means to note standings for the next.
-        standings: Its objective on each of the first n folds, blended by what these n alone can fit; entry n - 1, which
-            is empty where n folds make no race.
+        value: Its objective over all folds. None if there is no rival yet: the training then records its own standings,
+            so that later trainings can race it.
+        standings: Entry n - 1 has the objective on each of the first n folds, with blends that were fitted on these n
+            folds only. It is empty where n folds are too few for a race.
     """
 
     value: float | None = None
     standings: tuple[tuple[float, ...], ...] = ()
 
     def after(self, n: int) -> tuple[float, ...]:
-        """Return its objective on each of the first n folds as it stood then; empty if that is not known."""
+        """Return its objective on each of the first n folds, as it was after n folds; empty if that is not known."""
         return self.standings[n - 1] if n <= len(self.standings) else ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,12 +50,12 @@ class Rival:
 
 
 class RaceLost(Exception):
-    """A training was given up between folds.
+    """A training was stopped between folds because it cannot beat its rival.
 
     Attributes:
         folds: The objective on each fold that was done.
-        expected: What the objective over all folds would have come to, judged by the difference so far.
-        metrics: The members' RMSE on each fold that was done.
+        expected: The objective over all folds that the difference so far predicts.
+        metrics: The members' RMSE on each fold that was done, by metric name.
     """
 
     def __init__(self, folds: Sequence[float], expected: float, metrics: dict[str, float]) -> None:
@@ -65,17 +66,17 @@ class RaceLost(Exception):
 
 
 def is_lost(rival: Rival, folds: Sequence[float], k: int, *, maximise: bool) -> bool:
-    """Whether the objective on the folds so far is worse than the rival's was then, by either of two paired tests.
+    """Return whether the objective so far is significantly worse than the rival's was, by either of two paired tests.
 
-    Wilcoxon's signed ranks at 10%, which is Optuna's ``WilcoxonPruner``, see no size of a difference, so that of five
-    folds four must be done before they can speak. The t test sees a large difference after two; its variance is
-    corrected for overlapping training sets as by ``overlap_factor``, and it speaks at 5%.
+    Wilcoxon's signed-rank test at 10%, as in Optuna's ``WilcoxonPruner``, ignores the size of a difference, so it needs
+    four of five folds before it can reject. The t test at 5% detects a large difference after two folds; its variance
+    is corrected for overlapping training sets with ``overlap_factor``.
 
     Args:
-        rival: Whom to beat.
+        rival: The training to beat.
         folds: The objective on the first folds, in order.
-        k: Folds of one division of the rows.
-        maximise: Whether more of the objective is better.
+        k: Number of folds in one division of the rows.
+        maximise: Whether a higher objective is better.
     """
     from scipy.stats import t, wilcoxon
 
@@ -93,5 +94,5 @@ def is_lost(rival: Rival, folds: Sequence[float], k: int, *, maximise: bool) -> 
 
 
 def mean_difference(rival: Rival, folds: Sequence[float]) -> float:
-    """Return by how much the objective on the folds so far is above the rival's then, on the mean fold."""
+    """Return how far the objective on the folds so far is above the rival's at that point, on the mean fold."""
     return float(np.mean(np.array(folds) - np.array(rival.after(len(folds)))))

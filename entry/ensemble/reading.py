@@ -1,4 +1,4 @@
-"""CSV and Parquet files to tables."""
+"""Read CSV and Parquet files as tables, by the roles of their columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ensemble.table import Column, ColumnType, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-# Libraries have features and gradients as 32-bit numbers, which end at 3.4e38, and square the target.
+# Libraries store features and gradients as 32-bit numbers, which end at 3.4e38, and they square the target.
 LARGEST = 1e30
 _OTHER_MARKS = (";", "\t", "|")
 _PLURALS: dict[ColumnType, str] = {
@@ -31,13 +31,13 @@ _PLURALS: dict[ColumnType, str] = {
 
 @dataclass(frozen=True)
 class Roles:
-    """What columns are for.
+    """The roles of the columns of a table; every other column is a feature.
 
     Attributes:
         target: The column to predict.
-        weights: The column of row weights, which is no feature.
-        fold_key: The column by which rows are divided into folds, which is no feature.
-        fold_kind: How it divides: rows of a ``group`` stay together, or ``time`` runs on.
+        weights: The column of row weights.
+        fold_key: The column that divides the rows into folds.
+        fold_kind: How it divides them: rows of one ``group`` stay together, or folds follow each other in ``time``.
         drop: Columns to leave out.
     """
 
@@ -48,34 +48,34 @@ class Roles:
     drop: Sequence[str] = ()
 
     def used(self) -> dict[str, str]:
-        """Return by configuration key the columns that are named."""
+        """Return the columns that have a role, by the configuration key that names them; without ``drop``."""
         keys = {"dataset.target": self.target, "dataset.weights": self.weights, "dataset.folds.column": self.fold_key}
         return {key: name for key, name in keys.items() if name is not None}
 
 
 def read_file(path: Path, roles: Roles) -> Table:
-    """Read a table by its file name's ending: ``.parquet``, anything else as CSV.
+    """Read a table: a file whose name ends in ``.parquet`` as Parquet, any other file as CSV.
 
-    Numbers are read exactly; true and false become 1 and 0; dates the days since 1970, with their fraction; other text
-    a category, coded by its place among the sorted values; empty cells and unknown categories NaN.
+    Numbers are read exactly. True and false become 1 and 0. Dates become days since 1970-01-01, with a fraction. Other
+    text becomes a category, coded by its position among the sorted values. Empty cells become NaN.
 
     Raises:
-        InputError: No table with these columns; the message names file, column and row.
+        InputError: The file is not a table with these columns; the message names the file, column and row.
     """
     return _read([path], path, roles, None)
 
 
 def read_folder(folder: Path, roles: Roles, like: Table | None = None) -> Table:
-    """Read the files of a folder as the one table that they are parts of, in the order of their names.
+    """Read the files of a folder as one table, in the order of their names.
 
     Args:
-        folder: Files that end with ``.csv``, or with ``.parquet``, and have the same columns.
-        roles: What the columns are for.
-        like: A table whose columns these are, in any order, to be coded alike: a value of a category that it does not
-            have is missing here. Such a table may be a single row.
+        folder: A folder of ``.csv`` files, or of ``.parquet`` files, with the same columns.
+        roles: The roles of the columns.
+        like: A table with the same columns, in any order, whose coding is taken over. A category that it does not have
+            is missing (NaN) in the result. With ``like``, one row is enough.
 
     Raises:
-        InputError: No table with these columns; the message names file or folder, column and row.
+        InputError: The files are not a table with these columns; the message names the file or folder, column and row.
     """
     found = folder.iterdir() if folder.is_dir() else ()
     paths = [folder / name for name in part_names((p.name + "/" * p.is_dir() for p in found), folder)]
@@ -114,7 +114,7 @@ def _read(paths: Sequence[Path], where: Path, roles: Roles, like: Table | None) 
 
 
 def _features(names: Sequence[str], where: Path, roles: Roles, like: Table | None) -> list[str]:
-    """Return the names of the features in the table's order."""
+    """Return the names of the features, in the order of the resulting table."""
     left_out = {*roles.used().values(), *roles.drop}
     kept = [name for name in names if name not in left_out]
     if like is None:
@@ -128,17 +128,17 @@ def _features(names: Sequence[str], where: Path, roles: Roles, like: Table | Non
 
 
 def _column(values: pd.Series[Any], where: Path, name: str, known: Column | None) -> tuple[Column, Floats]:
-    """Return a column's description and its values as numbers; as ``known`` describes it, where that is given.
+    """Return a column's description and its values as numbers, coded as ``known`` if it is given.
 
     Raises:
-        InputError: It holds something else.
+        InputError: The column does not have the type of ``known``.
     """
     import pandas as pd
 
     typed = pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype)
-    # What a file itself says are numbers or dates are no names, though their text may be among the levels.
-    names_wanted = known is not None and known.type == "category"
-    column, numbers = coded(values, where, name, None if typed and names_wanted else known)
+    # Numbers and dates in the file are not categories, even if their text is among the levels.
+    is_category = known is not None and known.type == "category"
+    column, numbers = coded(values, where, name, None if typed and is_category else known)
     if known is None:
         return column, numbers
     if column != known and not np.isnan(numbers).all():

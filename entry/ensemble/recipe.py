@@ -1,4 +1,4 @@
-"""What to train, as plain data: members with their parameters, folds, blender, what is served."""
+"""Recipes: what to train, as plain data (members and their parameters, folds, blender, final models)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class MemberSpec:
 
     Attributes:
         name: Its name in metrics, files and hyperparameters; unique in the ensemble.
-        kind: Which registered member it is.
-        params: The parameters that are set; the rest are the member's defaults.
+        kind: Name in the registry, a scikit-learn class name, or ``module:Class``.
+        params: The parameters that are set; the member's defaults apply to the rest.
     """
 
     name: str
@@ -39,10 +39,10 @@ class FoldSpec:
     """How rows are divided for cross-validation.
 
     Attributes:
-        kind: The scheme: ``kfold`` and ``repeated`` at random, ``group`` keeps the rows of a group together, ``time``
-            scores each fold by models of what came before it.
-        k: Number of folds.
-        repeats: How often ``repeated`` divides anew; 1 for the others.
+        kind: The scheme. ``kfold`` and ``repeated`` divide at random, ``group`` keeps the rows of a group together, and
+            ``time`` scores each fold with models that were fitted on earlier rows.
+        k: Number of folds in one division.
+        repeats: Number of divisions for ``repeated``; 1 for the others.
     """
 
     kind: FoldKind = "kfold"
@@ -52,13 +52,14 @@ class FoldSpec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One trial's whole definition, apart from the data.
+    """The full definition of one trial, apart from the data.
 
     Attributes:
         members: At least one member, names unique.
-        blend: Name of the blender, or ``module:Class`` of the user's own.
+        blend: Name of the blender, or ``module:Class`` for the user's own.
         weights: Fixed weights by member name, for ``blend="fixed"`` only.
-        final: Whether the average of the fold models (``bag``) or one model fitted on all rows (``refit``) is served.
+        final: What the bundle holds for each member: the fold models, whose predictions are averaged (``bag``), or one
+            model that is fitted on all rows (``refit``).
         folds: The cross-validation scheme.
         seed: Seed of the folds and of every member.
         objective: The metric that is optimised.
@@ -73,7 +74,7 @@ class Recipe:
     objective: str = "cv_rmse_blended"
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 over everything here: equal for two trials that must give equal numbers on equal data."""
+        """Return a SHA-256 over all fields: equal for two trials that must give equal numbers on equal data."""
         text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -83,10 +84,10 @@ class Recipe:
 
 
 def check_member_name(name: str, place: str) -> str:
-    """Return ``name`` if a member may be called that.
+    """Return ``name`` if it is a valid name for a member.
 
     Raises:
-        InputError: It may not, and what a name looks like.
+        InputError: It is not; the message says what a valid name is.
     """
     if not MEMBER_NAME.fullmatch(name) or name == BLENDED:
         raise InputError(

@@ -18,12 +18,12 @@ ColumnType = Literal["number", "boolean", "date", "category"]
 
 @dataclass(frozen=True)
 class Column:
-    """What the numbers of one feature mean.
+    """One feature, and what its numbers mean.
 
     Attributes:
         name: Its name.
-        type: ``number`` as it is, ``boolean`` as 0 and 1, ``date`` in days since 1970-01-01, or ``category`` as the
-            place of its value among ``levels``.
+        type: A ``number`` is itself, a ``boolean`` is 0 or 1, a ``date`` is in days since 1970-01-01, and a
+            ``category`` is the position of its value in ``levels``, from 0.
         levels: The values of a category, sorted.
     """
 
@@ -42,7 +42,7 @@ class Column:
 
 
 def numbers(*names: str) -> tuple[Column, ...]:
-    """Return columns of plain numbers."""
+    """Return one column of type ``number`` for each name."""
     return tuple(Column(name) for name in names)
 
 
@@ -53,10 +53,10 @@ class Table:
     Attributes:
         columns: The features, names unique, in order.
         target_name: Name of the target column.
-        features: Shape (rows, columns), float64, coded as ``columns`` say; NaN where a value is missing.
+        features: Shape (rows, columns), float64, coded as in ``columns``; NaN where a value is missing.
         target: Shape (rows,), float64, finite.
-        weights: Shape (rows,), not negative and not all zero; None where every row counts alike.
-        fold_keys: Shape (rows,): the group of each row, or its place in time; None where folds need none.
+        weights: Row weights, shape (rows,), float64, not negative and not all zero; None if all rows count equally.
+        fold_keys: The group or the moment of each row, shape (rows,), float64; None if the folds do not need it.
     """
 
     columns: tuple[Column, ...]
@@ -82,13 +82,13 @@ class Table:
         return {place: len(column.levels) for place, column in enumerate(self.columns) if column.type == "category"}
 
     def take(self, index: Any) -> Table:
-        """Return the rows of ``index``, in its order."""
+        """Return the rows that ``index``, any NumPy index of the first axis, selects, in its order."""
         weights = None if self.weights is None else self.weights[index]
         keys = None if self.fold_keys is None else self.fold_keys[index]
         return Table(self.columns, self.target_name, self.features[index], self.target[index], weights, keys)
 
     def arrays(self) -> dict[str, Floats]:
-        """Return every array that there is, by its name."""
+        """Return the arrays of this table by name."""
         named = {name: getattr(self, name) for name in ("features", "target", "weights", "fold_keys")}
         return {name: array for name, array in named.items() if array is not None}
 
@@ -101,7 +101,7 @@ class Table:
         return {name: str(array.dtype) for name, array in self.arrays().items()}
 
     def content_hash(self) -> str:
-        """Return a SHA-256 over columns and values: equal for tables that are equal, whatever file they came from."""
+        """Return a SHA-256 over columns and values: equal tables have equal hashes, whichever files they came from."""
         names = [self.target_name, *(column.as_dict() for column in self.columns)]
         digest = hashlib.sha256(json.dumps(names, sort_keys=True).encode())
         for name, array in self.arrays().items():

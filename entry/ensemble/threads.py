@@ -1,4 +1,4 @@
-"""One thread for linear algebra, so that its sums keep their order whatever the number of cores."""
+"""One thread for linear algebra, so that the order of its sums does not depend on the number of cores."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Return a context in which NumPy's and SciPy's BLAS use one thread; OpenMP keeps what it has."""
-    import scipy.linalg  # noqa: F401  # brings a BLAS of its own, which must be here to be limited
+    """Return a context in which NumPy's and SciPy's BLAS use one thread; OpenMP is not limited."""
+    import scipy.linalg  # noqa: F401  # has its own BLAS, which must be loaded to be limited
 
     limited: AbstractContextManager[object] = _thread_pools(len(sys.modules)).limit(limits=1, user_api="blas")
     return limited
 
 
 def blas_kernels() -> list[str]:
-    """Return each BLAS library that is loaded, with the kernel that it has chosen for this processor."""
+    """Return the loaded BLAS libraries, each with the kernel that it has chosen for this processor, sorted."""
     import scipy.linalg  # noqa: F401  # as above
 
     pools = [pool for pool in _thread_pools(len(sys.modules)).info() if pool["user_api"] == "blas"]
@@ -29,7 +29,7 @@ def blas_kernels() -> list[str]:
 
 @functools.lru_cache(maxsize=1)
 def _thread_pools(modules: int) -> ThreadpoolController:
-    # The search through loaded libraries takes milliseconds; a new one can only be here with a new module.
+    # The search for loaded libraries takes milliseconds, and a new library comes only with a new module.
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

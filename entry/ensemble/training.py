@@ -1,4 +1,4 @@
-"""Fit an ensemble: every member on every fold, the blend on what they predict out of fold, and the scores of all."""
+"""Train an ensemble: fit each member on each fold, fit the blend out of fold, and score everything."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from ensemble.threads import one_blas_thread
 
 @dataclass(frozen=True)
 class FittedEnsemble:
-    """What predicts: by member name the models whose predictions are averaged, and how the members are blended.
+    """The fitted models of each member and the blend of their predictions.
 
     Attributes:
-        models: The fold models (``bag``) or one model (``refit``) of each member, in the recipe's order.
-        blend: How their predictions become one.
+        models: The fold models (``bag``), whose predictions are averaged, or one model (``refit``) of each member, by
+            name, in the recipe's order.
+        blend: The blend of the members' predictions.
     """
 
     models: dict[str, list[Member]]
@@ -38,30 +39,31 @@ class FittedEnsemble:
         return dict(zip(self.models, self.blend.weights, strict=True))
 
     def predict_members(self, features: Floats) -> Floats:
-        """Return each member's prediction, shape (rows, members)."""
+        """Return the members' predictions, shape (rows, members), float64, for features of shape (rows, columns)."""
         return np.column_stack(
             [averaged(type(models[0]).predict_each(models, features)) for models in self.models.values()]
         )
 
     def predict(self, features: Floats) -> Floats:
-        """Return the blended prediction, shape (rows,)."""
+        """Return the blended predictions, shape (rows,), float64, in the target's unit."""
         return self.blend.predict(self.predict_members(features), features)
 
 
 @dataclass
 class Training:
-    """One finished training.
+    """A finished training.
 
     Attributes:
-        ensemble: What predicts.
-        metrics: Every score by name; all of cross-validation, and of validation where there is such a channel.
-        out_of_fold: Out-of-fold predictions of the members, shape (rows, members), averaged over repeats; NaN in rows
-            that no fold scores.
-        out_of_fold_blended: Out-of-fold predictions of the blend, by blends fitted on other folds, shape (rows,).
-        fold_of_row: Number of the fold in which each row was scored, shape (rows, repeats); -1 where in none.
-        fit_seconds: Seconds spent in each member's ``fit``.
+        ensemble: The fitted ensemble.
+        metrics: All scores by metric name: of cross-validation, and of the validation channel if there is one.
+        out_of_fold: The members' out-of-fold predictions, shape (rows, members), float64, averaged over repeats; NaN in
+            rows that no fold scores.
+        out_of_fold_blended: The blend's out-of-fold predictions, shape (rows,), float64. The blend of each fold was
+            fitted on the other folds.
+        fold_of_row: Number of the fold in which each row was scored, shape (rows, repeats), int32; -1 if in none.
+        fit_seconds: Seconds spent in ``fit``, by member.
         predict_seconds: Seconds spent in all ``predict`` calls.
-        standings: As of ``Rival``, for one that races this training; empty unless this one raced.
+        standings: As in ``Rival``, for later trainings that race this one; empty unless this one raced.
     """
 
     ensemble: FittedEnsemble
@@ -75,7 +77,7 @@ class Training:
 
 
 def averaged(parts: list[Floats]) -> Floats:
-    """Return the mean of equally long arrays, added one after another: the same for one row as for many."""
+    """Return the mean of arrays of equal shape, summed in order, so that one row gives the same bits as many."""
     total = parts[0].copy()
     for part in parts[1:]:
         total += part
@@ -85,19 +87,22 @@ def averaged(parts: list[Floats]) -> Floats:
 def fit_ensemble(
     recipe: Recipe, train: Table, validation: Table | None, threads: int, rival: Rival | None = None
 ) -> Training:
-    """Cross-validate and fit.
+    """Cross-validate and fit an ensemble.
 
     Args:
         recipe: What to train.
-        train: Rows to fit on; out-of-fold scores are over these.
-        validation: Further rows to score, never fitted on.
+        train: The rows to fit on, over which out-of-fold scores are computed.
+        validation: Further rows that are scored but never fitted on.
         threads: Threads that a member may use. Linear algebra always uses one, so that its sums keep their order.
-        rival: A training to beat, by the same objective; after each fold it is asked whether that is hopeless.
+        rival: The training to beat, with the same objective. After each fold, this training stops if it has lost.
+
+    Returns:
+        The fitted ensemble with its scores and out-of-fold predictions.
 
     Raises:
-        InputError: Fewer rows than folds, or weights where a member heeds none.
-        MemberError: A member raised, or predicted something that is not a finite number a row.
-        RaceLost: It will not beat its rival.
+        InputError: The rows do not allow these folds, or they have weights and a member does not support weights.
+        MemberError: A member raised an exception, or did not predict one finite number per row.
+        RaceLost: The training cannot beat its rival.
     """
     with one_blas_thread():
         return _Fit(recipe, train, validation, threads, rival).run()
@@ -160,15 +165,15 @@ class _Fit:
         )
 
     def _fit_fold(self, number: int, fold: Fold) -> Iterator[tuple[Member, Floats]]:
-        """Yield each member's model of a fold, and what it predicts there."""
-        # The one copy of a fold's rows, which ends with this generator: libraries want them side by side in memory.
+        """Yield each member's model of a fold and its predictions for the fold's score rows."""
+        # The only copy of a fold's rows, which lives as long as this generator: libraries need contiguous memory.
         rows, score_features = self.train.take(fold.fit), self.train.features[fold.score]
         for member in self.recipe.members:
             model = self._fit_member(member, rows, f"fold {number}")
             yield model, self._predict(member.name, model, score_features, f"fold {number}")
 
     def _race(self, rival: Rival, blender: Blender, predictions: Floats, done: list[Fold]) -> None:
-        # The first fold of a division has no others on which a blend could be fitted.
+        # In the first fold of a division there are no other folds on which a blend could be fitted.
         if sum(fold.repeat == done[-1].repeat for fold in done) < FEWEST_FOLDS:
             self.standings.append([])
             return
@@ -191,7 +196,7 @@ class _Fit:
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
                 model.fit(rows.features, rows.target, rows.weights)
-        except Exception as error:  # whatever a library or a user's own member raises fails this trial, by name
+        except Exception as error:  # libraries and the user's own members may raise anything
             raise MemberError(spec.name, f"fit, {where}", error) from error
         self.fit_seconds[spec.name] += time.perf_counter() - start
         return model
@@ -210,9 +215,9 @@ class _Fit:
         return predicted
 
     def _with_blend(self, blender: Blender, predictions: Floats, folds: list[Fold]) -> Floats:
-        """Return ``predictions`` (repeats x rows x members) with the blend as a last column.
+        """Return ``predictions``, shape (repeats, rows, members), with the blend as a last column.
 
-        Each fold's rows are blended by weights that were fitted on the rows of the other folds.
+        The rows of a fold are blended with weights that were fitted on the rows of the other folds.
         """
         blended = np.full(predictions.shape[:2], np.nan)
         for fold in folds:
@@ -222,13 +227,13 @@ class _Fit:
             if not blender.fitted:
                 blend = blender.fit(rows)
             else:
-                # The first fold in time has no scored rows before it, and takes every member alike.
+                # Before the first fold in time there are no scored rows, so the members get equal weights.
                 blend = blender.fit(rows.take(others)) if len(others) else Mean().fit(rows)
             blended[fold.repeat, fold.score] = blend.predict(members[fold.score], self.train.features[fold.score])
         return np.concatenate([predictions, blended[:, :, None]], axis=2)
 
     def _objective_folds(self, predictions: Floats, folds: list[Fold]) -> list[float]:
-        """Return the objective on each fold, of ``predictions`` with the blend."""
+        """Return the objective on each fold; ``predictions`` have the blend as a last column."""
         column = [*self.names, BLENDED].index(self.objective.who)
         return [self._fold_score(self.objective.score, predictions, fold, column) for fold in folds]
 
@@ -244,7 +249,7 @@ class _Fit:
         return SCORES[score](self.train.target[fold.score], predictions[fold.repeat, fold.score, column], weights)
 
     def _cv_metrics(self, predictions: Floats, scored: npt.NDArray[np.intp]) -> dict[str, float]:
-        """Return the scores of ``predictions`` (repeats x rows x members and blend) over all rows."""
+        """Return the scores over all rows of ``predictions``, shape (repeats, rows, members + 1), the blend last."""
         metrics: dict[str, float] = {}
         target, weights = self.train.target, self.train.weights
         pooled = averaged(list(predictions))[scored]
@@ -262,12 +267,12 @@ class _Fit:
 
 
 def score_members(prefix: str, ensemble: FittedEnsemble, members: Floats, table: Table) -> dict[str, float]:
-    """Return every score of every member and of the blend, named ``{prefix}_{score}_{name}``.
+    """Return all scores of all members and of the blend by metric name, ``{prefix}_{score}_{name}``.
 
     Args:
         prefix: Which rows these are, such as ``"test"``.
-        ensemble: Whose predictions are scored.
-        members: What ``predict_members`` returned for the rows of ``table``.
+        ensemble: The ensemble that is scored.
+        members: What ``predict_members`` returned for the rows of ``table``, shape (rows, members).
         table: The rows.
     """
     blend = ensemble.blend.predict(members, table.features)

@@ -1,4 +1,4 @@
-"""The two texts that cross to a training job and back: hyperparameters going in, metric lines coming out.
+"""The wire format: a training job gets hyperparameters as flat strings, and gives metrics back as log lines.
 
 Hyperparameters are flat strings, as SageMaker delivers them:
 
@@ -12,13 +12,13 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``folds_repeats``    number of divisions, for ``folds_kind`` ``repeated``
 ``seed``             integer
 ``objective``        metric name; its line is printed last
-``target``           target column of CSV or Parquet files; read before the rest, as are the next three
-``weights_column``   column of row weights in them
-``folds_column``     column by which their rows are divided, for ``folds_kind`` ``group`` and ``time``
+``target``           target column of CSV or Parquet files; read before the others, as are the next three
+``weights_column``   column of row weights in these files
+``folds_column``     column that divides their rows, for ``folds_kind`` ``group`` and ``time``
 ``drop``             JSON list of their columns to leave out
-``rival``            JSON object, the training to beat, as of ``ensemble.racing.Rival``; read before the rest
+``rival``            JSON object, the training to beat, an ``ensemble.racing.Rival``; read before the others
 ``shared``           JSON object, shared name -> list of ``member__parameter``
-``member__param``    one member's parameter, read by its declaration
+``member__param``    one member's parameter, read as its declaration says
 any shared name      sets every parameter that ``shared`` lists for it
 ===================  =======================================================================================
 """
@@ -52,9 +52,9 @@ RUN_PARAMETERS = (
     "objective",
     "shared",
 )
-# What the columns of table files are for; no part of a recipe.
+# The roles of the columns of table files; they are not part of a recipe.
 DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop")
-# What no shared parameter can be called.
+# Names that a shared parameter cannot have.
 TAKEN = (*RUN_PARAMETERS, *DATA_PARAMETERS, "rival")
 RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
 SEPARATOR = "__"
@@ -72,8 +72,8 @@ def encode_recipe(recipe: Recipe, shared: Mapping[str, Iterable[str]] | None = N
     """Write a recipe as hyperparameters.
 
     Args:
-        recipe: What to train; parameters that a search will set are simply not in it.
-        shared: Shared parameter name to the ``member__parameter`` names that it sets.
+        recipe: What to train, without the parameters that a search will set.
+        shared: The ``member__parameter`` names that each shared parameter sets, by its name.
     """
     text = {
         "members": ",".join(m.name if m.name == m.kind else f"{m.name}:{m.kind}" for m in recipe.members),
@@ -95,10 +95,10 @@ def encode_recipe(recipe: Recipe, shared: Mapping[str, Iterable[str]] | None = N
 
 
 def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
-    """Read hyperparameters; names that SageMaker adds are ignored.
+    """Read hyperparameters as a recipe; names that SageMaker adds are ignored.
 
     Raises:
-        InputError: A name or a value is not valid; the message says which, and what is.
+        InputError: A name or a value is not valid; the message names it and says what is valid.
     """
     given = {name: text for name, text in hyperparameters.items() if not RESERVED.fullmatch(name)}
     kinds = _decode_members(given.get("members", "xgboost,catboost"))
@@ -136,10 +136,10 @@ def encode_rival(rival: Rival) -> str:
 
 
 def decode_rival(text: str | None) -> Rival | None:
-    """Read the hyperparameter ``rival``.
+    """Read the hyperparameter ``rival``; None if it is not set.
 
     Raises:
-        InputError: It is no such object.
+        InputError: It is not the JSON object that ``encode_rival`` writes.
     """
     if text is None:
         return None
@@ -152,7 +152,7 @@ def decode_rival(text: str | None) -> Rival | None:
 
 
 def encode_roles(roles: Roles) -> dict[str, str]:
-    """Write what columns are for as hyperparameters; how a column divides rows is the recipe's to say."""
+    """Write roles of columns as hyperparameters, without ``fold_kind``, which a recipe has as ``folds_kind``."""
     text = {"target": roles.target}
     if roles.weights is not None:
         text["weights_column"] = roles.weights
@@ -164,10 +164,10 @@ def encode_roles(roles: Roles) -> dict[str, str]:
 
 
 def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
-    """Read what columns are for; None where no target is named.
+    """Read roles of columns from hyperparameters; None if they do not name a target.
 
     Raises:
-        InputError: ``drop`` is no list of names.
+        InputError: ``drop`` is not a JSON list of names.
     """
     if "target" not in hyperparameters:
         return None
@@ -188,13 +188,25 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
 
 
 def declaration(kinds: Mapping[str, str], target: str) -> Parameter:
-    """Return the declared type of ``member__parameter`` in an ensemble of these kinds."""
+    """Return the declaration of ``member__parameter`` in an ensemble.
+
+    Args:
+        kinds: The kind of each member, by its name.
+        target: The name, such as ``xgboost__eta``.
+
+    Raises:
+        InputError: The member has no such parameter.
+    """
     member, _, param = target.partition(SEPARATOR)
     return member_class(kinds[member], "members").parameter(param, f"hyperparameter {member}{SEPARATOR}{{}}")
 
 
 def decode_value(parameter: Parameter, name: str, text: str) -> ParamValue:
-    """Read one value, or raise InputError naming the hyperparameter."""
+    """Read one value.
+
+    Raises:
+        InputError: The text is not a value of ``parameter``; the message names the hyperparameter ``name``.
+    """
     try:
         return parameter.decode(text)
     except ValueError as error:
@@ -202,7 +214,11 @@ def decode_value(parameter: Parameter, name: str, text: str) -> ParamValue:
 
 
 def check_objective(objective: str, members: Iterable[str], place: str) -> None:
-    """Raise InputError unless ``objective`` is a metric that a trial of these members reports."""
+    """Check that a trial of these members reports the metric ``objective``.
+
+    Raises:
+        InputError: It does not; the message begins with ``place``.
+    """
     names = [*members, BLENDED]
     valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in SCORES for name in names]
     if objective not in valid:
@@ -213,10 +229,10 @@ def check_objective(objective: str, members: Iterable[str], place: str) -> None:
 
 
 def metric_line(name: str, value: float) -> str:
-    """Return the log line of a metric, which ``metric_regex(name)`` reads back exactly.
+    """Return the log line of a metric, from which ``metric_regex(name)`` reads back exactly the same value.
 
     Raises:
-        ValueError: The value is not finite: such a metric is never printed, since a tuner would take it.
+        ValueError: The value is not finite. Such a value must not be printed, since a tuner would use it.
     """
     if not math.isfinite(value):
         raise ValueError(f"{name} is {value}")
@@ -224,12 +240,12 @@ def metric_line(name: str, value: float) -> str:
 
 
 def metric_regex(name: str) -> str:
-    """Return the regular expression whose first group is the value in the line of metric ``name``."""
+    """Return the regular expression for the log line of a metric; its first group is the value."""
     return rf"\[metric\] {re.escape(name)}=([-+]?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?);"
 
 
 def read_metric(regex: str, log: str) -> float | None:
-    """Return the last value that the expression finds in a log, as SageMaker's tuner takes it, or None."""
+    """Return the last value that ``regex`` finds in a log, which SageMaker's tuner would use; None if there is none."""
     found = re.findall(regex, log)
     return float(found[-1]) if found else None
 

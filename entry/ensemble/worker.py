@@ -1,13 +1,13 @@
-"""Resident workers: one process that has the libraries imported, and children forked from it that do the work.
+"""Workers: a resident process imports the libraries once, and its forked children run the trials.
 
-The resident process imports and does nothing else. A process that has once entered an OpenMP region hangs its forked
-children in XGBoost and in histogram boosting, so it never fits, predicts or opens a table itself.
+The resident process only imports. Once a process has entered an OpenMP region, its forked children hang in XGBoost and
+in histogram boosting, so the resident process never fits, predicts or opens a table.
 
-It speaks JSON lines over the socket that it inherits: ``{"spawn": true}`` with one end of a socket pair forks a worker
-on it, ``{"wait": pid}`` reports how a worker ended. A worker answers ``{"call": "module:function", "kwargs": {...},
-"log": path}`` with ``{"value": ...}`` or ``{"error": ...}``; what the call prints goes to ``log``. The end of the
-resident's socket ends it and every worker, so that nothing outlives the process that owns the other end; a call that
-was given at the start then cleans up what workers have left elsewhere.
+Its protocol is JSON lines over the socket that it inherits. ``{"spawn": true}``, sent with one end of a socket pair,
+forks a worker that serves this end. ``{"wait": pid}`` waits for a worker and returns its exit code. A worker answers
+``{"call": "module:function", "kwargs": {...}, "log": path}`` with ``{"value": ...}`` or ``{"error": ...}``, and writes
+the output of the call to ``log``. When the resident process's socket is closed, it kills all workers and ends, so that
+nothing outlives the process at the other end. It then makes the call ``at_end``, which cleans up after the workers.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def resident(control: socket.socket, preload: Sequence[str] = PRELOAD, at_end: M
     """Import, then fork workers on request until ``control`` ends.
 
     Args:
-        control: The socket of whoever started this process.
-        preload: Modules that workers have when they are forked.
-        at_end: What to call at the end, once the workers are dead: a call as workers get them, without a log.
+        control: The socket to the process that started this one.
+        preload: Modules to import before workers are forked.
+        at_end: A call to make after the workers are dead, as ``call`` and ``kwargs`` of a worker's request.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in preload:
@@ -84,14 +84,14 @@ def resident(control: socket.socket, preload: Sequence[str] = PRELOAD, at_end: M
 
 
 def serve(work: socket.socket) -> None:
-    """Answer calls, one after another, until ``work`` ends."""
+    """Answer calls, one at a time, until ``work`` is closed."""
     with work.makefile("r", encoding="utf-8") as requests:
         for line in requests:
             request = json.loads(line)
             _redirect(request.get("log"))
             try:
                 answer = {"value": _call(request["call"], request["kwargs"])}
-            except Exception as error:  # the caller is told; this worker goes on
+            except Exception as error:  # reported to the caller; this worker continues
                 traceback.print_exc()
                 answer = {"error": f"{type(error).__name__}: {error}"}
             sys.stdout.flush()
@@ -128,16 +128,24 @@ def _serve_and_exit(work: socket.socket, parent: int) -> None:
 
 
 def _die_with(parent: int) -> None:
-    # Covers the kill -9 of the resident itself; elsewhere than on Linux its workers end with their current call.
+    # For kill -9 of the resident process itself. On other systems than Linux, workers end after their current call.
     if sys.platform == "linux":
         parent_died, pr_set_pdeathsig = signal.SIGKILL, 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, parent_died)
-    if os.getppid() != parent:  # it died before it could be watched
+    if os.getppid() != parent:  # it died before prctl could take effect
         os._exit(1)
 
 
 def run_entry(environ: dict[str, str], dependencies: Sequence[str] = ()) -> int:
-    """Call the entry script's main as a training job would start it, with ``environ`` as its environment."""
+    """Run the entry script as in a training job.
+
+    Args:
+        environ: The environment of the job: SageMaker's ``SM_*`` variables.
+        dependencies: Folders of the user's own packages.
+
+    Returns:
+        The exit code of the entry script.
+    """
     from ensemble.cli import CODE_VARIABLE, main
 
     for folder in dependencies:

@@ -15,7 +15,6 @@ from experiments.backends.remote_jobs import Source, TuningHandle
 from experiments.backends.study_document import read_study
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
-from experiments.config.schema import account_mode
 from experiments.errors import ConfigError, StudyFailed
 from experiments.reporting.console import print_plain
 from experiments.study.folder import final_folder
@@ -34,7 +33,7 @@ def attach(composed: Composed, console: Console) -> int:
         ConfigError: The mode has no tuning jobs, there is no such tuning job, or it is not of this project.
         StudyFailed: None of its jobs has a score.
     """
-    config, mode = composed.config, account_mode(composed.config.mode)
+    config, mode = composed.config, composed.config.mode.account
     if mode is None:
         name = config.mode.name
         raise ConfigError(f"mode={name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def predict_file(composed: Composed, console: Console) -> int:
-    """Write what a model predicts for every row of ``input`` into ``output``, in the same order; return 0.
+    """Write a model's prediction for every row of ``input`` into ``output``, in the same order; return 0.
 
     Raises:
-        InputError: No such file or model, or rows that do not fit it; nothing is written then.
+        InputError: There is no such file or model, or the rows do not fit the model. Nothing is written then.
         StorageError: The predictions cannot be written.
     """
     config = composed.config
@@ -94,7 +94,9 @@ def _workplace(output: Path) -> Iterator[Path]:
         try:
             lock = lock_folder(folder)
         except AlreadyLocked:
-            raise ConfigError(f"output={output} is being written by another command: wait for it.") from None
+            raise ConfigError(
+                f"output={output} is being written by another command: wait until it has finished."
+            ) from None
     with lock:
         try:
             with storage_errors(output):

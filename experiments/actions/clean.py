@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from experiments.aws.inventory import open_inventory
 from experiments.config.compose import Composed
-from experiments.config.schema import RemoteModeConfig, account_mode
+from experiments.config.schema import RemoteModeConfig
 from experiments.docker.engine import ENDPOINT_LABEL, FOLDER_LABEL, STUDY_LABEL, open_engine
 from experiments.docker.leftovers import find_leftovers, remove_leftovers
 from experiments.reporting.console import print_plain
 from experiments.serving.records import Records
 from experiments.study.ledger import is_held
-
-if TYPE_CHECKING:
-    from docker.models.containers import Container
 
 
 def clean(composed: Composed, console: Console) -> int:
@@ -26,7 +23,7 @@ def clean(composed: Composed, console: Console) -> int:
     Raises:
         BackendUnavailable: The engine does not answer, or AWS refused.
     """
-    mode = account_mode(composed.config.mode)
+    mode = composed.config.mode.account
     if mode is None:
         _clean_engine(console)
     else:
@@ -46,36 +43,39 @@ def _clean_engine(console: Console) -> None:
     for failure in failures:
         print_plain(console, failure, "yellow")
     removed = len(found.containers) + len(found.networks) + len(found.images) - len(failures)
-    print_plain(console, f"{removed} removed." if removed else "nothing of ours was removed.")
+    print_plain(console, f"{removed} removed." if removed else "nothing was removed.")
 
 
-def _reason_to_keep(container: Container) -> str | None:
+def _reason_to_keep(name: str, status: str, labels: Mapping[str, str]) -> str | None:
     """Return why a container is kept: its study is running, or it serves an endpoint; else None."""
-    folder, endpoint = container.labels.get(FOLDER_LABEL), container.labels.get(ENDPOINT_LABEL)
+    folder, endpoint = labels.get(FOLDER_LABEL), labels.get(ENDPOINT_LABEL)
     if folder is None:
         return None
     if endpoint is None:
-        return f"study {container.labels[STUDY_LABEL]} is running" if is_held(Path(folder)) else None
+        return f"study {labels[STUDY_LABEL]} is running" if is_held(Path(folder)) else None
     record = Records(Path(folder).parent).find(endpoint)
-    if record is None or record.container != container.name:
+    if record is None or record.container != name:
         return None
-    how = "is served" if container.status == "running" else f"is recorded, and its container is {container.status}"
-    return f"endpoint {endpoint} {how}; python run.py action=delete endpoint={endpoint} in its folder removes it"
+    how = "is served" if status == "running" else f"is recorded, and its container is {status}"
+    return f"endpoint {endpoint} {how}; to delete it, run python run.py action=delete endpoint={endpoint} in its folder"
 
 
 def _clean_account(mode: RemoteModeConfig, console: Console) -> None:
     """Stop byoe's running jobs, and delete its endpoints and what interrupted commands have left of endpoints."""
     inventory = open_inventory(mode)
-    with console.status("asking AWS"):
-        found = [one for one in inventory.resources(ended=False) if one.costs or one.part is not None]
-    for one in found:
-        print_plain(console, one.line)
-    for one in found:
-        inventory.remove(one)
-        print_plain(console, f"{one.kind} {one.name} is {'being stopped' if one.is_job else 'deleted'}.")
+    with console.status("reading the account"):
+        found = [
+            resource for resource in inventory.resources(ended=False) if resource.costs or resource.part is not None
+        ]
+    for resource in found:
+        print_plain(console, resource.line)
+    for resource in found:
+        inventory.remove(resource)
+        print_plain(console, f"{resource.kind} {resource.name} is {'being stopped' if resource.is_job else 'deleted'}.")
     if not found:
-        print_plain(console, "nothing of ours costs money there.")
+        print_plain(console, "byoe has nothing in this account and region that costs money.")
     if mode.bucket is not None:
         print_plain(
-            console, f"data and results stay: `aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/` removes them."
+            console,
+            f"data and results are kept. To remove them: aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/",
         )

@@ -1,4 +1,4 @@
-"""``action=compare``: from the arguments that were typed to the verdict, the table, the page and MLflow."""
+"""``action=compare``: choose studies, compare them, print the result, write the page and record it in MLflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from experiments.comparison.page import make_report
 from experiments.comparison.parity import EXIT_CODES, compare_trials
 from experiments.comparison.selection import check_tolerance, choose_studies
 from experiments.comparison.table import comparison_rows
-from experiments.comparison.terminal import show_parity, show_rest, show_table
+from experiments.comparison.terminal import show_findings, show_parity, show_table
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
 from experiments.errors import EnsembleError
@@ -24,7 +24,7 @@ from experiments.tracking.store import interface_command, store_uri
 
 
 class DifferentData(EnsembleError):
-    """Studies that ran on different data, which nobody asked to compare all the same."""
+    """The studies ran on different data, and ``compare.force`` is not set."""
 
     exit_code = EXIT_CODES["NOT COMPARABLE"]
 
@@ -34,10 +34,10 @@ def compare(composed: Composed, console: Console) -> int:
 
     Args:
         composed: The configuration.
-        console: Where verdict and table go.
+        console: Where the verdict and the table are printed.
 
     Raises:
-        EnsembleError: A mistake in the input, or a page that cannot be written.
+        EnsembleError: The input has a mistake, or the page cannot be written.
     """
     config = composed.config
     tolerance = check_tolerance(config.compare)
@@ -51,14 +51,14 @@ def compare(composed: Composed, console: Console) -> int:
     if other is not None and not config.compare.force:
         show_parity(parity, console)
         raise DifferentData(
-            f"{studies[0].name} and {other.name} ran on different data, so their numbers mean different things. Leave "
-            "one out; compare.force=true compares them all the same."
+            f"{studies[0].name} and {other.name} ran on different data, so their scores cannot be compared. Leave one "
+            "out, or add compare.force=true to compare them anyway."
         )
     measures = measure(studies)
     rows = comparison_rows(measures)
     report = make_report(measures, parity, rows)
     show_table(measures, rows, console)
-    show_rest(measures, parity, console)
+    show_findings(measures, parity, console)
     for line in report.partial:
         print_plain(console, f"partial: {line}.", "yellow")
     show_parity(parity, console)
@@ -72,7 +72,7 @@ def compare(composed: Composed, console: Console) -> int:
 def _record(comparison: Comparison, uri: str, root: Path, experiment: str | None, console: Console) -> None:
     with console.status("recording in MLflow"):
         problem = record_comparison(comparison, uri, root, experiment)
-    text, style = f"{interface_command(uri, root)}   # the same, by MLflow's own compare view", "cyan"
+    text, style = f"{interface_command(uri, root)}   # the studies side by side, in MLflow's compare view", "cyan"
     if problem is not None:
-        text, style = f"MLflow could not record the comparison: {problem}. The report needs nothing of it.", "yellow"
+        text, style = f"MLflow could not record the comparison: {problem}. The report does not depend on it.", "yellow"
     print_plain(console, text, style)

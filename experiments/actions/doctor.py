@@ -1,4 +1,4 @@
-"""``action=doctor``: what works on this machine, what does not, and the command that mends it."""
+"""``action=doctor``: check what works on this machine, and print the command that fixes what does not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ensemble.versions import library_version
 from experiments.config.arguments import masked
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
-from experiments.config.schema import RemoteModeConfig, account_mode
+from experiments.config.schema import RemoteModeConfig
 from experiments.errors import BackendUnavailable
 from experiments.reporting.console import print_plain
 from experiments.system.machine import available_cores, check_folder
@@ -34,7 +34,7 @@ REQUIREMENT_FILES = ("entry/requirements.txt", "experiments/requirements.txt")
 OLDEST_PYTHON = (3, 11)
 LITTLE_MEMORY_GB = 2.0
 LITTLE_DISK_GB = 4.0
-# Docker's and Python's names of one thing.
+# Docker's names of architectures, and those of Python's platform module.
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 _ANSWER_SECONDS = 10
 
@@ -44,24 +44,24 @@ _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "fails": "red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination.
+    """One line of the report.
 
     Attributes:
-        subject: What was looked at.
-        state: ``fails`` means that the mode will not run; ``note`` is about something that it does not need.
+        subject: What was checked.
+        state: ``fails`` means that the mode cannot run; ``note`` is about something that the mode does not need.
         text: What was found.
-        mend: The command that mends it.
+        fix: The command that fixes it.
     """
 
     subject: str
     state: State
     text: str
-    mend: str | None = None
+    fix: str | None = None
 
 
 def examine(composed: Composed, console: Console) -> int:
-    """Look at everything, print a line each, and return 0, or 1 if the mode cannot run here."""
-    mode = composed.config.mode.name
+    """Check everything, print a line for each check, and return 0, or 1 if the mode cannot run here."""
+    mode = composed.config.mode
     root = root_folder(composed.config)
     uri = store_uri(composed.config.mlflow.uri, root)
     checks: list[Callable[[], Iterator[Finding]]] = [
@@ -70,17 +70,16 @@ def examine(composed: Composed, console: Console) -> int:
         _machine,
         lambda: _folders([root, studies_folder(composed.config)]),
         lambda: _store(uri),
-        lambda: _docker(needed=mode == "sagemaker"),
+        lambda: _docker(needed=mode.runs_jobs and mode.account is None),
     ]
-    remote = account_mode(composed.config.mode)
-    if remote is not None:
-        checks.append(functools.partial(_account, remote))
+    if mode.account is not None:
+        checks.append(functools.partial(_account, mode.account))
     failed = False
     for check in checks:
         for finding in check():
             failed = failed or finding.state == "fails"
             console.print(_line(finding), soft_wrap=True)
-    print_plain(console, f"\nmode={mode} cannot run yet: see above." if failed else f"\nmode={mode} can run.")
+    print_plain(console, f"\nmode={mode.name} {'cannot run yet: fix what fails above' if failed else 'can run'}.")
     return 1 if failed else 0
 
 
@@ -88,8 +87,8 @@ def _line(finding: Finding) -> Text:
     text = Text(f"{finding.state:<6}", style=_STYLES[finding.state])
     text.append(f"{finding.subject:<14} ", style="bold")
     text.append(finding.text, style="default")
-    if finding.mend is not None:
-        text.append(f"\n{'':<21} {finding.mend}", style="cyan")
+    if finding.fix is not None:
+        text.append(f"\n{'':<21} {finding.fix}", style="cyan")
     return text
 
 
@@ -105,13 +104,13 @@ def _packages() -> Iterator[Finding]:
     for file in REQUIREMENT_FILES:
         good = []
         for requirement in _requirements(PROJECT / file):
-            name, wanted = requirement.name, requirement.specifier
+            name, needed = requirement.name, requirement.specifier
             found = library_version(name)
-            mend = f"{sys.executable} -m pip install '{requirement}'"
+            fix = f"{sys.executable} -m pip install '{requirement}'"
             if found is None:
-                yield Finding(name, "fails", "is not installed", mend)
-            elif not wanted.contains(found, prereleases=True):
-                yield Finding(name, "fails", f"{found} is installed, {wanted} is wanted ({file})", mend)
+                yield Finding(name, "fails", "is not installed", fix)
+            elif not needed.contains(found, prereleases=True):
+                yield Finding(name, "fails", f"{found} is installed, {needed} is needed ({file})", fix)
             else:
                 good.append(f"{name} {found}")
         yield Finding("packages", "ok", ", ".join(good))
@@ -159,7 +158,7 @@ def _store(uri: str) -> Iterator[Finding]:
         yield _server(uri)
         return
     if not path.exists():
-        yield Finding("MLflow store", "ok", f"{path} will be made by the first study")
+        yield Finding("MLflow store", "ok", f"{path} will be created by the first study")
         return
     fault = store_fault(path)
     if fault is not None:
@@ -169,9 +168,9 @@ def _store(uri: str) -> Iterator[Finding]:
 
 
 def _server(uri: str) -> Finding:
-    """Ask a server whether it is there; a database is left to MLflow."""
+    """Check that a tracking server answers; a database is not checked, because only MLflow can open it."""
     if not uri.startswith("http"):
-        return Finding("MLflow store", "note", f"{masked(uri)} is used as it is; trials are also kept in studies/")
+        return Finding("MLflow store", "note", f"{masked(uri)} is not checked; trials are also recorded in studies/")
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS).close()  # noqa: S310  # http, by the if
     except OSError as error:
@@ -186,7 +185,7 @@ def _server(uri: str) -> Finding:
 
 
 def _docker(*, needed: bool) -> Iterator[Finding]:
-    """Docker is for ``mode=sagemaker``; other modes do without."""
+    """Check Docker, which ``mode=sagemaker`` needs."""
     from experiments.docker import engine
 
     state: State = "fails" if needed else "note"
@@ -195,7 +194,7 @@ def _docker(*, needed: bool) -> Iterator[Finding]:
         client = engine.connect()
     except BackendUnavailable as error:
         installed = shutil.which("docker") is not None
-        text = f"is {'installed, and its engine does not answer' if installed else 'not on the PATH'}{without}"
+        text = f"is {'installed, but its engine does not answer' if installed else 'not on the PATH'}{without}"
         yield Finding("Docker", state, text, engine.START if installed else engine.INSTALL)
         if needed and installed:
             yield Finding("Docker", "note", str(error))
@@ -212,13 +211,15 @@ def _docker(*, needed: bool) -> Iterator[Finding]:
     try:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            yield Finding("port", "ok", f"free ones on 127.0.0.1, such as {probe.getsockname()[1]}")
+            yield Finding("port", "ok", f"there are free ports on 127.0.0.1, such as {probe.getsockname()[1]}")
     except OSError as error:
-        yield Finding("port", state, f"none is free on 127.0.0.1: {error.strerror}", "ss -ltn  (what listens)")
+        yield Finding(
+            "port", state, f"there are no free ports on 127.0.0.1: {error.strerror}", "ss -ltn  (lists the used ports)"
+        )
 
 
 def _account(mode: RemoteModeConfig) -> Iterator[Finding]:
-    """The AWS account is for ``mode=remote``."""
+    """Check the AWS account, which ``mode=remote`` needs."""
     from experiments.aws.account import NotChecked
     from experiments.aws.preflight import check_bucket, check_image, check_role
     from experiments.aws.settings import remote_settings
@@ -230,7 +231,7 @@ def _account(mode: RemoteModeConfig) -> Iterator[Finding]:
         return
     yield Finding("AWS settings", "ok", f"{settings.instance_type} in {settings.account.region}")
     try:
-        yield Finding("credentials", "ok", f"of account {settings.account.identity()}")
+        yield Finding("credentials", "ok", f"account {settings.account.identity()}")
     except InputError as error:
         yield Finding("credentials", "fails", str(error))
         return
@@ -250,20 +251,25 @@ def _account(mode: RemoteModeConfig) -> Iterator[Finding]:
 
 
 def _engine(info: Mapping[str, Any], state: State) -> Iterator[Finding]:
-    """Compare the engine's architecture with this machine's, and look at its disk."""
+    """Compare the engine's architecture with this machine's, and check its disk."""
     there, here = str(info["Architecture"]), platform.machine()
     if _ARCHITECTURES.get(there, there) == _ARCHITECTURES.get(here, here):
         yield Finding("architecture", "ok", there)
     else:
-        text = f"the engine is {there}, this machine {here}: containers would be emulated, and slow"
-        yield Finding("architecture", "note", text, "docker context ls  (choose an engine of this machine)")
+        text = f"the engine is {there} and this machine is {here}: containers would be emulated and slow"
+        yield Finding(
+            "architecture",
+            "note",
+            text,
+            "docker context ls  (then docker context use)",
+        )
     root = Path(str(info["DockerRootDir"]))
-    if not root.exists():  # the engine is in a virtual machine, or elsewhere
+    if not root.exists():  # the engine is in a virtual machine or on another machine
         return
     free = shutil.disk_usage(root).free / 2**30
     if free < LITTLE_DISK_GB:
         yield Finding(
-            "Docker's disk", state, f"{free:.1f} GB free, the image needs {LITTLE_DISK_GB:g}", "docker system prune"
+            "Docker's disk", state, f"{free:.1f} GB free, but the image needs {LITTLE_DISK_GB:g}", "docker system prune"
         )
     else:
         yield Finding("Docker's disk", "ok", f"{free:.1f} GB free at {root}")

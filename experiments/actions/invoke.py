@@ -15,7 +15,7 @@ from experiments.serving.open import open_host
 from experiments.system.files import replace_file
 from experiments.system.output_file import check_not_input
 
-# Content type by a file name's ending, for rows and for predictions.
+# Content type by the ending of a file name, for rows and for predictions.
 CONTENT_TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",
@@ -28,10 +28,10 @@ DETAILS = ("blended", "members")
 
 
 def invoke_endpoint(composed: Composed, console: Console) -> int:
-    """Send rows to an endpoint, and print or write what it predicts; return 0.
+    """Send rows to an endpoint, and print or write its predictions; return 0.
 
     Raises:
-        InputError: No such endpoint or file.
+        InputError: There is no such endpoint or file.
         RequestRefused: The endpoint answered with an error.
     """
     config = composed.config
@@ -41,7 +41,8 @@ def invoke_endpoint(composed: Composed, console: Console) -> int:
     accept = _content_type("output", config.output) if config.output else _readable(content_type)
     if accept == CONTENT_TYPES[".parquet"]:
         raise ConfigError(
-            "output: an endpoint writes no Parquet: give .csv, .json, .jsonl or .npy, or use action=batch."
+            f"output={config.output}: an endpoint does not write Parquet. Use .csv, .json, .jsonl or .npy, or "
+            "action=batch."
         )
     answer = open_host(composed, console).invoke(body, content_type, f"{accept}; detail={config.detail}")
     if config.output is None:
@@ -77,5 +78,5 @@ def _content_type(key: str, text: str) -> str:
 
 
 def _readable(content_type: str) -> str:
-    """Return in what a person reads the answer: as they wrote the rows, or CSV."""
+    """Return the format of a printed answer: that of the rows if it is text, else CSV."""
     return content_type if content_type in (CONTENT_TYPES[".json"], CONTENT_TYPES[".jsonl"]) else CONTENT_TYPES[".csv"]

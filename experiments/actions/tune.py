@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble.cli import OUT_OF_FOLD_FILE
-from experiments.backends.base import StudyHandle
-from experiments.backends.open import Scorers, open_backend
+from experiments.backends.base import Backend, StudyHandle
+from experiments.backends.open import Scorers, backend_type, open_backend
 from experiments.comparison.parity import compare_replay
 from experiments.comparison.recorded_study import read_study
 from experiments.comparison.selection import check_tolerance
@@ -21,6 +21,7 @@ from experiments.config.paths import root_folder
 from experiments.data.column_report import report
 from experiments.data.datasets import Splits
 from experiments.errors import StudyFailed
+from experiments.planning.packages import make_importable
 from experiments.planning.study import plan_study
 from experiments.reporting.console import at_least, print_plain
 from experiments.reporting.figures import study_figures, winner_figures
@@ -54,6 +55,7 @@ class _Session:
     """One command's study and what it is recorded and shown with."""
 
     study: StudySpec
+    backend: type[Backend]
     composed: Composed
     command: Sequence[str]
     console: Console
@@ -83,11 +85,12 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     root = root_folder(composed.config)
     uri = store_uri(composed.config.mlflow.uri, root)
     check_tolerance(composed.config.compare)
+    make_importable(composed.config.entry)
     plan = plan_study(composed)
     known = peek(plan.study)
     if known is not None:
         plan = plan.at_least(max((result.index for result in known.results), default=-1) + 1)
-    session = _Session(plan.study, composed, command, console, root, uri)
+    session = _Session(plan.study, backend_type(composed.config.mode), composed, command, console, root, uri)
     for note in plan.notes:
         print_plain(console, f"note: {note}")
     if known is not None and _show_finished(session, known):
@@ -98,7 +101,8 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
         check_folder(folder)
     study = plan.place()
     del plan  # and with it the tables, which workers map from disk
-    with open_backend(composed.config, study, command, console) as (backend, scorers), Ledger.open(study) as ledger:
+    opened = open_backend(composed.config.mode, study, command, console)
+    with opened as (backend, scorers), Ledger.open(study) as ledger:
         crash_points.point("study_created")
         with backend.submit(study, ledger) as handle:
             _run(session, ledger, handle, scorers)
@@ -166,12 +170,8 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
     except KeyboardInterrupt:
         status = "KILLED"
         console.print("\ninterrupted: recording what is finished; interrupt again to leave that to the next run.")
-        if study.mode == "remote":
-            console.print(
-                "the jobs on SageMaker go on, and are paid for: the same command follows them again, "
-                "python run.py mode=remote action=clean stops them.",
-                soft_wrap=True,
-            )
+        if session.backend.after_interrupt is not None:
+            print_plain(console, session.backend.after_interrupt)
         raise
     finally:
         tracker.drain()
@@ -273,13 +273,9 @@ def _is_whole_grid(study: StudySpec) -> bool:
 
 
 def _deploying(session: _Session) -> list[str]:
-    """Return the arguments that serve the study's winner: in its account, or on this machine."""
-    remote = session.study.mode == "remote"
-    kept = [
-        argument for argument in session.command if argument.startswith(("paths.", "mode.") if remote else "paths.")
-    ]
-    kept = [argument for argument in kept if not argument.startswith("mode.budget_usd=")]
-    return [f"mode={'remote' if remote else 'sagemaker'}", "action=deploy", f"model={session.study.name}", *kept]
+    """Return the arguments that serve the study's winner."""
+    mode, *kept = session.backend.serving_arguments(session.command)
+    return [mode, "action=deploy", f"model={session.study.name}", *kept]
 
 
 def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]]:
@@ -290,18 +286,16 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if not finished:
         commands.append((typed(without=()), "go on with this study"))
-    elif session.study.mode == "remote":
-        pass  # a tuning job cannot be extended
-    elif session.study.points is None and not _is_whole_grid(session.study):
+    elif session.backend.can_extend and session.study.points is None and not _is_whole_grid(session.study):
         commands.append(
             (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
         )
     if finished:
         commands.append((typed_command(_deploying(session)), "serve it"))
-    if finished and session.study.mode == "local" and session.study.points is None:
+    if finished and session.backend.replay_mode is not None and session.study.points is None:
         paths = [argument for argument in session.command if argument.startswith("paths.")]
-        arguments = ("mode=sagemaker", "action=replay", f"replay.study={session.study.name}", *paths)
-        commands.append((typed_command(arguments), "its best trials again, in containers: the same numbers?"))
+        replay = (f"mode={session.backend.replay_mode}", "action=replay", f"replay.study={session.study.name}")
+        commands.append((typed_command([*replay, *paths]), "its best trials again, in containers: the same numbers?"))
     if session.study.replay_of is None:
         seed = f"search.seed={session.study.search.seed + 1}"
         commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))

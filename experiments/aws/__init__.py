@@ -1,1 +1,1 @@
-"""SageMaker and Docker: the only importers of ``sagemaker``, ``boto3``, ``botocore`` and ``docker``."""
+"""An AWS account: settings, jobs, results, endpoints, storage, registry, budget and inventory. Owns ``boto3``."""

@@ -1,4 +1,4 @@
-"""The gates before a launch: what a study costs at most, or a day of an endpoint, against the budget."""
+"""The check of the budget before a launch: the upper bound of a study, or of a day of an endpoint."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _DIGITS = 6
 
 @dataclass(frozen=True)
 class Bound:
-    """The most that a study's jobs can be billed for.
+    """The upper bound of what a study's jobs are billed.
 
     Attributes:
         jobs: Number of training jobs.
-        seconds_each: Longest run of one, with the wait of its instance for a next job.
-        instance_type: Kind of machine.
-        price: Its price, or None where that is not known.
+        seconds_each: Maximum runtime of a job, plus the time that its instance is kept alive for another job.
+        instance_type: The instance type.
+        price: The price of an instance, or None if it is unknown.
     """
 
     jobs: int
@@ -30,15 +30,15 @@ class Bound:
 
     @property
     def usd(self) -> float | None:
-        """The bound in USD, or None where the price is not known."""
-        return None if self.price is None else self.price.of(self.jobs * self.seconds_each)
+        """The bound in USD, or None if the price is unknown."""
+        return None if self.price is None else self.price.cost(self.jobs * self.seconds_each)
 
     def describe(self) -> str:
-        """Say the bound and what it comes from, in one line."""
+        """Return a line with the bound and how it is computed."""
         hours = self.seconds_each / 3600
         what = f"{self.jobs} job{'s' if self.jobs != 1 else ''} of at most {hours:g} h on {self.instance_type}"
         if self.price is None or self.usd is None:
-            return f"at most an unknown amount: {what}, whose price is not known here"
+            return f"at most an unknown amount: {what}, whose price is unknown"
         return f"at most ${_rounded_up(self.usd)}: {what} at {_hourly(self.price)} ({self.price.source})"
 
 
@@ -46,25 +46,25 @@ def check_budget(bound: Bound, budget: float | None, command: str) -> None:
     """Raise ConfigError unless a new launch is within the budget.
 
     Args:
-        bound: What it costs at most.
+        bound: The upper bound of its cost.
         budget: ``mode.budget_usd``.
-        command: The arguments that were typed, for the command that goes on.
+        command: The command as typed, for the one that starts it.
     """
     if bound.usd is None:
         raise ConfigError(
-            f"this study costs {bound.describe()}. Look it up at https://aws.amazon.com/sagemaker/pricing and add "
-            "mode.price_usd_per_hour=<USD> to the command; nothing was started."
+            f"this study costs {bound.describe()}. Look the price up at https://aws.amazon.com/sagemaker/pricing and "
+            "add mode.price_usd_per_hour=<USD> to the command. Nothing was started."
         )
     if budget is None:
         raise ConfigError(
-            f"this study costs {bound.describe()}. To start it, say what it may cost: {command} "
+            f"this study costs {bound.describe()}. To start it, set what it may cost: {command} "
             f"mode.budget_usd={_rounded_up(bound.usd)}; to lower the bound, lower mode.max_runtime_seconds or "
             "search.n_trials. Nothing was started."
         )
     if _is_above(bound.usd, budget):
         raise ConfigError(
             f"mode.budget_usd={_plain(budget)} is below what this study may cost, {bound.describe()}. Lower "
-            "mode.max_runtime_seconds or search.n_trials, or raise the budget; nothing was started."
+            "mode.max_runtime_seconds or search.n_trials, or raise the budget. Nothing was started."
         )
 
 
@@ -73,9 +73,9 @@ class Rate:
     """What an endpoint on instances is billed until it is deleted.
 
     Attributes:
-        instances: How many.
-        instance_type: Kind of machine.
-        price: Of one, or None where that is not known.
+        instances: Number of instances.
+        instance_type: The instance type.
+        price: The price of an instance, or None if it is unknown.
     """
 
     instances: int
@@ -84,42 +84,43 @@ class Rate:
 
     @property
     def usd_per_day(self) -> float | None:
-        """The rate in USD, or None where the price is not known."""
-        return None if self.price is None else self.price.of(self.instances * _DAY)
+        """The rate in USD, or None if the price is unknown."""
+        return None if self.price is None else self.price.cost(self.instances * _DAY)
 
 
 def check_rate(rate: Rate, budget: float | None, command: str) -> None:
     """Raise ConfigError unless a day of an endpoint is within the budget.
 
     Args:
-        rate: What it is billed.
+        rate: What the endpoint is billed.
         budget: ``mode.budget_usd``.
-        command: The arguments that were typed, for the command that goes on.
+        command: The command as typed, for the one that starts it.
     """
     what = f"an endpoint on {rate.instances} x {rate.instance_type} is billed by the hour until it is deleted"
     if rate.price is None or rate.usd_per_day is None:
         raise ConfigError(
-            f"{what}, and the price is not known here. Look it up at https://aws.amazon.com/sagemaker/pricing and add "
-            "mode.price_usd_per_hour=<USD>, or serving=serverless, which is billed by the request; nothing was started."
+            f"{what}, and the price is unknown. Look it up at https://aws.amazon.com/sagemaker/pricing and add "
+            "mode.price_usd_per_hour=<USD>, or use serving=serverless, which is billed by the request. Nothing was "
+            "started."
         )
     what += f": ${_rounded_up(rate.usd_per_day)} a day at {_hourly(rate.price)} each ({rate.price.source})"
     if budget is None:
         raise ConfigError(
-            f"{what}. To start it, say what a day of it may cost: {command} "
+            f"{what}. To start it, set what a day may cost: {command} "
             f"mode.budget_usd={_rounded_up(rate.usd_per_day)}; serving=serverless is billed by the request. Nothing "
             "was started."
         )
     if _is_above(rate.usd_per_day, budget):
-        raise ConfigError(f"{what}, more than mode.budget_usd={_plain(budget)}; nothing was started.")
+        raise ConfigError(f"{what}, more than mode.budget_usd={_plain(budget)}. Nothing was started.")
 
 
 def _rounded_up(usd: float) -> str:
-    """Return the amount in whole cents that is not below it; what a float adds in its last digits is no cent."""
+    """Round an amount up to the cent; the last digits of a float do not count as a cent."""
     return f"{math.ceil(round(usd * 100, _DIGITS)) / 100:.2f}"
 
 
 def _is_above(usd: float, budget: float) -> bool:
-    """Return whether an amount is above a budget by more than a float's last digits."""
+    """Return whether an amount exceeds a budget by more than the last digits of a float."""
     return round(usd, _DIGITS) > budget
 
 
@@ -128,5 +129,5 @@ def _hourly(price: Price) -> str:
 
 
 def _plain(usd: float) -> str:
-    """Return an amount as a person writes it, without an exponent."""
+    """Format an amount without an exponent and trailing zeros."""
     return f"{usd:.{_DIGITS}f}".rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""Images in an account's registry (ECR): the repository they go to, what they are built for, the login for a push."""
+"""Images in an account's registry (ECR): their repository, their architecture, and the login for a push."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from experiments.aws.account import Account, NotChecked, aws_errors
 
-# What SageMaker's CPU instances are, in Docker's words.
+# Docker's name for the architecture of SageMaker's CPU instances.
 ARCHITECTURE = "amd64"
 _SECONDS_TO_ANSWER = 30
 
 
 @dataclass(frozen=True)
 class Login:
-    """What a registry takes of an engine, for twelve hours.
+    """Credentials for a registry, valid for twelve hours.
 
     Attributes:
-        username: The name.
-        password: The token, which is neither shown nor kept.
+        username: The user name.
+        password: The token; it must be neither printed nor stored.
     """
 
     username: str
@@ -36,12 +36,12 @@ class Registry:
         self._client = account.client("ecr")
 
     def address(self, name: str) -> str | None:
-        """Return the address of a repository, without a tag, or None where there is none of that name.
+        """Return the address of a repository, without a tag, or None if it does not exist.
 
         Raises:
             BackendUnavailable: AWS refused.
         """
-        with aws_errors("ecr:DescribeRepositories", f"look at repository {name}"):
+        with aws_errors("ecr:DescribeRepositories", f"describe repository {name}"):
             try:
                 (found,) = self._client.describe_repositories(repositoryNames=[name])["repositories"]
             except self._client.exceptions.RepositoryNotFoundException:
@@ -49,19 +49,19 @@ class Registry:
         return str(found["repositoryUri"])
 
     def create(self, name: str, tags: Mapping[str, str]) -> str:
-        """Make a repository whose tags cannot be moved and whose images are scanned as they come; return its address.
+        """Create a repository with immutable tags and a scan of each pushed image; return its address.
 
         Raises:
             BackendUnavailable: AWS refused.
         """
-        with aws_errors("ecr:CreateRepository and ecr:TagResource", f"make repository {name}"):
-            made = self._client.create_repository(
+        with aws_errors("ecr:CreateRepository and ecr:TagResource", f"create repository {name}"):
+            created = self._client.create_repository(
                 repositoryName=name,
                 imageTagMutability="IMMUTABLE",
                 imageScanningConfiguration={"scanOnPush": True},
                 tags=[{"Key": key, "Value": value} for key, value in tags.items()],
             )
-        return str(made["repository"]["repositoryUri"])
+        return str(created["repository"]["repositoryUri"])
 
     def login(self) -> Login:
         """Return a login for a push.
@@ -75,20 +75,20 @@ class Registry:
         return Login(username, password)
 
     def architectures(self, name: str, version: str, owner: str | None = None) -> list[str] | None:
-        """Return what an image is built for, such as ``["amd64"]``, or None where there is no such image.
+        """Return the architectures of an image, such as ``["amd64"]``, or None if there is no such image.
 
         Args:
             name: The repository.
             version: A tag, or a digest (``sha256:...``).
-            owner: Number of the account whose registry it is; None is this one.
+            owner: ID of the account that owns the registry; None for this one.
 
         Raises:
-            NotChecked: It cannot be looked at.
+            NotChecked: AWS does not permit it, or the image's configuration cannot be downloaded.
             BackendUnavailable: AWS refused for another reason.
         """
         registry = {} if owner is None else {"registryId": owner}
         which = {"imageDigest" if version.startswith("sha256:") else "imageTag": version}
-        with aws_errors("ecr:BatchGetImage", f"look at image {name}:{version}"):
+        with aws_errors("ecr:BatchGetImage", f"read image {name}:{version}"):
             try:
                 answer = self._client.batch_get_image(repositoryName=name, imageIds=[which], **registry)
             except self._client.exceptions.RepositoryNotFoundException:
@@ -96,23 +96,23 @@ class Registry:
         if not answer["images"]:
             return None
         manifest: dict[str, Any] = json.loads(answer["images"][0]["imageManifest"])
-        if "manifests" in manifest:  # one of each platform
+        if "manifests" in manifest:  # an index, with an entry for each platform
             return [entry.get("platform", {}).get("architecture", "unknown") for entry in manifest["manifests"]]
-        if "architecture" in manifest:  # as in Docker's oldest format
+        if "architecture" in manifest:  # Docker's oldest format
             return [manifest["architecture"]]
         return [self._config(name, manifest["config"]["digest"], registry).get("architecture", "unknown")]
 
     def _config(self, name: str, digest: str, registry: Mapping[str, str]) -> dict[str, Any]:
         import requests
 
-        with aws_errors("ecr:GetDownloadUrlForLayer", f"look into an image of {name}"):
+        with aws_errors("ecr:GetDownloadUrlForLayer", f"read an image of {name}"):
             url = self._client.get_download_url_for_layer(repositoryName=name, layerDigest=digest, **registry)
         try:
             answer = requests.get(url["downloadUrl"], timeout=_SECONDS_TO_ANSWER)
             answer.raise_for_status()
             config: dict[str, Any] = answer.json()
         except requests.RequestException as error:
-            # Its text may have the address, which is signed and opens the image to whoever has it.
+            # The error's text may have the signed address, with which anyone can read the image.
             reason = type(error).__name__
             raise NotChecked(f"the configuration of an image of {name} could not be downloaded ({reason}).") from None
         return config

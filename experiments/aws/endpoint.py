@@ -1,4 +1,4 @@
-"""Endpoints on SageMaker: made or switched to another model, watched until they serve, asked, and taken down."""
+"""Endpoints on SageMaker: created or switched to another model, watched until they serve, invoked and deleted."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CONFIGURATION, MODEL = "endpoint configuration", "model"
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 # Of an endpoint that failed: enough to include the reason, however much a server writes when it stops.
 _LOG_LINES = 300
-_OURS = "byoe:"
-# What an endpoint's models and configurations have behind its name: a part of the hash of their requests.
-_MADE_FOR = re.compile(r"(?P<endpoint>.+)-[0-9a-f]{8}")
+_TAG = "byoe:"
+# The name of an endpoint's model or configuration: the endpoint's name and the beginning of the hash of the requests.
+_PART_NAME = re.compile(r"(?P<endpoint>.+)-[0-9a-f]{8}")
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
@@ -41,8 +41,8 @@ class ModelError(Exception):
     """A model's container answered with an error.
 
     Attributes:
-        status: Its HTTP status.
-        text: What it said.
+        status: The HTTP status.
+        text: The body of the answer.
     """
 
     def __init__(self, status: int, text: str) -> None:
@@ -53,7 +53,7 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """A configuration or a model that was made for an endpoint, and is tagged ours.
+    """A configuration or a model that was created for an endpoint, and has byoe's tags.
 
     Attributes:
         kind: ``endpoint configuration`` or ``model``.
@@ -67,28 +67,28 @@ class Part:
 
 
 def find_parts(account: Account, endpoint: str | None = None) -> Iterator[Part]:
-    """Yield the configurations, then the models, that were made for an endpoint, or for any.
+    """Yield the configurations, then the models, that were created for one endpoint, or for any.
 
     Raises:
         BackendUnavailable: AWS refused.
     """
     sagemaker = account.client("sagemaker")
-    wanted = {} if endpoint is None else {"NameContains": endpoint}
+    filters = {} if endpoint is None else {"NameContains": endpoint}
     for kind, noun, listing in (
         (CONFIGURATION, "EndpointConfig", "list_endpoint_configs"),
         (MODEL, "Model", "list_models"),
     ):
         with aws_errors(f"sagemaker:List{noun}s", f"list each {kind}"):
-            pages = sagemaker.get_paginator(listing).paginate(**wanted)
+            pages = sagemaker.get_paginator(listing).paginate(**filters)
             found = [entry for page in pages for entry in page[f"{noun}s"]]
         for entry in found:
-            made = _MADE_FOR.fullmatch(entry[f"{noun}Name"])
-            if made is None or endpoint not in (None, made["endpoint"]):
+            match = _PART_NAME.fullmatch(entry[f"{noun}Name"])
+            if match is None or endpoint not in (None, match["endpoint"]):
                 continue
-            with aws_errors("sagemaker:ListTags", f"read the tags of {kind} {made[0]}"):
+            with aws_errors("sagemaker:ListTags", f"read the tags of {kind} {match[0]}"):
                 tags = sagemaker.list_tags(ResourceArn=entry[f"{noun}Arn"])["Tags"]
-            if any(tag["Key"].startswith(_OURS) for tag in tags):
-                yield Part(kind, made[0], made["endpoint"])
+            if any(tag["Key"].startswith(_TAG) for tag in tags):
+                yield Part(kind, match[0], match["endpoint"])
 
 
 def delete_part(account: Account, part: Part) -> None:
@@ -106,7 +106,7 @@ def delete_part(account: Account, part: Part) -> None:
             sagemaker.delete_model(ModelName=part.name)
 
 
-class CloudEndpoint:
+class RemoteEndpoint:
     """One endpoint of an account."""
 
     def __init__(self, account: Account, name: str, poll_seconds: float) -> None:
@@ -115,7 +115,7 @@ class CloudEndpoint:
         Args:
             account: The account and region.
             name: The endpoint's name.
-            poll_seconds: How often AWS is asked how it is.
+            poll_seconds: Time between two requests for its status.
         """
         self.name = name
         self._account = account
@@ -123,60 +123,63 @@ class CloudEndpoint:
         self._client = account.client("sagemaker")
 
     def find(self) -> dict[str, Any] | None:
-        """Return what AWS says of it, or None where there is none."""
+        """Return AWS's description of the endpoint, or None if it does not exist."""
         return self._found("sagemaker:DescribeEndpoint", lambda: self._client.describe_endpoint(EndpointName=self.name))
 
-    def check_ours(self, found: Mapping[str, Any]) -> None:
-        """Raise ConfigError unless the endpoint is tagged ours."""
+    def check_owned(self, found: Mapping[str, Any]) -> None:
+        """Raise ConfigError unless the endpoint has byoe's tags."""
         with aws_errors("sagemaker:ListTags", "read the endpoint's tags"):
             tags = self._client.list_tags(ResourceArn=found["EndpointArn"])["Tags"]
-        if not any(tag["Key"].startswith(_OURS) for tag in tags):
+        if not any(tag["Key"].startswith(_TAG) for tag in tags):
             raise ConfigError(
-                f"endpoint={self.name}: there is an endpoint of that name that is not ours: take another name."
+                f"endpoint={self.name}: the account has an endpoint of that name that byoe did not deploy. Choose "
+                "another name."
             )
 
-    def serve(self, requests: Mapping[str, Mapping[str, Any]], tell: Callable[[str], None]) -> None:
-        """Make the endpoint of the requests, or switch it to them; return when it serves them.
+    def serve(self, requests: Mapping[str, Mapping[str, Any]], report: Callable[[str], None]) -> None:
+        """Create the endpoint, or switch it to another model; return when it serves the model.
 
         Args:
             requests: ``CreateModel``, ``CreateEndpointConfig`` and ``CreateEndpoint``, named by their content.
-            tell: Told the endpoint's status, as it changes.
+            report: Called with the endpoint's status while it changes.
 
         Raises:
-            EndpointFailed: SageMaker could not serve it; what was made for it is removed again.
+            EndpointFailed: SageMaker could not serve the model; what was created for it was deleted.
             BackendUnavailable: AWS refused.
         """
-        found = self._settled(tell)
+        found = self._settled(report)
         if found is not None:
-            self.check_ours(found)
-            if found["EndpointStatus"] == "Failed":  # it serves nothing, and cannot be switched
-                self.delete(tell)
+            self.check_owned(found)
+            if found["EndpointStatus"] == "Failed":  # it serves nothing and cannot be switched
+                self.delete(report)
                 found = None
         config = requests["CreateEndpointConfig"]["EndpointConfigName"]
         if found is not None and found["EndpointConfigName"] == config:
             return
-        made = [operation for operation in ("CreateModel", "CreateEndpointConfig") if self._make(operation, requests)]
+        created = [
+            operation for operation in ("CreateModel", "CreateEndpointConfig") if self._create(operation, requests)
+        ]
         model = requests["CreateModel"]["ModelName"]
         try:
-            self._switch(requests, config, anew=found is None)
+            self._switch(requests, config, create=found is None)
         except BackendUnavailable:
-            self._remove(config, model, made)
+            self._remove(config, model, created)
             raise
-        now = self._settled(tell)
+        now = self._settled(report)
         if now is None or now["EndpointStatus"] != "InService" or now["EndpointConfigName"] != config:
             failure = self._failure(now)
             log = deque(log_lines(self._account, f"{LOG_GROUP}/{self.name}"), _LOG_LINES)
             if found is None:
                 self._quietly(lambda: self._client.delete_endpoint(EndpointName=self.name))
-                self._settled(tell)
-            self._remove(config, model, made)
+                self._settled(report)
+            self._remove(config, model, created)
             raise EndpointFailed(failure, log)
         if found is not None:
             self._remove_config(found["EndpointConfigName"])
 
-    def _switch(self, requests: Mapping[str, Mapping[str, Any]], config: str, *, anew: bool) -> None:
-        """Ask for the endpoint, or for its switch to a configuration."""
-        if anew:
+    def _switch(self, requests: Mapping[str, Mapping[str, Any]], config: str, *, create: bool) -> None:
+        """Request the endpoint, or its switch to a configuration."""
+        if create:
             with aws_errors("sagemaker:CreateEndpoint", f"create endpoint {self.name}"):
                 self._client.create_endpoint(**requests["CreateEndpoint"])
             return
@@ -185,28 +188,28 @@ class CloudEndpoint:
         with aws_errors("sagemaker:UpdateEndpoint", f"switch endpoint {self.name}"):
             self._client.update_endpoint(**update)
 
-    def delete(self, tell: Callable[[str], None]) -> None:
-        """Delete the endpoint, if it is there, its configuration and its models; return when they are gone.
+    def delete(self, report: Callable[[str], None]) -> None:
+        """Delete the endpoint, if it exists, its configurations and its models; return when that is done.
 
-        What a deletion or deployment that was interrupted has left of it goes too.
+        This includes what an interrupted deletion or deployment has left.
 
         Args:
-            tell: Told the endpoint's status, as it changes: one that is being made or switched cannot be deleted yet.
+            report: Called with the endpoint's status while it changes: SageMaker deletes it only when it has settled.
         """
-        found = self._settled(tell)
+        found = self._settled(report)
         if found is not None:
-            self._delete(found, tell)
+            self._delete(found, report)
         for part in list(find_parts(self._account, self.name)):
             delete_part(self._account, part)
 
-    def _delete(self, found: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+    def _delete(self, found: Mapping[str, Any], report: Callable[[str], None]) -> None:
         with aws_errors("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"):
             self._client.delete_endpoint(EndpointName=self.name)
-        self._settled(tell)
+        self._settled(report)
         self._remove_config(found["EndpointConfigName"])
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> tuple[str, bytes]:
-        """Return an answer's content type and body.
+        """Send one request, and return the answer's content type and body.
 
         Raises:
             ModelError: The model's container answered with an error.
@@ -215,7 +218,7 @@ class CloudEndpoint:
         from botocore.exceptions import ClientError
 
         runtime = self._account.client("sagemaker-runtime")
-        with aws_errors("sagemaker:InvokeEndpoint", f"ask endpoint {self.name}"):
+        with aws_errors("sagemaker:InvokeEndpoint", f"invoke endpoint {self.name}"):
             try:
                 answer = runtime.invoke_endpoint(
                     EndpointName=self.name, Body=body, ContentType=content_type, Accept=accept
@@ -227,15 +230,15 @@ class CloudEndpoint:
                 raise ModelError(int(error.response.get("OriginalStatusCode") or 500), str(text)) from None
             return str(answer["ContentType"]), bytes(answer["Body"].read())
 
-    def _make(self, operation: str, requests: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Create a model or configuration; return False where it is there, as after a command that was killed."""
+    def _create(self, operation: str, requests: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Create a model or configuration; return False if it exists, as it does after a command that was killed."""
         from botocore.exceptions import ClientError
 
         call = {
             "CreateModel": self._client.create_model,
             "CreateEndpointConfig": self._client.create_endpoint_config,
         }[operation]
-        with aws_errors(f"sagemaker:{operation}", f"serve by endpoint {self.name}"):
+        with aws_errors(f"sagemaker:{operation}", f"create what endpoint {self.name} serves"):
             try:
                 call(**requests[operation])
             except ClientError as error:
@@ -244,10 +247,10 @@ class CloudEndpoint:
                 raise
         return True
 
-    def _settled(self, tell: Callable[[str], None]) -> dict[str, Any] | None:
-        """Return the endpoint once it no longer changes, or None where there is none."""
+    def _settled(self, report: Callable[[str], None]) -> dict[str, Any] | None:
+        """Return the endpoint when it no longer changes, or None if it does not exist."""
         while (found := self.find()) is not None and found["EndpointStatus"] in _CHANGING:
-            tell(found["EndpointStatus"])
+            report(found["EndpointStatus"])
             time.sleep(self._poll_seconds)
         return found
 
@@ -264,19 +267,19 @@ class CloudEndpoint:
             with aws_errors("sagemaker:DeleteModel", f"delete model {variant['ModelName']}"):
                 self._client.delete_model(ModelName=variant["ModelName"])
 
-    def _remove(self, config: str, model: str, made: list[str]) -> None:
-        if "CreateEndpointConfig" in made:
+    def _remove(self, config: str, model: str, created: list[str]) -> None:
+        if "CreateEndpointConfig" in created:
             self._quietly(lambda: self._client.delete_endpoint_config(EndpointConfigName=config))
-        if "CreateModel" in made:
+        if "CreateModel" in created:
             self._quietly(lambda: self._client.delete_model(ModelName=model))
 
     def _quietly(self, call: Callable[[], Any]) -> None:
-        """Tidy up after a failure, which is what is said, whatever becomes of this."""
-        with suppress(BackendUnavailable), aws_errors("sagemaker:Delete*", "tidy up"):
+        """Clean up after a failure. That failure is reported, even if the cleaning fails too."""
+        with suppress(BackendUnavailable), aws_errors("sagemaker:Delete*", "clean up"):
             call()
 
     def _failure(self, found: Mapping[str, Any] | None) -> str:
-        reason = "it is gone" if found is None else found.get("FailureReason", f"it is {found['EndpointStatus']}")
+        reason = "it was deleted" if found is None else found.get("FailureReason", f"it is {found['EndpointStatus']}")
         return f"endpoint {self.name} could not be served: {reason}"
 
     def _found(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:

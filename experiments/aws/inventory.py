@@ -1,4 +1,4 @@
-"""What of ours is in an account, found by its tags: jobs, endpoints and what is left of such, and what they cost."""
+"""What byoe has created in an account, found by its tags: jobs, endpoints, parts of endpoints, and their cost."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.aws.account import Account, aws_errors, find_account
-from experiments.aws.endpoint import CloudEndpoint, Part, delete_part, find_parts
+from experiments.aws.endpoint import Part, RemoteEndpoint, delete_part, find_parts
 from experiments.aws.jobs import ENDED, SageMakerJobs
 from experiments.aws.pricing import find_price
 from experiments.aws.settings import check_prefix
 from experiments.config.schema import RemoteModeConfig
 from experiments.reporting.console import dollars
 
-_OURS = "byoe:"
-# What AMT puts behind its own name.
-_OF_A_TUNING_JOB = re.compile(r"-\d{3,}-[0-9a-f]{8}$")
+_TAG = "byoe:"
+# What AMT appends to a tuning job's name for a training job.
+_OF_TUNING_JOB = re.compile(r"-\d{3,}-[0-9a-f]{8}$")
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One thing of ours.
+    """Something that byoe has created in the account.
 
     Attributes:
         kind: ``tuning job``, ``training job``, ``endpoint``, ``endpoint configuration`` or ``model``.
         name: Its name.
-        status: In SageMaker's words.
-        detail: What else there is to say, in a line.
-        usd: What it has cost, as far as that is known; None for what is no job.
-        part: What it is, of a configuration or model whose endpoint is not there.
+        status: SageMaker's status.
+        detail: More about it, in a few words.
+        usd: What a job has cost; None if the price is not known, and for everything else.
+        part: The configuration or model, if its endpoint does not exist.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Resource:
 
     @property
     def costs(self) -> bool:
-        """Whether it goes on costing money."""
+        """Whether it still costs money."""
         return self.kind == "endpoint" or self.status == "InProgress"
 
 
@@ -69,15 +69,15 @@ def open_inventory(mode: RemoteModeConfig) -> Inventory:
 
 
 class Inventory:
-    """What of ours is in an account."""
+    """What byoe has created in an account."""
 
     def __init__(self, account: Account, price_usd_per_hour: float | None, poll_seconds: float) -> None:
         """Use the account; nothing is sent yet.
 
         Args:
             account: The account and region.
-            price_usd_per_hour: Of every instance, or None for those of the table.
-            poll_seconds: How often AWS is asked whether an endpoint is gone.
+            price_usd_per_hour: Price of every instance; None to use the table of prices.
+            poll_seconds: Time between two requests for an endpoint's status, while it is deleted.
         """
         self._account = account
         self._poll_seconds = poll_seconds
@@ -86,12 +86,12 @@ class Inventory:
         self._jobs = SageMakerJobs(account)
 
     def resources(self, *, ended: bool) -> Iterator[Resource]:
-        """Yield tuning jobs, then training jobs that belong to none, then endpoints, the newest first.
+        """Yield tuning jobs, then training jobs of no tuning job, then endpoints, the newest first.
 
-        Then come configurations and models of endpoints that are not there, as interrupted commands leave them.
+        Configurations and models of endpoints that do not exist come last: interrupted commands leave them.
 
         Args:
-            ended: Whether those that have ended are wanted too, for what they have cost.
+            ended: Whether to include jobs that have ended, for their cost.
 
         Raises:
             BackendUnavailable: AWS refused.
@@ -99,26 +99,26 @@ class Inventory:
         running = {} if ended else {"StatusEquals": "InProgress"}
         for job in self._listed("list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries", **running):
             name = job["HyperParameterTuningJobName"]
-            if self._is_ours(job["HyperParameterTuningJobArn"]):
+            if self._is_owned(job["HyperParameterTuningJobArn"]):
                 yield self._tuning_job(name, job["HyperParameterTuningJobStatus"])
         for job in self._listed("list_training_jobs", "TrainingJobSummaries", **running):
             name = job["TrainingJobName"]
-            if _OF_A_TUNING_JOB.search(name) or not self._is_ours(job["TrainingJobArn"]):
+            if _OF_TUNING_JOB.search(name) or not self._is_owned(job["TrainingJobArn"]):
                 continue
             usd = self._cost(self._jobs.training_job(name) or {})
             yield Resource("training job", name, job["TrainingJobStatus"], "of no tuning job", usd)
         endpoints = list(self._listed("list_endpoints", "Endpoints"))
         for endpoint in endpoints:
-            if self._is_ours(endpoint["EndpointArn"]):
+            if self._is_owned(endpoint["EndpointArn"]):
                 since = f"since {endpoint['CreationTime']:%Y-%m-%d %H:%M}"
                 yield Resource("endpoint", endpoint["EndpointName"], endpoint["EndpointStatus"], since)
-        there = {endpoint["EndpointName"] for endpoint in endpoints}
+        existing = {endpoint["EndpointName"] for endpoint in endpoints}
         for part in find_parts(self._account):
-            if part.endpoint not in there:
+            if part.endpoint not in existing:
                 yield Resource(part.kind, part.name, "left over", f"of endpoint {part.endpoint}", part=part)
 
     def remove(self, resource: Resource) -> None:
-        """Stop a job, or delete an endpoint with its configuration and model, or what is left of one.
+        """Stop a job, or delete an endpoint with its configuration and model, or a single configuration or model.
 
         Raises:
             BackendUnavailable: AWS refused.
@@ -130,28 +130,28 @@ class Inventory:
         elif resource.part is not None:
             delete_part(self._account, resource.part)
         else:
-            CloudEndpoint(self._account, resource.name, self._poll_seconds).delete(lambda _: None)
+            RemoteEndpoint(self._account, resource.name, self._poll_seconds).delete(lambda _: None)
 
     def _tuning_job(self, name: str, status: str) -> Resource:
-        seen = self._jobs.training_jobs(name)
-        costs = [self._cost(self._jobs.training_job(job.name) or {}) for job in seen]
+        jobs = self._jobs.training_jobs(name)
+        costs = [self._cost(self._jobs.training_job(job.name) or {}) for job in jobs]
         known = [cost for cost in costs if cost is not None]
-        done = sum(job.status in ENDED for job in seen)
-        detail = f"{done} of {len(seen)} training jobs ended"
+        done = sum(job.status in ENDED for job in jobs)
+        detail = f"{done} of {len(jobs)} training jobs ended"
         return Resource("tuning job", name, status, detail, sum(known) if len(known) == len(costs) else None)
 
     def _cost(self, described: Mapping[str, Any]) -> float | None:
-        """Return what a training job has been billed so far, or None where its instance's price is not known."""
+        """Return what a training job has cost so far, or None if the price of its instance is not known."""
         instance = described.get("ResourceConfig", {}).get("InstanceType", "")
         price = find_price(instance, self._account.region, self._price)
-        return None if price is None else price.of(described.get("BillableTimeInSeconds", 0))
+        return None if price is None else price.cost(described.get("BillableTimeInSeconds", 0))
 
-    def _is_ours(self, arn: str) -> bool:
-        return any(key.startswith(_OURS) for key in self._jobs.tags(arn))
+    def _is_owned(self, arn: str) -> bool:
+        return any(key.startswith(_TAG) for key in self._jobs.tags(arn))
 
     def _listed(self, operation: str, key: str, **more: str) -> Iterator[dict[str, Any]]:
         action = "sagemaker:" + "".join(word.title() for word in operation.split("_"))
-        with aws_errors(action, "list what there is"):
+        with aws_errors(action, "list jobs and endpoints"):
             pages = self._sagemaker.get_paginator(operation).paginate(
                 SortBy="CreationTime", SortOrder="Descending", **more
             )

@@ -1,4 +1,4 @@
-"""Tuning and training jobs on SageMaker: asked for, watched and stopped."""
+"""Create, describe, list and stop tuning and training jobs on SageMaker."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ STOPPED = "Stopped"
 ENDED = (COMPLETED, "Failed", STOPPED)
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _PAGE = 100
-_NOT_THERE = re.compile(r"not found|does not exist|unable to find|could not find", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"not found|does not exist|unable to find|could not find", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class TrainingJobSummary:
-    """One training job, as a list of jobs has it.
+    """A training job in a list of jobs.
 
     Attributes:
-        index: Number of the trial.
+        index: The trial's index.
         name: The job's name.
         status: ``InProgress``, ``Completed``, ``Failed``, ``Stopping`` or ``Stopped``.
-        objective: What the tuner has read of the objective, in single precision; None where it has not, or not yet.
+        objective: The objective that the tuner read from the log, in single precision; None if it has none yet.
     """
 
     index: int
@@ -36,7 +36,7 @@ class TrainingJobSummary:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it will change."""
+        """Whether the job has reached its final status."""
         return self.status in ENDED
 
 
@@ -49,20 +49,20 @@ class SageMakerJobs:
         self._sagemaker = account.client("sagemaker")
 
     def tuning_job(self, name: str) -> dict[str, Any] | None:
-        """Return what AWS says of a tuning job, or None where there is none."""
+        """Return AWS's description of a tuning job, or None if it does not exist."""
         return self._described(
             "sagemaker:DescribeHyperParameterTuningJob",
             lambda: self._sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name),
         )
 
     def training_job(self, name: str) -> dict[str, Any] | None:
-        """Return what AWS says of a training job, or None where there is none."""
+        """Return AWS's description of a training job, or None if it does not exist."""
         return self._described(
             "sagemaker:DescribeTrainingJob", lambda: self._sagemaker.describe_training_job(TrainingJobName=name)
         )
 
-    def create(self, operation: str, document: Mapping[str, Any]) -> bool:
-        """Send a request; return False where a job of its name is there already, as after an answer that was lost."""
+    def create(self, operation: str, request: Mapping[str, Any]) -> bool:
+        """Send a request; return False if the job exists already, for example because an answer was lost."""
         from botocore.exceptions import ClientError
 
         call = {
@@ -71,7 +71,7 @@ class SageMakerJobs:
         }[operation]
         with aws_errors(f"sagemaker:{operation}", "start the job"):
             try:
-                call(**document)
+                call(**request)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ResourceInUse":
                     return False
@@ -79,7 +79,7 @@ class SageMakerJobs:
         return True
 
     def training_jobs(self, tuning_job: str) -> list[TrainingJobSummary]:
-        """Return the training jobs of a tuning job, in order."""
+        """Return the training jobs of a tuning job, by trial."""
         found = []
         with aws_errors("sagemaker:ListTrainingJobsForHyperParameterTuningJob", "list the jobs of the tuning job"):
             pages = self._sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
@@ -121,20 +121,24 @@ class SageMakerJobs:
     def _described(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
 
-        with aws_errors(action, "look at the job"):
+        with aws_errors(action, "describe the job"):
             try:
                 return call()
             except ClientError as error:
                 answer = error.response["Error"]
-                unknown = answer["Code"] == "ResourceNotFound" or _NOT_THERE.search(answer.get("Message", ""))
-                if answer["Code"] in ("ResourceNotFound", "ValidationException") and unknown:
+                missing = answer["Code"] == "ResourceNotFound" or _NOT_FOUND.search(answer.get("Message", ""))
+                if answer["Code"] in ("ResourceNotFound", "ValidationException") and missing:
                     return None
                 raise
 
 
 def trial_index(tuning_job: str, training_job: str) -> int:
-    """Return the number of the trial, from 0, that a tuning job's training job is: its name has it, from 001."""
+    """Return the index of a training job's trial, from 0; the job's name has it, from 001.
+
+    Raises:
+        ValueError: The training job does not belong to the tuning job.
+    """
     found = re.fullmatch(re.escape(tuning_job) + r"-(\d+)-\w+", training_job)
     if found is None:
-        raise ValueError(f"{training_job} is no training job of {tuning_job}")
+        raise ValueError(f"{training_job} is not a training job of {tuning_job}")
     return int(found.group(1)) - 1

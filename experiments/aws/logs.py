@@ -1,4 +1,4 @@
-"""Lines that jobs and endpoints have written to CloudWatch."""
+"""The logs of jobs and endpoints in CloudWatch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from experiments.aws.account import AccessDenied, Account, aws_errors
 
 
 def log_lines(account: Account, group: str, stream_prefix: str = "") -> Iterator[str]:
-    """Yield the lines of a log group's streams; none where there is no such group, and why where it may not be read."""
+    """Yield the lines of a log group: none if the group does not exist, the reason if access is denied."""
     from botocore.exceptions import ClientError
 
     where = {"logGroupName": group} | ({"logStreamNamePrefix": stream_prefix} if stream_prefix else {})

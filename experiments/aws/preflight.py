@@ -1,4 +1,4 @@
-"""What can be known of an account before a job fails in it: each check names its fix and, if denied, the IAM action."""
+"""Checks of an account before a launch. A failed check names its fix; one that AWS does not permit becomes a note."""
 
 from __future__ import annotations
 
@@ -20,56 +20,56 @@ _ECR = re.compile(
 
 
 @dataclass(frozen=True)
-class _Need:
-    """Instances that a launch takes of one quota.
+class _QuotaDemand:
+    """The instances that a launch needs under one quota.
 
     Attributes:
         quota: The quota's name.
-        instances: How many.
-        key: The key of the configuration that says so.
-        other: What to take instead where the account has none.
+        instances: The number of instances.
+        key: The configuration key that sets it.
+        alternative: What to change if the quota is 0, as in "or use another <alternative>".
     """
 
     quota: str
     instances: int
     key: str
-    other: str
+    alternative: str
 
 
 def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
-    """Check what a launch needs; return what could not be looked at, a sentence each.
+    """Check what a launch needs; return a note for each check that AWS does not permit.
 
     Raises:
-        BackendUnavailable: Credentials, role, bucket, quota or image will not do; the message says what mends it.
-        ConfigError: A value of the configuration will not do there.
+        BackendUnavailable: The credentials or a quota do not suffice; the message names the fix.
+        ConfigError: The bucket, role, image or another configured value cannot be used in this account.
     """
-    return _check_all(settings, _needs_of_study(study, settings), lambda: _data(study, settings))
+    return _check_all(settings, _study_demands(study, settings), lambda: _check_channels(study, settings))
 
 
 def check_account_for_endpoint(serving: ServingConfig, settings: RemoteSettings) -> list[str]:
-    """Check what an endpoint needs; return what could not be looked at, a sentence each.
+    """Check what an endpoint needs; return a note for each check that AWS does not permit.
 
     Raises:
-        BackendUnavailable: Credentials, role, bucket, quota or image will not do; the message says what mends it.
-        ConfigError: A value of the configuration will not do there.
+        BackendUnavailable: The credentials or a quota do not suffice; the message names the fix.
+        ConfigError: The bucket, role, image or another configured value cannot be used in this account.
     """
-    return _check_all(settings, _needs_of_endpoint(serving))
+    return _check_all(settings, _endpoint_demands(serving))
 
 
-def _check_all(settings: RemoteSettings, needs: list[_Need], *first: Callable[[], None]) -> list[str]:
-    """Check what every launch needs, after what this one needs besides; return what could not be looked at."""
+def _check_all(settings: RemoteSettings, demands: list[_QuotaDemand], *more: Callable[[], None]) -> list[str]:
+    """Run the checks that every launch needs, and some more; return a note for each that AWS does not permit."""
     settings.account.identity()
-    check_bucket(settings)  # without it there is no upload
+    check_bucket(settings)  # always: nothing can be uploaded without it
     checks = (
-        *first,
+        *more,
         lambda: check_role(settings),
-        lambda: _check_quotas(needs, settings),
+        lambda: _check_quotas(demands, settings),
         lambda: check_image(settings),
     )
-    return list(_not_checked(checks))
+    return list(_notes(checks))
 
 
-def _not_checked(checks: tuple[Callable[[], None], ...]) -> Iterator[str]:
+def _notes(checks: tuple[Callable[[], None], ...]) -> Iterator[str]:
     for check in checks:
         try:
             check()
@@ -78,139 +78,147 @@ def _not_checked(checks: tuple[Callable[[], None], ...]) -> Iterator[str]:
 
 
 def check_bucket(settings: RemoteSettings) -> None:
-    """Raise ConfigError unless the bucket is there, in the region; AccessDenied where it may not be looked at."""
+    """Raise ConfigError unless the bucket exists in the region, and AccessDenied if AWS does not permit the check."""
     from botocore.exceptions import ClientError
 
     s3, region = settings.account.client("s3"), settings.account.region
-    with aws_errors("s3:ListBucket", f"look at bucket {settings.bucket}"):
+    with aws_errors("s3:ListBucket", f"read bucket {settings.bucket}"):
         try:
             answer = s3.head_bucket(Bucket=settings.bucket)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in ("404", "NoSuchBucket"):
                 raise ConfigError(
-                    f"mode.bucket={settings.bucket}: there is no such bucket. `aws s3 mb s3://{settings.bucket} "
-                    f"--region {region}` makes it."
+                    f"mode.bucket={settings.bucket}: there is no such bucket. Create it with `aws s3 mb "
+                    f"s3://{settings.bucket} --region {region}`."
                 ) from None
             if code in ("301", "PermanentRedirect"):
-                raise ConfigError(_elsewhere(settings, "another region")) from None
+                raise ConfigError(_wrong_region(settings, "another region")) from None
             raise
-    there = answer.get("BucketRegion", region)
-    if there != region:
-        raise ConfigError(_elsewhere(settings, there))
+    found = answer.get("BucketRegion", region)
+    if found != region:
+        raise ConfigError(_wrong_region(settings, found))
 
 
-def _elsewhere(settings: RemoteSettings, there: str) -> str:
+def _wrong_region(settings: RemoteSettings, place: str) -> str:
     return (
-        f"mode.bucket={settings.bucket} is in {there}, and jobs in {settings.account.region} read from a bucket of "
-        "their own region only: take another bucket, or another mode.region."
+        f"mode.bucket={settings.bucket} is in {place}, and jobs in {settings.account.region} can only read a bucket in "
+        "their own region: use another bucket, or another mode.region."
     )
 
 
-def _data(study: StudySpec, settings: RemoteSettings) -> None:
-    """Raise ConfigError unless the user's own channels, which jobs are to read, are in the jobs' region."""
+def _check_channels(study: StudySpec, settings: RemoteSettings) -> None:
+    """Raise ConfigError unless channels that jobs read in place are in the jobs' region."""
     in_place, region = study.channels.in_place, settings.account.region
     if in_place is None:
         return
     bucket, _ = split_location(in_place.location)
-    with aws_errors("s3:ListBucket", f"look at bucket {bucket}"):
-        there = settings.account.client("s3").head_bucket(Bucket=bucket).get("BucketRegion", region)
-    if there != region:
+    with aws_errors("s3:ListBucket", f"read bucket {bucket}"):
+        found = settings.account.client("s3").head_bucket(Bucket=bucket).get("BucketRegion", region)
+    if found != region:
         raise ConfigError(
-            f"dataset.path={in_place.location}/ is in {there}, and jobs in {region} read from buckets of their own "
-            f"region only: copy it to a bucket there, or add mode.region={there} with a mode.bucket in it."
+            f"dataset.path={in_place.location}/ is in {found}, and jobs in {region} can only read buckets in their own "
+            f"region: copy the data to a bucket in {region}, or use mode.region={found} with a mode.bucket there."
         )
 
 
 def check_role(settings: RemoteSettings) -> None:
-    """Raise ConfigError unless the role exists; AccessDenied where it may not be looked at.
+    """Raise ConfigError unless the role exists, and AccessDenied if AWS does not permit the check.
 
     Its policies are left to AWS, which refuses to create a job with a role that SageMaker cannot assume and says so.
     """
     from botocore.exceptions import ClientError
 
     name = settings.role.rpartition("/")[2]
-    with aws_errors("iam:GetRole", f"look at role {name}"):
+    with aws_errors("iam:GetRole", f"read role {name}"):
         try:
             role = settings.account.client("iam").get_role(RoleName=name)["Role"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchEntity":
                 raise
             raise ConfigError(
-                f"mode.role={settings.role}: there is no such role. docs/aws.md has the commands that make it."
+                f"mode.role={settings.role}: there is no such role. docs/aws.md has the commands that create it."
             ) from None
     if role["Arn"] != settings.role:
-        raise ConfigError(f"mode.role={settings.role}: this account's role of that name is {role['Arn']}.")
+        raise ConfigError(f"mode.role={settings.role}: this account's role with that name is {role['Arn']}.")
 
 
-def _needs_of_study(study: StudySpec, settings: RemoteSettings) -> list[_Need]:
+def _study_demands(study: StudySpec, settings: RemoteSettings) -> list[_QuotaDemand]:
     kinds = {"spot training job usage" if settings.options.spot_wait_seconds is not None else "training job usage": ""}
     if settings.options.keep_alive_seconds:
-        kinds["training warm pool usage"] = ", or leave mode.keep_alive_seconds out"
+        kinds["training warm pool usage"] = ", or omit mode.keep_alive_seconds"
     return [
-        _Need(f"{settings.instance_type} for {kind}", study.parallel, "search.parallel", f"mode.instance_type{more}")
+        _QuotaDemand(
+            f"{settings.instance_type} for {kind}", study.parallel, "search.parallel", f"mode.instance_type{more}"
+        )
         for kind, more in kinds.items()
     ]
 
 
-def _needs_of_endpoint(serving: ServingConfig) -> list[_Need]:
+def _endpoint_demands(serving: ServingConfig) -> list[_QuotaDemand]:
     if serving.instance_type is None:  # serverless
         return []
     quota, count = f"{serving.instance_type} for endpoint usage", serving.instance_count or 1
-    return [_Need(quota, count, "serving.instance_count", "serving.instance_type, or serving=serverless")]
+    return [_QuotaDemand(quota, count, "serving.instance_count", "serving.instance_type, or serving=serverless")]
 
 
-def _check_quotas(needs: list[_Need], settings: RemoteSettings) -> None:
-    """Raise unless the account may have so many instances; NotChecked where its quotas may not be looked at."""
-    if not needs:
+def _check_quotas(demands: list[_QuotaDemand], settings: RemoteSettings) -> None:
+    """Raise an error if a quota is below a demand, and NotChecked if AWS does not permit listing the quotas."""
+    if not demands:
         return
-    with aws_errors("servicequotas:ListServiceQuotas", "look at the account's quotas"):
+    with aws_errors("servicequotas:ListServiceQuotas", "list the account's quotas"):
         pages = settings.account.client("service-quotas").get_paginator("list_service_quotas")
         quotas = {
             q["QuotaName"]: q["Value"] for page in pages.paginate(ServiceCode="sagemaker") for q in page["Quotas"]
         }
-    for need in needs:
-        most = quotas.get(need.quota)
-        if most is not None and need.instances > most:
-            raise _too_few(need, most, settings.account.region)
+    for demand in demands:
+        quota = quotas.get(demand.quota)
+        if quota is not None and demand.instances > quota:
+            raise _quota_exceeded(demand, quota, settings.account.region)
 
 
-def _too_few(need: _Need, most: float, region: str) -> BackendUnavailable | ConfigError:
-    if most < 1:
+def _quota_exceeded(demand: _QuotaDemand, quota: float, region: str) -> BackendUnavailable | ConfigError:
+    if quota < 1:
         return BackendUnavailable(
-            f"this account's quota {need.quota!r} in {region} is 0: ask for more in the console under Service Quotas, "
-            f"Amazon SageMaker, or take another {need.other}."
+            f"this account's quota {demand.quota!r} in {region} is 0: request an increase in the console under Service "
+            f"Quotas, Amazon SageMaker, or use another {demand.alternative}."
         )
     return ConfigError(
-        f"{need.key}={need.instances}: this account's quota {need.quota!r} in {region} is {most:g}, and what is "
-        f"being stopped counts too. Add {need.key}={int(most)}, or ask for more in the console under Service Quotas."
+        f"{demand.key}={demand.instances}: this account's quota {demand.quota!r} in {region} is {quota:g}, and "
+        f"instances that are stopping count too. Use {demand.key}={int(quota)} or less, or request an increase in the "
+        "console under Service Quotas."
     )
 
 
 def check_image(settings: RemoteSettings) -> None:
-    """Raise ConfigError unless the image is in the region's ECR and for its instances; NotChecked if that is hidden."""
-    if settings.requirements:  # AWS's own, from the SDK's table of what there is
+    """Check that the image is in the region's ECR and built for SageMaker's architecture.
+
+    Raises:
+        ConfigError: It is not.
+        NotChecked: AWS does not permit the check.
+    """
+    if settings.requirements:  # AWS's own container, from the SDK's table
         return
     found = _ECR.fullmatch(settings.image)
     if found is None:
         raise ConfigError(
-            f"mode.image.uri={settings.image}: SageMaker runs images from ECR, as "
+            f"mode.image.uri={settings.image}: SageMaker runs images from ECR, such as "
             "<account>.dkr.ecr.<region>.amazonaws.com/<name>:<tag>."
         )
     if found["region"] != settings.account.region:
         raise ConfigError(
             f"mode.image.uri={settings.image} is in {found['region']}, and jobs run in {settings.account.region}: "
-            "push it there."
+            "push it to that region."
         )
     version = (found["tag"] or ":latest")[1:]
     architectures = Registry(settings.account).architectures(found["name"], version, found["account"])
     if architectures is None:
         raise ConfigError(
             f"mode.image.uri={settings.image}: there is no such image. `python run.py mode=remote action=push` pushes "
-            "this project's and says its name."
+            "byoe's and prints its name."
         )
     if ARCHITECTURE not in architectures:
         raise ConfigError(
             f"mode.image.uri={settings.image} is built for {', '.join(architectures)}, and SageMaker's instances are "
-            f"{ARCHITECTURE}: `python run.py mode=remote action=push` builds this project's for them."
+            f"{ARCHITECTURE}: `python run.py mode=remote action=push` builds byoe's for them."
         )

@@ -1,7 +1,7 @@
-"""What a study costs at most, and what its jobs have cost: on-demand prices of training instances.
+"""On-demand prices of instances, for the upper bound of a study and for what its jobs have cost.
 
-The table is small, dated, and each row says where it is from; AWS's own page, https://aws.amazon.com/sagemaker/pricing,
-decides. A price that is not in it is unknown, and is then given by ``mode.price_usd_per_hour``.
+The table is small and dated, and each row has its source; AWS's own page, https://aws.amazon.com/sagemaker/pricing, is
+authoritative. A price that the table lacks is unknown until the user sets ``mode.price_usd_per_hour``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ READ = "2026-11-25"
 _REGION = "us-east-1"
 _TEAM = "github.com/JHUAPL-DTC-TA2/wiki, docs/sagemaker_instances.md"
 
-# USD an hour in us-east-1 by instance type, with who has copied it from AWS's page.
+# USD an hour in us-east-1 by instance type, with the page that copied it from AWS's.
 _TABLE: Mapping[str, tuple[float, str]] = {
     "ml.m5.large": (0.115, _TEAM),
     "ml.m5.2xlarge": (0.461, _TEAM),
@@ -27,28 +27,28 @@ _TABLE: Mapping[str, tuple[float, str]] = {
 
 @dataclass(frozen=True)
 class Price:
-    """What an instance costs.
+    """The price of an instance.
 
     Attributes:
-        usd_per_hour: On demand.
-        source: Who says so.
+        usd_per_hour: The price on demand.
+        source: Where the price is from.
     """
 
     usd_per_hour: float
     source: str
 
-    def of(self, seconds: float) -> float:
-        """Return what so many billed seconds cost, in USD."""
+    def cost(self, seconds: float) -> float:
+        """Return the cost of that many billed seconds, in USD."""
         return self.usd_per_hour * seconds / 3600
 
 
 def find_price(instance_type: str, region: str, given: float | None) -> Price | None:
-    """Return an instance's price, or None where it is not known.
+    """Return an instance's price, or None if it is unknown.
 
     Args:
         instance_type: Such as ``ml.m5.large``.
-        region: The region; the table is of one.
-        given: ``mode.price_usd_per_hour``, which decides.
+        region: The region; the table has the prices of one.
+        given: ``mode.price_usd_per_hour``, which overrides the table.
     """
     if given is not None:
         return Price(given, "mode.price_usd_per_hour")

@@ -1,4 +1,4 @@
-"""A finished training job of SageMaker's, brought home as a trial: its folder, its result and what it has cost."""
+"""Import a finished SageMaker training job as a trial: its folder, its result and its cost."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from experiments.study.folder import (
 )
 from experiments.study.predictions import Predictions
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
-from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, names_that_fit, unpack
+from experiments.system.archives import MODEL_ARCHIVE, DamagedArchive, archive_errors, unpack
 
 OUTPUT_ARCHIVE = "output.tar.gz"
-# AWS keeps an objective in single precision.
-_SINGLE = 1e-6
+# AMT stores an objective in single precision.
+_SINGLE_PRECISION = 1e-6
 _LOG_LINES = 200
-# What reading a file raises that is no archive of arrays, or a damaged one.
+# Raised when a file that should be an archive of arrays is something else, or damaged.
 _UNREADABLE = (
     *(OSError, ValueError, LookupError, TypeError, EOFError, RuntimeError, MemoryError),
     *(zlib.error, zipfile.BadZipFile),
 )
-# What a job's output or model may take on this disk.
-_MOST_BYTES = 10 * 10**9
+# A job's output or model must not take more of this disk.
+_MAX_BYTES = 10 * 10**9
 
 
 @dataclass(frozen=True)
 class ResultsImporter:
-    """How the jobs of one study are brought home.
+    """Imports the results of one study's jobs.
 
     Attributes:
         study: The study.
-        storage: Where artifacts are.
-        price: Of an instance, or None where that is not known.
+        storage: The storage that has the artifacts.
+        price: The price of an instance, or None if it is unknown.
     """
 
     study: StudySpec
@@ -64,19 +64,19 @@ class ResultsImporter:
         index: int,
         log: Iterable[str],
         objective: float | None,
-        early: str | None = None,
+        pruned_reason: str | None = None,
     ) -> TrialResult:
-        """Return a finished training job as a trial, with what it left in the trial's folder.
+        """Download the output of a finished training job into the trial's folder, and return the trial's result.
 
         Args:
-            job: What ``DescribeTrainingJob`` says of it.
-            index: Number of the trial.
-            log: The lines of its log, read if it has no score.
-            objective: What SageMaker has read of the objective in its log.
-            early: Why it was stopped, if it was by no limit of its own, and that is no failure.
+            job: The answer of ``DescribeTrainingJob``.
+            index: The trial's index.
+            log: The lines of the job's log, read only if the job has no score.
+            objective: The objective that SageMaker read from the log, or None.
+            pruned_reason: The reason to record if AMT stopped the job early; None if such a job is a failure.
 
         Raises:
-            BackendUnavailable: Its artifacts could not be fetched.
+            BackendUnavailable: The artifacts cannot be downloaded.
             StorageError: The folder cannot be written.
         """
         study, folder = self.study, trial_folder(self.study.folder, index)
@@ -85,7 +85,8 @@ class ResultsImporter:
         trial = TrialSpec(index, params, hyperparameters, folder)
         started, finished = _times(job)
         completed = job["TrainingJobStatus"] == COMPLETED
-        given_up = early if job["TrainingJobStatus"] == job.get("SecondaryStatus") == STOPPED else None
+        stopped_early = job["TrainingJobStatus"] == job.get("SecondaryStatus") == STOPPED
+        pruned = pruned_reason if stopped_early else None
         with storage_errors(folder):
             shutil.rmtree(folder, ignore_errors=True)
             config = folder / "input" / "config"
@@ -95,27 +96,27 @@ class ResultsImporter:
             if completed:
                 failure = _fetch_output(self.storage, artifact(job, OUTPUT_ARCHIVE), folder)
             else:
-                failure = given_up or _reason(job)
+                failure = pruned or _reason(job)
             if failure is not None:
                 log_path(folder).write_text("\n".join([*log][-_LOG_LINES:]))
                 failure_path(folder).write_text(failure)
             result = read_result(trial, started, finished, 0 if failure is None else 1)
-        if given_up is not None:
-            pruned = {} if objective is None else {"expected": objective}
-            result = replace(result, state="pruned", info={**result.info, "pruned": pruned})
+        if pruned is not None:
+            expected = {} if objective is None else {"expected": objective}
+            result = replace(result, state="pruned", info={**result.info, "pruned": expected})
         result = replace(result, info={**result.info, "cloud": self._bill(job) | {"objective_in_log": objective}})
-        return self._of_our_data(_checked(_predicted(result, folder), objective, study.objective))
+        return self._check_data(_check_objective(_check_predictions(result, folder), objective, study.objective))
 
-    def _of_our_data(self, result: TrialResult) -> TrialResult:
-        """Return the result, failed if its job has read other rows than the study's."""
+    def _check_data(self, result: TrialResult) -> TrialResult:
+        """Return the result, as failed if the job read other rows than the study's."""
         channels = self.study.channels
         other = [name for name, known in channels.hashes.items() if result.info.get(f"{name}_hash", known) != known]
         if result.state != "complete" or not other:
             return result
-        place = "what was uploaded" if channels.in_place is None else f"what lies at {channels.in_place.location}/"
+        place = "the uploaded data" if channels.in_place is None else f"the data at {channels.in_place.location}/"
         return result.failing(
-            f"its {listed(other)} rows are not those of the study: {place} has changed since. Put the rows back, or "
-            "begin a study of the new ones."
+            f"its {listed(other)} rows are not those of the study: {place} has changed since. Restore the rows, or "
+            "start another study with the new ones."
         )
 
     def _bill(self, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,57 +127,57 @@ class ResultsImporter:
             "billable_seconds": seconds,
         }
         if seconds is not None and self.price is not None:
-            bill["cost_usd"] = self.price.of(seconds)
+            bill["cost_usd"] = self.price.cost(seconds)
         return bill
 
 
 def fetch_model(job: Mapping[str, Any], storage: Storage, folder: Path) -> None:
-    """Fetch a job's model into a trial's folder, as archive and unpacked.
+    """Download a job's model into a trial's folder, as an archive and unpacked.
 
     Raises:
-        BackendUnavailable: It could not be fetched.
-        StudyFailed: It cannot be unpacked.
+        BackendUnavailable: The model cannot be downloaded.
+        StudyFailed: The archive cannot be unpacked.
         StorageError: The folder cannot be written.
     """
     archive, location = folder / MODEL_ARCHIVE, job["ModelArtifacts"]["S3ModelArtifacts"]
     try:
         storage.download(location, archive)
-        unpack(archive, model_dir(folder), _MOST_BYTES)
-    except DAMAGED as error:
+        unpack(archive, model_dir(folder), _MAX_BYTES)
+    except DamagedArchive as error:
         raise StudyFailed(f"{location} cannot be unpacked: {error}") from None
     except OSError as error:
         raise StorageError.at(folder, error) from error
 
 
 def artifact(job: Mapping[str, Any], name: str) -> str:
-    """Return where a job has left an archive."""
+    """Return the location of an archive that a job wrote."""
     return f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job['TrainingJobName']}/output/{name}"
 
 
 def _times(job: Mapping[str, Any]) -> tuple[float, float]:
-    """Return when a job was at work, in seconds since 1970; one that never was has its creation for both."""
+    """Return when a job started and ended, in seconds since 1970; if it never started, both are its creation."""
     started = job.get("TrainingStartTime", job["CreationTime"])
     return started.timestamp(), job.get("TrainingEndTime", started).timestamp()
 
 
 def _fetch_output(storage: Storage, location: str, folder: Path) -> str | None:
-    """Fetch what a script has left; return why there is nothing of it, if so."""
+    """Download a script's output; return the reason if there is none."""
     archive, data = folder / OUTPUT_ARCHIVE, output_data_dir(folder)
     try:
         storage.download(location, archive)
-        unpack(archive, data, _MOST_BYTES)
-        nested = data / "data"  # as the SDK's local mode packs it
+        unpack(archive, data, _MAX_BYTES)
+        nested = data / "data"  # the SDK's local mode packs it this way
         if not (data / METRICS_FILE).exists() and (nested / METRICS_FILE).exists():
-            with names_that_fit(archive):
+            with archive_errors(archive):
                 for path in nested.iterdir():
                     path.replace(data / path.name)
                 nested.rmdir()
-    except DAMAGED as error:
+    except DamagedArchive as error:
         return f"{location} cannot be unpacked: {error}"
     except BackendUnavailable as error:
         if error_code(error) != "NoSuchKey":
             raise
-        return f"its script has left nothing: there is no {location}"
+        return f"its script wrote no output: {location} does not exist"
     finally:
         archive.unlink(missing_ok=True)
     return None
@@ -191,12 +192,12 @@ def _reason(job: Mapping[str, Any]) -> str:
         return f"it ran longer than mode.max_runtime_seconds={seconds} and was stopped"
     if second == "MaxWaitTimeExceeded":
         seconds = job["StoppingCondition"]["MaxWaitTimeInSeconds"]
-        return f"there was no spare instance within mode.max_wait_seconds={seconds}"
+        return f"no spot instance was available within mode.max_wait_seconds={seconds}"
     return f"SageMaker ended it as {job['TrainingJobStatus']} ({second or 'no reason given'})"
 
 
-def _predicted(result: TrialResult, folder: Path) -> TrialResult:
-    """Return the result, failed if its predictions, which the winner's pictures are made of, cannot be read."""
+def _check_predictions(result: TrialResult, folder: Path) -> TrialResult:
+    """Return the result, as failed if its predictions cannot be read; the winner's figures need them."""
     if result.state != "complete":
         return result
     try:
@@ -204,21 +205,18 @@ def _predicted(result: TrialResult, folder: Path) -> TrialResult:
         shapes = {found.target.shape, found.blended.shape, found.members[:, 0].shape}
         if len(shapes) == 1 and found.members.shape[1] == len(found.names) and found.target.ndim == 1:
             return result
-        reason = "its arrays have other shapes"
+        reason = "the shapes of its arrays do not match"
     except _UNREADABLE as error:
         reason = str(error) or type(error).__name__
-    return result.failing(f"it left no readable {OUT_OF_FOLD_FILE}: {reason}")
+    return result.failing(f"its {OUT_OF_FOLD_FILE} cannot be read: {reason}")
 
 
-def _checked(result: TrialResult, read: float | None, objective: str) -> TrialResult:
-    """Return the result, failed if its objective is not what SageMaker itself has read in the log."""
+def _check_objective(result: TrialResult, read: float | None, objective: str) -> TrialResult:
+    """Return the result, as failed if SageMaker read another objective from the log."""
     if result.state != "complete":
         return result
     written = result.metrics[objective]
-    if read is not None and math.isclose(read, written, rel_tol=_SINGLE):
+    if read is not None and math.isclose(read, written, rel_tol=_SINGLE_PRECISION):
         return result
-    said = "SageMaker has read none in the log" if read is None else f"SageMaker has read {read!r} in the log"
-    return result.failing(
-        f"the objective {objective} cannot be trusted: {said}, and metrics.json has {written!r}. The entry script "
-        "prints it once, by ensemble.wire.metric_line."
-    )
+    found = "SageMaker found no value in the log" if read is None else f"SageMaker read {read!r} from the log"
+    return result.untrusted(objective, found)

@@ -1,4 +1,4 @@
-"""``mode=remote``'s part of the configuration, checked; nothing is sent."""
+"""The configuration of ``mode=remote``, checked without sending anything."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ from experiments.aws.account import Account, find_account
 from experiments.aws.budget import Bound
 from experiments.aws.pricing import Price, find_price
 from experiments.config.schema import RemoteModeConfig
+from experiments.docker.sdk_image import SKLEARN_VERSION, sklearn_image
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.sagemaker_requests.limits import LONGEST_KEEP_ALIVE, LONGEST_RUNTIME, MOST_PARENTS
 from experiments.sagemaker_requests.placement import RemoteOptions
 from experiments.study.spec import StudySpec
 
-# AWS's container with the scikit-learn of entry/requirements.txt.
-SKLEARN_VERSION = "1.9-0"
-# AWS's longest training job, warm pool and wait, in seconds.
-LONGEST_RUNTIME = 28 * 86_400
-LONGEST_KEEP_ALIVE = 3600
-MOST_PARENTS = 5
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"([A-Za-z0-9!_.*'()-]+/)*[A-Za-z0-9!_.*'()-]+")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
-# What a plan shows where the configuration has no value yet.
+# What a plan shows for values that are not set yet.
 _PLACEHOLDERS = {
     "region": "us-east-1",
     "role": "arn:aws:iam::000000000000:role/to-be-set",
@@ -37,7 +33,7 @@ class PlannedSettings:
 
     Attributes:
         settings: As for a launch.
-        missing: By key of the configuration, what a launch still wants, with the stand-in that is shown.
+        missing: Placeholders that are shown, by the configuration key that a launch still needs.
     """
 
     settings: RemoteSettings
@@ -49,26 +45,26 @@ def remote_settings(mode: RemoteModeConfig, command: str) -> RemoteSettings:
 
     Args:
         mode: The configuration.
-        command: As typed, for messages.
+        command: The command as typed, for messages.
 
     Raises:
-        ConfigError: A value is missing or not possible.
+        ConfigError: A value is missing or invalid.
         BackendUnavailable: No region is set.
     """
-    for key, example in (("role", "arn:aws:iam::<account>:role/<name>"), ("bucket", "<name of yours>")):
+    for key, example in (("role", "arn:aws:iam::<account>:role/<name>"), ("bucket", "<name>")):
         if not getattr(mode, key):
             raise ConfigError(
                 f"mode.{key} is not set: add mode.{key}={example}, once for all in configs/local/mode/remote.yaml. "
-                "docs/aws.md says what it must permit; action=plan needs none of it."
+                "docs/aws.md has the commands that create it; action=plan works without it."
             )
     return _settings(mode, find_account(mode.region, mode.profile), command)
 
 
 def planned_settings(mode: RemoteModeConfig, command: str) -> PlannedSettings:
-    """Return the settings of a launch with stand-ins for what is not set; needs no account and no network.
+    """Return settings with placeholders for what is not set; needs no account and no network.
 
     Raises:
-        ConfigError: A value is not possible.
+        ConfigError: A value is invalid.
     """
     missing = {key: text for key, text in _PLACEHOLDERS.items() if not getattr(mode, key)}
     region = mode.region
@@ -85,46 +81,40 @@ def planned_settings(mode: RemoteModeConfig, command: str) -> PlannedSettings:
 
 
 def check_prefix(prefix: str) -> None:
-    """Raise ConfigError unless everything of ours in the bucket can be below the prefix."""
+    """Raise ConfigError unless byoe's objects can be stored below the prefix."""
     if not prefix:
         raise ConfigError(
-            "mode.prefix is empty: everything of ours in the bucket is below it, and must be told from what is "
-            "not ours. Give it a name, such as mode.prefix=byoe."
+            "mode.prefix is empty: it separates byoe's objects from the others in the bucket. Use a name, such as "
+            "mode.prefix=byoe."
         )
     if not _PREFIX.fullmatch(prefix):
-        raise ConfigError(f"mode.prefix={prefix}: no slashes at its ends, and of the letters that S3 takes.")
+        raise ConfigError(f"mode.prefix={prefix}: use letters, digits and !_.*'()-, with single slashes between them.")
 
 
 def user_tags(mode: RemoteModeConfig) -> dict[str, str]:
-    """Return the user's own tags as texts.
+    """Return the user's own tags, with their values as strings.
 
     Raises:
-        ConfigError: One has no value.
+        ConfigError: A tag has no value.
     """
     for key, value in mode.tags.items():
         if value is None:
-            raise ConfigError(f"mode.tags.{key} has no value: give it one, or leave it out.")
+            raise ConfigError(f"mode.tags.{key} has no value: set one, or omit the tag.")
     return {key: str(value) for key, value in mode.tags.items()}
 
 
 def container_image(region: str, instance_type: str) -> str:
-    """Return AWS's scikit-learn container in a region.
+    """Return the URI of AWS's scikit-learn container in a region.
 
     Raises:
-        ConfigError: AWS has none there.
+        ConfigError: AWS has no such container there.
     """
-    from sagemaker.core import image_uris
-
     try:
-        return str(
-            image_uris.retrieve(
-                "sklearn", region, version=SKLEARN_VERSION, py_version="py3", instance_type=instance_type
-            )
-        )
+        return sklearn_image(region, instance_type)
     except ValueError as error:
         raise ConfigError(
-            f"AWS's scikit-learn container {SKLEARN_VERSION} is not to be had for mode.region={region} and "
-            f"mode.instance_type={instance_type}: {error} Take another region, or mode.image.uri=<image of your own>."
+            f"AWS's scikit-learn container {SKLEARN_VERSION} is not available for mode.region={region} and "
+            f"mode.instance_type={instance_type}: {error} Use another region, or mode.image.uri=<your own image>."
         ) from None
 
 
@@ -164,9 +154,9 @@ def _settings(mode: RemoteModeConfig, account: Account, command: str) -> RemoteS
 
 def _check(mode: RemoteModeConfig) -> None:
     if not _ROLE.fullmatch(str(mode.role)):
-        raise ConfigError(f"mode.role={mode.role}: a role's ARN is wanted, as arn:aws:iam::<account>:role/<name>.")
+        raise ConfigError(f"mode.role={mode.role}: use a role's ARN, such as arn:aws:iam::<account>:role/<name>.")
     if not _BUCKET.fullmatch(str(mode.bucket)):
-        raise ConfigError(f"mode.bucket={mode.bucket}: a bucket's name is wanted, without s3:// and without a path.")
+        raise ConfigError(f"mode.bucket={mode.bucket}: use a bucket's name, without s3:// and without a path.")
     check_prefix(mode.prefix)
     for key, low, high in (
         ("max_runtime_seconds", 1, LONGEST_RUNTIME),
@@ -176,37 +166,39 @@ def _check(mode: RemoteModeConfig) -> None:
     ):
         value = getattr(mode, key)
         if not low <= value <= high:
-            raise ConfigError(f"mode.{key}={value:g} is not from {low:g} to {high}.")
+            raise ConfigError(f"mode.{key}={value:g} is not between {low:g} and {high}.")
     for key in ("price_usd_per_hour", "budget_usd"):
         value = getattr(mode, key)
         if value is not None and not 0 < value < float("inf"):
-            raise ConfigError(f"mode.{key}={value:g} is no amount above 0.")
+            raise ConfigError(f"mode.{key}={value:g}: use a finite amount above 0.")
     _check_spot(mode)
     if bool(mode.subnets) != bool(mode.security_groups):
-        raise ConfigError("mode.subnets and mode.security_groups go together: give both, or neither.")
+        raise ConfigError("mode.subnets and mode.security_groups belong together: set both, or neither.")
     if mode.isolated and mode.image.uri is None:
         raise ConfigError(
-            "mode.isolated=true: AWS's container installs packages as it starts, which takes a network. Give an image "
-            "of your own by mode.image.uri, or leave it out."
+            "mode.isolated=true: AWS's container installs packages when it starts, which needs a network. Set your own "
+            "image with mode.image.uri, or omit mode.isolated."
         )
     if len(mode.warm_start) > MOST_PARENTS:
         raise ConfigError(f"mode.warm_start has {len(mode.warm_start)} tuning jobs; AMT takes at most {MOST_PARENTS}.")
-    ours = [key for key in mode.tags if str(key).startswith("byoe:")]
-    if ours:
-        raise ConfigError(f"mode.tags: {ours[0]!r} begins with 'byoe:', which is ours: give it another name.")
+    reserved = [key for key in mode.tags if str(key).startswith("byoe:")]
+    if reserved:
+        raise ConfigError(f"mode.tags: {reserved[0]!r} begins with 'byoe:', which is reserved: use another name.")
 
 
 def _check_spot(mode: RemoteModeConfig) -> None:
     wait = mode.max_wait_seconds
     if wait is not None and not mode.spot:
-        raise ConfigError(f"mode.max_wait_seconds={wait} goes with mode.spot=true: add it, or leave this out.")
+        raise ConfigError(f"mode.max_wait_seconds={wait} needs mode.spot=true: add it, or omit mode.max_wait_seconds.")
     if wait is not None and not mode.max_runtime_seconds <= wait <= LONGEST_RUNTIME:
         raise ConfigError(
-            f"mode.max_wait_seconds={wait} includes the run itself: it is from mode.max_runtime_seconds="
-            f"{mode.max_runtime_seconds} to {LONGEST_RUNTIME}."
+            f"mode.max_wait_seconds={wait} includes the run itself: use a value between mode.max_runtime_seconds="
+            f"{mode.max_runtime_seconds} and {LONGEST_RUNTIME}."
         )
     if mode.spot and mode.keep_alive_seconds:
-        raise ConfigError("mode.spot=true and mode.keep_alive_seconds exclude one another: a warm pool is on demand.")
+        raise ConfigError(
+            "mode.spot=true and mode.keep_alive_seconds exclude each other: warm pools are on demand. Omit one of them."
+        )
 
 
 @dataclass(frozen=True)
@@ -216,19 +208,19 @@ class RemoteSettings:
     Attributes:
         account: The account and region.
         image: The container image.
-        role: ARN of the role that jobs take on.
+        role: ARN of the role that jobs assume.
         bucket: The bucket.
-        prefix: What everything of ours in the bucket begins with, without slashes at its ends.
-        requirements: Whether jobs install their requirements as they start.
-        instance_type: Kind of machine.
-        volume_gb: Size of its disk.
-        max_runtime_seconds: After so long a job is stopped.
+        prefix: The prefix of byoe's objects in the bucket, without slashes at its ends.
+        requirements: Whether jobs install their requirements when they start.
+        instance_type: The instance type.
+        volume_gb: Size of an instance's disk.
+        max_runtime_seconds: A job that runs longer is stopped.
         isolated: Whether containers have no network.
-        price: Of an instance; None where it is not known.
+        price: The price of an instance; None if it is unknown.
         budget_usd: What a new launch may cost at most.
-        poll_seconds: How often AWS is asked.
+        poll_seconds: Seconds between two requests for the state of jobs.
         command: The command as typed, for messages.
-        options: What the documents have on SageMaker only; its checkpoints are set here, below the study's prefix.
+        options: What requests have on SageMaker only. The backend sets its checkpoints, below the study's prefix.
     """
 
     account: Account
@@ -252,6 +244,6 @@ class RemoteSettings:
         return "s3://" + "/".join([self.bucket, *filter(None, [self.prefix]), *parts])
 
     def bound(self, study: StudySpec, jobs: int | None = None) -> Bound:
-        """Return what a study can be billed for at most, or so many of its jobs."""
+        """Return the upper bound of the cost of a study, or of that number of its jobs."""
         seconds = self.max_runtime_seconds + self.options.keep_alive_seconds
         return Bound(study.n_trials if jobs is None else jobs, seconds, self.instance_type, self.price)

@@ -1,4 +1,4 @@
-"""Files on S3: named by what is in them, uploaded once, and verified on both ways."""
+"""Files on S3: uploaded once under a name derived from their content, and verified in both directions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
 
 _SHA256 = "sha256"
-_READS = 4
-_PIECE = 2**20
+_ATTEMPTS = 4
+_CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file on its way to S3.
+    """A file to upload.
 
     Attributes:
         path: The file.
-        location: ``s3://bucket/key`` that it goes to.
+        location: Its destination, ``s3://bucket/key``.
     """
 
     path: Path
@@ -33,16 +33,16 @@ class Upload:
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes."""
         return self.path.stat().st_size
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies directly below a prefix.
+    """The folders and objects directly below a prefix.
 
     Attributes:
-        folders: Names of folders, each with a slash at its end.
+        folders: Names of folders, each with a trailing slash.
         files: Names of objects.
     """
 
@@ -56,51 +56,53 @@ class Storage:
 
     Attributes:
         client: boto3's S3 client.
-        encryption: What an upload says of its encryption, in boto3's words.
+        encryption: boto3's arguments for the encryption of an upload.
     """
 
     client: Any
     encryption: Mapping[str, str] = field(default_factory=dict)
 
-    def upload(self, uploads: list[Upload], tell: Callable[[Upload], None]) -> int:
-        """Upload the files that are not there yet; return how many bytes went.
+    def upload(self, uploads: list[Upload], report: Callable[[Upload], None]) -> int:
+        """Upload the files that S3 does not have yet; return the number of bytes sent.
 
         Args:
             uploads: The files.
-            tell: Called before each that goes.
+            report: Called before each file that is sent.
 
         Raises:
-            BackendUnavailable: AWS refused, or what arrived is not what was sent.
+            BackendUnavailable: AWS refused, or an object differs from the file that was sent.
         """
         sent = 0
         for upload in uploads:
             digest = _digest(upload.path)
             if self._has(upload, digest):
                 continue
-            tell(upload)
+            report(upload)
             bucket, key = split_location(upload.location)
             with aws_errors("s3:PutObject", f"write {upload.location}"):
-                # S3 verifies every part against a checksum that is taken here.
+                # S3 verifies each part against a checksum that is computed here.
                 extra = {**self.encryption, "ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256: digest}}
                 self.client.upload_file(str(upload.path), bucket, key, ExtraArgs=extra)
             if not self._has(upload, digest):
-                raise BackendUnavailable(f"{upload.location} is not what was sent. Run the same command again.")
+                raise BackendUnavailable(
+                    f"{upload.location} differs from the file that was sent. Run the same command again."
+                )
             sent += upload.size
         return sent
 
     def download(self, location: str, path: Path) -> None:
-        """Download one object, whole: a body that is cut on its way is fetched again.
+        """Download an object completely; a body that is cut short is downloaded again.
 
         Raises:
-            ConfigError: It names no object.
-            BackendUnavailable: It is not there, may not be read, or does not arrive whole.
+            ConfigError: The location does not name an object.
+            BackendUnavailable: The object does not exist, AWS does not permit it, or the download stays incomplete.
         """
         bucket, key = split_location(location)
         if not bucket or not key or key.endswith("/"):
-            raise ConfigError(f"{location} names no object: write s3://bucket/path/file.")
+            raise ConfigError(f"{location} does not name an object: use s3://bucket/path/file.")
         partial = path.with_name(f".{path.name}.partial")
         try:
-            for attempt in range(_READS):
+            for attempt in range(_ATTEMPTS):
                 with aws_errors("s3:GetObject", f"read {location}"):
                     answer = self.client.get_object(Bucket=bucket, Key=key)
                 if _received(answer, partial):
@@ -110,14 +112,14 @@ class Storage:
         finally:
             partial.unlink(missing_ok=True)
         raise BackendUnavailable(
-            f"{location} did not arrive whole in {_READS} attempts: is the connection good? Run the same command again."
+            f"{location} was incomplete in {_ATTEMPTS} downloads. Check the connection and run the same command again."
         )
 
     def listing(self, location: str) -> Listing:
-        """Return what lies directly below ``s3://bucket/prefix/``, in order.
+        """Return the sorted names directly below ``s3://bucket/prefix/``.
 
         Raises:
-            BackendUnavailable: It may not be looked at, or there is no such bucket.
+            BackendUnavailable: AWS does not permit it, or the bucket does not exist.
         """
         bucket, prefix = split_location(location)
         folders, files = [], []
@@ -127,36 +129,36 @@ class Storage:
                 folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
                 files += [entry["Key"] for entry in page.get("Contents", ())]
         names = [[key.removeprefix(prefix) for key in keys] for keys in (folders, files)]
-        # The prefix itself is there too, where the console has made it as an empty object.
+        # The console creates a folder as an empty object with the name of the prefix.
         return Listing(*(sorted(filter(None, kind)) for kind in names))
 
     def _has(self, upload: Upload, digest: str) -> bool:
         from botocore.exceptions import ClientError
 
         bucket, key = split_location(upload.location)
-        with aws_errors("s3:GetObject", f"look at {upload.location}"):
+        with aws_errors("s3:GetObject", f"read {upload.location}"):
             try:
-                there = self.client.head_object(Bucket=bucket, Key=key)
+                found = self.client.head_object(Bucket=bucket, Key=key)
             except ClientError as error:
                 if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
                     return False
                 raise
-        return bool(there["ContentLength"] == upload.size and there["Metadata"].get(_SHA256) == digest)
+        return bool(found["ContentLength"] == upload.size and found["Metadata"].get(_SHA256) == digest)
 
 
 def encryption(kms_key: str | None) -> dict[str, str]:
-    """Return what uploads say of their encryption: by the user's key, or S3's own."""
+    """Return boto3's arguments that encrypt uploads with the user's key, or with S3's own."""
     if kms_key is None:
         return {"ServerSideEncryption": "AES256"}
     return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key}
 
 
 def user_storage(mode: ModeConfig) -> Storage:
-    """Return what the user has on S3, by the settings of ``mode=remote`` or the user's own.
+    """Return the storage of the user's data, with the account of ``mode=remote`` or the user's default.
 
     Raises:
-        ConfigError: There is no such profile.
-        BackendUnavailable: The user's settings will not do; the message says why.
+        ConfigError: The profile does not exist.
+        BackendUnavailable: The user's AWS settings cannot be used; the message has the reason.
     """
     account = storage_account(mode)
     with aws_errors("s3:GetObject", "read from S3"):
@@ -175,19 +177,20 @@ def _digest(path: Path) -> str:
 
 
 def _received(answer: Mapping[str, Any], path: Path) -> bool:
-    """Write an answer's body; return whether it is all of it."""
+    """Write the body of an answer to a file; return whether it is complete."""
     from botocore.exceptions import BotoCoreError
     from urllib3.exceptions import HTTPError
 
     digest, size = hashlib.sha256(), 0
     try:
         with path.open("wb") as sink:
-            for piece in answer["Body"].iter_chunks(_PIECE):
+            for piece in answer["Body"].iter_chunks(_CHUNK_BYTES):
                 sink.write(piece)
                 digest.update(piece)
                 size += len(piece)
     except (BotoCoreError, HTTPError):
         return False
-    said = answer.get("ChecksumSHA256", "")
-    whole = "-" in said or not said or base64.b64decode(said) == digest.digest()
-    return bool(size == answer["ContentLength"] and whole)
+    checksum = answer.get("ChecksumSHA256", "")
+    # With a dash it is a checksum of parts' checksums.
+    matches = not checksum or "-" in checksum or base64.b64decode(checksum) == digest.digest()
+    return bool(size == answer["ContentLength"] and matches)

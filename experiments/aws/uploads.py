@@ -1,4 +1,4 @@
-"""What a study's jobs find on S3: its data, and the code that they run, each under a name of its content."""
+"""A study's data and code on S3, each under a name derived from its content."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ REQUIREMENTS = "requirements.txt"
 
 
 def requirements_text(extra: str | None) -> str:
-    """Return what a job on AWS's container installs: the pins of the host, and the user's own.
+    """Return the requirements of a job in AWS's container: this machine's pins and the user's own.
 
     Args:
-        extra: A file of more requirements, ``mode.image.requirements``.
+        extra: ``mode.image.requirements``, a file with more requirements.
 
     Raises:
-        ConfigError: It cannot be read.
+        ConfigError: The file cannot be read.
     """
     if extra is None:
         return pinned_requirements()
@@ -37,13 +37,13 @@ def requirements_text(extra: str | None) -> str:
 
 
 def code_digest(study: StudySpec, requirements: str | None) -> str:
-    """Return the name of the code that the study's jobs run."""
+    """Return a hash of the code that the study's jobs run."""
     source = source_folder(study.dependencies, study.folder.parent).name
     return hashlib.sha256(f"{source}\0{requirements}".encode()).hexdigest()[:16]
 
 
 def uploads(study: StudySpec, settings: RemoteSettings, requirements: str | None, scratch: Path) -> list[Upload]:
-    """Return what a launch uploads, the code packed into ``scratch``; the channels and source directory are placed.
+    """Return what a launch uploads, and pack the code into ``scratch``. Channels and source directory must exist.
 
     Raises:
         StorageError: The archive cannot be written.
@@ -54,7 +54,10 @@ def uploads(study: StudySpec, settings: RemoteSettings, requirements: str | None
 def _data(study: StudySpec, settings: RemoteSettings) -> Iterator[Upload]:
     if study.channels.in_place is not None:
         return
-    folders = {"train": study.channels.train, "validation": study.channels.validation}  # the test rows stay at home
+    folders = {
+        "train": study.channels.train,
+        "validation": study.channels.validation,
+    }  # the test rows are never uploaded
     for channel, folder in folders.items():
         for path in sorted(folder.rglob("*")):
             if path.is_file():

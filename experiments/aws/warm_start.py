@@ -18,11 +18,11 @@ from experiments.errors import ConfigError
 from experiments.sagemaker_requests.jobs import OBJECTIVE_HYPERPARAMETER
 
 
-def check_parents(document: Mapping[str, Any], account: Account) -> None:
+def check_parents(request: Mapping[str, Any], account: Account) -> None:
     """Check the parents of a tuning job's request.
 
     Args:
-        document: The ``CreateHyperParameterTuningJob`` request, or another, which has no parents.
+        request: The ``CreateHyperParameterTuningJob`` request, or another, which has no parents.
         account: The account that has them.
 
     Raises:
@@ -31,7 +31,7 @@ def check_parents(document: Mapping[str, Any], account: Account) -> None:
         BackendUnavailable: AWS does not let the caller describe a parent.
     """
     jobs = SageMakerJobs(account)
-    for entry in document.get("WarmStartConfig", {}).get("ParentHyperParameterTuningJobs", ()):
+    for entry in request.get("WarmStartConfig", {}).get("ParentHyperParameterTuningJobs", ()):
         name = entry["HyperParameterTuningJobName"]
         parent = jobs.tuning_job(name)
         if parent is None:
@@ -48,7 +48,7 @@ def check_parents(document: Mapping[str, Any], account: Account) -> None:
                 f"follow it to its end with python run.py mode=remote action=attach job={name}",
             )
         if "TrainingJobDefinition" in parent:  # a job with several definitions is left to AWS
-            _check_names(name, _names(parent), _names(document))
+            _check_names(name, _names(parent), _names(request))
 
 
 def _check_names(name: str, theirs: set[str], wanted: set[str]) -> None:

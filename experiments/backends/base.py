@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Protocol
 
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
@@ -20,7 +20,25 @@ class Backend(abc.ABC):
     - A backend keeps what it needs to resume in the study's folder, and writes nowhere else.
     - One process runs a study at a time: the one that holds its ledger open.
     - The same study gives the same numbers, whatever finishes first and however often it was interrupted.
+
+    Attributes:
+        can_extend: Whether a finished search can be given more trials.
+        replay_mode: The mode in which its best trials are worth replaying, if any.
+        after_interrupt: What the user has to know after an interruption, if anything.
     """
+
+    can_extend: ClassVar[bool] = True
+    replay_mode: ClassVar[str | None] = None
+    after_interrupt: ClassVar[str | None] = None
+
+    @classmethod
+    def serving_arguments(cls, arguments: Sequence[str]) -> list[str]:
+        """Return the arguments that say where a study's winner is served.
+
+        Args:
+            arguments: Those of the command that ran the study.
+        """
+        return ["mode=sagemaker", *(text for text in arguments if text.startswith("paths."))]
 
     @abc.abstractmethod
     def preflight(self, study: StudySpec) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from ensemble.wire import read_metric
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.docker.engine import LABEL, check_engine, connect, remove_containers
-from experiments.docker.sdk_job import PRELOAD, make_network, remove_run
-from experiments.docker.warm_pool import HOST, ContainerSettings, Ended, WarmPool
+from experiments.docker.sdk_job import PRELOAD, create_network, remove_run
+from experiments.docker.warm_pool import HOST, ContainerSettings, JobEnd, WarmPool
 from experiments.errors import EnsembleError, RunnerClosed, storage_errors
 from experiments.sagemaker_requests.jobs import objective_regex
 from experiments.study.folder import failure_path, log_path, model_dir, read_result
@@ -49,8 +49,8 @@ class WarmRunner:
     def run(self, trial: TrialSpec) -> TrialResult:
         """Run one trial."""
         job = self._make_job(trial)
-        number, container = self._pool.take()
-        own, ended = False, Ended(None)
+        number, container = self._pool.acquire()
+        own, ended = False, JobEnd(None)
         try:
             with _writing(trial.folder):
                 _begin(trial.folder)
@@ -62,9 +62,9 @@ class WarmRunner:
             with _writing(trial.folder):
                 collect(container.ml, container.log, trial)
                 if ended.exit_code is None:
-                    failure_path(trial.folder).write_text(self._death(ended, job, container.words))
+                    failure_path(trial.folder).write_text(self._death(ended, job, container.stray_output))
         finally:
-            own = self._pool.give_back(number, container, alive=ended.exit_code is not None)
+            own = self._pool.release(number, container, alive=ended.exit_code is not None)
         if not own:
             raise RunnerClosed
         if ended.exit_code is None and not ended.timed_out:
@@ -79,7 +79,7 @@ class WarmRunner:
         """Kill and remove every container."""
         self._pool.close()
 
-    def _death(self, ended: Ended, job: Mapping[str, Any], words: str) -> str:
+    def _death(self, ended: JobEnd, job: Mapping[str, Any], words: str) -> str:
         if ended.timed_out:
             return _too_long(job)
         memory = self._settings.memory_bytes
@@ -140,7 +140,7 @@ class ColdRunner:
         try:
             if job["EnableNetworkIsolation"]:
                 with self._lock:  # the engine allows two of one name, and compose does not
-                    make_network(self._label)
+                    create_network(self._label)
             kwargs = {"document": job, "root": str(root), "container": self._container(names)}
             ended_well = pool.call("experiments.docker.sdk_job:run_job", kwargs, log_path(trial.folder))
             exit_code = 0 if ended_well else 1
@@ -270,11 +270,7 @@ def checked(result: TrialResult, trial: TrialSpec, job: Mapping[str, Any]) -> Tr
     written = result.metrics.get(objective)
     if read is not None and read == written:
         return result
-    said = "the log has none" if read is None else f"the log ends with {read!r}"
-    return result.failing(
-        f"the objective {objective} cannot be trusted: {said}, and metrics.json has {written!r}. The entry script "
-        "prints it once, by ensemble.wire.metric_line."
-    )
+    return result.untrusted(objective, "the log has none" if read is None else f"the log ends with {read!r}")
 
 
 def _begin(folder: Path) -> None:

@@ -1,84 +1,88 @@
-"""What ``mode=remote`` does before a launch: prove the study here, check the account, upload."""
+"""What ``mode=remote`` does before a launch: prove the study on this machine, check the account, upload."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from experiments.aws.budget import Bound
 from experiments.aws.preflight import check_account
-from experiments.aws.settings import remote_settings
 from experiments.aws.storage import Storage, Upload, encryption
-from experiments.aws.uploads import code_digest, requirements_text, uploads
+from experiments.aws.uploads import uploads
 from experiments.aws.warm_start import check_parents
-from experiments.backends.remote import RemoteBackend
+from experiments.backends.remote_requests import RemoteRequests
 from experiments.backends.smoke import smoke_trial
 from experiments.backends.study_document import describe_study, study_file
 from experiments.backends.worker_pool import WorkerPool
-from experiments.config.arguments import typed_command
-from experiments.config.schema import RemoteModeConfig
 from experiments.reporting.console import print_plain
 from experiments.study.spec import StudySpec
 
 
-def remote_backend(
-    mode: RemoteModeConfig,
-    study: StudySpec,
-    arguments: Sequence[str],
-    scorers: Callable[[], WorkerPool],
-    console: Console,
-) -> RemoteBackend:
-    """Return the backend of ``mode=remote``.
+class Launch:
+    """Prepares the launch of a study, and shows how it gets on."""
 
-    Args:
-        mode: The configuration.
-        study: The study; its channels and source directory are placed.
-        arguments: The command as typed.
-        scorers: Returns workers on this machine.
-        console: Where the launch is told.
+    def __init__(self, requests: RemoteRequests, scorers: Callable[[], WorkerPool], console: Console) -> None:
+        """Prepare nothing yet.
 
-    Raises:
-        ConfigError: A value is missing or not possible.
-    """
-    settings = remote_settings(mode, typed_command(arguments))
-    requirements = requirements_text(mode.image.requirements) if settings.requirements else None
+        Args:
+            requests: Builds the study's requests.
+            scorers: Returns workers on this machine.
+            console: Where the launch is shown.
+        """
+        self._settings = requests.settings
+        self._requirements = requests.requirements
+        self._scorers = scorers
+        self._console = console
 
-    def prepare(study: StudySpec, bound: Bound) -> None:
-        def tell(text: str) -> None:
-            print_plain(console, text)
+    def prepare(self, study: StudySpec, bound: Bound, document: Mapping[str, Any]) -> None:
+        """Do everything that comes before the first job.
 
+        Args:
+            study: The study; its channels and source directory are placed.
+            bound: What the jobs to launch cost at most.
+            document: The first request.
+
+        Raises:
+            BackendUnavailable: The account lacks something.
+            StudyFailed: A trial on this machine failed.
+        """
         what = "" if bound.jobs == study.n_trials else "what is left of "
-        tell(f"{what}study {study.name} costs {bound.describe()}.")
-        (document, *_) = next(iter(backend.requests(study).values()))
-        with console.status("looking at the account"):
-            notes = check_account(study, settings)
-            check_parents(document, settings.account)
+        self._print(f"{what}study {study.name} costs {bound.describe()}.")
+        with self._console.status("looking at the account"):
+            notes = check_account(study, self._settings)
+            check_parents(document, self._settings.account)
         for note in notes:
-            tell(f"note: {note}")
-        with console.status("one trial of two folds on this machine"):
-            smoke_trial(study, document.get("TrainingJobDefinition", document), scorers())
-        with tempfile.TemporaryDirectory(prefix="byoe-") as scratch, console.status("uploading") as status:
+            self._print(f"note: {note}")
+        with self._console.status("one trial of two folds on this machine"):
+            smoke_trial(study, document.get("TrainingJobDefinition", document), self._scorers())
+        sent = self._upload(study)
+        in_place = study.channels.in_place
+        what = "data and code" if in_place is None else "code"
+        self._print(f"{sent / 1e6:.2f} MB of {what} uploaded to {self._settings.location()}.")
+        if in_place is not None:
+            self._print(f"the data is used where it lies: {in_place.location}/")
 
-            def going(upload: Upload) -> None:
+    def _upload(self, study: StudySpec) -> int:
+        """Upload what the requests name, and return how many bytes were sent."""
+        settings = self._settings
+        with tempfile.TemporaryDirectory(prefix="byoe-") as scratch, self._console.status("uploading") as status:
+
+            def show(upload: Upload) -> None:
                 status.update(f"uploading {upload.location}, {upload.size / 1e6:.1f} MB")
 
             storage = Storage(settings.account.client("s3"), encryption(settings.options.output_kms_key))
-            files = uploads(study, settings, requirements, Path(scratch))
-            if study.points is None:  # of a tuning job, which can be attached to
+            files = uploads(study, settings, self._requirements, Path(scratch))
+            if study.points is None:  # a tuning job, which any machine can attach to
                 name = study_file(study.identity_hash())
-                beside = Path(scratch) / name
-                beside.write_text(json.dumps(describe_study(study)))
-                files.append(Upload(beside, settings.location("studies", study.name, name)))
-            sent = storage.upload(files, going)
-        in_place = study.channels.in_place
-        what = "data and code" if in_place is None else "code"
-        tell(f"{sent / 1e6:.2f} MB of {what} uploaded to {settings.location()}.")
-        if in_place is not None:
-            tell(f"the data is used where it lies: {in_place.location}/")
+                described = Path(scratch) / name
+                described.write_text(json.dumps(describe_study(study)))
+                files.append(Upload(described, settings.location("studies", study.name, name)))
+            return storage.upload(files, show)
 
-    backend = RemoteBackend(settings, lambda study: code_digest(study, requirements), prepare)
-    return backend
+    def _print(self, text: str) -> None:
+        print_plain(self._console, text)

@@ -16,6 +16,8 @@ from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 class LocalBackend(Backend):
     """Runs studies in the worker processes of a pool."""
 
+    replay_mode = "sagemaker"
+
     def __init__(self, pool: WorkerPool) -> None:
         """Use ``pool``, which whoever made it may share, and which ends with the first study's handle."""
         self._pool = pool

@@ -11,6 +11,7 @@ from ensemble.parameters import ParamValue
 from ensemble.racing import Rival
 from ensemble.wire import encode_rival
 from experiments.backends.base import StudyHandle, TrialRunner
+from experiments.backends.failure_budget import FailureBudget
 from experiments.errors import RunnerClosed, StudyFailed
 from experiments.study.folder import final_folder, model_dir, trial_folder
 from experiments.study.ledger import Ledger
@@ -23,8 +24,6 @@ from experiments.system import crash_points
 FINAL_TRIALS = 1.5
 FINAL_SECONDS = 6.0
 INTERRUPT_EVERY_SECONDS = 0.05
-# Below so many finished trials a failure rate says nothing.
-FEWEST_TRIALS_TO_JUDGE = 4
 
 
 class LoopHandle(StudyHandle):
@@ -62,7 +61,7 @@ class LoopHandle(StudyHandle):
         self._begun = clock()
         self._asked = 0
         self._told = 0
-        self._failed = 0
+        self._failures = FailureBudget(spec)
 
     def results(self) -> Iterator[TrialResult]:
         """Yield recorded trials, then each new one as it finishes; until all are, or until time is up."""
@@ -108,7 +107,9 @@ class LoopHandle(StudyHandle):
                 result = self._results[self._told]
                 proposer.tell(self._told, result.value(self._spec.objective))
                 self._told += 1
-                self._judge(result)
+                self._failures.count(result)
+                if (reason := self._failures.exceeded()) is not None:
+                    raise StudyFailed(reason)
             else:
                 break
         new = {index: trial.params for index, trial in asked.items() if index not in recorded}
@@ -164,18 +165,3 @@ class LoopHandle(StudyHandle):
             best = best_of((self._results[told] for told in range(self._told)), self._spec.objective)
             hyperparameters |= {"rival": encode_rival(best.rival(self._spec.objective) if best else Rival())}
         return TrialSpec(index, params, hyperparameters, folder, keep_model=keep_model, threads=self._spec.threads)
-
-    def _judge(self, result: TrialResult) -> None:
-        self._failed += result.state == "failed"
-        if self._told < min(FEWEST_TRIALS_TO_JUDGE, self._spec.n_trials):
-            return
-        if self._failed > self._spec.max_failure_rate * self._told:
-            raise StudyFailed(
-                f"{self._failed} of the first {self._told} trials failed, more than search.max_failure_rate="
-                f"{self._spec.max_failure_rate:g} allows. The last reason: {self._last_failure()}"
-            )
-
-    def _last_failure(self) -> str:
-        failed = [result for result in self._results.values() if result.state == "failed"]
-        last = max(failed, key=lambda result: result.index)
-        return f"trial {last.index}: {last.reason} ({trial_folder(self._spec.folder, last.index)})"

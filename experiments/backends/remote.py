@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Container, Mapping
-from dataclasses import replace
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from experiments.aws.budget import Bound, check_budget
 from experiments.aws.jobs import SageMakerJobs
-from experiments.aws.settings import RemoteSettings
 from experiments.aws.storage import Storage
 from experiments.backends.base import Backend, StudyHandle
+from experiments.backends.launch import Launch
 from experiments.backends.remote_jobs import Source, TrainingHandle, TuningHandle, check_same_job
+from experiments.backends.remote_requests import RemoteRequests
 from experiments.errors import BackendUnavailable, ConfigError, StudyTaken, storage_errors
-from experiments.sagemaker_requests.jobs import (
-    CODE_ARCHIVE,
-    TRAINING,
-    TUNING,
-    training_job,
-    tuning_job,
-)
-from experiments.sagemaker_requests.placement import Placement
-from experiments.sagemaker_requests.validation import check_request
+from experiments.sagemaker_requests.jobs import TRAINING, TUNING
 from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
 from experiments.study.spec import StudySpec
@@ -41,85 +33,48 @@ _LONGEST_LOOK = 2.0
 class RemoteBackend(Backend):
     """Sends the study's request to SageMaker, once, and brings home what its jobs leave."""
 
-    def __init__(
-        self,
-        settings: RemoteSettings,
-        source: Callable[[StudySpec], str],
-        prepare: Callable[[StudySpec, Bound], None],
-    ) -> None:
-        """Use settings that were checked; nothing is sent yet.
+    can_extend = False
+    after_interrupt = (
+        "the jobs on SageMaker go on, and are paid for: the same command follows them again, "
+        "python run.py mode=remote action=clean stops them."
+    )
+
+    def __init__(self, requests: RemoteRequests, launch: Launch) -> None:
+        """Send nothing yet.
 
         Args:
-            settings: Where and how.
-            source: Returns the digest of what a study's jobs run, which names its archive.
-            prepare: Does what is to be done before a launch, which costs so much at most: proves the study on this
-                machine, checks the account and uploads what the request names.
+            requests: Builds the requests of a study.
+            launch: Does what comes before its first job.
         """
-        self._settings = settings
-        self._source = source
-        self._prepare = prepare
+        self._settings = requests.settings
+        self._requests = requests
+        self._launch = launch
+
+    @classmethod
+    def serving_arguments(cls, arguments: Sequence[str]) -> list[str]:
+        """Return the account's settings, and no budget: an endpoint has one of its own."""
+        kept = [text for text in arguments if text.startswith(("paths.", "mode."))]
+        return ["mode=remote", *(text for text in kept if not text.startswith("mode.budget_usd="))]
 
     def preflight(self, study: StudySpec) -> None:
         """Check the requests as AWS would; where jobs are still to be launched, the budget for them too."""
         check_dependencies(study.dependencies)
-        requests = self.requests(study)
+        requests = self._requests.build(study)
         known = peek(study)
         done = () if known is None else [result.index for result in known.results]
         self._check_budget(self._left(study, requests, done), None if known is None else known.facts.get(_APPROVED))
 
-    def requests(self, study: StudySpec) -> dict[str, list[dict[str, Any]]]:
-        """Return the study's requests by operation, checked.
-
-        Raises:
-            InvalidRequest: AWS would refuse one.
-        """
-        placement = self.placement(study)
-        if study.points is None:
-            found = {TUNING: [tuning_job(study, placement)]}
-        else:
-            found = {TRAINING: [training_job(study, placement, i, point) for i, point in enumerate(study.points)]}
-        for operation, documents in found.items():
-            for document in documents:
-                check_request(operation, document, local=False)
-        return found
-
-    def placement(self, study: StudySpec) -> Placement:
-        """Return where the study's jobs run and where their files are."""
-        settings = self._settings
-        in_place = study.channels.in_place
-        data = settings.location("data", study.channels.data_hash[:16]) if in_place is None else in_place.location
-        code = settings.location("code", self._source(study))
-        output = settings.location("studies", study.name)
-        options = settings.options
-        if options.spot_wait_seconds is not None:
-            # Every job has a folder of its own there, by its name.
-            options = replace(options, checkpoints=f"{output}/checkpoints")
-        return Placement(
-            image=settings.image,
-            role=settings.role,
-            train=f"{data}/train/",
-            validation=f"{data}/validation/",
-            code=f"{code}/{CODE_ARCHIVE}",
-            code_channel=f"{code}/" if settings.isolated else None,
-            output=output,
-            instance_type=settings.instance_type,
-            max_runtime_seconds=settings.max_runtime_seconds,
-            isolated=settings.isolated,
-            volume_gb=settings.volume_gb,
-            reading={} if in_place is None else in_place.hyperparameters,
-            options=options,
-        )
-
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
         """Launch what is not launched yet, or attach to it."""
-        requests = self.requests(study)
+        requests = self._requests.build(study)
         jobs = SageMakerJobs(self._settings.account)
         with storage_errors(study.folder):
             (study.folder / REQUEST_FILE).write_text(json.dumps(requests, indent=1))
         left = self._left(study, requests, [result.index for result in ledger.results()])
         if left.jobs:
             self._check_budget(left, ledger.noted(_APPROVED))
-            self._prepare(study, left)
+            (first, *_) = next(iter(requests.values()))
+            self._launch.prepare(study, left, first)
             if self._settings.budget_usd is not None:
                 ledger.note(_APPROVED, self._terms(left))
             crash_points.point("uploaded")

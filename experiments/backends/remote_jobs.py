@@ -17,7 +17,7 @@ from experiments.aws.pricing import Price
 from experiments.aws.results import ResultsImporter, fetch_model
 from experiments.aws.storage import Storage
 from experiments.backends.base import StudyHandle
-from experiments.backends.optuna_loop import FEWEST_TRIALS_TO_JUDGE
+from experiments.backends.failure_budget import FailureBudget
 from experiments.errors import BackendUnavailable, StudyFailed, StudyTaken, storage_errors
 from experiments.reporting.console import dollars
 from experiments.sagemaker_requests.jobs import TRAINING
@@ -59,6 +59,9 @@ class _Following(StudyHandle):
         self._jobs = source.jobs
         self._importer = ResultsImporter(study, source.storage, source.price)
         self._results = {result.index: result for result in ledger.results()}
+        self._failures = FailureBudget(study)
+        for result in self._results.values():
+            self._failures.count(result)
         self._counts = Counter[str]()
         self._waited = Counter[int]()
 
@@ -77,7 +80,7 @@ class _Following(StudyHandle):
             if over and all(job.index in self._results for job in seen):
                 self._check_begun()
                 return
-            self._judge()
+            self._check_failures()
             if not recorded:  # else it may have been the last, or there is room for the next
                 time.sleep(self._source.poll_seconds)
 
@@ -144,22 +147,15 @@ class _Following(StudyHandle):
         self._ledger.record(result)
         crash_points.point("trial_recorded")
         self._results[result.index] = result
+        self._failures.count(result)
         return result
 
-    def _judge(self) -> None:
-        done = len(self._results)
-        failed = [result for result in self._results.values() if result.state == "failed"]
-        if done < min(FEWEST_TRIALS_TO_JUDGE, self._study.n_trials):
-            return
-        if len(failed) > self._study.max_failure_rate * done:
-            with suppress(BackendUnavailable):  # it may have ended meanwhile, and what is said is why
+    def _check_failures(self) -> None:
+        """Stop the jobs and raise StudyFailed if more trials failed than the study allows."""
+        if (reason := self._failures.exceeded("; the rest was stopped")) is not None:
+            with suppress(BackendUnavailable):  # it may have ended meanwhile, and the failures are what to report
                 self.stop()
-            last = max(failed, key=lambda result: result.index)
-            raise StudyFailed(
-                f"{len(failed)} of {done} trials failed, more than search.max_failure_rate="
-                f"{self._study.max_failure_rate:g} allows; the rest was stopped. The last reason: trial {last.index}: "
-                f"{last.reason} ({trial_folder(self._study.folder, last.index)})"
-            )
+            raise StudyFailed(reason)
 
 
 class TuningHandle(_Following):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import Any
 from experiments.backends.base import Backend, StudyHandle, TrialRunner
 from experiments.backends.container_runners import ColdRunner, MakeJob, WarmRunner
 from experiments.backends.optuna_loop import LoopHandle
+from experiments.config.schema import SageMakerModeConfig
 from experiments.docker.engine import (
     FOLDER_LABEL,
     INSTALL_COMPOSE,
@@ -23,9 +25,10 @@ from experiments.docker.engine import (
     labels,
     remove_containers,
 )
+from experiments.docker.image import configured_image
 from experiments.docker.sdk_job import find_network
 from experiments.docker.warm_pool import ContainerSettings
-from experiments.errors import BackendUnavailable, storage_errors
+from experiments.errors import BackendUnavailable, ConfigError, storage_errors
 from experiments.sagemaker_requests.jobs import (
     LOCAL_INSTANCE,
     LOCAL_ROLE,
@@ -36,6 +39,7 @@ from experiments.sagemaker_requests.jobs import (
     trial_job,
     tuning_job,
 )
+from experiments.sagemaker_requests.limits import LONGEST_RUNTIME
 from experiments.sagemaker_requests.placement import Placement
 from experiments.sagemaker_requests.validation import check_request
 from experiments.study.folder import final_folder
@@ -45,6 +49,8 @@ from experiments.study.spec import StudySpec, TrialSpec
 
 REQUEST_FILE = "request.json"
 FINAL_SUFFIX = "-final"
+# What a container needs at least to import the libraries, in GB.
+LEAST_MEMORY_GB = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,34 @@ class SageMakerSettings:
     max_runtime_seconds: int
     cpus: float | None
     memory_gb: float | None
+
+
+def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
+    """Return the checked settings of ``mode=sagemaker``.
+
+    Raises:
+        ConfigError: A value is not possible.
+    """
+    if not 1 <= mode.max_runtime_seconds <= LONGEST_RUNTIME:
+        raise ConfigError(
+            f"mode.max_runtime_seconds={mode.max_runtime_seconds} is not from 1 to {LONGEST_RUNTIME} (28 days)."
+        )
+    cores = os.cpu_count() or 1
+    if mode.cpus is not None and not 0.01 <= mode.cpus <= cores:
+        raise ConfigError(f"mode.cpus={mode.cpus:g} is not from 0.01 to {cores}, the cores of this machine.")
+    if mode.memory_gb is not None and not mode.memory_gb >= LEAST_MEMORY_GB:
+        raise ConfigError(
+            f"mode.memory_gb={mode.memory_gb:g}: a container needs {LEAST_MEMORY_GB:g} GB to import the libraries."
+        )
+    if not mode.network:
+        raise ConfigError(f"mode.network is empty: it can be {', '.join(NETWORKS)}, or a network of the engine's.")
+    return SageMakerSettings(
+        image=configured_image(mode.image).tag,
+        network=mode.network,
+        max_runtime_seconds=mode.max_runtime_seconds,
+        cpus=mode.cpus,
+        memory_gb=mode.memory_gb,
+    )
 
 
 class SageMakerBackend(Backend):

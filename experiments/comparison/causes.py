@@ -1,4 +1,4 @@
-"""Why two trials may differ: every possible cause, looked at in a fixed order, the first that differs being named."""
+"""Why two trials may differ: every possible cause is checked in a fixed order, and the first that differs is named."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Check:
     """One possible cause.
 
     Attributes:
-        name: What was looked at.
-        outcome: Whether it differs; unknown where a side has not recorded it.
-        detail: What differs, or who has not recorded it.
+        name: What was checked.
+        outcome: Whether it differs; unknown if a study did not record it.
+        detail: What differs, or which study did not record it.
     """
 
     name: str
@@ -30,12 +30,12 @@ class Check:
 
 
 def checks(one: RecordedTrial, other: RecordedTrial, *, paired: bool = True) -> tuple[Check, ...]:
-    """Look at every possible cause, in order.
+    """Check every possible cause, in order.
 
     Args:
-        one: A side.
-        other: The other.
-        paired: Whether both ran the same parameters.
+        one: A trial.
+        other: A trial of another study.
+        paired: Whether both have the same parameters.
     """
     return (
         _data(one, other),
@@ -50,14 +50,14 @@ def checks(one: RecordedTrial, other: RecordedTrial, *, paired: bool = True) -> 
     )
 
 
-def over_all(each: Sequence[Sequence[Check]]) -> tuple[Check, ...]:
-    """Return one check a cause for many pairs: what differs in any, else what is unknown in any."""
+def combine(each: Sequence[Sequence[Check]]) -> tuple[Check, ...]:
+    """Combine the checks of many pairs into one for each cause: differs if any differs, else unknown if any is."""
     rank: dict[Outcome, int] = {"differs": 0, "unknown": 1, "same": 2}
     return tuple(min(column, key=lambda check: rank[check.outcome]) for column in zip(*each, strict=True))
 
 
 def first_cause(found: Sequence[Check]) -> str:
-    """Name the first cause, with what differs."""
+    """Return the first cause that differs, with its detail."""
     for check in found:
         if check.outcome == "differs":
             return f"{check.name}: {check.detail}"
@@ -71,11 +71,11 @@ Facts = Mapping[str, Any]
 def _facts(
     name: str, one: tuple[RecordedTrial, Facts | None], other: tuple[RecordedTrial, Facts | None], absent: str = "none"
 ) -> Check:
-    """Hold two sides' facts against one another; None where a side has recorded none."""
+    """Compare what two trials recorded; None if a trial recorded nothing."""
     (left, a), (right, b) = one, other
     if a is None or b is None:
-        silent = dict.fromkeys(side.study.name for side, facts in (one, other) if facts is None)
-        return Check(name, "unknown", f"not recorded by {' and '.join(silent)}")
+        missing = dict.fromkeys(side.study.name for side, facts in (one, other) if facts is None)
+        return Check(name, "unknown", f"not recorded by {' and '.join(missing)}")
     lines = [
         ("" if key == name else f"{key} ") + f"{a.get(key, absent)} in {left.study.name}, "
         f"{b.get(key, absent)} in {right.study.name}"
@@ -94,7 +94,7 @@ def _data(one: RecordedTrial, other: RecordedTrial) -> Check:
         return Check(name, "differs", describe_difference(one.study, other.study))
     hashes = [side.info.get("train_hash") for side in (one, other)]
     if None not in hashes and hashes[0] != hashes[1]:
-        found = f"the trials read other rows than their studies gave them: {one.name} or {other.name}"
+        found = f"{one.name} or {other.name} read other rows than its study has"
         return Check(name, "differs", found)
     return Check(name, "same")
 
@@ -117,7 +117,9 @@ def _fixed(side: RecordedTrial, prefix: str) -> Facts:
 
 def _parameters(one: RecordedTrial, other: RecordedTrial) -> Check:
     name = "parameters after decoding"
-    left, right = ({k: v for k, v in side.study.static().items() if not _elsewhere(k)} for side in (one, other))
+    left, right = (
+        {k: v for k, v in side.study.static().items() if not _checked_separately(k)} for side in (one, other)
+    )
     fixed = _facts(name, (one, left), (other, right))
     if fixed.outcome == "differs":
         return fixed
@@ -127,8 +129,8 @@ def _parameters(one: RecordedTrial, other: RecordedTrial) -> Check:
     return Check(name, "differs", f"no set of parameters ran in both {one.study.name} and {other.study.name}")
 
 
-def _elsewhere(key: str) -> bool:
-    """Whether a hyperparameter is looked at by another check, or only says which number decides."""
+def _checked_separately(key: str) -> bool:
+    """Whether another check covers a hyperparameter, or it is the objective, which changes no number."""
     return key.startswith("folds_") or key in ("seed", "objective")
 
 
@@ -137,7 +139,7 @@ def _versions(side: RecordedTrial) -> Facts | None:
     if versions is None:
         return None
     own = {f"your package {name}": digest for name, digest in side.study.code().items()}
-    # Python last: a patch of it moves no number, and what is named first should be what does.
+    # Python is last: a patch release does not change numbers, and the first difference should be one that does.
     return {**own, **dict(sorted(versions.items(), key=lambda item: item[0] == "python"))}
 
 
@@ -160,6 +162,6 @@ def _logs(one: RecordedTrial, other: RecordedTrial) -> Check:
     name = "objective in the log"
     wrong = [side.name for side in (one, other) if side.log_agrees is False]
     if wrong:
-        return Check(name, "differs", f"the log of {' and '.join(wrong)} ends with another than metrics.json")
-    silent = dict.fromkeys(side.study.name for side in (one, other) if side.log_agrees is None)
-    return Check(name, "unknown", f"no log in {' and '.join(silent)}") if silent else Check(name, "same")
+        return Check(name, "differs", f"the log of {' and '.join(wrong)} ends with another value than metrics.json")
+    missing = dict.fromkeys(side.study.name for side in (one, other) if side.log_agrees is None)
+    return Check(name, "unknown", f"no log in {' and '.join(missing)}") if missing else Check(name, "same")

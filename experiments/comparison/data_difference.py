@@ -1,4 +1,4 @@
-"""In what the data of two studies differ, as far as it is on this machine."""
+"""How the data of two studies differ, if both are on this machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from experiments.comparison.recorded_study import RecordedStudy
 from experiments.data.channels import channels_at
 from experiments.data.presplit import SPLITS
 
-# Rows of larger tables are not looked up in one another.
+# Larger tables are not compared row by row.
 _MOST_ROWS = 100_000
 
 
 def describe_difference(one: RecordedStudy, other: RecordedStudy) -> str:
-    """Say in one line in what the data of two studies differ."""
+    """Return in one line how the data of two studies differ."""
     tables = [_tables(study) for study in (one, other)]
     if tables[0] is None or tables[1] is None:
         hashes = [f"{study.data_hash[:12]} in {study.name}" for study in (one, other)]
@@ -33,7 +33,7 @@ def describe_difference(one: RecordedStudy, other: RecordedStudy) -> str:
 
 
 def _tables(study: RecordedStudy) -> dict[str, Table] | None:
-    """Return a study's three tables, or None where they are not on this machine whole."""
+    """Return a study's three tables, or None if any is missing on this machine."""
     folder = channels_at(study.data_hash, study.folder.parent)
     try:
         return {name: read_channel(folder / name) for name in SPLITS}
@@ -57,14 +57,14 @@ def _columns(one: Table, other: Table, names: tuple[str, str]) -> str | None:
         if name in known[1] and known[0][name].type != known[1][name].type
     ]
     lines += [
-        f"column {name} has other categories"
+        f"column {name} has different categories"
         for name in known[0]
         if name in known[1] and known[0][name].type == known[1][name].type and known[0][name] != known[1][name]
     ]
     if lines:
         return "; ".join(lines[:3]) + (f"; and {len(lines) - 3} more" if len(lines) > 3 else "")
     if one.names != other.names:
-        return "the same columns in another order"
+        return "the same columns in a different order"
     parts = [sorted(table.arrays()) for table in (one, other)]
     if parts[0] != parts[1]:
         return f"{', '.join(parts[0])} in {names[0]}, {', '.join(parts[1])} in {names[1]}"
@@ -72,7 +72,7 @@ def _columns(one: Table, other: Table, names: tuple[str, str]) -> str | None:
 
 
 def _cell(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]) -> str | None:
-    """Return the cells that differ where the rows are divided alike, or None where they are not."""
+    """Return the rows that differ and the first differing cell; None if the rows are split differently."""
     total, first = 0, ""
     for split in SPLITS:
         a, b = _matrix(one[split]), _matrix(other[split])
@@ -80,7 +80,7 @@ def _cell(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]
             return None
         differs = (a != b) & ~(np.isnan(a) & np.isnan(b))
         rows = np.flatnonzero(differs.any(axis=1))
-        if len(rows) > len(a) // 2:  # another division, rather than some other cells
+        if len(rows) > len(a) // 2:  # a different split, rather than some changed cells
             return None
         if len(rows) and not first:
             row, column = rows[0], int(np.flatnonzero(differs[rows[0]])[0])
@@ -94,15 +94,15 @@ def _cell(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]
 def _rows(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]) -> str:
     counts = [{split: table.rows for split, table in tables.items()} for tables in (one, other)]
     totals = [sum(count.values()) for count in counts]
-    said = ", ".join(
+    described = ", ".join(
         f"{total} rows in {name} ({' + '.join(str(count[split]) for split in SPLITS)})"
         for name, total, count in zip(names, totals, counts, strict=True)
     )
     if max(totals) > _MOST_ROWS:
-        return said
+        return described
     both = (_multiset(one) & _multiset(other)).total()
-    divided = ", divided otherwise" if both == totals[0] == totals[1] else ""
-    return f"{said}; {both} are in both{divided}"
+    divided = ", split differently" if both == totals[0] == totals[1] else ""
+    return f"{described}; {both} are in both{divided}"
 
 
 def _multiset(tables: dict[str, Table]) -> Counter[bytes]:

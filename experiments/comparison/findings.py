@@ -1,11 +1,11 @@
-"""What a comparison says, in sentences that are made from its numbers."""
+"""The findings of a comparison: sentences made from its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ensemble.evaluation import MetricName
-from experiments.comparison.measures import Measures, winners_apart
+from experiments.comparison.measures import Measures, lift_between_winners
 from experiments.comparison.parity import Parity
 from experiments.reporting.verdict import below_or_above, span
 
@@ -13,53 +13,52 @@ _MOST_SHOWN = 20
 
 
 def which_search(measures: Sequence[Measures]) -> str:
-    """Say which search found the better ensemble, and whether the folds decide it."""
+    """Return which search found the better ensemble, and whether the interval over the folds decides it."""
     searches = [one for one in measures if one.study.searched and one.best is not None]
     if len(searches) < 2:
-        who = f"only {searches[0].label} searched, and the others" if searches else "all studies"
-        return f"No search is compared with another: {who} ran given points."
+        others = f"only {searches[0].label} searched, the other studies" if searches else "all studies"
+        return f"There are no two searches to compare: {others} ran given points."
     if len({one.study.data_hash for one in searches}) > 1:
-        return "The searches ran on different data, so their scores do not say which is better."
+        return "The searches ran on different data, so their scores cannot be compared."
     ranked = sorted(searches, key=_rank)
     best, second = ranked[0], ranked[1]
-    apart = winners_apart(second, best)
+    apart = lift_between_winners(second, best)
     if apart is None:
         return (
-            f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} of "
-            f"{second.label}; their folds differ, so there is no interval."
+            f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} in "
+            f"{second.label}. Their folds differ, so there is no interval."
         )
     if not apart.mean and not apart.low:
-        return f"{best.label} and {second.label} found equally good ensembles: the blend is the same on every fold."
-    verdict = "The folds decide it" if apart.low > 0 or apart.high < 0 else "The folds do not decide it"
+        return f"{best.label} and {second.label} found equally good ensembles: their RMSE is the same on every fold."
+    decided = apart.low > 0 or apart.high < 0
+    conclusion = "excludes zero" if decided else "includes zero, so the difference may be chance"
     return (
-        f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} of "
-        f"{second.label}. "
-        f"{verdict}: on the mean fold its blend's RMSE is {below_or_above(apart.mean)} the other's, 95% interval "
-        f"{span(apart)}."
+        f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} in "
+        f"{second.label}. On average over the folds, its blend's RMSE is {below_or_above(apart.mean)} the other's; the "
+        f"95% interval, {span(apart)}, {conclusion}."
     )
 
 
 def what_parity_means(parity: Parity) -> str:
-    """Say the verdict in words."""
+    """Return the verdict in a sentence."""
     pairs = len(parity.pairs)
+    counted = f"{pairs} pair{'' if pairs == 1 else 's'} of trials"
     if parity.verdict == "PASS" and parity.exact == pairs:
-        return f"Each of the {pairs} trials that ran in two places gave the same numbers in both, to the bit."
+        return f"All numbers of the paired trials are equal to the bit ({counted})."
     if parity.verdict == "PASS":
         return (
-            f"Each of the {pairs} trials that ran in two places gave the same numbers in both: {parity.exact} to the "
-            f"bit, the others within {parity.tolerance:g} of the larger number."
+            f"All numbers of the paired trials are equal ({counted}): {parity.exact} to the bit, the others within "
+            f"{parity.tolerance:g} of the larger number."
         )
     if parity.verdict == "FAIL":
-        return (
-            f"{len(parity.unequal)} of the {pairs} trials that ran in two places did not give the same numbers in both."
-        )
-    names = " and ".join(study.name for study in parity.without_pair)
-    rest = f" Of the others, {parity.equal} of {pairs} trials are equal." if pairs else ""
-    return f"Nothing can be said of {names}: no trial there ran anywhere else too.{rest}"
+        return f"The numbers of {len(parity.unequal)} of {counted} are not equal."
+    names = " or ".join(study.name for study in parity.without_pair)
+    rest = f" Of the other studies, {parity.equal} of {counted} are equal." if pairs else ""
+    return f"No trial of {names} ran in another study, so its numbers cannot be checked.{rest}"
 
 
-def without_partner(parity: Parity) -> list[str]:
-    """Say which trials ran in one study only and why, a line a study and reason."""
+def describe_unpaired(parity: Parity) -> list[str]:
+    """Return which trials have no pair and why: one line for each study and reason."""
     trials: dict[tuple[str, str], list[int]] = {}
     for one in parity.unpaired:
         trials.setdefault((one.trial.study.name, one.reason), []).append(one.trial.result.index)

@@ -1,4 +1,4 @@
-"""What a study came to: trials, time, dollars, scores with their intervals, and its best so far."""
+"""A study in numbers: trials, time, dollars, scores with their intervals, and the best score so far."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SPLITS = ("cv", "validation", "test")
 
 @dataclass(frozen=True)
 class Point:
-    """The best so far at the end of a trial.
+    """The best score so far at the end of a trial.
 
     Attributes:
-        trial: Number of the trial.
-        minutes: Since the study began, pauses left out.
-        usd: Spent so far; None where no dollars are known.
-        value: The trial's own objective; None for one without a score.
-        best: The best objective so far; None before the first.
+        trial: Index of the trial.
+        minutes: Minutes since the study started, without pauses.
+        usd: Dollars spent so far; None if no price is known.
+        value: The trial's own objective; None if it has no score.
+        best: The best objective so far; None before the first score.
     """
 
     trial: int
@@ -41,17 +41,17 @@ class Measures:
 
     Attributes:
         study: The study.
-        label: What it is called in figures: its mode, with its name where two studies have one mode.
+        label: Its name in figures: the mode, and the study's name if several studies have the same mode.
         metric: The metric by which searches are compared.
-        best: The best trial, trained once more with test scores where that was done; None where none has a score.
-        seconds: Wall time in which something ran.
-        billed: Seconds that were billed; None where nothing is.
-        usd: Dollars that were spent, as far as they are known; None where nothing was billed, or no price is known.
-        unpriced: How many trials were billed at a price that is not known.
-        best_member: The best score that a single member reached.
-        lift: By how much the blend is below that.
-        by_trial: The best so far, in the order of trials.
-        by_time: The best so far, in the order in which trials ended.
+        best: The winner with its test scores, or the best trial if the winner was not trained; None without a score.
+        seconds: Wall time during which something ran.
+        billed: Billed seconds; None if nothing was billed.
+        usd: Dollars spent, as far as known; None if nothing was billed or no price is known.
+        unpriced: Number of billed trials without a known price.
+        best_member: The best score of a single member.
+        lift: How much lower the blend's RMSE is than that.
+        by_trial: The best score so far, in the order of trials.
+        by_time: The best score so far, in the order in which trials ended.
     """
 
     study: RecordedStudy
@@ -74,15 +74,15 @@ class Measures:
 
     @property
     def trials_per_minute(self) -> float | None:
-        """Finished trials a minute; None where no time has passed."""
+        """Finished trials per minute; None if no time has passed."""
         return 60 * len(self.study.results) / self.seconds if self.seconds > 0 else None
 
     def count(self, state: str) -> int:
-        """Return how many trials ended like that."""
+        """Return how many trials have this state."""
         return sum(result.state == state for result in self.study.results)
 
     def rmse(self, split: str, name: str) -> float | None:
-        """Return the winner's RMSE of a member or the blend; None where there is none."""
+        """Return the winner's RMSE of a member or the blend; None if it has none."""
         return None if self.best is None else self.best.metrics.get(f"{split}_rmse_{name}")
 
     def interval(self, name: str) -> Interval | None:
@@ -92,7 +92,7 @@ class Measures:
 
     @property
     def folds_a_division(self) -> int:
-        """Folds of one division of the rows."""
+        """Number of folds of one division of the rows."""
         return int(self.study.identity["fixed.folds_k"])
 
 
@@ -107,13 +107,13 @@ def measure(studies: Sequence[RecordedStudy]) -> list[Measures]:
 
 
 def common_metric(studies: Sequence[RecordedStudy]) -> str:
-    """Return the objective of all studies where they have one, else the blend's cross-validated RMSE."""
+    """Return the objective that all studies share, or else the blend's cross-validated RMSE."""
     objectives = {study.objective for study in studies}
     return objectives.pop() if len(objectives) == 1 else f"cv_rmse_{BLENDED}"
 
 
-def winners_apart(one: Measures, other: Measures) -> Interval | None:
-    """Return by how much the other's blend is below the one's on the mean fold; None where their folds differ."""
+def lift_between_winners(one: Measures, other: Measures) -> Interval | None:
+    """Return how much lower the other blend's RMSE is, averaged over the folds; None if the folds differ."""
     if one.best is None or other.best is None or not same_folds(one.study, other.study):
         return None
     folds = [fold_rmse(measures.best, BLENDED) for measures in (one, other) if measures.best is not None]
@@ -129,7 +129,7 @@ def same_folds(one: RecordedStudy, other: RecordedStudy) -> bool:
 
 
 class _Clock:
-    """Tells how long something had run by a moment: time in which nothing ran is left out."""
+    """Converts moments to seconds of running time, which excludes pauses."""
 
     def __init__(self, spans: Iterable[tuple[float, float]]) -> None:
         self._starts: list[float] = []
@@ -148,7 +148,7 @@ class _Clock:
         self.total = passed
 
     def seconds(self, moment: float) -> float:
-        """Return how long something had run by then."""
+        """Return for how long something had run by this moment, in seconds since the epoch."""
         place = bisect.bisect_right(self._starts, moment) - 1
         return self._before[place] + min(moment, self._ends[place]) - self._starts[place] if place >= 0 else 0.0
 
@@ -193,5 +193,5 @@ def _history(ordered: Sequence[TrialResult], metric: str, clock: _Clock) -> tupl
 
 
 def _span(result: TrialResult) -> tuple[float, float]:
-    """Return when a trial was asked for, as far as that is known, and when it ended."""
+    """Return when a trial was created, or else started, and when it ended."""
     return min(result.started, result.info.get("cloud", {}).get("created", result.started)), result.finished

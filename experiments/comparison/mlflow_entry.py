@@ -1,4 +1,4 @@
-"""A comparison as MLflow gets it: the same names and tags as studies and trials have."""
+"""A comparison as MLflow records it, with the names and tags that studies and trials have."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FOLD = "_fold_"
 
 
 def comparison_of(measures: Sequence[Measures], parity: Parity, page: str) -> Comparison:
-    """Return what is recorded of a comparison.
+    """Return the record of a comparison.
 
     Args:
         measures: The studies in numbers.
-        parity: Whether their trials are the same.
-        page: The page.
+        parity: Whether the paired trials are equal.
+        page: The report page, as HTML.
     """
     compared = [_compared(one.study) for one in measures]
     digest = hashlib.sha256(json.dumps([compared, parity.tolerance], sort_keys=True).encode()).hexdigest()
@@ -39,13 +39,13 @@ def comparison_of(measures: Sequence[Measures], parity: Parity, page: str) -> Co
 
 
 def _compared(study: RecordedStudy) -> list[Any]:
-    """Return what a comparison depends on."""
+    """Return everything that decides the result of a comparison."""
     return [study.name, study.identity, study.final is not None, [asdict(result) for result in study.results]]
 
 
 def _study(one: Measures) -> ComparedStudy:
     study = one.study
-    # What is logged first is what MLflow's compare view draws first.
+    # MLflow's compare view draws metrics in the order in which they were logged.
     numbers: dict[str, float | None] = {
         f"cv_rmse_{BLENDED}": one.rmse("cv", BLENDED),
         "trials": len(study.results),

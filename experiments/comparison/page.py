@@ -1,4 +1,4 @@
-"""The comparison as one page that needs no network: verdict, table, figures, and what they are from."""
+"""The report page: one HTML file with the verdict, the table, the figures and their sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from ensemble import __version__
 from experiments.comparison.charts import all_charts
 from experiments.comparison.charts.plot import Chart, glyph
-from experiments.comparison.findings import what_parity_means, which_search, without_partner
+from experiments.comparison.findings import describe_unpaired, what_parity_means, which_search
 from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity, Verdict
 from experiments.comparison.table import Row
@@ -22,11 +22,11 @@ _TONES: dict[Verdict, str] = {"PASS": "pass", "FAIL": "fail", "NOT COMPARABLE": 
 
 @dataclass(frozen=True)
 class Report:
-    """A page.
+    """A report page.
 
     Attributes:
-        html: All of it.
-        partial: What it lacks because a study has not left it, or still runs; a sentence each.
+        html: The whole page.
+        partial: What the page lacks because a study is still running or its files are missing; a sentence each.
     """
 
     html: str
@@ -38,7 +38,7 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
 
     Args:
         measures: The studies in numbers.
-        parity: Whether their trials are the same.
+        parity: Whether the paired trials are equal.
         rows: The table.
     """
     charts = all_charts(measures, parity)
@@ -57,8 +57,8 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
         measures=measures,
         rows=rows,
         charts=charts,
-        looked=_looked(parity),
-        unpaired=without_partner(parity),
+        checked=_checked(parity),
+        unpaired=describe_unpaired(parity),
         glyphs=[glyph(place) for place in range(len(measures))],
         sources=[_source(one) for one in measures],
         style=_text("report.css"),
@@ -88,7 +88,7 @@ def _plotly() -> str:
 
 
 def _figures(charts: Sequence[Chart]) -> str:
-    """Return every drawing by its place in the page, as JSON that cannot end the script that it stands in."""
+    """Return every plot by its element's id, as JSON that cannot close the script element around it."""
     plots = {
         f"{chart.key}-{place}": {
             "spec": plot.spec,
@@ -106,45 +106,45 @@ def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str
     lines = []
     for one in measures:
         if one.study.running:
-            lines.append(f"{one.label}: study {one.study.name} is still running; this is what it has come to so far")
+            lines.append(f"{one.label}: study {one.study.name} is still running; the report has its results so far")
         elif one.study.best is None:
             lines.append(f"{one.label}: no trial of study {one.study.name} has a score, so it has no winner")
         elif one.study.final is None:
-            attached = " (action=attach does not, since it has no test rows)" if one.study.mode == "remote" else ""
+            attached = "; action=attach has no test rows" if one.study.mode == "remote" else ""
             lines.append(
-                f"{one.label}: study {one.study.name} has no winner with test scores yet; its own command makes one"
-                f"{attached}"
+                f"{one.label}: study {one.study.name} has no winner with test scores yet; run the study's own command "
+                f"again to get one{attached}"
             )
         elif one.rmse("test", "blended") is None:
             lines.append(f"{one.label}: the winner of {one.study.name} was not scored on test rows")
-        gone = one.study.logs_gone()
-        if gone:
+        missing, trials = one.study.missing_logs(), len(one.study.results)
+        if missing:
             lines.append(
-                f"{one.label}: {one.study.folder / 'trials'} has lost the log of {gone} of {len(one.study.results)} "
-                "trials, so what a tuner reads there is not compared"
+                f"{one.label}: {missing} of {trials} trials have no log in {one.study.folder / 'trials'}: the "
+                "objective that a tuner reads there was not checked"
             )
     return tuple(dict.fromkeys([*lines, *(line for chart in charts for line in chart.missing)]))
 
 
 def _details(parity: Parity) -> list[str]:
-    """Return what stands below the verdict, whose own sentence says where all is exact."""
+    """Return the lines below the verdict. If all numbers are exact, the verdict's sentence already says so."""
     exact = parity.verdict == "PASS" and parity.exact == len(parity.pairs)
     return [*([parity.exactness] if parity.pairs and not exact else []), *parity.details()]
 
 
-def _looked(parity: Parity) -> str:
+def _checked(parity: Parity) -> str:
     if parity.verdict == "PASS":
-        return "The trials are the same; what differs here did not move a number."
-    return "What can make the same trial give another number; the first that differs is named in the verdict."
+        return "The trials are equal, so a difference listed here did not change their numbers."
+    return "These can make the same trial give different numbers. The verdict names the first one that differs."
 
 
 def _source(one: Measures) -> str:
     info = next((result.info for result in one.study.results if "versions" in result.info), {})
     versions = ", ".join(f"{name} {text}" for name, text in info.get("versions", {}).items())
     processor = info.get("processor", {})
-    begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.study.created))
+    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.study.created))
     parts = [
-        f"{one.label}: study {one.study.name}, begun {begun}",
+        f"{one.label}: study {one.study.name}, started {started}",
         f"data {one.study.data_hash[:12]}",
         versions or "versions not recorded",
         f"{processor.get('model') or processor['machine']}" if processor else "processor not recorded",

@@ -1,4 +1,4 @@
-"""Trials of several studies, paired: the same parameters, data, folds and seed, and what differs in their numbers."""
+"""Pairs of the same trial in two studies: same parameters, data, folds and seed. And how their numbers differ."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from experiments.study.spec import TrialResult
 
 _COMPARED_PREFIXES = ("cv_", "validation_")
 _MOST_SHOWN = 4
-# Parts of a recipe that are no parameters of the ensemble.
+# Parts of a recipe that are not parameters of the ensemble.
 _NO_PARAMETERS = ("seed", "objective")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A number that is not the same to the bit on both sides.
+    """A number that is not equal to the bit in both trials of a pair.
 
     Attributes:
         metric: Its name.
-        one: What it is on the first side; NaN where it is missing.
-        other: What it is on the other.
-        relative: The difference as a share of the larger; infinite where it is missing on one side.
+        one: Its value in the first trial; NaN if it is missing.
+        other: Its value in the other trial; NaN if it is missing.
+        relative: The difference as a share of the larger value; infinite if one is missing.
     """
 
     metric: str
@@ -35,7 +35,7 @@ class Difference:
 
     @property
     def who(self) -> str:
-        """The member whose number it is, or the blend."""
+        """The member that it belongs to, or the blend."""
         return member_of(self.metric)
 
 
@@ -45,10 +45,10 @@ class Pair:
 
     Attributes:
         one: The trial in the study that was named first.
-        other: The trial in the other.
+        other: The trial in the other study.
         metrics: Names of every number that was compared.
-        differences: Those that are not the same to the bit.
-        tolerance: The largest relative difference of numbers that are taken for equal.
+        differences: The numbers that are not equal to the bit.
+        tolerance: The largest relative difference of numbers that count as equal.
     """
 
     one: RecordedTrial
@@ -59,7 +59,7 @@ class Pair:
 
     @property
     def failed(self) -> RecordedTrial | None:
-        """The side on which the trial has no score though it has one on the other."""
+        """The trial without a score, if the other one has a score."""
         return next((side for side in (self.one, self.other) if side.result.state != "complete"), None)
 
     @property
@@ -69,29 +69,29 @@ class Pair:
 
     @property
     def exact(self) -> bool:
-        """Whether every number is the same to the bit."""
+        """Whether all numbers are equal to the bit."""
         return self.failed is None and not self.differences
 
     @property
     def equal(self) -> bool:
-        """Whether every number is the same within the tolerance, and each log says the objective that was recorded."""
+        """Whether all numbers are equal within the tolerance, and each log has the recorded objective."""
         logs_agree = False not in (self.one.log_agrees, self.other.log_agrees)
         return self.failed is None and not self.beyond_tolerance and logs_agree
 
     def describe(self) -> str:
-        """Say in one line in what the trial differs."""
+        """Return in one line how the two trials differ."""
         trials = f"{self.one.name} and {self.other.name}"
         if self.failed is not None:
             return f"{trials}: it failed in {self.failed.study.name}: {self.failed.result.reason}"
         if not self.beyond_tolerance:
             return f"{trials}: the log of one does not end with the objective in metrics.json"
-        furthest = max(self.beyond_tolerance, key=lambda found: found.relative)
+        largest = max(self.beyond_tolerance, key=lambda found: found.relative)
         who = list(dict.fromkeys(found.who for found in self.beyond_tolerance))
         more = f" and {len(who) - _MOST_SHOWN} more" if len(who) > _MOST_SHOWN else ""
         return (
             f"{trials}: {len(self.beyond_tolerance)} of {len(self.metrics)} numbers differ, of "
-            f"{', '.join(who[:_MOST_SHOWN])}{more}; the furthest is {furthest.metric}, {furthest.one!r} and "
-            f"{furthest.other!r}"
+            f"{', '.join(who[:_MOST_SHOWN])}{more}; the largest difference is in {largest.metric}, {largest.one!r} and "
+            f"{largest.other!r}"
         )
 
 
@@ -101,7 +101,7 @@ class Unpaired:
 
     Attributes:
         trial: The trial.
-        reason: Why it has no partner, in words.
+        reason: Why it has no pair.
     """
 
     trial: RecordedTrial
@@ -111,12 +111,12 @@ class Unpaired:
 def pair_trials(studies: Sequence[RecordedStudy], tolerance: float) -> tuple[list[Pair], list[Unpaired]]:
     """Pair the trials of several studies; both lists are in the order of studies and trials.
 
-    Trials are the same when their decoded parameters, data, folds and seed are. Each is compared with the same trial of
-    the study that comes first among those that ran it.
+    Trials are the same if their decoded parameters, data, folds and seed are. Each is compared with the same trial
+    of the first study that ran it.
 
     Args:
         studies: At least two.
-        tolerance: The largest relative difference of numbers that are taken for equal.
+        tolerance: The largest relative difference of numbers that count as equal.
     """
     groups: dict[str, list[RecordedTrial]] = {}
     unpaired: list[Unpaired] = []
@@ -124,7 +124,7 @@ def pair_trials(studies: Sequence[RecordedStudy], tolerance: float) -> tuple[lis
     for study in studies:
         for result in study.results:
             if result.state == "pruned":
-                reason = "given up between folds" if "folds" in result.info["pruned"] else f"given up: {result.reason}"
+                reason = "pruned between folds" if "folds" in result.info["pruned"] else f"pruned: {result.reason}"
                 unpaired.append(Unpaired(RecordedTrial(study, result), reason))
             else:
                 groups.setdefault(keys[study.name, result.index], []).append(RecordedTrial(study, result))
@@ -149,10 +149,10 @@ def pair_trials(studies: Sequence[RecordedStudy], tolerance: float) -> tuple[lis
 
 
 def trial_keys(studies: Sequence[RecordedStudy]) -> dict[tuple[str, int], str]:
-    """Return by study and index what equal trials have in common.
+    """Return a key for each trial, by study and index; the same trials have the same key.
 
-    That is the data and the decoded parameters, apart from the objective, which only says which number decides. A trial
-    that failed has not said how it decoded what it was given, and goes by one that was given the same.
+    The key has the data and the decoded parameters without the objective, which changes no number. A failed trial did
+    not record its decoded parameters, so it takes the key of a trial with the same hyperparameters.
     """
     keys: dict[tuple[str, int], str] = {}
     by_hyperparameters: dict[str, str] = {}
@@ -174,13 +174,13 @@ def _given(study: RecordedStudy, result: TrialResult) -> str:
 
 
 def member_of(metric: str) -> str:
-    """Return the member whose number this is, or the blend."""
+    """Return the member that a metric belongs to, or the blend."""
     return MetricName.parse(metric).who.partition("_fold_")[0]
 
 
 def relative_difference(metric: str, one: float, other: float) -> float:
-    """Return the difference as a share of the larger; of an R2, as a share of what is left unexplained."""
-    if MetricName.parse(metric).score == "r2":  # which may be near zero, and its error is not
+    """Return the difference as a share of the larger number; for an R2, of the larger unexplained share."""
+    if MetricName.parse(metric).score == "r2":  # an R2 may be near zero
         one, other = 1.0 - one, 1.0 - other
     if math.isnan(one) or math.isnan(other):
         return math.inf
@@ -210,7 +210,7 @@ def _pair(one: RecordedTrial, other: RecordedTrial, tolerance: float) -> Pair:
 
 
 def point_key(study: RecordedStudy, result: TrialResult) -> str:
-    """Return what trials of equal parameters have in common, whatever their data, folds and seed."""
+    """Return a key of the parameters, which does not depend on data, folds and seed."""
     recipe = result.info.get("recipe", study.hyperparameters(result))
     rest = {
         name: value for name, value in recipe.items() if not name.startswith("folds") and name not in _NO_PARAMETERS
@@ -219,11 +219,11 @@ def point_key(study: RecordedStudy, result: TrialResult) -> str:
 
 
 def _why_unpaired(side: RecordedTrial, by_point: Mapping[str, Sequence[RecordedTrial]]) -> str:
-    """Say why no trial is compared with this one.
+    """Return why a trial has no pair.
 
     Args:
         side: The trial.
-        by_point: The trials of all studies by their parameters.
+        by_point: The trials of all studies by their ``point_key``.
     """
     if side.result.state == "failed":
         return f"failed: {side.result.reason}"
@@ -232,10 +232,10 @@ def _why_unpaired(side: RecordedTrial, by_point: Mapping[str, Sequence[RecordedT
     if other is None:
         return "these parameters ran in no other study"
     if other.study.data_hash != side.study.data_hash:
-        return f"its parameters ran in {other.study.name} too, on other data"
+        return f"the same parameters ran in {other.study.name}, on different data"
     here, there = side.study.static(), other.study.static()
     if here["seed"] != there["seed"]:
-        return f"its parameters ran in {other.study.name} too, with another seed"
+        return f"the same parameters ran in {other.study.name}, with a different seed"
     if any(here.get(name) != there.get(name) for name in {*here, *there} if name.startswith("folds_")):
-        return f"its parameters ran in {other.study.name} too, on other folds"
-    return f"{other.name}, with its parameters, was given up between folds"
+        return f"the same parameters ran in {other.study.name}, on different folds"
+    return f"{other.name}, which has the same parameters, was pruned between folds"

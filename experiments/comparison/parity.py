@@ -1,4 +1,4 @@
-"""Whether the same trials gave the same numbers: the verdict over all pairs, and what it is due to."""
+"""Whether the same trials gave the same numbers: the verdict over all pairs, and its cause."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from experiments.comparison.causes import Check, checks, first_cause, over_all
+from experiments.comparison.causes import Check, checks, combine, first_cause
 from experiments.comparison.pairing import Pair, Unpaired, pair_trials, trial_keys
 from experiments.comparison.recorded_study import RecordedStudy, RecordedTrial
 
@@ -17,18 +17,18 @@ _MOST_SHOWN = 5
 
 @dataclass(frozen=True)
 class Parity:
-    """What a comparison of trials came to.
+    """The result of comparing the trials of several studies.
 
     Attributes:
         pairs: The trials that ran in two studies.
-        unpaired: The trials that did not.
+        unpaired: The trials that ran in one study.
         without_pair: Studies without a paired trial.
         incomparable: Those of them whose lack of a pair is a mistake: they ran on other data, folds, seed or fixed
             parameters than the others, or were given points that no other study ran. The rest searched points that
             differ.
-        tolerance: The largest relative difference of numbers that are taken for equal.
-        checks: Every possible cause in the order of looking: of the first trial that differs; where none does, of the
-            first study that is incomparable; else over all pairs.
+        tolerance: The largest relative difference of numbers that count as equal.
+        checks: Every possible cause, in the order checked: of the first pair that differs; without one, of the first
+            incomparable study; else combined over all pairs.
     """
 
     pairs: tuple[Pair, ...]
@@ -68,7 +68,7 @@ class Parity:
 
     @property
     def exit_code(self) -> int:
-        """What a command that ends with this verdict returns."""
+        """The exit code of a command with this verdict."""
         return EXIT_CODES[self.verdict]
 
     @property
@@ -79,15 +79,15 @@ class Parity:
             return f"parity: PASS ({counted})"
         cause = first_cause(self.checks)
         if self.verdict == "FAIL":
-            # Trials without a score say themselves why; what is else different is in the report.
-            said = self.unequal[0].describe() if all(pair.failed for pair in self.unequal) else cause
-            return f"parity: FAIL ({counted}; {said})"
+            # A failed trial states its own reason; other differences are in the report.
+            reason = self.unequal[0].describe() if all(pair.failed for pair in self.unequal) else cause
+            return f"parity: FAIL ({counted}; {reason})"
         known = f"{counted}; {cause}" if self.pairs else cause
         return f"parity: NOT COMPARABLE ({known})"
 
     @property
     def exactness(self) -> str:
-        """How many trials are equal to the bit, and how far apart the others are."""
+        """How many pairs are equal to the bit, and the largest difference of the others."""
         parts = [f"equal to the bit: {self.exact} of {len(self.pairs)}"]
         failed = sum(pair.failed is not None for pair in self.pairs)
         if failed:
@@ -97,13 +97,13 @@ class Parity:
         return "; ".join(parts)
 
     def details(self) -> list[str]:
-        """Return what differs and what was left out, a line each."""
+        """Return the differences and what was left out, a line each."""
         apart = [pair.describe() for pair in self.unequal]
         lines = apart[:_MOST_SHOWN]
         if len(apart) > _MOST_SHOWN:
             lines.append(f"and {len(apart) - _MOST_SHOWN} more")
         if self.pairs:
-            lines += [f"{study.name} has no trial that another study ran too" for study in self.without_pair]
+            lines += [f"no trial of {study.name} ran in another study" for study in self.without_pair]
         elif self.without_pair[0].differs_in_points_only(self.without_pair[-1]):
             first, last = self.without_pair[0], self.without_pair[-1]
             command = f"python run.py mode={last.mode} action=replay replay.study={first.name}"
@@ -116,13 +116,13 @@ def compare_trials(studies: Sequence[RecordedStudy], tolerance: float) -> Parity
 
     Args:
         studies: At least two.
-        tolerance: The largest relative difference of numbers that are taken for equal.
+        tolerance: The largest relative difference of numbers that count as equal.
     """
     pairs, unpaired = pair_trials(studies, tolerance)
     paired = {side.study.name for pair in pairs for side in (pair.one, pair.other)}
     without_pair = tuple(study for study in studies if study.name not in paired)
     incomparable = tuple(study for study in without_pair if not (study.searched and _has_comparable(study, studies)))
-    # One that failed has numbers on one side alone, and says nothing of why others differ.
+    # A pair with a failed trial has numbers in one study only, so it cannot explain why other pairs differ.
     unequal = min((pair for pair in pairs if not pair.equal), key=lambda pair: pair.failed is not None, default=None)
     unexplained = incomparable or (() if pairs else without_pair)
     if unequal is not None:
@@ -132,12 +132,12 @@ def compare_trials(studies: Sequence[RecordedStudy], tolerance: float) -> Parity
         one, two = (study for study in studies if study.name in (unexplained[0].name, other.name))
         checked = checks(RecordedTrial.representing(one), RecordedTrial.representing(two), paired=False)
     else:
-        checked = over_all([checks(pair.one, pair.other) for pair in pairs])
+        checked = combine([checks(pair.one, pair.other) for pair in pairs])
     return Parity(tuple(pairs), tuple(unpaired), without_pair, incomparable, tolerance, checked)
 
 
 def compare_replay(original: RecordedStudy, replay: RecordedStudy, tolerance: float) -> Parity:
-    """Compare a replay with the study whose trials it ran again; what was not run again is left out."""
+    """Compare a replay with its original study, leaving out the trials that were not replayed."""
     keys = trial_keys([original, replay])
     ran = {keys[replay.name, result.index] for result in replay.results}
     again = tuple(result for result in original.results if keys[original.name, result.index] in ran)

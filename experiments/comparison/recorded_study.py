@@ -1,4 +1,4 @@
-"""What a study has left on disk, read without holding it; the one source of every comparison."""
+"""A study as its folder records it, read without locking it. It is the only source of a comparison."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
 from experiments.study.spec import TrialResult, best_of
 
-# What every study's identity has; without it nothing can be said of it.
+# Every study's identity has these; without them it cannot be compared.
 _DECISIVE = ("mode", "data", "objective", "fixed.members", "fixed.seed", "fixed.folds_kind", "fixed.folds_k")
 
 # AWS keeps an objective in single precision.
@@ -36,21 +36,21 @@ _SINGLE_PRECISION = 1e-6
 
 @dataclass(frozen=True)
 class RecordedStudy:
-    """A study as its folder tells it.
+    """A study that was read from its folder.
 
     Attributes:
         name: Its name.
         folder: Its folder.
-        identity: What decides its numbers, flat, as ``StudySpec.identity`` has it.
-        created: When it was begun, in seconds since the epoch.
-        dataset: The data's name for people; None where an earlier version recorded none.
-        space: What was searched; empty for given points, and where an earlier version recorded none.
+        identity: What decides its numbers, flat, as in ``StudySpec.identity``.
+        created: When it was created, in seconds since the epoch.
+        dataset: The data's display name; None if an earlier version did not record it.
+        space: What was searched; empty for given points, or if an earlier version did not record it.
         results: Every finished trial, in order of index; at least one.
-        final: The last training of the best trial, with test scores where there are test rows here; None where there
-            is none yet, or only one of a trial that is not the best any more.
-        unfinished: How many trials have begun and not ended.
-        running: Whether a process on this machine holds it.
-        replay_of: The study whose best trials it ran again; None for another.
+        final: The winner, with test scores if this machine has test rows; None if it was not trained yet, or if
+            another trial is the best now.
+        unfinished: Number of trials that started and did not end.
+        running: Whether a process on this machine runs it.
+        replay_of: The study that it replays; None if it is not a replay.
     """
 
     name: str
@@ -82,7 +82,7 @@ class RecordedStudy:
 
     @property
     def searched(self) -> bool:
-        """Whether it picked its points itself, rather than being given them."""
+        """Whether it searched, rather than being given its points."""
         return "points" not in self.identity
 
     @property
@@ -96,24 +96,24 @@ class RecordedStudy:
         return best_of(self.results, self.objective)
 
     def static(self) -> dict[str, str]:
-        """Return the hyperparameters that no trial changes."""
+        """Return the hyperparameters that are the same in every trial."""
         return {name.removeprefix("fixed."): text for name, text in self.identity.items() if name.startswith("fixed.")}
 
     def differs_in_points_only(self, other: RecordedStudy) -> bool:
-        """Whether another study has the same data, folds, seed and fixed parameters, whatever it optimised."""
+        """Whether another study has the same data, folds, seed and fixed parameters; its objective may differ."""
         fixed = [{**study.static(), "objective": ""} for study in (self, other)]
         return self.data_hash == other.data_hash and fixed[0] == fixed[1]
 
     def code(self) -> dict[str, str]:
-        """Return the hash of each of the user's own packages by its name."""
+        """Return the hash of each of the user's packages, by name."""
         return {name.removeprefix("code."): text for name, text in self.identity.items() if name.startswith("code.")}
 
     def hyperparameters(self, result: TrialResult) -> dict[str, str]:
-        """Return what a trial was given on the wire."""
+        """Return a trial's hyperparameters in the wire format."""
         return {**self.static(), **{name: encode(value) for name, value in result.params.items()}}
 
     def objective_in_log(self, result: TrialResult) -> float | None:
-        """Return what a tuner reads of a trial's objective in its log; None where there is no log to read."""
+        """Return the objective that a tuner reads in a trial's log; None without a log."""
         cloud = result.info.get("cloud")
         if cloud is not None:
             found: float | None = cloud.get("objective_in_log")
@@ -124,27 +124,27 @@ class RecordedStudy:
             return None
         return read_metric(metric_regex(self.objective), log)
 
-    def logs_gone(self) -> int:
-        """Return of how many trials there is no log to read."""
+    def missing_logs(self) -> int:
+        """Return how many trials have no log."""
         here = (result for result in self.results if "cloud" not in result.info)
         return sum(not log_path(trial_folder(self.folder, result.index)).exists() for result in here)
 
     @property
     def out_of_fold_file(self) -> Path:
-        """Where the winner's out-of-fold predictions are."""
+        """File of the winner's out-of-fold predictions."""
         return output_data_dir(final_folder(self.folder)) / OUT_OF_FOLD_FILE
 
     @property
     def test_file(self) -> Path:
-        """Where the winner's predictions on the test rows are."""
+        """File of the winner's predictions on the test rows."""
         return test_predictions(self.folder)
 
     def out_of_fold(self) -> Predictions | None:
-        """Return the winner's out-of-fold predictions, or None where they are not there whole."""
+        """Return the winner's out-of-fold predictions, or None if they are missing or incomplete."""
         return _predictions(self.out_of_fold_file)
 
     def on_test_rows(self) -> Predictions | None:
-        """Return the winner's predictions on the test rows, or None where they are not there whole."""
+        """Return the winner's predictions on the test rows, or None if they are missing or incomplete."""
         return _predictions(self.test_file)
 
 
@@ -162,7 +162,7 @@ class RecordedTrial:
 
     @classmethod
     def representing(cls, study: RecordedStudy) -> RecordedTrial:
-        """Return a trial that speaks for the whole study: a complete one where there is one."""
+        """Return a trial that represents the study: the first complete one, or else the first."""
         return cls(study, next((r for r in study.results if r.state == "complete"), study.results[0]))
 
     @property
@@ -172,12 +172,12 @@ class RecordedTrial:
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What its ``metrics.json`` says besides the metrics."""
+        """What its ``metrics.json`` has besides the metrics."""
         return self.result.info
 
     @functools.cached_property
     def log_agrees(self) -> bool | None:
-        """Whether the objective that a tuner reads in the log is the one in ``metrics.json``; None without a log."""
+        """Whether the objective that a tuner reads in the log equals that in ``metrics.json``; None without a log."""
         written = self.result.metrics.get(self.study.objective)
         read = self.study.objective_in_log(self.result)
         if written is None or read is None:
@@ -186,16 +186,20 @@ class RecordedTrial:
 
 
 def read_study(folder: Path) -> RecordedStudy:
-    """Read a study's folder; holds nothing and records nothing.
+    """Read a study's folder, without locking or changing it.
 
     Raises:
-        ConfigError: It has no finished trial, or was recorded by another version of this project.
-        StudyTaken: Its ledger is no ledger.
+        ConfigError: It has no finished trial, or was recorded by another version of byoe.
+        StudyTaken: Its ledger cannot be read.
     """
     running = is_held(folder)
     empty = ConfigError(
         f"study {folder.name} has no finished trial: "
-        + ("it is still running, so wait for its first." if running else "run its command again, or leave it out.")
+        + (
+            "it is still running; wait until its first trial has ended."
+            if running
+            else "run its command again, or leave it out."
+        )
     )
     try:
         known = read(folder / FILE)
@@ -230,7 +234,7 @@ def read_study(folder: Path) -> RecordedStudy:
 
 
 def _check_scores(study: RecordedStudy) -> None:
-    """Raise KeyError where a complete trial lacks the score of a member or of the blend."""
+    """Raise KeyError if a complete trial lacks the score of a member or of the blend."""
     wanted = {f"cv_rmse_{name}" for name in (*study.members, BLENDED)}
     for result in study.results:
         missing = wanted - set(result.metrics)
@@ -240,7 +244,7 @@ def _check_scores(study: RecordedStudy) -> None:
 
 def _of_another_version(folder: Path, error: Exception) -> ConfigError:
     return ConfigError(
-        f"study {folder.name} was recorded by another version of this project ({type(error).__name__}: {error}): "
+        f"study {folder.name} was recorded by another version of byoe ({type(error).__name__}: {error}): "
         "compare it with that version, or run it again."
     )
 
@@ -248,5 +252,5 @@ def _of_another_version(folder: Path, error: Exception) -> ConfigError:
 def _predictions(path: Path) -> Predictions | None:
     try:
         return Predictions.read(path)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # gone, or cut
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # missing or incomplete
         return None

@@ -1,4 +1,4 @@
-"""The comparison as rows of text, one column a study: the terminal and the page show the same."""
+"""The comparison as rows of text with one column for each study, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.comparison.measures import SPLITS, Measures, winners_apart
+from experiments.comparison.measures import SPLITS, Measures, lift_between_winners
 from experiments.reporting.console import dollars
 from experiments.study.fold_intervals import Interval
 from experiments.study.verdict import verdict
@@ -25,9 +25,9 @@ class Row:
     """One measure of every study.
 
     Attributes:
-        title: What it is.
-        cells: Its text, one a study; none for a heading.
-        best: Places of the cells that are better than the others.
+        title: The row's title.
+        cells: One text for each study; empty for a heading.
+        best: Indices of the best cells.
     """
 
     title: str
@@ -36,7 +36,7 @@ class Row:
 
 
 def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
-    """Return the table, without its head."""
+    """Return the rows of the table, without its header."""
     rows = [
         _row("study", measures, lambda one: one.study.name),
         _row("state", measures, _state),
@@ -44,7 +44,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         _row("failed", measures, lambda one: str(one.count("failed"))),
     ]
     if any(one.count("pruned") for one in measures):
-        rows.append(_row("given up early", measures, lambda one: str(one.count("pruned"))))
+        rows.append(_row("pruned", measures, lambda one: str(one.count("pruned"))))
     rows += [
         Row("cost"),
         _row("wall time", measures, lambda one: duration(one.seconds)),
@@ -60,8 +60,8 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
             rows += [Row(_TITLES[split]), *found]
     rows += [
         Row("does it pay?"),
-        _row("best lone member", measures, _best_member),
-        _row("blend minus it", measures, lambda one: _spread(one.lift)),
+        _row("best single member", measures, _best_member),
+        _row("blend minus best member", measures, lambda one: _spread(one.lift)),
         _row("the ensemble", measures, lambda one: NOTHING if one.lift is None else verdict(one.lift)),
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
     ]
@@ -69,7 +69,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
 
 
 def duration(seconds: float) -> str:
-    """Say a time in the two largest units that it has."""
+    """Return a duration as text, in at most two units."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -78,7 +78,7 @@ def duration(seconds: float) -> str:
 
 
 def spent(one: Measures) -> str:
-    """Say what a study has cost."""
+    """Return what a study cost, as text."""
     if one.usd is not None:
         least = "at least " if one.unpriced else ""
         return f"{least}{dollars(one.usd)}"
@@ -93,7 +93,7 @@ def _state(one: Measures) -> str:
     if one.study.running:
         return "still running"
     if one.study.unfinished:
-        return f"interrupted, {one.study.unfinished} cut"
+        return f"interrupted, {one.study.unfinished} unfinished"
     return "finished" if one.study.final is not None else "winner not trained"
 
 
@@ -120,16 +120,16 @@ def _best_member(one: Measures) -> str:
 def _against(first: Measures, one: Measures) -> str:
     if one is first:
         return NOTHING
-    apart = winners_apart(first, one)
+    apart = lift_between_winners(first, one)
     if apart is None:
-        return "other folds"
+        return "different folds"
     if not apart.mean and apart.low == apart.high:
         return "equal"
     return _spread(apart)
 
 
 def _spread(lift: Interval | None) -> str:
-    """Say a lift as what it adds to the RMSE, with half of its interval."""
+    """Return a lift as the change of the RMSE, with half the width of its interval."""
     if lift is None:
         return NOTHING
     sign = "+" if lift.mean <= 0 else ""
@@ -137,7 +137,7 @@ def _spread(lift: Interval | None) -> str:
 
 
 def _digits(value: float, digits: int) -> str:
-    """Return a number with so many digits, and never with an exponent."""
+    """Return a number with this many digits and without an exponent."""
     return np.format_float_positional(value, digits, fractional=False, unique=False, trim="k").rstrip(".")
 
 

@@ -1,4 +1,4 @@
-"""A comparison in the terminal: the verdict, what differs, and the table."""
+"""A comparison in the terminal: the verdict, the differences and the table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.comparison.findings import which_search, without_partner
+from experiments.comparison.findings import describe_unpaired, which_search
 from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity, Verdict
 from experiments.comparison.table import Row
@@ -19,25 +19,25 @@ _STYLES: dict[Verdict, str] = {"PASS": "green", "FAIL": "red", "NOT COMPARABLE":
 
 
 def show_parity(parity: Parity, console: Console) -> None:
-    """Print the verdict on a line of its own, and what differs below it."""
+    """Print the verdict on a separate line, with the differences below it."""
     style = _STYLES[parity.verdict]
     print_plain(console, f"\n{parity.line}", style)
     for line in [*([parity.exactness] if parity.pairs else []), *parity.details()]:
         print_plain(console, f"  {line}")
 
 
-def show_rest(measures: Sequence[Measures], parity: Parity, console: Console) -> None:
-    """Print which search is better, and the trials that have no partner."""
+def show_findings(measures: Sequence[Measures], parity: Parity, console: Console) -> None:
+    """Print which search is better, and the trials without a pair."""
     print_plain(console, f"\n{which_search(measures)}")
-    lines = without_partner(parity)
+    lines = describe_unpaired(parity)
     if lines:
-        console.print("\nwithout a partner", style="bold")
+        console.print("\nwithout a pair", style="bold")
     for line in lines:
         print_plain(console, f"  {line}")
 
 
 def show_table(measures: Sequence[Measures], rows: Sequence[Row], console: Console) -> None:
-    """Print the table, no narrower than it is readable."""
+    """Print the table, wide enough that no digit is cut."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("", no_wrap=True)
     for one in measures:
@@ -50,6 +50,6 @@ def show_table(measures: Sequence[Measures], rows: Sequence[Row], console: Conso
         cells = [Text(cell, style="bold green" if place in row.best else "") for place, cell in enumerate(row.cells)]
         table.add_row(Text(f"  {row.title}"), *cells)
     console.print()
-    # In a terminal that is too narrow lines go on below: no digit is cut.
+    # A narrow terminal wraps the lines.
     unbounded = console.options.update(width=_WIDEST)
     at_least(console.measure(table, options=unbounded).maximum, console).print(table, crop=False)

@@ -1,19 +1,108 @@
-"""What is shown and recorded of a user's arguments: passwords in addresses are kept out."""
+"""Arguments as they are typed, ``key=value``: parsed, checked, and printed without passwords."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiments.config.groups import CHOSEN_BY_GROUP, group_files, valid_keys
+from experiments.config.schema import mode_of
+from experiments.errors import ConfigError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
+_BEFORE_A_QUOTE = re.compile(r'(\\*)("|$)')
+# Keys below which any name may be added without Hydra's "+".
+_OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared", "mode.tags")
 
 
 def masked(text: str) -> str:
-    """Return a text with the password of every address in it as ``***``."""
+    """Return a text with the password of every URL in it replaced by ``***``."""
     return _PASSWORD.sub(r"\1:***@", text)
 
 
 def typed_command(arguments: Iterable[str]) -> str:
-    """Return the command of these arguments, to be shown."""
+    """Return the command with these arguments, quoted for a shell and without passwords."""
     return masked(shlex.join(["python", "run.py", *arguments]))
+
+
+def key_of(argument: str) -> str:
+    """Return the key of a ``key=value`` argument."""
+    return argument.lstrip("+~").partition("=")[0]
+
+
+def parsed(argument: str) -> Override:
+    """Return an argument as Hydra's parser reads it; a value that it cannot read is text.
+
+    Raises:
+        ConfigError: A quote or bracket in it is not closed, or it has no value.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    with contextlib.suppress(HydraException):
+        return parser.parse_override(argument)
+    key, _, text = argument.partition("=")
+    if not text or text[0] in "[{'\"":
+        raise ConfigError(
+            f"{argument!r} cannot be read: close every bracket and quote, and put quotes around a value with commas, "
+            "brackets or an equals sign in it: 'key=\"a, b\"'."
+        )
+    # Hydra's grammar lacks some characters that occur in paths. In quotes, it reads a backslash as an escape only if a
+    # quote follows.
+    escaped = _BEFORE_A_QUOTE.sub(lambda found: found[1] * 2 + ('\\"' if found[2] else ""), text)
+    return parser.parse_override(f'{key}="{escaped}"')
+
+
+def checked(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Check arguments for mistakes that Hydra would accept or explain badly.
+
+    Returns:
+        The arguments for Hydra, and the values below open keys. These replace the files' values and are not merged with
+        them, so that a range on the command line is the whole range.
+
+    Raises:
+        ConfigError: An argument cannot be read, or has an unknown key or several values.
+    """
+    for_hydra: list[str] = []
+    replaced: dict[str, Any] = {}
+    known = group_files()
+    for argument in arguments:
+        if "=" not in argument and not argument.startswith("~"):
+            suggestion = did_you_mean(argument, [*valid_keys(), "--help", "--cfg"])
+            raise ConfigError(f"{argument!r} is not key=value.{suggestion}")
+        override = parsed(argument)
+        if override.is_sweep_override():
+            raise ConfigError(
+                f"{argument}: a key takes one value. Run the command once for each value; a list needs brackets, "
+                "key=[a,b], and text with a comma needs quotes, 'key=\"a,b\"'."
+            )
+        key = override.key_or_group
+        is_open = any(key == prefix or key.startswith(prefix + ".") for prefix in _OPEN_KEYS)
+        if key in CHOSEN_BY_GROUP:
+            group = key.partition(".")[0]
+            raise ConfigError(f"{argument}: {key} is set by the group. Use {group}={override.value()}.")
+        if not is_open and key not in valid_keys():
+            raise unknown_key(key)
+        value = override.value()
+        if key in known and not isinstance(value, str) and not (key == "experiment" and value is None):
+            raise ConfigError(f"{argument}: there is no such {key}. It can be: {listed(known[key])}.")
+        if is_open and not argument.startswith("~"):
+            replaced[key] = value
+        else:
+            for_hydra.append(override.input_line or argument)
+    return for_hydra, replaced
+
+
+def unknown_key(key: str) -> ConfigError:
+    """Return the error for a key that the configuration, or its mode, does not have."""
+    mode = mode_of(key)
+    if mode is not None:
+        return ConfigError(f"{key} is a key of mode={mode}. Add mode={mode} to the command.")
+    return ConfigError(f"there is no key {key!r} in the configuration.{did_you_mean(key, valid_keys())}")

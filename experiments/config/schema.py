@@ -1,230 +1,340 @@
-"""The configuration's typed schema: every key, its type and its default.
+"""The configuration's typed schema: every key with its type, its default and its help.
 
-What a key means stands in one place: as a comment in the file of ``configs/`` that sets it for everyone, or else in its
-class below. ``docs/configuration_page.py`` makes ``docs/configuration.md`` of both.
+A key's help is Markdown, and code in it is marked with backquotes. ``docs/configuration_page.py`` makes
+``docs/configuration.md`` from it, and ``--cfg`` prints it.
 """
 
+# ruff: noqa: RUF009  # what _key returns is a dataclass's field
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from typing import Any, NamedTuple
+
+
+def _key(default: Any, text: str) -> Any:
+    """Return a dataclass's field with its help; a default that is a type, such as ``list``, is called."""
+    if isinstance(default, type):
+        return field(default_factory=default, metadata={"help": text})
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass
 class ModeConfig:
     """Where trials run."""
 
-    name: str = ""
+    name: str = _key("", "Name of the mode, as in `mode=local`.")
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether trials are SageMaker's jobs, here or there: they ship code, and the tuner's limits apply."""
+        return False
+
+    @property
+    def starts_cold(self) -> bool:
+        """Whether each trial gets a container of its own."""
+        return False
+
+    @property
+    def account(self) -> RemoteModeConfig | None:
+        """The settings of the AWS account that this mode works in; None for a mode on this machine."""
+        return None
 
 
 @dataclass
 class LocalModeConfig(ModeConfig):
     """In worker processes on this machine."""
 
-    name: str = "local"
+    name: str = _key("local", "Name of the mode, as in `mode=local`.")
 
 
 @dataclass
 class ImageConfig:
     """The image that trains and serves."""
 
-    base: str = ""
-    requirements: str | None = None
+    base: str = _key("", "Base image: Debian with Python. The default is the environment variable `BASE_IMAGE`.")
+    requirements: str | None = _key(None, "A requirements file for your own packages, installed in the image.")
 
 
 @dataclass
 class SageMakerModeConfig(ModeConfig):
-    """In SageMaker local mode containers on this machine's Docker."""
+    """SageMaker local mode: in containers on this machine's Docker engine."""
 
-    name: str = "sagemaker"
-    warm_pool: bool = True
-    max_runtime_seconds: int = 3600
-    network: str = "none"
-    cpus: float | None = None
-    memory_gb: float | None = None
+    name: str = _key("sagemaker", "Name of the mode, as in `mode=local`.")
+    warm_pool: bool = _key(
+        True, "Whether trials run in warm containers; `false` runs each trial as a job of the SDK's local mode."
+    )
+    max_runtime_seconds: int = _key(
+        3600, "A trial is stopped after this time; it is `StoppingCondition.MaxRuntimeInSeconds` of the request."
+    )
+    network: str = _key(
+        "none",
+        "Docker network of the containers. The default is `none`, because training that needs a network here also "
+        "needs one on SageMaker; `bridge` allows it.",
+    )
+    cpus: float | None = _key(None, "Cores per container; `null` is no limit.")
+    memory_gb: float | None = _key(None, "Memory per container; `null` is no limit.")
     image: ImageConfig = field(default_factory=ImageConfig)
+
+    @property
+    def runs_jobs(self) -> bool:
+        """True: SageMaker's local mode runs jobs in containers on this machine."""
+        return True
+
+    @property
+    def starts_cold(self) -> bool:
+        """Whether containers are not kept warm."""
+        return not self.warm_pool
 
 
 @dataclass
 class RemoteImageConfig(ImageConfig):
-    """The image that jobs run on SageMaker, and what ``action=push`` makes one from."""
+    """The image that jobs run on SageMaker, and what ``action=push`` builds it from."""
 
-    uri: str | None = None
+    base: str = _key(
+        "",
+        "Base image for `action=push`: Debian with Python, for `linux/amd64`. The default is the environment variable "
+        "`BASE_IMAGE`.",
+    )
+    requirements: str | None = _key(
+        None, "A requirements file for your own packages, installed in every job or in the image."
+    )
+    uri: str | None = _key(
+        None,
+        "An image in your ECR that was built from `container/Dockerfile`, as printed by `action=push`; `null` is AWS's "
+        "scikit-learn container, which installs `entry/requirements.txt` in every job.",
+    )
 
 
 @dataclass
 class RemoteModeConfig(ModeConfig):
-    """On SageMaker, as training jobs that its tuner picks."""
+    """On SageMaker, as training jobs that its tuner proposes."""
 
-    name: str = "remote"
-    region: str | None = None
-    profile: str | None = None
-    role: str | None = None
-    bucket: str | None = None
-    prefix: str = "byoe"
+    name: str = _key("remote", "Name of the mode, as in `mode=local`.")
+    region: str | None = _key(
+        None, "AWS region; `null` uses your AWS settings (`AWS_DEFAULT_REGION`, or the profile's region)."
+    )
+    profile: str | None = _key(None, "A profile in `~/.aws`; `null` is the default profile.")
+    role: str | None = _key(
+        None, "ARN of the IAM role that jobs assume; it reads from the bucket and writes results to it."
+    )
+    bucket: str | None = _key(None, "Bucket for data, code and results; it must be in the region.")
+    prefix: str = _key("byoe", "Prefix of everything that byoe stores in the bucket.")
     image: RemoteImageConfig = field(default_factory=RemoteImageConfig)
-    instance_type: str = "ml.m5.large"
-    volume_gb: int = 10
-    max_runtime_seconds: int = 3600
-    spot: bool = False
-    max_wait_seconds: int | None = None
-    keep_alive_seconds: int = 0
-    early_stopping: bool = False
-    warm_start: list[str] = field(default_factory=list)
-    isolated: bool = False
-    subnets: list[str] = field(default_factory=list)
-    security_groups: list[str] = field(default_factory=list)
-    volume_kms_key: str | None = None
-    output_kms_key: str | None = None
-    tags: dict[str, Any] = field(default_factory=dict)
-    price_usd_per_hour: float | None = None
-    budget_usd: float | None = None
-    poll_seconds: float = 15.0
+    instance_type: str = _key("ml.m5.large", "Instance type of a training job; members train on the CPU.")
+    volume_gb: int = _key(10, "Disk size of an instance, for data, code and results.")
+    max_runtime_seconds: int = _key(
+        3600, "A job is stopped after this time; the upper bound of the cost is based on it."
+    )
+    spot: bool = _key(
+        False,
+        "Whether jobs use spot instances, which are much cheaper; an interrupted job starts again from the beginning.",
+    )
+    max_wait_seconds: int | None = _key(
+        None,
+        "With `mode.spot`: limit of waiting and running time, at least `mode.max_runtime_seconds`; `null` is twice "
+        "that.",
+    )
+    keep_alive_seconds: int = _key(
+        0, "How long an instance waits for the next job (a warm pool); you pay for this time."
+    )
+    early_stopping: bool = _key(
+        False,
+        "Whether AMT stops a job whose intermediate objective looks bad. byoe prints the objective once, at the end, "
+        "so this has no effect unless your own members print more.",
+    )
+    warm_start: list[str] = _key(list, "Names of finished tuning jobs that AMT learns from before it starts.")
+    isolated: bool = _key(
+        False,
+        "Whether the container has no network. This needs your own image, because AWS's container installs packages.",
+    )
+    subnets: list[str] = _key(list, "Subnets of your VPC; set `mode.security_groups` too.")
+    security_groups: list[str] = _key(list, "Security groups of your VPC; set `mode.subnets` too.")
+    volume_kms_key: str | None = _key(None, "KMS key that encrypts the instances' disks; `null` is AWS's own key.")
+    output_kms_key: str | None = _key(
+        None, "KMS key that encrypts data, code and results in the bucket; `null` is S3's own key."
+    )
+    tags: dict[str, Any] = _key(
+        dict, "Additional tags, such as `mode.tags={team: risk}`; byoe's own tags begin with `byoe:`."
+    )
+    price_usd_per_hour: float | None = _key(
+        None,
+        "Price of one instance; `null` looks it up in a small, dated table for `us-east-1`, which does not have every "
+        "instance type.",
+    )
+    budget_usd: float | None = _key(
+        None,
+        "A new search starts only if the upper bound of its cost is within this budget; with `serving=realtime`, an "
+        "endpoint only if the cost of one day is.",
+    )
+    poll_seconds: float = _key(15.0, "Seconds between two queries of the jobs' states.")
+
+    @property
+    def runs_jobs(self) -> bool:
+        """True: each trial is a training job."""
+        return True
+
+    @property
+    def account(self) -> RemoteModeConfig:
+        """These settings."""
+        return self
 
 
 @dataclass
 class SplitConfig:
-    """How rows are set aside: shares of all rows, drawn with a seed.
+    """How rows are set aside: shares of all rows, drawn with a seed."""
 
-    Attributes:
-        test: Share of the rows that no trial sees; the winner is scored on them once.
-        validation: Share of the rows that every trial is scored on and none is fitted on.
-        seed: Of the draw. Rows that ``dataset.folds`` keeps together or in time are set aside so as well.
-    """
-
-    test: float = 0.2
-    validation: float = 0.2
-    seed: int = 0
+    test: float = _key(0.2, "Share of the rows that no trial sees; the winner is scored on them once.")
+    validation: float = _key(0.2, "Share of the rows that every trial is scored on and that no member is fitted on.")
+    seed: int = _key(
+        0,
+        "Seed of the draw. Groups and time order, as set by `dataset.folds.kind`, are respected here too.",
+    )
 
 
 @dataclass
 class FoldsConfig:
-    """Cross-validation over the rows that are left for training.
+    """Cross-validation over the rows that remain for training."""
 
-    Attributes:
-        kind: ``kfold``: at random. ``repeated``: at random, several times. ``group``: rows of one value of ``column``
-            stay together, in the split too. ``time``: in the order of ``column``, models are scored on what came after.
-        k: Number of folds.
-        repeats: For ``repeated``: how often; null is 3.
-        column: For ``group`` and ``time``: the column, which is then no feature.
-    """
-
-    kind: str = "kfold"
-    k: int = 5
-    repeats: int | None = None
-    column: str | None = None
+    kind: str = _key(
+        "kfold",
+        "How rows are assigned to folds. `kfold`: at random. `repeated`: at random, several times. `group`: rows with "
+        "the same value of `dataset.folds.column` stay together, in the split too. `time`: ordered by "
+        "`dataset.folds.column`; models are scored on later rows than those they are fitted on.",
+    )
+    k: int = _key(5, "Number of folds.")
+    repeats: int | None = _key(None, "With `repeated`: how many times; `null` is 3.")
+    column: str | None = _key(None, "With `group` and `time`: the column, which is then not a feature.")
 
 
 @dataclass
 class DatasetConfig:
-    """The data.
+    """The data."""
 
-    Attributes:
-        weights: The column with the rows' weights; null counts every row alike.
-        drop: Columns that are left out, as a list.
-    """
-
-    name: str = ""
-    path: str | None = None
-    target: str | None = None
-    weights: str | None = None
-    drop: list[str] = field(default_factory=list)
+    name: str = _key("", "Name of the dataset, as in `dataset=diabetes`.")
+    path: str | None = _key(
+        None,
+        "A CSV file with a header row, or a Parquet file; on this machine, or on S3 as `s3://bucket/key`. Or a folder "
+        "(on S3 with a slash at the end, `s3://bucket/prefix/`) with `train/`, `validation/` and `test/`, each with "
+        "one such file or several of one kind. byoe keeps that split and ignores `dataset.split`.",
+    )
+    target: str | None = _key(None, "The column to predict.")
+    weights: str | None = _key(None, "The column with the rows' weights; `null` gives every row the same weight.")
+    drop: list[str] = _key(list, "Columns to leave out.")
     split: SplitConfig = field(default_factory=SplitConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)
 
 
 @dataclass
 class EnsembleConfig:
-    """Who is in the ensemble, and how their predictions become one.
+    """The members, and how their predictions become one."""
 
-    Attributes:
-        members: Names of [members](#members), or ``{name: {kind: member}}`` for several of a kind, for a regressor of
-            scikit-learn by its class name, or for a class of yours as ``module:Class``.
-        params: Fixed parameters: ``ensemble.params.<member>.<parameter>``, or ``ensemble.params.<shared name>``.
-        blend: A [blender](#blenders), or one of yours as ``module:Class``.
-        weights: For ``fixed``: one non-negative number a member, ``ensemble.weights.<member>``.
-        final: What is served. ``bag``: the average of the folds' models. ``refit``: one model fitted on all training
-            rows.
-        drop_slow: Whether members are left out that would take longer than all others together, or that heed no
-            ``dataset.weights``.
-    """
-
-    members: Any = None
-    params: dict[str, Any] = field(default_factory=dict)
-    blend: str = "mean"
-    weights: dict[str, Any] = field(default_factory=dict)
-    final: str = "bag"
-    drop_slow: bool = False
+    members: Any = _key(
+        None,
+        "Names of members. `{name: {kind: member}}` gives a member a name of its own, so that there can be several of "
+        "one kind; `kind` can also be a scikit-learn regressor by its class name, or your own class as "
+        "`module:Class`.",
+    )
+    params: dict[str, Any] = _key(
+        dict, "Fixed parameters: `ensemble.params.<member>.<parameter>`, or `ensemble.params.<shared name>`."
+    )
+    blend: str = _key("mean", "A blender, or your own as `module:Class`.")
+    weights: dict[str, Any] = _key(
+        dict, "With `ensemble.blend=fixed`: one non-negative number per member, `ensemble.weights.<member>`."
+    )
+    final: str = _key(
+        "bag",
+        "What is served. `bag`: the average of the folds' models. `refit`: one model fitted on all training rows.",
+    )
+    drop_slow: bool = _key(
+        False,
+        "Whether to leave out members that would take longer than all others together, or that do not use "
+        "`dataset.weights`.",
+    )
 
 
 @dataclass
 class SearchConfig:
-    """What is tuned, by whom and for how long.
+    """What is tuned, by which sampler and for how long."""
 
-    Attributes:
-        sampler: ``tpe``, ``random``, or ``grid`` for a space of choices and integers. With ``mode=remote`` SageMaker's:
-            Bayesian, random or grid.
-        n_trials: Trials of the study in all, failed ones included; more than before extends it.
-        seed: Of the proposals, the folds and every member.
-        window: A proposal waits for all trials but the last so many, so that results do not depend on who is first.
-        parallel: Trials at a time, at most ``window``; null is as many as there are cores, or one for a large table.
-        startup_trials: Trials at random before ``tpe`` begins to learn.
-        objective: What is made best: a metric of a trial, such as ``cv_rmse_blended``, ``validation_rmse_blended``,
-            ``cv_mae_blended`` or ``cv_r2_xgboost``.
-        max_failure_rate: Beyond this share of failed trials the study stops.
-        prune: For ``mode=local``: whether trials are given up between folds when they cannot win any more.
-        timeout: Seconds after which the study ends, with time kept for the winner; null is no limit.
-        portable: Whether a search that SageMaker's tuner could not express is refused, in every mode.
-        space: What is tuned: ``search.space.<member>.<parameter>={low: 1, high: 9, log: true, first: 3}`` or
-            ``={choices: [3, 4], first: 4}``; ``log`` and ``first``, the first trial's value, may be left out.
-        shared: One name for a parameter of several members:
-            ``search.shared.rate=[xgboost.eta, catboost.learning_rate]``.
-    """
-
-    sampler: str = "tpe"
-    n_trials: int = 20
-    seed: int = 0
-    window: int = 4
-    parallel: int | None = None
-    startup_trials: int = 10
-    objective: str = "cv_rmse_blended"
-    max_failure_rate: float = 0.5
-    prune: bool = False
-    timeout: float | None = None
-    portable: bool = True
-    space: dict[str, Any] = field(default_factory=dict)
-    shared: dict[str, Any] = field(default_factory=dict)
+    sampler: str = _key(
+        "tpe",
+        "`tpe`, `random`, or `grid` for a space of choices and integers. With `mode=remote` it is SageMaker's "
+        "Bayesian, random or grid strategy.",
+    )
+    n_trials: int = _key(
+        20, "Number of trials of the study, failed ones included; a larger number extends a finished study."
+    )
+    seed: int = _key(0, "Seed of the proposals, the folds and every member.")
+    window: int = _key(
+        4,
+        "How many trials may be asked before the first of them is told. A proposal depends on the window and not on "
+        "which trial finishes first.",
+    )
+    parallel: int | None = _key(
+        None,
+        "Trials at the same time, at most `search.window`; `null` is one per core, or one for a large table.",
+    )
+    startup_trials: int = _key(10, "Number of random trials before `tpe` begins to learn.")
+    objective: str = _key(
+        "cv_rmse_blended",
+        "The metric that decides, such as `cv_rmse_blended`, `validation_rmse_blended`, `cv_mae_blended` or "
+        "`cv_r2_xgboost`.",
+    )
+    max_failure_rate: float = _key(0.5, "The study stops when a larger share of its trials has failed.")
+    prune: bool = _key(False, "With `mode=local`: whether to stop trials between folds when they cannot win any more.")
+    timeout: float | None = _key(
+        None, "Seconds after which the study ends, with time reserved for the winner; `null` is no limit."
+    )
+    portable: bool = _key(True, "Whether a search that SageMaker's tuner could not express is refused, in every mode.")
+    space: dict[str, Any] = _key(
+        dict,
+        "What is tuned: `search.space.<member>.<parameter>={low: 1, high: 9, log: true, first: 3}` or "
+        "`={choices: [3, 4], first: 4}`. `log` and `first`, the first trial's value, are optional.",
+    )
+    shared: dict[str, Any] = _key(
+        dict,
+        "One name for the same parameter of several members: "
+        "`search.shared.rate=[xgboost.eta, catboost.learning_rate]`.",
+    )
 
 
 @dataclass
 class ReplayConfig:
-    """Which trials run again elsewhere."""
+    """For ``action=replay``: which trials run again."""
 
-    study: str | None = None
-    top: int = 5
+    study: str | None = _key(None, "For `action=replay`: the study whose trials run again.")
+    top: int = _key(5, "For `action=replay`: how many of its best trials run again.")
 
 
 @dataclass
 class CompareConfig:
-    """Which studies are held against one another, and how closely."""
+    """For ``action=compare``: which studies are compared, and with which tolerance."""
 
-    studies: list[str] | None = None
-    rtol: float = 1e-9
-    force: bool = False
+    studies: list[str] | None = _key(
+        None,
+        "For `action=compare`: the studies, such as `compare.studies=[laptop,containers,cloud]`; `null` is the newest "
+        "study of each mode on the same data.",
+    )
+    rtol: float = _key(1e-9, "Numbers are equal if they differ by at most this share of the larger one.")
+    force: bool = _key(False, "Whether to compare studies on different data too; their trials have no pairs.")
 
 
 @dataclass
 class ServingConfig:
-    """Endpoint settings."""
+    """Settings of an endpoint."""
 
-    name: str = ""
-    memory_size_in_mb: int | None = None
-    max_concurrency: int | None = None
-    instance_type: str | None = None
-    instance_count: int | None = None
-    port: int | None = None
-    workers: int | None = None
+    name: str = _key("", "Kind of endpoint, as in `serving=realtime`.")
+    memory_size_in_mb: int | None = _key(
+        None,
+        "Memory: 1024 to 6144 in steps of 1024; `null` is the size that the rehearsal of the model on this machine "
+        "found sufficient, or 2048 without a rehearsal.",
+    )
+    max_concurrency: int | None = _key(None, "Requests at the same time.")
+    instance_type: str | None = _key(None, "Instance type on SageMaker; members predict on the CPU.")
+    instance_count: int | None = _key(None, "Number of instances on SageMaker.")
+    port: int | None = _key(None, "Port on 127.0.0.1 of an endpoint on this machine; `null` picks a free one.")
+    workers: int | None = _key(None, "Worker processes; `null` is one per core. A serverless endpoint always has one.")
 
 
 MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig, RemoteModeConfig)
@@ -234,38 +344,55 @@ MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig, Rem
 class MlflowConfig:
     """Where runs are recorded."""
 
-    uri: str | None = None
-    experiment: str | None = None
+    uri: str | None = _key(None, "Tracking URI; `null` is the SQLite store in `paths.root`.")
+    experiment: str | None = _key(None, "Name of the MLflow experiment; `null` is `byoe-<dataset>`.")
 
 
 @dataclass
 class EntryConfig:
-    """What is shipped along with the entry script."""
+    """What is sent along with the entry script."""
 
-    dependencies: list[str] = field(default_factory=list)
+    dependencies: list[str] = _key(list, "Folders that contain your own packages; they can be imported in every trial.")
 
 
 @dataclass
 class PathsConfig:
-    """Directories."""
+    """Folders. Relative paths start at the working directory."""
 
-    root: str = "."
-    studies: str = "studies"
-    endpoints: str = "endpoints"
+    root: str = _key(".", "The folder of MLflow's store and, by default, of the folders below.")
+    studies: str = _key("studies", "One folder per study: ledger, trials, the winner's bundle.")
+    endpoints: str = _key(
+        "endpoints", "One folder per endpoint on this machine: its model and the requests that created it."
+    )
 
 
 @dataclass
 class Config:
-    """Everything that a command can be told."""
+    """Everything that a command can be given."""
 
-    action: str = "tune"
-    study: str | None = None
-    model: str | None = None
-    job: str | None = None
-    endpoint: str = "local"
-    input: str | None = None
-    output: str | None = None
-    detail: str = "blended"
+    action: str = _key("tune", "What to do; `python run.py --help` lists the actions.")
+    study: str | None = _key(
+        None, "The study's name; `null` derives one from the configuration, so that the same command resumes it."
+    )
+    model: str | None = _key(
+        None,
+        "For `action=deploy` and `action=batch`: a study, a folder or `model.tar.gz`, an MLflow run, `name@alias`, "
+        "`s3://...`; `null` is the winner of the newest study.",
+    )
+    job: str | None = _key(None, "For `action=attach`: name of the tuning job.")
+    endpoint: str = _key(
+        "local",
+        "For `action=deploy`, `action=invoke`, `action=status` and `action=delete`: the endpoint's name or address.",
+    )
+    input: str | None = _key(
+        None, "For `action=invoke` and `action=batch`: file with the rows to predict; `null` reads standard input."
+    )
+    output: str | None = _key(
+        None,
+        "File for the predictions; `null` is standard output. For `action=compare`, the file of the report; `null` is "
+        "`report.html` in `paths.root`.",
+    )
+    detail: str = _key("blended", "What to predict: `blended`, or `members`, which adds each member's prediction.")
     mode: ModeConfig = field(default_factory=ModeConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
@@ -278,25 +405,45 @@ class Config:
     paths: PathsConfig = field(default_factory=PathsConfig)
 
 
-def account_mode(mode: ModeConfig) -> RemoteModeConfig | None:
-    """Return the settings of a mode that runs in an AWS account, or None for a mode that runs on this machine."""
-    return mode if isinstance(mode, RemoteModeConfig) else None
+class Key(NamedTuple):
+    """A key of the configuration, with others below it if its value is a dataclass.
+
+    Attributes:
+        name: Dotted.
+        field: Its field in the schema.
+        value: Its value.
+    """
+
+    name: str
+    field: Field[Any]
+    value: Any
+
+    @property
+    def help(self) -> str:
+        """What the key means, in Markdown; empty for a key with others below it."""
+        return str(self.field.metadata.get("help", ""))
+
+
+def keys(config: Any, prefix: str = "") -> Iterator[Key]:
+    """Yield every key of a dataclass of the schema, and the keys below each.
+
+    Args:
+        config: The dataclass, as ``Config()``.
+        prefix: What precedes its keys, such as ``mode.``.
+    """
+    for item in fields(config):
+        key = Key(prefix + item.name, item, getattr(config, item.name))
+        yield key
+        if is_dataclass(key.value):
+            yield from keys(key.value, f"{key.name}.")
 
 
 def known_keys() -> list[str]:
     """Return every dotted key that any mode knows."""
-    modes = [key for mode in MODES for key in _keys_of(mode, "mode.")]
-    return list(dict.fromkeys([*_keys_of(Config, ""), *modes]))
+    of_modes = (key.name for mode in MODES for key in keys(mode(), "mode."))
+    return list(dict.fromkeys([*(key.name for key in keys(Config())), *of_modes]))
 
 
-def mode_of(key: str) -> str | None:
-    """Return the first mode that knows ``key``, where not all do."""
-    return next((mode.name for mode in MODES if key in _keys_of(mode, "mode.")), None)
-
-
-def _keys_of(schema: Any, prefix: str) -> Iterator[str]:
-    for item in fields(schema):
-        yield prefix + item.name
-        value = item.default_factory() if callable(item.default_factory) else item.default
-        if is_dataclass(value):
-            yield from _keys_of(value, prefix + item.name + ".")
+def mode_of(name: str) -> str | None:
+    """Return the first mode that knows a key, or None if no mode does."""
+    return next((mode().name for mode in MODES if name in {key.name for key in keys(mode(), "mode.")}), None)

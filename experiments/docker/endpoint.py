@@ -1,6 +1,6 @@
-"""Endpoints as containers on this machine's Docker, started from the requests that make one on SageMaker.
+"""Endpoints as containers on this machine's engine, started from the requests that create one on SageMaker.
 
-The SDK's own local endpoint dies with its process, listens on all interfaces and knows no limits.
+The SDK's own local endpoint ends with its process, listens on all interfaces and has no limits.
 """
 
 from __future__ import annotations
@@ -30,10 +30,29 @@ if TYPE_CHECKING:
 
 SERVER_PORT = "8080/tcp"
 MODEL_PLACE = "/opt/ml/model"
-# Longer than the server gives requests that are running.
+# Longer than the server waits for requests that are running.
 SECONDS_TO_DRAIN = 40
 _MOST_PROCESSES = 512
 _LOG = {"max-size": "10m", "max-file": "2"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an endpoint's container may use.
+
+    Attributes:
+        port: Its port on 127.0.0.1; None for a free one.
+        memory_bytes: Its memory; None for no limit.
+        cpus: Its cores; None for all.
+        read_only: Whether its file system is read-only.
+        isolated: Whether it cannot reach the network.
+    """
+
+    port: int | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    read_only: bool = False
+    isolated: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +62,7 @@ class Started:
     Attributes:
         container: Its name.
         network: Its network's name.
-        url: Where it will answer.
+        url: The address at which it will answer.
     """
 
     container: str
@@ -51,18 +70,17 @@ class Started:
     url: str
 
 
-def start(
-    client: DockerClient, requests: Mapping[str, Any], folder: Path, model_dir: Path, limits: Mapping[str, Any]
+def start_container(
+    client: DockerClient, requests: Mapping[str, Any], folder: Path, model_dir: Path, limits: Limits
 ) -> Started:
     """Start the container of an endpoint.
 
     Args:
         client: The engine's.
-        requests: By operation, as of ``endpoint_requests``.
-        folder: The endpoint's folder, by which its containers are known: others may have its name elsewhere.
+        requests: By operation, as ``endpoint_requests`` returns them.
+        folder: The endpoint's folder, which identifies its containers: a name may be used again in another folder.
         model_dir: The unpacked model.
-        limits: ``port`` on 127.0.0.1 (None for a free one), ``memory_bytes``, ``cpus``, ``read_only``, ``isolated``
-            (without a way out).
+        limits: What the container may use.
 
     Raises:
         ConfigError: The port is taken.
@@ -74,9 +92,9 @@ def start(
     model, endpoint = requests["CreateModel"], requests["CreateEndpoint"]["EndpointName"]
     name = f"byoe-{model['ModelName']}"
     names = labels("endpoint", endpoint=endpoint, folder=str(folder))
-    memory = limits.get("memory_bytes")
+    memory = limits.memory_bytes
     container = None
-    _make_network(client, name, names, isolated=bool(limits.get("isolated")))
+    _make_network(client, name, names, isolated=limits.isolated)
     try:
         container = client.containers.create(
             model["PrimaryContainer"]["Image"],
@@ -85,28 +103,28 @@ def start(
             environment=model["PrimaryContainer"]["Environment"],
             labels=names,
             network=name,
-            ports={SERVER_PORT: ("127.0.0.1", limits.get("port"))},
+            ports={SERVER_PORT: ("127.0.0.1", limits.port)},
             volumes={str(model_dir.absolute()): {"bind": MODEL_PLACE, "mode": "ro"}},
             user=container_user(client),
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            read_only=bool(limits.get("read_only")),
+            read_only=limits.read_only,
             tmpfs={"/tmp": "mode=1777"},  # noqa: S108  # the container's own
             pids_limit=_MOST_PROCESSES,
             log_config=LogConfig(type="json-file", config=_LOG),
             **({} if memory is None else {"mem_limit": memory, "memswap_limit": memory}),
-            **({} if limits.get("cpus") is None else {"nano_cpus": round(limits["cpus"] * 1e9)}),
+            **({} if limits.cpus is None else {"nano_cpus": round(limits.cpus * 1e9)}),
         )
         container.start()
         container.reload()
         port = container.attrs["NetworkSettings"]["Ports"][SERVER_PORT][0]["HostPort"]
     except BaseException as error:
-        with suppress(Exception):  # the engine may be gone, and its containers with it
-            end(client, name, name, seconds=0)
+        with suppress(Exception):  # the engine may have stopped, and its containers with it
+            stop_container(client, name, name, seconds=0)
         explanation = str(getattr(error, "explanation", None) or "")
         if isinstance(error, APIError) and ("already allocated" in explanation or "already in use" in explanation):
             raise ConfigError(
-                f"serving.port={limits.get('port')} is taken on 127.0.0.1: choose another, or none for a free one."
+                f"serving.port={limits.port} is taken on 127.0.0.1. Choose another, or leave it out for a free one."
             ) from None
         if isinstance(error, Exception):
             raise EngineFailed(error) from error
@@ -114,8 +132,8 @@ def start(
     return Started(name, name, f"http://127.0.0.1:{port}")
 
 
-def end(client: DockerClient, container: str, network: str, seconds: int) -> None:
-    """Let a container finish what it is answering, for so many seconds, and remove it with its network."""
+def stop_container(client: DockerClient, container: str, network: str, seconds: int) -> None:
+    """Stop a container, which has some seconds to answer its last requests, and remove it with its network."""
     from docker.errors import APIError, NotFound
 
     with suppress(NotFound):
@@ -128,8 +146,8 @@ def end(client: DockerClient, container: str, network: str, seconds: int) -> Non
         client.networks.get(network).remove()
 
 
-def remove_strangers(client: DockerClient, folder: Path, kept: str | None) -> None:
-    """Remove the containers of an endpoint's folder but one: what a command that was killed has left."""
+def remove_other_versions(client: DockerClient, folder: Path, kept: str | None) -> None:
+    """Remove an endpoint's containers and networks except one version's: a killed command may have left some."""
     from docker.errors import APIError
 
     mark = f"{FOLDER_LABEL}={folder}"
@@ -142,14 +160,14 @@ def remove_strangers(client: DockerClient, folder: Path, kept: str | None) -> No
                 network.remove()
 
 
-def state(client: DockerClient, container: str) -> str:
-    """Return ``running``, or why it is not: ``gone``, ``killed for memory``, ``exited (3)``."""
+def container_state(client: DockerClient, container: str) -> str:
+    """Return ``running``, or why it is not: ``removed``, ``killed for memory``, ``exited (3)``."""
     from docker.errors import NotFound
 
     try:
         found = client.containers.get(container)
     except NotFound:
-        return "gone"
+        return "removed"
     if found.status == "running":
         return "running"
     facts = found.attrs["State"]
@@ -157,7 +175,7 @@ def state(client: DockerClient, container: str) -> str:
 
 
 def log_tail(client: DockerClient, container: str, lines: int) -> list[str]:
-    """Return the last lines of a container's log; none where it is gone, or on its way out."""
+    """Return the last lines of a container's log; none if it was removed or is being removed."""
     from docker.errors import APIError
 
     try:
@@ -170,7 +188,7 @@ def log_tail(client: DockerClient, container: str, lines: int) -> list[str]:
 
 
 def last_requests(client: DockerClient, container: str, number: int) -> list[dict[str, Any]]:
-    """Return what the server has logged of the last requests."""
+    """Return the server's log entries of the last requests."""
     found = []
     for line in log_tail(client, container, 10 * number):
         with suppress(ValueError):
@@ -181,7 +199,7 @@ def last_requests(client: DockerClient, container: str, number: int) -> list[dic
 
 
 def peak_memory(client: DockerClient, container: str) -> int | None:
-    """Return the most memory that a container has used, in bytes, or None where the kernel does not say."""
+    """Return the peak memory of a container in bytes, or None if the kernel does not report it."""
     found: Container = client.containers.get(container)
     most = found.stats(stream=False)["memory_stats"].get("max_usage")
     if most:
@@ -191,20 +209,21 @@ def peak_memory(client: DockerClient, container: str) -> int | None:
 
 
 def check_network(name: str) -> bool:
-    """Return whether containers of this ``mode.network`` are cut off.
+    """Return whether containers of this ``mode.network`` cannot reach the network.
 
     Raises:
         BackendUnavailable: An endpoint cannot have such a network.
     """
     if name not in ("none", "bridge"):
         raise BackendUnavailable(
-            f"mode.network={name}: an endpoint has a network of its own, without a way out (none) or with one (bridge)."
+            f"mode.network={name}: an endpoint has its own network. Use none, without a way to other machines, or "
+            "bridge, with one."
         )
     return name == "none"
 
 
 def _make_network(client: DockerClient, name: str, names: Mapping[str, str], *, isolated: bool) -> None:
-    # A network that is internal in Docker's sense publishes no ports. Without masquerading packets find a way out and
-    # no answer finds back, and requests from this machine come in as ever.
+    # A network that is internal in Docker's sense publishes no ports. Without masquerading, packets leave but their
+    # answers do not return, and requests from this machine still arrive.
     options = {"com.docker.network.bridge.enable_ip_masquerade": "false"} if isolated else {}
     client.networks.create(name, driver="bridge", options=options, labels=dict(names), check_duplicate=True)

@@ -1,4 +1,4 @@
-"""The Docker engine on this machine: whether it is there, and what of ours is on it."""
+"""The Docker engine on this machine: its client, and the containers with byoe's labels."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from docker import DockerClient as DockerClient  # noqa: PLC0414  # for annotations elsewhere
     from docker.models.containers import Container
 
-# Everything that we make on an engine has this label; its value says what it is.
+# Everything that byoe creates on an engine has this label; its value is the kind of object.
 LABEL = "byoe"
 STUDY_LABEL = "byoe.study"
 RUN_LABEL = "byoe.run"
 FOLDER_LABEL = "byoe.folder"
 ENDPOINT_LABEL = "byoe.endpoint"
-# What every engine has; others are made by users.
+# The networks of every engine; users create others.
 NETWORKS = ("none", "bridge", "host")
 _SECONDS_TO_ANSWER = 60
 START = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
@@ -37,14 +37,14 @@ INSTALL_COMPOSE = (
 
 
 class EngineFailed(EnsembleError):
-    """The engine could not run a container in the middle of a study; what is finished is kept."""
+    """The engine stopped answering, or could not run a container, during a study; finished trials are kept."""
 
     def __init__(self, cause: BaseException) -> None:
         explanation = getattr(cause, "explanation", None)
         what = f"could not run a container: {explanation}" if explanation else f"does not answer: {_root_cause(cause)}"
         super().__init__(
-            f"the Docker engine {what}. What is finished is kept. Look at it with python run.py action=doctor, then "
-            "run the same command again."
+            f"the Docker engine {what}. Finished trials are kept. Check it with python run.py action=doctor, then run "
+            "the same command again."
         )
 
 
@@ -53,7 +53,7 @@ def connect() -> DockerClient:
 
     Raises:
         BackendUnavailable: Docker is not installed, or its engine does not answer; the message has the command that
-            mends it.
+            fixes it.
     """
     import docker
     from docker.errors import DockerException
@@ -81,11 +81,11 @@ def connect() -> DockerClient:
 
 @contextmanager
 def open_engine() -> Iterator[DockerClient]:
-    """Yield a client of the engine; what goes wrong with it meanwhile is said in a sentence.
+    """Yield a client of the engine, and raise its errors inside the block as ``EngineFailed``.
 
     Raises:
-        BackendUnavailable: It does not answer from the start.
-        EngineFailed: It failed or ended meanwhile.
+        BackendUnavailable: The engine does not answer when the block begins.
+        EngineFailed: It failed or stopped during the block.
     """
     from docker.errors import DockerException
     from requests.exceptions import RequestException
@@ -98,7 +98,7 @@ def open_engine() -> Iterator[DockerClient]:
 
 
 def check_engine() -> None:
-    """Raise EngineFailed unless the engine answers: a job that died with its engine says nothing about itself."""
+    """Raise EngineFailed unless the engine answers: a job that ended with its engine has no reason of its own."""
     try:
         connect().close()
     except BackendUnavailable as error:
@@ -106,15 +106,15 @@ def check_engine() -> None:
 
 
 def compose_version() -> str | None:
-    """Return the version of compose that SageMaker's local mode will use, or None if it will find none."""
-    plugin = answer(["docker", "compose", "version", "--short"])
+    """Return the version of compose that SageMaker's local mode uses, or None if there is no compose."""
+    plugin = _command_output(["docker", "compose", "version", "--short"])
     if plugin is not None and int(plugin.lstrip("v").partition(".")[0] or 0) >= 2:
         return plugin.lstrip("v")
-    return answer(["docker-compose", "version", "--short"])
+    return _command_output(["docker-compose", "version", "--short"])
 
 
-def answer(command: list[str]) -> str | None:
-    """Return what a command prints, or None if it fails, is not there or says nothing."""
+def _command_output(command: list[str]) -> str | None:
+    """Return the output of a command, or None if it fails, does not exist or prints nothing."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -123,22 +123,22 @@ def answer(command: list[str]) -> str | None:
 
 
 def is_rootless(client: DockerClient) -> bool:
-    """Whether the engine runs without root, so that a container's root is this user."""
+    """Return whether the engine runs without root, so that root in a container is this user."""
     return any("rootless" in option for option in client.info().get("SecurityOptions") or ())
 
 
 def container_user(client: DockerClient) -> str:
-    """Return whom containers run as, so that the files they leave are this user's: ``uid:gid``."""
+    """Return the ``uid:gid`` that containers run as, so that this user owns the files that they write."""
     return "0:0" if is_rootless(client) else f"{os.getuid()}:{os.getgid()}"
 
 
 def labels(kind: str, **more: str) -> dict[str, str]:
-    """Return the labels of something that we make, such as ``labels("trial", study="mine", run="...")``."""
+    """Return the labels of an object that byoe creates, such as ``labels("trial", study="mine", run="...")``."""
     return {LABEL: kind} | {f"{LABEL}.{name}": text for name, text in more.items()}
 
 
 def remove_containers(client: DockerClient, wanted: Mapping[str, str]) -> int:
-    """Kill and remove the containers that have these labels; return how many there were."""
+    """Kill and remove the containers with these labels; return their number."""
     found = list_containers(client, [f"{key}={text}" for key, text in wanted.items()])
     for container in found:
         remove_container(container)
@@ -146,33 +146,33 @@ def remove_containers(client: DockerClient, wanted: Mapping[str, str]) -> int:
 
 
 def list_containers(client: DockerClient, wanted: Sequence[str]) -> list[Container]:
-    """Return the containers, running or not, that have all of these labels, each ``key`` or ``key=value``."""
-    # One may be gone before it is looked at.
+    """Return the containers, running or not, with all of these labels, each ``key`` or ``key=value``."""
+    # A container may be removed between the list and its inspection.
     found: list[Container] = client.containers.list(all=True, ignore_removed=True, filters={"label": list(wanted)})
     return found
 
 
 def remove_container(container: Container) -> None:
-    """Kill and remove a container, or leave it to whoever is removing it."""
+    """Kill and remove a container, unless its removal is in progress already."""
     from docker.errors import APIError, NotFound
 
-    with suppress(NotFound):  # it has removed itself meanwhile
+    with suppress(NotFound):  # it was removed in the meantime
         try:
             container.remove(force=True, v=True)
         except APIError as error:
-            if error.status_code != 409:  # its removal is under way already
+            if error.status_code != 409:  # its removal is in progress
                 raise
 
 
 def _host() -> str | None:
-    # The command line knows contexts (Docker Desktop, Colima, Podman), the Python client does not.
+    # docker-py does not read contexts, which Docker Desktop, Colima and Podman use.
     if os.environ.get("DOCKER_HOST"):
         return os.environ["DOCKER_HOST"]
-    host = answer(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+    host = _command_output(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
     context = os.environ.get("DOCKER_CONTEXT")
     if host is None and context:
         raise BackendUnavailable(
-            f"DOCKER_CONTEXT={context} is none of Docker's contexts. docker context ls lists them; correct or unset it."
+            f"DOCKER_CONTEXT={context}: there is no such context. docker context ls lists them; correct or unset it."
         )
     return host
 

@@ -1,4 +1,4 @@
-"""The image that trains and serves: named by what is in it, and so built once."""
+"""The image that trains and serves, tagged with a hash of its contents, so that it is built once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REPOSITORY = "byoe"
 _CONTAINER_FOLDER = PROJECT / "container"
 _FILES = ("Dockerfile", "warm_worker.py", "serving/serve.py", "serving/worker.py", "serving/app.py")
 _LINES_SHOWN = 15
-_EMULATION = "Docker Desktop does, and Linux by `docker run --privileged --rm tonistiigi/binfmt --install all`."
+_EMULATION = "Docker Desktop can; on Linux run `docker run --privileged --rm tonistiigi/binfmt --install all`."
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STEP = re.compile(r"Step (\d+/\d+) : (.*)")
 
@@ -41,8 +41,8 @@ class ImageSpec:
 
     Attributes:
         base: Reference of the base image, Debian with Python.
-        files: The build's files by name.
-        architecture: What it is built for, in Docker's words; None is what the engine is.
+        files: The build's files, by name.
+        architecture: Docker's name of the architecture to build for; None for the engine's own.
     """
 
     base: str
@@ -51,7 +51,7 @@ class ImageSpec:
 
     @property
     def version(self) -> str:
-        """Twelve hexadecimal digits, which change with whatever goes into the image."""
+        """Twelve hexadecimal digits of a hash of everything that goes into the image."""
         digest = hashlib.sha256(self.base.encode())
         for name, content in sorted(self.files.items()):
             digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
@@ -59,18 +59,18 @@ class ImageSpec:
 
     @property
     def tag(self) -> str:
-        """The image's name on this machine's engine."""
+        """The image's tag on this machine's engine."""
         return f"{REPOSITORY}:{self.version}" + (f"-{self.architecture}" if self.architecture else "")
 
 
 def image_spec(base: str, extra_requirements: Path | None) -> ImageSpec:
-    """Return the image of this project on ``base``, with the user's own requirements.
+    """Return byoe's image on ``base``, with the user's own requirements.
 
     Raises:
-        ConfigError: The file of requirements is not there.
+        ConfigError: ``base`` is empty, or the requirements file cannot be read.
     """
     if not base:
-        raise ConfigError("mode.image.base is empty: name an image with Python on Debian, such as python:3.12-slim.")
+        raise ConfigError("mode.image.base is empty: set an image with Python on Debian, such as python:3.12-slim.")
     extra = b""
     if extra_requirements is not None:
         try:
@@ -83,7 +83,7 @@ def image_spec(base: str, extra_requirements: Path | None) -> ImageSpec:
 
 
 def image_exists(client: DockerClient, spec: ImageSpec) -> bool:
-    """Whether the image is built."""
+    """Return whether the engine has the image."""
     from docker.errors import ImageNotFound
 
     with suppress(ImageNotFound):
@@ -93,10 +93,10 @@ def image_exists(client: DockerClient, spec: ImageSpec) -> bool:
 
 
 def build_image(client: DockerClient, spec: ImageSpec, report: Callable[[str], None]) -> None:
-    """Build the image, telling each step to ``report``.
+    """Build the image, and call ``report`` with a line for each step.
 
     Raises:
-        BackendUnavailable: A step failed; the message has its last lines.
+        BackendUnavailable: A step failed; the message has the last lines of its output.
     """
     from docker.errors import APIError
 
@@ -114,7 +114,7 @@ def build_image(client: DockerClient, spec: ImageSpec, report: Callable[[str], N
         ):
             if "error" in event:
                 raise _failed(spec, step, [*lines, *filter(str.strip, [pending]), event["error"]])
-            # A step's output comes in pieces, which need not be lines.
+            # A step's output arrives in pieces, which may end within a line.
             *complete, pending = (pending + _COLOUR.sub("", event.get("stream") or "")).split("\n")
             for line in complete:
                 found = _STEP.match(line)
@@ -127,7 +127,7 @@ def build_image(client: DockerClient, spec: ImageSpec, report: Callable[[str], N
     except APIError as error:
         raise _failed(spec, step, [*lines, str(error.explanation or error)]) from None
     finally:
-        # What stages and failed steps leave is of use to nobody, and larger than the image.
+        # Stages and failed steps leave images without a tag that are larger than the result.
         client.images.prune({"dangling": True, "label": LABEL})
 
 
@@ -144,38 +144,34 @@ def _context(files: Mapping[str, bytes]) -> io.BytesIO:
 
 def _failed(spec: ImageSpec, step: str, lines: list[Any]) -> BackendUnavailable:
     text = "\n".join(f"  {line}" for line in lines)
-    hint = "Is the network there, and are the requirements right?"
+    hint = "Check the network connection and mode.image.requirements."
     if "exec format error" in text:
-        hint = f"This engine runs no programs for {spec.architecture or 'another architecture'}: {_EMULATION}"
+        hint = f"This engine cannot run programs for {spec.architecture or 'another architecture'}. {_EMULATION}"
     if re.search(
         r"pull access denied|manifest .*unknown|not found: manifest|repository .* not found|FROM ", text + step
     ):
-        hint = f"Is mode.image.base={spec.base} the name of an image that this engine can pull?"
+        hint = f"Set mode.image.base to an image that this engine can pull; it is {spec.base}."
     return BackendUnavailable(f"the image could not be built; {step} failed:\n{text}\n{hint}")
 
 
 def configured_image(image: ImageConfig) -> ImageSpec:
-    """Return the image of this project that the configuration describes.
+    """Return byoe's image as configured.
 
     Raises:
-        ConfigError: There is no such base or file of requirements.
+        ConfigError: The base is empty, or the requirements file cannot be read.
     """
-    from experiments.docker.image import image_spec
-
     return image_spec(image.base, None if image.requirements is None else user_path(image.requirements))
 
 
 def build_image_if_missing(spec: ImageSpec, client: DockerClient, console: Console) -> None:
-    """Build an image on its first use, which is shown.
+    """Build an image unless the engine has it, and show the progress.
 
     Raises:
         BackendUnavailable: A step of the build failed.
     """
-    from experiments.docker.image import build_image, image_exists
-
     if image_exists(client, spec):
         return
-    print_plain(console, f"image {spec.tag} on {spec.base}: building it, once; this takes minutes.")
+    print_plain(console, f"building image {spec.tag} on {spec.base}. This happens once and takes minutes.")
     with console.status("building the image") as status:
         build_image(client, spec, lambda text: status.update(text[: max(20, console.width - 10)]))
     size = client.images.get(spec.tag).attrs["Size"] / 1e6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ class Leftovers:
         """Yield a line of text for each thing that can be removed."""
         for container in self.containers:
             study, endpoint = container.labels.get(STUDY_LABEL), container.labels.get(ENDPOINT_LABEL)
-            what = f"of study {study}" if study else f"of endpoint {endpoint}" if endpoint else "made from our image"
+            what = f"of study {study}" if study else f"of endpoint {endpoint}" if endpoint else "made from byoe's image"
             yield f"container {container.name}  {container.status}, {what}"
         for network in self.networks:
             yield f"network {network.name}"
@@ -44,15 +44,20 @@ class Leftovers:
             yield f"image {names}  {image.attrs['Size'] / 1e6:.0f} MB"
 
 
-def find_leftovers(client: DockerClient, reason_to_keep: Callable[[Container], str | None]) -> Leftovers:
+def find_leftovers(
+    client: DockerClient, reason_to_keep: Callable[[str, str, Mapping[str, str]], str | None]
+) -> Leftovers:
     """Return what carries byoe's label and is not needed by a container that is kept.
 
     Args:
         client: The engine's.
-        reason_to_keep: Returns why a container is in use, or None if it is not.
+        reason_to_keep: Returns why the container of this name, status and labels is in use, or None if it is not.
     """
     containers = list_containers(client, [LABEL])
-    kept = {container: reason for container in containers if (reason := reason_to_keep(container)) is not None}
+    reasons = {
+        container: reason_to_keep(container.name, container.status, container.labels) for container in containers
+    }
+    kept = {container: reason for container, reason in reasons.items() if reason is not None}
     names = {container.name for container in kept}
     networks = [network for network in client.networks.list(filters={"label": LABEL}) if network.name not in names]
     if any(ENDPOINT_LABEL not in container.labels for container in kept):

@@ -1,7 +1,7 @@
-"""Warm containers: each has the libraries imported, and runs one training job after another in the container contract.
+"""Warm containers: each has the libraries imported, and runs one training job after another under SageMaker's contract.
 
-It is the local twin of SageMaker's managed warm pools. A container lives as long as its standard input, which this
-process holds; the engine removes it when it ends. So nothing outlives this process, however it ends.
+They correspond to SageMaker's managed warm pools. A container ends with its standard input, which this process holds,
+and the engine then removes it. So no container outlives this process, however it ends.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from experiments.errors import RunnerClosed
 
 WORKER = ["python", "/opt/byoe/warm_worker.py"]
 HOST = "algo-1"
-# Where a container writes its log: beside /opt/ml, which is the job's alone.
+# A container writes its log outside /opt/ml, which belongs to the job.
 LOG_FOLDER = "/var/log/byoe"
 LOG_FILE = "log.txt"
 _STDOUT, _HEADER_BYTES = 1, 8
-_MOST_PROCESSES = 4096
+_MAX_PROCESSES = 4096
 _INTERRUPT_EVERY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class ContainerSettings:
-    """How containers are made.
+    """How containers are created.
 
     Attributes:
         image: The image.
-        user: Whom it runs as, ``uid:gid``.
+        user: The user that it runs as, ``uid:gid``.
         code: The source directory on this machine.
-        channels: Folder on this machine, by channel.
-        labels: What it is known by.
-        network: ``none``, or a network of the engine's.
-        memory_bytes: Most memory; None for no limit.
-        cpus: Most cores; None for no limit.
-        threads: Threads of OpenMP's, which reads them when its first library is loaded.
+        channels: Folders on this machine, by channel.
+        labels: The containers' labels.
+        network: ``none``, or the name of a network on the engine.
+        memory_bytes: Limit of the memory; None for no limit.
+        cpus: Limit of the cores; None for no limit.
+        threads: OpenMP's threads, which are fixed when its first library is loaded.
     """
 
     image: str
@@ -58,12 +58,12 @@ class ContainerSettings:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobEnd:
     """How a job ended.
 
     Attributes:
-        exit_code: Of its script, negative for a signal; None when its container ended with it.
-        timed_out: Whether it was stopped for its time.
+        exit_code: The script's exit code, negative for a signal; None if the container ended too.
+        timed_out: Whether it was stopped because of its time limit.
     """
 
     exit_code: int | None
@@ -71,14 +71,14 @@ class Ended:
 
 
 class WarmContainer:
-    """One container, and the folder on this machine that is its ``/opt/ml``. Used by one thread at a time."""
+    """One container, and the folder on this machine that is its ``/opt/ml``. Only one thread may use it at a time."""
 
     def __init__(self, settings: ContainerSettings, folder: Path) -> None:
-        """Start the container; it imports while ``run`` is on its way.
+        """Start the container; it imports the libraries in the background.
 
         Args:
-            settings: How it is made.
-            folder: A folder of its own, made anew.
+            settings: How it is created.
+            folder: A folder for this container alone, which is emptied first.
 
         Raises:
             EngineFailed: The engine could not run it.
@@ -99,19 +99,19 @@ class WarmContainer:
         try:
             self._client = connect()
             self._id, self._attached = self._start(settings, mounts)
-        except Exception as error:  # of Docker's client, or of what carries its requests
+        except Exception as error:  # of docker-py, or of the libraries below it
             raise EngineFailed(error) from error
-        # What is attached wraps a socket, as files do, and writes to it only through that.
+        # docker-py returns a read-only file around the socket; sending needs the socket itself.
         self._stream: socket.socket = getattr(self._attached, "_sock", self._attached)
-        self._output = _Lines(self._stream)
+        self._output = _Output(self._stream)
 
-    def run(self, threads: int, seconds: float, *, keep_model: bool) -> Ended:
-        """Run the entry script on what lies in ``ml``; its output goes to ``log``.
+    def run(self, threads: int, seconds: float, *, keep_model: bool) -> JobEnd:
+        """Run the entry script on the contents of ``ml``; its output goes to ``log``.
 
         Args:
-            threads: Cores that it is told to use.
+            threads: Number of cores that it is told to use.
+            seconds: Time limit, after which the container is killed.
             keep_model: Whether it writes its model.
-            seconds: After so long its container is killed.
         """
         timer = threading.Timer(seconds, self.kill)
         timer.start()
@@ -119,21 +119,21 @@ class WarmContainer:
             if not self._ready:
                 self._ready = self._output.next_answer() is not None
             if not self._ready:
-                return Ended(None, timed_out=self._killed)
+                return JobEnd(None, timed_out=self._killed)
             request = {"log": f"{LOG_FOLDER}/{LOG_FILE}", "threads": threads, "keep_model": keep_model}
-            with suppress(OSError):  # it has ended, as the missing answer will tell
+            with suppress(OSError):  # it has ended; the answer will be missing
                 self._stream.sendall(json.dumps(request).encode() + b"\n")
             answer = self._output.next_answer()
         finally:
             timer.cancel()
         if answer is None:
-            return Ended(None, timed_out=self._killed)
-        return Ended(int(answer["exit_code"]))
+            return JobEnd(None, timed_out=self._killed)
+        return JobEnd(int(answer["exit_code"]))
 
     @property
-    def words(self) -> str:
-        """What the container has said besides answers, such as why it could not start."""
-        return self._output.words
+    def stray_output(self) -> str:
+        """What the container printed besides answers, such as why it could not start."""
+        return self._output.stray_output
 
     def kill(self) -> None:
         """Kill the container, which the engine then removes. Idempotent; callable from any thread."""
@@ -141,13 +141,13 @@ class WarmContainer:
             if self._killed:
                 return
             self._killed = True
-        # By a connection of its own: the other one may be in use by the thread that runs a job. If the engine is gone,
-        # so is the container; if it is removing itself already, all is well.
+        # With a separate connection, since the thread that runs a job may use the other one. Errors do not matter: a
+        # container does not outlive its engine, and one that is being removed needs no second removal.
         with suppress(Exception), closing(connect()) as client:
             client.api.remove_container(self._id, force=True, v=True)
 
     def close(self) -> None:
-        """Kill the container and let go of the engine."""
+        """Kill the container and close the connections to the engine."""
         self.kill()
         for part in (self._stream, self._attached):
             with suppress(OSError):
@@ -167,7 +167,7 @@ class WarmContainer:
             network_mode=settings.network,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            pids_limit=_MOST_PROCESSES,
+            pids_limit=_MAX_PROCESSES,
             **limits,
         )
         created = api.create_container(
@@ -175,7 +175,7 @@ class WarmContainer:
             WORKER,
             user=settings.user,
             hostname=HOST,
-            stdin_open=True,  # with detach=False: attached once, so that its end is the container's
+            stdin_open=True,  # with detach=False: attached once, so the container ends with this input
             environment={"OMP_NUM_THREADS": str(settings.threads)},
             labels=dict(settings.labels),
             host_config=host,
@@ -185,22 +185,22 @@ class WarmContainer:
             stream = api.attach_socket(container, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
             api.start(container)
         except BaseException:
-            with suppress(Exception):  # what has not started may be removed by now; why it has not is to be told
+            with suppress(Exception):  # it may be removed already; the first error is what matters
                 api.remove_container(container, force=True, v=True)
             raise
         return container, stream
 
 
-class _Lines:
-    """The container's output, in the engine's frames: answers are JSON lines on standard output."""
+class _Output:
+    """The container's output, in the engine's frames. Answers are JSON lines on standard output."""
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
         self._pending = b""
-        self.words = ""
+        self.stray_output = ""
 
     def next_answer(self) -> dict[str, Any] | None:
-        """Return the next answer, or None at the end of the container."""
+        """Return the next answer, or None when the container has ended."""
         while True:
             line, newline, rest = self._pending.partition(b"\n")
             if newline:
@@ -208,7 +208,7 @@ class _Lines:
                 try:
                     answer = json.loads(line)
                 except ValueError:
-                    self.words += line.decode(errors="replace") + "\n"
+                    self.stray_output += line.decode(errors="replace") + "\n"
                 else:
                     if isinstance(answer, dict):
                         return answer
@@ -222,7 +222,7 @@ class _Lines:
             if header[0] == _STDOUT:
                 self._pending += payload
             else:
-                self.words += payload.decode(errors="replace")
+                self.stray_output += payload.decode(errors="replace")
 
     def _read(self, count: int) -> bytes | None:
         data = b""
@@ -241,12 +241,12 @@ class WarmPool:
     """Up to ``size`` warm containers. Methods are safe in any thread."""
 
     def __init__(self, settings: ContainerSettings, folder: Path, size: int) -> None:
-        """Start the containers, in the background.
+        """Start the containers in the background.
 
         Args:
-            settings: How they are made.
-            folder: Where their folders go.
-            size: How many.
+            settings: How they are created.
+            folder: The folder that has theirs.
+            size: Number of containers.
         """
         self._settings = settings
         self._folder = folder
@@ -258,7 +258,7 @@ class WarmPool:
         for starter in self._starters:
             starter.start()
 
-    def take(self) -> tuple[int, WarmContainer]:
+    def acquire(self) -> tuple[int, WarmContainer]:
         """Wait for a free container.
 
         Raises:
@@ -278,11 +278,11 @@ class WarmPool:
             self._busy.add(container)
         return number, container
 
-    def give_back(self, number: int, container: WarmContainer, *, alive: bool) -> bool:
-        """Return a container after its job; a dead one is replaced by whoever takes it next.
+    def release(self, number: int, container: WarmContainer, *, alive: bool) -> bool:
+        """Return a container after its job; the next ``acquire`` replaces one that has ended.
 
         Returns:
-            Whether the pool was not closed or interrupted meanwhile, so that the job's end was its own.
+            Whether the job ended by itself, which is False if the pool was closed or interrupted in the meantime.
         """
         with self._lock:
             own = container in self._busy
@@ -293,7 +293,7 @@ class WarmPool:
         return own
 
     def interrupt(self) -> None:
-        """Kill the containers that are at work."""
+        """Kill the containers that run a job."""
         with self._lock:
             busy = list(self._busy)
             self._busy.clear()
@@ -307,18 +307,18 @@ class WarmPool:
                 return
             self._closed = True
         self.interrupt()
-        places = [self._place_for_good() for _ in self._starters]
+        numbers = [self._reclaim() for _ in self._starters]
         shutil.rmtree(self._folder, ignore_errors=True)
-        for number in places:
+        for number in numbers:
             self._idle.put((number, None))
 
-    def _place_for_good(self) -> int:
-        """Wait for a place to be given back, close its container, and return its number."""
+    def _reclaim(self) -> int:
+        """Wait for a container to be released, close it, and return its number."""
         while True:
             try:
                 number, container = self._idle.get(timeout=_INTERRUPT_EVERY_SECONDS)
             except queue.Empty:
-                self.interrupt()  # one that was taken just when the pool was closed
+                self.interrupt()  # one that was acquired while the pool was being closed
                 continue
             if container is not None:
                 container.close()
@@ -326,6 +326,6 @@ class WarmPool:
 
     def _warm(self, number: int) -> None:
         container = None
-        with suppress(EngineFailed):  # whoever takes this place tries once more, and is told
+        with suppress(EngineFailed):  # the next acquire starts it again, and raises the error
             container = WarmContainer(self._settings, self._folder / str(number))
         self._idle.put((number, container))

@@ -8,8 +8,8 @@ from typing import Any
 
 from ensemble.evaluation import MetricName
 from ensemble.wire import SEPARATOR
-from experiments.config.arguments import masked
-from experiments.config.compose import Composed, compose_over, key_of
+from experiments.config.arguments import key_of, masked
+from experiments.config.compose import Composed, compose_over
 from experiments.config.paths import studies_folder
 from experiments.config.schema import ReplayConfig
 from experiments.errors import ConfigError

@@ -1,1 +1,1 @@
-"""What people see: progress, summary, figures."""
+"""What users see: progress, summary, verdict, figures."""

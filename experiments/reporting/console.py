@@ -1,4 +1,4 @@
-"""A console that is wide enough for what must not be cut."""
+"""Printing on a console: plain text, a minimum width, and amounts of dollars."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def print_plain(console: Console, text: str, style: str | None = None) -> None:
 
 
 def at_least(width: int, console: Console) -> Console:
-    """Return the console, or where it is narrower one of this width in its place, whose lines go on below.
+    """Return the console, or one of this width if it is narrower; the terminal then wraps its lines.
 
-    A console cuts or wraps cells to its own width, whatever width is asked for when something is printed.
+    Rich cuts or wraps cells to the width of the console, even if a larger width is passed to ``print``.
 
     Args:
         width: In columns of text.
-        console: Where things are printed.
+        console: The console to print on.
     """
     if console.width >= width:
         return console
@@ -33,14 +33,14 @@ def at_least(width: int, console: Console) -> Console:
         file=console.file,
         width=width,
         force_terminal=console.is_terminal,
-        color_system=system,  # type: ignore[arg-type]  # it is one of the names that are taken
+        color_system=system,  # type: ignore[arg-type]  # one of the accepted names
         no_color=console.no_color,
         highlight=False,
     )
 
 
 def dollars(usd: float) -> str:
-    """Say what was spent: in cents, or where it is less than ten of them in two digits.
+    """Return an amount as text: with cents, or with two digits if it is below ten cents.
 
     Args:
         usd: In US dollars, not negative.

@@ -1,4 +1,4 @@
-"""Pictures of a study. Colours are Okabe and Ito's, which people of every colour vision can tell apart."""
+"""Matplotlib figures of a study, in Okabe and Ito's colours, which are safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#767676"
 MOST_BARS = 20
-# With fewer trials a parameter the order of the bars is mostly chance.
+# With fewer trials per parameter, the order of the bars is mostly chance.
 TRIALS_A_PARAMETER = 10
 
 
 def study_figures(
     study: StudySpec, results: Sequence[TrialResult], members: Sequence[str], out_of_fold: Predictions
 ) -> dict[str, Figure]:
-    """Return the pictures of a study by file name; none if no trial has a score."""
+    """Return the figures of a study by file name; empty if no trial has a score."""
     best = best_of(list(results), study.objective)
     if best is None:
         return {}
@@ -46,17 +46,17 @@ def study_figures(
         }
         recipe = study.recipe(best.params)
         blender = make_blender(recipe.blend, members, recipe.weights, "ensemble.blend")
-        if not blender.passthrough:  # the features are not kept with the predictions
+        if not blender.passthrough:  # a pass-through blend needs the features, which are not kept with the predictions
             figures["leave_one_member_out.png"] = leave_one_member_out(recipe, out_of_fold)
     return figures
 
 
 def winner_figures(out_of_fold: Predictions, importance: Mapping[str, float]) -> dict[str, Figure]:
-    """Return the pictures of the winner by file name.
+    """Return the figures of the winner by file name.
 
     Args:
         out_of_fold: Its out-of-fold predictions.
-        importance: By feature, how much the RMSE rises when its values are shuffled.
+        importance: By feature, the rise of the RMSE when its values are shuffled.
     """
     return {
         "predicted_against_actual.png": predicted_against_actual(out_of_fold),
@@ -66,11 +66,11 @@ def winner_figures(out_of_fold: Predictions, importance: Mapping[str, float]) ->
 
 
 def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Figure:
-    """Draw each trial's objective, the best so far, and where trials were given up or failed."""
+    """Draw each trial's objective, the best so far, and the pruned and failed trials."""
     complete = sorted((r for r in results if r.state == "complete"), key=lambda r: r.index)
     failed = [r.index for r in results if r.state == "failed"]
-    given_up = [(r.index, r.value(study.objective)) for r in results if r.state == "pruned"]
-    pruned = [(index, expected) for index, expected in given_up if expected is not None]
+    pruned_values = [(r.index, r.value(study.objective)) for r in results if r.state == "pruned"]
+    pruned = [(index, expected) for index, expected in pruned_values if expected is not None]
     values = [r.metrics[study.objective] for r in complete]
     best_so_far: list[float] = []
     for value in values:
@@ -81,7 +81,7 @@ def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Fi
     axes.step([r.index for r in complete], best_so_far, where="post", color=BLUE, linewidth=2, label="best so far")
     if pruned:
         axes.plot(
-            *zip(*pruned, strict=True), "o", color=GREY, markersize=5, fillstyle="none", label="given up (expected)"
+            *zip(*pruned, strict=True), "o", color=GREY, markersize=5, fillstyle="none", label="pruned (expected)"
         )
     if failed:
         axes.plot(failed, [max(values)] * len(failed), "x", color="#D55E00", markersize=8, label="failed")
@@ -124,12 +124,12 @@ def blend_weights(best: TrialResult, members: Sequence[str]) -> Figure:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel("weight in the blend")
-    axes.set_title(f"Best trial ({best.index}): which members does the blend listen to?", loc="left", fontsize=11)
+    axes.set_title(f"Best trial ({best.index}): how much weight has each member?", loc="left", fontsize=11)
     return figure
 
 
 def error_correlation(out_of_fold: Predictions) -> Figure:
-    """Draw how alike the members err, as the correlation of their out-of-fold errors."""
+    """Draw the correlation of the members' out-of-fold errors."""
     errors = out_of_fold.members - out_of_fold.target[:, None]
     correlation: Floats = np.atleast_2d(np.corrcoef(errors.T))
     names = out_of_fold.names
@@ -144,12 +144,12 @@ def error_correlation(out_of_fold: Predictions) -> Figure:
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
     axes.set_yticks(range(len(names)), names)
     figure.colorbar(image, ax=axes, label="correlation of errors", shrink=0.8)
-    axes.set_title("The darker a pair, the less alike its members err", loc="left", fontsize=11)
+    axes.set_title("The darker a pair, the less its errors correlate", loc="left", fontsize=11)
     return figure
 
 
 def leave_one_member_out(recipe: Recipe, out_of_fold: Predictions) -> Figure:
-    """Draw by how much the blend's RMSE rises when a member is left out and the others are blended anew."""
+    """Draw the rise of the blend's RMSE when a member is left out and the others are blended again."""
     rises = leave_one_out_rises(recipe, out_of_fold)
     names = sorted(rises, key=lambda name: -rises[name])
     figure, axes = _axes(8, 1.4 + 0.4 * len(names), "x")
@@ -160,14 +160,14 @@ def leave_one_member_out(recipe: Recipe, out_of_fold: Predictions) -> Figure:
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.set_xlabel("change of the blend's RMSE, blended on the same rows")
-    axes.set_title("Who would be missed? Right of zero: the blend is worse without", loc="left", fontsize=11)
+    axes.set_title("Is each member needed? Right of zero: the blend is worse without it", loc="left", fontsize=11)
     return figure
 
 
 def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, float]:
-    """Return by member the rise of the blend's RMSE, fitted and scored on the same rows, when it is left out.
+    """Return, by member, the rise of the blend's RMSE when the member is left out.
 
-    A blend of fixed weights keeps the others' proportions.
+    The blend is fitted and scored on the same rows. A blend of fixed weights keeps the proportions of the others.
     """
 
     def error(columns: list[int]) -> float:
@@ -181,30 +181,32 @@ def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, f
         blend = make_blender(recipe.blend, names, weights, "blend").fit(rows)
         return rmse(out_of_fold.target, blend.predict(members, features), out_of_fold.weights)
 
-    everyone = list(range(len(out_of_fold.names)))
-    whole = error(everyone)
+    all_columns = list(range(len(out_of_fold.names)))
+    whole = error(all_columns)
     rises = {}
     for place, name in enumerate(out_of_fold.names):
-        rise = error([other for other in everyone if other != place]) - whole
+        rise = error([other for other in all_columns if other != place]) - whole
         rises[name] = 0.0 if abs(rise) < 1e-9 * whole else rise
     return rises
 
 
 def parameter_importance_figure(importance: Mapping[str, float], trials: int) -> Figure:
-    """Draw each searched parameter's share of what moved the objective, the most important first."""
+    """Draw the importance of the searched parameters, the most important first."""
     names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
     figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
     axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
     axes.set_yticks(range(len(names)), [name.replace(SEPARATOR, ".") for name in names])
     axes.invert_yaxis()
-    hint = "" if trials >= TRIALS_A_PARAMETER * len(importance) else "\n(few for so many parameters: a hint)"
+    hint = (
+        "" if trials >= TRIALS_A_PARAMETER * len(importance) else "\n(few trials for this many parameters: only a hint)"
+    )
     axes.set_xlabel(f"importance by PED-ANOVA, sum 1, over {trials} trials{hint}")
     axes.set_title("Which parameters make a trial good?", loc="left", fontsize=11)
     return figure
 
 
 def predicted_against_actual(out_of_fold: Predictions) -> Figure:
-    """Draw the blend's out-of-fold prediction of each row against what it was."""
+    """Draw the blend's out-of-fold prediction of each row against the actual value."""
     figure, axes = _axes(6, 6, "both")
     low = float(min(out_of_fold.target.min(), out_of_fold.blended.min()))
     high = float(max(out_of_fold.target.max(), out_of_fold.blended.max()))
@@ -225,19 +227,19 @@ def residuals(out_of_fold: Predictions) -> Figure:
     axes.axhline(0, color=GREY, linewidth=1)
     axes.set_xlabel("predicted out of fold")
     axes.set_ylabel("actual - predicted")
-    axes.set_title("A slope or a funnel here is something that the blend has not learnt", loc="left", fontsize=11)
+    axes.set_title("A slope or a funnel shows what the blend has not learnt", loc="left", fontsize=11)
     return figure
 
 
 def feature_importance(importance: Mapping[str, float]) -> Figure:
-    """Draw by how much the blend's RMSE rises on the validation rows when a feature is shuffled, the most important."""
+    """Draw the rise of the blend's RMSE on the validation rows when a feature is shuffled, the most important first."""
     names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
     figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
     axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("rise of the blend's RMSE when the feature is shuffled (validation rows)")
-    axes.set_title("What does the blend lean on?", loc="left", fontsize=11)
+    axes.set_title("Which features does the blend depend on?", loc="left", fontsize=11)
     return figure
 
 

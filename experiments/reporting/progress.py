@@ -1,4 +1,4 @@
-"""How a running study looks: a live bar on a terminal, a line a trial elsewhere."""
+"""Progress of a running study: a live bar on a terminal, otherwise one line per trial."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from experiments.reporting.console import print_plain
 from experiments.study.folder import log_path, trial_folder
 from experiments.study.spec import StudySpec, TrialResult
 
-# Of the end of a failed trial's output.
+# Lines from the end of a failed trial's output.
 LINES_SHOWN = 30
 
 
 class _NoteColumn(ProgressColumn):
-    """What a backend has to say, asked for each time the bar is drawn."""
+    """A backend's note, requested each time the bar is drawn."""
 
     def __init__(self, note: Callable[[], str]) -> None:
         super().__init__()
@@ -38,12 +38,23 @@ class _NoteColumn(ProgressColumn):
 
 
 class StudyProgress:
-    """Shows trials done and failed, the best blend, the best single member and the time left. A context manager."""
+    """Show finished and failed trials, the best blend, the best single member and the remaining time.
+
+    Use as a context manager.
+    """
 
     def __init__(
         self, study: StudySpec, members: Sequence[str], console: Console, resumed: int, note: Callable[[], str] = str
     ) -> None:
-        """Begin with ``resumed`` trials done by an earlier run; ``note`` returns what else there is to say."""
+        """Start with the progress at zero.
+
+        Args:
+            study: The study.
+            members: Names of the members.
+            console: Where progress is shown.
+            resumed: Number of trials that an earlier run finished; they are counted and not shown again.
+            note: Returns the backend's note.
+        """
         self._study = study
         self._members = members
         self._console = console
@@ -91,8 +102,10 @@ class StudyProgress:
         elif not self._live:
             new = self._done - self._resumed
             left = (time.monotonic() - self._started) / new * (self._study.n_trials - self._done)
-            said = ", ".join(filter(None, [self._scores(), self._note(), f"{left:.0f} s left"]))
-            self._line(f"trial {result.index}: {self._outcome(result)}  ({self._done}/{self._study.n_trials}, {said})")
+            progress = ", ".join(filter(None, [self._scores(), self._note(), f"{left:.0f} s left"]))
+            self._line(
+                f"trial {result.index}: {self._outcome(result)}  ({self._done}/{self._study.n_trials}, {progress})"
+            )
 
     def _show_failure(self, result: TrialResult) -> None:
         log = log_path(trial_folder(self._study.folder, result.index))
@@ -100,10 +113,10 @@ class StudyProgress:
         if not log.exists():
             return
         lines = log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
-        if result.reason in self._reasons:  # as when all fail alike
+        if result.reason in self._reasons:  # the same failure was shown before
             lines = []
         self._reasons.add(result.reason)
-        self._line(f"  its output: {log}" + (", which ends with" if lines else ""))
+        self._line(f"  its output: {log}" + ("; its last lines:" if lines else ""))
         for line in lines:
             self._line(f"    {line}", "dim")
 
@@ -111,8 +124,8 @@ class StudyProgress:
         if result.state == "pruned":
             pruned = result.info["pruned"]
             if "folds" not in pruned:
-                return f"given up: {result.reason}"
-            return f"given up after {pruned['folds']} folds, which promised {pruned['expected']:.6g}"
+                return f"pruned: {result.reason}"
+            return f"pruned after {pruned['folds']} folds, expected {pruned['expected']:.6g}"
         return f"{self._study.objective}={result.metrics[self._study.objective]:.6g}"
 
     def _line(self, text: str, style: str | None = None) -> None:
@@ -130,9 +143,9 @@ class StudyProgress:
                 self._best_member = candidate
 
     def _scores(self) -> str:
-        counts = {"failed": self._failed, "given up": self._pruned}
-        words = [f"{count} {word}" for word, count in counts.items() if count]
+        counts = {"failed": self._failed, "pruned": self._pruned}
+        parts = [f"{count} {state}" for state, count in counts.items() if count]
         if self._best_blend is not None and self._best_member is not None:
-            words.append(f"best blend {self._best_blend:.5g}")
-            words.append(f"best member {self._best_member[0]:.5g} {self._best_member[1]}")
-        return ", ".join(words) or "starting"
+            parts.append(f"best blend {self._best_blend:.5g}")
+            parts.append(f"best member {self._best_member[0]:.5g} {self._best_member[1]}")
+        return ", ".join(parts) or "starting"

@@ -1,4 +1,4 @@
-"""What a study came to, readable in ten seconds."""
+"""The summary of a finished study, readable in ten seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from experiments.reporting.console import at_least
 from experiments.reporting.verdict import verdict_text
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
 
-# Columns of text below which the table would lose digits.
+# In a narrower console the table would lose digits.
 NARROWEST = 80
 
 
@@ -26,13 +26,13 @@ class Outcome:
     """A finished study.
 
     Attributes:
-        study: What was run.
+        study: The study.
         results: Every finished trial.
         best: The best trial.
-        final: Its last training, with test scores.
+        final: The winner: the best trial, trained once more, with test scores.
         members: Member names in order.
-        next_commands: Commands that make sense now, each with a word on what it does.
-        problem: What MLflow could not record, if anything.
+        next_commands: Commands to run next, each with its purpose.
+        problem: Why MLflow did not record everything; None if it did.
     """
 
     study: StudySpec
@@ -52,8 +52,8 @@ def render(outcome: Outcome) -> RenderableType:
     if outcome.problem is not None:
         parts.append(
             Text(
-                f"\nMLflow could not record everything ({outcome.problem}). Nothing is lost: every trial is in "
-                f"{outcome.study.folder}; mend the store and run the same command again.",
+                f"\nMLflow could not record everything ({outcome.problem}). No trial is lost: all are recorded in "
+                f"{outcome.study.folder}. Fix the store, then run the same command again.",
                 style="yellow",
             )
         )
@@ -64,7 +64,7 @@ def render(outcome: Outcome) -> RenderableType:
 
 
 def show(outcome: Outcome, console: Console) -> None:
-    """Print the summary, no narrower than its table is readable, commands on one line each."""
+    """Print the summary, wide enough for its table, with each command on one line."""
     at_least(NARROWEST, console).print(render(outcome), crop=False)
 
 
@@ -85,9 +85,9 @@ def _headline(outcome: Outcome) -> Text:
     text.append(f" of {outcome.study.n_trials}" if timeout is not None else "")
     text.append(f", {failed} failed" if failed else "", style="red")
     pruned = sum(result.state == "pruned" for result in outcome.results)
-    text.append(f", {pruned} given up early" if pruned else "")
+    text.append(f", {pruned} pruned" if pruned else "")
     if timeout is not None:
-        text.append(f"\nended by search.timeout={timeout:g}; the same command goes on", style="yellow")
+        text.append(f"\nstopped by search.timeout={timeout:g}; run the same command again to continue", style="yellow")
     if outcome.study.points is None:
         text.append(
             f"\nbest: trial {outcome.best.index}, {outcome.study.objective} = "
@@ -97,7 +97,7 @@ def _headline(outcome: Outcome) -> Text:
 
 
 def _parameters(outcome: Outcome) -> Table:
-    """Return a line of parameters a member, and one for those that several members share."""
+    """Return a line of parameters for each member, and one for the parameters that members share."""
     table = Table.grid(padding=(0, 2))
     if not outcome.best.params:
         table.add_row("  nothing was searched")
@@ -138,7 +138,7 @@ def _table(outcome: Outcome) -> Table:
 
 
 def _next(outcome: Outcome) -> Text:
-    # A command stays on one line, however long, so that it can be copied.
+    # A command stays on one line, so that it can be copied.
     text = Text("\nNext:", overflow="ignore", no_wrap=True)
     for command, purpose in outcome.next_commands:
         text.append(f"\n  {command}", style="cyan")

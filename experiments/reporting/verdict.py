@@ -29,13 +29,13 @@ def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Se
     best = best_single_member(results, members)
     lift = lift_over_best_member(final, best, members)
     if lift is None:
-        return Text("A lone member: there is no blend to compare.")
+        return Text("The ensemble has one member, so there is no blend to compare.")
     decision = verdict(lift)
     shown, style = _SHOWN[decision]
     tail = ", which includes zero" if decision == "undecided" else ""
     return Text(
-        f"{shown}: on the mean fold the blend is {below_or_above(lift.mean)} the best that a member reached alone "
-        f"({best.name} in trial {best.trial.index}, {best.rmse:.6g}); 95% interval {span(lift)}{tail}.",
+        f"{shown}: on average over the folds, the blend's RMSE is {below_or_above(lift.mean)} that of the best single "
+        f"member ({best.name} in trial {best.trial.index}, {best.rmse:.6g}); 95% interval {span(lift)}{tail}.",
         style=style,
     )
 

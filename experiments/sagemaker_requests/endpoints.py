@@ -9,21 +9,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Serving:
-    """What an endpoint is made of and how it is run.
+    """How an endpoint serves a model.
 
     Attributes:
         name: The endpoint's name.
-        version: Tells this model and configuration of the endpoint from those before; the name of both ends with it.
+        version: The suffix of the names of model and configuration, which separates them from earlier ones.
         image: The container image.
-        role: The IAM role that the model takes on.
+        role: The IAM role that the model assumes.
         model: Location of ``model.tar.gz``.
-        environment: Variables in the container.
-        isolated: Whether the container has no network but that which requests come by; on instances only.
+        environment: Environment variables of the container.
+        isolated: Whether the container has no network besides that of the requests; on instances only.
         memory_size_in_mb: Memory of a serverless endpoint; None for one on instances.
-        max_concurrency: Requests at a time of a serverless endpoint.
-        instance_type: Kind of machine of an endpoint on instances.
-        instance_count: How many machines.
-        tags: Tags of all three.
+        max_concurrency: Number of concurrent requests to a serverless endpoint.
+        instance_type: Instance type of an endpoint on instances.
+        instance_count: Number of instances.
+        tags: Tags of model, configuration and endpoint.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Serving:
 
 
 def endpoint_requests(serving: Serving) -> dict[str, dict[str, Any]]:
-    """Return by operation the requests that make an endpoint, in order."""
+    """Return the requests that create an endpoint, by operation, in order."""
     name = f"{serving.name}-{serving.version}"
     tags = [{"Key": f"byoe:{key}", "Value": value} for key, value in serving.tags.items()]
     variant: dict[str, Any] = {"VariantName": "AllTraffic", "ModelName": name}
@@ -58,7 +58,7 @@ def endpoint_requests(serving: Serving) -> dict[str, dict[str, Any]]:
             "ModelName": name,
             "PrimaryContainer": container,
             "ExecutionRoleArn": serving.role,
-            # A serverless endpoint cannot be cut off (AWS documentation, "Serverless Inference", feature exclusions).
+            # A serverless endpoint cannot be isolated (AWS documentation, "Serverless Inference", feature exclusions).
             "EnableNetworkIsolation": serving.isolated and serving.memory_size_in_mb is None,
             "Tags": tags,
         },

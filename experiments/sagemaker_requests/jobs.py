@@ -1,4 +1,4 @@
-"""The requests to SageMaker, built from a study: what AWS would be sent is what ``mode=sagemaker`` executes."""
+"""The requests of tuning and training jobs, built from a study, and read back. ``mode=sagemaker`` executes them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any, cast
 from ensemble.parameters import Parameter, ParamValue
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, declaration, metric_regex
+from experiments.sagemaker_requests.limits import MOST_METRIC_DEFINITIONS
 from experiments.sagemaker_requests.parameter_ranges import parameter_ranges, search_space
 from experiments.sagemaker_requests.placement import Placement, RemoteOptions
 from experiments.study.spec import Sampler, SearchSpec, StudySpec
 
-# Operations of the two kinds of job.
+# The operations that create the two kinds of jobs.
 TUNING, TRAINING = "CreateHyperParameterTuningJob", "CreateTrainingJob"
 PROGRAM = "train.py"
 CODE_ARCHIVE = "sourcedir.tar.gz"
-# A placeholder of the right form: nobody takes it on in local mode, which has no accounts.
+# A placeholder in the right format: local mode has no account and assumes no role.
 LOCAL_ROLE = "arn:aws:iam::000000000000:role/byoe-local"
 LOCAL_INSTANCE = "local"
-# AMT's name of our sampler, and back. Bayesian is a method of AWS's own there and TPE here.
+# AMT's name of each sampler. Bayesian is AWS's own method there, and TPE on this machine.
 STRATEGIES: dict[Sampler, str] = {"tpe": "Bayesian", "random": "Random", "grid": "Grid"}
 # AMT adds this to the hyperparameters of every training job.
 OBJECTIVE_HYPERPARAMETER = "_tuning_objective_metric"
-MOST_METRIC_DEFINITIONS = 40
 
 
 def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
     """Return the ``CreateHyperParameterTuningJob`` request of a search.
 
-    What AMT cannot hold stays in ``study``: the window, random start-up trials and first values.
+    AMT has no field for the window, random start-up trials and first values; they stay in ``study``.
     """
     objective_type = "Maximize" if study.maximise else "Minimize"
     limits: dict[str, Any] = {
@@ -40,7 +40,7 @@ def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
     }
     if study.timeout is not None:
         limits["MaxRuntimeInSeconds"] = round(study.timeout)
-    document = {
+    request = {
         "HyperParameterTuningJobName": study.name,
         "HyperParameterTuningJobConfig": {
             "Strategy": STRATEGIES[study.search.sampler],
@@ -57,14 +57,14 @@ def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
         "Tags": _tags(study, placement),
     }
     if placement.options.warm_start:
-        document["WarmStartConfig"] = {
+        request["WarmStartConfig"] = {
             "ParentHyperParameterTuningJobs": [
                 {"HyperParameterTuningJobName": name} for name in placement.options.warm_start
             ],
-            # The other kind wants the very same data, ranges and image, and these are what a user changes.
+            # The other type requires the same data, ranges and image, which are what a user changes.
             "WarmStartType": "TransferLearning",
         }
-    return document
+    return request
 
 
 def training_job(
@@ -75,9 +75,9 @@ def training_job(
     Args:
         study: The study.
         placement: Where it runs.
-        index: Number of the trial.
-        params: Its searched values.
-        suffix: Added to the job's name, such as ``-final``.
+        index: The trial's index.
+        params: The trial's searched values.
+        suffix: A suffix of the job's name, such as ``-final``.
     """
     hyperparameters = {**_static(study, placement), **study.hyperparameters(params)}
     return {
@@ -88,34 +88,35 @@ def training_job(
     }
 
 
-def trial_job(document: Mapping[str, Any], index: int, tuned: Mapping[str, str], suffix: str = "") -> dict[str, Any]:
-    """Return the ``CreateTrainingJob`` request that a tuning job makes for one trial, as AMT would.
+def trial_job(request: Mapping[str, Any], index: int, tuned: Mapping[str, str], suffix: str = "") -> dict[str, Any]:
+    """Return the ``CreateTrainingJob`` request that AMT sends for one trial of a tuning job.
 
     Args:
-        document: The tuning job's request.
-        index: Number of the trial.
-        tuned: The tuned hyperparameters as text.
-        suffix: Added to the job's name.
+        request: The tuning job's request.
+        index: The trial's index.
+        tuned: The tuned hyperparameters, encoded.
+        suffix: A suffix of the job's name.
     """
-    definition = dict(document["TrainingJobDefinition"])
-    objective = document["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
+    definition = dict(request["TrainingJobDefinition"])
+    objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
     hyperparameters = {**definition.pop("StaticHyperParameters"), **tuned, OBJECTIVE_HYPERPARAMETER: objective}
     return {
-        "TrainingJobName": f"{document['HyperParameterTuningJobName']}-{index + 1:03d}{suffix}",
+        "TrainingJobName": f"{request['HyperParameterTuningJobName']}-{index + 1:03d}{suffix}",
         "HyperParameters": hyperparameters,
         **definition,
-        "Tags": document.get("Tags", []),
+        "Tags": request.get("Tags", []),
     }
 
 
-def read_tuning_job(document: Mapping[str, Any], study: StudySpec) -> StudySpec:
+def read_tuning_job(request: Mapping[str, Any], study: StudySpec) -> StudySpec:
     """Return the study that a tuning job's request describes.
 
     Args:
-        document: The request.
-        study: What travels beside it: folders, data on this machine, and what AMT has no place for.
+        request: The request.
+        study: The study that the request was built from, for what a request lacks: folders, data on this machine, and
+            what AMT has no field for.
     """
-    config, definition = document["HyperParameterTuningJobConfig"], document["TrainingJobDefinition"]
+    config, definition = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
     objective, limits = config["HyperParameterTuningJobObjective"], config["ResourceLimits"]
     static = {name: text for name, text in definition["StaticHyperParameters"].items() if not _is_added(name)}
     described = replace(study, static=static)
@@ -128,7 +129,7 @@ def read_tuning_job(document: Mapping[str, Any], study: StudySpec) -> StudySpec:
     samplers = {strategy: sampler for sampler, strategy in STRATEGIES.items()}
     return replace(
         described,
-        name=document["HyperParameterTuningJobName"],
+        name=request["HyperParameterTuningJobName"],
         objective=objective["MetricName"],
         space=search_space(config["ParameterRanges"], declared, study.space),
         search=SearchSpec(
@@ -143,18 +144,18 @@ def read_tuning_job(document: Mapping[str, Any], study: StudySpec) -> StudySpec:
     )
 
 
-def objective_regex(document: Mapping[str, Any], objective: str) -> str:
-    """Return the regular expression that a request has for a metric."""
-    definitions = document["AlgorithmSpecification"]["MetricDefinitions"]
+def objective_regex(request: Mapping[str, Any], objective: str) -> str:
+    """Return the regular expression of a metric in a request."""
+    definitions = request["AlgorithmSpecification"]["MetricDefinitions"]
     return cast(str, next(entry["Regex"] for entry in definitions if entry["Name"] == objective))
 
 
 def _definition(study: StudySpec, placement: Placement) -> dict[str, Any]:
-    """Return what a training job and a tuning job's definition of one have in common."""
+    """Return the fields that a training job shares with the definition in a tuning job."""
     channels = {"train": placement.train, "validation": placement.validation}
     if placement.code_channel is not None:
         channels["code"] = placement.code_channel
-    document: dict[str, Any] = {
+    request: dict[str, Any] = {
         "AlgorithmSpecification": {
             "TrainingImage": placement.image,
             "TrainingInputMode": "File",
@@ -185,17 +186,17 @@ def _definition(study: StudySpec, placement: Placement) -> dict[str, Any]:
         "StoppingCondition": {"MaxRuntimeInSeconds": placement.max_runtime_seconds},
         "EnableNetworkIsolation": placement.isolated,
     }
-    _add_options(document, placement.options)
-    return document | ({"Environment": dict(placement.environment)} if placement.environment else {})
+    _add_options(request, placement.options)
+    return request | ({"Environment": dict(placement.environment)} if placement.environment else {})
 
 
-def _add_options(document: dict[str, Any], options: RemoteOptions) -> None:
-    resources, output = document["ResourceConfig"], document["OutputDataConfig"]
+def _add_options(request: dict[str, Any], options: RemoteOptions) -> None:
+    resources, output = request["ResourceConfig"], request["OutputDataConfig"]
     if options.spot_wait_seconds is not None:
-        document["EnableManagedSpotTraining"] = True
-        document["StoppingCondition"]["MaxWaitTimeInSeconds"] = options.spot_wait_seconds
+        request["EnableManagedSpotTraining"] = True
+        request["StoppingCondition"]["MaxWaitTimeInSeconds"] = options.spot_wait_seconds
     if options.checkpoints is not None:
-        document["CheckpointConfig"] = {"S3Uri": options.checkpoints}
+        request["CheckpointConfig"] = {"S3Uri": options.checkpoints}
     if options.keep_alive_seconds:
         resources["KeepAlivePeriodInSeconds"] = options.keep_alive_seconds
     if options.volume_kms_key is not None:
@@ -203,11 +204,11 @@ def _add_options(document: dict[str, Any], options: RemoteOptions) -> None:
     if options.output_kms_key is not None:
         output["KmsKeyId"] = options.output_kms_key
     if options.subnets:
-        document["VpcConfig"] = {"Subnets": [*options.subnets], "SecurityGroupIds": [*options.security_groups]}
+        request["VpcConfig"] = {"Subnets": [*options.subnets], "SecurityGroupIds": [*options.security_groups]}
 
 
 def _static(study: StudySpec, placement: Placement) -> dict[str, str]:
-    # The framework containers read these two as JSON; ours are read as they are.
+    # The framework containers parse the last two as JSON; byoe's are plain text.
     return {
         **study.static,
         **placement.reading,
@@ -219,12 +220,12 @@ def _static(study: StudySpec, placement: Placement) -> dict[str, str]:
 
 
 def _is_added(name: str) -> bool:
-    """Whether a hyperparameter is no part of the recipe, and so added to the study's."""
+    """Return whether a hyperparameter was added to the study's and is not part of the recipe."""
     return name.startswith("sagemaker_") or name == OBJECTIVE_HYPERPARAMETER or name in DATA_PARAMETERS
 
 
 def _reported(study: StudySpec) -> list[str]:
-    """Return the metrics that are read from the log: the objective, then RMSEs, the blend's first."""
+    """Return the metrics that SageMaker reads from the log: the objective, then RMSEs, the blend's first."""
     members = [member.name for member in study.recipe({}).members]
     rmses = [f"{split}_rmse_{name}" for name in (BLENDED, *members) for split in ("cv", "validation")]
     return list(dict.fromkeys([study.objective, *rmses]))

@@ -1,4 +1,4 @@
-"""A search space as AMT's parameter ranges, and back."""
+"""Convert a search space into AMT's parameter ranges, and back."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ INTEGER, CONTINUOUS, CATEGORICAL = (
 
 
 def parameter_ranges(space: SearchSpace, *, grid: bool) -> dict[str, list[dict[str, Any]]]:
-    """Return ``ParameterRanges`` of a tuning job.
+    """Return the ``ParameterRanges`` of a tuning job.
 
     Args:
-        space: What is searched; AMT has no place for its first values.
-        grid: Whether it is for a grid, for which AMT takes lists of values only.
+        space: The search space; AMT has no field for its first values.
+        grid: Whether the search is a grid, for which AMT accepts lists of values only.
     """
     ranges: dict[str, list[dict[str, Any]]] = {}
     for name, dimension in space.dimensions.items():
@@ -44,9 +44,9 @@ def search_space(ranges: Mapping[str, Any], declared: Callable[[str], Parameter]
     """Return the search space of ``ParameterRanges``.
 
     Args:
-        ranges: As ``parameter_ranges`` makes them.
-        declared: Returns the declaration of a hyperparameter, by which text is read.
-        known: What AMT has no place for: first values, and the order of the hyperparameters.
+        ranges: The output of ``parameter_ranges``.
+        declared: Returns the declaration of a hyperparameter, which decodes its values.
+        known: A space with what AMT has no field for: first values, and the order of the hyperparameters.
     """
     first = known.first()
     dimensions: dict[str, Dimension] = {}
@@ -63,14 +63,14 @@ def search_space(ranges: Mapping[str, Any], declared: Callable[[str], Parameter]
 
 
 def decode_point(space: SearchSpace, tuned: Mapping[str, str]) -> dict[str, ParamValue]:
-    """Return the searched values that a tuner's text means.
+    """Decode the searched values of a training job.
 
     Args:
-        space: What was searched.
-        tuned: Text by hyperparameter, as a tuning job has it; more than the space's are left out.
+        space: The search space.
+        tuned: Encoded values by hyperparameter; those that are not in the space are ignored.
 
     Raises:
-        ValueError: A value is missing or none of the space's.
+        ValueError: A value is missing, or not one of the space's.
     """
     point: dict[str, ParamValue] = {}
     for name, dimension in space.dimensions.items():
@@ -82,6 +82,6 @@ def decode_point(space: SearchSpace, tuned: Mapping[str, str]) -> dict[str, Para
             continue
         by_text = {encode(value): value for value in dimension.values}
         if text not in by_text:
-            raise ValueError(f"{name}={text} is none of {', '.join(by_text)}")
+            raise ValueError(f"{name}={text} is not one of {', '.join(by_text)}")
         point[name] = by_text[text]
     return point

@@ -1,4 +1,4 @@
-"""Where a study's jobs run: what the requests of its jobs have besides the study."""
+"""Where and how a study's jobs run: everything in their requests that the study does not decide."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class RemoteOptions:
-    """What a study's jobs have on SageMaker only.
+    """Options that SageMaker has and its local mode lacks.
 
     Attributes:
-        spot_wait_seconds: For a job on spare capacity with its waiting; None for one on demand.
-        checkpoints: Location that an interrupted job finds what it has saved at; with ``spot_wait_seconds``.
-        keep_alive_seconds: An instance waits so long for the next job.
-        early_stopping: Whether the tuner stops jobs that look bad.
+        spot_wait_seconds: Limit of a spot job's runtime and waiting time together; None for a job on demand.
+        checkpoints: Location of an interrupted job's checkpoints; with ``spot_wait_seconds``.
+        keep_alive_seconds: How long an instance waits for another job.
+        early_stopping: Whether the tuner stops jobs that are unlikely to win.
         warm_start: Tuning jobs that the tuner learns from.
-        subnets: Of the user's VPC; none for SageMaker's own network.
-        security_groups: Of the user's VPC.
-        volume_kms_key: Key of the instances' disks.
-        output_kms_key: Key of the artifacts.
+        subnets: Subnets of the user's VPC; empty for SageMaker's own network.
+        security_groups: Security groups of the user's VPC.
+        volume_kms_key: KMS key of the instances' disks.
+        output_kms_key: KMS key of the artifacts.
         tags: The user's own tags.
     """
 
@@ -41,19 +41,19 @@ class Placement:
 
     Attributes:
         image: The container image.
-        role: The IAM role that jobs take on.
+        role: The IAM role that jobs assume.
         train: Location of the train channel.
         validation: Location of the validation channel.
         code: Location of the source directory, or of its archive.
-        code_channel: Location below which the archive is, where a container without network gets it as a channel.
-        output: Location that artifacts go below.
-        instance_type: Kind of machine.
-        max_runtime_seconds: After so long a training job is stopped.
+        output: Location below which artifacts are written.
+        instance_type: The instance type.
+        max_runtime_seconds: A training job that runs longer is stopped.
         isolated: Whether containers have no network.
-        volume_gb: Size of a machine's disk.
-        environment: Variables in every container.
-        reading: Hyperparameters by which the entry script reads channels that are not of its own format.
-        options: What SageMaker's local mode does not have.
+        volume_gb: Size of an instance's disk.
+        environment: Environment variables of every container.
+        code_channel: Location that contains the archive, if containers without a network get it as a channel.
+        reading: Hyperparameters by which the entry script reads channels in the user's format.
+        options: Options that SageMaker local mode lacks.
     """
 
     image: str

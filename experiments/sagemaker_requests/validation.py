@@ -1,7 +1,7 @@
-"""Request documents against the AWS service model that ships in botocore, and against limits that it does not carry.
+"""Validate requests against the AWS service model in botocore, and against documented limits that it lacks.
 
 botocore itself checks required fields, types and minimum lengths. Its model also has maximum lengths, patterns and
-enumerations, which AWS enforces and botocore does not; here they are checked too.
+enumerations, which AWS enforces and botocore does not. They are checked here too.
 """
 
 from __future__ import annotations
@@ -13,30 +13,28 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import InputError
+from experiments.sagemaker_requests.limits import (
+    ADDED_BY_TUNER,
+    MOST_HYPERPARAMETERS,
+    MOST_JOBS,
+    MOST_RANDOM_JOBS,
+    MOST_RANGES,
+    SERVERLESS_MEMORY,
+)
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel, Shape
 
-# What SageMaker's local mode takes and the model does not allow, by the field's name: the only exceptions.
+# Values that SageMaker local mode accepts and the model does not allow, by field name.
 LOCAL_EXCEPTIONS: dict[str, re.Pattern[str]] = {
     "InstanceType": re.compile(r"local"),
     "S3Uri": re.compile(r"file:///.+"),
     "S3OutputPath": re.compile(r"file:///.+"),
     "ModelDataUrl": re.compile(r"file:///.+"),
 }
-# A tuning job's hyperparameters, fixed and tuned, with the one that AMT adds to name the objective; and its ranges of
-# all kinds together (AWS documentation, "Resource Limits for Automatic Model Tuning"; the service model's own words).
-MOST_HYPERPARAMETERS = 100
-ADDED_BY_AMT = 1
-MOST_RANGES = 30
-# Training jobs of a tuning job, and of one by random search, for which AWS raises it on request (same page).
-MOST_JOBS = 750
-MOST_RANDOM_JOBS = 10_000
-# Steps of a serverless endpoint's memory in MB (the service model's own words).
-SERVERLESS_MEMORY = tuple(range(1024, 6145, 1024))
-# Tags that AWS keeps for itself.
+# The prefix of tags that AWS reserves.
 RESERVED_TAG = "aws:"
-# Properties of Unicode characters, which Python's expressions do not know, as what comes nearest in a set.
+# Unicode properties, which Python's regular expressions lack, and the nearest set of characters.
 _PROPERTIES = {r"\p{Alnum}": "a-zA-Z0-9", r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
 
 
@@ -45,7 +43,7 @@ class InvalidRequest(InputError):
 
     Attributes:
         operation: The operation's name.
-        problems: A sentence for each.
+        problems: A sentence for each problem.
     """
 
     def __init__(self, operation: str, problems: list[str]) -> None:
@@ -55,28 +53,28 @@ class InvalidRequest(InputError):
         self.problems = problems
 
 
-def check_request(operation: str, document: Mapping[str, Any], *, local: bool) -> None:
+def check_request(operation: str, request: Mapping[str, Any], *, local: bool) -> None:
     """Check a request.
 
     Args:
         operation: Such as ``CreateTrainingJob``.
-        document: What boto3 would be given.
-        local: Whether the exceptions of SageMaker's local mode are allowed.
+        request: The arguments of the boto3 call.
+        local: Whether the exceptions of SageMaker local mode are allowed.
 
     Raises:
-        InvalidRequest: It breaks the service model, or a documented limit beyond it.
+        InvalidRequest: The request breaks the service model, or a documented limit.
     """
     shape = _model().operation_model(operation).input_shape
-    problems = list(_problems(shape, document, "", local=local))
+    problems = list(_problems(shape, request, "", local=local))
     if not problems and operation == "CreateHyperParameterTuningJob":
-        problems = list(_tuning_problems(document))
-        if not local:  # this machine runs as many as it is asked for
-            problems += _number_problems(document["HyperParameterTuningJobConfig"])
+        problems = list(_tuning_problems(request))
+        if not local:  # this machine has no limit
+            problems += _number_problems(request["HyperParameterTuningJobConfig"])
     if not problems and operation == "CreateEndpointConfig":
-        problems = list(_endpoint_problems(document))
+        problems = list(_endpoint_problems(request))
     problems += [
-        f"Tags: {tag['Key']!r} begins with {RESERVED_TAG!r}, which is AWS's own"
-        for tag in document.get("Tags", ())
+        f"Tags: {tag['Key']!r} begins with {RESERVED_TAG!r}, which AWS reserves"
+        for tag in request.get("Tags", ())
         if str(tag.get("Key", "")).lower().startswith(RESERVED_TAG)
     ]
     if problems:
@@ -85,7 +83,7 @@ def check_request(operation: str, document: Mapping[str, Any], *, local: bool) -
 
 @functools.cache
 def _model() -> ServiceModel:
-    # By its loader and not by a session, which would look at the user's AWS settings, and fail where they are wrong.
+    # With a loader: a session would read the user's AWS settings, and fail if they are invalid.
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
@@ -96,7 +94,7 @@ def _problems(shape: Shape, value: Any, place: str, *, local: bool) -> Iterator[
     kinds: dict[str, type | tuple[type, ...]] = {
         "structure": Mapping,
         "map": Mapping,
-        "list": list | tuple,  # type: ignore[dict-item]  # isinstance takes it
+        "list": list | tuple,  # type: ignore[dict-item]  # isinstance accepts it
         "string": str,
         "integer": int,
         "long": int,
@@ -106,7 +104,7 @@ def _problems(shape: Shape, value: Any, place: str, *, local: bool) -> Iterator[
     }
     kind = kinds.get(shape.type_name)
     if kind is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
-        yield f"{place}: {value!r} is no {shape.type_name}"
+        yield f"{place}: {value!r} must be of type {shape.type_name}"
     elif shape.type_name == "structure":
         yield from _structure_problems(shape, value, place, local=local)
     elif shape.type_name == "list":
@@ -131,7 +129,7 @@ def _structure_problems(shape: Shape, value: Mapping[str, Any], place: str, *, l
             yield f"{prefix}{name} is missing"
     for name, entry in value.items():
         if name not in shape.members:
-            yield f"{prefix}{name} is not known; known: {', '.join(sorted(shape.members))}"
+            yield f"{prefix}{name} is unknown; known fields are {', '.join(sorted(shape.members))}"
         else:
             yield from _problems(shape.members[name], entry, f"{prefix}{name}", local=local)
 
@@ -142,7 +140,7 @@ def _text_problems(shape: Shape, value: str, place: str, *, local: bool) -> Iter
         return
     enum = getattr(shape, "enum", None)
     if enum and value not in enum:
-        yield f"{place}: {value!r} is none of {', '.join(enum)}"
+        yield f"{place}: {value!r} must be one of {', '.join(enum)}"
         return
     yield from _size_problems(shape, len(value), place, "characters")
     pattern = shape.metadata.get("pattern")
@@ -154,7 +152,7 @@ def _size_problems(shape: Shape, size: float, place: str, unit: str) -> Iterator
     low, high = shape.metadata.get("min", -math.inf), shape.metadata.get("max", math.inf)
     if size < low or size > high:
         bound = f"at least {low}" if size < low else f"at most {high}"
-        yield f"{place}: {size}{unit and f' {unit}'}, where AWS wants {bound}"
+        yield f"{place}: {size}{unit and f' {unit}'}, and AWS allows {bound}"
 
 
 @functools.cache
@@ -164,31 +162,31 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _tuning_problems(document: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what AWS documents and the model does not say of a tuning job."""
-    config, definition = document["HyperParameterTuningJobConfig"], document["TrainingJobDefinition"]
+def _tuning_problems(request: Mapping[str, Any]) -> Iterator[str]:
+    """Yield violations of a tuning job's documented rules that the model lacks."""
+    config, definition = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
     ranges = config.get("ParameterRanges", {})
     tuned = [entry["Name"] for kind in ranges.values() for entry in kind]
     fixed = definition.get("StaticHyperParameters", {})
     for name in sorted({name for name in tuned if tuned.count(name) > 1}):
-        yield f"ParameterRanges: {name!r} stands there twice"
+        yield f"ParameterRanges: {name!r} occurs twice"
     for name in sorted(set(tuned) & set(fixed)):
-        yield f"{name!r} is tuned and fixed at once"
-    total = len(tuned) + len(fixed) + ADDED_BY_AMT
+        yield f"{name!r} is both tuned and fixed"
+    total = len(tuned) + len(fixed) + ADDED_BY_TUNER
     if total > MOST_HYPERPARAMETERS:
-        yield f"{total} hyperparameters, tuned, fixed and AMT's own, where AWS wants at most {MOST_HYPERPARAMETERS}"
+        yield f"{total} hyperparameters, tuned, fixed and AMT's own, and AWS allows at most {MOST_HYPERPARAMETERS}"
     if len(tuned) > MOST_RANGES:
-        yield f"ParameterRanges: {len(tuned)} ranges of all kinds, where AWS wants at most {MOST_RANGES}"
+        yield f"ParameterRanges: {len(tuned)} ranges of all kinds, and AWS allows at most {MOST_RANGES}"
     for kind in ("ContinuousParameterRanges", "IntegerParameterRanges"):
         for entry in ranges.get(kind, ()):
             yield from _range_problems(entry, f"{kind}.{entry['Name']}")
     if config["Strategy"] == "Grid" and set(ranges) - {"CategoricalParameterRanges"}:
-        yield "Strategy: a grid takes categorical ranges only"
+        yield "Strategy: a grid allows categorical ranges only"
     elif config["Strategy"] == "Grid":
         points = math.prod(len(entry["Values"]) for entry in ranges["CategoricalParameterRanges"])
         if config["ResourceLimits"].get("MaxNumberOfTrainingJobs", points) != points:
             jobs = config["ResourceLimits"]["MaxNumberOfTrainingJobs"]
-            yield f"ResourceLimits.MaxNumberOfTrainingJobs: {jobs}, and a grid is run whole: search.n_trials={points}"
+            yield f"ResourceLimits.MaxNumberOfTrainingJobs: {jobs}; a grid has {points}: use search.n_trials={points}"
     objective = config.get("HyperParameterTuningJobObjective", {}).get("MetricName")
     metrics = [entry["Name"] for entry in definition["AlgorithmSpecification"].get("MetricDefinitions", ())]
     if objective not in metrics:
@@ -202,15 +200,15 @@ def _number_problems(config: Mapping[str, Any]) -> Iterator[str]:
     jobs = config["ResourceLimits"].get("MaxNumberOfTrainingJobs", 0)
     most = MOST_RANDOM_JOBS if config["Strategy"] == "Random" else MOST_JOBS
     if jobs > most:
-        yield f"ResourceLimits.MaxNumberOfTrainingJobs: {jobs}, where AWS wants at most {most}: search.n_trials={most}"
+        yield f"ResourceLimits.MaxNumberOfTrainingJobs: {jobs}; AWS allows {most}: use search.n_trials={most} or less"
 
 
-def _endpoint_problems(document: Mapping[str, Any]) -> Iterator[str]:
-    for variant in document["ProductionVariants"]:
+def _endpoint_problems(request: Mapping[str, Any]) -> Iterator[str]:
+    for variant in request["ProductionVariants"]:
         memory = variant.get("ServerlessConfig", {}).get("MemorySizeInMB")
         if memory is not None and memory not in SERVERLESS_MEMORY:
             sizes = ", ".join(map(str, SERVERLESS_MEMORY))
-            yield f"ServerlessConfig.MemorySizeInMB: {memory}, where AWS wants one of {sizes}"
+            yield f"ServerlessConfig.MemorySizeInMB: {memory}, and AWS allows one of {sizes}"
 
 
 def _range_problems(entry: Mapping[str, Any], place: str) -> Iterator[str]:
@@ -219,6 +217,6 @@ def _range_problems(entry: Mapping[str, Any], place: str) -> Iterator[str]:
     if not low < high:
         yield f"{place}: MinValue {low:g} is not below MaxValue {high:g}"
     if scale == "Logarithmic" and low <= 0:
-        yield f"{place}: a logarithmic scale wants values above 0"
+        yield f"{place}: a logarithmic scale needs values above 0"
     if scale == "ReverseLogarithmic" and not 0 <= low <= high < 1:
-        yield f"{place}: a reverse logarithmic scale wants values from 0 to below 1"
+        yield f"{place}: a reverse logarithmic scale needs values from 0 to below 1"

@@ -21,7 +21,7 @@ class RequestRefused(EnsembleError):
 
     Attributes:
         status: The HTTP status.
-        details: The JSON that came with it.
+        details: The JSON of the answer.
     """
 
     def __init__(self, status: int, details: Mapping[str, Any]) -> None:
@@ -30,17 +30,17 @@ class RequestRefused(EnsembleError):
         super().__init__(f"the endpoint answered {status}: {message}{request}")
         self.status = status
         self.details = details
-        # What is wrong with the rows is the user's to mend.
+        # Only the user can fix what is wrong with the rows.
         self.exit_code = 2 if 400 <= status < 500 and status != 429 else 1
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """An answer over HTTP.
 
     Attributes:
         status: The HTTP status.
-        content_type: Of the body.
+        content_type: The format of the body.
         body: The bytes.
     """
 
@@ -49,7 +49,7 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        """Return the body's document, or an empty one where it is none."""
+        """Return the body as JSON, or an empty document if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -63,9 +63,9 @@ def send(url: str, method: str, path: str, body: bytes = b"", seconds: float = S
         url: The endpoint's address.
         method: Such as ``POST``.
         path: Such as ``/invocations``.
-        body: What is sent.
-        seconds: After so long it is given up.
-        headers: Such as ``content_type``, with underscores for hyphens.
+        body: The body of the request.
+        seconds: Time limit for each wait on the connection.
+        headers: Headers, with underscores for hyphens, such as ``content_type``.
 
     Raises:
         BackendUnavailable: Nothing answers there.
@@ -74,20 +74,22 @@ def send(url: str, method: str, path: str, body: bytes = b"", seconds: float = S
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=seconds)
     try:
         named = {name.replace("_", "-"): text for name, text in headers.items()}
-        with suppress(BrokenPipeError, ConnectionResetError):  # what is refused by its headers is not read to its end
+        with suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # a request that is refused by its headers is not read to its end
             connection.request(method, path, body=body or None, headers=named)
         response = connection.getresponse()
         return Answer(response.status, response.getheader("content-type", ""), response.read())
     except (OSError, http.client.HTTPException) as error:
         raise BackendUnavailable(
-            f"nothing answers at {url} ({error or type(error).__name__}): python run.py action=status says what runs."
+            f"nothing answers at {url} ({error or type(error).__name__}): python run.py action=status shows what runs."
         ) from None
     finally:
         connection.close()
 
 
 def ping(url: str, seconds: float = 5) -> dict[str, Any] | None:
-    """Return what an endpoint says of its model, or None where none is healthy."""
+    """Return an endpoint's description of its model, or None if no healthy endpoint answers."""
     try:
         answer = send(url, "GET", "/ping", seconds=seconds)
     except BackendUnavailable:

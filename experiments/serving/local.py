@@ -15,21 +15,29 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from experiments.config.arguments import typed_command
-from experiments.config.compose import COMMAND_LINE, Composed
+from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig
-from experiments.docker.endpoint import SECONDS_TO_DRAIN, end, last_requests, remove_strangers, start, state
+from experiments.config.sources import COMMAND_LINE
+from experiments.docker.endpoint import (
+    SECONDS_TO_DRAIN,
+    container_state,
+    last_requests,
+    remove_other_versions,
+    start_container,
+    stop_container,
+)
 from experiments.docker.engine import open_engine
 from experiments.docker.image import build_image_if_missing, configured_image
 from experiments.errors import BackendUnavailable, ConfigError, storage_errors
 from experiments.reporting.console import print_plain
 from experiments.serving.base import Deployment, Host, Status, StatusEntry
 from experiments.serving.client import Answer, invoke, ping
-from experiments.serving.memory import keep
+from experiments.serving.memory import record_rehearsal
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import Plan, check_serving, plan_endpoint
 from experiments.serving.records import RECORD, Endpoint, check_name, records_of
 from experiments.serving.rehearsal import rehearse
-from experiments.serving.smoke_test import example_request, prove
+from experiments.serving.smoke_test import check_container, example_request
 from experiments.system.archives import MODEL_ARCHIVE
 from experiments.system.machine import check_folder
 
@@ -63,11 +71,11 @@ class LocalHost(Host):
         check_name(self.endpoint)
         check_serving(serving)
         check_folder(self._records.root)
-        with self._records.alone(self.endpoint) as folder, open_engine() as client:
+        with self._records.locked(self.endpoint) as folder, open_engine() as client:
             image = configured_image(mode.image)
             build_image_if_missing(image, client, self._console)
             old = self._records.find(self.endpoint)
-            remove_strangers(client, folder, old.container if old else None)
+            remove_other_versions(client, folder, old.container if old else None)
             self._check_port(client, old)
             version = uuid.uuid4().hex[:8]
             with _new_folder(folder, version, old) as place:
@@ -81,11 +89,13 @@ class LocalHost(Host):
                 seconds = time.monotonic() - began
             announce(Deployment(model, _summary(new, model, seconds)))
             if old is not None:
-                print_plain(self._console, f"draining {old.origin}, which served until now.")
-                end(client, old.container, old.network, SECONDS_TO_DRAIN)
+                print_plain(self._console, f"draining {old.origin}, which was served until now.")
+                stop_container(client, old.container, old.network, SECONDS_TO_DRAIN)
                 shutil.rmtree(old.folder, ignore_errors=True)
             if serving.name == "serverless":
-                keep(self._records.root, model.bundle_hash, rehearse(client, new, plan, seconds, self._console))
+                record_rehearsal(
+                    self._records.root, model.bundle_hash, rehearse(client, new, plan, seconds, self._console)
+                )
 
     def next_commands(self, model: Model) -> tuple[str, ...]:
         """Return a request with one row of the model's example, by curl."""
@@ -107,42 +117,42 @@ class LocalHost(Host):
         damaged = tuple(self._records.damaged())
         if not endpoints:
             root = self._records.root
-            text = f"there is no endpoint in {root}. python run.py mode=sagemaker action=deploy makes one."
+            text = f"there is no endpoint in {root}. python run.py mode=sagemaker action=deploy creates one."
             return Status((), "" if damaged else text, damaged)
         with open_engine() as client:
             return Status(tuple(_entry(client, endpoint) for endpoint in endpoints), warnings=damaged)
 
     def delete(self) -> None:
-        """Let the endpoint finish what it is answering, then remove its container, network, model and record."""
+        """Let the endpoint answer its last requests, then remove its container, network, model and record."""
         endpoint = self._records.get(self.endpoint)
-        with open_engine() as client, self._records.alone(self.endpoint) as folder:
-            end(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
-            remove_strangers(client, folder, None)
+        with open_engine() as client, self._records.locked(self.endpoint) as folder:
+            stop_container(client, endpoint.container, endpoint.network, SECONDS_TO_DRAIN)
+            remove_other_versions(client, folder, None)
             (folder / RECORD).unlink(missing_ok=True)
 
     def _containers(self) -> SageMakerModeConfig:
         if self._mode is None:
             kept = (argument for argument in self._composed.arguments if not argument.startswith("mode="))
             again = typed_command(["mode=sagemaker", *kept])
-            raise ConfigError(f"mode={self._composed.config.mode.name} has no endpoints: {again}")
+            raise ConfigError(f"mode={self._composed.config.mode.name} cannot deploy endpoints. Use {again}")
         return self._mode
 
     def _check_port(self, client: DockerClient, old: Endpoint | None) -> None:
         """Raise ConfigError if the version that serves has the port that the next one is to have."""
         port = self._composed.config.serving.port
-        if old is not None and urlsplit(old.url).port == port and state(client, old.container) == "running":
+        if old is not None and urlsplit(old.url).port == port and container_state(client, old.container) == "running":
             raise ConfigError(
-                f"serving.port={port} is where endpoint {self.endpoint} serves now, and a new one is proved "
-                f"before the old one ends: take another port, or first python run.py action=delete "
-                f"endpoint={self.endpoint}."
+                f"serving.port={port} is the port at which endpoint {self.endpoint} serves now, and a new version is "
+                "tested before the old one ends. Choose another port, or first delete the endpoint: python run.py "
+                f"action=delete endpoint={self.endpoint}"
             )
 
     def _start(self, client: DockerClient, plan: Plan, place: Path) -> Endpoint:
         """Start a container of the plan, test it, and record it as the endpoint; remove it if that fails."""
         model = plan.model
-        started = start(client, plan.requests, place.parent, model.folder, plan.limits)
+        started = start_container(client, plan.requests, place.parent, model.folder, plan.limits)
         try:
-            prove(client, started, model.manifest, model.bundle_hash)
+            check_container(client, started, model.manifest, model.bundle_hash)
             endpoint = Endpoint(
                 name=self.endpoint,
                 url=started.url,
@@ -158,7 +168,7 @@ class LocalHost(Host):
             self._records.put(endpoint)
         except BaseException:
             with suppress(Exception):  # the engine may have stopped, and its containers with it
-                end(client, started.container, started.network, seconds=0)
+                stop_container(client, started.container, started.network, seconds=0)
             raise
         return endpoint
 
@@ -170,25 +180,25 @@ class LocalHost(Host):
         answer = ping(endpoint.url)
         if answer is None:
             with open_engine() as client:
-                found = state(client, endpoint.container)
+                found = container_state(client, endpoint.container)
             if found != "running":
                 raise BackendUnavailable(
-                    f"endpoint {endpoint.name} is not served: its container is {found}. {_deploy_again(endpoint)} "
-                    "starts it anew."
+                    f"endpoint {endpoint.name} is not served: its container is {found}. Deploy it again: "
+                    f"{_deploy_again(endpoint)}"
                 )
         elif answer.get("bundle") != endpoint.bundle_hash:
             raise BackendUnavailable(
-                f"{endpoint.url} answers, and is not endpoint {endpoint.name}: another program has its port. "
-                f"{_deploy_again(endpoint)} starts it anew."
+                f"another program answers at {endpoint.url}, the address of endpoint {endpoint.name}. Deploy it again: "
+                f"{_deploy_again(endpoint)}"
             )
         return endpoint.url
 
 
 def _summary(endpoint: Endpoint, model: Model, seconds: float) -> str:
+    target, columns = model.manifest["target"], len(model.manifest["columns"])
     return (
-        f"endpoint {endpoint.name} serves {endpoint.origin} at {endpoint.url}, {seconds:.1f} s after its start; it "
-        f"predicts {model.manifest['target']} from {len(model.manifest['columns'])} columns, and goes on when this "
-        "command ends."
+        f"endpoint {endpoint.name} serves {endpoint.origin} at {endpoint.url}, {seconds:.1f} s after its start. It "
+        f"predicts {target} from {columns} columns, and keeps running when this command ends."
     )
 
 
@@ -201,7 +211,7 @@ def _deploy_again(endpoint: Endpoint) -> str:
 
 @contextmanager
 def _new_folder(folder: Path, version: str, old: Endpoint | None) -> Iterator[Path]:
-    """Make the folder of a new version, remove those that killed commands have left; remove it if the block fails."""
+    """Create the folder of a new version, after those that killed commands left; remove it if the block fails."""
     place = folder / version
     with storage_errors(folder):
         for entry in folder.iterdir():
@@ -228,7 +238,7 @@ def _entry(client: DockerClient, endpoint: Endpoint) -> StatusEntry:
 
 def _health(client: DockerClient, endpoint: Endpoint) -> str:
     """Return ``ok``, or why the endpoint does not serve its model."""
-    found = state(client, endpoint.container)
+    found = container_state(client, endpoint.container)
     if found != "running":
         return found
     answer = ping(endpoint.url)

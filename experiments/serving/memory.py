@@ -1,4 +1,4 @@
-"""How much memory a serverless endpoint is given: what its model's rehearsal on this machine has found to do."""
+"""The memory of a serverless endpoint: the smallest that passed its model's rehearsal on this machine."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from experiments.config.schema import ServingConfig
 from experiments.errors import ConfigError, storage_errors
 from experiments.system.files import replace_file
 
-# Below the folder of this machine's endpoints, whose names cannot begin like that.
+# Below the folder of this machine's endpoints, whose names cannot begin with an underscore.
 _FOLDER = "_rehearsals"
-# For a model that was not rehearsed, in MB.
+# In MB, for a model that was not rehearsed.
 DEFAULT_MEMORY = 2048
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a rehearsal has found of a model.
+    """The findings of a model's rehearsal.
 
     Attributes:
-        memory_size_in_mb: The smallest that passes; None where none does.
+        memory_size_in_mb: The smallest memory size that passes; None if none does.
         cold_start: Seconds from a container's start to its first answer.
-        peak_bytes: Most memory that was used; None where the kernel does not say.
-        largest_request: Seconds for the largest request.
+        peak_bytes: Peak memory; None if the kernel does not report it.
+        largest_request: Seconds until the largest request was answered.
         image: The container image.
     """
 
@@ -36,8 +36,8 @@ class Rehearsal:
     image: str
 
 
-def keep(endpoints: Path, bundle_hash: str, rehearsal: Rehearsal) -> None:
-    """Remember what was found of a model, in place of what was known of it.
+def record_rehearsal(endpoints: Path, bundle_hash: str, rehearsal: Rehearsal) -> None:
+    """Record a model's rehearsal in place of an earlier one.
 
     Raises:
         StorageError: The folder cannot be written.
@@ -48,20 +48,20 @@ def keep(endpoints: Path, bundle_hash: str, rehearsal: Rehearsal) -> None:
     replace_file(path, json.dumps(asdict(rehearsal), indent=1))
 
 
-def recall(endpoints: Path, bundle_hash: str) -> Rehearsal | None:
-    """Return what is known of a model, or None; a damaged file is nothing known."""
+def find_rehearsal(endpoints: Path, bundle_hash: str) -> Rehearsal | None:
+    """Return a model's rehearsal, or None if there is none or its file is damaged."""
     with suppress(OSError, ValueError, TypeError):
         return Rehearsal(**json.loads(_path(endpoints, bundle_hash).read_text()))
     return None
 
 
 def with_memory(serving: ServingConfig, endpoints: Path, bundle_hash: str, command: str) -> tuple[ServingConfig, str]:
-    """Return the settings with a memory size, and a sentence that says where it is from, if not from the user.
+    """Return the settings with a memory size, and where the size is from; that is empty if the user has set it.
 
     Args:
-        serving: The settings; ``memory_size_in_mb`` of None is to be found.
+        serving: The settings; without ``memory_size_in_mb`` it is looked up.
         endpoints: The folder of this machine's endpoints.
-        bundle_hash: Which model is served.
+        bundle_hash: The hash of the model.
         command: The command that rehearses the model, for messages.
 
     Raises:
@@ -69,17 +69,17 @@ def with_memory(serving: ServingConfig, endpoints: Path, bundle_hash: str, comma
     """
     if serving.name != "serverless" or serving.memory_size_in_mb is not None:
         return serving, ""
-    known = recall(endpoints, bundle_hash)
+    known = find_rehearsal(endpoints, bundle_hash)
     if known is None:
-        said = f"{DEFAULT_MEMORY:,} MB, since this model was not rehearsed here: {command} finds what it takes."
-        return replace(serving, memory_size_in_mb=DEFAULT_MEMORY), said
+        source = f"{DEFAULT_MEMORY:,} MB, since this model was not rehearsed here: {command} finds what it needs."
+        return replace(serving, memory_size_in_mb=DEFAULT_MEMORY), source
     if known.memory_size_in_mb is None:
         raise ConfigError(
-            "no memory size of a serverless endpoint passed when this model was rehearsed: add serving=realtime, or "
-            "choose one all the same, such as serving.memory_size_in_mb=6144."
+            "no memory size of a serverless endpoint passed when this model was rehearsed. Add serving=realtime, or "
+            "set a size all the same, such as serving.memory_size_in_mb=6144."
         )
-    said = f"{known.memory_size_in_mb:,} MB, the smallest that passed when this model was rehearsed in {known.image}."
-    return replace(serving, memory_size_in_mb=known.memory_size_in_mb), said
+    source = f"{known.memory_size_in_mb:,} MB, the smallest that passed when this model was rehearsed in {known.image}."
+    return replace(serving, memory_size_in_mb=known.memory_size_in_mb), source
 
 
 def _path(endpoints: Path, bundle_hash: str) -> Path:

@@ -1,4 +1,4 @@
-"""Which model is meant: a study's winner, a folder, an archive, a run or registered model of MLflow's, or one on S3."""
+"""The model that ``model=`` names: a study's winner, a folder, an archive, one in MLflow or one on S3."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder, user_path
 from experiments.errors import ConfigError, StorageError, did_you_mean
 from experiments.study.folder import final_folder, model_dir
-from experiments.system.archives import DAMAGED, MODEL_ARCHIVE, pack, unpack
+from experiments.system.archives import MODEL_ARCHIVE, DamagedArchive, pack, unpack
 from experiments.tracking.store import store_exists, store_uri
 
 DOWNLOAD = "download"
@@ -32,8 +32,8 @@ class Model:
 
     Attributes:
         folder: The unpacked bundle.
-        origin: Where it is from, for people.
-        manifest: What its training recorded.
+        origin: Where it is from, for messages.
+        manifest: The record of its training.
         bundle_hash: SHA-256 of the manifest, and so of every file.
     """
 
@@ -44,15 +44,15 @@ class Model:
 
 
 def place_model(composed: Composed, folder: Path) -> Model:
-    """Find the model that the configuration means, and put its archive and its files into ``folder``.
+    """Find the configured model, and put its archive and its unpacked files into ``folder``.
 
     Args:
-        composed: The configuration; ``model`` in it says which.
+        composed: The configuration, whose ``model`` names it.
         folder: An empty folder, which gets ``model.tar.gz`` and ``model/``.
 
     Raises:
         ConfigError: There is no such model.
-        BundleError: It is no bundle of ours.
+        BundleError: It is not a bundle that byoe can serve.
     """
     text = composed.config.model
     archive, bundle = folder / MODEL_ARCHIVE, folder / "model"
@@ -64,41 +64,42 @@ def place_model(composed: Composed, folder: Path) -> Model:
         elif source != archive:
             shutil.copyfile(source, archive)
         unpack(archive, bundle)
-    except DAMAGED as error:
-        raise BundleError(f"{source} is no {MODEL_ARCHIVE} that can be unpacked: {error}. Train again.") from None
+    except DamagedArchive as error:
+        reason = str(error).partition("\n")[0].rstrip(":")  # tarfile lists what each format's reader found
+        raise BundleError(f"{source} cannot be unpacked as {MODEL_ARCHIVE}: {reason}. Train the model again.") from None
     except OSError as error:
         raise StorageError.at(folder, error) from error
     finally:
         shutil.rmtree(folder / DOWNLOAD, ignore_errors=True)
     manifest = read_manifest(bundle)
     if not (bundle / INFERENCE).is_file():
-        raise BundleError(f"{origin} has no {INFERENCE}, by which a model is served: train it again.")
+        raise BundleError(f"{origin} has no {INFERENCE}, which serves it. Train the model again.")
     return Model(bundle, origin, manifest, hash_of(bundle))
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:
-    """Return the manifest of a bundle; its files are verified by whoever loads them.
+    """Return the manifest of a bundle. Loading the bundle verifies its files.
 
     Raises:
-        BundleError: It is none, or one of another release.
+        BundleError: It is not a bundle, or it is from another release.
     """
     try:
         manifest = json.loads((bundle / MANIFEST).read_bytes())
     except FileNotFoundError:
         raise BundleError(f"{bundle} is not a model bundle: it has no {MANIFEST}.") from None
     except ValueError:
-        raise BundleError(f"{bundle / MANIFEST} is damaged: it is no manifest in JSON. Train again.") from None
+        raise BundleError(f"{bundle / MANIFEST} is damaged: it is not JSON. Train the model again.") from None
     version = manifest.get("bundle_version") if isinstance(manifest, dict) else None
     if version != BUNDLE_VERSION:
         raise BundleError(
-            f"{bundle / MANIFEST} has version {version}; this release serves {BUNDLE_VERSION}: train it again."
+            f"{bundle / MANIFEST} has version {version}, and this release serves {BUNDLE_VERSION}. Train it again."
         )
     found: dict[str, Any] = manifest
     return found
 
 
 def hash_of(bundle: Path) -> str:
-    """Return the bundle's hash, as its server says it."""
+    """Return the bundle's hash, as its server reports it."""
     return hashlib.sha256((bundle / MANIFEST).read_bytes()).hexdigest()
 
 
@@ -107,8 +108,8 @@ def _newest_winner(composed: Composed) -> tuple[Path, str]:
     found = sorted(studies.glob(f"*/final/model/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise ConfigError(
-            f"there is no finished study in {studies}: python run.py mode={composed.config.mode.name} makes one. Or "
-            "name a model by model=<study, folder, model.tar.gz, MLflow run, name@alias or s3://...>."
+            f"there is no finished study in {studies}: python run.py mode={composed.config.mode.name} runs one. Or "
+            "name a model with model=<study, folder, model.tar.gz, MLflow run, name@alias or s3://...>."
         )
     return _winner_of(found[-1].parents[2])
 

@@ -1,4 +1,4 @@
-"""What an endpoint is made of: the requests that SageMaker would get, and its container's limits on this machine."""
+"""The requests that create an endpoint on SageMaker, and the limits of its container on this machine."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Any
 
 from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig, ServingConfig
-from experiments.docker.endpoint import check_network
+from experiments.docker.endpoint import Limits, check_network
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
-from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY, check_request
+from experiments.sagemaker_requests.limits import SERVERLESS_MEMORY
+from experiments.sagemaker_requests.validation import check_request
 from experiments.serving.memory import DEFAULT_MEMORY
 from experiments.serving.models import Model
 from experiments.serving.smoke_test import SECONDS_TO_ANSWER
 from experiments.system.archives import MODEL_ARCHIVE
 
-# SageMaker's own limits of endpoints on instances and of serverless ones.
+# SageMaker's limits of a request to an endpoint on instances and to a serverless one.
 BODY_BYTES, SERVERLESS_BODY_BYTES = 6 * 2**20, 4 * 2**20
 MOST_CONCURRENCY = 200
-_OF_THE_OTHER_KIND = {
+_KEYS_OF_OTHER_KIND = {
     "serverless": dict.fromkeys(("instance_type", "instance_count"), "realtime"),
     "realtime": dict.fromkeys(("memory_size_in_mb", "max_concurrency"), "serverless"),
 }
@@ -34,29 +35,29 @@ class Plan:
     Attributes:
         model: What it serves.
         requests: By operation, as SageMaker would get them.
-        limits: Of its container on this machine, as of ``local_endpoint.start``.
+        limits: The limits of its container on this machine.
     """
 
     model: Model
     requests: Mapping[str, Any]
-    limits: Mapping[str, Any]
+    limits: Limits
 
 
 def check_serving(serving: ServingConfig) -> None:
-    """Raise ConfigError for a setting that no endpoint can have."""
+    """Raise ConfigError for a setting that an endpoint cannot have."""
     memory, concurrency = serving.memory_size_in_mb, serving.max_concurrency
-    for key, kind in _OF_THE_OTHER_KIND.get(serving.name, {}).items():
+    for key, kind in _KEYS_OF_OTHER_KIND.get(serving.name, {}).items():
         if getattr(serving, key) is not None:
-            raise ConfigError(f"serving.{key} is for serving={kind}: add that, or leave this out.")
+            raise ConfigError(f"serving.{key} is for serving={kind}: add serving={kind}, or leave serving.{key} out.")
     if serving.name == "serverless":
         if memory is not None and memory not in SERVERLESS_MEMORY:
             sizes = ", ".join(map(str, SERVERLESS_MEMORY))
-            raise ConfigError(f"serving.memory_size_in_mb={memory}: a serverless endpoint has one of {sizes}.")
+            raise ConfigError(f"serving.memory_size_in_mb={memory}: a serverless endpoint has one of {sizes} MB.")
         if concurrency is None or not 1 <= concurrency <= MOST_CONCURRENCY:
             raise ConfigError(f"serving.max_concurrency={concurrency} is not from 1 to {MOST_CONCURRENCY}.")
         if serving.workers not in (None, 1):
             raise ConfigError(
-                f"serving.workers={serving.workers}: a serverless endpoint has one; serving=realtime may have more."
+                f"serving.workers={serving.workers}: a serverless endpoint has one. Use serving=realtime for more."
             )
     if serving.port is not None and not 1 <= serving.port <= 65535:
         raise ConfigError(f"serving.port={serving.port} is not from 1 to 65535.")
@@ -67,14 +68,16 @@ def check_serving(serving: ServingConfig) -> None:
 
 
 def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, image: str, version: str) -> Plan:
-    """Return the requests, checked as AWS would, and the limits of the container on this machine.
+    """Return the requests, checked as AWS would check them, and the limits of the container on this machine.
 
     Raises:
         InvalidRequest: AWS would refuse a request.
         BackendUnavailable: An endpoint cannot have such a network.
     """
     serving = composed.config.serving
-    if serving.name == "serverless" and serving.memory_size_in_mb is None:  # which the rehearsal then lowers or raises
+    if (
+        serving.name == "serverless" and serving.memory_size_in_mb is None
+    ):  # the rehearsal finds out whether less or more is needed
         serving = replace(serving, memory_size_in_mb=DEFAULT_MEMORY)
     isolated = check_network(mode.network)
     serverless = serving.name == "serverless"
@@ -94,29 +97,22 @@ def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, i
     memory = None if mode.memory_gb is None else round(mode.memory_gb * 2**30)
     if serverless:
         memory = int(serving.memory_size_in_mb or 0) * 2**20
-    limits = {
-        "port": serving.port,
-        "memory_bytes": memory,
-        "cpus": mode.cpus,
-        "read_only": serverless,
-        "isolated": isolated,
-    }
-    return Plan(model, requests, limits)
+    return Plan(model, requests, Limits(serving.port, memory, mode.cpus, read_only=serverless, isolated=isolated))
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where an endpoint is made.
+    """Where an endpoint is created.
 
     Attributes:
         name: The endpoint's name.
-        version: Tells this model and configuration of it from those before.
+        version: Distinguishes this model and configuration from earlier ones of the same endpoint.
         image: The container image.
-        role: The role that the model takes on.
-        model: Location of the archive.
-        isolated: Whether the container has no network.
-        local: Whether it is this machine.
-        tags: Tags of all that is made, each beginning with ``byoe:`` there.
+        role: The role that the model assumes.
+        model: Location of the model's archive.
+        isolated: Whether the container cannot reach the network.
+        local: Whether the endpoint is on this machine.
+        tags: Tags of everything that is created, without their prefix ``byoe:``.
     """
 
     name: str
@@ -130,10 +126,10 @@ class Site:
 
 
 def serving_requests(serving: ServingConfig, site: Site) -> dict[str, dict[str, Any]]:
-    """Return by operation the requests that make an endpoint, checked as AWS would.
+    """Return, by operation, the requests that create an endpoint, checked as AWS would check them.
 
     Raises:
-        InvalidRequest: AWS would refuse one.
+        InvalidRequest: AWS would refuse a request.
     """
     serverless = serving.name == "serverless"
     environment = {

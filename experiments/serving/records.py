@@ -1,4 +1,4 @@
-"""What is known of the endpoints on this machine: one folder each, whose record is replaced in one step."""
+"""Records of the endpoints on this machine: a folder for each, with a record that is replaced in one step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from experiments.system.locks import AlreadyLocked, lock_file
 
 RECORD = "current.json"
 _LOCK = "lock"
-# SageMaker's rule, and room for a version after it in the model's name.
+# SageMaker's rule, with room for a version behind it in the model's name.
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 
 
@@ -28,16 +28,16 @@ class Endpoint:
     """One endpoint on this machine.
 
     Attributes:
-        name: Its name.
-        url: Where it answers, such as ``http://127.0.0.1:34567``.
+        name: The endpoint's name.
+        url: The address at which it answers, such as ``http://127.0.0.1:34567``.
         container: The container's name.
         network: The network's name.
-        folder: Its archive, model and requests.
-        model_dir: Its unpacked model.
-        origin: Where the model is from.
-        bundle_hash: Which model it is.
+        folder: The folder of this version: archive, model and requests.
+        model_dir: The unpacked model.
+        origin: Where the model is from, for messages.
+        bundle_hash: The hash of the model.
         serving: ``serverless`` or ``realtime``.
-        since: When it was switched to, in seconds since 1970.
+        since: When this version began to serve, in seconds since 1970.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Endpoint:
 
 
 class Records:
-    """The records below one folder."""
+    """The records in one folder."""
 
     def __init__(self, root: Path) -> None:
-        """Keep the folder, which need not exist."""
+        """Use a folder, which need not exist."""
         self.root = root
 
     def all(self) -> list[Endpoint]:
-        """Return every endpoint that there is, the newest first, but those whose record is damaged."""
+        """Return every endpoint whose record can be read, the newest first."""
         found = []
         for path in self.root.glob(f"*/{RECORD}"):
             with contextlib.suppress(ConfigError):
@@ -68,7 +68,7 @@ class Records:
         return sorted(found, key=lambda endpoint: -endpoint.since)
 
     def damaged(self) -> list[str]:
-        """Return what is wrong with each record that cannot be read."""
+        """Return, for each record that cannot be read, what is wrong with it."""
         faults = []
         for path in sorted(self.root.glob(f"*/{RECORD}")):
             try:
@@ -87,26 +87,26 @@ class Records:
         """Return an endpoint.
 
         Raises:
-            ConfigError: There is none of that name; the message has the command that makes one.
+            ConfigError: There is no such endpoint; the message has the command that deploys it.
         """
         found = self.find(name)
         if found is None:
             names = [endpoint.name for endpoint in self.all()]
             others = f"{did_you_mean(name, names)} There are: {listed(names)}." if names else ""
-            word = "" if name == "local" else f" endpoint={name}"
+            argument = "" if name == "local" else f" endpoint={name}"
             raise ConfigError(
                 f"endpoint={name}: there is no such endpoint on this machine.{others} "
-                f"python run.py mode=sagemaker action=deploy{word} makes it."
+                f"python run.py mode=sagemaker action=deploy{argument} creates it."
             )
         return found
 
     def put(self, endpoint: Endpoint) -> None:
-        """Make this the endpoint of its name, in one step."""
+        """Record this as the endpoint of its name, in one step."""
         replace_file(self.root / endpoint.name / RECORD, json.dumps(asdict(endpoint), indent=1))
 
     @contextlib.contextmanager
-    def alone(self, name: str) -> Iterator[Path]:
-        """Hold one endpoint's folder against other commands, and yield it; the kernel frees it with this process.
+    def locked(self, name: str) -> Iterator[Path]:
+        """Lock an endpoint's folder against other commands, and yield it; the lock ends with this process.
 
         A folder that has no record at the end is removed.
 
@@ -122,15 +122,15 @@ class Records:
                 lock = lock_file(folder / _LOCK)
             except AlreadyLocked:
                 raise ConfigError(
-                    f"endpoint={name} is being deployed or deleted by another command: wait for it."
+                    f"endpoint={name} is being deployed or deleted by another command: wait until it has finished."
                 ) from None
         with lock:
             try:
                 yield folder
             finally:
-                if not (folder / RECORD).exists():  # never made, or deleted
+                if not (folder / RECORD).exists():  # it was not deployed, or it was deleted
                     shutil.rmtree(folder, ignore_errors=True)
-                    with contextlib.suppress(OSError):  # other endpoints are there
+                    with contextlib.suppress(OSError):  # it has other endpoints
                         self.root.rmdir()
 
     @staticmethod
@@ -140,12 +140,12 @@ class Records:
             return Endpoint(**document)
         except (OSError, ValueError, TypeError) as error:
             raise ConfigError(
-                f"{path} is damaged ({error}): remove it; python run.py action=clean then removes its container."
+                f"{path} is damaged ({error}). Remove it; python run.py action=clean then removes its container."
             ) from None
 
 
 def check_name(name: str) -> None:
-    """Raise ConfigError unless SageMaker would take the name."""
+    """Raise ConfigError unless SageMaker would accept the name."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"endpoint={name}: a name has letters, digits and inner hyphens, at most 40 of them.")
 

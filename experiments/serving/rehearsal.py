@@ -1,25 +1,32 @@
-"""What a serverless endpoint would be like: cold start, memory, the largest request, under the limits that AWS sets."""
+"""The rehearsal of a serverless endpoint under AWS's limits: cold start, memory and the largest request."""
 
 from __future__ import annotations
 
 import copy
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from experiments.docker.endpoint import Started, end, peak_memory, start, state
+from experiments.docker.endpoint import Started, container_state, peak_memory, start_container, stop_container
 from experiments.errors import EnsembleError
 from experiments.reporting.console import print_plain
-from experiments.sagemaker_requests.validation import SERVERLESS_MEMORY
+from experiments.sagemaker_requests.limits import SERVERLESS_MEMORY
 from experiments.serving.client import invoke
 from experiments.serving.memory import Rehearsal
 from experiments.serving.plan import SERVERLESS_BODY_BYTES, Plan
 from experiments.serving.records import Endpoint
-from experiments.serving.smoke_test import SECONDS_TO_ANSWER, SECONDS_TO_PING, DeployFailed, csv_of, example_rows, prove
+from experiments.serving.smoke_test import (
+    SECONDS_TO_ANSWER,
+    SECONDS_TO_PING,
+    DeployFailed,
+    check_container,
+    csv_of,
+    example_rows,
+)
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient
@@ -27,13 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Load:
-    """The largest request: how it went, and what memory was used by then.
+    """The outcome of the largest request.
 
     Attributes:
-        rows: How many rows it had.
-        seconds: How long the answer took.
+        rows: Its number of rows.
+        seconds: Time until the answer.
         problem: What went wrong, or None.
-        peak: Most memory, in bytes; None where it is not known.
+        peak: Peak memory of the container in bytes; None if it is not known.
     """
 
     rows: int
@@ -43,14 +50,14 @@ class _Load:
 
 
 def rehearse(client: DockerClient, endpoint: Endpoint, plan: Plan, cold_start: float, console: Console) -> Rehearsal:
-    """Send the largest request to an endpoint that runs under serverless limits; say and return what would do.
+    """Send the largest request to an endpoint that runs under serverless limits; show and return the findings.
 
     Args:
-        client: The engine's.
-        endpoint: What was deployed.
-        plan: What it was made from.
+        client: A client of the engine.
+        endpoint: The deployed endpoint.
+        plan: What it was started from.
         cold_start: Seconds from its start to its first answer.
-        console: Where the report goes.
+        console: Where the findings are shown.
     """
     memory = _memory(plan)
     started = Started(endpoint.container, endpoint.network, endpoint.url)
@@ -67,19 +74,19 @@ def rehearse(client: DockerClient, endpoint: Endpoint, plan: Plan, cold_start: f
     if load.problem is not None:
         print_plain(console, f"warning: the largest request fails: {load.problem}", "yellow")
     if smallest is None:
-        print_plain(console, "warning: no memory size of a serverless endpoint passes: serving=realtime.", "yellow")
+        print_plain(console, "warning: no memory size of a serverless endpoint passes. Use serving=realtime.", "yellow")
     else:
-        has = "" if smallest == memory else f" (this one has {memory:,}: serving.memory_size_in_mb={smallest})"
+        current = "" if smallest == memory else f" (this one has {memory:,}: serving.memory_size_in_mb={smallest})"
         print_plain(
             console,
-            f"The smallest memory that passes is {smallest:,} MB{has}; mode=remote action=deploy gives it that.",
+            f"The smallest memory that passes is {smallest:,} MB{current}; mode=remote action=deploy uses it.",
         )
     image = plan.requests["CreateModel"]["PrimaryContainer"]["Image"]
     return Rehearsal(smallest, cold_start, load.peak, load.seconds, image)
 
 
 def _smallest(client: DockerClient, endpoint: Endpoint, plan: Plan, load: _Load) -> int | None:
-    """Return the smallest memory size with which the model is served and the largest request is answered, in MB."""
+    """Return the smallest memory size in MB with which the largest request is answered, or None."""
     memory = _memory(plan)
     for size in SERVERLESS_MEMORY:
         if load.peak is not None and load.peak > size * 2**20:
@@ -92,18 +99,18 @@ def _smallest(client: DockerClient, endpoint: Endpoint, plan: Plan, load: _Load)
 
 
 def _passes(client: DockerClient, endpoint: Endpoint, plan: Plan, size: int) -> bool:
-    tried = copy.deepcopy(dict(plan.requests))
-    tried["CreateModel"]["ModelName"] += f"-{size}"
-    tried["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] = size
-    limits = {**plan.limits, "port": None, "memory_bytes": size * 2**20}
-    started = start(client, tried, Path(endpoint.folder).parent, Path(endpoint.model_dir), limits)
+    requests = copy.deepcopy(dict(plan.requests))
+    requests["CreateModel"]["ModelName"] += f"-{size}"
+    requests["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] = size
+    limits = replace(plan.limits, port=None, memory_bytes=size * 2**20)
+    started = start_container(client, requests, Path(endpoint.folder).parent, Path(endpoint.model_dir), limits)
     try:
-        prove(client, started, plan.model.manifest, endpoint.bundle_hash)
+        check_container(client, started, plan.model.manifest, endpoint.bundle_hash)
         return _largest_request(client, started, plan.model.manifest).problem is None
     except DeployFailed:
         return False
     finally:
-        end(client, started.container, started.network, seconds=0)
+        stop_container(client, started.container, started.network, seconds=0)
 
 
 def _largest_request(client: DockerClient, started: Started, manifest: Mapping[str, Any]) -> _Load:
@@ -114,12 +121,12 @@ def _largest_request(client: DockerClient, started: Started, manifest: Mapping[s
     problem: str | None
     try:
         answer = invoke(started.url, body, "text/csv; header=absent", "text/csv")
-        came = answer.body.count(b"\n")
-        problem = None if came == rows else f"{rows} predictions were expected, and {came} came"
+        count = answer.body.count(b"\n")
+        problem = None if count == rows else f"{count} predictions were returned for {rows} rows"
     except EnsembleError as error:
         problem = str(error)
     seconds = time.monotonic() - began
-    found = state(client, started.container)
+    found = container_state(client, started.container)
     if found != "running":
         return _Load(rows, seconds, f"its container was {found}", None)
     return _Load(rows, seconds, problem, peak_memory(client, started.container))

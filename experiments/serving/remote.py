@@ -16,7 +16,7 @@ from rich.console import Console
 
 from experiments.aws.account import Account, find_account
 from experiments.aws.budget import Rate, check_rate
-from experiments.aws.endpoint import CloudEndpoint, EndpointFailed, ModelError, find_parts
+from experiments.aws.endpoint import EndpointFailed, ModelError, RemoteEndpoint, find_parts
 from experiments.aws.inventory import Resource, open_inventory
 from experiments.aws.preflight import check_account_for_endpoint
 from experiments.aws.pricing import find_price
@@ -38,10 +38,10 @@ from experiments.serving.server_log import relevant_lines
 from experiments.serving.smoke_test import DeployFailed, check_predictions, example_request
 from experiments.system.archives import MODEL_ARCHIVE
 
-# What an endpoint is called in an account where the configuration has the name of the one on this machine.
+# The name in an account for the configured endpoint's default name, which is meant for this machine.
 DEFAULT_NAME = "byoe"
 _LOCAL_NAME = "local"
-# Below the folder of this machine's endpoints, whose names cannot begin like that.
+# Below the folder of this machine's endpoints, whose names cannot begin with an underscore.
 REMOTE_FOLDER = "_cloud"
 
 
@@ -77,7 +77,7 @@ class RemoteHost(Host):
             serving, memory = with_memory(serving, self._endpoints, model.bundle_hash, rehearse)
             location = settings.location("models", model.bundle_hash[:16], MODEL_ARCHIVE)
             requests = self._requests(serving, settings, model, location)
-            with self._console.status("looking at the account"):
+            with self._console.status("checking the account"):
                 notes = check_account_for_endpoint(serving, settings)
             for note in notes:
                 print_plain(self._console, f"note: {note}")
@@ -86,8 +86,8 @@ class RemoteHost(Host):
                 storage.upload([Upload(Path(folder) / MODEL_ARCHIVE, location)], lambda _: None)
             print_plain(self._console, f"endpoint {self.endpoint}: serving {model.origin} in {settings.image}.")
             if memory:
-                other = " AWS's container has other servers in it, and may take more." if settings.requirements else ""
-                print_plain(self._console, f"its memory: {memory}{other}")
+                other = " AWS's container runs other servers too, and may need more." if settings.requirements else ""
+                print_plain(self._console, f"memory: {memory}{other}")
             self._serve(requests, model)
             self._keep_record(model)
         announce(Deployment(model, self._summary(model)))
@@ -100,7 +100,7 @@ class RemoteHost(Host):
             f"aws sagemaker-runtime invoke-endpoint --region {self._account.region} --endpoint-name {self.endpoint} "
             f"--content-type application/json --cli-binary-format raw-in-base64-out --body '{quoted}' /dev/stdout"
         )
-        return request, f"python run.py mode=remote action=delete endpoint={self.endpoint}   # takes it down"
+        return request, f"python run.py mode=remote action=delete endpoint={self.endpoint}   # deletes the endpoint"
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> Answer:
         """Send one request to the endpoint through SageMaker."""
@@ -116,7 +116,7 @@ class RemoteHost(Host):
     def status(self) -> Status:
         """Return everything in the account that is tagged as byoe's, jobs included, with what it has cost."""
         inventory = open_inventory(self._mode)
-        with self._console.status("asking AWS"):
+        with self._console.status("reading the account"):
             found = list(inventory.resources(ended=True))
         return Status(tuple(StatusEntry(resource.line) for resource in found), _account_summary(found))
 
@@ -125,11 +125,11 @@ class RemoteHost(Host):
         endpoint = self._remote_endpoint()
         found = endpoint.find()
         if found is not None:
-            endpoint.check_ours(found)
+            endpoint.check_owned(found)
         elif next(find_parts(self._account, self.endpoint), None) is None:
             raise ConfigError(
                 f"endpoint={self.endpoint}: there is no such endpoint in this account and region. python run.py "
-                "mode=remote action=status lists ours."
+                "mode=remote action=status lists byoe's."
             )
         with self._console.status(f"endpoint {self.endpoint}") as status:
             endpoint.delete(lambda text: status.update(f"endpoint {self.endpoint}: {text}"))
@@ -139,8 +139,8 @@ class RemoteHost(Host):
     def _account(self) -> Account:
         return find_account(self._mode.region, self._mode.profile)
 
-    def _remote_endpoint(self) -> CloudEndpoint:
-        return CloudEndpoint(self._account, self.endpoint, self._mode.poll_seconds)
+    def _remote_endpoint(self) -> RemoteEndpoint:
+        return RemoteEndpoint(self._account, self.endpoint, self._mode.poll_seconds)
 
     def _model_argument(self) -> list[str]:
         return [argument for argument in self._composed.arguments if argument.startswith("model=")]
@@ -176,19 +176,19 @@ class RemoteHost(Host):
                 self._remote_endpoint().serve(
                     requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes")
                 )
-                self._test(model)
+                self._run_smoke_test(model)
         except EndpointFailed as error:
             log = relevant_lines(error.log)
             raise DeployFailed(f"{error}\n{log}" if log else str(error)) from None
         except KeyboardInterrupt:
             print_plain(
                 self._console,
-                f"endpoint {name} goes on being made, and is paid for: the same command waits for it, python run.py "
-                f"mode=remote action=delete endpoint={name} removes it.",
+                f"SageMaker continues to create endpoint {name}, which is billed. Run the same command again to wait "
+                f"for it, or delete it: python run.py mode=remote action=delete endpoint={name}",
             )
             raise
 
-    def _test(self, model: Model) -> None:
+    def _run_smoke_test(self, model: Model) -> None:
         body, expected = example_request(model.manifest)
         try:
             answer = self.invoke(body, "application/json", "application/json")
@@ -197,7 +197,7 @@ class RemoteHost(Host):
         problem = check_predictions(answer.json(), expected)
         if problem is not None:
             raise DeployFailed(
-                f"endpoint {self.endpoint} does not predict what the model did when it was trained: {problem}"
+                f"endpoint {self.endpoint} does not predict what the model predicted in training: {problem}"
             )
 
     def _keep_record(self, model: Model) -> None:
@@ -226,14 +226,14 @@ class RemoteHost(Host):
 
 def _account_summary(found: list[Resource]) -> str:
     if not found:
-        return "there is nothing of ours."
+        return "byoe has nothing in this account and region."
     known = [resource.usd for resource in found if resource.usd is not None]
     unknown = sum(resource.usd is None and resource.is_job for resource in found)
     running = sum(resource.costs for resource in found)
-    text = f"{len(found)} of ours, {running} of them still cost money. Training: {dollars(sum(known))} so far"
-    text += f", and {unknown} jobs whose price is not known here" if unknown else ""
+    text = f"byoe's resources: {len(found)}, still billed: {running}. Training: {dollars(sum(known))} so far"
+    text += f", without {unknown} jobs whose price is not known" if unknown else ""
     text += "; endpoints are billed by the request or the hour."
-    return f"{text}\npython run.py mode=remote action=clean ends what still costs money." if running else text
+    return f"{text}\npython run.py mode=remote action=clean removes what still costs money." if running else text
 
 
 def _digest(requests: Mapping[str, Any]) -> str:

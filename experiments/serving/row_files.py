@@ -76,7 +76,7 @@ def _json_lines(path: Path) -> Source:
 
 
 def _blocks(file: io.BufferedReader, *, quotes: bool = True) -> Iterator[tuple[bytes, int]]:
-    """Yield whole lines of some megabytes, none of which ends inside of quotes, and where in the file they end."""
+    """Yield blocks of whole lines, which do not end inside quotes, and the position in the file where each ends."""
     block = b""
     while piece := file.read(CHUNK_BYTES):
         block += piece + file.readline()
@@ -99,13 +99,13 @@ def _parquet(path: Path) -> Source:
     try:
         file = ParquetFile(path)
     except (ArrowException, OSError) as error:
-        raise ConfigError(f"{path} is no Parquet file that can be read: {error}.") from None
+        raise ConfigError(f"{path} cannot be read as Parquet: {error}.") from None
 
     def chunks(predictor: Predictor) -> Iterator[Chunk]:
         present = set(file.schema_arrow.names)
-        wanted = [column.name for column in predictor.columns if column.name in present]
+        names = [column.name for column in predictor.columns if column.name in present]
         done = 0
-        for batch in file.iter_batches(CHUNK_ROWS, columns=wanted or None):
+        for batch in file.iter_batches(CHUNK_ROWS, columns=names or None):
             frame = batch.to_pandas()
             done += len(frame)
             columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
@@ -122,9 +122,9 @@ def _npy(path: Path) -> Source:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise ConfigError(f"{path} is no .npy array without objects: {error}.") from None
+        raise ConfigError(f"{path} cannot be read as a .npy array of numbers: {error}.") from None
     if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise ConfigError(f"{path} has shape {array.shape} of {array.dtype}: numbers in rows and columns are expected.")
+        raise ConfigError(f"{path} has shape {array.shape} of {array.dtype}: a table of numbers is expected.")
 
     def chunks(predictor: Predictor) -> Iterator[Chunk]:
         for start in range(0, len(array), CHUNK_ROWS):
@@ -156,13 +156,13 @@ class _Lines:
 
         detail = "members" if self._members else "blended"
         body, _ = encode(prediction, f"{CSV if self._csv else JSON_LINES}; detail={detail}")
-        if self._csv and self._members:  # each has a header of its own
+        if self._csv and self._members:  # every encoded chunk begins with a header
             body = body.partition(b"\n")[2]
         self._file.write(body)
 
 
 class _Columns:
-    """Writes Parquet, or one array."""
+    """Writes Parquet, or a .npy array."""
 
     def __init__(self, path: Path, names: Sequence[str], *, parquet: bool) -> None:
         self._path = path

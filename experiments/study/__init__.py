@@ -1,1 +1,1 @@
-"""What a study is, and its record: specification, search space, ledger, folder."""
+"""What a study is, and its record: specification, search space, sampling, ledger, folder, verdict."""

@@ -17,9 +17,9 @@ from ensemble.wire import DATA_PARAMETERS, decode_recipe
 from experiments.errors import StorageError, storage_errors
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec, TrialState
 
-# Hyperparameters that say nothing of what is trained.
+# Hyperparameters that do not change what is trained.
 _NO_RECIPE = frozenset((*DATA_PARAMETERS, "rival"))
-# With less than this a trial that failed has failed for the disk, and says nothing about its parameters.
+# With less free space than this, a trial failed because of the disk and not because of its parameters.
 FULL_DISK_BYTES = 2**20
 
 
@@ -29,37 +29,37 @@ def trial_folder(study_folder: Path, index: int) -> Path:
 
 
 def final_folder(study_folder: Path) -> Path:
-    """Return the folder of the winner's last training."""
+    """Return the folder of the winner."""
     return study_folder / "final"
 
 
 def test_predictions(study_folder: Path) -> Path:
-    """Return where the winner's predictions on the test rows go."""
+    """Return the file of the winner's predictions on the test rows."""
     return final_folder(study_folder) / "test_predictions.npz"
 
 
 def model_dir(folder: Path) -> Path:
-    """Return where the bundle of a trial in ``folder`` goes."""
+    """Return the folder of the bundle of a trial in ``folder``."""
     return folder / "model"
 
 
 def output_data_dir(folder: Path) -> Path:
-    """Return where the metrics and predictions of a trial in ``folder`` go."""
+    """Return the folder of the metrics and predictions of a trial in ``folder``."""
     return folder / "output" / "data"
 
 
 def log_path(folder: Path) -> Path:
-    """Return where the output of a trial in ``folder`` goes."""
+    """Return the file of the output of a trial in ``folder``."""
     return folder / "log.txt"
 
 
 def failure_path(folder: Path) -> Path:
-    """Return where the reason goes for which a trial in ``folder`` failed, as SageMaker has it."""
+    """Return the file with the reason why a trial in ``folder`` failed, at SageMaker's path."""
     return folder / "output" / "failure"
 
 
 def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
-    """Make the trial's folder anew and return the environment that SageMaker would give its script.
+    """Create the trial's folder, replacing an old one, and return the environment that SageMaker would give its script.
 
     Raises:
         StorageError: It cannot be written.
@@ -84,13 +84,13 @@ def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
 
 
 def read_result(trial: TrialSpec, started: float, finished: float, exit_code: int | None) -> TrialResult:
-    """Return what the trial in this folder came to.
+    """Return the result of the trial in this folder.
 
     Args:
-        trial: What was run.
+        trial: The trial that was run.
         started: Seconds since the epoch.
         finished: Seconds since the epoch.
-        exit_code: Of its script; negative for a signal, None when unknown.
+        exit_code: Exit code of its script; negative for a signal, None if unknown.
 
     Raises:
         StorageError: It failed on a full disk.
@@ -104,11 +104,11 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
             if wrong is None:
                 document = found
             else:
-                reason = f"its {METRICS_FILE} is not that of a training: {wrong}"
+                reason = f"its {METRICS_FILE} is not valid: {wrong}"
         else:
             reason = _reason(trial.folder, exit_code)
     except (OSError, ValueError, RecursionError) as error:
-        reason = f"it left no readable {METRICS_FILE}: {error}"
+        reason = f"its {METRICS_FILE} cannot be read: {error}"
     info = {key: value for key, value in document.items() if key != "metrics"}
     if reason is not None and _disk_was_full(trial.folder, reason):
         raise StorageError.at(trial.folder, "the disk is full, no space is left")
@@ -118,7 +118,7 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
 
 
 def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
-    """Return what ``metrics.json`` has not, or has otherwise than it is read here; None for nothing."""
+    """Return what ``metrics.json`` lacks or has in a form that cannot be read; None if it is valid."""
     if not isinstance(document, dict) or not isinstance(document.get("metrics"), dict):
         return "it has no metrics"
     pruned = document.get("pruned")
@@ -143,12 +143,12 @@ def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
     for table in ("metrics", "pruned", "weights", "fit_seconds"):
         for name, value in tables[table].items():
             if not _is_number(value):
-                return f"{name} in {table} is {value!r}, and no finite number"
+                return f"{name} in {table} is {value!r}, which is not a finite number"
     return None
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a value is a finite number, and no whole one that is too large for a float."""
+    """Whether a value is a finite number that fits a float."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and abs(value) <= sys.float_info.max
 

@@ -1,4 +1,4 @@
-"""The study's own record: one SQLite file, one writer, one transaction a finished trial."""
+"""The record of a study: one SQLite file with one writer, and one transaction for each finished trial."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ _FINISHED = "SELECT result FROM trials WHERE result IS NOT NULL ORDER BY number"
 
 
 class LedgerEmpty(InputError):
-    """A ledger whose making was cut, so that it has no tables."""
+    """A ledger without tables, since its creation was interrupted."""
 
 
 def is_held(folder: Path) -> bool:
-    """Whether the study in this folder is being run by a process on this machine."""
+    """Whether a process on this machine runs the study in this folder."""
     return is_locked(folder / _LOCK)
 
 
 class Ledger:
-    """What is known of a study, on disk.
+    """The record of a study on disk. Use as a context manager.
 
-    One process at a time holds a study, by a lock that the kernel frees when the process ends, however it ends. A trial
-    is first recorded as asked, with its parameters, then once more when it is finished; what was asked and not
-    finished is run again under the same index. Use as a context manager.
+    One process at a time holds the study, by a lock that the kernel releases however the process ends. A trial is
+    recorded when it is asked, with its parameters, and again when it has finished. A trial that was asked and did not
+    finish is run again with the same index.
     """
 
     def __init__(self, connection: sqlite3.Connection, lock: Lock, path: Path) -> None:
@@ -60,10 +60,10 @@ class Ledger:
 
     @classmethod
     def open(cls, spec: StudySpec) -> Ledger:
-        """Open the ledger of ``spec``, creating it in one step if there is none.
+        """Open the ledger of ``spec``; create it in one transaction if it does not exist.
 
         Raises:
-            StudyTaken: The study is another one under the same name, or is being run by another process.
+            StudyTaken: A different study has this name, or another process runs the study.
             StorageError: The folder cannot be written.
         """
         path = spec.folder / FILE
@@ -104,7 +104,7 @@ class Ledger:
         return [TrialResult(**json.loads(text)) for (text,) in rows]
 
     def record_asked(self, points: Mapping[int, Mapping[str, ParamValue]]) -> None:
-        """Record proposals; one that is there already is kept as it is."""
+        """Record proposals; those that are recorded already do not change."""
         rows = [(index, json.dumps(dict(params)), time.time()) for index, params in points.items()]
         with self._transaction():
             self._connection.executemany("INSERT OR IGNORE INTO trials (number, params, asked) VALUES (?, ?, ?)", rows)
@@ -121,7 +121,7 @@ class Ledger:
             raise StorageError(f"trial {result.index} was recorded twice in {self.path}: this is a defect, report it.")
 
     def note(self, key: str, value: Any) -> None:
-        """Keep a fact about the study as JSON, replacing what it was."""
+        """Record a fact about the study as JSON, replacing its earlier value."""
         with self._transaction():
             self._connection.execute("INSERT OR REPLACE INTO study VALUES (?, ?)", (key, json.dumps(value)))
 
@@ -145,12 +145,12 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Peek:
-    """What a ledger says, read without holding it.
+    """The content of a ledger, read without locking it.
 
     Attributes:
         results: Every finished trial, in order of index.
-        facts: What was noted.
-        unfinished: How many trials were asked and have not ended.
+        facts: The recorded facts.
+        unfinished: How many trials were asked and did not finish.
     """
 
     results: list[TrialResult]
@@ -159,10 +159,10 @@ class Peek:
 
 
 def peek(spec: StudySpec) -> Peek | None:
-    """Return what is recorded of this study, or None; holds nothing and records nothing.
+    """Return what is recorded of this study, or None, without locking or changing it.
 
     Raises:
-        StudyTaken: The name belongs to another study, or the file is no ledger.
+        StudyTaken: The name belongs to another study, or the file is not a ledger.
     """
     check_identity(spec)
     path = spec.folder / FILE
@@ -175,11 +175,11 @@ def peek(spec: StudySpec) -> Peek | None:
 
 
 def read(path: Path) -> Peek:
-    """Return what is recorded in a ledger's file; holds nothing and records nothing.
+    """Return what is recorded in a ledger's file, without locking or changing it.
 
     Raises:
         LedgerEmpty: It has no tables.
-        StudyTaken: It is no ledger.
+        StudyTaken: It is not a ledger.
     """
     with contextlib.closing(_existing(path)) as connection:
         try:
@@ -187,7 +187,7 @@ def read(path: Path) -> Peek:
             facts = connection.execute("SELECT key, value FROM study").fetchall()
             (unfinished,) = connection.execute("SELECT count(*) FROM trials WHERE result IS NULL").fetchone()
         except sqlite3.OperationalError:
-            raise LedgerEmpty(f"{path} has no trials yet: its study was cut as it began.") from None
+            raise LedgerEmpty(f"{path} has no trials yet: its study was interrupted as it started.") from None
         except sqlite3.DatabaseError as error:
             raise StudyTaken(f"{path} is not a ledger that can be read ({error}): move it away.") from None
     results = [TrialResult(**json.loads(text)) for (text,) in rows]
@@ -214,13 +214,15 @@ def find_study(studies: Path, name: str, place: str) -> Path:
     if name not in known:
         if name and Path(name).name == name and (studies / name).is_dir():
             raise ConfigError(f"{place}={name}: {studies / name} has no {FILE}, where a study's trials are recorded.")
-        there = f"There is: {listed(known)}." if known else "There is none at all: python run.py mode=local runs one."
+        there = (
+            f"There is: {listed(known)}." if known else "There are no studies yet. Run one: python run.py mode=local."
+        )
         raise ConfigError(f"{place}={name}: there is no such study in {studies}.{did_you_mean(name, known)} {there}")
     return studies / name
 
 
 def check_identity(spec: StudySpec) -> None:
-    """Raise StudyTaken if a study of this name exists and is another one; records nothing."""
+    """Raise StudyTaken if this name belongs to a study with another identity; does not change it."""
     path = spec.folder / FILE
     if not path.exists() or path.stat().st_size == 0:
         return
@@ -244,7 +246,7 @@ def check_identity(spec: StudySpec) -> None:
 
 
 def _existing(path: Path) -> sqlite3.Connection:
-    # Writable where it can be: a commit that a kill has cut is rolled back by whoever opens the file next.
+    # Writable if possible: the next connection rolls back a commit that a kill interrupted.
     mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
     return sqlite3.connect(f"file:{path}?mode={mode}", uri=True)
 

@@ -1,4 +1,4 @@
-"""Predictions that are kept with a study: its members' and its blend's, beside what was."""
+"""Predictions that are kept with a study: those of its members and its blend, with the target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ensemble.members import Floats
 
 @dataclass(frozen=True)
 class Predictions:
-    """Rows with what was and what was predicted.
+    """The target and the predictions of several rows.
 
     Attributes:
         target: Shape (rows,).

@@ -1,4 +1,4 @@
-"""Which point comes next: a deterministic sequence of asks and tells, whatever finishes first."""
+"""Which point is next: a deterministic sequence of asks and tells, whatever trial finishes first."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Proposer(Protocol):
     """Proposes points. ``ask`` and ``tell`` are each called once for every index, in order of index."""
 
     def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
-        """Return the point of trial ``index``: the recorded one where an earlier run has asked for it already."""
+        """Return the point of trial ``index``: the recorded one if an earlier run asked for it."""
 
     def tell(self, index: int, value: float | None) -> None:
-        """Tell the objective of trial ``index``; None when it failed."""
+        """Report the objective of trial ``index``; None if it failed."""
 
 
 def make_proposer(spec: StudySpec) -> Proposer:
@@ -41,10 +41,10 @@ def make_proposer(spec: StudySpec) -> Proposer:
 
 
 class ListedPoints:
-    """Points that are known beforehand."""
+    """A list of points that is known in advance."""
 
     def __init__(self, points: list[Params]) -> None:
-        """Keep the points, one a trial."""
+        """Keep the points, one for each trial."""
         self._points = points
 
     def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
@@ -52,20 +52,20 @@ class ListedPoints:
         return self._points[index]
 
     def tell(self, index: int, value: float | None) -> None:
-        """Nothing is learnt."""
+        """Ignore the objective."""
 
 
 class OptunaProposer:
     """Optuna's TPE or random sampler over an in-memory study that is rebuilt from the ledger.
 
-    The sampler is made anew at each ask, seeded by (seed, index), so that a proposal depends on the seed and on what
-    was asked and told before it, and not on how many processes the study has lived in.
+    Each ask creates a sampler seeded by (seed, index), so that a proposal depends on the seed and on earlier asks and
+    tells, and not on how often the study was resumed.
     """
 
     def __init__(self, spec: StudySpec) -> None:
-        """Begin an empty study."""
+        """Start with an empty study."""
         self._spec = spec
-        # By name, since a sampler draws one after another and a tuning job's request has another order.
+        # Sorted by name: a sampler draws in this order, and the order in a tuning job's request differs.
         self._distributions = dict(sorted(spec.space.distributions().items()))
         self._study = _empty_study(maximise=spec.maximise)
         self._study_id = self._study._study_id
@@ -108,7 +108,7 @@ class OptunaProposer:
 
 
 def parameter_importance(space: SearchSpace, results: Sequence[TrialResult], objective: str) -> dict[str, float]:
-    """Return each searched parameter's share of what made trials good, sum one; empty if too few have a score.
+    """Return the importance of each searched parameter, with sum one; empty if too few trials have a score.
 
     Source: S. Watanabe, A. Bansal, F. Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
     Arbitrary Subspaces", IJCAI 2023.

@@ -24,7 +24,7 @@ class Range:
         high: Largest value.
         log: Whether the logarithm is searched evenly.
         whole: Whether values are integers.
-        first: The value of the first trial, where the sampler is not left to choose it.
+        first: The value of the first trial; None to let the sampler choose it.
     """
 
     low: float
@@ -34,12 +34,12 @@ class Range:
     first: ParamValue = None
 
     def describe(self) -> str:
-        """Say what is searched, in one line."""
+        """Return what is searched, in one line."""
         kind, scale = "int" if self.whole else "float", " log" if self.log else ""
         return f"{kind} [{self.low:g}, {self.high:g}]{scale}{_first(self)}"
 
     def distribution(self) -> BaseDistribution:
-        """Return Optuna's form."""
+        """Return Optuna's distribution."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.whole:
@@ -53,18 +53,18 @@ class Choices:
 
     Attributes:
         values: The values.
-        first: The value of the first trial, where the sampler is not left to choose it.
+        first: The value of the first trial; None to let the sampler choose it.
     """
 
     values: tuple[ParamValue, ...]
     first: ParamValue = None
 
     def describe(self) -> str:
-        """Say what is searched, in one line."""
+        """Return what is searched, in one line."""
         return "{" + ", ".join(encode(value) for value in self.values) + "}" + _first(self)
 
     def distribution(self) -> BaseDistribution:
-        """Return Optuna's form."""
+        """Return Optuna's distribution."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.values)
@@ -92,7 +92,7 @@ class SearchSpace:
     dimensions: Mapping[str, Dimension]
 
     def describe(self) -> dict[str, str]:
-        """Return one line a dimension."""
+        """Return one line for each dimension."""
         return {name: dimension.describe() for name, dimension in self.dimensions.items()}
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
@@ -105,15 +105,15 @@ class SearchSpace:
         return cls({name: _dimension(entry) for name, entry in data.items()})
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return Optuna's form."""
+        """Return Optuna's distribution."""
         return {name: dimension.distribution() for name, dimension in self.dimensions.items()}
 
     def first(self) -> dict[str, ParamValue]:
-        """Return what is set for the first trial."""
+        """Return the values that are set for the first trial."""
         return {name: entry.first for name, entry in self.dimensions.items() if entry.first is not None}
 
     def grid(self) -> Iterator[dict[str, ParamValue]]:
-        """Yield every point of a space of choices and integer ranges, the last dimension moving fastest."""
+        """Yield every point of a space of choices and integer ranges; the last dimension changes fastest."""
         values = []
         for dimension in self.dimensions.values():
             if isinstance(dimension, Choices):
@@ -148,11 +148,11 @@ def read_dimension(value: Any, declared: Parameter, place: str) -> Dimension:
 
     Args:
         value: ``{low, high}`` with optional ``log``, or ``{choices}``; either with an optional ``first``.
-        declared: The parameter's declared type, whose domain the ends and choices must be in.
+        declared: The parameter's declared type; ends and choices must be in its domain.
         place: The entry's key, for messages.
 
     Raises:
-        ConfigError: It is neither, or outside the domain.
+        ConfigError: The value is neither, or is outside the domain.
     """
     if isinstance(value, Mapping):
         value = {key: entry for key, entry in value.items() if entry is not None}
@@ -165,8 +165,8 @@ def read_dimension(value: Any, declared: Parameter, place: str) -> Dimension:
     if set(value) - allowed:
         stray = listed(set(value) - allowed)
         raise ConfigError(
-            f"{place}: {stray} does not go with {listed(allowed & set(value))}. Where a file's range is merged with "
-            "another's, set the keys that are not wanted to null."
+            f"{place}: {stray} cannot be combined with {listed(allowed & set(value))}. If ranges of two files are "
+            "merged, set the unwanted keys to null."
         )
     first = _check(declared, value["first"], f"{place}.first") if "first" in value else None
     if "choices" in value:
@@ -192,9 +192,9 @@ def _read_choices(choices: Any, first: ParamValue, declared: Parameter, place: s
         raise ConfigError(f"{place}.choices={choices!r} is not a list of at least one value.")
     values = tuple(_check(declared, choice, f"{place}.choices") for choice in choices)
     if len({encode(value) for value in values}) < len(values):
-        raise ConfigError(f"{place}.choices={list(choices)!r} has a value twice.")
+        raise ConfigError(f"{place}.choices={list(choices)!r} lists a value twice.")
     if first is not None and first not in values:
-        raise ConfigError(f"{place}.first={first!r} is none of the choices.")
+        raise ConfigError(f"{place}.first={first!r} is not one of the choices.")
     return Choices(values, first)
 
 

@@ -8,33 +8,29 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ensemble.code import importable
 from experiments.errors import BackendUnavailable, ConfigError, StorageError
 from experiments.system.project import PROJECT
 
-if TYPE_CHECKING:
-    pass
-
 ENTRY = PROJECT / "entry"
 SOURCE_FOLDER = "_code"
-# The image has what these ask for; where they are found, the toolkit installs them at every start.
+# The image has these requirements; if it found the file, the toolkit would install them at every start.
 _LEFT_OUT = ("__pycache__", "requirements.txt")
 
 
 def check_dependencies(folders: Sequence[Path]) -> None:
-    """Raise BackendUnavailable unless every folder of packages is there."""
+    """Raise BackendUnavailable unless every folder of packages exists."""
     for folder in folders:
         if not folder.is_dir():
-            raise BackendUnavailable(f"entry.dependencies names {folder}, which is no folder: correct the path.")
+            raise BackendUnavailable(f"entry.dependencies names {folder}, which is not a folder: correct the path.")
 
 
 def source_folder(dependencies: Sequence[Path], studies: Path) -> Path:
-    """Return where the source directory of these packages is below ``studies``; ``place_source`` writes it.
+    """Return the source directory of these packages below ``studies``; ``place_source`` writes it.
 
     Raises:
-        ConfigError: A package has the name of one of ours.
+        ConfigError: A package has the name of one of byoe's.
     """
     digest = hashlib.sha256()
     for name, path in _parts(dependencies).items():
@@ -46,14 +42,14 @@ def source_folder(dependencies: Sequence[Path], studies: Path) -> Path:
 
 
 def place_source(dependencies: Sequence[Path], studies: Path) -> None:
-    """Write the source directory below ``studies`` unless it is there.
+    """Write the source directory below ``studies`` unless it exists.
 
     Args:
-        dependencies: Folders whose packages and modules are shipped along.
+        dependencies: Folders of packages and modules to include.
         studies: Folder of the studies.
 
     Raises:
-        ConfigError: A package has the name of one of ours.
+        ConfigError: A package has the name of one of byoe's.
         StorageError: It cannot be written.
     """
     folder = source_folder(dependencies, studies)
@@ -70,7 +66,7 @@ def place_source(dependencies: Sequence[Path], studies: Path) -> None:
             partial.rename(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if not folder.exists():  # else another process has placed it meanwhile
+        if not folder.exists():  # otherwise another process has placed it
             raise StorageError.at(folder, error) from error
 
 
@@ -78,15 +74,17 @@ def _parts(dependencies: Sequence[Path]) -> dict[str, Path]:
     parts = {path.name: path for path in sorted(ENTRY.iterdir()) if path.name not in _LEFT_OUT}
     for path in importable(dependencies):
         if path.name in parts:
-            raise ConfigError(f"entry.dependencies: the name of {path} is taken in the source directory: rename it.")
+            raise ConfigError(
+                f"entry.dependencies: the source directory already contains the name of {path}: rename it."
+            )
         parts[path.name] = path
     return parts
 
 
-# The same library without its GPU part, which is 300 MB; it was found to predict the same bits.
+# The same library without its GPU part of 300 MB; its predictions are equal to the bit.
 _WITHOUT_GPU = (re.compile(r"^xgboost==", re.MULTILINE), "xgboost-cpu==")
 
 
 def pinned_requirements() -> str:
-    """Return what a container needs to train and serve: the pins of this machine, less XGBoost's part for GPUs."""
+    """Return what a container needs to train and serve: this machine's pins, without XGBoost's GPU part."""
     return _WITHOUT_GPU[0].sub(_WITHOUT_GPU[1], (PROJECT / "entry" / "requirements.txt").read_text())

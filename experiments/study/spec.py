@@ -1,4 +1,4 @@
-"""The plain data that crosses a backend's border: a study going in, trial results coming out."""
+"""The plain data that a backend takes and returns: a study and its trial results."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ WINNER_ALIAS = "winner"
 
 @dataclass(frozen=True)
 class InPlace:
-    """The user's own channels on S3, which jobs on SageMaker read as they lie there.
+    """The user's own channels on S3, which jobs on SageMaker read in place.
 
     Attributes:
-        location: ``s3://bucket/prefix`` without a slash at its end; below it ``train/`` and ``validation/``.
-        hyperparameters: What tells the entry script what their columns are for.
+        location: ``s3://bucket/prefix`` without a trailing slash; it has ``train/`` and ``validation/``.
+        hyperparameters: Hyperparameters that describe their columns to the entry script.
     """
 
     location: str
@@ -45,10 +45,10 @@ class Channels:
     Attributes:
         train: Folder of the train channel.
         validation: Folder of the validation channel.
-        test: Folder of the test channel; no trial is given it.
+        test: Folder of the test channel, which no trial gets.
         data_hash: SHA-256 over the content of all three.
-        hashes: By channel, what its trials record of the content that they have read; empty where it is not known.
-        in_place: The same rows on S3, where they are the user's own channels.
+        hashes: By channel, the hash that trials record of the content that they read; empty if it is not known.
+        in_place: The same rows on S3, if they are the user's own channels.
     """
 
     train: Path
@@ -64,12 +64,12 @@ class SearchSpec:
     """How points are proposed.
 
     Attributes:
-        sampler: Who proposes.
+        sampler: The sampler.
         seed: Seed of the proposals.
-        n_trials: Total of trial indices, failed ones included.
+        n_trials: Number of trial indices, including failed trials.
         window: Trial i is proposed when exactly the trials up to i - window are told.
-        startup_trials: Random trials before the sampler begins to learn.
-        prune: Whether a trial races the best one that was told when it was proposed, and is given up when it has lost.
+        startup_trials: Random trials before the sampler starts to learn.
+        prune: Whether a trial races the best trial that was told when it was proposed, and is pruned when it loses.
     """
 
     sampler: Sampler
@@ -82,15 +82,15 @@ class SearchSpec:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """A whole study, as a backend gets it.
+    """A study, as a backend gets it.
 
     Attributes:
-        name: Its name; also its folder's.
-        mode: Which backend it is for.
-        action: The action that it belongs to.
-        folder: Where its ledger, its trials and its winner go.
+        name: Its name, which is also the name of its folder.
+        mode: The mode of its backend.
+        action: The action that created it.
+        folder: Folder of its ledger, trials and winner.
         channels: The data.
-        static: Hyperparameters on the wire that no trial changes.
+        static: Hyperparameters in the wire format that are the same in every trial.
         space: What is searched; empty when ``points`` are given.
         search: How points are proposed.
         points: Points to run instead of a search, in order.
@@ -98,13 +98,13 @@ class StudySpec:
         parallel: Trials at a time, at most the window.
         threads: Threads a trial may use.
         max_failure_rate: The study stops when more than this share of its trials failed.
-        timeout: Seconds that the study may take, its winner's last training included; None for no limit.
+        timeout: Seconds that the study may take, including the winner's training; None for no limit.
         dependencies: Folders that are importable in a trial.
-        code: By name of a dependency's folder, a SHA-256 over the Python files in it.
-        replay_of: The study whose points these are, if they are another's.
-        arguments: The ``key=value`` arguments that say what its trials train, as typed.
+        code: By name of a dependency's folder, a SHA-256 of its Python files.
+        replay_of: The study whose points these are, if this is a replay.
+        arguments: The ``key=value`` arguments that decide what its trials train, as typed.
         config: The resolved configuration as YAML, for the record.
-        dataset: Name of the data, for people.
+        dataset: Display name of the data.
     """
 
     name: str
@@ -131,26 +131,27 @@ class StudySpec:
 
     @property
     def n_trials(self) -> int:
-        """Number of trial indices in all."""
+        """Number of trial indices."""
         return self.search.n_trials if self.points is None else len(self.points)
 
     @property
     def maximise(self) -> bool:
-        """Whether more of the objective is better."""
+        """Whether a higher objective is better."""
         return MetricName.parse(self.objective).maximised
 
     def hyperparameters(self, params: Mapping[str, ParamValue]) -> dict[str, str]:
-        """Return what a trial with these searched values gets on the wire."""
+        """Return the hyperparameters of a trial with these searched values, in the wire format."""
         return {**self.static, **{name: encode(value) for name, value in params.items()}}
 
     def recipe(self, params: Mapping[str, ParamValue]) -> Recipe:
-        """Return what a trial with these searched values trains, as the trial itself will decode it."""
+        """Return what a trial with these searched values trains, as the trial itself decodes it."""
         return decode_recipe(self.hyperparameters(params))
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides which numbers the study gives and what they prove, flat; equal ones are one study.
+        """Return what decides the study's numbers and what they prove, flat; equal identities are the same study.
 
-        Not in it: the number of trials (a study can be extended), parallelism, and what only decides when it stops.
+        The number of trials is not part of it, since a study can be extended, nor are parallelism and the limits that
+        stop a study.
         """
         search = asdict(self.search)
         del search["n_trials"]
@@ -172,7 +173,7 @@ class StudySpec:
         }
 
     def identity_hash(self) -> str:
-        """Return a SHA-256 over ``identity``."""
+        """Return a SHA-256 of ``identity``."""
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 
@@ -181,11 +182,11 @@ class TrialSpec:
     """One trial to run.
 
     Attributes:
-        index: Its number in the study, from 0.
-        params: The searched values by their names on the wire.
-        hyperparameters: Everything the trial gets on the wire.
-        folder: Where it reads its hyperparameters and leaves what it writes.
-        keep_model: Whether its bundle is wanted.
+        index: Its index in the study, from 0.
+        params: The searched values, by their names in the wire format.
+        hyperparameters: All hyperparameters of the trial, in the wire format.
+        folder: Folder with its hyperparameters and its output.
+        keep_model: Whether to save its bundle.
         threads: Threads it may use.
     """
 
@@ -202,13 +203,13 @@ class TrialResult:
     """One finished trial, failed or not.
 
     Attributes:
-        index: Its number in the study.
+        index: Its index in the study.
         state: Whether it has a score.
         params: The searched values.
-        metrics: Every metric by name; those of the folds that were done for a pruned trial; empty for a failed one.
-        info: The rest of ``metrics.json``: weights, seconds, versions, hashes; of a pruned trial ``pruned``, which has
-            the number of ``folds`` done and the objective ``expected`` of all, as far as they are known.
-        failure: Why it failed, or was stopped from outside.
+        metrics: Every metric by name; for a pruned trial those of the finished folds; empty for a failed one.
+        info: The rest of ``metrics.json``: weights, seconds, versions, hashes. A pruned trial has ``pruned`` with the
+            number of finished ``folds`` and the ``expected`` objective, if they are known.
+        failure: Why it failed or was stopped.
         started: Seconds since the epoch.
         finished: Seconds since the epoch.
     """
@@ -223,31 +224,43 @@ class TrialResult:
     failure: str | None = None
 
     def value(self, objective: str) -> float | None:
-        """Return what a sampler is told: the objective, or for a pruned trial what it was expected to be."""
+        """Return the value for the sampler: the objective, or the expected objective of a pruned trial."""
         if self.state == "pruned":
             expected = self.info["pruned"].get("expected")
             return None if expected is None else float(expected)
         return self.metrics.get(objective)
 
     def failing(self, reason: str) -> TrialResult:
-        """Return this trial as one that failed for ``reason``."""
+        """Return this trial as failed for ``reason``."""
         return replace(self, state="failed", metrics={}, failure=reason)
 
+    def untrusted(self, objective: str, read: str) -> TrialResult:
+        """Return this trial as one that failed, because its objective is not what its log has.
+
+        Args:
+            objective: The metric.
+            read: What was read in the log, as the clause of a sentence.
+        """
+        return self.failing(
+            f"the objective {objective} cannot be trusted: {read}, and metrics.json has "
+            f"{self.metrics.get(objective)!r}. The entry script must print it once, with ensemble.wire.metric_line."
+        )
+
     def rival(self, objective: str) -> Rival:
-        """Return this trial as one to race against."""
+        """Return this trial as the rival of a race."""
         return Rival(self.metrics[objective], tuple(tuple(standing) for standing in self.info["standings"]))
 
     @property
     def reason(self) -> str:
-        """Why it failed or was stopped, in one line; a library may say pages."""
+        """Why it failed or was stopped, in one line; a library's message may have pages."""
         lines = (self.failure or "").strip().splitlines()
-        if len(lines) > 1 and lines[0].endswith(":"):  # a heading, as SageMaker's toolkit has it
+        if len(lines) > 1 and lines[0].endswith(":"):  # the heading of SageMaker's toolkit
             lines = [f"{lines[0]} {lines[1]}"]
         return lines[0][:300] if lines else "it gave no reason"
 
 
 def best_of(results: Iterable[TrialResult], objective: str) -> TrialResult | None:
-    """Return the complete trial with the best objective, the earliest of equals, or None."""
+    """Return the complete trial with the best objective, the earliest if several are equal, or None."""
     sign = -1.0 if MetricName.parse(objective).maximised else 1.0
     complete = [result for result in results if result.state == "complete"]
     return min(complete, key=lambda result: (sign * result.metrics[objective], result.index), default=None)

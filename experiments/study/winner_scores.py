@@ -1,4 +1,4 @@
-"""The winner on rows that it was not fitted on. Called in a worker process, which has the libraries imported."""
+"""The winner's scores on rows that it was not fitted on, computed in a worker process."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def score_winner(
         validation: Folder of the validation channel.
         test: Folder of the test channel.
         threads: Threads that a member may use.
-        predictions: File that gets what is predicted on the test channel.
+        predictions: File for the predictions on the test channel.
 
     Returns:
-        ``metrics``: every score of every member and of the blend, named ``test_*``; ``importance``: by feature.
+        ``metrics``: every score of every member and the blend, named ``test_*``; ``importance``, by feature.
     """
     ensemble = load_bundle(Path(bundle), threads).ensemble
     table = read_channel(Path(test))
@@ -44,10 +44,10 @@ def score_winner(
 
 
 def permutation_importance(ensemble: FittedEnsemble, table: Table) -> dict[str, float]:
-    """Return by feature how much the blend's RMSE on a table rises when the feature's values are shuffled.
+    """Return, by feature, the rise of the blend's RMSE on a table when the feature's values are shuffled.
 
-    Source: L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001, section 10. One shuffle a feature, on at most
-    ``MOST_ROWS`` rows.
+    Source: L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001, section 10. One shuffle for each feature,
+    on at most ``MOST_ROWS`` rows.
     """
     random = np.random.RandomState(0)
     table = table.take(np.sort(random.permutation(table.rows)[:MOST_ROWS]))

@@ -1,1 +1,1 @@
-"""This machine: archives, temporary files, interrupts, crash points."""
+"""This machine: files, locks, archives, cores, signals, and the points at which tests kill a command."""

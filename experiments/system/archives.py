@@ -1,4 +1,4 @@
-"""``.tar.gz`` archives: the same bytes for the same files, and nothing unpacked but files below the folder."""
+"""``.tar.gz`` archives: packed to the same bytes for the same files, and unpacked to files below one folder only."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# SageMaker's name of a job's model.
+# SageMaker's name for a job's model.
 MODEL_ARCHIVE = "model.tar.gz"
-# What a disk says of names that cannot be there together, or at all.
-_OF_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EILSEQ, errno.EINVAL)
-# What reading a damaged archive raises.
-DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
+# Errors of a file system about a name that is not valid, or that conflicts with another one.
+_NAME_ERRORS = (
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTEMPTY,
+    errno.EILSEQ,
+    errno.EINVAL,
+)
+
+
+class DamagedArchive(Exception):
+    """An archive that cannot be unpacked, or must not be; its message says why."""
 
 
 def pack(folder: Path, archive: Path, extra: Mapping[str, bytes] | None = None) -> None:
-    """Write a folder as ``.tar.gz``: the same bytes for the same files, whoever has them and since when.
+    """Write a folder as ``.tar.gz``. Owners and times are left out, so the same files give the same bytes.
 
     Args:
         folder: The folder.
@@ -46,43 +56,47 @@ def pack(folder: Path, archive: Path, extra: Mapping[str, bytes] | None = None) 
 
 
 @contextlib.contextmanager
-def names_that_fit(archive: Path) -> Iterator[None]:
-    """Turn what the disk says of an archive's names inside the block into ``tarfile.TarError``: the disk is well."""
+def archive_errors(archive: Path) -> Iterator[None]:
+    """Raise what goes wrong in the block because of the archive, and not of the disk, as ``DamagedArchive``."""
     try:
         yield
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DamagedArchive(str(error)) from None
     except OSError as error:
-        if error.errno not in _OF_NAMES:
+        if error.errno not in _NAME_ERRORS:
             raise
         name = Path(str(error.filename or "")).name
-        raise tarfile.TarError(f"{archive}: {name[:80]!r} cannot be there: {error.strerror}") from None
+        raise DamagedArchive(f"{archive}: {name[:80]!r} cannot be written: {error.strerror}") from None
     except ValueError as error:
-        raise tarfile.TarError(f"{archive}: a name in it cannot be there: {error}") from None
+        raise DamagedArchive(f"{archive}: a name in it cannot be written: {error}") from None
 
 
-def unpack(archive: Path, folder: Path, most_bytes: int | None = None) -> None:
-    """Unpack a ``.tar.gz`` into ``folder``, which is emptied first; it may hold files and folders, and all below it.
+def unpack(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
+    """Unpack a ``.tar.gz`` into ``folder``, which is emptied first.
 
-    The library's own filter for that came in the middle of Python 3.11.
+    Only files and folders are accepted, and only below ``folder``. ``tarfile``'s own filter for that is missing in the
+    first releases of Python 3.11.
 
     Args:
         archive: The archive.
         folder: The folder.
-        most_bytes: What may be in it unpacked, in all; None for no limit.
+        max_bytes: Limit of the unpacked size of all files; None for no limit.
 
     Raises:
-        tarfile.TarError, OSError: It is broken, or holds something else, such as a link.
+        DamagedArchive: It is broken or too large, or has something else in it, such as a link.
+        OSError: The folder cannot be written.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     unpacked = 0
-    with names_that_fit(archive), tarfile.open(archive) as tar:
+    with archive_errors(archive), tarfile.open(archive) as tar:
         for entry in tar:
             unpacked += entry.size
-            if most_bytes is not None and unpacked > most_bytes:
-                raise tarfile.TarError(f"{archive}: unpacked it has more than {most_bytes / 1e9:g} GB")
+            if max_bytes is not None and unpacked > max_bytes:
+                raise DamagedArchive(f"{archive}: unpacked it has more than {max_bytes / 1e9:g} GB")
             place = folder / entry.name
             if not (entry.isfile() or entry.isdir()) or not place.resolve().is_relative_to(folder.resolve()):
-                raise tarfile.TarError(f"{archive}: {entry.name!r} is no file or folder below the archive's own")
+                raise DamagedArchive(f"{archive}: {entry.name!r} is not a file or folder below the archive's own")
             if entry.isdir():
                 place.mkdir(parents=True, exist_ok=True)
                 continue

@@ -1,6 +1,7 @@
-"""Named points at which a test kills this process, to prove that nothing recorded is lost there.
+"""Named points at which a test kills this process, to prove that nothing recorded is lost.
 
-``BYOE_KILL_AT=trial_recorded:3`` kills at the third pass of that point. Unset, as outside tests, nothing happens.
+``BYOE_KILL_AT=trial_recorded:3`` kills it when it passes that point for the third time. Without the variable, as
+outside tests, nothing happens.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ Point = Literal[
     "model_registered",
 ]
 POINTS: tuple[str, ...] = get_args(Point)
-# Those that only a launch on SageMaker passes.
+# The points that only a launch on SageMaker passes.
 LAUNCH_POINTS: tuple[Point, ...] = ("uploaded", "launched")
 
 _passed: dict[str, int] = {}
 
 
 def point(name: Point) -> None:
-    """Pass a named point; dies here by SIGKILL if the environment says so."""
-    wanted = os.environ.get("BYOE_KILL_AT")
-    if wanted is None:
+    """Pass a named point: kill this process by SIGKILL if ``BYOE_KILL_AT`` names it."""
+    kill_at = os.environ.get("BYOE_KILL_AT")
+    if kill_at is None:
         return
     _passed[name] = _passed.get(name, 0) + 1
-    target, _, count = wanted.partition(":")
+    target, _, count = kill_at.partition(":")
     if target == name and _passed[name] == int(count or 1):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Ctrl-C and its like, which end a command wherever they come."""
+"""Ctrl-C and other signals that end a command, at whatever point they arrive."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ _received: list[int] = []
 
 
 def raise_on_signals() -> None:
-    """Have SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, but those that this process was told to ignore."""
+    """Raise KeyboardInterrupt on SIGINT, SIGTERM and SIGHUP, except a signal that the parent process ignores."""
     _received.clear()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup does with SIGHUP
             signal.signal(number, _interrupt)
 
 
 def check_interrupted() -> None:
-    """Raise KeyboardInterrupt if a signal came whose own was lost, as happens in a finalizer or a callback of C."""
+    """Raise KeyboardInterrupt if a signal has arrived.
+
+    Python drops the exception that a signal raises inside a finalizer or a callback of C.
+    """
     if _received:
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Whether a folder can be written, asked before anything is created in it."""
+"""What this machine offers: space in a folder, and cores."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from experiments.errors import ConfigError
 
-# A store, a ledger and the bundle of a small ensemble.
+# Enough for a store, a ledger and the bundle of a small ensemble.
 NEEDED_BYTES = 32 * 2**20
 _PROBE = b"\0" * 2**16
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ConfigError unless files can be written below ``folder``, which need not exist yet; leaves nothing."""
+    """Raise ConfigError unless files can be written below ``folder``, which need not exist; this creates nothing."""
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir():
-        raise ConfigError(f"{existing} is a file, and a folder is needed there: choose another paths.root.")
+        raise ConfigError(f"{existing} is a file, but byoe needs a folder there. Choose another paths.root.")
     try:
         with tempfile.TemporaryFile(dir=existing) as probe:
             probe.write(_PROBE)
@@ -31,7 +31,7 @@ def check_folder(folder: Path) -> None:
         if error.errno == errno.ENOSPC:
             raise ConfigError(_full(existing, 0)) from None
         raise ConfigError(
-            f"{existing} cannot be written ({error.strerror}): mend its permissions, or choose another paths.root."
+            f"{existing} cannot be written ({error.strerror}). Fix its permissions, or choose another paths.root."
         ) from None
     if free < NEEDED_BYTES:
         raise ConfigError(_full(existing, free))
@@ -39,8 +39,8 @@ def check_folder(folder: Path) -> None:
 
 def _full(folder: Path, free: int) -> str:
     return (
-        f"the disk of {folder} is full: {free / 2**20:.0f} MB are free and {NEEDED_BYTES / 2**20:.0f} MB are needed. "
-        "Free space, or choose another paths.root."
+        f"the disk of {folder} is full: {free / 2**20:.0f} MB are free, and {NEEDED_BYTES / 2**20:.0f} MB are needed. "
+        "Free disk space, or choose another paths.root."
     )
 
 

@@ -1,8 +1,8 @@
-"""Where the project is on disk."""
+"""The project's folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# The folder of run.py, configs/, entry/ and container/.
+# The folder with run.py, configs/, entry/ and container/.
 PROJECT = Path(__file__).resolve().parents[2]

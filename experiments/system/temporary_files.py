@@ -1,11 +1,10 @@
-"""Temporary files of a command, its libraries' and children's too, which not even ``kill -9`` leaves for long."""
+"""Temporary files of a command, its libraries and its children: removed with it or, after a kill, by the next one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +14,10 @@ from experiments.system.locks import AlreadyLocked, Lock, lock_folder
 
 @contextlib.contextmanager
 def temporary_files_removed() -> Iterator[None]:
-    """Have temporary files made in a folder of this process, which goes with it, and remove those of killed processes.
+    """Put temporary files into a folder of this process, which is removed at the end, with those of killed processes.
 
-    The folder is locked while its process lives, so the next command can tell which of them nobody uses any more. Where
-    no folder can be made, as on a full disk, temporary files are where they would be without this.
+    The folder is locked while its process lives, so that the next command can tell which folders are unused. If no
+    folder can be created, as on a full disk, temporary files go where they would without this function.
     """
     prefix = f"byoe-{os.getuid()}-"
     try:
@@ -39,8 +38,8 @@ def temporary_files_removed() -> Iterator[None]:
             del os.environ["TMPDIR"]
         else:
             os.environ["TMPDIR"] = before
-        shutil.rmtree(path, ignore_errors=True)
-        lock.release()
+        with lock:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _locked_folder(prefix: str) -> tuple[Path, Lock]:
@@ -49,17 +48,15 @@ def _locked_folder(prefix: str) -> tuple[Path, Lock]:
         try:
             return path, lock_folder(path)
         except (AlreadyLocked, FileNotFoundError):
-            continue  # another command has just removed it as unused
+            continue  # another command has just taken it for an unused one
 
 
 def _remove_unused(path: Path) -> None:
-    """Remove a temporary folder of this user's unless its process is alive."""
     try:
-        status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        if path.is_symlink() or path.stat().st_uid != os.getuid():
             return
         lock = lock_folder(path)
-    except (AlreadyLocked, OSError):
+    except (AlreadyLocked, OSError):  # its process lives, or it is not a folder
         return
     with lock:
         shutil.rmtree(path, ignore_errors=True)

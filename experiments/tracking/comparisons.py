@@ -1,4 +1,4 @@
-"""A comparison in MLflow: a run with the page, and below it one a study, by the names that studies' own runs have."""
+"""A comparison in MLflow: a run with the page, and a child run for each study, with the names that studies use."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class ComparedStudy:
 
     Attributes:
         name: Its name.
-        label: What it is called beside the others.
-        tags: Tags, as its own runs have them.
+        label: Its name in the comparison.
+        tags: Tags with the names that its own runs use.
         params: Its winner's parameters.
-        metrics: Numbers, by the names that its own runs have.
-        best_so_far: The best objective after each trial, with when it ended in seconds since the epoch.
-        began: When it began, in seconds since the epoch.
-        ended: When its last trial ended.
+        metrics: Metrics with the names that its own runs use.
+        best_so_far: The end of each trial, in seconds since the epoch, and the best objective then.
+        began: When it started, in seconds since the epoch.
+        ended: When its last trial ended, in seconds since the epoch.
     """
 
     name: str
@@ -46,14 +46,14 @@ class ComparedStudy:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is recorded.
+    """What is recorded of a comparison.
 
     Attributes:
-        page: The page.
-        digest: A hash over what was compared: the same comparison is recorded once.
-        dataset: The data's name.
+        page: The report page, as HTML.
+        digest: A hash of what was compared; the same comparison is recorded once.
+        dataset: The data's display name.
         tags: Tags of the comparison.
-        metrics: Numbers of the comparison.
+        metrics: Metrics of the comparison.
         studies: The studies, in order.
     """
 
@@ -66,29 +66,29 @@ class Comparison:
 
 
 def record_comparison(comparison: Comparison, uri: str, root: Path, experiment: str | None) -> str | None:
-    """Record a comparison, once however often it is made. Returns what went wrong, if anything did.
+    """Record a comparison, unless it is recorded already. Returns the problem, or None.
 
     Args:
-        comparison: What is recorded.
+        comparison: What to record.
         uri: Tracking URI.
         root: Folder of the store's artifacts, for a local store.
-        experiment: Name of the experiment; None is that of the first study's runs.
+        experiment: Name of the experiment; None for that of the first study's runs.
     """
     if not store_exists(uri):
-        return f"there is no store at {uri}; a study's own command makes one, and records its trials there"
+        return f"there is no store at {uri}; the command of a study creates it and records its trials there"
     quiet()
     try:
         client = open_store(uri, root)
         name = experiment or _experiment_of(client, comparison.studies[0].name) or f"byoe-{comparison.dataset}"
         client, experiment_id = open_experiment(uri, root, name)
         _record(client, experiment_id, comparison)
-    except Exception as error:  # whatever the store raises: the page is written
+    except Exception as error:  # any error of the store: the page has been written
         return store_problem(error, uri)
     return None
 
 
 def _experiment_of(client: MlflowClient, study: str) -> str | None:
-    """Return the name of the experiment in which a study's own run is, or None."""
+    """Return the name of the experiment that has a study's own run, or None."""
     ids = [found.experiment_id for found in client.search_experiments()]
     runs = client.search_runs(ids, f"tags.`byoe.study` = '{study}' and tags.`byoe.role` = 'study'", max_results=1)
     return str(client.get_experiment(runs[0].info.experiment_id).name) if runs else None
@@ -102,7 +102,7 @@ def _record(client: MlflowClient, experiment_id: str, comparison: Comparison) ->
         if run.data.tags["byoe.role"] == "comparison" and run.info.status == "FINISHED":
             client.log_text(run.info.run_id, comparison.page, PAGE)
             return
-    for run in known:  # of a process that died while it recorded this comparison
+    for run in known:  # left by a process that died while it recorded this comparison
         client.delete_run(run.info.run_id)
     common = {"mlflow.source.name": "run.py", "mlflow.source.type": "LOCAL", _HASH: comparison.digest}
     commit = git_commit()

@@ -1,4 +1,4 @@
-"""The ensemble as an MLflow model, by MLflow's models-from-code: this file is stored with the model, and no pickle."""
+"""The ensemble as an MLflow model by models-from-code: this file is stored with the model instead of a pickle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class EnsembleModel(PythonModel):
-    """Loads the bundle beside it and predicts with the blend."""
+    """Predicts with the blend of the bundle that is stored with it."""
 
     def load_context(self, context: Any) -> None:
         """Verify and load the bundle."""
@@ -20,7 +20,7 @@ class EnsembleModel(PythonModel):
         self._bundle = load_bundle(Path(context.artifacts["bundle"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
-        """Return a frame with one column, named as the target, of blended predictions."""
+        """Return the blended predictions as a frame with one column, which has the name of the target."""
         from ensemble.coding import features_of
 
         features = features_of(model_input, self._bundle.columns)

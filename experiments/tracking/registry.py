@@ -1,4 +1,4 @@
-"""The winner as a registered MLflow model, and back: a models-from-code pyfunc around the bundle, without pickle."""
+"""The winner as a registered MLflow model: a models-from-code pyfunc around the bundle, without a pickle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUNDLE_HASH = "byoe.bundle_hash"
 
 
 def find_version(client: MlflowClient, name: str, bundle_hash: str) -> ModelVersion | None:
-    """Return the version of model ``name`` that was made from this bundle, or None."""
+    """Return the version of model ``name`` that was registered from this bundle, or None."""
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.tags.get(BUNDLE_HASH) == bundle_hash:
             return version
@@ -35,12 +35,12 @@ def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Pat
 
     Args:
         uri: The store's tracking URI.
-        name: A registered model's name; or, where ``which`` is None, the id of a run: a winner's or its study's.
+        name: A registered model's name; or, if ``which`` is None, the id of the run of a winner or of its study.
         which: Version or alias of the registered model.
-        folder: Where files go; made.
+        folder: Folder for the files; it is created.
 
     Raises:
-        ConfigError: There is no such model.
+        ConfigError: The model does not exist, or is not one of byoe's.
     """
     quiet()
     from mlflow import MlflowClient
@@ -68,10 +68,10 @@ def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Pat
         place = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
     except MlflowException as error:
         raise ConfigError(f"model={name}{f'@{which}' if which else ''}: {error.message}.") from None
-    # MLflow keeps a folder under its own name, and not under that which it is given with.
+    # MLflow stores the folder under the folder's own name, not under the artifact's name.
     found_manifests = list((place / "artifacts").glob("*/manifest.json"))
     if not found_manifests:
-        raise ConfigError(f"model={name}: this model of MLflow's holds no bundle of ours.")
+        raise ConfigError(f"model={name}: this MLflow model does not contain a byoe bundle.")
     return found_manifests[0].parent
 
 
@@ -81,12 +81,12 @@ def register_model(
     """Log the bundle as the model of a run, register it, and return its version.
 
     Args:
-        client: Of the store that is set as MLflow's.
+        client: A client of the store that is set as MLflow's.
         run_id: The run that the model belongs to.
         bundle: Folder of the saved ensemble.
         name: Name in the registry.
-        bundle_hash: Kept as a tag of the version, by which ``find_version`` knows it.
-        packages: Folders of the user's own packages, which members of theirs are loaded from.
+        bundle_hash: Hash of the bundle, kept as a tag of the version for ``find_version``.
+        packages: Folders of the user's own packages, from which the user's members are loaded.
     """
     import mlflow
     import numpy as np
@@ -104,7 +104,7 @@ def register_model(
     signature = ModelSignature(
         inputs=Schema(
             [
-                # Numbers may be whole or have gaps: MLflow would refuse one of the two, and the bundle checks.
+                # Numbers may be integers or have gaps. MLflow would refuse one of the two; the bundle checks both.
                 ColSpec("string" if column.type in texts else anything, column.name, required=False)
                 for column in columns
             ]

@@ -1,7 +1,7 @@
-"""MLflow, and the only place that knows it: one run a study, one a trial, one for the winner.
+"""A study in MLflow: one run for the study, one for each trial, and one for the winner.
 
-Trials are logged by a thread of their own, so that a slow or broken store never holds up or loses a trial: the ledger
-has it, and whoever runs the study again logs what is missing.
+A separate thread logs trials, so that a slow or broken store never delays or loses one. The ledger has every trial, and
+the next run of the study logs what is missing.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 LONGEST_PARAM = 6000
 _METRICS_A_CALL = 1000
 _PARAMS_A_CALL = 100
-# How MLflow calls a trial's end; a pruned one has no score, and nothing is wrong with it.
+# MLflow's status for each state; a pruned trial has no score, but did not fail.
 _STATUS: dict[TrialState, str] = {"complete": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}
 
 
 @dataclass(frozen=True)
 class Winner:
-    """The final training of a study's best trial.
+    """The winner of a study.
 
     Attributes:
         result: Its metrics, test scores included.
         bundle: Folder of the saved ensemble.
-        figures: matplotlib figures of it, by file name.
+        figures: Its Matplotlib figures, by file name.
     """
 
     result: TrialResult
@@ -56,13 +56,13 @@ class TrackingError(Exception):
 
 
 class Tracker:
-    """Records one study. Made and closed by the main thread; ``log`` returns at once."""
+    """Record one study in MLflow. The main thread creates and closes it; ``log`` does not block."""
 
     def __init__(self, study: StudySpec, uri: str, experiment: str, root: Path, sources: str) -> None:
         """Start the thread that connects and logs.
 
         Args:
-            study: What is recorded.
+            study: The study to record.
             uri: Tracking URI.
             experiment: Name of the MLflow experiment.
             root: Folder of the store's artifacts, for a local store.
@@ -84,15 +84,15 @@ class Tracker:
 
     @property
     def problem(self) -> str | None:
-        """What went wrong with the store, if anything did."""
+        """What went wrong with the store; None if nothing did."""
         return self._problem
 
     def log(self, result: TrialResult) -> None:
-        """Hand over a finished trial; one that is in MLflow already is skipped."""
+        """Queue a finished trial; one that MLflow has already is skipped."""
         self._queue.put(result)
 
     def drain(self) -> None:
-        """Wait until everything handed over is logged, or has failed to be."""
+        """Wait until every queued trial has been logged, or could not be."""
         self._queue.put(None)
         self._thread.join()
 
@@ -100,8 +100,8 @@ class Tracker:
         """Log the winner, its model, the figures and the summary; call after ``drain``.
 
         Args:
-            winner: The final training.
-            figures: matplotlib figures by file name.
+            winner: The winner.
+            figures: Matplotlib figures of the study, by file name.
             summary: The summary as text.
             numbers: Metrics of the study's own run.
         """
@@ -109,7 +109,7 @@ class Tracker:
             return
         try:
             self._finish(winner, figures, summary, numbers)
-        except Exception as error:  # whatever the store raises: the trials are in the ledger
+        except Exception as error:  # any error of the store: the ledger has the trials
             self._fail(error)
 
     def close(self, status: str) -> None:
@@ -124,7 +124,7 @@ class Tracker:
     def _work(self) -> None:
         try:
             self._connect()
-        except Exception as error:  # as in finish; results are still taken from the queue, so that nobody waits
+        except Exception as error:  # as in finish; the queue is still emptied, so that ``drain`` returns
             self._fail(error)
         while (result := self._queue.get()) is not None:
             if self._problem is not None:
@@ -150,7 +150,7 @@ class Tracker:
             if run.info.status != "RUNNING":
                 self._logged[int(run.data.tags["byoe.trial"])] = run.info.run_id
             else:
-                # A process died while it logged this run; it is logged anew.
+                # A process died while it logged this run; it is logged again.
                 client.delete_run(run.info.run_id)
         self._client = client
 

@@ -1,4 +1,4 @@
-"""Where MLflow keeps runs: the user's tracking URI, or a SQLite file in the project folder, made in one step."""
+"""The store that has MLflow's runs: the user's tracking URI, or a SQLite file in the project folder."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databrick
 
 
 def quiet() -> None:
-    """Turn MLflow's telemetry and chatter off, unless the user has turned them on; before its first import."""
+    """Turn off MLflow's telemetry and messages, unless the user has turned them on; call before its first import."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # A server that is gone is given up in seconds, not minutes: the next run logs what is missing.
+    # Stop trying an unreachable server after seconds, not minutes: the next run logs what is missing.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     logging.getLogger("alembic").setLevel(logging.ERROR)
 
@@ -42,20 +42,20 @@ def store_uri(uri: str | None, root: Path) -> str:
     """Return the tracking URI: the user's, or the SQLite store in ``root`` that ``mlflow ui`` opens there.
 
     Raises:
-        ConfigError: MLflow keeps no runs at such an address.
+        ConfigError: MLflow cannot keep runs at this address.
     """
     if not uri:
         return f"{SQLITE}{(root / 'mlflow.db').absolute()}"
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme == "file" or ("://" not in uri and scheme != "databricks"):
         raise ConfigError(
-            f"mlflow.uri={masked(uri)}: MLflow keeps no runs in a folder any more. Leave it out for the store in the "
-            f"project folder, or give {SQLITE}folder/mlflow.db or the address of a server."
+            f"mlflow.uri={masked(uri)}: MLflow no longer keeps runs in a folder. Leave it out to use the store in the "
+            f"project folder, or set it to {SQLITE}folder/mlflow.db or a server's address."
         )
     if scheme not in SCHEMES:
         raise ConfigError(
-            f"mlflow.uri={masked(uri)}: {scheme!r} is no kind of store.{did_you_mean(scheme, SCHEMES)} "
-            f"It can be: {listed(SCHEMES)}."
+            f"mlflow.uri={masked(uri)}: {scheme!r} is not a kind of store.{did_you_mean(scheme, SCHEMES)} "
+            f"Allowed: {listed(SCHEMES)}."
         )
     return uri
 
@@ -66,20 +66,20 @@ def store_file(uri: str) -> Path | None:
 
 
 def store_exists(uri: str) -> bool:
-    """Whether the store can be there: false only for a SQLite file that is gone."""
+    """Whether the store may exist: false only for a SQLite file that does not."""
     file = store_file(uri)
     return file is None or file.exists()
 
 
 def make_store(uri: str, artifacts: Path) -> None:
-    """Make the tables of a SQLite store that is not there yet; nothing for another kind.
+    """Create a SQLite store with its tables, unless it exists; do nothing for another kind of store.
 
-    MLflow takes seconds for it, in many steps, and a store whose making was cut is of no use. So it is made beside its
-    place, by one process at a time, and moved there whole.
+    MLflow takes seconds and many steps, and an interrupted one leaves a store that cannot be used. So one process at a
+    time creates the store in a file beside it, and then moves it there.
 
     Args:
         uri: Tracking URI.
-        artifacts: Where artifacts of the store's default experiment go.
+        artifacts: Folder for the artifacts of the store's default experiment.
     """
     file = store_file(uri)
     if file is None or _has_tables(file):
@@ -100,7 +100,7 @@ def make_store(uri: str, artifacts: Path) -> None:
 
 
 def open_experiment(uri: str, root: Path, name: str) -> tuple[MlflowClient, str]:
-    """Return a client of the store, and the experiment's id; store and experiment are made where they are not there.
+    """Return a client of the store and the experiment's id; either is created if it does not exist.
 
     Args:
         uri: Tracking URI.
@@ -112,13 +112,13 @@ def open_experiment(uri: str, root: Path, name: str) -> tuple[MlflowClient, str]
     if experiment is not None:
         return client, str(experiment.experiment_id)
     location = (root / ARTIFACTS).absolute().as_uri() if store_file(uri) else None
-    # Without its kind MLflow opens the experiment as one of language models.
+    # Without a kind, MLflow shows the experiment as one of language models.
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return client, str(client.create_experiment(name, artifact_location=location, tags=kind))
 
 
 def open_store(uri: str, root: Path) -> MlflowClient:
-    """Return a client of the store, which is made where it is not there; this process' runs go there from now on."""
+    """Return a client of the store, which is created if it does not exist, and make it this process's store."""
     import mlflow
 
     mlflow.set_tracking_uri(uri)
@@ -129,15 +129,15 @@ def open_store(uri: str, root: Path) -> MlflowClient:
 
 
 def store_problem(error: Exception, uri: str) -> str:
-    """Return what went wrong with the store at ``uri``, in a line without passwords."""
+    """Return what went wrong with the store at ``uri``, in one line without passwords."""
     schemas = _OTHER_SCHEMA.search(str(error))
     if schemas is not None:
         return (
-            f"the store is of another version of MLflow, its schema is {schemas.group(1)} and here it is "
-            f"{schemas.group(2)}. Back it up and run: mlflow db upgrade {masked(uri)} (or install the newer MLflow "
-            "that made it)"
+            f"the store was made by another version of MLflow: its schema is {schemas.group(1)}, and this version "
+            f"needs {schemas.group(2)}. Back it up and run: mlflow db upgrade {masked(uri)} (or install the newer "
+            "MLflow that made it)"
         )
-    # SQLAlchemy puts the statement after what went wrong.
+    # SQLAlchemy appends the statement to the message.
     text = " ".join(str(error).partition("[SQL:")[0].split())
     return f"{type(error).__name__}: {masked(text[:_LONGEST_PROBLEM])}"
 
@@ -157,12 +157,12 @@ def store_fault(file: Path) -> str | None:
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
         return f"cannot be written: {error}"
-    # The last table that MLflow makes is not known by name, but what it notes when it is through with making them is.
-    return None if {"alembic_version", "runs", "experiments"} <= tables else "is no whole MLflow store"
+    # Alembic's table is written after all others, whose names depend on MLflow's version.
+    return None if {"alembic_version", "runs", "experiments"} <= tables else "is not a complete MLflow store"
 
 
 def interface_command(uri: str, root: Path) -> str:
-    """Return the command that opens MLflow's pages on this store, or a server's own address without a password."""
+    """Return the command that opens the MLflow UI on this store, or a server's address without its password."""
     if uri == store_uri(None, root) and root.absolute() == Path.cwd():
         return "mlflow ui"
     return f"mlflow ui --backend-store-uri {uri}" if store_file(uri) else masked(uri)

@@ -1,4 +1,4 @@
-"""Requests that wait together are predicted together, and each gets its own answer."""
+"""Requests that wait at the same time are predicted together, and each gets its own answer (``serving/app.py``)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_more_than_a_batch_takes_are_answered_in_several(sizes: list[int]) -> No
     assert sum(sizes) == 600
 
 
-def test_a_lone_request_is_predicted_at_once(sizes: list[int]) -> None:
+def test_a_single_request_is_predicted_at_once(sizes: list[int]) -> None:
     async def work(batcher: Any) -> list[int]:
         return [await batcher.predict(number) for number in range(5)]
 
@@ -77,7 +77,7 @@ def test_a_bad_request_fails_alone(sizes: list[int]) -> None:
     assert (first, str(second), third) == (4, "minus one", 9)
 
 
-def test_a_script_without_batches_is_asked_one_by_one(sizes: list[int]) -> None:
+def test_a_script_without_batches_predicts_requests_one_by_one(sizes: list[int]) -> None:
     async def work(batcher: Any) -> list[Any]:
         return list(await asyncio.gather(*map(batcher.predict, (2, -1, 3)), return_exceptions=True))
 
@@ -86,7 +86,7 @@ def test_a_script_without_batches_is_asked_one_by_one(sizes: list[int]) -> None:
     assert sizes == [1, 1, 1]
 
 
-def test_who_has_gone_is_not_predicted_for(sizes: list[int]) -> None:
+def test_a_client_that_has_gone_away_is_not_predicted_for(sizes: list[int]) -> None:
     async def work(batcher: Any) -> int:
         gone, stays = (asyncio.ensure_future(batcher.predict(number)) for number in (2, 3))
         await asyncio.sleep(0)  # both wait

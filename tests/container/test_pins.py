@@ -1,8 +1,8 @@
-"""What a job installs fits beside the packages of AWS's scikit-learn container, and replaces none of them.
+"""The packages that a job installs fit those of AWS's scikit-learn container and replace none of them.
 
-``tests/data/sklearn_container.json`` has the pins that AWS publishes of the container, and ``added``: what
-``pip install --dry-run --report`` would install of ours in a virtual environment of its Python that has them. Who
-changes ``entry/requirements.txt`` or the container's version runs that again.
+``tests/data/sklearn_container.json`` has the pins that AWS publishes for the container, and ``added``: the packages that
+``pip install --dry-run --report`` would add for byoe in a virtual environment with these pins and the container's
+Python. Repeat that after a change of ``entry/requirements.txt`` or of the container's version.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from experiments.aws.settings import SKLEARN_VERSION
+from experiments.docker.sdk_image import SKLEARN_VERSION
 from experiments.study.source_dir import pinned_requirements
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "sklearn_container.json"
-# What numbers come from. Of these a job has the container's own, which pip leaves alone; the others are exact.
+# The numeric libraries. A job uses the container's own for these, which pip keeps; the others are pinned exactly.
 OF_THE_CONTAINER = {"numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "threadpoolctl"}
 EXACT = {"catboost", "scikit-learn", "skops", "xgboost-cpu"}
 

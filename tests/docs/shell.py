@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
-from experiments.config import compose
+from experiments.config import groups
 from tests.conftest import PROJECT, environment, signals_kept
 from tests.docs.markdown import Block, Step, steps
 from tests.support import forked
@@ -38,7 +38,7 @@ _CHANGING = (
     (r"The ensemble (pays|costs)|Undecided", "VERDICT"),
     (r"\b(above|below)\b", "SIDE"),
     (r", which includes zero", ""),
-    (r"alone \(\w+", "alone (MEMBER"),
+    (r"member \(\w+", "member (MEMBER"),
     (r", peak memory [\d,]+ of [\d,]+ MB", ""),
     (r"best member [\d.]+ \w+", "best member"),
     (r"(?<![\w.])[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?", "NUMBER"),
@@ -81,7 +81,7 @@ class Shell:
         with pytest.MonkeyPatch.context() as patch, signals_kept():
             patch.chdir(self.folder)
             patch.setattr(subprocess, "Popen", forked.WorkersForked)
-            patch.setattr(compose, "CONFIG_FOLDER", self.folder / "configs")
+            patch.setattr(groups, "CONFIG_FOLDER", self.folder / "configs")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 patch.delenv(name)
             for name, value in {"COLUMNS": "100", **variables}.items():

@@ -1,16 +1,15 @@
-"""``docs/configuration.md`` has every key, with what it means, and is what the code makes now."""
+"""``docs/configuration.md`` has every key with its help, and is what the code makes now."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from docs.configuration_page import ConfigFile, Setting, keys, reference, sections
+from docs.configuration_page import head, reference, sections
 from ensemble.recipe import Final, FoldKind
-from experiments.config.compose import CHOSEN_BY_GROUP
+from experiments.config.groups import CHOSEN_BY_GROUP
 from experiments.config.schema import known_keys
 from experiments.study.spec import Sampler
 from tests.conftest import PROJECT
@@ -19,75 +18,33 @@ PAGE = PROJECT / "docs" / "configuration.md"
 
 
 def test_the_page_is_what_the_code_makes() -> None:
-    assert PAGE.read_text() == reference(), "python -m docs.configuration_page > docs/configuration.md writes it anew"
+    assert PAGE.read_text() == reference(), "run: python -m docs.configuration_page > docs/configuration.md"
 
 
-def test_every_key_is_there_and_described() -> None:
-    listed = [key for section in sections().values() for key in section]
+def test_every_key_is_there_with_its_help() -> None:
+    listed = [row for rows in sections().values() for row in rows]
     outer = {key.rpartition(".")[0] for key in known_keys()}
-    assert {key.name for key in listed} == set(known_keys()) - outer - set(CHOSEN_BY_GROUP)
-    assert [key.name for key in listed if not key.text] == []
+    assert {row.name for row in listed} == set(known_keys()) - outer - set(CHOSEN_BY_GROUP)
+    assert [row.name for row in listed if not row.help] == []
 
 
-@pytest.mark.parametrize("words", [Sampler, FoldKind, Final], ids=["sampler", "folds.kind", "final"])
-def test_every_word_that_a_key_takes_is_there(words: object) -> None:
-    assert [word for word in get_args(words) if f"`{word}`" not in PAGE.read_text()] == []
+@pytest.mark.parametrize("values", [Sampler, FoldKind, Final], ids=["sampler", "folds.kind", "final"])
+def test_every_value_of_a_closed_set_is_there(values: object) -> None:
+    assert [value for value in get_args(values) if f"`{value}`" not in PAGE.read_text()] == []
 
 
-@dataclass
-class Inner:
-    """Inside.
-
-    Attributes:
-        deep: Of its class, in
-            two lines.
-        both: Of its class.
-    """
-
-    deep: list[str] = field(default_factory=list)
-    both: bool = False
+def test_types_and_defaults_are_those_of_the_schema_and_the_default_files() -> None:
+    rows = {row.name: (row.type, row.default) for row in sections()["The command"]}
+    assert rows["study"] == ("text or null", "null")
+    rows = {row.name: (row.type, row.default) for rows in list(sections().values())[1:] for row in rows}
+    assert rows["mode.image.base"] == ("text", "${oc.env:BASE_IMAGE,python:3.12-slim-bookworm}")
+    assert rows["ensemble.members"] == ("list", "[xgboost, catboost]")
+    assert rows["search.space"] == ("mapping", "of the file")
+    assert rows["search.portable"] == ("true, false", "true")
+    assert rows["compare.studies"] == ("list or null", "null")
+    assert rows["serving.max_concurrency"] == ("integer or null", "5")
 
 
-@dataclass
-class Outer:
-    """Outside."""
-
-    plain: str | None = None
-    bare: int = 3
-    inner: Inner = field(default_factory=Inner)
-
-
-FILE = """\
-# @package _global_
-# A file in
-# two lines.
-#
-# More of it.
-defaults:
-  - base
-
-plain: ${oc.env:HOME,a:b}   # with a=1, null,
-                            # and b
-inner:                      # a group
-  # no comment of a key
-  both: true                # in the file
-"""
-
-
-def test_comments_are_read_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file.yaml").write_text(FILE)
-    file = ConfigFile.read(tmp_path / "file.yaml")
-    assert file.head == "A file in two lines."
-    assert file.settings == {
-        "defaults": Setting("", ""),
-        "plain": Setting("${oc.env:HOME,a:b}", "with a=1, null, and b"),
-        "inner": Setting("", "a group"),
-        "inner.both": Setting("true", "in the file"),
-    }
-    found = {key.name: (key.type, key.default, key.text) for key in keys(Outer, "x.", file, "")}
-    assert found == {
-        "x.plain": ("text or null", "${oc.env:HOME,a:b}", "With `a=1`, `null`, and b."),
-        "x.bare": ("integer", "3", ""),
-        "x.inner.deep": ("list", "[]", "Of its class, in two lines."),
-        "x.inner.both": ("true, false", "true", "Of its class."),
-    }
+def test_the_head_of_a_file_is_the_first_paragraph_of_its_comment(tmp_path: Path) -> None:
+    (tmp_path / "file.yaml").write_text("# @package _global_\n# A file in\n# two lines.\n#\n# More of it.\nkey: 1\n")
+    assert head(tmp_path / "file.yaml") == "A file in two lines."

@@ -1,4 +1,4 @@
-"""What a model server answers, and what is in it."""
+"""Answers of a model server, and checks of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-# A Python trace, or a file's place.
+# A Python traceback, or the path of a file.
 _LEAK = re.compile(r"Traceback|\.py\b|site-packages|(?<![\w:/])/(?:[\w.-]+/)+[\w.-]+")
 
 
@@ -40,12 +40,12 @@ class Answer:
         return self.headers["content-type"]
 
     def numbers(self) -> list[float]:
-        """Return the blend's predictions, whatever they are written as."""
+        """Return the blend's predictions, from any content type."""
         assert self.status == 200, (self.status, self.body[:2000])
         return list(_READ[self.type](self.body)["blended"])
 
     def members(self) -> dict[str, list[float]]:
-        """Return every member's predictions and the blend's, by name; of ``detail=members``."""
+        """Return the predictions of all members and the blend by name, from an answer with ``detail=members``."""
         assert self.status == 200, (self.status, self.body[:2000])
         return _READ[self.type](self.body)
 
@@ -55,7 +55,7 @@ class Answer:
         return np.load(io.BytesIO(self.body), allow_pickle=False)
 
     def refused(self, status: int, **details: Any) -> dict[str, Any]:
-        """Check that this is an error of that status, whose JSON has these details and gives nothing away."""
+        """Check that this is an error with this status and these details, without traces of the server's code."""
         assert self.status == status, (self.status, self.body[:2000])
         assert self.type == "application/json"
         found = self.json

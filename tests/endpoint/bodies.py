@@ -30,7 +30,7 @@ class Form:
 
 
 def text(value: Any) -> str:
-    """Return a value as CSV has it."""
+    """Return a value as written in CSV."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -52,7 +52,7 @@ def write_json(document: Any) -> bytes:
 
 
 def lines(documents: list[Any]) -> bytes:
-    """Return one document a line."""
+    """Return one document per line."""
     return "".join(json.dumps(document) + "\n" for document in documents).encode()
 
 
@@ -64,7 +64,7 @@ def write_npy(array: Any) -> bytes:
 
 
 def structured(cells: Cells) -> bytes:
-    """Return an array with a field a column: numbers as such, anything else as text."""
+    """Return an array with one field per column: numbers as numbers, anything else as text."""
     fields: list[Any] = []
     for column, values in zip(cells.columns, cells.values, strict=True):
         number = column.type == "number"
@@ -78,7 +78,7 @@ def structured(cells: Cells) -> bytes:
 
 
 def write_parquet(cells: Cells, *, typed: bool = False) -> bytes:
-    """Return a Parquet file; ``typed`` has dates as timestamps and categories as dictionaries, else both are text."""
+    """Return a Parquet file. With ``typed``, dates are timestamps and categories dictionaries; otherwise both are text."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

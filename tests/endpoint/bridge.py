@@ -1,4 +1,4 @@
-"""An endpoint on SageMaker at an address of this machine: what is posted there is sent by ``InvokeEndpoint``."""
+"""A bridge to an endpoint on SageMaker: requests to an address of this machine are sent by ``InvokeEndpoint``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def bridged(cloud: Cloud) -> Iterator[str]:
     from botocore.config import Config
 
     session = boto3.Session(profile_name=cloud.profile, region_name=cloud.region)
-    # One answer for one request, as the tests expect; as many at a time as they have clients.
+    # No retries, since the tests expect one answer per request; as many connections as the tests have clients.
     config = Config(retries={"total_max_attempts": 1}, max_pool_connections=64, read_timeout=70)
     runtime, sagemaker = session.client("sagemaker-runtime", config=config), session.client("sagemaker")
 
@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         raise NotImplementedError
 
     def health(self) -> tuple[int, str, bytes]:
-        """Return the same of what ``/ping`` says."""
+        """Return status, content type and body of an answer to ``/ping``."""
         raise NotImplementedError
 
     def do_POST(self) -> None:
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(*self.health())
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Do not log requests."""
 
     def _answer(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)

@@ -1,4 +1,4 @@
-"""Which endpoint ``--endpoint`` means."""
+"""The endpoint that ``--endpoint`` selects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Choice:
 
 
 def choose(option: str) -> Choice:
-    """Return the endpoint that the option means.
+    """Return the endpoint that the option selects.
 
     Raises:
         LookupError: There is no record of that name; the message says where it was looked for.
@@ -53,11 +53,11 @@ def choose(option: str) -> Choice:
     except FileNotFoundError:
         raise LookupError(f"--endpoint={option}: there is no {path}; BYOE_ENDPOINTS names another folder.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise LookupError(f"--endpoint={option}: {path} is no record of an endpoint: {error!r}.") from None
+        raise LookupError(f"--endpoint={option}: {path} is not a record of an endpoint: {error!r}.") from None
 
 
 def _at(url: str, folder: Path) -> Choice:
-    """Return the endpoint at an address, whose bundle is named by BYOE_MODEL_DIR or known from its record."""
+    """Return the endpoint at an address; its bundle is in BYOE_MODEL_DIR or in its record."""
     bundle = os.environ.get("BYOE_MODEL_DIR")
     if bundle:
         return Choice(url, url, Path(bundle), f"bundle in {bundle}, by BYOE_MODEL_DIR")

@@ -1,4 +1,4 @@
-"""The endpoint that ``--endpoint`` means, and what the tests need to start servers of their own."""
+"""The endpoint that ``--endpoint`` selects, and fixtures for tests that start their own servers."""
 
 from __future__ import annotations
 
@@ -87,23 +87,23 @@ def target(
 
 @pytest.fixture
 def still_right(target: Target) -> Iterator[None]:
-    """Check that the endpoint predicts its example rightly after a test."""
+    """Check after a test that the endpoint predicts its example correctly."""
     yield
     np.testing.assert_allclose(target.predict(target.example), target.predictions, rtol=1e-9, atol=0)
 
 
 @pytest.fixture
 def own_http(choice: Choice) -> None:
-    """Skip what is about HTTP itself, where SageMaker's own is in between."""
+    """Skip tests of HTTP itself if SageMaker's front end is in between."""
     if choice.cloud is not None:
         pytest.skip("about HTTP itself, and SageMaker's own is in between: --endpoint=process or local runs it")
 
 
 @pytest.fixture
 def process_only(choice: Choice) -> None:
-    """Skip what needs a server that may be broken, where the endpoint is somebody's own."""
+    """Skip tests that may break the server, unless they start it themselves."""
     if choice.name != PROCESS:
-        pytest.skip("starts and ends servers of its own: --endpoint=process runs it")
+        pytest.skip("starts and ends its own servers: --endpoint=process runs it")
 
 
 Serve = Callable[..., Server]

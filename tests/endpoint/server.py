@@ -1,4 +1,4 @@
-"""``serve.py`` as a process of its own, on a free port."""
+"""``serve.py`` in its own process, on a free port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVE = PROJECT / "container" / "serving" / "serve.py"
 
 @dataclass(frozen=True)
 class Server:
-    """A model server that runs.
+    """A running model server.
 
     Attributes:
         target: Where it answers.
@@ -36,7 +36,7 @@ class Server:
     err: Path
 
     def log(self) -> list[dict[str, Any]]:
-        """Return the lines about requests."""
+        """Return the lines of the log that are about requests."""
         return [json.loads(line) for line in self.out.read_text().splitlines()[1:]]
 
     def workers(self) -> list[int]:
@@ -46,7 +46,7 @@ class Server:
         return sorted(child.pid for child in psutil.Process(self.process.pid).children())
 
     def terminate(self, seconds: float = 30) -> int:
-        """End it by SIGTERM; return its exit code."""
+        """End it with SIGTERM; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
@@ -75,7 +75,7 @@ def run(folder: Path, place: Path, **env: str) -> tuple[subprocess.Popen[bytes],
 
 @contextlib.contextmanager
 def serving(folder: Path, place: Path, name: str = "process", **env: str) -> Iterator[Server]:
-    """Serve the model in ``folder`` for a while; nothing of the server is left behind."""
+    """Serve the model in ``folder`` while the context lasts, and end all of its processes."""
     process, out, err = run(folder, place, **env)
     try:
         until(lambda: b"\n" in out.read_bytes() or process.poll() is not None)
@@ -86,7 +86,7 @@ def serving(folder: Path, place: Path, name: str = "process", **env: str) -> Ite
             process.terminate()
             process.wait(20)
     finally:
-        # Workers are of the master's session, and outlive it when it is killed.
+        # Workers are in the master's session, and survive if the master is killed.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

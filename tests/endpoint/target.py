@@ -1,4 +1,4 @@
-"""The endpoint under test, whatever its columns are: it is known by its bundle's manifest alone."""
+"""The endpoint under test. The tests know its columns only from the manifest of its bundle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ensemble.members.base import Floats
 from ensemble.table import Column
 from tests.endpoint.answer import Answer
 
-# Well above what a batch of 10,000 rows takes, below a test's own limit.
+# Well above the time of a batch of 10,000 rows, and below the time limit of a test.
 SECONDS = 45
 
 
@@ -51,7 +51,7 @@ class Cells:
         return [dict(zip(self.names, row, strict=True)) for row in self.rows]
 
     def having(self, place: int, row: int, value: Any) -> Cells:
-        """Return the same with another value in one cell."""
+        """Return the rows with another value in one cell."""
         values = [list(column) for column in self.values]
         values[place][row] = value
         return replace(self, values=values)
@@ -77,7 +77,7 @@ class Target:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What training recorded."""
+        """The manifest of the bundle."""
         found: dict[str, Any] = json.loads((self.model_dir / "manifest.json").read_text())
         return found
 
@@ -119,7 +119,7 @@ class Target:
         return Cells(self.columns, values)
 
     def more(self, rows: int, seed: int = 0) -> Cells:
-        """Return rows of which no two are alike, by mixing the example's; some cells are empty."""
+        """Return distinct rows, mixed from those of the example; some cells are empty."""
         random = np.random.RandomState(seed)
         features = np.empty((rows, len(self.columns)))
         for place, column in enumerate(self.columns):
@@ -140,12 +140,12 @@ class Target:
             connection.close()
 
     def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """Send one request on a connection of its own."""
+        """Send one request on a new connection."""
         with self.connected() as connection:
             return connection.ask(method, path, body, headers)
 
     def post(self, body: Any, content_type: str, accept: str | None = None, **headers: str) -> Answer:
-        """Ask for predictions on a connection of its own."""
+        """Request predictions on a new connection."""
         with self.connected() as connection:
             return connection.post(body, content_type, accept, **headers)
 
@@ -154,7 +154,7 @@ class Target:
         return self.post(json.dumps({"instances": cells.rows}), "application/json").numbers()
 
     def ping(self) -> dict[str, Any]:
-        """Return what ``/ping`` says."""
+        """Return the answer to ``/ping``."""
         answer = self.ask("GET", "/ping")
         assert answer.status == 200, (answer.status, answer.body)
         return dict(answer.json)
@@ -175,7 +175,7 @@ class Connection:
         try:
             with contextlib.suppress(
                 BrokenPipeError, ConnectionResetError
-            ):  # it may answer before it has all of a body
+            ):  # the server may answer before it has the whole body
                 self.http.request(method, path, body, dict(headers or {}))
             response = self.http.getresponse()
             data = response.read()
@@ -185,7 +185,7 @@ class Connection:
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, data)
 
     def post(self, body: Any, content_type: str, accept: str | None = None, **headers: str) -> Answer:
-        """Ask for predictions."""
+        """Request predictions."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         wanted = {} if accept is None else {"Accept": accept}
         return self.ask("POST", "/invocations", body, {"Content-Type": content_type, **wanted, **given})

@@ -1,4 +1,4 @@
-"""The numbers are the training run's, whatever they come and go as."""
+"""The predictions are those of the training run, in every content type of requests and answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_type_in_and_out_gives_the_same_numbers(form: str, accept: str, ta
 
 
 @pytest.mark.parametrize("accept", OUT[:3])
-def test_every_member_is_told_where_that_is_asked_for(accept: str, target: Target) -> None:
+def test_the_answer_has_every_member_if_requested(accept: str, target: Target) -> None:
     cells = target.more(6)
     body = FORMS["json lists"].write(cells)
     found = target.post(body, "application/json", f"{accept};detail=members").members()
@@ -79,7 +79,7 @@ def test_what_is_accepted_is_written(accept: str | None, kind: str, target: Targ
 )
 def test_what_cannot_be_written_is_406(accept: str, target: Target) -> None:
     answer = target.post(FORMS["json lists"].write(target.example), "application/json", accept)
-    if accept == ";;=,":  # which says nothing, and so accepts anything
+    if accept == ";;=,":  # no type at all, which accepts anything
         assert answer.status == 200
         return
     details = answer.refused(406, error="not_acceptable", got=accept)
@@ -108,7 +108,7 @@ def test_rows_one_by_one_are_the_rows_together_to_the_bit(target: Target) -> Non
     cells = target.more(100, seed=2)
     with target.connected() as connection:
         alone = [
-            connection.post(json.dumps([row]), "application/json").numbers()[0]  # another batch each
+            connection.post(json.dumps([row]), "application/json").numbers()[0]  # each in its own batch
             for row in cells.rows
         ]
     assert alone == target.predict(cells)

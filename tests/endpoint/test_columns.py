@@ -1,4 +1,4 @@
-"""Rows held against the model's columns: what fits by name, and what does not is named."""
+"""Rows are matched to the model's columns by name, and mistakes are named."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def post(target: Target, document: Any) -> Answer:
 
 
 def of_type(target: Target, kind: str) -> tuple[int, Column]:
-    """Return a column of the type, and its place."""
+    """Return a column of the type and its position."""
     for place, column in enumerate(target.columns):
         if column.type == kind:
             return place, column
@@ -174,7 +174,7 @@ def test_what_training_took_for_missing_is_missing(value: str, target: Target) -
 
 
 @pytest.mark.parametrize("value", ["never seen", "żółć ☃ 🙂", "0", "x" * 10_000, 3, 2.5, True])
-def test_a_category_that_training_never_saw_is_as_a_gap(value: Any, target: Target) -> None:
+def test_a_category_that_training_never_saw_is_missing(value: Any, target: Target) -> None:
     place, _ = of_type(target, "category")
     cells = target.example
     expected = target.predict(cells.having(place, 0, None))
@@ -205,7 +205,7 @@ def test_true_may_be_written_in_many_ways(written: str, target: Target) -> None:
 
 
 @pytest.mark.parametrize("value", [1e31, -1e31, 1.7e308, 10**31, 10**400])
-def test_numbers_beyond_what_libraries_reckon_with_are_refused(value: float, target: Target) -> None:
+def test_numbers_beyond_the_range_of_libraries_are_refused(value: float, target: Target) -> None:
     place, column = of_type(target, "number")
     cells = target.more(4).having(place, 2, value)
     post(target, cells.rows).refused(400, column=column.name, row=3)
@@ -226,7 +226,7 @@ def test_infinite_numbers_are_refused_as_text(written: str, target: Target) -> N
 
 
 @pytest.mark.parametrize("written", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_json_has_no_numbers_that_are_none(written: str, target: Target) -> None:
+def test_json_with_nan_is_refused(written: str, target: Target) -> None:
     place, _ = of_type(target, "number")
     body = write_json(target.example.having(place, 0, "HERE").rows).replace(b'"HERE"', written.encode())
     details = target.post(body, "application/json").refused(400)

@@ -1,4 +1,4 @@
-"""Two thousand bodies that nobody would send: each is answered by numbers or refused with a reason, and none is a fault.
+"""Two thousand random bodies: each gets predictions or an error with a reason, and none makes the server fail.
 
 They go over one connection, which an endpoint must keep open meanwhile.
 """
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("still_right")
 
 TYPES = sorted({form.type for form in FORMS.values()})
 KNOWN = ("instances", "inputs", "dataframe_records", "dataframe_split", "columns", "data", "index")
-# Whatever a header may hold.
+# Anything that a header may hold.
 PRINTABLE = st.characters(codec="latin-1", exclude_categories=["Cc"], exclude_characters="/.")
 SCALARS = (
     st.none()
@@ -39,13 +39,13 @@ SCALARS = (
 
 @pytest.fixture(scope="module")
 def connection(target: Target) -> Iterator[Connection]:
-    """The connection that all bodies take."""
+    """The connection on which all bodies are sent."""
     with target.connected() as opened:
         yield opened
 
 
 def check(answer: Answer, connection: Connection) -> None:
-    """Check that an answer is predictions, or a refusal with its reason, and not the last one."""
+    """Check that an answer has predictions, or an error with its reason, and that the connection stays open."""
     if answer.status == 200:
         numbers = answer.numbers()
         assert numbers
@@ -58,7 +58,7 @@ def check(answer: Answer, connection: Connection) -> None:
 
 @functools.cache
 def documents(names: Sequence[str]) -> st.SearchStrategy[Any]:
-    """Return documents of any shape, often with names that a model or a document has."""
+    """Return documents of any shape, often with names that the model or the format uses."""
     keys = st.sampled_from([*KNOWN, *names]) | st.text(max_size=5)
     anything = st.recursive(
         SCALARS,

@@ -1,4 +1,4 @@
-"""Bodies that are long, deep, wide, empty, or in truth much more than they seem, and those that would run code."""
+"""Bodies that are long, deep, wide, empty or far larger when they are read, and bodies that would run code."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ pytestmark = pytest.mark.usefixtures("own_http", "still_right")
 
 TYPES = ["text/csv", "application/json", "application/jsonlines", "application/x-npy", "application/x-parquet"]
 PARQUET = "application/x-parquet"
-# Read, each bomb is 400 MB to 4 GB; refused, the largest was measured at 5 MB.
+# Each bomb would take 400 MB to 4 GB if it were read; the largest refusal took 5 MB.
 MOST_BYTES_FOR_A_BOMB = 100_000_000
 
 
 class Trap:
-    """What makes a folder when it is unpickled."""
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,7 +38,7 @@ class Trap:
 
 
 def longest_body(target: Target) -> int:
-    """Return how long a body may be, which a refusal says."""
+    """Return the length limit of bodies, read from an error."""
     details = target.post(b"", "text/csv", Content_Length="999999999").refused(413, error="too_large")
     found = re.search(r"longer than ([\d,]+) bytes", details["message"])
     assert found
@@ -46,14 +46,14 @@ def longest_body(target: Target) -> int:
 
 
 def archive(**arrays: Any) -> bytes:
-    """Return several arrays as NumPy archives them."""
+    """Return several arrays as a NumPy archive."""
     sink = io.BytesIO()
     np.savez(sink, **arrays)
     return sink.getvalue()
 
 
 def declared(shape: str, kind: str = "'<f8'", rest: bytes = b"") -> bytes:
-    """Return a .npy file whose header says this."""
+    """Return a .npy file with this header."""
     header = f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}}}\n".encode()
     return write_npy([0.0])[:8] + len(header).to_bytes(2, "little") + header + rest
 
@@ -149,7 +149,7 @@ def test_objects_are_refused_and_never_unpickled(target: Target, tmp_path: Path)
         "text pickle": pickle.dumps(trap, protocol=0),
         "archive": archive(a=np.array([trap], dtype=object)),
     }
-    for name in ("objects", "fields", "pickle"):  # the trap is one
+    for name in ("objects", "fields", "pickle"):  # check that the trap works
         np.load(io.BytesIO(bodies[name]), allow_pickle=True)
         (tmp_path / "sprung").rmdir()
     for body in bodies.values():
@@ -177,7 +177,7 @@ def test_objects_are_refused_and_never_unpickled(target: Target, tmp_path: Path)
     ],
     ids=range(11),
 )
-def test_an_array_that_is_none_is_refused(body: bytes, target: Target) -> None:
+def test_a_broken_array_is_refused(body: bytes, target: Target) -> None:
     target.post(body, "application/x-npy").refused(400)
 
 
@@ -207,12 +207,12 @@ def one_text_many_times(name: str) -> bytes:
 
 
 def long_text(name: str) -> bytes:
-    """Return four hundred rows of other texts of a million letters."""
+    """Return four hundred rows of different texts of a million letters."""
     return parquet(pa.array([f"{row}" + "x" * 1_000_000 for row in range(50)]), name, times=8, use_dictionary=False)
 
 
 def wide_bytes(name: str) -> bytes:
-    """Return four hundred rows of the same million bytes, in a type that says how many they are."""
+    """Return four hundred rows of the same million bytes, in a type of fixed length."""
     return parquet(pa.array([b"x" * 1_000_000] * 50, pa.binary(1_000_000)), name, times=8)
 
 
@@ -229,7 +229,9 @@ def test_parquet_that_is_much_more_than_it_seems_is_refused(
     assert len(body) < 1_000_000
     with target.connected() as connection:
         right = FORMS["parquet"].write(target.example)
-        assert connection.post(right, PARQUET).numbers()  # what is loaded with the first file is not the bomb's
+        assert connection.post(
+            right, PARQUET
+        ).numbers()  # libraries that the first file loads must not count as the bomb's memory
         worker = json.loads(connection.ask("GET", "/ping").body)["worker"]["pid"]
         seen = choice.name == PROCESS and Path("/proc/self/clear_refs").exists()
         if seen:
@@ -243,7 +245,7 @@ def test_parquet_that_is_much_more_than_it_seems_is_refused(
 
 
 def peak_memory(process: int) -> int:
-    """Return the most memory that a process has had since this was last asked."""
+    """Return the peak memory of a process since the last call."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     assert found
     Path(f"/proc/{process}/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""What is no HTTP, or HTTP that may mean two things: refused at once, and never taken for a request."""
+"""Input that is not HTTP, or ambiguous HTTP: it is refused at once and never read as a request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GET = b"GET /ping HTTP/1.1\r\nHost: endpoint\r\n"
 BODY = b"[[1]]"
 CHUNKS = b"5\r\n[[1]]\r\n0\r\n\r\n"
 
-# What can only be refused. Each ends where a request would, so that there is nothing to wait for.
+# Input that must be refused. Each ends where a request would, so that the server has nothing to wait for.
 BROKEN = {
     "garbage": b"\x00\x01\xff garbage\r\n\r\n",
     "words": b"hello there\r\n\r\n",
@@ -70,7 +70,7 @@ BROKEN = {
     "100,000 headers": GET + b"".join(b"X-%d: a\r\n" % number for number in range(100_000)) + b"\r\n",
     "path of 100,000": b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: endpoint\r\n\r\n",
 }
-# What need not be refused, and is to be answered as one request if it is answered.
+# Input that need not be refused, but that must be answered as one request if it is answered.
 DOUBTFUL = {
     "HTTP/0.9": b"GET /ping\r\n\r\n",
     "HTTP/2.0": b"GET /ping HTTP/2.0\r\nConnection: close\r\n\r\n",
@@ -79,7 +79,7 @@ DOUBTFUL = {
     "two hosts": GET + b"Host: other\r\nConnection: close\r\n\r\n",
     "two content types": request(BODY, b"Content-Type: text/csv", b"Connection: close"),
 }
-# What may be waited with for more, and has to be given up when the sender has nothing more to say.
+# Incomplete input. The server may wait for more, and must give up when the client closes the connection.
 UNFINISHED = {
     "nothing": b"",
     "LF": b"\n",
@@ -100,22 +100,22 @@ UNFINISHED = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_broken_is_refused_at_once(name: str, target: Target) -> None:
+def test_broken_requests_are_refused_at_once(name: str, target: Target) -> None:
     found = answers(say(target, BROKEN[name]))
-    # Of what is longer than a packet the end may come to a connection that is closed, which takes the answer back.
+    # The end of input that is longer than a packet may reach a closed connection, which discards the answer.
     assert len(found) == 1 or (not found and len(BROKEN[name]) > 1_000)
-    # 501 is for codings that are not known here.
+    # 501 is for unknown transfer codings.
     assert all(400 <= answer.status < 500 or answer.status == 501 for answer in found)
 
 
 @pytest.mark.parametrize("name", DOUBTFUL)
-def test_what_is_doubtful_is_answered_once(name: str, target: Target) -> None:
+def test_ambiguous_requests_are_answered_once(name: str, target: Target) -> None:
     (answer,) = answers(say(target, DOUBTFUL[name]))
     assert answer.status < 500
 
 
 @pytest.mark.parametrize("name", UNFINISHED)
-def test_what_is_unfinished_is_given_up_with_its_sender(name: str, target: Target) -> None:
+def test_unfinished_requests_end_with_their_client(name: str, target: Target) -> None:
     found = answers(say(target, UNFINISHED[name], ending=True))
     assert [answer for answer in found if not 400 <= answer.status < 500] == []
 
@@ -128,7 +128,7 @@ def test_what_is_unfinished_is_given_up_with_its_sender(name: str, target: Targe
         b"Content-Length: 4\r\nContent-Length: 60",
     ],
 )
-def test_a_request_in_a_doubtful_body_is_not_answered(lines: bytes, target: Target) -> None:
+def test_a_request_in_an_ambiguous_body_is_not_answered(lines: bytes, target: Target) -> None:
     hidden = b"GET /ping HTTP/1.1\r\nHost: hidden\r\nConnection: close\r\n\r\n"
     (answer,) = answers(say(target, POST + lines + b"\r\n\r\n0\r\n\r\n" + hidden))
     assert answer.status == 400
@@ -163,7 +163,7 @@ def test_the_body_of_head_is_not_the_next_request(target: Target) -> None:
         "/" + "a" * 2_000,
     ],
 )
-def test_paths_that_are_none_of_ours_are_404(path: str, target: Target) -> None:
+def test_unknown_paths_are_404(path: str, target: Target) -> None:
     (answer,) = answers(say(target, request(BODY, start=b"POST " + path.encode() + b" HTTP/1.1")))
     assert answer.status == 404
     assert answer.json["error"] == "no_such_path"
@@ -234,7 +234,7 @@ def test_chunks_of_any_size_are_one_body(target: Target) -> None:
     assert answer.numbers() == target.predict(cells)
 
 
-def test_a_sender_that_asks_whether_to_go_on_is_told(target: Target) -> None:
+def test_a_client_that_expects_100_continue_gets_it(target: Target) -> None:
     row = target.example.take(0)
     whole = request(json.dumps(row.rows).encode(), b"Expect: 100-continue", b"Connection: close")
     head, body = whole.split(b"\r\n\r\n", 1)
@@ -247,14 +247,14 @@ def test_a_sender_that_asks_whether_to_go_on_is_told(target: Target) -> None:
     assert answer.numbers() == target.predict(row)
 
 
-def test_a_sender_that_asks_whether_to_send_too_much_is_told_so(target: Target) -> None:
+def test_a_client_that_announces_too_much_is_refused_before_it_sends(target: Target) -> None:
     asked = request(b"", b"Expect: 100-continue", length=b"999999999")
     (answer,) = answers(say(target, asked))
     answer.refused(413, error="too_large")
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/ping", 405)])
-def test_an_answer_to_half_a_request_says_that_it_is_the_last(path: str, status: int, target: Target) -> None:
+def test_the_answer_to_half_a_request_closes_the_connection(path: str, status: int, target: Target) -> None:
     half = request(BODY, b"Connection: keep-alive", start=f"POST {path} HTTP/1.1".encode())[:-2]
     (answer,) = answers(say(target, half))
     answer.refused(status)

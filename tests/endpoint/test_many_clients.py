@@ -1,4 +1,4 @@
-"""Many clients at a time, each with a connection of its own: everyone gets the numbers of their own rows, to the bit.
+"""Many clients at a time, each on its own connection: each gets the predictions of its own rows, to the bit.
 
 An endpoint may have place for fewer at a time. It then says 429, or ends a connection on which a body is still under
 way, and is asked again.
@@ -22,7 +22,7 @@ from tests.endpoint.choice import PROCESS
 from tests.endpoint.target import Cells, Connection, Target
 from tests.endpoint.wire import opened, request
 
-# Refused clients wait and ask again; how long that takes in all is up to the endpoint's places and to the machine.
+# Refused clients wait and retry; how long that takes depends on the endpoint's limit and on the machine.
 pytestmark = [pytest.mark.usefixtures("own_http", "still_right"), pytest.mark.timeout(300)]
 
 CLIENTS, REQUESTS = 64, 10
@@ -32,7 +32,7 @@ IN = [name for name, form in FORMS.items() if not form.numbers_only]
 
 
 class Insistent:
-    """A client that asks again when there is no place for it.
+    """A client that retries while the endpoint has too many requests.
 
     Attributes:
         refusals: How often there was none.
@@ -43,7 +43,7 @@ class Insistent:
         self.refusals = 0
 
     def post(self, body: bytes, content_type: str, accept: str, request_id: str) -> Answer:
-        """Ask until there is an answer, which has the same id as the request."""
+        """Retry until there is an answer, which has the same id as the request."""
         found: list[Answer] = []
 
         def asked() -> bool:
@@ -97,7 +97,7 @@ def test_many_clients_get_what_is_theirs(target: Target) -> None:
                 elif number % 8 == 2 and turn % 2:
                     client.post(b"[[" + bytes([turn]), "application/json", accept, request_id).refused(400)
                 else:
-                    if number % 8 == 3:  # others go away in the middle of a request
+                    if number % 8 == 3:  # others disconnect in the middle of a request
                         leave(target, large if turn % 2 else small.take(first))
                     answer = client.post(form.write(small.take(first, first + 1)), form.type, accept, request_id)
                     assert answer.numbers() == expected[first : first + 2]
@@ -110,13 +110,13 @@ def test_many_clients_get_what_is_theirs(target: Target) -> None:
 
 
 def leave(target: Target, cells: Cells) -> None:
-    """Send a request and go away: before its end, or before its answer."""
+    """Send a request and disconnect: before its end, or before its answer."""
     whole = request(json.dumps(cells.rows).encode())
     with opened(target) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(whole[: len(whole) // 2] if len(cells.rows) > 1 else whole)
 
 
-def test_connections_that_say_nothing_are_in_nobodys_way(target: Target) -> None:
+def test_silent_connections_do_not_block_others(target: Target) -> None:
     cells = target.more(10, seed=5)
     with contextlib.ExitStack() as stack:
         for number in range(200):

@@ -13,7 +13,7 @@ from tests.endpoint.bodies import FORMS, write_json
 from tests.endpoint.conftest import Serve
 from tests.endpoint.target import Target
 
-# It grows by 5 MB in the first 2,500, until Python's collector of cycles has run over all that is there.
+# It grows by 5 MB in the first 2,500 requests, until Python's cycle collector has visited all objects.
 CLIENTS, WARM_UP, REQUESTS = 8, 3_000, 2_000
 # Measured: 0 to 0.2 MB in five runs. A leak of the bodies alone would be 6 MB.
 MOST_BYTES_MORE = 2_000_000
@@ -33,7 +33,7 @@ def bodies(target: Target) -> list[tuple[bytes, str, int]]:
 
 
 def send(target: Target, count: int, given: list[tuple[bytes, str, int]]) -> None:
-    """Send them again and again, so many requests in all."""
+    """Send the bodies in turn, for a number of requests in all."""
 
     def work(number: int) -> None:
         with target.connected() as connection:

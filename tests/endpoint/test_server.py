@@ -1,4 +1,4 @@
-"""The server itself: what it refuses, many requests at a time, long ones, slow senders, scripts that are not ours."""
+"""The server itself: errors, many requests at a time, long requests, slow clients, and the user's own scripts (``serve.py``)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.endpoint.wire import answers, heard, opened, request, say
 pytestmark = pytest.mark.usefixtures("own_http")
 
 MANY = 300
-# A user's own script, without batching, whose body says what it does.
+# A user's own script without batching; the body of a request says what it does.
 FOREIGN = """
 import threading
 
@@ -45,7 +45,7 @@ def output_fn(prediction, accept):
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
-    """A model's folder with a script of the user's own."""
+    """A model's folder with the user's own script."""
     folder = tmp_path / "foreign"
     (folder / "code").mkdir(parents=True)
     (folder / "code" / "inference.py").write_text(FOREIGN)
@@ -75,7 +75,7 @@ def ask(target: Target, method: str, path: str, body: bytes = b"", **headers: st
         ("POST", "/invocations", {"content_type": "text/csv", "content_length": "999999999"}, 413, "too_large"),
     ],
 )
-def test_what_is_no_request_of_ours_gets_its_status_and_json(
+def test_an_invalid_request_gets_its_status_and_json(
     method: str, path: str, headers: dict[str, str], status: int, error: str, target: Target
 ) -> None:
     found, body = ask(target, method, path, b"1", x_request_id="mine-1", **headers)
@@ -122,7 +122,7 @@ def test_more_requests_than_a_batch_takes_are_all_answered_rightly(target: Targe
         response = connection.getresponse()
         answer = json.loads(response.read())
         connection.close()
-        if response.status == 429:  # an endpoint may have place for fewer
+        if response.status == 429:  # an endpoint may have a lower limit
             assert target.name != PROCESS
             found.append(None)
         else:
@@ -159,7 +159,7 @@ def test_a_foreign_script_is_served_and_its_mistakes_stay_in_the_log(foreign: Pa
 
 def test_an_answer_that_takes_too_long_is_504(foreign: Path, serve: Serve) -> None:
     script = foreign / "code" / "inference.py"
-    # Long work is done by a thread, whose requests can be given up.
+    # Long work runs in a thread, so that a request can be given up.
     script.write_text(script.read_text().replace('data == b"wait"', "len(data) > 40_000"))
     server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="3")
     status, body = ask(server.target, "POST", "/invocations", b"w" * 50_000)

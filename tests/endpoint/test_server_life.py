@@ -1,4 +1,4 @@
-"""The server's life: models that it cannot serve, workers that die, its end."""
+"""The life of the server: models that it cannot serve, workers that die, and its end (``worker.py``)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_worker_that_is_killed_fails_its_own_requests_only_and_is_replaced(bun
     enough = threading.Event()
 
     def client(pid: int, connection: Connection) -> int | None:
-        """Ask again and again; return whose the connection was if it broke."""
+        """Send requests in a loop; return the worker of the connection if it broke."""
         while not enough.is_set():
             try:
                 answer = connection.post(body, "application/json")
@@ -106,7 +106,7 @@ def test_sigterm_lets_a_request_end_and_the_log_has_it(bundle: Path, serve: Serv
     ("damage", "reason"),
     [("file", "is not the file that was saved"), ("missing", "is incomplete"), ("library", "cannot be trusted")],
 )
-def test_a_model_that_cannot_be_trusted_is_not_served(
+def test_a_model_that_fails_verification_is_not_served(
     damage: str, reason: str, bundle: Path, process_only: None, tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
@@ -126,7 +126,7 @@ def test_a_model_that_cannot_be_trusted_is_not_served(
     assert "Traceback" not in err.read_text()
 
 
-def test_a_port_that_is_taken_is_said(bundle: Path, process_only: None, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(bundle: Path, process_only: None, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process, _, err = run(bundle, tmp_path, SAGEMAKER_BIND_TO_PORT=str(port))

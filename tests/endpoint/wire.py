@@ -1,4 +1,4 @@
-"""Bytes to an endpoint and back, for senders that do not keep to HTTP."""
+"""Bytes to an endpoint and back, for clients that break the rules of HTTP."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from tests.endpoint.answer import Answer
 from tests.endpoint.target import Target
 
-# An endpoint that neither answers nor closes the connection for so long hangs.
+# An endpoint that neither answers nor closes the connection for this time hangs.
 SECONDS = 20
 
 
 def opened(target: Target) -> socket.socket:
-    """Open a connection; each part that is sent goes at once."""
+    """Open a connection that sends each part at once."""
     place = urlsplit(target.url)
     connection = socket.create_connection((place.hostname or "", place.port or 80), timeout=SECONDS)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -22,7 +22,7 @@ def opened(target: Target) -> socket.socket:
 
 
 def say(target: Target, *parts: bytes, ending: bool = False) -> bytes:
-    """Send parts on a connection of their own; return all that comes until the endpoint closes it.
+    """Send parts on a new connection; return all that is received until the endpoint closes it.
 
     Args:
         target: The endpoint.
@@ -42,7 +42,7 @@ def say(target: Target, *parts: bytes, ending: bool = False) -> bytes:
 
 
 def heard(connection: socket.socket) -> bytes:
-    """Return all that comes until the other side closes the connection."""
+    """Return all that is received until the other side closes the connection."""
     found = b""
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(65_536):
@@ -51,7 +51,7 @@ def heard(connection: socket.socket) -> bytes:
 
 
 def answers(raw: bytes, *, bodiless: bool = False) -> list[Answer]:
-    """Return the answers in what came, in order; ``bodiless`` ones are those to HEAD."""
+    """Return the answers in the received bytes, in order; ``bodiless`` ones are those to HEAD."""
     found = []
     while raw:
         head, _, raw = raw.partition(b"\r\n\r\n")

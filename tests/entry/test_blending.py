@@ -1,3 +1,5 @@
+"""Blenders: fitted weights, picks and stacking, and the user's own (``blending``, ``own_class``)."""
+
 from __future__ import annotations
 
 import itertools
@@ -86,7 +88,7 @@ def test_perfect_members_share_the_weight() -> None:
     assert weights_of(blender("weighted"), np.column_stack([target, target]), target).tolist() == [0.5, 0.5]
 
 
-def test_members_alike_blend_to_what_either_predicts() -> None:
+def test_equal_members_blend_to_what_either_predicts() -> None:
     predictions, target = noisy_members(1, 1)
     twice = np.column_stack([predictions, predictions])
     weights = weights_of(blender("weighted"), twice, target)
@@ -111,14 +113,14 @@ def test_fitted_weights_do_not_depend_on_the_unit(scale: float) -> None:
     assert weights_of(blender("weighted", 3), predictions * scale, target * scale) == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_member_that_went_astray_leaves_the_others_weights_alone() -> None:
+def test_a_bad_member_does_not_change_the_weights_of_the_others() -> None:
     predictions, target = noisy_members(4, 2)
     expected = [*weights_of(blender("weighted"), predictions, target), 0]
     astray = np.column_stack([predictions, 1e8 * np.cos(np.arange(len(target)))])
     assert weights_of(blender("weighted", 3), astray, target) == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_mean_weighs_every_member_alike() -> None:
+def test_the_mean_gives_every_member_equal_weight() -> None:
     predictions, target = noisy_members(0, 4)
     assert weights_of(blender("mean", 4), predictions, target).tolist() == [0.25] * 4
 
@@ -180,7 +182,7 @@ class Other:
 """
 
 
-def test_a_blender_of_ones_own_is_found_and_scored_on_other_rows(own_module: Callable[[str], str]) -> None:
+def test_the_users_own_blender_is_found_and_scored_on_other_rows(own_module: Callable[[str], str]) -> None:
     found = blender(own_module(LEAST_ERROR) + ":LeastError", 3)
     predictions, target = noisy_members(0, 3)
     errors = [squared_error(predictions, target, weights) for weights in np.eye(3)]
@@ -198,7 +200,7 @@ def test_a_blender_of_ones_own_is_found_and_scored_on_other_rows(own_module: Cal
         ("Absent", {}, "entry.dependencies"),
     ],
 )
-def test_what_is_no_blender_of_ones_own_is_refused(
+def test_an_invalid_blender_of_the_user_is_refused(
     name: str, weights: dict[str, float], message: str, own_module: Callable[[str], str]
 ) -> None:
     with pytest.raises(InputError, match=message) as error:
@@ -239,7 +241,7 @@ def test_stacking_is_the_ridge_regression_of_its_penalty() -> None:
     assert min(np.abs(start + model.predict(inputs) - found).max() for model in candidates) < 1e-8
 
 
-def test_stacking_of_members_that_say_the_same_keeps_the_weights_with_sum_one() -> None:
+def test_stacking_of_equal_members_keeps_the_weights_with_sum_one() -> None:
     random = np.random.RandomState(0)
     target = random.normal(size=40)
     predictions = target[:, None] + random.normal(size=(40, 12))
@@ -248,7 +250,7 @@ def test_stacking_of_members_that_say_the_same_keeps_the_weights_with_sum_one() 
     assert abs(stacked.intercept) < 0.05
 
 
-def test_stacking_mends_members_that_are_off() -> None:
+def test_stacking_corrects_biased_members() -> None:
     random = np.random.RandomState(0)
     target = random.normal(size=200)
     predictions = 3 * target[:, None] + 7 + random.normal(size=(200, 2)) * 0.1
@@ -273,7 +275,7 @@ def test_passthrough_learns_from_features_with_gaps_and_not_from_categories() ->
 
 
 @pytest.mark.parametrize("kind", ["weighted", "greedy", "stacking"])
-def test_whole_weights_are_rows_that_stand_there_as_often(kind: str) -> None:
+def test_whole_weights_are_equal_to_repeated_rows(kind: str) -> None:
     predictions, target = noisy_members(3, 3)
     counts = np.random.RandomState(0).randint(0, 4, len(target))
     twice = np.repeat(np.arange(len(target)), counts)

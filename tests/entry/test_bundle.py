@@ -1,3 +1,5 @@
+"""Bundles: saved, verified and loaded; damage and other versions are named (``bundle``, ``versions``)."""
+
 from __future__ import annotations
 
 import hashlib
@@ -63,7 +65,7 @@ def test_a_loaded_bundle_predicts_exactly_what_was_trained(
     assert np.array_equal(found.ensemble.predict(ROWS), training.ensemble.predict(ROWS))
 
 
-def test_a_manifest_says_what_was_trained_on_what(tmp_path: Path) -> None:
+def test_a_manifest_describes_the_training_and_its_data(tmp_path: Path) -> None:
     params = {"alpha": 2.0}
     members = (MemberSpec("flat", "ridge", params), MemberSpec("xgboost", "xgboost", {"num_round": 3}))
     weights = {"flat": 3.0, "xgboost": 1.0}
@@ -110,7 +112,7 @@ def test_a_manifest_lists_the_hash_of_every_file(tmp_path: Path) -> None:
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == expected
 
 
-def test_a_manifest_is_strict_json_even_where_a_score_is_none(tmp_path: Path) -> None:
+def test_a_manifest_is_strict_json_even_with_a_score_that_is_not_finite(tmp_path: Path) -> None:
     table = make_table()
     table.target.flags.writeable = True
     table.target[:] = 0.1
@@ -163,7 +165,7 @@ def test_a_save_that_fails_leaves_no_bundle(bundle: Path, own_module: Callable[[
         load_bundle(bundle)
 
 
-def test_a_member_of_ones_own_is_saved_and_loaded(tmp_path: Path, own_module: Callable[[str], str]) -> None:
+def test_the_users_own_member_is_saved_and_loaded(tmp_path: Path, own_module: Callable[[str], str]) -> None:
     kind = own_module(OWN_MEMBER) + ":Constant"
     training = save(tmp_path / "bundle", Recipe((MemberSpec("base", kind, {"shift": 2.0}),), folds=FoldSpec(k=2)))
     found = load_bundle(tmp_path / "bundle")
@@ -262,7 +264,7 @@ def test_every_truncation_of_a_manifest_is_refused(bundle: Path) -> None:
             load_bundle(bundle)
 
 
-def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_not_a_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"is not a model bundle: it has no manifest\.json"):
         load_bundle(tmp_path)
 
@@ -292,7 +294,7 @@ def test_libraries_that_would_not_read_it_alike_are_named_with_the_command(
     ("library", "version"),
     [("scikit-learn", "{minor}.99"), ("numpy", "1.0"), ("python", "3.99"), ("catboost", "0.1")],
 )
-def test_versions_that_move_no_prediction_are_accepted(bundle: Path, library: str, version: str) -> None:
+def test_versions_that_change_no_prediction_are_accepted(bundle: Path, library: str, version: str) -> None:
     versions = manifest(bundle)["versions"]
     minor = ".".join(versions[library].split(".")[:2])
     edit(bundle, versions=versions | {library: version.format(minor=minor)})

@@ -60,7 +60,7 @@ def test_files_of_one_channel_share_their_levels(tmp_path: Path) -> None:
     assert table.features[:, 0].tolist() == [1, 2, 0, 1]
 
 
-def test_a_channel_of_csv_files_wants_a_target(tmp_path: Path) -> None:
+def test_a_channel_of_csv_files_needs_a_target(tmp_path: Path) -> None:
     write(tmp_path, "a,y\n1,2\n3,4\n")
     with pytest.raises(InputError, match="give the target with --target"):
         read_channel(tmp_path)

@@ -1,3 +1,5 @@
+"""The entry script as a training job: its environment, files, metric lines and exit codes (``cli``, ``processor``)."""
+
 from __future__ import annotations
 
 import csv
@@ -149,7 +151,7 @@ def test_the_script_trains_as_sagemaker_starts_it(job: Job) -> None:
     assert sorted(path.name for path in job.root.iterdir()) == ["input", "model", "output"]
 
 
-def test_the_script_says_a_users_mistake_without_a_traceback(job: Job) -> None:
+def test_the_script_reports_a_users_mistake_without_a_traceback(job: Job) -> None:
     job.give(QUICK | {"xgboost__max_dept": "3"})
     done = job.script()
     assert done.returncode == 2
@@ -160,7 +162,7 @@ def test_the_script_says_a_users_mistake_without_a_traceback(job: Job) -> None:
     assert done.stderr == f"error: {job.failure}\n"
 
 
-def test_the_script_finds_a_member_of_ones_own_on_its_path(csv_job: Job) -> None:
+def test_the_script_finds_the_users_own_member_on_its_path(csv_job: Job) -> None:
     package = csv_job.root / "mine" / "shop"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -223,7 +225,7 @@ def test_table_files_in_parts_train_what_their_table_does(ending: str, tmp_path:
     assert (one["train_hash"], one["validation_hash"]) == (other["train_hash"], other["validation_hash"])
 
 
-def test_metrics_json_says_how_they_came_about(job: Job) -> None:
+def test_metrics_json_describes_the_training(job: Job) -> None:
     job.give(QUICK | {"blend": "weighted", "objective": "validation_mae_flat"})
     assert main([], job.environ) == 0
     found = job.metrics()
@@ -390,7 +392,7 @@ def test_a_users_mistake_ends_with_two_and_a_reason(case: str, job: Job, capsys:
         (["--seed", "1", "2", "3"], ["'2'", "--name value"]),
     ],
 )
-def test_a_command_line_that_is_not_understood_says_so(
+def test_a_command_line_that_is_not_understood_is_an_error(
     argv: list[str], words: list[str], job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(argv, job.environ) == 2
@@ -412,7 +414,7 @@ def test_a_member_that_fails_ends_with_one_and_a_reason(job: Job, capsys: pytest
 
 
 @pytest.mark.parametrize("objective", ["cv_r2_blended", "validation_r2_ridge"])
-def test_an_objective_that_is_no_number_fails_the_trial(
+def test_an_objective_that_is_not_a_number_fails_the_trial(
     objective: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flat = Table(TRAIN.columns, "y", TRAIN.features, np.full(45, 0.1))
@@ -425,7 +427,7 @@ def test_an_objective_that_is_no_number_fails_the_trial(
     assert not (job.data / "metrics.json").exists()
 
 
-def test_a_score_that_is_no_number_is_neither_printed_nor_written(
+def test_a_score_that_is_not_a_number_is_neither_printed_nor_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flat = Table(TRAIN.columns, "y", TRAIN.features, np.full(45, 0.1))

@@ -20,7 +20,7 @@ from ensemble.table import Column
 from tests.entry.tables import MIXED, days, read, read_csv, write
 
 
-def test_every_kind_of_column_is_found_out_and_coded(tmp_path: Path) -> None:
+def test_every_kind_of_column_is_recognised_and_coded(tmp_path: Path) -> None:
     table = read(tmp_path, MIXED)
     assert table.columns == (
         Column("when", "date"),
@@ -109,7 +109,7 @@ def test_an_integer_beyond_64_bits_is_a_number(tmp_path: Path) -> None:
     assert table.features[:, 0].tolist() == [1e30, 1.0]
 
 
-def test_value_that_is_not_among_the_levels_is_missing_and_columns_are_coded_alike(tmp_path: Path) -> None:
+def test_value_that_is_not_among_the_levels_is_missing(tmp_path: Path) -> None:
     table = read(tmp_path, MIXED)
     later = pd.DataFrame({"town": ["Bern", "Zürich"], "when": ["2024-01-01", None], "garden": [True, "false"]})
     later = later.assign(at=None, size=[1, "2"], empty=None)

@@ -1,3 +1,5 @@
+"""Folds and scores (``evaluation``)."""
+
 from __future__ import annotations
 
 import math
@@ -53,7 +55,7 @@ def test_scores_are_those_of_scikit_learn() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 7.0, 0.1])
 @pytest.mark.parametrize("rows", [2, 3, 10])
-def test_nothing_of_a_constant_target_is_explained(value: float, rows: int) -> None:
+def test_the_r2_of_a_constant_target_is_undefined(value: float, rows: int) -> None:
     found = scores("cv", "a", np.full(rows, value), np.full(rows, 1.5))
     assert math.isnan(found["cv_r2_a"])
     assert found["cv_rmse_a"] == pytest.approx(abs(value - 1.5))
@@ -81,7 +83,7 @@ def test_nothing_is_fitted_on_what_comes_later(seed: int, k: int, rows: int) -> 
     assert len(scored) == len(set(scored.tolist()))
 
 
-def test_repeated_folds_divide_anew() -> None:
+def test_repeated_folds_divide_differently() -> None:
     folds = make_folds(FoldSpec("repeated", 3, 4), 30, 1)
     assert [fold.repeat for fold in folds] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert np.bincount(np.concatenate([fold.score for fold in folds])).tolist() == [4] * 30

@@ -57,7 +57,7 @@ def test_a_file_in_a_missing_folder_is_missing(tmp_path: Path) -> None:
         read_csv(tmp_path / "nowhere" / "houses.csv", "price")
 
 
-def test_a_folder_is_no_table(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_table_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is a folder: give the file in it as dataset\.path"):
         read_csv(tmp_path, "price")
 
@@ -208,7 +208,7 @@ FOLDERS: dict[str, tuple[dict[str, str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", FOLDERS)
-def test_a_folder_that_is_no_table_is_named_with_the_fix(case: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_table_is_named_with_the_fix(case: str, tmp_path: Path) -> None:
     files, words = FOLDERS[case]
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from ensemble.bundle import save_bundle
 from ensemble.training import fit_ensemble
 from tests.entry.conftest import make_table, quick_recipe
 
-# What the multi-model server hands to the toolkit's handler, and the answer as this test reads it.
+# Calls the toolkit's handler as the multi-model server does, and prints the answers for this test.
 SERVER = """
 import json, sys
 folder = sys.argv[1]
@@ -55,7 +55,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def transformed(bundle: Path, *requests: tuple[str, str, bytes]) -> tuple[str, list[tuple[int, str, bytes]]]:
-    """Return where ``ensemble`` came from, and status, content type and body of each answer."""
+    """Return the path of the imported ``ensemble``, and status, content type and body of each answer."""
     sent = json.dumps([[kind, accept, body.hex()] for kind, accept, body in requests])
     env = {"SAGEMAKER_PROGRAM": "inference.py", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(

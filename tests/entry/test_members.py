@@ -1,3 +1,5 @@
+"""The contract of ``Member``, over every member of the registry (``members``, ``own_class``)."""
+
 from __future__ import annotations
 
 import zipfile
@@ -215,7 +217,7 @@ def test_an_unknown_kind_names_the_nearest() -> None:
         member_class("cat_boost", "ensemble.members")
 
 
-def test_a_class_of_ones_own_is_found(own_module: Callable[[str], str]) -> None:
+def test_the_users_own_class_is_found(own_module: Callable[[str], str]) -> None:
     found = member_class(own_module(OWN_MEMBER) + ":Constant", "place")
     member = found({"shift": 1.0}, seed=0, threads=1)
     member.fit(np.zeros((2, 1)), np.array([3.0, 5.0]))
@@ -234,7 +236,7 @@ def test_a_class_of_ones_own_is_found(own_module: Callable[[str], str]) -> None:
         ("own_member:", "entry.dependencies"),
     ],
 )
-def test_what_is_no_member_class_is_refused(kind: str, word: str, own_module: Callable[[str], str]) -> None:
+def test_a_class_that_is_not_a_member_is_refused(kind: str, word: str, own_module: Callable[[str], str]) -> None:
     unfinished = "from ensemble.members import Member\nclass Unfinished(Member):\n    pass\n"
     own_module(f"class NoMember:\n    pass\ndef function():\n    pass\n{unfinished}")
     with pytest.raises(InputError, match=word) as error:
@@ -273,7 +275,7 @@ def test_categories_gaps_and_values_not_seen_are_handled_and_survive_saving(kind
 
 
 @pytest.mark.parametrize("kind", ["xgboost", "catboost", "ridge"])
-def test_a_category_is_no_number(kind: str) -> None:
+def test_a_category_is_not_a_number(kind: str) -> None:
     random = np.random.RandomState(0)
     codes = random.randint(0, 8, 300).astype(float)
     effect = np.array([5, -5, 4, -4, 3, -3, 2, -2.0])
@@ -326,7 +328,7 @@ def test_any_regressor_of_scikit_learn_is_a_member(name: str, tmp_path: Path) ->
         ("LogisticRegression", ["scikit-learn has no regressor 'LogisticRegression'"]),
     ],
 )
-def test_a_class_that_is_no_regressor_of_a_table_is_refused(name: str, words: list[str]) -> None:
+def test_a_class_that_is_not_a_regressor_of_a_table_is_refused(name: str, words: list[str]) -> None:
     with pytest.raises(InputError) as error:
         member_class(name, "ensemble.members")
     assert [word for word in ["ensemble.members", *words] if word not in str(error.value)] == []

@@ -1,3 +1,5 @@
+"""Declared hyperparameters: checked, written as text and read back (``parameters``)."""
+
 from __future__ import annotations
 
 import math
@@ -83,7 +85,7 @@ def test_a_numpy_number_is_written_as_a_number() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 10**400, -(10**400)], ids=str)
 @pytest.mark.parametrize("parameter", [ANY_INTEGER, ANY_NUMBER, real(0, optional=True)], ids=Parameter.describe)
-def test_what_is_no_finite_number_is_refused(parameter: Parameter, bad: float) -> None:
+def test_a_value_that_is_not_finite_is_refused(parameter: Parameter, bad: float) -> None:
     with pytest.raises(ValueError, match="is not"):
         parameter.check(bad)
     with pytest.raises(ValueError, match="is not"):

@@ -1,4 +1,4 @@
-"""A training races the best one so far, and is given up when it has lost."""
+"""A training races the best one so far and stops when it has lost (``racing``)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ RIVAL = Rival(10.0, tuple(FOLDS[:n] for n in range(1, 5)))
 @pytest.mark.parametrize(
     ("folds", "lost"),
     [
-        ([20.0], False),  # one fold says nothing
+        ([20.0], False),  # one fold decides nothing
         ([13.0, 17.1], True),  # far worse on both
         ([8.1, 13.0], False),  # worse on both, by amounts that differ much
-        ([8.1, 13.0, 9.2], False),  # three folds are too few for ranks
-        ([8.1, 13.0, 9.2, 11.9], True),  # all four are worse, whatever the amounts: Wilcoxon's 1 of 16
+        ([8.1, 13.0, 9.2], False),  # three folds are too few for a rank test
+        ([8.1, 13.0, 9.2, 11.9], True),  # all four are worse, by any amount: Wilcoxon's p is 1/16
         ([8.1, 13.0, 9.2, 10.9], False),  # one is better
         ([7.0, 11.0, 8.0, 10.0], False),  # better on all
         ([8.0, 12.0, 9.0, 11.0], False),  # the same on all
-        ([8.1, float("nan"), 20.0], False),  # a score that is none
+        ([8.1, float("nan"), 20.0], False),  # not a score
     ],
 )
 def test_who_is_worse_on_every_fold_has_lost(folds: list[float], lost: bool) -> None:
@@ -63,6 +63,6 @@ def test_rival_is_read_back_from_the_wire_exactly() -> None:
 @pytest.mark.parametrize(
     "text", ["no", "[]", "{}", '{"value": 1}', '{"value": "a", "standings": []}', '{"value": 1, "standings": [3]}']
 )
-def test_text_that_is_no_rival_is_named(text: str) -> None:
+def test_text_that_is_not_a_rival_is_named(text: str) -> None:
     with pytest.raises(InputError, match="rival"):
         decode_rival(text)

@@ -93,7 +93,7 @@ def test_dropped_columns_may_hold_anything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "price"])
-def test_numbers_that_no_library_reckons_with_are_named(name: str, tmp_path: Path) -> None:
+def test_numbers_beyond_the_range_of_libraries_are_named(name: str, tmp_path: Path) -> None:
     cells = {"a": ["1", "2", "3"], "price": ["1", "2", "3"]}
     cells[name][1] = "-1e300"
     rows = "".join(f"{a},{price}\n" for a, price in zip(*cells.values(), strict=True))
@@ -110,13 +110,13 @@ def test_numbers_that_no_library_reckons_with_are_named(name: str, tmp_path: Pat
         (["1", "x", "1"], ["'w' holds text in data row 2: 'x'", "numeric weights"]),
     ],
 )
-def test_weights_that_are_none_are_named(cells: list[str], words: list[str], tmp_path: Path) -> None:
+def test_invalid_weights_are_named(cells: list[str], words: list[str], tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path, "a,w,price\n" + "".join(f"{row},{cell},{row}\n" for row, cell in enumerate(cells)), weights="w")
     assert [word for word in words if word not in str(error.value)] == []
 
 
-def test_weights_and_fold_keys_are_no_features(tmp_path: Path) -> None:
+def test_weights_and_fold_keys_are_not_features(tmp_path: Path) -> None:
     content = "a,w,who,price\n1,0.5,x,1\n2,2,y,2\n3,0,x,3\n"
     table = read(tmp_path, content, weights="w", fold_key="who")
     assert table.names == ("a",)

@@ -40,7 +40,7 @@ def test_the_hash_does_not_depend_on_how_the_numbers_lie_in_memory() -> None:
     assert turned.content_hash() == table.content_hash()
 
 
-def test_rows_are_taken_in_the_order_asked_for() -> None:
+def test_rows_are_taken_in_the_requested_order() -> None:
     table = make_table(10)
     found = table.take(np.array([7, 2, 2]))
     assert np.array_equal(found.features, table.features[[7, 2, 2]])

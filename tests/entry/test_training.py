@@ -1,3 +1,5 @@
+"""The training of an ensemble: folds, blends, scores and failures (``training``, ``threads``)."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -126,7 +128,7 @@ def test_a_fitted_blend_is_scored_by_weights_of_the_other_folds() -> None:
     ("blend", "weights", "expected"),
     [("mean", None, [0.5, 0.5]), ("fixed", {"xgboost": 1.0, "ridge": 3.0}, [0.25, 0.75])],
 )
-def test_weights_that_are_given_blend_out_of_fold_and_validation_alike(
+def test_fixed_weights_blend_out_of_fold_and_validation_rows(
     blend: str, weights: dict[str, float] | None, expected: list[float]
 ) -> None:
     training = fit(quick_recipe("xgboost", "ridge", blend=blend, weights=weights), validation=VALIDATION)
@@ -311,7 +313,7 @@ def test_weights_count_in_fit_and_scores() -> None:
     assert training.metrics != fit(quick_recipe("ridge", "xgboost", blend="weighted")).metrics
 
 
-def test_member_that_heeds_no_weights_is_refused_with_them() -> None:
+def test_member_that_does_not_support_weights_is_refused_with_weights() -> None:
     weighed = Table(TABLE.columns, "y", TABLE.features, TABLE.target, np.ones(60))
     with pytest.raises(InputError, match=r"'nearest_neighbors' does not support row weights.*dataset\.weights"):
         fit(quick_recipe("nearest_neighbors"), weighed)

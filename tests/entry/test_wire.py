@@ -1,3 +1,5 @@
+"""The wire format: hyperparameters and metric lines, there and back (``wire``, ``recipe``, ``errors``)."""
+
 from __future__ import annotations
 
 import json
@@ -43,7 +45,7 @@ def test_a_regex_reads_back_every_finite_number_exactly(value: float) -> None:
 
 
 @pytest.mark.parametrize("other", ["cv_rmse_ab", "val_cv_rmse_a", "cv_rmse_a_fold_0", "cv_rmse"])
-def test_a_regex_reads_no_other_metric(other: str) -> None:
+def test_a_regex_does_not_match_other_metrics(other: str) -> None:
     assert read("cv_rmse_a", metric_line(other, 1.5)) is None
 
 
@@ -54,7 +56,7 @@ def test_a_regex_finds_its_line_among_all() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_no_finite_number_is_never_printed(value: float) -> None:
+def test_a_value_that_is_not_finite_is_never_printed(value: float) -> None:
     with pytest.raises(ValueError, match="cv_rmse_a is"):
         metric_line("cv_rmse_a", value)
 
@@ -106,7 +108,7 @@ def test_what_columns_are_for_is_read_back(roles: Roles) -> None:
 
 
 @pytest.mark.parametrize("text", ["id", '"id"', "[1]", "{}", ""])
-def test_columns_to_leave_out_that_are_no_list_are_named(text: str) -> None:
+def test_columns_to_drop_that_are_not_a_list_are_named(text: str) -> None:
     with pytest.raises(InputError, match="hyperparameter 'drop' must be a JSON list"):
         decode_roles({"target": "price", "drop": text})
 
@@ -148,7 +150,7 @@ def test_defaults_are_the_pair_with_equal_weights() -> None:
     assert recipe == Recipe((MemberSpec("xgboost", "xgboost"), MemberSpec("catboost", "catboost")))
 
 
-def test_a_class_of_ones_own_keeps_its_name_on_the_wire(own_module: Callable[[str], str]) -> None:
+def test_the_users_own_class_keeps_its_name_on_the_wire(own_module: Callable[[str], str]) -> None:
     kind = own_module(OWN_MEMBER) + ":Constant"
     recipe = Recipe((MemberSpec("base", kind, {"shift": 1.0}), MemberSpec("ridge", "ridge")))
     text = encode_recipe(recipe)

@@ -1,3 +1,5 @@
+"""Workers forked from a resident process: calls, logs and their end (``worker``)."""
+
 from __future__ import annotations
 
 import contextlib
@@ -25,7 +27,7 @@ from tests.support.forked import Popen
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or needs the parent-death signal")
 
-# CatBoost's allocator starts this one as it is imported; it takes care of forks itself.
+# CatBoost's allocator starts this thread on import, and handles forks itself.
 HARMLESS = "jemalloc_bg_thd"
 
 
@@ -80,7 +82,7 @@ def test_a_worker_trains_with_two_threads_again_and_again(pool: WorkerPool, tmp_
     assert metrics[0] == metrics[1]
 
 
-def test_a_worker_finds_members_of_ones_own(pool: WorkerPool, tmp_path: Path) -> None:
+def test_a_worker_finds_the_users_own_members(pool: WorkerPool, tmp_path: Path) -> None:
     assert run_entry(pool, tmp_path, members="base:shop_members:Constant") == 0
 
 
@@ -121,7 +123,7 @@ def test_a_worker_that_ends_is_reported_and_replaced(pool: WorkerPool) -> None:
 
 
 class Resident:
-    """A resident process, which is forked itself, and one worker, driven by hand over their sockets."""
+    """A resident process, forked from this one, and one worker, which the test drives over their sockets."""
 
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair()
@@ -225,7 +227,7 @@ def test_an_interrupted_pool_kills_what_is_at_work_and_goes_on(tmp_path: Path) -
         pool.close()
 
 
-def test_what_was_asked_for_is_called_when_the_owner_is_gone(tmp_path: Path) -> None:
+def test_the_call_at_end_is_made_when_the_owner_has_ended(tmp_path: Path) -> None:
     called = tmp_path / "called"
     owner = f"""
 import sys

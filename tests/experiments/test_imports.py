@@ -1,45 +1,162 @@
-"""Who may import what: each foreign library has its one home."""
+"""Which module may import which, lazily or for annotations too: the table of ``docs/architecture.md`` is the rule."""
 
 from __future__ import annotations
 
 import ast
+import functools
+import graphlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import PROJECT
 
+HARNESS, ENTRY = PROJECT / "experiments", PROJECT / "entry"
+MOST_ROOMS = 16
+# By foreign library, the packages that import it, or a single module of a package.
 HOMES = {
-    ("sagemaker", "boto3", "botocore", "docker"): {"aws"},
-    ("mlflow",): {"tracking", "tracking_store", "comparison_tracking", "model_registry", "mlflow_model"},
-    ("plotly", "jinja2"): {"comparing"},
-    ("hydra", "omegaconf"): {"config"},
-    ("optuna",): {"proposals", "search_space"},
+    "boto3": {"aws", "docker/sdk_job.py"},  # the SDK's local mode is given a session without an account
+    "botocore": {"aws", "sagemaker_requests"},
+    "docker": {"docker"},
+    "sagemaker": {"docker"},
+    "mlflow": {"tracking"},
+    "omegaconf": {"config"},
+    "hydra": {"config"},
+    "optuna": {"study"},
+    "plotly": {"comparison"},
+    "jinja2": {"comparison"},
+    "matplotlib": {"reporting"},
 }
+# Where a mode is chosen, besides config/; and the page, which shows the mode of a recorded study.
+MODE_CHOSEN = {"backends/open.py", "serving/open.py", "comparison/page.py"}
+MODE_CLASSES = {"LocalModeConfig", "SageMakerModeConfig", "RemoteModeConfig"}
 
 
-def imported(path: Path) -> set[str]:
-    """Return the libraries that a module imports anywhere, for types or lazily too."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def module_name(path: Path, root: Path) -> str:
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_names(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield each imported module, and the dotted name that is imported from it or the module again."""
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.partition(".")[0])
-    return names
+            yield from ((alias.name, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield from ((str(node.module), f"{node.module}.{alias.name}") for alias in node.names)
 
 
-@pytest.mark.parametrize("libraries", HOMES, ids="+".join)
-def test_a_foreign_library_is_imported_at_home_only(libraries: tuple[str, ...]) -> None:
-    harness = PROJECT / "experiments"
-    found = {
-        path.relative_to(harness).parts[0].removesuffix(".py")
-        for path in harness.rglob("*.py")
-        if imported(path) & set(libraries)
+def foreign_libraries(path: Path) -> set[str]:
+    return {module.partition(".")[0] for module, _ in imported_names(path)}
+
+
+@functools.cache
+def imports() -> dict[str, set[str]]:
+    """Return by module of the harness and the entry package the modules of both that it imports."""
+    paths = {module_name(path, PROJECT): path for path in HARNESS.rglob("*.py")}
+    paths |= {module_name(path, ENTRY): path for path in ENTRY.rglob("*.py")}
+    return {
+        name: {whole if whole in paths else module for module, whole in imported_names(path)} & set(paths) - {name}
+        for name, path in paths.items()
     }
-    assert found == HOMES[libraries]
 
 
-def test_the_entry_package_knows_no_harness_and_no_cloud() -> None:
-    foreign = {"experiments", "sagemaker", "boto3", "docker", "mlflow", "optuna", "hydra"}
-    assert not any(imported(path) & foreign for path in (PROJECT / "entry").rglob("*.py"))
+def room(module: str) -> str | None:
+    """Return the package or top module of the harness that a module is in; None outside it and for its root."""
+    root, _, rest = module.partition(".")
+    return rest.partition(".")[0] or None if root == "experiments" else None
+
+
+@functools.cache
+def arrows() -> dict[str, set[str]]:
+    """Return by room of the harness the other rooms that it imports."""
+    found: dict[str, set[str]] = {}
+    for module, targets in imports().items():
+        source = room(module)
+        if source is not None:
+            rooms = {target for name in targets if (target := room(name)) is not None}
+            found[source] = found.get(source, set()) | rooms - {source}
+    return found
+
+
+@functools.cache
+def table() -> dict[str, str]:
+    """Return the packages' table: by room, from the top down, what it may import."""
+    text = (PROJECT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
+    return {name: allowed.strip() for name, allowed in rows}
+
+
+def test_the_table_has_a_row_for_each_room_and_there_are_few() -> None:
+    rooms = {path.name.removesuffix(".py") for path in HARNESS.iterdir() if (path / "__init__.py").exists()}
+    rooms |= {path.stem for path in HARNESS.glob("*.py")} - {"__init__"}
+    assert set(table()) == rooms
+    assert len(rooms) <= MOST_ROOMS
+
+
+def test_no_room_imports_one_above_it() -> None:
+    order = list(table())
+    upward = {(source, target) for source in order for target in arrows()[source] - set(order[order.index(source) :])}
+    assert not upward
+
+
+def test_each_room_imports_what_its_row_lists() -> None:
+    order = list(table())
+    for place, (source, allowed) in enumerate(table().items()):
+        if allowed == "everything below":
+            assert arrows()[source] <= set(order[place + 1 :])
+        else:
+            listed = set(allowed.split(", ")) if allowed else set()
+            # Every room may import these two, so no row lists them.
+            assert arrows()[source] - {"system", "errors"} == listed, source
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graphlib.TopologicalSorter(imports()).prepare()
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_foreign_library_is_imported_in_its_home_only(library: str) -> None:
+    importing = {path.relative_to(HARNESS) for path in HARNESS.rglob("*.py") if library in foreign_libraries(path)}
+    used = {home for home in HOMES[library] for path in importing if path.is_relative_to(home)}
+    assert used == HOMES[library]
+    assert not {path for path in importing if not any(path.is_relative_to(home) for home in used)}
+
+
+def test_the_entry_package_knows_neither_the_harness_nor_aws() -> None:
+    foreign = {"experiments", *HOMES}
+    assert not {path for path in ENTRY.rglob("*.py") if foreign_libraries(path) & foreign}
+
+
+def chooses_a_mode(node: ast.AST) -> bool:
+    """Whether an expression asks which mode there is: by its class, or by its name."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+        return any(isinstance(name, ast.Name) and name.id in MODE_CLASSES for name in ast.walk(node.args[1]))
+    if isinstance(node, ast.Compare):
+        return any(is_mode(side) for side in [node.left, *node.comparators])
+    return isinstance(node, ast.Match) and is_mode(node.subject)
+
+
+def is_mode(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute) and node.attr == "name":
+        node = node.value
+        return (isinstance(node, ast.Name) and node.id == "mode") or (
+            isinstance(node, ast.Attribute) and node.attr == "mode"
+        )
+    return isinstance(node, ast.Attribute) and node.attr == "mode"
+
+
+def test_a_mode_is_chosen_in_three_places() -> None:
+    asking = {
+        path.relative_to(HARNESS).as_posix()
+        for path in HARNESS.rglob("*.py")
+        if any(map(chooses_a_mode, ast.walk(tree(path))))
+    }
+    assert {path for path in asking if not path.startswith("config/")} == MODE_CHOSEN

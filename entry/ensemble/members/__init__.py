@@ -1,4 +1,4 @@
-"""The registry of members: a new one is a class and a line here."""
+"""The registry of members. A new member is a class, and a line in ``REGISTRY``."""
 
 from __future__ import annotations
 
@@ -33,10 +33,14 @@ REGISTRY: dict[str, type[Member]] = {
 
 
 def member_class(kind: str, place: str) -> type[Member]:
-    """Return the member registered as ``kind``, or scikit-learn's regressor of that class name, or ``module:Class``.
+    """Return the class of a member.
+
+    Args:
+        kind: Name in the registry, class name of a scikit-learn regressor, or ``module:Class``.
+        place: The key or parameter that holds ``kind``, for messages.
 
     Raises:
-        InputError: There is none; the message names ``place`` and the nearest.
+        InputError: There is no such member; the message suggests the nearest name.
     """
     if ":" in kind:
         return own_class(kind, Member, place)  # type: ignore[type-abstract]

@@ -1,4 +1,4 @@
-"""Any scikit-learn regressor as a member, by its class name; its hyperparameters as scikit-learn declares them."""
+"""Any scikit-learn regressor as a member, by its class name, with the hyperparameters that scikit-learn declares."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from ensemble.members.scikit import ScikitMember
 from ensemble.parameters import Parameter
 
 # Set by the ensemble, not by the user.
-_OURS = ("random_state", "n_jobs", "verbose", "warm_start", "copy_X")
+_SET_BY_ENSEMBLE = ("random_state", "n_jobs", "verbose", "warm_start", "copy_X")
 
 
 @functools.cache
 def scikit_member(name: str, place: str) -> type[ScikitMember]:
     """Return a member around the regressor class ``name``, such as ``HuberRegressor``.
 
-    Numbers are standardised and their gaps filled, since most regressors want that; categories become columns.
+    Numbers are standardised and their missing values filled, since most regressors need that; categories become
+    columns.
 
     Raises:
-        InputError: scikit-learn has no such regressor, or it is made of other estimators.
+        InputError: scikit-learn has no such regressor, or it needs other estimators or several targets.
     """
     from sklearn.utils import all_estimators
     from sklearn.utils.validation import has_fit_parameter
@@ -38,7 +39,7 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
     declared = {
         key: parameter
         for key, constraints in regressor._parameter_constraints.items()
-        if key not in _OURS and key in signature and (parameter := _declared(constraints)) is not None
+        if key not in _SET_BY_ENSEMBLE and key in signature and (parameter := _declared(constraints)) is not None
     }
 
     class AnyScikit(ScikitMember):
@@ -51,16 +52,19 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
 
         def build(self) -> Any:
             """Return the regressor."""
-            # One job: several are processes to joblib, which outlive the training, or other sums.
-            ours = {"random_state": self.seed}
-            return regressor(**self.params, **{key: value for key, value in ours.items() if key in signature})
+            # One job: with several, joblib starts processes that outlive the training, or sums change their order.
+            settings = {"random_state": self.seed}
+            return regressor(**self.params, **{key: value for key, value in settings.items() if key in signature})
 
     AnyScikit.__name__ = AnyScikit.__qualname__ = name
     return AnyScikit
 
 
 def _declared(constraints: Any) -> Parameter | None:
-    """Return the declaration of a hyperparameter that a number or a word can set; its range is scikit-learn's."""
+    """Return the declaration of a hyperparameter, None if no number, string or boolean can set it.
+
+    It has no range: scikit-learn itself checks the value.
+    """
     from sklearn.utils._param_validation import Interval, Options, StrOptions
 
     if not isinstance(constraints, list):
@@ -71,9 +75,9 @@ def _declared(constraints: Any) -> Parameter | None:
         if isinstance(constraint, Interval):
             types.append("int" if constraint.type is Integral else "float")
         elif isinstance(constraint, StrOptions | Options):
-            words = {option for option in constraint.options if isinstance(option, str)}
-            choices |= words
-            types.extend(["str"] if words else [])
+            strings = {option for option in constraint.options if isinstance(option, str)}
+            choices |= strings
+            types.extend(["str"] if strings else [])
         elif isinstance(constraint, str) and constraint == "boolean":
             types.append("bool")
     order: tuple[Literal["int", "float", "bool", "str"], ...] = ("int", "float", "bool", "str")

@@ -1,4 +1,4 @@
-"""What every member of an ensemble is able to do."""
+"""The interface of every member of an ensemble."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Floats = npt.NDArray[np.float64]
 
 
 class Member(abc.ABC):
-    """One regressor behind a common face.
+    """One regressor behind a common interface.
 
-    Contract, which ``tests/entry/test_members.py`` runs over every registered member:
+    The contract, which ``tests/entry/test_members.py`` checks for every registered member:
 
-    - The constructor does no work; heavy libraries are imported by ``fit`` and ``load``.
+    - The constructor only keeps the settings. Heavy libraries are imported in ``fit`` and ``load``.
     - ``fit`` is called at most once, and ``predict`` only after ``fit`` or ``load``. Neither changes its arguments.
-    - Features are one matrix of float64. A category is a whole number below its number of levels in ``categories``; one
-      that was not seen in ``fit`` may come in ``predict``, and is the member's to handle.
-    - The same parameters, seed and rows give the same model, whatever the number of threads.
-    - ``load(save(m))`` predicts exactly what ``m`` predicts.
-    - Missing feature values (NaN) are the member's to handle; whatever it learns for that, it learns in ``fit``.
-    - Any exception from ``fit`` or ``predict`` means that this trial failed, and nothing more.
+    - Features are one float64 matrix. A category is a whole number from 0 to its number of levels minus 1. The member
+      must handle categories in ``predict`` that were not in the rows of ``fit``.
+    - The member must handle missing features (NaN). It learns everything that it needs for this in ``fit``.
+    - The same parameters, seed and rows give the same model, regardless of the number of threads.
+    - A model that was saved and loaded predicts exactly the same numbers as before.
+    - An exception from ``fit`` or ``predict`` fails this trial and has no other effect.
 
     Attributes:
         kind: Name in the registry.
-        suffix: File name ending of a saved model, with the dot.
-        parameters: Every hyperparameter that may be set, with its declared type.
-        defaults: Our own defaults where they are not the library's.
+        suffix: File name suffix of a saved model, with the dot.
+        parameters: All hyperparameters that may be set, with their declared types.
+        defaults: Defaults of this member that differ from the library's.
         libraries: Distributions whose version decides what a saved model predicts.
-        weighs: Whether ``fit`` heeds weights; a study with weights refuses a member that does not.
+        weighs: Whether ``fit`` uses row weights. A study with row weights refuses a member that does not.
     """
 
     kind: ClassVar[str]
@@ -57,9 +57,9 @@ class Member(abc.ABC):
         """Keep the settings.
 
         Args:
-            params: Values for any of ``parameters``; ``defaults`` fill in.
-            seed: Seed of everything random.
-            threads: Threads that ``fit`` and ``predict`` may use, at least 1.
+            params: Values for any of ``parameters``; ``defaults`` apply to the rest.
+            seed: Seed of all random numbers.
+            threads: Number of threads that ``fit`` and ``predict`` may use, at least 1.
             categories: Number of levels of each column that is a category, by the column's position.
         """
         self.params: dict[str, ParamValue] = {**self.defaults, **params}
@@ -69,23 +69,30 @@ class Member(abc.ABC):
 
     @abc.abstractmethod
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
-        """Learn.
+        """Fit the regressor.
 
         Args:
-            features: Shape (rows, columns), NaN where missing.
-            target: Shape (rows,), finite.
-            weights: Shape (rows,), not negative; None where every row counts alike.
+            features: Shape (rows, columns), float64, NaN where missing.
+            target: Shape (rows,), float64, finite.
+            weights: Row weights, shape (rows,), float64, not negative; None if all rows count equally.
         """
 
     @abc.abstractmethod
     def predict(self, features: Floats) -> Floats:
-        """Return one prediction a row of ``features`` (rows x columns), as float64 of shape (rows,)."""
+        """Return the predictions for ``features``.
+
+        Args:
+            features: Shape (rows, columns), float64, NaN where missing.
+
+        Returns:
+            One finite number per row, shape (rows,), float64, in the target's unit.
+        """
 
     @classmethod
     def predict_each(cls, models: Sequence[Member], features: Floats) -> list[Floats]:
-        """Return what each of several fitted models of this class and these categories predicts, as ``predict`` does.
+        """Return what ``predict`` returns for each of several fitted models of this class with equal ``categories``.
 
-        A library that prepares rows before it predicts can do so once for all.
+        Override it if the library prepares rows before it predicts, to prepare them only once.
         """
         return [model.predict(features) for model in models]
 
@@ -96,26 +103,31 @@ class Member(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> Member:
-        """Read what ``save`` wrote, by a member of the same categories.
+        """Read a model that ``save`` wrote.
+
+        Args:
+            path: The file.
+            threads: Number of threads that ``predict`` may use, at least 1.
+            categories: As given to the constructor of the saved member.
 
         Raises:
-            BundleError: The file holds something else than this member writes.
+            BundleError: The file does not hold a model of this member.
         """
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Return roughly how long ``fit`` takes on one core, to compare members with; measured on an AMD EPYC of 2024.
+        """Estimate the seconds that ``fit`` takes on one core, to compare members; measured on an AMD EPYC of 2024.
 
         Args:
-            rows: Rows to fit on.
-            columns: Features.
-            params: Parameters that are set; the rest are defaults.
+            rows: Number of rows to fit on.
+            columns: Number of features.
+            params: The parameters that are set; defaults apply to the rest.
         """
         return 1e-7 * rows * columns
 
     @classmethod
     def number(cls, name: str, params: Mapping[str, ParamValue], otherwise: float) -> float:
-        """Return a numeric parameter as it is set, or our default, or ``otherwise``, the library's."""
+        """Return the value of a numeric parameter: from ``params``, from ``defaults``, or ``otherwise``."""
         value = {**cls.defaults, **params}.get(name)
         return float(value) if isinstance(value, int | float) else otherwise
 
@@ -125,10 +137,10 @@ class Member(abc.ABC):
 
         Args:
             params: Values by parameter name.
-            place: Where they stand, for the message; a ``{}`` in it becomes the parameter's name.
+            place: The key that holds them, for messages; ``{}`` in it is replaced by the parameter's name.
 
         Raises:
-            InputError: A name is unknown, or a value is outside its domain.
+            InputError: A name is unknown, or a value is not in its domain.
         """
         checked = {}
         for name, value in params.items():
@@ -143,7 +155,7 @@ class Member(abc.ABC):
         """Return the declaration of one parameter.
 
         Raises:
-            InputError: This member has no such parameter; the message lists those that it has.
+            InputError: This member does not have the parameter; the message lists its parameters.
         """
         if name not in cls.parameters:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Gradient boosted trees: XGBoost and CatBoost, saved in the libraries' own formats."""
+"""Gradient-boosted trees: XGBoost and CatBoost, saved in the libraries' own formats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ensemble.errors import BundleError
 from ensemble.members.base import Floats, Member
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real
 
-# The value of all rounds' trees, as of Booster.inplace_predict.
+# Predict values with the trees of all rounds, as in Booster.inplace_predict.
 _PREDICTION = (
     b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":false,"cache_id":0}'
 )
@@ -33,7 +33,7 @@ def _library() -> ctypes.CDLL:
 
 
 class XGBoost(Member):
-    """XGBoost's histogram trees under the parameter names of its native interface.
+    """XGBoost's histogram trees, with the parameter names of its native interface.
 
     Source: T. Chen and C. Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016;
     https://xgboost.readthedocs.io/en/stable/parameter.html
@@ -96,10 +96,14 @@ class XGBoost(Member):
         self._booster = xgboost.train(settings, data, num_boost_round=rounds)
 
     def predict(self, features: Floats) -> Floats:
-        """Predict with all rounds.
+        """Predict with the trees of all rounds.
 
-        By ``XGBoosterPredictFromDense`` of the library's documented C interface, as ``Booster.inplace_predict`` does
-        too, whose checks in Python take three times as long as the prediction of a row.
+        It calls ``XGBoosterPredictFromDense`` of the library's documented C interface. ``Booster.inplace_predict``
+        makes the same call, but its checks in Python take three times as long as the prediction of one row.
+
+        Raises:
+            ValueError: The number of columns is not the model's.
+            RuntimeError: XGBoost reports an error.
         """
         if features.shape[1] != self._booster.num_features():
             raise ValueError(
@@ -125,14 +129,14 @@ class XGBoost(Member):
 
     @staticmethod
     def _kinds(member: Member, features: Floats) -> list[str] | None:
-        """Return which columns are categories and which quantities, where any is a category."""
+        """Return XGBoost's type of each column, category or quantity; None if no column is a category."""
         if not member.categories:
             return None
         return ["c" if place in member.categories else "q" for place in range(features.shape[1])]
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Return roughly how long ``fit`` takes."""
+        """Estimate the seconds that ``fit`` takes on one core."""
         return cls.number("num_round", params, 100) / 100 * (0.03 + 1.5e-6 * rows * columns)
 
     def save(self, path: Path) -> None:
@@ -153,7 +157,7 @@ class XGBoost(Member):
 
 
 class CatBoost(Member):
-    """CatBoost's oblivious trees under the parameter names of its Python package.
+    """CatBoost's oblivious trees, with the parameter names of its Python package.
 
     Source: L. Prokhorenkova et al., "CatBoost: unbiased boosting with categorical features", NeurIPS 2018;
     https://catboost.ai/docs/en/references/training-parameters/
@@ -207,9 +211,9 @@ class CatBoost(Member):
 
     @classmethod
     def predict_each(cls, models: Sequence[Member], features: Floats) -> list[Floats]:
-        """Predict with each, with the rows made CatBoost's own once."""
+        """Predict with each model; the rows are converted to CatBoost's format only once."""
         same = [model for model in models if isinstance(model, cls)]
-        # Column by column CatBoost takes a few rows five times as fast.
+        # CatBoost converts a few rows five times as fast if they are stored column by column.
         pool = same[0]._pool(np.asfortranarray(features) if len(features) <= _FEW_ROWS else features)
         return [model._predict_pool(pool) for model in same]
 
@@ -221,7 +225,7 @@ class CatBoost(Member):
 
         if not self.categories:
             return catboost.Pool(features, target, weight=weights, thread_count=self.threads)
-        # CatBoost takes numbers as float32 whatever they come as, and categories as bytes.
+        # CatBoost converts all numbers to float32, and needs categories as bytes.
         numbers = [place for place in range(features.shape[1]) if place not in self.categories]
         codes = np.nan_to_num(features[:, list(self.categories)], nan=-1.0).astype(np.int64)
         most = max(self.categories.values())
@@ -234,13 +238,13 @@ class CatBoost(Member):
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Return roughly how long ``fit`` takes."""
+        """Estimate the seconds that ``fit`` takes on one core."""
         return cls.number("iterations", params, 1000) / 200 * (0.15 + 4e-6 * rows * columns)
 
     def save(self, path: Path) -> None:
         """Write CatBoost's binary format."""
         metadata = self._model.get_metadata()
-        if self._training is not None:  # by which a later load knows what kind of number to predict
+        if self._training is not None:  # from which a later load knows the type of prediction
             metadata["params"] = self._training
         self._model.save_model(str(path), format="cbm")
         if self._training is not None:
@@ -257,9 +261,9 @@ class CatBoost(Member):
             member._model.load_model(str(path), format="cbm")
         except catboost.CatBoostError as error:
             raise BundleError(f"{path} is not a CatBoost model: {error}") from None
-        # How it was trained, as JSON, which CatBoost reads anew at every prediction: twenty times what a row takes.
+        # CatBoost parses the training parameters, as JSON, again at each prediction: 20 times the time of one row.
         metadata = member._model.get_metadata()
-        if "params" in metadata.keys():  # noqa: SIM118  # it has no other way to ask
+        if "params" in metadata.keys():  # noqa: SIM118  # it has no __contains__
             member._training = metadata["params"]
             del metadata["params"]
         return member

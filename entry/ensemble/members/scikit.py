@@ -1,4 +1,4 @@
-"""scikit-learn regressors, saved by skops with a list of the types that we write and no others."""
+"""scikit-learn regressors, saved with skops, which loads only types from a fixed list."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ensemble.errors import BundleError, EnsembleError, listed
 from ensemble.members.base import Floats, Member
 from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real
 
-# What a file may contain besides the types that skops trusts by itself. A file with anything else is refused.
+# The types that a file may contain besides those that skops trusts. A file with any other type is refused.
 TRUSTED_TYPES: tuple[str, ...] = (
     "numpy.dtype",
     "sklearn._loss.link.IdentityLink",
@@ -30,18 +30,18 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "sklearn.neighbors._kd_tree.KDTree64",
     "sklearn.tree._tree.Tree",
 )
-# Beyond this a category's rarer values share one column.
+# Rarer values of a category with more values than this share one column.
 MOST_CATEGORY_COLUMNS = 20
 
 
 class ScikitMember(Member):
     """A member that wraps one scikit-learn regressor.
 
-    Categories become one column a value, the rarer ones of a long list together, and so do values that ``fit`` has not
-    seen. Everything that is learnt for this, it learns in ``fit``.
+    Each value of a category becomes one column. If there are more than ``MOST_CATEGORY_COLUMNS``, the rarer values
+    share a column, which values that were not in the rows of ``fit`` then use too. ``fit`` learns all of this.
 
     Attributes:
-        scaled: Whether numbers have their gaps filled by the median and are standardised.
+        scaled: Whether missing numbers are replaced by the median, and numbers are standardised.
         target_scaled: Whether the target is standardised.
     """
 
@@ -86,7 +86,7 @@ class ScikitMember(Member):
         """Write a skops archive.
 
         Raises:
-            EnsembleError: The regressor holds a type that would not be loaded again.
+            EnsembleError: The regressor holds a type that ``load`` would refuse.
         """
         import zipfile
 
@@ -99,7 +99,7 @@ class ScikitMember(Member):
 
     @classmethod
     def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> ScikitMember:
-        """Read a skops archive that holds nothing but types of ours."""
+        """Read a skops archive, if it holds only types that skops or ``TRUSTED_TYPES`` allow."""
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -109,19 +109,19 @@ class ScikitMember(Member):
         except UntrustedTypesFoundException:
             found = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
             raise BundleError(f"{path} holds types that no member writes: {listed(found)}") from None
-        except Exception as error:  # skops raises whatever a broken archive runs into
+        except Exception as error:  # skops raises many types of exception for a broken archive
             raise BundleError(f"{path} is not a skops archive: {type(error).__name__}: {error}") from None
         if type(member._regressor()) is not type(member.build()):
             raise BundleError(f"{path} holds a {type(member._regressor()).__name__}, which is not a {cls.kind}.")
         return member
 
     def _regressor(self) -> Any:
-        """Return the regressor inside pipeline and target scaling, or whatever else was loaded."""
+        """Return the regressor inside the pipeline and the target scaling, or whatever was loaded instead."""
         last = self._estimator[-1] if hasattr(self._estimator, "steps") else self._estimator
         return getattr(last, "regressor_", last)
 
     def _preparation(self, columns: list[int]) -> Any:
-        """Return what prepares features, of which only ``columns`` have a value in any row."""
+        """Return the transformer of the features; ``columns`` are those that have a value in any row."""
         from sklearn.compose import ColumnTransformer
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
@@ -143,7 +143,7 @@ class ScikitMember(Member):
 
     @staticmethod
     def _predict_in_order(estimator: Any) -> None:
-        # A forest with several threads adds up its trees in the order in which they finish, which moves last bits.
+        # With several threads, a forest adds up its trees in the order in which they finish, which changes last bits.
         if hasattr(estimator, "n_jobs"):
             estimator.n_jobs = 1
 
@@ -181,7 +181,7 @@ class RandomForest(ScikitMember):
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Return roughly how long ``fit`` takes."""
+        """Estimate the seconds that ``fit`` takes on one core."""
         return _forest_seconds(2e-6, cls, rows, columns, params)
 
 
@@ -203,7 +203,7 @@ class ExtraTrees(ScikitMember):
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Return roughly how long ``fit`` takes."""
+        """Estimate the seconds that ``fit`` takes on one core."""
         return _forest_seconds(0.8e-6, cls, rows, columns, params)
 
 
@@ -227,17 +227,17 @@ class HistGradientBoosting(ScikitMember):
     }
 
     def build(self) -> Any:
-        """Return the boosting; without early stopping, which would keep rows back."""
+        """Return the regressor, without early stopping, which would withhold rows from the fit."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        # Categories are columns by now: its own treatment of them would be saved as a function.
+        # Categories are columns by now. Its own treatment of categories would be saved as a function.
         return HistGradientBoostingRegressor(
             **self.params, early_stopping=False, random_state=self.seed, categorical_features=None
         )
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Return roughly how long ``fit`` takes."""
+        """Estimate the seconds that ``fit`` takes on one core."""
         return cls.number("max_iter", params, 100) / 100 * (0.05 + 1.2e-6 * rows * columns)
 
 
@@ -258,7 +258,7 @@ class Ridge(ScikitMember):
         return RidgeRegressor(**self.params, random_state=self.seed)
 
     def predict(self, features: Floats) -> Floats:
-        """Predict, column after column: a matrix product adds up one row in another order than many."""
+        """Predict column by column: a matrix product may add up one row in a different order than many rows."""
         model = self._regressor()
         prepared = self._estimator[:-1].transform(features)
         return _product(prepared, model.coef_[:, None], np.atleast_1d(model.intercept_))[:, 0]
@@ -268,7 +268,7 @@ class SupportVectors(ScikitMember):
     """Support vector regression on standardised features and target.
 
     Source: A. J. Smola and B. Schoelkopf, "A tutorial on support vector regression", Statistics and Computing 14,
-    199-222, 2004. Its time grows with the square of the rows.
+    199-222, 2004. The time of a fit grows with the square of the number of rows.
     """
 
     kind = "svr"
@@ -294,20 +294,20 @@ class SupportVectors(ScikitMember):
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Return roughly how long ``fit`` takes."""
+        """Estimate the seconds that ``fit`` takes on one core."""
         return 1.2e-7 * rows**2
 
 
 class MultiLayerPerceptron(ScikitMember):
     """A small fully connected network on standardised features and target.
 
-    ``max_iter`` counts passes over the rows; ``none`` is as many as make ``UPDATES`` steps, within ``EPOCHS``, so that
-    a small table is passed often enough and a large one not for ever.
+    ``max_iter`` is the number of passes over the rows. ``none`` means as many as make ``UPDATES`` steps, within
+    ``EPOCHS``: enough passes for a small table, and not too many for a large one.
 
     Source: D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
     """
 
-    # scikit-learn's own batch, and what was good on the tables of docs/benchmarks.md.
+    # scikit-learn's batch size, and values that did well on the tables of docs/benchmarks.md.
     BATCH = 200
     UPDATES = 500
     EPOCHS = (10, 100)
@@ -342,7 +342,7 @@ class MultiLayerPerceptron(ScikitMember):
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Return roughly how long ``fit`` takes."""
+        """Estimate the seconds that ``fit`` takes on one core."""
         width, layers = cls.number("width", params, 100), cls.number("layers", params, 2)
         connections = columns * width + width**2 * (layers - 1)
         return cls.number("max_iter", params, cls.epochs(rows)) * rows * connections * 3.5e-10
@@ -354,7 +354,7 @@ class MultiLayerPerceptron(ScikitMember):
         return int(np.clip(math.ceil(cls.UPDATES / steps), *cls.EPOCHS))
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
-        """Fit for at most ``max_iter`` epochs; to end there is no mistake."""
+        """Fit for at most ``max_iter`` epochs, without a warning if it stops there."""
         from sklearn.exceptions import ConvergenceWarning
 
         if self.params["max_iter"] is None:
@@ -362,11 +362,11 @@ class MultiLayerPerceptron(ScikitMember):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             super().fit(features, target, weights)
-        # What remains of the training is of no use to predict, and no type that is loaded again.
+        # The optimiser is not needed to predict, and its type would be refused by load.
         self._regressor()._optimizer = None
 
     def predict(self, features: Floats) -> Floats:
-        """Predict, unit after unit: a matrix product adds up one row in another order than many."""
+        """Predict unit by unit: a matrix product may add up one row in a different order than many rows."""
         scaling, network = self._estimator[-1].transformer_, self._regressor()
         values = self._estimator[:-1].transform(features)
         for weights, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
@@ -379,7 +379,7 @@ class NearestNeighbors(ScikitMember):
     """The mean target of the nearest rows, by standardised features.
 
     Source: T. M. Cover and P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information
-    Theory 13, 21-27, 1967. It heeds no weights.
+    Theory 13, 21-27, 1967. It does not support row weights.
     """
 
     kind = "nearest_neighbors"
@@ -394,14 +394,14 @@ class NearestNeighbors(ScikitMember):
     defaults: ClassVar[dict[str, ParamValue]] = {"n_neighbors": 10, "weights": "distance"}
 
     def build(self) -> Any:
-        """Return the regressor; by a tree, whose distances do not depend on how many rows are asked at a time."""
+        """Return the regressor, with a tree, whose distances do not depend on how many rows are predicted at once."""
         from sklearn.neighbors import KNeighborsRegressor
 
         return KNeighborsRegressor(**self.params, algorithm="kd_tree", n_jobs=self.threads)
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Return roughly how long it takes to predict a fold, since ``fit`` does next to nothing."""
+        """Estimate the seconds that the prediction of a fold takes, since ``fit`` does almost nothing."""
         return 5e-9 * rows**2
 
 
@@ -414,7 +414,7 @@ def _forest_seconds(
 
 
 def _product(values: Floats, weights: Floats, bias: Floats) -> Floats:
-    """Return ``values @ weights + bias``, summed in one order for one row as for many."""
+    """Return ``values @ weights + bias``, summed in the same order for one row as for many."""
     total = np.repeat(np.asarray(bias, dtype=np.float64)[None, :], len(values), axis=0)
     for column, row in zip(values.T, weights, strict=True):
         total += column[:, None] * row[None, :]

@@ -1,1 +1,1 @@
-"""Requests to predictions: content types in and out, rows held against a model's columns, errors as JSON."""
+"""From requests to predictions: content types, rows matched to a model's columns, errors as JSON."""

@@ -1,4 +1,4 @@
-"""The values of one column of a request as the numbers that the model was trained on."""
+"""The values of one column of a request, coded as the model's training data was."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ensemble.reading import LARGEST
 from ensemble.serving.errors import RequestError, first_line, unfit
 from ensemble.table import Column
 
-# What an empty cell may be written as: what pandas, which reads tables for training, takes for missing.
+# The texts that mean a missing value: those of pandas, which reads the training tables.
 MISSING = frozenset(
     [
         "",
@@ -39,38 +39,50 @@ MISSING = frozenset(
         "null",
     ]
 )
-_TRUTH: Mapping[str, float] = {"true": 1.0, "false": 0.0}
+_BOOLEANS: Mapping[str, float] = {"true": 1.0, "false": 0.0}
 _PLACE = Path("the request")
 
 
 def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
-    """Return one column's values as the model was trained on them, shape (rows,).
+    """Code the values of one column as in training.
 
-    The quick ways are for values that are what they should be; anything else goes by the code that reads tables for
-    training, and is refused there by name and row.
+    Values of the expected types take a fast path. All others go through the code that reads tables for training, whose
+    errors name column and row.
+
+    Args:
+        column: How the model codes the column.
+        values: A list, an array or a pandas series.
+        text: Whether all values are text, as in CSV.
+
+    Returns:
+        Shape (rows,), float64, NaN where missing. A category that the model does not have is missing.
 
     Raises:
-        RequestError: A value that the column cannot hold.
+        RequestError: A value does not fit the column.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and column.type in ("number", "date"):
         return values.astype(np.float64)
     if not isinstance(values, list):
-        return _slowly(column, values)
+        return _code_any(column, values)
     kinds = set(map(type, values))
-    quick = None
+    fast = None
     if text:
-        quick = _text_numbers(column, values)
+        fast = _text_numbers(column, values)
     elif column.type == "number" and kinds <= {int, float, type(None)}:
-        quick = _floats(column, values)
+        fast = _floats(column, values)
     elif column.type == "boolean" and kinds <= {bool, type(None)}:
-        quick = np.array(values, dtype=np.float64)
+        fast = np.array(values, dtype=np.float64)
     elif column.type == "category" and kinds <= {str, type(None)}:
-        quick = _levels(column, values)
-    return _slowly(column, values) if quick is None else quick
+        fast = _levels(column, values)
+    return _code_any(column, values) if fast is None else fast
 
 
 def check_numbers(features: Floats, columns: Sequence[Column]) -> None:
-    """Raise RequestError for a number that is infinite or beyond what libraries reckon with."""
+    """Check that features, shape (rows, columns), are within the range that libraries can use.
+
+    Raises:
+        RequestError: A number is infinite or beyond ``LARGEST``; the error names column and row.
+    """
     with np.errstate(invalid="ignore"):
         wrong = np.abs(features) > LARGEST
     if wrong.any():
@@ -101,7 +113,7 @@ def _floats(column: Column, values: Sequence[Any]) -> Floats:
 
 def _text_numbers(column: Column, values: Sequence[str]) -> Floats | None:
     if column.type == "number":
-        # Python itself would take 1_000, +nan and other scripts' digits for numbers.
+        # Python would also parse 1_000, +nan and digits of other scripts as numbers.
         if any("_" in value or not value.isascii() for value in values):
             return None
         try:
@@ -113,7 +125,7 @@ def _text_numbers(column: Column, values: Sequence[str]) -> Floats | None:
     if column.type == "category":
         return _levels(column, values)
     if column.type == "boolean":
-        known = [np.nan if value in MISSING else _TRUTH.get(value.lower()) for value in values]
+        known = [np.nan if value in MISSING else _BOOLEANS.get(value.lower()) for value in values]
         return None if None in known else np.array(known, dtype=np.float64)
     return None
 
@@ -123,8 +135,8 @@ def _levels(column: Column, values: Sequence[str | None]) -> Floats:
     return np.array([places.get(value, np.nan) for value in values], dtype=np.float64)
 
 
-def _as_levels(column: Column, series: Any) -> list[str | None]:
-    """Return the levels that values are written as; a whole number may be one with a point or without."""
+def _level_names(column: Column, series: Any) -> list[str | None]:
+    """Return the level of each value, None if it has none; a whole number may be written with or without a point."""
     levels = frozenset(column.levels)
     found: list[str | None] = []
     for row, (value, gone) in enumerate(zip(series, series.isna(), strict=True)):
@@ -139,31 +151,31 @@ def _as_levels(column: Column, series: Any) -> list[str | None]:
     return found
 
 
-def _slowly(column: Column, values: Any) -> Floats:
+def _code_any(column: Column, values: Any) -> Floats:
     import pandas as pd
 
     if column.type == "category":
-        return _levels(column, _as_levels(column, pd.Series(values, dtype="object")))
+        return _levels(column, _level_names(column, pd.Series(values, dtype="object")))
     if isinstance(values, list):
         given = [None if isinstance(value, str) and value in MISSING else value for value in values]
         series = pd.Series(given, dtype="object")
     else:
         series = values if isinstance(values, pd.Series) else pd.Series(values)
     if column.type == "number":
-        _refuse_truth(column, series)
+        _check_no_booleans(column, series)
     try:
         found, numbers = coded(series, _PLACE, column.name, column)
     except CellError as error:
         raise _cell(column, error.row, error.expected, error.got) from None
-    except Exception as error:  # pandas, and pyarrow under it, raise whatever they run into
+    except Exception as error:  # pandas, and pyarrow below it, raise many types of exception
         raise _cell(column, None, f"a {column.type}", f"something else ({first_line(error)})") from None
     if found.type != column.type and not (found.type == "number" and column.type == "date"):
         raise _cell(column, None, f"a {column.type}", f"a {found.type}")
     return numbers
 
 
-def _refuse_truth(column: Column, series: Any) -> None:
-    """Raise RequestError for true and false among numbers, which a table for training would be read with."""
+def _check_no_booleans(column: Column, series: Any) -> None:
+    """Raise RequestError for true and false among numbers, which the code for training tables would accept."""
     if series.dtype.kind not in "bO":
         return
     for row, value in enumerate(series):

@@ -1,4 +1,4 @@
-"""What a request did wrong, as the JSON that its sender gets."""
+"""The errors of requests, as the JSON that the client gets."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 from ensemble.errors import EnsembleError
 
-# As much of what came is said again as takes so many characters in JSON.
+# The longest quote of a value, and the longest message, in characters of JSON.
 _LONGEST, _LONGEST_MESSAGE = 250, 900
 
 BAD_REQUEST, NOT_ACCEPTABLE, TOO_LARGE, UNSUPPORTED = 400, 406, 413, 415
 
 
 class RequestError(EnsembleError):
-    """A request that cannot be answered, by its sender's mistake. As text it is its JSON.
+    """A request that cannot be answered because of the client's mistake. Its text is JSON.
 
     Attributes:
         status: The HTTP status.
-        details: Facts by name, beside ``error`` (a word for programs) and ``message`` (for people).
+        details: The JSON object: ``error`` (a code for programs), ``message`` (for people) and further facts by name.
     """
 
     def __init__(self, status: int, error: str, message: str, **details: Any) -> None:
@@ -43,15 +43,15 @@ def _cut(text: str, most: int) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what a library's error says, which may be nothing or a page."""
+    """Return the first line of a library's error, or its type if it has no text."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def unfit(message: str, **details: Any) -> RequestError:
-    """Return the error of rows that do not fit the model's columns."""
+    """Return an error for rows that do not fit the model's columns."""
     return RequestError(BAD_REQUEST, "rows_do_not_fit", message, **details)
 
 
 def unreadable_body(kind: str, reason: str) -> RequestError:
-    """Return the error of a body that is not what its content type says."""
+    """Return an error for a body that does not have its content type."""
     return RequestError(BAD_REQUEST, "unreadable", f"the body is not {kind}: {reason}", expected=kind)

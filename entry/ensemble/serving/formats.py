@@ -1,4 +1,4 @@
-"""Content types: bodies to rows, predictions to bodies."""
+"""Content types: read rows from bodies, and write predictions as bodies."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _ALIASES = {
     "application/vnd.apache.parquet": PARQUET,
 }
 _WRAPPERS = ("instances", "inputs", "dataframe_records")
-_ANY = ("*/*", "application/*")
-# numpy writes a header of two lines or so, and would read one of any length.
+_ANY_TYPE = ("*/*", "application/*")
+# NumPy writes headers of about two lines, but would read one of any length.
 _LONGEST_NPY_HEADER = 10_000
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the ensemble predicts for some rows.
+    """Predictions for some rows.
 
     Attributes:
-        blended: The blend, shape (rows,).
-        members: Each member's own, shape (rows, members).
-        names: The members' names.
+        blended: The blend's predictions, shape (rows,), float64, in the target's unit.
+        members: The members' predictions, shape (rows, members), float64.
+        names: The members' names, in order.
     """
 
     blended: Floats
@@ -57,13 +57,13 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
     """Return the rows of a request.
 
     Args:
-        body: As it came; text where a container has decoded it already.
-        content_type: Such as ``text/csv; header=present``.
+        body: The body; text if the container has already decoded it.
+        content_type: The header, such as ``text/csv; header=present``.
 
     Raises:
-        RequestError: An unknown content type, or a body that is something else.
+        RequestError: The content type is unknown, or the body does not have it.
     """
-    kind, parameters = _media(content_type)
+    kind, parameters = _parse_media_type(content_type)
     reader = _READERS.get(_ALIASES.get(kind, kind))
     if reader is None:
         raise RequestError(
@@ -83,11 +83,11 @@ def encode(prediction: Prediction, accept: str) -> tuple[bytes, str]:
     """Return the body of an answer and its content type.
 
     Args:
-        prediction: What it says.
-        accept: What the sender accepts; ``;detail=members`` after the type asks for every member's prediction.
+        prediction: The predictions.
+        accept: The ``Accept`` header; ``;detail=members`` after a type asks for the predictions of all members too.
 
     Raises:
-        RequestError: Nothing that it accepts can be written.
+        RequestError: The header has no type that can be written.
     """
     kind, parameters = choose(accept)
     detail = parameters.get("detail", BLENDED)
@@ -103,15 +103,15 @@ def encode(prediction: Prediction, accept: str) -> tuple[bytes, str]:
 
 
 def choose(accept: str) -> tuple[str, Mapping[str, str]]:
-    """Return the content type that an ``Accept`` header likes best and that can be written, with its parameters.
+    """Return the content type with the highest weight in an ``Accept`` header that can be written, with its parameters.
 
     Raises:
-        RequestError: There is none.
+        RequestError: The header has no type that can be written.
     """
     offers = []
-    for offer in (accept or _ANY[0]).split(","):
-        kind, parameters = _media(offer)
-        kind = JSON if kind in _ANY or not kind else CSV if kind == "text/*" else _ALIASES.get(kind, kind)
+    for offer in (accept or _ANY_TYPE[0]).split(","):
+        kind, parameters = _parse_media_type(offer)
+        kind = JSON if kind in _ANY_TYPE or not kind else CSV if kind == "text/*" else _ALIASES.get(kind, kind)
         try:
             weight = float(parameters.get("q", "1"))
         except ValueError:
@@ -130,7 +130,7 @@ def choose(accept: str) -> tuple[str, Mapping[str, str]]:
     return kind, parameters
 
 
-def _media(text: str) -> tuple[str, dict[str, str]]:
+def _parse_media_type(text: str) -> tuple[str, dict[str, str]]:
     kind, *rest = (text or "").split(";")
     pairs = [part.partition("=") for part in rest]
     return kind.strip().lower(), {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in pairs}
@@ -154,14 +154,16 @@ def _parse(body: bytes, kind: str) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        if "infinity" in str(error):  # a number beyond any float, which Python reads, so that its column can be named
+        if "infinity" in str(
+            error
+        ):  # a number beyond the range of floats, which Python reads, so that the error can name its column
             with contextlib.suppress(ValueError, RecursionError):
-                return json.loads(body, parse_constant=_no_constant)
+                return json.loads(body, parse_constant=_refuse_constant)
         hint = " JSON has no NaN: write null." if b"NaN" in body else ""
         raise unreadable_body(kind, f"{error}.{hint}") from None
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
 
@@ -179,7 +181,7 @@ def _rows_of(document: Any) -> Rows:
 
 
 def _rows_of_list(rows: Any) -> Rows:
-    if isinstance(rows, dict):  # columns, or one record
+    if isinstance(rows, dict):  # columns or one record
         if rows and all(isinstance(values, list) for values in rows.values()):
             return _rows_of_columns(rows)
         return Records([rows])
@@ -230,16 +232,16 @@ def _columns_of(rows: Sequence[Any], width: int | None) -> list[list[Any]]:
 def _read_npy(body: bytes, parameters: Mapping[str, str]) -> Rows:
     try:
         array = np.load(io.BytesIO(body), allow_pickle=False, max_header_size=_LONGEST_NPY_HEADER)
-    except Exception as error:  # numpy raises whatever a broken header runs into
+    except Exception as error:  # NumPy raises many types of exception for a broken header
         raise unreadable_body("a .npy array without objects", f"{first_line(error)}.") from None
     if not isinstance(array, np.ndarray):
         raise unreadable_body("a .npy array", "it is an archive of several.")
-    if array.dtype.itemsize == 0:  # of which a few bytes may declare any number
+    if array.dtype.itemsize == 0:  # a few bytes may declare any number of such values
         raise unfit(
             "the values of the array have a size of zero bytes.", expected="numbers or text", got=str(array.dtype)
         )
     if array.dtype.names is not None and array.ndim == 1:
-        return Values(list(array.dtype.names), [_listed(array[name]) for name in array.dtype.names])
+        return Values(list(array.dtype.names), [_field_values(array[name]) for name in array.dtype.names])
     if array.ndim == 1:
         array = array[None, :]
     if array.ndim != 2 or array.dtype.kind not in "fiubU":
@@ -251,22 +253,24 @@ def _read_npy(body: bytes, parameters: Mapping[str, str]) -> Rows:
     if array.dtype.kind == "U":
         _check_text(array)
         return Values(None, [column.tolist() for column in array.T], text=True)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is none is a gap, and too large a number has its error
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # NaN is a missing value, and numbers that are too large get an error later
         return Matrix(array.astype(np.float64))
 
 
-def _listed(array: Any) -> list[Any]:
-    """Return a field's values as JSON would have brought them."""
+def _field_values(array: Any) -> list[Any]:
+    """Return the values of a field as if they were read from JSON."""
     if array.ndim != 1 or array.dtype.kind not in "fiubU":
         raise unfit("each field of the array must have one number or text per row.", got=str(array.dtype))
     if array.dtype.kind == "U":
         _check_text(array)
     found: list[Any] = array.tolist()
-    return [None if value != value else value for value in found]  # noqa: PLR0124  # a number that is none
+    return [None if value != value else value for value in found]  # noqa: PLR0124  # NaN
 
 
 def _check_text(array: Any) -> None:
-    """Raise RequestError for numbers that are no characters, of which numpy would make broken text."""
+    """Raise RequestError for code points that are not characters, which NumPy would turn into broken text."""
     codes = np.ascontiguousarray(array).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
     if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
         raise unreadable_body("a .npy array of text", "it has code points that are not characters.")
@@ -281,7 +285,7 @@ def _read_parquet(body: bytes, parameters: Mapping[str, str]) -> Rows:
         ) from None
     try:
         table = read_table(body)
-        table.validate(full=True)  # text that is no UTF-8 would be found too late
+        table.validate(full=True)  # otherwise text that is not UTF-8 would be found too late
         frame = table.to_pandas(use_threads=False, ignore_metadata=True)
     except (ArrowException, OSError, ValueError, KeyError, OverflowError, NotImplementedError) as error:
         raise unreadable_body("Parquet", f"{first_line(error)}.") from None

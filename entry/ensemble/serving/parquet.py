@@ -1,4 +1,4 @@
-"""Parquet files of senders, of which a few bytes may say that they hold any amount."""
+"""Parquet files in requests, which may declare any size in a few bytes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 
 from ensemble.serving.errors import TOO_LARGE, RequestError, unfit
 
-# Many times what a text of 6 MB holds.
+# Many times the content of a text of 6 MB.
 _MOST_VALUES, _MOST_BYTES = 10_000_000, 100_000_000
 
 
 def read_table(body: bytes) -> Any:
-    """Return the table of a file, unless it is out of all proportion.
+    """Read a file as a ``pyarrow.Table``, unless it is far larger than its body suggests.
 
     Raises:
-        RequestError: It is, or its columns hold more than a value a row.
-        Exception: Whatever pyarrow raises for a file that is none.
+        RequestError: The table is too large, or a column is nested.
+        Exception: pyarrow raises various types for a file that is not Parquet.
     """
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     file = ParquetFile(io.BytesIO(body))
     _check_declared(file)
-    # Text is read as the few texts that there are, so that it can be known how long it is before it is.
+    # Text is read as a dictionary of distinct values, so that its full length is known before it is expanded.
     leaves = map(file.schema.column, range(len(file.schema)))
     text = [leaf.name for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     found = ParquetFile(io.BytesIO(body), read_dictionary=text).read(use_pandas_metadata=False, use_threads=False)
@@ -39,9 +39,9 @@ def read_table(body: bytes) -> Any:
 
 
 def _check_declared(file: Any) -> None:
-    """Raise RequestError for what the file says of itself.
+    """Raise RequestError if the file's metadata declares too much, or nested columns.
 
-    What it says of a column in a row group is not asked for: pyarrow ends the process when that is broken.
+    The metadata of a column in a row group is not read: pyarrow ends the process if it is broken.
     """
     leaves = [file.schema.column(place) for place in range(len(file.schema))]
     for leaf in leaves:
@@ -67,7 +67,7 @@ def _check(found: int, most: int, what: str) -> None:
 
 
 def _length(chunk: Any) -> int:
-    """Return how many bytes a column of text would have, of which each text is kept once."""
+    """Return how many bytes a dictionary-encoded column of text has when it is expanded."""
     import pyarrow.compute as pc
 
     return pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0

@@ -17,16 +17,16 @@ from ensemble.serving.formats import Prediction
 from ensemble.serving.rows import Rows
 from ensemble.table import Column
 
-# Members predict the same bits anywhere but for those of scikit-learn's own that multiply matrices.
+# Members predict the same bits on any machine, except scikit-learn's members that multiply matrices.
 TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """What an endpoint holds.
+    """The model of an endpoint.
 
     Attributes:
-        bundle: The ensemble.
+        bundle: The loaded bundle.
     """
 
     bundle: Bundle
@@ -36,7 +36,7 @@ class Predictor:
         """Read and verify a bundle.
 
         Raises:
-            BundleError: It cannot be trusted; the message says why.
+            BundleError: The bundle cannot be used; the message says why.
         """
         return cls(load_bundle(folder, threads))
 
@@ -46,7 +46,7 @@ class Predictor:
         return self.bundle.columns
 
     def features(self, rows: Rows) -> Floats:
-        """Return the features of a request, shape (rows, columns).
+        """Return the features of a request, shape (rows, columns), float64, NaN where missing.
 
         Raises:
             RequestError: The rows do not fit the model's columns.
@@ -54,14 +54,17 @@ class Predictor:
         return rows.features(self.columns)
 
     def predict(self, features: Floats) -> Prediction:
-        """Return the blend and every member for features of shape (rows, columns)."""
+        """Return the predictions of blend and members for features of shape (rows, columns)."""
         members = self.bundle.ensemble.predict_members(features)
         return Prediction(self.bundle.ensemble.blend.predict(members, features), members, self.bundle.members)
 
     def predict_many(self, requests: Sequence[Rows]) -> list[Prediction | RequestError]:
-        """Answer several requests by one call of each member; a request that does not fit fails alone.
+        """Answer several requests with one call of each member; a request that does not fit fails alone.
 
-        A row is predicted among others as it is alone, to the bit, by every member of the registry.
+        Every member of the registry predicts the same bits for a row among others as for the row alone.
+
+        Returns:
+            One prediction or error per request, in order.
         """
         answers: list[Prediction | RequestError | None] = []
         parts: list[Floats] = []
@@ -85,7 +88,7 @@ class Predictor:
         """Predict the bundle's example again.
 
         Raises:
-            BundleError: It gives other numbers than it gave when it was trained.
+            BundleError: The predictions differ from those at training time by more than ``TOLERANCE`` (relative).
         """
         features, expected = self.bundle.example()
         found = self.predict(features).blended

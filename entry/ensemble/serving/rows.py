@@ -1,4 +1,4 @@
-"""Rows as a request brings them, and their features as the model's columns say: by name where there are names."""
+"""The rows of requests, and their features in the order of the model's columns: by name if the rows have names."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ensemble.serving.cells import check_numbers, column_numbers
 from ensemble.serving.errors import RequestError, unfit, unreadable_body
 from ensemble.table import Column
 
-# Among more it takes seconds to find the nearest.
+# With more names, the search for the nearest one would take seconds.
 _MOST_NAMES = 1_000
 _NUMBERS_ONLY = b"0123456789+-.eE,\n \r"
 
 
 class Rows(abc.ABC):
-    """The rows of one request, read from its body and not yet held against a model."""
+    """The rows of one request, read from its body but not yet matched to the columns of a model."""
 
     @abc.abstractmethod
     def features(self, columns: Sequence[Column]) -> Floats:
-        """Return the features as the model was trained on them, shape (rows, columns).
+        """Return the features, coded as in training: shape (rows, columns), float64, NaN where missing.
 
         Raises:
-            RequestError: The rows do not fit; it names the column, what was expected and what came.
+            RequestError: The rows do not fit; the error has the column, what was expected and what was found.
         """
 
 
@@ -40,10 +40,10 @@ class Values(Rows):
     """Columns of values.
 
     Attributes:
-        names: Column names; None for columns by position.
-        columns: A sequence of values each, equally long: Python's own types, or an array.
+        names: Column names; None if columns go by position.
+        columns: The values of each column, of equal length: a list, an array or a pandas series.
         text: Whether all values are text, as in CSV.
-        flat: Whether it is a plain list, which is one row, or one value a row for a model of one column.
+        flat: Whether the body was a flat list: one row, or one value per row for a model with one column.
     """
 
     names: Sequence[str] | None
@@ -52,7 +52,7 @@ class Values(Rows):
     flat: bool = False
 
     def features(self, columns: Sequence[Column]) -> Floats:
-        """Return the features; columns that the model does not know are left out."""
+        """Return the features; columns that the model does not have are ignored."""
         found = self._by_column(columns)
         features = np.empty((len(found[0]), len(columns)), dtype=np.float64)
         for place, (column, values) in enumerate(zip(columns, found, strict=True)):
@@ -85,16 +85,16 @@ class Values(Rows):
 
 @dataclass(frozen=True)
 class Records(Rows):
-    """Rows that name their values.
+    """Rows as records.
 
     Attributes:
-        records: One mapping a row.
+        records: One mapping of column names to values per row.
     """
 
     records: Sequence[Mapping[str, Any]]
 
     def features(self, columns: Sequence[Column]) -> Floats:
-        """Return the features; names that the model does not know are left out."""
+        """Return the features; names that the model does not have are ignored."""
         if not self.records:
             raise no_rows()
         found: list[list[Any]] = []
@@ -112,13 +112,13 @@ class Matrix(Rows):
     """Numbers by position.
 
     Attributes:
-        values: Shape (rows, columns), a number or truth value each.
+        values: Shape (rows, columns), float64; NaN where missing, 1 and 0 for true and false.
     """
 
     values: Floats
 
     def features(self, columns: Sequence[Column]) -> Floats:
-        """Return the features; a category's number is the text that its level is written as."""
+        """Return the features; a number in a category's column stands for the level with that text."""
         check_width(self.values.shape[1], columns)
         if len(self.values) == 0:
             raise no_rows()
@@ -130,20 +130,20 @@ class Matrix(Rows):
 
 @dataclass(frozen=True)
 class Csv(Rows):
-    """Text with commas, whose first row may be a header.
+    """CSV text, with or without a header.
 
     Attributes:
-        body: The text as UTF-8.
-        header: Whether the first row is one; None to find out.
+        body: The text in UTF-8.
+        header: Whether the first row is a header; None to decide by its cells.
     """
 
     body: bytes
     header: bool | None = None
 
     def features(self, columns: Sequence[Column]) -> Floats:
-        """Return the features; the first row is a header when a cell of it is the name of a column."""
+        """Return the features; if ``header`` is None, a first row that has the name of a column is a header."""
         names, rest = _first_row(self.body)
-        header = _names_one(names, columns) if self.header is None else self.header
+        header = _has_column_name(names, columns) if self.header is None else self.header
         body = rest if header else self.body
         if all(column.type == "number" for column in columns) and not body.translate(None, _NUMBERS_ONLY):
             matrix = _numbers(body)
@@ -173,12 +173,12 @@ class Csv(Rows):
 
 
 def is_header(line: bytes, columns: Sequence[Column]) -> bool:
-    """Whether a first line of CSV is a header: a cell of it is the name of a column."""
-    return _names_one(_first_row(line)[0], columns)
+    """Return whether the first line of CSV text is a header: one of its cells is the name of a column."""
+    return _has_column_name(_first_row(line)[0], columns)
 
 
 def check_width(width: int, columns: Sequence[Column]) -> None:
-    """Raise RequestError unless there is a value for each column."""
+    """Raise RequestError unless a row of ``width`` values has one for each column."""
     if width != len(columns):
         names = ", ".join(column.name for column in columns)
         raise unfit(
@@ -190,7 +190,7 @@ def check_width(width: int, columns: Sequence[Column]) -> None:
 
 
 def missing_column(column: Column, names: Sequence[Any], row: int | None = None) -> RequestError:
-    """Return the error of a column that did not come."""
+    """Return an error for a column that the request, or its data row ``row`` (from 1), does not have."""
     shown = [str(name) for name in names[:_MOST_NAMES]]
     place = "" if row is None else f" in data row {row}"
     came = ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
@@ -205,12 +205,12 @@ def missing_column(column: Column, names: Sequence[Any], row: int | None = None)
 
 
 def no_rows() -> RequestError:
-    """Return the error of a request without rows."""
+    """Return an error for a request without rows."""
     return unfit("the request has no rows.", expected="at least one row", got="none")
 
 
 def _numbers(body: bytes) -> Floats | None:
-    """Return a body of digits, marks and commas as a matrix, or None where it is not that plain."""
+    """Return a body of plain numbers and commas as a matrix, or None if it is not that simple."""
     lines = body.strip().replace(b"\r\n", b"\n")
     if b"\r" in lines:
         return None
@@ -225,13 +225,13 @@ def _numbers(body: bytes) -> Floats | None:
 def _parsed(text: bytes) -> Any:
     try:
         return orjson.loads(text)
-    except orjson.JSONDecodeError:  # gaps are looked for only here, since looking takes as long as parsing
+    except orjson.JSONDecodeError:  # only now, since the search for empty cells takes as long as parsing
         text = text.replace(b",,", b",null,").replace(b",,", b",null,")
         return orjson.loads(text.replace(b"[,", b"[null,").replace(b",]", b",null]"))
 
 
 def _first_row(body: bytes) -> tuple[list[str], bytes]:
-    """Return the cells of the first row, which may go over several lines, and what follows it."""
+    """Return the cells of the first row, which may span several lines, and the rest of the body."""
     source = io.BytesIO(body)
     try:
         reader = csv.reader((line.decode("utf-8-sig") for line in source), skipinitialspace=True)
@@ -241,7 +241,7 @@ def _first_row(body: bytes) -> tuple[list[str], bytes]:
     return [cell.strip() for cell in cells], source.read()
 
 
-def _names_one(cells: Sequence[str], columns: Sequence[Column]) -> bool:
+def _has_column_name(cells: Sequence[str], columns: Sequence[Column]) -> bool:
     known = {column.name for column in columns}
     return any(cell in known for cell in cells)
 

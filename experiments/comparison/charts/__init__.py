@@ -1,4 +1,4 @@
-"""The figures of a comparison, as plain data that plotly.js draws, each with a sentence that says what to see in it."""
+"""The figures of a comparison as plain data for plotly.js, each with its finding in one sentence."""
 
 from __future__ import annotations
 

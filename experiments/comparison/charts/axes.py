@@ -1,4 +1,4 @@
-"""The axes of parallel coordinates: one value of every trial, brought to the unit interval."""
+"""The axes of parallel coordinates: one value of each trial, scaled to the unit interval."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Axis:
 
     Attributes:
         title: Its name.
-        values: The value of every trial, in the order of all trials; None where a trial has none.
-        places: Where they lie, from 0 to 1; NaN where there is none.
-        ticks: Texts by their place.
-        numeric: Whether values are numbers rather than choices.
+        values: The value of each trial, in the order of all trials; None if a trial does not have the parameter.
+        places: The positions of the values, from 0 to 1; NaN for None.
+        ticks: Texts by position.
+        numeric: Whether the values are numbers rather than choices.
     """
 
     title: str
@@ -35,8 +35,8 @@ def make_axis(title: str, values: Sequence[ParamValue], *, log: bool) -> Axis:
 
     Args:
         title: Its name.
-        values: One a trial, at least one of them not None.
-        log: Whether its logarithm is drawn.
+        values: One value for each trial, at least one of them not None.
+        log: Whether the axis is logarithmic.
     """
     known = [value for value in values if value is not None]
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in known):
@@ -62,6 +62,6 @@ def make_axis(title: str, values: Sequence[ParamValue], *, log: bool) -> Axis:
 
 
 def short(value: ParamValue) -> str:
-    """Return a value as a tick has it."""
+    """Return a value as the text of a tick."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{value:.4g}" if is_number else encode(value)

@@ -34,7 +34,7 @@ _TITLE = "Every trial through its parameters"
 _MOST_TRIALS = 200
 # Room for the texts of an axis's ticks.
 _TICK_PIXELS = 22
-# With fewer trials the best quarter is one or two, which always agree.
+# With fewer trials the best quarter is one or two trials, which always agree.
 _FEWEST_TO_AGREE = 12
 
 
@@ -43,9 +43,9 @@ class _Line:
     """One trial.
 
     Attributes:
-        number: Its place among all trials that are drawn.
-        place: Its study's place.
-        label: What its study is called.
+        number: Its index among all trials that are drawn.
+        place: The index of its study.
+        label: The label of its study.
         trial: The trial.
         winner: Whether it is its study's winner.
     """
@@ -58,7 +58,7 @@ class _Line:
 
 
 def parallel_coordinates(measures: Sequence[Measures]) -> Chart:
-    """Draw every trial that has a score."""
+    """Draw every trial with a score."""
     lines: list[_Line] = []
     for place, one in enumerate(measures):
         for trial in _best_trials(one):
@@ -67,11 +67,11 @@ def parallel_coordinates(measures: Sequence[Measures]) -> Chart:
     results = [found.trial for found in lines]
     axes = _axes(measures, results)
     if not axes:
-        return Chart("trials", _TITLE, "Nothing was searched, so no trial has parameters of its own.")
+        return Chart("trials", _TITLE, "Nothing was searched, so there are no parameters to draw.")
     metric = measures[0].metric
     score = make_axis(metric, [trial.metrics[metric] for trial in results], log=False)
     left_out = sum(one.count("complete") for one in measures) - len(lines)
-    few = f" Of each study the best {_MOST_TRIALS} trials are drawn." if left_out else ""
+    few = f" Only the best {_MOST_TRIALS} trials of each study are drawn." if left_out else ""
     sentence = f"Thick lines are winners. {_agreement(measures)}{few}"
     return Chart("trials", _TITLE, sentence, (_plot([*axes, score], lines),))
 
@@ -83,7 +83,7 @@ def _best_trials(one: Measures) -> list[TrialResult]:
 
 
 def _axes(measures: Sequence[Measures], trials: Sequence[TrialResult]) -> list[Axis]:
-    """Return an axis a parameter that any of these trials has."""
+    """Return one axis for each parameter that any of these trials has."""
     logs = {name for one in measures for name, found in one.study.space.dimensions.items() if _is_log(found)}
     return [
         make_axis(name.replace(SEPARATOR, "."), [trial.params.get(name) for trial in trials], log=name in logs)
@@ -175,7 +175,7 @@ def _tick(row: int, place: float, text: str) -> Spec:
 
 
 def _agreement(measures: Sequence[Measures]) -> str:
-    """Say on which parameter the best quarter of all trials agrees most; the same trial in two studies counts once."""
+    """Return the parameter on which the best quarter of all trials agrees most; the same point counts once."""
     metric = measures[0].metric
     maximised = MetricName.parse(metric).maximised
     scored = {
@@ -194,10 +194,10 @@ def _agreement(measures: Sequence[Measures]) -> str:
             best = [float(str(value)) for value in axis.values[: len(where)]]
             spread.append((max(where) - min(where), axis, best))
     if not spread:
-        return "The best quarter of all trials shares no parameter that is a number."
+        return "The best quarter of all trials has no numeric parameter in common."
     _, axis, best = min(spread, key=lambda found: found[0])
     tried = [float(str(value)) for value in axis.values if value is not None]
     return (
-        f"The best quarter of all trials agrees most on {axis.title}: {short(min(best))} to {short(max(best))}, of "
-        f"{short(min(tried))} to {short(max(tried))} that were tried."
+        f"The best quarter of all trials agrees most on {axis.title}: {short(min(best))} to {short(max(best))}, where "
+        f"{short(min(tried))} to {short(max(tried))} were tried."
     )

@@ -1,4 +1,4 @@
-"""How far apart the same trials are: every number of every pair, exact ones counted in a lane of their own."""
+"""How far apart the same trials are: every number of every pair, with the exact ones counted in a separate lane."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from experiments.comparison.pairing import Pair, member_of
 from experiments.comparison.parity import Parity
 
 _TITLE = "How far apart the same trials are"
-# Where the lane of exact numbers is, as a power of ten: left of the last bit of a double, 1.1e-16.
+# Position of the lane of exact numbers, as a power of ten: left of the last bit of a double, 1.1e-16.
 _EXACT = -17.5
 _SMALLEST = -16.5
 _WIDEST = 0.3
 _HIGHEST = -6.0
-# Of each study; a page with more is slow, and shows no more.
+# For each study. With more marks the page is slow and shows nothing more.
 _MOST_MARKS = 1000
 
 
@@ -37,7 +37,7 @@ def difference_chart(measures: Sequence[Measures], parity: Parity) -> Chart:
     """Draw the relative difference of every compared number."""
     pairs = [pair for pair in parity.pairs if pair.failed is None]
     if not pairs:
-        return Chart("differences", _TITLE, "No trial has numbers in two studies, so there is nothing to subtract.")
+        return Chart("differences", _TITLE, "No trial has numbers in two studies, so there is nothing to compare.")
     names = [*dict.fromkeys(name for one in measures for name in one.study.members), BLENDED]
     places = {one.study.name: place for place, one in enumerate(measures)}
     labels = {one.study.name: one.label for one in measures}
@@ -63,13 +63,13 @@ def difference_chart(measures: Sequence[Measures], parity: Parity) -> Chart:
 
 
 def _traces(pairs: Sequence[Pair], rows: Mapping[str, float], place: int, label: str) -> list[Spec]:
-    """Return one mark for all exact numbers of a member, and one for each number that is not exact.
+    """Return one mark for all exact numbers of a member, and one for each other number.
 
     Args:
         pairs: The pairs of one study with others.
-        rows: Where each member's marks stand.
-        place: The study's place.
-        label: What it is called.
+        rows: The vertical position of each member's marks.
+        place: The index of the study.
+        label: The label of the study.
     """
     exact = Counter(member_of(metric) for pair in pairs for metric in pair.metrics)
     exact.subtract(moved.who for pair in pairs for moved in pair.differences)
@@ -111,7 +111,7 @@ def _power(relative: float) -> float:
 
 
 def _tolerance(tolerance: float) -> Spec:
-    """Return a line at the tolerance, with its name."""
+    """Return a labelled line at the tolerance."""
     if not tolerance:
         return {}
     at = math.log10(tolerance)
@@ -134,8 +134,8 @@ def _sentence(pairs: Sequence[Pair], parity: Parity) -> str:
     relative, metric, pair = max(moved, key=lambda item: item[0])
     side = "above" if relative > parity.tolerance else "within"
     most = max(Counter(pair.other.study.name for _, _, pair in moved).values())
-    few = f" Of each study the {_MOST_MARKS} furthest are drawn." if most > _MOST_MARKS else ""
+    few = f" Only the {_MOST_MARKS} largest differences of each study are drawn." if most > _MOST_MARKS else ""
     return (
-        f"{numbers - len(moved)} of {numbers} numbers are equal to the bit; the furthest apart is {metric} of "
-        f"{pair.other.name}, by {relative:.2g}, {side} the tolerance of {parity.tolerance:g}.{few}"
+        f"{numbers - len(moved)} of {numbers} numbers are equal to the bit; the largest difference is in {metric} of "
+        f"{pair.other.name}, {relative:.2g}, {side} the tolerance of {parity.tolerance:g}.{few}"
     )

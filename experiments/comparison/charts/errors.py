@@ -1,4 +1,4 @@
-"""The winners' errors: how alike the members err, and what the blend predicts on the test rows."""
+"""The winners' errors: the correlation of the members' errors, and the blend's predictions on the test rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from experiments.comparison.charts.plot import INK, Chart, Plot, Spec, enumerate
 from experiments.comparison.measures import Measures
 from experiments.study.predictions import Predictions
 
-_ALIKE, _ACTUAL = "How alike the members err", "Predicted against actual, on the test rows"
+_ALIKE, _ACTUAL = "How similar the members' errors are", "Predicted against actual, on the test rows"
 _MOST_ROWS = 1000
-_GONE = "gone or cut"
-# The dark end of the scale, unless something is below it.
+_GONE = "missing or incomplete"
+# The lower end of the colour scale, unless a value is below it.
 _LOWEST = 0.5
-# With more members there is no room for three matrices side by side, nor on a narrow screen for numbers in cells.
+# With more members three matrices do not fit side by side, and numbers in cells do not fit on a narrow screen.
 _FEW = 5
-# Above this share of the scale a cell is bright, and its text is dark.
+# Above this share of the scale a cell is bright and has dark text.
 _BRIGHT = 0.55
 
 
@@ -33,19 +33,21 @@ def error_correlation(measures: Sequence[Measures]) -> Chart:
         kept = one.study.out_of_fold()
         if kept is None:
             missing.append(
-                f"{one.label}: the winner's out-of-fold predictions are {_GONE}, {one.study.out_of_fold_file}"
+                f"{one.label}: the winner's out-of-fold predictions are {_GONE}: {one.study.out_of_fold_file}"
             )
         elif len(kept.names) > 1:
             found[place] = kept.names, _correlation(kept)
     if not found:
-        return Chart("errors", _ALIKE, "No ensemble of several members has left its errors.", missing=tuple(missing))
+        return Chart(
+            "errors", _ALIKE, "No study has out-of-fold predictions of several members.", missing=tuple(missing)
+        )
     lowest = min(
         _LOWEST, *(float(value) for _, matrix in found.values() for value in matrix.flat if np.isfinite(value))
     )
     plots = tuple(_heatmap(place, names, matrix, lowest) for place, (names, matrix) in found.items())
     columns = min(len(plots), 3 if max(len(names) for names, _ in found.values()) <= _FEW else 2)
-    said = [_least_alike(measures[place].label, names, matrix) for place, (names, matrix) in found.items()]
-    sentence = f"The less alike two members err, the more a blend gains: least alike are {enumerated(said)}."
+    lowest_pairs = [_least_correlated(measures[place].label, names, matrix) for place, (names, matrix) in found.items()]
+    sentence = f"A blend gains most from members whose errors differ. Lowest correlation: {enumerated(lowest_pairs)}."
     return Chart("errors", _ALIKE, sentence, plots, columns=columns, missing=tuple(missing))
 
 
@@ -95,7 +97,7 @@ def _is_bright(value: float, lowest: float) -> bool:
     return (value - lowest) / (1.0 - lowest) > _BRIGHT
 
 
-def _least_alike(label: str, names: Sequence[str], matrix: Floats) -> str:
+def _least_correlated(label: str, names: Sequence[str], matrix: Floats) -> str:
     pairs = [(matrix[i, j], names[i], names[j]) for i in range(len(names)) for j in range(i)]
     value, one, other = min((np.nan_to_num(value, nan=1.0), one, other) for value, one, other in pairs)
     return f"{other} and {one} in {label} ({value:.2f})"
@@ -110,11 +112,11 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
             continue
         kept = one.study.on_test_rows()
         if kept is None or not len(kept.target):
-            missing.append(f"{one.label}: the winner's predictions on the test rows are {_GONE}, {one.study.test_file}")
+            missing.append(f"{one.label}: the winner's predictions on the test rows are {_GONE}: {one.study.test_file}")
         else:
             found[place] = kept
     if not found:
-        return Chart("actual", _ACTUAL, "No winner has left its predictions on the test rows.", missing=tuple(missing))
+        return Chart("actual", _ACTUAL, "No winner has predictions on the test rows.", missing=tuple(missing))
     ends = [
         float(pick(pick(kept.target.min(), kept.blended.min()), pick(kept.target.max(), kept.blended.max())))
         for pick in (min, max)
@@ -123,10 +125,10 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     pad = 0.04 * (max(ends) - min(ends)) or 1.0
     span = [min(ends) - pad, max(ends) + pad]
     plots = tuple(Plot(_scatter(place, kept, span), 340, series=place) for place, kept in found.items())
-    said = [_fit(measures[place].label, kept) for place, kept in found.items()]
+    fits = [_fit(measures[place].label, kept) for place, kept in found.items()]
     sampled = max(len(kept.target) for kept in found.values()) > _MOST_ROWS
-    few = f" {_MOST_ROWS} rows of each are drawn, chosen at random." if sampled else ""
-    sentence = f"Points on the line are exact. {'; '.join(said)}.{few}"
+    few = f" Only {_MOST_ROWS} rows of each, chosen at random, are drawn." if sampled else ""
+    sentence = f"Points on the line are exact. {'; '.join(fits)}.{few}"
     return Chart("actual", _ACTUAL, sentence, plots, columns=min(3, len(plots)), missing=tuple(missing))
 
 
@@ -150,6 +152,10 @@ def _scatter(place: int, kept: Predictions, span: Sequence[float]) -> Spec:
 
 def _fit(label: str, kept: Predictions) -> str:
     spread = float(np.std(kept.target))
-    share = f", predictions spread {float(np.std(kept.blended)) / spread:.0%} as widely as actuals" if spread else ""
+    share = (
+        f", the predictions vary {float(np.std(kept.blended)) / spread:.0%} as much as the actual values"
+        if spread
+        else ""
+    )
     error = rmse(kept.target, kept.blended, kept.weights)
     return f"{label}: RMSE {error:.4g} on {len(kept.target)} rows{share}"

@@ -1,4 +1,4 @@
-"""The best so far of every study, against trials, against time and against dollars."""
+"""The best score so far of each study, by trials, by time and by dollars."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from experiments.comparison.table import duration
 from experiments.reporting.console import dollars
 
 _HEIGHT = 300
-# Of each study; a page with more is slow, and shows no more.
+# For each study. With more dots the page is slow and shows nothing more.
 _MOST_DOTS = 1000
-# With fewer of the shown unit than this the next smaller is easier to read.
+# With fewer than this of a unit, the next smaller unit is easier to read.
 _FEWEST = 3.0
 
 
 @dataclass(frozen=True)
 class _Against:
-    """What a history is drawn against.
+    """The horizontal axis of a history.
 
     Attributes:
         key: The figure's name.
         title: Its heading.
-        axis: The name of the horizontal axis.
-        points: The history that goes with it.
-        value: Where a point lies; None where it has no place.
-        said: A place in words.
+        axis: The title of the axis.
+        points: The history to draw.
+        value: The position of a point; None if it has none.
+        text: A position as text.
     """
 
     key: str
@@ -40,11 +40,11 @@ class _Against:
     axis: str
     points: Callable[[Measures], Sequence[Point]]
     value: Callable[[Point], float | None]
-    said: Callable[[float], str]
+    text: Callable[[float], str]
 
 
 def history_charts(measures: Sequence[Measures]) -> list[Chart]:
-    """Draw the best so far against trials, minutes and dollars."""
+    """Draw the best score so far by trials, time and dollars."""
     longest = max((point.minutes for one in measures for point in one.by_time), default=0.0)
     unit, factor = ("minutes", 1.0) if longest >= _FEWEST else ("seconds", 60.0)
     if longest >= 60 * _FEWEST:
@@ -89,14 +89,14 @@ def _chart(measures: Sequence[Measures], against: _Against) -> Chart:
     data = [trace for place, one in enumerate(measures) for trace in _traces(place, one, against)]
     free = [one.label for one in measures if one.usd is None]
     if not data:
-        return Chart(key, against.title, "No study has spent dollars that are known here.", width="third")
+        return Chart(key, against.title, "No study has a known cost in dollars.", width="third")
     layout = {
         "xaxis": {"title": {"text": against.axis}, "rangemode": "tozero", "zeroline": False},
         "yaxis": {"title": {"text": plain(measures[0].metric)}, "range": _range(measures), "zeroline": False},
     }
     sentence = _sentence(measures, against)
     if against.key == "dollars" and free:
-        sentence += f" {enumerated(free)} cost none."
+        sentence += f" {enumerated(free)} cost nothing."
     return Chart(key, against.title, sentence, (Plot({"data": data, "layout": layout}, _HEIGHT),), width="third")
 
 
@@ -107,8 +107,8 @@ def _traces(place: int, one: Measures, against: _Against) -> list[dict[str, Any]
         return []
     label = plain(one.label)
     steps = _steps([(x, point.best) for x, point in found if point.best is not None])
-    scored = scored[:: -(-len(scored) // _MOST_DOTS)]  # evenly, where there are too many to draw
-    texts = [f"{label}, trial {point.trial}: {point.value:.6g}<br>after {against.said(x)}" for x, point in scored]
+    scored = scored[:: -(-len(scored) // _MOST_DOTS)]  # evenly, if there are too many to draw
+    texts = [f"{label}, trial {point.trial}: {point.value:.6g}<br>after {against.text(x)}" for x, point in scored]
     dots = {
         "type": "scatter",
         "mode": "markers",
@@ -132,13 +132,13 @@ def _traces(place: int, one: Measures, against: _Against) -> list[dict[str, Any]
 
 
 def _steps(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points of a line of steps at which it begins, steps and ends."""
+    """Return the points at which a line of steps starts, steps and ends."""
     changes = [line[0], *(point for before, point in pairwise(line) if before[1] != point[1])]
     return changes if changes[-1] == line[-1] else [*changes, line[-1]]
 
 
 def _range(measures: Sequence[Measures]) -> list[float] | None:
-    """Return what is shown at first: from the best to where the searches began, so that no bad trial flattens it."""
+    """Return the initial range: the best score to the first scores, so that a bad trial does not flatten the plot."""
     values = [point.value for one in measures for point in one.by_trial if point.value is not None]
     firsts = [next(point.best for point in one.by_trial if point.best is not None) for one in measures if one.best]
     sign = -1.0 if MetricName.parse(measures[0].metric).maximised else 1.0
@@ -162,5 +162,5 @@ def _sentence(measures: Sequence[Measures], against: _Against) -> str:
             continue
         last = scored[-1][1].best
         reached = next(x for x, point in scored if point.best == last)
-        parts.append(f"{one.label} reached its best, {last:.6g}, after {against.said(reached)}")
+        parts.append(f"{one.label} reached its best, {last:.6g}, after {against.text(reached)}")
     return f"{'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""Which parameters made trials good, side by side."""
+"""The importance of each searched parameter, side by side for the studies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_ROWS = 15
 
 
 def importance_chart(measures: Sequence[Measures]) -> Chart:
-    """Draw each searched parameter's share of what moved the objective."""
+    """Draw the importance of each searched parameter."""
     shares = {
         place: parameter_importance(one.study.space, one.study.results, one.study.objective)
         for place, one in enumerate(measures)
@@ -23,12 +23,12 @@ def importance_chart(measures: Sequence[Measures]) -> Chart:
     }
     shares = {place: found for place, found in shares.items() if found}
     unknown = tuple(
-        f"{one.label}: the space that was searched is not recorded, so there is no importance of its parameters"
+        f"{one.label}: its search space was not recorded, so the importance of its parameters is not known"
         for one in measures
         if one.study.searched and not one.study.space.dimensions
     )
     if not shares:
-        why = f"No search has the {FEWEST_TRIALS_FOR_IMPORTANCE} trials with a score that it takes to tell."
+        why = f"No search has the {FEWEST_TRIALS_FOR_IMPORTANCE} trials with a score that this figure needs."
         return Chart("importance", _TITLE, why, missing=unknown)
     total = {
         name: sum(found.get(name, 0.0) for found in shares.values()) for found in shares.values() for name in found
@@ -56,14 +56,14 @@ def importance_chart(measures: Sequence[Measures]) -> Chart:
 
 
 def _sentence(measures: Sequence[Measures], shares: dict[int, dict[str, float]]) -> str:
-    said = []
+    most = []
     for place, found in shares.items():
         name = max(found, key=lambda key: found[key])
-        said.append(f"{name.replace(SEPARATOR, '.')} in {measures[place].label} ({found[name]:.0%})")
+        most.append(f"{name.replace(SEPARATOR, '.')} in {measures[place].label} ({found[name]:.0%})")
     few = [
         measures[place].label
         for place, found in shares.items()
         if measures[place].count("complete") < TRIALS_A_PARAMETER * len(found)
     ]
-    hint = f" {enumerated(few)} ran few trials for so many parameters: take it as a hint." if few else ""
-    return f"What moved the objective most: {enumerated(said)}.{hint}"
+    hint = f" {enumerated(few)} ran few trials for this many parameters, so this is only a hint." if few else ""
+    return f"The most important parameter is {enumerated(most)}.{hint}"

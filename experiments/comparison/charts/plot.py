@@ -1,4 +1,4 @@
-"""What a figure is, and what all figures have in common: colours by name, marks that differ in more than colour."""
+"""What all figures share: plots and charts, colours by name, and marks that differ in more than colour."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# Names of colours that the page gives values to, for light and for dark.
+# Names of colours; the style sheet has their values, light and dark.
 SERIES = tuple(f"--series-{number}" for number in range(6))
 INK, SOFT, PAPER, WARNING = "--ink", "--soft", "--paper", "--fail"
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-# The same as SVG has them.
+# The same in SVG.
 _STROKES = {"solid": "none", "dash": "6 4", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "10 4"}
 _PATHS = {
     "circle": "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z",
@@ -31,14 +31,14 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plot:
-    """One drawing.
+    """One plot.
 
     Attributes:
-        spec: ``data`` and ``layout`` as of plotly.js, with colours by name.
+        spec: ``data`` and ``layout`` of plotly.js, with colours by name.
         height: In CSS pixels.
-        series: Place of the study that it is of, where a figure has one for each.
-        narrow: The same for a narrow screen, where that differs.
-        narrow_height: Its height there.
+        series: Index of its study, if the figure has one plot for each study.
+        narrow: The spec for a narrow screen, if it differs.
+        narrow_height: The height on a narrow screen.
     """
 
     spec: Spec
@@ -53,13 +53,13 @@ class Chart:
     """A figure of the page.
 
     Attributes:
-        key: Its name in the page's addresses.
+        key: Its element's id.
         title: Its heading.
-        sentence: What to see in it, or why there is nothing to see.
-        plots: Its drawings; none where there is nothing to draw.
-        width: How much of a wide page's row it takes.
-        columns: How many drawings stand side by side on a wide page.
-        missing: What it lacks because a study has not left it, a sentence each.
+        sentence: Its finding, or why there is nothing to draw.
+        plots: Its plots; empty if there is nothing to draw.
+        width: Its share of a row on a wide page.
+        columns: Number of plots side by side on a wide page.
+        missing: What it lacks because files of a study are missing; a sentence each.
     """
 
     key: str
@@ -72,44 +72,44 @@ class Chart:
 
 
 def plain(text: object) -> str:
-    """Return a text as plotly.js shows it letter by letter: it reads some of HTML."""
+    """Escape a text for plotly.js, which interprets some HTML."""
     return html.escape(str(text), quote=False)
 
 
 def colour(place: int) -> str:
-    """Return the colour of the study at this place."""
+    """Return the colour of the study with this index."""
     return SERIES[place % len(SERIES)]
 
 
 def series(place: int, name: str) -> Spec:
-    """Return what makes a trace that of the study at this place, which the page shows and hides."""
+    """Return what assigns a trace to the study with this index, so that the page can show and hide it."""
     return {"name": plain(name), "legendgroup": str(place)}
 
 
 def marker(place: int, size: int = 9, **more: Any) -> Spec:
-    """Return the mark of the study at this place, known by its shape as well as by its colour."""
+    """Return the marker of the study with this index, which differs in shape as well as in colour."""
     return {"color": colour(place), "symbol": _SYMBOLS[place % len(_SYMBOLS)], "size": size, **more}
 
 
 def line(place: int, width: float = 2.0, **more: Any) -> Spec:
-    """Return the line of the study at this place, known by its dashes as well as by its colour."""
+    """Return the line of the study with this index, which differs in dashes as well as in colour."""
     return {"color": colour(place), "dash": _DASHES[place % len(_DASHES)], "width": width, **more}
 
 
 def bars(place: int) -> Spec:
-    """Return the bars of the study at this place, known by their hatching as well as by their colour."""
+    """Return the bars of the study with this index, which differ in hatching as well as in colour."""
     pattern = {"shape": _PATTERNS[place % len(_PATTERNS)], "fillmode": "overlay", "fgcolor": PAPER, "size": 7}
     return {"color": colour(place), "pattern": {**pattern, "fgopacity": 1.0, "solidity": 0.3}}
 
 
 @dataclass(frozen=True)
 class Glyph:
-    """How a study is known in all figures, for the page's own legend.
+    """A study's colour, line and marker, for the legend.
 
     Attributes:
-        series: Number of its colour.
-        dashes: Its line, as of SVG's ``stroke-dasharray``.
-        path: Its mark around the origin, as of SVG's ``path``.
+        series: Index of its colour.
+        dashes: Its line, as an SVG ``stroke-dasharray``.
+        path: Its marker around the origin, as an SVG ``path``.
     """
 
     series: int
@@ -118,13 +118,13 @@ class Glyph:
 
 
 def glyph(place: int) -> Glyph:
-    """Return how the study at this place is known."""
+    """Return the glyph of the study with this index."""
     dashes = _STROKES[_DASHES[place % len(_DASHES)]]
     return Glyph(place % len(SERIES), dashes, _PATHS[_SYMBOLS[place % len(_SYMBOLS)]])
 
 
 def rows_axis(names: Sequence[str]) -> Spec:
-    """Return a vertical axis with a row a name, the first on top."""
+    """Return a vertical axis with a row for each name, the first on top."""
     return {
         "tickvals": list(range(len(names))),
         "ticktext": [plain(name) for name in names],
@@ -137,7 +137,7 @@ def rows_axis(names: Sequence[str]) -> Spec:
 
 
 def names_above(spec: Spec, names: Sequence[str]) -> Spec:
-    """Return a drawing of rows with each row's name above its marks, where there is no room beside them."""
+    """Return a plot of rows with each row's name above its marks, for screens without room beside them."""
     layout = spec["layout"]
     texts = [
         {"text": plain(name), "x": 0, "xref": "paper", "xanchor": "left", "y": row - 0.5, "yanchor": "top"}
@@ -150,23 +150,23 @@ def names_above(spec: Spec, names: Sequence[str]) -> Spec:
 
 
 def rows_plot(spec: Spec, names: Sequence[str], places: int, more: int = 0) -> Plot:
-    """Return the drawing of rows with a mark a study in each.
+    """Return a plot of rows with a mark for each study in each row.
 
     Args:
-        spec: The drawing, with ``rows_axis(names)``.
+        spec: The spec, with ``rows_axis(names)``.
         names: The rows.
-        places: Number of studies.
-        more: Height that it takes besides, in CSS pixels.
+        places: Number of marks in a row.
+        more: Additional height, in CSS pixels.
     """
     height = 70 + more + len(names) * max(38, ROW_PIXELS * places)
     return Plot(spec, height, narrow=names_above(spec, names), narrow_height=height + NAME_PIXELS * len(names))
 
 
 def beside(place: int, places: int) -> float:
-    """Return how far from the middle of its row the mark of the study at this place stands."""
+    """Return the offset of a study's mark from the middle of its row."""
     return (place - (places - 1) / 2) * min(0.22, 0.7 / places)
 
 
-def enumerated(words: Sequence[str]) -> str:
-    """Return words as ``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def enumerated(items: Sequence[str]) -> str:
+    """Join items as ``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -1,4 +1,4 @@
-"""The winners' RMSE: a row a member and one for the blend, a mark a study."""
+"""The winners' RMSE: a row for each member and the blend, a mark for each study."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def _sentence(measures: Sequence[Measures]) -> str:
     value, best = min(known, key=lambda item: item[0])
     lowest = [one.label for found, one in known if found == value]
     if len(known) > 1 and len(lowest) == len(known):
-        who = f"All blends are equal at {value:.6g}"
+        who = f"All blends have the same RMSE, {value:.6g}"
     else:
-        who = f"The lowest blend is that of {enumerated(lowest)}, {value:.6g}"
+        who = f"The blend of {enumerated(lowest)} has the lowest RMSE, {value:.6g}"
     members = [(found, name) for name in best.study.members if (found := best.rmse("cv", name)) is not None]
     if len(members) < 2:
         return f"{who}."
     reached, name = min(members)
     side = "above" if reached >= value else "below"
-    return f"{who}; the best member inside it, {name}, is {abs(reached - value):.3g} {side} it."
+    return f"{who}; its best member, {name}, is {abs(reached - value):.3g} {side} it."

@@ -7,7 +7,7 @@
   const hidden = new Set();
   const COLOUR = /^--[a-z]+(-[a-z0-9]+)?$/;
 
-  // Colours go by name, and have the values of the style sheet, light or dark.
+  // Replace the names of colours by their values in the style sheet, light or dark.
   function painted(node, style) {
     if (typeof node === "string") return COLOUR.test(node) ? style.getPropertyValue(node).trim() || node : node;
     if (Array.isArray(node)) return node.map((item) => painted(item, style));
@@ -27,7 +27,7 @@
       hoverlabel: { bgcolor: colour("--paper"), bordercolor: colour("--grid-strong"), font: { color: colour("--ink") }, align: "left" },
       showlegend: false,
       margin: { l: 8, r: 16, t: 12, b: 8 },
-      // A finger scrolls the page; a mouse zooms.
+      // A touch scrolls the page; a mouse zooms.
       dragmode: own.meta && own.meta.brush && !touch.matches ? "select" : touch.matches ? false : "zoom",
       template: { layout: { xaxis: axis, yaxis: axis } },
     };
@@ -48,7 +48,7 @@
     return Plotly.react(box, spec.data, layoutOf(spec.layout, style), config).then(() => brush(box, spec));
   }
 
-  // In the drawing of trials, what is pointed at or brushed is drawn over the rest.
+  // In the plot of trials, draw the trials that are pointed at or brushed over the others.
   function brush(box, spec) {
     if (!spec.layout.meta || !spec.layout.meta.brush) return;
     const over = spec.data.length - 1;
@@ -82,7 +82,7 @@
     document.documentElement.dataset.drawn = String(document.querySelectorAll(".plot .main-svg").length > 0);
   }
 
-  // The page's legend shows and hides a study in all figures at once.
+  // The legend shows and hides a study in all figures.
   function toggle(button) {
     const series = button.dataset.series;
     if (!hidden.delete(series)) hidden.add(series);

@@ -1,4 +1,4 @@
-"""What answers of all operations have in common: errors, filters and pages."""
+"""The common parts of all answers: errors, filters and pages."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Refused(Exception):
     """An answer that is an error.
 
     Attributes:
-        code: Its code.
-        message: Its message.
-        status: Its HTTP status.
-        more: Further fields of it.
+        code: The error code.
+        message: The error message.
+        status: The HTTP status.
+        more: Further fields of the answer.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 class Listed(Protocol):
-    """What a list can be filtered by."""
+    """The properties by which a list can be filtered."""
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class Listed(Protocol):
 
 
 def is_wanted(document: Document, listed: Listed) -> bool:
-    """Whether something is not filtered out by the request for a list."""
+    """Return whether something matches the filters of a list request."""
     times = {"CreationTime": listed.created, "LastModifiedTime": listed.modified}
     return (
         document.get("NameContains", "") in listed.name
@@ -67,7 +67,7 @@ def page(document: Document, entries: Sequence[Entry], name: str) -> Answer:
     """Return one page of entries, with the token of the next if there is one.
 
     Raises:
-        Refused: The token is none.
+        Refused: The token is not valid.
     """
     try:
         first = int(base64.b64decode(document["NextToken"], validate=True)) if "NextToken" in document else 0

@@ -1,4 +1,4 @@
-"""What tests of the double look at answers with."""
+"""Checks of answers for the tests of the double."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.doubles.aws.double import Double
 
 
 def code_of(call: Callable[..., Any], **arguments: Any) -> tuple[str, str]:
-    """Return code and message of the error that a call is answered with."""
+    """Return the code and the message of the error that a call raises."""
     with pytest.raises(ClientError) as caught:
         call(**arguments)
     error = caught.value.response["Error"]
@@ -23,7 +23,7 @@ def code_of(call: Callable[..., Any], **arguments: Any) -> tuple[str, str]:
 
 
 def raw_answer(double: Double, operation: str, document: Mapping[str, Any]) -> Any:
-    """Return the answer to a request of SageMaker before boto3 reads it, which drops what it does not know."""
+    """Return the raw answer to a SageMaker request, before boto3 drops the fields that it does not know."""
     headers = {
         "X-Amz-Target": f"SageMaker.{operation}",
         "Authorization": "AWS4-HMAC-SHA256 Credential=testing/20261125/us-east-1/sagemaker/aws4_request",
@@ -33,7 +33,7 @@ def raw_answer(double: Double, operation: str, document: Mapping[str, Any]) -> A
 
 
 def wrong(shape: Shape, value: Any, place: str) -> Iterator[str]:
-    """Yield what is not of a shape in an answer."""
+    """Yield the differences between an answer and its shape."""
     kinds = {"string": str, "integer": int, "long": int, "boolean": bool, "float": float, "timestamp": float}
     if shape.type_name == "structure":
         yield from (f"{place}.{name} is missing" for name in shape.required_members if name not in value)
@@ -49,6 +49,6 @@ def wrong(shape: Shape, value: Any, place: str) -> Iterator[str]:
         for name, entry in value.items():
             yield from wrong(shape.value, entry, f"{place}.{name}")
     elif type(value) is not kinds[shape.type_name]:
-        yield f"{place}: {value!r} is no {shape.type_name}"
+        yield f"{place}: {value!r} is not a {shape.type_name}"
     elif getattr(shape, "enum", None) and value not in shape.enum:
-        yield f"{place}: {value!r} is none of {shape.enum}"
+        yield f"{place}: {value!r} is not one of {shape.enum}"

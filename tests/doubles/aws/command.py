@@ -1,4 +1,4 @@
-"""The double in a process of its own, for a person: ``python -m tests.doubles.aws.double --folder F``."""
+"""The double in its own process, for a person: ``python -m tests.doubles.aws.double --folder F``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a container is to its script: the folder ``/opt/ml``, an environment, and a process to wait for."""
+"""What a container provides for a script: the folder ``/opt/ml``, an environment, and a process to wait for."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class Process(abc.ABC):
 
     @abc.abstractmethod
     def wait(self, seconds: float) -> int | None:
-        """Return its exit code once it has ended, or None if it has not within some seconds."""
+        """Return its exit code, or None if it has not ended within ``seconds``."""
 
     @abc.abstractmethod
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, if it is there to get one."""
+        """Send a signal, if it is still running."""
 
     @abc.abstractmethod
     def remove(self) -> None:
-        """Leave nothing of it behind but its log; it was killed."""
+        """Remove everything but its log, after it was killed."""
 
     def write_log(self) -> None:  # noqa: B027  # a process writes it itself
-        """See to it that the log's file has what was put out so far."""
+        """Write the output so far to the log file."""
 
     def stop(self) -> None:
-        """Ask it to end, and kill it in a while."""
+        """Ask it to end, and kill it after SECONDS_TO_STOP."""
         with self._lock:
             if self._killer is None and not self._closed:
                 self._killer = threading.Timer(SECONDS_TO_STOP, self.signal, (signal.SIGKILL,))
@@ -58,13 +58,13 @@ class Process(abc.ABC):
                 self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill it, with all that it has started."""
+        """Kill it with all processes that it started."""
         with self._lock:
             if not self._closed:
                 self.signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Kill it, and leave nothing of it behind but its log."""
+        """Kill it and remove everything but its log."""
         self.kill()
         with self._lock:
             self._closed = True
@@ -83,8 +83,8 @@ class Script(Process):
         Args:
             command: The command.
             folder: Its working directory.
-            environment: All of its environment.
-            log: Where its output goes.
+            environment: Its complete environment.
+            log: File of its output.
         """
         super().__init__()
         with log.open("wb") as sink:
@@ -99,7 +99,7 @@ class Script(Process):
             )
 
     def wait(self, seconds: float) -> int | None:
-        """Return its exit code once it has ended, or None if it has not within some seconds."""
+        """Return its exit code, or None if it has not ended within ``seconds``."""
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -107,17 +107,17 @@ class Script(Process):
         return code if code >= 0 else 128 - code
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it and all that it has started, as far as they are there."""
+        """Send a signal to it and to the processes that it started, if they still run."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
     def remove(self) -> None:
-        """Leave no process behind."""
+        """Wait for the process, so that no zombie is left."""
         self._process.wait()
 
 
 class ImageRun(Process):
-    """A container on this machine's Docker, started as SageMaker starts it: by the image's ``train`` or ``serve``."""
+    """A container on this machine's engine, started as by SageMaker: with the command ``train`` or ``serve``."""
 
     def __init__(
         self,
@@ -133,10 +133,10 @@ class ImageRun(Process):
         Args:
             image: The image.
             command: ``train`` or ``serve``.
-            mounts: What is mounted, as Docker's client takes it.
-            environment: Variables besides the image's own.
-            log: Where its output goes when it is asked for, and in the end.
-            more: Further settings, as Docker's client takes them.
+            mounts: Mounts, in the format of Docker's client.
+            environment: Variables in addition to the image's own.
+            log: File to which ``write_log`` and ``remove`` write its output.
+            more: Further settings, in the format of Docker's client.
         """
         from experiments.docker.engine import connect, container_user, labels
 
@@ -157,34 +157,34 @@ class ImageRun(Process):
         )
 
     def port(self, inside: str) -> int:
-        """Return the port of this machine that is published for one of the container's, or 0 if it has ended."""
+        """Return the host port that is published for a port of the container, or 0 if the container has ended."""
         self._container.reload()
         published = self._container.attrs["NetworkSettings"]["Ports"].get(inside)
         return int(published[0]["HostPort"]) if published else 0
 
     def wait(self, seconds: float) -> int | None:
-        """Return its exit code once it has ended, or None if it has not within some seconds."""
+        """Return its exit code, or None if it has not ended within ``seconds``."""
         from requests.exceptions import ConnectionError as Unanswered
         from requests.exceptions import ReadTimeout
 
         try:
             return int(self._container.wait(timeout=seconds)["StatusCode"])
-        except (ReadTimeout, Unanswered):  # which of them it is depends on where in the answer time is up
+        except (ReadTimeout, Unanswered):  # which of them depends on where in the answer the time is up
             return None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to its first process, if the container runs."""
+        """Send a signal to its first process if the container runs."""
         from docker.errors import APIError
 
         with contextlib.suppress(APIError):  # it has ended
             self._container.kill(int(number))
 
     def write_log(self) -> None:
-        """See to it that the log's file has what was put out so far."""
+        """Write the output so far to the log file."""
         self._log.write_bytes(self._container.logs())
 
     def remove(self) -> None:
-        """Leave no container behind."""
+        """Write the log and remove the container."""
         from experiments.docker.engine import remove_container
 
         self.write_log()
@@ -193,7 +193,7 @@ class ImageRun(Process):
 
 
 def start_image(image: str, ml: Path, job: Mapping[str, Any], cpus: int, log: Path) -> ImageRun:
-    """Start a job's container; the arguments are those of ``start_script``, and the image."""
+    """Start a job's container. The arguments are those of ``start_script`` and the image."""
     return ImageRun(
         image,
         "train",
@@ -201,7 +201,7 @@ def start_image(image: str, ml: Path, job: Mapping[str, Any], cpus: int, log: Pa
         {**platform_variables(job), "OMP_NUM_THREADS": str(cpus), **job.get("Environment", {})},
         log,
         hostname=HOST,
-        extra_hosts={HOST: "127.0.0.1"},  # the toolkit waits for its own name to be known
+        extra_hosts={HOST: "127.0.0.1"},  # the toolkit waits until its own host name resolves
         network_mode="none",
     )
 
@@ -232,11 +232,11 @@ def start_script(ml: Path, job: Mapping[str, Any], cpus: int, log: Path, residen
     """Start a job's script as SageMaker's training toolkit does, with its arguments and environment.
 
     Args:
-        ml: The folder that is ``/opt/ml``, laid out.
+        ml: The folder that stands for ``/opt/ml``, already filled.
         job: The ``CreateTrainingJob`` request.
         cpus: ``SM_NUM_CPUS``.
-        log: Where its output goes.
-        resident: What it is forked from; None for a process of its own.
+        log: File of its output.
+        resident: The process to fork from; None for a new process.
     """
     program = str(json.loads(job["HyperParameters"]["sagemaker_program"]))
     read = {name: _read(text) for name, text in job["HyperParameters"].items() if not _is_sagemakers(name)}
@@ -260,7 +260,7 @@ def start_script(ml: Path, job: Mapping[str, Any], cpus: int, log: Path, residen
 
 
 def platform_variables(job: Mapping[str, Any]) -> dict[str, str]:
-    """Return the variables that SageMaker itself gives a container, whatever is in it."""
+    """Return the variables that SageMaker itself sets in any container."""
     name = job["TrainingJobName"]
     return {"TRAINING_JOB_NAME": name, "TRAINING_JOB_ARN": training_arn(name)}
 
@@ -312,7 +312,7 @@ def _is_sagemakers(name: str) -> bool:
 
 
 def _read(text: str) -> Any:
-    # The toolkit's own way, which loses digits: 1.10 is 1.1 then.
+    # As in the toolkit, which loses digits: 1.10 becomes 1.1.
     try:
         return json.loads(text)
     except ValueError:

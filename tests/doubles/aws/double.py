@@ -1,6 +1,6 @@
-"""The double of AWS: a service on 127.0.0.1 with an account in it, that runs tuning jobs, training jobs and endpoints.
+"""The double of AWS: a service on 127.0.0.1 with one account, which runs tuning jobs, training jobs and endpoints.
 
-``python -m tests.doubles.aws.double --folder F`` is one in a process of its own (``tests/doubles/aws/command.py``).
+``python -m tests.doubles.aws.double --folder F`` runs one in its own process (``tests/doubles/aws/command.py``).
 """
 
 from __future__ import annotations
@@ -61,23 +61,23 @@ _TRUST = {
 }
 
 
-# A session is not for several threads, and the clients that it makes are.
+# A session is not thread-safe, but its clients are.
 _MAKING_CLIENTS = threading.Lock()
 
 
 class Double:
     """A stand-in for AWS, while its context lasts.
 
-    S3, STS, IAM, CloudWatch logs and ECR's repositories are moto's; tuning jobs, training jobs, endpoints and quotas are
-    its own, and so is what ECR says of images. An endpoint is served by this project's model server. moto's state is one for the whole process, so there is one double
-    at a time.
+    moto answers for S3, STS, IAM, CloudWatch logs and the repositories of ECR. The double itself answers for tuning jobs,
+    training jobs, endpoints, quotas and the images in ECR. byoe's model server serves an endpoint. moto has one state for
+    the whole process, so there can be only one double at a time.
 
     Attributes:
-        url: Where it is.
-        environment: The variables by which AWS's SDKs find it, and nothing else.
-        bucket: A bucket.
-        role: ARN of a role that SageMaker may take on.
-        state: What it knows; to be read while holding ``state.changed``.
+        url: Its address.
+        environment: The variables with which AWS's SDKs find it and nothing else.
+        bucket: Name of a bucket that exists.
+        role: ARN of a role that SageMaker may assume.
+        state: Its state; read it while holding ``state.changed``.
     """
 
     def __init__(
@@ -96,17 +96,16 @@ class Double:
         """Prepare it.
 
         Args:
-            folder: All of its files go below it, while it lasts.
+            folder: The folder of all of its files.
             points: The tuned hyperparameters of the training jobs of tuning jobs, in the order of the jobs, over all
                 tuning jobs. None draws them from the ranges.
-            faults: What is to go wrong.
+            faults: The faults that will happen.
             quotas: Service quotas by name; None for ``QUOTAS``.
-            image: The image that jobs and endpoints run in, on this machine's Docker; None for processes.
-            resident: What jobs that are processes are forked from; None for processes of their own, which import
-                everything anew.
-            registry: Where ECR's images lie; None for moto, which keeps no layers.
-            cpus: How many cores a job is told that it has, and the workers of an endpoint's server.
-            seed: Of the draw.
+            image: The image of the containers of jobs and endpoints; None to run them as processes.
+            resident: The process from which jobs are forked; None for new processes, which import everything again.
+            registry: The registry of ECR's images; None for moto, which keeps no layers.
+            cpus: Number of cores that a job is given, and of workers of an endpoint's server.
+            seed: Seed of drawn points.
         """
         self.bucket = BUCKET
         self.state = State()
@@ -137,13 +136,13 @@ class Double:
 
     @property
     def requests(self) -> list[tuple[str, dict[str, Any]]]:
-        """Operation and document of every SageMaker call so far, refused ones too."""
+        """Operation and document of every SageMaker call so far, including refused ones."""
         with self.state.changed:
             return list(self.state.requests)
 
     @property
     def transfers(self) -> list[Transfer]:
-        """What went to S3 and came from there so far."""
+        """The uploads to and downloads from S3 so far."""
         with self.state.changed:
             return list(self.state.transfers)
 
@@ -155,7 +154,7 @@ class Double:
 
     @property
     def billable_seconds(self) -> int | None:
-        """What each training job that ends from now on is billed, or None for the time it took."""
+        """The billable seconds of each training job that ends from now on; None for its real duration."""
         return self.state.billable_seconds
 
     @billable_seconds.setter
@@ -164,7 +163,7 @@ class Double:
 
     @property
     def training_seconds(self) -> int | None:
-        """How long each training job that ends from now on trained, or None for what it is billed."""
+        """The training seconds of each training job that ends from now on; None for its billable seconds."""
         return self.state.training_seconds
 
     @training_seconds.setter
@@ -176,17 +175,17 @@ class Double:
         return self._client(service, self.environment["AWS_ACCESS_KEY_ID"])
 
     def put_image(self, name: str, tag: str, architecture: str, *, index: bool = False) -> None:
-        """Put an image into ECR, where moto keeps the images: of one platform, or the index of such a one."""
+        """Put an image of one platform, or an index with one such image, into moto's ECR."""
         ecr, storage = (self._client(service, OWN_ACCESS_KEY) for service in ("ecr", "s3"))
         put_image(ecr, storage, name, tag, architecture, index=index)
 
     def inject(self, *faults: Fault) -> None:
-        """Let more go wrong."""
+        """Add faults."""
         for fault in faults:
             self._faults.add(fault)
 
     def heal(self) -> None:
-        """Let nothing more go wrong; expired credentials are renewed."""
+        """Remove all faults and renew expired credentials."""
         self._faults.clear()
 
     def renew(self) -> None:
@@ -198,12 +197,12 @@ class Double:
         return [document for name, document in self.requests if name == operation]
 
     def hold(self, job: Selector) -> None:
-        """Let a training job wait in ``Training`` before its script starts, until ``release`` or until it is stopped."""
+        """Hold a training job in ``Training``, before its script starts, until ``release`` or until it is stopped."""
         with self.state.changed:
             self.state.held.add(job)
 
     def release(self, job: Selector | None = None) -> None:
-        """Let what was held under this number or name go on; None for all."""
+        """Release what was held under this number or name; None for all."""
         with self.state.changed:
             self.state.held -= set(self.state.held) if job is None else {job}
             self.state.changed.notify_all()
@@ -212,7 +211,7 @@ class Double:
         """Wait until a training job has ended, or has been in a secondary status such as ``Training``.
 
         Raises:
-            TimeoutError: It did not come to that in time.
+            TimeoutError: It did not happen in time.
         """
 
         def reached() -> bool:
@@ -240,12 +239,12 @@ class Double:
         return tuning[name]
 
     def hold_endpoint(self, endpoint: Selector) -> None:
-        """Let an endpoint stay in ``Creating``, ``Updating`` or ``Deleting`` until ``release_endpoint``."""
+        """Hold an endpoint in ``Creating``, ``Updating`` or ``Deleting`` until ``release_endpoint``."""
         with self.state.changed:
             self.state.held_endpoints.add(endpoint)
 
     def release_endpoint(self, endpoint: Selector | None = None) -> None:
-        """Let what was held under this number or name go on; None for all."""
+        """Release what was held under this number or name; None for all."""
         with self.state.changed:
             self.state.held_endpoints -= set(self.state.held_endpoints) if endpoint is None else {endpoint}
             self.state.changed.notify_all()
@@ -265,7 +264,7 @@ class Double:
     def _begin(self, end: ExitStack) -> None:
         end.callback(shutil.rmtree, self._folder)
         server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_Handler)
-        server.daemon_threads = False  # type: ignore[attr-defined]  # so that closing joins them
+        server.daemon_threads = False  # type: ignore[attr-defined]  # so that close joins them
         end.callback(server.server_close)
         self.url = f"http://127.0.0.1:{server.server_port}"
         self.environment |= {
@@ -315,21 +314,21 @@ class Double:
 
 
 class _Handler(MotoRequestHandler):
-    # Whoever connects and says nothing is not waited for longer, when the double closes.
+    # When the double closes, it waits no longer than this for a client that has sent nothing.
     timeout = 20
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing of requests."""
+        """Do not log requests."""
 
 
 @functools.cache
 def _session(access_key: str) -> Any:
-    # Kept, since it keeps the service models that it has read, which takes longer than most tests.
+    # Cached with the service models that it has loaded, since loading them takes longer than most tests.
     return boto3.Session(access_key, "testing", region_name=REGION)
 
 
 def _can_assume(iam: Any, role: str) -> bool:
-    """Whether SageMaker may take on a role."""
+    """Return whether SageMaker may assume a role."""
     try:
         found = iam.get_role(RoleName=role.rpartition("/")[2])["Role"]
     except iam.exceptions.NoSuchEntityException:

@@ -17,10 +17,10 @@ _WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoi
 
 
 class EndpointOperations:
-    """Answers requests from what the double knows, and has endpoints started and ended.
+    """Answers requests from the state of the double, and starts and ends endpoints.
 
     Attributes:
-        by_name: What answers each operation, while the state's lock is held.
+        by_name: The method that answers each operation; call it with the state's lock held.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class EndpointOperations:
         }
 
     def check(self, operation: str, document: Document) -> None:
-        """Check what is asked of other services; while the state's lock is not held.
+        """Check the parts of a request that concern other services; call it without the state's lock.
 
         Raises:
             Refused: A model's role, its data or its image is not there.
@@ -115,7 +115,7 @@ class EndpointOperations:
 
     def _update_endpoint(self, document: Document) -> Answer:
         endpoint = self._settled(document)
-        # AWS looks at the configuration that is there, too, which somebody may have deleted.
+        # AWS also reads the current configuration, which may have been deleted.
         _found(self._state.endpoint_configs, "endpoint-config", endpoint.config.name)
         deployment = self._deployment(document)
         if endpoint.status != "InService":

@@ -1,4 +1,4 @@
-"""Models, endpoint configurations and endpoints as the double keeps them, and as SageMaker describes them."""
+"""Models, endpoint configurations and endpoints: how the double stores and how SageMaker describes them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.doubles.aws.records import ACCOUNT, LONGEST_REASON, REGION, now, pres
 if TYPE_CHECKING:
     from tests.doubles.aws.serving import ModelServer
 
-# An endpoint that is in one of them is neither updated nor deleted.
+# In these states an endpoint can be neither updated nor deleted.
 IN_PROGRESS = ("Creating", "Updating", "Deleting")
 
 
 def arn_of(kind: str, name: str) -> str:
-    """Return the ARN of a ``model``, an ``endpoint-config`` or an ``endpoint``, which AWS has in lower case."""
+    """Return the ARN of a ``model``, an ``endpoint-config`` or an ``endpoint``, which AWS writes in lower case."""
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name.lower()}"
 
 
@@ -27,7 +27,7 @@ class Model:
 
     Attributes:
         document: Its request.
-        index: Its number in the order in which the double's models, configurations and endpoints were made.
+        index: Its number among all models, configurations and endpoints of the double, in order of creation.
         created: When.
     """
 
@@ -99,7 +99,7 @@ class EndpointConfig:
 
     @property
     def is_serverless(self) -> bool:
-        """Whether it has no instances."""
+        """Whether it is serverless."""
         return "ServerlessConfig" in self.variant
 
     def describe(self) -> dict[str, Any]:
@@ -119,13 +119,13 @@ class EndpointConfig:
 
 @dataclass(frozen=True)
 class Deployment:
-    """An endpoint configuration that an endpoint has or is to have, with its model as it was then.
+    """An endpoint configuration that an endpoint has or will have, with its model as it was at that time.
 
     Attributes:
         config: The configuration.
         container: The model's container.
         index: As a model's.
-        began: When it was asked for.
+        began: When it was requested.
     """
 
     config: EndpointConfig
@@ -165,11 +165,11 @@ class Endpoint:
     Attributes:
         name: Its name.
         index: As a model's.
-        number: Its number in the order in which the double's endpoints were made, from 0.
-        config: The configuration that it has; until it is in service for the first time, the one that it is to have.
-        current: What it serves.
-        pending: What it is to serve.
-        server: The server that answers for it.
+        number: Its number among the double's endpoints, in order of creation, from 0.
+        config: Its configuration; before it is in service for the first time, the one that it will have.
+        current: The deployment that it serves.
+        pending: The deployment to which it is being switched.
+        server: The server that answers its requests.
         status: ``EndpointStatus``.
         failure: ``FailureReason``.
         statuses: Every status so far.
@@ -194,18 +194,18 @@ class Endpoint:
         return arn_of("endpoint", self.name)
 
     def enter(self, status: str, failure: str | None = None) -> None:
-        """Go on to another status."""
+        """Change the status."""
         self.status, self.modified = status, now()
         self.failure = None if failure is None else failure[:LONGEST_REASON]
         self.statuses.append(status)
 
     def begin(self, status: str, deployment: Deployment) -> None:
-        """Begin to serve something."""
+        """Start to switch to another deployment."""
         self.pending = deployment
         self.enter(status)
 
     def switch(self, server: ModelServer) -> ModelServer | None:
-        """Serve what is pending; return the server before, if there was one."""
+        """Switch to the pending deployment; return the previous server, if there was one."""
         assert self.pending is not None
         before, self.server = self.server, server
         self.current, self.config, self.pending = self.pending, self.pending.config, None
@@ -213,7 +213,7 @@ class Endpoint:
         return before
 
     def fail(self, reason: str) -> None:
-        """Give up what is pending, and go on as before."""
+        """Drop the pending deployment and keep the current one."""
         self.pending = None
         self.enter("Failed" if self.server is None else "InService", reason)
 

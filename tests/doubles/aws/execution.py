@@ -25,7 +25,7 @@ LONGEST_STOP = 60
 
 
 class Execution:
-    """Runs one training job in the thread that calls ``run``; others may stop it."""
+    """Runs one training job in the thread that calls ``run``; other threads may stop it."""
 
     def __init__(self, job: TrainingJob, state: State, faults: Faults, site: Site) -> None:
         """Prepare it.
@@ -46,12 +46,12 @@ class Execution:
         self._process: Process | None = None
 
     def run(self) -> None:
-        """Run it to its end, whatever that is."""
+        """Run it until it ends in any way."""
         try:
             self._run()
         except DownloadFailed as error:
             self._end("Failed", "Failed", f"ClientError: {error}")
-        except Exception:  # the double's own mistake, which a test is to see
+        except Exception:  # a mistake in the double itself, which must fail the test
             self._end("Failed", "Failed", f"InternalServerError: {traceback.format_exc()[-900:]}")
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -66,7 +66,7 @@ class Execution:
                 self._process.stop()
 
     def kill(self) -> None:
-        """Kill its process, for the double closes; called with the state's lock held."""
+        """Kill its process because the double closes; called with the state's lock held."""
         self.job.stopping = True
         if self._process is not None:
             self._process.kill()
@@ -159,7 +159,7 @@ class Execution:
         with said(location):
             pages = self._site.storage.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             for key in (entry["Key"] for page in pages for entry in page.get("Contents", ())):
-                if key.endswith("/"):  # a folder, as the console makes one
+                if key.endswith("/"):  # a folder, as the console creates it
                     continue
                 found += 1
                 path = folder / (key[len(prefix) :].lstrip("/") or Path(key).name)
@@ -175,7 +175,7 @@ class Execution:
         metrics = []
         for definition in self.job.document["AlgorithmSpecification"].get("MetricDefinitions", ()):
             found = [match[1] for line in lines for match in re.finditer(definition["Regex"], line)]
-            with contextlib.suppress(ValueError, IndexError, OverflowError):  # no number, none found, none that fits
+            with contextlib.suppress(ValueError, IndexError, OverflowError):  # not a number, not found, or out of range
                 if math.isfinite(value := single(float(found[-1]))):
                     metrics.append({"MetricName": definition["Name"], "Value": value, "Timestamp": now()})
         with self._state.changed:

@@ -1,4 +1,4 @@
-"""What can be made to go wrong with the double, each as plain data, and the register of what is still to go wrong."""
+"""Faults of the double, each as plain data, and the register of the faults that are still to happen."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-# A training job or an endpoint: its number in the order in which the double's were made, from 0, or a part of its name.
+# Selects a training job or endpoint: by its number in order of creation, from 0, or by a part of its name.
 Selector = int | str
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Calls of an operation that are answered with an error.
+    """Calls of an operation that get an error.
 
     Attributes:
         operation: Its name, such as ``CreateTrainingJob`` or ``PutObject``, or a pattern.
         code: The error's code.
         message: Its message.
-        times: How many calls; None for all.
+        times: Number of calls; None for all.
     """
 
     operation: str
@@ -35,7 +35,7 @@ class Expiry:
 
     Attributes:
         operation: Its name, or a pattern.
-        call: The call of it, from 1, from which on every call of any operation is refused, until they are renewed.
+        call: The number of the call, from 1. From this call on, all calls of all operations are refused until renewal.
     """
 
     operation: str
@@ -44,12 +44,12 @@ class Expiry:
 
 @dataclass(frozen=True)
 class StorageFailure:
-    """Transfers of objects that S3 answers with its own error.
+    """Transfers of objects that S3 answers with an internal error.
 
     Attributes:
         key: Pattern of the object's key.
         method: ``GET`` or ``PUT``.
-        times: How many.
+        times: Number of times.
     """
 
     key: str
@@ -59,11 +59,11 @@ class StorageFailure:
 
 @dataclass(frozen=True)
 class CutDownload:
-    """Downloads that end in the middle, under a ``Content-Length`` that promises all.
+    """Downloads that break off, although ``Content-Length`` announces the whole object.
 
     Attributes:
         key: Pattern of the object's key.
-        times: How many.
+        times: Number of times.
     """
 
     key: str
@@ -75,9 +75,9 @@ class JobFailure:
     """A training job that fails.
 
     Attributes:
-        job: Which.
+        job: Selects the job.
         reason: Its ``FailureReason``.
-        run: Whether its script is run first.
+        run: Whether its script runs first.
     """
 
     job: Selector
@@ -90,9 +90,9 @@ class JobStop:
     """A training job that ends as ``Stopped``.
 
     Attributes:
-        job: Which.
+        job: Selects the job.
         secondary: ``MaxRuntimeExceeded``, ``MaxWaitTimeExceeded``, or ``Stopped`` as by the tuner's early stopping.
-        run: Whether its script is run first.
+        run: Whether its script runs first.
     """
 
     job: Selector
@@ -102,11 +102,11 @@ class JobStop:
 
 @dataclass(frozen=True)
 class Interruption:
-    """A training job whose spot instance is taken away before its script has begun; then it starts again.
+    """A training job whose spot instance is interrupted before its script starts; the job then starts again.
 
     Attributes:
-        job: Which.
-        times: How often.
+        job: Selects the job.
+        times: Number of times.
     """
 
     job: Selector
@@ -115,11 +115,11 @@ class Interruption:
 
 @dataclass(frozen=True)
 class LateMetrics:
-    """A training job whose metrics are not there yet as it has ended.
+    """A training job whose metrics are not yet available when it has ended.
 
     Attributes:
-        job: Which.
-        answers: How many answers about it leave them out.
+        job: Selects the job.
+        answers: Number of answers that leave them out.
     """
 
     job: Selector
@@ -128,12 +128,12 @@ class LateMetrics:
 
 @dataclass(frozen=True)
 class EndpointFailure:
-    """Creations or updates of an endpoint that fail, without its server being started.
+    """Creations or updates of an endpoint that fail before its server is started.
 
     Attributes:
-        endpoint: Which.
+        endpoint: Selects the endpoint.
         reason: Its ``FailureReason``.
-        times: How many.
+        times: Number of times.
     """
 
     endpoint: Selector
@@ -150,14 +150,14 @@ F = TypeVar("F", Refusal, StorageFailure, CutDownload, JobFailure, JobStop, Inte
 
 
 def throttled(operation: str, times: int = 1) -> Refusal:
-    """Return that the next calls of an operation are too many."""
+    """Return a fault that throttles the next calls of an operation."""
     return Refusal(operation, "ThrottlingException", "Rate exceeded", times)
 
 
 def limit_exceeded(
     operation: str, instance_type: str = "ml.m5.large", times: int = 1, usage: str = "training job"
 ) -> Refusal:
-    """Return that the next calls of an operation want more instances than the account may have."""
+    """Return a fault that lets the next calls of an operation exceed the account's quota of instances."""
     message = (
         f"The account-level service limit '{instance_type} for {usage} usage' is 0 Instances, with current "
         "utilization of 0 Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request an "
@@ -168,7 +168,7 @@ def limit_exceeded(
 
 
 def denied(operation: str, service: str = "sagemaker", times: int | None = None) -> Refusal:
-    """Return that the caller may not do an operation."""
+    """Return a fault that denies an operation to the caller."""
     message = (
         f"User: arn:aws:sts::123456789012:assumed-role/tester/session is not authorized to perform: "
         f"{service}:{operation} because no identity-based policy allows the {service}:{operation} action"
@@ -177,15 +177,15 @@ def denied(operation: str, service: str = "sagemaker", times: int | None = None)
 
 
 def matches(selector: Selector, index: int, name: str) -> bool:
-    """Whether a selector means this training job or endpoint."""
+    """Return whether a selector matches this training job or endpoint."""
     return selector == index if isinstance(selector, int) else selector in name
 
 
 class Faults:
-    """The register of what is still to go wrong; any thread may use it."""
+    """The register of the faults that are still to happen; it is thread-safe."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
-        """Begin with some.
+        """Start with some faults.
 
         Args:
             faults: Those to begin with.
@@ -197,24 +197,24 @@ class Faults:
             self.add(fault)
 
     def add(self, fault: Fault) -> None:
-        """Add one."""
+        """Add a fault."""
         times = fault.call if isinstance(fault, Expiry) else getattr(fault, "times", 1)
         with self._lock:
             self._left.append((fault, times))
 
     def clear(self) -> None:
-        """Forget all, and renew the credentials."""
+        """Remove all faults and renew the credentials."""
         with self._lock:
             self._left.clear()
             self._expired = False
 
     def renew(self) -> None:
-        """Let expired credentials be good again."""
+        """Renew expired credentials."""
         with self._lock:
             self._expired = False
 
     def refusal(self, operation: str) -> Refusal | None:
-        """Return the error that this call of an operation is answered with, if it is."""
+        """Return the error that this call of an operation gets, or None."""
         with self._lock:
             counting = self._position(
                 lambda fault: isinstance(fault, Expiry) and fnmatchcase(operation, fault.operation)
@@ -228,34 +228,34 @@ class Faults:
         return self._take(Refusal, lambda fault: fnmatchcase(operation, fault.operation))
 
     def storage_fails(self, method: str, key: str) -> bool:
-        """Whether S3 answers this transfer with an error of its own."""
+        """Return whether S3 answers this transfer with an internal error."""
         meant = self._take(StorageFailure, lambda fault: fault.method == method and fnmatchcase(key, fault.key))
         return meant is not None
 
     def is_cut(self, key: str) -> bool:
-        """Whether this download ends in the middle."""
+        """Return whether this download breaks off."""
         return self._take(CutDownload, lambda fault: fnmatchcase(key, fault.key)) is not None
 
     def interrupts(self, index: int, name: str) -> bool:
-        """Whether this training job's instance is taken away now."""
+        """Return whether this training job's spot instance is interrupted now."""
         return self._take(Interruption, lambda fault: matches(fault.job, index, name)) is not None
 
     def ending(self, index: int, name: str) -> JobFailure | JobStop | None:
-        """Return the end that this training job is to come to, if it is none of its own."""
+        """Return the fault with which this training job ends, or None."""
         failure = self._take(JobFailure, lambda fault: matches(fault.job, index, name))
         return failure or self._take(JobStop, lambda fault: matches(fault.job, index, name))
 
     def late_metrics(self, index: int, name: str) -> int:
-        """Return how many answers about this training job, once it has ended, leave out its metrics."""
+        """Return how many answers about this training job leave out its metrics after its end."""
         meant = self._take(LateMetrics, lambda fault: matches(fault.job, index, name))
         return 0 if meant is None else meant.answers
 
     def endpoint_failure(self, number: int, name: str) -> EndpointFailure | None:
-        """Return how this creation or update of an endpoint fails, if it is to."""
+        """Return the fault of this creation or update of an endpoint, or None."""
         return self._take(EndpointFailure, lambda fault: matches(fault.endpoint, number, name))
 
     def _take(self, kind: type[F], meant: Callable[[F], bool]) -> F | None:
-        """Return the first fault of a kind that is meant, which has happened once more with that."""
+        """Return the first matching fault of a kind, and count that it has happened once more."""
         with self._lock:
             position = self._position(lambda fault: isinstance(fault, kind) and meant(fault))
             if position is None:

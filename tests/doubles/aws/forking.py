@@ -40,10 +40,10 @@ def main() -> None:
     for end in (reader, writer):
         os.set_blocking(end, False)
     signal.set_wakeup_fd(writer)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # what is not handled wakes nobody
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever has started this
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # only a signal with a handler writes to the descriptor
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     answers = os.fdopen(os.dup(1), "w")
-    requests = io.FileIO(0, closefd=False)  # without a buffer: a line read is a line taken, and no more
+    requests = io.FileIO(0, closefd=False)  # unbuffered: readline must not read beyond the line
     running: set[int] = set()
     while True:
         ready, _, _ = select.select([0, reader], [], [])
@@ -59,7 +59,7 @@ def main() -> None:
             pid = os.fork()
             if pid == 0:
                 run(json.loads(line))
-            os.setpgid(pid, pid)  # here too, so that it is done by the time that it can be signalled
+            os.setpgid(pid, pid)  # also here, so that the group exists before anyone can signal it
             running.add(pid)
             print(json.dumps({"started": pid}), file=answers, flush=True)
     for pid in running:
@@ -77,14 +77,14 @@ def ended() -> tuple[int, int] | None:
 
 
 def run(request: dict[str, Any]) -> None:
-    """Run a script, and end this process with its exit code."""
+    """Run a script and end this process with its exit code."""
     code = 1
     try:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
-        os.closerange(3, 64)  # the resident's own
+        os.closerange(3, 64)  # the descriptors of the resident process
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
@@ -102,7 +102,7 @@ def run(request: dict[str, Any]) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
-        atexit._run_exitfuncs()  # as at the end of any script
+        atexit._run_exitfuncs()  # as at the normal end of a script
         sys.stdout.flush()
         os._exit(code)
 

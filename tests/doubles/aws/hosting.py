@@ -11,16 +11,16 @@ from tests.doubles.aws.serving import ModelServer, NotServed
 from tests.doubles.aws.state import State
 from tests.doubles.aws.transfers import Site
 
-# An endpoint that is being deleted is there for a while, as it is on AWS.
+# As on AWS, an endpoint that is being deleted exists for a while.
 SECONDS_TO_DELETE = 0.3
 _LONGEST_STOP = 30
 
 
 class Hosting:
-    """Starts and ends what endpoints serve, and joins its threads in the end."""
+    """Starts and ends the servers of endpoints, and joins its threads when it closes."""
 
     def __init__(self, state: State, faults: Faults, site: Site) -> None:
-        """Start nothing yet.
+        """Keep the state; nothing is started yet.
 
         Args:
             state: What the double knows.
@@ -34,17 +34,17 @@ class Hosting:
         self._servers: list[ModelServer] = []
 
     def deploy(self, endpoint: Endpoint, status: str, deployment: Deployment) -> None:
-        """Let an endpoint serve something once that answers; called with the state's lock held."""
+        """Switch an endpoint to a deployment once that answers; called with the state's lock held."""
         endpoint.begin(status, deployment)
         self._start(lambda: self._deploy(endpoint, deployment), endpoint.name)
 
     def delete(self, endpoint: Endpoint) -> None:
-        """End an endpoint, and forget it; called with the state's lock held."""
+        """End an endpoint and remove it; called with the state's lock held."""
         endpoint.enter("Deleting")
         self._start(lambda: self._delete(endpoint), endpoint.name)
 
     def close(self) -> None:
-        """Kill what runs, and wait for every thread."""
+        """Kill all servers and wait for all threads."""
         with self._state.changed:
             self._state.closing = True
             for server in self._servers:
@@ -68,7 +68,7 @@ class Hosting:
             reason = str(error)
         if reason is not None:
             server.kill()
-            server.follow()  # so that the log is there as soon as it has failed
+            server.follow()  # so that the log is complete as soon as the endpoint has failed
         with self._state.changed:
             before = None
             if reason is None:

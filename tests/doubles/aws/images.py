@@ -1,4 +1,4 @@
-"""ECR's answers about images that lie in a registry on this machine, and the addresses that layers are downloaded from."""
+"""ECR's answers about images in a registry on this machine, and the addresses of their layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.doubles.aws.answers import Answer, Document, Refused
 from tests.doubles.aws.records import ACCOUNT, REGION
 from tests.doubles.aws.registry import Registry
 
-# As on AWS, layers lie in a bucket. Whoever puts an image in by ``PutImage`` puts its configuration there, by its digest.
+# As on AWS, layers are in a bucket. A test that calls PutImage also puts the configuration there, by its digest.
 LAYERS = "layers"
 _PLATFORM = "amd64"
 _ADDRESS = re.compile(
@@ -26,7 +26,7 @@ _AWS_HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 
 
 class Images:
-    """Answers what is about repositories and images."""
+    """Answers requests about repositories and images."""
 
     def __init__(self, ecr: Any, storage: Any, registry: Registry | None) -> None:
         """Take what is needed.
@@ -59,10 +59,10 @@ class Images:
         return answers[operation](document, self._registry) if operation in answers else None
 
     def check(self, address: str) -> None:
-        """Check that SageMaker could run an image; AWS's own are not looked at.
+        """Check that SageMaker could run an image; AWS's own images are not checked.
 
         Raises:
-            Refused: It is none, in another region, not there, or for another architecture.
+            Refused: It is not an image's address, is in another region, does not exist, or is for another architecture.
         """
         found = _ADDRESS.fullmatch(address)
         if found is None or found["region"] != REGION:
@@ -76,7 +76,7 @@ class Images:
             raise Refused("ValidationException", f"Requested image {address} is not for linux/{_PLATFORM}.")
 
     def _platforms(self, name: str, version: str) -> list[str]:
-        """Return what an image is built for; nothing where there is none."""
+        """Return the platforms of an image; empty if there is no such image."""
         by_digest = version.startswith("sha256:")
         if self._registry is not None:
             found = self._registry.manifest(name, version)
@@ -153,7 +153,7 @@ def _moved(call: Any, document: Document, registry: Registry) -> Answer:
 
 
 def put_image(ecr: Any, storage: Any, name: str, tag: str, architecture: str, *, index: bool) -> None:
-    """Put an image of one platform, or the index of such a one, into moto's ECR; the repository is made if need be."""
+    """Put an image of one platform, or an index with one such image, into moto's ECR; create the repository if needed."""
     with contextlib.suppress(ecr.exceptions.RepositoryAlreadyExistsException):
         ecr.create_repository(repositoryName=name)
     config = json.dumps(

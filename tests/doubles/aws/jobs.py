@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.doubles.aws.double import Double
 
-# Prints its objective twice, of which the last counts, and leaves something of each kind.
+# Prints its objective twice (the last value counts) and writes a file of each kind.
 SCORE = """
 import json, os, pathlib
 given = json.loads(pathlib.Path(os.environ["SM_INPUT_CONFIG_DIR"], "hyperparameters.json").read_text())
@@ -21,7 +21,7 @@ pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text(given["x"])
 
 
 def submit(double: Double, script: str, name: str = "code") -> str:
-    """Upload a script as ``sourcedir.tar.gz``, and one object for the train channel; return where the script is."""
+    """Upload a script as ``sourcedir.tar.gz`` and one object for the train channel; return the location of the script."""
     storage = double.client("s3")
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
@@ -34,7 +34,7 @@ def submit(double: Double, script: str, name: str = "code") -> str:
 
 
 def definition(double: Double) -> dict[str, Any]:
-    """Return what a training job and a tuning job's definition of one have in common."""
+    """Return the fields that a training job and the definition in a tuning job share."""
     source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{double.bucket}/data/train"}
     return {
         "AlgorithmSpecification": {
@@ -51,7 +51,7 @@ def definition(double: Double) -> dict[str, Any]:
 
 
 def static(location: str) -> dict[str, str]:
-    """Return the hyperparameters that name a script."""
+    """Return the hyperparameters that select a script."""
     return {"sagemaker_program": json.dumps("main.py"), "sagemaker_submit_directory": json.dumps(location)}
 
 

@@ -15,7 +15,7 @@ from tests.doubles.aws.state import State
 
 
 class Operations:
-    """Answers requests from what the double knows, and starts and stops jobs.
+    """Answers requests from the state of the double, and starts and stops jobs.
 
     Attributes:
         points: The script of tuned hyperparameters; None to draw them.
@@ -66,7 +66,7 @@ class Operations:
         }
 
     def answers(self, operation: str, document: Document) -> bool:
-        """Whether this request of SageMaker is answered here and not by moto."""
+        """Return whether this SageMaker request is answered here and not by moto."""
         if operation in ("AddTags", "ListTags"):
             return document.get("ResourceArn") in self._state.tags
         return operation in self._sagemaker
@@ -238,7 +238,7 @@ _JOB_KEYS: dict[str, Callable[[TrainingJob], Any]] = {
 
 
 def _check_parent(parent: TuningJob, document: Document) -> None:
-    """Refuse a warm start as AWS does."""
+    """Refuse an invalid warm start as AWS does."""
     wrong = None
     if parent.status not in ENDED:
         wrong = "has not ended"
@@ -261,7 +261,7 @@ def _objective(document: Document) -> str:
 
 
 def _hyperparameters(document: Document) -> dict[str, str]:
-    """Return the kind of every hyperparameter that a request names."""
+    """Return the kind of each hyperparameter that a request names."""
     ranges = document["HyperParameterTuningJobConfig"].get("ParameterRanges", {})
     fixed = document["TrainingJobDefinition"].get("StaticHyperParameters", {})
     return dict.fromkeys(fixed, "FreeText") | {entry["Name"]: kind for kind in ranges for entry in ranges[kind]}

@@ -1,4 +1,4 @@
-"""The tuned hyperparameters of a tuning job: those of a script, or a draw of the double's own from the ranges."""
+"""The tuned hyperparameters of a tuning job: scripted by a test, or drawn from the ranges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class WrongPoints(Exception):
 
 
 def number_of_jobs(config: Mapping[str, Any]) -> int:
-    """Return how many training jobs a tuning job is for."""
+    """Return the number of training jobs of a tuning job."""
     if config["Strategy"] == "Grid":
         return math.prod(len(entry["Values"]) for entry in config["ParameterRanges"]["CategoricalParameterRanges"])
     return int(config["ResourceLimits"]["MaxNumberOfTrainingJobs"])
@@ -46,7 +46,7 @@ def scripted(config: Mapping[str, Any], points: Sequence[Point], taken: int) -> 
 
 
 def drawn(config: Mapping[str, Any], seed: int, taken: int) -> list[Point]:
-    """Return points that depend on the ranges, the seed and their number alone; a grid's in its order.
+    """Return points that depend only on the ranges, the seed and their number; those of a grid in its order.
 
     Args:
         config: The tuning job's ``HyperParameterTuningJobConfig``.

@@ -1,4 +1,4 @@
-"""Training jobs and tuning jobs as the double keeps them, and as SageMaker describes them."""
+"""Training jobs and tuning jobs: how the double stores and how SageMaker describes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REGION = "us-east-1"
 OBJECTIVE = "_tuning_objective_metric"
 ENDED = ("Completed", "Failed", "Stopped")
 LONGEST_REASON = 1024
-# What a training job's description repeats from its request.
+# The fields that the description of a training job repeats from its request.
 _REPEATED = (
     "HyperParameters",
     "AlgorithmSpecification",
@@ -46,7 +46,7 @@ _MESSAGES = {
 
 
 def now() -> float:
-    """Return the seconds since the epoch, to the millisecond as AWS has them."""
+    """Return the seconds since the epoch, rounded to milliseconds as on AWS."""
     return round(time.time(), 3)
 
 
@@ -71,17 +71,17 @@ class TrainingJob:
 
     Attributes:
         document: Its request.
-        index: Its number in the order in which the double's training jobs were made, from 0.
+        index: Its number among the double's training jobs, in order of creation, from 0.
         tuning: The request of its tuning job, if it has one.
         tuned: Its tuned hyperparameters.
         status: ``TrainingJobStatus``.
         secondary: ``SecondaryStatus``.
         transitions: ``SecondaryStatusTransitions``.
         metrics: ``FinalMetricDataList``.
-        late: How many answers leave them out yet.
+        late: How many more answers leave them out.
         failure: ``FailureReason``.
         stopping: Whether it was asked to stop.
-        timed_out: Whether it ran longer than it may.
+        timed_out: Whether it exceeded its longest runtime.
         training_seconds: ``TrainingTimeInSeconds``, once it has ended.
         billable_seconds: ``BillableTimeInSeconds``, once it has ended.
     """
@@ -115,12 +115,12 @@ class TrainingJob:
 
     @property
     def output(self) -> str:
-        """Location that its artifacts go below."""
+        """Location of its artifacts."""
         return f"{self.document['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether it has ended."""
         return self.status in ENDED
 
     @property
@@ -139,7 +139,7 @@ class TrainingJob:
         return "Succeeded" if self.status != "Failed" and self.objective is not None else "Failed"
 
     def enter(self, secondary: str) -> None:
-        """Go on to another secondary status."""
+        """Change the secondary status."""
         at = now()
         if self.transitions:
             self.transitions[-1]["EndTime"] = at
@@ -196,7 +196,7 @@ class TrainingJob:
         )
 
     def _is_late(self) -> bool:
-        """Whether this answer leaves the metrics out."""
+        """Return whether this answer leaves the metrics out."""
         late = self.has_ended and self.late > 0
         self.late -= late
         return late

@@ -1,4 +1,4 @@
-"""A real registry for the double's ECR: Debian's ``docker-registry`` on 127.0.0.1, behind a door that asks for a login."""
+"""A real registry for the double's ECR: Debian's ``docker-registry`` on 127.0.0.1, behind a proxy that requires a login."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Registry:
     """A registry, while its context lasts.
 
     Attributes:
-        host: Where it is, as ``127.0.0.1:<port>``, which an engine takes without TLS.
-        password: What callers are given.
-        accepted: What it takes from them, which is the same until a test wants it otherwise.
+        host: Its address, ``127.0.0.1:<port>``, which an engine uses without TLS.
+        password: The password that clients are given.
+        accepted: The password that it accepts; the same unless a test changes it.
         denied: The IAM action that its caller lacks, or None.
-        held: Called when a layer begins to come, whose sender then waits until it gives up; or None.
-        left: Set when whoever was held has given up.
+        held: Called when the upload of a layer begins; the client then waits until it gives up. None to hold nothing.
+        left: Set when a client that was held has given up.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,21 +71,21 @@ class Registry:
 
     @property
     def token(self) -> str:
-        """What ``GetAuthorizationToken`` answers."""
+        """The answer to ``GetAuthorizationToken``."""
         return _pair(self.password)
 
     def manifest(self, name: str, reference: str) -> tuple[str, str, str] | None:
-        """Return an image's manifest, its type and its digest by tag or digest, or None where there is none."""
+        """Return an image's manifest, its type and its digest, by tag or digest; None if it does not exist."""
         status, headers, body = self._get(f"/v2/{name}/manifests/{reference}", {"Accept": _MANIFESTS})
         return (body.decode(), headers["Content-Type"], headers["Docker-Content-Digest"]) if status == 200 else None
 
     def blob(self, name: str, digest: str) -> bytes | None:
-        """Return a layer or an image's configuration, or None where there is none."""
+        """Return a layer or the configuration of an image; None if it does not exist."""
         status, _, body = self._get(f"/v2/{name}/blobs/{digest}", {})
         return body if status == 200 else None
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a connection to what is behind the door."""
+        """Return a connection to the registry behind the proxy."""
         return http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
 
     def _get(self, path: str, headers: dict[str, str]) -> tuple[int, Any, bytes]:
@@ -110,14 +110,14 @@ class Registry:
         end.callback(process.wait)
         end.callback(process.kill)
         self._port = _port(process, log)
-        door = _Door(("127.0.0.1", 0), _Caller)
-        door.registry = self
-        end.callback(door.server_close)
-        thread = threading.Thread(target=door.serve_forever, args=(0.05,), name="registry")
+        proxy = _Proxy(("127.0.0.1", 0), _Caller)
+        proxy.registry = self
+        end.callback(proxy.server_close)
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), name="registry")
         thread.start()
         end.callback(thread.join)
-        end.callback(door.shutdown)
-        self.host = f"127.0.0.1:{door.server_port}"
+        end.callback(proxy.shutdown)
+        self.host = f"127.0.0.1:{proxy.server_port}"
 
 
 def _pair(password: str) -> str:
@@ -133,24 +133,24 @@ def _port(process: subprocess.Popen[bytes], log: Path) -> int:
     return int(found[1])
 
 
-class _Door(ThreadingHTTPServer):
+class _Proxy(ThreadingHTTPServer):
     daemon_threads = True  # an engine keeps its connections open
     registry: Registry
 
 
 class _Caller(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Door
+    server: _Proxy
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # as it is called
-        """Say nothing of requests."""
+        """Do not log requests."""
 
     def do_GET(self) -> None:
         registry = self.server.registry
         given = self.headers.get("Authorization")
         if given is None:
             return self._refuse(401, "UNAUTHORIZED", "authentication required")
-        if given != f"Basic {_pair(registry.accepted)}":  # in ECR's words
+        if given != f"Basic {_pair(registry.accepted)}":  # the text is ECR's
             return self._refuse(403, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
         uploads = self.path.partition("/blobs/uploads/")[1]
         if registry.denied and self.command == "POST" and uploads:
@@ -171,7 +171,7 @@ class _Caller(BaseHTTPRequestHandler):
             self.send_header("WWW-Authenticate", 'Basic realm="registry"')
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")  # what the request still has is not read
+        self.send_header("Connection", "close")  # the rest of the request is not read
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

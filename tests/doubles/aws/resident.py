@@ -1,4 +1,4 @@
-"""Scripts as children of one process that has the libraries imported, which takes seconds in a process of their own."""
+"""Scripts as children of one process that has imported the libraries, which would take each of them seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.doubles.aws.container import Process
 
 
 class Resident:
-    """Forks a child for each script; a context manager. Any thread may use it, and doubles may share it."""
+    """A context manager that forks a child for each script. It is thread-safe, and several doubles may share it."""
 
     def __enter__(self) -> Resident:
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ class Forked(Process):
     """A script in a child of the resident process.
 
     Attributes:
-        pid: Number of its process, and of the group of all that it starts.
+        pid: Id of its process, and of the process group of all that it starts.
         ended: Its exit code, negative for a signal.
     """
 
@@ -85,7 +85,7 @@ class Forked(Process):
         self.ended: Future[int] = Future()
 
     def wait(self, seconds: float) -> int | None:
-        """Return its exit code once it has ended, or None if it has not within some seconds."""
+        """Return its exit code, or None if it has not ended within ``seconds``."""
         try:
             code = self.ended.result(seconds)
         except TooLate:
@@ -93,10 +93,10 @@ class Forked(Process):
         return code if code >= 0 else 128 - code
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it and all that it has started, as far as they are there."""
+        """Send a signal to it and to the processes that it started, if they still run."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     def remove(self) -> None:
-        """Leave no process behind."""
+        """Wait for the process to end."""
         self.ended.result()

@@ -1,4 +1,4 @@
-"""``InvokeEndpoint``: passes a request on to an endpoint's server, and its answer back as SageMaker does."""
+"""``InvokeEndpoint``: pass a request to the server of an endpoint, and return its answer as SageMaker does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 OPERATION = "InvokeEndpoint"
-# Longest bodies, of endpoints on instances and of serverless ones.
+# The longest bodies for endpoints on instances and for serverless endpoints.
 BODY_BYTES, SERVERLESS_BODY_BYTES = 6 * 2**20, 4 * 2**20
 LONGEST_MESSAGE = 2048
 # The headers that SageMaker passes on, by the names of boto3's arguments.
@@ -45,7 +45,7 @@ class Invoked:
 
 
 def read_invocation(environ: WSGIEnvironment) -> dict[str, str] | None:
-    """Return boto3's arguments of a call of ``InvokeEndpoint`` without the body, or None if it is none."""
+    """Return boto3's arguments of a call of ``InvokeEndpoint``, without the body; None for any other request."""
     path = environ.get("PATH_INFO", "").strip("/").split("/")
     if environ["REQUEST_METHOD"] != "POST" or len(path) != 3 or (path[0], path[2]) != ("endpoints", "invocations"):
         return None
@@ -59,13 +59,13 @@ def read_invocation(environ: WSGIEnvironment) -> dict[str, str] | None:
 
 
 def invoke(state: State, document: Mapping[str, str], body: bytes, request_id: str) -> Invoked:
-    """Ask an endpoint.
+    """Send a request to an endpoint.
 
     Args:
-        state: What the double knows.
-        document: As of ``read_invocation``.
+        state: The state of the double.
+        document: What ``read_invocation`` returned.
         body: The request's body.
-        request_id: What AWS calls this request.
+        request_id: The id that AWS gives this request.
 
     Raises:
         Refused: There is no such endpoint, the body is too long, or the model's server answered with an error.
@@ -96,7 +96,7 @@ _TIMED_OUT = (
 def _server(state: State, name: str) -> ModelServer:
     with state.changed:
         endpoint = state.endpoints.get(name.lower())
-        # The case of a name counts here, and here only.
+        # Only here the case of a name matters.
         if endpoint is None or endpoint.name != name or endpoint.status not in _IN_SERVICE or endpoint.server is None:
             raise Refused("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
         return endpoint.server
@@ -107,7 +107,7 @@ def _check_size(server: ModelServer, size: int, request_id: str) -> None:
         if size > SERVERLESS_BODY_BYTES:
             raise Refused("ValidationError", f"Request {request_id} has oversize body.")
     elif size > BODY_BYTES:
-        # Which AWS's front answers, with a text and no error's name.
+        # AWS's front end answers this, with a text and without an error name.
         raise Refused("", f"HTTP content length exceeded {BODY_BYTES} bytes.", "413 Request Entity Too Large")
 
 

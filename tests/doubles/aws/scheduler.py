@@ -1,4 +1,4 @@
-"""The threads that run training jobs, and those that start the training jobs of a tuning job, so many at a time."""
+"""The threads that run training jobs, and those that start the training jobs of tuning jobs, a few at a time."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.doubles.aws.records import TrainingJob, TuningJob, training_arn, tuni
 from tests.doubles.aws.state import State
 from tests.doubles.aws.transfers import Site
 
-# After so many training jobs without an objective AMT gives up.
+# AMT gives up after this many training jobs without an objective.
 JOBS_WITHOUT_OBJECTIVE = 5
 
 
 class Scheduler:
-    """Starts jobs in threads of their own, stops them, and joins them in the end."""
+    """Starts each job in its own thread, stops jobs, and joins all threads when it closes."""
 
     def __init__(self, state: State, faults: Faults, site: Site) -> None:
-        """Start nothing yet.
+        """Keep the state; nothing is started yet.
 
         Args:
             state: What the double knows.
@@ -79,7 +79,7 @@ class Scheduler:
         self._state.changed.notify_all()
 
     def close(self) -> None:
-        """Kill what runs, and wait for every thread."""
+        """Kill all jobs and wait for all threads."""
         with self._state.changed:
             self._state.closing = True
             for execution in self._executions.values():
@@ -122,7 +122,7 @@ class Scheduler:
 
 
 def _failure(tuning: TuningJob) -> str | None:
-    """Return why AMT gives a tuning job up, if it does."""
+    """Return the reason why AMT gives up a tuning job, or None."""
     ended = [trial for trial in tuning.trials if trial.has_ended]
     if any(trial.objective_status == "Succeeded" for trial in ended):
         return None

@@ -1,4 +1,4 @@
-"""The double over HTTP: reads a request, lets it fail if it is to, and answers it or hands it to moto."""
+"""The double over HTTP: read a request, let it fail if a fault says so, and answer it or pass it to moto."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.doubles.aws.state import State, Transfer
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# Whose requests are the double's own, which nothing goes wrong with.
+# The access key of the double's own requests, which no fault affects.
 OWN_ACCESS_KEY = "double"
 _ACCESS_KEY = re.compile(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/")
 JSON = "application/x-amz-json-1.1"
 SERVER_ERROR = "500 Internal Server Error"
-# The same errors by services that answer in XML.
+# The names of the same errors in services that answer in XML.
 _XML_ERRORS = {
     "ExpiredTokenException": ("ExpiredToken", "400 Bad Request"),
     "AccessDeniedException": ("AccessDenied", "403 Forbidden"),
@@ -41,15 +41,15 @@ _XML_ERRORS = {
 
 @dataclass(frozen=True)
 class Call:
-    """What a request asks for.
+    """A request to AWS.
 
     Attributes:
         service: Such as ``s3``.
         operation: Such as ``PutObject``.
-        document: The request of a JSON service; of an endpoint's invocation, its arguments but the body.
-        key: The object's key, of S3.
+        document: The request of a JSON service; the arguments of an invocation of an endpoint, without the body.
+        key: Key of the object, for S3.
         method: The HTTP method.
-        own: Whether it is the double's own.
+        own: Whether the double itself sent it.
     """
 
     service: str
@@ -101,7 +101,7 @@ class Service:
         return self._store(call, environ, start_response)
 
     def _store(self, call: Call, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Let moto answer, and note what of an object goes over the wire."""
+        """Let moto answer, and record the bytes of objects that are transferred."""
         size = int(environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH") or environ.get("CONTENT_LENGTH") or 0)
         body = self._moto(environ, start_response)
         if call.operation == "GetObject":
@@ -148,7 +148,7 @@ class Service:
 
 
 def read_call(environ: WSGIEnvironment) -> Call:
-    """Return what a request asks for; its body is there to be read again."""
+    """Parse a request; its body can be read again afterwards."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     signed = _ACCESS_KEY.search(environ.get("HTTP_AUTHORIZATION", ""))
     service = signed[2] if signed else "s3"
@@ -171,7 +171,7 @@ def read_call(environ: WSGIEnvironment) -> Call:
 
 
 def _of_storage(method: str, key: str, query: str) -> str:
-    """Return the name of an operation of S3, as far as the harness has a use for it; a part of an upload is one."""
+    """Return the name of an S3 operation, if byoe uses it; the upload of a part is one too."""
     if key:
         return f"{method.title()}Object"
     if "location" in query:

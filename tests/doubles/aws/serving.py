@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 import threading
 import time
 import traceback
@@ -16,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.system.archives import unpack
+from experiments.system.archives import DamagedArchive, unpack
 from tests.doubles.aws.container import ImageRun, Process, Script
 from tests.doubles.aws.endpoints import Deployment
 from tests.doubles.aws.transfers import DownloadFailed, Site
@@ -24,7 +23,7 @@ from tests.doubles.aws.transfers import DownloadFailed, Site
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 SERVE = Path(__file__).resolve().parents[3] / "container" / "serving" / "serve.py"
 MODEL_PLACE = "/opt/ml/model"
-# AWS's own: how long a container may take until it answers, and an answer.
+# AWS's limits: how long a container may take until it answers, and how long an answer may take.
 SECONDS_TO_START, SECONDS_TO_ANSWER = 480, 60
 _LOOK_SECONDS, _FOLLOW_SECONDS = 0.05, 0.2
 
@@ -53,11 +52,11 @@ class Reply:
 
 
 class ModelServer:
-    """The model server of one deployment; one thread starts and follows it, others ask it and end it.
+    """The model server of one deployment; one thread starts and follows it, others send requests and end it.
 
     Attributes:
-        deployment: What it serves.
-        ended: Set when nothing of it is left.
+        deployment: The deployment that it serves.
+        ended: Set when it has ended and was removed.
     """
 
     def __init__(self, endpoint: str, deployment: Deployment, site: Site) -> None:
@@ -98,29 +97,29 @@ class ModelServer:
                 )
         except NotServed:
             raise
-        except Exception as error:  # the double's own mistake, which a test is to see
+        except Exception as error:  # a mistake in the double itself, which must fail the test
             raise NotServed(f"InternalServerError: {traceback.format_exc()[-900:]}") from error
 
     def follow(self) -> None:
-        """Send its log to CloudWatch until it has ended, and leave nothing of it behind."""
+        """Send its log to CloudWatch until it has ended, then remove it."""
         try:
             if self._process is not None:
                 while self._process.wait(_FOLLOW_SECONDS) is None:
                     self._process.write_log()
                     self._send_log()
-                self._process.close()  # which writes the log, too
+                self._process.close()  # which also writes the log
                 self._send_log(whole=True)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
             self.ended.set()
 
     def stop(self) -> None:
-        """Let it finish what it is answering, for a moment."""
+        """Ask it to end, and leave it a moment to finish its answers."""
         if self._process is not None:
             self._process.stop()
 
     def kill(self) -> None:
-        """Kill it, or let it be killed as soon as it is started."""
+        """Kill it now, or as soon as it is started."""
         with self._lock:
             self._killed = True
             if self._process is not None:
@@ -136,7 +135,7 @@ class ModelServer:
         """
         connection = http.client.HTTPConnection(*self._address, timeout=seconds)
         try:
-            # What is refused by its headers is not read to its end.
+            # The server does not read the body of a request that it refuses because of its headers.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
@@ -160,7 +159,7 @@ class ModelServer:
                 "there is an object located at the URL and that the role passed to CreateModel has permissions to "
                 "download the object."
             ) from error
-        except (tarfile.TarError, OSError, EOFError) as error:
+        except (DamagedArchive, OSError) as error:
             raise NotServed(
                 f'Failed to extract model data archive for container "container_1" from URL "{location}". Please '
                 "ensure that the object located at the URL is a valid tar.gz archive."
@@ -187,7 +186,7 @@ class ModelServer:
             self._address = (self._address[0], run.port("8080/tcp"))
 
     def _environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment of a process, whose model is not where a container has it."""
+        """Return the environment of a process, in which the model is in another folder than in a container."""
         home = self._folder / "home"
         home.mkdir()
         environment = {
@@ -208,7 +207,7 @@ class ModelServer:
         return environment
 
     def _comes_up(self) -> bool:
-        """Whether ``/ping`` answers 200 before the process ends, and in time."""
+        """Return whether ``/ping`` answers 200 in time and before the process ends."""
         seconds = self.deployment.config.variant.get("ContainerStartupHealthCheckTimeoutInSeconds", SECONDS_TO_START)
         deadline = time.monotonic() + seconds
         while self._process is not None and self._process.wait(_LOOK_SECONDS) is None and time.monotonic() < deadline:
@@ -228,7 +227,7 @@ class ModelServer:
         return 0
 
     def _send_log(self, *, whole: bool = False) -> None:
-        """Send what is new of the log, as far as its lines have ended."""
+        """Send the new complete lines of the log."""
         with self._log.open("rb") as source:
             source.seek(self._sent)
             new = source.read()

@@ -1,4 +1,4 @@
-"""What the double knows, shared by the threads that answer requests and those that run jobs."""
+"""The state of the double, which the threads that answer requests and those that run jobs share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.doubles.aws.records import TrainingJob, TuningJob
 
 @dataclass(frozen=True)
 class Transfer:
-    """An object of S3 that went over the wire, or a part of one.
+    """A transfer of an S3 object, or of a part of one.
 
     Attributes:
         operation: ``GetObject`` or ``PutObject``.
         key: The object's key.
-        size: Bytes of it.
-        own: Whether a job or an endpoint asked for it, and not the account's user.
+        size: Number of bytes.
+        own: Whether a job or an endpoint requested it, and not the account's user.
     """
 
     operation: str
@@ -32,25 +32,25 @@ class Transfer:
 
 @dataclass(repr=False)
 class State:
-    """What the double knows; read and written while holding ``changed``, which is notified of every change.
+    """The state of the double. Hold ``changed`` to read or write it, and notify ``changed`` of every change.
 
     Attributes:
         changed: The lock of everything here.
         training: Training jobs by name, in order of creation.
         tuning: Tuning jobs by name.
         models: Models by name in lower case.
-        endpoint_configs: Endpoint configurations likewise.
-        endpoints: Endpoints likewise.
-        endpoints_made: How many endpoints there have been.
+        endpoint_configs: Endpoint configurations by name in lower case.
+        endpoints: Endpoints by name in lower case.
+        endpoints_made: How many endpoints were ever created.
         tags: Tags by ARN.
         requests: Operation and document of every SageMaker call.
-        transfers: What went to S3 and came from there.
-        held: Training jobs that are to wait before their script starts.
-        held_endpoints: Endpoints that are to stay in ``Creating``, ``Updating`` or ``Deleting``.
+        transfers: Uploads to and downloads from S3.
+        held: Training jobs that wait before their script starts.
+        held_endpoints: Endpoints that stay in ``Creating``, ``Updating`` or ``Deleting``.
         points_taken: How many points the tuning jobs have taken.
-        billable_seconds: What each training job that ends is billed, or None for the time it took.
-        training_seconds: Likewise how long it trained; None for what it is billed.
-        closing: Whether everything is to end.
+        billable_seconds: Billable seconds of each training job that ends; None for its real duration.
+        training_seconds: Training seconds of each training job that ends; None for its billable seconds.
+        closing: Whether the double is closing.
     """
 
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -72,20 +72,20 @@ class State:
     _indices: Iterator[int] = field(default_factory=itertools.count)
 
     def job(self, selector: Selector) -> TrainingJob | None:
-        """Return the first training job that a selector means, if there is one yet."""
+        """Return the first training job that a selector matches, or None."""
         found = (job for job in self.training.values() if matches(selector, job.index, job.name))
         return next(found, None)
 
     def tag(self, arn: str, tags: Iterable[Mapping[str, str]]) -> None:
-        """Tag something."""
+        """Add tags to a resource."""
         self.tags.setdefault(arn, {}).update({tag["Key"]: tag["Value"] for tag in tags})
 
     def is_held(self, job: TrainingJob) -> bool:
-        """Whether a training job is to wait."""
+        """Return whether a training job is held."""
         return any(matches(selector, job.index, job.name) for selector in self.held)
 
     def is_endpoint_held(self, endpoint: Endpoint) -> bool:
-        """Whether an endpoint is to wait."""
+        """Return whether an endpoint is held."""
         return any(matches(selector, endpoint.number, endpoint.name) for selector in self.held_endpoints)
 
     def next_index(self) -> int:
@@ -96,7 +96,7 @@ class State:
         """Wait for a change.
 
         Raises:
-            TimeoutError: It did not come in time.
+            TimeoutError: It did not happen in time.
         """
         with self.changed:
             if not self.changed.wait_for(happened, timeout):

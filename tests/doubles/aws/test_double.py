@@ -1,4 +1,4 @@
-"""The double itself, by boto3 as everything else uses it."""
+"""The double itself, called with boto3 as by everything else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Make = Callable[..., Double]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Return a double, which ends with the test."""
+    """Return a double that ends with the test."""
     made: list[Double] = []
     before = {*threading.enumerate()}
 
@@ -110,7 +110,7 @@ def test_a_tuning_job_runs_the_points_and_is_described_as_aws_does(make: Make) -
     assert double.requests[0][0] == "CreateHyperParameterTuningJob"
 
 
-def test_a_script_finds_what_a_container_has_and_nothing_of_ours(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_gets_a_containers_environment_and_not_the_tests(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("PYTHONPATH", "/work")
     double = make(cpus=3)
@@ -346,7 +346,7 @@ def test_calls_fail_as_often_as_they_are_to(make: Make) -> None:
     double.inject(throttled("DescribeTrainingJob"))
     second = training(double, "two")
     sagemaker.create_training_job(**training(double, "one"))
-    sagemaker.describe_training_job(TrainingJobName="one")  # boto3 tries again
+    sagemaker.describe_training_job(TrainingJobName="one")  # boto3 retries
     assert len(double.calls("DescribeTrainingJob")) == 2
     double.inject(limit_exceeded("CreateTrainingJob"), denied("ListTrainingJobs"), denied("GetCallerIdentity", "sts"))
     double.inject(denied("CreateBucket", "s3"), denied("PutObject", "s3"))
@@ -413,7 +413,7 @@ def test_transfers_break_as_often_as_they_are_to(make: Make) -> None:
     storage = double.client("s3")
     body = bytes(range(256)) * 40
     double.inject(StorageFailure("some/*", "PUT"), StorageFailure("some/*", "GET"), CutDownload("some/*", 2))
-    # boto3 tries again what S3 answers with its own error, and not what was cut.
+    # boto3 retries after an internal error of S3, but not after a download that broke off.
     put = storage.put_object(Bucket=double.bucket, Key="some/object", Body=body)
     assert put["ResponseMetadata"]["RetryAttempts"] == 1
     for attempts in (1, 0):

@@ -1,4 +1,4 @@
-"""Endpoints of the double, served by the project's model server and asked by boto3."""
+"""Endpoints of the double, served by byoe's model server and invoked with boto3."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Train an ensemble and save it by the entry script's own functions, which is quicker than a study."""
+    """Train an ensemble and save it with the functions of the entry script, which is faster than a study."""
     folder = tmp_path_factory.mktemp("trained")
     bundle, rows = folder / "model", np.random.RandomState(0).normal(size=(80, 3))
     (folder / "rows.csv").write_text("a,b,price\n" + "".join(f"{a!r},{b!r},{c!r}\n" for a, b, c in rows.tolist()))
@@ -144,7 +144,7 @@ def describe(double: Double, name: str) -> dict[str, Any]:
 
 
 def is_right(double: Double, name: str, trained: Trained) -> bool:
-    """Whether an endpoint predicts the example as the model did."""
+    """Return whether an endpoint predicts the example as the model did."""
     return check_predictions(json.loads(ask(double, name, trained.body)["Body"]), trained.predictions) is None
 
 
@@ -211,7 +211,7 @@ def test_an_endpoint_serves_its_model_until_it_is_deleted(double: Double, traine
     assert servers() == []
 
 
-def test_what_an_endpoint_refuses_comes_as_sagemaker_says_it(double: Double, trained: Trained) -> None:
+def test_a_refused_request_gets_the_error_of_sagemaker(double: Double, trained: Trained) -> None:
     runtime = double.client("sagemaker-runtime")
     create(double, "strict", define(double, "strict-1"))
     create(double, "roomy", define(double, "roomy-1", variant=INSTANCES))
@@ -232,7 +232,7 @@ def test_what_an_endpoint_refuses_comes_as_sagemaker_says_it(double: Double, tra
     double.inject(throttled("InvokeEndpoint"), denied("InvokeEndpoint"))
     assert code_of(runtime.invoke_endpoint, EndpointName="strict", Body=b"{}")[0] == "AccessDeniedException"
     double.heal()
-    for master in servers():  # and nobody starts it again
+    for master in servers():  # and nothing starts it again
         os.kill(master, signal.SIGKILL)
     with pytest.raises(runtime.exceptions.ModelError, match="Received server error"):
         ask(double, "strict", trained.body)
@@ -414,7 +414,7 @@ def test_lists_and_answers_hold_against_the_service_model(tmp_path: Path, traine
     assert list(tmp_path.iterdir()) == []
 
 
-def test_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_in_its_own_process(tmp_path: Path) -> None:
     started = [start(tmp_path / name) for name in ("term", "stdin")]
     for end, process in zip(("term", "stdin"), started, strict=True):
         assert process.stdout is not None

@@ -44,7 +44,7 @@ def test_the_entry_script_is_tuned_in_its_image(folder: Path, tmp_path: Path) ->
 
 @pytest.mark.docker
 @pytest.mark.timeout(600)
-def test_containers_are_stopped_and_none_stays(tmp_path: Path) -> None:
+def test_containers_are_stopped_and_removed(tmp_path: Path) -> None:
     image = require_image().tag
     before = left_behind()
     script = "import signal; print('begun', flush=True); signal.pause()"

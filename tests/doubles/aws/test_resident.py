@@ -1,4 +1,4 @@
-"""A forked script is given what one in a process of its own is, ends as that does, and can be stopped."""
+"""A forked script gets what a script in a new process gets, ends in the same way, and can be stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transfers between S3, CloudWatch logs and the folders of what runs."""
+"""Transfers between S3, CloudWatch logs, and the folders of jobs and endpoints."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _LINES_A_CALL = 1000
 
 
 class DownloadFailed(Exception):
-    """An input is not there."""
+    """An input does not exist."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where things run.
+    """The environment of jobs and endpoints.
 
     Attributes:
-        folder: Their folders go below it.
+        folder: The folder in which each of them gets a folder.
         storage: A client of S3.
         logs: A client of CloudWatch logs.
-        image: The image that they run in; None for processes on this machine.
-        cpus: How many cores each is told that it has.
-        resident: What jobs that are processes are forked from; None for processes of their own.
+        image: The image of their containers; None for processes on this machine.
+        cpus: The number of cores that each of them is given.
+        resident: The process from which jobs are forked; None to start a new process for each.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Site:
             self.storage.download_file(bucket, key, str(path))
 
     def has(self, location: str) -> bool:
-        """Whether there is an object at a location."""
+        """Return whether there is an object at a location."""
         from botocore.exceptions import ClientError
 
         try:
@@ -77,7 +77,7 @@ class Site:
 
 @contextlib.contextmanager
 def said(location: str) -> Iterator[None]:
-    """Say what S3 refuses as a failed download."""
+    """Raise what S3 refuses as a failed download."""
     from botocore.exceptions import ClientError
 
     try:
@@ -90,9 +90,9 @@ def parts(location: str) -> tuple[str, str]:
     """Return bucket and key of a location.
 
     Raises:
-        DownloadFailed: It is none on S3.
+        DownloadFailed: It is not on S3.
     """
     split = urlsplit(location)
     if split.scheme != "s3" or not split.netloc:
-        raise DownloadFailed(f"{location!r} is no location on S3")
+        raise DownloadFailed(f"{location!r} is not a location on S3")
     return split.netloc, split.path.lstrip("/")

@@ -1,4 +1,4 @@
-"""A request held against columns: its features, or the error that its sender gets."""
+"""A request matched to columns: its features, or the error that the client gets."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ensemble.serving.errors import RequestError
 from ensemble.serving.formats import decode
 from ensemble.table import Column
 
-# Of a body, that is; what cannot be written is 406.
+# The statuses for a bad body; 406 is for an answer that cannot be written.
 STATUSES = {400, 413, 415}
 
 
 def answer(body: bytes | bytearray | str, content_type: str, columns: Sequence[Column]) -> Floats | RequestError:
-    """Return the features of a request, or why there are none; either is checked to be what it should."""
+    """Return the features of a request or its error, after a check of either."""
     try:
         features = decode(body, content_type).features(columns)
     except RequestError as error:
@@ -45,7 +45,7 @@ def refusal_of(body: bytes | bytearray | str, content_type: str, columns: Sequen
 
 
 def check_features(features: Floats, columns: Sequence[Column]) -> None:
-    """Check that these are numbers that a model of these columns can be given."""
+    """Check that these are valid features for a model with these columns."""
     assert isinstance(features, np.ndarray)
     assert features.dtype == np.float64
     assert features.shape == (len(features), len(columns))
@@ -60,7 +60,7 @@ def check_features(features: Floats, columns: Sequence[Column]) -> None:
 
 
 def check_refusal(error: RequestError) -> None:
-    """Check that an error is short JSON for programs and people."""
+    """Check that an error is short JSON with a code for programs and a message for people."""
     assert error.status in STATUSES
     text = str(error)
     details = json.loads(text)

@@ -1,4 +1,4 @@
-"""Small request bodies, whole and odd."""
+"""Small request bodies, valid and unusual."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def csv_body(rows: Sequence[Sequence[Any]], names: Sequence[str] | None = None) 
 
 
 def as_text(rows: Sequence[Sequence[Any]]) -> list[list[str]]:
-    """Return rows as CSV has them."""
+    """Return rows as CSV."""
     return [["" if value is None else str(value) for value in row] for row in rows]
 
 
@@ -49,12 +49,12 @@ def json_body(document: Any) -> bytes:
 
 
 def records(rows: Sequence[Sequence[Any]], names: Sequence[str] = NAMES) -> list[dict[str, Any]]:
-    """Return rows that name their values."""
+    """Return rows as records."""
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def lines_body(documents: Sequence[Any]) -> bytes:
-    """Return one document a line."""
+    """Return one document per line."""
     return b"".join(json_body(document) + b"\n" for document in documents)
 
 
@@ -66,13 +66,13 @@ def npy_body(array: Any, *, pickled: bool = False) -> bytes:
 
 
 def npy_header(header: str, data: bytes = b"") -> bytes:
-    """Return an array's file whose header is any text."""
+    """Return a .npy file with any text as its header."""
     text = header.encode() + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
 
 
 def npy_of(descr: str, shape: str, data: bytes = b"") -> bytes:
-    """Return an array's file that declares a type and a shape, whatever its data."""
+    """Return a .npy file that declares this type and shape, with any data."""
     return npy_header(f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}", data)
 
 
@@ -84,7 +84,7 @@ def parquet_body(columns: Mapping[str, Any], **options: Any) -> bytes:
 
 
 def fields_body(rows: Sequence[Sequence[Any]]) -> bytes:
-    """Return an array with a field a column: the first a number, the others text."""
+    """Return an array with one field per column: the first of numbers, the others of text."""
     array = np.empty(len(rows), dtype=[(NAMES[0], "<f8"), *((name, "<U20") for name in NAMES[1:])])
     for number, row in enumerate(rows):
         array[number] = tuple(nan if place == 0 and value is None else value for place, value in enumerate(row))
@@ -99,7 +99,7 @@ def columns_of(rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
 
 
 _BLANK = [["" if value is None else value for value in row] for row in as_text(ROWS)]
-# A whole body of each content type; all say ``ROWS``.
+# A valid body of each content type; all contain ``ROWS``.
 WHOLE: dict[str, tuple[bytes, str]] = {
     "csv": (csv_body(_BLANK), CSV),
     "csv with a header": (csv_body(_BLANK, NAMES), CSV),

@@ -25,7 +25,7 @@ DEFAULT_ACCEPT = "application/json"
 
 
 class ClientError(Exception):
-    """What the toolkit raises for whatever a function raised; Flask answers 500."""
+    """The toolkit's error for any exception of a function; Flask answers 500."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Response:
 
 
 def error_wrapper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with every error as the toolkit's own."""
+    """Wrap a function so that every exception becomes the toolkit's error."""
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:

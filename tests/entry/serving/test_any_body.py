@@ -1,4 +1,4 @@
-"""Whatever comes as a body, either features come out of it or an error that says why not."""
+"""Any body gives either features or an error that says why not."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_any_digits_and_commas(text: str, header: bool, model: tuple[Column, ...
 
 @st.composite
 def mutated(draw: DrawFn) -> tuple[bytes, str]:
-    """Draw a whole body with some bytes changed, left out, doubled, or of another body."""
+    """Draw a valid body with some bytes changed, removed, doubled, or taken from another body."""
     name = draw(st.sampled_from(sorted(WHOLE)))
     body, kind = WHOLE[name]
     for _ in range(draw(st.integers(1, 4))):

@@ -24,7 +24,7 @@ sizes = pytest.mark.parametrize("rows", [1, 2, 100])
 
 
 def rows_of(count: int, seed: int, *, mixed: bool = False) -> tuple[Floats, Floats]:
-    """Return features with gaps, the third a category where it is mixed, and a positive target."""
+    """Return features with gaps, the third a category if ``mixed``, and a positive target."""
     random = np.random.RandomState(seed)
     features = random.normal(size=(count, 3)) * [1, 1e-3, 1e5]
     if mixed:
@@ -35,7 +35,7 @@ def rows_of(count: int, seed: int, *, mixed: bool = False) -> tuple[Floats, Floa
 
 
 def train_booster(settings: Mapping[str, Any]) -> xgboost.Booster:
-    """Return what the library grows by itself, with a setting that is none of the member's."""
+    """Return a model that the library trains itself, with a setting that the member does not have."""
     features, target = rows_of(150, 0)
     data = xgboost.DMatrix(features, target)
     return xgboost.train({"max_depth": 4, "nthread": 1, "verbosity": 1, **settings}, data, num_boost_round=12)
@@ -74,7 +74,7 @@ def test_xgboost_predicts_what_its_package_does(objective: str, mixed: bool, row
     ("objective", "base_score"),
     [("reg:squarederror", -7.25), ("reg:squarederror", 1e6), ("count:poisson", 2.5), ("reg:gamma", 0.1)],
 )
-def test_a_base_score_is_heeded(objective: str, base_score: float, rows: int, tmp_path: Path) -> None:
+def test_a_base_score_is_respected(objective: str, base_score: float, rows: int, tmp_path: Path) -> None:
     booster = train_booster({"objective": objective, "base_score": base_score})
     path = tmp_path / "model.ubj"
     booster.save_model(path)
@@ -105,7 +105,7 @@ def test_rows_of_another_width_are_refused_and_not_read() -> None:
             member.predict(wrong)
 
 
-def test_what_the_c_interface_refuses_is_raised_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_c_interface_is_raised_with_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     member = XGBoost({"num_round": 2}, seed=0, threads=1)
     features, target = rows_of(50, 0)
     member.fit(features, target)

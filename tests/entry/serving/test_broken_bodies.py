@@ -1,4 +1,4 @@
-"""Bodies that are cut, that lie about their size or that bring code along: refused, and nothing else happens."""
+"""Bodies that are cut, declare a wrong size or contain code are refused without side effects (``serving.errors``)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_body_with_a_byte_less_or_another_anywhere_is_answered(name: str) -> N
 
 
 class Trap:
-    """What would write a file as it is unpickled."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -131,7 +131,7 @@ def test_an_archive_of_arrays_is_refused(save: Any) -> None:
         ("None", "(1, 2)"),
     ],
 )
-def test_an_array_that_says_it_is_more_than_it_is_costs_nothing(descr: str, shape: str) -> None:
+def test_an_array_that_declares_too_large_a_size_costs_nothing(descr: str, shape: str) -> None:
     body = npy_of(descr, shape, b"\0" * 16)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refusal_of(body, NPY, AB)
@@ -152,11 +152,11 @@ def test_an_array_that_says_it_is_more_than_it_is_costs_nothing(descr: str, shap
         "x" * 60_000,
     ],
 )
-def test_a_header_that_is_none_is_refused(header: str) -> None:
+def test_a_broken_npy_header_is_refused(header: str) -> None:
     assert refusal_of(npy_header(header), NPY, AB).details["error"] == "unreadable"
 
 
-def test_text_of_no_characters_is_refused() -> None:
+def test_text_with_invalid_code_points_is_refused() -> None:
     beyond = np.array([0x110000, 0xFFFFFFFF], dtype="<u4").tobytes()
     assert refusal_of(npy_of("'<U1'", "(1, 2)", beyond), NPY, AB).details["error"] == "unreadable"
     assert refusal_of(npy_of("[('a', '<U1'), ('b', '<U1')]", "(1,)", beyond), NPY, AB).details["error"] == "unreadable"

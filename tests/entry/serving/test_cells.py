@@ -1,4 +1,4 @@
-"""Single values: what is missing, what is a number, and what a category's level may be written as."""
+"""Single values: what is missing, what is a number, and how a category's level may be written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ensemble.table import Column, ColumnType
 
 nan = np.nan
 NUMBER, BOOLEAN, DATE = Column("a"), Column("a", "boolean"), Column("a", "date")
-# The levels that a whole number, a fraction and true are written as in a file.
+# The levels of a file with a whole number, a fraction and true.
 CATEGORY = Column("a", "category", ("1", "2.0", "2.5", "True", "Oslo", "true", "1e+300"))
 
 
@@ -43,14 +43,14 @@ def refused(column: Column, values: Any, *, text: bool = False) -> dict[str, Any
     return details
 
 
-def test_missing_words_are_those_that_pandas_takes_for_missing() -> None:
+def test_texts_for_missing_are_those_of_pandas() -> None:
     assert frozenset(STR_NA_VALUES) == MISSING
     lines = "a,b\n" + "".join(f"{word},x\n" for word in sorted(MISSING))
     assert pd.read_csv(io.StringIO(lines))["a"].isna().all()
 
 
 @pytest.mark.parametrize("kind", ["number", "boolean", "date", "category"])
-def test_every_missing_word_is_a_gap_whatever_the_column(kind: ColumnType) -> None:
+def test_every_text_for_missing_is_missing_in_any_column(kind: ColumnType) -> None:
     column = Column("a", kind, ("Oslo",) if kind == "category" else ())
     value = {"number": "1", "boolean": "true", "date": "1970-01-02", "category": "Oslo"}[kind]
     words = [*sorted(MISSING), value]
@@ -69,7 +69,7 @@ def test_what_only_looks_like_a_missing_word_is_refused_as_in_training(word: str
 @pytest.mark.parametrize(
     "word", ["1_000", "٣", "\uff11\uff12", "0x1F", "1,5", "1 000", "1e", "--1", "1.2.3", "½", "1d5", "1e5L"]
 )
-def test_what_python_or_people_take_for_a_number_is_none(word: str) -> None:
+def test_notations_of_numbers_that_only_python_or_people_use_are_refused(word: str) -> None:
     for text in (True, False):
         details = refused(NUMBER, ["7", word, "8"], text=text)
         assert (details["row"], details["got"]) == (2, repr(word))
@@ -116,25 +116,25 @@ def test_true_is_the_level_true_and_not_the_number_one() -> None:
 
 
 @pytest.mark.parametrize("value", [["Oslo"], {"Oslo": 1}, b"Oslo", np.array(["Oslo"]), [], {}])
-def test_what_is_no_text_is_no_category(value: Any) -> None:
+def test_a_value_that_is_not_text_is_not_a_category(value: Any) -> None:
     details = refused(CATEGORY, ["Oslo", value])
     assert (details["row"], details["expected"]) == (2, "the text of a category")
     assert details["got"] == f"a {type(value).__name__}"
 
 
 @pytest.mark.parametrize("values", [[True], [1, True, None], ["1", False], np.array([True]), pd.Series([True])])
-def test_true_and_false_are_no_numbers(values: Any) -> None:
+def test_true_and_false_are_not_numbers(values: Any) -> None:
     assert refused(NUMBER, values)["expected"] == "a number"
 
 
 @pytest.mark.parametrize("value", [2, 0.5, "2", "yes", 10**400, -1, "truetrue"])
-def test_other_numbers_and_words_are_not_true_or_false(value: Any) -> None:
+def test_other_numbers_and_texts_are_not_true_or_false(value: Any) -> None:
     assert refused(BOOLEAN, [True, value])["row"] == 2
     assert coded(BOOLEAN, [True, 1, 0.0, "1", "0.0", "tRuE"]) == [1, 1, 0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("value", [20000, 1e400, "20240101", "2024-02-30", "24-01-01", "2024-01-01T25:00", "soon"])
-def test_what_is_no_date_is_refused(value: Any) -> None:
+def test_a_value_that_is_not_a_date_is_refused(value: Any) -> None:
     assert refused(DATE, ["2024-01-01", value])["row"] == 2
 
 
@@ -169,7 +169,7 @@ def test_a_whole_number_beyond_any_float_is_named(value: int) -> None:
 
 
 @pytest.mark.parametrize("value", ["☃🙂" * 5_000, "x" * 100_000, "\\" * 9_000, '"' * 9_000, "\0" * 9_000])
-def test_a_value_that_is_refused_is_said_again_in_part(value: str) -> None:
+def test_a_value_that_is_refused_is_quoted_in_part(value: str) -> None:
     for column in (NUMBER, BOOLEAN, DATE):
         details = refused(column, [value])
         assert details["got"].endswith("...")

@@ -44,7 +44,7 @@ def truth(value: bool) -> SearchStrategy[Cell]:
     return st.sampled_from([(word, value), (word.lower(), value), (word.upper(), value)])
 
 
-# Each as CSV has it, and as JSON and Parquet do.
+# Each value as written in CSV, and in JSON and Parquet.
 NUMBER = st.one_of(
     st.floats(-LARGEST, LARGEST).map(lambda value: (repr(value), value)),
     st.integers(-(2**63), 2**63 - 1).map(lambda value: (str(value), value)),
@@ -81,7 +81,7 @@ def trained(path: Path, columns: list[list[str]]) -> tuple[Table, list[str]]:
 
 
 def arrow(kind: str, values: list[Any]) -> Any:
-    """Return a column as Parquet has it: dates as timestamps."""
+    """Return a column as written in Parquet: dates as timestamps."""
     if kind == "number":
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
     if kind == "date":
@@ -121,7 +121,7 @@ def test_every_kind_of_cell_is_coded_alike_in_every_form(
     assert_coded(lines_body(rows), LINES, table, "json lines")
     assert_coded(lines_body(records(rows, names)), LINES, table, "json lines of records")
     assert_coded(npy_body(np.array(text_rows)), NPY, table, "npy of text")
-    # Training takes a column of gaps alone for numbers.
+    # Training codes a column without any value as numbers.
     typed = {"first": pa.array(numbers)} | {
         column.name: arrow(column.type, given) for column, given in zip(table.columns[1:], values, strict=True)
     }
@@ -139,14 +139,14 @@ ANY_TEXT = st.one_of(
     st.sampled_from(WORDS),
     st.floats(-LARGEST, LARGEST).map(repr),
     st.integers().map(str),
-    # A blank at the start of a cell is left out in CSV and kept elsewhere.
+    # A space at the start of a cell is dropped in CSV and kept in other formats.
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5).map(lambda text: text.lstrip(" ")),
 )
 
 
 @st.composite
 def any_columns(draw: DrawFn) -> list[list[str]]:
-    """Draw columns of a few words each, so that some are of one kind."""
+    """Draw columns with a few texts each, so that some columns have a single type."""
     rows = draw(st.integers(2, 6))
     words = st.lists(ANY_TEXT, min_size=1, max_size=3).flatmap(
         lambda few: st.lists(st.sampled_from(few), min_size=rows, max_size=rows)

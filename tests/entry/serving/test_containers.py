@@ -22,7 +22,7 @@ from tests.entry.serving.containers import ClientError, Response, Transformer
 
 @pytest.fixture
 def script(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script that the bundle brings along, where the other toolkit is not imported."""
+    """The inference script of the bundle, without the other toolkit imported."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "sagemaker_inference.errors", raising=False)
     spec = importlib.util.spec_from_file_location("inference_of_the_bundle", bundle / "code" / "inference.py")
@@ -41,7 +41,7 @@ def transformer(script: ModuleType, bundle: Path) -> Transformer:
 
 
 def numbers(answer: Any) -> list[float]:
-    """Return the predictions of an answer, whatever they are written as."""
+    """Return the predictions of an answer in any content type."""
     assert isinstance(answer, Response)
     assert isinstance(answer.response, bytes)
     if answer.mimetype == NPY:
@@ -100,7 +100,7 @@ def test_text_arrives_decoded_where_the_type_is_that_and_nothing_more(
 
 
 @pytest.mark.parametrize("accept", ["", "*/*"])
-def test_whoever_accepts_anything_gets_json(accept: str, transformer: Transformer) -> None:
+def test_a_client_that_accepts_anything_gets_json(accept: str, transformer: Transformer) -> None:
     found = transformer.transform(WHOLE["csv"][0], {"Content-Type": CSV, "Accept": accept})
     assert found.mimetype == JSON
     assert list(json.loads(found.response)) == ["predictions"]
@@ -130,7 +130,7 @@ def test_an_errors_text_there_is_the_json(
     assert raised.value.__cause__.status == status
 
 
-def test_bytes_that_are_no_text_come_with_other_characters_and_are_answered(transformer: Transformer) -> None:
+def test_bytes_that_are_not_text_are_replaced_and_answered(transformer: Transformer) -> None:
     body = b'[[1, true, null, "\xff"]]'
     with pytest.raises(ClientError):
         transformer.transform(body, {"Content-Type": f"{JSON};charset=utf-8"})

@@ -1,4 +1,4 @@
-"""Content types and ``Accept``: which one is meant, and bodies that are what their type says."""
+"""Content types and ``Accept``: which type is chosen, and how bodies of each type are read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_text_that_is_decoded_already_is_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [CSV, JSON, LINES, NPY, PARQUET])
-def test_text_that_no_body_could_be_is_refused(kind: str) -> None:
+def test_text_that_cannot_be_a_body_is_refused(kind: str) -> None:
     assert refusal_of("\ud800", kind, COLUMNS).status == 400
     assert refusal_of("size\n\udcff", kind, COLUMNS).status == 400
 
@@ -75,7 +75,7 @@ def test_an_unknown_type_is_refused_with_those_that_are_known(kind: str) -> None
 
 @pytest.mark.parametrize("kind", [CSV, JSON, LINES, NPY, PARQUET])
 @pytest.mark.parametrize("body", [b"", " ", b"\n\r\n", bytearray(b"\t"), "", "\n" * 100], ids=repr)
-def test_an_empty_body_says_so(body: Any, kind: str) -> None:
+def test_an_empty_body_is_named(body: Any, kind: str) -> None:
     error = refusal_of(body, kind, COLUMNS)
     assert (error.status, error.details["message"]) == (400, "the body is empty.")
 
@@ -97,7 +97,7 @@ def test_text_in_another_encoding_is_refused_and_not_misread(encoding: str) -> N
     assert refusal_of(f'[["{"Ó"}"]]'.encode(encoding), f"{JSON}; charset={encoding}", COLUMNS).status == 400
 
 
-def test_of_a_name_that_comes_twice_in_json_the_last_value_counts_as_in_python() -> None:
+def test_the_last_value_of_a_repeated_name_in_json_counts_as_in_python() -> None:
     body = b'{"size": 1, "garden": true, "built": null, "town": "Oslo", "size": 2}'
     assert json.loads(body)["size"] == 2
     assert features_of(body, JSON, COLUMNS)[0, 0] == 2
@@ -119,7 +119,7 @@ def test_of_a_name_that_comes_twice_in_json_the_last_value_counts_as_in_python()
         ('[[["\\"', "", ""),
     ],
 )
-def test_deep_json_is_refused_and_ends_no_process(
+def test_deep_json_is_refused_and_does_not_end_the_process(
     depth: int, kind: str, opening: str, inside: str, closing: str
 ) -> None:
     assert refusal_of((opening * depth + inside + closing * depth).encode(), kind, COLUMNS).status == 400
@@ -178,7 +178,7 @@ def test_a_split_document_that_does_not_add_up_is_refused(split: Any) -> None:
         (",,text/csv;q=2,", CSV, {"q": "2"}),
     ],
 )
-def test_the_type_that_is_liked_best_is_chosen_with_its_parameters(
+def test_the_type_with_the_highest_weight_is_chosen_with_its_parameters(
     accept: str, kind: str, parameters: dict[str, str]
 ) -> None:
     assert choose(accept) == (kind, parameters)
@@ -198,7 +198,7 @@ def test_the_type_that_is_liked_best_is_chosen_with_its_parameters(
         "é" * 9_000,
     ],
 )
-def test_where_nothing_can_be_written_it_is_said_what_could_be(accept: str) -> None:
+def test_an_accept_header_without_a_known_type_gets_the_list_of_types(accept: str) -> None:
     with pytest.raises(RequestError) as error:
         choose(accept)
     assert error.value.status == 406

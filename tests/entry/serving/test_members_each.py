@@ -1,4 +1,4 @@
-"""Members predict the same numbers however many models and rows are asked at a time, to the bit."""
+"""Members predict the same bits regardless of how many models and rows are predicted at a time."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ CATEGORIES = {1: 6, 3: 30}
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Keep threads that wait for each other's cores from taking most of the time."""
+    """Limit threads, which would spend most of the time waiting for cores."""
     with threadpool_limits(1, user_api="openmp"):
         yield
 
 
 def rows_of(count: int, *, mixed: bool, seed: int = 0) -> tuple[Floats, Floats]:
-    """Return features and a target: two columns of four are categories where it is mixed; each has gaps."""
+    """Return features and a target: two of four columns are categories if ``mixed``; each has missing values."""
     random = np.random.RandomState(seed)
     features = random.normal(size=(count, 4)) * [1, 10, 1e-3, 1e6]
     if mixed:
@@ -43,7 +43,7 @@ def rows_of(count: int, *, mixed: bool, seed: int = 0) -> tuple[Floats, Floats]:
 
 @functools.cache
 def fold_models(kind: str, *, mixed: bool) -> list[Member]:
-    """Return three models of other rows each, as a bundle has them."""
+    """Return three models fitted on different rows, as in a bundle."""
     features, target = rows_of(120, mixed=mixed)
     models = []
     for fold in range(3):
@@ -103,7 +103,7 @@ def test_a_row_alone_is_predicted_by_each_as_it_is_among_others(kind: str, mixed
 
 @every_member
 @with_and_without_categories
-def test_how_rows_lie_in_memory_moves_no_bit(kind: str, mixed: bool) -> None:
+def test_the_memory_layout_of_rows_changes_no_bit(kind: str, mixed: bool) -> None:
     models = fold_models(kind, mixed=mixed)
     features, _ = rows_of(30, mixed=mixed, seed=1)
     expected = REGISTRY[kind].predict_each(models, features)

@@ -1,4 +1,4 @@
-"""Columns of Parquet of every type that it has: read as what they are, or refused by name."""
+"""Parquet columns of every type: read as what they are, or refused by name (``serving.parquet``)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOON = dt.datetime(1970, 1, 2, 12)
 
 
 def given(array: Any, kind: str) -> Floats | RequestError:
-    """Return one column's features, or why there are none."""
+    """Return the features of one column, or its error."""
     return answer(parquet_body({"x": array}), PARQUET, [COLUMNS[kind]])
 
 
@@ -109,7 +109,7 @@ def test_a_column_that_is_something_else_is_refused(array: Any, kind: str) -> No
     assert found.status == 400
 
 
-def test_text_that_is_no_text_is_refused() -> None:
+def test_text_that_is_not_utf_8_is_refused_in_parquet() -> None:
     broken = pa.StringArray.from_buffers(
         2, pa.py_buffer(np.array([0, 2, 4], "<i4").tobytes()), pa.py_buffer(b"\xff\xfeab")
     )
@@ -118,7 +118,7 @@ def test_text_that_is_no_text_is_refused() -> None:
         assert isinstance(found, RequestError), found
 
 
-def test_what_pandas_keeps_beside_the_columns_is_not_heeded() -> None:
+def test_the_index_that_pandas_stores_is_ignored() -> None:
     frame = pa.table({"x": [1.0, 2.0], "__index_level_0__": [7, 8]})
     table = frame.replace_schema_metadata(
         {"pandas": json.dumps({"index_columns": ["x"], "columns": [], "pandas": "1"})}
@@ -143,7 +143,7 @@ def test_a_file_may_be_packed(compression: str) -> None:
     assert np.array_equal(found[:3, 0], [2, nan, 0], equal_nan=True)
 
 
-def test_names_that_come_twice_and_no_columns_and_no_rows_are_refused() -> None:
+def test_repeated_names_and_empty_tables_are_refused() -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], names=["x", "x"]), sink)
     for body in (sink.getvalue().to_pybytes(), parquet_body({}), parquet_body({"x": pa.array([], pa.float64())})):

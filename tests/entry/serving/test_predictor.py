@@ -1,4 +1,4 @@
-"""A loaded bundle: several requests at once are answered as each by itself, and a bundle that predicts otherwise is known."""
+"""A loaded bundle answers several requests as it does each alone, and a bundle that predicts differently is refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def model(bundle: Path) -> Predictor:
 
 @pytest.fixture
 def edited(bundle: Path, tmp_path: Path) -> Callable[..., Predictor]:
-    """Load a copy of the bundle whose example is another."""
+    """Load a copy of the bundle with another example."""
 
     def edit(change: Callable[[dict[str, Any]], None]) -> Predictor:
         folder = tmp_path / "copy"
@@ -136,14 +136,14 @@ def test_requests_of_a_row_each_are_the_rows_of_one_request(model: Predictor) ->
     assert np.concatenate([answer.members for answer in answers]).tobytes() == together.members.tobytes()
 
 
-def test_no_request_and_none_that_fits(model: Predictor) -> None:
+def test_no_requests_and_no_request_that_fits(model: Predictor) -> None:
     assert model.predict_many([]) == []
     found = model.predict_many(list(MISFITS.values()))
     assert [str(answer) for answer in found] == [alone(model, rows) for rows in MISFITS.values()]
     assert all(isinstance(answer, RequestError) for answer in found)
 
 
-def test_a_fault_that_is_no_mistake_of_a_sender_is_not_hidden(model: Predictor) -> None:
+def test_an_error_that_is_not_a_clients_mistake_is_raised(model: Predictor) -> None:
     class Broken(Rows):
         def features(self, columns: Any) -> Any:
             raise ZeroDivisionError
@@ -195,6 +195,6 @@ def test_the_last_bits_may_differ_on_another_machine(edited: Callable[..., Predi
     edited(change).check()
 
 
-def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         Predictor.load(tmp_path, threads=1)

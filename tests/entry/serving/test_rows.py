@@ -1,4 +1,4 @@
-"""Rows held against a model's columns: CSV with and without a header, records, arrays, and what does not fit."""
+"""Rows matched to a model's columns: CSV with and without a header, records, arrays, and rows that do not fit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def same(found: Floats, expected: Any) -> bool:
 @pytest.mark.parametrize("columns", [AB, (Column("a"), Column("b", "date")), (Column("a", "date"), Column("b"))])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
 @pytest.mark.parametrize("names", ["", "a,b\n", "a,b\r\n", '"a","b"\n', " a , b \n", "\ufeffa,b\n"])
-def test_a_header_is_no_row(names: str, end: str, columns: Any) -> None:
+def test_a_header_is_not_a_row(names: str, end: str, columns: Any) -> None:
     kinds = [column.type for column in columns]
     cells = [{"number": number, "date": date} for number, date in (("1", "1970-01-02"), ("-2.5", "1969-12-31"))]
     lines = [",".join(cell[kind] for kind in kinds) for cell in cells]
@@ -115,7 +115,7 @@ def test_numbers_beyond_are_refused_however_they_are_read(text: str) -> None:
         assert details["column"] in ("a", "b")
 
 
-def test_whether_there_is_a_header_may_be_said() -> None:
+def test_a_header_may_be_declared() -> None:
     assert same(csv("x,y\ny,x", (Column("x", "category", ("x", "y")), Column("y", "category", ("x",)))), [[1, 0]])
     columns = (Column("x", "category", ("x", "y")), Column("z", "category", ("y", "z")))
     assert same(csv("x,y\ny,z", columns, header=False), [[0, 0], [1, 1]])
@@ -126,13 +126,13 @@ def test_whether_there_is_a_header_may_be_said() -> None:
 
 
 @pytest.mark.parametrize("body", ["", "a,b", "a,b\n", "a,b\n\n\r\n"])
-def test_a_header_alone_is_no_row(body: str) -> None:
+def test_a_header_alone_is_not_a_row(body: str) -> None:
     for columns in (AB, TEXT):
         assert refused(Csv(body.encode(), header=True), columns)["error"] == "rows_do_not_fit"
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe1\x00", b"1,\xff", b"1,2\n3,\xc3", b'a,b\n1,"' + b"x" * 200_000, b"1\r2,3"])
-def test_what_is_no_csv_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_csv_is_refused(body: bytes) -> None:
     for columns in (AB, TEXT):
         refused(Csv(body), columns)
 
@@ -158,7 +158,7 @@ def test_records_may_lack_what_the_model_does_not_have() -> None:
     assert refused(Records([]), AB)["got"] == "none"
 
 
-def test_names_that_are_long_or_many_are_said_in_part() -> None:
+def test_names_that_are_long_or_many_are_quoted_in_part() -> None:
     for names in (["x" * 100_000], [f"{number}" * 50 for number in range(5_000)], ["☃🙂" * 500] * 3):
         details = refused(Records([dict.fromkeys(names, 1)]), AB)
         assert details["column"] == "a"

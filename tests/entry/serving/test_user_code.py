@@ -1,4 +1,4 @@
-"""The user's own packages travel in a bundle's ``code/``, and it serves where they are nowhere else."""
+"""A bundle's ``code/`` has the user's own packages, so it serves where they are not installed (``code``)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ print(json.dumps([before, {name: sys.modules[name].__file__ for name in names}, 
 
 @dataclass(frozen=True)
 class Trained:
-    """What is left when the folders of the user's packages are gone."""
+    """A bundle whose user packages have been deleted."""
 
     model: Path
     folders: list[Path]
@@ -54,7 +54,7 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Train with a package and a module of the user's, in folders of their own, and remove these."""
+    """Train with the user's own package and module, and delete their folders afterwards."""
     root = tmp_path_factory.mktemp("job")
     folders = [root / "packages", root / "more"]
     shop = folders[0] / "shop"
@@ -127,7 +127,7 @@ def test_without_its_code_it_says_what_is_missing(trained: Trained) -> None:
 
 
 def make(folder: Path, *names: str) -> Path:
-    """Write empty modules, which are packages where there is a slash."""
+    """Write empty modules; a slash in a name makes a package."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def test_what_is_importable_is_a_package_or_a_module(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ensemble/__init__.py", "inference.py", "train.py"])
-def test_a_name_of_ours_is_taken(name: str, tmp_path: Path) -> None:
+def test_a_name_of_the_entry_package_is_taken(name: str, tmp_path: Path) -> None:
     own = make(tmp_path / "own", name)
     with pytest.raises(
         InputError, match=rf"the name of {own / Path(name).parts[0]} is taken in the model's code: rename"

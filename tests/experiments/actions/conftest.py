@@ -1,4 +1,4 @@
-"""Two trained studies, and a folder whose endpoints end with the test."""
+"""Two trained studies, and a folder whose endpoints are deleted after the test."""
 
 from __future__ import annotations
 

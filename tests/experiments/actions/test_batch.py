@@ -1,4 +1,4 @@
-"""``action=batch``: a whole file predicted as rows are predicted one by one, and nothing half-written."""
+"""``action=batch`` with ``serving.row_files``: a file is predicted like its rows one by one, and never half-written."""
 
 from __future__ import annotations
 

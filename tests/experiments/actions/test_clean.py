@@ -1,4 +1,4 @@
-"""``action=clean`` on this machine's engine."""
+"""``action=clean`` on this machine's engine, with ``docker.leftovers``."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def test_clean_lists_and_removes_what_is_ours_and_nothing_else(folder: Path, ima
         other = client.containers.create(base, ["true"])
         after.callback(other.remove, force=True)
         old = other.commit("byoe", "old", changes="LABEL byoe=image")
-        # An endpoint's, which is recorded: it stays, and with it our image, which takes a minute to build.
+        # A recorded endpoint's: it is kept, and with it byoe's image, which takes a minute to build.
         kept = client.containers.create(
             image, ["true"], labels=labels("endpoint", endpoint="mine", folder=str(serving))
         )
         after.callback(kept.remove, force=True)
         record = Endpoint("mine", "", kept.name or "", "", str(serving), "", "", "", "serverless", 0.0)
         Records(folder / "endpoints").put(record)
-        ours = client.containers.create(old.id, ["true"], labels=labels("trial", study="forgotten"))
+        forgotten = client.containers.create(old.id, ["true"], labels=labels("trial", study="forgotten"))
         network = client.networks.create("byoe-forgotten", labels={"byoe": "network"})
         ended = run_command("action=clean", "mode=sagemaker", "study=none")
         assert ended.code == 0, ended.err
-        assert f"container {ours.name}  created, of study forgotten" in ended.out
+        assert f"container {forgotten.name}  created, of study forgotten" in ended.out
         assert "network byoe-forgotten" in ended.out
         assert "image byoe:old" in ended.out
         assert f"image {image}" not in ended.out
         assert f"kept: container {kept.name}, endpoint mine is recorded, and its container is created" in ended.out
         names = {container.name for container in list_containers(client, [])}
-        assert ours.name not in names
+        assert forgotten.name not in names
         assert {other.name, kept.name} <= names
         assert client.networks.list(names=[network.name]) == []
         assert client.images.list(filters={"reference": "byoe:old"}) == []

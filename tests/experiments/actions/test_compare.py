@@ -96,7 +96,7 @@ def test_a_study_that_still_runs_is_marked_and_makes_the_report_partial(pair: Pa
         os.close(lock)
     assert ended.code == 0
     assert re.search(r"^  state +still running +finished$", ended.out, re.MULTILINE)
-    assert "partial: local: study home is still running; this is what it has come to so far." in lines(ended)
+    assert "partial: local: study home is still running; the report has its results so far." in lines(ended)
     assert "partial report: report.html" in lines(ended)
     page = (pair / "report.html").read_text()
     assert "Partial report" in page
@@ -110,10 +110,10 @@ def test_a_study_without_a_winner_or_its_files_makes_the_report_partial(pair: Pa
     assert ended.code == 0
     said = [line for line in lines(ended) if line.startswith("partial: ")]
     assert said[0].startswith(
-        "partial: remote: study bare has no winner with test scores yet; its own command makes one"
+        "partial: remote: study bare has no winner with test scores yet; run the study's own command again to get one"
     )
     final = pair / "studies" / "boxes" / "final"
-    gone = f"are gone or cut, {final}"
+    gone = f"are missing or incomplete: {final}"
     assert any(line.startswith(f"partial: sagemaker: the winner's out-of-fold predictions {gone}") for line in said)
     assert any(
         line.startswith(f"partial: sagemaker: the winner's predictions on the test rows {gone}") for line in said
@@ -126,7 +126,8 @@ def test_logs_that_are_gone_make_the_report_partial(pair: Path, byoe: Run) -> No
     trials = pair / "studies" / "boxes" / "trials"
     assert ended.code == 0
     said = (
-        f"partial: sagemaker: {trials} has lost the log of 1 of 2 trials, so what a tuner reads there is not compared."
+        f"partial: sagemaker: 1 of 2 trials have no log in {trials}: the objective that a tuner reads there was not "
+        "checked."
     )
     assert said in lines(ended)
 
@@ -153,9 +154,9 @@ def test_the_page_replaces_what_a_link_names_and_no_device_or_protected_file(pai
     os.mkfifo(pair / "pipe.html")
     (pair / "real.html").chmod(0o440)
     for output, said in (
-        ("pipe.html", "output=pipe.html is no file that can be replaced"),
+        ("pipe.html", "output=pipe.html is not a regular file"),
         ("link.html", "output=link.html is write-protected"),
-        ("/proc/report.html", "output=/proc/report.html: no file can be made in /proc"),
+        ("/proc/report.html", "output=/proc/report.html: no file can be created in /proc"),
     ):
         ended = byoe("action=compare", PAIR, f"output={output}")
         assert (ended.code, ended.out) == (2, "")
@@ -174,10 +175,10 @@ def test_the_page_goes_where_it_is_told(pair: Path, byoe: Run) -> None:
     [
         ([PAIR, "output=nowhere/report.html"], "there is no folder nowhere"),
         ([PAIR, "output=studies"], "output=studies is a folder: name a file in it, such as output=studies/report.html"),
-        ([PAIR, "compare.rtol=2"], "compare.rtol=2 is no share"),
+        ([PAIR, "compare.rtol=2"], "compare.rtol=2 must be at least 0"),
         ([PAIR, "compare.rtol=much"], "compare.rtol"),
         (["compare.studies=home"], "compare.studies=[a]"),
-        (["compare.studies=[home]"], "names home alone"),
+        (["compare.studies=[home]"], "names only home"),
         (["compare.studies=[home,bxes]"], "Did you mean 'boxes'?"),
         (["compare.study=[home,boxes]"], "'compare.studies'"),
     ],
@@ -250,11 +251,12 @@ def test_a_store_that_is_gone_or_of_another_version_is_said_and_the_page_is_whol
         connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     other = byoe("action=compare", PAIR)
     assert other.code == 0
-    assert "MLflow could not record the comparison: the store is of another version of MLflow, its schema is ffff" in (
-        other.out
+    assert (
+        "MLflow could not record the comparison: the store was made by another version of MLflow: its schema is ffff"
+        in (other.out)
     )
     assert f"mlflow db upgrade sqlite:///{pair}/mlflow.db" in other.out
-    assert "The report needs nothing of it." in other.out
+    assert "The report does not depend on it." in other.out
     (pair / "mlflow.db").unlink()
     (pair / "report.html").unlink()
     gone = byoe("action=compare", PAIR)

@@ -131,7 +131,7 @@ def test_another_version_of_a_library_is_named(project: Path, byoe: Run) -> None
         assert one.code == 1, one.err
         assert "\nparity: FAIL (0 of 2 trials equal; library versions: scipy " in one.out
         assert ", 0.0.1 in newer)\n" in one.out
-        assert " numbers differ, of blended, fickle; the furthest is " in one.out
+        assert " numbers differ, of blended, fickle; the largest difference is in " in one.out
     assert "library versions</b> <span>differs</span>" in (project / "home-newer.html").read_text()
 
 

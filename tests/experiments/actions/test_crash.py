@@ -127,8 +127,8 @@ def test_interrupted_study_says_how_to_go_on_and_leaves_nothing(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     mark = f"{os.getpid()}-{number}"
-    words = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
-    with running(*words, TMPDIR=str(temporary), BYOE_TEST=mark, **COLD_WORKERS) as process:
+    arguments = ("mode=local", "study=crash", "search.n_trials=2000", *QUICK)
+    with running(*arguments, TMPDIR=str(temporary), BYOE_TEST=mark, **COLD_WORKERS) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         next(line for line in process.stdout if line.startswith(b"trial 3"))

@@ -1,4 +1,4 @@
-"""What can go wrong in a deployment: it is said in a sentence, the old endpoint goes on, and nothing else stays."""
+"""Failures of a deployment: the message names the fault, the old endpoint keeps serving, and nothing else is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoints in containers, from the arguments that a user types to what is left on the engine."""
+"""Commands on endpoints in containers, with ``serving.rehearsal`` and ``serving.client``, and what they leave on the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from experiments.docker.engine import connect
 from experiments.serving.client import ping
-from experiments.serving.memory import recall
+from experiments.serving.memory import find_rehearsal
 from experiments.serving.records import Records
 from tests.conftest import PROJECT, environment, run_command, until
 from tests.support import forked
@@ -34,7 +34,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
         "The smallest memory that passes is 1,024 MB (this one has 2,048: serving.memory_size_in_mb=1024)" in ended.out
     )
     requests = json.loads((Path(endpoint.folder) / "requests.json").read_text())
-    found = recall(trained / "endpoints", endpoint.bundle_hash)
+    found = find_rehearsal(trained / "endpoints", endpoint.bundle_hash)
     assert found is not None
     assert (found.memory_size_in_mb, found.image) == (1024, requests["CreateModel"]["PrimaryContainer"]["Image"])
     assert requests["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MaxConcurrency"] == 5
@@ -78,7 +78,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert [path.name for path in (trained / "endpoints").iterdir()] == ["_rehearsals"]
     gone = run_command("action=invoke", "input=rows.csv")
     assert gone.code == 2
-    assert "action=deploy makes it" in gone.err
+    assert "action=deploy creates it" in gone.err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Words about endpoints and files that are refused before anything runs."""
+"""Arguments about endpoints and files that are refused before anything runs, with ``serving.plan``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from experiments.serving.records import RECORD, Records
 from tests.conftest import Ended
 from tests.endpoint.choice import choose
 
@@ -20,7 +19,7 @@ def test_predictions_do_not_take_the_place_of_their_rows(action: str, folder: Pa
     for output in ("rows.csv", "./rows.csv", "link.csv"):
         ended = byoe(f"action={action}", "endpoint=http://127.0.0.1:9", "input=rows.csv", f"output={output}")
         assert ended.code == 2
-        assert f"output={output} is the input itself: name another file" in ended.err
+        assert f"output={output} is also the input: name another file" in ended.err
     assert (folder / "rows.csv").read_text() == "a\n1\n"
 
 
@@ -29,16 +28,6 @@ def test_status_of_an_endpoint_that_is_not_there_is_refused(folder: Path, byoe: 
     ended = byoe("action=status")
     assert ended.code == 0
     assert f"there is no endpoint in {folder / 'endpoints'}" in ended.out.replace("\n", "")
-
-
-def test_a_damaged_record_is_named_and_others_are_read(folder: Path) -> None:
-    broken = folder / "endpoints" / "broken" / RECORD
-    broken.parent.mkdir(parents=True)
-    broken.write_text("{")
-    records = Records(folder / "endpoints")
-    assert records.all() == []
-    (fault,) = records.damaged()
-    assert f"{broken} is damaged" in fault
 
 
 @pytest.mark.parametrize(
@@ -55,7 +44,7 @@ def test_settings_of_the_other_kind_of_endpoint_are_refused(
 ) -> None:
     ended = byoe("mode=sagemaker", "action=deploy", *arguments)
     assert ended.code == 2
-    assert f"{arguments[1].partition('=')[0]} is for serving={kind}: add that, or leave this out" in ended.err
+    assert f"{arguments[1].partition('=')[0]} is for serving={kind}: add serving={kind}, or leave " in ended.err
 
 
 def test_deploying_in_mode_local_is_refused_by_the_users_own_words(folder: Path, byoe: Callable[..., Ended]) -> None:

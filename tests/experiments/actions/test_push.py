@@ -1,4 +1,4 @@
-"""``mode=remote action=push``: the image in the account's registry, by a real engine and a real registry under moto's ECR."""
+"""``mode=remote action=push``, with ``experiments/aws/image_push.py``: a real engine, and a real registry under moto's ECR."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_image_that_is_there_is_neither_built_nor_pushed(
     ended = byoe(*PUSH)
     assert ended.code == 0, ended.err
     address = f"{HOST}/byoe:{version()}"
-    assert f"{address} is there already, for linux/amd64: nothing is built or pushed." in ended.out
+    assert f"{address} exists already, for linux/amd64: nothing is built or pushed." in ended.out
     assert f"\nimage: {{uri: {address}}}\n" in ended.out
     assert f"\nmode.image.uri={address}\n" in ended.out
 
@@ -111,7 +111,7 @@ def test_an_image_that_is_there_for_another_architecture_is_not_taken(double: Do
     double.put_image("byoe", version(), "arm64")
     ended = byoe(*PUSH)
     assert ended.code == 2
-    assert f"{HOST}/byoe:{version()} is there already, for arm64" in ended.err
+    assert f"{HOST}/byoe:{version()} exists already, for arm64" in ended.err
     assert f"aws ecr batch-delete-image --region us-east-1 --repository-name byoe --image-ids imageTag={version()}" in (
         ended.err
     )
@@ -251,7 +251,7 @@ class TestPush:
         ended = byoe(*PUSH, "mode.tags={team: risk}")
         assert ended.code == 0, ended.err
         address = f"{registry.host}/byoe:{spec.version}"
-        assert f"repository {registry.host}/byoe is made" in ended.out
+        assert f"repository {registry.host}/byoe created" in ended.out
         assert "pushed in " in ended.out
         assert f"\nimage: {{uri: {address}}}\n" in ended.out
         assert f"\nmode.image.uri={address}\n" in ended.out
@@ -264,7 +264,7 @@ class TestPush:
         assert {tag["Key"]: tag["Value"] for tag in tags} == {"byoe:role": "image", "team": "risk"}
         again = byoe(*PUSH)
         assert again.code == 0, again.err
-        assert f"{address} is there already, for linux/amd64: nothing is built or pushed." in again.out
+        assert f"{address} exists already, for linux/amd64: nothing is built or pushed." in again.out
         settings = ["mode=remote", "action=doctor", f"mode.role={account.role}", f"mode.bucket={account.bucket}"]
         looked = byoe(*settings, f"mode.image.uri={HOST}/byoe:{spec.version}")
         assert f"ok    image          {HOST}/byoe:{spec.version}" in looked.out
@@ -348,7 +348,7 @@ class TestPush:
         registry.held = None
         ended = byoe(*PUSH)
         assert ended.code == 0, ended.err
-        assert "building it" not in ended.out
+        assert "building image" not in ended.out
 
     def test_an_engine_that_stops_is_said(
         self,

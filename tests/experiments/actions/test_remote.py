@@ -1,4 +1,7 @@
-"""``mode=remote`` from the arguments that a user types to MLflow, against a double of AWS that runs the jobs."""
+"""``mode=remote`` from the arguments that a user types to MLflow, against a double of AWS that runs the jobs.
+
+The checks of ``experiments/aws/preflight.py`` are tested here, as a launch and ``action=doctor`` report them.
+"""
 
 from __future__ import annotations
 
@@ -289,7 +292,7 @@ def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
         (["mode.budget_usd=1"], "mode.budget_usd=1 is below what this study may cost, at most $1.20"),
         (
             ["mode.price_usd_per_hour=null", "mode.instance_type=ml.c5.4xlarge", "mode.budget_usd=9"],
-            "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is not known here",
+            "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is unknown",
         ),
         (["mode.budget_usd=9", "mode.bucket=none-of-ours"], "mode.bucket=none-of-ours: there is no such bucket"),
         (
@@ -297,10 +300,13 @@ def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
             "mode.role=arn:aws:iam::123456789012:role/none: there is no such role",
         ),
         (["mode.budget_usd=9", "mode.instance_type=ml.c5.xlarge", "mode.spot=true"], "spot training job usage' in"),
-        (["mode.budget_usd=9", "search.parallel=3", "mode.instance_type=ml.m5.xlarge"], "Add search.parallel=2"),
+        (
+            ["mode.budget_usd=9", "search.parallel=3", "mode.instance_type=ml.m5.xlarge"],
+            "Use search.parallel=2 or less",
+        ),
         (
             ["mode.budget_usd=9", "mode.keep_alive_seconds=60"],
-            "or take another mode.instance_type, or leave mode.keep_alive_seconds out",
+            "or use another mode.instance_type, or omit mode.keep_alive_seconds",
         ),
         (["mode.budget_usd=9", "mode.image.uri=byoe:1"], "mode.image.uri=byoe:1: SageMaker runs images from ECR"),
         (
@@ -408,8 +414,8 @@ def test_jobs_that_amt_stops_early_are_given_up_and_no_failures(project: Path, d
     search = arguments(drawing, "mode.early_stopping=true", "search.n_trials=8", study="early")
     ended = byoe(*search, "mode.budget_usd=5")
     assert ended.code == 0, ended.err
-    assert "trial 1: given up: AMT stopped it early" in ended.out
-    assert "8 trials, 1 failed, 4 given up early" in ended.out
+    assert "trial 1: pruned: AMT stopped it early" in ended.out
+    assert "8 trials, 1 failed, 4 pruned" in ended.out
     trials = recorded_trials(project, "early")
     assert [trial["state"] for trial in trials] == ["complete", *["pruned"] * 4, "complete", "failed", "complete"]
     assert {trial["failure"] for trial in trials if trial["state"] == "pruned"} == {"AMT stopped it early"}
@@ -433,7 +439,7 @@ def test_an_objective_that_comes_late_is_waited_for(
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", study="one"))
     assert ended.code == 1
     (trial,) = recorded_trials(project, "one")
-    assert "cannot be trusted: SageMaker has read none in the log" in trial["failure"]
+    assert "cannot be trusted: SageMaker found no value in the log" in trial["failure"]
 
 
 def test_a_tuning_job_that_is_not_shown_at_once_is_waited_for(project: Path, drawing: Double, byoe: Run) -> None:
@@ -523,7 +529,7 @@ def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
     assert "Traceback" not in ended.err
     (trial,) = recorded_trials(project, "one")
     assert trial["state"] == "failed"
-    assert ("left nothing" if damage == "missing" else "cannot be unpacked") in trial["failure"]
+    assert ("wrote no output" if damage == "missing" else "cannot be unpacked") in trial["failure"]
 
 
 def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, double: Double, byoe: Run) -> None:
@@ -536,10 +542,10 @@ def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, doub
         ({**files, "metrics.json/x": b""}, "cannot be unpacked"),
         ({**files, "n" * 300: b""}, "cannot be unpacked"),
         ({"data/metrics.json": metrics, "data/data/x": b"", "x": b""}, "cannot be unpacked"),
-        ({**files, "metrics.json": b"[]"}, "its metrics.json is not that of a training: it has no metrics"),
-        ({"metrics.json": metrics}, "it left no readable out_of_fold.npz"),
-        ({**files, "out_of_fold.npz": folds[:-100]}, "it left no readable out_of_fold.npz"),
-        ({**files, "out_of_fold.npz": b""}, "it left no readable out_of_fold.npz"),
+        ({**files, "metrics.json": b"[]"}, "its metrics.json is not valid: it has no metrics"),
+        ({"metrics.json": metrics}, "its out_of_fold.npz cannot be read"),
+        ({**files, "out_of_fold.npz": folds[:-100]}, "its out_of_fold.npz cannot be read"),
+        ({**files, "out_of_fold.npz": b""}, "its out_of_fold.npz cannot be read"),
     ):
         shutil.rmtree("studies")
         s3.put_object(Bucket=double.bucket, Key=key, Body=archive_of(odd))
@@ -618,7 +624,7 @@ def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Ru
     ended = byoe(*settings, f"mode.bucket={double.bucket}", f"mode.image.uri={MINE}:2")
     assert ended.code == 0, ended.out
     for line in (
-        "ok    credentials    of account 123456789012",
+        "ok    credentials    account 123456789012",
         f"ok    bucket         {double.bucket}",
         "ok    role ",
         f"ok    image          {MINE}:2",

@@ -76,7 +76,7 @@ def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: s
         (
             {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None},
             "[default]\ncredential_process = /bin/false\n",
-            "the AWS credentials could not be had: Error when retrieving credentials from custom-process",
+            "the AWS credentials could not be obtained: Error when retrieving credentials from custom-process",
         ),
         ({}, "no file of settings", "the AWS settings cannot be used: Unable to parse config file: "),
         ({"AWS_DEFAULT_REGION": "eu west"}, "", "the AWS settings cannot be used: Provided region_name 'eu west'"),
@@ -84,7 +84,7 @@ def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: s
         (
             {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_PROFILE": "signed"},
             SIGN_ON,
-            "`aws sso login` makes one, with --profile <name> where mode.profile or AWS_PROFILE names one.",
+            "Run `aws sso login`, with --profile <name> if mode.profile or AWS_PROFILE is set.",
         ),
     ],
     ids=["no secret", "process", "no settings", "region", "address", "sign-on"],
@@ -127,11 +127,11 @@ def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byo
     assert "mode.prefix is empty" in ended.err
     if action == "clean":
         ended = byoe("mode=remote", "action=clean", f"mode.bucket={double.bucket}", "mode.prefix=team/byoe")
-        assert f"`aws s3 rm --recursive s3://{double.bucket}/team/byoe/` removes them" in ended.out
+        assert f"To remove them: aws s3 rm --recursive s3://{double.bucket}/team/byoe/" in ended.out
 
 
 def test_one_training_learns_from_no_tuning_job(double: Double, byoe: Run) -> None:
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
     assert ended.code == 2
-    assert "mode.warm_start=before is for a search, and action=train is none" in ended.err
+    assert "mode.warm_start=before is for a search, and action=train is not one" in ended.err
     assert created(double) == []

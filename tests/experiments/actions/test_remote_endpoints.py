@@ -1,4 +1,4 @@
-"""``mode=remote action=deploy``, ``invoke``, ``status``, ``delete`` and ``clean``, against a double that serves the model."""
+"""The actions on endpoints with ``mode=remote``, and ``aws.inventory``, against a double of AWS that serves models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from experiments.aws.storage import split_location
-from experiments.serving.memory import Rehearsal, keep
+from experiments.serving.memory import Rehearsal, record_rehearsal
 from experiments.system.archives import pack
 from tests.conftest import PROJECT, QUICK, Ended, environment
 from tests.doubles.aws.double import Double
@@ -86,7 +86,7 @@ def test_a_model_is_served_switched_and_taken_down(
 
     status = byoe(*arguments(double, "action=status"))
     assert "endpoint byoe  InService" in status.out
-    assert "1 of ours, 1 of them still cost money" in status.out
+    assert "byoe's resources: 1, still billed: 1" in status.out
 
     ended = byoe(*arguments(double, "action=delete"))
     assert "endpoint byoe is deleted, with its configuration and model" in ended.out
@@ -108,10 +108,10 @@ def test_memory_is_what_the_rehearsal_found(
         in (ended.out)
     )
     found = Rehearsal(3072, 1.5, None, 2.0, "byoe:0123456789ab")
-    keep(folder / "endpoints", bundle_hash(one), found)
+    record_rehearsal(folder / "endpoints", bundle_hash(one), found)
     ended = byoe(*deploy)
     assert "3,072 MB, the smallest that passed when this model was rehearsed in byoe:0123456789ab" in ended.out
-    keep(folder / "endpoints", bundle_hash(two), replace(found, memory_size_in_mb=None))
+    record_rehearsal(folder / "endpoints", bundle_hash(two), replace(found, memory_size_in_mb=None))
     ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
     assert ended.code == 2
     assert "no memory size of a serverless endpoint passed" in ended.err
@@ -180,7 +180,7 @@ def test_what_may_not_be_looked_at_is_a_note(double: Double, byoe: Run, bundles:
     double.put_image("mine", "1", "arm64")
     deploy = arguments(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={HOST}/mine:1")
     ended = byoe(*deploy)
-    assert "note: not checked before the launch: AWS does not let you look at role byoe-test" in ended.out
+    assert "note: not checked before the launch: AWS does not let you read role byoe-test" in ended.out
     assert "the credentials need the IAM action ecr:BatchGetImage" in ended.out
     assert ended.code == 2  # SageMaker finds out
     assert "is not for linux/amd64" in ended.err
@@ -228,7 +228,9 @@ def test_a_model_that_does_not_come_up_leaves_the_old_one(
     assert predictions(byoe(*arguments(double, "action=invoke", "input=rows.json"))) == example(one)["predictions"]
 
 
-def test_an_endpoint_that_is_not_ours_is_left_alone(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+def test_an_endpoint_that_byoe_did_not_deploy_is_left_alone(
+    double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
     assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=theirs")).code == 0
     sagemaker = double.client("sagemaker")
     with double.state.changed:
@@ -237,8 +239,8 @@ def test_an_endpoint_that_is_not_ours_is_left_alone(double: Double, byoe: Run, b
     for action in ("action=deploy", "action=delete"):
         ended = byoe(*arguments(double, action, f"model={bundles[1]}", "endpoint=theirs"))
         assert ended.code == 2
-        assert "there is an endpoint of that name that is not ours" in ended.err
-    assert byoe(*arguments(double, "action=status")).out.startswith("there is nothing of ours")
+        assert "an endpoint of that name that byoe did not deploy" in ended.err
+    assert byoe(*arguments(double, "action=status")).out.startswith("byoe has nothing in this account and region")
     assert len(sagemaker.list_endpoints()["Endpoints"]) == 1
 
 
@@ -251,7 +253,7 @@ def test_what_may_not_be_done_names_the_iam_action(double: Double, byoe: Run, bu
 
 
 @pytest.mark.parametrize(("operation", "there"), [("DeleteEndpointConfig", [0, 1, 1]), ("DeleteModel", [0, 0, 1])])
-def test_a_deletion_that_was_cut_goes_on(
+def test_a_deletion_that_was_interrupted_continues(
     operation: str, there: list[int], double: Double, byoe: Run, bundles: tuple[Path, Path]
 ) -> None:
     assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=x")).code == 0
@@ -271,7 +273,7 @@ def test_a_deletion_that_was_cut_goes_on(
     assert byoe(*arguments(double, "action=delete", "endpoint=x-y")).code == 2
 
 
-def test_clean_removes_what_a_cut_deletion_left(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+def test_clean_removes_what_an_interrupted_deletion_left(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
     assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}")).code == 0
     double.inject(denied("DeleteEndpointConfig", times=1))
     assert byoe(*arguments(double, "action=delete")).code == 2
@@ -280,12 +282,12 @@ def test_clean_removes_what_a_cut_deletion_left(double: Double, byoe: Run, bundl
     name = model["ModelName"]
     status = byoe(*arguments(double, "action=status"))
     assert f"endpoint configuration {name}  left over, of endpoint byoe" in status.out
-    assert "2 of ours, 0 of them still cost money" in status.out
+    assert "byoe's resources: 2, still billed: 0" in status.out
     ended = byoe(*arguments(double, "action=clean"))
     assert ended.code == 0, ended.err
     assert f"endpoint configuration {name} is deleted" in ended.out
     assert f"model {name} is deleted" in ended.out
-    assert left(double) == [0, 0, 1]  # the one that is not ours
+    assert left(double) == [0, 0, 1]  # the one that byoe did not create
 
 
 def test_clean_ends_what_costs_money(
@@ -306,7 +308,7 @@ def test_clean_ends_what_costs_money(
     double.wait_for(0, "Training")
     status = byoe(*arguments(double, "action=status"))
     assert "tuning job running  InProgress" in status.out
-    assert "python run.py mode=remote action=clean ends what still costs money" in status.out
+    assert "python run.py mode=remote action=clean removes what still costs money" in status.out
     ended = byoe(*arguments(double, "action=clean"))
     assert ended.code == 0, ended.err
     assert "tuning job running is being stopped" in ended.out
@@ -314,4 +316,6 @@ def test_clean_ends_what_costs_money(
     assert f"s3 rm --recursive s3://{double.bucket}/byoe" in ended.out
     double.wait_for_tuning("running")
     assert left(double) == [0, 0, 0]
-    assert "nothing of ours costs money there" in byoe(*arguments(double, "action=clean")).out
+    assert (
+        "byoe has nothing in this account and region that costs money" in byoe(*arguments(double, "action=clean")).out
+    )

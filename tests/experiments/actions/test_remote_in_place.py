@@ -89,7 +89,7 @@ def test_rows_that_change_under_a_study_fail_its_trials(
         assert running.returncode == 0, out
         first, second = recorded_trials(project, "cloud")
         assert (first["state"], second["state"]) == ("complete", "failed")
-        assert f"its validation rows are not those of the study: what lies at {place} has changed" in second["failure"]
+        assert f"its validation rows are not those of the study: the data at {place} has changed" in second["failure"]
 
 
 def test_rows_in_another_region_are_refused_before_anything_is_uploaded(
@@ -102,6 +102,6 @@ def test_rows_in_another_region_are_refused_before_anything_is_uploaded(
         upload_rows(tmp_path / "rows", s3, "afar", "rows")
         ended = byoe(*arguments(double, *ROLES, "dataset.path=s3://afar/rows/", "mode.budget_usd=2"))
         assert ended.code == 2
-        assert "dataset.path=s3://afar/rows/ is in eu-west-1, and jobs in us-east-1 read from buckets" in ended.err
+        assert "dataset.path=s3://afar/rows/ is in eu-west-1, and jobs in us-east-1 can only read buckets" in ended.err
         assert double.jobs == []
         assert "Contents" not in s3.list_objects_v2(Bucket=double.bucket)

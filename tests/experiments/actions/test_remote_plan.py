@@ -161,21 +161,21 @@ def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 goes with mode.spot=true"),
+        (["mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 needs mode.spot=true"),
         (["mode.spot=true", "mode.max_wait_seconds=99"], "mode.max_wait_seconds=99 includes the run itself"),
-        (["mode.spot=true", "mode.keep_alive_seconds=60"], "exclude one another"),
-        (["mode.subnets=[subnet-1]"], "mode.subnets and mode.security_groups go together"),
+        (["mode.spot=true", "mode.keep_alive_seconds=60"], "exclude each other"),
+        (["mode.subnets=[subnet-1]"], "mode.subnets and mode.security_groups belong together"),
         (["mode.isolated=true"], "mode.isolated=true: AWS's container installs packages"),
-        (["mode.role=jobs"], "mode.role=jobs: a role's ARN is wanted"),
-        (["mode.bucket=s3://b"], "mode.bucket=s3://b: a bucket's name is wanted"),
-        (["mode.prefix=/byoe"], "mode.prefix=/byoe: no slashes at its ends"),
+        (["mode.role=jobs"], "mode.role=jobs: use a role's ARN"),
+        (["mode.bucket=s3://b"], "mode.bucket=s3://b: use a bucket's name"),
+        (["mode.prefix=/byoe"], "mode.prefix=/byoe: use letters"),
         (["mode.prefix="], "mode.prefix is empty"),
-        (["mode.tags={a: null}"], "mode.tags.a has no value: give it one, or leave it out"),
-        (["search.n_trials=751"], "751, where AWS wants at most 750: search.n_trials=750"),
-        (["search.n_trials=10001", "search.sampler=random"], "10001, where AWS wants at most 10000"),
-        (["mode.budget_usd=-1"], "mode.budget_usd=-1 is no amount above 0"),
-        (["mode.max_runtime_seconds=0"], "mode.max_runtime_seconds=0 is not from 1"),
-        (["mode.region=eu-nowhere-1"], "is not to be had for mode.region=eu-nowhere-1"),
+        (["mode.tags={a: null}"], "mode.tags.a has no value: set one, or omit the tag"),
+        (["search.n_trials=751"], "751; AWS allows 750: use search.n_trials=750 or less"),
+        (["search.n_trials=10001", "search.sampler=random"], "10001; AWS allows 10000"),
+        (["mode.budget_usd=-1"], "mode.budget_usd=-1: use a finite amount above 0"),
+        (["mode.max_runtime_seconds=0"], "mode.max_runtime_seconds=0 is not between 1"),
+        (["mode.region=eu-nowhere-1"], "is not available for mode.region=eu-nowhere-1"),
         (["mode.instance_type=ml.huge"], "ml.huge"),
         (["mode.profile=none"], "mode.profile=none: ~/.aws has no such profile"),
         (["mode.image.requirements=none.txt"], "mode.image.requirements=none.txt: No such file"),
@@ -207,5 +207,5 @@ def test_many_jobs_at_a_time_are_warned_of_and_are_not_the_default(folder: Path,
 def test_a_tag_that_is_ours_is_refused() -> None:
     mode = compose(["mode=remote", *SET]).config.mode
     assert isinstance(mode, RemoteModeConfig)
-    with pytest.raises(ConfigError, match="'byoe:study' begins with 'byoe:', which is ours"):
+    with pytest.raises(ConfigError, match="'byoe:study' begins with 'byoe:', which is reserved"):
         planned_settings(dataclasses.replace(mode, tags={"byoe:study": "x"}), "")

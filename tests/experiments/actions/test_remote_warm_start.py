@@ -1,4 +1,4 @@
-"""``mode.warm_start``: what AMT would not learn from is refused, with the difference, before anything is sent."""
+"""``mode.warm_start``, with ``experiments/aws/warm_start.py``: a parent that does not fit is refused, with the difference."""
 
 from __future__ import annotations
 

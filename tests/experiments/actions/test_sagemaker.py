@@ -149,7 +149,7 @@ NO_ENGINE: dict[str, tuple[Callable[[Path], dict[str, str]], list[str]]] = {
     ),
     "no such context": (
         lambda folder: {"DOCKER_CONTEXT": "nowhere"},
-        ["DOCKER_CONTEXT=nowhere is none of Docker's contexts", "docker context ls"],
+        ["DOCKER_CONTEXT=nowhere: there is no such context", "docker context ls"],
     ),
     "compose missing": (
         lambda folder: {"PATH": str(folder / "docker-alone"), "DOCKER_CONFIG": str(folder)},
@@ -225,7 +225,7 @@ def test_doctor_looks_at_the_engine(folder: Path, tmp_path: Path) -> None:
     assert "mode=sagemaker can run." in well.out
     ill = run_command("action=doctor", "mode=sagemaker", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert ill.code == 1
-    assert re.search(r"^fails +Docker +is installed, and its engine does not answer\n +\S+", ill.out, re.MULTILINE)
+    assert re.search(r"^fails +Docker +is installed, but its engine does not answer\n +\S+", ill.out, re.MULTILINE)
     assert "mode=sagemaker cannot run yet" in ill.out
     home = run_command("action=doctor", "mode=local", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert home.code == 0

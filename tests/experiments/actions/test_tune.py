@@ -381,7 +381,7 @@ def test_trials_that_cannot_win_are_given_up_and_a_resumed_study_gives_up_the_sa
     reference = recorded_trials(project, "whole")
     states = [trial["state"] for trial in reference]
     assert {"complete", "pruned"} == set(states)
-    assert f"16 trials, {states.count('pruned')} given up early" in whole.out
+    assert f"16 trials, {states.count('pruned')} pruned" in whole.out
     killed = run_command(*arguments, "study=parts", "search.parallel=2", BYOE_KILL_AT="trial_recorded:9")
     assert killed.code == -signal.SIGKILL
     assert run_command(*arguments, "study=parts", "search.parallel=2").code == 0

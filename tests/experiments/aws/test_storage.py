@@ -71,8 +71,8 @@ def test_a_table_on_s3_is_the_one_that_was_uploaded(folder: Path, bucket: str) -
     [
         ("s3://models/none.tar.gz", r"refused to read s3://models/none.tar.gz.*NoSuchKey"),
         ("s3://nowhere/model.tar.gz", r"refused to read s3://nowhere/model.tar.gz.*NoSuchBucket"),
-        ("s3://models", "names no object"),
-        ("s3://models/folder/", "names no object"),
+        ("s3://models", "does not name an object"),
+        ("s3://models/folder/", "does not name an object"),
     ],
 )
 def test_what_is_not_there_is_named(location: str, message: str, bucket: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from experiments.backends.base import Backend
-from experiments.backends.launch import remote_backend
+from experiments.backends.open import remote_backend
 from experiments.backends.remote_jobs import TrainingHandle
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config.compose import compose
@@ -67,7 +67,7 @@ class TestRemoteBackend(BackendContract):
         ]
         mode = compose(arguments).config.mode
         assert isinstance(mode, RemoteModeConfig)
-        yield remote_backend(mode, study, arguments, lambda: self.scorers, Console(quiet=True))
+        yield remote_backend(mode, arguments, lambda: self.scorers, Console(quiet=True))
 
     def running(self) -> int:
         """Return how many jobs go on, those that were asked to stop left out."""

@@ -1,4 +1,4 @@
-"""The figures as data: what plotly knows, what is drawn, and what is said of it."""
+"""The figures as data, for every module of ``charts/``: what plotly knows, what is drawn, and the finding."""
 
 from __future__ import annotations
 
@@ -112,14 +112,17 @@ def test_sentences_are_made_from_the_numbers(two: tuple[RecordedStudy, RecordedS
     assert f"{value:.6g}" in found["rmse"].sentence
     numbers = sum(name.startswith(("cv_", "validation_")) for name in best.metrics) * 6
     assert f"{numbers - 1} of {numbers} numbers are equal to the bit" in found["differences"].sentence
-    assert "by 1e-12, within the tolerance of 1e-09" in found["differences"].sentence
+    assert ", 1e-12, within the tolerance of 1e-09" in found["differences"].sentence
     assert f"local reached its best, {value:.6g}, after {best.index + 1} trials" in found["history-trials"].sentence
-    assert "local cost none." in found["history-dollars"].sentence
-    assert re.search(r"The best quarter .* agrees most on xgboost.eta: [\d.]+ to [\d.]+, of", found["trials"].sentence)
+    assert "local cost nothing." in found["history-dollars"].sentence
+    assert re.search(
+        r"The best quarter .* agrees most on xgboost.eta: [\d.]+ to [\d.]+, where", found["trials"].sentence
+    )
     assert "xgboost.eta in local" in found["importance"].sentence
     assert "xgboost and ridge in local" in found["errors"].sentence
     assert re.search(
-        r"remote: RMSE [\d.]+ on 7 rows, predictions spread \d+% as widely as actuals", found["actual"].sentence
+        r"remote: RMSE [\d.]+ on 7 rows, the predictions vary \d+% as much as the actual values",
+        found["actual"].sentence,
     )
 
 
@@ -131,7 +134,7 @@ def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple
     assert plot.spec["layout"]["xaxis"]["ticktext"][0] == "exact"
 
 
-def test_parallel_coordinates_have_every_scored_trial_once_and_winners_apart(
+def test_parallel_coordinates_have_every_scored_trial_once_and_lift_between_winners(
     two: tuple[RecordedStudy, RecordedStudy],
 ) -> None:
     (plot,) = charts(*two)["trials"].plots
@@ -174,9 +177,9 @@ def test_of_very_many_numbers_and_trials_the_page_draws_some(folder: Path, monke
     _, rest = found["differences"].plots[0].spec["data"]
     assert len(rest["x"]) == 4
     assert rest["x"] == sorted(rest["x"], reverse=True)
-    assert "Of each study the 4 furthest are drawn." in found["differences"].sentence
+    assert "Only the 4 largest differences of each study are drawn." in found["differences"].sentence
     assert len(found["history-trials"].plots[0].spec["data"][0]["x"]) == 3
-    assert "Of each study the best 4 trials are drawn." in found["trials"].sentence
+    assert "Only the best 4 trials of each study are drawn." in found["trials"].sentence
 
 
 def test_what_a_study_has_not_left_is_missing_and_said(folder: Path) -> None:
@@ -186,10 +189,10 @@ def test_what_a_study_has_not_left_is_missing_and_said(folder: Path) -> None:
     (home.folder / "final" / "output" / "data" / "out_of_fold.npz").unlink()
     found = charts(home, away)
     assert found["errors"].missing == (
-        f"local: the winner's out-of-fold predictions are gone or cut, {home.out_of_fold_file}",
+        f"local: the winner's out-of-fold predictions are missing or incomplete: {home.out_of_fold_file}",
     )
     assert found["actual"].missing == (
-        f"remote: the winner's predictions on the test rows are gone or cut, {away.test_file}",
+        f"remote: the winner's predictions on the test rows are missing or incomplete: {away.test_file}",
     )
     assert len(found["errors"].plots) == len(found["actual"].plots) == 1
 
@@ -258,7 +261,7 @@ def test_what_is_said_of_good_trials_is_of_all_and_of_each_once(folder: Path, mo
     again = add_study(folder, "again", [dataclasses.replace(best[0], index=0)], mode="remote")
     said = charts(home, again)["trials"].sentence
     etas = [float(result.params["xgboost__eta"]) for result in best]
-    assert f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, of {min(etas):.4g} to {max(etas):.4g} that were tried" in said
+    assert f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, where {min(etas):.4g} to {max(etas):.4g} were tried" in said
     monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_TRIALS", 4)
     assert said.removesuffix(".") in charts(home, again)["trials"].sentence
 

@@ -66,14 +66,14 @@ def test_a_removed_row_is_counted(folder: Path) -> None:
 def test_the_same_rows_in_other_parts_are_the_same_rows(folder: Path) -> None:
     base = splits()
     shuffled = dataclasses.replace(base, train=base.train.take(np.arange(12)[::-1]))
-    assert differing(folder, base, shuffled).endswith("24 are in both, divided otherwise")
+    assert differing(folder, base, shuffled).endswith("24 are in both, split differently")
 
 
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
         (numbers("width", "depth"), "column height only in home; column depth only in away"),
-        (numbers("height", "width"), "the same columns in another order"),
+        (numbers("height", "width"), "the same columns in a different order"),
         ((Column("width"), Column("height", "date")), "column height is number in home, date in away"),
     ],
 )

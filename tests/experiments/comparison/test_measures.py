@@ -1,4 +1,4 @@
-"""Studies in numbers: time, dollars, scores with their intervals, the best so far."""
+"""Studies in numbers, with the rows of ``table`` and the sentences of ``findings`` that are made from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from experiments.comparison.findings import which_search
-from experiments.comparison.measures import Measures, measure, winners_apart
+from experiments.comparison.measures import Measures, lift_between_winners, measure
 from experiments.comparison.table import Row, comparison_rows
 from experiments.reporting.console import dollars
 from experiments.study.spec import TrialResult
@@ -133,7 +133,7 @@ def test_a_study_that_is_cut_or_without_a_winner_says_so(folder: Path) -> None:
     cut = dataclasses.replace(done, unfinished=2)
     held = dataclasses.replace(done, running=True)
     states = cells(rows_of(measure([done, bare, cut, held]))[""], "state")
-    assert states == ("finished", "winner not trained", "interrupted, 2 cut", "still running")
+    assert states == ("finished", "winner not trained", "interrupted, 2 unfinished", "still running")
 
 
 @pytest.mark.parametrize(
@@ -150,18 +150,18 @@ def test_the_better_search_is_said_with_its_interval(folder: Path, shift: float,
     found = measure([home, away])
     sentence = which_search(found)
     assert said in sentence
-    apart = winners_apart(*found)
+    apart = lift_between_winners(*found)
     assert apart is not None
     assert apart.mean == pytest.approx(-shift)
     if shift:
-        assert "The folds decide it: on the mean fold its blend's RMSE is 3 below the other's" in sentence
+        assert "On average over the folds, its blend's RMSE is 3 below the other's" in sentence
 
 
 def test_a_replay_says_nothing_of_which_search_is_better(folder: Path) -> None:
     home = add_study(folder, "home", [scored(0, POINTS[0])])
     away = add_study(folder, "away", [scored(0, POINTS[0])], mode="remote", given=True)
     assert which_search(measure([home, away])) == (
-        "No search is compared with another: only local searched, and the others ran given points."
+        "There are no two searches to compare: only local searched, the other studies ran given points."
     )
 
 
@@ -169,6 +169,6 @@ def test_winners_on_other_folds_are_not_subtracted(folder: Path) -> None:
     home = add_study(folder, "home", [scored(0, POINTS[0])])
     away = add_study(folder, "away", [scored(0, POINTS[1])], mode="remote", seed=1)
     found = measure([home, away])
-    assert winners_apart(*found) is None
-    assert "their folds differ, so there is no interval" in which_search(found)
-    assert cells(rows_of(found)["does it pay?"], "blend minus local's") == ("-", "other folds")
+    assert lift_between_winners(*found) is None
+    assert "Their folds differ, so there is no interval" in which_search(found)
+    assert cells(rows_of(found)["does it pay?"], "blend minus local's") == ("-", "different folds")

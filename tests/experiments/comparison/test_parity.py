@@ -1,4 +1,4 @@
-"""The verdict: which trials are the same, what makes them equal, and what is named when they are not."""
+"""The verdict of ``parity``, with the pairs of ``pairing`` and the causes of ``causes`` that it rests on."""
 
 from __future__ import annotations
 
@@ -108,16 +108,16 @@ def test_of_trials_that_failed_and_others_that_differ_the_cause_is_of_those_that
 def test_the_same_parameters_elsewhere_are_said_with_what_keeps_them_apart(folder: Path) -> None:
     home = add_study(folder, "home", trials(0))
     others: dict[str, dict[str, Any]] = {
-        "on other data": {"data": splits(table(13), "b" * 64)},
-        "with another seed": {"seed": 5},
-        "on other folds": {"folds": 4},
+        "on different data": {"data": splits(table(13), "b" * 64)},
+        "with a different seed": {"seed": 5},
+        "on different folds": {"folds": 4},
     }
     for place, (said, changes) in enumerate(others.items()):
         other = add_study(folder, f"other{place}", trials(0), **changes)
         parity = compare_trials([home, other], TOLERANCE)
         assert [one.reason for one in parity.unpaired] == [
-            f"its parameters ran in other{place} too, {said}",
-            f"its parameters ran in home too, {said}",
+            f"the same parameters ran in other{place}, {said}",
+            f"the same parameters ran in home, {said}",
         ]
         (check,) = [check for check in parity.checks if check.name == "parameters after decoding"]
         assert check.outcome == "same"
@@ -141,9 +141,9 @@ def test_trials_without_a_score_on_both_sides_are_no_pair(folder: Path) -> None:
     assert (parity.verdict, len(parity.pairs)) == ("PASS", 1)
     assert [(one.trial.name, one.reason) for one in parity.unpaired] == [
         ("trial 1 of home", "failed: no luck"),
-        ("trial 2 of home", "given up between folds"),
+        ("trial 2 of home", "pruned between folds"),
         ("trial 1 of away", "failed: no luck"),
-        ("trial 2 of away", "trial 2 of home, with its parameters, was given up between folds"),
+        ("trial 2 of away", "trial 2 of home, which has the same parameters, was pruned between folds"),
     ]
 
 
@@ -180,7 +180,7 @@ def test_a_search_of_its_own_points_beside_two_that_agree_does_not_spoil_the_ver
     cloud = add_study(folder, "cloud", trials(1), mode="remote")
     parity = compare_trials([home, again, cloud], TOLERANCE)
     assert parity.line == "parity: PASS (1 of 1 trials equal)"
-    assert parity.details() == ["cloud has no trial that another study ran too"]
+    assert parity.details() == ["no trial of cloud ran in another study"]
 
 
 def test_given_points_that_ran_nowhere_else_spoil_it(folder: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_log_that_says_another_objective_than_metrics_json_fails(folder: Path)
     log_path(trial_folder(away.folder, 0)).write_text("[metric] cv_rmse_blended=1.5;\n")
     parity = compare_trials([home, away], TOLERANCE)
     assert parity.line == (
-        "parity: FAIL (0 of 1 trials equal; objective in the log: the log of trial 0 of away ends with another than "
+        "parity: FAIL (0 of 1 trials equal; objective in the log: the log of trial 0 of away ends with another value than "
         "metrics.json)"
     )
 
@@ -357,6 +357,6 @@ def test_most_of_many_differences_are_counted(folder: Path) -> None:
     away = add_study(folder, "away", trials(0, 1, 2, 0, 1, 2, 0, shift=1.0))
     details = compare_trials([home, away], TOLERANCE).details()
     assert details[0].startswith(
-        "trial 0 of home and trial 0 of away: 15 of 21 numbers differ, of blended, ridge, xgboost; the furthest is cv_"
+        "trial 0 of home and trial 0 of away: 15 of 21 numbers differ, of blended, ridge, xgboost; the largest difference is in cv_"
     )
     assert details[5:] == ["and 2 more"]

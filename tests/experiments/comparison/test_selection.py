@@ -1,4 +1,4 @@
-"""Which studies are compared, and what is said of those that cannot be."""
+"""Which studies are compared, and how ``recorded_study`` reads them or reports what it cannot read."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_replay_and_what_it_replays_go_before_newer_studies_and_trainings_by_t
         (["home", "../studies/away"], "there is no such study"),
         (["home", "bare"], "bare has no ledger.sqlite, where"),
         (["home", "home"], "names home twice"),
-        (["home"], "names home alone: name two or more"),
+        (["home"], "names only home. Name two or more"),
     ],
 )
 def test_names_that_make_no_comparison_are_refused(folder: Path, names: list[str], said: str) -> None:
@@ -99,7 +99,7 @@ def test_a_study_without_a_finished_trial_is_empty(folder: Path) -> None:
 def test_a_study_that_is_damaged_or_of_another_version_is_named(folder: Path) -> None:
     add_study(folder, "home", TRIALS)
     edit_facts(add_study(folder, "bare", TRIALS), identity={"mode": "local"})
-    with pytest.raises(ConfigError, match="study bare was recorded by another version of this project"):
+    with pytest.raises(ConfigError, match="study bare was recorded by another version of byoe"):
         chosen(folder, "home", "bare")
     newer = add_study(folder, "newer", TRIALS)
     with closing(sqlite3.connect(newer.folder / "ledger.sqlite")) as connection, connection:
@@ -107,9 +107,9 @@ def test_a_study_that_is_damaged_or_of_another_version_is_named(folder: Path) ->
     lacking = add_study(folder, "lacking", TRIALS)
     with closing(sqlite3.connect(lacking.folder / "ledger.sqlite")) as connection, connection:
         connection.execute("UPDATE trials SET result = json_remove(result, '$.metrics.cv_rmse_ridge')")
-    with pytest.raises(ConfigError, match="study lacking was recorded by another version of this project"):
+    with pytest.raises(ConfigError, match="study lacking was recorded by another version of byoe"):
         chosen(folder, "home", "lacking")
-    with pytest.raises(ConfigError, match="study newer was recorded by another version of this project"):
+    with pytest.raises(ConfigError, match="study newer was recorded by another version of byoe"):
         chosen(folder, "home", "newer")
     (folder / "studies" / "noise").mkdir()
     (folder / "studies" / "noise" / "ledger.sqlite").write_bytes(b"noise" * 1000)

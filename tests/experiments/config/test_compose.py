@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from experiments.config.compose import CONFIG_FOLDER, compose, groups
+from experiments.config.compose import compose
+from experiments.config.groups import CONFIG_FOLDER, group_files
 from experiments.config.schema import LocalModeConfig, RemoteModeConfig
 from experiments.errors import ConfigError
 from experiments.planning.study import plan_study
@@ -22,8 +23,8 @@ NEEDS = {
     ("dataset", "file"): ("dataset.path=table.csv", "dataset.target=price"),
     ("search", "blank"): ("action=train",),
 }
-MEMBERS = [(group, name) for group, names in groups().items() for name in names if group != "experiment"]
-RECIPES = groups()["experiment"]
+MEMBERS = [(group, name) for group, names in group_files().items() for name in names if group != "experiment"]
+RECIPES = group_files()["experiment"]
 
 
 @pytest.mark.parametrize(("group", "name"), MEMBERS, ids=["/".join(pair) for pair in MEMBERS])
@@ -34,7 +35,7 @@ def test_every_member_of_every_group_plans_a_study(group: str, name: str, folder
     assert plan_study(composed).study.n_trials > 0
 
 
-@pytest.mark.parametrize(("ensemble", "search"), list(product(groups()["ensemble"], ["quick", "thorough"])))
+@pytest.mark.parametrize(("ensemble", "search"), list(product(group_files()["ensemble"], ["quick", "thorough"])))
 def test_every_ensemble_goes_with_every_search(ensemble: str, search: str, folder: Path) -> None:
     study = plan_study(compose([f"ensemble={ensemble}", f"search={search}"])).study
     members = {member.name for member in study.recipe({}).members}
@@ -174,7 +175,7 @@ def test_settings_of_ones_own_for_one_mode_are_not_read_in_another(
     (tmp_path / "configs/local/mode").mkdir(parents=True)
     own = tmp_path / "configs/local/mode/remote.yaml"
     own.write_text("region: eu-west-1\nbucket: mine\n")
-    monkeypatch.setattr("experiments.config.compose.CONFIG_FOLDER", tmp_path / "configs")
+    monkeypatch.setattr("experiments.config.groups.CONFIG_FOLDER", tmp_path / "configs")
     assert compose(["mode=local"]).config.mode == LocalModeConfig()
     remote = compose(["mode=remote", "mode.bucket=other"])
     assert isinstance(remote.config.mode, RemoteModeConfig)
@@ -190,7 +191,7 @@ def test_a_machines_own_file_sets_keys_from_the_top(head: str, tmp_path: Path, m
     shutil.copytree(CONFIG_FOLDER, tmp_path / "configs", ignore=shutil.ignore_patterns("local"))
     (tmp_path / "configs" / "local").mkdir()
     (tmp_path / "configs" / "local" / "default.yaml").write_text(f"{head}search: {{n_trials: 7}}\n")
-    monkeypatch.setattr("experiments.config.compose.CONFIG_FOLDER", tmp_path / "configs")
+    monkeypatch.setattr("experiments.config.groups.CONFIG_FOLDER", tmp_path / "configs")
     composed = compose([])
     assert composed.config.search.n_trials == 7
     assert composed.sources["search.n_trials"] == "configs/local/default.yaml"

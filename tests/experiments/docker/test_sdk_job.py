@@ -6,9 +6,7 @@ import gc
 import json
 import os
 import stat
-import tarfile
 from contextlib import closing
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import pytest
 
 from experiments.docker import sdk_job
 from experiments.docker.engine import connect, labels
-from experiments.docker.sdk_job import NETWORK, find_network, make_network, remove_run, run_job
+from experiments.docker.sdk_job import NETWORK, create_network, find_network, remove_run, run_job
 from experiments.errors import BackendUnavailable
 from experiments.system.archives import unpack
 from tests.support.docker import containers, left_behind, require_image
@@ -87,7 +85,7 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
 
     sent: list[object] = []
     monkeypatch.setattr(telemetry, "_send_telemetry_request", lambda *words: sent.append(words))
-    make_network(RUN)
+    create_network(RUN)
     container = {"labels": labels("trial", study=STUDY, run=RUN), "user": f"{os.getuid()}:{os.getgid()}"}
     try:
         assert run_job(document, str(tmp_path / "root"), container) is (deed == "work")
@@ -129,7 +127,7 @@ def test_job_whose_network_was_not_isolated_is_refused(tmp_path: Path) -> None:
     with closing(connect()) as client:
         network = client.networks.create(NETWORK, labels={"com.docker.compose.network": NETWORK})
         try:
-            with pytest.raises(BackendUnavailable, match=r"mode\.network=none cannot hold"):
+            with pytest.raises(BackendUnavailable, match=r"mode\.network=none is not possible"):
                 run_job(document, str(tmp_path / "root"), container)
         finally:
             network.remove()
@@ -151,65 +149,3 @@ def test_network_of_the_other_kind_is_refused_and_left_alone(isolated: bool) -> 
         finally:
             network.remove()
         assert not find_network(client, isolated=isolated)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "target"),
-    [
-        ("../outside", tarfile.REGTYPE, ""),
-        ("/outside", tarfile.REGTYPE, ""),
-        ("link", tarfile.SYMTYPE, "/etc/passwd"),
-        ("link", tarfile.SYMTYPE, "../../outside"),
-        ("device", tarfile.CHRTYPE, ""),
-    ],
-)
-def test_archive_that_reaches_outside_is_refused(name: str, kind: bytes, target: str, tmp_path: Path) -> None:
-    archive = tmp_path / "model.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        entry = tarfile.TarInfo(name)
-        entry.type, entry.linkname, entry.size = kind, target, 3 if kind == tarfile.REGTYPE else 0
-        tar.addfile(entry, BytesIO(b"abc"))
-    folder = tmp_path / "inside" / "folder"
-    with pytest.raises(tarfile.TarError, match="is no file or folder below"):
-        unpack(archive, folder)
-    assert list(folder.iterdir()) == []
-    assert {path.name for path in tmp_path.iterdir()} == {"model.tar.gz", "inside"}
-    assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
-
-
-@pytest.mark.parametrize(
-    "names", [("metrics.json", "metrics.json/x"), ("a/b", "a"), (".",), ("n" * 300,), ("a\0b",)], ids=repr
-)
-def test_archive_with_names_that_cannot_be_is_refused_as_one(names: tuple[str, ...], tmp_path: Path) -> None:
-    archive = tmp_path / "output.tar.gz"
-    with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as tar:
-        for name in names:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.pax_headers = 3, {"path": name}
-            tar.addfile(entry, BytesIO(b"abc"))
-    with pytest.raises(tarfile.TarError, match="cannot be there"):
-        unpack(archive, tmp_path / "folder")
-
-
-def test_archive_that_is_too_large_unpacked_is_refused_before_it_is(tmp_path: Path) -> None:
-    archive = tmp_path / "output.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        for name in ("first", "second"):
-            entry = tarfile.TarInfo(name)
-            entry.size = 3000
-            tar.addfile(entry, BytesIO(bytes(3000)))
-    unpack(archive, tmp_path / "folder", 6000)
-    with pytest.raises(tarfile.TarError, match="unpacked it has more than"):
-        unpack(archive, tmp_path / "folder", 5999)
-    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["first"]
-
-
-def test_archive_replaces_what_was_there(tmp_path: Path) -> None:
-    archive = tmp_path / "model.tar.gz"
-    (tmp_path / "new.txt").write_text("new")
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.add(tmp_path / "new.txt", "new.txt")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "old.txt").write_text("old")
-    unpack(archive, tmp_path / "folder")
-    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["new.txt"]

@@ -257,13 +257,13 @@ sys.stdin.read()
 
 def test_a_closed_pool_leaves_nothing_and_gives_nothing(settings: ContainerSettings, tmp_path: Path) -> None:
     pool = WarmPool(settings, tmp_path / "pool", 2)
-    number, container = pool.take()
+    number, container = pool.acquire()
     thread_ended: list[bool] = []
 
     def work() -> None:
         lay_out(container.ml, job("hang"))
         ended = container.run(1, 60, keep_model=False)
-        thread_ended.append(pool.give_back(number, container, alive=ended.exit_code is not None))
+        thread_ended.append(pool.release(number, container, alive=ended.exit_code is not None))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -271,7 +271,7 @@ def test_a_closed_pool_leaves_nothing_and_gives_nothing(settings: ContainerSetti
     thread.join()
     assert thread_ended == [False]
     with pytest.raises(RunnerClosed):
-        pool.take()
+        pool.acquire()
     pool.close()
     assert until(lambda: containers(STUDY) == [])
     assert not (tmp_path / "pool").exists()

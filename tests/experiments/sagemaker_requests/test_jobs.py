@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.config.compose import groups
+from experiments.config.groups import group_files
 from experiments.sagemaker_requests.jobs import read_tuning_job, training_job, trial_job, tuning_job
 from experiments.sagemaker_requests.parameter_ranges import parameter_ranges, search_space
 from experiments.sagemaker_requests.validation import check_request
@@ -79,7 +79,7 @@ def test_trial_of_a_tuning_job_is_a_training_job_as_the_tuner_makes_it(folder: P
 
 EVERY = [
     (f"ensemble={ensemble}", f"search={search}", f"search.sampler={sampler}")
-    for ensemble in groups()["ensemble"]
+    for ensemble in group_files()["ensemble"]
     for search in ("quick", "thorough")
     for sampler in ("tpe", "random")
 ]

@@ -43,9 +43,9 @@ def continuous(document: dict[str, Any]) -> dict[str, Any]:
 
 BROKEN: dict[str, tuple[Edit, list[str]]] = {
     "missing field": (lambda d: d.pop("HyperParameterTuningJobName"), ["HyperParameterTuningJobName is missing"]),
-    "field of no meaning": (lambda d: d.update(Nme="x"), ["Nme is not known"]),
-    "wrong type": (lambda d: config(d).update(RandomSeed="0"), ["RandomSeed", "'0' is no integer"]),
-    "true for a number": (lambda d: config(d).update(RandomSeed=True), ["RandomSeed", "True is no integer"]),
+    "field of no meaning": (lambda d: d.update(Nme="x"), ["Nme is unknown"]),
+    "wrong type": (lambda d: config(d).update(RandomSeed="0"), ["RandomSeed", "'0' must be of type integer"]),
+    "true for a number": (lambda d: config(d).update(RandomSeed=True), ["RandomSeed", "True must be of type integer"]),
     "number below the least": (lambda d: config(d).update(RandomSeed=-1), ["RandomSeed", "-1", "at least 0"]),
     "name too long": (
         lambda d: d.update(HyperParameterTuningJobName="a" * 33),
@@ -55,7 +55,10 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         lambda d: d.update(HyperParameterTuningJobName="a_b"),
         ["HyperParameterTuningJobName", "'a_b' does not match"],
     ),
-    "strategy that is none": (lambda d: config(d).update(Strategy="TPE"), ["Strategy", "'TPE' is none of Bayesian"]),
+    "strategy that is none": (
+        lambda d: config(d).update(Strategy="TPE"),
+        ["Strategy", "'TPE' must be one of Bayesian"],
+    ),
     "value too long": (
         lambda d: definition(d)["StaticHyperParameters"].update(members="x" * 2501),
         ["StaticHyperParameters.members", "2501 characters", "at most 2500"],
@@ -94,11 +97,11 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
     ),
     "range twice": (
         lambda d: config(d)["ParameterRanges"]["ContinuousParameterRanges"].append(dict(continuous(d))),
-        ["'xgboost__eta' stands there twice"],
+        ["'xgboost__eta' occurs twice"],
     ),
     "tuned and fixed": (
         lambda d: definition(d)["StaticHyperParameters"].update(xgboost__eta="0.1"),
-        ["'xgboost__eta' is tuned and fixed at once"],
+        ["'xgboost__eta' is both tuned and fixed"],
     ),
     "too many hyperparameters": (
         lambda d: definition(d)["StaticHyperParameters"].update({f"p{n}": "1" for n in range(85)}),
@@ -111,7 +114,7 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
             )
             for kind in ("Continuous", "Integer")
         ],
-        ["ranges of all kinds, where AWS wants at most 30"],
+        ["ranges of all kinds, and AWS allows at most 30"],
     ),
     "part of a grid": (
         lambda d: config(d).update(
@@ -120,7 +123,7 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         ),
         ["MaxNumberOfTrainingJobs", "search.n_trials=5"],
     ),
-    "grid of ranges": (lambda d: config(d).update(Strategy="Grid"), ["a grid takes categorical ranges only"]),
+    "grid of ranges": (lambda d: config(d).update(Strategy="Grid"), ["a grid allows categorical ranges only"]),
     "objective that nothing prints": (
         lambda d: config(d)["HyperParameterTuningJobObjective"].update(MetricName="accuracy"),
         ["'accuracy' has no MetricDefinition"],

@@ -1,4 +1,4 @@
-"""This machine passes the hosts' contract, in containers on a real engine."""
+"""This machine passes the hosts' contract, in containers on a real engine; ``docker.endpoint`` is tested with it."""
 
 from __future__ import annotations
 

@@ -78,15 +78,16 @@ def test_what_is_no_model_is_refused_by_name(project: Path, byoe: Callable[..., 
         tar.add("inside", arcname="../outside")
     for text, message in {
         "nothing": "there is no such study, folder or archive",
-        "text.tar.gz": "can be unpacked",
+        "text.tar.gz": "cannot be unpacked",
         "empty": "it has no manifest.json",
         "old": "has version 1",
-        "escaping.tar.gz": "no file or folder below",
+        "escaping.tar.gz": "is not a file or folder below",
         "nothing@winner": "not found",
     }.items():
         ended = byoe("action=batch", f"model={text}", "input=rows.csv", "output=o.csv")
         assert ended.code == 2, text
         assert message in ended.err.lower() or message in ended.err, ended.err
+        assert len(ended.err.splitlines()) == 1
         assert "Traceback" not in ended.err
     assert not Path("outside").exists()
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
@@ -96,4 +97,4 @@ def test_without_a_study_the_command_that_makes_one_is_named(folder: Path, byoe:
     Path("rows.csv").write_text("a\n1\n")
     ended = byoe("action=batch", "input=rows.csv", "output=o.csv")
     assert ended.code == 2
-    assert "python run.py mode=local makes one" in ended.err
+    assert "python run.py mode=local runs one" in ended.err

@@ -1,4 +1,4 @@
-"""SageMaker passes the hosts' contract, on the double of AWS, which serves its models on this machine."""
+"""SageMaker passes the hosts' contract, on a double of AWS that serves the models; ``aws.endpoint`` is tested with it."""
 
 from __future__ import annotations
 

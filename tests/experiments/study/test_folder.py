@@ -45,7 +45,7 @@ def test_a_training_and_one_that_was_given_up_are_read(tmp_path: Path) -> None:
         (document(metrics={"cv_rmse_blended": 1.0}), "it has no cv_rmse_ridge in metrics"),
         (document(metrics={"cv_rmse_blended": "1", "cv_rmse_ridge": 1.0}), "cv_rmse_blended in metrics is '1'"),
         (document(metrics={"cv_rmse_blended": 1.0, "cv_rmse_ridge": math.nan}), "cv_rmse_ridge in metrics is nan"),
-        (document(metrics={"cv_rmse_blended": 10**400, "cv_rmse_ridge": 1}), "and no finite number"),
+        (document(metrics={"cv_rmse_blended": 10**400, "cv_rmse_ridge": 1}), "is not a finite number"),
         (document(metrics={"cv_rmse_blended": True, "cv_rmse_ridge": 1}), "cv_rmse_blended in metrics is True"),
         (document(weights=[1.0]), "its weights are [1.0]"),
         (document(weights={}), "it has no ridge in weights"),
@@ -60,7 +60,7 @@ def test_what_is_not_that_of_a_training_is_a_failed_trial(found: Any, reason: st
     result = read(tmp_path, json.dumps(found))
     assert (result.state, result.metrics) == ("failed", {})
     assert result.failure is not None
-    assert result.failure.startswith("its metrics.json is not that of a training: ")
+    assert result.failure.startswith("its metrics.json is not valid: ")
     assert reason in result.failure
 
 
@@ -68,4 +68,4 @@ def test_what_is_not_that_of_a_training_is_a_failed_trial(found: Any, reason: st
 def test_what_cannot_be_read_is_a_failed_trial(text: str, tmp_path: Path) -> None:
     result = read(tmp_path, text)
     assert result.state == "failed"
-    assert "it left no readable metrics.json" in str(result.failure)
+    assert "its metrics.json cannot be read" in str(result.failure)

@@ -33,7 +33,7 @@ def test_first_value_is_in_the_range_and_of_its_type() -> None:
     assert read_dimension({"choices": ["a", "b"], "first": "b"}, choice("a", "b"), "p").first == "b"
     with pytest.raises(ConfigError, match=r"p\.first=11 is not from 1 to 9"):
         read_dimension({"low": 1, "high": 9, "first": 11}, integer(1), "p")
-    with pytest.raises(ConfigError, match=r"p\.first='c' is none of the choices"):
+    with pytest.raises(ConfigError, match=r"p\.first='c' is not one of the choices"):
         read_dimension({"choices": ["a", "b"], "first": "c"}, choice("a", "b", "c"), "p")
 
 

@@ -1,25 +1,25 @@
-"""Whether SageMaker's tuner could express a search: asked in every mode, so that a study that runs at home can move.
+"""Whether SageMaker's tuner could express a search. Checked in every mode, so that a study on this machine can move.
 
-The limits are AWS's, of ``CreateHyperParameterTuningJob``. A whole request is checked against the service model before
-a mode sends or executes it; these are the limits that a user's own search can break.
+A whole request is checked before a mode sends or executes it; this module checks what a user's own search can break.
 """
 
 from __future__ import annotations
 
 from experiments.errors import ConfigError
+from experiments.sagemaker_requests.limits import (
+    ADDED_BY_SCRIPT_MODE,
+    ADDED_BY_TUNER,
+    LONGEST_VALUE,
+    MOST_HYPERPARAMETERS,
+    MOST_RANGES,
+    MOST_VALUES,
+)
 from experiments.study.search_space import Choices, Dimension
 from experiments.study.spec import StudySpec
 
-MOST_RANGES = 30
-MOST_VALUES = 30
-MOST_HYPERPARAMETERS = 100
-LONGEST_VALUE = 2500
-# What script mode adds, sagemaker_program and sagemaker_submit_directory, and what the tuner adds for the objective.
-ADDED_HYPERPARAMETERS = 3
-
 
 def check_portable(study: StudySpec) -> None:
-    """Raise ConfigError, with everything that SageMaker's tuner cannot express of this study."""
+    """Raise ConfigError that lists everything in this study that SageMaker's tuner cannot express."""
     grid = study.search.sampler == "grid"
     problems = []
     for name, dimension in study.space.dimensions.items():
@@ -28,7 +28,7 @@ def check_portable(study: StudySpec) -> None:
             problems.append(f"{name} has {values} values, where at most {MOST_VALUES} can be listed")
     if len(study.space.dimensions) > MOST_RANGES:
         problems.append(f"{len(study.space.dimensions)} ranges, where there can be {MOST_RANGES}")
-    total = len(study.static) + len(study.space.dimensions) + ADDED_HYPERPARAMETERS
+    total = len(study.static) + len(study.space.dimensions) + ADDED_BY_SCRIPT_MODE + ADDED_BY_TUNER
     if total > MOST_HYPERPARAMETERS:
         problems.append(f"{total} hyperparameters, fixed and tuned, where there can be {MOST_HYPERPARAMETERS}")
     problems += [

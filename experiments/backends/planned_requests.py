@@ -1,0 +1,124 @@
+"""The requests that a search comes to in its mode, without a launch: what ``action=plan`` shows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from experiments.aws.settings import planned_settings
+from experiments.aws.uploads import uploads
+from experiments.backends.remote_requests import RemoteRequests
+from experiments.backends.sagemaker import SageMakerBackend, sagemaker_settings
+from experiments.config.arguments import typed_command
+from experiments.config.compose import compose
+from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
+from experiments.data.channels import channels_of, place_channels
+from experiments.data.datasets import Splits
+from experiments.sagemaker_requests.jobs import TRAINING, TUNING, trial_job
+from experiments.sagemaker_requests.validation import check_request
+from experiments.study.sampling import make_proposer
+from experiments.study.source_dir import place_source
+from experiments.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class PlannedRequests:
+    """A search's requests.
+
+    Attributes:
+        requests: The tuning job's request and that of its first training job, by operation.
+        beside: What the requests have no place for, by what it is.
+        notes: Sentences for the user.
+    """
+
+    requests: Mapping[str, list[dict[str, Any]]]
+    beside: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def plan_local_requests(mode: SageMakerModeConfig, study: StudySpec) -> PlannedRequests:
+    """Return the requests that ``mode=sagemaker`` executes.
+
+    Raises:
+        InputError: A setting is not possible, or AWS would refuse a request.
+    """
+    requests = SageMakerBackend(sagemaker_settings(mode)).requests(study)
+    beside = {
+        "window": study.search.window,
+        "startup_trials": study.search.startup_trials,
+        "first": study.space.first(),
+    }
+    return PlannedRequests(_with_first_job(study, requests, local=True), beside)
+
+
+def plan_remote_requests(
+    mode: RemoteModeConfig, study: StudySpec, splits: Splits, arguments: Sequence[str]
+) -> PlannedRequests:
+    """Return the requests that ``mode=remote`` would send, with what it would upload and what it costs.
+
+    Args:
+        mode: The configuration; what it lacks is shown as a placeholder.
+        study: The study.
+        splits: Its data.
+        arguments: The command as typed.
+
+    Raises:
+        InputError: A setting is not possible, or AWS would refuse a request.
+    """
+    planned = planned_settings(mode, typed_command(text for text in arguments if not text.startswith("action=")))
+    settings = planned.settings
+    builder = RemoteRequests(mode, settings)
+    requests = builder.build(study)
+    with tempfile.TemporaryDirectory(prefix="byoe-") as scratch:
+        folder = Path(scratch)
+        place_channels(splits, folder)
+        place_source(study.dependencies, folder)
+        placed = replace(study, folder=folder / "study", channels=channels_of(splits, folder))
+        sizes = {upload.location: upload.size for upload in uploads(placed, settings, builder.requirements, folder)}
+    bound = settings.bound(study)
+    in_place = study.channels.in_place
+    beside = {
+        "uploads, in bytes": sizes,
+        "data in place": None if in_place is None else f"{in_place.location}/",
+        "cost at most, in USD": bound.usd,
+        "still to be set": list(planned.missing),
+        "otherwise than mode=sagemaker": dict(_differences(_rehearsal(study), requests[TUNING][0])),
+        "not known to AMT": {"first": study.space.first(), "startup_trials": study.search.startup_trials},
+    }
+    missing = [f"still to be set: {key} (shown as {shown})" for key, shown in planned.missing.items()]
+    notes = (f"it costs {bound.describe()}.", *missing)
+    return PlannedRequests(_with_first_job(study, requests, local=False), beside, notes)
+
+
+def _rehearsal(study: StudySpec) -> dict[str, Any]:
+    """Return the request that ``mode=sagemaker`` executes for the same search."""
+    local = cast(SageMakerModeConfig, compose(["mode=sagemaker"]).config.mode)
+    backend = SageMakerBackend(sagemaker_settings(local))
+    (document,) = backend.requests(replace(study, mode="sagemaker"))[TUNING]
+    return document
+
+
+def _differences(there: Any, here: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield by dotted place where two documents differ; None where one has nothing."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        for key in dict.fromkeys([*there, *here]):
+            yield from _differences(there.get(key), here.get(key), f"{place}.{key}" if place else str(key))
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        for number, (one, other) in enumerate(zip(there, here, strict=True)):
+            yield from _differences(one, other, f"{place}[{number}]")
+    elif there != here:
+        yield place, {"mode=sagemaker": there, "mode=remote": here}
+
+
+def _with_first_job(
+    study: StudySpec, requests: Mapping[str, list[dict[str, Any]]], *, local: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the requests with that of the first training job that the tuning job makes."""
+    first = make_proposer(study).ask(0, None)
+    hyperparameters = study.hyperparameters(first)
+    job = trial_job(requests[TUNING][0], 0, {name: hyperparameters[name] for name in first})
+    check_request(TRAINING, job, local=local)
+    return {**requests, TRAINING: [job]}

@@ -1,0 +1,94 @@
+"""What a study trains: the recipe of its ensemble, checked against the training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from ensemble.evaluation import make_folds
+from ensemble.parameters import Parameter
+from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
+from ensemble.table import Table
+from ensemble.wire import FOLDS, REPEATS, SEED, check_objective
+from experiments.config.schema import Config, FoldsConfig
+from experiments.errors import ConfigError, one_of
+from experiments.planning.ensemble import EnsemblePlan
+
+DEFAULT_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class RecipePlan:
+    """A checked recipe.
+
+    Attributes:
+        recipe: The recipe, without searched values.
+        ensemble: The ensemble, without the members that were left out.
+        notes: Which members were left out, and why.
+    """
+
+    recipe: Recipe
+    ensemble: EnsemblePlan
+    notes: tuple[str, ...]
+
+
+def plan_recipe(config: Config, ensemble: EnsemblePlan, train: Table) -> RecipePlan:
+    """Check what is trained.
+
+    Args:
+        config: The configuration.
+        ensemble: The ensemble as configured.
+        train: The training rows.
+
+    Raises:
+        InputError: A value is not possible, or the rows cannot be divided into these folds.
+    """
+    notes: list[str] = []
+    may_drop = config.ensemble.drop_slow and ensemble.weights is None
+    folds = config.dataset.folds
+    if train.weights is not None:
+        ensemble, left_out = ensemble.that_weigh(drop=may_drop)
+        notes += left_out
+    if may_drop:
+        ensemble, left_out = ensemble.without_slow(train.rows * (folds.k - 1) // folds.k, len(train.columns))
+        notes += left_out
+    check_objective(config.search.objective, ensemble.members, "search.objective")
+    recipe = Recipe(
+        members=ensemble.specs(),
+        blend=config.ensemble.blend,
+        weights=ensemble.weights,
+        final=one_of("ensemble.final", config.ensemble.final, get_args(Final)),
+        folds=FoldSpec(
+            one_of("dataset.folds.kind", folds.kind, get_args(FoldKind)),
+            _integer("dataset.folds.k", folds.k, FOLDS),
+            _repeats(folds),
+        ),
+        seed=_integer("search.seed", config.search.seed, SEED),
+        objective=config.search.objective,
+    )
+    _check_folds(recipe, train, config.dataset.weights)
+    return RecipePlan(recipe, ensemble, tuple(notes))
+
+
+def _repeats(folds: FoldsConfig) -> int:
+    if folds.kind != "repeated" and folds.repeats is not None:
+        raise ConfigError(f"dataset.folds.repeats={folds.repeats} goes with dataset.folds.kind=repeated: add it.")
+    default = DEFAULT_REPEATS if folds.kind == "repeated" else 1
+    return _integer("dataset.folds.repeats", default if folds.repeats is None else folds.repeats, REPEATS)
+
+
+def _integer(place: str, value: int, declared: Parameter) -> int:
+    try:
+        return int(str(declared.check(value)))
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}.") from None
+
+
+def _check_folds(recipe: Recipe, train: Table, weights: str | None) -> None:
+    """Raise InputError if the rows cannot be divided into the folds, or a fold has no weight, as in every trial."""
+    for number, fold in enumerate(make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys)):
+        if train.weights is not None and not (train.weights[fold.fit].any() and train.weights[fold.score].any()):
+            raise ConfigError(
+                f"dataset.weights={weights} is 0 in every row of fold {number}, fitted or scored: give more rows a "
+                "weight, or lower dataset.folds.k."
+            )

@@ -1,0 +1,129 @@
+"""How a study's points are found: by a search, or as the listed points of a training or a replay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from ensemble.evaluation import MetricName
+from experiments.config.schema import Config
+from experiments.errors import ConfigError, one_of
+from experiments.planning import replay
+from experiments.planning.ensemble import EnsemblePlan
+from experiments.planning.space import SpacePlan
+from experiments.sagemaker_requests.limits import SHORTEST_TUNING_JOB
+from experiments.study.ledger import Peek
+from experiments.study.search_space import Choices, SearchSpace
+from experiments.study.spec import Params, Sampler, SearchSpec
+
+MOST_TRIALS = 100_000
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A checked search.
+
+    Attributes:
+        space: What is searched.
+        targets: For each shared name that is searched, the wire names that it sets.
+        spec: How points are proposed.
+        points: The points to run instead of a search, in order.
+        replayed: What is recorded of the study whose points these are.
+        notes: What the user should know of how the search was read.
+    """
+
+    space: SearchSpace
+    targets: Mapping[str, list[str]]
+    spec: SearchSpec
+    points: tuple[Params, ...] | None
+    replayed: Peek | None
+    notes: tuple[str, ...]
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials."""
+        return self.spec.n_trials if self.points is None else len(self.points)
+
+
+def plan_search(config: Config, ensemble: EnsemblePlan, studies: Path) -> SearchPlan:
+    """Check the search, or find the points that are run instead of one.
+
+    Args:
+        config: The configuration.
+        ensemble: The ensemble.
+        studies: Folder of the studies, in which a replay finds its source.
+
+    Raises:
+        InputError: A value is not possible, or the study that is to be replayed has no points.
+    """
+    space = SpacePlan(config.search.space, ensemble)
+    spec, notes = _search(config, space.space)
+    points: tuple[Params, ...] | None = None
+    replayed: Peek | None = None
+    notes = [*space.notes, *notes]
+    if config.action == "train":
+        points, notes = ({},), []
+    elif config.action == "replay":
+        replayed = replay.source(config.replay, studies)
+        points = replay.best_points(replayed, config.replay, config.search.objective)
+    return SearchPlan(space.space, space.targets, spec, points, replayed, tuple(notes))
+
+
+def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
+    search = config.search
+    notes: list[str] = []
+    sampler: Sampler = one_of("search.sampler", search.sampler, get_args(Sampler))
+    for key in ("n_trials", "window", "startup_trials"):
+        if not 1 <= getattr(search, key) <= MOST_TRIALS:
+            raise ConfigError(f"search.{key}={getattr(search, key)} is not at least 1 and at most {MOST_TRIALS}.")
+    rate = search.max_failure_rate
+    if not 0 <= rate <= 1 or math.isnan(rate):
+        raise ConfigError(f"search.max_failure_rate={rate:g} is not a share from 0 to 1.")
+    n_trials = search.n_trials
+    if config.action == "tune":
+        if not space.dimensions:
+            raise ConfigError(
+                "there is nothing to search: search.space has no range for a member of this ensemble that is not "
+                "fixed. Use action=train for one run, or add a range: search.space.xgboost.eta={low: 0.01, high: 0.3}."
+            )
+        if sampler == "grid" and space.grid_size() < n_trials:
+            n_trials = space.grid_size()
+            notes.append(f"the grid has {n_trials} points, so {n_trials} trials are run.")
+        elif all(isinstance(dimension, Choices) for dimension in space.dimensions.values()):
+            size = space.grid_size()
+            if size < n_trials:
+                notes.append(f"the space has {size} points for {n_trials} trials: points will be run more than once.")
+        _check_prune(config)
+    _check_timeout(config)
+    prune = search.prune and config.action == "tune"
+    return SearchSpec(sampler, search.seed, n_trials, search.window, search.startup_trials, prune), notes
+
+
+def _check_timeout(config: Config) -> None:
+    timeout = config.search.timeout
+    if timeout is None:
+        return
+    if not 0 < timeout < math.inf:
+        raise ConfigError(f"search.timeout={timeout:g} is not a number of seconds above 0.")
+    if config.mode.runs_jobs and timeout < SHORTEST_TUNING_JOB:
+        raise ConfigError(
+            f"search.timeout={timeout:g}: a tuning job of SageMaker takes {SHORTEST_TUNING_JOB} seconds or more."
+        )
+
+
+def _check_prune(config: Config) -> None:
+    if not config.search.prune:
+        return
+    if config.mode.runs_jobs:
+        raise ConfigError(
+            "search.prune=true is for mode=local: SageMaker's tuner cannot stop a trial between folds, so a study that "
+            "prunes cannot be compared with one there. Leave it out."
+        )
+    if MetricName.parse(config.search.objective).split != "cv":
+        raise ConfigError(
+            f"search.prune=true judges fold by fold, and search.objective={config.search.objective} has no folds: "
+            "use an objective that begins with cv_."
+        )

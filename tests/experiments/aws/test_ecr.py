@@ -1,0 +1,49 @@
+"""A registry; ``tests/experiments/actions/test_push.py`` has a push, and the images of one platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+
+from experiments.aws.account import Account
+from experiments.aws.ecr import Registry
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # moto's own
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield Account("us-east-1")
+
+
+def test_a_repository_is_created_with_immutable_tags_and_scans(account: Account) -> None:
+    registry = Registry(account)
+    assert registry.address("byoe") is None
+    address = registry.create("byoe", {"team": "risk"})
+    assert registry.address("byoe") == address
+    (found,) = account.client("ecr").describe_repositories()["repositories"]
+    assert found["imageTagMutability"] == "IMMUTABLE"
+    assert found["imageScanningConfiguration"] == {"scanOnPush": True}
+
+
+def test_the_architectures_of_an_index_are_those_of_its_entries(account: Account) -> None:
+    registry = Registry(account)
+    assert registry.architectures("byoe", "1") is None
+    registry.create("byoe", {})
+    assert registry.architectures("byoe", "1") is None
+    entries = [{"digest": f"sha256:{name}", "platform": {"architecture": name}} for name in ("amd64", "arm64")]
+    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}
+    account.client("ecr").put_image(repositoryName="byoe", imageManifest=json.dumps(index), imageTag="1")
+    assert registry.architectures("byoe", "1") == ["amd64", "arm64"]
+
+
+def test_the_password_of_a_login_is_not_shown(account: Account) -> None:
+    login = Registry(account).login()
+    assert login.username == "AWS"
+    assert login.password not in repr(login)

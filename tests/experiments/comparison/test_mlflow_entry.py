@@ -1,0 +1,53 @@
+"""What MLflow gets of a comparison: the names of studies and trials, and one digest for one state of the studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from experiments.comparison.measures import measure
+from experiments.comparison.mlflow_entry import comparison_of
+from experiments.comparison.parity import compare_trials
+from experiments.comparison.recorded_study import RecordedStudy
+from experiments.tracking.comparisons import Comparison
+from tests.experiments.comparison.builder import POINTS, add_study, failed, scored
+
+
+def entry(*studies: RecordedStudy, tolerance: float = 1e-9, page: str = "<html>") -> Comparison:
+    return comparison_of(measure(studies), compare_trials(studies, tolerance), page)
+
+
+def test_it_has_the_names_that_studies_and_trials_have(folder: Path) -> None:
+    home = add_study(folder, "home", [scored(0, POINTS[0]), scored(1, POINTS[2]), failed(2, POINTS[1])])
+    away = add_study(folder, "away", [scored(0, POINTS[0])], mode="sagemaker", given=True)
+    found = entry(home, away)
+    assert found.dataset == "toy"
+    assert found.tags == {"byoe.action": "compare", "byoe.parity": "PASS", "byoe.data_hash": home.data_hash}
+    assert found.metrics == {"parity_pairs": 1, "parity_equal": 1, "parity_exact": 1}
+    first, second = found.studies
+    assert (first.name, first.label, second.label) == ("home", "local", "sagemaker")
+    assert next(iter(first.metrics)) == "cv_rmse_blended"
+    assert (first.metrics["trials"], first.metrics["failed"]) == (3.0, 1.0)
+    assert {"lift_mean", "lift_low", "lift_high", "test_rmse_blended"} <= set(first.metrics)
+    assert not [name for name in first.metrics if "_fold_" in name]
+    assert home.best is not None
+    assert first.tags["byoe.best_trial"] == str(home.best.index)
+    assert first.params["xgboost__eta"] == str(home.best.params["xgboost__eta"])
+    assert [moment for moment, _ in first.best_so_far] == [result.finished for result in home.results]
+
+
+def test_a_study_without_a_score_has_no_winner_in_it(folder: Path) -> None:
+    home = add_study(folder, "home", [scored(0, POINTS[0])])
+    bare = entry(home, add_study(folder, "bare", [failed(0, POINTS[0])])).studies[1]
+    assert "byoe.best_trial" not in bare.tags
+    assert bare.best_so_far == []
+    assert "lift_mean" not in bare.metrics
+
+
+def test_the_digest_is_of_the_studies_and_the_tolerance_and_not_of_the_page(folder: Path) -> None:
+    home = add_study(folder, "home", [scored(0, POINTS[0])])
+    away = add_study(folder, "away", [scored(0, POINTS[0])])
+    other = add_study(folder, "other", [scored(0, POINTS[0], shift=1.0)])
+    digest = entry(home, away).digest
+    assert entry(home, away, page="another").digest == digest
+    changed = [entry(home, other), entry(away, home), entry(home, away, tolerance=0.0)]
+    assert digest not in {found.digest for found in changed}

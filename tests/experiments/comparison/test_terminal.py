@@ -1,0 +1,54 @@
+"""A comparison in the terminal: the verdict in its colour, the findings, and a table without cut digits."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.comparison.measures import measure
+from experiments.comparison.parity import compare_trials
+from experiments.comparison.table import comparison_rows
+from experiments.comparison.terminal import show_findings, show_parity, show_table
+from tests.experiments.comparison.builder import POINTS, add_study, scored
+
+
+def test_the_verdict_is_coloured_and_its_details_are_indented(folder: Path) -> None:
+    home = add_study(folder, "home", [scored(0, POINTS[0])])
+    for shift, colour, verdict in ((0.0, 32, "PASS"), (0.5, 31, "FAIL")):
+        away = add_study(folder, f"away-{verdict}", [scored(0, POINTS[0], shift=shift)], given=True)
+        file = io.StringIO()
+        parity = compare_trials([home, away], 1e-9)
+        show_parity(parity, Console(file=file, force_terminal=True, color_system="standard", width=40))
+        _, line, exactness, *details = file.getvalue().splitlines()
+        assert line == f"\x1b[{colour}m{parity.line}\x1b[0m"
+        assert exactness == f"  {parity.exactness}"
+        assert details == [f"  {text}" for text in parity.details()]
+
+
+def test_trials_without_a_pair_are_listed_below_the_finding(folder: Path) -> None:
+    studies = [
+        add_study(folder, "home", [scored(0, POINTS[0]), scored(1, POINTS[1])]),
+        add_study(folder, "away", [scored(0, POINTS[0])], mode="sagemaker", given=True),
+    ]
+    file = io.StringIO()
+    show_findings(measure(studies), compare_trials(studies, 1e-9), Console(file=file, width=40))
+    assert file.getvalue().splitlines() == [
+        "",
+        "There are no two searches to compare: only local searched, the other studies ran given points.",
+        "",
+        "without a pair",
+        "  trial 1 of home: these parameters ran in no other study",
+    ]
+
+
+def test_a_narrow_terminal_cuts_no_cell(folder: Path) -> None:
+    studies = [add_study(folder, name, [scored(0, POINTS[0])], mode=name) for name in ("local", "sagemaker", "remote")]
+    found = measure(studies)
+    rows = comparison_rows(found)
+    file = io.StringIO()
+    show_table(found, rows, Console(file=file, width=20))
+    text = file.getvalue()
+    assert all(cell in text for row in rows for cell in row.cells)
+    assert "\u2026" not in text

@@ -1,0 +1,119 @@
+"""The figures of a study and of its winner, by what is drawn in them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ensemble.recipe import MemberSpec, Recipe
+from experiments.reporting.figures import leave_one_out_rises, study_figures, winner_figures
+from experiments.study.predictions import Predictions
+from experiments.study.spec import StudySpec
+from tests.experiments.reporting.builder import MEMBERS, failed, out_of_fold, pruned, trial
+
+
+def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
+    results = [trial(0, 11.0, 12.0, 10.0), failed(1), trial(2, 9.0, 12.0, 9.5)]
+    figures = study_figures(study, results, MEMBERS, out_of_fold())
+    history = figures["optimisation_history.png"].axes[0]
+    drawn = {line.get_label(): list(map(list, line.get_data())) for line in history.get_lines()}
+    assert drawn["trial"] == [[0, 2], [10.0, 9.5]]
+    assert drawn["best so far"][1] == [10.0, 9.5]
+    assert drawn["failed"][0] == [1]
+    rmse = figures["member_and_blend_rmse.png"].axes[0]
+    assert [label.get_text() for label in rmse.get_yticklabels()] == ["xgboost", "catboost", "blended"]
+    assert "Best trial (2)" in rmse.get_title(loc="left")
+
+
+def test_importance_is_of_the_parameter_that_moves_the_score(study: StudySpec) -> None:
+    names = list(study.space.dimensions)
+    first = study.space.first()
+    results = []
+    for index in range(80):
+        point = {**first, "xgboost__eta": 0.02 + index / 300, "catboost__depth": 3 + index * 7 % 6}
+        base = trial(index, 11.0, 12.0, 10.0 + 100 * float(point["xgboost__eta"]))
+        results.append(dataclasses.replace(base, params={name: point[name] for name in names}))
+    axes = study_figures(study, results, MEMBERS, out_of_fold())["parameter_importance.png"].axes[0]
+    assert axes.get_yticklabels()[0].get_text() == "xgboost.eta"
+    assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(1)
+    assert "a hint" not in axes.get_xlabel()
+    few = study_figures(study, results[:9], MEMBERS, out_of_fold())["parameter_importance.png"].axes[0]
+    assert "a hint" in few.get_xlabel()
+    assert "parameter_importance.png" not in study_figures(study, results[:4], MEMBERS, out_of_fold())
+
+
+def test_no_figure_without_a_score(study: StudySpec) -> None:
+    assert study_figures(study, [failed(0)], MEMBERS, out_of_fold()) == {}
+
+
+def test_figures_of_the_blend_show_weights_and_how_the_errors_correlate(study: StudySpec) -> None:
+    rows = out_of_fold()
+    figures = study_figures(study, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, rows)
+    weights = figures["blend_weights.png"].axes[0]
+    assert [bar.get_width() for bar in weights.patches] == [0.25, 0.75]
+    drawn = figures["error_correlation.png"].axes[0].images[0].get_array()
+    expected = np.corrcoef((rows.members - rows.target[:, None]).T)
+    assert np.allclose(drawn, expected)
+
+
+def test_a_single_member_has_no_figures_of_a_blend(study: StudySpec) -> None:
+    assert set(study_figures(study, [trial(0, 11.0, 12.0, 10.0)], ["xgboost"], out_of_fold())) == {
+        "optimisation_history.png",
+        "member_and_blend_rmse.png",
+    }
+
+
+@pytest.mark.parametrize("blend", ["mean", "weighted", "greedy", "stacking"])
+def test_member_that_is_left_out_costs_what_the_others_blended_again_lose(blend: str) -> None:
+    rows = out_of_fold()
+    rises = leave_one_out_rises(Recipe(tuple(MemberSpec(name, name) for name in MEMBERS), blend), rows)
+    alone = np.sqrt(np.mean((rows.members[:, 1] - rows.target) ** 2))
+    both = np.sqrt(np.mean((rows.members.mean(axis=1) - rows.target) ** 2))
+    if blend == "mean":
+        assert rises["xgboost"] == pytest.approx(alone - both)
+    assert rises["xgboost"] > rises["catboost"]
+
+
+def test_rows_without_weight_do_not_count_when_a_member_is_left_out() -> None:
+    rows = out_of_fold()
+    half = np.arange(40) % 2 == 0
+    recipe = Recipe(tuple(MemberSpec(name, name) for name in MEMBERS), "weighted")
+    counted = Predictions(rows.target[half], rows.members[half], rows.blended[half], None, rows.names)
+    weighed = dataclasses.replace(rows, weights=half.astype(float))
+    assert leave_one_out_rises(recipe, weighed) == pytest.approx(leave_one_out_rises(recipe, counted))
+
+
+def test_blend_whose_features_are_not_kept_has_no_picture_of_who_is_missed(study: StudySpec) -> None:
+    assert "leave_one_member_out.png" in study_figures(study, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())
+    passed = dataclasses.replace(study, static={**study.static, "blend": "stacking_passthrough"})
+    figures = study_figures(passed, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())
+    assert "leave_one_member_out.png" not in figures
+
+
+def test_fixed_weights_keep_their_proportions_when_a_member_is_left_out() -> None:
+    rows = out_of_fold()
+    members = tuple(MemberSpec(name, name) for name in MEMBERS)
+    rises = leave_one_out_rises(Recipe(members, "fixed", {"xgboost": 1.0, "catboost": 0.0}), rows)
+    assert np.isnan(rises["xgboost"])
+    assert rises["catboost"] == 0.0
+
+
+def test_figures_of_the_winner_show_its_rows_and_features() -> None:
+    rows = out_of_fold()
+    figures = winner_figures(rows, {"age": 0.5, "size": 2.0})
+    points = figures["predicted_against_actual.png"].axes[0].get_lines()[1]
+    assert np.array_equal(points.get_xdata(), rows.target)
+    assert np.array_equal(points.get_ydata(), rows.blended)
+    errors = figures["residuals.png"].axes[0].get_lines()[0]
+    assert np.array_equal(errors.get_ydata(), rows.target - rows.blended)
+    names = figures["feature_importance.png"].axes[0].get_yticklabels()
+    assert [label.get_text() for label in names] == ["size", "age"]
+
+
+def test_a_pruned_trial_is_drawn_at_its_expected_score(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    history = study_figures(study, [best, pruned(1)], MEMBERS, out_of_fold())["optimisation_history.png"].axes[0]
+    drawn = {line.get_label(): list(map(list, line.get_data())) for line in history.get_lines()}
+    assert drawn["pruned (expected)"] == [[1], [13.5]]

@@ -1,0 +1,64 @@
+"""The verdict compares the blend with the best single member of all trials, fold by fold."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from experiments.study.fold_intervals import Interval, paired_lift
+from experiments.study.spec import TrialResult
+from experiments.study.verdict import best_single_member, lift_over_best_member, study_metrics, verdict
+from tests.experiments.reporting.builder import MEMBERS, failed, pruned, trial
+
+TWO = [trial(0, 11.0, 12.0, 10.0), trial(1, 9.5, 20.0, 14.0)]
+
+
+def test_the_best_single_member_comes_from_any_complete_trial() -> None:
+    best = best_single_member([failed(2), *TWO, pruned(3)], MEMBERS)
+    assert (best.name, best.trial.index, best.rmse) == ("xgboost", 1, 9.5)
+
+
+def test_of_equal_members_the_first_trial_and_member_counts() -> None:
+    best = best_single_member([trial(0, 9.0, 9.0, 8.0), trial(1, 9.0, 9.0, 8.0)], MEMBERS)
+    assert (best.name, best.trial.index) == ("xgboost", 0)
+
+
+def test_the_lift_pairs_folds_of_two_trials() -> None:
+    lift = lift_over_best_member(TWO[0], best_single_member(TWO, MEMBERS), MEMBERS)
+    assert lift is not None
+    assert (lift.mean, lift.low, lift.high) == pytest.approx((-0.5, -0.5, -0.5))
+
+
+def test_repeated_folds_are_corrected_by_the_folds_of_one_division() -> None:
+    metrics = {**TWO[0].metrics, "cv_rmse_blended_fold_0": 3.0}
+    winner = dataclasses.replace(TWO[0], metrics=metrics, info={"recipe": {"folds": {"k": 3}}})
+    best = best_single_member(TWO, MEMBERS)
+    values = [9.5 + fold - 2 for fold in range(5)], [3.0, *(10.0 + fold - 2 for fold in range(1, 5))]
+    assert lift_over_best_member(winner, best, MEMBERS) == paired_lift(*values, k=3)
+
+
+def test_one_member_has_no_lift() -> None:
+    assert lift_over_best_member(TWO[0], best_single_member(TWO, ["xgboost"]), ["xgboost"]) is None
+    assert "lift_mean" not in study_metrics(TWO[0], TWO, ["xgboost"])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.1, 0.2, "pays"), (-0.2, -0.1, "costs"), (-0.1, 0.1, "undecided"), (0.0, 0.2, "undecided")],
+)
+def test_an_interval_with_zero_is_undecided(low: float, high: float, expected: str) -> None:
+    assert verdict(Interval((low + high) / 2, low, high)) == expected
+
+
+def test_the_studys_run_in_mlflow_has_the_winners_scores_and_the_lift() -> None:
+    numbers = study_metrics(TWO[0], TWO, MEMBERS)
+    names = [f"{split}_rmse_{name}" for split in ("cv", "validation", "test") for name in (*MEMBERS, "blended")]
+    assert list(numbers) == [*names, "lift_mean", "lift_low", "lift_high", "cv_rmse_best_lone_member"]
+    assert (numbers["lift_mean"], numbers["cv_rmse_best_lone_member"]) == (pytest.approx(-0.5), 9.5)
+
+
+def test_a_study_without_test_rows_has_no_test_scores() -> None:
+    metrics = {name: value for name, value in TWO[0].metrics.items() if not name.startswith("test_")}
+    final: TrialResult = dataclasses.replace(TWO[0], metrics=metrics)
+    assert not [name for name in study_metrics(final, TWO, MEMBERS) if name.startswith("test_")]

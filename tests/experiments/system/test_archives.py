@@ -1,0 +1,97 @@
+"""Archives are unpacked below their folder only, and a damaged one is told from a disk that cannot be written."""
+
+from __future__ import annotations
+
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from experiments.system.archives import DamagedArchive, pack, unpack
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        (folder / "below").mkdir(parents=True)
+        (folder / "below" / "file").write_text("text")
+        pack(folder, tmp_path / f"{name}.tar.gz", {"extra": b"\0"})
+    (tmp_path / "other" / "below" / "file").touch()
+    assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "other.tar.gz").read_bytes()
+    unpack(tmp_path / "one.tar.gz", tmp_path / "again")
+    assert (tmp_path / "again" / "below" / "file").read_text() == "text"
+    assert (tmp_path / "again" / "extra").read_bytes() == b"\0"
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, 100])
+def test_a_damaged_archive_is_refused_as_one(cut: int, tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "file").write_bytes(bytes(range(256)) * 40)
+    archive = tmp_path / "model.tar.gz"
+    pack(tmp_path / "inside", archive)
+    archive.write_bytes(archive.read_bytes()[:cut])
+    with pytest.raises(DamagedArchive):
+        unpack(archive, tmp_path / "folder")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "target"),
+    [
+        ("../outside", tarfile.REGTYPE, ""),
+        ("/outside", tarfile.REGTYPE, ""),
+        ("link", tarfile.SYMTYPE, "/etc/passwd"),
+        ("link", tarfile.SYMTYPE, "../../outside"),
+        ("device", tarfile.CHRTYPE, ""),
+    ],
+)
+def test_archive_that_reaches_outside_is_refused(name: str, kind: bytes, target: str, tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname, entry.size = kind, target, 3 if kind == tarfile.REGTYPE else 0
+        tar.addfile(entry, BytesIO(b"abc"))
+    folder = tmp_path / "inside" / "folder"
+    with pytest.raises(DamagedArchive, match="is not a file or folder below"):
+        unpack(archive, folder)
+    assert list(folder.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"model.tar.gz", "inside"}
+    assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "names", [("metrics.json", "metrics.json/x"), ("a/b", "a"), (".",), ("n" * 300,), ("a\0b",)], ids=repr
+)
+def test_archive_with_names_that_cannot_be_is_refused_as_one(names: tuple[str, ...], tmp_path: Path) -> None:
+    archive = tmp_path / "output.tar.gz"
+    with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.pax_headers = 3, {"path": name}
+            tar.addfile(entry, BytesIO(b"abc"))
+    with pytest.raises(DamagedArchive, match="cannot be written"):
+        unpack(archive, tmp_path / "folder")
+
+
+def test_archive_that_is_too_large_unpacked_is_refused_before_it_is(tmp_path: Path) -> None:
+    archive = tmp_path / "output.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("first", "second"):
+            entry = tarfile.TarInfo(name)
+            entry.size = 3000
+            tar.addfile(entry, BytesIO(bytes(3000)))
+    unpack(archive, tmp_path / "folder", 6000)
+    with pytest.raises(DamagedArchive, match="unpacked it has more than"):
+        unpack(archive, tmp_path / "folder", 5999)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["first"]
+
+
+def test_archive_replaces_what_was_there(tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    (tmp_path / "new.txt").write_text("new")
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / "new.txt", "new.txt")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old.txt").write_text("old")
+    unpack(archive, tmp_path / "folder")
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["new.txt"]

@@ -1,0 +1,137 @@
+"""A study's runs: each trial is logged once, and a broken store never stops the study.
+
+Winners, figures and a real store are tested by the command suites, ``actions/test_tune`` and ``actions/test_crash``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from experiments.study.spec import StudySpec, TrialResult
+from experiments.tracking import runs
+from experiments.tracking.runs import LONGEST_PARAM, Tracker, log_in_parts
+from tests.experiments.tracking.client import FakeClient
+from tests.support.studies import study as planned
+
+COMPLETE = TrialResult(0, "complete", {"xgboost__eta": 0.25}, 0.0, 1.0, {"cv_rmse_blended": 1.5})
+
+
+@pytest.fixture(scope="module")
+def study() -> StudySpec:
+    return planned("search.n_trials=3")
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
+    found = FakeClient()
+    monkeypatch.setattr(runs, "open_experiment", lambda *_: (found, "1"))
+    return found
+
+
+@pytest.fixture
+def track(study: StudySpec, client: FakeClient) -> Callable[..., Tracker]:
+    def run(*results: TrialResult) -> Tracker:
+        tracker = Tracker(study, "sqlite:///mlflow.db", "byoe-diabetes", Path(), "the configuration")
+        for result in results:
+            tracker.log(result)
+        tracker.drain()
+        return tracker
+
+    return run
+
+
+def test_a_study_is_one_run_and_each_trial_a_child(track: Callable[..., Tracker], client: FakeClient) -> None:
+    info = {"weights": {"ridge": 0.5}, "fit_seconds": {"ridge": 2.0}, "recipe_hash": "abc", "versions": {"numpy": "2"}}
+    pruned = TrialResult(1, "pruned", {}, 0.0, 1.0, info={"pruned": {"folds": 2, "expected": 9.0}})
+    failed = TrialResult(2, "failed", {}, 0.0, 1.0, failure="no luck")
+    tracker = track(dataclasses.replace(COMPLETE, info=info), pruned, failed)
+    assert tracker.problem is None
+    (parent,) = client.role("study")
+    assert parent.texts == {"config.yaml": "the configuration"}
+    trials = client.role("trial")
+    assert [(run.name, run.info.status) for run in trials] == [
+        ("trial-0000", "FINISHED"),
+        ("trial-0001", "KILLED"),
+        ("trial-0002", "FAILED"),
+    ]
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
+    first, second, third = (run.data for run in trials)
+    assert first.metrics == {"cv_rmse_blended": 1.5, "weight_ridge": 0.5, "fit_seconds_ridge": 2.0}
+    assert first.params["xgboost__eta"] == "0.25"
+    assert (first.tags["byoe.params_hash"], first.tags["byoe.version.numpy"]) == ("abc", "2")
+    assert second.tags["byoe.pruned_after_folds"] == "2"
+    assert third.tags["byoe.failure"] == "no luck"
+    tracker.close("FINISHED")
+    assert parent.info.status == "FINISHED"
+
+
+def test_a_resumed_study_logs_only_what_is_missing(track: Callable[..., Tracker], client: FakeClient) -> None:
+    track(COMPLETE).close("KILLED")
+    cut = client.create_run("1", tags={**client.role("trial")[0].data.tags, "byoe.trial": "1"})
+    track(COMPLETE, dataclasses.replace(COMPLETE, index=1))
+    assert cut.info.run_id not in client.runs
+    assert [run.data.tags["byoe.trial"] for run in client.role("trial")] == ["0", "1"]
+    (parent,) = client.role("study")
+    assert parent.info.status == "RUNNING"
+
+
+def test_cost_and_job_of_a_trial_on_sagemaker_are_logged(track: Callable[..., Tracker], client: FakeClient) -> None:
+    cloud = {"job": "study-001", "billable_seconds": 60, "cost_usd": None}
+    track(dataclasses.replace(COMPLETE, info={"cloud": cloud}))
+    (run,) = client.role("trial")
+    assert run.data.tags["byoe.job"] == "study-001"
+    assert run.data.metrics == {"cv_rmse_blended": 1.5, "billable_seconds": 60}
+
+
+def test_a_store_that_cannot_be_opened_is_a_problem_and_no_error(
+    track: Callable[..., Tracker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object) -> None:
+        raise OSError("no store")
+
+    monkeypatch.setattr(runs, "open_experiment", closed)
+    tracker = track(COMPLETE, COMPLETE)
+    assert tracker.problem == "OSError: no store"
+    tracker.close("FINISHED")
+
+
+def test_a_store_that_breaks_is_left_alone_afterwards(track: Callable[..., Tracker], client: FakeClient) -> None:
+    client.broken = OSError("disk full")
+    tracker = track(COMPLETE, dataclasses.replace(COMPLETE, index=1))
+    assert tracker.problem == "OSError: disk full"
+    assert len(client.role("trial")) == 1
+    tracker.close("FINISHED")
+    assert client.role("study")[0].info.status == "RUNNING"
+
+
+def test_a_long_failure_is_cut_to_what_mlflow_takes(track: Callable[..., Tracker], client: FakeClient) -> None:
+    track(TrialResult(0, "failed", {}, 0.0, 1.0, failure="x" * 10_000))
+    assert len(client.role("trial")[0].data.tags["byoe.failure"]) == LONGEST_PARAM
+
+
+@pytest.mark.parametrize(
+    ("metrics", "params", "calls"),
+    [
+        (0, 0, [(0, 0)]),
+        (1000, 100, [(1000, 100)]),
+        (2001, 250, [(1000, 100), (1000, 0), (1, 0), (0, 100), (0, 50)]),
+    ],
+)
+def test_many_numbers_are_logged_in_as_few_calls_as_allowed(
+    client: FakeClient, metrics: int, params: int, calls: list[tuple[int, int]]
+) -> None:
+    from mlflow.entities import Metric, Param
+
+    run_id = client.create_run("1").info.run_id
+    log_in_parts(
+        client,  # type: ignore[arg-type]
+        run_id,
+        [Metric(f"m{number}", 1.0, 0, 0) for number in range(metrics)],
+        [Param(f"p{number}", "x") for number in range(params)],
+    )
+    assert client.calls == calls
+    assert (len(client.runs[run_id].data.metrics), len(client.runs[run_id].data.params)) == (metrics, params)
