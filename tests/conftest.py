@@ -224,7 +224,7 @@ def run_command(*arguments: str, cold: bool = False, folder: Path | None = None,
     """Run a command in a process of its own.
 
     Args:
-        arguments: Its arguments.
+        arguments: What follows ``run.py``.
         cold: Whether to start an interpreter for it. Otherwise it is forked; see ``tests.support.forked`` for what differs.
         folder: Its working directory; by default this process's.
         variables: Of its environment, besides this one's.

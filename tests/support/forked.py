@@ -139,6 +139,6 @@ class Forker:
         shutil.rmtree(self._folder)
 
 
-def command(*words: str) -> list[str]:
-    """Return what runs a command of ours."""
-    return [sys.executable, RUN, *words]
+def command(*arguments: str) -> list[str]:
+    """Return what runs ``run.py`` with these arguments."""
+    return [sys.executable, RUN, *arguments]

@@ -236,7 +236,7 @@ def replayed(*arguments: str) -> Ended:
     return run_command("mode=sagemaker", "action=replay", "replay.study=home", *arguments)
 
 
-@pytest.mark.parametrize(("ensemble", "trials"), [("pair", 2), ("wide", 1)])
+@pytest.mark.parametrize(("ensemble", "trials"), [("pair", 2), pytest.param("wide", 1, marks=pytest.mark.slow)])
 def test_the_same_points_give_the_same_numbers_at_home_warm_and_cold(
     ensemble: str, trials: int, project: Path, nothing_left: None
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -17,9 +18,32 @@ import psutil
 import pytest
 
 from tests.conftest import PROJECT, QUICK, environment, run_command
+from tests.support.once import made_once
+from tests.support.projects import copy_project
 from tests.support.records import logged_runs, logged_trials, recorded_trials
 
 TINY = ("mode=local", "study=tiny", "search.n_trials=3", *QUICK)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A folder with a ``project`` in which the tiny study is finished, and with what its command printed in ``out.txt``."""
+
+    def make(made: Path) -> None:
+        (made / "project").mkdir()
+        shutil.copy(empty_store, made / "project" / "mlflow.db")
+        ended = run_command(*TINY, folder=made / "project")
+        assert ended.code == 0, ended.err
+        (made / "out.txt").write_text(ended.out)
+
+    return made_once(tmp_path_factory, "tiny", make)
+
+
+@pytest.fixture
+def tiny(finished: Path, folder: Path) -> Path:
+    """The working directory, in which the tiny study is finished."""
+    copy_project(finished / "project", folder)
+    return folder
 
 
 def artifacts(project: Path, run_id: str) -> set[str]:
@@ -83,20 +107,19 @@ def test_study_leaves_every_trial_its_winner_and_its_pictures(project: Path) -> 
         assert arrays["members"].shape == (len(arrays["target"]), 2)
 
 
-def test_registered_model_predicts_what_was_trained_from_a_folder_of_its_own(project: Path, tmp_path: Path) -> None:
-    assert run_command(*TINY).code == 0
-    models = list((project / "mlartifacts" / "models").glob("*/artifacts"))
+def test_registered_model_predicts_what_was_trained_from_a_folder_of_its_own(tiny: Path, tmp_path: Path) -> None:
+    models = list((tiny / "mlartifacts" / "models").glob("*/artifacts"))
     assert len(models) == 1
     suffixes = {path.suffix for path in models[0].rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
     assert suffixes == {"", ".py", ".txt", ".yaml", ".json", ".ubj", ".cbm"}
-    (project / "studies").rename(project / "elsewhere")
+    (tiny / "studies").rename(tiny / "elsewhere")
     script = f"""
 import sys, json
 sys.path[:] = [p for p in sys.path if p not in ("{PROJECT}", "{PROJECT}/entry")]
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
 from mlflow import pyfunc, set_tracking_uri, set_registry_uri
 import pandas as pd
-set_tracking_uri("sqlite:///{project}/mlflow.db"); set_registry_uri("sqlite:///{project}/mlflow.db")
+set_tracking_uri("sqlite:///{tiny}/mlflow.db"); set_registry_uri("sqlite:///{tiny}/mlflow.db")
 model = pyfunc.load_model("models:/tiny@winner")
 manifest = json.load(open(r"{models[0]}/artifacts/model/manifest.json"))
 frame = pd.DataFrame(manifest["example"]["features"], columns=[c["name"] for c in manifest["columns"]])
@@ -151,27 +174,25 @@ def test_study_of_changed_code_is_another_study(project: Path) -> None:
     assert "code.packages" in ended.err
 
 
-def test_finished_study_shows_its_summary_and_runs_nothing(project: Path) -> None:
-    first = run_command(*TINY)
-    before = {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()}
+def test_finished_study_shows_its_summary_and_runs_nothing(finished: Path, tiny: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*") if path.is_file()}
     second = run_command(*TINY)
     assert second.code == 0
     assert "is finished; nothing was run" in second.out
-    assert second.out.split("best: trial")[1] == first.out.split("best: trial")[1]
+    assert second.out.split("best: trial")[1] == (finished / "out.txt").read_text().split("best: trial")[1]
     assert "search.n_trials=6   # extend this study" in second.out
     assert "python run.py mode=sagemaker action=deploy model=tiny   # serve it" in second.out
     assert "search.seed=1   # start again" in second.out
-    assert {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()} == before
+    assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*") if path.is_file()} == before
 
 
-def test_study_is_extended_by_more_trials(project: Path) -> None:
-    assert run_command(*TINY).code == 0
+def test_study_is_extended_by_more_trials(tiny: Path) -> None:
     ended = run_command(*TINY, "search.n_trials=6")
     assert ended.code == 0, ended.err
     assert "3 of 6 trials are done" in ended.out
-    assert len(recorded_trials(project, "tiny")) == len(logged_trials(project, "byoe-diabetes")) == 6
-    assert len(logged_runs(project, "byoe-diabetes", "study")) == 1
-    assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+    assert len(recorded_trials(tiny, "tiny")) == len(logged_trials(tiny, "byoe-diabetes")) == 6
+    assert len(logged_runs(tiny, "byoe-diabetes", "study")) == 1
+    assert len(logged_runs(tiny, "byoe-diabetes", "final")) == 1
     fewer = run_command(*TINY)
     assert fewer.code == 0
     assert "is finished; nothing was run" in fewer.out
@@ -434,8 +455,7 @@ def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:
     assert "killed by signal 9; was there enough memory?" in states[1][1]
 
 
-def test_mlflow_ui_without_flags_shows_the_study(project: Path) -> None:
-    assert run_command(*TINY, "search.n_trials=1").code == 0
+def test_mlflow_ui_without_flags_shows_the_study(tiny: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -451,7 +471,13 @@ def test_mlflow_ui_without_flags_shows_the_study(project: Path) -> None:
         finally:
             for process in [*psutil.Process(interface.pid).children(recursive=True), interface]:
                 process.kill()
-    assert sorted(run["info"]["run_name"] for run in runs) == ["tiny", "trial-0000", "winner"]
+    assert sorted(run["info"]["run_name"] for run in runs) == [
+        "tiny",
+        "trial-0000",
+        "trial-0001",
+        "trial-0002",
+        "winner",
+    ]
 
 
 def _get(address: str, body: bytes | None = None) -> bytes:
