@@ -1,4 +1,4 @@
-"""Checks that an interrupt is not lost where Python drops what a signal raises."""
+"""An interrupt is not lost where Python drops the exception that a signal raises."""
 
 from __future__ import annotations
 
