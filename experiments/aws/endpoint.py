@@ -6,13 +6,12 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from experiments.aws.account import Account, aws_errors
 from experiments.aws.logs import log_lines
-from experiments.errors import BackendUnavailable, ConfigError, EnsembleError
+from experiments.errors import ConfigError, EnsembleError
 from experiments.sagemaker_requests.validation import check_request
 
 CONFIGURATION, MODEL = "endpoint configuration", "model"
@@ -26,7 +25,7 @@ _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"
 
 
 class EndpointFailed(EnsembleError):
-    """SageMaker could not serve the model; an endpoint that existed before keeps serving its own.
+    """SageMaker could not serve the model, or the deployment could not be rolled back.
 
     Attributes:
         log: The last lines that the endpoint's containers have written, oldest first.
@@ -124,7 +123,16 @@ class RemoteEndpoint:
 
     def find(self) -> dict[str, Any] | None:
         """Return AWS's description of the endpoint, or None if it does not exist."""
-        return self._found("sagemaker:DescribeEndpoint", lambda: self._client.describe_endpoint(EndpointName=self.name))
+        from botocore.exceptions import ClientError
+
+        with aws_errors("sagemaker:DescribeEndpoint", f"look at endpoint {self.name}"):
+            try:
+                found: dict[str, Any] = self._client.describe_endpoint(EndpointName=self.name)
+            except ClientError as error:
+                if "Could not find" in error.response["Error"].get("Message", ""):
+                    return None
+                raise
+        return found
 
     def check_owned(self, found: Mapping[str, Any]) -> None:
         """Raise ConfigError unless the endpoint has byoe's tags."""
@@ -136,16 +144,28 @@ class RemoteEndpoint:
                 "another name."
             )
 
-    def serve(self, requests: Mapping[str, Mapping[str, Any]], report: Callable[[str], None]) -> None:
-        """Create the endpoint, or switch it to another model; return when it serves the model.
+    def serve(
+        self,
+        requests: Mapping[str, Mapping[str, Any]],
+        report: Callable[[str], None],
+        check: Callable[[], None],
+    ) -> None:
+        """Create the endpoint, or switch it to another model; return when it serves the model and has passed the check.
+
+        A deployment that fails is rolled back: the endpoint gets its previous configuration again, or is deleted if it
+        did not exist. In the end, everything is deleted that was created for the endpoint and that it does not use. An
+        interrupt leaves the endpoint and both configurations as they are, and the next call continues from there.
 
         Args:
             requests: ``CreateModel``, ``CreateEndpointConfig`` and ``CreateEndpoint``, named by their content.
             report: Called with the endpoint's status while it changes.
+            check: Tests the endpoint once it serves the model, and raises an EnsembleError if it does not pass.
 
         Raises:
-            EndpointFailed: SageMaker could not serve the model; what was created for it was deleted.
+            ConfigError: byoe did not deploy the endpoint that has this name.
+            EndpointFailed: SageMaker could not serve the model, or the deployment could not be rolled back.
             BackendUnavailable: AWS refused.
+            EnsembleError: The check failed.
         """
         found = self._settled(report)
         if found is not None:
@@ -154,35 +174,71 @@ class RemoteEndpoint:
                 self.delete(report)
                 found = None
         config = requests["CreateEndpointConfig"]["EndpointConfigName"]
-        if found is not None and found["EndpointConfigName"] == config:
-            return
-        created = [
-            operation for operation in ("CreateModel", "CreateEndpointConfig") if self._create(operation, requests)
-        ]
-        model = requests["CreateModel"]["ModelName"]
         try:
-            self._switch(requests, config, create=found is None)
-        except BackendUnavailable:
-            self._remove(config, model, created)
+            if found is None or found["EndpointConfigName"] != config:
+                self._request(requests, config, create=found is None)
+                now = self._settled(report)
+                if not _serves(now, config):
+                    log = deque(log_lines(self._account, f"{LOG_GROUP}/{self.name}"), _LOG_LINES)
+                    raise EndpointFailed(self._failure(now), log)
+            check()
+        except EnsembleError as error:
+            try:
+                self._roll_back(found, config, report)
+            except EnsembleError as problem:
+                raise EndpointFailed(
+                    f"{error}\nThe deployment could not be rolled back: {problem}\nEndpoint {self.name} may serve this "
+                    "model, and may be billed. Deploy another model, or delete the endpoint.",
+                    error.log if isinstance(error, EndpointFailed) else (),
+                ) from error
             raise
-        now = self._settled(report)
-        if now is None or now["EndpointStatus"] != "InService" or now["EndpointConfigName"] != config:
-            failure = self._failure(now)
-            log = deque(log_lines(self._account, f"{LOG_GROUP}/{self.name}"), _LOG_LINES)
-            if found is None:
-                self._quietly(lambda: self._client.delete_endpoint(EndpointName=self.name))
-                self._settled(report)
-            self._remove(config, model, created)
-            raise EndpointFailed(failure, log)
-        if found is not None:
-            self._remove_config(found["EndpointConfigName"])
+        self._remove_unused(config)
 
-    def _switch(self, requests: Mapping[str, Mapping[str, Any]], config: str, *, create: bool) -> None:
-        """Request the endpoint, or its switch to a configuration."""
+    def _roll_back(self, before: Mapping[str, Any] | None, config: str, report: Callable[[str], None]) -> None:
+        """Return to what the endpoint was before its switch to a configuration, and delete what it does not use.
+
+        Args:
+            before: Its description before the switch; None if it did not exist, so that it is deleted.
+            config: The configuration to which it was switched, or was to be switched.
+            report: Called with the endpoint's status while it changes.
+
+        Raises:
+            EndpointFailed: There is nothing to return to, or the endpoint could not be switched back.
+            ConfigError: Someone else has created an endpoint of this name in the meantime.
+            BackendUnavailable: AWS refused.
+        """
+        now = self._settled(report)
+        if now is not None:
+            self.check_owned(now)  # someone else may have created it while this call did
+        if before is None or now is None:
+            self.delete(report)
+            return
+        if now["EndpointConfigName"] == config:
+            previous = before["EndpointConfigName"]
+            if previous == config:  # an earlier command was interrupted before it removed the previous configuration
+                parts = find_parts(self._account, self.name)
+                others = (part.name for part in parts if part.kind == CONFIGURATION and part.name != config)
+                previous = next(others, None)
+            if previous is None:
+                raise EndpointFailed(f"endpoint {self.name} served no other model before", ())
+            self._switch(previous)
+            now = self._settled(report)
+            if not _serves(now, previous):
+                raise EndpointFailed(self._failure(now), ())
+        self._remove_unused(now["EndpointConfigName"])
+
+    def _request(self, requests: Mapping[str, Mapping[str, Any]], config: str, *, create: bool) -> None:
+        """Create the model and its configuration, and request the endpoint or its switch to them."""
+        for operation in ("CreateModel", "CreateEndpointConfig"):
+            self._create(operation, requests)
         if create:
             with aws_errors("sagemaker:CreateEndpoint", f"create endpoint {self.name}"):
                 self._client.create_endpoint(**requests["CreateEndpoint"])
-            return
+        else:
+            self._switch(config)
+
+    def _switch(self, config: str) -> None:
+        """Request the endpoint's switch to a configuration."""
         update = {"EndpointName": self.name, "EndpointConfigName": config}
         check_request("UpdateEndpoint", update, local=False)
         with aws_errors("sagemaker:UpdateEndpoint", f"switch endpoint {self.name}"):
@@ -196,17 +252,11 @@ class RemoteEndpoint:
         Args:
             report: Called with the endpoint's status while it changes: SageMaker deletes it only when it has settled.
         """
-        found = self._settled(report)
-        if found is not None:
-            self._delete(found, report)
-        for part in list(find_parts(self._account, self.name)):
-            delete_part(self._account, part)
-
-    def _delete(self, found: Mapping[str, Any], report: Callable[[str], None]) -> None:
-        with aws_errors("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"):
-            self._client.delete_endpoint(EndpointName=self.name)
-        self._settled(report)
-        self._remove_config(found["EndpointConfigName"])
+        if self._settled(report) is not None:
+            with aws_errors("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"):
+                self._client.delete_endpoint(EndpointName=self.name)
+            self._settled(report)
+        self._remove_unused(None)
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> tuple[str, bytes]:
         """Send one request, and return the answer's content type and body.
@@ -230,8 +280,8 @@ class RemoteEndpoint:
                 raise ModelError(int(error.response.get("OriginalStatusCode") or 500), str(text)) from None
             return str(answer["ContentType"]), bytes(answer["Body"].read())
 
-    def _create(self, operation: str, requests: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Create a model or configuration; return False if it exists, as it does after a command that was killed."""
+    def _create(self, operation: str, requests: Mapping[str, Mapping[str, Any]]) -> None:
+        """Create a model or configuration, unless it exists, as it does after a command that was killed."""
         from botocore.exceptions import ClientError
 
         call = {
@@ -242,10 +292,8 @@ class RemoteEndpoint:
             try:
                 call(**requests[operation])
             except ClientError as error:
-                if "already exist" in error.response["Error"].get("Message", ""):
-                    return False
-                raise
-        return True
+                if "already exist" not in error.response["Error"].get("Message", ""):
+                    raise
 
     def _settled(self, report: Callable[[str], None]) -> dict[str, Any] | None:
         """Return the endpoint when it no longer changes, or None if it does not exist."""
@@ -254,41 +302,16 @@ class RemoteEndpoint:
             time.sleep(self._poll_seconds)
         return found
 
-    def _remove_config(self, config: str) -> None:
-        described = self._found(
-            "sagemaker:DescribeEndpointConfig",
-            lambda: self._client.describe_endpoint_config(EndpointConfigName=config),
-        )
-        if described is None:
-            return
-        with aws_errors("sagemaker:DeleteEndpointConfig", f"delete endpoint configuration {config}"):
-            self._client.delete_endpoint_config(EndpointConfigName=config)
-        for variant in described["ProductionVariants"]:
-            with aws_errors("sagemaker:DeleteModel", f"delete model {variant['ModelName']}"):
-                self._client.delete_model(ModelName=variant["ModelName"])
-
-    def _remove(self, config: str, model: str, created: list[str]) -> None:
-        if "CreateEndpointConfig" in created:
-            self._quietly(lambda: self._client.delete_endpoint_config(EndpointConfigName=config))
-        if "CreateModel" in created:
-            self._quietly(lambda: self._client.delete_model(ModelName=model))
-
-    def _quietly(self, call: Callable[[], Any]) -> None:
-        """Clean up after a failure. That failure is reported, even if the cleaning fails too."""
-        with suppress(BackendUnavailable), aws_errors("sagemaker:Delete*", "clean up"):
-            call()
+    def _remove_unused(self, config: str | None) -> None:
+        """Delete the endpoint's configurations and models, except this configuration and its model of the same name."""
+        for part in list(find_parts(self._account, self.name)):
+            if part.name != config:
+                delete_part(self._account, part)
 
     def _failure(self, found: Mapping[str, Any] | None) -> str:
         reason = "it was deleted" if found is None else found.get("FailureReason", f"it is {found['EndpointStatus']}")
         return f"endpoint {self.name} could not be served: {reason}"
 
-    def _found(self, action: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-        from botocore.exceptions import ClientError
 
-        with aws_errors(action, f"look at endpoint {self.name}"):
-            try:
-                return call()
-            except ClientError as error:
-                if "Could not find" in error.response["Error"].get("Message", ""):
-                    return None
-                raise
+def _serves(found: Mapping[str, Any] | None, config: str) -> TypeGuard[Mapping[str, Any]]:
+    return found is not None and found["EndpointStatus"] == "InService" and found["EndpointConfigName"] == config

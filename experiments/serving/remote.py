@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -171,25 +171,31 @@ class RemoteHost(Host):
     def _serve(self, requests: Mapping[str, Mapping[str, Any]], model: Model) -> None:
         """Create or switch the endpoint, wait until it serves the model, and test it."""
         name = self.endpoint
+        body, expected = example_request(model.manifest)
+        state = f"SageMaker may still be creating or switching endpoint {name}"
+
+        def check() -> None:
+            nonlocal state
+            state = f"Endpoint {name} is in service, but its deployment was not completed"
+            self._run_smoke_test(body, expected)
+
         try:
             with self._console.status(f"endpoint {name}") as status:
                 self._remote_endpoint().serve(
-                    requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes")
+                    requests, lambda text: status.update(f"endpoint {name}: {text}; this takes minutes"), check
                 )
-                self._run_smoke_test(model)
         except EndpointFailed as error:
             log = relevant_lines(error.log)
             raise DeployFailed(f"{error}\n{log}" if log else str(error)) from None
         except KeyboardInterrupt:
             print_plain(
                 self._console,
-                f"SageMaker continues to create endpoint {name}, which is billed. Run the same command again to wait "
-                f"for it, or delete it: python run.py mode=remote action=delete endpoint={name}",
+                f"{state}. It is billed. Run the same command again to complete the deployment, or delete the "
+                f"endpoint: python run.py mode=remote action=delete endpoint={name}",
             )
             raise
 
-    def _run_smoke_test(self, model: Model) -> None:
-        body, expected = example_request(model.manifest)
+    def _run_smoke_test(self, body: bytes, expected: Sequence[float]) -> None:
         try:
             answer = self.invoke(body, "application/json", "application/json")
         except RequestRefused as error:

@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.02
 
 
 class DeployFailed(EnsembleError):
-    """A model could not be served; an endpoint that existed before keeps serving its own."""
+    """The model could not be served; the endpoint serves the model that it served before, or does not exist."""
 
 
 def check_container(client: DockerClient, started: Started, manifest: Mapping[str, Any], bundle_hash: str) -> None:

@@ -14,6 +14,13 @@ from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
 
+_OTHER_ANSWERS = """
+from dataclasses import replace
+
+def output_fn(prediction, accept):
+    return encode(replace(prediction, blended=prediction.blended + 1), accept)
+"""
+
 
 def save_two_models(folder: Path) -> tuple[Path, Path]:
     """Save two models of one table with the columns ``a`` and ``b``, and return their bundles."""
@@ -32,6 +39,20 @@ def with_other_predictions(bundle: Path, copy: Path) -> Path:
     shutil.copytree(bundle, copy)
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["example"]["predictions"] = [0.0 for _ in manifest["example"]["predictions"]]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    return copy
+
+
+def with_other_answers(bundle: Path, copy: Path) -> Path:
+    """Copy a bundle whose model predicts its example, but whose inference code answers with others; return the copy.
+
+    The server's own check passes, since the model has not changed and the manifest has the hash of the changed code.
+    """
+    shutil.copytree(bundle, copy)
+    code = copy / "code" / "inference.py"
+    code.write_text(f"{code.read_text()}\n{_OTHER_ANSWERS}")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["code/inference.py"] = hashlib.sha256(code.read_bytes()).hexdigest()
     (copy / "manifest.json").write_text(json.dumps(manifest))
     return copy
 

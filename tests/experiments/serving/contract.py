@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from experiments.serving.base import Deployment, Host
 from experiments.serving.client import RequestRefused
 from experiments.serving.open import open_host
 from experiments.serving.smoke_test import DeployFailed
-from tests.support.models import as_csv, example, with_other_predictions
+from tests.support.models import as_csv, example, with_other_answers, with_other_predictions
 
 
 class HostContract(abc.ABC):
@@ -86,15 +87,21 @@ class HostContract(abc.ABC):
         assert self.predictions(two) == example(two)["predictions"]
         assert self.resources() == alone
 
-    def test_a_model_that_predicts_something_else_is_not_served(self, folder: Path) -> None:
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [(with_other_predictions, "could not be served"), (with_other_answers, "not predict what the model predicted")],
+    )
+    def test_a_model_that_predicts_something_else_is_not_served(
+        self, change: Callable[[Path, Path], Path], reason: str, folder: Path
+    ) -> None:
         one, two = self.bundles
-        broken = with_other_predictions(two, folder / "broken")
-        with pytest.raises(DeployFailed):
+        broken = change(two, folder / "broken")
+        with pytest.raises(DeployFailed, match=reason):
             self.deploy(broken)
         assert self.resources() == 0
         self.deploy(one)
         alone = self.resources()
-        with pytest.raises(DeployFailed):
+        with pytest.raises(DeployFailed, match=reason):
             self.deploy(broken)
         assert self.resources() == alone
         assert self.predictions(one) == example(one)["predictions"]
