@@ -65,17 +65,21 @@ class Host(abc.ABC):
 
     - A host belongs to one configuration, which names the endpoint, the model and the settings. Opening a host checks
       nothing, creates nothing and sends nothing. It is used by one thread.
-    - A model is served only after it has predicted its stored example as it did in training. Until then the endpoint
-      serves the model that it served before.
-    - A deployment that fails leaves nothing behind. What a killed one leaves is removed by the next ``deploy`` or
-      ``delete`` of the same endpoint.
+    - A deployment succeeds only after the model has predicted its stored example as it did in training. On this machine
+      the endpoint serves its previous model until then. SageMaker has to be switched first, and is switched back.
+    - A deployment that fails leaves nothing behind: the endpoint serves its previous model, or does not exist. Only if
+      the host itself fails, something may be left, and the message says so. What a killed or interrupted deployment
+      leaves is completed or removed by the next ``deploy`` or ``delete`` of the same endpoint.
     - An endpoint serves until it is deleted, also after the process that deployed it has ended.
+    - Any method may raise the error of a host that fails while it works: EngineFailed on this machine,
+      BackendUnavailable on SageMaker.
     - A host changes only endpoints that byoe has deployed: those recorded in the configured folder, or those tagged in
       the account.
     - Progress is shown on the host's console. Results are returned, and the caller shows them.
 
     Attributes:
-        endpoint: The name of the configuration's endpoint on this host.
+        endpoint: The name of the configuration's endpoint on this host. On this machine it may be an address, such as
+            ``http://127.0.0.1:34567``, to which ``invoke`` alone can be applied.
     """
 
     endpoint: str
@@ -96,7 +100,11 @@ class Host(abc.ABC):
 
     @abc.abstractmethod
     def next_commands(self, model: Model) -> tuple[str, ...]:
-        """Return what to type after a deployment, such as a request with a row of the model's example."""
+        """Return what to type after a deployment, such as a request with a row of the model's example.
+
+        Raises:
+            ConfigError: There is no such endpoint on this machine, or no AWS region is configured.
+        """
 
     @abc.abstractmethod
     def invoke(self, body: bytes, content_type: str, accept: str) -> Answer:
@@ -116,8 +124,11 @@ class Host(abc.ABC):
     def status(self) -> Status:
         """Return what runs on this host. Changes nothing.
 
+        On this machine, these are the endpoint that was named on the command line, or all of the configured folder. On
+        SageMaker it is everything in the account, whichever endpoint is named.
+
         Raises:
-            InputError: The endpoint was named on the command line, and there is no such endpoint.
+            InputError: The host is not available, or the named endpoint does not exist on this machine.
         """
 
     @abc.abstractmethod
