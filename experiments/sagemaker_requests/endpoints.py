@@ -17,12 +17,12 @@ class Serving:
         image: The container image.
         role: The IAM role that the model assumes.
         model: Location of ``model.tar.gz``.
-        environment: Environment variables of the container.
         isolated: Whether the container has no network besides that of the requests; on instances only.
         memory_size_in_mb: Memory of a serverless endpoint; None for one on instances.
         max_concurrency: Number of concurrent requests to a serverless endpoint.
         instance_type: Instance type of an endpoint on instances.
         instance_count: Number of instances.
+        environment: Environment variables of the container.
         tags: Tags of model, configuration and endpoint.
     """
 
@@ -31,12 +31,12 @@ class Serving:
     image: str
     role: str
     model: str
-    environment: Mapping[str, str]
     isolated: bool
     memory_size_in_mb: int | None = None
     max_concurrency: int | None = None
     instance_type: str | None = None
     instance_count: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

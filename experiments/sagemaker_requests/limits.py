@@ -1,6 +1,7 @@
-"""SageMaker's limits: those of its tuner (AMT), of training jobs and of serverless endpoints.
+"""SageMaker's limits: those of its tuner (AMT), of training jobs and of endpoints.
 
-The sources are the AWS documentation ("Resource Limits for Automatic Model Tuning") and the service model.
+The sources are the AWS documentation ("Resource Limits for Automatic Model Tuning", "Amazon SageMaker AI endpoints and
+quotas") and the service model.
 ``validation`` enforces them in requests, and the planning in a configuration.
 """
 
@@ -32,5 +33,11 @@ MOST_PARENTS = 5
 SHORTEST_TUNING_JOB = 120
 LONGEST_RUNTIME = 28 * 86_400
 LONGEST_KEEP_ALIVE = 3600
-# Sizes of a serverless endpoint's memory, in MB.
+# Sizes of a serverless endpoint's memory, in MB, and requests that it answers at a time.
 SERVERLESS_MEMORY = tuple(range(1024, 6145, 1024))
+MOST_CONCURRENCY = 200
+# A request to an endpoint on instances and to a serverless one.
+BODY_BYTES, SERVERLESS_BODY_BYTES = 6 * 2**20, 4 * 2**20
+# Until a container answers /ping for the first time, and for one answer.
+SECONDS_TO_PING = 180
+SECONDS_TO_ANSWER = 60

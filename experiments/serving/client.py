@@ -74,9 +74,8 @@ def send(url: str, method: str, path: str, body: bytes = b"", seconds: float = S
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=seconds)
     try:
         named = {name.replace("_", "-"): text for name, text in headers.items()}
-        with suppress(
-            BrokenPipeError, ConnectionResetError
-        ):  # a request that is refused by its headers is not read to its end
+        # A request that is refused by its headers is not read to its end.
+        with suppress(BrokenPipeError, ConnectionResetError):
             connection.request(method, path, body=body or None, headers=named)
         response = connection.getresponse()
         return Answer(response.status, response.getheader("content-type", ""), response.read())

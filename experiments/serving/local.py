@@ -34,7 +34,7 @@ from experiments.serving.base import Deployment, Host, Status, StatusEntry
 from experiments.serving.client import Answer, invoke, ping
 from experiments.serving.memory import record_rehearsal
 from experiments.serving.models import Model, place_model
-from experiments.serving.plan import Plan, check_serving, plan_endpoint
+from experiments.serving.plan import EndpointPlan, check_serving, plan_endpoint
 from experiments.serving.records import RECORD, Endpoint, check_name, records_of
 from experiments.serving.rehearsal import rehearse
 from experiments.serving.smoke_test import check_container, example_request
@@ -147,7 +147,7 @@ class LocalHost(Host):
                 f"action=delete endpoint={self.endpoint}"
             )
 
-    def _start(self, client: DockerClient, plan: Plan, place: Path) -> Endpoint:
+    def _start(self, client: DockerClient, plan: EndpointPlan, place: Path) -> Endpoint:
         """Start a container of the plan, test it, and record it as the endpoint; remove it if that fails."""
         model = plan.model
         started = start_container(client, plan.requests, place.parent, model.folder, plan.limits)

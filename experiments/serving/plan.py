@@ -12,16 +12,18 @@ from experiments.docker.endpoint import Limits, check_network
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
-from experiments.sagemaker_requests.limits import SERVERLESS_MEMORY
+from experiments.sagemaker_requests.limits import (
+    BODY_BYTES,
+    MOST_CONCURRENCY,
+    SECONDS_TO_ANSWER,
+    SERVERLESS_BODY_BYTES,
+    SERVERLESS_MEMORY,
+)
 from experiments.sagemaker_requests.validation import check_request
 from experiments.serving.memory import DEFAULT_MEMORY
 from experiments.serving.models import Model
-from experiments.serving.smoke_test import SECONDS_TO_ANSWER
 from experiments.system.archives import MODEL_ARCHIVE
 
-# SageMaker's limits of a request to an endpoint on instances and to a serverless one.
-BODY_BYTES, SERVERLESS_BODY_BYTES = 6 * 2**20, 4 * 2**20
-MOST_CONCURRENCY = 200
 _KEYS_OF_OTHER_KIND = {
     "serverless": dict.fromkeys(("instance_type", "instance_count"), "realtime"),
     "realtime": dict.fromkeys(("memory_size_in_mb", "max_concurrency"), "serverless"),
@@ -29,7 +31,7 @@ _KEYS_OF_OTHER_KIND = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class EndpointPlan:
     """An endpoint that can be started.
 
     Attributes:
@@ -67,7 +69,9 @@ def check_serving(serving: ServingConfig) -> None:
         raise ConfigError(f"serving.instance_count={serving.instance_count} is below 1.")
 
 
-def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, image: str, version: str) -> Plan:
+def plan_endpoint(
+    composed: Composed, mode: SageMakerModeConfig, model: Model, image: str, version: str
+) -> EndpointPlan:
     """Return the requests, checked as AWS would check them, and the limits of the container on this machine.
 
     Raises:
@@ -75,58 +79,36 @@ def plan_endpoint(composed: Composed, mode: SageMakerModeConfig, model: Model, i
         BackendUnavailable: An endpoint cannot have such a network.
     """
     serving = composed.config.serving
-    if (
-        serving.name == "serverless" and serving.memory_size_in_mb is None
-    ):  # the rehearsal finds out whether less or more is needed
+    serverless = serving.name == "serverless"
+    if serverless and serving.memory_size_in_mb is None:
+        # The rehearsal finds out whether less or more is needed.
         serving = replace(serving, memory_size_in_mb=DEFAULT_MEMORY)
     isolated = check_network(mode.network)
-    serverless = serving.name == "serverless"
-    requests = serving_requests(
-        serving,
-        Site(
-            name=composed.config.endpoint,
-            version=version,
-            image=image,
-            role=LOCAL_ROLE,
-            model=(model.folder.parent / MODEL_ARCHIVE).as_uri(),
-            isolated=isolated,
-            local=True,
-            tags={"mode": mode.name, "bundle_hash": model.bundle_hash},
-        ),
+    place = Serving(
+        name=composed.config.endpoint,
+        version=version,
+        image=image,
+        role=LOCAL_ROLE,
+        model=(model.folder.parent / MODEL_ARCHIVE).as_uri(),
+        isolated=isolated,
+        tags={"mode": mode.name, "bundle_hash": model.bundle_hash},
     )
+    requests = serving_requests(serving, place, local=True)
     memory = None if mode.memory_gb is None else round(mode.memory_gb * 2**30)
     if serverless:
         memory = int(serving.memory_size_in_mb or 0) * 2**20
-    return Plan(model, requests, Limits(serving.port, memory, mode.cpus, read_only=serverless, isolated=isolated))
+    return EndpointPlan(
+        model, requests, Limits(serving.port, memory, mode.cpus, read_only=serverless, isolated=isolated)
+    )
 
 
-@dataclass(frozen=True)
-class Site:
-    """Where an endpoint is created.
-
-    Attributes:
-        name: The endpoint's name.
-        version: Distinguishes this model and configuration from earlier ones of the same endpoint.
-        image: The container image.
-        role: The role that the model assumes.
-        model: Location of the model's archive.
-        isolated: Whether the container cannot reach the network.
-        local: Whether the endpoint is on this machine.
-        tags: Tags of everything that is created, without their prefix ``byoe:``.
-    """
-
-    name: str
-    version: str
-    image: str
-    role: str
-    model: str
-    isolated: bool
-    local: bool
-    tags: Mapping[str, str]
-
-
-def serving_requests(serving: ServingConfig, site: Site) -> dict[str, dict[str, Any]]:
+def serving_requests(serving: ServingConfig, place: Serving, *, local: bool) -> dict[str, dict[str, Any]]:
     """Return, by operation, the requests that create an endpoint, checked as AWS would check them.
+
+    Args:
+        serving: How the endpoint is configured.
+        place: Where it is created, and from what; its environment and capacity are set from the configuration.
+        local: Whether the endpoint is on this machine.
 
     Raises:
         InvalidRequest: AWS would refuse a request.
@@ -136,30 +118,21 @@ def serving_requests(serving: ServingConfig, site: Site) -> dict[str, dict[str, 
         "SAGEMAKER_PROGRAM": "inference.py",
         "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
         "SAGEMAKER_MODEL_SERVER_TIMEOUT": str(SECONDS_TO_ANSWER),
-        "BYOE_MODEL_NAME": f"{site.name}-{site.version}",
+        "BYOE_MODEL_NAME": f"{place.name}-{place.version}",
         "BYOE_MAX_BODY_BYTES": str(SERVERLESS_BODY_BYTES if serverless else BODY_BYTES),
     }
     if serverless:
         environment["BYOE_MAX_CONCURRENCY"] = str(serving.max_concurrency)
+        place = replace(place, memory_size_in_mb=serving.memory_size_in_mb, max_concurrency=serving.max_concurrency)
+    else:
+        place = replace(
+            place,
+            instance_type=LOCAL_INSTANCE if local else serving.instance_type,
+            instance_count=serving.instance_count or 1,
+        )
     if serving.workers is not None:
         environment["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(serving.workers)
-    instance = LOCAL_INSTANCE if site.local else serving.instance_type
-    requests = endpoint_requests(
-        Serving(
-            name=site.name,
-            version=site.version,
-            image=site.image,
-            role=site.role,
-            model=site.model,
-            environment=environment,
-            isolated=site.isolated,
-            memory_size_in_mb=serving.memory_size_in_mb if serverless else None,
-            max_concurrency=serving.max_concurrency if serverless else None,
-            instance_type=None if serverless else instance,
-            instance_count=serving.instance_count or 1,
-            tags=site.tags,
-        )
-    )
+    requests = endpoint_requests(replace(place, environment=environment))
     for operation, document in requests.items():
-        check_request(operation, document, local=site.local)
+        check_request(operation, document, local=local)
     return requests

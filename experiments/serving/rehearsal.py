@@ -14,14 +14,17 @@ from rich.console import Console
 from experiments.docker.endpoint import Started, container_state, peak_memory, start_container, stop_container
 from experiments.errors import EnsembleError
 from experiments.reporting.console import print_plain
-from experiments.sagemaker_requests.limits import SERVERLESS_MEMORY
-from experiments.serving.client import invoke
-from experiments.serving.memory import Rehearsal
-from experiments.serving.plan import SERVERLESS_BODY_BYTES, Plan
-from experiments.serving.records import Endpoint
-from experiments.serving.smoke_test import (
+from experiments.sagemaker_requests.limits import (
     SECONDS_TO_ANSWER,
     SECONDS_TO_PING,
+    SERVERLESS_BODY_BYTES,
+    SERVERLESS_MEMORY,
+)
+from experiments.serving.client import invoke
+from experiments.serving.memory import Rehearsal
+from experiments.serving.plan import EndpointPlan
+from experiments.serving.records import Endpoint
+from experiments.serving.smoke_test import (
     DeployFailed,
     check_container,
     csv_of,
@@ -49,7 +52,9 @@ class _Load:
     peak: int | None
 
 
-def rehearse(client: DockerClient, endpoint: Endpoint, plan: Plan, cold_start: float, console: Console) -> Rehearsal:
+def rehearse(
+    client: DockerClient, endpoint: Endpoint, plan: EndpointPlan, cold_start: float, console: Console
+) -> Rehearsal:
     """Send the largest request to an endpoint that runs under serverless limits; show and return the findings.
 
     Args:
@@ -85,7 +90,7 @@ def rehearse(client: DockerClient, endpoint: Endpoint, plan: Plan, cold_start: f
     return Rehearsal(smallest, cold_start, load.peak, load.seconds, image)
 
 
-def _smallest(client: DockerClient, endpoint: Endpoint, plan: Plan, load: _Load) -> int | None:
+def _smallest(client: DockerClient, endpoint: Endpoint, plan: EndpointPlan, load: _Load) -> int | None:
     """Return the smallest memory size in MB with which the largest request is answered, or None."""
     memory = _memory(plan)
     for size in SERVERLESS_MEMORY:
@@ -98,7 +103,7 @@ def _smallest(client: DockerClient, endpoint: Endpoint, plan: Plan, load: _Load)
     return None
 
 
-def _passes(client: DockerClient, endpoint: Endpoint, plan: Plan, size: int) -> bool:
+def _passes(client: DockerClient, endpoint: Endpoint, plan: EndpointPlan, size: int) -> bool:
     requests = copy.deepcopy(dict(plan.requests))
     requests["CreateModel"]["ModelName"] += f"-{size}"
     requests["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] = size
@@ -132,6 +137,6 @@ def _largest_request(client: DockerClient, started: Started, manifest: Mapping[s
     return _Load(rows, seconds, problem, peak_memory(client, started.container))
 
 
-def _memory(plan: Plan) -> int:
+def _memory(plan: EndpointPlan) -> int:
     variant = plan.requests["CreateEndpointConfig"]["ProductionVariants"][0]
     return int(variant["ServerlessConfig"]["MemorySizeInMB"])

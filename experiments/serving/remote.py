@@ -28,11 +28,12 @@ from experiments.config.paths import endpoints_folder
 from experiments.config.schema import RemoteModeConfig, ServingConfig
 from experiments.errors import ConfigError, storage_errors
 from experiments.reporting.console import dollars, print_plain
+from experiments.sagemaker_requests.endpoints import Serving
 from experiments.serving.base import Deployment, Host, Status, StatusEntry
 from experiments.serving.client import Answer, RequestRefused
 from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
-from experiments.serving.plan import Site, check_serving, serving_requests
+from experiments.serving.plan import check_serving, serving_requests
 from experiments.serving.records import check_name
 from experiments.serving.server_log import relevant_lines
 from experiments.serving.smoke_test import DeployFailed, check_predictions, example_request
@@ -156,17 +157,17 @@ class RemoteHost(Host):
         self, serving: ServingConfig, settings: RemoteSettings, model: Model, location: str
     ) -> dict[str, dict[str, Any]]:
         """Return the requests of the endpoint, named by their content so that a repeated command finds what exists."""
-        site = Site(
+        place = Serving(
             name=self.endpoint,
             version="version",
             image=settings.image,
             role=settings.role,
             model=location,
             isolated=settings.isolated,
-            local=False,
             tags={"mode": self._mode.name, "bundle_hash": model.bundle_hash},
         )
-        return serving_requests(serving, replace(site, version=_digest(serving_requests(serving, site))))
+        version = _digest(serving_requests(serving, place, local=False))
+        return serving_requests(serving, replace(place, version=version), local=False)
 
     def _serve(self, requests: Mapping[str, Mapping[str, Any]], model: Model) -> None:
         """Create or switch the endpoint, wait until it serves the model, and test it."""

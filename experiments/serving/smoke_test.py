@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 from ensemble.coding import iso_date
 from experiments.docker.endpoint import Started, container_state, log_tail
 from experiments.errors import BackendUnavailable, EnsembleError
+from experiments.sagemaker_requests.limits import SECONDS_TO_ANSWER, SECONDS_TO_PING
 from experiments.serving.client import RequestRefused, invoke, ping
 from experiments.serving.server_log import LINES_READ, relevant_lines
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient
 
-# SageMaker's limits: until /ping answers, and for one answer.
-SECONDS_TO_PING = 180
-SECONDS_TO_ANSWER = 60
 _POLL_SECONDS = 0.02
 
 
