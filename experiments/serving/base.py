@@ -6,8 +6,13 @@ import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from experiments.errors import EnsembleError
 from experiments.serving.client import Answer
 from experiments.serving.models import Model
+
+
+class DeployFailed(EnsembleError):
+    """The model could not be served; the endpoint serves the model that it served before, or does not exist."""
 
 
 @dataclass(frozen=True)

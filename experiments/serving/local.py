@@ -32,12 +32,13 @@ from experiments.errors import BackendUnavailable, ConfigError, storage_errors
 from experiments.reporting.console import print_plain
 from experiments.serving.base import Deployment, Host, Status, StatusEntry
 from experiments.serving.client import Answer, invoke, ping
+from experiments.serving.example import example_request
 from experiments.serving.memory import record_rehearsal
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import EndpointPlan, check_serving, plan_endpoint
 from experiments.serving.records import RECORD, Endpoint, check_name, records_of
 from experiments.serving.rehearsal import rehearse
-from experiments.serving.smoke_test import check_container, example_request
+from experiments.serving.smoke_test import check_container
 from experiments.system.archives import MODEL_ARCHIVE
 from experiments.system.machine import check_folder
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import csv
+import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,16 +22,13 @@ from experiments.sagemaker_requests.limits import (
     SERVERLESS_BODY_BYTES,
     SERVERLESS_MEMORY,
 )
+from experiments.serving.base import DeployFailed
 from experiments.serving.client import invoke
+from experiments.serving.example import example_rows
 from experiments.serving.memory import Rehearsal
 from experiments.serving.plan import EndpointPlan
 from experiments.serving.records import Endpoint
-from experiments.serving.smoke_test import (
-    DeployFailed,
-    check_container,
-    csv_of,
-    example_rows,
-)
+from experiments.serving.smoke_test import check_container
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient
@@ -135,6 +134,13 @@ def _largest_request(client: DockerClient, started: Started, manifest: Mapping[s
     if found != "running":
         return _Load(rows, seconds, f"its container was {found}", None)
     return _Load(rows, seconds, problem, peak_memory(client, started.container))
+
+
+def csv_of(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as CSV without a header."""
+    sink = io.StringIO()
+    csv.writer(sink, lineterminator="\n").writerows(["" if value is None else value for value in row] for row in rows)
+    return sink.getvalue()
 
 
 def _memory(plan: EndpointPlan) -> int:

@@ -29,14 +29,14 @@ from experiments.config.schema import RemoteModeConfig, ServingConfig
 from experiments.errors import ConfigError, storage_errors
 from experiments.reporting.console import dollars, print_plain
 from experiments.sagemaker_requests.endpoints import Serving
-from experiments.serving.base import Deployment, Host, Status, StatusEntry
+from experiments.serving.base import DeployFailed, Deployment, Host, Status, StatusEntry
 from experiments.serving.client import Answer, RequestRefused
+from experiments.serving.example import check_predictions, example_request
 from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import check_serving, serving_requests
 from experiments.serving.records import check_name
 from experiments.serving.server_log import relevant_lines
-from experiments.serving.smoke_test import DeployFailed, check_predictions, example_request
 from experiments.system.archives import MODEL_ARCHIVE
 
 # The name in an account for the configured endpoint's default name, which is meant for this machine.

@@ -1,28 +1,23 @@
-"""The smoke test of an endpoint: it serves the right model, which predicts its example as it did in training."""
+"""The smoke test of a container: it serves the right model, which predicts its example as it did in training."""
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ensemble.coding import iso_date
 from experiments.docker.endpoint import Started, container_state, log_tail
-from experiments.errors import BackendUnavailable, EnsembleError
+from experiments.errors import BackendUnavailable
 from experiments.sagemaker_requests.limits import SECONDS_TO_ANSWER, SECONDS_TO_PING
+from experiments.serving.base import DeployFailed
 from experiments.serving.client import RequestRefused, invoke, ping
+from experiments.serving.example import check_predictions, example_request
 from experiments.serving.server_log import LINES_READ, relevant_lines
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient
 
 _POLL_SECONDS = 0.02
-
-
-class DeployFailed(EnsembleError):
-    """The model could not be served; the endpoint serves the model that it served before, or does not exist."""
 
 
 def check_container(client: DockerClient, started: Started, manifest: Mapping[str, Any], bundle_hash: str) -> None:
@@ -67,55 +62,3 @@ def wait_for_ping(client: DockerClient, started: Started, bundle_hash: str) -> N
 
 def _tail(client: DockerClient, started: Started) -> str:
     return relevant_lines(log_tail(client, started.container, LINES_READ))
-
-
-TOLERANCE = 1e-9
-
-
-def example_rows(manifest: Mapping[str, Any]) -> list[list[Any]]:
-    """Return the example's rows as a user writes them: categories and dates as text, missing values as None."""
-    columns = manifest["columns"]
-    return [
-        [_written(value, column) for value, column in zip(row, columns, strict=True)]
-        for row in manifest["example"]["features"]
-    ]
-
-
-def example_request(manifest: Mapping[str, Any], rows: int | None = None) -> tuple[bytes, list[float]]:
-    """Return the example, or its first ``rows`` rows, as a JSON body, and the predictions from its training."""
-    names = [column["name"] for column in manifest["columns"]]
-    document = {"columns": names, "data": example_rows(manifest)[:rows]}
-    return json.dumps(document).encode(), manifest["example"]["predictions"][:rows]
-
-
-def check_predictions(document: Any, expected: Sequence[float]) -> str | None:
-    """Return what is wrong with the predictions of an answer, or None."""
-    found = document.get("predictions") if isinstance(document, dict) else None
-    if not isinstance(found, list) or len(found) != len(expected):
-        return f"{len(expected)} predictions were expected, and the answer is {str(document)[:200]}"
-    for row, (value, trained) in enumerate(zip(found, expected, strict=True)):
-        if not isinstance(value, int | float) or not math.isclose(value, trained, rel_tol=TOLERANCE):
-            return f"the prediction for row {row + 1} of its example is {value!r}, and was {trained!r} in training"
-    return None
-
-
-def csv_of(rows: Sequence[Sequence[Any]]) -> str:
-    """Return rows as CSV without a header."""
-    import csv
-    import io
-
-    sink = io.StringIO()
-    csv.writer(sink, lineterminator="\n").writerows(["" if value is None else value for value in row] for row in rows)
-    return sink.getvalue()
-
-
-def _written(value: float | None, column: Mapping[str, Any]) -> Any:
-    if value is None:
-        return None
-    if column["type"] == "category":
-        return column["levels"][int(value)]
-    if column["type"] == "date":
-        return iso_date(value)
-    if column["type"] == "boolean":
-        return bool(value)
-    return value

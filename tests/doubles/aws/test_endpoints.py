@@ -23,7 +23,7 @@ from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
-from experiments.serving.smoke_test import check_predictions, example_request
+from experiments.serving.example import check_predictions, example_request
 from experiments.system.archives import pack
 from tests.conftest import PROJECT, environment, until
 from tests.doubles.aws.checks import code_of, raw_answer, wrong

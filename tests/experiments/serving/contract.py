@@ -14,10 +14,9 @@ from rich.console import Console
 from ensemble.errors import BundleError
 from experiments.config.compose import compose
 from experiments.errors import ConfigError, InputError
-from experiments.serving.base import Deployment, Host
+from experiments.serving.base import DeployFailed, Deployment, Host
 from experiments.serving.client import RequestRefused
 from experiments.serving.open import open_host
-from experiments.serving.smoke_test import DeployFailed
 from tests.support.models import as_csv, example, with_other_answers, with_other_predictions
 
 

@@ -1,4 +1,4 @@
-"""This machine passes the hosts' contract, in containers on a real engine; ``docker.endpoint`` is tested with it."""
+"""This machine passes the hosts' contract on a real engine, with ``docker.endpoint`` and ``serving.smoke_test``."""
 
 from __future__ import annotations
 

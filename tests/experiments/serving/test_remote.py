@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from experiments.config.compose import compose
+from experiments.serving.base import DeployFailed
 from experiments.serving.client import RequestRefused
 from experiments.serving.open import open_host
 from experiments.serving.remote import RemoteHost
-from experiments.serving.smoke_test import DeployFailed
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import denied
 from tests.experiments.serving.contract import HostContract

@@ -17,8 +17,8 @@ from experiments.config.compose import compose
 from experiments.docker.engine import connect
 from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
+from experiments.serving.example import example_request
 from experiments.serving.models import place_model
-from experiments.serving.smoke_test import example_request
 from tests.conftest import QUICK, Ended
 from tests.support.docker import require_image
 
