@@ -25,6 +25,9 @@ MANIFEST = "manifest.json"
 BUNDLE_VERSION = 3
 CODE = "code"
 EXAMPLE_ROWS = 5
+# The accepted relative difference of predictions for the example from those in training. Members predict the same bits
+# on any machine, except scikit-learn's members that multiply matrices.
+EXAMPLE_TOLERANCE = 1e-9
 _NEEDED_TO_LOAD = ("members", "blend", "columns", "target", "example", "versions", "files")
 
 
@@ -35,7 +38,7 @@ class Bundle:
     Attributes:
         ensemble: The fitted members and their blend.
         manifest: The contents of ``manifest.json``.
-        content_hash: SHA-256 of the manifest, which itself has the SHA-256 of every other file.
+        content_hash: Its ``bundle_hash``.
     """
 
     ensemble: FittedEnsemble
@@ -132,6 +135,33 @@ def save_bundle(
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle, whose files are not verified.
+
+    Raises:
+        BundleError: The folder does not hold a bundle, or one of another version.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BundleError(f"{folder} is not a model bundle: it has no {MANIFEST}.") from None
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or "bundle_version" not in manifest:
+        raise BundleError(f"{path} is damaged: it is not a JSON manifest. Train again.")
+    if manifest["bundle_version"] != BUNDLE_VERSION:
+        raise BundleError(
+            f"{path} has version {manifest['bundle_version']}; this release reads {BUNDLE_VERSION}. Train again."
+        )
+    return manifest
+
+
+def bundle_hash(folder: Path) -> str:
+    """Return the SHA-256 of a bundle's manifest, which itself has the SHA-256 of every other file."""
+    return _sha256(folder / MANIFEST)
+
+
 def load_bundle(folder: Path, threads: int = 1) -> Bundle:
     """Read and verify a bundle.
 
@@ -144,18 +174,7 @@ def load_bundle(folder: Path, threads: int = 1) -> Bundle:
             installed libraries may not read the models as they were saved.
         InputError: A member's kind is unknown, or its class cannot be imported.
     """
-    path = folder / MANIFEST
-    try:
-        text = path.read_bytes()
-        manifest = json.loads(text)
-    except FileNotFoundError:
-        raise BundleError(f"{folder} is not a model bundle: it has no {MANIFEST}.") from None
-    except ValueError:
-        raise BundleError(f"{path} is damaged: it is not a JSON manifest. Train again.") from None
-    if not isinstance(manifest, dict) or "bundle_version" not in manifest:
-        raise BundleError(f"{path} is damaged: it is not a JSON manifest. Train again.")
-    if manifest["bundle_version"] != BUNDLE_VERSION:
-        raise BundleError(f"{path} has version {manifest['bundle_version']}; this release reads {BUNDLE_VERSION}.")
+    path, manifest = folder / MANIFEST, read_manifest(folder)
     missing = [key for key in _NEEDED_TO_LOAD if key not in manifest]
     if missing:
         raise BundleError(f"{path} is damaged: it lacks {listed(missing)}. Train again.")
@@ -180,7 +199,7 @@ def load_bundle(folder: Path, threads: int = 1) -> Bundle:
         for member in manifest["members"]
     }
     blend = Blend.from_dict(manifest["blend"])
-    return Bundle(FittedEnsemble(models, blend), manifest, hashlib.sha256(text).hexdigest())
+    return Bundle(FittedEnsemble(models, blend), manifest, bundle_hash(folder))
 
 
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:

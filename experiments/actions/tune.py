@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ensemble.bundle import MANIFEST
 from ensemble.cli import OUT_OF_FOLD_FILE
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.open import Scorers, backend_type, open_backend
@@ -214,7 +215,7 @@ def _final(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scor
     study = session.study
     known = ledger.noted(_FINAL)
     bundle = model_dir(final_folder(study.folder))
-    if known is not None and known["index"] == best.index and (bundle / "manifest.json").exists():
+    if known is not None and known["index"] == best.index and (bundle / MANIFEST).exists():
         return
     pool = scorers()
     final = handle.run_final(best.index)

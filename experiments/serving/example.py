@@ -7,9 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ensemble.bundle import EXAMPLE_TOLERANCE
 from ensemble.coding import iso_date
-
-TOLERANCE = 1e-9
 
 
 def example_rows(manifest: Mapping[str, Any]) -> list[list[Any]]:
@@ -34,7 +33,7 @@ def check_predictions(document: Any, expected: Sequence[float]) -> str | None:
     if not isinstance(found, list) or len(found) != len(expected):
         return f"{len(expected)} predictions were expected, and the answer is {str(document)[:200]}"
     for row, (value, trained) in enumerate(zip(found, expected, strict=True)):
-        if not isinstance(value, int | float) or not math.isclose(value, trained, rel_tol=TOLERANCE):
+        if not isinstance(value, int | float) or not math.isclose(value, trained, rel_tol=EXAMPLE_TOLERANCE):
             return f"the prediction for row {row + 1} of its example is {value!r}, and was {trained!r} in training"
     return None
 

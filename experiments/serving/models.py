@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ensemble.bundle import BUNDLE_VERSION, MANIFEST
+from ensemble.bundle import MANIFEST, bundle_hash, read_manifest
 from ensemble.errors import BundleError
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder, user_path
@@ -74,33 +72,7 @@ def place_model(composed: Composed, folder: Path) -> Model:
     manifest = read_manifest(bundle)
     if not (bundle / INFERENCE).is_file():
         raise BundleError(f"{origin} has no {INFERENCE}, which serves it. Train the model again.")
-    return Model(bundle, origin, manifest, hash_of(bundle))
-
-
-def read_manifest(bundle: Path) -> dict[str, Any]:
-    """Return the manifest of a bundle. Loading the bundle verifies its files.
-
-    Raises:
-        BundleError: It is not a bundle, or it is from another release.
-    """
-    try:
-        manifest = json.loads((bundle / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        raise BundleError(f"{bundle} is not a model bundle: it has no {MANIFEST}.") from None
-    except ValueError:
-        raise BundleError(f"{bundle / MANIFEST} is damaged: it is not JSON. Train the model again.") from None
-    version = manifest.get("bundle_version") if isinstance(manifest, dict) else None
-    if version != BUNDLE_VERSION:
-        raise BundleError(
-            f"{bundle / MANIFEST} has version {version}, and this release serves {BUNDLE_VERSION}. Train it again."
-        )
-    found: dict[str, Any] = manifest
-    return found
-
-
-def hash_of(bundle: Path) -> str:
-    """Return the bundle's hash, as its server reports it."""
-    return hashlib.sha256((bundle / MANIFEST).read_bytes()).hexdigest()
+    return Model(bundle, origin, manifest, bundle_hash(bundle))
 
 
 def _newest_winner(composed: Composed) -> tuple[Path, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble.bundle import MANIFEST, read_manifest
 from ensemble.code import importable
 from ensemble.coding import frame_of
 from ensemble.table import Column
@@ -69,7 +69,7 @@ def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Pat
     except MlflowException as error:
         raise ConfigError(f"model={name}{f'@{which}' if which else ''}: {error.message}.") from None
     # MLflow stores the folder under the folder's own name, not under the artifact's name.
-    found_manifests = list((place / "artifacts").glob("*/manifest.json"))
+    found_manifests = list((place / "artifacts").glob(f"*/{MANIFEST}"))
     if not found_manifests:
         raise ConfigError(f"model={name}: this MLflow model does not contain a byoe bundle.")
     return found_manifests[0].parent
@@ -96,7 +96,7 @@ def register_model(
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
-    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest = read_manifest(bundle)
     columns = [Column.from_dict(column) for column in manifest["columns"]]
     example = frame_of(np.array(manifest["example"]["features"], dtype=np.float64), columns)
     texts = ("category", "date")

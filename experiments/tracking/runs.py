@@ -7,7 +7,6 @@ the next run of the study logs what is missing.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import queue
 import subprocess
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ensemble.bundle import bundle_hash
 from ensemble.parameters import encode
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult, TrialState
 from experiments.system import crash_points
@@ -258,8 +258,8 @@ class Tracker:
 
     def _log_winner(self, winner: Winner) -> None:
         client, parent = self._connected()
-        name, bundle_hash = self._study.name, _bundle_hash(winner.bundle)
-        registered = find_version(client, name, bundle_hash)
+        name, content_hash = self._study.name, bundle_hash(winner.bundle)
+        registered = find_version(client, name, content_hash)
         for run in self._search(client, parent.info.experiment_id, "final"):
             if registered is not None and run.info.run_id == registered.run_id:
                 client.set_registered_model_alias(name, WINNER_ALIAS, registered.version)
@@ -272,10 +272,10 @@ class Tracker:
         for file, figure in winner.figures.items():
             client.log_figure(run_id, figure, file)
         packages = self._study.dependencies
-        version = register_model(client, run_id, winner.bundle, name, bundle_hash, packages)
+        version = register_model(client, run_id, winner.bundle, name, content_hash, packages)
         crash_points.point("model_registered")
         client.set_registered_model_alias(name, WINNER_ALIAS, version)
-        client.set_tag(run_id, "byoe.bundle_hash", bundle_hash)
+        client.set_tag(run_id, "byoe.bundle_hash", content_hash)
 
 
 def log_in_parts(client: MlflowClient, run_id: str, metrics: Sequence[Metric], params: Sequence[Param]) -> None:
@@ -285,10 +285,6 @@ def log_in_parts(client: MlflowClient, run_id: str, metrics: Sequence[Metric], p
         client.log_batch(run_id, metrics=metrics[start : start + _METRICS_A_CALL], params=part)
     for start in range(_PARAMS_A_CALL, len(params), _PARAMS_A_CALL):
         client.log_batch(run_id, params=params[start : start + _PARAMS_A_CALL])
-
-
-def _bundle_hash(bundle: Path) -> str:
-    return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
 
 
 @functools.cache

@@ -9,16 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.bundle import Bundle, load_bundle
+from ensemble.bundle import EXAMPLE_TOLERANCE, Bundle, load_bundle
 from ensemble.errors import BundleError
 from ensemble.members.base import Floats
 from ensemble.serving.errors import RequestError
 from ensemble.serving.formats import Prediction
 from ensemble.serving.rows import Rows
 from ensemble.table import Column
-
-# Members predict the same bits on any machine, except scikit-learn's members that multiply matrices.
-TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,12 @@ class Predictor:
         """Predict the bundle's example again.
 
         Raises:
-            BundleError: The predictions differ from those at training time by more than ``TOLERANCE`` (relative).
+            BundleError: The predictions differ from those in training by more than ``EXAMPLE_TOLERANCE`` (relative).
         """
         features, expected = self.bundle.example()
         found = self.predict(features).blended
-        if not np.allclose(found, expected, rtol=TOLERANCE, atol=0):
-            row = int(np.argmax(~np.isclose(found, expected, rtol=TOLERANCE, atol=0)))
+        if not np.allclose(found, expected, rtol=EXAMPLE_TOLERANCE, atol=0):
+            row = int(np.argmax(~np.isclose(found, expected, rtol=EXAMPLE_TOLERANCE, atol=0)))
             raise BundleError(
                 f"the model predicts {float(found[row])!r} for row {row + 1} of its example, but predicted "
                 f"{float(expected[row])!r} when it was trained: the libraries or the processor's arithmetic differ. "

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ensemble.bundle import EXAMPLE_TOLERANCE
 from ensemble.errors import BundleError
 from ensemble.serving.errors import RequestError
 from ensemble.serving.formats import Prediction, decode
-from ensemble.serving.predictor import TOLERANCE, Predictor
+from ensemble.serving.predictor import Predictor
 from ensemble.serving.rows import Matrix, Records, Rows, Values
 from tests.entry.serving.bodies import COLUMNS, CSV, JSON, ROWS, WHOLE, json_body, records
 
@@ -163,7 +164,7 @@ def test_a_bundle_that_predicts_its_example_otherwise_is_refused_by_row(
     row: int, edited: Callable[..., Predictor]
 ) -> None:
     def change(example: dict[str, Any]) -> None:
-        example["predictions"][row] *= 1 + 10 * TOLERANCE
+        example["predictions"][row] *= 1 + 10 * EXAMPLE_TOLERANCE
 
     with pytest.raises(
         BundleError, match=rf"for row {row + 1} of its example, but predicted [0-9.]+ when .* Train it again here"
