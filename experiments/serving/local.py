@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 import uuid
@@ -101,9 +102,8 @@ class LocalHost(Host):
     def next_commands(self, model: Model) -> tuple[str, ...]:
         """Return a request with one row of the model's example, by curl."""
         body, _ = example_request(model.manifest, rows=1)
-        quoted = body.decode().replace("'", "'\\''")
         url = self._records.get(self.endpoint).url
-        return (f"curl {url}/invocations -H 'content-type: application/json' -d '{quoted}'",)
+        return (f"curl {url}/invocations -H 'content-type: application/json' -d {shlex.quote(body.decode())}",)
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> Answer:
         """Send one request to the endpoint, which may also be an address such as ``http://127.0.0.1:34567``."""

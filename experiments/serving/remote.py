@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -96,10 +97,10 @@ class RemoteHost(Host):
     def next_commands(self, model: Model) -> tuple[str, ...]:
         """Return a request with one row of the model's example by AWS's command line, and the deletion."""
         body, _ = example_request(model.manifest, rows=1)
-        quoted = body.decode().replace("'", "'\\''")
+        quoted = shlex.quote(body.decode())
         request = (
             f"aws sagemaker-runtime invoke-endpoint --region {self._account.region} --endpoint-name {self.endpoint} "
-            f"--content-type application/json --cli-binary-format raw-in-base64-out --body '{quoted}' /dev/stdout"
+            f"--content-type application/json --cli-binary-format raw-in-base64-out --body {quoted} /dev/stdout"
         )
         return request, f"python run.py mode=remote action=delete endpoint={self.endpoint}   # deletes the endpoint"
 
