@@ -18,6 +18,7 @@ from experiments.aws.jobs import COMPLETED, STOPPED
 from experiments.aws.pricing import Price
 from experiments.aws.storage import Storage
 from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed, storage_errors
+from experiments.sagemaker_requests.jobs import time_limit_failure
 from experiments.sagemaker_requests.parameter_ranges import decode_point
 from experiments.study.folder import (
     failure_path,
@@ -28,12 +29,10 @@ from experiments.study.folder import (
     trial_folder,
 )
 from experiments.study.predictions import Predictions
-from experiments.study.spec import StudySpec, TrialResult, TrialSpec
+from experiments.study.spec import SINGLE_PRECISION, StudySpec, TrialResult, TrialSpec
 from experiments.system.archives import MODEL_ARCHIVE, DamagedArchive, archive_errors, unpack
 
 OUTPUT_ARCHIVE = "output.tar.gz"
-# AMT stores an objective in single precision.
-_SINGLE_PRECISION = 1e-6
 _LOG_LINES = 200
 # Raised when a file that should be an archive of arrays is something else, or damaged.
 _UNREADABLE = (
@@ -188,8 +187,7 @@ def _reason(job: Mapping[str, Any]) -> str:
         return str(job["FailureReason"])
     second = job.get("SecondaryStatus", "")
     if second == "MaxRuntimeExceeded":
-        seconds = job["StoppingCondition"]["MaxRuntimeInSeconds"]
-        return f"it ran longer than mode.max_runtime_seconds={seconds} and was stopped"
+        return time_limit_failure(job)
     if second == "MaxWaitTimeExceeded":
         seconds = job["StoppingCondition"]["MaxWaitTimeInSeconds"]
         return f"no spot instance was available within mode.max_wait_seconds={seconds}"
@@ -216,7 +214,7 @@ def _check_objective(result: TrialResult, read: float | None, objective: str) ->
     if result.state != "complete":
         return result
     written = result.metrics[objective]
-    if read is not None and math.isclose(read, written, rel_tol=_SINGLE_PRECISION):
+    if read is not None and math.isclose(read, written, rel_tol=SINGLE_PRECISION):
         return result
     found = "SageMaker found no value in the log" if read is None else f"SageMaker read {read!r} from the log"
     return result.untrusted(objective, found)

@@ -18,7 +18,7 @@ from experiments.docker.engine import LABEL, check_engine, connect, remove_conta
 from experiments.docker.sdk_job import PRELOAD, create_network, remove_run
 from experiments.docker.warm_pool import HOST, ContainerSettings, JobEnd, WarmPool
 from experiments.errors import EnsembleError, RunnerClosed, storage_errors
-from experiments.sagemaker_requests.jobs import objective_regex
+from experiments.sagemaker_requests.jobs import objective_regex, time_limit_failure
 from experiments.study.folder import failure_path, log_path, model_dir, read_result
 from experiments.study.spec import TrialResult, TrialSpec
 from experiments.system.archives import MODEL_ARCHIVE, unpack
@@ -81,7 +81,7 @@ class WarmRunner:
 
     def _death(self, ended: JobEnd, job: Mapping[str, Any], output: str) -> str:
         if ended.timed_out:
-            return _too_long(job)
+            return time_limit_failure(job)
         memory = self._settings.memory_bytes
         limit = "" if memory is None else f" mode.memory_gb is {memory / 2**30:g}."
         return f"its container was killed; was there enough memory?{limit} {output}".strip()
@@ -157,7 +157,7 @@ class ColdRunner:
         with _writing(trial.folder):
             self._collect(trial, artifacts)
             if too_long.is_set():
-                failure = _too_long(job)
+                failure = time_limit_failure(job)
             if failure is not None:
                 failure_path(trial.folder).parent.mkdir(exist_ok=True)
                 failure_path(trial.folder).write_text(failure)
@@ -276,11 +276,6 @@ def checked(result: TrialResult, trial: TrialSpec, job: Mapping[str, Any]) -> Tr
 def _begin(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-
-
-def _too_long(job: Mapping[str, Any]) -> str:
-    seconds = job["StoppingCondition"]["MaxRuntimeInSeconds"]
-    return f"it ran longer than mode.max_runtime_seconds={seconds} and was stopped"
 
 
 @contextmanager

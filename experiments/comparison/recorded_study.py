@@ -25,13 +25,10 @@ from experiments.study.folder import (
 from experiments.study.ledger import FILE, LedgerEmpty, is_held, read
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
-from experiments.study.spec import TrialResult, best_of
+from experiments.study.spec import SINGLE_PRECISION, TrialResult, best_of
 
 # Every study's identity has these; without them it cannot be compared.
 _DECISIVE = ("mode", "data", "objective", "fixed.members", "fixed.seed", "fixed.folds_kind", "fixed.folds_k")
-
-# AWS keeps an objective in single precision.
-_SINGLE_PRECISION = 1e-6
 
 
 @dataclass(frozen=True)
@@ -182,7 +179,7 @@ class RecordedTrial:
         read = self.study.objective_in_log(self.result)
         if written is None or read is None:
             return None
-        return math.isclose(read, written, rel_tol=_SINGLE_PRECISION if "cloud" in self.info else 0.0)
+        return math.isclose(read, written, rel_tol=SINGLE_PRECISION if "cloud" in self.info else 0.0)
 
 
 def read_study(folder: Path) -> RecordedStudy:

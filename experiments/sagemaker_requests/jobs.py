@@ -150,6 +150,12 @@ def objective_regex(request: Mapping[str, Any], objective: str) -> str:
     return cast(str, next(entry["Regex"] for entry in definitions if entry["Name"] == objective))
 
 
+def time_limit_failure(job: Mapping[str, Any]) -> str:
+    """Return why a training job failed that ran longer than its request or description allows."""
+    seconds = job["StoppingCondition"]["MaxRuntimeInSeconds"]
+    return f"it ran longer than mode.max_runtime_seconds={seconds} and was stopped"
+
+
 def _definition(study: StudySpec, placement: Placement) -> dict[str, Any]:
     """Return the fields that a training job shares with the definition in a tuning job."""
     channels = {"train": placement.train, "validation": placement.validation}

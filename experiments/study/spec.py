@@ -23,6 +23,8 @@ Params = Mapping[str, ParamValue]
 
 # The alias of a study's best model in MLflow's registry.
 WINNER_ALIAS = "winner"
+# The relative error of an objective that SageMaker's tuner read from a log: it stores it in single precision.
+SINGLE_PRECISION = 1e-6
 
 
 @dataclass(frozen=True)
