@@ -12,7 +12,10 @@ from experiments.serving.models import Model
 
 
 class DeployFailed(EnsembleError):
-    """The model could not be served; the endpoint serves the model that it served before, or does not exist."""
+    """The model could not be served; the endpoint serves its previous model, or does not exist.
+
+    If that could not be achieved, the message says so.
+    """
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,10 @@ class Host(abc.ABC):
       nothing, creates nothing and sends nothing. It is used by one thread.
     - A deployment succeeds only after the model has predicted its stored example as it did in training. On this machine
       the endpoint serves its previous model until then. SageMaker has to be switched first, and is switched back.
-    - A deployment that fails leaves nothing behind: the endpoint serves its previous model, or does not exist. Only if
-      the host itself fails, something may be left, and the message says so. What a killed or interrupted deployment
-      leaves is completed or removed by the next ``deploy`` or ``delete`` of the same endpoint.
+    - A deployment that fails leaves nothing behind: the endpoint serves its previous model, or does not exist. If the
+      host fails too, something may be left, and the message says so. An endpoint on SageMaker that served the same model
+      already is kept. What a killed or interrupted deployment leaves is completed or removed by the next ``deploy`` or
+      ``delete`` of the same endpoint.
     - An endpoint serves until it is deleted, also after the process that deployed it has ended.
     - Any method may raise the error of a host that fails while it works: EngineFailed on this machine,
       BackendUnavailable on SageMaker.
@@ -98,7 +102,7 @@ class Host(abc.ABC):
                 draining the previous version or rehearsing serverless limits.
 
         Raises:
-            InputError: A mistake in the configuration, or the host is not available. Nothing was started.
+            InputError: A mistake in the configuration, or the host is not available. Nothing was started, or nothing is left.
             BundleError: The model is not a bundle that can be served.
             DeployFailed: The endpoint did not start, or predicts something else than the model did in training.
         """

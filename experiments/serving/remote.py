@@ -178,7 +178,7 @@ class RemoteHost(Host):
 
         def check() -> None:
             nonlocal state
-            state = f"Endpoint {name} is in service, but its deployment was not completed"
+            state = f"Endpoint {name} is in service, but its test or its rollback was not completed"
             self._run_smoke_test(body, expected)
 
         try:

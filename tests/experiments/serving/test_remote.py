@@ -89,7 +89,7 @@ class TestRemoteHost(HostContract):
     ) -> None:
         one, two = self.bundles
         printed = self.interrupt(one, monkeypatch)
-        assert "Endpoint blue is in service, but its deployment was not completed. It is billed." in printed
+        assert "Endpoint blue is in service, but its test or its rollback was not completed. It is billed." in printed
         assert "python run.py mode=remote action=delete endpoint=blue" in printed
         self.deploy(one)
         alone = self.resources()
