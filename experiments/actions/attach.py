@@ -70,7 +70,7 @@ def attach(composed: Composed, console: Console) -> int:
             best = best_of(results, study.objective)
             if best is None:
                 raise StudyFailed(f"no training job of {study.name} has a score.")
-            with console.status("fetching the best model"):
+            with console.status(handle.final_status):
                 handle.run_final(best.index)
             status = "FINISHED"
         except KeyboardInterrupt:

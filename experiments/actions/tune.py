@@ -161,7 +161,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorer
             failed = max(results, key=lambda result: result.index)
             log = log_path(trial_folder(study.folder, failed.index))
             raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
-        with console.status("training the best trial once more and scoring it on the test rows"):
+        with console.status(f"{handle.final_status} and scoring it on the test rows"):
             _final(session, ledger, handle, scorers, best)
         crash_points.point("final_trained")
         with console.status("recording in MLflow"):
@@ -210,7 +210,7 @@ def follow(
 
 
 def _final(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorers, best: TrialResult) -> None:
-    """Train the best trial once more and note its result with test scores, unless that is done already."""
+    """Note the winner's result with test scores, unless that is done already."""
     study = session.study
     known = ledger.noted(_FINAL)
     bundle = model_dir(final_folder(study.folder))
