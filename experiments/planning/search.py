@@ -84,7 +84,7 @@ def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
         raise ConfigError(f"search.max_failure_rate={rate:g} is not a share from 0 to 1.")
     n_trials = search.n_trials
     if config.action == "tune":
-        if not space.dimensions:
+        if not space.ranges:
             raise ConfigError(
                 "there is nothing to search: search.space has no range for a member of this ensemble that is not "
                 "fixed. Use action=train for one run, or add a range: search.space.xgboost.eta={low: 0.01, high: 0.3}."
@@ -92,7 +92,7 @@ def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
         if sampler == "grid" and space.grid_size() < n_trials:
             n_trials = space.grid_size()
             notes.append(f"the grid has {n_trials} points, so {n_trials} trials are run.")
-        elif all(isinstance(dimension, Choices) for dimension in space.dimensions.values()):
+        elif all(isinstance(range_, Choices) for range_ in space.ranges.values()):
             size = space.grid_size()
             if size < n_trials:
                 notes.append(f"the space has {size} points for {n_trials} trials: points will be run more than once.")
