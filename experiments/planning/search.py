@@ -10,7 +10,7 @@ from typing import get_args
 
 from ensemble.evaluation import MetricName
 from experiments.config.schema import Config
-from experiments.errors import ConfigError, one_of
+from experiments.errors import ConfigError, listed, one_of
 from experiments.planning import replay
 from experiments.planning.ensemble import EnsemblePlan
 from experiments.planning.space import SpacePlan
@@ -69,7 +69,18 @@ def plan_search(config: Config, ensemble: EnsemblePlan, studies: Path) -> Search
     elif config.action == "replay":
         replayed = replay.source(config.replay, studies)
         points = replay.best_points(replayed, config.replay, config.search.objective)
+    if points is not None:
+        _check_no_warm_start(config)
     return SearchPlan(space.space, space.targets, spec, points, replayed, tuple(notes))
+
+
+def _check_no_warm_start(config: Config) -> None:
+    parents = None if config.mode.account is None else config.mode.account.warm_start
+    if parents:
+        raise ConfigError(
+            f"mode.warm_start={listed(parents)} is for a search, and action={config.action} is not one: leave it out, "
+            "or add mode.warm_start=[]."
+        )
 
 
 def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
