@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from ensemble.channel import read_channel
 from experiments.config.compose import compose
 from experiments.errors import InputError
-from experiments.planning.study import Plan, plan_study
+from experiments.planning.study import StudyPlan, plan_study
 from tests.conftest import QUICK, Ended
 from tests.support.presplit import ROLES, rows, upload_rows, write_rows
 from tests.support.records import logged_runs, recorded_trials
@@ -43,7 +43,7 @@ def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def planned(path: str, *more: str) -> Plan:
+def planned(path: str, *more: str) -> StudyPlan:
     return plan_study(compose([*ROLES, f"dataset.path={path}", *more]))
 
 
@@ -53,7 +53,7 @@ def test_a_study_takes_the_rows_as_they_are_split(project: Path, byoe: Run) -> N
     assert ended.code == 0, ended.err
     said = " ".join(ended.out.split())
     assert (
-        "dataset.path=rows is split already, and so it stays: 60 rows in train/, 20 rows in validation/, 20 rows"
+        "dataset.path=rows is split already and stays as it is: 60 rows in train/, 20 rows in validation/, 20 rows"
         in said
     )
     (channels,) = (project / "studies" / "_channels").iterdir()
