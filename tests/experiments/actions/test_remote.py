@@ -1,6 +1,6 @@
 """``mode=remote`` from the arguments that a user types to MLflow, against a double of AWS that runs the jobs.
 
-The checks of ``experiments/aws/preflight.py`` are tested here, as a launch and ``action=doctor`` report them.
+The checks of ``experiments/aws/preflight.py``, and ``experiments/backends/attached.py``, are tested here, as commands report them.
 """
 
 from __future__ import annotations

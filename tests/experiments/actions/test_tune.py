@@ -1,4 +1,4 @@
-"""``action=tune`` and ``action=train`` from the arguments that a user types to what is left on disk and in MLflow."""
+"""``action=tune`` and ``action=train``, and ``backends/winner.py``: from a user's arguments to what is on disk and in MLflow."""
 
 from __future__ import annotations
 
