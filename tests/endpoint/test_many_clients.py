@@ -72,7 +72,7 @@ def at_once(work: Callable[[int], int]) -> list[int]:
         return list(threads.map(one, range(CLIENTS)))
 
 
-def test_many_clients_get_what_is_theirs(target: Target) -> None:
+def test_many_clients_get_their_own_predictions(target: Target) -> None:
     small = target.more(CLIENTS * REQUESTS * 2, seed=3)
     large = target.more(LARGE_ROWS, seed=4)
     expected, expected_large = target.predict(small), target.predict(large)

@@ -185,7 +185,7 @@ def test_ping_does_not_wait_for_long_work(foreign: Path, serve: Serve) -> None:
         assert heard(connection).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_sender_that_is_too_slow_is_given_up(foreign: Path, serve: Serve) -> None:
+def test_a_request_that_arrives_too_slowly_is_dropped(foreign: Path, serve: Serve) -> None:
     server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
     (answer,) = answers(say(server.target, request(b"back")[:-2]))
     answer.refused(408, error="body_too_slow")

@@ -94,20 +94,20 @@ def table() -> dict[str, str]:
     return {name: allowed.strip() for name, allowed in rows}
 
 
-def test_the_table_has_a_row_for_each_room_and_there_are_few() -> None:
+def test_the_table_has_a_row_for_each_package_and_there_are_few() -> None:
     rooms = {path.name.removesuffix(".py") for path in HARNESS.iterdir() if (path / "__init__.py").exists()}
     rooms |= {path.stem for path in HARNESS.glob("*.py")} - {"__init__"}
     assert set(table()) == rooms
     assert len(rooms) <= MOST_ROOMS
 
 
-def test_no_room_imports_one_above_it() -> None:
+def test_no_package_imports_one_above_it() -> None:
     order = list(table())
     upward = {(source, target) for source in order for target in arrows()[source] - set(order[order.index(source) :])}
     assert not upward
 
 
-def test_each_room_imports_what_its_row_lists() -> None:
+def test_each_package_imports_what_its_row_lists() -> None:
     order = list(table())
     for place, (source, allowed) in enumerate(table().items()):
         if allowed == "everything below":
@@ -123,7 +123,7 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 @pytest.mark.parametrize("library", HOMES)
-def test_a_foreign_library_is_imported_in_its_home_only(library: str) -> None:
+def test_a_foreign_library_is_imported_by_its_owner_only(library: str) -> None:
     importing = {path.relative_to(HARNESS) for path in HARNESS.rglob("*.py") if library in foreign_libraries(path)}
     used = {home for home in HOMES[library] for path in importing if path.is_relative_to(home)}
     assert used == HOMES[library]

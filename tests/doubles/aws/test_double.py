@@ -134,7 +134,7 @@ def test_a_script_gets_a_containers_environment_and_not_the_tests(make: Make, mo
     assert environment["MINE"] == "1"
 
 
-def test_as_many_jobs_run_at_a_time_as_may(make: Make) -> None:
+def test_the_number_of_jobs_at_a_time_is_limited(make: Make) -> None:
     double = make([{"x": "0.5"}] * 4)
     for index in range(4):
         double.hold(index)
@@ -183,7 +183,7 @@ def test_lists_are_paged_sorted_and_filtered(make: Make) -> None:
     assert [entry["HyperParameterTuningJobName"] for entry in tunings["HyperParameterTuningJobSummaries"]] == ["search"]
 
 
-def test_a_script_that_fails_says_why_and_leaves_its_output(make: Make) -> None:
+def test_a_script_that_fails_reports_why_and_leaves_its_output(make: Make) -> None:
     double = make()
     script = (
         "import os, pathlib, sys; pathlib.Path(os.environ['SM_OUTPUT_DATA_DIR'], 'half').write_text('x');"
@@ -317,7 +317,7 @@ def test_without_a_network_the_code_comes_as_a_channel(make: Make) -> None:
     assert double.wait_for("inside").status == "Completed"
 
 
-def test_points_of_its_own_are_within_their_ranges_and_the_same_again(make: Make) -> None:
+def test_drawn_points_are_within_their_ranges_and_reproducible(make: Make) -> None:
     def run(double: Double) -> list[Mapping[str, str]]:
         request = tuning(double, "search", 3, "print('score=1;')", parallel=3)
         request["HyperParameterTuningJobConfig"]["ParameterRanges"] = {
@@ -340,7 +340,7 @@ def test_points_of_its_own_are_within_their_ranges_and_the_same_again(make: Make
     assert points[0] != points[1]
 
 
-def test_calls_fail_as_often_as_they_are_to(make: Make) -> None:
+def test_calls_fail_as_often_as_injected(make: Make) -> None:
     double = make()
     sagemaker = double.client("sagemaker")
     double.inject(throttled("DescribeTrainingJob"))
@@ -376,7 +376,7 @@ def test_credentials_expire_until_they_are_renewed(make: Make) -> None:
     storage.list_objects_v2(Bucket=double.bucket)
 
 
-def test_jobs_end_as_they_are_to(make: Make) -> None:
+def test_jobs_end_as_injected(make: Make) -> None:
     double = make(
         [{"x": "0.5"}] * 4,
         faults=[
@@ -408,7 +408,7 @@ def test_jobs_end_as_they_are_to(make: Make) -> None:
     assert {(job.training_seconds, job.billable_seconds) for job in double.jobs} == {(100, 30)}
 
 
-def test_transfers_break_as_often_as_they_are_to(make: Make) -> None:
+def test_transfers_break_as_often_as_injected(make: Make) -> None:
     double = make()
     storage = double.client("s3")
     body = bytes(range(256)) * 40
@@ -425,7 +425,7 @@ def test_transfers_break_as_often_as_they_are_to(make: Make) -> None:
     assert storage.get_object(Bucket=double.bucket, Key="some/object")["Body"].read() == body
 
 
-def test_what_goes_over_the_wire_is_noted(make: Make) -> None:
+def test_requests_and_transfers_are_recorded(make: Make) -> None:
     double = make()
     double.client("sagemaker").create_training_job(**training(double, "one"))
     double.wait_for("one")

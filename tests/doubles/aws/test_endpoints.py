@@ -285,7 +285,7 @@ def test_an_update_switches_and_one_that_fails_does_not(double: Double, trained:
     assert until(lambda: not double.state.endpoints)
 
 
-def test_an_endpoint_that_cannot_be_served_fails_and_says_why(double: Double) -> None:
+def test_an_endpoint_that_cannot_be_served_fails_with_the_reason(double: Double) -> None:
     sagemaker = double.client("sagemaker")
     double.inject(EndpointFailure("unlucky"))
     create(double, "unlucky", define(double, "unlucky-1"))

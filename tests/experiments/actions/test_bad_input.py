@@ -187,11 +187,11 @@ def weighed(folder: Path, heavy: int) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(("heavy", "fragments"), [(1, ["0 in every row of the"]), (12, ["0 in every row of fold"])])
-def test_weights_that_leave_a_part_without_any(heavy: int, fragments: list[str], folder: Path, byoe: Run) -> None:
+def test_weights_that_leave_a_split_without_weight(heavy: int, fragments: list[str], folder: Path, byoe: Run) -> None:
     check(byoe(*weighed(folder, heavy)), ["dataset.weights=w", *fragments], folder, {"table.csv"})
 
 
-def test_member_that_heeds_no_weights_is_named_before_anything_runs(folder: Path, byoe: Run) -> None:
+def test_member_that_ignores_weights_is_named_before_anything_runs(folder: Path, byoe: Run) -> None:
     ended = byoe(*weighed(folder, 60), "ensemble.members=[ridge,nearest_neighbors]")
     check(ended, ["dataset.weights: nearest_neighbors ignores weights", "ensemble.members"], folder, {"table.csv"})
 
@@ -232,13 +232,13 @@ def _as_nobody(*arguments: str, folder: Path) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def test_module_of_ones_own_that_raises_is_named(folder: Path, byoe: Run) -> None:
+def test_a_users_module_that_raises_is_named(folder: Path, byoe: Run) -> None:
     (folder / "broken.py").write_text("raise RuntimeError('not today')\n")
     ended = byoe("mode=local", "entry.dependencies=[.]", "ensemble.members=[{own: {kind: 'broken:Own'}}]")
     check(ended, ["broken:Own", "RuntimeError: not today"], folder, {"broken.py"})
 
 
-def test_letters_that_hydra_does_not_know_need_no_quotes(folder: Path, byoe: Run) -> None:
+def test_characters_outside_hydras_grammar_need_no_quotes(folder: Path, byoe: Run) -> None:
     ended = byoe("mode=local", "dataset=file", "dataset.path=größe été.csv", "dataset.target=price")
     check(ended, ["no file größe été.csv"], folder)
 

@@ -20,7 +20,7 @@ from tests.support.records import recorded_trials
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
 
 
-def test_clean_lists_and_removes_what_is_ours_and_nothing_else(folder: Path, image: str) -> None:
+def test_clean_lists_and_removes_what_byoe_made_and_nothing_else(folder: Path, image: str) -> None:
     base, serving = os.environ.get("BASE_IMAGE", DEFAULT_BASE), folder / "endpoints" / "mine"
     serving.mkdir(parents=True)
     with closing(connect()) as client, contextlib.ExitStack() as after:

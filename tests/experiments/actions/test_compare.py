@@ -120,7 +120,7 @@ def test_a_study_without_a_winner_or_its_files_makes_the_report_partial(pair: Pa
     )
 
 
-def test_logs_that_are_gone_make_the_report_partial(pair: Path, byoe: Run) -> None:
+def test_missing_logs_make_the_report_partial(pair: Path, byoe: Run) -> None:
     log_path(trial_folder(pair / "studies" / "boxes", 1)).unlink()
     ended = byoe("action=compare", PAIR)
     trials = pair / "studies" / "boxes" / "trials"
@@ -143,7 +143,7 @@ def test_many_studies_are_shown_to_the_last_digit(pair: Path, byoe: Run, monkeyp
     assert row.split()[1:] == names
 
 
-def test_the_page_replaces_what_a_link_names_and_no_device_or_protected_file(pair: Path, byoe: Run) -> None:
+def test_the_page_replaces_the_target_of_a_link_and_no_device_or_protected_file(pair: Path, byoe: Run) -> None:
     (pair / "real.html").write_text("old")
     (pair / "real.html").chmod(0o640)
     (pair / "link.html").symlink_to("real.html")
@@ -164,7 +164,7 @@ def test_the_page_replaces_what_a_link_names_and_no_device_or_protected_file(pai
     assert stat.S_ISFIFO((pair / "pipe.html").stat().st_mode)
 
 
-def test_the_page_goes_where_it_is_told(pair: Path, byoe: Run) -> None:
+def test_the_page_is_written_to_the_given_output(pair: Path, byoe: Run) -> None:
     (pair / "ci").mkdir()
     assert "report: ci/first.html" in lines(byoe("action=compare", PAIR, "output=ci/first.html"))
     assert left(pair / "ci") == {"first.html"}
@@ -203,7 +203,7 @@ def test_a_full_disk_leaves_the_old_page(pair: Path, byoe: Run, tiny_disk: Calla
     assert (disk / "report.html").read_text() == "old"
 
 
-def test_mlflow_has_the_comparison_with_a_run_a_study_by_the_same_names_once(pair: Path, byoe: Run) -> None:
+def test_mlflow_records_a_comparison_once_with_a_run_for_each_study(pair: Path, byoe: Run) -> None:
     for _ in range(2):
         ended = byoe("action=compare", PAIR, "mlflow.experiment=held-together")
         assert ended.code == 0
@@ -230,7 +230,7 @@ def test_mlflow_has_the_comparison_with_a_run_a_study_by_the_same_names_once(pai
     assert (runs["local"].info.start_time, runs["local"].info.end_time) == (1_000_000, 1_028_000)
 
 
-def test_another_state_of_a_study_is_another_comparison_and_lies_beside_the_studys_runs(pair: Path, byoe: Run) -> None:
+def test_another_state_of_a_study_is_another_comparison_beside_the_studys_runs(pair: Path, byoe: Run) -> None:
     from experiments.tracking.store import quiet
 
     quiet()
@@ -246,7 +246,7 @@ def test_another_state_of_a_study_is_another_comparison_and_lies_beside_the_stud
     assert len(logged_runs(pair, "where-home-is", "comparison")) == 2
 
 
-def test_a_store_that_is_gone_or_of_another_version_is_said_and_the_page_is_whole(pair: Path, byoe: Run) -> None:
+def test_an_unusable_store_is_reported_and_the_page_is_complete(pair: Path, byoe: Run) -> None:
     with closing(sqlite3.connect(pair / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     other = byoe("action=compare", PAIR)
@@ -266,7 +266,7 @@ def test_a_store_that_is_gone_or_of_another_version_is_said_and_the_page_is_whol
     assert not (pair / "mlflow.db").exists()
 
 
-def test_what_users_wrote_is_shown_and_never_run(pair: Path, byoe: Run) -> None:
+def test_names_from_users_are_shown_and_never_run(pair: Path, byoe: Run) -> None:
     evil = "<img src=x onerror=alert(1)>"
     study = add_study(pair, "evil", [dataclasses.replace(TRIALS[0], index=0)], mode="sagemaker")
     edit_facts(study, dataset=f"{evil}</script><script>alert(2)</script>")

@@ -96,7 +96,7 @@ def comparing(*names: str) -> list[str]:
     return ["action=compare", f"compare.studies=[{','.join(names)}]", f"output={'-'.join(names)}.html"]
 
 
-def test_the_cloud_is_the_laptop_and_what_it_cost_is_said(project: Path, byoe: Run) -> None:
+def test_trials_on_sagemaker_are_equal_and_their_cost_is_reported(project: Path, byoe: Run) -> None:
     ended = byoe(*comparing("home", "cloud"))
     assert ended.code == 0, ended.err
     assert "\nparity: PASS (2 of 2 trials equal)\n  equal to the bit: 2 of 2\n" in ended.out
@@ -109,7 +109,7 @@ def test_the_cloud_is_the_laptop_and_what_it_cost_is_said(project: Path, byoe: R
 
 
 @pytest.mark.docker
-def test_home_containers_and_cloud_are_one(project: Path, byoe: Run) -> None:
+def test_all_three_modes_are_equal(project: Path, byoe: Run) -> None:
     require_image()
     command("mode=sagemaker", "study=boxes", *REPLAY, *ROWS)
     ended = byoe(*comparing("home", "boxes", "cloud"))

@@ -96,7 +96,7 @@ def test_killed_again_and_again_the_same_command_completes_the_study(
     assert list(temporary.iterdir()) == []
 
 
-def test_two_studies_begun_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
+def test_two_studies_started_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
     arguments = ("mode=local", "search.n_trials=2", *QUICK)
     both = [running(*arguments, f"study={name}") for name in ("one", "two")]
     outputs = [process.communicate()[0].decode() for process in both]
@@ -121,7 +121,7 @@ def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "closed terminal"]
 )
-def test_interrupted_study_says_how_to_go_on_and_leaves_nothing(
+def test_interrupted_study_reports_how_to_resume_and_leaves_nothing(
     number: signal.Signals, project: Path, tmp_path: Path
 ) -> None:
     temporary = tmp_path / "tmp"

@@ -63,7 +63,7 @@ def served(trained: Path) -> Path:
         (age, "xgboost==1.0.0"),
     ],
 )
-def test_a_broken_bundle_is_refused_and_the_old_one_serves_on(
+def test_a_broken_bundle_is_refused_and_the_old_one_keeps_serving(
     harm: Callable[[Path], None], reason: str, served: Path
 ) -> None:
     records = Records(served / "endpoints")
@@ -123,7 +123,7 @@ def test_an_engine_that_is_down_is_named_and_the_endpoint_is_kept(
     assert ping(before.url) is not None
 
 
-def test_an_engine_that_goes_while_it_deploys_is_named_and_what_it_left_goes_with_the_next(
+def test_an_engine_that_stops_during_a_deployment_is_named_and_the_next_deployment_cleans_up(
     served: Path, tmp_path: Path
 ) -> None:
     first = Records(served / "endpoints").get("local")

@@ -77,13 +77,13 @@ def repositories(double: Double) -> list[str]:
 
 
 @pytest.mark.parametrize("mode", ["local", "sagemaker"])
-def test_another_mode_is_told_the_command(mode: str, byoe: Run) -> None:
+def test_another_mode_is_refused_with_the_command(mode: str, byoe: Run) -> None:
     ended = byoe(f"mode={mode}", "action=push")
     assert ended.code == 2
     assert ended.err == f"error: mode={mode} pushes no image to an account: python run.py mode=remote action=push.\n"
 
 
-def test_the_base_is_that_of_the_containers_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base_is_that_of_containers_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def bases() -> list[str]:
         modes = [compose([f"mode={name}"]).config.mode for name in ("remote", "sagemaker")]
         return [mode.image.base for mode in modes if isinstance(mode, RemoteModeConfig | SageMakerModeConfig)]
@@ -94,7 +94,7 @@ def test_the_base_is_that_of_the_containers_at_home(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("index", [False, True], ids=["one platform", "index"])
-def test_an_image_that_is_there_is_neither_built_nor_pushed(
+def test_an_existing_image_is_neither_built_nor_pushed(
     index: bool, double: Double, byoe: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     double.put_image("byoe", version(), "amd64", index=index)
@@ -107,7 +107,7 @@ def test_an_image_that_is_there_is_neither_built_nor_pushed(
     assert f"\nmode.image.uri={address}\n" in ended.out
 
 
-def test_an_image_that_is_there_for_another_architecture_is_not_taken(double: Double, byoe: Run) -> None:
+def test_an_existing_image_for_another_architecture_is_not_used(double: Double, byoe: Run) -> None:
     double.put_image("byoe", version(), "arm64")
     ended = byoe(*PUSH)
     assert ended.code == 2
@@ -125,7 +125,7 @@ def test_an_image_that_is_there_for_another_architecture_is_not_taken(double: Do
         ("GetAuthorizationToken", "ecr:GetAuthorizationToken"),
     ],
 )
-def test_a_permission_that_is_missing_is_named_before_anything_is_built(
+def test_a_missing_permission_is_named_before_anything_is_built(
     operation: str, action: str, double: Double, byoe: Run
 ) -> None:
     double.client("ecr").create_repository(repositoryName="byoe")
@@ -136,7 +136,7 @@ def test_a_permission_that_is_missing_is_named_before_anything_is_built(
     assert len(ended.err.splitlines()) == 1
 
 
-def test_without_a_region_or_a_base_nothing_is_asked(byoe: Run) -> None:
+def test_without_a_region_or_a_base_no_request_is_sent(byoe: Run) -> None:
     assert "no AWS region is set" in byoe(*PUSH).err
     assert "mode.image.base is empty" in byoe(*PUSH, "mode.image.base=").err
 
@@ -312,7 +312,7 @@ class TestPush:
         ],
         ids=["a layer", "the repository", "the login"],
     )
-    def test_what_is_refused_is_one_message_and_shows_no_secret(
+    def test_a_refusal_is_one_message_without_secrets(
         self,
         change: Callable[[Registry, Double], None],
         message: str,
@@ -332,7 +332,7 @@ class TestPush:
         assert on_engine() - before == {spec.tag}
         assert registry.manifest("byoe", spec.version) is None
 
-    def test_it_is_interrupted_and_goes_on(
+    def test_it_can_be_interrupted_and_resumed(
         self, account: Double, registry: Registry, small: Callable[[str], ImageSpec], byoe: Run
     ) -> None:
         spec = small("amd64")
@@ -350,7 +350,7 @@ class TestPush:
         assert ended.code == 0, ended.err
         assert "building image" not in ended.out
 
-    def test_an_engine_that_stops_is_said(
+    def test_an_engine_that_stops_is_reported(
         self,
         account: Double,
         registry: Registry,

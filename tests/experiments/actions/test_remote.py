@@ -120,7 +120,7 @@ def created(double: Double) -> list[str]:
     return [operation for operation, _ in double.requests if operation.startswith("Create")]
 
 
-def test_the_cloud_gives_the_numbers_of_the_laptop(
+def test_sagemaker_gives_the_numbers_of_mode_local(
     project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
 ) -> None:
     ended = byoe(*arguments(double, "mode.budget_usd=2"))
@@ -151,7 +151,7 @@ def test_the_cloud_gives_the_numbers_of_the_laptop(
     assert "parity: PASS (2 of 2 trials equal)\n  equal to the bit: 2 of 2" in ended.out
 
 
-def test_a_second_command_attaches_and_brings_home_only_what_is_new(
+def test_a_second_command_attaches_and_imports_only_new_results(
     project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
 ) -> None:
     double.hold(1)
@@ -181,7 +181,7 @@ def test_a_second_command_attaches_and_brings_home_only_what_is_new(
 
 
 @pytest.mark.slow
-def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
+def test_after_a_kill_at_any_point_nothing_is_launched_twice_or_lost(
     project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
 ) -> None:
     for point in (
@@ -234,7 +234,7 @@ def source(project: Path, home_folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("source")
-def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
+def test_a_replay_killed_at_any_point_resumes_within_the_approved_budget(
     project: Path, double: Double, byoe: Run
 ) -> None:
     replay = arguments(double, *REPLAY, study="again")
@@ -257,7 +257,7 @@ def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
         (["mode.budget_usd=0.5"], "mode.budget_usd=0.5 is below what this study may cost, at most $0.80: 2 jobs"),
     ],
 )
-def test_what_is_left_of_a_replay_is_launched_for_no_more_than_was_approved(
+def test_the_rest_of_a_replay_costs_no_more_than_was_approved(
     more: list[str], message: str, project: Path, double: Double, byoe: Run
 ) -> None:
     replay = arguments(double, *REPLAY, study="again")
@@ -268,9 +268,7 @@ def test_what_is_left_of_a_replay_is_launched_for_no_more_than_was_approved(
 
 
 @pytest.mark.usefixtures("source")
-def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
-    project: Path, double: Double, byoe: Run
-) -> None:
+def test_a_longer_replay_needs_a_budget_and_checks_for_its_new_trials(project: Path, double: Double, byoe: Run) -> None:
     replay = arguments(double, *REPLAY, study="again")
     assert byoe(*replay, "replay.top=1", "mode.budget_usd=1").code == 0
     shutil.rmtree("studies/again")
@@ -327,7 +325,7 @@ def test_nothing_is_created_that_would_fail_or_cost_too_much(
     assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
 
 
-def test_a_role_that_sagemaker_may_not_take_on_is_refused(project: Path, double: Double, byoe: Run) -> None:
+def test_a_role_that_sagemaker_may_not_assume_is_refused(project: Path, double: Double, byoe: Run) -> None:
     trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}]}
     role = double.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     ended = byoe(*arguments(double, "mode.budget_usd=9", f"mode.role={role['Arn']}"))
@@ -346,7 +344,7 @@ def test_an_image_for_another_architecture_is_refused(index: bool, project: Path
     assert created(double) == []
 
 
-def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
+def test_an_unrelated_tuning_job_of_that_name_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
     double.hold(0)
     byoe_plan = byoe(*arguments(double, "action=plan"))
     document = json.loads(byoe_plan.out)["CreateHyperParameterTuningJob"][0]
@@ -357,7 +355,9 @@ def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path,
     assert "tuning job cloud already exists, with another configuration" in ended.err
 
 
-def test_a_training_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
+def test_a_training_job_of_that_name_with_another_configuration_is_left_alone(
+    project: Path, double: Double, byoe: Run
+) -> None:
     training = arguments(double, "action=train", "mode.budget_usd=2", study="one")
     assert byoe(*training).code == 0
     shutil.rmtree("studies")
@@ -375,9 +375,7 @@ def test_a_tuning_job_is_not_extended(project: Path, double: Double, byoe: Run) 
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
-def test_what_passes_by_itself_is_waited_out(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
-) -> None:
+def test_temporary_faults_are_waited_out(project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]) -> None:
     double.inject(
         throttled("Describe*", 3),
         throttled("CreateHyperParameterTuningJob", 2),
@@ -393,7 +391,7 @@ def test_what_passes_by_itself_is_waited_out(
     assert [job.status for job in double.jobs] == ["Completed"] * TRIALS
 
 
-def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path, double: Double, byoe: Run) -> None:
+def test_failed_and_stopped_jobs_are_trials_with_their_reasons(project: Path, double: Double, byoe: Run) -> None:
     double.inject(JobFailure(0, "AlgorithmError: out of memory", run=True), JobStop(2))
     ended = byoe(*arguments(double, "mode.budget_usd=2", "search.max_failure_rate=1"))
     assert ended.code == 0, ended.err
@@ -408,7 +406,7 @@ def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path,
     assert states == {"0": "FAILED", "1": "FINISHED", "2": "FAILED"}
 
 
-def test_jobs_that_amt_stops_early_are_given_up_and_no_failures(project: Path, drawing: Double, byoe: Run) -> None:
+def test_jobs_that_amt_stops_early_are_pruned_and_not_failed(project: Path, drawing: Double, byoe: Run) -> None:
     early = [JobStop(f"early-{number:03d}", "Stopped", run=number < 5) for number in (2, 3, 4, 5)]
     drawing.inject(*early, JobStop("early-007"))
     search = arguments(drawing, "mode.early_stopping=true", "search.n_trials=8", study="early")
@@ -456,9 +454,7 @@ def test_a_tuning_job_that_is_not_shown_at_once_is_waited_for(project: Path, dra
 
 
 @pytest.mark.usefixtures("source")
-def test_what_is_launched_already_is_named_where_the_account_gives_no_more(
-    project: Path, double: Double, byoe: Run
-) -> None:
+def test_launched_jobs_are_reported_when_the_account_allows_no_more(project: Path, double: Double, byoe: Run) -> None:
     replay = arguments(double, *REPLAY, "search.parallel=2", study="again")
     double.hold(0)
     killed_at("launched", *replay, "mode.budget_usd=2")
@@ -480,7 +476,7 @@ def test_nothing_is_waited_for_after_the_last_job(project: Path, double: Double,
     assert time.monotonic() - begun < 60
 
 
-def test_where_all_fail_the_reason_is_said(project: Path, double: Double, byoe: Run) -> None:
+def test_if_all_trials_fail_the_reason_is_reported(project: Path, double: Double, byoe: Run) -> None:
     double.inject(*(JobFailure(number, "AlgorithmError: no", run=False) for number in range(TRIALS)))
     for _ in range(2):  # and again by whoever attaches
         ended = byoe(*arguments(double, "mode.budget_usd=2", "search.max_failure_rate=1"))
@@ -532,7 +528,7 @@ def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
     assert ("wrote no output" if damage == "missing" else "cannot be unpacked") in trial["failure"]
 
 
-def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, double: Double, byoe: Run) -> None:
+def test_a_malformed_result_in_a_valid_archive_is_one_failed_trial(project: Path, double: Double, byoe: Run) -> None:
     training = arguments(double, "action=train", study="one")
     assert byoe(*training, "mode.budget_usd=2").code == 0
     s3, key = double.client("s3"), "byoe/studies/one/one-001/output/output.tar.gz"
@@ -557,7 +553,7 @@ def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, doub
         assert reason in trial["failure"]
 
 
-def test_an_odd_model_is_said(project: Path, double: Double, byoe: Run) -> None:
+def test_a_malformed_model_is_reported(project: Path, double: Double, byoe: Run) -> None:
     training = arguments(double, "action=train", study="one")
     assert byoe(*training, "mode.budget_usd=2").code == 0
     s3, key = double.client("s3"), "byoe/studies/one/one-001/output/model.tar.gz"
@@ -586,7 +582,9 @@ def archive_of(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def test_expired_credentials_are_said_and_renewed_ones_go_on(project: Path, double: Double, byoe: Run) -> None:
+def test_expired_credentials_are_reported_and_renewed_ones_resume_the_job(
+    project: Path, double: Double, byoe: Run
+) -> None:
     training = arguments(double, "action=train", "mode.budget_usd=2", study="one")
     double.inject(Expiry("DescribeTrainingJob", 4))
     ended = byoe(*training)
@@ -608,7 +606,9 @@ def test_expired_credentials_are_said_and_renewed_ones_go_on(project: Path, doub
     ],
     ids=str,
 )
-def test_what_does_not_pass_is_one_message(fault: Any, message: str, project: Path, double: Double, byoe: Run) -> None:
+def test_a_fault_of_the_launch_is_one_message(
+    fault: Any, message: str, project: Path, double: Double, byoe: Run
+) -> None:
     double.inject(fault)
     ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 2
@@ -617,7 +617,7 @@ def test_what_does_not_pass_is_one_message(fault: Any, message: str, project: Pa
     assert double.jobs == []
 
 
-def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Run) -> None:
+def test_the_doctor_checks_the_account(project: Path, double: Double, byoe: Run) -> None:
     settings = ["mode=remote", "action=doctor", f"mode.role={double.role}"]
     double.put_image("mine", "1", "arm64")
     double.put_image("mine", "2", "amd64")
@@ -694,7 +694,7 @@ def test_what_cannot_be_attached_to_is_named(
     assert message in ended.err
 
 
-def test_a_job_that_is_not_of_this_project_cannot_be_attached_to(project: Path, double: Double, byoe: Run) -> None:
+def test_a_job_that_byoe_did_not_create_cannot_be_attached_to(project: Path, double: Double, byoe: Run) -> None:
     double.hold(0)
     document = json.loads(byoe(*arguments(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
     document["Tags"] = [{"Key": "team", "Value": "other"}]
@@ -704,7 +704,7 @@ def test_a_job_that_is_not_of_this_project_cannot_be_attached_to(project: Path, 
     assert "job=cloud is not one of byoe's: it has no tag byoe:config_hash" in ended.err
 
 
-def test_another_study_of_its_name_leaves_a_tuning_job_to_be_attached_to(
+def test_a_tuning_job_can_be_attached_to_despite_another_study_of_its_name(
     project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
 ) -> None:
     assert byoe(*arguments(double, "mode.budget_usd=2")).code == 0

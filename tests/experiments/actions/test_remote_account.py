@@ -89,7 +89,7 @@ def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: s
     ],
     ids=["no secret", "process", "no settings", "region", "address", "sign-on"],
 )
-def test_settings_of_no_use_are_one_message(
+def test_unusable_settings_are_one_message(
     variables: dict[str, str | None],
     config: str,
     message: str,
@@ -114,7 +114,7 @@ def test_settings_of_no_use_are_one_message(
     assert ended.code == (2 if "region" in message else 0), ended.err  # a region is in the request
 
 
-def test_a_name_that_no_request_can_have_is_no_matter_of_the_network(double: Double, byoe: Run) -> None:
+def test_an_invalid_name_is_not_reported_as_a_network_fault(double: Double, byoe: Run) -> None:
     ended = byoe("mode=remote", "action=attach", "job=")
     assert ended.code == 2
     assert "could not be reached" not in ended.err
@@ -130,7 +130,7 @@ def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byo
         assert f"To remove them: aws s3 rm --recursive s3://{double.bucket}/team/byoe/" in ended.out
 
 
-def test_one_training_learns_from_no_tuning_job(double: Double, byoe: Run) -> None:
+def test_a_single_training_cannot_be_warm_started(double: Double, byoe: Run) -> None:
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
     assert ended.code == 2
     assert "mode.warm_start=before is for a search, and action=train is not one" in ended.err

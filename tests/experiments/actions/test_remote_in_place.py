@@ -37,7 +37,7 @@ def keys(double: Double) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_the_laptop(
+def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
     kind: str, project: Path, tmp_path: Path, byoe: Run, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_rows(tmp_path / "here", kind)

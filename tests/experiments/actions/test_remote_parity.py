@@ -27,7 +27,7 @@ pytestmark = [
 SEARCH = ("ensemble=pair", "search.n_trials=2", *QUICK)
 
 
-def test_the_cloud_gives_the_numbers_and_the_model_of_the_rehearsal(
+def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
     project: Path, tmp_path: Path, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = require_image().tag

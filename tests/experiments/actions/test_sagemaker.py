@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtu
 TINY = ("mode=sagemaker", "study=boxes", "search.n_trials=3", *QUICK)
 
 
-def test_study_in_containers_is_recorded_as_one_at_home(project: Path, nothing_left: None) -> None:
+def test_study_in_containers_is_recorded_like_one_of_mode_local(project: Path, nothing_left: None) -> None:
     home = run_command("mode=local", "study=home", "search.n_trials=3", *QUICK)
     boxes = run_command(*TINY)
     assert home.code == boxes.code == 0, boxes.err
@@ -60,7 +60,7 @@ def test_single_training_is_one_job_of_local_mode(project: Path, nothing_left: N
     assert (project / "studies" / "one" / "final" / "model.tar.gz").exists()
 
 
-def test_members_of_ones_own_and_what_they_need_are_there(project: Path, nothing_left: None) -> None:
+def test_a_users_members_run_in_the_container(project: Path, nothing_left: None) -> None:
     (project / "packages" / "mine").mkdir(parents=True)
     (project / "packages" / "mine" / "__init__.py").write_text(
         "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
@@ -217,7 +217,7 @@ def test_plan_prints_the_request_and_starts_nothing(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_doctor_looks_at_the_engine(folder: Path, tmp_path: Path) -> None:
+def test_doctor_checks_the_engine(folder: Path, tmp_path: Path) -> None:
     well = run_command("action=doctor", "mode=sagemaker")
     assert well.code == 0, well.out
     for subject in ("Docker", "architecture", "Docker's disk", "compose", "port"):
@@ -237,7 +237,7 @@ def replayed(*arguments: str) -> Ended:
 
 
 @pytest.mark.parametrize(("ensemble", "trials"), [("pair", 2), pytest.param("wide", 1, marks=pytest.mark.slow)])
-def test_the_same_points_give_the_same_numbers_at_home_warm_and_cold(
+def test_the_same_points_give_the_same_numbers_in_mode_local_warm_and_cold(
     ensemble: str, trials: int, project: Path, nothing_left: None
 ) -> None:
     arguments = (f"ensemble={ensemble}", "dataset.folds.k=3", *QUICK)

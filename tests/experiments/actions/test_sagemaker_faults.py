@@ -145,7 +145,7 @@ def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(projec
     assert len(logged_trials(project, "byoe-diabetes")) == len(recorded_trials(project, "cut"))
 
 
-def test_engine_that_goes_away_in_the_middle_loses_no_trial(project: Path, nothing_left: None) -> None:
+def test_engine_that_stops_in_the_middle_loses_no_trial(project: Path, nothing_left: None) -> None:
     arguments = ("mode=sagemaker", "study=gone", "search.n_trials=400", *QUICK)
     with (
         Forwarder(Path(f"/tmp/byoe-test-{os.getpid()}.sock")) as way,
@@ -199,7 +199,7 @@ def test_disk_that_fills_up_stops_the_study_and_fails_no_trial(
     assert [trial["state"] for trial in recorded_trials(project, "filling")] == ["complete", "complete"]
 
 
-def test_containers_whose_harness_is_gone_are_removed_when_the_study_goes_on(
+def test_containers_of_a_killed_harness_are_removed_when_the_study_resumes(
     project: Path, image: str, nothing_left: None
 ) -> None:
     found = labels("trial", study="boxes", folder=str(project / "studies" / "boxes"))

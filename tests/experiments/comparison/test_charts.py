@@ -67,7 +67,7 @@ def strings(node: Any) -> Iterator[str]:
             yield from strings(item)
 
 
-def test_every_figure_is_there_and_is_one_that_plotly_knows(two: tuple[RecordedStudy, RecordedStudy]) -> None:
+def test_every_figure_exists_and_is_valid_for_plotly(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     from plotly.graph_objects import Figure
 
     found = charts(*two)
@@ -126,7 +126,7 @@ def test_sentences_are_made_from_the_numbers(two: tuple[RecordedStudy, RecordedS
     )
 
 
-def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple[RecordedStudy, RecordedStudy]) -> None:
+def test_exact_numbers_are_counted_and_the_others_are_drawn(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     (plot,) = charts(*two)["differences"].plots
     lane, rest = plot.spec["data"]
     assert sum(int(text) for text in lane["text"]) + 1 == sum(len(p.metrics) for p in compare_trials(two, 1e-9).pairs)
@@ -134,7 +134,7 @@ def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple
     assert plot.spec["layout"]["xaxis"]["ticktext"][0] == "exact"
 
 
-def test_parallel_coordinates_have_every_scored_trial_once_and_lift_between_winners(
+def test_parallel_coordinates_draw_every_scored_trial_once(
     two: tuple[RecordedStudy, RecordedStudy],
 ) -> None:
     (plot,) = charts(*two)["trials"].plots
@@ -169,7 +169,9 @@ def test_a_line_of_the_best_so_far_has_its_steps_and_its_ends(two: tuple[Recorde
     assert list(zip(line["x"], line["y"], strict=True)) == [*steps, (16, running[-1])]
 
 
-def test_of_very_many_numbers_and_trials_the_page_draws_some(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_largest_differences_and_the_best_trials_are_drawn(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module, name in (("differences", "_MOST_MARKS"), ("histories", "_MOST_DOTS"), ("coordinates", "_MOST_TRIALS")):
         monkeypatch.setattr(f"experiments.comparison.charts.{module}.{name}", 4)
     home = add_study(folder, "home", spread(9))
@@ -182,7 +184,7 @@ def test_of_very_many_numbers_and_trials_the_page_draws_some(folder: Path, monke
     assert "Only the best 4 trials of each study are drawn." in found["trials"].sentence
 
 
-def test_what_a_study_has_not_left_is_missing_and_said(folder: Path) -> None:
+def test_missing_files_of_a_study_are_reported(folder: Path) -> None:
     home = add_study(folder, "home", spread(6))
     away = add_study(folder, "away", spread(6), mode="remote")
     predictions_path(away.folder).write_bytes(predictions_path(away.folder).read_bytes()[:100])
@@ -197,7 +199,7 @@ def test_what_a_study_has_not_left_is_missing_and_said(folder: Path) -> None:
     assert len(found["errors"].plots) == len(found["actual"].plots) == 1
 
 
-def test_with_nothing_to_draw_the_sentence_says_why(folder: Path) -> None:
+def test_a_figure_with_nothing_to_draw_gives_the_reason(folder: Path) -> None:
     bare = {"final": False, "members": ("xgboost",)}
     trial = dataclasses.replace(scored(0, {"xgboost__eta": 0.1}, members=("xgboost",)), params={})
     home = add_study(folder, "home", [trial], **bare)
@@ -222,7 +224,7 @@ def test_a_member_that_never_errs_has_no_correlation(folder: Path) -> None:
     json.dumps(plot.spec, allow_nan=False)
 
 
-def test_choices_and_gaps_have_their_place_among_the_parameters(folder: Path) -> None:
+def test_choices_and_missing_parameters_are_drawn(folder: Path) -> None:
     trials = [
         dataclasses.replace(scored(index, POINTS[index]), params={**POINTS[index], "xgboost__grow_policy": method})
         for index, method in enumerate(("depthwise", "lossguide", "depthwise"))
@@ -254,7 +256,7 @@ def test_ticks_of_integers_are_integers(values: list[float], log: bool, ticks: d
     assert [place for place, _ in found] == pytest.approx(list(ticks))
 
 
-def test_what_is_said_of_good_trials_is_of_all_and_of_each_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_finding_on_good_trials_counts_each_trial_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = spread(12)
     home = add_study(folder, "home", trials)
     best = sorted(trials, key=lambda result: result.metrics["cv_rmse_blended"])
@@ -279,7 +281,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_colours_are_seen_on_their_paper(scheme: int) -> None:
+def test_colours_contrast_with_their_background(scheme: int) -> None:
     blocks = re.findall(r":root \{(.*?)\}", STYLE.read_text(), re.DOTALL)
     colours = dict(re.findall(r"(--[a-z]+(?:-[a-z0-9]+)?): (#[0-9a-f]{6})", blocks[scheme]))
     for name in (*SERIES, "--pass", "--fail", "--open"):

@@ -83,19 +83,19 @@ def test_columns_come_before_rows(folder: Path, columns: tuple[Column, ...], sai
     assert differing(folder, base, other) == said
 
 
-def test_another_target_is_named(folder: Path) -> None:
+def test_a_different_target_is_named(folder: Path) -> None:
     base = splits()
     other = dataclasses.replace(base, train=dataclasses.replace(base.train, target_name="cost"))
     assert differing(folder, base, other) == "target price in home, cost in away"
 
 
-def test_weights_on_one_side_are_named(folder: Path) -> None:
+def test_weights_in_one_study_only_are_named(folder: Path) -> None:
     base = splits()
     other = dataclasses.replace(base, train=dataclasses.replace(base.train, weights=np.ones(12)))
     assert differing(folder, base, other) == "features, target in home, features, target, weights in away"
 
 
-def test_of_data_that_are_not_here_the_hash_is_said(folder: Path) -> None:
+def test_data_that_cannot_be_read_is_named_by_its_hash(folder: Path) -> None:
     said = []
     for damage in (shutil.rmtree, lambda path: (path / "train" / "schema.json").write_text("{")):
         shutil.rmtree(folder / "studies", ignore_errors=True)

@@ -16,7 +16,7 @@ def entry(*studies: RecordedStudy, tolerance: float = 1e-9, page: str = "<html>"
     return comparison_of(measure(studies), compare_trials(studies, tolerance), page)
 
 
-def test_it_has_the_names_that_studies_and_trials_have(folder: Path) -> None:
+def test_the_entry_uses_the_names_of_studies_and_trials(folder: Path) -> None:
     home = add_study(folder, "home", [scored(0, POINTS[0]), scored(1, POINTS[2]), failed(2, POINTS[1])])
     away = add_study(folder, "away", [scored(0, POINTS[0])], mode="sagemaker", given=True)
     found = entry(home, away)
@@ -35,7 +35,7 @@ def test_it_has_the_names_that_studies_and_trials_have(folder: Path) -> None:
     assert [moment for moment, _ in first.best_so_far] == [result.finished for result in home.results]
 
 
-def test_a_study_without_a_score_has_no_winner_in_it(folder: Path) -> None:
+def test_a_study_without_a_score_has_no_winner(folder: Path) -> None:
     home = add_study(folder, "home", [scored(0, POINTS[0])])
     bare = entry(home, add_study(folder, "bare", [failed(0, POINTS[0])])).studies[1]
     assert "byoe.best_trial" not in bare.tags
@@ -43,7 +43,7 @@ def test_a_study_without_a_score_has_no_winner_in_it(folder: Path) -> None:
     assert "lift_mean" not in bare.metrics
 
 
-def test_the_digest_is_of_the_studies_and_the_tolerance_and_not_of_the_page(folder: Path) -> None:
+def test_the_digest_depends_on_studies_and_tolerance_and_not_on_the_page(folder: Path) -> None:
     home = add_study(folder, "home", [scored(0, POINTS[0])])
     away = add_study(folder, "away", [scored(0, POINTS[0])])
     other = add_study(folder, "other", [scored(0, POINTS[0], shift=1.0)])

@@ -73,7 +73,7 @@ def check_quiet(tab: Tab) -> None:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_every_figure_is_drawn_in_the_width_and_colours_of_the_reader(
+def test_every_figure_is_drawn_in_the_readers_width_and_colours(
     page: Path, browser: Browser, size: str, dark: bool, tmp_path: Path
 ) -> None:
     width, height, phone = SIZES[size]
@@ -119,7 +119,7 @@ def test_verdict_and_table_come_first(tab: Tab) -> None:
     assert tab.evaluate("document.querySelector('h1').getBoundingClientRect().top + scrollY") < 100
 
 
-def test_what_users_wrote_is_text(tab: Tab) -> None:
+def test_names_from_users_are_shown_as_text(tab: Tab) -> None:
     assert tab.evaluate("document.images.length") == 0
     assert tab.evaluate("document.title") != "run"
     assert escape(EVIL, quote=False) in tab.evaluate("document.querySelector('table').innerHTML")
@@ -144,7 +144,7 @@ def test_the_legend_hides_and_shows_a_study_in_every_figure(tab: Tab) -> None:
     check_quiet(tab)
 
 
-def test_a_trial_that_is_pointed_at_or_brushed_stands_out(tab: Tab) -> None:
+def test_a_trial_is_highlighted_when_hovered_or_brushed(tab: Tab) -> None:
     axes = 3
     area = "document.querySelector('#trials-0 .nsewdrag')"
     over = "document.getElementById('trials-0').data.at(-1).x.filter((x) => x !== null).length"
@@ -162,7 +162,7 @@ def test_a_trial_that_is_pointed_at_or_brushed_stands_out(tab: Tab) -> None:
     check_quiet(tab)
 
 
-def test_a_change_to_dark_draws_anew(page: Path, browser: Browser) -> None:
+def test_a_change_to_dark_draws_again(page: Path, browser: Browser) -> None:
     with browser.open(page.as_uri(), 1280, 900) as tab:
         tab.until(DRAWN)
         mark = "getComputedStyle(document.querySelector('#rmse .points path')).fill"

@@ -60,7 +60,7 @@ def test_numbers_are_equal_within_the_tolerance_of_the_larger(folder: Path, fact
     assert compare_trials([home, away], 0.0).verdict == "FAIL"
 
 
-def test_a_number_that_is_missing_on_one_side_differs(folder: Path) -> None:
+def test_a_number_that_one_study_lacks_differs(folder: Path) -> None:
     result = trials(0)[0]
     fewer = {name: value for name, value in result.metrics.items() if name != "validation_rmse_ridge"}
     home = add_study(folder, "home", [result])
@@ -68,7 +68,7 @@ def test_a_number_that_is_missing_on_one_side_differs(folder: Path) -> None:
     assert compare_trials([home, away], TOLERANCE).verdict == "FAIL"
 
 
-def test_scores_on_test_rows_are_no_part_of_a_trial(folder: Path) -> None:
+def test_scores_on_test_rows_are_not_compared(folder: Path) -> None:
     home = add_study(folder, "home", [moved(trials(0)[0], test_rmse_blended=1.0)])
     away = add_study(folder, "away", [moved(trials(0)[0], test_rmse_blended=2.0)])
     assert compare_trials([home, away], TOLERANCE).verdict == "PASS"
@@ -83,11 +83,11 @@ def test_scores_on_test_rows_are_no_part_of_a_trial(folder: Path) -> None:
         ("cv_rmse_blended", float("nan"), 1.0, float("inf")),
     ],
 )
-def test_differences_are_shares(metric: str, one: float, other: float, expected: float) -> None:
+def test_differences_are_relative(metric: str, one: float, other: float, expected: float) -> None:
     assert relative_difference(metric, one, other) == pytest.approx(expected)
 
 
-def test_a_trial_that_failed_on_one_side_differs_and_its_reason_is_said(folder: Path) -> None:
+def test_a_trial_that_failed_in_one_study_differs_and_its_reason_is_reported(folder: Path) -> None:
     home = add_study(folder, "home", trials(0, 1))
     away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1], "out of memory")], given=True)
     parity = compare_trials([home, away], TOLERANCE)
@@ -97,7 +97,7 @@ def test_a_trial_that_failed_on_one_side_differs_and_its_reason_is_said(folder: 
     assert parity.exactness == "equal to the bit: 1 of 2; 1 failed in one study only"
 
 
-def test_of_trials_that_failed_and_others_that_differ_the_cause_is_of_those_that_differ(folder: Path) -> None:
+def test_the_cause_is_that_of_differing_trials_and_not_of_failed_ones(folder: Path) -> None:
     home = add_study(folder, "home", trials(0, 1))
     given = [failed(0, POINTS[0]), scored(1, POINTS[1], shift=0.5)]
     away = add_study(folder, "away", given, given=True, info={"threads": 2})
@@ -105,7 +105,7 @@ def test_of_trials_that_failed_and_others_that_differ_the_cause_is_of_those_that
     assert line == "parity: FAIL (0 of 2 trials equal; threads: 1 in home, 2 in away)"
 
 
-def test_the_same_parameters_elsewhere_are_said_with_what_keeps_them_apart(folder: Path) -> None:
+def test_the_same_parameters_in_another_study_are_reported_with_the_difference(folder: Path) -> None:
     home = add_study(folder, "home", trials(0))
     others: dict[str, dict[str, Any]] = {
         "on different data": {"data": splits(table(13), "b" * 64)},
@@ -123,7 +123,7 @@ def test_the_same_parameters_elsewhere_are_said_with_what_keeps_them_apart(folde
         assert check.outcome == "same"
 
 
-def test_trials_of_a_version_that_recorded_no_recipe_go_by_what_they_were_given(folder: Path) -> None:
+def test_trials_without_a_recorded_recipe_are_paired_by_their_parameters(folder: Path) -> None:
     home = add_study(folder, "home", trials(0, 1), drop=("recipe",))
     away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1])], drop=("recipe",), given=True)
     assert named(compare_trials([home, away], TOLERANCE)) == [
@@ -132,7 +132,7 @@ def test_trials_of_a_version_that_recorded_no_recipe_go_by_what_they_were_given(
     ]
 
 
-def test_trials_without_a_score_on_both_sides_are_no_pair(folder: Path) -> None:
+def test_trials_without_a_score_in_both_studies_are_not_paired(folder: Path) -> None:
     info = {"pruned": {"folds": 2, "expected": 20.0}}
     gone = dataclasses.replace(scored(2, POINTS[2]), state="pruned", info=info)
     home = add_study(folder, "home", [scored(0, POINTS[0]), failed(1, POINTS[1]), gone])
@@ -147,13 +147,13 @@ def test_trials_without_a_score_on_both_sides_are_no_pair(folder: Path) -> None:
     ]
 
 
-def test_what_is_optimised_makes_no_other_trial(folder: Path) -> None:
+def test_trials_with_different_objectives_are_paired(folder: Path) -> None:
     home = add_study(folder, "home", trials(0))
     away = add_study(folder, "away", trials(0), objective="cv_rmse_ridge")
     assert compare_trials([home, away], TOLERANCE).verdict == "PASS"
 
 
-def test_each_trial_is_held_against_the_first_study_that_ran_it(folder: Path) -> None:
+def test_each_trial_is_compared_with_the_first_study_that_ran_it(folder: Path) -> None:
     home = add_study(folder, "home", trials(0, 1))
     boxes = add_study(folder, "boxes", trials(1, 2), mode="sagemaker")
     cloud = add_study(folder, "cloud", trials(0, 1, 2), mode="remote")
@@ -165,7 +165,7 @@ def test_each_trial_is_held_against_the_first_study_that_ran_it(folder: Path) ->
     ]
 
 
-def test_a_point_that_ran_twice_in_a_study_is_held_against_the_other_study_only(folder: Path) -> None:
+def test_a_point_that_ran_twice_in_a_study_is_compared_with_the_other_study_only(folder: Path) -> None:
     home = add_study(folder, "home", trials(0, 0))
     away = add_study(folder, "away", trials(0, 0))
     assert named(compare_trials([home, away], TOLERANCE)) == [
@@ -174,7 +174,7 @@ def test_a_point_that_ran_twice_in_a_study_is_held_against_the_other_study_only(
     ]
 
 
-def test_a_search_of_its_own_points_beside_two_that_agree_does_not_spoil_the_verdict(folder: Path) -> None:
+def test_a_search_of_other_points_does_not_change_the_verdict_of_two_that_agree(folder: Path) -> None:
     home = add_study(folder, "home", trials(0))
     again = add_study(folder, "again", trials(0), given=True)
     cloud = add_study(folder, "cloud", trials(1), mode="remote")
@@ -183,7 +183,7 @@ def test_a_search_of_its_own_points_beside_two_that_agree_does_not_spoil_the_ver
     assert parity.details() == ["no trial of cloud ran in another study"]
 
 
-def test_given_points_that_ran_nowhere_else_spoil_it(folder: Path) -> None:
+def test_given_points_that_ran_in_no_other_study_are_not_comparable(folder: Path) -> None:
     home = add_study(folder, "home", trials(0))
     again = add_study(folder, "again", trials(0), given=True)
     lost = add_study(folder, "lost", trials(1), given=True)
@@ -195,7 +195,7 @@ def test_given_points_that_ran_nowhere_else_spoil_it(folder: Path) -> None:
     assert parity.exit_code == 3
 
 
-def test_without_a_common_point_the_command_that_makes_some_is_said(folder: Path) -> None:
+def test_without_a_common_point_the_command_for_a_replay_is_reported(folder: Path) -> None:
     home = add_study(folder, "home", trials(0))
     parity = compare_trials([home, add_study(folder, "cloud", trials(1), mode="remote")], TOLERANCE)
     assert parity.verdict == "NOT COMPARABLE"
@@ -204,7 +204,7 @@ def test_without_a_common_point_the_command_that_makes_some_is_said(folder: Path
     ]
 
 
-def test_a_replay_is_held_against_the_trials_that_it_ran_again(folder: Path) -> None:
+def test_a_replay_is_compared_with_the_trials_that_it_ran_again(folder: Path) -> None:
     home = add_study(folder, "home", trials(0, 1, 2))
     away = add_study(folder, "away", trials(1), given=True)
     parity = compare_replay(home, away, TOLERANCE)
@@ -240,7 +240,7 @@ FAIL: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("cause", FAIL)
-def test_a_difference_is_put_down_to_the_first_cause(folder: Path, cause: str) -> None:
+def test_a_difference_is_attributed_to_the_first_cause(folder: Path, cause: str) -> None:
     changes, said = FAIL[cause]
     home = add_study(folder, "home", trials(0))
     away = add_study(folder, "away", trials(0, shift=0.5), **changes)
@@ -250,7 +250,7 @@ def test_a_difference_is_put_down_to_the_first_cause(folder: Path, cause: str) -
 
 
 @pytest.mark.parametrize("cause", NOT_COMPARABLE)
-def test_no_pair_is_put_down_to_the_first_cause(folder: Path, cause: str) -> None:
+def test_a_lack_of_pairs_is_attributed_to_the_first_cause(folder: Path, cause: str) -> None:
     changes, said = NOT_COMPARABLE[cause]
     home = add_study(folder, "home", trials(0))
     parity = compare_trials([home, add_study(folder, "away", trials(0), **changes)], TOLERANCE)
@@ -258,7 +258,7 @@ def test_no_pair_is_put_down_to_the_first_cause(folder: Path, cause: str) -> Non
     assert parity.exit_code == 3
 
 
-def test_causes_are_looked_for_in_one_order(folder: Path) -> None:
+def test_causes_are_checked_in_a_fixed_order(folder: Path) -> None:
     order = [
         "data hash",
         "rows and dtypes",
@@ -288,7 +288,7 @@ def test_the_users_own_code_counts_among_the_versions(folder: Path) -> None:
     assert "library versions: your package mine 1111 in home, 2222 in away" in line
 
 
-def test_versions_that_differ_do_no_harm_where_numbers_are_the_same(folder: Path) -> None:
+def test_different_versions_pass_if_the_numbers_are_the_same(folder: Path) -> None:
     changes, said = FAIL["library versions"]
     home = add_study(folder, "home", trials(0))
     parity = compare_trials([home, add_study(folder, "away", trials(0), **changes)], TOLERANCE)
@@ -298,7 +298,7 @@ def test_versions_that_differ_do_no_harm_where_numbers_are_the_same(folder: Path
     assert found.detail == said
 
 
-def test_a_log_that_says_another_objective_than_metrics_json_fails(folder: Path) -> None:
+def test_a_log_whose_objective_differs_from_metrics_json_fails(folder: Path) -> None:
     home = add_study(folder, "home", trials(0))
     away = add_study(folder, "away", trials(0))
     log_path(trial_folder(away.folder, 0)).write_text("[metric] cv_rmse_blended=1.5;\n")
@@ -309,7 +309,7 @@ def test_a_log_that_says_another_objective_than_metrics_json_fails(folder: Path)
     )
 
 
-def test_what_amt_has_read_is_held_to_single_precision(folder: Path) -> None:
+def test_the_objective_read_by_amt_is_compared_in_single_precision(folder: Path) -> None:
     result = trials(0)[0]
     home = add_study(folder, "home", [result])
     value = result.metrics["cv_rmse_blended"]
@@ -328,7 +328,7 @@ def test_what_amt_has_read_is_held_to_single_precision(folder: Path) -> None:
         ("threads", "threads"),
     ],
 )
-def test_what_an_earlier_version_did_not_record_is_not_known(folder: Path, dropped: str, check: str) -> None:
+def test_facts_that_an_earlier_version_did_not_record_are_unknown(folder: Path, dropped: str, check: str) -> None:
     home = add_study(folder, "home", trials(0), drop=(dropped,))
     away = add_study(folder, "away", trials(0, shift=1.0))
     parity = compare_trials([home, away], TOLERANCE)
@@ -352,7 +352,7 @@ def test_a_study_of_an_earlier_version_is_read(folder: Path) -> None:
     ]
 
 
-def test_most_of_many_differences_are_counted(folder: Path) -> None:
+def test_many_differences_are_listed_in_part_and_counted(folder: Path) -> None:
     home = add_study(folder, "home", trials(0, 1, 2, 0, 1, 2, 0))
     away = add_study(folder, "away", trials(0, 1, 2, 0, 1, 2, 0, shift=1.0))
     details = compare_trials([home, away], TOLERANCE).details()

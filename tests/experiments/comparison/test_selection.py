@@ -46,7 +46,7 @@ def test_without_names_the_newest_of_each_mode_on_the_newest_data_are_taken(fold
     assert chosen(folder) == ["home", "boxes", "cloud"]
 
 
-def test_a_replay_and_what_it_replays_go_before_newer_studies_and_trainings_by_themselves(folder: Path) -> None:
+def test_a_replay_and_its_source_are_preferred_to_newer_studies_and_single_trainings(folder: Path) -> None:
     made = [("home", "local", None), ("boxes", "sagemaker", "home"), ("search", "local", None), ("one", "local", "one")]
     for number, (name, mode, of) in enumerate(made):
         study = add_study(folder, name, TRIALS[:1], mode=mode, given=of is not None)
@@ -77,7 +77,7 @@ def test_names_that_make_no_comparison_are_refused(folder: Path, names: list[str
         chosen(folder, *names)
 
 
-def test_without_studies_the_command_that_makes_one_is_said(folder: Path) -> None:
+def test_without_studies_the_command_that_makes_one_is_reported(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"no study with a finished trial .*python run.py mode=local"):
         chosen(folder)
     add_study(folder, "home", TRIALS)
@@ -118,7 +118,7 @@ def test_a_study_that_is_damaged_or_of_another_version_is_named(folder: Path) ->
 
 
 @pytest.mark.parametrize("share", [-1e-9, 1.0, float("nan"), float("inf")])
-def test_a_tolerance_is_a_share(share: float) -> None:
+def test_a_tolerance_is_at_least_zero_and_below_one(share: float) -> None:
     assert check_tolerance(CompareConfig(rtol=0.0)) == 0.0
     with pytest.raises(ConfigError, match=r"compare\.rtol="):
         check_tolerance(CompareConfig(rtol=share))

@@ -168,9 +168,7 @@ def test_no_password_is_shown_or_recorded() -> None:
         assert "hush" not in text
 
 
-def test_settings_of_ones_own_for_one_mode_are_not_read_in_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_users_settings_for_one_mode_are_not_read_in_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(CONFIG_FOLDER, tmp_path / "configs", ignore=shutil.ignore_patterns("local"))
     (tmp_path / "configs/local/mode").mkdir(parents=True)
     own = tmp_path / "configs/local/mode/remote.yaml"

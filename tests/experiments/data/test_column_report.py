@@ -43,7 +43,7 @@ def test_sound_table_has_no_warning(folder: Path) -> None:
     ],
     ids=["constant", "empty", "counting", "names", "decimal commas", "dates"],
 )
-def test_column_that_misleads_is_named_with_what_to_do(values: list[object], words: list[str], folder: Path) -> None:
+def test_misleading_column_is_named_with_what_to_do(values: list[object], words: list[str], folder: Path) -> None:
     (warning,) = table(folder, odd=values).warnings
     assert [word for word in words if word not in warning] == []
 

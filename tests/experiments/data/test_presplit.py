@@ -154,7 +154,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_what_is_no_such_folder_is_refused_in_one_line(case: str, folder: Path, byoe: Run) -> None:
+def test_a_folder_that_is_not_presplit_is_refused_in_one_line(case: str, folder: Path, byoe: Run) -> None:
     spoil, more, words = MISTAKES[case]
     write_rows(folder / "rows")
     spoil(folder / "rows")
@@ -165,7 +165,7 @@ def test_what_is_no_such_folder_is_refused_in_one_line(case: str, folder: Path, 
     assert [path.name for path in folder.iterdir()] == ["rows"]
 
 
-def test_what_is_no_such_folder_on_s3_is_named_by_its_address(folder: Path, bucket: str) -> None:
+def test_a_folder_on_s3_that_is_not_presplit_is_named_by_its_address(folder: Path, bucket: str) -> None:
     s3, place = boto3.client("s3"), f"s3://{bucket}/tables/rows/"
     with pytest.raises(InputError, match=rf"dataset.path={place[:-1]}: there is no such object.*a slash: {place}"):
         planned(place[:-1])

@@ -52,7 +52,7 @@ class TestBuild:
             assert client.images.get(spec.tag).attrs["Size"] < 900e6
             assert client.images.get(spec.tag).labels[LABEL] == "image"
 
-    def test_packages_of_ones_own_are_in_it_and_a_failing_step_shows_its_last_lines(self, tmp_path: Path) -> None:
+    def test_a_users_packages_are_in_it_and_a_failing_step_shows_its_last_lines(self, tmp_path: Path) -> None:
         base = require_image().tag
         files = {
             "Dockerfile": b"ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nLABEL byoe=image\nCOPY note.txt /note.txt\n",

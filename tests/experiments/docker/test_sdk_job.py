@@ -67,7 +67,7 @@ def job(image: str, folder: Path, behaviour: str) -> dict[str, Any]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("behaviour", ["work", "fail"])
 @pytest.mark.filterwarnings("ignore")  # the SDK's own
-def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
+def test_job_sees_no_account_sends_no_telemetry_and_leaves_only_its_artifacts(
     behaviour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = require_image().tag

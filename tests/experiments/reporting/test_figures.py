@@ -85,7 +85,7 @@ def test_rows_without_weight_do_not_count_when_a_member_is_left_out() -> None:
     assert leave_one_out_rises(recipe, weighed) == pytest.approx(leave_one_out_rises(recipe, counted))
 
 
-def test_blend_whose_features_are_not_kept_has_no_picture_of_who_is_missed(study: StudySpec) -> None:
+def test_blend_without_its_features_has_no_figure_of_members_left_out(study: StudySpec) -> None:
     assert "leave_one_member_out.png" in study_figures(study, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())
     passed = dataclasses.replace(study, static={**study.static, "blend": "stacking_passthrough"})
     figures = study_figures(passed, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())

@@ -49,7 +49,7 @@ def test_numbers_are_whole_in_a_narrow_terminal(study: StudySpec, width: int) ->
     assert max(map(len, file.getvalue().splitlines())) <= NARROWEST
 
 
-def test_problem_of_the_store_is_told_with_what_to_do(study: StudySpec) -> None:
+def test_a_problem_of_the_store_is_shown_with_its_fix(study: StudySpec) -> None:
     text = " ".join(shown(study, trial(0, 11.0, 12.0, 10.0), problem="OperationalError: disk").split())
     assert "MLflow could not record everything (OperationalError: disk)" in text
     assert "run the same command again" in text
@@ -65,7 +65,7 @@ def test_pruned_trials_are_counted(study: StudySpec) -> None:
     assert "2 trials, 1 pruned" in shown(study, best, results=[best, pruned(1)])
 
 
-def test_study_that_its_time_limit_has_ended_says_so(study: StudySpec) -> None:
+def test_a_study_that_its_time_limit_ended_is_reported(study: StudySpec) -> None:
     limited = dataclasses.replace(study, timeout=90.0)
     text = shown(limited, trial(0, 11.0, 12.0, 10.0))
     assert "2 trials of 3" in text

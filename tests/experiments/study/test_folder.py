@@ -27,7 +27,7 @@ def read(folder: Path, text: str) -> TrialResult:
     return read_result(TrialSpec(0, {}, HYPERPARAMETERS, folder), 0.0, 1.0, 0)
 
 
-def test_a_training_and_one_that_was_given_up_are_read(tmp_path: Path) -> None:
+def test_a_complete_and_a_pruned_training_are_read(tmp_path: Path) -> None:
     result = read(tmp_path / "whole", json.dumps(document()))
     assert (result.state, result.failure) == ("complete", None)
     assert result.metrics == document()["metrics"]
@@ -56,7 +56,7 @@ def test_a_training_and_one_that_was_given_up_are_read(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_what_is_not_that_of_a_training_is_a_failed_trial(found: Any, reason: str, tmp_path: Path) -> None:
+def test_a_document_that_is_not_of_a_training_is_a_failed_trial(found: Any, reason: str, tmp_path: Path) -> None:
     result = read(tmp_path, json.dumps(found))
     assert (result.state, result.metrics) == ("failed", {})
     assert result.failure is not None

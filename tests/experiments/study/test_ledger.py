@@ -122,7 +122,7 @@ def test_commit_that_was_cut_by_a_kill_is_rolled_back(study: StudySpec) -> None:
         assert list(ledger.asked()) == [0]
 
 
-def test_file_that_is_no_ledger_is_named(study: StudySpec) -> None:
+def test_file_that_is_not_a_ledger_is_named(study: StudySpec) -> None:
     study.folder.mkdir(parents=True)
     (study.folder / "ledger.sqlite").write_bytes(b"not a database, and long enough to be looked at" * 50)
     with pytest.raises(StudyTaken, match=r"ledger.sqlite is not a ledger.*move it away"):
