@@ -22,14 +22,14 @@ from tests.support.records import logged_runs
 
 Run = Callable[..., Ended]
 TRIALS = [scored(index, point) for index, point in enumerate(POINTS)]
-PAIR = "compare.studies=[home,boxes]"
+PAIR = "compare.studies=[laptop,containers]"
 
 
 @pytest.fixture
 def pair(project: Path) -> Path:
-    """A project with a study at home, and its best two trials in containers."""
-    add_study(project, "home", TRIALS)
-    add_study(project, "boxes", TRIALS[:2], mode="sagemaker", given=True)
+    """A project with a study of ``mode=local``, and its best two trials run again in containers."""
+    add_study(project, "laptop", TRIALS)
+    add_study(project, "containers", TRIALS[:2], mode="sagemaker", given=True)
     return project
 
 
@@ -46,7 +46,7 @@ def test_equal_studies_pass_with_a_table_and_a_page(pair: Path, byoe: Run) -> No
     assert (ended.code, ended.err) == (0, "")
     assert "parity: PASS (2 of 2 trials equal)" in lines(ended)
     assert "  equal to the bit: 2 of 2" in lines(ended)
-    assert "  trial 2 of home: these parameters ran in no other study" in lines(ended)
+    assert "  trial 2 of laptop: these parameters ran in no other study" in lines(ended)
     assert "report: report.html" in lines(ended)
     assert re.search(
         r"^  blended +10\.\d+ \([\d.]+ to [\d.]+\) +10\.\d+ \([\d.]+ to [\d.]+\)$", ended.out, re.MULTILINE
@@ -67,19 +67,19 @@ def test_without_names_the_newest_of_each_mode_are_compared(pair: Path, byoe: Ru
 def test_unequal_studies_fail_with_their_cause(pair: Path, byoe: Run) -> None:
     changed = {"info": {"versions": {"python": "3.11.2", "xgboost": "3.2.0", "numpy": "2.5.0"}}}
     add_study(pair, "off", [scored(0, POINTS[0], shift=0.5)], mode="sagemaker", given=True, **changed)
-    ended = byoe("action=compare", "compare.studies=[home,off]")
+    ended = byoe("action=compare", "compare.studies=[laptop,off]")
     assert ended.code == 1
-    assert "parity: FAIL (0 of 1 trials equal; library versions: numpy 2.4.6 in home, 2.5.0 in off)" in lines(ended)
-    assert byoe("action=compare", "compare.studies=[home,off]", "compare.rtol=0.5").code == 0
+    assert "parity: FAIL (0 of 1 trials equal; library versions: numpy 2.4.6 in laptop, 2.5.0 in off)" in lines(ended)
+    assert byoe("action=compare", "compare.studies=[laptop,off]", "compare.rtol=0.5").code == 0
 
 
 def test_studies_of_different_data_are_refused_with_the_difference_unless_forced(pair: Path, byoe: Run) -> None:
     add_study(pair, "other", TRIALS[:1], mode="remote", data=splits(table(12).take(slice(1, None)), "b" * 64))
-    arguments = ("action=compare", "compare.studies=[home,other]")
-    verdict = "parity: NOT COMPARABLE (data hash: 24 rows in home (12 + 5 + 7), 23 rows in other (11 + 5 + 7); 23 are in both)"
+    arguments = ("action=compare", "compare.studies=[laptop,other]")
+    verdict = "parity: NOT COMPARABLE (data hash: 24 rows in laptop (12 + 5 + 7), 23 rows in other (11 + 5 + 7); 23 are in both)"
     refused = byoe(*arguments)
     assert (refused.code, verdict in lines(refused)) == (3, True)
-    assert "home and other ran on different data" in refused.err
+    assert "laptop and other ran on different data" in refused.err
     assert "compare.force=true" in refused.err
     assert not (pair / "report.html").exists()
     forced = byoe(*arguments, "compare.force=true")
@@ -88,7 +88,7 @@ def test_studies_of_different_data_are_refused_with_the_difference_unless_forced
 
 
 def test_a_study_that_still_runs_is_marked_and_makes_the_report_partial(pair: Path, byoe: Run) -> None:
-    lock = os.open(pair / "studies" / "home" / "lock", os.O_RDWR)
+    lock = os.open(pair / "studies" / "laptop" / "lock", os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         ended = byoe("action=compare", PAIR)
@@ -96,23 +96,23 @@ def test_a_study_that_still_runs_is_marked_and_makes_the_report_partial(pair: Pa
         os.close(lock)
     assert ended.code == 0
     assert re.search(r"^  state +still running +finished$", ended.out, re.MULTILINE)
-    assert "partial: local: study home is still running; the report has its results so far." in lines(ended)
+    assert "partial: local: study laptop is still running; the report has its results so far." in lines(ended)
     assert "partial report: report.html" in lines(ended)
     page = (pair / "report.html").read_text()
     assert "Partial report" in page
-    assert "study home is still running" in page
+    assert "study laptop is still running" in page
 
 
 def test_a_study_without_a_winner_or_its_files_makes_the_report_partial(pair: Path, byoe: Run) -> None:
     add_study(pair, "bare", TRIALS[:1], mode="remote", final=False)
-    shutil.rmtree(pair / "studies" / "boxes" / "final")
-    ended = byoe("action=compare", "compare.studies=[home,boxes,bare]")
+    shutil.rmtree(pair / "studies" / "containers" / "final")
+    ended = byoe("action=compare", "compare.studies=[laptop,containers,bare]")
     assert ended.code == 0
     said = [line for line in lines(ended) if line.startswith("partial: ")]
     assert said[0].startswith(
         "partial: remote: study bare has no winner with test scores yet; run the study's own command again to get one"
     )
-    final = pair / "studies" / "boxes" / "final"
+    final = pair / "studies" / "containers" / "final"
     gone = f"are missing or incomplete: {final}"
     assert any(line.startswith(f"partial: sagemaker: the winner's out-of-fold predictions {gone}") for line in said)
     assert any(
@@ -121,9 +121,9 @@ def test_a_study_without_a_winner_or_its_files_makes_the_report_partial(pair: Pa
 
 
 def test_missing_logs_make_the_report_partial(pair: Path, byoe: Run) -> None:
-    log_path(trial_folder(pair / "studies" / "boxes", 1)).unlink()
+    log_path(trial_folder(pair / "studies" / "containers", 1)).unlink()
     ended = byoe("action=compare", PAIR)
-    trials = pair / "studies" / "boxes" / "trials"
+    trials = pair / "studies" / "containers" / "trials"
     assert ended.code == 0
     said = (
         f"partial: sagemaker: 1 of 2 trials have no log in {trials}: the objective that a tuner reads there was not "
@@ -177,10 +177,10 @@ def test_the_page_is_written_to_the_given_output(pair: Path, byoe: Run) -> None:
         ([PAIR, "output=studies"], "output=studies is a folder: name a file in it, such as output=studies/report.html"),
         ([PAIR, "compare.rtol=2"], "compare.rtol=2 must be at least 0"),
         ([PAIR, "compare.rtol=much"], "compare.rtol"),
-        (["compare.studies=home"], "compare.studies=[a]"),
-        (["compare.studies=[home]"], "names only home"),
-        (["compare.studies=[home,bxes]"], "Did you mean 'boxes'?"),
-        (["compare.study=[home,boxes]"], "'compare.studies'"),
+        (["compare.studies=laptop"], "compare.studies=[a]"),
+        (["compare.studies=[laptop]"], "names only laptop"),
+        (["compare.studies=[laptop,contaners]"], "Did you mean 'containers'?"),
+        (["compare.study=[laptop,containers]"], "'compare.studies'"),
     ],
 )
 def test_a_mistake_gets_one_message_and_leaves_nothing(pair: Path, byoe: Run, arguments: list[str], said: str) -> None:
@@ -205,18 +205,18 @@ def test_a_full_disk_leaves_the_old_page(pair: Path, byoe: Run, tiny_disk: Calla
 
 def test_mlflow_records_a_comparison_once_with_a_run_for_each_study(pair: Path, byoe: Run) -> None:
     for _ in range(2):
-        ended = byoe("action=compare", PAIR, "mlflow.experiment=held-together")
+        ended = byoe("action=compare", PAIR, "mlflow.experiment=side-by-side")
         assert ended.code == 0
         assert any(line.startswith("mlflow ui ") for line in lines(ended))
-    (parent,) = logged_runs(pair, "held-together", "comparison")
+    (parent,) = logged_runs(pair, "side-by-side", "comparison")
     assert parent.data.tags["byoe.parity"] == "PASS"
-    assert parent.data.tags["byoe.studies"] == "home,boxes"
+    assert parent.data.tags["byoe.studies"] == "laptop,containers"
     assert parent.data.metrics == {"parity_pairs": 2, "parity_equal": 2, "parity_exact": 2}
     assert parent.info.status == "FINISHED"
     artifacts = pair / "mlartifacts" / parent.info.run_id / "artifacts"
     assert left(artifacts) == {"report.html"}
     assert (artifacts / "report.html").read_text() == (pair / "report.html").read_text()
-    runs = {run.info.run_name: run for run in logged_runs(pair, "held-together", "compared")}
+    runs = {run.info.run_name: run for run in logged_runs(pair, "side-by-side", "compared")}
     assert set(runs) == {"local", "sagemaker"}
     for run in runs.values():
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -237,13 +237,13 @@ def test_another_state_of_a_study_is_another_comparison_beside_the_studys_runs(p
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{pair}/mlflow.db")
-    experiment = client.create_experiment("where-home-is", artifact_location=(pair / "mlartifacts").as_uri())
-    client.create_run(experiment, tags={"byoe.role": "study", "byoe.study": "home"})
+    experiment = client.create_experiment("of-the-laptop", artifact_location=(pair / "mlartifacts").as_uri())
+    client.create_run(experiment, tags={"byoe.role": "study", "byoe.study": "laptop"})
     assert byoe("action=compare", PAIR).code == 0
-    shutil.rmtree(pair / "studies" / "boxes")
-    add_study(pair, "boxes", TRIALS, mode="sagemaker", given=True)
+    shutil.rmtree(pair / "studies" / "containers")
+    add_study(pair, "containers", TRIALS, mode="sagemaker", given=True)
     assert byoe("action=compare", PAIR).code == 0
-    assert len(logged_runs(pair, "where-home-is", "comparison")) == 2
+    assert len(logged_runs(pair, "of-the-laptop", "comparison")) == 2
 
 
 def test_an_unusable_store_is_reported_and_the_page_is_complete(pair: Path, byoe: Run) -> None:
@@ -271,7 +271,7 @@ def test_names_from_users_are_shown_and_never_run(pair: Path, byoe: Run) -> None
     study = add_study(pair, "evil", [dataclasses.replace(TRIALS[0], index=0)], mode="sagemaker")
     edit_facts(study, dataset=f"{evil}</script><script>alert(2)</script>")
     study.folder.rename(pair / "studies" / evil)
-    ended = byoe("action=compare", f"compare.studies=[home,'{evil}']")
+    ended = byoe("action=compare", f"compare.studies=[laptop,'{evil}']")
     assert ended.code == 0, ended.err
     page = (pair / "report.html").read_text()
     assert "<img" not in page.partition("<main>")[2].partition("<script>")[0]

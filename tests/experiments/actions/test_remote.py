@@ -54,27 +54,31 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
-def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a study in ``mode=local``."""
-    folder = tmp_path_factory.mktemp("home")
-    arguments = ["mode=local", "study=home", *SEARCH]
+    folder = tmp_path_factory.mktemp("laptop")
+    arguments = ["mode=local", "study=laptop", *SEARCH]
     ended = run_command(*arguments, folder=folder)
     assert ended.code == 0, ended.err
     return folder
 
 
 @pytest.fixture(scope="module")
-def home(home_folder: Path) -> list[dict[str, Any]]:
+def local_trials(local_folder: Path) -> list[dict[str, Any]]:
     """The trials of a study in ``mode=local``, whose points the double's tuner gives."""
-    final = json.loads((home_folder / "studies/home/final/output/data/metrics.json").read_text())
-    return [*recorded_trials(home_folder, "home"), final]
+    final = json.loads((local_folder / "studies/laptop/final/output/data/metrics.json").read_text())
+    return [*recorded_trials(local_folder, "laptop"), final]
 
 
 @pytest.fixture
 def double(
-    project: Path, tmp_path: Path, home: list[dict[str, Any]], resident: Resident, monkeypatch: pytest.MonkeyPatch
+    project: Path,
+    tmp_path: Path,
+    local_trials: list[dict[str, Any]],
+    resident: Resident,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Double]:
-    points = [{name: encode(value) for name, value in trial["params"].items()} for trial in home[:-1]]
+    points = [{name: encode(value) for name, value in trial["params"].items()} for trial in local_trials[:-1]]
     with opened(Double(tmp_path / "aws", points, resident=resident), monkeypatch) as double:
         yield double
 
@@ -121,13 +125,13 @@ def created(double: Double) -> list[str]:
 
 
 def test_sagemaker_gives_the_numbers_of_mode_local(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 0, ended.err
     assert "costs at most $1.20: 3 jobs of at most 1 h on ml.m5.large at $0.4 an hour" in ended.out
     trials = recorded_trials(project, "cloud")
-    assert numbers(trials) == numbers(home[:-1])
+    assert numbers(trials) == numbers(local_trials[:-1])
     assert [trial["info"]["cloud"]["job"].rpartition("-")[0] for trial in trials] == [
         f"cloud-{number:03d}" for number in (1, 2, 3)
     ]
@@ -143,7 +147,7 @@ def test_sagemaker_gives_the_numbers_of_mode_local(
         assert run.data.tags["byoe.job"] == trial["info"]["cloud"]["job"]
         assert run.data.tags["byoe.mode"] == "remote"
     (winner,) = logged_runs(project, "byoe-diabetes", "final")
-    assert {name: winner.data.metrics[name] for name in home[-1]["metrics"]} == home[-1]["metrics"]
+    assert {name: winner.data.metrics[name] for name in local_trials[-1]["metrics"]} == local_trials[-1]["metrics"]
     assert winner.data.metrics["test_rmse_blended"] > 0
     assert created(double) == ["CreateHyperParameterTuningJob"]
     ended = byoe("mode=local", "action=replay", "replay.study=cloud", "replay.top=2", *SEARCH)
@@ -152,7 +156,7 @@ def test_sagemaker_gives_the_numbers_of_mode_local(
 
 
 def test_a_second_command_attaches_and_imports_only_new_results(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     double.hold(1)
     first = forked.Popen(
@@ -176,13 +180,13 @@ def test_a_second_command_attaches_and_imports_only_new_results(
     assert ended.code == 0, ended.err
     described = [call["TrainingJobName"] for call in double.calls("DescribeTrainingJob")[before:]]
     assert not any(name.startswith("cloud-001") for name in described if name != described[-1])
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
 @pytest.mark.slow
 def test_after_a_kill_at_any_point_nothing_is_launched_twice_or_lost(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     for point in (
         "channels_written",
@@ -199,7 +203,7 @@ def test_after_a_kill_at_any_point_nothing_is_launched_twice_or_lost(
     ):
         killed_at(point, *arguments(double, "mode.budget_usd=2"))
     assert byoe(*arguments(double)).code == 0
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     assert len(logged_trials(project, "byoe-diabetes")) == TRIALS
     assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
     assert created(double) == ["CreateHyperParameterTuningJob"]
@@ -217,7 +221,7 @@ def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -
     assert "Training: $0.01 so far" in status.out
 
 
-REPLAY = ("action=replay", "replay.study=home", "replay.top=3", "search.parallel=1")
+REPLAY = ("action=replay", "replay.study=laptop", "replay.top=3", "search.parallel=1")
 
 
 def killed_at(point: str, *arguments: str) -> None:
@@ -227,9 +231,9 @@ def killed_at(point: str, *arguments: str) -> None:
 
 
 @pytest.fixture
-def source(project: Path, home_folder: Path) -> None:
-    """The study at home, beside which it is replayed."""
-    shutil.copytree(home_folder / "studies", project / "studies")
+def source(project: Path, local_folder: Path) -> None:
+    """The study of ``mode=local``, which is replayed here."""
+    shutil.copytree(local_folder / "studies", project / "studies")
 
 
 @pytest.mark.slow
@@ -375,7 +379,9 @@ def test_a_tuning_job_is_not_extended(project: Path, double: Double, byoe: Run) 
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
-def test_temporary_faults_are_waited_out(project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]) -> None:
+def test_temporary_faults_are_waited_out(
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
+) -> None:
     double.inject(
         throttled("Describe*", 3),
         throttled("CreateHyperParameterTuningJob", 2),
@@ -387,7 +393,7 @@ def test_temporary_faults_are_waited_out(project: Path, double: Double, byoe: Ru
     )
     ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 0, ended.err
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     assert [job.status for job in double.jobs] == ["Completed"] * TRIALS
 
 
@@ -428,11 +434,11 @@ def test_jobs_that_amt_stops_early_are_pruned_and_not_failed(project: Path, draw
 
 
 def test_an_objective_that_comes_late_is_waited_for(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     double.inject(LateMetrics(0, 4), LateMetrics(2, 3))
     assert byoe(*arguments(double, "mode.budget_usd=2")).code == 0
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     double.inject(LateMetrics("one-001", 100))
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", study="one"))
     assert ended.code == 1
@@ -660,7 +666,7 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
     project: Path,
     double: Double,
     byoe: Run,
-    home: list[dict[str, Any]],
+    local_trials: list[dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -670,9 +676,9 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
     monkeypatch.chdir(tmp_path / "elsewhere")
     ended = byoe("mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05", "mlflow.experiment=elsewhere")
     assert ended.code == 0, ended.err
-    best = min(home[:-1], key=lambda trial: trial["metrics"]["cv_rmse_blended"])
+    best = min(local_trials[:-1], key=lambda trial: trial["metrics"]["cv_rmse_blended"])
     assert f"best: training job cloud-{best['index'] + 1:03d}-" in ended.out
-    assert numbers(recorded_trials(Path.cwd(), "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(Path.cwd(), "cloud")) == numbers(local_trials[:-1])
     assert len(logged_trials(Path.cwd(), "elsewhere")) == TRIALS
     assert (Path.cwd() / "studies/cloud/final/model/manifest.json").exists()
     assert created(double) == ["CreateHyperParameterTuningJob"]
@@ -705,7 +711,7 @@ def test_a_job_that_byoe_did_not_create_cannot_be_attached_to(project: Path, dou
 
 
 def test_a_tuning_job_can_be_attached_to_despite_another_study_of_its_name(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     assert byoe(*arguments(double, "mode.budget_usd=2")).code == 0
     attach = ["mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05"]
@@ -717,7 +723,7 @@ def test_a_tuning_job_can_be_attached_to_despite_another_study_of_its_name(
     shutil.rmtree("studies")
     ended = byoe(*attach)
     assert ended.code == 0, ended.err
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     shutil.rmtree("studies")
     s3, folder = double.client("s3"), "byoe/studies/cloud/study-"
     (entry,) = s3.list_objects_v2(Bucket=double.bucket, Prefix=folder)["Contents"]

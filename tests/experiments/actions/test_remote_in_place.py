@@ -42,10 +42,10 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
 ) -> None:
     write_rows(tmp_path / "here", kind)
     two = ["search.n_trials=2", *QUICK, *ROLES]
-    home = byoe("mode=local", "study=home", *two, f"dataset.path={tmp_path}/here")
-    assert home.code == 0, home.err
+    local = byoe("mode=local", "study=laptop", *two, f"dataset.path={tmp_path}/here")
+    assert local.code == 0, local.err
     points = [
-        {name: encode(value) for name, value in trial["params"].items()} for trial in recorded_trials(project, "home")
+        {name: encode(value) for name, value in trial["params"].items()} for trial in recorded_trials(project, "laptop")
     ]
     with opened(Double(tmp_path / "aws", points, resident=resident), monkeypatch) as double:
         place = place_rows(double, tmp_path / "there", kind)
@@ -56,7 +56,7 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
         ended = byoe(*remote)
         assert ended.code == 0, ended.err
         assert f"the data is used where it lies: {place}" in ended.out
-        assert numbers(recorded_trials(project, "cloud")) == numbers(recorded_trials(project, "home"))
+        assert numbers(recorded_trials(project, "cloud")) == numbers(recorded_trials(project, "laptop"))
         (document,) = double.calls("CreateHyperParameterTuningJob")
         channels = document["TrainingJobDefinition"]["InputDataConfig"]
         assert [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in channels] == [

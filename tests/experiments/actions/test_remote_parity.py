@@ -34,9 +34,11 @@ def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
     before = left_behind()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    ended = byoe("mode=sagemaker", "study=boxes", *SEARCH)
+    ended = byoe("mode=sagemaker", "study=containers", *SEARCH)
     assert ended.code == 0, ended.err
-    points = [{name: encode(value) for name, value in trial["params"].items()} for trial in trials(project, "boxes")]
+    points = [
+        {name: encode(value) for name, value in trial["params"].items()} for trial in trials(project, "containers")
+    ]
     with Double(tmp_path / "aws", points, image=image) as double:
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
@@ -47,9 +49,9 @@ def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
         assert ended.code == 0, ended.err
         assert [job.status for job in double.jobs] == ["Completed"] * 2
     assert left_behind() == before
-    assert trials(project, "cloud") == trials(project, "boxes")
-    assert metrics(project, "cloud") == metrics(project, "boxes")
-    assert model(project, "cloud") == model(project, "boxes")
+    assert trials(project, "cloud") == trials(project, "containers")
+    assert metrics(project, "cloud") == metrics(project, "containers")
+    assert model(project, "cloud") == model(project, "containers")
 
 
 def pushed(double: Double) -> str:

@@ -94,7 +94,7 @@ KILLS = ("study_created", "trials_asked:2", "trial_finished:2", "trial_recorded:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, image: str) -> list[object]:
-    """What the study of the kill tests gives when nothing kills it, at home."""
+    """What the study of the kill tests gives when nothing kills it."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("undisturbed")
         shutil.copy(empty_store, folder / "mlflow.db")
@@ -202,9 +202,9 @@ def test_disk_that_fills_up_stops_the_study_and_fails_no_trial(
 def test_containers_of_a_killed_harness_are_removed_when_the_study_resumes(
     project: Path, image: str, nothing_left: None
 ) -> None:
-    found = labels("trial", study="boxes", folder=str(project / "studies" / "boxes"))
+    found = labels("trial", study="containers", folder=str(project / "studies" / "containers"))
     with closing(connect()) as client:
         orphan = client.containers.run(image, ["sleep", "1000"], detach=True, auto_remove=True, labels=found)
-    ended = run_command("mode=sagemaker", "study=boxes", "search.n_trials=1", *QUICK)
+    ended = run_command("mode=sagemaker", "study=containers", "search.n_trials=1", *QUICK)
     assert ended.code == 0, ended.err
-    assert orphan.name not in containers("boxes")
+    assert orphan.name not in containers("containers")

@@ -51,10 +51,10 @@ def billed(result: TrialResult, usd: float) -> TrialResult:
 
 @pytest.fixture
 def two(folder: Path) -> tuple[RecordedStudy, RecordedStudy]:
-    home = add_study(folder, "home", [*spread(15), failed(15, POINTS[0])])
-    away = [billed(dataclasses.replace(r, metrics=dict(r.metrics)), 0.5) for r in spread(15)[:6]]
-    away[0].metrics["cv_rmse_ridge"] *= 1 + 1e-12  # type: ignore[index]
-    return home, add_study(folder, "away", away, mode="remote")
+    laptop = add_study(folder, "laptop", [*spread(15), failed(15, POINTS[0])])
+    server = [billed(dataclasses.replace(r, metrics=dict(r.metrics)), 0.5) for r in spread(15)[:6]]
+    server[0].metrics["cv_rmse_ridge"] *= 1 + 1e-12  # type: ignore[index]
+    return laptop, add_study(folder, "server", server, mode="remote")
 
 
 def strings(node: Any) -> Iterator[str]:
@@ -104,9 +104,9 @@ def _with_black(node: Any) -> Any:
 
 
 def test_sentences_are_made_from_the_numbers(two: tuple[RecordedStudy, RecordedStudy]) -> None:
-    home, _ = two
+    laptop, _ = two
     found = charts(*two)
-    best = home.best
+    best = laptop.best
     assert best is not None
     value = best.metrics["cv_rmse_blended"]
     assert f"{value:.6g}" in found["rmse"].sentence
@@ -155,7 +155,7 @@ def test_parallel_coordinates_draw_every_scored_trial_once(
 def test_a_bad_trial_does_not_flatten_the_history(folder: Path) -> None:
     trials = spread(9)
     bad = scored(9, {"xgboost__eta": 0.1, "ridge__alpha": 1.0}, shift=1e6)
-    found = charts(add_study(folder, "home", [*trials, bad]), add_study(folder, "away", spread(9), mode="remote"))
+    found = charts(add_study(folder, "laptop", [*trials, bad]), add_study(folder, "server", spread(9), mode="remote"))
     low, high = found["history-trials"].plots[0].spec["layout"]["yaxis"]["range"]
     assert 0 < high - low < 100
 
@@ -174,8 +174,8 @@ def test_only_the_largest_differences_and_the_best_trials_are_drawn(
 ) -> None:
     for module, name in (("differences", "_MOST_MARKS"), ("histories", "_MOST_DOTS"), ("coordinates", "_MOST_TRIALS")):
         monkeypatch.setattr(f"experiments.comparison.charts.{module}.{name}", 4)
-    home = add_study(folder, "home", spread(9))
-    found = charts(home, add_study(folder, "away", spread(9, shift=1e-12), mode="remote"))
+    laptop = add_study(folder, "laptop", spread(9))
+    found = charts(laptop, add_study(folder, "server", spread(9, shift=1e-12), mode="remote"))
     _, rest = found["differences"].plots[0].spec["data"]
     assert len(rest["x"]) == 4
     assert rest["x"] == sorted(rest["x"], reverse=True)
@@ -185,16 +185,16 @@ def test_only_the_largest_differences_and_the_best_trials_are_drawn(
 
 
 def test_missing_files_of_a_study_are_reported(folder: Path) -> None:
-    home = add_study(folder, "home", spread(6))
-    away = add_study(folder, "away", spread(6), mode="remote")
-    predictions_path(away.folder).write_bytes(predictions_path(away.folder).read_bytes()[:100])
-    (home.folder / "final" / "output" / "data" / "out_of_fold.npz").unlink()
-    found = charts(home, away)
+    laptop = add_study(folder, "laptop", spread(6))
+    server = add_study(folder, "server", spread(6), mode="remote")
+    predictions_path(server.folder).write_bytes(predictions_path(server.folder).read_bytes()[:100])
+    (laptop.folder / "final" / "output" / "data" / "out_of_fold.npz").unlink()
+    found = charts(laptop, server)
     assert found["errors"].missing == (
-        f"local: the winner's out-of-fold predictions are missing or incomplete: {home.out_of_fold_file}",
+        f"local: the winner's out-of-fold predictions are missing or incomplete: {laptop.out_of_fold_file}",
     )
     assert found["actual"].missing == (
-        f"remote: the winner's predictions on the test rows are missing or incomplete: {away.test_file}",
+        f"remote: the winner's predictions on the test rows are missing or incomplete: {server.test_file}",
     )
     assert len(found["errors"].plots) == len(found["actual"].plots) == 1
 
@@ -202,9 +202,9 @@ def test_missing_files_of_a_study_are_reported(folder: Path) -> None:
 def test_a_figure_with_nothing_to_draw_gives_the_reason(folder: Path) -> None:
     bare = {"final": False, "members": ("xgboost",)}
     trial = dataclasses.replace(scored(0, {"xgboost__eta": 0.1}, members=("xgboost",)), params={})
-    home = add_study(folder, "home", [trial], **bare)
-    away = add_study(folder, "away", [trial], mode="remote", blend="weighted", **bare)
-    found = charts(home, away)
+    laptop = add_study(folder, "laptop", [trial], **bare)
+    server = add_study(folder, "server", [trial], mode="remote", blend="weighted", **bare)
+    found = charts(laptop, server)
     empty = ("differences", "history-dollars", "trials", "importance", "errors", "actual")
     assert {key: chart.sentence for key, chart in found.items() if not chart.plots} == {
         key: found[key].sentence for key in empty
@@ -214,12 +214,12 @@ def test_a_figure_with_nothing_to_draw_gives_the_reason(folder: Path) -> None:
 
 
 def test_a_member_that_never_errs_has_no_correlation(folder: Path) -> None:
-    home = add_study(folder, "home", spread(3))
-    path = home.folder / "final" / "output" / "data" / "out_of_fold.npz"
+    laptop = add_study(folder, "laptop", spread(3))
+    path = laptop.folder / "final" / "output" / "data" / "out_of_fold.npz"
     kept = Predictions.read(path)
     members = np.column_stack([kept.target, kept.members[:, 1]])
     dataclasses.replace(kept, members=members).write(path)
-    (plot, _) = charts(home, add_study(folder, "away", spread(3), mode="remote"))["errors"].plots
+    (plot, _) = charts(laptop, add_study(folder, "server", spread(3), mode="remote"))["errors"].plots
     assert plot.spec["data"][0]["z"][0][1] is None
     json.dumps(plot.spec, allow_nan=False)
 
@@ -229,9 +229,9 @@ def test_choices_and_missing_parameters_are_drawn(folder: Path) -> None:
         dataclasses.replace(scored(index, POINTS[index]), params={**POINTS[index], "xgboost__grow_policy": method})
         for index, method in enumerate(("depthwise", "lossguide", "depthwise"))
     ]
-    home = add_study(folder, "home", trials)
-    away = add_study(folder, "away", [scored(0, POINTS[0])], mode="remote")
-    (plot,) = charts(home, away)["trials"].plots
+    laptop = add_study(folder, "laptop", trials)
+    server = add_study(folder, "server", [scored(0, POINTS[0])], mode="remote")
+    (plot,) = charts(laptop, server)["trials"].plots
     notes = [note["text"] for note in plot.spec["layout"]["annotations"]]
     assert {"depthwise", "lossguide"} <= set(notes)
     assert plot.spec["layout"]["yaxis"]["ticktext"][2] == "xgboost.grow_policy"
@@ -258,14 +258,14 @@ def test_ticks_of_integers_are_integers(values: list[float], log: bool, ticks: d
 
 def test_the_finding_on_good_trials_counts_each_trial_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = spread(12)
-    home = add_study(folder, "home", trials)
+    laptop = add_study(folder, "laptop", trials)
     best = sorted(trials, key=lambda result: result.metrics["cv_rmse_blended"])
     again = add_study(folder, "again", [dataclasses.replace(best[0], index=0)], mode="remote")
-    said = charts(home, again)["trials"].sentence
+    said = charts(laptop, again)["trials"].sentence
     etas = [float(result.params["xgboost__eta"]) for result in best]
     assert f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, where {min(etas):.4g} to {max(etas):.4g} were tried" in said
     monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_TRIALS", 4)
-    assert said.removesuffix(".") in charts(home, again)["trials"].sentence
+    assert said.removesuffix(".") in charts(laptop, again)["trials"].sentence
 
 
 def luminance(colour: str) -> float:

@@ -37,7 +37,7 @@ def cells(rows: list[Row], title: str) -> tuple[str, ...]:
 
 def test_wall_time_counts_overlaps_once_and_no_pauses(folder: Path) -> None:
     trials = [timed(0, 100, 110), timed(1, 105, 120), timed(2, 1000, 1004)]
-    (one,) = measure([add_study(folder, "home", trials)])
+    (one,) = measure([add_study(folder, "laptop", trials)])
     assert one.seconds == 24
     assert one.trials_per_minute == pytest.approx(7.5)
     assert [point.minutes * 60 for point in one.by_time] == pytest.approx([10, 20, 24])
@@ -50,7 +50,7 @@ def test_a_trial_on_sagemaker_lasts_from_the_creation_of_its_job(folder: Path) -
 
 def test_the_best_so_far_is_by_order_of_trials_and_by_their_end(folder: Path) -> None:
     trials = [timed(0, 0, 90), timed(1, 0, 30), failed(2, POINTS[2])]
-    (one,) = measure([add_study(folder, "home", trials)])
+    (one,) = measure([add_study(folder, "laptop", trials)])
     values = [trial.metrics["cv_rmse_blended"] for trial in trials[:2]]
     assert values[0] < values[1]
     assert [(point.trial, point.best) for point in one.by_trial] == [(0, values[0]), (1, values[0]), (2, values[0])]
@@ -88,15 +88,15 @@ def test_partly_known_dollars_are_a_lower_bound_and_cents_have_two_digits(folder
 
 
 def test_studies_are_labelled_by_mode_and_by_name_if_a_mode_repeats(folder: Path) -> None:
-    modes = {"home": "local", "boxes": "sagemaker", "again": "sagemaker"}
+    modes = {"laptop": "local", "containers": "sagemaker", "again": "sagemaker"}
     found = measure([add_study(folder, name, [scored(0, POINTS[0])], mode=mode) for name, mode in modes.items()])
-    assert [one.label for one in found] == ["local", "sagemaker (boxes)", "sagemaker (again)"]
+    assert [one.label for one in found] == ["local", "sagemaker (containers)", "sagemaker (again)"]
 
 
 def test_the_table_has_a_row_for_each_member_and_split_and_marks_the_lowest(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    away = add_study(folder, "away", [scored(0, POINTS[1])], mode="remote")
-    found = measure([home, away])
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    server = add_study(folder, "server", [scored(0, POINTS[1])], mode="remote")
+    found = measure([laptop, server])
     rows = rows_of(found)
     for heading in ("CV RMSE (95%)", "validation RMSE", "test RMSE"):
         assert [row.title for row in rows[heading][1:]] == [*MEMBERS, "blended"]
@@ -110,19 +110,19 @@ def test_the_table_has_a_row_for_each_member_and_split_and_marks_the_lowest(fold
 
 
 def test_equal_scores_and_scores_on_other_data_are_not_marked(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
     same = add_study(folder, "same", [scored(0, POINTS[0])])
     other = add_study(folder, "other", [scored(0, POINTS[1])], data=splits(table(13), "b" * 64))
-    for pair in ([home, same], [home, other]):
+    for pair in ([laptop, same], [laptop, other]):
         rows = rows_of(measure(pair))["CV RMSE (95%)"]
         assert all(not row.best for row in rows)
 
 
 def test_members_of_one_study_only_have_no_number_in_the_other(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
     trial = scored(0, {"xgboost__eta": 0.1}, members=("xgboost",))
     alone = add_study(folder, "alone", [trial], members=("xgboost",))
-    rows = rows_of(measure([home, alone]))
+    rows = rows_of(measure([laptop, alone]))
     assert cells(rows["CV RMSE (95%)"], "ridge")[1] == "-"
     assert cells(rows["does it pay?"], "the ensemble") == ("pays", "-")
 
@@ -145,9 +145,9 @@ def test_the_state_of_an_unfinished_study_is_shown(folder: Path) -> None:
     ],
 )
 def test_the_better_search_is_reported_with_its_interval(folder: Path, shift: float, said: str) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    away = add_study(folder, "away", [scored(0, POINTS[0], shift=shift)], mode="remote")
-    found = measure([home, away])
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    server = add_study(folder, "server", [scored(0, POINTS[0], shift=shift)], mode="remote")
+    found = measure([laptop, server])
     sentence = which_search(found)
     assert said in sentence
     apart = lift_between_winners(*found)
@@ -158,17 +158,17 @@ def test_the_better_search_is_reported_with_its_interval(folder: Path, shift: fl
 
 
 def test_a_replay_does_not_decide_which_search_is_better(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    away = add_study(folder, "away", [scored(0, POINTS[0])], mode="remote", given=True)
-    assert which_search(measure([home, away])) == (
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    server = add_study(folder, "server", [scored(0, POINTS[0])], mode="remote", given=True)
+    assert which_search(measure([laptop, server])) == (
         "There are no two searches to compare: only local searched, the other studies ran given points."
     )
 
 
 def test_winners_on_different_folds_are_not_compared(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    away = add_study(folder, "away", [scored(0, POINTS[1])], mode="remote", seed=1)
-    found = measure([home, away])
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    server = add_study(folder, "server", [scored(0, POINTS[1])], mode="remote", seed=1)
+    found = measure([laptop, server])
     assert lift_between_winners(*found) is None
     assert "Their folds differ, so there is no interval" in which_search(found)
     assert cells(rows_of(found)["does it pay?"], "blend minus local's") == ("-", "different folds")

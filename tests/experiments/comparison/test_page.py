@@ -26,7 +26,7 @@ SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of three studies: one at home, the same in containers, and a search in the cloud with an evil name."""
+    """A page of three studies: one of ``mode=local``, the same in containers, and a search with a hostile name on SageMaker."""
     folder = tmp_path_factory.mktemp("page")
     random = np.random.RandomState(0)
     points = [
@@ -38,10 +38,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cloud = [dataclasses.replace(scored(i, points[i + 10]), info=billed) for i in range(10)]
     nearly = dict(trials[1].metrics)
     nearly["cv_rmse_ridge_fold_1"] *= 1 + 1e-15
-    boxes = [trials[0], dataclasses.replace(trials[1], metrics=nearly), *trials[2:5]]
+    containers = [trials[0], dataclasses.replace(trials[1], metrics=nearly), *trials[2:5]]
     studies = [
-        add_study(folder, "home", trials[:10]),
-        add_study(folder, "boxes", boxes, mode="sagemaker", given=True),
+        add_study(folder, "laptop", trials[:10]),
+        add_study(folder, "containers", containers, mode="sagemaker", given=True),
         dataclasses.replace(add_study(folder, "cloud", cloud, mode="remote"), name=EVIL, dataset=EVIL),
     ]
     edit_facts(studies[0], dataset=EVIL)
