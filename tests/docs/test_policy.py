@@ -57,7 +57,7 @@ def named(file: Path) -> Iterator[str]:
 def called(file: Path, actions: dict[str, str]) -> Iterator[str]:
     """Yield the actions of the operations whose methods a module calls, or names for a paginator.
 
-    A single word, as of ``Search``, is a method of much else.
+    A method of a single word, such as ``search``, may belong to another class.
     """
     for node in ast.walk(ast.parse(file.read_text())):
         name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
