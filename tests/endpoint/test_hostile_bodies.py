@@ -133,9 +133,9 @@ def test_any_damage_to_what_was_right(
     connection: Connection,
 ) -> None:
     body = written(form, target)
-    for place, new, gone in changes:
+    for place, new, removed in changes:
         at = int(place * len(body))
-        body = body[:at] + new + body[at + gone :]
+        body = body[:at] + new + body[at + removed :]
     check(connection.post(body[: math.ceil(end * len(body))], other or FORMS[form].type), connection)
 
 

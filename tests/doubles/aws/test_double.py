@@ -1,4 +1,4 @@
-"""The double itself, called with boto3 as by everything else."""
+"""The double itself, called with boto3, as byoe calls it."""
 
 from __future__ import annotations
 

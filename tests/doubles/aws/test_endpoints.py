@@ -437,7 +437,7 @@ def test_in_its_own_process(tmp_path: Path) -> None:
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a double as a person does."""
+    """Start a double from the command line."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.doubles.aws.double", "--folder", str(folder)],
         cwd=PROJECT,
