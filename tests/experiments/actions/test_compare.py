@@ -37,7 +37,7 @@ def lines(ended: Ended) -> list[str]:
     return ended.out.splitlines()
 
 
-def left(folder: Path) -> set[str]:
+def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
@@ -51,7 +51,7 @@ def test_equal_studies_pass_with_a_table_and_a_page(pair: Path, byoe: Run) -> No
     assert re.search(
         r"^  blended +10\.\d+ \([\d.]+ to [\d.]+\) +10\.\d+ \([\d.]+ to [\d.]+\)$", ended.out, re.MULTILINE
     )
-    assert left(pair) == {"mlflow.db", "mlartifacts", "studies", "report.html"}
+    assert names_in(pair) == {"mlflow.db", "mlartifacts", "studies", "report.html"}
     page = (pair / "report.html").read_text()
     assert "parity: PASS" in page
     assert "Partial report" not in page
@@ -108,15 +108,17 @@ def test_a_study_without_a_winner_or_its_files_makes_the_report_partial(pair: Pa
     shutil.rmtree(pair / "studies" / "containers" / "final")
     ended = byoe("action=compare", "compare.studies=[laptop,containers,bare]")
     assert ended.code == 0
-    said = [line for line in lines(ended) if line.startswith("partial: ")]
-    assert said[0].startswith(
+    partial = [line for line in lines(ended) if line.startswith("partial: ")]
+    assert partial[0].startswith(
         "partial: remote: study bare has no winner with test scores yet; run the study's own command again to get one"
     )
     final = pair / "studies" / "containers" / "final"
-    gone = f"are missing or incomplete: {final}"
-    assert any(line.startswith(f"partial: sagemaker: the winner's out-of-fold predictions {gone}") for line in said)
+    reason = f"are missing or incomplete: {final}"
     assert any(
-        line.startswith(f"partial: sagemaker: the winner's predictions on the test rows {gone}") for line in said
+        line.startswith(f"partial: sagemaker: the winner's out-of-fold predictions {reason}") for line in partial
+    )
+    assert any(
+        line.startswith(f"partial: sagemaker: the winner's predictions on the test rows {reason}") for line in partial
     )
 
 
@@ -125,11 +127,11 @@ def test_missing_logs_make_the_report_partial(pair: Path, byoe: Run) -> None:
     ended = byoe("action=compare", PAIR)
     trials = pair / "studies" / "containers" / "trials"
     assert ended.code == 0
-    said = (
+    message = (
         f"partial: sagemaker: 1 of 2 trials have no log in {trials}: the objective that a tuner reads there was not "
         "checked."
     )
-    assert said in lines(ended)
+    assert message in lines(ended)
 
 
 def test_many_studies_are_shown_to_the_last_digit(pair: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,25 +155,25 @@ def test_the_page_replaces_the_target_of_a_link_and_no_device_or_protected_file(
     assert (pair / "real.html").stat().st_mode & 0o777 == 0o640
     os.mkfifo(pair / "pipe.html")
     (pair / "real.html").chmod(0o440)
-    for output, said in (
+    for output, message in (
         ("pipe.html", "output=pipe.html is not a regular file"),
         ("link.html", "output=link.html is write-protected"),
         ("/proc/report.html", "output=/proc/report.html: no file can be created in /proc"),
     ):
         ended = byoe("action=compare", PAIR, f"output={output}")
         assert (ended.code, ended.out) == (2, "")
-        assert said in ended.err
+        assert message in ended.err
     assert stat.S_ISFIFO((pair / "pipe.html").stat().st_mode)
 
 
 def test_the_page_is_written_to_the_given_output(pair: Path, byoe: Run) -> None:
     (pair / "ci").mkdir()
     assert "report: ci/first.html" in lines(byoe("action=compare", PAIR, "output=ci/first.html"))
-    assert left(pair / "ci") == {"first.html"}
+    assert names_in(pair / "ci") == {"first.html"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([PAIR, "output=nowhere/report.html"], "there is no folder nowhere"),
         ([PAIR, "output=studies"], "output=studies is a folder: name a file in it, such as output=studies/report.html"),
@@ -183,13 +185,15 @@ def test_the_page_is_written_to_the_given_output(pair: Path, byoe: Run) -> None:
         (["compare.study=[laptop,containers]"], "'compare.studies'"),
     ],
 )
-def test_a_mistake_gets_one_message_and_leaves_nothing(pair: Path, byoe: Run, arguments: list[str], said: str) -> None:
-    before = left(pair)
+def test_a_mistake_gets_one_message_and_leaves_nothing(
+    pair: Path, byoe: Run, arguments: list[str], message: str
+) -> None:
+    before = names_in(pair)
     ended = byoe("action=compare", *arguments)
     assert ended.code == 2
     assert ended.err.startswith("error: ")
-    assert said in ended.err
-    assert left(pair) == before
+    assert message in ended.err
+    assert names_in(pair) == before
 
 
 def test_a_full_disk_leaves_the_old_page(pair: Path, byoe: Run, tiny_disk: Callable[[str], Path]) -> None:
@@ -199,7 +203,7 @@ def test_a_full_disk_leaves_the_old_page(pair: Path, byoe: Run, tiny_disk: Calla
     assert ended.code == 1
     assert f"{disk}/report.html cannot be written: No space left on device" in ended.err
     assert "parity: PASS (2 of 2 trials equal)" in lines(ended)
-    assert left(disk) == {"report.html"}
+    assert names_in(disk) == {"report.html"}
     assert (disk / "report.html").read_text() == "old"
 
 
@@ -214,7 +218,7 @@ def test_mlflow_records_a_comparison_once_with_a_run_for_each_study(pair: Path, 
     assert parent.data.metrics == {"parity_pairs": 2, "parity_equal": 2, "parity_exact": 2}
     assert parent.info.status == "FINISHED"
     artifacts = pair / "mlartifacts" / parent.info.run_id / "artifacts"
-    assert left(artifacts) == {"report.html"}
+    assert names_in(artifacts) == {"report.html"}
     assert (artifacts / "report.html").read_text() == (pair / "report.html").read_text()
     runs = {run.info.run_name: run for run in logged_runs(pair, "side-by-side", "compared")}
     assert set(runs) == {"local", "sagemaker"}
@@ -259,9 +263,9 @@ def test_an_unusable_store_is_reported_and_the_page_is_complete(pair: Path, byoe
     assert "The report does not depend on it." in other.out
     (pair / "mlflow.db").unlink()
     (pair / "report.html").unlink()
-    gone = byoe("action=compare", PAIR)
-    assert gone.code == 0
-    assert f"MLflow could not record the comparison: there is no store at sqlite:///{pair}/mlflow.db" in gone.out
+    missing = byoe("action=compare", PAIR)
+    assert missing.code == 0
+    assert f"MLflow could not record the comparison: there is no store at sqlite:///{pair}/mlflow.db" in missing.out
     assert (pair / "report.html").exists()
     assert not (pair / "mlflow.db").exists()
 

@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 Run = Callable[..., Ended]
-# A user's member over a library that computes something else since a version that is told apart by its number alone.
+# A user's member whose predictions change with the version of a library, as read from its metadata.
 MEMBER = """
 from importlib.metadata import version
 from ensemble.members.scikit import Ridge
@@ -57,7 +57,7 @@ def working_in(folder: Path) -> Iterator[None]:
 
 
 def command(*arguments: str, **env: str) -> Ended:
-    """Run a command on the ensemble of these tests, which ends well."""
+    """Run a command on the ensemble of these tests; it must succeed."""
     ended = run_command(*arguments, *ENSEMBLE, **env)
     assert ended.code == 0, ended.out + ended.err
     return ended
@@ -87,7 +87,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, residen
 
 @pytest.fixture
 def project(studies: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory; what a test adds has names of its own."""
+    """The working directory, which the tests share; studies that a test adds have other names."""
     monkeypatch.chdir(studies)
     return studies
 
@@ -119,7 +119,7 @@ def test_all_three_modes_are_equal(project: Path, byoe: Run) -> None:
 
 
 def test_another_version_of_a_library_is_named(project: Path, byoe: Run) -> None:
-    """The version is another by its metadata, as Python finds them, and so are the numbers of who computes by it."""
+    """The metadata that Python finds first has another version, and the member's predictions change with it."""
     newer = project / "newer" / "scipy-0.0.1.dist-info"
     newer.mkdir(parents=True)
     (newer / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 0.0.1\n")

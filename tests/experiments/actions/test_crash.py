@@ -1,4 +1,4 @@
-"""Killed at any moment, the same command ends with every trial once in the ledger and in MLflow, and leaves nothing."""
+"""After a kill at any point, the same command records every trial once, in the ledger and in MLflow, and cleans up."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.records import ledger_rows, logged_runs, recorded_trials
 
 TRIALS = 30
 ARGUMENTS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
-# Points in the order in which one study can be killed at all of them, and at which pass: by the last of those within the
-# search 20 trials at most have begun.
+# Crash points and the pass to be killed at, in an order in which one study can be killed at all of them. Up to the last
+# one within the search, at most 20 trials have begun.
 KILLS = (
     "channels_written",
     "study_created",
@@ -30,13 +30,13 @@ KILLS = (
     "final_trained",
     "model_registered",
 )
-# Making a store takes as long as such a search.
+# Creating a store takes as long as such a search.
 STORE_MADE = "store_made"
 
 
 def assert_nothing_is_left(mark: str) -> None:
-    ours = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("BYOE_TEST") == mark]
-    _, alive = psutil.wait_procs(ours, timeout=20)
+    marked = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("BYOE_TEST") == mark]
+    _, alive = psutil.wait_procs(marked, timeout=20)
     assert alive == []
 
 
@@ -59,7 +59,7 @@ def assert_complete(project: Path) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> list[dict[str, object]]:
-    """What the study gives when nothing kills it."""
+    """The results of the study when nothing kills it."""
     path = tmp_path_factory.mktemp("undisturbed")
     shutil.copy(empty_store, path / "mlflow.db")
     ended = run_command(*ARGUMENTS, folder=path)

@@ -35,7 +35,7 @@ def lose(model: Path) -> None:
 
 
 def age(model: Path) -> None:
-    """Have the bundle say that another version of a library has written it."""
+    """Have the bundle's manifest name another version of a library."""
     path = model / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["versions"]["xgboost"] = "1.0.0"

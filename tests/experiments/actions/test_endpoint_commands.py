@@ -76,9 +76,9 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert run_command("action=delete").code == 0
     assert left_behind() == []
     assert [path.name for path in (trained / "endpoints").iterdir()] == ["_rehearsals"]
-    gone = run_command("action=invoke", "input=rows.csv")
-    assert gone.code == 2
-    assert "action=deploy creates it" in gone.err
+    deleted = run_command("action=invoke", "input=rows.csv")
+    assert deleted.code == 2
+    assert "action=deploy creates it" in deleted.err
 
 
 @pytest.mark.parametrize(

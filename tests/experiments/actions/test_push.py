@@ -38,7 +38,7 @@ Run = Callable[..., Ended]
 PUSH = ("mode=remote", "action=push")
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 BASE = "byoe-test-base"
-# Of a layer that nothing compresses, so that an upload takes more than what a socket holds.
+# The size of an incompressible layer, so that an upload exceeds the buffers of a socket.
 LAYER_BYTES = 8_000_000
 
 
@@ -48,7 +48,7 @@ def version(base: str = "python:3.12-slim-bookworm") -> str:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty home, in which nothing is left."""
+    """An empty home folder, in which nothing may be left."""
     for name in [name for name in os.environ if name.startswith("AWS_") or name == "BASE_IMAGE"]:
         monkeypatch.delenv(name)
     path = tmp_path / "home"
@@ -60,7 +60,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    """AWS, where moto keeps the images."""
+    """A double of AWS with moto's registry."""
     with Double(tmp_path / "aws") as double:
         set_variables(double, monkeypatch)
         yield double
@@ -151,7 +151,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 def account(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    """AWS, where the registry keeps the images."""
+    """A double of AWS with a real registry."""
     with Double(tmp_path / "aws", registry=registry) as double:
         set_variables(double, monkeypatch)
         yield double
@@ -160,7 +160,7 @@ def account(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Make a small base image for an architecture; what is on the engine by then is gone in the end."""
+    """Make a small base image for an architecture; images that the test adds to the engine are removed at the end."""
     require_engine()
 
     with closing(connect()) as client:
@@ -207,7 +207,7 @@ def on_engine() -> set[str]:
 
 @pytest.fixture
 def small(base: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ImageSpec]:
-    """Let an image of a layer of noise and one of text be what is built."""
+    """Have the build give an image of two layers, one of noise and one of text."""
 
     def choose(architecture: str) -> ImageSpec:
         files = {"Dockerfile": f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nLABEL {LABEL}=image\nCOPY note /\n".encode()}
@@ -219,15 +219,15 @@ def small(base: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 def interrupt(registry: Registry, reached: threading.Event) -> None:
-    """Once the push is `reached`, interrupt the command until whoever pushes has given up.
+    """Once the push is `reached`, interrupt the command until the push has ended.
 
-    A signal that comes right before a wait does not end it.
+    A signal right before a wait does not end the wait.
     """
     main = threading.main_thread().ident
     assert main is not None
     if not reached.wait(300):
         return
-    signal.pthread_kill(main, signal.SIGTERM)  # which is taken like Ctrl-C
+    signal.pthread_kill(main, signal.SIGTERM)  # which is handled like Ctrl-C
     while not registry.left.wait(10):
         signal.pthread_kill(main, signal.SIGTERM)
 
@@ -337,7 +337,7 @@ class TestPush:
     ) -> None:
         spec = small("amd64")
         before = on_engine()
-        reached = threading.Event()  # by one or more of the layers, which are pushed at once
+        reached = threading.Event()  # of one or more layers, which are pushed at the same time
         registry.held = reached.set
         interrupting = threading.Thread(target=interrupt, args=(registry, reached))
         interrupting.start()
@@ -365,7 +365,7 @@ class TestPush:
             monkeypatch.setenv("DOCKER_HOST", f"unix://{engine.path}")
             registry.held = stack.close
             ended = byoe(*PUSH)
-        gc.collect()  # a connection that failed is left open by Docker's client, which warns where that is ignored
+        gc.collect()  # Docker's client leaves a failed connection open; its warning is ignored here
         monkeypatch.delenv("DOCKER_HOST")
         assert ended.code == 1
         assert "the Docker engine" in ended.err

@@ -169,9 +169,9 @@ def test_a_second_command_attaches_and_imports_only_new_results(
     until_first = next(line for line in first.stdout if line.startswith("trial 0"))
     assert "$0.01 so far" in until_first
     first.send_signal(signal.SIGINT)
-    said = first.stdout.read()
+    printed = first.stdout.read()
     assert first.wait() == 130
-    assert "the jobs on SageMaker continue" in said
+    assert "the jobs on SageMaker continue" in printed
     assert double.calls("StopHyperParameterTuningJob") == []
     double.release()
     double.wait_for_tuning("cloud")
@@ -296,7 +296,7 @@ def test_a_longer_replay_needs_a_budget_and_checks_for_its_new_trials(project: P
             ["mode.price_usd_per_hour=null", "mode.instance_type=ml.c5.4xlarge", "mode.budget_usd=9"],
             "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is unknown",
         ),
-        (["mode.budget_usd=9", "mode.bucket=none-of-ours"], "mode.bucket=none-of-ours: there is no such bucket"),
+        (["mode.budget_usd=9", "mode.bucket=no-such-bucket"], "mode.bucket=no-such-bucket: there is no such bucket"),
         (
             ["mode.budget_usd=9", "mode.role=arn:aws:iam::123456789012:role/none"],
             "mode.role=arn:aws:iam::123456789012:role/none: there is no such role",
@@ -484,7 +484,7 @@ def test_nothing_is_waited_for_after_the_last_job(project: Path, double: Double,
 
 def test_if_all_trials_fail_the_reason_is_reported(project: Path, double: Double, byoe: Run) -> None:
     double.inject(*(JobFailure(number, "AlgorithmError: no", run=False) for number in range(TRIALS)))
-    for _ in range(2):  # and again by whoever attaches
+    for _ in range(2):  # the second command attaches
         ended = byoe(*arguments(double, "mode.budget_usd=2", "search.max_failure_rate=1"))
         assert ended.code == 1
         assert "no trial has a score. The last reason: AlgorithmError: no" in ended.err
@@ -637,7 +637,7 @@ def test_the_doctor_checks_the_account(project: Path, double: Double, byoe: Run)
     ):
         assert line in ended.out
     assert "mode=remote can run." in ended.out
-    ended = byoe(*settings, "mode.bucket=none-of-ours", f"mode.image.uri={MINE}:1")
+    ended = byoe(*settings, "mode.bucket=no-such-bucket", f"mode.image.uri={MINE}:1")
     assert ended.code == 1
     assert "there is no such bucket" in ended.out
     assert f"fails image          mode.image.uri={MINE}:1 is built for arm64" in ended.out

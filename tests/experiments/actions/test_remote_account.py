@@ -20,12 +20,12 @@ Run = Callable[..., Ended]
 STATUS = ("mode=remote", "action=status")
 SIGN_ON = """\
 [profile signed]
-sso_session = ours
+sso_session = company
 sso_account_id = 123456789012
 sso_role_name = data
 region = us-east-1
-[sso-session ours]
-sso_start_url = https://ours.awsapps.com/start
+[sso-session company]
+sso_start_url = https://company.awsapps.com/start
 sso_region = us-east-1
 sso_registration_scopes = sso:account:access
 """
@@ -38,7 +38,7 @@ def double(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def denied_by(operation: str, code: str, action: str) -> Refusal:
-    """Return a refusal that names another action than the one that was asked for."""
+    """Return a refusal that names a different action than the requested one."""
     message = f"User: arn:aws:iam::123456789012:user/u is not authorized to perform: {action} on resource: r because no"
     return Refusal(operation, code, message, times=None)
 

@@ -1,4 +1,4 @@
-"""``mode=remote`` on rows that the user has split and put on S3: jobs read them where they lie."""
+"""``mode=remote`` on rows that the user has split and put on S3: jobs read them in place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., Ended]
 
 
 def place_rows(double: Double, folder: Path, kind: str = "csv") -> str:
-    """Put the rows on S3, where nothing of ours is, and return their address."""
+    """Put the rows on S3, outside byoe's prefix, and return their address."""
     write_rows(folder, kind)
     upload_rows(folder, double.client("s3"), double.bucket, "theirs/rows")
     return f"s3://{double.bucket}/theirs/rows/"
@@ -64,7 +64,7 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
             f"{place}validation/",
         ]
         assert not any(key.startswith("byoe/data/") for key in keys(double))
-        if kind == "csv":  # the rest does not ask what the rows are written in
+        if kind == "csv":  # the rest does not depend on the format of the rows
             attached = byoe("mode=remote", "action=attach", "job=cloud", f"paths.root={tmp_path}/elsewhere")
             assert attached.code == 0, attached.err
             replay = ["action=replay", "replay.study=cloud", "replay.top=1", f"dataset.path={place}"]

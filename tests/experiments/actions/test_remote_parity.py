@@ -43,7 +43,7 @@ def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
         settings = [f"mode.role={double.role}", f"mode.bucket={double.bucket}", f"mode.image.uri={pushed(double)}"]
-        # The rehearsal's containers have no network either.
+        # Containers of mode=sagemaker have no network either.
         settings += ["mode.isolated=true", "mode.poll_seconds=0.1", "mode.budget_usd=1"]
         ended = byoe("mode=remote", "study=cloud", *settings, *SEARCH)
         assert ended.code == 0, ended.err
@@ -71,21 +71,21 @@ def pushed(double: Double) -> str:
 
 
 def trials(project: Path, study: str) -> list[dict[str, Any]]:
-    """Return of each trial what must be the same."""
+    """Return the parts of each trial that must be the same."""
     keys = ("index", "state", "params", "metrics")
     return [{key: trial[key] for key in keys} for trial in recorded_trials(project, study)]
 
 
 def metrics(project: Path, study: str) -> dict[str, Any]:
-    """Return what the winner's training says of itself, but for its time, and its threads, which decide that alone."""
+    """Return the winner's ``metrics.json`` without durations, and without the threads, which affect only those."""
     content: dict[str, Any] = json.loads((project / "studies" / study / "final/output/data/metrics.json").read_text())
     return {key: value for key, value in content.items() if not key.endswith("_seconds") and key != "threads"}
 
 
 def model(project: Path, study: str) -> tuple[dict[str, Any], bytes]:
-    """Return the winner's manifest, and the bytes of what each of its members and the blend predict of every row.
+    """Return the winner's manifest, and the bytes of every prediction of its members and the blend.
 
-    Only CatBoost's files are not compared: they have the time of their training in them.
+    CatBoost's files are not compared, because they contain the time of their training.
     """
     folder = project / "studies" / study / "final/model"
     manifest = json.loads((folder / MANIFEST).read_text())

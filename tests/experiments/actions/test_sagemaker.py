@@ -77,13 +77,13 @@ def test_a_users_members_run_in_the_container(project: Path, nothing_left: None)
 
 
 SECRET = "wJalrXUtnFEMIsecretsecretEXAMPLEKEY"
-TELL_ALL = """
+PRINTS_ENVIRONMENT = """
 import os
 from ensemble.members.scikit import Ridge
 
 
-class Telling(Ridge):
-    kind = "telling:Telling"
+class Printing(Ridge):
+    kind = "printing:Printing"
 
     def fit(self, features, target, weights=None):
         print(sorted(os.environ.items()), flush=True)
@@ -96,16 +96,16 @@ def test_credentials_reach_no_container_and_no_file(
     warm: str, project: Path, nothing_left: None, tmp_path: Path
 ) -> None:
     (project / "packages").mkdir()
-    (project / "packages" / "telling.py").write_text(TELL_ALL)
+    (project / "packages" / "printing.py").write_text(PRINTS_ENVIRONMENT)
     credentials = tmp_path / "credentials"
     credentials.write_text(f"[default]\naws_access_key_id=AKIAIOSFODNN7EXAMPLE\naws_secret_access_key={SECRET}\n")
     ended = run_command(
         "mode=sagemaker",
-        "study=telling",
+        "study=printing",
         "search.n_trials=2",
         f"mode.warm_pool={warm}",
         "entry.dependencies=[packages]",
-        "ensemble.members=[{one: {kind: 'telling:Telling'}}]",
+        "ensemble.members=[{one: {kind: 'printing:Printing'}}]",
         "search.space.one.alpha={low: 0.1, high: 2}",
         AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
         AWS_SECRET_ACCESS_KEY=SECRET,
@@ -114,7 +114,7 @@ def test_credentials_reach_no_container_and_no_file(
         AWS_SHARED_CREDENTIALS_FILE=str(credentials),
     )
     assert ended.code == 0, ended.err
-    logs = list((project / "studies" / "telling").rglob("log.txt"))
+    logs = list((project / "studies" / "printing").rglob("log.txt"))
     assert len(logs) == 3
     for log in logs:
         assert "SM_CHANNEL_TRAIN" in log.read_text()
@@ -163,12 +163,12 @@ def test_what_is_missing_is_named_with_its_remedy(case: str, project: Path, tmp_
     alone = tmp_path / "docker-alone"
     alone.mkdir()
     (alone / "docker").symlink_to(shutil.which("docker") or "")
-    change, words = NO_ENGINE[case]
+    change, parts = NO_ENGINE[case]
     ended = run_command(*TINY, **change(tmp_path))
     assert ended.code == 2
     assert ended.err.startswith("error: ")
     assert "Traceback" not in ended.err
-    assert [word for word in words if word not in ended.err] == []
+    assert [part for part in parts if part not in ended.err] == []
     assert not (project / "studies" / "containers").exists()
 
 
@@ -218,15 +218,15 @@ def test_plan_prints_the_request_and_starts_nothing(folder: Path) -> None:
 
 
 def test_doctor_checks_the_engine(folder: Path, tmp_path: Path) -> None:
-    well = run_command("action=doctor", "mode=sagemaker")
-    assert well.code == 0, well.out
+    working = run_command("action=doctor", "mode=sagemaker")
+    assert working.code == 0, working.out
     for subject in ("Docker", "architecture", "Docker's disk", "compose", "port"):
-        assert re.search(rf"^ok +{subject} ", well.out, re.MULTILINE), well.out
-    assert "mode=sagemaker can run." in well.out
-    ill = run_command("action=doctor", "mode=sagemaker", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
-    assert ill.code == 1
-    assert re.search(r"^fails +Docker +is installed, but its engine does not answer\n +\S+", ill.out, re.MULTILINE)
-    assert "mode=sagemaker cannot run yet" in ill.out
+        assert re.search(rf"^ok +{subject} ", working.out, re.MULTILINE), working.out
+    assert "mode=sagemaker can run." in working.out
+    failing = run_command("action=doctor", "mode=sagemaker", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    assert failing.code == 1
+    assert re.search(r"^fails +Docker +is installed, but its engine does not answer\n +\S+", failing.out, re.MULTILINE)
+    assert "mode=sagemaker cannot run yet" in failing.out
     local = run_command("action=doctor", "mode=local", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert local.code == 0
     assert re.search(r"^note +Docker ", local.out, re.MULTILINE)

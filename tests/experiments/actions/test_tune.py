@@ -27,7 +27,7 @@ TINY = ("mode=local", "study=tiny", "search.n_trials=3", *QUICK)
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """A folder with a ``project`` in which the tiny study is finished, and with what its command printed in ``out.txt``."""
+    """A folder with a ``project`` in which the tiny study is finished, and with its command's output in ``out.txt``."""
 
     def make(made: Path) -> None:
         (made / "project").mkdir()
@@ -147,7 +147,7 @@ def test_registered_model_with_a_users_member_loads_anywhere(project: Path, tmp_
     ended = run_command(*arguments, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
     assert ended.code == 0, ended.err
     assert "could not record" not in ended.out, ended.out
-    (project / "packages").rename(project / "gone")
+    (project / "packages").rename(project / "renamed")
     script = f"""
 from mlflow import pyfunc, set_tracking_uri
 set_tracking_uri("sqlite:///{project}/mlflow.db")
@@ -464,7 +464,7 @@ def test_mlflow_ui_without_flags_shows_the_study(tiny: Path) -> None:
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as interface:
         try:
             assert interface.stdout is not None
-            next(line for line in interface.stdout if b"running on http" in line)  # told once it listens
+            next(line for line in interface.stdout if b"running on http" in line)  # printed once it listens
             found = json.loads(_get(f"{address}/experiments/get-by-name?experiment_name=byoe-diabetes"))["experiment"]
             query = json.dumps({"experiment_ids": [found["experiment_id"]]}).encode()
             runs = json.loads(_get(f"{address}/runs/search", query))["runs"]

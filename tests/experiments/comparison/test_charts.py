@@ -1,4 +1,4 @@
-"""The figures as data, for every module of ``charts/``: what plotly knows, what is drawn, and the finding."""
+"""The figures as data, for every module of ``charts/``: valid for plotly, drawn from the numbers, with a finding."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_every_figure_exists_and_is_valid_for_plotly(two: tuple[RecordedStudy, R
             for spec in (plot.spec, plot.narrow):
                 if spec is not None:
                     json.dumps(spec, allow_nan=False)
-                    Figure(_with_black(spec))  # raises on a name or a value that it does not know
+                    Figure(_with_black(spec))  # raises on an unknown name or value
                     assert {text for text in strings(spec) if COLOUR.fullmatch(text)} <= declared
 
 
@@ -235,7 +235,7 @@ def test_choices_and_missing_parameters_are_drawn(folder: Path) -> None:
     notes = [note["text"] for note in plot.spec["layout"]["annotations"]]
     assert {"depthwise", "lossguide"} <= set(notes)
     assert plot.spec["layout"]["yaxis"]["ticktext"][2] == "xgboost.grow_policy"
-    # The line of a trial without that parameter passes over its axis.
+    # The line of a trial without that parameter skips its axis.
     (lone,) = [trace for trace in plot.spec["data"][:-1] if len(set(trace["customdata"])) == 1 and len(trace["y"]) == 4]
     assert lone["y"] == [0, 1, 3, None]
     assert len(lone["customdata"]) == 4
@@ -261,11 +261,13 @@ def test_the_finding_on_good_trials_counts_each_trial_once(folder: Path, monkeyp
     laptop = add_study(folder, "laptop", trials)
     best = sorted(trials, key=lambda result: result.metrics["cv_rmse_blended"])
     again = add_study(folder, "again", [dataclasses.replace(best[0], index=0)], mode="remote")
-    said = charts(laptop, again)["trials"].sentence
+    sentence = charts(laptop, again)["trials"].sentence
     etas = [float(result.params["xgboost__eta"]) for result in best]
-    assert f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, where {min(etas):.4g} to {max(etas):.4g} were tried" in said
+    assert (
+        f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, where {min(etas):.4g} to {max(etas):.4g} were tried" in sentence
+    )
     monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_TRIALS", 4)
-    assert said.removesuffix(".") in charts(laptop, again)["trials"].sentence
+    assert sentence.removesuffix(".") in charts(laptop, again)["trials"].sentence
 
 
 def luminance(colour: str) -> float:
@@ -275,7 +277,7 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours, as WCAG 2.2 has it."""
+    """Return the contrast of two colours, as WCAG 2.2 defines it."""
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
 

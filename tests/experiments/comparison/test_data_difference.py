@@ -1,4 +1,4 @@
-"""In what two studies' data differ, in a line."""
+"""The one-line description of how the data of two studies differ."""
 
 from __future__ import annotations
 
@@ -70,17 +70,17 @@ def test_the_same_rows_in_other_parts_are_the_same_rows(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "description"),
     [
         (numbers("width", "depth"), "column height only in laptop; column depth only in server"),
         (numbers("height", "width"), "the same columns in a different order"),
         ((Column("width"), Column("height", "date")), "column height is number in laptop, date in server"),
     ],
 )
-def test_columns_come_before_rows(folder: Path, columns: tuple[Column, ...], said: str) -> None:
+def test_columns_come_before_rows(folder: Path, columns: tuple[Column, ...], description: str) -> None:
     base = splits()
     other = dataclasses.replace(base, train=dataclasses.replace(base.train, columns=columns))
-    assert differing(folder, base, other) == said
+    assert differing(folder, base, other) == description
 
 
 def test_a_different_target_is_named(folder: Path) -> None:
@@ -96,7 +96,7 @@ def test_weights_in_one_study_only_are_named(folder: Path) -> None:
 
 
 def test_data_that_cannot_be_read_is_named_by_its_hash(folder: Path) -> None:
-    said = []
+    descriptions = []
     for damage in (shutil.rmtree, lambda path: (path / "train" / "schema.json").write_text("{")):
         shutil.rmtree(folder / "studies", ignore_errors=True)
         laptop, server = (
@@ -104,5 +104,5 @@ def test_data_that_cannot_be_read_is_named_by_its_hash(folder: Path) -> None:
             for name, digest in (("laptop", "1"), ("server", "2"))
         )
         damage(channels_at(server.data_hash, folder / "studies"))
-        said.append(describe_difference(laptop, server))
-    assert said == [f"{laptop.data_hash[:12]} in laptop, {server.data_hash[:12]} in server"] * 2
+        descriptions.append(describe_difference(laptop, server))
+    assert descriptions == [f"{laptop.data_hash[:12]} in laptop, {server.data_hash[:12]} in server"] * 2

@@ -16,8 +16,8 @@ from experiments.study.spec import TrialResult
 from tests.experiments.comparison.builder import MEMBERS, POINTS, add_study, failed, scored, splits, table
 
 
-def timed(index: int, begun: float, ended: float, **cloud: Any) -> TrialResult:
-    info = {"cloud": {"job": "job", **cloud}} if cloud else {}
+def timed(index: int, begun: float, ended: float, **billing: Any) -> TrialResult:
+    info = {"cloud": {"job": "job", **billing}} if billing else {}
     return dataclasses.replace(scored(index, POINTS[index]), started=begun, finished=ended, info=info)
 
 
@@ -60,8 +60,8 @@ def test_the_best_so_far_is_by_order_of_trials_and_by_their_end(folder: Path) ->
 
 def test_dollars_and_billed_seconds_include_failed_jobs(folder: Path) -> None:
     bill = {"billable_seconds": 90, "cost_usd": 0.25}
-    gone = dataclasses.replace(failed(1, POINTS[1]), info={"cloud": {"job": "job", **bill}})
-    priced = add_study(folder, "priced", [timed(0, 0, 9, **bill), gone], mode="remote")
+    billed_failure = dataclasses.replace(failed(1, POINTS[1]), info={"cloud": {"job": "job", **bill}})
+    priced = add_study(folder, "priced", [timed(0, 0, 9, **bill), billed_failure], mode="remote")
     free = add_study(folder, "free", [timed(0, 0, 9)])
     unknown = add_study(folder, "unknown", [timed(0, 0, 9, billable_seconds=30)], mode="remote")
     found = measure([priced, free, unknown])
@@ -137,19 +137,19 @@ def test_the_state_of_an_unfinished_study_is_shown(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shift", "said"),
+    ("shift", "expected"),
     [
         (0.0, "found equally good ensembles"),
         (3.0, "local has the better cv_rmse_blended"),
         (-3.0, "remote has the better cv_rmse_blended"),
     ],
 )
-def test_the_better_search_is_reported_with_its_interval(folder: Path, shift: float, said: str) -> None:
+def test_the_better_search_is_reported_with_its_interval(folder: Path, shift: float, expected: str) -> None:
     laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
     server = add_study(folder, "server", [scored(0, POINTS[0], shift=shift)], mode="remote")
     found = measure([laptop, server])
     sentence = which_search(found)
-    assert said in sentence
+    assert expected in sentence
     apart = lift_between_winners(*found)
     assert apart is not None
     assert apart.mean == pytest.approx(-shift)

@@ -1,4 +1,4 @@
-"""What MLflow gets of a comparison: the names of studies and trials, and one digest for one state of the studies."""
+"""The entry of a comparison in MLflow: names of studies and trials, and one digest for each state of the studies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, it is quiet, it asks nobody for anything, and it fits."""
+"""The page in a real browser: it draws, fits the window, prints no errors and requests nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of three studies: one of ``mode=local``, the same in containers, and a search with a hostile name on SageMaker."""
+    """A page of a study in each mode; the one on SageMaker is a search with a hostile name."""
     folder = tmp_path_factory.mktemp("page")
     random = np.random.RandomState(0)
     points = [
@@ -59,14 +59,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def tab(page: Path, browser: Browser) -> Iterator[Tab]:
-    """The page on a desk, for those that leave it as they found it."""
+    """The page in a desktop window, for tests that do not change it."""
     with browser.open(page.as_uri(), 1280, 900) as found:
         found.until(DRAWN)
         yield found
 
 
 def check_quiet(tab: Tab) -> None:
-    """The page has said nothing, and has asked for nothing that is not in it."""
+    """Check that the page printed no errors and requested nothing that is not in it."""
     assert tab.errors == []
     assert [request for request in tab.requests if not request.startswith("data:")] == []
 
@@ -173,7 +173,7 @@ def test_a_change_to_dark_draws_again(page: Path, browser: Browser) -> None:
 
 
 def test_it_draws_in_a_sandboxed_frame_as_mlflow_shows_it(page: Path, browser: Browser) -> None:
-    """MLflow's artifact view has a frame of a blob with ``sandbox="allow-scripts"``."""
+    """MLflow's artifact view shows a page in a frame with ``sandbox="allow-scripts"``."""
     frame = page.with_name("frame.html")
     frame.write_text(
         f"""<!doctype html><script type="text/plain" id="page">{page.read_text().replace("</script", "<%script")}</script>

@@ -1,4 +1,4 @@
-"""The verdict of ``parity``, with the pairs of ``pairing`` and the causes of ``causes`` that it rests on."""
+"""The verdict of ``parity``, with the pairs of ``pairing`` and the causes of ``causes`` that it is based on."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_scores_on_test_rows_are_not_compared(folder: Path) -> None:
     [
         ("cv_rmse_blended", 2.0, 1.0, 0.5),
         ("cv_mae_blended", 0.0, 0.0, 0.0),
-        ("cv_r2_blended", 1e-8, 2e-8, 1e-8),  # near zero, and its error is not
+        ("cv_r2_blended", 1e-8, 2e-8, 1e-8),  # near zero, while its error is not
         ("cv_rmse_blended", float("nan"), 1.0, float("inf")),
     ],
 )
@@ -112,12 +112,12 @@ def test_the_same_parameters_in_another_study_are_reported_with_the_difference(f
         "with a different seed": {"seed": 5},
         "on different folds": {"folds": 4},
     }
-    for place, (said, changes) in enumerate(others.items()):
+    for place, (reason, changes) in enumerate(others.items()):
         other = add_study(folder, f"other{place}", trials(0), **changes)
         parity = compare_trials([laptop, other], TOLERANCE)
         assert [one.reason for one in parity.unpaired] == [
-            f"the same parameters ran in other{place}, {said}",
-            f"the same parameters ran in laptop, {said}",
+            f"the same parameters ran in other{place}, {reason}",
+            f"the same parameters ran in laptop, {reason}",
         ]
         (check,) = [check for check in parity.checks if check.name == "parameters after decoding"]
         assert check.outcome == "same"
@@ -134,8 +134,8 @@ def test_trials_without_a_recorded_recipe_are_paired_by_their_parameters(folder:
 
 def test_trials_without_a_score_in_both_studies_are_not_paired(folder: Path) -> None:
     info = {"pruned": {"folds": 2, "expected": 20.0}}
-    gone = dataclasses.replace(scored(2, POINTS[2]), state="pruned", info=info)
-    laptop = add_study(folder, "laptop", [scored(0, POINTS[0]), failed(1, POINTS[1]), gone])
+    pruned = dataclasses.replace(scored(2, POINTS[2]), state="pruned", info=info)
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0]), failed(1, POINTS[1]), pruned])
     server = add_study(folder, "server", [scored(0, POINTS[0]), failed(1, POINTS[1]), scored(2, POINTS[2])])
     parity = compare_trials([laptop, server], TOLERANCE)
     assert (parity.verdict, len(parity.pairs)) == ("PASS", 1)
@@ -211,7 +211,7 @@ def test_a_replay_is_compared_with_the_trials_that_it_ran_again(folder: Path) ->
     assert (parity.line, parity.unpaired) == ("parity: PASS (1 of 1 trials equal)", ())
 
 
-# By name of the cause: what the other study is made with, and what is said of it.
+# By name of the cause: how the other study differs, and how that is reported.
 Change = tuple[dict[str, Any], str]
 NOT_COMPARABLE: dict[str, Change] = {
     "data hash": (
@@ -241,20 +241,20 @@ FAIL: dict[str, Change] = {
 
 @pytest.mark.parametrize("cause", FAIL)
 def test_a_difference_is_attributed_to_the_first_cause(folder: Path, cause: str) -> None:
-    changes, said = FAIL[cause]
+    changes, detail = FAIL[cause]
     laptop = add_study(folder, "laptop", trials(0))
     server = add_study(folder, "server", trials(0, shift=0.5), **changes)
     line = compare_trials([laptop, server], TOLERANCE).line
     assert line.startswith(f"parity: FAIL (0 of 1 trials equal; {cause}: ")
-    assert all(part in line for part in said.split("; "))
+    assert all(part in line for part in detail.split("; "))
 
 
 @pytest.mark.parametrize("cause", NOT_COMPARABLE)
 def test_a_lack_of_pairs_is_attributed_to_the_first_cause(folder: Path, cause: str) -> None:
-    changes, said = NOT_COMPARABLE[cause]
+    changes, detail = NOT_COMPARABLE[cause]
     laptop = add_study(folder, "laptop", trials(0))
     parity = compare_trials([laptop, add_study(folder, "server", trials(0), **changes)], TOLERANCE)
-    assert parity.line == f"parity: NOT COMPARABLE ({cause}: {said})"
+    assert parity.line == f"parity: NOT COMPARABLE ({cause}: {detail})"
     assert parity.exit_code == 3
 
 
@@ -289,13 +289,13 @@ def test_the_users_own_code_counts_among_the_versions(folder: Path) -> None:
 
 
 def test_different_versions_pass_if_the_numbers_are_the_same(folder: Path) -> None:
-    changes, said = FAIL["library versions"]
+    changes, detail = FAIL["library versions"]
     laptop = add_study(folder, "laptop", trials(0))
     parity = compare_trials([laptop, add_study(folder, "server", trials(0), **changes)], TOLERANCE)
     assert parity.verdict == "PASS"
     (found,) = [check for check in parity.checks if check.outcome != "same"]
     assert (found.name, found.outcome) == ("library versions", "differs")
-    assert found.detail == said
+    assert found.detail == detail
 
 
 def test_a_log_whose_objective_differs_from_metrics_json_fails(folder: Path) -> None:

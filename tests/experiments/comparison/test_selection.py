@@ -62,7 +62,7 @@ def test_a_replay_and_its_source_are_preferred_to_newer_studies_and_single_train
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         (
             ["laptop", "sevrer"],
@@ -74,11 +74,11 @@ def test_a_replay_and_its_source_are_preferred_to_newer_studies_and_single_train
         (["laptop"], "names only laptop. Name two or more"),
     ],
 )
-def test_names_that_make_no_comparison_are_refused(folder: Path, names: list[str], said: str) -> None:
+def test_names_that_make_no_comparison_are_refused(folder: Path, names: list[str], message: str) -> None:
     for name in ("laptop", "server"):
         add_study(folder, name, TRIALS)
     (folder / "studies" / "bare").mkdir()
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         chosen(folder, *names)
 
 

@@ -1,4 +1,4 @@
-"""A comparison in the terminal: the verdict in its colour, the findings, and a table without cut digits."""
+"""A comparison in the terminal: the verdict in its colour, the findings, and a table whose digits are not cut off."""
 
 from __future__ import annotations
 

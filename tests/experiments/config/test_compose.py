@@ -1,4 +1,4 @@
-"""Every group and every recipe composes, and every value knows where it came from."""
+"""Every group and every recipe composes, and every value has its source."""
 
 from __future__ import annotations
 

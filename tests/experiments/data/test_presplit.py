@@ -51,10 +51,10 @@ def test_a_study_takes_the_rows_as_they_are_split(project: Path, byoe: Run) -> N
     write_rows(project / "rows")
     ended = byoe("mode=local", *ROLES, "dataset.path=rows", "study=mine", "search.n_trials=2", *QUICK)
     assert ended.code == 0, ended.err
-    said = " ".join(ended.out.split())
+    printed = " ".join(ended.out.split())
     assert (
         "dataset.path=rows is split already, and so it stays: 60 rows in train/, 20 rows in validation/, 20 rows"
-        in said
+        in printed
     )
     (channels,) = (project / "studies" / "_channels").iterdir()
     for name, table in rows().items():
@@ -155,13 +155,13 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
 
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_folder_that_is_not_presplit_is_refused_in_one_line(case: str, folder: Path, byoe: Run) -> None:
-    spoil, more, words = MISTAKES[case]
+    spoil, more, parts = MISTAKES[case]
     write_rows(folder / "rows")
     spoil(folder / "rows")
     ended = byoe("mode=local", *ROLES, "dataset.path=rows", *more)
     assert ended.code == 2
     assert len(ended.err.splitlines()) == 1
-    assert [word for word in ["rows", *words] if word not in ended.err] == []
+    assert [part for part in ["rows", *parts] if part not in ended.err] == []
     assert [path.name for path in folder.iterdir()] == ["rows"]
 
 

@@ -59,11 +59,11 @@ class TestBuild:
             "note.txt": b"x",
         }
         spec = ImageSpec(base, files)
-        told: list[str] = []
+        printed: list[str] = []
         with closing(connect()) as client:
-            build_image(client, spec, told.append)
+            build_image(client, spec, printed.append)
             try:
-                assert any("COPY note.txt" in line for line in told)
+                assert any("COPY note.txt" in line for line in printed)
             finally:
                 client.images.remove(spec.tag)
             broken = ImageSpec(
@@ -74,7 +74,7 @@ class TestBuild:
                 },
             )
             with pytest.raises(BackendUnavailable) as failed:
-                build_image(client, broken, told.append)
+                build_image(client, broken, printed.append)
             text = str(failed.value)
             assert "RUN echo first" in text
             # The engine promises no order between standard output and standard error.

@@ -1,4 +1,4 @@
-"""A warm container gives each job the container contract and a fresh start, and lives no longer than who holds it."""
+"""A warm container gives each job the container contract and a fresh start, and ends with the process that holds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trial has left is read as it is, or is a failed trial that says what is wrong with it."""
+"""The files of a trial are read as they are, or the trial fails with the reason."""
 
 from __future__ import annotations
 

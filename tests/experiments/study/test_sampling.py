@@ -1,4 +1,4 @@
-"""A proposal depends on the seed and on what was told before it, and on nothing else."""
+"""A proposal depends on the seed and on the results before it, and on nothing else."""
 
 from __future__ import annotations
 

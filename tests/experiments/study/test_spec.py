@@ -1,4 +1,4 @@
-"""What identifies a study, what a sampler gets of a trial, and which trial is the best."""
+"""What identifies a study, what a sampler learns of a trial, and which trial is the best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives are unpacked below their folder only, and a damaged one is told from a disk that cannot be written."""
+"""Archives are unpacked below their folder only, and a damaged one is not mistaken for a full disk."""
 
 from __future__ import annotations
 
