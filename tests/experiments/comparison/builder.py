@@ -29,7 +29,7 @@ from experiments.study.folder import (
 )
 from experiments.study.ledger import Ledger
 from experiments.study.predictions import Predictions
-from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
+from experiments.study.search_space import Choices, Interval, Range, SearchSpace
 from experiments.study.spec import SearchSpec, StudySpec, TrialResult, best_of
 
 MEMBERS = ("xgboost", "ridge")
@@ -162,14 +162,14 @@ def _space(results: Sequence[TrialResult]) -> SearchSpace:
     for result in results:
         for name, value in result.params.items():
             values.setdefault(name, []).append(value)
-    return SearchSpace({name: _dimension(found) for name, found in values.items()})
+    return SearchSpace({name: _range(found) for name, found in values.items()})
 
 
-def _dimension(values: Sequence[Any]) -> Dimension:
+def _range(values: Sequence[Any]) -> Range:
     if any(isinstance(value, str) for value in values):
         return Choices(tuple(dict.fromkeys(values)))
     whole = all(isinstance(value, int) for value in values)
-    return Range(min(values), max(values) + 1, log=min(values) > 0 and not whole, whole=whole)
+    return Interval(min(values), max(values) + 1, log=min(values) > 0 and not whole, whole=whole)
 
 
 def _made(folder: Path) -> Path:

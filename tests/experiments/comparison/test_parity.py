@@ -342,7 +342,7 @@ def test_a_study_of_an_earlier_version_is_read(folder: Path) -> None:
     old = add_study(folder, "old", trials(0), drop=("processor", "dtypes", "columns", "validation_rows"), logs=False)
     edit_facts(old, space=None, dataset=None, action=None, replay_of=None)
     again = read_study(old.folder)
-    assert (again.dataset, again.space.dimensions) == (None, {})
+    assert (again.dataset, again.space.ranges) == (None, {})
     parity = compare_trials([again, add_study(folder, "new", trials(0))], TOLERANCE)
     assert parity.line == "parity: PASS (1 of 1 trials equal)"
     assert [check.name for check in parity.checks if check.outcome == "unknown"] == [

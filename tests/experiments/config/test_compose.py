@@ -39,13 +39,13 @@ def test_every_member_of_every_group_plans_a_study(group: str, name: str, folder
 def test_every_ensemble_goes_with_every_search(ensemble: str, search: str, folder: Path) -> None:
     study = plan_study(compose([f"ensemble={ensemble}", f"search={search}"])).study
     members = {member.name for member in study.recipe({}).members}
-    assert {name.partition("__")[0] for name in study.space.dimensions} == members
+    assert {name.partition("__")[0] for name in study.space.ranges} == members
 
 
 def test_wide_has_at_most_twenty_tuned_ranges(folder: Path) -> None:
     study = plan_study(compose(["ensemble=wide"])).study
     assert len(study.recipe({}).members) == 9
-    assert len(study.space.dimensions) <= 20
+    assert len(study.space.ranges) <= 20
 
 
 def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> None:
@@ -57,7 +57,7 @@ def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> 
     members = [member.name for member in plan.study.recipe({}).members]
     assert "svr" not in members
     assert len(members) == 8
-    assert "svr__C" not in plan.study.space.dimensions
+    assert "svr__C" not in plan.study.space.ranges
     assert plan.notes[0].startswith("member svr is left out: at 9600 rows one fit takes about 11 s")
     kept = plan_study(compose([*arguments, "ensemble.drop_slow=false"]))
     assert "svr" in [member.name for member in kept.study.recipe({}).members]
@@ -124,12 +124,12 @@ def test_typed_range_replaces_the_files_range(folder: Path) -> None:
 
 def test_a_range_set_to_null_is_not_searched(folder: Path) -> None:
     study = plan_study(compose(["search.space.xgboost=null", "search.space.catboost.depth=null"])).study
-    assert set(study.space.dimensions) == {"catboost__learning_rate", "catboost__l2_leaf_reg"}
+    assert set(study.space.ranges) == {"catboost__learning_rate", "catboost__l2_leaf_reg"}
 
 
 def test_fixed_parameter_wins_over_its_range_with_a_note(folder: Path) -> None:
     plan = plan_study(compose(["ensemble.params.xgboost.max_depth=4"]))
-    assert "xgboost__max_depth" not in plan.study.space.dimensions
+    assert "xgboost__max_depth" not in plan.study.space.ranges
     assert plan.study.recipe({}).members[0].params["max_depth"] == 4
     assert plan.notes == ("xgboost.max_depth is fixed at 4 and not searched.",)
 

@@ -28,7 +28,7 @@ def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
 
 
 def test_importance_is_of_the_parameter_that_moves_the_score(study: StudySpec) -> None:
-    names = list(study.space.dimensions)
+    names = list(study.space.ranges)
     first = study.space.first()
     results = []
     for index in range(80):

@@ -17,7 +17,7 @@ from experiments.sagemaker_requests.jobs import read_tuning_job, training_job, t
 from experiments.sagemaker_requests.parameter_ranges import parameter_ranges, search_space
 from experiments.sagemaker_requests.validation import check_request
 from experiments.study.sampling import make_proposer
-from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
+from experiments.study.search_space import Choices, Interval, Range, SearchSpace
 from tests.support.studies import PLACEMENT, study
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -94,7 +94,7 @@ def test_every_ensemble_and_search_holds_against_the_service_model_and_is_read_b
     check_request("CreateHyperParameterTuningJob", document, local=True)
     read = read_tuning_job(document, spec)
     assert read == spec
-    assert list(read.space.dimensions) == list(spec.space.dimensions)
+    assert list(read.space.ranges) == list(spec.space.ranges)
     assert read.identity_hash() == spec.identity_hash()
     built, read_back = make_proposer(spec), make_proposer(read)
     assert [built.ask(index, None) for index in range(3)] == [read_back.ask(index, None) for index in range(3)]
@@ -116,18 +116,18 @@ def test_what_the_document_says_is_what_is_run(folder: Path) -> None:
     read = read_tuning_job(document, spec)
     assert (read.search.sampler, read.search.seed, read.n_trials, read.parallel) == ("random", 5, 3, 1)
     assert (read.timeout, read.objective, read.maximise) == (900, "cv_r2_blended", True)
-    assert read.space.dimensions == {"xgboost__max_depth": Range(3, 4, log=False, whole=True, first=6)}
+    assert read.space.ranges == {"xgboost__max_depth": Interval(3, 4, log=False, whole=True, first=6)}
 
 
 FLOATS = st.floats(1e-300, 1e300, allow_nan=False)
 RANGES = st.one_of(
     st.builds(
-        lambda ends, log: Range(min(ends), max(ends), log, whole=False),
+        lambda ends, log: Interval(min(ends), max(ends), log, whole=False),
         st.lists(FLOATS, min_size=2, max_size=2, unique=True),
         st.booleans(),
     ),
     st.builds(
-        lambda ends, log: Range(min(ends), max(ends), log, whole=True),
+        lambda ends, log: Interval(min(ends), max(ends), log, whole=True),
         st.lists(st.integers(1, 10**9), min_size=2, max_size=2, unique=True),
         st.booleans(),
     ),
@@ -137,9 +137,9 @@ RANGES = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(["a__n", "b__n", "c__n", "rate"]), RANGES, min_size=1))
-def test_a_space_is_read_back_from_ranges_exactly(dimensions: dict[str, Dimension]) -> None:
+def test_a_space_is_read_back_from_ranges_exactly(ranges: dict[str, Range]) -> None:
     from ensemble.parameters import integer
 
-    space = SearchSpace(dimensions)
+    space = SearchSpace(ranges)
     ranges = json.loads(json.dumps(parameter_ranges(space, grid=False)))
     assert search_space(ranges, lambda name: integer(1), space) == space

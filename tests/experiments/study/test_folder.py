@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from experiments.errors import InputError
 from experiments.study.folder import output_data_dir, read_result
 from experiments.study.spec import TrialResult, TrialSpec
 
@@ -62,6 +63,15 @@ def test_a_document_that_is_not_of_a_training_is_a_failed_trial(found: Any, reas
     assert result.failure is not None
     assert result.failure.startswith("its metrics.json is not valid: ")
     assert reason in result.failure
+
+
+def test_metrics_of_another_version_stop_the_command_and_do_not_fail_the_trial(tmp_path: Path) -> None:
+    assert read(tmp_path / "same", json.dumps(document(version=1))).state == "complete"
+    with pytest.raises(InputError, match="with the release that wrote it") as error:
+        read(tmp_path / "other", json.dumps(document(version=2)))
+    path = output_data_dir(tmp_path / "other") / "metrics.json"
+    assert str(error.value).startswith(f"{path} has version 2, and this release of byoe reads version 1")
+    assert error.value.exit_code == 2
 
 
 @pytest.mark.parametrize("text", ["", "none", "[" * 100_000], ids=["empty", "no JSON", "deep"])

@@ -13,7 +13,7 @@ import pytest
 from experiments.config.compose import compose
 from experiments.errors import StorageError, StudyTaken
 from experiments.planning.study import plan_study
-from experiments.study.ledger import Ledger, peek
+from experiments.study.ledger import Ledger, peek, read
 from experiments.study.spec import StudySpec, TrialResult
 
 
@@ -120,6 +120,17 @@ def test_commit_that_was_cut_by_a_kill_is_rolled_back(study: StudySpec) -> None:
     assert known.results == [result(0)]
     with Ledger.open(study) as ledger:
         assert list(ledger.asked()) == [0]
+
+
+def test_ledger_of_another_version_is_refused_with_its_path(study: StudySpec) -> None:
+    with Ledger.open(study) as ledger:
+        ledger.note("ledger_version", 2)
+    path = study.folder / "ledger.sqlite"
+    for refused in (lambda: Ledger.open(study), lambda: peek(study), lambda: read(path)):
+        with pytest.raises(StudyTaken, match="use the release that wrote it") as error:
+            refused()
+        assert str(error.value).startswith(f"{path} has version 2, and this release of byoe reads version 1")
+        assert error.value.exit_code == 2
 
 
 def test_file_that_is_not_a_ledger_is_named(study: StudySpec) -> None:
