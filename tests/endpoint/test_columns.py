@@ -122,7 +122,7 @@ def test_one_row_of_another_width_is_named(target: Target) -> None:
     ("kind", "value"), [(kind, value) for kind, values in WRONG.items() for value in values], ids=str
 )
 @pytest.mark.parametrize("form", ["json lists", "json records", "json columns", "csv with a header"])
-def test_a_value_of_the_wrong_type_is_named_with_column_row_and_what_came(
+def test_a_value_of_the_wrong_type_is_named_with_its_column_and_row(
     form: str, kind: str, value: Any, target: Target
 ) -> None:
     place, column = of_type(target, kind)

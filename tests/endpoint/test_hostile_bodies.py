@@ -124,7 +124,7 @@ def test_any_cell(form: str, place: int, row: int, value: Any, target: Target, c
     changes=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6), st.integers(0, 12)), min_size=1, max_size=4),
     end=st.just(1.0) | st.floats(0, 1),
 )
-def test_any_damage_to_what_was_right(
+def test_any_damage_to_a_valid_body(
     form: str,
     other: str | None,
     changes: list[tuple[float, bytes, int]],

@@ -107,7 +107,7 @@ def test_an_answer_that_cannot_be_written_is_406(target: Target) -> None:
     assert (status, json.loads(answer)["error"]) == (406, "not_acceptable")
 
 
-def test_more_requests_than_a_batch_takes_are_all_answered_rightly(target: Target) -> None:
+def test_more_requests_than_fit_a_batch_are_all_answered_correctly(target: Target) -> None:
     cells = target.more(MANY)
     expected = target.predict(cells)
     parts = urlsplit(target.url)

@@ -37,7 +37,7 @@ def both(run: Callable[[type[subprocess.Popen[str]]], Any]) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("way", ["script", "module", "code"])
-def test_it_is_given_the_same(way: str, tmp_path: Path) -> None:
+def test_it_gets_the_same(way: str, tmp_path: Path) -> None:
     (tmp_path / "show.py").write_text(SHOW)
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "own.py").write_text("VALUE = 'its own'")
@@ -128,7 +128,7 @@ def test_openmp_has_the_threads_of_the_environment() -> None:
         assert process.communicate()[0] == "{3}\n"
 
 
-def test_the_end_of_the_forker_ends_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_the_forker_kills_running_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
     own = Forker()
     code = "import signal; print('ready', flush=True); signal.pause()"

@@ -365,7 +365,7 @@ def test_requests_that_aws_refuses(double: Double) -> None:
     assert code_of(sagemaker.delete_endpoint_config, EndpointConfigName="none")[0] == invalid
 
 
-def test_lists_and_answers_hold_against_the_service_model(tmp_path: Path, trained: Trained) -> None:
+def test_lists_and_answers_are_valid_by_the_service_model(tmp_path: Path, trained: Trained) -> None:
     with Double(tmp_path, faults=[EndpointFailure("end-11")]) as double:
         upload(double, trained)
         for number in range(11):

@@ -89,7 +89,7 @@ def test_a_port_that_is_taken_is_named(trained: Path) -> None:
     assert left_behind() == []
 
 
-def test_a_port_that_the_endpoint_itself_has_is_refused_for_its_next_version(served: Path) -> None:
+def test_the_port_of_the_old_version_is_refused_for_the_next(served: Path) -> None:
     before = Records(served / "endpoints").get("local")
     ended = run_command(*DEPLOY, "model=two", f"serving.port={before.url.rpartition(':')[2]}")
     assert ended.code == 2

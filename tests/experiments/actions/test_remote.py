@@ -433,7 +433,7 @@ def test_jobs_that_amt_stops_early_are_pruned_and_not_failed(project: Path, draw
     assert "Traceback" not in compared.err
 
 
-def test_an_objective_that_comes_late_is_waited_for(
+def test_a_late_objective_is_waited_for(
     project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     double.inject(LateMetrics(0, 4), LateMetrics(2, 3))
@@ -692,7 +692,7 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
         (["mode=local", "job=none"], "python run.py mode=remote action=attach job=<name>"),
     ],
 )
-def test_what_cannot_be_attached_to_is_named(
+def test_a_job_that_cannot_be_attached_to_is_named(
     given: list[str], message: str, project: Path, double: Double, byoe: Run
 ) -> None:
     ended = byoe("action=attach", *given)

@@ -61,7 +61,9 @@ def test_the_action_that_aws_names_is_the_one_that_is_missing(
 
 
 @pytest.mark.parametrize("operation", ["HeadObject", "HeadBucket"])
-def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: str, double: Double, byoe: Run) -> None:
+def test_credentials_that_expire_before_a_head_request_are_reported_as_expired(
+    operation: str, double: Double, byoe: Run
+) -> None:
     double.inject(Expiry(operation))
     ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 2
@@ -121,7 +123,7 @@ def test_an_invalid_name_is_not_reported_as_a_network_fault(double: Double, byoe
 
 
 @pytest.mark.parametrize("action", ["status", "clean"])
-def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byoe: Run) -> None:
+def test_the_prefix_is_never_the_whole_bucket(action: str, double: Double, byoe: Run) -> None:
     ended = byoe("mode=remote", f"action={action}", f"mode.bucket={double.bucket}", "mode.prefix=")
     assert ended.code == 2
     assert "mode.prefix is empty" in ended.err

@@ -145,7 +145,7 @@ def test_every_option_of_mode_remote_is_in_the_request(folder: Path, byoe: Calla
     assert {"Key": "team", "Value": "risk"} in document["Tags"]
 
 
-def test_a_spot_job_waits_no_longer_than_aws_lets_it(folder: Path, byoe: Callable[..., Ended]) -> None:
+def test_a_spot_job_waits_no_longer_than_aws_allows(folder: Path, byoe: Callable[..., Ended]) -> None:
     longest = 28 * 86_400
     ended = byoe(*PLAN, *SET, "mode.spot=true", f"mode.max_runtime_seconds={longest}")
     limits = tuning(ended)["TrainingJobDefinition"]["StoppingCondition"]

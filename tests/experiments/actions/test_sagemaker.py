@@ -159,7 +159,7 @@ NO_ENGINE: dict[str, tuple[Callable[[Path], dict[str, str]], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", NO_ENGINE)
-def test_what_is_missing_is_named_with_its_remedy(case: str, project: Path, tmp_path: Path) -> None:
+def test_a_missing_requirement_is_named_with_its_fix(case: str, project: Path, tmp_path: Path) -> None:
     alone = tmp_path / "docker-alone"
     alone.mkdir()
     (alone / "docker").symlink_to(shutil.which("docker") or "")

@@ -133,7 +133,7 @@ def test_job_of_the_sdk_ends_with_the_harness(sign: int, project: Path, nothing_
     assert run_command("action=status").code == 0  # the next command removes the temporary files of a killed one
 
 
-def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(project: Path, nothing_left: None) -> None:
+def test_interrupted_study_keeps_finished_trials_and_leaves_no_container(project: Path, nothing_left: None) -> None:
     arguments = ("mode=sagemaker", "study=cut", "search.n_trials=400", *QUICK)
     with running(*arguments) as harness:
         await_trials(harness, 3)

@@ -160,7 +160,7 @@ def test_a_bad_trial_does_not_flatten_the_history(folder: Path) -> None:
     assert 0 < high - low < 100
 
 
-def test_a_line_of_the_best_so_far_has_its_steps_and_its_ends(two: tuple[RecordedStudy, RecordedStudy]) -> None:
+def test_the_line_of_the_best_so_far_has_steps_and_ends(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     (plot,) = charts(*two)["history-trials"].plots
     _, line = plot.spec["data"][:2]
     values = [r.metrics["cv_rmse_blended"] for r in two[0].results if r.state == "complete"]

@@ -48,7 +48,7 @@ def test_misleading_column_is_named_with_what_to_do(values: list[object], parts:
     assert [part for part in parts if part not in warning] == []
 
 
-def test_rows_that_stand_in_several_folds_or_in_training_and_test_are_counted(folder: Path) -> None:
+def test_rows_in_several_folds_or_in_training_and_test_are_counted(folder: Path) -> None:
     within, across = table(folder, size=[1, 2, 3, 4] * 25, price=[1, 2, 3, 4] * 25).warnings
     assert within.startswith(
         "56 of 60 training rows repeat another, in any fold, so cross-validation scores are too good"

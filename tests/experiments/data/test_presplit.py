@@ -25,7 +25,7 @@ Run = Callable[..., Ended]
 
 @pytest.fixture
 def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket with the rows below ``tables/rows/``, which the default settings of AWS lead to."""
+    """A bucket with the rows below ``tables/rows/``, which AWS's default settings reach."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -47,7 +47,7 @@ def planned(path: str, *more: str) -> Plan:
     return plan_study(compose([*ROLES, f"dataset.path={path}", *more]))
 
 
-def test_a_study_takes_the_rows_as_they_are_split(project: Path, byoe: Run) -> None:
+def test_a_study_uses_the_rows_as_they_are_split(project: Path, byoe: Run) -> None:
     write_rows(project / "rows")
     ended = byoe("mode=local", *ROLES, "dataset.path=rows", "study=mine", "search.n_trials=2", *QUICK)
     assert ended.code == 0, ended.err

@@ -36,7 +36,7 @@ def test_the_image_has_the_pins_of_the_entry_script_without_the_gpu() -> None:
 
 
 @pytest.mark.parametrize(("base", "file", "message"), [("", None, "mode.image.base"), (BASE, "none.txt", "none.txt")])
-def test_what_cannot_be_built_from_is_named(base: str, file: str | None, message: str) -> None:
+def test_an_unusable_base_or_requirements_file_is_named(base: str, file: str | None, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         image_spec(base, None if file is None else Path(file))
 
@@ -44,7 +44,7 @@ def test_what_cannot_be_built_from_is_named(base: str, file: str | None, message
 @pytest.mark.docker
 @pytest.mark.timeout(600)
 class TestBuild:
-    def test_the_image_is_there_and_small(self) -> None:
+    def test_the_image_exists_and_is_small(self) -> None:
         spec = require_image()
         with closing(connect()) as client:
             assert image_exists(client, spec)

@@ -75,7 +75,7 @@ def test_metrics_of_another_version_stop_the_command_and_do_not_fail_the_trial(t
 
 
 @pytest.mark.parametrize("text", ["", "none", "[" * 100_000], ids=["empty", "no JSON", "deep"])
-def test_what_cannot_be_read_is_a_failed_trial(text: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_a_failed_trial(text: str, tmp_path: Path) -> None:
     result = read(tmp_path, text)
     assert result.state == "failed"
     assert "its metrics.json cannot be read" in str(result.failure)
