@@ -1,4 +1,4 @@
-"""Every group and every recipe composes, and every value knows where it came from."""
+"""Every group and every recipe composes, and every value has its source."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_every_member_of_every_group_plans_a_study(group: str, name: str, folder
 
 
 @pytest.mark.parametrize(("ensemble", "search"), list(product(group_files()["ensemble"], ["quick", "thorough"])))
-def test_every_ensemble_goes_with_every_search(ensemble: str, search: str, folder: Path) -> None:
+def test_every_ensemble_works_with_every_search(ensemble: str, search: str, folder: Path) -> None:
     study = plan_study(compose([f"ensemble={ensemble}", f"search={search}"])).study
     members = {member.name for member in study.recipe({}).members}
     assert {name.partition("__")[0] for name in study.space.ranges} == members
 
 
-def test_wide_has_at_most_twenty_tuned_ranges(folder: Path) -> None:
+def test_wide_has_at_most_twenty_ranges(folder: Path) -> None:
     study = plan_study(compose(["ensemble=wide"])).study
     assert len(study.recipe({}).members) == 9
     assert len(study.space.ranges) <= 20
@@ -155,7 +155,7 @@ def test_name_comes_from_what_decides_the_numbers(folder: Path) -> None:
     assert all(len(each) <= 32 for each in [*others, name("action=train"), name("experiment=blog_single")])
 
 
-def test_every_config_file_says_what_it_is_for() -> None:
+def test_every_config_file_begins_with_its_purpose() -> None:
     for path in CONFIG_FOLDER.rglob("*.yaml"):
         assert path.read_text().startswith("#"), path
 
@@ -168,9 +168,7 @@ def test_no_password_is_shown_or_recorded() -> None:
         assert "hush" not in text
 
 
-def test_settings_of_ones_own_for_one_mode_are_not_read_in_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_users_settings_for_one_mode_are_not_read_in_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(CONFIG_FOLDER, tmp_path / "configs", ignore=shutil.ignore_patterns("local"))
     (tmp_path / "configs/local/mode").mkdir(parents=True)
     own = tmp_path / "configs/local/mode/remote.yaml"

@@ -48,20 +48,20 @@ def check_snapshot(name: str, document: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_tuning_job_is_the_one_that_was_looked_at(name: str, arguments: tuple[str, ...], folder: Path) -> None:
+def test_tuning_job_is_that_of_the_snapshot(name: str, arguments: tuple[str, ...], folder: Path) -> None:
     document = tuning_job(study(*arguments), PLACEMENT)
     check_request("CreateHyperParameterTuningJob", document, local=True)
     check_snapshot(name, document)
 
 
-def test_training_job_is_the_one_that_was_looked_at(folder: Path) -> None:
+def test_training_job_is_that_of_the_snapshot(folder: Path) -> None:
     spec = study("experiment=blog_single", "action=train")
     document = training_job(spec, PLACEMENT, 0, {}, "-final")
     check_request("CreateTrainingJob", document, local=True)
     check_snapshot("blog_single", document)
 
 
-def test_trial_of_a_tuning_job_is_a_training_job_as_the_tuner_makes_it(folder: Path) -> None:
+def test_trial_of_a_tuning_job_is_the_training_job_that_the_tuner_creates(folder: Path) -> None:
     spec = study("experiment=blog")
     tuning = tuning_job(spec, PLACEMENT)
     document = trial_job(tuning, 3, {"eta": "0.25", "max_depth": "3"})
@@ -86,7 +86,7 @@ EVERY = [
 
 
 @pytest.mark.parametrize("arguments", [*EVERY, ("experiment=blog",)], ids=" ".join)
-def test_every_ensemble_and_search_holds_against_the_service_model_and_is_read_back(
+def test_every_ensemble_and_search_is_valid_by_the_service_model_and_is_read_back(
     arguments: tuple[str, ...], folder: Path
 ) -> None:
     spec = study(*arguments)
@@ -100,7 +100,7 @@ def test_every_ensemble_and_search_holds_against_the_service_model_and_is_read_b
     assert [built.ask(index, None) for index in range(3)] == [read_back.ask(index, None) for index in range(3)]
 
 
-def test_what_the_document_says_is_what_is_run(folder: Path) -> None:
+def test_the_study_that_is_read_back_is_that_of_the_document(folder: Path) -> None:
     spec = study()
     document = tuning_job(spec, PLACEMENT)
     config = document["HyperParameterTuningJobConfig"]

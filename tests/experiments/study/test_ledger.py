@@ -27,7 +27,7 @@ def result(index: int) -> TrialResult:
     return TrialResult(index, "complete", {"a": 1, "b": 0.1, "c": None, "d": "x"}, 1.5, 2.5, metrics, {"weights": {}})
 
 
-def test_what_is_recorded_is_read_back_exactly(study: StudySpec) -> None:
+def test_a_recorded_trial_is_read_back_exactly(study: StudySpec) -> None:
     failed = TrialResult(1, "failed", {"a": 2}, 1.0, 2.0, failure="member 'x' failed\nsecond line")
     with Ledger.open(study) as ledger:
         ledger.record_asked({0: result(0).params, 1: failed.params, 2: {"a": 3}})
@@ -41,7 +41,7 @@ def test_what_is_recorded_is_read_back_exactly(study: StudySpec) -> None:
         assert ledger.noted("nothing") is None
 
 
-def test_what_was_asked_first_stays(study: StudySpec) -> None:
+def test_the_first_point_that_was_asked_stays(study: StudySpec) -> None:
     with Ledger.open(study) as ledger:
         ledger.record_asked({0: {"a": 1}})
         ledger.record_asked({0: {"a": 2}, 1: {"a": 3}})
@@ -85,7 +85,7 @@ def test_peeking_needs_no_lock_and_creates_nothing(study: StudySpec, folder: Pat
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0"])
-def test_file_of_a_process_that_died_at_its_creation_is_no_obstacle(study: StudySpec, content: bytes) -> None:
+def test_file_of_a_process_that_died_at_its_creation_is_replaced(study: StudySpec, content: bytes) -> None:
     study.folder.mkdir(parents=True)
     if content:
         sqlite3.connect(study.folder / "ledger.sqlite").close()
@@ -133,7 +133,7 @@ def test_ledger_of_another_version_is_refused_with_its_path(study: StudySpec) ->
         assert error.value.exit_code == 2
 
 
-def test_file_that_is_no_ledger_is_named(study: StudySpec) -> None:
+def test_file_that_is_not_a_ledger_is_named(study: StudySpec) -> None:
     study.folder.mkdir(parents=True)
     (study.folder / "ledger.sqlite").write_bytes(b"not a database, and long enough to be looked at" * 50)
     with pytest.raises(StudyTaken, match=r"ledger.sqlite is not a ledger.*move it away"):
