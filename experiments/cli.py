@@ -41,7 +41,7 @@ examples
   python run.py mode=remote mode.budget_usd=5
   python run.py mode=sagemaker action=replay replay.study=mine replay.top=5
   python run.py action=compare
-  python run.py action=compare compare.studies=[mine,mine-sagemaker,mine-remote]
+  python run.py action=compare compare.studies=[laptop,containers,cloud]
   python run.py mode=sagemaker action=deploy
   python run.py action=invoke input=rows.csv
   python run.py action=batch input=big.parquet output=predictions.parquet

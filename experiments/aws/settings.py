@@ -245,5 +245,10 @@ class RemoteSettings:
 
     def bound(self, study: StudySpec, jobs: int | None = None) -> Bound:
         """Return the upper bound of the cost of a study, or of that number of its jobs."""
-        seconds = self.max_runtime_seconds + self.options.keep_alive_seconds
-        return Bound(study.n_trials if jobs is None else jobs, seconds, self.instance_type, self.price)
+        return Bound(
+            study.n_trials if jobs is None else jobs,
+            self.max_runtime_seconds,
+            self.instance_type,
+            self.price,
+            self.options.keep_alive_seconds,
+        )

@@ -16,8 +16,10 @@ class Backend(abc.ABC):
     The study is what crosses, not the trial, because SageMaker's tuner gets the whole study and chooses its points
     itself. ``tests/experiments/backends/contract.py`` is this contract as a suite, which every backend passes.
 
-    - A backend never touches MLflow and prints nothing: it yields results, and the harness records and shows them.
-    - A backend keeps what it needs to resume in the study's folder, and writes nowhere else.
+    - A backend never touches MLflow and shows no trial: it yields results, and the harness records and shows them. A
+      backend whose launch costs money prints what it costs and what it uploads.
+    - A backend keeps what it needs to resume in the study's folder, and writes nowhere else on this machine. One whose
+      jobs run elsewhere uploads what they read.
     - One process runs a study at a time: the one that holds its ledger open.
     - The same study gives the same numbers, whatever finishes first and however often it was interrupted.
 
@@ -59,7 +61,13 @@ class Backend(abc.ABC):
 
 
 class StudyHandle(abc.ABC):
-    """A running study. Owned by the thread that called ``submit``; closes with ``cancel`` or as a context manager."""
+    """A running study. Owned by the thread that called ``submit``; closes with ``cancel`` or as a context manager.
+
+    Attributes:
+        final_status: What ``run_final`` does, to show while it does it.
+    """
+
+    final_status: ClassVar[str] = "training the best trial once more"
 
     @abc.abstractmethod
     def results(self) -> Iterator[TrialResult]:
@@ -76,7 +84,13 @@ class StudyHandle(abc.ABC):
 
     @abc.abstractmethod
     def run_final(self, index: int) -> TrialResult:
-        """Train the point of finished trial ``index`` once more, keep its bundle, and return its result."""
+        """Place the output and the bundle of finished trial ``index`` in the study's ``final`` folder.
+
+        Where trials keep no bundle, this trains the point once more.
+
+        Returns:
+            The result of that training, or of the trial itself.
+        """
 
     @abc.abstractmethod
     def cancel(self) -> None:
@@ -104,6 +118,7 @@ class TrialRunner(Protocol):
 
         Raises:
             StorageError: The disk is full, so the trial's outcome means nothing and must not be recorded.
+            InputError: Its metrics have another version, so its outcome cannot be read and must not be recorded.
             RunnerClosed: ``close`` or ``interrupt`` was called; the trial did not finish and must not be recorded.
         """
 

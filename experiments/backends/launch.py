@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from experiments.aws.warm_start import check_parents
 from experiments.backends.remote_requests import RemoteRequests
 from experiments.backends.smoke import smoke_trial
 from experiments.backends.study_document import describe_study, study_file
-from experiments.backends.worker_pool import WorkerPool
+from experiments.backends.worker_pool import LocalWorkers
 from experiments.reporting.console import print_plain
 from experiments.study.spec import StudySpec
 
@@ -26,17 +26,17 @@ from experiments.study.spec import StudySpec
 class Launch:
     """Prepares the launch of a study, and shows how it gets on."""
 
-    def __init__(self, requests: RemoteRequests, scorers: Callable[[], WorkerPool], console: Console) -> None:
+    def __init__(self, requests: RemoteRequests, local_workers: LocalWorkers, console: Console) -> None:
         """Prepare nothing yet.
 
         Args:
             requests: Builds the study's requests.
-            scorers: Returns workers on this machine.
+            local_workers: Returns workers on this machine.
             console: Where the launch is shown.
         """
         self._settings = requests.settings
         self._requirements = requests.requirements
-        self._scorers = scorers
+        self._local_workers = local_workers
         self._console = console
 
     def prepare(self, study: StudySpec, bound: Bound, document: Mapping[str, Any]) -> None:
@@ -59,7 +59,7 @@ class Launch:
         for note in notes:
             self._print(f"note: {note}")
         with self._console.status("one trial of two folds on this machine"):
-            smoke_trial(study, document.get("TrainingJobDefinition", document), self._scorers())
+            smoke_trial(study, document.get("TrainingJobDefinition", document), self._local_workers())
         sent = self._upload(study)
         in_place = study.channels.in_place
         what = "data and code" if in_place is None else "code"

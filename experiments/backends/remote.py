@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
@@ -14,14 +13,14 @@ from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.launch import Launch
 from experiments.backends.remote_jobs import Source, TrainingHandle, TuningHandle, check_same_job
 from experiments.backends.remote_requests import RemoteRequests
-from experiments.errors import BackendUnavailable, ConfigError, StudyTaken, storage_errors
+from experiments.errors import BackendUnavailable, ConfigError, StudyTaken
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING
+from experiments.sagemaker_requests.study_requests import write_requests
 from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
 from experiments.study.spec import StudySpec
 from experiments.system import crash_points
 
-REQUEST_FILE = "request.json"
 CONFIG_TAG = "byoe:config_hash"
 # The ledger's fact of the launch that was within a budget.
 _APPROVED = "approved"
@@ -68,8 +67,7 @@ class RemoteBackend(Backend):
         """Launch what is not launched yet, or attach to it."""
         requests = self._requests.build(study)
         jobs = SageMakerJobs(self._settings.account)
-        with storage_errors(study.folder):
-            (study.folder / REQUEST_FILE).write_text(json.dumps(requests, indent=1))
+        write_requests(study, requests)
         left = self._left(study, requests, [result.index for result in ledger.results()])
         if left.jobs:
             self._check_budget(left, ledger.noted(_APPROVED))

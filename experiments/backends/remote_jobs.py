@@ -52,6 +52,8 @@ class Source:
 class _JobsHandle(StudyHandle):
     """Imports the results of each job once, when it has ended."""
 
+    final_status = "downloading the model of the best trial"
+
     def __init__(self, study: StudySpec, ledger: Ledger, source: Source) -> None:
         self._study = study
         self._ledger = ledger
@@ -112,7 +114,7 @@ class _JobsHandle(StudyHandle):
         return ", ".join(parts)
 
     def run_final(self, index: int) -> TrialResult:
-        """Fetch the model that the trial's job has left: it is the one that was scored there."""
+        """Download the model of the trial's job, which is the model that was scored there."""
         result = self._results[index]
         job = self._jobs.training_job(result.info["cloud"]["job"])
         if job is None:

@@ -27,7 +27,7 @@ def describe_study(study: StudySpec) -> dict[str, Any]:
         "identity": study.identity(),
         "dataset": study.dataset,
         "config": study.config,
-        "order": list(study.space.dimensions),
+        "order": list(study.space.ranges),
         "first": study.space.first(),
         "window": study.search.window,
         "startup_trials": study.search.startup_trials,

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -207,3 +207,8 @@ class WorkerPool:
         text = self._resident.stderr.read().decode(errors="replace") if self._resident.stderr else ""
         lines = text.strip().splitlines()
         return lines[-1] if lines else f"it ended with exit code {self._resident.returncode}"
+
+
+# Returns the workers on this machine that prove a study and score its winner. The first call starts them, unless trials
+# run in them too.
+LocalWorkers = Callable[[], WorkerPool]

@@ -47,6 +47,13 @@ class Splits:
         """SHA-256 over the content of all three."""
         return hashlib.sha256(json.dumps([self.hashes[name] for name in SPLITS]).encode()).hexdigest()
 
+    def notes(self, config: DatasetConfig) -> list[str]:
+        """Return a note if the user has split the rows."""
+        if not self.own:
+            return []
+        rows = ", ".join(f"{getattr(self, name).rows} rows in {name}/" for name in SPLITS)
+        return [f"dataset.path={config.path} is split already and stays as it is: {rows}."]
+
 
 def load(config: DatasetConfig, mode: ModeConfig) -> Splits:
     """Read the data and split it, unless it is split already.

@@ -26,6 +26,20 @@ def is_own_split(path: str) -> bool:
     return path.endswith("/") if path.startswith(S3) else user_path(path).is_dir()
 
 
+def check_not_split_again(path: str | None, given: list[str]) -> None:
+    """Raise ConfigError if rows that are split already are to be split.
+
+    Args:
+        path: The file or folder of the data, if it is the user's.
+        given: What the configuration sets of ``dataset.split``, as ``key=value``.
+    """
+    if given and path is not None and is_own_split(path):
+        raise ConfigError(
+            f"{', '.join(given)}: dataset.path={path} is a folder of rows that are split already, and no row is moved. "
+            f"Leave {'it' if len(given) == 1 else 'them'} out, or give one file."
+        )
+
+
 def location_of(path: str) -> str:
     """Return a folder on S3 as ``s3://bucket/prefix``, with no slash at its end and no two side by side.
 

@@ -76,9 +76,9 @@ class Host(abc.ABC):
     - A deployment succeeds only after the model has predicted its stored example as it did in training. On this machine
       the endpoint serves its previous model until then. SageMaker has to be switched first, and is switched back.
     - A deployment that fails leaves nothing behind: the endpoint serves its previous model, or does not exist. If the
-      host fails too, something may be left, and the message says so. An endpoint on SageMaker that served the same model
-      already is kept. What a killed or interrupted deployment leaves is completed or removed by the next ``deploy`` or
-      ``delete`` of the same endpoint.
+      host fails too, something may be left, and the message says so. An endpoint on SageMaker that already served the
+      same model is kept. What a killed or interrupted deployment leaves is completed or removed by the next ``deploy``
+      or ``delete`` of the same endpoint.
     - An endpoint serves until it is deleted, also after the process that deployed it has ended.
     - Any method may raise the error of a host that fails while it works: EngineFailed on this machine,
       BackendUnavailable on SageMaker.
@@ -102,7 +102,7 @@ class Host(abc.ABC):
                 draining the previous version or rehearsing serverless limits.
 
         Raises:
-            InputError: A mistake in the configuration, or the host is not available. Nothing was started, or nothing is left.
+            InputError: A mistake in the configuration, or the host is not available. Nothing is left.
             BundleError: The model is not a bundle that can be served.
             DeployFailed: The endpoint did not start, or predicts something else than the model did in training.
         """

@@ -86,7 +86,7 @@ class OptunaProposer:
             self._study.enqueue_trial(self._spec.space.first())
         self._study.sampler = self._sampler(index)
         proposed = self._study.ask(self._distributions).params
-        return {name: proposed[name] for name in self._spec.space.dimensions}
+        return {name: proposed[name] for name in self._spec.space.ranges}
 
     def tell(self, index: int, value: float | None) -> None:
         """Tell Optuna; a failed trial has no value."""
@@ -116,7 +116,7 @@ def parameter_importance(space: SearchSpace, results: Sequence[TrialResult], obj
     import optuna
 
     scored = [result for result in results if result.state == "complete"]
-    if not space.dimensions or len(scored) < FEWEST_TRIALS_FOR_IMPORTANCE:
+    if not space.ranges or len(scored) < FEWEST_TRIALS_FOR_IMPORTANCE:
         return {}
     distributions = space.distributions()
     study = _empty_study(maximise=MetricName.parse(objective).maximised)

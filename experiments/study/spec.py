@@ -104,6 +104,7 @@ class StudySpec:
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 of its Python files.
         replay_of: The study whose points these are, if this is a replay.
+        cold: Whether each trial starts in a container of its own, and not in a warm one.
         arguments: The ``key=value`` arguments that decide what its trials train, as typed.
         config: The resolved configuration as YAML, for the record.
         dataset: Display name of the data.

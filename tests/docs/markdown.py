@@ -120,7 +120,7 @@ def anchors(page: Path) -> set[str]:
     found: set[str] = set()
     for line in prose(page):
         if re.match(r"#{1,6} ", line):
-            words = re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
-            again = sum(name == words or re.fullmatch(rf"{re.escape(words)}-\d+", name) is not None for name in found)
-            found.add(f"{words}-{again}" if again else words)
+            anchor = re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+            again = sum(name == anchor or re.fullmatch(rf"{re.escape(anchor)}-\d+", name) is not None for name in found)
+            found.add(f"{anchor}-{again}" if again else anchor)
     return found

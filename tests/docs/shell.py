@@ -150,6 +150,6 @@ def unlike(shown: Iterable[str], printed: str) -> str | None:
 
 
 def _steady(text: str) -> str:
-    for pattern, word in _CHANGING:
-        text = re.sub(pattern, word, text)
+    for pattern, replacement in _CHANGING:
+        text = re.sub(pattern, replacement, text)
     return " ".join(text.split())

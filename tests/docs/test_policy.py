@@ -57,7 +57,7 @@ def named(file: Path) -> Iterator[str]:
 def called(file: Path, actions: dict[str, str]) -> Iterator[str]:
     """Yield the actions of the operations whose methods a module calls, or names for a paginator.
 
-    A single word, as of ``Search``, is a method of much else.
+    A method of a single word, such as ``search``, may belong to another class.
     """
     for node in ast.walk(ast.parse(file.read_text())):
         name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
@@ -80,7 +80,7 @@ def test_every_action_of_the_code_is_in_the_policy() -> None:
     assert {"ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage"} <= yours
 
 
-def test_a_job_may_do_what_it_needs_to() -> None:
+def test_a_job_may_do_what_it_needs() -> None:
     role, _, keys, subnets = policies()
     assert {"s3:GetObject", "s3:PutObject", "s3:ListBucket", "logs:PutLogEvents"} <= permitted(role)
     assert all(action.startswith("kms:") for action in permitted({"Statement": keys}))

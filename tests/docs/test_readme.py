@@ -74,7 +74,7 @@ def test_every_command_is_run_or_listed_with_a_reason() -> None:
     assert [command for command in NOT_RUN if command not in commands(README)] == []
 
 
-def test_the_main_job_ends_as_it_is_shown(on_this_machine: Shell) -> None:
+def test_the_main_job_ends_as_shown(on_this_machine: Shell) -> None:
     shown = next(block.lines for block in blocks(README) if block.language == "text")
     with on_this_machine.opened({}):
         code, printed = on_this_machine.run("python run.py mode=local")

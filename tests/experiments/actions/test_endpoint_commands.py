@@ -76,9 +76,9 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert run_command("action=delete").code == 0
     assert left_behind() == []
     assert [path.name for path in (trained / "endpoints").iterdir()] == ["_rehearsals"]
-    gone = run_command("action=invoke", "input=rows.csv")
-    assert gone.code == 2
-    assert "action=deploy creates it" in gone.err
+    deleted = run_command("action=invoke", "input=rows.csv")
+    assert deleted.code == 2
+    assert "action=deploy creates it" in deleted.err
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_endpoints_of_one_name_in_two_folders_leave_each_other_alone(
     monkeypatch.chdir(trained)
 
 
-def test_what_a_killed_deployment_has_left_is_removed_by_the_next(trained: Path) -> None:
+def test_a_deployment_removes_what_a_killed_one_left(trained: Path) -> None:
     process = forked.Popen(forked.command(*DEPLOY, "model=one"), env=environment(), stdout=subprocess.DEVNULL)
     assert until(lambda: any(name.startswith("byoe-local") for name in left_behind()))
     process.kill()

@@ -67,7 +67,7 @@ def job(image: str, folder: Path, behaviour: str) -> dict[str, Any]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("behaviour", ["work", "fail"])
 @pytest.mark.filterwarnings("ignore")  # the SDK's own
-def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
+def test_job_sees_no_account_sends_no_telemetry_and_leaves_only_its_artifacts(
     behaviour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = require_image().tag
@@ -100,7 +100,7 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
     assert os.environ["AWS_PROFILE"] == "nobody"
     assert str(tmp_path / "root") in kept
     (compose,) = (tmp_path / "root").rglob("docker-compose.yaml")
-    # Made by this user, and not by the engine, whose folders are root's and 755.
+    # Created by this user and not by the engine, whose folders belong to root and have mode 755.
     made = [compose.parent / "model", *compose.parent.glob("algo-1-*/output/data")]
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700, 0o700]
     assert SECRET not in compose.read_text()
@@ -113,7 +113,7 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
     assert found["environ"]["AWS_REGION"] == "us-east-1"
     unpack(tmp_path / "artifacts" / "model.tar.gz", tmp_path / "model")
     assert (tmp_path / "model" / "model.txt").read_text() == "a model"
-    gc.collect()  # of files that the SDK leaves open, while their warnings are ignored
+    gc.collect()  # of files that the SDK leaves open; their warnings are ignored
 
 
 @pytest.mark.docker

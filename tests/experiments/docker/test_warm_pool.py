@@ -1,4 +1,4 @@
-"""A warm container gives each job the container contract and a fresh start, and lives no longer than who holds it."""
+"""A warm container gives each job the container contract and a fresh start, and ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def look(container: WarmContainer) -> dict[str, Any]:
     return found
 
 
-def test_a_job_finds_what_the_toolkit_would_give_it(container: WarmContainer) -> None:
+def test_a_job_finds_what_the_sagemaker_toolkit_provides(container: WarmContainer) -> None:
     found = look(container)
     environ = found["environ"]
     assert environ["SM_CHANNEL_TRAIN"] == "/opt/ml/input/data/train"
@@ -144,7 +144,7 @@ def test_a_job_finds_what_the_toolkit_would_give_it(container: WarmContainer) ->
     assert container.log.read_text() == "behaviour done\n"
 
 
-def test_a_job_starts_clean_whatever_the_last_one_left(container: WarmContainer) -> None:
+def test_a_job_starts_clean_after_any_other(container: WarmContainer) -> None:
     first = look(container)
     assert run(container, "litter") == 0
     second = look(container)
@@ -255,7 +255,7 @@ sys.stdin.read()
     assert until(lambda: containers(STUDY) == [])
 
 
-def test_a_closed_pool_leaves_nothing_and_gives_nothing(settings: ContainerSettings, tmp_path: Path) -> None:
+def test_a_closed_pool_leaves_nothing_and_refuses_jobs(settings: ContainerSettings, tmp_path: Path) -> None:
     pool = WarmPool(settings, tmp_path / "pool", 2)
     number, container = pool.acquire()
     thread_ended: list[bool] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.config.schema import EntryConfig
-from experiments.errors import ConfigError
+from experiments.errors import BackendUnavailable
 from experiments.planning.packages import code_hash, make_importable, package_folders
 
 
@@ -26,7 +26,7 @@ def test_folders_are_found_without_a_change_and_made_importable_once(
 
 
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"entry\.dependencies names 'nowhere', which is not a folder"):
+    with pytest.raises(BackendUnavailable, match=r"entry\.dependencies names /.*nowhere, which is not a folder"):
         package_folders(EntryConfig(dependencies=["nowhere"]))
 
 

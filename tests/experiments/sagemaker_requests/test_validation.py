@@ -1,4 +1,4 @@
-"""What AWS would refuse is refused here, by name and place."""
+"""Requests that AWS would refuse are refused here, with the name and the place of the value."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_aws_would_refuse_is_named_with_its_place(case: str, document: dict[str, Any]) -> None:
+def test_a_value_that_aws_would_refuse_is_named_with_its_place(case: str, document: dict[str, Any]) -> None:
     edit, fragments = BROKEN[case]
     edit(document)
     with pytest.raises(InvalidRequest) as refused:
@@ -144,14 +144,14 @@ def test_what_aws_would_refuse_is_named_with_its_place(case: str, document: dict
     assert [text for text in fragments if text not in str(refused.value)] == []
 
 
-def test_a_sound_document_passes_botocores_own_validation_too(document: dict[str, Any]) -> None:
+def test_a_valid_document_also_passes_botocores_validation(document: dict[str, Any]) -> None:
     shape = botocore.session.get_session().get_service_model("sagemaker").operation_model(OPERATION).input_shape
     validate_parameters(document, shape)
     with pytest.raises(ParamValidationError):
         validate_parameters({**document, "HyperParameterTuningJobName": 3}, shape)
 
 
-def test_only_local_mode_takes_local_places(document: dict[str, Any]) -> None:
+def test_only_local_mode_accepts_local_locations(document: dict[str, Any]) -> None:
     check_request(OPERATION, document, local=True)
     with pytest.raises(InvalidRequest) as refused:
         check_request(OPERATION, document, local=False)

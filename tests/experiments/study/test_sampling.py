@@ -1,4 +1,4 @@
-"""A proposal depends on the seed and on what was told before it, and on nothing else."""
+"""A proposal depends on the seed and on the results before it, and on nothing else."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_first_trial_takes_the_first_values_and_the_sampler_chooses_the_rest(fol
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("known", [1, 4, 11, 19])
-def test_resumed_study_proposes_what_an_unbroken_one_does(folder: Path, sampler: str, known: int) -> None:
+def test_resumed_study_proposes_what_an_uninterrupted_one_does(folder: Path, sampler: str, known: int) -> None:
     spec = study(f"search.sampler={sampler}")
     unbroken = proposals(spec)
     assert proposals(spec, known, unbroken) == unbroken
