@@ -220,8 +220,10 @@ def _as_nobody(*arguments: str, folder: Path) -> Ended:
     from tests.conftest import PROJECT, environment
 
     prefix = ["setpriv", "--reuid=65534", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
-    for parent in [folder, *folder.parents[:3]]:
-        parent.chmod(0o755)
+    for parent in [folder, *folder.parents]:
+        mode = parent.stat().st_mode
+        if mode & 0o055 != 0o055:
+            parent.chmod(mode | 0o055)
     done = subprocess.run(
         [*prefix, sys.executable, "-B", str(PROJECT / "run.py"), "mode=local", *arguments],
         capture_output=True,
