@@ -208,7 +208,7 @@ class TrainingHandle(_JobsHandle):
         return len(self._results) == len(self._requests)
 
     def look(self) -> list[TrainingJobSummary]:
-        """Start jobs as there is room, and return those that there are."""
+        """Start jobs up to the study's parallelism, and return those that exist."""
         seen = []
         for index, request in enumerate(self._requests):
             name = request["TrainingJobName"]
