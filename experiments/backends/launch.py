@@ -16,7 +16,7 @@ from experiments.aws.storage import Storage, Upload, encryption
 from experiments.aws.uploads import uploads
 from experiments.aws.warm_start import check_parents
 from experiments.backends.remote_requests import RemoteRequests
-from experiments.backends.smoke import smoke_trial
+from experiments.backends.smoke_trial import smoke_trial
 from experiments.backends.study_document import describe_study, study_file
 from experiments.backends.worker_pool import LocalWorkers
 from experiments.reporting.console import print_plain

@@ -11,7 +11,7 @@ from ensemble.parameters import ParamValue
 from ensemble.racing import Rival
 from ensemble.wire import encode_rival
 from experiments.backends.base import StudyHandle, TrialRunner
-from experiments.backends.failure_budget import FailureBudget
+from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import RunnerClosed, StudyFailed
 from experiments.study.folder import final_folder, model_dir, trial_folder
 from experiments.study.ledger import Ledger
@@ -61,7 +61,7 @@ class LoopHandle(StudyHandle):
         self._begun = clock()
         self._asked = 0
         self._told = 0
-        self._failures = FailureBudget(spec)
+        self._failures = FailureLimit(spec)
 
     def results(self) -> Iterator[TrialResult]:
         """Yield recorded trials, then each new one as it finishes; until all are, or until time is up."""

@@ -16,12 +16,12 @@ from experiments.backends.remote_requests import RemoteRequests
 from experiments.errors import BackendUnavailable, ConfigError, StudyTaken
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING
 from experiments.sagemaker_requests.study_requests import write_requests
+from experiments.sagemaker_requests.tags import CONFIG_TAG
 from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
 from experiments.study.spec import StudySpec
 from experiments.system import crash_points
 
-CONFIG_TAG = "byoe:config_hash"
 # The ledger's fact of the launch that was within a budget.
 _APPROVED = "approved"
 # A new tuning job may not be visible at once: how often it is looked up, and the longest pause in between, in seconds.
