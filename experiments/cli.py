@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from experiments.config.compose import Composed, compose
 from experiments.config.groups import group_files
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
-from experiments.system.interrupts import raise_on_signals
+from experiments.system.signals import raise_on_signals
 from experiments.system.temporary_files import temporary_files_removed
 
 if TYPE_CHECKING:
