@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 PROJECT = forked.PROJECT
 ENGINE = "engine"
-# Of a test that runs commands, as a guard against hangs on a machine with other work; any other has a minute.
+# The time limit of tests that run commands, a guard against hangs on a busy machine; other tests have a minute.
 COMMANDS_SECONDS = 300
-# Of a command whose workers are found by their environment: what is forked shows that of the forker.
+# Variables of a command whose workers are found by their environment, which of a forked process is that of the forker.
 COLD_WORKERS = {forked.ADDRESS: ""}
-# Members that are quick to fit, and the real ones all the same.
+# The real members, quick to fit.
 QUICK = ("ensemble.params.xgboost.num_round=5", "ensemble.params.catboost.iterations=5")
 
 
@@ -37,28 +37,28 @@ register_profiles()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Add the option of ``tests/endpoint``; here, since pytest reads options of folders below only when they are named."""
+    """Add the option of ``tests/endpoint`` here, because pytest reads options of subfolders only if they are named."""
     text = "what tests/endpoint runs against: process (default), local, an endpoint's name, or http://127.0.0.1:PORT"
     parser.addoption("--endpoint", default="process", metavar="ENDPOINT", help=text)
-    if not pluginmanager.hasplugin("xdist"):  # with -p no:xdist the project's own options are still given
+    if not pluginmanager.hasplugin("xdist"):  # pyproject.toml gives these options also with -p no:xdist
         parser.addoption("--numprocesses", help="ignored without pytest-xdist")
         parser.addoption("--dist", help="ignored without pytest-xdist")
         parser.addoption("--no-loadscope-reorder", action="store_true", help="ignored without pytest-xdist")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start what commands are forked from, once for all workers."""
+    """Start the process that commands are forked from, once for all workers."""
     if not hasattr(config, "workerinput"):
         forker = forked.Forker()
         config.add_cleanup(forker.close)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give each worker whole files, and the tests that share the engine or an endpoint to one, which begins with them.
+    """Give each worker whole files, and one worker all tests that share the engine or an endpoint, to begin with.
 
-    Tests with an engine look at all that is on it. A file's fixtures are made once where its tests are together. A file
-    that has a group of its own (``pytest.mark.xdist_group``) keeps it. Files that run commands come before others, so
-    that both workers end at about the same time.
+    Tests with an engine check everything on it. The fixtures of a file are made once if its tests run in one worker. A
+    file that sets its own group (``pytest.mark.xdist_group``) keeps it. Files that run commands come before others, so that
+    both workers end at about the same time.
     """
     shared = config.getoption("--endpoint") != "process"
     groups, slow_groups = {}, {ENGINE}
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say which endpoint is tested, and why that one."""
+    """Report which endpoint is tested, and why that one."""
     from tests.endpoint.choice import choose
 
     try:
@@ -97,9 +97,9 @@ class Ended:
 
 @pytest.fixture(scope="session", autouse=True)
 def signals_that_reach_commands() -> None:
-    """Have commands start with the default of signals that these tests were told to ignore, as by nohup or ``&``.
+    """Have commands start with default signal handling, even if these tests ignore signals, as under nohup or ``&``.
 
-    What is ignored stays so in a new program; what is handled is the default there.
+    A new program inherits ignored signals, and has the default for handled ones.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -117,7 +117,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def resident() -> Iterator[Resident]:
-    """What jobs of doubles of AWS are forked from, so that each need not import the libraries."""
+    """The process that jobs of doubles of AWS are forked from, so that they need not import the libraries."""
     from tests.doubles.aws.resident import Resident
 
     with Resident() as resident:
@@ -126,7 +126,7 @@ def resident() -> Iterator[Resident]:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store with its tables made, which takes MLflow seconds."""
+    """An MLflow store with its tables, which take MLflow seconds to create."""
     from experiments.tracking.store import make_store, quiet
 
     def make(folder: Path) -> None:
@@ -145,7 +145,7 @@ def project(folder: Path, empty_store: Path) -> Path:
 
 @contextlib.contextmanager
 def signals_kept() -> Iterator[None]:
-    """Put back what a command that is called in this process does on signals."""
+    """Restore the signal handlers that a command in this process changes."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
@@ -156,7 +156,7 @@ def signals_kept() -> Iterator[None]:
 
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have residents of workers that this process starts forked, so that each need not import the libraries."""
+    """Fork the workers that this process starts, so that they need not import the libraries."""
     monkeypatch.setattr(subprocess, "Popen", forked.WorkersForked)
 
 
@@ -176,7 +176,7 @@ def byoe(capsys: pytest.CaptureFixture[str], forked_workers: None) -> Iterator[C
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount a small file system of its own."""
+    """Mount a small file system."""
     mounted: list[Path] = []
 
     def mount(options: str) -> Path:
@@ -196,21 +196,21 @@ def tiny_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def running(*arguments: str, **variables: str) -> subprocess.Popen[bytes]:
-    """Start a command in a process of its own, which is not waited for."""
+    """Start a command in a new process, without waiting for it."""
     return forked.Popen(
         forked.command(*arguments), env=environment(**variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
 def await_trials(harness: subprocess.Popen[bytes], count: int) -> None:
-    """Wait until a running command has shown so many more trials, which end in any order."""
+    """Wait until a running command has shown ``count`` more trials, in any order."""
     assert harness.stdout is not None
     shown = (line for line in harness.stdout if line.startswith(b"trial "))
     assert len(list(itertools.islice(shown, count))) == count
 
 
 def until(happened: Callable[[], bool], seconds: float = 20) -> bool:
-    """Wait for something that another process does, looking again and again; return whether it happened in time."""
+    """Poll for something that another process does; return whether it happened in time."""
     end = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > end:
@@ -220,21 +220,21 @@ def until(happened: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return this environment without what tells a library that it is being tested, and without MLflow's own.
+    """Return this environment without pytest's variables, which libraries look at, and without MLflow's.
 
-    MLflow keeps the store that is set in a process, by any test, in the environment.
+    MLflow writes the store that a test sets into the environment.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MLFLOW_"))} | more
 
 
 def run_command(*arguments: str, cold: bool = False, folder: Path | None = None, **variables: str) -> Ended:
-    """Run a command in a process of its own.
+    """Run a command in a new process.
 
     Args:
         arguments: What follows ``run.py``.
         cold: Whether to start an interpreter for it. Otherwise it is forked; see ``tests.support.forked`` for what differs.
         folder: Its working directory; by default this process's.
-        variables: Of its environment, besides this one's.
+        variables: Environment variables in addition to this process's.
     """
     popen = subprocess.Popen if cold else forked.Popen
     pipe = subprocess.PIPE

@@ -1,4 +1,4 @@
-"""``action=plan``: the requests that a study comes to, checked as AWS would, with nothing started."""
+"""``action=plan``: print a study's requests, checked as AWS would check them; nothing is started."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from experiments.planning.study import plan_study
 
 
 def show_requests(composed: Composed, arguments: Sequence[str], console: Console) -> int:
-    """Print the requests of this configuration's search as JSON, and what travels beside them; return 0.
+    """Print the requests of this configuration's search as JSON, and what goes with them; return 0.
 
     Raises:
         InputError: A mistake in the configuration, or a request that AWS would refuse.
@@ -31,7 +31,7 @@ def show_requests(composed: Composed, arguments: Sequence[str], console: Console
         stderr.print(note)
     console.file.write(json.dumps({**planned.requests, "beside the request": planned.beside}, indent=1) + "\n")
     stderr.print(
-        f"study {plan.study.name}: the tuning job's request and that of its first training job hold against AWS's "
-        "service model. Nothing was started."
+        f"study {plan.study.name}: the tuning job's request and that of its first training job are valid under "
+        "AWS's service model. Nothing was started."
     )
     return 0

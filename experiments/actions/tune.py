@@ -1,16 +1,18 @@
-"""``action=tune`` and ``action=train``: run a study on its backend, record it, train the winner, sum up."""
+"""``action=tune``, ``action=train`` and ``action=replay``: run a study on its backend, record it, and sum it up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from ensemble.cli import OUT_OF_FOLD_FILE
 from experiments.backends.base import Backend, StudyHandle
-from experiments.backends.open import Scorers, backend_type, open_backend
+from experiments.backends.open import backend_type, open_backend
+from experiments.backends.winner import FINAL, IMPORTANCE, place_winner
+from experiments.backends.worker_pool import LocalWorkers
 from experiments.comparison.parity import compare_replay
 from experiments.comparison.recorded_study import read_study
 from experiments.comparison.selection import check_tolerance
@@ -32,7 +34,6 @@ from experiments.study.folder import (
     log_path,
     model_dir,
     output_data_dir,
-    test_predictions,
     trial_folder,
 )
 from experiments.study.ledger import Ledger, Peek, peek
@@ -44,9 +45,7 @@ from experiments.system.machine import check_folder
 from experiments.tracking import runs
 from experiments.tracking.store import interface_command, store_exists, store_uri
 
-# Facts that the ledger keeps of a finished study.
-_FINAL = "final"
-_IMPORTANCE = "feature_importance"
+# The ledger's fact of what MLflow has of the study.
 _RECORDED = "recorded"
 
 
@@ -63,7 +62,7 @@ class _Session:
     uri: str
 
     def recorded(self, trials: int) -> dict[str, object]:
-        """What the ledger notes once MLflow has everything of so many trials."""
+        """Return the ledger's note that MLflow has everything of the first ``trials`` trials."""
         return {"store": masked(self.uri), "trials": trials}
 
     @property
@@ -102,10 +101,10 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     study = plan.place()
     del plan  # and with it the tables, which workers map from disk
     opened = open_backend(composed.config.mode, study, command, console)
-    with opened as (backend, scorers), Ledger.open(study) as ledger:
+    with opened as (backend, local_workers), Ledger.open(study) as ledger:
         crash_points.point("study_created")
         with backend.submit(study, ledger) as handle:
-            _run(session, ledger, handle, scorers)
+            _run(session, ledger, handle, local_workers)
     return _show_parity(session)
 
 
@@ -117,10 +116,10 @@ def _show_data(splits: Splits, console: Console) -> None:
 
 
 def _show_finished(session: _Session, known: Peek) -> bool:
-    """Show the summary of a study that has nothing left to run or record, and say whether it is one."""
+    """Show the summary if the study has nothing left to run or record; return whether it was shown."""
     results = known.results
     best = best_of(results, session.study.objective)
-    final = known.facts.get(_FINAL)
+    final = known.facts.get(FINAL)
     recorded = known.facts.get(_RECORDED) == session.recorded(len(results)) and store_exists(session.uri)
     done = len(results) == session.study.n_trials and recorded
     if not done or best is None or final is None or final["index"] != best.index:
@@ -132,7 +131,7 @@ def _show_finished(session: _Session, known: Peek) -> bool:
 
 
 def _show_parity(session: _Session) -> int:
-    """Say of a replay whether it gave the numbers of the study that it replays; return the exit code."""
+    """Show whether a replay gave the numbers of the study that it replays; return the exit code."""
     study = session.study
     if study.replay_of is None:
         return 0
@@ -145,37 +144,29 @@ def _show_parity(session: _Session) -> int:
     return parity.exit_code
 
 
-def _run(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorers) -> None:
-    """Run what is left of the study, record it, and sum it up."""
+def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: LocalWorkers) -> None:
+    """Run the remaining trials of the study, record it, and sum it up."""
     study, console = session.study, session.console
     experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
-    tracker = runs.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources())
-    status = "KILLED"
-    try:
-        resumed = len(ledger.results())
-        status = "FAILED"
-        results = follow(study, handle, tracker, console, resumed)
-        crash_points.point("search_done")
-        best = best_of(results, study.objective)
-        if best is None:
-            failed = max(results, key=lambda result: result.index)
-            log = log_path(trial_folder(study.folder, failed.index))
-            raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
-        with console.status("training the best trial once more and scoring it on the test rows"):
-            _final(session, ledger, handle, scorers, best)
-        crash_points.point("final_trained")
-        with console.status("recording in MLflow"):
-            outcome = _record(session, ledger, tracker, results, best)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        console.print("\ninterrupted: recording what is finished; interrupt again to leave that to the next run.")
-        if session.backend.after_interrupt is not None:
-            print_plain(console, session.backend.after_interrupt)
-        raise
-    finally:
-        tracker.drain()
-        tracker.close(status)
+    with runs.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources()) as tracker:
+        try:
+            results = follow(study, handle, tracker, console, len(ledger.results()))
+            crash_points.point("search_done")
+            best = best_of(results, study.objective)
+            if best is None:
+                failed = max(results, key=lambda result: result.index)
+                log = log_path(trial_folder(study.folder, failed.index))
+                raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
+            with console.status(f"{handle.final_status} and scoring it on the test rows"):
+                place_winner(study, ledger, handle, local_workers, best, console)
+            crash_points.point("final_trained")
+            with console.status("recording in MLflow"):
+                outcome = _record(session, ledger, tracker, results, best)
+        except KeyboardInterrupt:
+            console.print("\ninterrupted: recording finished trials; interrupt again to leave that to the next run.")
+            if session.backend.after_interrupt is not None:
+                print_plain(console, session.backend.after_interrupt)
+            raise
     if tracker.problem is None:
         ledger.note(_RECORDED, session.recorded(len(results)))
     outcome = replace(outcome, problem=tracker.problem)
@@ -195,7 +186,7 @@ def follow(
         resumed: How many were finished before.
     """
     if resumed:
-        print_plain(console, f"study {study.name}: {resumed} of {study.n_trials} trials are done; going on.")
+        print_plain(console, f"study {study.name}: {resumed} of {study.n_trials} trials are done; continuing.")
     else:
         trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
         print_plain(console, f"study {study.name}: {trials}.")
@@ -209,53 +200,15 @@ def follow(
     return results
 
 
-def _final(session: _Session, ledger: Ledger, handle: StudyHandle, scorers: Scorers, best: TrialResult) -> None:
-    """Train the best trial once more and note its result with test scores, unless that is done already."""
-    study = session.study
-    known = ledger.noted(_FINAL)
-    bundle = model_dir(final_folder(study.folder))
-    if known is not None and known["index"] == best.index and (bundle / "manifest.json").exists():
-        return
-    pool = scorers()
-    final = handle.run_final(best.index)
-    if final.state == "failed":
-        raise StudyFailed(
-            f"trial {best.index} was trained once more and failed: {final.reason} "
-            f"(output: {log_path(final_folder(study.folder))})"
-        )
-    moved = [name for name, value in best.metrics.items() if final.metrics.get(name) != value]
-    if moved:
-        session.console.print(
-            f"warning: trained once more, trial {best.index} gave other numbers: {moved[0]} was "
-            f"{best.metrics[moved[0]]!r} and is {final.metrics.get(moved[0])!r}. Library versions then: "
-            f"{best.info.get('versions')}, now: {final.info.get('versions')}.",
-            style="yellow",
-        )
-
-    channels = study.channels
-    kwargs = {
-        "bundle": str(bundle),
-        "validation": str(channels.validation),
-        "test": str(channels.test),
-        "predictions": str(test_predictions(study.folder)),
-    }
-    threads = study.threads * study.parallel
-    log = final_folder(study.folder) / "scoring.txt"
-    scores = pool.call("experiments.study.winner_scores:score_winner", {**kwargs, "threads": threads}, log)
-    ledger.note(_IMPORTANCE, scores["importance"])
-    final = replace(final, metrics={**final.metrics, **scores["metrics"]})
-    ledger.note(_FINAL, asdict(final))
-
-
 def _record(
     session: _Session, ledger: Ledger, tracker: runs.Tracker, results: list[TrialResult], best: TrialResult
 ) -> Outcome:
     study = session.study
-    final = TrialResult(**ledger.noted(_FINAL))
+    final = TrialResult(**ledger.noted(FINAL))
     tracker.drain()
     outcome = _outcome(session, results, best, final)
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
-    importance = ledger.noted(_IMPORTANCE)
+    importance = ledger.noted(IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
     winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
     figures = study_figures(study, results, session.members, out_of_fold)
@@ -285,7 +238,7 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
 
     commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
     if not finished:
-        commands.append((typed(without=()), "go on with this study"))
+        commands.append((typed(without=()), "continue this study"))
     elif session.backend.can_extend and session.study.points is None and not _is_whole_grid(session.study):
         commands.append(
             (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
@@ -298,5 +251,5 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
         commands.append((typed_command([*replay, *paths]), "its best trials again, in containers: the same numbers?"))
     if session.study.replay_of is None:
         seed = f"search.seed={session.study.search.seed + 1}"
-        commands.append((typed(seed, without=("study", "search.seed")), "start anew from another seed"))
+        commands.append((typed(seed, without=("study", "search.seed")), "start again from another seed"))
     return commands

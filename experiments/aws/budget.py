@@ -18,15 +18,22 @@ class Bound:
 
     Attributes:
         jobs: Number of training jobs.
-        seconds_each: Maximum runtime of a job, plus the time that its instance is kept alive for another job.
+        max_runtime_seconds: Maximum runtime of a job.
         instance_type: The instance type.
         price: The price of an instance, or None if it is unknown.
+        keep_alive_seconds: How long the instance of a job is kept alive for another job, and billed.
     """
 
     jobs: int
-    seconds_each: int
+    max_runtime_seconds: int
     instance_type: str
     price: Price | None
+    keep_alive_seconds: int = 0
+
+    @property
+    def seconds_each(self) -> int:
+        """The time that a job can be billed for."""
+        return self.max_runtime_seconds + self.keep_alive_seconds
 
     @property
     def usd(self) -> float | None:

@@ -14,6 +14,7 @@ from experiments.docker.sdk_image import SKLEARN_VERSION, sklearn_image
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.sagemaker_requests.limits import LONGEST_KEEP_ALIVE, LONGEST_RUNTIME, MOST_PARENTS
 from experiments.sagemaker_requests.placement import RemoteOptions
+from experiments.sagemaker_requests.tags import TAG_PREFIX
 from experiments.study.spec import StudySpec
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -181,9 +182,11 @@ def _check(mode: RemoteModeConfig) -> None:
         )
     if len(mode.warm_start) > MOST_PARENTS:
         raise ConfigError(f"mode.warm_start has {len(mode.warm_start)} tuning jobs; AMT takes at most {MOST_PARENTS}.")
-    reserved = [key for key in mode.tags if str(key).startswith("byoe:")]
+    reserved = [key for key in mode.tags if str(key).startswith(TAG_PREFIX)]
     if reserved:
-        raise ConfigError(f"mode.tags: {reserved[0]!r} begins with 'byoe:', which is reserved: use another name.")
+        raise ConfigError(
+            f"mode.tags: {reserved[0]!r} begins with {TAG_PREFIX!r}, which is reserved: use another name."
+        )
 
 
 def _check_spot(mode: RemoteModeConfig) -> None:
@@ -245,5 +248,10 @@ class RemoteSettings:
 
     def bound(self, study: StudySpec, jobs: int | None = None) -> Bound:
         """Return the upper bound of the cost of a study, or of that number of its jobs."""
-        seconds = self.max_runtime_seconds + self.options.keep_alive_seconds
-        return Bound(study.n_trials if jobs is None else jobs, seconds, self.instance_type, self.price)
+        return Bound(
+            study.n_trials if jobs is None else jobs,
+            self.max_runtime_seconds,
+            self.instance_type,
+            self.price,
+            self.options.keep_alive_seconds,
+        )

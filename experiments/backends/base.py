@@ -13,11 +13,13 @@ from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 class Backend(abc.ABC):
     """A place where a whole study runs.
 
-    The study is what crosses, not the trial, because a cloud tuner takes the whole study and picks its points itself.
-    ``tests/experiments/backends/contract.py`` is this contract as a suite, which every backend passes.
+    The study is what crosses, not the trial, because SageMaker's tuner gets the whole study and chooses its points
+    itself. ``tests/experiments/backends/contract.py`` is this contract as a suite, which every backend passes.
 
-    - A backend never touches MLflow and prints nothing: it yields results, and the harness records and shows them.
-    - A backend keeps what it needs to resume in the study's folder, and writes nowhere else.
+    - A backend never touches MLflow and shows no trial: it yields results, and the harness records and shows them. A
+      backend whose launch costs money prints what it costs and what it uploads.
+    - A backend keeps what it needs to resume in the study's folder, and writes nowhere else on this machine. One whose
+      jobs run elsewhere uploads what they read.
     - One process runs a study at a time: the one that holds its ledger open.
     - The same study gives the same numbers, whatever finishes first and however often it was interrupted.
 
@@ -45,7 +47,7 @@ class Backend(abc.ABC):
         """Check that the study can run here. Starts nothing and writes nothing.
 
         Raises:
-            BackendUnavailable: Something that the backend needs is missing; the message has the command that mends it.
+            BackendUnavailable: Something that the backend needs is missing; the message has the command that fixes it.
         """
 
     @abc.abstractmethod
@@ -59,15 +61,21 @@ class Backend(abc.ABC):
 
 
 class StudyHandle(abc.ABC):
-    """A running study. Owned by the thread that called ``submit``; closes with ``cancel`` or as a context manager."""
+    """A running study. Owned by the thread that called ``submit``; closes with ``cancel`` or as a context manager.
+
+    Attributes:
+        final_status: What ``run_final`` does, to show while it does it.
+    """
+
+    final_status: ClassVar[str] = "training the best trial once more"
 
     @abc.abstractmethod
     def results(self) -> Iterator[TrialResult]:
         """Yield each finished trial once, failures included, those of earlier runs first.
 
-        A result is on disk before it is yielded. Ends when every trial index is finished, or when the study's
-        ``timeout`` leaves just enough for ``run_final`` and for recording; what still runs then is killed, and left to
-        the next run. With no score yet, it goes on until there is one.
+        A result is on disk before it is yielded. Ends when every trial index is finished, or when the rest of the
+        study's ``timeout`` is needed for ``run_final`` and for recording; trials that still run then are killed, and
+        the next run repeats them. While no trial has a score, the timeout is ignored.
 
         Raises:
             StudyFailed: More trials failed than the study allows.
@@ -76,17 +84,23 @@ class StudyHandle(abc.ABC):
 
     @abc.abstractmethod
     def run_final(self, index: int) -> TrialResult:
-        """Train the point of finished trial ``index`` once more, keep its bundle, and return its result."""
+        """Place the output and the bundle of finished trial ``index`` in the study's ``final`` folder.
+
+        Where trials keep no bundle, this trains the point once more.
+
+        Returns:
+            The result of that training, or of the trial itself.
+        """
 
     @abc.abstractmethod
     def cancel(self) -> None:
         """Stop; leaves no trial running on this machine. Idempotent, and callable after ``results`` has raised.
 
-        What runs elsewhere goes on by itself: it is paid for, and the next ``submit`` goes on from what it came to.
+        Jobs on SageMaker continue: they are paid for, and the next ``submit`` imports their results.
         """
 
     def note(self) -> str:
-        """Return what there is to say beside the results, such as jobs by state; callable from any thread."""
+        """Return a text to show beside the results, such as jobs by state. Callable from any thread."""
         return ""
 
     def __enter__(self) -> StudyHandle:
@@ -103,12 +117,13 @@ class TrialRunner(Protocol):
         """Run one trial to its end. A trial that fails is returned, not raised.
 
         Raises:
-            StorageError: The disk is full, so that the trial's outcome says nothing; it is not to be recorded.
-            RunnerClosed: ``close`` or ``interrupt`` was called; the trial did not finish and is not to be recorded.
+            StorageError: The disk is full, so the trial's outcome means nothing and must not be recorded.
+            InputError: Its metrics have another version, so its outcome cannot be read and must not be recorded.
+            RunnerClosed: ``close`` or ``interrupt`` was called; the trial did not finish and must not be recorded.
         """
 
     def interrupt(self) -> None:
-        """Kill what runs now; what is run later is not touched. Callable from any thread."""
+        """Kill the trials that run now, and none that start later. Callable from any thread."""
 
     def close(self) -> None:
         """Kill what runs. Idempotent; callable from any thread."""

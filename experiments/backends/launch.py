@@ -1,10 +1,10 @@
-"""What ``mode=remote`` does before a launch: prove the study on this machine, check the account, upload."""
+"""What ``mode=remote`` does before a launch: check the account, run a trial on this machine, upload."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,59 +16,59 @@ from experiments.aws.storage import Storage, Upload, encryption
 from experiments.aws.uploads import uploads
 from experiments.aws.warm_start import check_parents
 from experiments.backends.remote_requests import RemoteRequests
-from experiments.backends.smoke import smoke_trial
+from experiments.backends.smoke_trial import smoke_trial
 from experiments.backends.study_document import describe_study, study_file
-from experiments.backends.worker_pool import WorkerPool
+from experiments.backends.worker_pool import LocalWorkers
 from experiments.reporting.console import print_plain
 from experiments.study.spec import StudySpec
 
 
 class Launch:
-    """Prepares the launch of a study, and shows how it gets on."""
+    """Prepares the launch of a study, and shows the progress."""
 
-    def __init__(self, requests: RemoteRequests, scorers: Callable[[], WorkerPool], console: Console) -> None:
+    def __init__(self, requests: RemoteRequests, local_workers: LocalWorkers, console: Console) -> None:
         """Prepare nothing yet.
 
         Args:
             requests: Builds the study's requests.
-            scorers: Returns workers on this machine.
+            local_workers: Returns workers on this machine.
             console: Where the launch is shown.
         """
         self._settings = requests.settings
         self._requirements = requests.requirements
-        self._scorers = scorers
+        self._local_workers = local_workers
         self._console = console
 
     def prepare(self, study: StudySpec, bound: Bound, document: Mapping[str, Any]) -> None:
-        """Do everything that comes before the first job.
+        """Check the account, run a trial on this machine, and upload the data and the code.
 
         Args:
             study: The study; its channels and source directory are placed.
-            bound: What the jobs to launch cost at most.
+            bound: The upper bound of the cost of the jobs to launch.
             document: The first request.
 
         Raises:
             BackendUnavailable: The account lacks something.
             StudyFailed: A trial on this machine failed.
         """
-        what = "" if bound.jobs == study.n_trials else "what is left of "
+        what = "" if bound.jobs == study.n_trials else "the rest of "
         self._print(f"{what}study {study.name} costs {bound.describe()}.")
-        with self._console.status("looking at the account"):
+        with self._console.status("checking the account"):
             notes = check_account(study, self._settings)
             check_parents(document, self._settings.account)
         for note in notes:
             self._print(f"note: {note}")
         with self._console.status("one trial of two folds on this machine"):
-            smoke_trial(study, document.get("TrainingJobDefinition", document), self._scorers())
+            smoke_trial(study, document.get("TrainingJobDefinition", document), self._local_workers())
         sent = self._upload(study)
         in_place = study.channels.in_place
         what = "data and code" if in_place is None else "code"
         self._print(f"{sent / 1e6:.2f} MB of {what} uploaded to {self._settings.location()}.")
         if in_place is not None:
-            self._print(f"the data is used where it lies: {in_place.location}/")
+            self._print(f"the data is read in place: {in_place.location}/")
 
     def _upload(self, study: StudySpec) -> int:
-        """Upload what the requests name, and return how many bytes were sent."""
+        """Upload the files that the requests name, and return the number of bytes sent."""
         settings = self._settings
         with tempfile.TemporaryDirectory(prefix="byoe-") as scratch, self._console.status("uploading") as status:
 

@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 
 from experiments.backends.base import Backend
 from experiments.backends.local import LocalBackend
 from experiments.backends.sagemaker import SageMakerBackend, sagemaker_settings
-from experiments.backends.worker_pool import WorkerPool
+from experiments.backends.worker_pool import LocalWorkers, WorkerPool
 from experiments.config.arguments import typed_command
 from experiments.config.schema import ModeConfig, RemoteModeConfig, SageMakerModeConfig
 from experiments.data.datasets import Splits
 from experiments.docker.image import build_image_if_missing, configured_image
-from experiments.errors import ConfigError, listed
+from experiments.errors import ConfigError
 from experiments.study.spec import StudySpec
 
 if TYPE_CHECKING:
+    from experiments.backends.attached import AttachedStudy
     from experiments.backends.planned_requests import PlannedRequests
     from experiments.backends.remote import RemoteBackend
-
-# Returns the workers on this machine that score a study's winner; where trials have others, the first call starts them.
-Scorers = Callable[[], WorkerPool]
 
 
 def backend_type(mode: ModeConfig) -> type[Backend]:
     """Return the class of the mode's backend, which knows what can be done with its studies."""
-    if isinstance(mode, SageMakerModeConfig):
-        return SageMakerBackend
-    if isinstance(mode, RemoteModeConfig):
-        from experiments.backends.remote import RemoteBackend
-
-        return RemoteBackend
-    return LocalBackend
+    return _place(mode).backend_type()
 
 
+@contextmanager
 def open_backend(
     mode: ModeConfig, study: StudySpec, arguments: Sequence[str], console: Console
-) -> AbstractContextManager[tuple[Backend, Scorers]]:
-    """Open the study's backend. Builds what is missing, such as the image, and shows that.
+) -> Iterator[tuple[Backend, LocalWorkers]]:
+    """Open the study's backend and check it. Builds what is missing, such as the image, and shows that.
 
     Args:
         mode: The mode.
@@ -52,17 +46,40 @@ def open_backend(
 
     Raises:
         BackendUnavailable: Something that the mode needs is missing; the message has the command that fixes it.
-        ConfigError: A setting of the mode is not possible, or of no use to the study.
+        ConfigError: A setting of the mode is not possible.
     """
-    if isinstance(mode, SageMakerModeConfig):
-        return _open_sagemaker(mode, study, console)
-    if isinstance(mode, RemoteModeConfig):
-        return _open_remote(mode, study, arguments, console)
-    return _open_local(study)
+    place = _place(mode)
+    with place.open(study, arguments, console) as (backend, local_workers):
+        backend.preflight(study)
+        place.prepare(console)
+        yield backend, local_workers
+
+
+def open_attached(mode: ModeConfig, job: str | None, studies: Path) -> AttachedStudy:
+    """Return the study of a tuning job that any machine has launched.
+
+    Args:
+        mode: The mode.
+        job: The tuning job's name.
+        studies: The folder of all studies.
+
+    Raises:
+        ConfigError: The mode has no tuning jobs, there is no such tuning job, or it is not one of byoe's.
+    """
+    if mode.account is None:
+        raise ConfigError(f"mode={mode.name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
+    if job is None:
+        raise ConfigError(
+            "action=attach needs the name of a tuning job: add job=<name>; python run.py mode=remote action=status "
+            "lists them."
+        )
+    from experiments.backends.attached import find_study
+
+    return find_study(mode.account, job, studies)
 
 
 def plan_requests(mode: ModeConfig, study: StudySpec, splits: Splits, arguments: Sequence[str]) -> PlannedRequests:
-    """Return the requests that the search comes to; starts and sends nothing.
+    """Return the requests of a search; start and send nothing.
 
     Args:
         mode: The mode.
@@ -74,24 +91,18 @@ def plan_requests(mode: ModeConfig, study: StudySpec, splits: Splits, arguments:
         ConfigError: The mode makes no requests.
         InputError: A setting is not possible, or AWS would refuse a request.
     """
-    from experiments.backends.planned_requests import plan_local_requests, plan_remote_requests
-
-    if isinstance(mode, SageMakerModeConfig):
-        return plan_local_requests(mode, study)
-    if isinstance(mode, RemoteModeConfig):
-        return plan_remote_requests(mode, study, splits, arguments)
-    raise ConfigError(f"mode={mode.name} makes no requests: python run.py mode=sagemaker action=plan.")
+    return _place(mode).plan_requests(study, splits, arguments)
 
 
 def remote_backend(
-    mode: RemoteModeConfig, arguments: Sequence[str], scorers: Scorers, console: Console
+    mode: RemoteModeConfig, arguments: Sequence[str], local_workers: LocalWorkers, console: Console
 ) -> RemoteBackend:
     """Return the backend of ``mode=remote``; nothing is sent yet.
 
     Args:
         mode: The configuration.
         arguments: The command as typed.
-        scorers: Returns workers on this machine.
+        local_workers: Returns workers on this machine.
         console: Where a launch is shown.
 
     Raises:
@@ -103,56 +114,113 @@ def remote_backend(
     from experiments.backends.remote_requests import RemoteRequests
 
     requests = RemoteRequests(mode, remote_settings(mode, typed_command(arguments)))
-    return RemoteBackend(requests, Launch(requests, scorers, console))
+    return RemoteBackend(requests, Launch(requests, local_workers, console))
+
+
+class _Place(Protocol):
+    """What depends on the mode."""
+
+    def backend_type(self) -> type[Backend]: ...
+
+    def open(
+        self, study: StudySpec, arguments: Sequence[str], console: Console
+    ) -> AbstractContextManager[tuple[Backend, LocalWorkers]]: ...
+
+    def prepare(self, console: Console) -> None:
+        """Build what is missing; called when the study has passed the preflight."""
+
+    def plan_requests(self, study: StudySpec, splits: Splits, arguments: Sequence[str]) -> PlannedRequests: ...
+
+
+def _place(mode: ModeConfig) -> _Place:
+    if isinstance(mode, SageMakerModeConfig):
+        return _SageMaker(mode)
+    if isinstance(mode, RemoteModeConfig):
+        return _Remote(mode)
+    return _Local(mode)
+
+
+class _Local:
+    def __init__(self, mode: ModeConfig) -> None:
+        self._mode = mode
+
+    def backend_type(self) -> type[Backend]:
+        return LocalBackend
+
+    @contextmanager
+    def open(
+        self, study: StudySpec, arguments: Sequence[str], console: Console
+    ) -> Iterator[tuple[Backend, LocalWorkers]]:
+        with closing(WorkerPool(study.parallel, study.threads, study.dependencies)) as pool:
+            yield LocalBackend(pool), lambda: pool
+
+    def prepare(self, console: Console) -> None:
+        pass
+
+    def plan_requests(self, study: StudySpec, splits: Splits, arguments: Sequence[str]) -> PlannedRequests:
+        raise ConfigError(f"mode={self._mode.name} makes no requests: python run.py mode=sagemaker action=plan.")
+
+
+class _SageMaker:
+    def __init__(self, mode: SageMakerModeConfig) -> None:
+        self._mode = mode
+
+    def backend_type(self) -> type[Backend]:
+        return SageMakerBackend
+
+    @contextmanager
+    def open(
+        self, study: StudySpec, arguments: Sequence[str], console: Console
+    ) -> Iterator[tuple[Backend, LocalWorkers]]:
+        with _local_workers(study) as local_workers:
+            yield SageMakerBackend(sagemaker_settings(self._mode)), local_workers
+
+    def prepare(self, console: Console) -> None:
+        from experiments.docker.engine import connect
+
+        with closing(connect()) as client:
+            build_image_if_missing(configured_image(self._mode.image), client, console)
+
+    def plan_requests(self, study: StudySpec, splits: Splits, arguments: Sequence[str]) -> PlannedRequests:
+        from experiments.backends.planned_requests import plan_local_requests
+
+        return plan_local_requests(self._mode, study)
+
+
+class _Remote:
+    def __init__(self, mode: RemoteModeConfig) -> None:
+        self._mode = mode
+
+    def backend_type(self) -> type[Backend]:
+        from experiments.backends.remote import RemoteBackend
+
+        return RemoteBackend
+
+    @contextmanager
+    def open(
+        self, study: StudySpec, arguments: Sequence[str], console: Console
+    ) -> Iterator[tuple[Backend, LocalWorkers]]:
+        with _local_workers(study) as local_workers:
+            yield remote_backend(self._mode, arguments, local_workers, console), local_workers
+
+    def prepare(self, console: Console) -> None:
+        pass
+
+    def plan_requests(self, study: StudySpec, splits: Splits, arguments: Sequence[str]) -> PlannedRequests:
+        from experiments.backends.planned_requests import plan_remote_requests
+
+        return plan_remote_requests(self._mode, study, splits, arguments)
 
 
 @contextmanager
-def _open_local(study: StudySpec) -> Iterator[tuple[Backend, Scorers]]:
-    pool = WorkerPool(study.parallel, study.threads, study.dependencies)
-    try:
-        backend = LocalBackend(pool)
-        backend.preflight(study)
-        yield backend, lambda: pool
-    finally:
-        pool.close()
-
-
-@contextmanager
-def _open_sagemaker(mode: SageMakerModeConfig, study: StudySpec, console: Console) -> Iterator[tuple[Backend, Scorers]]:
-    from experiments.docker.engine import connect
-
-    backend = SageMakerBackend(sagemaker_settings(mode))
-    backend.preflight(study)
-    with closing(connect()) as client:
-        build_image_if_missing(configured_image(mode.image), client, console)
-    with _scorers(study) as scorers:
-        yield backend, scorers
-
-
-@contextmanager
-def _open_remote(
-    mode: RemoteModeConfig, study: StudySpec, arguments: Sequence[str], console: Console
-) -> Iterator[tuple[Backend, Scorers]]:
-    if mode.warm_start and study.points is not None:
-        raise ConfigError(
-            f"mode.warm_start={listed(mode.warm_start)} is for a search, and action={study.action} is not one: leave "
-            "it out, or add mode.warm_start=[]."
-        )
-    with _scorers(study) as scorers:
-        backend = remote_backend(mode, arguments, scorers, console)
-        backend.preflight(study)
-        yield backend, scorers
-
-
-@contextmanager
-def _scorers(study: StudySpec) -> Iterator[Scorers]:
+def _local_workers(study: StudySpec) -> Iterator[LocalWorkers]:
     """Start workers on this machine at the first call."""
     with ExitStack() as stack:
 
         @functools.cache
-        def scorers() -> WorkerPool:
+        def local_workers() -> WorkerPool:
             pool = WorkerPool(1, study.threads * study.parallel, study.dependencies)
             stack.callback(pool.close)
             return pool
 
-        yield scorers
+        yield local_workers

@@ -1,8 +1,7 @@
-"""``mode=remote``: a study as one tuning job of SageMaker's, or as its training jobs; results come home as they end."""
+"""``mode=remote``: a study as a tuning job on SageMaker, or as training jobs, whose results are imported."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
@@ -14,28 +13,28 @@ from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.launch import Launch
 from experiments.backends.remote_jobs import Source, TrainingHandle, TuningHandle, check_same_job
 from experiments.backends.remote_requests import RemoteRequests
-from experiments.errors import BackendUnavailable, ConfigError, StudyTaken, storage_errors
+from experiments.errors import BackendUnavailable, ConfigError, StudyTaken
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING
+from experiments.sagemaker_requests.study_requests import write_requests
+from experiments.sagemaker_requests.tags import CONFIG_TAG
 from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
 from experiments.study.spec import StudySpec
 from experiments.system import crash_points
 
-REQUEST_FILE = "request.json"
-CONFIG_TAG = "byoe:config_hash"
 # The ledger's fact of the launch that was within a budget.
 _APPROVED = "approved"
-# A job that was just created is looked for so often, so many seconds apart at most.
-_LOOKS = 5
-_LONGEST_LOOK = 2.0
+# A new tuning job may not be visible at once: how often it is looked up, and the longest pause in between, in seconds.
+_LOOKUPS = 5
+_LONGEST_PAUSE = 2.0
 
 
 class RemoteBackend(Backend):
-    """Sends the study's request to SageMaker, once, and brings home what its jobs leave."""
+    """Sends the study's request to SageMaker, once, and imports the results of its jobs."""
 
     can_extend = False
     after_interrupt = (
-        "the jobs on SageMaker go on, and are paid for: the same command follows them again, "
+        "the jobs on SageMaker continue, and you pay for them: the same command follows them again, "
         "python run.py mode=remote action=clean stops them."
     )
 
@@ -44,7 +43,7 @@ class RemoteBackend(Backend):
 
         Args:
             requests: Builds the requests of a study.
-            launch: Does what comes before its first job.
+            launch: Prepares its launch.
         """
         self._settings = requests.settings
         self._requests = requests
@@ -57,7 +56,7 @@ class RemoteBackend(Backend):
         return ["mode=remote", *(text for text in kept if not text.startswith("mode.budget_usd="))]
 
     def preflight(self, study: StudySpec) -> None:
-        """Check the requests as AWS would; where jobs are still to be launched, the budget for them too."""
+        """Check the requests as AWS would, and the budget of jobs that are still to be launched."""
         check_dependencies(study.dependencies)
         requests = self._requests.build(study)
         known = peek(study)
@@ -65,11 +64,10 @@ class RemoteBackend(Backend):
         self._check_budget(self._left(study, requests, done), None if known is None else known.facts.get(_APPROVED))
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
-        """Launch what is not launched yet, or attach to it."""
+        """Launch the jobs that do not exist yet, and follow all of them."""
         requests = self._requests.build(study)
         jobs = SageMakerJobs(self._settings.account)
-        with storage_errors(study.folder):
-            (study.folder / REQUEST_FILE).write_text(json.dumps(requests, indent=1))
+        write_requests(study, requests)
         left = self._left(study, requests, [result.index for result in ledger.results()])
         if left.jobs:
             self._check_budget(left, ledger.noted(_APPROVED))
@@ -90,7 +88,7 @@ class RemoteBackend(Backend):
         return TuningHandle(study, ledger, source)
 
     def _left(self, study: StudySpec, requests: Mapping[str, list[dict[str, Any]]], done: Container[int]) -> Bound:
-        """Return what the jobs cost at most that are still to be launched.
+        """Return the upper bound of the cost of the jobs that are still to be launched.
 
         Args:
             study: The study.
@@ -98,7 +96,7 @@ class RemoteBackend(Backend):
             done: The trials that are recorded.
 
         Raises:
-            StudyTaken: A job of the study's is there already, and is another one.
+            StudyTaken: Another study's job has the name of one of this study's.
         """
         jobs, left = SageMakerJobs(self._settings.account), 0
         if study.points is None:
@@ -111,7 +109,7 @@ class RemoteBackend(Backend):
         return self._settings.bound(study, left)
 
     def _check_budget(self, left: Bound, approved: Mapping[str, Any] | None) -> None:
-        """Raise ConfigError unless what is left to be launched is within the budget, or within what was approved."""
+        """Raise ConfigError unless the jobs to launch are within the budget, or within an approved launch."""
         if left.jobs == 0:
             return
         if self._settings.budget_usd is None and approved is not None and _is_within(self._terms(left), approved):
@@ -131,20 +129,20 @@ class RemoteBackend(Backend):
     def _check_own(self, study: StudySpec, jobs: SageMakerJobs) -> None:
         """Raise unless the tuning job of this name is this study's."""
         job = jobs.tuning_job(study.name)
-        for _ in range(_LOOKS):
+        for _ in range(_LOOKUPS):
             if job is not None:
                 break
-            time.sleep(min(self._settings.poll_seconds, _LONGEST_LOOK))
+            time.sleep(min(self._settings.poll_seconds, _LONGEST_PAUSE))
             job = jobs.tuning_job(study.name)
         if job is None:
             raise BackendUnavailable(
-                f"tuning job {study.name} was started, and SageMaker does not show it yet: it is paid for. Run the "
+                f"tuning job {study.name} was started, and SageMaker does not show it yet, but you pay for it. Run the "
                 "same command again, which follows it."
             )
-        theirs = jobs.tags(job["HyperParameterTuningJobArn"]).get(CONFIG_TAG)
-        if theirs != study.identity_hash():
+        found = jobs.tags(job["HyperParameterTuningJobArn"]).get(CONFIG_TAG)
+        if found != study.identity_hash():
             raise StudyTaken(
-                f"tuning job {study.name} is there already, of another configuration (tag {CONFIG_TAG} is {theirs}): "
+                f"tuning job {study.name} already exists, with another configuration (tag {CONFIG_TAG} is {found}): "
                 "give another name with study=<name>."
             )
         jobs_at_most = job["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxNumberOfTrainingJobs"]

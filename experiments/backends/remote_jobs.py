@@ -1,4 +1,4 @@
-"""Studies that run on SageMaker, followed: jobs are watched, and each is brought home once, when it has ended."""
+"""Follow a study's jobs on SageMaker, and import the results of each when it has ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from experiments.aws.pricing import Price
 from experiments.aws.results import ResultsImporter, fetch_model
 from experiments.aws.storage import Storage
 from experiments.backends.base import StudyHandle
-from experiments.backends.failure_budget import FailureBudget
+from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import BackendUnavailable, StudyFailed, StudyTaken, storage_errors
 from experiments.reporting.console import dollars
 from experiments.sagemaker_requests.jobs import TRAINING
@@ -26,10 +26,10 @@ from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult
 from experiments.system import crash_points
 
-# So many polls a job that is completed is waited for, to show the objective that SageMaker has read in its log.
+# How many polls a completed job may take to show the objective that SageMaker has read in its log.
 _POLLS_FOR_OBJECTIVE = 3
-# How a job's state that is no result yet is shown.
-_WORDS = {"InProgress": "running", "Stopping": "stopping", "Stopped": "stopped"}
+# How the state of a job without a result is shown.
+_STATES = {"InProgress": "running", "Stopping": "stopping", "Stopped": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,10 @@ class Source:
     poll_seconds: float
 
 
-class _Following(StudyHandle):
-    """Brings home each job once, when it has ended."""
+class _JobsHandle(StudyHandle):
+    """Imports the results of each job once, when it has ended."""
+
+    final_status = "downloading the model of the best trial"
 
     def __init__(self, study: StudySpec, ledger: Ledger, source: Source) -> None:
         self._study = study
@@ -59,7 +61,7 @@ class _Following(StudyHandle):
         self._jobs = source.jobs
         self._importer = ResultsImporter(study, source.storage, source.price)
         self._results = {result.index: result for result in ledger.results()}
-        self._failures = FailureBudget(study)
+        self._failures = FailureLimit(study)
         for result in self._results.values():
             self._failures.count(result)
         self._counts = Counter[str]()
@@ -69,15 +71,15 @@ class _Following(StudyHandle):
         """Yield recorded trials, then each new one as its job ends; returns when no job is left."""
         yield from list(self._results.values())
         while True:
-            over = self.over()
-            seen = self.look()
+            ended = self.ended()
+            seen = self.poll()
             self._counts = Counter(job.status for job in seen)
             recorded = False
             for job in seen:
                 if job.ended and job.index not in self._results and (result := self._record(job)) is not None:
                     recorded = True
                     yield result
-            if over and all(job.index in self._results for job in seen):
+            if ended and all(job.index in self._results for job in seen):
                 self._check_begun()
                 return
             self._check_failures()
@@ -88,36 +90,36 @@ class _Following(StudyHandle):
         """Raise StudyFailed if the study has ended before any of its jobs began."""
 
     @abc.abstractmethod
-    def over(self) -> bool:
-        """Whether no further job will begin; asked before ``look``, so that none is missed in between."""
+    def ended(self) -> bool:
+        """Whether no further job will begin; asked before ``poll``, so that none is missed in between."""
 
     @abc.abstractmethod
-    def look(self) -> list[TrainingJobSummary]:
-        """Return every job there is, in order of index; starts what is to be started."""
+    def poll(self) -> list[TrainingJobSummary]:
+        """Return every job, in order of index; start those that are due."""
 
     @abc.abstractmethod
     def stop(self) -> None:
         """Stop what runs on SageMaker."""
 
-    def early(self) -> str | None:
-        """Return why a job was stopped that was stopped by neither its limits nor us, where that is no failure."""
+    def early_stop_reason(self) -> str | None:
+        """Return why a job was stopped by neither its limits nor byoe, where that is not a failure."""
         return None
 
     def note(self) -> str:
         """Return jobs by state, and what they have cost."""
-        words = [f"{count} {_WORDS[status]}" for status, count in self._counts.items() if status in _WORDS]
+        parts = [f"{count} {_STATES[status]}" for status, count in self._counts.items() if status in _STATES]
         spent = sum(result.info["cloud"].get("cost_usd", 0.0) for result in self._results.values())
         if self._source.price is not None:
-            words.append(f"{dollars(spent)} so far")
-        return ", ".join(words)
+            parts.append(f"{dollars(spent)} so far")
+        return ", ".join(parts)
 
     def run_final(self, index: int) -> TrialResult:
-        """Fetch the model that the trial's job has left: it is the one that was scored there."""
+        """Download the model of the trial's job, which is the model that was scored there."""
         result = self._results[index]
         job = self._jobs.training_job(result.info["cloud"]["job"])
         if job is None:
             raise StudyFailed(
-                f"training job {result.info['cloud']['job']} is gone from SageMaker, and its model with it."
+                f"training job {result.info['cloud']['job']} no longer exists on SageMaker, and neither does its model."
             )
         final = final_folder(self._study.folder)
         _copy(output_data_dir(trial_folder(self._study.folder, index)), output_data_dir(final))
@@ -125,13 +127,15 @@ class _Following(StudyHandle):
         return result
 
     def cancel(self) -> None:
-        """Leave the jobs on SageMaker to themselves: they were paid for, and the next run goes on from there."""
+        """Let the jobs on SageMaker continue: they are paid for, and the next run imports their results."""
 
     def _record(self, job: TrainingJobSummary) -> TrialResult | None:
-        """Bring a job home and record it; return None where it has no objective yet, and may have one soon."""
+        """Import a job's results and record them; return None if it has no objective yet, and may have one soon."""
         described = self._jobs.training_job(job.name)
         if described is None:
-            raise StudyFailed(f"training job {job.name} is gone from SageMaker before its result was brought home.")
+            raise StudyFailed(
+                f"training job {job.name} no longer exists on SageMaker, and its results were not imported."
+            )
         objective = job.objective
         if objective is None:
             values = {metric["MetricName"]: metric["Value"] for metric in described.get("FinalMetricDataList", ())}
@@ -140,7 +144,7 @@ class _Following(StudyHandle):
             self._waited[job.index] += 1
             return None
         log = self._jobs.log(job.name)
-        result = self._importer.import_results(described, job.index, log, objective, self.early())
+        result = self._importer.import_results(described, job.index, log, objective, self.early_stop_reason())
         crash_points.point("trial_finished")
         self._ledger.record_asked({result.index: result.params})
         crash_points.point("trials_asked")
@@ -158,32 +162,32 @@ class _Following(StudyHandle):
             raise StudyFailed(reason)
 
 
-class TuningHandle(_Following):
+class TuningHandle(_JobsHandle):
     """Follows a tuning job, which picks and starts its training jobs itself."""
 
     _reason = ""
-    _early: str | None = None
+    _early_stop: str | None = None
 
-    def over(self) -> bool:
+    def ended(self) -> bool:
         """Whether the tuning job has ended."""
         job = self._jobs.tuning_job(self._study.name)
         if job is None:
-            raise StudyFailed(f"tuning job {self._study.name} is gone from SageMaker.")
+            raise StudyFailed(f"tuning job {self._study.name} no longer exists on SageMaker.")
         self._reason = f"{job['HyperParameterTuningJobStatus']}: {job.get('FailureReason', 'it gave no reason')}"
         if job["HyperParameterTuningJobConfig"].get("TrainingJobEarlyStoppingType") == "Auto":
             stopped = job["HyperParameterTuningJobStatus"] in ("Stopping", "Stopped")
-            self._early = "AMT stopped it early" + (", or with its tuning job" if stopped else "")
+            self._early_stop = "AMT stopped it early" + (", or with its tuning job" if stopped else "")
         return job["HyperParameterTuningJobStatus"] in ENDED
 
-    def early(self) -> str | None:
+    def early_stop_reason(self) -> str | None:
         """Return that AMT stopped the job early, where the tuning job lets it."""
-        return self._early
+        return self._early_stop
 
     def _check_begun(self) -> None:
         if not self._results:
             raise StudyFailed(f"tuning job {self._study.name} has ended without a training job. {self._reason}")
 
-    def look(self) -> list[TrainingJobSummary]:
+    def poll(self) -> list[TrainingJobSummary]:
         """Return the training jobs that the tuner has started."""
         return self._jobs.training_jobs(self._study.name)
 
@@ -192,19 +196,19 @@ class TuningHandle(_Following):
         self._jobs.stop_tuning(self._study.name)
 
 
-class TrainingHandle(_Following):
-    """Starts the training jobs of given points, so many at a time."""
+class TrainingHandle(_JobsHandle):
+    """Starts the training jobs of given points, up to the study's parallelism at a time."""
 
     def __init__(self, study: StudySpec, ledger: Ledger, source: Source, requests: list[dict[str, Any]]) -> None:
         super().__init__(study, ledger, source)
         self._requests = requests
 
-    def over(self) -> bool:
+    def ended(self) -> bool:
         """Whether every point's job is recorded."""
         return len(self._results) == len(self._requests)
 
-    def look(self) -> list[TrainingJobSummary]:
-        """Start jobs as there is room, and return those that there are."""
+    def poll(self) -> list[TrainingJobSummary]:
+        """Start jobs up to the study's parallelism, and return those that exist."""
         seen = []
         for index, request in enumerate(self._requests):
             name = request["TrainingJobName"]
@@ -228,10 +232,10 @@ class TrainingHandle(_Following):
         except BackendUnavailable as error:
             if not running:
                 raise
-            jobs = "job goes" if running == 1 else "jobs go"
             raise BackendUnavailable(
-                f"{error} {running} {jobs} on on SageMaker, and {'is' if running == 1 else 'are'} paid for: the same "
-                "command follows and starts the rest, python run.py mode=remote action=clean stops what runs."
+                f"{error} {running} {'job continues' if running == 1 else 'jobs continue'} on SageMaker, and you pay "
+                f"for {'it' if running == 1 else 'them'}: the same command follows and starts the rest, "
+                "python run.py mode=remote action=clean stops what runs."
             ) from error
         crash_points.point("launched")
 
@@ -247,7 +251,7 @@ def check_same_job(job: Mapping[str, Any], request: Mapping[str, Any]) -> None:
     """Raise StudyTaken unless a training job is the one that is requested."""
     if _runs(job) != _runs(request):
         raise StudyTaken(
-            f"training job {request['TrainingJobName']} is there already, of another configuration or other data: give "
+            f"training job {request['TrainingJobName']} already exists, with another configuration or other data: give "
             "another name with study=<name>."
         )
 

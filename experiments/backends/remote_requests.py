@@ -8,9 +8,9 @@ from typing import Any
 from experiments.aws.settings import RemoteSettings
 from experiments.aws.uploads import code_digest, requirements_text
 from experiments.config.schema import RemoteModeConfig
-from experiments.sagemaker_requests.jobs import CODE_ARCHIVE, TRAINING, TUNING, training_job, tuning_job
+from experiments.sagemaker_requests.jobs import CODE_ARCHIVE
 from experiments.sagemaker_requests.placement import Placement
-from experiments.sagemaker_requests.validation import check_request
+from experiments.sagemaker_requests.study_requests import study_requests
 from experiments.study.spec import StudySpec
 
 
@@ -37,15 +37,7 @@ class RemoteRequests:
         Raises:
             InvalidRequest: AWS would refuse one.
         """
-        placement = self._placement(study)
-        if study.points is None:
-            found = {TUNING: [tuning_job(study, placement)]}
-        else:
-            found = {TRAINING: [training_job(study, placement, i, point) for i, point in enumerate(study.points)]}
-        for operation, documents in found.items():
-            for document in documents:
-                check_request(operation, document, local=False)
-        return found
+        return study_requests(study, self._placement(study), local=False)
 
     def _placement(self, study: StudySpec) -> Placement:
         """Return where the study's jobs run and where their files are."""

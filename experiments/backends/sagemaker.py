@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,26 +26,23 @@ from experiments.docker.engine import (
 from experiments.docker.image import configured_image
 from experiments.docker.sdk_job import find_network
 from experiments.docker.warm_pool import ContainerSettings
-from experiments.errors import BackendUnavailable, ConfigError, storage_errors
+from experiments.errors import BackendUnavailable, ConfigError
 from experiments.sagemaker_requests.jobs import (
     LOCAL_INSTANCE,
     LOCAL_ROLE,
-    TRAINING,
     TUNING,
     read_tuning_job,
     training_job,
     trial_job,
-    tuning_job,
 )
 from experiments.sagemaker_requests.limits import LONGEST_RUNTIME
 from experiments.sagemaker_requests.placement import Placement
-from experiments.sagemaker_requests.validation import check_request
+from experiments.sagemaker_requests.study_requests import study_requests, write_requests
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.source_dir import check_dependencies, source_folder
 from experiments.study.spec import StudySpec, TrialSpec
 
-REQUEST_FILE = "request.json"
 FINAL_SUFFIX = "-final"
 # What a container needs at least to import the libraries, in GB.
 LEAST_MEMORY_GB = 0.5
@@ -59,8 +54,8 @@ class SageMakerSettings:
 
     Attributes:
         image: Tag of the image.
-        network: ``none``, or a network of the engine's.
-        max_runtime_seconds: A trial is stopped after so long.
+        network: ``none``, or a network of the engine.
+        max_runtime_seconds: Longest time of a trial, which is stopped then.
         cpus: Most cores of a container; None for no limit.
         memory_gb: Most memory of a container; None for no limit.
     """
@@ -90,7 +85,7 @@ def sagemaker_settings(mode: SageMakerModeConfig) -> SageMakerSettings:
             f"mode.memory_gb={mode.memory_gb:g}: a container needs {LEAST_MEMORY_GB:g} GB to import the libraries."
         )
     if not mode.network:
-        raise ConfigError(f"mode.network is empty: it can be {', '.join(NETWORKS)}, or a network of the engine's.")
+        raise ConfigError(f"mode.network is empty: it can be {', '.join(NETWORKS)}, or a network of the engine.")
     return SageMakerSettings(
         image=configured_image(mode.image).tag,
         network=mode.network,
@@ -130,21 +125,12 @@ class SageMakerBackend(Backend):
         Raises:
             InvalidRequest: AWS would refuse one.
         """
-        placement = self._placement(study)
-        if study.points is None:
-            found = {TUNING: [tuning_job(study, placement)]}
-        else:
-            jobs = [training_job(study, placement, index, point) for index, point in enumerate(study.points)]
-            found = {TRAINING: jobs}
-        for operation, documents in found.items():
-            for document in documents:
-                check_request(operation, document, local=True)
-        return found
+        return study_requests(study, self._placement(study), local=True)
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
         """Write the request down, start the containers, and execute it."""
         requests = self.requests(study)
-        _write(study.folder / REQUEST_FILE, requests)
+        write_requests(study, requests)
         if study.points is None:
             (document,) = requests[TUNING]
             study = read_tuning_job(document, study)
@@ -174,7 +160,7 @@ class SageMakerBackend(Backend):
         memory = self._settings.memory_gb
         with closing(connect()) as client:
             user = container_user(client)
-            # The study is locked for this process, so whatever runs for it has lost the one that it ran for.
+            # This process holds the study's lock, so any container of the study was left by a process that died.
             remove_containers(client, {FOLDER_LABEL: str(study.folder)})
         return ContainerSettings(
             image=self._settings.image,
@@ -206,8 +192,3 @@ class SageMakerBackend(Backend):
 
     def _suffix(self, study: StudySpec, trial: TrialSpec) -> str:
         return FINAL_SUFFIX if trial.folder == final_folder(study.folder) else ""
-
-
-def _write(path: Path, requests: Mapping[str, Any]) -> None:
-    with storage_errors(path):
-        path.write_text(json.dumps(requests, indent=1))

@@ -1,4 +1,4 @@
-"""What a tuning job's request has no place for, kept beside its results, and the study read back from both."""
+"""The part of a study that a tuning job's request cannot hold: stored beside its results, and read back."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from experiments.study.spec import Channels, SearchSpec, StudySpec
 
 
 def study_file(config_hash: str) -> str:
-    """Return the name of the file beside a study's results that describes it: another study of its name has another."""
+    """Return the name of the file beside a study's results that describes it. It depends on the configuration."""
     return f"study-{config_hash[:16]}.json"
 
 
 def describe_study(study: StudySpec) -> dict[str, Any]:
-    """Return what a tuning job's request has no place for, to be kept beside its results."""
+    """Return what a tuning job's request cannot hold, as JSON-ready data."""
     return {
         "identity": study.identity(),
         "dataset": study.dataset,
         "config": study.config,
-        "order": list(study.space.dimensions),
+        "order": list(study.space.ranges),
         "first": study.space.first(),
         "window": study.search.window,
         "startup_trials": study.search.startup_trials,
@@ -36,7 +36,7 @@ def describe_study(study: StudySpec) -> dict[str, Any]:
 
 
 def read_study(document: Mapping[str, Any], storage: Storage, config_hash: str, studies: Path) -> StudySpec:
-    """Return the study of a tuning job, by its request and what was kept beside its results when it was launched."""
+    """Return the study of a tuning job, from its request and the file that its launch stored beside its results."""
     name = document["HyperParameterTuningJobName"]
     folder = document["TrainingJobDefinition"]["OutputDataConfig"]["S3OutputPath"].rstrip("/")
     location = f"{folder}/{study_file(config_hash)}"
@@ -65,7 +65,7 @@ def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[Stud
     """Return the study of a tuning job, and the identity that it was launched with."""
     name, identity = document["HyperParameterTuningJobName"], beside["identity"]
     known = SearchSpace({name: Choices((), beside["first"].get(name)) for name in beside["order"]})
-    nowhere = studies / "_none"  # its rows are not brought here
+    nowhere = studies / "_none"  # its rows are not downloaded
     bare = StudySpec(
         name=name,
         mode="remote",

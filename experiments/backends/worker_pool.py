@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -69,27 +69,27 @@ class WorkerPool:
             threads: OpenMP threads of a worker.
             dependencies: Folders that are importable in it.
             preload: What the resident process imports.
-            at_end: What it calls when this process is gone, ``{"call": "module:function", "kwargs": {...}}``.
+            at_end: What it calls after this process has ended, ``{"call": "module:function", "kwargs": {...}}``.
         """
-        ours, theirs = socket.socketpair()
+        own, other = socket.socketpair()
         paths = [str(ENTRY_FOLDER), str(ENTRY_FOLDER.parent), *map(str, dependencies)]
         environ = {
             **os.environ,
             "OMP_NUM_THREADS": str(threads),
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
-        with theirs:
+        with other:
             self._resident = subprocess.Popen(
-                [sys.executable, "-m", "ensemble.worker", str(theirs.fileno()), ",".join(preload), json.dumps(at_end)],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", "ensemble.worker", str(other.fileno()), ",".join(preload), json.dumps(at_end)],
+                pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env=environ,
                 start_new_session=True,
             )
-        self._control = ours
-        self._control_answers = ours.makefile("r", encoding="utf-8")
+        self._control = own
+        self._control_answers = own.makefile("r", encoding="utf-8")
         self._control_lock = threading.Lock()
         self._state_lock = threading.Lock()
         self._closed = False
@@ -126,7 +126,7 @@ class WorkerPool:
                 self._interrupted.discard(worker)
             if interrupted or not line:
                 dead, worker = worker, None
-                exit_code = self._bury(dead)
+                exit_code = self._reap(dead)
                 raise RunnerClosed if interrupted else WorkerDied(exit_code)
             answer = json.loads(line)
         finally:
@@ -156,7 +156,7 @@ class WorkerPool:
             self._resident.kill()
             self._resident.wait()
         for worker in workers:
-            with contextlib.suppress(OSError):  # the thread that was using it has buried it
+            with contextlib.suppress(OSError):  # the thread that was using it has reaped it
                 worker.socket.shutdown(socket.SHUT_RDWR)
             worker.close()
         self._control_answers.close()
@@ -165,14 +165,14 @@ class WorkerPool:
             self._resident.stderr.close()
 
     def _spawn(self) -> _Worker:
-        ours, theirs = socket.socketpair()
+        own, other = socket.socketpair()
         try:
-            with theirs:
-                pid = self._ask({"spawn": True}, [theirs.fileno()])["pid"]
+            with other:
+                pid = self._ask({"spawn": True}, [other.fileno()])["pid"]
         except BaseException:
-            ours.close()
+            own.close()
             raise
-        worker = _Worker(pid, ours, ours.makefile("r", encoding="utf-8"))
+        worker = _Worker(pid, own, own.makefile("r", encoding="utf-8"))
         with self._state_lock:
             if not self._closed:
                 self._workers.add(worker)
@@ -180,7 +180,7 @@ class WorkerPool:
         worker.close()
         raise RunnerClosed
 
-    def _bury(self, worker: _Worker) -> int:
+    def _reap(self, worker: _Worker) -> int:
         with self._state_lock:
             self._workers.discard(worker)
         worker.close()
@@ -198,12 +198,17 @@ class WorkerPool:
         if not line:
             if self._closed:
                 raise RunnerClosed
-            raise EnsembleError(f"the worker process could not start: {self._last_words()}")
+            raise EnsembleError(f"the worker process could not start: {self._last_line()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         self._resident.wait()
         text = self._resident.stderr.read().decode(errors="replace") if self._resident.stderr else ""
         lines = text.strip().splitlines()
         return lines[-1] if lines else f"it ended with exit code {self._resident.returncode}"
+
+
+# Returns the workers on this machine that prove a study and score its winner. The first call starts them, unless trials
+# run in them too.
+LocalWorkers = Callable[[], WorkerPool]

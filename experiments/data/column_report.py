@@ -1,4 +1,4 @@
-"""What is in a table, and what in it may mislead: said before the first trial."""
+"""What a table contains and what in it may mislead, reported before the first trial."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ensemble.members import Floats
 from ensemble.table import Column, Table
 from experiments.data.datasets import Splits
 
-# Distinct values and repeated rows are looked for in so many rows, which takes a second.
+# Rows in which distinct values and repeated rows are looked for; this many take a second.
 MOST_ROWS = 100_000
 MANY_LEVELS = 1000
-# Standard deviations from the mean beyond which a target's largest value rules the squared error.
+# Standard deviations from the mean beyond which a target's largest value dominates the squared error.
 HEAVY_TAIL = 10.0
 _DECIMAL_COMMA, _NO_ISO_DATE = "numbers with a decimal comma?", "dates?"
 _LOOKS_LIKE = {
@@ -74,7 +74,7 @@ def report(splits: Splits) -> DataReport:
     columns = tuple(_column(column, features[:, place]) for place, column in enumerate(splits.train.columns))
     warnings = []
     for remark, advice in (
-        ("constant", "they teach nothing"),
+        ("constant", "no member learns anything from them"),
         ("an identifier?", "what is learnt from them does not hold for new rows"),
         ("many values", "most members see only the most frequent"),
         (_DECIMAL_COMMA, "they are read as names; write 1.5 and not 1,5"),
@@ -115,12 +115,13 @@ def _repeated(splits: Splits) -> list[str]:
     if splits.train.fold_keys is None and len(seen) < len(train):
         sentences.append(
             f"{len(train) - len(seen)} of {splits.train.rows} training rows repeat another, in any fold, so "
-            f"scores in cross-validation flatter: {cure}"
+            f"cross-validation scores are too good: {cure}"
         )
     again = sum(row in seen for row in _rows(splits.test))
     if again:
         sentences.append(
-            f"{again} of {splits.test.rows} test rows stand among the training rows too, so test scores flatter: {cure}"
+            f"{again} of {splits.test.rows} test rows are among the training rows too, so test scores are too good: "
+            f"{cure}"
         )
     return sentences
 
@@ -134,7 +135,7 @@ def _heavy_tail(target: Floats) -> list[str]:
     spread = float(np.std(target))
     furthest = float(np.max(np.abs(target - np.mean(target)))) / spread if spread else 0.0
     sentence = (
-        f"the target's furthest value is {furthest:.0f} standard deviations from the mean, and rules the RMSE: "
+        f"the target's furthest value is {furthest:.0f} standard deviations from the mean, and dominates the RMSE: "
         "consider its logarithm, or search.objective=cv_mae_blended"
     )
     return [sentence] if furthest >= HEAVY_TAIL else []

@@ -47,6 +47,13 @@ class Splits:
         """SHA-256 over the content of all three."""
         return hashlib.sha256(json.dumps([self.hashes[name] for name in SPLITS]).encode()).hexdigest()
 
+    def notes(self, config: DatasetConfig) -> list[str]:
+        """Return a note if the user has split the rows."""
+        if not self.own:
+            return []
+        rows = ", ".join(f"{getattr(self, name).rows} rows in {name}/" for name in SPLITS)
+        return [f"dataset.path={config.path} is split already and stays as it is: {rows}."]
+
 
 def load(config: DatasetConfig, mode: ModeConfig) -> Splits:
     """Read the data and split it, unless it is split already.
@@ -56,7 +63,7 @@ def load(config: DatasetConfig, mode: ModeConfig) -> Splits:
         mode: Has the AWS settings by which S3 is read.
 
     Raises:
-        InputError: No such data, a broken table, or too few rows for this split.
+        InputError: The data does not exist, a table is damaged, or it has too few rows for this split.
     """
     splits = _SOURCES[_known(config.name)](config, mode)
     if splits.train.rows < config.folds.k:
@@ -161,7 +168,7 @@ def _diabetes(config: DatasetConfig, mode: ModeConfig) -> Splits:
 def _file(config: DatasetConfig, mode: ModeConfig) -> Splits:
     for key, example in (("path", "your.csv"), ("target", "price")):
         if getattr(config, key) is None:
-            raise ConfigError(f"dataset=file wants dataset.{key}, such as dataset.{key}={example}.")
+            raise ConfigError(f"dataset=file needs dataset.{key}, such as dataset.{key}={example}.")
     by_column = config.folds.kind in ("group", "time")
     if by_column != (config.folds.column is not None):
         raise ConfigError(
@@ -215,7 +222,7 @@ _SOURCES: dict[str, Callable[[DatasetConfig, ModeConfig], Splits]] = {"diabetes"
 def _known(name: str) -> str:
     if name not in _SOURCES:
         raise ConfigError(
-            f"dataset.name={name!r}: there is no such data.{did_you_mean(name, _SOURCES)} "
+            f"dataset.name={name!r}: there is no such dataset.{did_you_mean(name, _SOURCES)} "
             f"It can be: {listed(_SOURCES)}."
         )
     return name

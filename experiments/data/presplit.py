@@ -26,6 +26,20 @@ def is_own_split(path: str) -> bool:
     return path.endswith("/") if path.startswith(S3) else user_path(path).is_dir()
 
 
+def check_not_split_again(path: str | None, given: list[str]) -> None:
+    """Raise ConfigError if rows that are split already are to be split.
+
+    Args:
+        path: The file or folder of the data, if it is the user's.
+        given: What the configuration sets of ``dataset.split``, as ``key=value``.
+    """
+    if given and path is not None and is_own_split(path):
+        raise ConfigError(
+            f"{', '.join(given)}: dataset.path={path} is a folder of rows that are split already, and no row is moved. "
+            f"Leave {'it' if len(given) == 1 else 'them'} out, or give one file."
+        )
+
+
 def location_of(path: str) -> str:
     """Return a folder on S3 as ``s3://bucket/prefix``, with no slash at its end and no two side by side.
 
@@ -47,7 +61,7 @@ def read_own_split(path: str, roles: Roles, mode: ModeConfig) -> dict[str, Table
         mode: Has the AWS settings by which S3 is read.
 
     Raises:
-        InputError: One of the three is missing, is no table, or differs in its columns; the message names it.
+        InputError: One of the three is missing, is not a table, or has other columns; the message names it.
         StorageError: What is on S3 could not be written to this machine's disk.
     """
     if not path.startswith(S3):

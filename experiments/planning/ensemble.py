@@ -1,4 +1,4 @@
-"""The ensemble as configured: who is in it, what is fixed, what several members share."""
+"""The configured ensemble: its members, their fixed parameters, and the parameters that they share."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ensemble.blending import make_blender
 from ensemble.members import REGISTRY, Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, check_member_name
-from ensemble.wire import TAKEN
+from ensemble.wire import RESERVED_NAMES
 from experiments.config.schema import EnsembleConfig
 from experiments.errors import ConfigError, did_you_mean, listed
 
 MemberParam = tuple[str, str]
-# A fit that takes no longer is never too slow.
+# A fit that takes this long or less is never too slow.
 SHORT_SECONDS = 2.0
 
 
@@ -45,7 +45,7 @@ class EnsemblePlan:
         return tuple(MemberSpec(name, kind, self.fixed[name]) for name, kind in self.members.items())
 
     def without_slow(self, rows: int, columns: int) -> tuple[EnsemblePlan, list[str]]:
-        """Return the ensemble without members that would take longer than all others together, and a note on each.
+        """Return the ensemble without the members that each take longer than all others together, and a note on each.
 
         Args:
             rows: Rows that a member is fitted on.
@@ -65,22 +65,22 @@ class EnsemblePlan:
         return self._of(set(seconds)), notes
 
     def that_weigh(self, *, drop: bool) -> tuple[EnsemblePlan, list[str]]:
-        """Return the ensemble of the members that heed row weights, and a note on each of the others.
+        """Return the ensemble of the members that use row weights, and a note on each of the others.
 
         Args:
-            drop: Whether others may be left out.
+            drop: Whether the others may be left out.
 
         Raises:
-            ConfigError: They may not, or nobody would be left.
+            ConfigError: They may not, or no member would remain.
         """
-        deaf = [name for name, member in self.classes.items() if not member.weighs]
-        if deaf and not (drop and len(deaf) < len(self.members)):
+        unweighted = [name for name, member in self.classes.items() if not member.weighs]
+        if unweighted and not (drop and len(unweighted) < len(self.members)):
             raise ConfigError(
-                f"dataset.weights: {listed(deaf)} heed{'s' if len(deaf) == 1 else ''} no weights. Leave "
-                "dataset.weights out, or the member: ensemble.members=[...]."
+                f"dataset.weights: {listed(unweighted)} ignore{'s' if len(unweighted) == 1 else ''} weights. Leave out "
+                "dataset.weights, or the member: ensemble.members=[...]."
             )
-        notes = [f"member {name} is left out: it heeds no weights, and dataset.weights gives some." for name in deaf]
-        return self._of(set(self.members) - set(deaf)), notes
+        notes = [f"member {name} is left out: it ignores the weights of dataset.weights." for name in unweighted]
+        return self._of(set(self.members) - set(unweighted)), notes
 
     def _of(self, kept: set[str]) -> EnsemblePlan:
         if kept == set(self.members):
@@ -132,9 +132,7 @@ def _members(given: Any) -> dict[str, str]:
         member_class(str(settings["kind"]), place)
         check_member_name(name, place)
         if name in members:
-            raise ConfigError(
-                f"{place}: {name!r} stands there twice: give one another name, {{deep: {{kind: {name}}}}}."
-            )
+            raise ConfigError(f"{place}: {name!r} is listed twice: give one another name, {{deep: {{kind: {name}}}}}.")
         members[name] = str(settings["kind"])
     return members
 
@@ -144,7 +142,7 @@ def _items(given: Any, place: str) -> list[Any]:
         given = [given]
     items = [given] if isinstance(given, Mapping) else given
     if not isinstance(items, list) or not items:
-        raise ConfigError(f"{place}={given!r} names no member: write {place}=[xgboost,catboost].")
+        raise ConfigError(f"{place}={given!r} does not name a member: write {place}=[xgboost,catboost].")
     return items
 
 
@@ -152,8 +150,8 @@ def _shared(given: Mapping[str, Any], kinds: Mapping[str, type[Member]]) -> dict
     shared: dict[str, tuple[MemberParam, ...]] = {}
     for name, targets in given.items():
         place = f"search.shared.{name}"
-        if name in kinds or name in TAKEN or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or "__" in name:
-            raise ConfigError(f"{place}: {name!r} cannot name a shared parameter: take another name.")
+        if name in kinds or name in RESERVED_NAMES or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or "__" in name:
+            raise ConfigError(f"{place}: {name!r} cannot name a shared parameter: use another name.")
         if not isinstance(targets, list) or not targets:
             raise ConfigError(f"{place}={targets!r}: write a list, such as [xgboost.eta, catboost.learning_rate].")
         pairs: list[MemberParam] = []
@@ -161,7 +159,9 @@ def _shared(given: Mapping[str, Any], kinds: Mapping[str, type[Member]]) -> dict
             member, _, param = str(target).partition(".")
             if member not in kinds or not param:
                 valid = [f"{member}.{param}" for member, cls in kinds.items() for param in cls.parameters]
-                raise ConfigError(f"{place}: {target!r} is no member's parameter.{did_you_mean(str(target), valid)}")
+                raise ConfigError(
+                    f"{place}: {target!r} is not a parameter of a member.{did_you_mean(str(target), valid)}"
+                )
             kinds[member].parameter(param, place)
             pairs.append((member, param))
         shared[name] = tuple(pairs)
@@ -193,7 +193,8 @@ def _fixed(
         elif name not in shared and name not in REGISTRY:
             valid = [*kinds, *shared]
             raise ConfigError(
-                f"{place}: {name!r} is no member of this ensemble.{did_you_mean(name, valid)} Members: {listed(kinds)}."
+                f"{place}: {name!r} is not a member of this ensemble.{did_you_mean(name, valid)} "
+                f"Members: {listed(kinds)}."
             )
     return fixed
 

@@ -8,29 +8,25 @@ from pathlib import Path
 
 from experiments.config.paths import user_path
 from experiments.config.schema import EntryConfig
-from experiments.errors import ConfigError
+from experiments.study.source_dir import check_dependencies
 
 
 def package_folders(config: EntryConfig) -> tuple[Path, ...]:
     """Return the folders that contain the user's packages.
 
     Raises:
-        ConfigError: One of them is not a folder.
+        BackendUnavailable: One of them is not a folder.
     """
-    folders = []
-    for text in config.dependencies:
-        folder = user_path(text).absolute()
-        if not folder.is_dir():
-            raise ConfigError(f"entry.dependencies names {text!r}, which is not a folder: correct the path.")
-        folders.append(folder)
-    return tuple(folders)
+    folders = tuple(user_path(text).absolute() for text in config.dependencies)
+    check_dependencies(folders)
+    return folders
 
 
 def make_importable(config: EntryConfig) -> None:
     """Let this process import the user's packages, whose classes a plan looks up.
 
     Raises:
-        ConfigError: One of the folders is not a folder.
+        BackendUnavailable: One of them is not a folder.
     """
     for folder in package_folders(config):
         if str(folder) not in sys.path:

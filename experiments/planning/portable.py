@@ -14,7 +14,7 @@ from experiments.sagemaker_requests.limits import (
     MOST_RANGES,
     MOST_VALUES,
 )
-from experiments.study.search_space import Choices, Dimension
+from experiments.study.search_space import Choices, Range
 from experiments.study.spec import StudySpec
 
 
@@ -22,13 +22,13 @@ def check_portable(study: StudySpec) -> None:
     """Raise ConfigError that lists everything in this study that SageMaker's tuner cannot express."""
     grid = study.search.sampler == "grid"
     problems = []
-    for name, dimension in study.space.dimensions.items():
-        values = _values(dimension, grid=grid)
+    for name, range_ in study.space.ranges.items():
+        values = _values(range_, grid=grid)
         if values > MOST_VALUES:
             problems.append(f"{name} has {values} values, where at most {MOST_VALUES} can be listed")
-    if len(study.space.dimensions) > MOST_RANGES:
-        problems.append(f"{len(study.space.dimensions)} ranges, where there can be {MOST_RANGES}")
-    total = len(study.static) + len(study.space.dimensions) + ADDED_BY_SCRIPT_MODE + ADDED_BY_TUNER
+    if len(study.space.ranges) > MOST_RANGES:
+        problems.append(f"{len(study.space.ranges)} ranges, where there can be {MOST_RANGES}")
+    total = len(study.static) + len(study.space.ranges) + ADDED_BY_SCRIPT_MODE + ADDED_BY_TUNER
     if total > MOST_HYPERPARAMETERS:
         problems.append(f"{total} hyperparameters, fixed and tuned, where there can be {MOST_HYPERPARAMETERS}")
     problems += [
@@ -43,8 +43,8 @@ def check_portable(study: StudySpec) -> None:
         )
 
 
-def _values(dimension: Dimension, *, grid: bool) -> int:
-    """Return how many values of a dimension the tuner is given one by one."""
-    if isinstance(dimension, Choices):
-        return len(dimension.values)
-    return int(dimension.high - dimension.low) + 1 if grid and dimension.whole else 0
+def _values(range_: Range, *, grid: bool) -> int:
+    """Return how many values of a range the tuner is given one by one."""
+    if isinstance(range_, Choices):
+        return len(range_.values)
+    return int(range_.high - range_.low) + 1 if grid and range_.whole else 0

@@ -14,9 +14,9 @@ from experiments.config.paths import studies_folder
 from experiments.config.schema import ReplayConfig
 from experiments.errors import ConfigError
 from experiments.study.ledger import FILE, Peek, find_study, read
-from experiments.study.spec import Params, StudySpec
+from experiments.study.spec import Point, StudySpec
 
-# Words that say where and how a study runs and what is done with it, and not what a trial trains.
+# Groups of keys that decide where and how a study runs and what is done with it, but not what a trial trains.
 _OTHER_GROUPS = (
     *("action", "study", "mode", "job", "model", "endpoint", "input", "output", "detail"),
     *("replay", "compare", "serving", "mlflow", "paths"),
@@ -39,19 +39,19 @@ _TYPED = {
 
 
 def source(config: ReplayConfig, studies: Path) -> Peek:
-    """Return what is recorded of the study that is to be replayed.
+    """Return what is recorded of the study to replay.
 
     Raises:
-        ConfigError: No study is named, or there is none of that name.
+        ConfigError: No study is named, or it does not exist.
     """
     if config.study is None:
-        raise ConfigError("action=replay wants the study to run again: add replay.study=<its name>.")
+        raise ConfigError("action=replay needs the name of a study: add replay.study=<its name>.")
     if config.top < 1:
         raise ConfigError(f"replay.top={config.top} is not at least 1.")
     return read(find_study(studies, config.study, "replay.study") / FILE)
 
 
-def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Params, ...]:
+def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Point, ...]:
     """Return the searched values of the best trials, the best first.
 
     Raises:
@@ -66,10 +66,10 @@ def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Para
 
 
 def over_arguments_of_study(composed: Composed) -> Composed:
-    """Return the configuration with the arguments of the study that is to be replayed, where they are not typed again.
+    """Return the configuration with the arguments of the study to replay, except those that are typed again.
 
     Raises:
-        ConfigError: No study is named, there is none of that name, or its arguments are none any more.
+        ConfigError: No study is named, it does not exist, or its arguments are no longer valid.
     """
     config = composed.config
     known = source(config.replay, studies_folder(config))
@@ -77,7 +77,7 @@ def over_arguments_of_study(composed: Composed) -> Composed:
 
 
 def recipe_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
-    """Return those of a command's arguments that say what a trial trains; none with a password in it."""
+    """Return the arguments of a command that decide what a trial trains; none that has a password."""
     return tuple(
         argument
         for argument in arguments
@@ -96,9 +96,9 @@ def check_same_recipe(known: Peek, study: StudySpec, name: str) -> None:
             f"  {_as_typed(key)}: {there.get(key, 'nothing')} there, {here.get(key, 'nothing')} here" for key in keys
         )
         raise ConfigError(
-            f"replay.study={name} has another configuration, so its trials mean something else here:\n{lines}\n"
+            f"replay.study={name} has another configuration, so its trials are not comparable:\n{lines}\n"
             "Leave out what differs: a replay takes dataset, ensemble, folds, seed and objective from the study. Data, "
-            "code and configuration files have to be what they were."
+            "code and configuration files must be unchanged."
         )
 
 

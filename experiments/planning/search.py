@@ -10,14 +10,14 @@ from typing import get_args
 
 from ensemble.evaluation import MetricName
 from experiments.config.schema import Config
-from experiments.errors import ConfigError, one_of
+from experiments.errors import ConfigError, listed, one_of
 from experiments.planning import replay
 from experiments.planning.ensemble import EnsemblePlan
 from experiments.planning.space import SpacePlan
 from experiments.sagemaker_requests.limits import SHORTEST_TUNING_JOB
 from experiments.study.ledger import Peek
 from experiments.study.search_space import Choices, SearchSpace
-from experiments.study.spec import Params, Sampler, SearchSpec
+from experiments.study.spec import Point, Sampler, SearchSpec
 
 MOST_TRIALS = 100_000
 
@@ -38,7 +38,7 @@ class SearchPlan:
     space: SearchSpace
     targets: Mapping[str, list[str]]
     spec: SearchSpec
-    points: tuple[Params, ...] | None
+    points: tuple[Point, ...] | None
     replayed: Peek | None
     notes: tuple[str, ...]
 
@@ -57,11 +57,11 @@ def plan_search(config: Config, ensemble: EnsemblePlan, studies: Path) -> Search
         studies: Folder of the studies, in which a replay finds its source.
 
     Raises:
-        InputError: A value is not possible, or the study that is to be replayed has no points.
+        InputError: A value is not possible, or the study to replay has no points.
     """
     space = SpacePlan(config.search.space, ensemble)
     spec, notes = _search(config, space.space)
-    points: tuple[Params, ...] | None = None
+    points: tuple[Point, ...] | None = None
     replayed: Peek | None = None
     notes = [*space.notes, *notes]
     if config.action == "train":
@@ -69,7 +69,18 @@ def plan_search(config: Config, ensemble: EnsemblePlan, studies: Path) -> Search
     elif config.action == "replay":
         replayed = replay.source(config.replay, studies)
         points = replay.best_points(replayed, config.replay, config.search.objective)
+    if points is not None:
+        _check_no_warm_start(config)
     return SearchPlan(space.space, space.targets, spec, points, replayed, tuple(notes))
+
+
+def _check_no_warm_start(config: Config) -> None:
+    parents = None if config.mode.account is None else config.mode.account.warm_start
+    if parents:
+        raise ConfigError(
+            f"mode.warm_start={listed(parents)} is for a search, and action={config.action} is not one: leave it out, "
+            "or add mode.warm_start=[]."
+        )
 
 
 def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
@@ -84,7 +95,7 @@ def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
         raise ConfigError(f"search.max_failure_rate={rate:g} is not a share from 0 to 1.")
     n_trials = search.n_trials
     if config.action == "tune":
-        if not space.dimensions:
+        if not space.ranges:
             raise ConfigError(
                 "there is nothing to search: search.space has no range for a member of this ensemble that is not "
                 "fixed. Use action=train for one run, or add a range: search.space.xgboost.eta={low: 0.01, high: 0.3}."
@@ -92,7 +103,7 @@ def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
         if sampler == "grid" and space.grid_size() < n_trials:
             n_trials = space.grid_size()
             notes.append(f"the grid has {n_trials} points, so {n_trials} trials are run.")
-        elif all(isinstance(dimension, Choices) for dimension in space.dimensions.values()):
+        elif all(isinstance(range_, Choices) for range_ in space.ranges.values()):
             size = space.grid_size()
             if size < n_trials:
                 notes.append(f"the space has {size} points for {n_trials} trials: points will be run more than once.")

@@ -12,7 +12,7 @@ from experiments.config.paths import studies_folder
 from experiments.config.schema import Config
 from experiments.data import datasets
 from experiments.data.channels import channels_of, place_channels
-from experiments.data.presplit import SPLITS, is_own_split
+from experiments.data.presplit import check_not_split_again
 from experiments.errors import ConfigError
 from experiments.planning import replay
 from experiments.planning.ensemble import plan_ensemble
@@ -25,9 +25,12 @@ from experiments.sagemaker_requests.limits import STUDY_NAME, STUDY_NAME_LENGTH
 from experiments.study.source_dir import place_source
 from experiments.study.spec import StudySpec
 
+# Digits of the identity's hash at the end of a default name.
+_HASH_LENGTH = 8
+
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """A checked study of which nothing is on the disk yet.
 
     Attributes:
@@ -42,7 +45,7 @@ class Plan:
     notes: tuple[str, ...]
     runs_jobs: bool
 
-    def at_least(self, trials: int) -> Plan:
+    def at_least(self, trials: int) -> StudyPlan:
         """Return the plan with no fewer trials than a search of this name has begun already."""
         if self.study.points is not None or trials <= self.study.n_trials:
             return self
@@ -59,10 +62,10 @@ class Plan:
         return self.study
 
 
-def plan_study(composed: Composed) -> Plan:
+def plan_study(composed: Composed) -> StudyPlan:
     """Check everything in a study's configuration, and read its data.
 
-    Classes of the user's own must be importable: ``packages.make_importable`` sees to it.
+    The user's own classes must be importable: call ``packages.make_importable`` first.
 
     Raises:
         InputError: The first mistake that was found; nothing has been written.
@@ -73,23 +76,24 @@ def plan_study(composed: Composed) -> Plan:
     if config.study is not None:
         _check_name(config.study)
     ensemble = plan_ensemble(config.ensemble, config.search.shared)
-    _check_not_split_again(composed)
+    check_not_split_again(config.dataset.path, composed.given("dataset.split"))
     splits = datasets.load(config.dataset, config.mode)
     studies = studies_folder(config)
     recipe = plan_recipe(config, ensemble, splits.train)
     search = plan_search(config, recipe.ensemble, studies)
     parallelism = plan_parallelism(config, search, splits.train.features.nbytes)
-    study = _unnamed_study(composed, splits, recipe, search, parallelism, dependencies)
+    study = _study(composed, splits, recipe, search, parallelism, dependencies)
+    if config.study is None:
+        study = _named_by_identity(study)
     if config.search.portable:
         check_portable(study)
     if search.replayed is not None:
         replay.check_same_recipe(search.replayed, study, str(config.replay.study))
-    name = config.study or _default_name(composed, study)
-    notes = (*_own_split_notes(config, splits), *recipe.notes, *search.notes, *parallelism.notes)
-    return Plan(replace(study, name=name, folder=studies / name), splits, notes, config.mode.runs_jobs)
+    notes = (*splits.notes(config.dataset), *recipe.notes, *search.notes, *parallelism.notes)
+    return StudyPlan(study, splits, notes, config.mode.runs_jobs)
 
 
-def _unnamed_study(
+def _study(
     composed: Composed,
     splits: datasets.Splits,
     recipe: RecipePlan,
@@ -97,14 +101,14 @@ def _unnamed_study(
     parallelism: Parallelism,
     dependencies: tuple[Path, ...],
 ) -> StudySpec:
-    """Return the study without a name, in the folder of all studies: its name may be made from its identity."""
     config = composed.config
     studies = studies_folder(config)
+    name = config.study or _title(composed)
     return StudySpec(
-        name="",
+        name=name,
         mode=config.mode.name,
         action=config.action,
-        folder=studies,
+        folder=studies / name,
         channels=channels_of(splits, studies),
         static=encode_recipe(recipe.recipe, search.targets),
         space=search.space,
@@ -139,28 +143,16 @@ def _check_name(name: str) -> None:
         )
 
 
-def _default_name(composed: Composed, study: StudySpec) -> str:
-    title = composed.choices.get("experiment") or f"{study.dataset}-{composed.choices['ensemble']}"
-    if study.points is not None:
-        title += f"-{study.action}"
+def _title(composed: Composed) -> str:
+    """Return what a study is about, short enough to be followed by a hash."""
+    config = composed.config
+    title = composed.choices.get("experiment") or f"{datasets.label(config.dataset)}-{composed.choices['ensemble']}"
+    if config.action != "tune":
+        title += f"-{config.action}"
     text = re.sub(r"[^a-zA-Z0-9]+", "-", title).strip("-")
-    suffix = study.identity_hash()[:8]
-    return f"{text[: STUDY_NAME_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}".lstrip("-")
+    return text[: STUDY_NAME_LENGTH - _HASH_LENGTH - 1].rstrip("-")
 
 
-def _check_not_split_again(composed: Composed) -> None:
-    """Raise ConfigError if the configuration says how to split rows that are split already."""
-    path, given = composed.config.dataset.path, composed.given("dataset.split")
-    if given and path is not None and is_own_split(path):
-        raise ConfigError(
-            f"{', '.join(given)}: dataset.path={path} is a folder of rows that are split already, and no row is moved. "
-            f"Leave {'it' if len(given) == 1 else 'them'} out, or give one file."
-        )
-
-
-def _own_split_notes(config: Config, splits: datasets.Splits) -> list[str]:
-    """Return a note if the rows are split already."""
-    if not splits.own:
-        return []
-    rows = ", ".join(f"{getattr(splits, name).rows} rows in {name}/" for name in SPLITS)
-    return [f"dataset.path={config.dataset.path} is split already, and so it stays: {rows}."]
+def _named_by_identity(study: StudySpec) -> StudySpec:
+    name = f"{study.name}-{study.identity_hash()[:_HASH_LENGTH]}".lstrip("-")
+    return replace(study, name=name, folder=study.folder.parent / name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ensemble.parameters import Parameter, ParamValue, encode
-from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
+from experiments.study.search_space import Choices, Interval, Range, SearchSpace
 
 _LOG, _LINEAR = "Logarithmic", "Linear"
 INTEGER, CONTINUOUS, CATEGORICAL = (
@@ -24,17 +24,17 @@ def parameter_ranges(space: SearchSpace, *, grid: bool) -> dict[str, list[dict[s
         grid: Whether the search is a grid, for which AMT accepts lists of values only.
     """
     ranges: dict[str, list[dict[str, Any]]] = {}
-    for name, dimension in space.dimensions.items():
-        if isinstance(dimension, Choices):
-            values = dimension.values
+    for name, range_ in space.ranges.items():
+        if isinstance(range_, Choices):
+            values = range_.values
         elif grid:
-            values = tuple(range(int(dimension.low), int(dimension.high) + 1))
+            values = tuple(range(int(range_.low), int(range_.high) + 1))
         else:
-            ends = (dimension.low, dimension.high)
-            low, high = (encode(int(end)) if dimension.whole else encode(float(end)) for end in ends)
-            scale = _LOG if dimension.log else _LINEAR
+            ends = (range_.low, range_.high)
+            low, high = (encode(int(end)) if range_.whole else encode(float(end)) for end in ends)
+            scale = _LOG if range_.log else _LINEAR
             entry = {"Name": name, "MinValue": low, "MaxValue": high, "ScalingType": scale}
-            ranges.setdefault(INTEGER if dimension.whole else CONTINUOUS, []).append(entry)
+            ranges.setdefault(INTEGER if range_.whole else CONTINUOUS, []).append(entry)
             continue
         ranges.setdefault(CATEGORICAL, []).append({"Name": name, "Values": [encode(value) for value in values]})
     return ranges
@@ -49,17 +49,17 @@ def search_space(ranges: Mapping[str, Any], declared: Callable[[str], Parameter]
         known: A space with what AMT has no field for: first values, and the order of the hyperparameters.
     """
     first = known.first()
-    dimensions: dict[str, Dimension] = {}
+    found: dict[str, Range] = {}
     for kind in (INTEGER, CONTINUOUS):
         for entry in ranges.get(kind, ()):
             name, whole = entry["Name"], kind == INTEGER
             low, high = (int(entry[end]) if whole else float(entry[end]) for end in ("MinValue", "MaxValue"))
-            dimensions[name] = Range(low, high, entry.get("ScalingType") == _LOG, whole, first.get(name))
+            found[name] = Interval(low, high, entry.get("ScalingType") == _LOG, whole, first.get(name))
     for entry in ranges.get(CATEGORICAL, ()):
         name = entry["Name"]
         values = tuple(declared(name).decode(text) for text in entry["Values"])
-        dimensions[name] = Choices(values, first.get(name))
-    return SearchSpace({name: dimensions[name] for name in {**known.dimensions, **dimensions} if name in dimensions})
+        found[name] = Choices(values, first.get(name))
+    return SearchSpace({name: found[name] for name in {**known.ranges, **found} if name in found})
 
 
 def decode_point(space: SearchSpace, tuned: Mapping[str, str]) -> dict[str, ParamValue]:
@@ -73,14 +73,14 @@ def decode_point(space: SearchSpace, tuned: Mapping[str, str]) -> dict[str, Para
         ValueError: A value is missing, or not one of the space's.
     """
     point: dict[str, ParamValue] = {}
-    for name, dimension in space.dimensions.items():
+    for name, range_ in space.ranges.items():
         if name not in tuned:
             raise ValueError(f"{name} is missing")
         text = tuned[name]
-        if isinstance(dimension, Range):
-            point[name] = int(text) if dimension.whole else float(text)
+        if isinstance(range_, Interval):
+            point[name] = int(text) if range_.whole else float(text)
             continue
-        by_text = {encode(value): value for value in dimension.values}
+        by_text = {encode(value): value for value in range_.values}
         if text not in by_text:
             raise ValueError(f"{name}={text} is not one of {', '.join(by_text)}")
         point[name] = by_text[text]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ensemble.coding import iso_date
+from ensemble.column_encoding import iso_date
 from experiments.docker.endpoint import Started, container_state, log_tail
 from experiments.errors import BackendUnavailable, EnsembleError
 from experiments.serving.client import RequestRefused, invoke, ping

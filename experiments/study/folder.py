@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ensemble.cli import METRICS_FILE
+from ensemble.cli import METRICS_FILE, METRICS_VERSION
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, decode_recipe
-from experiments.errors import StorageError, storage_errors
+from experiments.errors import InputError, StorageError, storage_errors
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec, TrialState
 
 # Hyperparameters that do not change what is trained.
@@ -94,12 +94,15 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
 
     Raises:
         StorageError: It failed on a full disk.
+        InputError: Another version of byoe has written its metrics, which does not make it a failed trial.
     """
     reason = None
     document: Mapping[str, Any] = {}
     try:
         if exit_code == 0:
-            found = json.loads((output_data_dir(trial.folder) / METRICS_FILE).read_text())
+            path = output_data_dir(trial.folder) / METRICS_FILE
+            found = json.loads(path.read_text())
+            _check_version(found, path)
             wrong = _what_is_wrong(found, trial)
             if wrong is None:
                 document = found
@@ -115,6 +118,16 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
     metrics = document.get("metrics", {})
     state: TrialState = "failed" if reason is not None else "pruned" if "pruned" in info else "complete"
     return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)
+
+
+def _check_version(document: Any, path: Path) -> None:
+    """Raise InputError if ``metrics.json`` has another version of its format."""
+    version = document.get("version", METRICS_VERSION) if isinstance(document, dict) else METRICS_VERSION
+    if version != METRICS_VERSION:
+        raise InputError(
+            f"{path} has version {version}, and this release of byoe reads version {METRICS_VERSION}: continue the "
+            "study with the release that wrote it, or start another one with study=<name>."
+        )
 
 
 def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:

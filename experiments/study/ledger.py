@@ -162,7 +162,7 @@ def peek(spec: StudySpec) -> Peek | None:
     """Return what is recorded of this study, or None, without locking or changing it.
 
     Raises:
-        StudyTaken: The name belongs to another study, or the file is not a ledger.
+        StudyTaken: The name belongs to another study, or the file is not a ledger of this version.
     """
     check_identity(spec)
     path = spec.folder / FILE
@@ -179,11 +179,12 @@ def read(path: Path) -> Peek:
 
     Raises:
         LedgerEmpty: It has no tables.
-        StudyTaken: It is not a ledger.
+        StudyTaken: It is not a ledger, or one of another version.
     """
     with contextlib.closing(_existing(path)) as connection:
         try:
             rows = connection.execute(_FINISHED).fetchall()
+            _check_version(connection, path)
             facts = connection.execute("SELECT key, value FROM study").fetchall()
             (unfinished,) = connection.execute("SELECT count(*) FROM trials WHERE result IS NULL").fetchone()
         except sqlite3.OperationalError:
@@ -222,12 +223,13 @@ def find_study(studies: Path, name: str, place: str) -> Path:
 
 
 def check_identity(spec: StudySpec) -> None:
-    """Raise StudyTaken if this name belongs to a study with another identity; does not change it."""
+    """Raise StudyTaken if this name belongs to a study of another identity or version; does not change it."""
     path = spec.folder / FILE
     if not path.exists() or path.stat().st_size == 0:
         return
     try:
         with contextlib.closing(_existing(path)) as connection:
+            _check_version(connection, path)
             row = connection.execute("SELECT value FROM study WHERE key = 'identity'").fetchone()
     except sqlite3.Error as error:
         if "no such table" in str(error):
@@ -242,6 +244,15 @@ def check_identity(spec: StudySpec) -> None:
         raise StudyTaken(
             f"study {spec.name!r} exists with another configuration:\n" + "\n".join(lines) + "\n"
             "Give another name with study=<name>, or leave it out to have one made from the configuration."
+        )
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    row = connection.execute("SELECT value FROM study WHERE key = 'ledger_version'").fetchone()
+    if row is not None and (version := json.loads(row[0])) != LEDGER_VERSION:
+        raise StudyTaken(
+            f"{path} has version {version}, and this release of byoe reads version {LEDGER_VERSION}: use the release "
+            f"that wrote it, or move {path.parent} away."
         )
 
 

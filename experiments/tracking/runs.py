@@ -56,7 +56,11 @@ class TrackingError(Exception):
 
 
 class Tracker:
-    """Record one study in MLflow. The main thread creates and closes it; ``log`` does not block."""
+    """Record one study in MLflow. The main thread creates and closes it; ``log`` does not block.
+
+    As a context manager, it logs what is queued and closes the study's run when the block ends, as ``KILLED`` after an
+    interruption and as ``FAILED`` after an error.
+    """
 
     def __init__(self, study: StudySpec, uri: str, experiment: str, root: Path, sources: str) -> None:
         """Start the thread that connects and logs.
@@ -81,6 +85,13 @@ class Tracker:
         self._parent: Run | None = None
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.drain()
+        self.close("FINISHED" if kind is None else "FAILED" if issubclass(kind, Exception) else "KILLED")
 
     @property
     def problem(self) -> str | None:

@@ -1,4 +1,4 @@
-"""Copies of the project to type a page's commands in."""
+"""Copies of the project in which to run a page's commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.docs.shell import Shell
 
 @pytest.fixture(scope="module")
 def new_shell(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Callable[[], Shell]]:
-    """Make a copy of the project, with an empty MLflow store in it; an endpoint that a page left goes at the end."""
+    """Make a copy of the project with an empty MLflow store; endpoints that a page leaves are deleted at the end."""
     made: list[Shell] = []
 
     def make() -> Shell:

@@ -1,4 +1,4 @@
-"""What the tests read of our Markdown: headings, links, and blocks of code."""
+"""Read headings, links and code blocks from the project's Markdown pages."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code.
+    """A code block.
 
     Attributes:
         heading: The last heading of the first or second level before it.
-        language: As named behind the fence; empty where none is.
-        file: What is named after that: the file that the block is.
+        language: The name after the fence; empty if there is none.
+        file: The name after the language: the file with this content.
         lines: Its lines.
     """
 
@@ -37,11 +37,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a block in the ``console`` language, with what it prints.
+    """A command in a ``console`` block, and what it prints.
 
     Attributes:
-        command: As it is typed, without a remark.
-        output: The lines below it; one of three dots stands for any.
+        command: The command, without a comment.
+        output: The lines below it; a line of three dots stands for any lines.
     """
 
     command: str
@@ -49,7 +49,7 @@ class Step:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Return the blocks of code of a page."""
+    """Return the code blocks of a page."""
     found: list[Block] = []
     heading, fence, inside = "", None, []
     for line in page.read_text().splitlines():
@@ -63,12 +63,12 @@ def blocks(page: Path) -> list[Block]:
             inside = []
         elif line.startswith(("# ", "## ")):
             heading = line.lstrip("# ")
-    assert fence is None, f"{page} ends inside a block of code"
+    assert fence is None, f"{page} ends inside a code block"
     return found
 
 
 def steps(block: Block) -> list[Step]:
-    """Return the commands of a block of the ``console`` language; they begin with a dollar."""
+    """Return the commands of a ``console`` block; each begins with a dollar sign."""
     assert block.lines[0].startswith("$ "), f"{block} does not begin with a command"
     found: list[tuple[str, list[str]]] = []
     for line in block.lines:
@@ -84,7 +84,7 @@ def _typed(line: str) -> str:
 
 
 def commands(page: Path) -> list[str]:
-    """Return every command of a page: of blocks in the languages ``console`` and ``bash``, and in the text."""
+    """Return every command of a page, in ``console`` and ``bash`` blocks and in the text."""
     found: list[str] = []
     for block in blocks(page):
         if block.language == "console":
@@ -95,7 +95,7 @@ def commands(page: Path) -> list[str]:
 
 
 def prose(page: Path) -> Iterator[str]:
-    """Yield the lines of a page outside of its blocks of code."""
+    """Yield the lines of a page that are not in a code block."""
     inside = False
     for line in page.read_text().splitlines():
         if line.startswith("```"):
@@ -105,22 +105,22 @@ def prose(page: Path) -> Iterator[str]:
 
 
 def spans(page: Path) -> list[str]:
-    """Return the code inside the lines of a page, without its backticks; a span may go on in the next line."""
+    """Return the code spans in the text of a page, without backticks; a span may continue in the next line."""
     return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", "\n".join(prose(page)))]
 
 
 def links(page: Path) -> list[str]:
-    """Return the targets of a page's links and pictures."""
+    """Return the targets of a page's links and images."""
     without_code = re.sub(r"`[^`]*`", "", "\n".join(prose(page)))
     return _LINK.findall(without_code)
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what a link to a heading of a page may end with, as GitHub makes it."""
+    """Return the anchors of a page's headings, as GitHub generates them."""
     found: set[str] = set()
     for line in prose(page):
         if re.match(r"#{1,6} ", line):
-            words = re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
-            again = sum(name == words or re.fullmatch(rf"{re.escape(words)}-\d+", name) is not None for name in found)
-            found.add(f"{words}-{again}" if again else words)
+            anchor = re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-")
+            again = sum(name == anchor or re.fullmatch(rf"{re.escape(anchor)}-\d+", name) is not None for name in found)
+            found.add(f"{anchor}-{again}" if again else anchor)
     return found

@@ -1,4 +1,4 @@
-"""A page's commands, run in order in a copy of the project as they are typed, with what they print."""
+"""Run a page's commands in a copy of the project, and compare what they print with the page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ensemble:
 """
 _OURS = "python run.py "
 _FOR_A_SHELL = re.compile(r"[|<>;&`$]")
-# What is another in every run, or on every machine: numbers, hashes, and which way a comparison came out.
+# What differs between runs or machines: numbers, hashes and the outcome of a comparison.
 _CHANGING = (
     (r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", "HASH"),
     (r"The ensemble (pays|costs)|Undecided", "VERDICT"),
@@ -46,34 +46,34 @@ _CHANGING = (
 
 
 class Shell:
-    """A copy of the project to type commands in.
+    """A copy of the project to run commands in.
 
-    ``python run.py`` is called in this process, since it takes seconds to start; everything else by bash.
+    ``python run.py`` is called in this process, because it takes seconds to start; everything else runs in bash.
 
     Attributes:
         folder: The copy.
     """
 
     def __init__(self, folder: Path, store: Path) -> None:
-        """Make it.
+        """Copy the project.
 
         Args:
-            folder: Where it goes.
-            store: An empty MLflow store, since to make one takes seconds.
+            folder: The folder of the copy.
+            store: An empty MLflow store, because creating one takes seconds.
         """
         self.folder = folder
         shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
         shutil.copy(store, folder / "mlflow.db")
 
     def make_quick(self) -> None:
-        """Set small models and short searches, as a user does for a machine; commands stay as they are."""
+        """Set small models and short searches in ``configs/local``, so that the commands need no change."""
         local = self.folder / "configs" / "local"
         local.mkdir()
         (local / "default.yaml").write_text(_QUICK)
 
     @contextlib.contextmanager
     def opened(self, variables: Mapping[str, str]) -> Iterator[None]:
-        """Make it the working directory, and its configuration the one that is read.
+        """Use the copy as the working directory, with its configuration.
 
         Args:
             variables: Of the environment; where there are some of AWS's, they are the only ones of it.
@@ -89,7 +89,7 @@ class Shell:
             yield
 
     def follow(self, blocks: Iterable[Block], skipped: Iterable[str] = ()) -> None:
-        """Write the files of these blocks and run their commands, which end well and print what stands below them.
+        """Write the files of these blocks and run their commands; they must succeed and print what the page shows.
 
         Args:
             blocks: In order.
@@ -112,7 +112,7 @@ class Shell:
         assert missing is None, f"$ {step.command}\ndoes not print {missing!r} after what is above it:\n{printed}"
 
     def run(self, command: str) -> tuple[int, str]:
-        """Run a command; return its exit code, and what it printed."""
+        """Run a command; return its exit code and output."""
         if command.startswith(_OURS) and not _FOR_A_SHELL.search(command):
             return _run_here(shlex.split(command, comments=True)[2:])
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -137,19 +137,19 @@ def _run_here(arguments: list[str]) -> tuple[int, str]:
 
 
 def unlike(shown: Iterable[str], printed: str) -> str | None:
-    """Return the first part of what a page shows that was not printed, or None.
+    """Return the first part of a page's output that was not printed, or None.
 
-    Numbers, and how lines are broken, do not count. Parts are divided by lines of three dots.
+    Numbers and line breaks are ignored. Lines of three dots separate the parts.
     """
     rest = _steady(printed)
-    for wanted in filter(None, map(_steady, re.split(r"(?m)^\.\.\.$", "\n".join(shown)))):
-        _, found, rest = rest.partition(wanted)
+    for expected in filter(None, map(_steady, re.split(r"(?m)^\.\.\.$", "\n".join(shown)))):
+        _, found, rest = rest.partition(expected)
         if not found:
-            return wanted
+            return expected
     return None
 
 
 def _steady(text: str) -> str:
-    for pattern, word in _CHANGING:
-        text = re.sub(pattern, word, text)
+    for pattern, replacement in _CHANGING:
+        text = re.sub(pattern, replacement, text)
     return " ".join(text.split())

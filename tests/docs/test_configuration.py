@@ -17,11 +17,11 @@ from tests.conftest import PROJECT
 PAGE = PROJECT / "docs" / "configuration.md"
 
 
-def test_the_page_is_what_the_code_makes() -> None:
+def test_the_page_is_up_to_date_with_the_code() -> None:
     assert PAGE.read_text() == reference(), "run: python -m docs.configuration_page > docs/configuration.md"
 
 
-def test_every_key_is_there_with_its_help() -> None:
+def test_every_key_is_listed_with_its_help() -> None:
     listed = [row for rows in sections().values() for row in rows]
     outer = {key.rpartition(".")[0] for key in known_keys()}
     assert {row.name for row in listed} == set(known_keys()) - outer - set(CHOSEN_BY_GROUP)
@@ -29,7 +29,7 @@ def test_every_key_is_there_with_its_help() -> None:
 
 
 @pytest.mark.parametrize("values", [Sampler, FoldKind, Final], ids=["sampler", "folds.kind", "final"])
-def test_every_value_of_a_closed_set_is_there(values: object) -> None:
+def test_every_value_of_a_closed_set_is_listed(values: object) -> None:
     assert [value for value in get_args(values) if f"`{value}`" not in PAGE.read_text()] == []
 
 

@@ -1,4 +1,4 @@
-"""The examples of ``docs/how-to.md`` work as they are typed."""
+"""The examples of ``docs/how-to.md`` work as shown."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tests.docs.markdown import blocks
 from tests.docs.shell import Shell
 
 HOW_TO = PROJECT / "docs" / "how-to.md"
-HOME = (
+ON_THIS_MACHINE = (
     "Your own member",
     "Your own blender",
     "Your own search",
     "Your own recipe",
     "Resume, extend, move",
 )
-# Sections that no test here runs, and why.
+# Sections that no test in this module runs, and why.
 NOT_RUN = {
     "Your own image": "it builds one and pushes it to an account",
-    "In CI": "it is another machine's; test_readme.py and test_tutorial.py run such commands",
+    "In CI": "it is for a CI service; test_readme.py and test_tutorial.py run such commands",
 }
 
 
-def test_every_section_is_run_or_said_not_to_be() -> None:
-    assert {block.heading for block in blocks(HOW_TO)} == {*HOME, *NOT_RUN}
+def test_every_section_is_run_or_listed_with_a_reason() -> None:
+    assert {block.heading for block in blocks(HOW_TO)} == {*ON_THIS_MACHINE, *NOT_RUN}
 
 
 @pytest.mark.timeout(300)
@@ -34,4 +34,4 @@ def test_the_examples_work(new_shell: Callable[[], Shell]) -> None:
     shell = new_shell()
     shell.make_quick()
     with shell.opened({}):
-        shell.follow(block for block in blocks(HOW_TO) if block.heading in HOME)
+        shell.follow(block for block in blocks(HOW_TO) if block.heading in ON_THIS_MACHINE)

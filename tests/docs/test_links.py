@@ -1,4 +1,4 @@
-"""Every link inside our pages leads somewhere."""
+"""Every link in the project's pages has a target."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 from tests.conftest import PROJECT
 from tests.docs.markdown import PAGES, anchors, blocks, links, spans
 
-# A file of ours in the text.
+# A file of the project, named in the text.
 OURS = re.compile(r"(?:docs|configs|entry|experiments|container|benchmarks|tests)/[\w./-]*\.(?:md|py|yaml|txt|csv)")
-# The reader's own.
+# Files that the reader creates.
 YOURS = {"configs/local/default.yaml", "configs/local/mode/remote.yaml"}
 YOURS |= {block.file for page in PAGES for block in blocks(page)}
 
 
 def wrong_links(page: Path) -> list[str]:
-    """Return the links of a page that lead nowhere, and links to the outside that are not https."""
+    """Return the links of a page without a target, and external links that are not https."""
     wrong = []
     for link in links(page):
         target, _, anchor = link.partition("#")
@@ -31,12 +31,12 @@ def wrong_links(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_and_anchors_lead_somewhere(page: Path) -> None:
+def test_links_and_anchors_have_a_target(page: Path) -> None:
     assert wrong_links(page) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_files_that_are_named_are_there(page: Path) -> None:
+def test_files_that_are_named_exist(page: Path) -> None:
     named = {name for span in spans(page) for name in OURS.findall(span)} - YOURS
     assert [name for name in sorted(named) if not (PROJECT / name).exists()] == []
 

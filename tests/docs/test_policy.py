@@ -17,7 +17,7 @@ from tests.docs.markdown import blocks
 
 PAGE = PROJECT / "docs" / "aws.md"
 HARNESS = PROJECT / "experiments"
-# Modules that hold a client of an account: those of aws/, and those that use them.
+# Modules that call AWS: those in aws/, and those that use a client from there.
 ACCOUNT = tuple(
     path for path in HARNESS.rglob("*.py") if "experiments.aws." in path.read_text() or path.parent.name == "aws"
 )
@@ -46,7 +46,7 @@ def permitted(policy: Any) -> set[str]:
 
 
 def named(file: Path) -> Iterator[str]:
-    """Yield the actions that a module names in whole texts."""
+    """Yield the actions that a module names in its strings."""
     tree = ast.parse(file.read_text())
     parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
@@ -57,7 +57,7 @@ def named(file: Path) -> Iterator[str]:
 def called(file: Path, actions: dict[str, str]) -> Iterator[str]:
     """Yield the actions of the operations whose methods a module calls, or names for a paginator.
 
-    A single word, as of ``Search``, is a method of much else.
+    A method of a single word, such as ``search``, may belong to another class.
     """
     for node in ast.walk(ast.parse(file.read_text())):
         name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
@@ -76,11 +76,11 @@ def test_every_action_of_the_code_is_in_the_policy() -> None:
     yours = permitted(policies()[1])
     assert wanted - yours == set()
     assert {"iam:PassRole", "s3:AbortMultipartUpload", "sagemaker:AddTags"} <= yours
-    # The engine pushes, so no module calls the operations.
+    # The engine pushes the image, so no module calls these operations.
     assert {"ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage"} <= yours
 
 
-def test_a_job_may_do_what_it_must() -> None:
+def test_a_job_may_do_what_it_needs() -> None:
     role, _, keys, subnets = policies()
     assert {"s3:GetObject", "s3:PutObject", "s3:ListBucket", "logs:PutLogEvents"} <= permitted(role)
     assert all(action.startswith("kms:") for action in permitted({"Statement": keys}))

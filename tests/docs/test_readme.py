@@ -1,4 +1,4 @@
-"""The README's commands are run as they are typed, at home, in containers, and on the double of AWS."""
+"""The README's commands work as shown: on this machine, in containers, and on the double of AWS."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from tests.doubles.aws.resident import Resident
 from tests.support.docker import left_behind, require_image
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # raised by moto
     pytest.mark.timeout(400),
     pytest.mark.xdist_group(ENGINE),  # with and without an engine from one copy of the project
 ]
 
 README = PROJECT / "README.md"
-HOME, CONTAINERS, CLOUD = "On this machine", "SageMaker local mode: containers on this machine", "On SageMaker"
+LOCAL, CONTAINERS, REMOTE = "On this machine", "SageMaker local mode: containers on this machine", "On SageMaker"
 SAME, SERVED = "Compare studies", "Serve"
 MOST_LINES = 250
-# Commands that no test here runs, and why.
+# Commands that no test in this module runs, and why.
 NOT_RUN = {
-    "mlflow ui": "it does not end; test_study_command.py opens it",
+    "mlflow ui": "it does not end; test_tune.py opens it",
     "python run.py mode=remote action=push": "test_push.py runs it, on a registry of its own",
     "python run.py mode=sagemaker search.n_trials=4": ".ci/run types it",
-    "mlflow deployments -t sagemaker": "another project's, named beside ours",
+    "mlflow deployments -t sagemaker": "a command of another project, for comparison",
     "source .venv/bin/activate": "the environment that runs this",
     "pytest tests/endpoint --endpoint=local": "test_endpoint_commands.py runs it on a deployed endpoint",
 }
 
 
 @pytest.fixture(scope="module")
-def at_home(new_shell: Callable[[], Shell]) -> Shell:
-    """A copy of the project in which the first section's commands were run."""
+def on_this_machine(new_shell: Callable[[], Shell]) -> Shell:
+    """A copy of the project in which the commands of the first section have run."""
     shell = new_shell()
     shell.make_quick()
     with shell.opened({}):
-        shell.follow(section(HOME), NOT_RUN)
+        shell.follow(section(LOCAL), NOT_RUN)
     return shell
 
 
@@ -50,22 +50,22 @@ def section(*headings: str) -> list:
     return [block for block in blocks(README) if block.heading in headings]
 
 
-def test_the_first_two_blocks_are_what_ci_types() -> None:
+def test_ci_runs_the_first_two_blocks() -> None:
     typed = [block.lines for block in blocks(README) if block.language == "bash"]
     assert len(typed) == 2
     script = (PROJECT / ".ci" / "run").read_text()
     typed_too = ("typed < <(block 1)", "typed < <(block 2)", "python run.py mode=sagemaker search.n_trials=4")
-    assert [words for words in typed_too if words not in script] == []
+    assert [line for line in typed_too if line not in script] == []
 
 
 def test_it_is_short() -> None:
     assert len(README.read_text().splitlines()) < MOST_LINES
 
 
-def test_every_command_is_run_or_said_not_to_be() -> None:
+def test_every_command_is_run_or_listed_with_a_reason() -> None:
     run = [
         step.command
-        for block in section(HOME, CONTAINERS, CLOUD, SAME, SERVED)
+        for block in section(LOCAL, CONTAINERS, REMOTE, SAME, SERVED)
         if block.language == "console"
         for step in steps(block)
     ]
@@ -74,19 +74,19 @@ def test_every_command_is_run_or_said_not_to_be() -> None:
     assert [command for command in NOT_RUN if command not in commands(README)] == []
 
 
-def test_the_main_job_ends_as_it_is_shown(at_home: Shell) -> None:
+def test_the_main_job_ends_as_shown(on_this_machine: Shell) -> None:
     shown = next(block.lines for block in blocks(README) if block.language == "text")
-    with at_home.opened({}):
-        code, printed = at_home.run("python run.py mode=local")
+    with on_this_machine.opened({}):
+        code, printed = on_this_machine.run("python run.py mode=local")
     assert code == 0, printed
     assert unlike(shown, printed) is None, printed
 
 
 @pytest.mark.docker
-def test_in_containers_and_served(at_home: Shell) -> None:
+def test_in_containers_and_served(on_this_machine: Shell) -> None:
     require_image()
-    with at_home.opened({}):
-        at_home.follow(section(CONTAINERS, SAME, SERVED), NOT_RUN)
+    with on_this_machine.opened({}):
+        on_this_machine.follow(section(CONTAINERS, SAME, SERVED), NOT_RUN)
     assert left_behind() == []
 
 
@@ -99,7 +99,7 @@ def test_on_sagemaker(new_shell: Callable[[], Shell], tmp_path: Path, resident: 
         settings = {"role": double.role, "bucket": double.bucket, "poll_seconds": 0.05}
         (own / "remote.yaml").write_text(json.dumps(settings))
         with shell.opened(double.environment):
-            shell.follow(section(CLOUD), NOT_RUN)
+            shell.follow(section(REMOTE), NOT_RUN)
         assert [job.status for job in double.jobs] == ["Completed", "Completed"]
         assert len(double.calls("CreateEndpoint")) == len(double.calls("DeleteEndpoint")) == 1
         double.heal()

@@ -1,4 +1,4 @@
-"""The tutorial is followed to its end as it is typed, and prints what it says."""
+"""The tutorial works to its end as shown, and prints what it shows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ pytestmark = [
 
 TUTORIAL = PROJECT / "docs" / "tutorial.md"
 WITH_DOCKER = ("7", "8")
-# Commands that no test here runs, and why.
+# Commands that no test in this module runs, and why.
 NOT_RUN = {
     "python3 -m venv .venv": "the environment that runs this was made so, by README's",
     "source .venv/bin/activate": "as above",
     "pip install -e '.[test]'": "as above",
-    "mlflow ui": "it does not end; test_study_command.py opens it",
+    "mlflow ui": "it does not end; test_tune.py opens it",
     "pytest tests/endpoint --endpoint=local": "test_endpoint_commands.py runs it on a deployed endpoint",
 }
 
@@ -33,27 +33,27 @@ def sections(*, docker: bool) -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def at_home(new_shell: Callable[[], Shell]) -> Shell:
-    """A copy of the project in which every step without Docker was taken."""
+def without_docker(new_shell: Callable[[], Shell]) -> Shell:
+    """A copy of the project in which every step that does not need Docker has run."""
     shell = new_shell()
     with shell.opened({}):
         shell.follow(sections(docker=False), NOT_RUN)
     return shell
 
 
-def test_every_command_is_run_or_said_not_to_be() -> None:
+def test_every_command_is_run_or_listed_with_a_reason() -> None:
     run = [step.command for block in blocks(TUTORIAL) if block.language == "console" for step in steps(block)]
     assert sorted(set(commands(TUTORIAL)) - set(run) - set(NOT_RUN)) == []
     assert [command for command in NOT_RUN if command not in commands(TUTORIAL)] == []
 
 
-def test_it_can_be_followed_without_docker(at_home: Shell) -> None:
-    assert len((at_home.folder / "predictions.csv").read_text().splitlines()) > 1000
+def test_it_can_be_followed_without_docker(without_docker: Shell) -> None:
+    assert len((without_docker.folder / "predictions.csv").read_text().splitlines()) > 1000
 
 
 @pytest.mark.docker
-def test_it_can_be_followed_to_a_served_ensemble(at_home: Shell) -> None:
+def test_it_can_be_followed_to_a_served_ensemble(without_docker: Shell) -> None:
     require_image()
-    with at_home.opened({}):
-        at_home.follow(sections(docker=True), NOT_RUN)
+    with without_docker.opened({}):
+        without_docker.follow(sections(docker=True), NOT_RUN)
     assert left_behind() == []

@@ -1,4 +1,4 @@
-"""A bridge to an endpoint on SageMaker: requests to an address of this machine are sent by ``InvokeEndpoint``."""
+"""A bridge to an endpoint on SageMaker: requests to an address of this machine are passed on by ``InvokeEndpoint``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Cloud:
+class SageMakerEndpoint:
     """An endpoint on SageMaker.
 
     Attributes:
         name: Its name.
         region: Its region.
-        profile: The profile of ``~/.aws`` that may ask it, or None.
-        bundle_hash: Which model it serves.
+        profile: The profile of ``~/.aws`` that may invoke it, or None.
+        bundle_hash: The hash of the bundle that it serves.
     """
 
     name: str
@@ -29,12 +29,12 @@ class Cloud:
 
 
 @contextlib.contextmanager
-def bridged(cloud: Cloud) -> Iterator[str]:
+def bridged(endpoint: SageMakerEndpoint) -> Iterator[str]:
     """Open the bridge, and yield its address."""
     import boto3
     from botocore.config import Config
 
-    session = boto3.Session(profile_name=cloud.profile, region_name=cloud.region)
+    session = boto3.Session(profile_name=endpoint.profile, region_name=endpoint.region)
     # No retries, since the tests expect one answer per request; as many connections as the tests have clients.
     config = Config(retries={"total_max_attempts": 1}, max_pool_connections=64, read_timeout=70)
     runtime, sagemaker = session.client("sagemaker-runtime", config=config), session.client("sagemaker")
@@ -43,14 +43,14 @@ def bridged(cloud: Cloud) -> Iterator[str]:
         def invoke(self, body: bytes) -> tuple[int, str, bytes]:
             given = {key: self.headers[name] for key, name in _HEADERS.items() if self.headers[name]}
             try:
-                answer = runtime.invoke_endpoint(EndpointName=cloud.name, Body=body, **given)
+                answer = runtime.invoke_endpoint(EndpointName=endpoint.name, Body=body, **given)
             except runtime.exceptions.ModelError as error:
-                return error.response["OriginalStatusCode"], "application/json", _said(error.response)
+                return error.response["OriginalStatusCode"], "application/json", _message(error.response)
             return 200, answer["ContentType"], answer["Body"].read()
 
         def health(self) -> tuple[int, str, bytes]:
-            status = sagemaker.describe_endpoint(EndpointName=cloud.name)["EndpointStatus"]
-            document = {"status": status, "model": cloud.name, "bundle": cloud.bundle_hash}
+            status = sagemaker.describe_endpoint(EndpointName=endpoint.name)["EndpointStatus"]
+            document = {"status": status, "model": endpoint.name, "bundle": endpoint.bundle_hash}
             return 200 if status == "InService" else 503, "application/json", json.dumps(document).encode()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -67,7 +67,7 @@ def bridged(cloud: Cloud) -> Iterator[str]:
 _HEADERS = {"ContentType": "content-type", "Accept": "accept"}
 
 
-def _said(response: dict[str, Any]) -> bytes:
+def _message(response: dict[str, Any]) -> bytes:
     return str(response.get("OriginalMessage", "")).encode()
 
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.endpoint.bridge import Cloud
+from tests.endpoint.bridge import SageMakerEndpoint
 
 PROCESS = "process"
 
@@ -20,22 +20,22 @@ class Choice:
         name: ``process``, an endpoint's name or a URL.
         url: Where it answers; None for one that is still to be started.
         model_dir: Its unpacked bundle; None for one that is still to be trained.
-        why: Where this is from, for the report's header.
-        cloud: It, if it is one on SageMaker; ``url`` is None then.
+        why: Why it was chosen, for the header of the report.
+        sagemaker: The endpoint, if it is on SageMaker; ``url`` is None then.
     """
 
     name: str
     url: str | None
     model_dir: Path | None
     why: str
-    cloud: Cloud | None = None
+    sagemaker: SageMakerEndpoint | None = None
 
 
 def choose(option: str) -> Choice:
     """Return the endpoint that the option selects.
 
     Raises:
-        LookupError: There is no record of that name; the message says where it was looked for.
+        LookupError: There is no record of that name; the message names the folder that was searched.
     """
     if option == PROCESS:
         return Choice(option, None, None, "trained and started by the tests; another by --endpoint=local|<name>|<url>")
@@ -46,8 +46,10 @@ def choose(option: str) -> Choice:
     try:
         if not path.exists() and elsewhere.exists():
             record = json.loads(elsewhere.read_text())
-            cloud = Cloud(record["endpoint"], record["region"], record["profile"], record["bundle_hash"])
-            return Choice(option, None, Path(record["model_dir"]), f"SageMaker, by {elsewhere}", cloud)
+            sagemaker = SageMakerEndpoint(
+                record["endpoint"], record["region"], record["profile"], record["bundle_hash"]
+            )
+            return Choice(option, None, Path(record["model_dir"]), f"SageMaker, by {elsewhere}", sagemaker)
         record = json.loads(path.read_text())
         return Choice(option, record["url"].rstrip("/"), Path(record["model_dir"]), f"{record['url']}, by {path}")
     except FileNotFoundError:

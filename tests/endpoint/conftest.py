@@ -74,8 +74,8 @@ def target(
     choice: Choice, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Target]:
     """The endpoint under test."""
-    if choice.cloud is not None and choice.model_dir is not None:
-        with bridged(choice.cloud) as url:
+    if choice.sagemaker is not None and choice.model_dir is not None:
+        with bridged(choice.sagemaker) as url:
             yield Target(choice.name, url, choice.model_dir)
     elif choice.url is None or choice.model_dir is None:
         folder = request.getfixturevalue("bundle")
@@ -95,8 +95,8 @@ def still_right(target: Target) -> Iterator[None]:
 @pytest.fixture
 def own_http(choice: Choice) -> None:
     """Skip tests of HTTP itself if SageMaker's front end is in between."""
-    if choice.cloud is not None:
-        pytest.skip("about HTTP itself, and SageMaker's own is in between: --endpoint=process or local runs it")
+    if choice.sagemaker is not None:
+        pytest.skip("about HTTP itself, and SageMaker's front end is in between: --endpoint=process or local runs it")
 
 
 @pytest.fixture

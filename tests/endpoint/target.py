@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from ensemble.coding import frame_of
+from ensemble.column_encoding import frame_of
 from ensemble.members.base import Floats
 from ensemble.table import Column
 from tests.endpoint.answer import Answer
@@ -25,7 +25,7 @@ SECONDS = 45
 
 @dataclass(frozen=True)
 class Cells:
-    """Rows as people write them.
+    """Rows as users write them.
 
     Attributes:
         columns: What the columns are.
@@ -103,11 +103,11 @@ class Target:
 
     @cached_property
     def example(self) -> Cells:
-        """The example as people write it."""
+        """The example as users write it."""
         return self.cells(self.features)
 
     def cells(self, features: Floats) -> Cells:
-        """Return features as people write them."""
+        """Return features as users write them."""
         frame = frame_of(features, self.columns)
         values: list[list[Any]] = []
         for column in self.columns:

@@ -43,7 +43,7 @@ def test_the_answer_has_every_member_if_requested(accept: str, target: Target) -
         np.testing.assert_allclose(np.array(weights) @ columns, found["blended"], rtol=1e-9)
 
 
-def test_an_array_has_a_column_a_member_and_the_blend_last(target: Target) -> None:
+def test_an_array_has_a_column_for_each_member_and_the_blend_last(target: Target) -> None:
     body = FORMS["json lists"].write(target.example)
     array = target.post(body, "application/json", "application/x-npy; detail=members").array()
     found = target.post(body, "application/json", "application/json; detail=members").members()
@@ -67,7 +67,7 @@ def test_an_array_has_a_column_a_member_and_the_blend_last(target: Target) -> No
         ("text/csv;detail=blended", "text/csv"),
     ],
 )
-def test_what_is_accepted_is_written(accept: str | None, kind: str, target: Target) -> None:
+def test_an_accepted_type_is_written(accept: str | None, kind: str, target: Target) -> None:
     answer = target.post(FORMS["json lists"].write(target.example), "application/json", accept)
     assert answer.numbers() == target.predict(target.example)
     assert answer.type == kind
@@ -77,7 +77,7 @@ def test_what_is_accepted_is_written(accept: str | None, kind: str, target: Targ
     "accept",
     ["text/html", "image/*", "application/json;q=0", "text/csv;q=much", "application/x-parquet", "nonsense", ";;=,"],
 )
-def test_what_cannot_be_written_is_406(accept: str, target: Target) -> None:
+def test_a_type_that_cannot_be_written_is_406(accept: str, target: Target) -> None:
     answer = target.post(FORMS["json lists"].write(target.example), "application/json", accept)
     if accept == ";;=,":  # no type at all, which accepts anything
         assert answer.status == 200
@@ -104,7 +104,7 @@ def test_batches_of_any_size_give_each_row_its_own_number(form: str, rows: int, 
     assert [found[row] for row in some] == target.predict(cells.take(*some))
 
 
-def test_rows_one_by_one_are_the_rows_together_to_the_bit(target: Target) -> None:
+def test_rows_one_by_one_get_the_predictions_of_a_batch_bit_for_bit(target: Target) -> None:
     cells = target.more(100, seed=2)
     with target.connected() as connection:
         alone = [

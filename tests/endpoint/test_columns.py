@@ -97,7 +97,7 @@ def test_a_repeated_column_is_refused(target: Target) -> None:
 @pytest.mark.parametrize(
     "form", ["csv without", "csv header=absent", "json lists", "json lines of lists", "npy of text"]
 )
-def test_a_row_of_the_wrong_width_says_both(form: str, change: int, target: Target) -> None:
+def test_a_row_of_the_wrong_width_is_refused_with_both_widths(form: str, change: int, target: Target) -> None:
     width = len(target.columns) + change
     if width == 0:
         pytest.skip("this model has one column")
@@ -122,7 +122,7 @@ def test_one_row_of_another_width_is_named(target: Target) -> None:
     ("kind", "value"), [(kind, value) for kind, values in WRONG.items() for value in values], ids=str
 )
 @pytest.mark.parametrize("form", ["json lists", "json records", "json columns", "csv with a header"])
-def test_a_value_of_the_wrong_type_is_named_with_column_row_and_what_came(
+def test_a_value_of_the_wrong_type_is_named_with_its_column_and_row(
     form: str, kind: str, value: Any, target: Target
 ) -> None:
     place, column = of_type(target, kind)
@@ -164,7 +164,7 @@ def test_a_row_and_a_column_may_be_all_gaps(target: Target) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "NA", "nan", "NULL", "n/a"])
-def test_what_training_took_for_missing_is_missing(value: str, target: Target) -> None:
+def test_values_that_are_missing_in_training_are_missing_here(value: str, target: Target) -> None:
     for place in range(len(target.columns)):
         cells = target.example.take(0)
         expected = target.predict(cells.having(place, 0, None))
@@ -212,7 +212,7 @@ def test_numbers_beyond_the_range_of_libraries_are_refused(value: float, target:
     target.post(write_csv(cells, header=True), "text/csv").refused(400, column=column.name, row=3)
 
 
-def test_the_largest_number_is_taken(target: Target) -> None:
+def test_the_largest_number_is_accepted(target: Target) -> None:
     place, _ = of_type(target, "number")
     assert len(target.predict(target.example.having(place, 0, 1e30).having(place, 1, -1e30))) == len(target.predictions)
 

@@ -124,7 +124,7 @@ def test_any_cell(form: str, place: int, row: int, value: Any, target: Target, c
     changes=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6), st.integers(0, 12)), min_size=1, max_size=4),
     end=st.just(1.0) | st.floats(0, 1),
 )
-def test_any_damage_to_what_was_right(
+def test_any_damage_to_a_valid_body(
     form: str,
     other: str | None,
     changes: list[tuple[float, bytes, int]],
@@ -133,9 +133,9 @@ def test_any_damage_to_what_was_right(
     connection: Connection,
 ) -> None:
     body = written(form, target)
-    for place, new, gone in changes:
+    for place, new, removed in changes:
         at = int(place * len(body))
-        body = body[:at] + new + body[at + gone :]
+        body = body[:at] + new + body[at + removed :]
     check(connection.post(body[: math.ceil(end * len(body))], other or FORMS[form].type), connection)
 
 

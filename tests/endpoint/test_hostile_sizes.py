@@ -105,7 +105,7 @@ def test_a_very_long_line_is_refused(byte: bytes, kind: str, target: Target) -> 
     target.post(byte * 1_000_000, kind).refused(400)
 
 
-def test_a_table_of_a_hundred_thousand_columns_has_what_is_needed(target: Target) -> None:
+def test_a_table_of_a_hundred_thousand_columns_is_read_by_name(target: Target) -> None:
     cells = target.more(2)
     more = [f"more_{number}" for number in range(100_000 - len(cells.names))]
     header, *rows = write_csv(cells, header=True).decode().splitlines()
@@ -181,7 +181,7 @@ def test_a_broken_array_is_refused(body: bytes, target: Target) -> None:
     target.post(body, "application/x-npy").refused(400)
 
 
-def test_an_archive_of_what_would_be_right_is_refused(target: Target) -> None:
+def test_an_archive_of_valid_arrays_is_refused(target: Target) -> None:
     target.post(archive(a=np.load(io.BytesIO(structured(target.example)))), "application/x-npy").refused(400)
 
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.endpoint.target import Target
-from tests.endpoint.wire import answers, heard, opened, request, say
+from tests.endpoint.wire import answers, exchange, opened, received, request
 
 pytestmark = pytest.mark.usefixtures("own_http", "still_right")
 
@@ -21,7 +21,7 @@ CHUNKS = b"5\r\n[[1]]\r\n0\r\n\r\n"
 # Input that must be refused. Each ends where a request would, so that the server has nothing to wait for.
 BROKEN = {
     "garbage": b"\x00\x01\xff garbage\r\n\r\n",
-    "words": b"hello there\r\n\r\n",
+    "text": b"hello there\r\n\r\n",
     "space before": b" " + GET + b"\r\n",
     "HTTP/1.2": b"GET /ping HTTP/1.2\r\n\r\n",
     "HTTP/9.9": b"GET /ping HTTP/9.9\r\n\r\n",
@@ -71,7 +71,7 @@ BROKEN = {
     "path of 100,000": b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: endpoint\r\n\r\n",
 }
 # Input that need not be refused, but that must be answered as one request if it is answered.
-DOUBTFUL = {
+AMBIGUOUS = {
     "HTTP/0.9": b"GET /ping\r\n\r\n",
     "HTTP/2.0": b"GET /ping HTTP/2.0\r\nConnection: close\r\n\r\n",
     "path *": b"GET * HTTP/1.1\r\nHost: endpoint\r\nConnection: close\r\n\r\n",
@@ -79,7 +79,7 @@ DOUBTFUL = {
     "two hosts": GET + b"Host: other\r\nConnection: close\r\n\r\n",
     "two content types": request(BODY, b"Content-Type: text/csv", b"Connection: close"),
 }
-# Incomplete input. The server may wait for more, and must give up when the client closes the connection.
+# Incomplete input. The server may wait for more, and must stop when the client closes the connection.
 UNFINISHED = {
     "nothing": b"",
     "LF": b"\n",
@@ -101,22 +101,22 @@ UNFINISHED = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_requests_are_refused_at_once(name: str, target: Target) -> None:
-    found = answers(say(target, BROKEN[name]))
+    found = answers(exchange(target, BROKEN[name]))
     # The end of input that is longer than a packet may reach a closed connection, which discards the answer.
     assert len(found) == 1 or (not found and len(BROKEN[name]) > 1_000)
     # 501 is for unknown transfer codings.
     assert all(400 <= answer.status < 500 or answer.status == 501 for answer in found)
 
 
-@pytest.mark.parametrize("name", DOUBTFUL)
+@pytest.mark.parametrize("name", AMBIGUOUS)
 def test_ambiguous_requests_are_answered_once(name: str, target: Target) -> None:
-    (answer,) = answers(say(target, DOUBTFUL[name]))
+    (answer,) = answers(exchange(target, AMBIGUOUS[name]))
     assert answer.status < 500
 
 
 @pytest.mark.parametrize("name", UNFINISHED)
 def test_unfinished_requests_end_with_their_client(name: str, target: Target) -> None:
-    found = answers(say(target, UNFINISHED[name], ending=True))
+    found = answers(exchange(target, UNFINISHED[name], ending=True))
     assert [answer for answer in found if not 400 <= answer.status < 500] == []
 
 
@@ -130,14 +130,14 @@ def test_unfinished_requests_end_with_their_client(name: str, target: Target) ->
 )
 def test_a_request_in_an_ambiguous_body_is_not_answered(lines: bytes, target: Target) -> None:
     hidden = b"GET /ping HTTP/1.1\r\nHost: hidden\r\nConnection: close\r\n\r\n"
-    (answer,) = answers(say(target, POST + lines + b"\r\n\r\n0\r\n\r\n" + hidden))
+    (answer,) = answers(exchange(target, POST + lines + b"\r\n\r\n0\r\n\r\n" + hidden))
     assert answer.status == 400
 
 
 def test_the_body_of_head_is_not_the_next_request(target: Target) -> None:
     hidden = b"GET /hidden HTTP/1.1\r\nHost: endpoint\r\n\r\n"
     head = b"HEAD /ping HTTP/1.1\r\nHost: endpoint\r\nContent-Length: %d\r\n\r\n" % len(hidden)
-    raw = say(target, head + hidden + GET + b"Connection: close\r\n\r\n")
+    raw = exchange(target, head + hidden + GET + b"Connection: close\r\n\r\n")
     assert raw.count(b"HTTP/1.1 200 OK") == 2
     assert b"HTTP/1.1 404" not in raw
 
@@ -164,7 +164,7 @@ def test_the_body_of_head_is_not_the_next_request(target: Target) -> None:
     ],
 )
 def test_unknown_paths_are_404(path: str, target: Target) -> None:
-    (answer,) = answers(say(target, request(BODY, start=b"POST " + path.encode() + b" HTTP/1.1")))
+    (answer,) = answers(exchange(target, request(BODY, start=b"POST " + path.encode() + b" HTTP/1.1")))
     assert answer.status == 404
     assert answer.json["error"] == "no_such_path"
 
@@ -178,7 +178,7 @@ def test_paths_may_be_written_in_other_ways(path: str, target: Target) -> None:
 @pytest.mark.parametrize("path", ["/invocations", "/ping"])
 def test_other_methods_are_405_and_send_nothing_back(method: str, path: str, target: Target) -> None:
     start = f"{method} {path} HTTP/1.1".encode()
-    (answer,) = answers(say(target, request(BODY, b"X-Secret: 12345", b"Connection: close", start=start)))
+    (answer,) = answers(exchange(target, request(BODY, b"X-Secret: 12345", b"Connection: close", start=start)))
     answer.refused(405, error="wrong_method")
     assert answer.headers["allow"] == {"/ping": "GET, HEAD", "/invocations": "POST"}[path]
     assert b"12345" not in answer.body
@@ -187,7 +187,7 @@ def test_other_methods_are_405_and_send_nothing_back(method: str, path: str, tar
 def test_head_has_no_body(target: Target) -> None:
     for path, status in (("/ping", 200), ("/invocations", 405)):
         start = f"HEAD {path} HTTP/1.1".encode()
-        (answer,) = answers(say(target, request(b"", start=start)), bodiless=True)
+        (answer,) = answers(exchange(target, request(b"", start=start)), bodiless=True)
         assert (answer.status, answer.body) == (status, b"")
 
 
@@ -195,7 +195,7 @@ def test_head_has_no_body(target: Target) -> None:
 def test_another_protocol_that_is_offered_is_passed_over(name: str, target: Target) -> None:
     lines = [f"Upgrade: {name}", "Connection: Upgrade, HTTP2-Settings, close", "HTTP2-Settings: AAMAAABkAAQAAP__"]
     lines += ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"]
-    (answer,) = answers(say(target, request(b"", *(line.encode() for line in lines), start=b"GET /ping HTTP/1.1")))
+    (answer,) = answers(exchange(target, request(b"", *(line.encode() for line in lines), start=b"GET /ping HTTP/1.1")))
     assert answer.json["status"] == "ok"
 
 
@@ -212,7 +212,7 @@ def test_requests_that_do_not_wait_for_answers_are_answered_in_order(target: Tar
         [whole[:200], whole[200:]],
         [whole[start : start + 97] for start in range(0, len(whole), 97)],
     ):
-        first, bad, *rest = answers(say(target, *parts))
+        first, bad, *rest = answers(exchange(target, *parts))
         bad.refused(400, error="unreadable")
         assert [answer.numbers()[0] for answer in (first, *rest)] == expected
 
@@ -220,7 +220,7 @@ def test_requests_that_do_not_wait_for_answers_are_answered_in_order(target: Tar
 def test_a_request_may_come_byte_by_byte(target: Target) -> None:
     row = target.example.take(0)
     whole = request(json.dumps(row.rows).encode())
-    (answer,) = answers(say(target, *(whole[at : at + 1] for at in range(len(whole)))))
+    (answer,) = answers(exchange(target, *(whole[at : at + 1] for at in range(len(whole)))))
     assert answer.numbers() == target.predict(row)
 
 
@@ -230,7 +230,7 @@ def test_chunks_of_any_size_are_one_body(target: Target) -> None:
     pieces = [body[at : at + 13] for at in range(0, len(body), 13)]
     chunks = [b"%X;name=value\r\n%s\r\n" % (len(piece), piece) for piece in pieces]
     start = POST + b"Connection: close\r\nTransfer-Encoding: Chunked\r\n\r\n"
-    (answer,) = answers(say(target, start, *chunks, b"000\r\nX-After: 1\r\n\r\n"))
+    (answer,) = answers(exchange(target, start, *chunks, b"000\r\nX-After: 1\r\n\r\n"))
     assert answer.numbers() == target.predict(cells)
 
 
@@ -240,22 +240,22 @@ def test_a_client_that_expects_100_continue_gets_it(target: Target) -> None:
     head, body = whole.split(b"\r\n\r\n", 1)
     with opened(target) as connection:
         connection.sendall(head + b"\r\n\r\n")
-        told = connection.recv(65_536)
-        assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+        interim = connection.recv(65_536)
+        assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(body)
-        (answer,) = answers(heard(connection))
+        (answer,) = answers(received(connection))
     assert answer.numbers() == target.predict(row)
 
 
 def test_a_client_that_announces_too_much_is_refused_before_it_sends(target: Target) -> None:
     asked = request(b"", b"Expect: 100-continue", length=b"999999999")
-    (answer,) = answers(say(target, asked))
+    (answer,) = answers(exchange(target, asked))
     answer.refused(413, error="too_large")
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/ping", 405)])
 def test_the_answer_to_half_a_request_closes_the_connection(path: str, status: int, target: Target) -> None:
     half = request(BODY, b"Connection: keep-alive", start=f"POST {path} HTTP/1.1".encode())[:-2]
-    (answer,) = answers(say(target, half))
+    (answer,) = answers(exchange(target, half))
     answer.refused(status)
     assert answer.headers["connection"] == "close"

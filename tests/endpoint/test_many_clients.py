@@ -1,7 +1,7 @@
-"""Many clients at a time, each on its own connection: each gets the predictions of its own rows, to the bit.
+"""Many clients at a time, each on its own connection: each gets the predictions of its own rows, bit for bit.
 
-An endpoint may have place for fewer at a time. It then says 429, or ends a connection on which a body is still under
-way, and is asked again.
+An endpoint may allow fewer at a time. It then answers 429, or closes a connection while the body is being sent, and the
+client retries.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ OUT = ("application/json", "text/csv", "application/jsonlines", "application/x-n
 IN = [name for name, form in FORMS.items() if not form.numbers_only]
 
 
-class Insistent:
+class RetryingClient:
     """A client that retries while the endpoint has too many requests.
 
     Attributes:
-        refusals: How often there was none.
+        refusals: The number of refused attempts.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -61,7 +61,7 @@ class Insistent:
 
 
 def at_once(work: Callable[[int], int]) -> list[int]:
-    """Run it with the number of each client, and start them together."""
+    """Run the work for each client by number, starting all of them together."""
     together = threading.Barrier(CLIENTS)
 
     def one(number: int) -> int:
@@ -72,7 +72,7 @@ def at_once(work: Callable[[int], int]) -> list[int]:
         return list(threads.map(one, range(CLIENTS)))
 
 
-def test_many_clients_get_what_is_theirs(target: Target) -> None:
+def test_many_clients_get_their_own_predictions(target: Target) -> None:
     small = target.more(CLIENTS * REQUESTS * 2, seed=3)
     large = target.more(LARGE_ROWS, seed=4)
     expected, expected_large = target.predict(small), target.predict(large)
@@ -83,7 +83,7 @@ def test_many_clients_get_what_is_theirs(target: Target) -> None:
 
     def work(number: int) -> int:
         with target.connected() as connection:
-            client = Insistent(connection)
+            client = RetryingClient(connection)
             for turn in range(REQUESTS):
                 form = FORMS[IN[(number + turn) % len(IN)]]
                 accept = OUT[(number + turn) % len(OUT)]

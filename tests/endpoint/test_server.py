@@ -16,12 +16,12 @@ from tests.endpoint.bodies import FORMS
 from tests.endpoint.choice import PROCESS
 from tests.endpoint.conftest import Serve
 from tests.endpoint.target import Target
-from tests.endpoint.wire import answers, heard, opened, request, say
+from tests.endpoint.wire import answers, exchange, opened, received, request
 
 pytestmark = pytest.mark.usefixtures("own_http")
 
 MANY = 300
-# A user's own script without batching; the body of a request says what it does.
+# A user's own script without batching; the body of a request controls what it does.
 FOREIGN = """
 import threading
 
@@ -107,7 +107,7 @@ def test_an_answer_that_cannot_be_written_is_406(target: Target) -> None:
     assert (status, json.loads(answer)["error"]) == (406, "not_acceptable")
 
 
-def test_more_requests_than_a_batch_takes_are_all_answered_rightly(target: Target) -> None:
+def test_more_requests_than_fit_a_batch_are_all_answered_correctly(target: Target) -> None:
     cells = target.more(MANY)
     expected = target.predict(cells)
     parts = urlsplit(target.url)
@@ -159,7 +159,7 @@ def test_a_foreign_script_is_served_and_its_mistakes_stay_in_the_log(foreign: Pa
 
 def test_an_answer_that_takes_too_long_is_504(foreign: Path, serve: Serve) -> None:
     script = foreign / "code" / "inference.py"
-    # Long work runs in a thread, so that a request can be given up.
+    # Long work runs in a thread, so that a request can time out.
     script.write_text(script.read_text().replace('data == b"wait"', "len(data) > 40_000"))
     server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="3")
     status, body = ask(server.target, "POST", "/invocations", b"w" * 50_000)
@@ -182,12 +182,12 @@ def test_ping_does_not_wait_for_long_work(foreign: Path, serve: Serve) -> None:
         assert until(lambda: "begun" in server.out.read_text())
         assert server.target.ping()["status"] == "ok"
         assert select.select([connection], [], [], 0)[0] == []
-        assert heard(connection).startswith(b"HTTP/1.1 200 OK")
+        assert received(connection).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_sender_that_is_too_slow_is_given_up(foreign: Path, serve: Serve) -> None:
+def test_a_request_that_arrives_too_slowly_is_dropped(foreign: Path, serve: Serve) -> None:
     server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
-    (answer,) = answers(say(server.target, request(b"back")[:-2]))
+    (answer,) = answers(exchange(server.target, request(b"back")[:-2]))
     answer.refused(408, error="body_too_slow")
     for start in (b"", b"\r\n", b"POST /invocations HTTP/1.1\r\nHost: "):
-        assert say(server.target, start) == b""
+        assert exchange(server.target, start) == b""

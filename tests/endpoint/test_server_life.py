@@ -77,7 +77,7 @@ def listens(server: Server) -> bool:
     return True
 
 
-def test_sigterm_lets_a_request_end_and_the_log_has_it(bundle: Path, serve: Serve) -> None:
+def test_sigterm_lets_a_request_end_and_logs_it(bundle: Path, serve: Serve) -> None:
     server = serve(bundle, SAGEMAKER_MODEL_SERVER_WORKERS="1")
     cells = server.target.more(5000)
     body = FORMS["csv with a header"].write(cells)

@@ -21,13 +21,13 @@ def opened(target: Target) -> socket.socket:
     return connection
 
 
-def say(target: Target, *parts: bytes, ending: bool = False) -> bytes:
+def exchange(target: Target, *parts: bytes, ending: bool = False) -> bytes:
     """Send parts on a new connection; return all that is received until the endpoint closes it.
 
     Args:
         target: The endpoint.
         parts: What is sent.
-        ending: Whether to say that nothing follows, where the endpoint may wait for more.
+        ending: Whether to shut down the sending side, for input after which the endpoint may wait for more.
 
     Raises:
         TimeoutError: It does not close the connection.
@@ -38,10 +38,10 @@ def say(target: Target, *parts: bytes, ending: bool = False) -> bytes:
                 connection.sendall(part)
             if ending:
                 connection.shutdown(socket.SHUT_WR)
-        return heard(connection)
+        return received(connection)
 
 
-def heard(connection: socket.socket) -> bytes:
+def received(connection: socket.socket) -> bytes:
     """Return all that is received until the other side closes the connection."""
     found = b""
     with contextlib.suppress(ConnectionResetError):
@@ -66,7 +66,7 @@ def answers(raw: bytes, *, bodiless: bool = False) -> list[Answer]:
 def request(
     body: bytes, *lines: bytes, start: bytes = b"POST /invocations HTTP/1.1", length: bytes | None = None
 ) -> bytes:
-    """Return a request with further header lines; the connection ends with it unless ``lines`` say otherwise."""
+    """Return a request with further header lines; the connection ends with it, unless ``lines`` are given."""
     length = b"%d" % len(body) if length is None else length
-    told = [b"Host: endpoint", b"Content-Type: application/json", b"Content-Length: " + length]
-    return b"\r\n".join([start, *told, *(lines or (b"Connection: close",)), b"", body])
+    headers = [b"Host: endpoint", b"Content-Type: application/json", b"Content-Length: " + length]
+    return b"\r\n".join([start, *headers, *(lines or (b"Connection: close",)), b"", body])

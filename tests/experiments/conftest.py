@@ -14,14 +14,14 @@ from tests.support.docker import left_behind, owners, require_image
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
-    """Our image's name; at the end nothing of ours is on the engine."""
+    """The name of byoe's image; at the end byoe has nothing left on the engine."""
     yield require_image().tag
     assert left_behind() == []
 
 
 @pytest.fixture
 def nothing_left(image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After the test nothing of ours is on the engine, in the temporary folder, or another user's on disk."""
+    """Check that the test left nothing on the engine or in the temporary folder, and no file of another user."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))

@@ -51,7 +51,7 @@ def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ende
 
 
 @pytest.mark.parametrize("arguments", [["-h"], ["mode=nowhere", "--help"]])
-def test_help_is_printed_whatever_the_other_arguments(arguments: list[str], byoe: Callable[..., Ended]) -> None:
+def test_help_is_printed_despite_other_arguments(arguments: list[str], byoe: Callable[..., Ended]) -> None:
     assert byoe(*arguments).out.startswith("byoe:")
 
 

@@ -1,4 +1,4 @@
-"""Which module may import which, lazily or for annotations too: the table of ``docs/architecture.md`` is the rule."""
+"""Imports follow the table of ``docs/architecture.md``, also those in functions and for annotations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from tests.conftest import PROJECT
 
 HARNESS, ENTRY = PROJECT / "experiments", PROJECT / "entry"
-MOST_ROOMS = 16
+MOST_PACKAGES = 16
 # By foreign library, the packages that import it, or a single module of a package.
-HOMES = {
+OWNERS = {
     "boto3": {"aws", "docker/sdk_job.py"},  # the SDK's local mode is given a session without an account
     "botocore": {"aws", "sagemaker_requests"},
     "docker": {"docker"},
@@ -29,7 +29,7 @@ HOMES = {
     "jinja2": {"comparison"},
     "matplotlib": {"reporting"},
 }
-# Where a mode is chosen, besides config/; and the page, which shows the mode of a recorded study.
+# Where a mode is chosen, besides config/. The page shows the mode of a recorded study.
 MODE_CHOSEN = {"backends/open.py", "serving/open.py", "comparison/page.py"}
 MODE_CLASSES = {"LocalModeConfig", "SageMakerModeConfig", "RemoteModeConfig"}
 
@@ -44,7 +44,7 @@ def module_name(path: Path, root: Path) -> str:
 
 
 def imported_names(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield each imported module, and the dotted name that is imported from it or the module again."""
+    """Yield each imported module with the dotted name that is imported from it, or with its own name."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, alias.name) for alias in node.names)
@@ -59,7 +59,7 @@ def foreign_libraries(path: Path) -> set[str]:
 
 @functools.cache
 def imports() -> dict[str, set[str]]:
-    """Return by module of the harness and the entry package the modules of both that it imports."""
+    """Return, by module of the harness and the entry package, the modules of both that it imports."""
     paths = {module_name(path, PROJECT): path for path in HARNESS.rglob("*.py")}
     paths |= {module_name(path, ENTRY): path for path in ENTRY.rglob("*.py")}
     return {
@@ -68,7 +68,7 @@ def imports() -> dict[str, set[str]]:
     }
 
 
-def room(module: str) -> str | None:
+def package(module: str) -> str | None:
     """Return the package or top module of the harness that a module is in; None outside it and for its root."""
     root, _, rest = module.partition(".")
     return rest.partition(".")[0] or None if root == "experiments" else None
@@ -76,45 +76,45 @@ def room(module: str) -> str | None:
 
 @functools.cache
 def arrows() -> dict[str, set[str]]:
-    """Return by room of the harness the other rooms that it imports."""
+    """Return, by package of the harness, the other packages that it imports."""
     found: dict[str, set[str]] = {}
     for module, targets in imports().items():
-        source = room(module)
+        source = package(module)
         if source is not None:
-            rooms = {target for name in targets if (target := room(name)) is not None}
-            found[source] = found.get(source, set()) | rooms - {source}
+            targeted = {target for name in targets if (target := package(name)) is not None}
+            found[source] = found.get(source, set()) | targeted - {source}
     return found
 
 
 @functools.cache
 def table() -> dict[str, str]:
-    """Return the packages' table: by room, from the top down, what it may import."""
+    """Return the table of packages: what each may import, by package from the top down."""
     text = (PROJECT / "docs" / "architecture.md").read_text()
     rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
     return {name: allowed.strip() for name, allowed in rows}
 
 
-def test_the_table_has_a_row_for_each_room_and_there_are_few() -> None:
-    rooms = {path.name.removesuffix(".py") for path in HARNESS.iterdir() if (path / "__init__.py").exists()}
-    rooms |= {path.stem for path in HARNESS.glob("*.py")} - {"__init__"}
-    assert set(table()) == rooms
-    assert len(rooms) <= MOST_ROOMS
+def test_the_table_has_a_row_for_each_package_and_there_are_few() -> None:
+    packages = {path.name.removesuffix(".py") for path in HARNESS.iterdir() if (path / "__init__.py").exists()}
+    packages |= {path.stem for path in HARNESS.glob("*.py")} - {"__init__"}
+    assert set(table()) == packages
+    assert len(packages) <= MOST_PACKAGES
 
 
-def test_no_room_imports_one_above_it() -> None:
+def test_no_package_imports_one_above_it() -> None:
     order = list(table())
     upward = {(source, target) for source in order for target in arrows()[source] - set(order[order.index(source) :])}
     assert not upward
 
 
-def test_each_room_imports_what_its_row_lists() -> None:
+def test_each_package_imports_what_its_row_lists() -> None:
     order = list(table())
     for place, (source, allowed) in enumerate(table().items()):
         if allowed == "everything below":
             assert arrows()[source] <= set(order[place + 1 :])
         else:
             listed = set(allowed.split(", ")) if allowed else set()
-            # Every room may import these two, so no row lists them.
+            # Every package may import these two, so no row lists them.
             assert arrows()[source] - {"system", "errors"} == listed, source
 
 
@@ -122,21 +122,21 @@ def test_no_module_imports_itself_through_others() -> None:
     graphlib.TopologicalSorter(imports()).prepare()
 
 
-@pytest.mark.parametrize("library", HOMES)
-def test_a_foreign_library_is_imported_in_its_home_only(library: str) -> None:
+@pytest.mark.parametrize("library", OWNERS)
+def test_a_foreign_library_is_imported_by_its_owner_only(library: str) -> None:
     importing = {path.relative_to(HARNESS) for path in HARNESS.rglob("*.py") if library in foreign_libraries(path)}
-    used = {home for home in HOMES[library] for path in importing if path.is_relative_to(home)}
-    assert used == HOMES[library]
-    assert not {path for path in importing if not any(path.is_relative_to(home) for home in used)}
+    used = {owner for owner in OWNERS[library] for path in importing if path.is_relative_to(owner)}
+    assert used == OWNERS[library]
+    assert not {path for path in importing if not any(path.is_relative_to(owner) for owner in used)}
 
 
 def test_the_entry_package_knows_neither_the_harness_nor_aws() -> None:
-    foreign = {"experiments", *HOMES}
+    foreign = {"experiments", *OWNERS}
     assert not {path for path in ENTRY.rglob("*.py") if foreign_libraries(path) & foreign}
 
 
 def chooses_a_mode(node: ast.AST) -> bool:
-    """Whether an expression asks which mode there is: by its class, or by its name."""
+    """Whether an expression tests for a mode, by its class or by its name."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
         return any(isinstance(name, ast.Name) and name.id in MODE_CLASSES for name in ast.walk(node.args[1]))
     if isinstance(node, ast.Compare):
@@ -154,9 +154,9 @@ def is_mode(node: ast.AST) -> bool:
 
 
 def test_a_mode_is_chosen_in_three_places() -> None:
-    asking = {
+    choosing = {
         path.relative_to(HARNESS).as_posix()
         for path in HARNESS.rglob("*.py")
         if any(map(chooses_a_mode, ast.walk(tree(path))))
     }
-    assert {path for path in asking if not path.startswith("config/")} == MODE_CHOSEN
+    assert {path for path in choosing if not path.startswith("config/")} == MODE_CHOSEN

@@ -37,7 +37,7 @@ _FLAGS = (
 # Chromium reads from descriptor 3 and writes to 4.
 _LAUNCHER = """
 import fcntl, os, sys
-pipes = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 10) for word in sys.argv[1:3]]
+pipes = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
 for place, pipe in enumerate(pipes, start=3):
     os.dup2(pipe, place)
 os.execv(sys.argv[3], sys.argv[3:])
@@ -46,7 +46,7 @@ _SECONDS = 30.0
 
 
 def require_chromium() -> str:
-    """Return Chromium's path; without one skip the test, or fail it where one is required."""
+    """Return Chromium's path; without Chromium skip the test, or fail it if Chromium is required."""
     for name in _NAMES:
         found = shutil.which(name)
         if found is not None:
@@ -61,8 +61,8 @@ class Tab:
     """A page that is open.
 
     Attributes:
-        errors: What the console has said that is an error or a warning, and exceptions.
-        requests: Addresses of everything that was asked for besides the page itself.
+        errors: Errors and warnings on the console, and exceptions.
+        requests: Addresses of every request besides the page itself.
     """
 
     browser: Browser
@@ -75,7 +75,7 @@ class Tab:
         return self.browser.call(method, params, self.session)
 
     def evaluate(self, expression: str) -> Any:
-        """Return what an expression comes to in the page."""
+        """Return the value of an expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -84,17 +84,17 @@ class Tab:
         """Wait until an expression is true in the page."""
         end = time.monotonic() + seconds
         while not self.evaluate(expression):
-            assert time.monotonic() < end, f"{expression} did not become true; the console said {self.errors}"
+            assert time.monotonic() < end, f"{expression} did not become true; the console has {self.errors}"
             self.evaluate("new Promise((done) => setTimeout(done, 50))")
 
     def middle(self, selector: str) -> tuple[float, float]:
-        """Return where the middle of the first such element is on the screen."""
+        """Return the position of the middle of the first such element on the screen."""
         box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
         x, y = self.evaluate(f"[{box}.x + {box}.width / 2, {box}.y + {box}.height / 2]")
         return x, y
 
     def mouse(self, event: str, x: float, y: float, **more: Any) -> None:
-        """Do something with the mouse: ``mouseMoved``, ``mousePressed`` or ``mouseReleased``."""
+        """Send a mouse event: ``mouseMoved``, ``mousePressed`` or ``mouseReleased``."""
         self.call("Input.dispatchMouseEvent", type=event, x=x, y=y, **more)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -116,12 +116,12 @@ class Tab:
 
 
 class Browser:
-    """A Chromium that runs; closes as a context manager, and leaves nothing behind."""
+    """A running Chromium; as a context manager it ends at the exit."""
 
     def __init__(self, folder: Path) -> None:
-        """Start it with a profile of its own below ``folder``."""
-        to_browser, ours = os.pipe()
-        theirs, from_browser = os.pipe()
+        """Start it with a new profile below ``folder``."""
+        to_browser, requests = os.pipe()
+        answers, from_browser = os.pipe()
 
         launcher = [sys.executable, "-c", _LAUNCHER, str(to_browser), str(from_browser)]
         self._process = subprocess.Popen(
@@ -133,7 +133,7 @@ class Browser:
         )
         os.close(to_browser)
         os.close(from_browser)
-        self._out, self._in = os.fdopen(ours, "wb", buffering=0), os.fdopen(theirs, "rb", buffering=0)
+        self._out, self._in = os.fdopen(requests, "wb", buffering=0), os.fdopen(answers, "rb", buffering=0)
         self._left = b""
         self._count = 0
         self._tabs: dict[str, Tab] = {}
@@ -144,7 +144,7 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         try:
             self.call("Browser.close", {})
-        except (AssertionError, OSError):  # it is gone already
+        except (AssertionError, OSError):  # it has ended already
             self._process.kill()
         self._process.wait(timeout=_SECONDS)
         self._out.close()
@@ -155,11 +155,11 @@ class Browser:
         """Open an address in a new tab of this size.
 
         Args:
-            address: The page's.
-            width: Of what is seen, in CSS pixels.
-            height: Likewise.
-            dark: Whether the user prefers dark.
-            phone: Whether it is a phone: a finger and no mouse.
+            address: The address of the page.
+            width: The width of the window in CSS pixels.
+            height: Its height.
+            dark: Whether the user prefers dark colours.
+            phone: Whether it is a phone, with touch and without a mouse.
         """
         target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
@@ -179,7 +179,7 @@ class Browser:
             self.call("Target.closeTarget", {"targetId": target})
 
     def call(self, method: str, params: Mapping[str, Any], session: str | None = None) -> dict[str, Any]:
-        """Call a method of the protocol, and return its result; what happens meanwhile is kept by the tabs."""
+        """Call a method of the protocol, and return its result; the tabs keep the events before it."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
         self._out.write(json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0")

@@ -1,4 +1,4 @@
-"""The Docker engine and our image for tests of the container tier."""
+"""The Docker engine and byoe's image for tests of the container tier."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_BASE = "python:3.12-slim-bookworm"
 
 
 def require_engine() -> None:
-    """Without an engine skip the test, or fail it where one is required."""
+    """Skip the test if there is no engine, or fail it if one is required."""
     try:
         connect().close()
     except BackendUnavailable as error:
@@ -29,7 +29,7 @@ def require_engine() -> None:
 
 
 def require_image() -> ImageSpec:
-    """Return our image, built if need be; without an engine skip the test, or fail it where one is required."""
+    """Return byoe's image, built if necessary; without an engine skip the test, or fail it if one is required."""
     base = os.environ.get("BASE_IMAGE", DEFAULT_BASE)
     spec = image_spec(base, None)
     try:
@@ -44,7 +44,7 @@ def require_image() -> ImageSpec:
 
 
 def missing(reason: str) -> NoReturn:
-    """Skip the test for want of something of Docker's, or fail it where that is required."""
+    """Skip the test because something of Docker is missing, or fail it if Docker is required."""
     if os.environ.get(REQUIRE) == "1":
         pytest.fail(f"{REQUIRE}=1, and {reason}")
     pytest.skip(f"{reason}. To run it: start Docker, or `.ci/docker-engine` on Debian, or set DOCKER_HOST")
@@ -58,7 +58,7 @@ def containers(study: str) -> list[str]:
 
 
 def left_behind() -> list[str]:
-    """Return the containers and networks of ours on the engine."""
+    """Return byoe's containers and networks on the engine."""
     with closing(connect()) as client:
         things = list_containers(client, [LABEL])
         networks = client.networks.list(filters={"label": LABEL})
@@ -71,7 +71,7 @@ def owners(folder: Path) -> set[int]:
 
 
 class Forwarder:
-    """A socket that leads to the engine's until it is closed, as if the engine were stopped then.
+    """A socket that forwards to the engine until it is closed, as if the engine had stopped.
 
     Attributes:
         path: The socket.
@@ -94,7 +94,7 @@ class Forwarder:
         self.cut()
 
     def cut(self) -> None:
-        """Close every connection, and take no other."""
+        """Close every connection, and accept no other."""
         for one in self._open:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

@@ -1,8 +1,8 @@
-"""Commands as children of one process that has the libraries imported, which takes seconds in a process of their own.
+"""Commands as children of one process that has the libraries imported, which takes seconds in a new process.
 
 A forked command is a process like any other: it has its own number, signals, environment, working directory and
 descriptors, it can be killed, and it ends as Python ends. It differs in three ways, and a test of one of them starts a
-cold process: its imports are done, the seed of its hashes is that of the others, and ``/proc/<pid>/environ`` is not its own.
+cold process: its imports are done, all have one hash seed, and ``/proc/<pid>/environ`` is that of the forker.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ RUN = str(PROJECT / "run.py")
 WORKER = [sys.executable, "-m", "ensemble.worker"]
 
 
-class Popen(subprocess.Popen):  # type: ignore[type-arg]  # of text or bytes, as its arguments say
-    """A process of this interpreter, without options for it, that is forked: a script, ``-m`` a module, or ``-c`` code.
+class Popen(subprocess.Popen):  # type: ignore[type-arg]  # of text or bytes, depending on its arguments
+    """A forked process of this interpreter without options: a script, ``-m`` with a module, or ``-c`` with code.
 
-    Methods and attributes are those of any process; ``preexec_fn``, users and groups are not supported.
+    It has the methods and attributes of any process; ``preexec_fn``, users and groups are not supported.
     """
 
     _connection: socket.socket | None = None
@@ -88,7 +88,7 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]  # of text or bytes, as
 
 
 class WorkersForked(Popen):
-    """A process as any other, except that residents of workers are forked."""
+    """A process that is forked if it is a worker, and otherwise started as usual."""
 
     def _is_forked(self, args: Any) -> bool:
         return isinstance(args, list) and args[: len(WORKER)] == WORKER
@@ -114,7 +114,7 @@ class Forker:
         """Start it."""
         self._folder = Path(tempfile.mkdtemp(prefix="byoe-forker-"))
         address = self._folder / "socket"
-        # Threads of its own would be missing in its children: BLAS's, and those of the allocator in Arrow.
+        # No threads, since its children would lack them: neither BLAS's nor those of Arrow's allocator.
         quiet = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
         left_out = ("PYTEST_", "MLFLOW_", "AWS_", "PYTHONPATH", "OMP_")
         kept = {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
@@ -131,7 +131,7 @@ class Forker:
         os.environ[ADDRESS] = str(address)
 
     def close(self) -> None:
-        """End it, and what still runs."""
+        """End it, and the commands that still run."""
         del os.environ[ADDRESS]
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -140,5 +140,5 @@ class Forker:
 
 
 def command(*arguments: str) -> list[str]:
-    """Return what runs ``run.py`` with these arguments."""
+    """Return the command that runs ``run.py`` with these arguments."""
     return [sys.executable, RUN, *arguments]

@@ -1,4 +1,4 @@
-"""The process of ``tests.support.forked``: has the libraries imported, and forks a child for each command.
+"""The process of ``tests.support.forked``: it has the libraries imported, and forks a child for each command.
 
 It is run as a file with the number of a listening socket, and ends with its standard input. It imports, at the first
 request, and does nothing else: a process that has entered an OpenMP region hangs its forked children in XGBoost.
@@ -60,7 +60,7 @@ _LENGTH = 8
 
 
 class Forker:
-    """Listens, forks, and reports how children have ended."""
+    """Listens, forks, and reports how the children end."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -71,7 +71,7 @@ class Forker:
             os.set_blocking(end, False)
         self._woken = reader
         signal.set_wakeup_fd(writer)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # what is not handled wakes nobody
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only a handled signal wakes the loop
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
 
     def serve(self) -> dict[str, Any] | None:
@@ -112,9 +112,9 @@ class Forker:
             for package in map(importlib.import_module, PACKAGES):
                 for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
                     importlib.import_module(module.name)
-            # MLflow looks through all that is installed, once a process.
+            # MLflow searches all installed packages, once in each process.
             mlflow.utils.requirements_utils._init_packages_to_modules_map()
-            gc.freeze()  # a child that collects would copy every page
+            gc.freeze()  # otherwise a collection in a child copies every page
 
     def _report(self) -> None:
         while self._connections:
@@ -126,7 +126,7 @@ class Forker:
 
 
 def _tell(connection: socket.socket, number: int) -> None:
-    with contextlib.suppress(ConnectionError):  # whoever asked has been killed
+    with contextlib.suppress(ConnectionError):  # the process that asked was killed
         connection.sendall(f"{number}\n".encode())
 
 
@@ -136,7 +136,7 @@ def _received(connection: socket.socket) -> dict[str, Any]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    # Other children's and the forker's own.
+    # Descriptors of other children and of the forker.
     os.closerange(3, connection.fileno())
     os.closerange(connection.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
     length, sent, _, _ = socket.recv_fds(connection, _LENGTH, 64)
@@ -158,15 +158,15 @@ def _received(connection: socket.socket) -> dict[str, Any]:
 
 
 def _run(request: dict[str, Any], path: list[str]) -> None:
-    """Run the program as a new interpreter would that has these libraries already."""
+    """Run the program as a new interpreter would, except that the libraries are imported already."""
     import numpy as np
 
     time.tzset()
     tempfile.tempdir = None
     sys.path_importer_cache.clear()
-    np.random.seed()  # every child would draw the same numbers
+    np.random.seed()  # otherwise every child draws the same numbers
     threads = os.environ.get("OMP_NUM_THREADS")
-    if threads is not None:  # OpenMP has read it when its library was loaded
+    if threads is not None:  # OpenMP read it when its library was loaded
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(int(threads), user_api="openmp")
@@ -174,17 +174,17 @@ def _run(request: dict[str, Any], path: list[str]) -> None:
         from tests.support.forked import WorkersForked
 
         subprocess.Popen = WorkersForked  # type: ignore[misc]
-    kind, *words = request["run"] if request["run"][0] in ("-m", "-c") else ["", *request["run"]]
-    first = "" if kind == "-c" else os.getcwd() if kind == "-m" else str(Path(words[0]).parent)  # noqa: PTH109
+    kind, *arguments = request["run"] if request["run"][0] in ("-m", "-c") else ["", *request["run"]]
+    first = "" if kind == "-c" else os.getcwd() if kind == "-m" else str(Path(arguments[0]).parent)  # noqa: PTH109
     more = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:] = [first, *more, *path]
-    sys.argv = ["-c", *words[1:]] if kind == "-c" else words
+    sys.argv = ["-c", *arguments[1:]] if kind == "-c" else arguments
     if kind == "-c":
-        exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
+        exec(compile(arguments[0], "<string>", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
     elif kind == "-m":
-        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     else:
-        runpy.run_path(words[0], run_name="__main__")
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 if __name__ == "__main__":
@@ -194,5 +194,5 @@ if __name__ == "__main__":
     asked = forker.serve()
     if asked is None:
         forker.kill()
-        os._exit(0)  # what the libraries do at the end is the children's
+        os._exit(0)  # the libraries' exit handlers are for the children
     _run(asked, installed)

@@ -1,4 +1,4 @@
-"""What takes long to make and is only read, made once for all workers of pytest-xdist."""
+"""Folders that take long to make and are only read, made once for all workers of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import pytest
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Return a folder, which the first that asks for it makes, while others wait.
+    """Return a folder that the first caller makes while others wait.
 
     Args:
-        factory: The session's.
-        name: The folder's, and no other's.
-        make: Fill the folder, which is there and empty.
+        factory: The factory of the session.
+        name: The name of the folder, which must be unique.
+        make: Fills the folder, which exists and is empty.
     """
     base = factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # a worker's is inside the session's
+    shared = (
+        base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    )  # a worker's folder is inside that of the session
     folder, done = shared / name, shared / f"{name}.done"
     with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# What the columns are for, as words of a command.
+# The roles of the columns, as arguments of a command.
 ROLES = (
     "dataset=file",
     "dataset.target=price",

@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 def copy_project(made: Path, folder: Path) -> None:
-    """Copy a project into a folder that is there, and have its MLflow store and its ledgers name that folder.
+    """Copy a project into an existing folder, and have its MLflow store and its ledgers name that folder.
 
     Args:
-        made: The project, which stays as it is.
-        folder: The copy's.
+        made: The project, which is not changed.
+        folder: The folder of the copy.
     """
     shutil.copytree(made, folder, dirs_exist_ok=True)
     for database in (folder / "mlflow.db", *folder.glob("studies/*/ledger.sqlite")):

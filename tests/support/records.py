@@ -1,4 +1,4 @@
-"""What a study has left, read without the code that wrote it."""
+"""The records of a study, read without the code that wrote them."""
 
 from __future__ import annotations
 

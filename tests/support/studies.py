@@ -1,4 +1,4 @@
-"""A study and a place for it, as tests of requests want them."""
+"""A study and its placement, for tests of requests."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ PLACEMENT = Placement(
 
 
 def study(*arguments: str) -> StudySpec:
-    """Return a study of these arguments, planned and not placed, whatever the number of cores here."""
+    """Return a study of these arguments, planned and not placed, independent of the cores of this machine."""
     found = plan_study(compose(["mode=local", "search.parallel=2", *arguments])).study
     return dataclasses.replace(found, name="snapshot")

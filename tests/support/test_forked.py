@@ -1,4 +1,4 @@
-"""A forked command is given what a cold one is, ends as that does, can be signalled, and has a single thread."""
+"""A forked command gets what a cold one gets, ends in the same way, can be signalled, and has a single thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOW = """
 import json, os, signal, sys
 import own
 print(json.dumps([
-    own.WORD, sys.argv, dict(os.environ), os.getcwd(), sys.stdin.read(), __name__, sys.path[:2], os.getsid(0) == os.getpid(),
+    own.VALUE, sys.argv, dict(os.environ), os.getcwd(), sys.stdin.read(), __name__, sys.path[:2], os.getsid(0) == os.getpid(),
     [str(signal.getsignal(number)) for number in (2, 1, 13, 15, 17)], sys.stdout.encoding, sys.stdout.line_buffering,
     sorted(int(name) for name in os.listdir("/proc/self/fd"))[:3],
 ]))
@@ -32,20 +32,20 @@ print("so it ends", file=sys.stderr)
 
 
 def both(run: Callable[[type[subprocess.Popen[str]]], Any]) -> tuple[Any, Any]:
-    """Return what a cold and a forked process give."""
+    """Return the results of a cold and of a forked process."""
     return run(subprocess.Popen), run(Popen)
 
 
 @pytest.mark.parametrize("way", ["script", "module", "code"])
-def test_it_is_given_the_same(way: str, tmp_path: Path) -> None:
+def test_it_gets_the_same(way: str, tmp_path: Path) -> None:
     (tmp_path / "show.py").write_text(SHOW)
     (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "own.py").write_text("WORD = 'its own'")
-    words = {"script": [str(tmp_path / "show.py")], "module": ["-m", "show"], "code": ["-c", SHOW]}[way]
+    (tmp_path / "more" / "own.py").write_text("VALUE = 'its own'")
+    program = {"script": [str(tmp_path / "show.py")], "module": ["-m", "show"], "code": ["-c", SHOW]}[way]
     env = environment(PYTHONPATH=str(tmp_path / "more"), TMPDIR=str(tmp_path))
 
     def run(popen: type[subprocess.Popen[str]]) -> Any:
-        command = [sys.executable, *words, "--a", "1"]
+        command = [sys.executable, *program, "--a", "1"]
         given = {"cwd": tmp_path, "env": env, "stdin": PIPE, "stdout": PIPE, "stderr": PIPE, "text": True}
         with popen(command, start_new_session=True, **given) as process:
             out, err = process.communicate("text")
@@ -66,7 +66,7 @@ def test_it_is_given_the_same(way: str, tmp_path: Path) -> None:
         ("import threading; threading.Thread(target=lambda: print('in a thread')).start()", 0),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
         ("import os; os._exit(5)", 5),
-        ("import warnings; warnings.warn('told')", 0),
+        ("import warnings; warnings.warn('printed')", 0),
     ],
 )
 def test_it_ends_as_a_cold_one_does(code: str, ends: int) -> None:
@@ -99,12 +99,12 @@ def test_signals_end_it(number: signal.Signals) -> None:
 
 def test_descriptors_keep_their_numbers() -> None:
     def run(popen: type[subprocess.Popen[str]]) -> Any:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            code = f"import socket; socket.socket(fileno={theirs.fileno()}).sendall(b'through it')"
-            with popen([sys.executable, "-c", code], pass_fds=[theirs.fileno()]) as process:
-                theirs.close()
-                return ours.recv(100), ours.recv(100), process.wait()
+        near, far = socket.socketpair()
+        with near, far:
+            code = f"import socket; socket.socket(fileno={far.fileno()}).sendall(b'through it')"
+            with popen([sys.executable, "-c", code], pass_fds=[far.fileno()]) as process:
+                far.close()
+                return near.recv(100), near.recv(100), process.wait()
 
     assert both(run) == ((b"through it", b"", 0),) * 2
 
@@ -120,7 +120,7 @@ def test_it_has_one_thread_and_its_own_random_numbers() -> None:
     assert not set(first) & set(second)
 
 
-def test_openmp_has_the_threads_that_the_environment_says() -> None:
+def test_openmp_has_the_threads_of_the_environment() -> None:
     code = (
         "import threadpoolctl as t; print({p['num_threads'] for p in t.threadpool_info() if p['user_api'] == 'openmp'})"
     )
@@ -128,7 +128,7 @@ def test_openmp_has_the_threads_that_the_environment_says() -> None:
         assert process.communicate()[0] == "{3}\n"
 
 
-def test_the_end_of_the_forker_ends_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_the_forker_kills_running_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
     own = Forker()
     code = "import signal; print('ready', flush=True); signal.pause()"

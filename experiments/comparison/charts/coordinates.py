@@ -27,7 +27,7 @@ from experiments.comparison.charts.plot import (
     series,
 )
 from experiments.comparison.measures import Measures
-from experiments.study.search_space import Range
+from experiments.study.search_space import Interval
 from experiments.study.spec import TrialResult
 
 _TITLE = "Every trial through its parameters"
@@ -84,15 +84,15 @@ def _best_trials(one: Measures) -> list[TrialResult]:
 
 def _axes(measures: Sequence[Measures], trials: Sequence[TrialResult]) -> list[Axis]:
     """Return one axis for each parameter that any of these trials has."""
-    logs = {name for one in measures for name, found in one.study.space.dimensions.items() if _is_log(found)}
+    logs = {name for one in measures for name, found in one.study.space.ranges.items() if _is_log(found)}
     return [
         make_axis(name.replace(SEPARATOR, "."), [trial.params.get(name) for trial in trials], log=name in logs)
         for name in dict.fromkeys(name for trial in trials for name in trial.params)
     ]
 
 
-def _is_log(dimension: object) -> bool:
-    return isinstance(dimension, Range) and dimension.log
+def _is_log(range_: object) -> bool:
+    return isinstance(range_, Interval) and range_.log
 
 
 def _plot(axes: Sequence[Axis], lines: Sequence[_Line]) -> Plot:

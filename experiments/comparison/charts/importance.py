@@ -25,7 +25,7 @@ def importance_chart(measures: Sequence[Measures]) -> Chart:
     unknown = tuple(
         f"{one.label}: its search space was not recorded, so the importance of its parameters is not known"
         for one in measures
-        if one.study.searched and not one.study.space.dimensions
+        if one.study.searched and not one.study.space.ranges
     )
     if not shares:
         why = f"No search has the {FEWEST_TRIALS_FOR_IMPORTANCE} trials with a score that this figure needs."

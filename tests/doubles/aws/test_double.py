@@ -1,4 +1,4 @@
-"""The double itself, called with boto3 as by everything else."""
+"""The double itself, called with boto3, as byoe calls it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     assert not {*threading.enumerate()} - before
 
 
-def test_a_tuning_job_runs_the_points_and_is_described_as_aws_does(make: Make) -> None:
+def test_a_tuning_job_runs_the_points_and_is_described_as_on_aws(make: Make) -> None:
     double = make()
     sagemaker = double.client("sagemaker")
     arn = sagemaker.create_hyper_parameter_tuning_job(**tuning(double, "search", 3))["HyperParameterTuningJobArn"]
@@ -110,7 +110,9 @@ def test_a_tuning_job_runs_the_points_and_is_described_as_aws_does(make: Make) -
     assert double.requests[0][0] == "CreateHyperParameterTuningJob"
 
 
-def test_a_script_gets_a_containers_environment_and_not_the_tests(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_gets_the_environment_of_a_container_and_not_of_the_tests(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("PYTHONPATH", "/work")
     double = make(cpus=3)
@@ -134,7 +136,7 @@ def test_a_script_gets_a_containers_environment_and_not_the_tests(make: Make, mo
     assert environment["MINE"] == "1"
 
 
-def test_as_many_jobs_run_at_a_time_as_may(make: Make) -> None:
+def test_the_number_of_jobs_at_a_time_is_limited(make: Make) -> None:
     double = make([{"x": "0.5"}] * 4)
     for index in range(4):
         double.hold(index)
@@ -183,7 +185,7 @@ def test_lists_are_paged_sorted_and_filtered(make: Make) -> None:
     assert [entry["HyperParameterTuningJobName"] for entry in tunings["HyperParameterTuningJobSummaries"]] == ["search"]
 
 
-def test_a_script_that_fails_says_why_and_leaves_its_output(make: Make) -> None:
+def test_a_script_that_fails_reports_why_and_leaves_its_output(make: Make) -> None:
     double = make()
     script = (
         "import os, pathlib, sys; pathlib.Path(os.environ['SM_OUTPUT_DATA_DIR'], 'half').write_text('x');"
@@ -208,7 +210,7 @@ def test_without_an_objective_a_job_completes_and_the_search_has_no_best(make: M
     assert "BestTrainingJob" not in job
 
 
-def test_a_search_of_which_all_jobs_fail_has_failed(make: Make) -> None:
+def test_a_search_fails_if_all_its_jobs_fail(make: Make) -> None:
     double = make()
     double.client("sagemaker").create_hyper_parameter_tuning_job(**tuning(double, "bad", 2, "raise SystemExit(1)"))
     assert double.wait_for_tuning("bad").status == "Failed"
@@ -239,7 +241,7 @@ def test_jobs_and_searches_are_stopped(make: Make) -> None:
     assert sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
 
 
-def test_what_runs_too_long_is_stopped(make: Make) -> None:
+def test_a_job_that_runs_too_long_is_stopped(make: Make) -> None:
     double = make()
     request = training(double, "long", SLEEP, StoppingCondition={"MaxRuntimeInSeconds": 1})
     double.client("sagemaker").create_training_job(**request)
@@ -247,7 +249,7 @@ def test_what_runs_too_long_is_stopped(make: Make) -> None:
     assert (job.status, job.secondary) == ("Stopped", "MaxRuntimeExceeded")
 
 
-def test_what_runs_is_killed_when_the_double_closes(tmp_path: Path) -> None:
+def test_running_jobs_are_killed_when_the_double_closes(tmp_path: Path) -> None:
     with Double(tmp_path) as double:
         script = "import os, pathlib, time; print(os.getpid(), flush=True); time.sleep(100)"
         double.client("sagemaker").create_training_job(**training(double, "long", script))
@@ -295,7 +297,7 @@ def test_requests_that_aws_refuses(make: Make) -> None:
     assert code_of(sagemaker.create_hyper_parameter_tuning_job, **search)[0] == "ResourceInUse"
 
 
-def test_an_input_that_is_not_there_fails_the_job(make: Make) -> None:
+def test_a_missing_input_fails_the_job(make: Make) -> None:
     double = make()
     request = training(double, "one")
     request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"] = f"s3://{double.bucket}/nothing"
@@ -317,7 +319,7 @@ def test_without_a_network_the_code_comes_as_a_channel(make: Make) -> None:
     assert double.wait_for("inside").status == "Completed"
 
 
-def test_points_of_its_own_are_within_their_ranges_and_the_same_again(make: Make) -> None:
+def test_drawn_points_are_within_their_ranges_and_reproducible(make: Make) -> None:
     def run(double: Double) -> list[Mapping[str, str]]:
         request = tuning(double, "search", 3, "print('score=1;')", parallel=3)
         request["HyperParameterTuningJobConfig"]["ParameterRanges"] = {
@@ -340,7 +342,7 @@ def test_points_of_its_own_are_within_their_ranges_and_the_same_again(make: Make
     assert points[0] != points[1]
 
 
-def test_calls_fail_as_often_as_they_are_to(make: Make) -> None:
+def test_calls_fail_as_often_as_injected(make: Make) -> None:
     double = make()
     sagemaker = double.client("sagemaker")
     double.inject(throttled("DescribeTrainingJob"))
@@ -376,7 +378,7 @@ def test_credentials_expire_until_they_are_renewed(make: Make) -> None:
     storage.list_objects_v2(Bucket=double.bucket)
 
 
-def test_jobs_end_as_they_are_to(make: Make) -> None:
+def test_jobs_end_as_injected(make: Make) -> None:
     double = make(
         [{"x": "0.5"}] * 4,
         faults=[
@@ -408,7 +410,7 @@ def test_jobs_end_as_they_are_to(make: Make) -> None:
     assert {(job.training_seconds, job.billable_seconds) for job in double.jobs} == {(100, 30)}
 
 
-def test_transfers_break_as_often_as_they_are_to(make: Make) -> None:
+def test_transfers_break_as_often_as_injected(make: Make) -> None:
     double = make()
     storage = double.client("s3")
     body = bytes(range(256)) * 40
@@ -425,7 +427,7 @@ def test_transfers_break_as_often_as_they_are_to(make: Make) -> None:
     assert storage.get_object(Bucket=double.bucket, Key="some/object")["Body"].read() == body
 
 
-def test_what_goes_over_the_wire_is_noted(make: Make) -> None:
+def test_requests_and_transfers_are_recorded(make: Make) -> None:
     double = make()
     double.client("sagemaker").create_training_job(**training(double, "one"))
     double.wait_for("one")
@@ -455,7 +457,7 @@ def test_quotas_are_paged(make: Make) -> None:
     assert list(itertools.chain(*found))[3] == "ml.m5.3xlarge for training job usage"
 
 
-def test_answers_hold_against_the_service_model(make: Make) -> None:
+def test_answers_are_valid_by_the_service_model(make: Make) -> None:
     double = make(faults=[JobFailure(1, "lost")])
     sagemaker = double.client("sagemaker")
     sagemaker.create_hyper_parameter_tuning_job(**tuning(double, "search", 3))

@@ -285,7 +285,7 @@ def test_an_update_switches_and_one_that_fails_does_not(double: Double, trained:
     assert until(lambda: not double.state.endpoints)
 
 
-def test_an_endpoint_that_cannot_be_served_fails_and_says_why(double: Double) -> None:
+def test_an_endpoint_that_cannot_be_served_fails_with_the_reason(double: Double) -> None:
     sagemaker = double.client("sagemaker")
     double.inject(EndpointFailure("unlucky"))
     create(double, "unlucky", define(double, "unlucky-1"))
@@ -365,7 +365,7 @@ def test_requests_that_aws_refuses(double: Double) -> None:
     assert code_of(sagemaker.delete_endpoint_config, EndpointConfigName="none")[0] == invalid
 
 
-def test_lists_and_answers_hold_against_the_service_model(tmp_path: Path, trained: Trained) -> None:
+def test_lists_and_answers_are_valid_by_the_service_model(tmp_path: Path, trained: Trained) -> None:
     with Double(tmp_path, faults=[EndpointFailure("end-11")]) as double:
         upload(double, trained)
         for number in range(11):
@@ -437,7 +437,7 @@ def test_in_its_own_process(tmp_path: Path) -> None:
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a double as a person does."""
+    """Start a double from the command line."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.doubles.aws.double", "--folder", str(folder)],
         cwd=PROJECT,

@@ -26,7 +26,7 @@ signal.pause()
 """
 
 
-def test_it_is_given_the_same_and_ends_as_it_does(tmp_path: Path, resident: Resident) -> None:
+def test_it_gets_the_same_and_ends_in_the_same_way(tmp_path: Path, resident: Resident) -> None:
     (tmp_path / "show.py").write_text(SHOW)
     (tmp_path / "own.py").write_text("WORD = 'its own'")
     environment = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -39,7 +39,7 @@ def test_it_is_given_the_same_and_ends_as_it_does(tmp_path: Path, resident: Resi
     assert (tmp_path / "forked.txt").read_text() == (tmp_path / "alone.txt").read_text()
 
 
-def test_it_is_stopped_and_killed_with_what_it_has_started(tmp_path: Path, resident: Resident) -> None:
+def test_it_is_stopped_and_killed_with_its_children(tmp_path: Path, resident: Resident) -> None:
     (tmp_path / "wait.py").write_text(WAIT)
     for end, number in (("stop", signal.SIGTERM), ("kill", signal.SIGKILL)):
         log = tmp_path / f"{end}.txt"
@@ -59,7 +59,7 @@ def test_a_script_that_raises_fails(tmp_path: Path, resident: Resident) -> None:
     assert "RuntimeError: no" in (tmp_path / "log.txt").read_text()
 
 
-def test_its_end_ends_what_runs(tmp_path: Path) -> None:
+def test_its_end_kills_running_scripts(tmp_path: Path) -> None:
     (tmp_path / "wait.py").write_text(WAIT)
     (tmp_path / "log.txt").touch()
     with Resident() as own:

@@ -29,8 +29,8 @@ ARGUMENTS = {
     "member without a name": (["ensemble.members=[]"], ["ensemble.members", "[xgboost,catboost]"]),
     "member with a bad name": (["ensemble.members=[{a__b: {kind: ridge}}]"], ["a__b", "single underscores"]),
     "member with a reserved name": (["ensemble.members=[{blended: {kind: ridge}}]"], ["blended"]),
-    "member of no kind": (["ensemble.members=[{deep: {type: ridge}}]"], ["ensemble.members.deep", "kind"]),
-    "member of one's own": (["ensemble.members=[{own: {kind: 'nowhere:Own'}}]"], ["nowhere:Own", "entry.dependencies"]),
+    "member without a kind": (["ensemble.members=[{deep: {type: ridge}}]"], ["ensemble.members.deep", "kind"]),
+    "user's member": (["ensemble.members=[{own: {kind: 'nowhere:Own'}}]"], ["nowhere:Own", "entry.dependencies"]),
     "blender": (["ensemble.blend=weigted"], ["ensemble.blend", "weigted", "'weighted'"]),
     "weights without fixed": (["ensemble.weights.xgboost=1"], ["ensemble.blend=fixed"]),
     "weights for some": (["ensemble.blend=fixed", "ensemble.weights.xgboost=1"], ["one weight for each", "catboost"]),
@@ -72,8 +72,11 @@ ARGUMENTS = {
     "hyperparameter": (["ensemble.params.xgboost.max_dept=4"], ["ensemble.params.xgboost.max_dept", "'max_depth'"]),
     "hyperparameter's value": (["ensemble.params.xgboost.eta=2"], ["ensemble.params.xgboost.eta", "2"]),
     "hyperparameter's type": (["ensemble.params.xgboost.max_depth=a"], ["ensemble.params.xgboost.max_depth", "'a'"]),
-    "hyperparameters of nobody": (["ensemble.params.lightgbm.depth=4"], ["ensemble.params.lightgbm", "xgboost"]),
-    "space of nobody": (["search.space.lightgbm.depth={low: 1, high: 2}"], ["search.space.lightgbm"]),
+    "hyperparameters of an unknown member": (
+        ["ensemble.params.lightgbm.depth=4"],
+        ["ensemble.params.lightgbm", "xgboost"],
+    ),
+    "space of an unknown member": (["search.space.lightgbm.depth={low: 1, high: 2}"], ["search.space.lightgbm"]),
     "range reversed": (["search.space.xgboost.eta={low: 0.3, high: 0.1}"], ["search.space.xgboost.eta", "swap"]),
     "log range that touches zero": (
         ["search.space.xgboost.gamma={low: 0.0, high: 1.0, log: true}"],
@@ -83,7 +86,7 @@ ARGUMENTS = {
         ["search.space.xgboost.eta={low: 0.1, high: 7}"],
         ["search.space.xgboost.eta.high", "7"],
     ),
-    "range that is none": (["search.space.xgboost.eta=[1]"], ["search.space.xgboost.eta", "low"]),
+    "invalid range": (["search.space.xgboost.eta=[1]"], ["search.space.xgboost.eta", "low"]),
     "range with a stray key": (["search.space.xgboost.eta={low: 0.1, high: 0.2, step: 1}"], ["step"]),
     "range of strings": (
         ["search.space.catboost.grow_policy={low: 1, high: 2}"],
@@ -95,7 +98,10 @@ ARGUMENTS = {
         ["search.space.xgboost.max_dept", "'max_depth'"],
     ),
     "nothing to search": (["search=blank"], ["action=train", "search.space"]),
-    "shared parameter of nobody": (["search.shared.rate=[lightgbm.eta]"], ["search.shared.rate", "lightgbm.eta"]),
+    "shared parameter of an unknown member": (
+        ["search.shared.rate=[lightgbm.eta]"],
+        ["search.shared.rate", "lightgbm.eta"],
+    ),
     "two shared names for one": (
         ["search.shared.a=[xgboost.eta]", "search.shared.b=[xgboost.eta]"],
         ["search.shared", "xgboost.eta"],
@@ -103,14 +109,14 @@ ARGUMENTS = {
     "name that comes with the group": (["mode.name=remote"], ["mode.name", "mode=remote"]),
     "several values": (["search.n_trials=20,40"], ["search.n_trials=20,40", "one value"]),
     "text for a list": (["dataset.drop=a"], ["dataset.drop", "[a]"]),
-    "more trials than can be": (["search.n_trials=99999999999999999999"], ["search.n_trials", "100000"]),
+    "too many trials": (["search.n_trials=99999999999999999999"], ["search.n_trials", "100000"]),
     "split's seed": (["dataset.split.seed=-1"], ["dataset.split.seed=-1"]),
     "empty folder": (["paths.root="], ["paths.root", "empty"]),
     "store in a folder": (["mlflow.uri=file:///tmp/runs"], ["mlflow.uri", "sqlite:///"]),
-    "store of no kind": (["mlflow.uri=foo://bar"], ["mlflow.uri", "'foo'"]),
+    "unknown store": (["mlflow.uri=foo://bar"], ["mlflow.uri", "'foo'"]),
     "study's name": (["study=a b"], ["study", "letters, digits and hyphens"]),
     "study's name too long": (["study=" + "a" * 33], ["at most 32"]),
-    "package that is not there": (["entry.dependencies=[nowhere]"], ["entry.dependencies", "'nowhere'"]),
+    "missing package": (["entry.dependencies=[nowhere]"], ["entry.dependencies", "'nowhere'"]),
     "file's keys without a file": (["dataset.path=x.csv"], ["dataset=file"]),
     "file without a path": (["dataset=file", "dataset.target=price"], ["dataset.path"]),
     "file without a target": (["dataset=file", "dataset.path=table.csv"], ["dataset.target"]),
@@ -124,7 +130,7 @@ TABLES = {
     "one row": ("a,price\n1,2\n", ["table.csv", "1 data row"]),
     "one column": ("price\n1\n2\n", ["table.csv", "no column left"]),
     "fewer rows than folds": ("a,price\n1,2\n2,3\n3,5\n4,6\n", ["dataset.folds.k=5", "4 rows"]),
-    "columns named alike": ("a,a,price\n1,2,3\n2,3,4\n", ["table.csv", "'a'", "rename"]),
+    "columns of one name": ("a,a,price\n1,2,3\n2,3,4\n", ["table.csv", "'a'", "rename"]),
     "no such target": (SOUND.replace("price", "prize"), ["dataset.target=price", "'prize'"]),
     "missing target values": (SOUND.replace("\n5,4,15\n", "\n5,4,\n"), ["'price'", "missing", "data row 6"]),
     "text target": (SOUND.replace("\n5,4,15\n", "\n5,4,dear\n"), ["'price'", "'dear'", "data row 6"]),
@@ -187,13 +193,13 @@ def weighed(folder: Path, heavy: int) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(("heavy", "fragments"), [(1, ["0 in every row of the"]), (12, ["0 in every row of fold"])])
-def test_weights_that_leave_a_part_without_any(heavy: int, fragments: list[str], folder: Path, byoe: Run) -> None:
+def test_weights_that_leave_a_split_without_weight(heavy: int, fragments: list[str], folder: Path, byoe: Run) -> None:
     check(byoe(*weighed(folder, heavy)), ["dataset.weights=w", *fragments], folder, {"table.csv"})
 
 
-def test_member_that_heeds_no_weights_is_named_before_anything_runs(folder: Path, byoe: Run) -> None:
+def test_member_that_ignores_weights_is_named_before_anything_runs(folder: Path, byoe: Run) -> None:
     ended = byoe(*weighed(folder, 60), "ensemble.members=[ridge,nearest_neighbors]")
-    check(ended, ["dataset.weights: nearest_neighbors heeds no weights", "ensemble.members"], folder, {"table.csv"})
+    check(ended, ["dataset.weights: nearest_neighbors ignores weights", "ensemble.members"], folder, {"table.csv"})
 
 
 def test_folder_in_place_of_a_table(folder: Path, byoe: Run) -> None:
@@ -209,11 +215,13 @@ def test_folder_in_place_of_a_table(folder: Path, byoe: Run) -> None:
 def test_unreadable_table(folder: Path, byoe: Run) -> None:
     (folder / "table.csv").write_text(SOUND)
     (folder / "table.csv").chmod(0)
-    ended = _as_nobody("dataset=file", f"dataset.path={folder}/table.csv", "dataset.target=price", folder=folder)
+    ended = _as_unprivileged_user(
+        "dataset=file", f"dataset.path={folder}/table.csv", "dataset.target=price", folder=folder
+    )
     check(ended, ["table.csv", "cannot be read", "permissions"], folder, {"table.csv"})
 
 
-def _as_nobody(*arguments: str, folder: Path) -> Ended:
+def _as_unprivileged_user(*arguments: str, folder: Path) -> Ended:
     """Run a command as a user who may not read everything, from code that this user may read."""
     import sys
 
@@ -234,13 +242,13 @@ def _as_nobody(*arguments: str, folder: Path) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def test_module_of_ones_own_that_raises_is_named(folder: Path, byoe: Run) -> None:
+def test_a_users_module_that_raises_is_named(folder: Path, byoe: Run) -> None:
     (folder / "broken.py").write_text("raise RuntimeError('not today')\n")
     ended = byoe("mode=local", "entry.dependencies=[.]", "ensemble.members=[{own: {kind: 'broken:Own'}}]")
     check(ended, ["broken:Own", "RuntimeError: not today"], folder, {"broken.py"})
 
 
-def test_letters_that_hydra_does_not_know_need_no_quotes(folder: Path, byoe: Run) -> None:
+def test_characters_outside_hydras_grammar_need_no_quotes(folder: Path, byoe: Run) -> None:
     ended = byoe("mode=local", "dataset=file", "dataset.path=größe été.csv", "dataset.target=price")
     check(ended, ["no file größe été.csv"], folder)
 

@@ -20,14 +20,14 @@ from tests.support.records import recorded_trials
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
 
 
-def test_clean_lists_and_removes_what_is_ours_and_nothing_else(folder: Path, image: str) -> None:
+def test_clean_lists_and_removes_what_byoe_made_and_nothing_else(folder: Path, image: str) -> None:
     base, serving = os.environ.get("BASE_IMAGE", DEFAULT_BASE), folder / "endpoints" / "mine"
     serving.mkdir(parents=True)
     with closing(connect()) as client, contextlib.ExitStack() as after:
         other = client.containers.create(base, ["true"])
         after.callback(other.remove, force=True)
         old = other.commit("byoe", "old", changes="LABEL byoe=image")
-        # A recorded endpoint's: it is kept, and with it byoe's image, which takes a minute to build.
+        # Of a recorded endpoint, so it is kept, and with it byoe's image, which takes a minute to build.
         kept = client.containers.create(
             image, ["true"], labels=labels("endpoint", endpoint="mine", folder=str(serving))
         )
@@ -55,7 +55,7 @@ def test_clean_keeps_what_a_running_study_needs(project: Path, image: str, nothi
     with running("mode=sagemaker", "study=alive", "search.n_trials=400", *QUICK) as harness:
         await_trials(harness, 2)
         ended = run_command("action=clean")
-        await_trials(harness, 4)  # two of which may have been on their way
+        await_trials(harness, 4)  # two of which may have been running
         harness.send_signal(signal.SIGINT)
         harness.communicate()
     assert harness.returncode == 130

@@ -22,14 +22,14 @@ from tests.support.records import logged_runs
 
 Run = Callable[..., Ended]
 TRIALS = [scored(index, point) for index, point in enumerate(POINTS)]
-PAIR = "compare.studies=[home,boxes]"
+PAIR = "compare.studies=[laptop,containers]"
 
 
 @pytest.fixture
 def pair(project: Path) -> Path:
-    """A project with a study at home, and its best two trials in containers."""
-    add_study(project, "home", TRIALS)
-    add_study(project, "boxes", TRIALS[:2], mode="sagemaker", given=True)
+    """A project with a study of ``mode=local``, and its best two trials run again in containers."""
+    add_study(project, "laptop", TRIALS)
+    add_study(project, "containers", TRIALS[:2], mode="sagemaker", given=True)
     return project
 
 
@@ -37,7 +37,7 @@ def lines(ended: Ended) -> list[str]:
     return ended.out.splitlines()
 
 
-def left(folder: Path) -> set[str]:
+def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
@@ -46,12 +46,12 @@ def test_equal_studies_pass_with_a_table_and_a_page(pair: Path, byoe: Run) -> No
     assert (ended.code, ended.err) == (0, "")
     assert "parity: PASS (2 of 2 trials equal)" in lines(ended)
     assert "  equal to the bit: 2 of 2" in lines(ended)
-    assert "  trial 2 of home: these parameters ran in no other study" in lines(ended)
+    assert "  trial 2 of laptop: these parameters ran in no other study" in lines(ended)
     assert "report: report.html" in lines(ended)
     assert re.search(
         r"^  blended +10\.\d+ \([\d.]+ to [\d.]+\) +10\.\d+ \([\d.]+ to [\d.]+\)$", ended.out, re.MULTILINE
     )
-    assert left(pair) == {"mlflow.db", "mlartifacts", "studies", "report.html"}
+    assert names_in(pair) == {"mlflow.db", "mlartifacts", "studies", "report.html"}
     page = (pair / "report.html").read_text()
     assert "parity: PASS" in page
     assert "Partial report" not in page
@@ -67,19 +67,19 @@ def test_without_names_the_newest_of_each_mode_are_compared(pair: Path, byoe: Ru
 def test_unequal_studies_fail_with_their_cause(pair: Path, byoe: Run) -> None:
     changed = {"info": {"versions": {"python": "3.11.2", "xgboost": "3.2.0", "numpy": "2.5.0"}}}
     add_study(pair, "off", [scored(0, POINTS[0], shift=0.5)], mode="sagemaker", given=True, **changed)
-    ended = byoe("action=compare", "compare.studies=[home,off]")
+    ended = byoe("action=compare", "compare.studies=[laptop,off]")
     assert ended.code == 1
-    assert "parity: FAIL (0 of 1 trials equal; library versions: numpy 2.4.6 in home, 2.5.0 in off)" in lines(ended)
-    assert byoe("action=compare", "compare.studies=[home,off]", "compare.rtol=0.5").code == 0
+    assert "parity: FAIL (0 of 1 trials equal; library versions: numpy 2.4.6 in laptop, 2.5.0 in off)" in lines(ended)
+    assert byoe("action=compare", "compare.studies=[laptop,off]", "compare.rtol=0.5").code == 0
 
 
 def test_studies_of_different_data_are_refused_with_the_difference_unless_forced(pair: Path, byoe: Run) -> None:
     add_study(pair, "other", TRIALS[:1], mode="remote", data=splits(table(12).take(slice(1, None)), "b" * 64))
-    arguments = ("action=compare", "compare.studies=[home,other]")
-    verdict = "parity: NOT COMPARABLE (data hash: 24 rows in home (12 + 5 + 7), 23 rows in other (11 + 5 + 7); 23 are in both)"
+    arguments = ("action=compare", "compare.studies=[laptop,other]")
+    verdict = "parity: NOT COMPARABLE (data hash: 24 rows in laptop (12 + 5 + 7), 23 rows in other (11 + 5 + 7); 23 are in both)"
     refused = byoe(*arguments)
     assert (refused.code, verdict in lines(refused)) == (3, True)
-    assert "home and other ran on different data" in refused.err
+    assert "laptop and other ran on different data" in refused.err
     assert "compare.force=true" in refused.err
     assert not (pair / "report.html").exists()
     forced = byoe(*arguments, "compare.force=true")
@@ -88,7 +88,7 @@ def test_studies_of_different_data_are_refused_with_the_difference_unless_forced
 
 
 def test_a_study_that_still_runs_is_marked_and_makes_the_report_partial(pair: Path, byoe: Run) -> None:
-    lock = os.open(pair / "studies" / "home" / "lock", os.O_RDWR)
+    lock = os.open(pair / "studies" / "laptop" / "lock", os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         ended = byoe("action=compare", PAIR)
@@ -96,40 +96,42 @@ def test_a_study_that_still_runs_is_marked_and_makes_the_report_partial(pair: Pa
         os.close(lock)
     assert ended.code == 0
     assert re.search(r"^  state +still running +finished$", ended.out, re.MULTILINE)
-    assert "partial: local: study home is still running; the report has its results so far." in lines(ended)
+    assert "partial: local: study laptop is still running; the report has its results so far." in lines(ended)
     assert "partial report: report.html" in lines(ended)
     page = (pair / "report.html").read_text()
     assert "Partial report" in page
-    assert "study home is still running" in page
+    assert "study laptop is still running" in page
 
 
 def test_a_study_without_a_winner_or_its_files_makes_the_report_partial(pair: Path, byoe: Run) -> None:
     add_study(pair, "bare", TRIALS[:1], mode="remote", final=False)
-    shutil.rmtree(pair / "studies" / "boxes" / "final")
-    ended = byoe("action=compare", "compare.studies=[home,boxes,bare]")
+    shutil.rmtree(pair / "studies" / "containers" / "final")
+    ended = byoe("action=compare", "compare.studies=[laptop,containers,bare]")
     assert ended.code == 0
-    said = [line for line in lines(ended) if line.startswith("partial: ")]
-    assert said[0].startswith(
+    partial = [line for line in lines(ended) if line.startswith("partial: ")]
+    assert partial[0].startswith(
         "partial: remote: study bare has no winner with test scores yet; run the study's own command again to get one"
     )
-    final = pair / "studies" / "boxes" / "final"
-    gone = f"are missing or incomplete: {final}"
-    assert any(line.startswith(f"partial: sagemaker: the winner's out-of-fold predictions {gone}") for line in said)
+    final = pair / "studies" / "containers" / "final"
+    reason = f"are missing or incomplete: {final}"
     assert any(
-        line.startswith(f"partial: sagemaker: the winner's predictions on the test rows {gone}") for line in said
+        line.startswith(f"partial: sagemaker: the winner's out-of-fold predictions {reason}") for line in partial
+    )
+    assert any(
+        line.startswith(f"partial: sagemaker: the winner's predictions on the test rows {reason}") for line in partial
     )
 
 
-def test_logs_that_are_gone_make_the_report_partial(pair: Path, byoe: Run) -> None:
-    log_path(trial_folder(pair / "studies" / "boxes", 1)).unlink()
+def test_missing_logs_make_the_report_partial(pair: Path, byoe: Run) -> None:
+    log_path(trial_folder(pair / "studies" / "containers", 1)).unlink()
     ended = byoe("action=compare", PAIR)
-    trials = pair / "studies" / "boxes" / "trials"
+    trials = pair / "studies" / "containers" / "trials"
     assert ended.code == 0
-    said = (
+    message = (
         f"partial: sagemaker: 1 of 2 trials have no log in {trials}: the objective that a tuner reads there was not "
         "checked."
     )
-    assert said in lines(ended)
+    assert message in lines(ended)
 
 
 def test_many_studies_are_shown_to_the_last_digit(pair: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +145,7 @@ def test_many_studies_are_shown_to_the_last_digit(pair: Path, byoe: Run, monkeyp
     assert row.split()[1:] == names
 
 
-def test_the_page_replaces_what_a_link_names_and_no_device_or_protected_file(pair: Path, byoe: Run) -> None:
+def test_the_page_replaces_the_target_of_a_link_and_no_device_or_protected_file(pair: Path, byoe: Run) -> None:
     (pair / "real.html").write_text("old")
     (pair / "real.html").chmod(0o640)
     (pair / "link.html").symlink_to("real.html")
@@ -153,43 +155,45 @@ def test_the_page_replaces_what_a_link_names_and_no_device_or_protected_file(pai
     assert (pair / "real.html").stat().st_mode & 0o777 == 0o640
     os.mkfifo(pair / "pipe.html")
     (pair / "real.html").chmod(0o440)
-    for output, said in (
+    for output, message in (
         ("pipe.html", "output=pipe.html is not a regular file"),
         ("link.html", "output=link.html is write-protected"),
         ("/proc/report.html", "output=/proc/report.html: no file can be created in /proc"),
     ):
         ended = byoe("action=compare", PAIR, f"output={output}")
         assert (ended.code, ended.out) == (2, "")
-        assert said in ended.err
+        assert message in ended.err
     assert stat.S_ISFIFO((pair / "pipe.html").stat().st_mode)
 
 
-def test_the_page_goes_where_it_is_told(pair: Path, byoe: Run) -> None:
+def test_the_page_is_written_to_the_given_output(pair: Path, byoe: Run) -> None:
     (pair / "ci").mkdir()
     assert "report: ci/first.html" in lines(byoe("action=compare", PAIR, "output=ci/first.html"))
-    assert left(pair / "ci") == {"first.html"}
+    assert names_in(pair / "ci") == {"first.html"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([PAIR, "output=nowhere/report.html"], "there is no folder nowhere"),
         ([PAIR, "output=studies"], "output=studies is a folder: name a file in it, such as output=studies/report.html"),
         ([PAIR, "compare.rtol=2"], "compare.rtol=2 must be at least 0"),
         ([PAIR, "compare.rtol=much"], "compare.rtol"),
-        (["compare.studies=home"], "compare.studies=[a]"),
-        (["compare.studies=[home]"], "names only home"),
-        (["compare.studies=[home,bxes]"], "Did you mean 'boxes'?"),
-        (["compare.study=[home,boxes]"], "'compare.studies'"),
+        (["compare.studies=laptop"], "compare.studies=[a]"),
+        (["compare.studies=[laptop]"], "names only laptop"),
+        (["compare.studies=[laptop,contaners]"], "Did you mean 'containers'?"),
+        (["compare.study=[laptop,containers]"], "'compare.studies'"),
     ],
 )
-def test_a_mistake_gets_one_message_and_leaves_nothing(pair: Path, byoe: Run, arguments: list[str], said: str) -> None:
-    before = left(pair)
+def test_a_mistake_gets_one_message_and_leaves_nothing(
+    pair: Path, byoe: Run, arguments: list[str], message: str
+) -> None:
+    before = names_in(pair)
     ended = byoe("action=compare", *arguments)
     assert ended.code == 2
     assert ended.err.startswith("error: ")
-    assert said in ended.err
-    assert left(pair) == before
+    assert message in ended.err
+    assert names_in(pair) == before
 
 
 def test_a_full_disk_leaves_the_old_page(pair: Path, byoe: Run, tiny_disk: Callable[[str], Path]) -> None:
@@ -199,24 +203,24 @@ def test_a_full_disk_leaves_the_old_page(pair: Path, byoe: Run, tiny_disk: Calla
     assert ended.code == 1
     assert f"{disk}/report.html cannot be written: No space left on device" in ended.err
     assert "parity: PASS (2 of 2 trials equal)" in lines(ended)
-    assert left(disk) == {"report.html"}
+    assert names_in(disk) == {"report.html"}
     assert (disk / "report.html").read_text() == "old"
 
 
-def test_mlflow_has_the_comparison_with_a_run_a_study_by_the_same_names_once(pair: Path, byoe: Run) -> None:
+def test_mlflow_records_a_comparison_once_with_a_run_for_each_study(pair: Path, byoe: Run) -> None:
     for _ in range(2):
-        ended = byoe("action=compare", PAIR, "mlflow.experiment=held-together")
+        ended = byoe("action=compare", PAIR, "mlflow.experiment=side-by-side")
         assert ended.code == 0
         assert any(line.startswith("mlflow ui ") for line in lines(ended))
-    (parent,) = logged_runs(pair, "held-together", "comparison")
+    (parent,) = logged_runs(pair, "side-by-side", "comparison")
     assert parent.data.tags["byoe.parity"] == "PASS"
-    assert parent.data.tags["byoe.studies"] == "home,boxes"
+    assert parent.data.tags["byoe.studies"] == "laptop,containers"
     assert parent.data.metrics == {"parity_pairs": 2, "parity_equal": 2, "parity_exact": 2}
     assert parent.info.status == "FINISHED"
     artifacts = pair / "mlartifacts" / parent.info.run_id / "artifacts"
-    assert left(artifacts) == {"report.html"}
+    assert names_in(artifacts) == {"report.html"}
     assert (artifacts / "report.html").read_text() == (pair / "report.html").read_text()
-    runs = {run.info.run_name: run for run in logged_runs(pair, "held-together", "compared")}
+    runs = {run.info.run_name: run for run in logged_runs(pair, "side-by-side", "compared")}
     assert set(runs) == {"local", "sagemaker"}
     for run in runs.values():
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -230,23 +234,23 @@ def test_mlflow_has_the_comparison_with_a_run_a_study_by_the_same_names_once(pai
     assert (runs["local"].info.start_time, runs["local"].info.end_time) == (1_000_000, 1_028_000)
 
 
-def test_another_state_of_a_study_is_another_comparison_and_lies_beside_the_studys_runs(pair: Path, byoe: Run) -> None:
+def test_another_state_of_a_study_is_another_comparison_beside_the_studys_runs(pair: Path, byoe: Run) -> None:
     from experiments.tracking.store import quiet
 
     quiet()
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{pair}/mlflow.db")
-    experiment = client.create_experiment("where-home-is", artifact_location=(pair / "mlartifacts").as_uri())
-    client.create_run(experiment, tags={"byoe.role": "study", "byoe.study": "home"})
+    experiment = client.create_experiment("of-the-laptop", artifact_location=(pair / "mlartifacts").as_uri())
+    client.create_run(experiment, tags={"byoe.role": "study", "byoe.study": "laptop"})
     assert byoe("action=compare", PAIR).code == 0
-    shutil.rmtree(pair / "studies" / "boxes")
-    add_study(pair, "boxes", TRIALS, mode="sagemaker", given=True)
+    shutil.rmtree(pair / "studies" / "containers")
+    add_study(pair, "containers", TRIALS, mode="sagemaker", given=True)
     assert byoe("action=compare", PAIR).code == 0
-    assert len(logged_runs(pair, "where-home-is", "comparison")) == 2
+    assert len(logged_runs(pair, "of-the-laptop", "comparison")) == 2
 
 
-def test_a_store_that_is_gone_or_of_another_version_is_said_and_the_page_is_whole(pair: Path, byoe: Run) -> None:
+def test_an_unusable_store_is_reported_and_the_page_is_complete(pair: Path, byoe: Run) -> None:
     with closing(sqlite3.connect(pair / "mlflow.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     other = byoe("action=compare", PAIR)
@@ -259,19 +263,19 @@ def test_a_store_that_is_gone_or_of_another_version_is_said_and_the_page_is_whol
     assert "The report does not depend on it." in other.out
     (pair / "mlflow.db").unlink()
     (pair / "report.html").unlink()
-    gone = byoe("action=compare", PAIR)
-    assert gone.code == 0
-    assert f"MLflow could not record the comparison: there is no store at sqlite:///{pair}/mlflow.db" in gone.out
+    missing = byoe("action=compare", PAIR)
+    assert missing.code == 0
+    assert f"MLflow could not record the comparison: there is no store at sqlite:///{pair}/mlflow.db" in missing.out
     assert (pair / "report.html").exists()
     assert not (pair / "mlflow.db").exists()
 
 
-def test_what_users_wrote_is_shown_and_never_run(pair: Path, byoe: Run) -> None:
+def test_names_from_users_are_shown_and_never_run(pair: Path, byoe: Run) -> None:
     evil = "<img src=x onerror=alert(1)>"
     study = add_study(pair, "evil", [dataclasses.replace(TRIALS[0], index=0)], mode="sagemaker")
     edit_facts(study, dataset=f"{evil}</script><script>alert(2)</script>")
     study.folder.rename(pair / "studies" / evil)
-    ended = byoe("action=compare", f"compare.studies=[home,'{evil}']")
+    ended = byoe("action=compare", f"compare.studies=[laptop,'{evil}']")
     assert ended.code == 0, ended.err
     page = (pair / "report.html").read_text()
     assert "<img" not in page.partition("<main>")[2].partition("<script>")[0]

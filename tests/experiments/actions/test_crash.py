@@ -1,4 +1,4 @@
-"""Killed at any moment, the same command ends with every trial once in the ledger and in MLflow, and leaves nothing."""
+"""After a kill at any point, the same command records every trial once, in the ledger and in MLflow, and cleans up."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.records import ledger_rows, logged_runs, recorded_trials
 
 TRIALS = 30
 ARGUMENTS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
-# Points in the order in which one study can be killed at all of them, and at which pass: by the last of those within the
-# search 20 trials at most have begun.
+# Crash points and the pass to be killed at, in an order in which one study can be killed at all of them. Up to the last
+# one within the search, at most 20 trials have begun.
 KILLS = (
     "channels_written",
     "study_created",
@@ -30,13 +30,13 @@ KILLS = (
     "final_trained",
     "model_registered",
 )
-# Making a store takes as long as such a search.
+# Creating a store takes as long as such a search.
 STORE_MADE = "store_made"
 
 
 def assert_nothing_is_left(mark: str) -> None:
-    ours = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("BYOE_TEST") == mark]
-    _, alive = psutil.wait_procs(ours, timeout=20)
+    marked = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("BYOE_TEST") == mark]
+    _, alive = psutil.wait_procs(marked, timeout=20)
     assert alive == []
 
 
@@ -59,7 +59,7 @@ def assert_complete(project: Path) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> list[dict[str, object]]:
-    """What the study gives when nothing kills it."""
+    """The results of the study when nothing kills it."""
     path = tmp_path_factory.mktemp("undisturbed")
     shutil.copy(empty_store, path / "mlflow.db")
     ended = run_command(*ARGUMENTS, folder=path)
@@ -74,7 +74,7 @@ def test_kills_are_at_every_point() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kills", [KILLS, (STORE_MADE,)], ids=["with a store", "while it is made"])
-def test_killed_again_and_again_the_same_command_completes_the_study(
+def test_killed_at_each_point_the_same_command_completes_the_study(
     kills: tuple[str, ...], project: Path, undisturbed: list[dict[str, object]], tmp_path: Path
 ) -> None:
     temporary = tmp_path / "tmp"
@@ -96,7 +96,7 @@ def test_killed_again_and_again_the_same_command_completes_the_study(
     assert list(temporary.iterdir()) == []
 
 
-def test_two_studies_begun_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
+def test_two_studies_started_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
     arguments = ("mode=local", "search.n_trials=2", *QUICK)
     both = [running(*arguments, f"study={name}") for name in ("one", "two")]
     outputs = [process.communicate()[0].decode() for process in both]
@@ -121,7 +121,7 @@ def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "closed terminal"]
 )
-def test_interrupted_study_says_how_to_go_on_and_leaves_nothing(
+def test_interrupted_study_reports_how_to_resume_and_leaves_nothing(
     number: signal.Signals, project: Path, tmp_path: Path
 ) -> None:
     temporary = tmp_path / "tmp"

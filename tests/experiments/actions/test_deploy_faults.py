@@ -35,7 +35,7 @@ def lose(model: Path) -> None:
 
 
 def age(model: Path) -> None:
-    """Have the bundle say that another version of a library has written it."""
+    """Have the bundle's manifest name another version of a library."""
     path = model / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["versions"]["xgboost"] = "1.0.0"
@@ -63,7 +63,7 @@ def served(trained: Path) -> Path:
         (age, "xgboost==1.0.0"),
     ],
 )
-def test_a_broken_bundle_is_refused_and_the_old_one_serves_on(
+def test_a_broken_bundle_is_refused_and_the_old_one_keeps_serving(
     harm: Callable[[Path], None], reason: str, served: Path
 ) -> None:
     records = Records(served / "endpoints")
@@ -89,7 +89,7 @@ def test_a_port_that_is_taken_is_named(trained: Path) -> None:
     assert left_behind() == []
 
 
-def test_a_port_that_the_endpoint_itself_has_is_refused_for_its_next_version(served: Path) -> None:
+def test_the_port_of_the_old_version_is_refused_for_the_next(served: Path) -> None:
     before = Records(served / "endpoints").get("local")
     ended = run_command(*DEPLOY, "model=two", f"serving.port={before.url.rpartition(':')[2]}")
     assert ended.code == 2
@@ -123,7 +123,7 @@ def test_an_engine_that_is_down_is_named_and_the_endpoint_is_kept(
     assert ping(before.url) is not None
 
 
-def test_an_engine_that_goes_while_it_deploys_is_named_and_what_it_left_goes_with_the_next(
+def test_an_engine_that_stops_during_a_deployment_is_named_and_the_next_deployment_cleans_up(
     served: Path, tmp_path: Path
 ) -> None:
     first = Records(served / "endpoints").get("local")

@@ -1,4 +1,4 @@
-"""One seed gives one study: the same parameters in the same order and the same numbers, on every way to its end."""
+"""One seed gives one study: the same parameters in the same order and the same numbers, however it is run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ARGUMENTS = (
 def trials_of(
     tmp_path_factory: pytest.TempPathFactory, empty_store: Path
 ) -> Callable[..., tuple[list[object], list[object]]]:
-    """Run the study in a folder of its own; return what its ledger and what MLflow have of each trial."""
+    """Run the study in its own folder; return each trial as recorded in the ledger and in MLflow."""
 
     def run(*arguments: str, kill_at: str | None = None, cold: bool = False) -> tuple[list[object], list[object]]:
         with pytest.MonkeyPatch.context() as patch:
@@ -57,7 +57,7 @@ def trials_of(
 
 @pytest.fixture(scope="module")
 def reference(trials_of: Callable[..., tuple[list[object], list[object]]]) -> tuple[list[object], list[object]]:
-    # Forked commands have one seed of hashes, which must not matter either.
+    # Forked commands share a hash seed, which must not matter either.
     return trials_of("search.parallel=1", cold=True)
 
 

@@ -76,9 +76,9 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert run_command("action=delete").code == 0
     assert left_behind() == []
     assert [path.name for path in (trained / "endpoints").iterdir()] == ["_rehearsals"]
-    gone = run_command("action=invoke", "input=rows.csv")
-    assert gone.code == 2
-    assert "action=deploy creates it" in gone.err
+    deleted = run_command("action=invoke", "input=rows.csv")
+    assert deleted.code == 2
+    assert "action=deploy creates it" in deleted.err
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
         (("mode=local", "action=deploy"), "python run.py mode=sagemaker action=deploy"),
         ((*DEPLOY, "serving.memory_size_in_mb=1500"), "1024, 2048, 3072"),
         ((*DEPLOY, "serving.max_concurrency=0"), "not from 1 to 200"),
-        ((*DEPLOY, "mode.network=host"), "a network of its own"),
+        ((*DEPLOY, "mode.network=host"), "an endpoint has its own network"),
         (("action=delete", "endpoint=lokal"), "there is no such endpoint"),
     ],
 )
@@ -117,7 +117,7 @@ def test_endpoints_of_one_name_in_two_folders_leave_each_other_alone(
     monkeypatch.chdir(trained)
 
 
-def test_what_a_killed_deployment_has_left_is_removed_by_the_next(trained: Path) -> None:
+def test_a_deployment_removes_what_a_killed_one_left(trained: Path) -> None:
     process = forked.Popen(forked.command(*DEPLOY, "model=one"), env=environment(), stdout=subprocess.DEVNULL)
     assert until(lambda: any(name.startswith("byoe-local") for name in left_behind()))
     process.kill()

@@ -13,7 +13,7 @@ from tests.endpoint.choice import choose
 
 
 @pytest.mark.parametrize("action", ["batch", "invoke"])
-def test_predictions_do_not_take_the_place_of_their_rows(action: str, folder: Path, byoe: Callable[..., Ended]) -> None:
+def test_predictions_do_not_overwrite_their_rows(action: str, folder: Path, byoe: Callable[..., Ended]) -> None:
     (folder / "rows.csv").write_text("a\n1\n")
     (folder / "link.csv").symlink_to("rows.csv")
     for output in ("rows.csv", "./rows.csv", "link.csv"):
@@ -23,7 +23,7 @@ def test_predictions_do_not_take_the_place_of_their_rows(action: str, folder: Pa
     assert (folder / "rows.csv").read_text() == "a\n1\n"
 
 
-def test_status_of_an_endpoint_that_is_not_there_is_refused(folder: Path, byoe: Callable[..., Ended]) -> None:
+def test_status_of_an_endpoint_that_does_not_exist_is_refused(folder: Path, byoe: Callable[..., Ended]) -> None:
     assert byoe("action=status", "endpoint=nope").code == 2
     ended = byoe("action=status")
     assert ended.code == 0
@@ -47,15 +47,13 @@ def test_settings_of_the_other_kind_of_endpoint_are_refused(
     assert f"{arguments[1].partition('=')[0]} is for serving={kind}: add serving={kind}, or leave " in ended.err
 
 
-def test_deploying_in_mode_local_is_refused_by_the_users_own_words(folder: Path, byoe: Callable[..., Ended]) -> None:
+def test_deploying_in_mode_local_is_refused_with_the_typed_arguments(folder: Path, byoe: Callable[..., Ended]) -> None:
     ended = byoe("mode=local", "action=deploy", "model=mine", "endpoint=blue")
     assert ended.code == 2
     assert "python run.py mode=sagemaker action=deploy model=mine endpoint=blue" in ended.err
 
 
-def test_an_address_whose_model_is_not_known_is_no_endpoint_to_test(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_whose_model_is_unknown_cannot_be_tested(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BYOE_MODEL_DIR", raising=False)
     monkeypatch.setenv("BYOE_ENDPOINTS", str(folder / "endpoints"))
     with pytest.raises(LookupError, match="BYOE_MODEL_DIR=<folder of its bundle> says so"):

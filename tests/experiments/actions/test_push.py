@@ -38,7 +38,7 @@ Run = Callable[..., Ended]
 PUSH = ("mode=remote", "action=push")
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 BASE = "byoe-test-base"
-# Of a layer that nothing compresses, so that an upload takes more than what a socket holds.
+# The size of an incompressible layer, so that an upload exceeds the buffers of a socket.
 LAYER_BYTES = 8_000_000
 
 
@@ -48,7 +48,7 @@ def version(base: str = "python:3.12-slim-bookworm") -> str:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty home, in which nothing is left."""
+    """An empty home folder, in which nothing may be left."""
     for name in [name for name in os.environ if name.startswith("AWS_") or name == "BASE_IMAGE"]:
         monkeypatch.delenv(name)
     path = tmp_path / "home"
@@ -60,7 +60,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    """AWS, where moto keeps the images."""
+    """A double of AWS with moto's registry."""
     with Double(tmp_path / "aws") as double:
         set_variables(double, monkeypatch)
         yield double
@@ -77,13 +77,13 @@ def repositories(double: Double) -> list[str]:
 
 
 @pytest.mark.parametrize("mode", ["local", "sagemaker"])
-def test_another_mode_is_told_the_command(mode: str, byoe: Run) -> None:
+def test_another_mode_is_refused_with_the_command(mode: str, byoe: Run) -> None:
     ended = byoe(f"mode={mode}", "action=push")
     assert ended.code == 2
     assert ended.err == f"error: mode={mode} pushes no image to an account: python run.py mode=remote action=push.\n"
 
 
-def test_the_base_is_that_of_the_containers_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base_is_that_of_containers_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def bases() -> list[str]:
         modes = [compose([f"mode={name}"]).config.mode for name in ("remote", "sagemaker")]
         return [mode.image.base for mode in modes if isinstance(mode, RemoteModeConfig | SageMakerModeConfig)]
@@ -94,7 +94,7 @@ def test_the_base_is_that_of_the_containers_at_home(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("index", [False, True], ids=["one platform", "index"])
-def test_an_image_that_is_there_is_neither_built_nor_pushed(
+def test_an_existing_image_is_neither_built_nor_pushed(
     index: bool, double: Double, byoe: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     double.put_image("byoe", version(), "amd64", index=index)
@@ -107,7 +107,7 @@ def test_an_image_that_is_there_is_neither_built_nor_pushed(
     assert f"\nmode.image.uri={address}\n" in ended.out
 
 
-def test_an_image_that_is_there_for_another_architecture_is_not_taken(double: Double, byoe: Run) -> None:
+def test_an_existing_image_for_another_architecture_is_not_used(double: Double, byoe: Run) -> None:
     double.put_image("byoe", version(), "arm64")
     ended = byoe(*PUSH)
     assert ended.code == 2
@@ -125,7 +125,7 @@ def test_an_image_that_is_there_for_another_architecture_is_not_taken(double: Do
         ("GetAuthorizationToken", "ecr:GetAuthorizationToken"),
     ],
 )
-def test_a_permission_that_is_missing_is_named_before_anything_is_built(
+def test_a_missing_permission_is_named_before_anything_is_built(
     operation: str, action: str, double: Double, byoe: Run
 ) -> None:
     double.client("ecr").create_repository(repositoryName="byoe")
@@ -136,7 +136,7 @@ def test_a_permission_that_is_missing_is_named_before_anything_is_built(
     assert len(ended.err.splitlines()) == 1
 
 
-def test_without_a_region_or_a_base_nothing_is_asked(byoe: Run) -> None:
+def test_without_a_region_or_a_base_no_request_is_sent(byoe: Run) -> None:
     assert "no AWS region is set" in byoe(*PUSH).err
     assert "mode.image.base is empty" in byoe(*PUSH, "mode.image.base=").err
 
@@ -151,7 +151,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 def account(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    """AWS, where the registry keeps the images."""
+    """A double of AWS with a real registry."""
     with Double(tmp_path / "aws", registry=registry) as double:
         set_variables(double, monkeypatch)
         yield double
@@ -160,7 +160,7 @@ def account(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Make a small base image for an architecture; what is on the engine by then is gone in the end."""
+    """Make a small base image for an architecture; images that the test adds to the engine are removed at the end."""
     require_engine()
 
     with closing(connect()) as client:
@@ -207,7 +207,7 @@ def on_engine() -> set[str]:
 
 @pytest.fixture
 def small(base: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ImageSpec]:
-    """Let an image of a layer of noise and one of text be what is built."""
+    """Have the build give an image of two layers, one of noise and one of text."""
 
     def choose(architecture: str) -> ImageSpec:
         files = {"Dockerfile": f"ARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\nLABEL {LABEL}=image\nCOPY note /\n".encode()}
@@ -219,15 +219,15 @@ def small(base: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 def interrupt(registry: Registry, reached: threading.Event) -> None:
-    """Once the push is `reached`, interrupt the command until whoever pushes has given up.
+    """Once the push is `reached`, interrupt the command until the push has ended.
 
-    A signal that comes right before a wait does not end it.
+    A signal right before a wait does not end the wait.
     """
     main = threading.main_thread().ident
     assert main is not None
     if not reached.wait(300):
         return
-    signal.pthread_kill(main, signal.SIGTERM)  # which is taken like Ctrl-C
+    signal.pthread_kill(main, signal.SIGTERM)  # which is handled like Ctrl-C
     while not registry.left.wait(10):
         signal.pthread_kill(main, signal.SIGTERM)
 
@@ -312,7 +312,7 @@ class TestPush:
         ],
         ids=["a layer", "the repository", "the login"],
     )
-    def test_what_is_refused_is_one_message_and_shows_no_secret(
+    def test_a_refusal_is_one_message_without_secrets(
         self,
         change: Callable[[Registry, Double], None],
         message: str,
@@ -332,12 +332,12 @@ class TestPush:
         assert on_engine() - before == {spec.tag}
         assert registry.manifest("byoe", spec.version) is None
 
-    def test_it_is_interrupted_and_goes_on(
+    def test_it_can_be_interrupted_and_resumed(
         self, account: Double, registry: Registry, small: Callable[[str], ImageSpec], byoe: Run
     ) -> None:
         spec = small("amd64")
         before = on_engine()
-        reached = threading.Event()  # by one or more of the layers, which are pushed at once
+        reached = threading.Event()  # of one or more layers, which are pushed at the same time
         registry.held = reached.set
         interrupting = threading.Thread(target=interrupt, args=(registry, reached))
         interrupting.start()
@@ -350,7 +350,7 @@ class TestPush:
         assert ended.code == 0, ended.err
         assert "building image" not in ended.out
 
-    def test_an_engine_that_stops_is_said(
+    def test_an_engine_that_stops_is_reported(
         self,
         account: Double,
         registry: Registry,
@@ -365,7 +365,7 @@ class TestPush:
             monkeypatch.setenv("DOCKER_HOST", f"unix://{engine.path}")
             registry.held = stack.close
             ended = byoe(*PUSH)
-        gc.collect()  # a connection that failed is left open by Docker's client, which warns where that is ignored
+        gc.collect()  # Docker's client leaves a failed connection open; its warning is ignored here
         monkeypatch.delenv("DOCKER_HOST")
         assert ended.code == 1
         assert "the Docker engine" in ended.err

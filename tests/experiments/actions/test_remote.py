@@ -1,6 +1,6 @@
 """``mode=remote`` from the arguments that a user types to MLflow, against a double of AWS that runs the jobs.
 
-The checks of ``experiments/aws/preflight.py`` are tested here, as a launch and ``action=doctor`` report them.
+The checks of ``aws/preflight.py``, and ``backends/attached.py``, are tested here, as commands report them.
 """
 
 from __future__ import annotations
@@ -54,27 +54,31 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")
-def home_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def local_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a study in ``mode=local``."""
-    folder = tmp_path_factory.mktemp("home")
-    arguments = ["mode=local", "study=home", *SEARCH]
+    folder = tmp_path_factory.mktemp("laptop")
+    arguments = ["mode=local", "study=laptop", *SEARCH]
     ended = run_command(*arguments, folder=folder)
     assert ended.code == 0, ended.err
     return folder
 
 
 @pytest.fixture(scope="module")
-def home(home_folder: Path) -> list[dict[str, Any]]:
+def local_trials(local_folder: Path) -> list[dict[str, Any]]:
     """The trials of a study in ``mode=local``, whose points the double's tuner gives."""
-    final = json.loads((home_folder / "studies/home/final/output/data/metrics.json").read_text())
-    return [*recorded_trials(home_folder, "home"), final]
+    final = json.loads((local_folder / "studies/laptop/final/output/data/metrics.json").read_text())
+    return [*recorded_trials(local_folder, "laptop"), final]
 
 
 @pytest.fixture
 def double(
-    project: Path, tmp_path: Path, home: list[dict[str, Any]], resident: Resident, monkeypatch: pytest.MonkeyPatch
+    project: Path,
+    tmp_path: Path,
+    local_trials: list[dict[str, Any]],
+    resident: Resident,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Double]:
-    points = [{name: encode(value) for name, value in trial["params"].items()} for trial in home[:-1]]
+    points = [{name: encode(value) for name, value in trial["params"].items()} for trial in local_trials[:-1]]
     with opened(Double(tmp_path / "aws", points, resident=resident), monkeypatch) as double:
         yield double
 
@@ -120,14 +124,14 @@ def created(double: Double) -> list[str]:
     return [operation for operation, _ in double.requests if operation.startswith("Create")]
 
 
-def test_the_cloud_gives_the_numbers_of_the_laptop(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+def test_sagemaker_gives_the_numbers_of_mode_local(
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 0, ended.err
     assert "costs at most $1.20: 3 jobs of at most 1 h on ml.m5.large at $0.4 an hour" in ended.out
     trials = recorded_trials(project, "cloud")
-    assert numbers(trials) == numbers(home[:-1])
+    assert numbers(trials) == numbers(local_trials[:-1])
     assert [trial["info"]["cloud"]["job"].rpartition("-")[0] for trial in trials] == [
         f"cloud-{number:03d}" for number in (1, 2, 3)
     ]
@@ -143,7 +147,7 @@ def test_the_cloud_gives_the_numbers_of_the_laptop(
         assert run.data.tags["byoe.job"] == trial["info"]["cloud"]["job"]
         assert run.data.tags["byoe.mode"] == "remote"
     (winner,) = logged_runs(project, "byoe-diabetes", "final")
-    assert {name: winner.data.metrics[name] for name in home[-1]["metrics"]} == home[-1]["metrics"]
+    assert {name: winner.data.metrics[name] for name in local_trials[-1]["metrics"]} == local_trials[-1]["metrics"]
     assert winner.data.metrics["test_rmse_blended"] > 0
     assert created(double) == ["CreateHyperParameterTuningJob"]
     ended = byoe("mode=local", "action=replay", "replay.study=cloud", "replay.top=2", *SEARCH)
@@ -151,8 +155,8 @@ def test_the_cloud_gives_the_numbers_of_the_laptop(
     assert "parity: PASS (2 of 2 trials equal)\n  equal to the bit: 2 of 2" in ended.out
 
 
-def test_a_second_command_attaches_and_brings_home_only_what_is_new(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+def test_a_second_command_attaches_and_imports_only_new_results(
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     double.hold(1)
     first = forked.Popen(
@@ -165,9 +169,9 @@ def test_a_second_command_attaches_and_brings_home_only_what_is_new(
     until_first = next(line for line in first.stdout if line.startswith("trial 0"))
     assert "$0.01 so far" in until_first
     first.send_signal(signal.SIGINT)
-    said = first.stdout.read()
+    printed = first.stdout.read()
     assert first.wait() == 130
-    assert "the jobs on SageMaker go on" in said
+    assert "the jobs on SageMaker continue" in printed
     assert double.calls("StopHyperParameterTuningJob") == []
     double.release()
     double.wait_for_tuning("cloud")
@@ -176,13 +180,13 @@ def test_a_second_command_attaches_and_brings_home_only_what_is_new(
     assert ended.code == 0, ended.err
     described = [call["TrainingJobName"] for call in double.calls("DescribeTrainingJob")[before:]]
     assert not any(name.startswith("cloud-001") for name in described if name != described[-1])
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
 @pytest.mark.slow
-def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+def test_after_a_kill_at_any_point_nothing_is_launched_twice_or_lost(
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     for point in (
         "channels_written",
@@ -199,7 +203,7 @@ def test_killed_anywhere_nothing_is_launched_twice_and_nothing_lost(
     ):
         killed_at(point, *arguments(double, "mode.budget_usd=2"))
     assert byoe(*arguments(double)).code == 0
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     assert len(logged_trials(project, "byoe-diabetes")) == TRIALS
     assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
     assert created(double) == ["CreateHyperParameterTuningJob"]
@@ -217,7 +221,7 @@ def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -
     assert "Training: $0.01 so far" in status.out
 
 
-REPLAY = ("action=replay", "replay.study=home", "replay.top=3", "search.parallel=1")
+REPLAY = ("action=replay", "replay.study=laptop", "replay.top=3", "search.parallel=1")
 
 
 def killed_at(point: str, *arguments: str) -> None:
@@ -227,14 +231,14 @@ def killed_at(point: str, *arguments: str) -> None:
 
 
 @pytest.fixture
-def source(project: Path, home_folder: Path) -> None:
-    """The study at home, beside which it is replayed."""
-    shutil.copytree(home_folder / "studies", project / "studies")
+def source(project: Path, local_folder: Path) -> None:
+    """The study of ``mode=local``, which is replayed here."""
+    shutil.copytree(local_folder / "studies", project / "studies")
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("source")
-def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
+def test_a_replay_killed_at_any_point_resumes_within_the_approved_budget(
     project: Path, double: Double, byoe: Run
 ) -> None:
     replay = arguments(double, *REPLAY, study="again")
@@ -257,7 +261,7 @@ def test_a_replay_that_is_killed_anywhere_goes_on_within_what_was_approved(
         (["mode.budget_usd=0.5"], "mode.budget_usd=0.5 is below what this study may cost, at most $0.80: 2 jobs"),
     ],
 )
-def test_what_is_left_of_a_replay_is_launched_for_no_more_than_was_approved(
+def test_the_rest_of_a_replay_costs_no_more_than_was_approved(
     more: list[str], message: str, project: Path, double: Double, byoe: Run
 ) -> None:
     replay = arguments(double, *REPLAY, study="again")
@@ -268,9 +272,7 @@ def test_what_is_left_of_a_replay_is_launched_for_no_more_than_was_approved(
 
 
 @pytest.mark.usefixtures("source")
-def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
-    project: Path, double: Double, byoe: Run
-) -> None:
+def test_a_longer_replay_needs_a_budget_and_checks_for_its_new_trials(project: Path, double: Double, byoe: Run) -> None:
     replay = arguments(double, *REPLAY, study="again")
     assert byoe(*replay, "replay.top=1", "mode.budget_usd=1").code == 0
     shutil.rmtree("studies/again")
@@ -282,7 +284,7 @@ def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
     assert "there is no such role" in ended.err
     ended = byoe(*replay, "mode.budget_usd=1")
     assert ended.code == 0, ended.err
-    assert "what is left of study again costs at most $0.80: 2 jobs" in ended.out
+    assert "the rest of study again costs at most $0.80: 2 jobs" in ended.out
 
 
 @pytest.mark.parametrize(
@@ -294,7 +296,7 @@ def test_a_longer_replay_wants_a_budget_for_what_is_new_and_its_checks(
             ["mode.price_usd_per_hour=null", "mode.instance_type=ml.c5.4xlarge", "mode.budget_usd=9"],
             "at most an unknown amount: 3 jobs of at most 1 h on ml.c5.4xlarge, whose price is unknown",
         ),
-        (["mode.budget_usd=9", "mode.bucket=none-of-ours"], "mode.bucket=none-of-ours: there is no such bucket"),
+        (["mode.budget_usd=9", "mode.bucket=no-such-bucket"], "mode.bucket=no-such-bucket: there is no such bucket"),
         (
             ["mode.budget_usd=9", "mode.role=arn:aws:iam::123456789012:role/none"],
             "mode.role=arn:aws:iam::123456789012:role/none: there is no such role",
@@ -327,7 +329,7 @@ def test_nothing_is_created_that_would_fail_or_cost_too_much(
     assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
 
 
-def test_a_role_that_sagemaker_may_not_take_on_is_refused(project: Path, double: Double, byoe: Run) -> None:
+def test_a_role_that_sagemaker_may_not_assume_is_refused(project: Path, double: Double, byoe: Run) -> None:
     trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}]}
     role = double.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     ended = byoe(*arguments(double, "mode.budget_usd=9", f"mode.role={role['Arn']}"))
@@ -346,7 +348,7 @@ def test_an_image_for_another_architecture_is_refused(index: bool, project: Path
     assert created(double) == []
 
 
-def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
+def test_an_unrelated_tuning_job_of_that_name_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
     double.hold(0)
     byoe_plan = byoe(*arguments(double, "action=plan"))
     document = json.loads(byoe_plan.out)["CreateHyperParameterTuningJob"][0]
@@ -354,16 +356,18 @@ def test_a_tuning_job_of_that_name_that_is_not_ours_is_left_alone(project: Path,
     double.client("sagemaker").create_hyper_parameter_tuning_job(**document)
     ended = byoe(*arguments(double, "mode.budget_usd=9"))
     assert ended.code == 2
-    assert "tuning job cloud is there already, of another configuration" in ended.err
+    assert "tuning job cloud already exists, with another configuration" in ended.err
 
 
-def test_a_training_job_of_that_name_that_is_not_ours_is_left_alone(project: Path, double: Double, byoe: Run) -> None:
+def test_a_training_job_of_that_name_with_another_configuration_is_left_alone(
+    project: Path, double: Double, byoe: Run
+) -> None:
     training = arguments(double, "action=train", "mode.budget_usd=2", study="one")
     assert byoe(*training).code == 0
     shutil.rmtree("studies")
     ended = byoe(*training, "ensemble.params.xgboost.max_depth=2")
     assert ended.code == 2
-    assert "training job one-001 is there already, of another configuration or other data" in ended.err
+    assert "training job one-001 already exists, with another configuration or other data" in ended.err
     assert created(double) == ["CreateTrainingJob"]
 
 
@@ -375,8 +379,8 @@ def test_a_tuning_job_is_not_extended(project: Path, double: Double, byoe: Run) 
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
-def test_what_passes_by_itself_is_waited_out(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+def test_temporary_faults_are_waited_out(
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     double.inject(
         throttled("Describe*", 3),
@@ -389,11 +393,11 @@ def test_what_passes_by_itself_is_waited_out(
     )
     ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 0, ended.err
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     assert [job.status for job in double.jobs] == ["Completed"] * TRIALS
 
 
-def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path, double: Double, byoe: Run) -> None:
+def test_failed_and_stopped_jobs_are_trials_with_their_reasons(project: Path, double: Double, byoe: Run) -> None:
     double.inject(JobFailure(0, "AlgorithmError: out of memory", run=True), JobStop(2))
     ended = byoe(*arguments(double, "mode.budget_usd=2", "search.max_failure_rate=1"))
     assert ended.code == 0, ended.err
@@ -408,7 +412,7 @@ def test_a_failed_and_a_stopped_job_are_trials_with_their_reasons(project: Path,
     assert states == {"0": "FAILED", "1": "FINISHED", "2": "FAILED"}
 
 
-def test_jobs_that_amt_stops_early_are_given_up_and_no_failures(project: Path, drawing: Double, byoe: Run) -> None:
+def test_jobs_that_amt_stops_early_are_pruned_and_not_failed(project: Path, drawing: Double, byoe: Run) -> None:
     early = [JobStop(f"early-{number:03d}", "Stopped", run=number < 5) for number in (2, 3, 4, 5)]
     drawing.inject(*early, JobStop("early-007"))
     search = arguments(drawing, "mode.early_stopping=true", "search.n_trials=8", study="early")
@@ -429,12 +433,12 @@ def test_jobs_that_amt_stops_early_are_given_up_and_no_failures(project: Path, d
     assert "Traceback" not in compared.err
 
 
-def test_an_objective_that_comes_late_is_waited_for(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+def test_a_late_objective_is_waited_for(
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     double.inject(LateMetrics(0, 4), LateMetrics(2, 3))
     assert byoe(*arguments(double, "mode.budget_usd=2")).code == 0
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     double.inject(LateMetrics("one-001", 100))
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", study="one"))
     assert ended.code == 1
@@ -456,16 +460,14 @@ def test_a_tuning_job_that_is_not_shown_at_once_is_waited_for(project: Path, dra
 
 
 @pytest.mark.usefixtures("source")
-def test_what_is_launched_already_is_named_where_the_account_gives_no_more(
-    project: Path, double: Double, byoe: Run
-) -> None:
+def test_launched_jobs_are_reported_when_the_account_allows_no_more(project: Path, double: Double, byoe: Run) -> None:
     replay = arguments(double, *REPLAY, "search.parallel=2", study="again")
     double.hold(0)
     killed_at("launched", *replay, "mode.budget_usd=2")
     double.inject(limit_exceeded("CreateTrainingJob"))
     ended = byoe(*replay)
     assert ended.code == 2
-    assert "(ResourceLimitExceeded). 1 job goes on on SageMaker, and is paid for: the same command" in ended.err
+    assert "(ResourceLimitExceeded). 1 job continues on SageMaker, and you pay for it: the same command" in ended.err
     double.release()
     assert byoe(*replay).code == 0
     assert [job.name for job in double.jobs] == ["again-001", "again-002", "again-003"]
@@ -480,9 +482,9 @@ def test_nothing_is_waited_for_after_the_last_job(project: Path, double: Double,
     assert time.monotonic() - begun < 60
 
 
-def test_where_all_fail_the_reason_is_said(project: Path, double: Double, byoe: Run) -> None:
+def test_if_all_trials_fail_the_reason_is_reported(project: Path, double: Double, byoe: Run) -> None:
     double.inject(*(JobFailure(number, "AlgorithmError: no", run=False) for number in range(TRIALS)))
-    for _ in range(2):  # and again by whoever attaches
+    for _ in range(2):  # the second command attaches
         ended = byoe(*arguments(double, "mode.budget_usd=2", "search.max_failure_rate=1"))
         assert ended.code == 1
         assert "no trial has a score. The last reason: AlgorithmError: no" in ended.err
@@ -532,7 +534,7 @@ def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
     assert ("wrote no output" if damage == "missing" else "cannot be unpacked") in trial["failure"]
 
 
-def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, double: Double, byoe: Run) -> None:
+def test_a_malformed_result_in_a_valid_archive_is_one_failed_trial(project: Path, double: Double, byoe: Run) -> None:
     training = arguments(double, "action=train", study="one")
     assert byoe(*training, "mode.budget_usd=2").code == 0
     s3, key = double.client("s3"), "byoe/studies/one/one-001/output/output.tar.gz"
@@ -557,7 +559,7 @@ def test_an_odd_result_in_a_good_archive_is_one_failed_trial(project: Path, doub
         assert reason in trial["failure"]
 
 
-def test_an_odd_model_is_said(project: Path, double: Double, byoe: Run) -> None:
+def test_a_malformed_model_is_reported(project: Path, double: Double, byoe: Run) -> None:
     training = arguments(double, "action=train", study="one")
     assert byoe(*training, "mode.budget_usd=2").code == 0
     s3, key = double.client("s3"), "byoe/studies/one/one-001/output/model.tar.gz"
@@ -586,7 +588,9 @@ def archive_of(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def test_expired_credentials_are_said_and_renewed_ones_go_on(project: Path, double: Double, byoe: Run) -> None:
+def test_expired_credentials_are_reported_and_renewed_ones_resume_the_job(
+    project: Path, double: Double, byoe: Run
+) -> None:
     training = arguments(double, "action=train", "mode.budget_usd=2", study="one")
     double.inject(Expiry("DescribeTrainingJob", 4))
     ended = byoe(*training)
@@ -608,7 +612,9 @@ def test_expired_credentials_are_said_and_renewed_ones_go_on(project: Path, doub
     ],
     ids=str,
 )
-def test_what_does_not_pass_is_one_message(fault: Any, message: str, project: Path, double: Double, byoe: Run) -> None:
+def test_a_fault_of_the_launch_is_one_message(
+    fault: Any, message: str, project: Path, double: Double, byoe: Run
+) -> None:
     double.inject(fault)
     ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 2
@@ -617,7 +623,7 @@ def test_what_does_not_pass_is_one_message(fault: Any, message: str, project: Pa
     assert double.jobs == []
 
 
-def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Run) -> None:
+def test_the_doctor_checks_the_account(project: Path, double: Double, byoe: Run) -> None:
     settings = ["mode=remote", "action=doctor", f"mode.role={double.role}"]
     double.put_image("mine", "1", "arm64")
     double.put_image("mine", "2", "amd64")
@@ -631,7 +637,7 @@ def test_the_doctor_looks_at_the_account(project: Path, double: Double, byoe: Ru
     ):
         assert line in ended.out
     assert "mode=remote can run." in ended.out
-    ended = byoe(*settings, "mode.bucket=none-of-ours", f"mode.image.uri={MINE}:1")
+    ended = byoe(*settings, "mode.bucket=no-such-bucket", f"mode.image.uri={MINE}:1")
     assert ended.code == 1
     assert "there is no such bucket" in ended.out
     assert f"fails image          mode.image.uri={MINE}:1 is built for arm64" in ended.out
@@ -660,7 +666,7 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
     project: Path,
     double: Double,
     byoe: Run,
-    home: list[dict[str, Any]],
+    local_trials: list[dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -670,9 +676,9 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
     monkeypatch.chdir(tmp_path / "elsewhere")
     ended = byoe("mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05", "mlflow.experiment=elsewhere")
     assert ended.code == 0, ended.err
-    best = min(home[:-1], key=lambda trial: trial["metrics"]["cv_rmse_blended"])
+    best = min(local_trials[:-1], key=lambda trial: trial["metrics"]["cv_rmse_blended"])
     assert f"best: training job cloud-{best['index'] + 1:03d}-" in ended.out
-    assert numbers(recorded_trials(Path.cwd(), "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(Path.cwd(), "cloud")) == numbers(local_trials[:-1])
     assert len(logged_trials(Path.cwd(), "elsewhere")) == TRIALS
     assert (Path.cwd() / "studies/cloud/final/model/manifest.json").exists()
     assert created(double) == ["CreateHyperParameterTuningJob"]
@@ -681,12 +687,12 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["mode=remote"], "action=attach wants the tuning job: add job="),
+        (["mode=remote"], "action=attach needs the name of a tuning job: add job="),
         (["mode=remote", "job=none"], "job=none: there is no such tuning job in us-east-1"),
         (["mode=local", "job=none"], "python run.py mode=remote action=attach job=<name>"),
     ],
 )
-def test_what_cannot_be_attached_to_is_named(
+def test_a_job_that_cannot_be_attached_to_is_named(
     given: list[str], message: str, project: Path, double: Double, byoe: Run
 ) -> None:
     ended = byoe("action=attach", *given)
@@ -694,18 +700,18 @@ def test_what_cannot_be_attached_to_is_named(
     assert message in ended.err
 
 
-def test_a_job_that_is_not_of_this_project_cannot_be_attached_to(project: Path, double: Double, byoe: Run) -> None:
+def test_a_job_that_byoe_did_not_create_cannot_be_attached_to(project: Path, double: Double, byoe: Run) -> None:
     double.hold(0)
     document = json.loads(byoe(*arguments(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
     document["Tags"] = [{"Key": "team", "Value": "other"}]
     double.client("sagemaker").create_hyper_parameter_tuning_job(**document)
     ended = byoe("mode=remote", "action=attach", "job=cloud")
     assert ended.code == 2
-    assert "job=cloud is not of this project: it has no tag byoe:config_hash" in ended.err
+    assert "job=cloud is not one of byoe's: it has no tag byoe:config_hash" in ended.err
 
 
-def test_another_study_of_its_name_leaves_a_tuning_job_to_be_attached_to(
-    project: Path, double: Double, byoe: Run, home: list[dict[str, Any]]
+def test_a_tuning_job_can_be_attached_to_despite_another_study_of_its_name(
+    project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
     assert byoe(*arguments(double, "mode.budget_usd=2")).code == 0
     attach = ["mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05"]
@@ -713,11 +719,11 @@ def test_another_study_of_its_name_leaves_a_tuning_job_to_be_attached_to(
     assert byoe(*arguments(double, "action=train", "mode.budget_usd=2")).code == 0
     shutil.rmtree("studies")
     ended = byoe(*arguments(double, "mode.budget_usd=2", "search.seed=7"))
-    assert "tuning job cloud is there already, of another configuration" in ended.err
+    assert "tuning job cloud already exists, with another configuration" in ended.err
     shutil.rmtree("studies")
     ended = byoe(*attach)
     assert ended.code == 0, ended.err
-    assert numbers(recorded_trials(project, "cloud")) == numbers(home[:-1])
+    assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
     shutil.rmtree("studies")
     s3, folder = double.client("s3"), "byoe/studies/cloud/study-"
     (entry,) = s3.list_objects_v2(Bucket=double.bucket, Prefix=folder)["Contents"]

@@ -20,12 +20,12 @@ Run = Callable[..., Ended]
 STATUS = ("mode=remote", "action=status")
 SIGN_ON = """\
 [profile signed]
-sso_session = ours
+sso_session = company
 sso_account_id = 123456789012
 sso_role_name = data
 region = us-east-1
-[sso-session ours]
-sso_start_url = https://ours.awsapps.com/start
+[sso-session company]
+sso_start_url = https://company.awsapps.com/start
 sso_region = us-east-1
 sso_registration_scopes = sso:account:access
 """
@@ -38,7 +38,7 @@ def double(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def denied_by(operation: str, code: str, action: str) -> Refusal:
-    """Return a refusal that names another action than the one that was asked for."""
+    """Return a refusal that names a different action than the requested one."""
     message = f"User: arn:aws:iam::123456789012:user/u is not authorized to perform: {action} on resource: r because no"
     return Refusal(operation, code, message, times=None)
 
@@ -61,7 +61,9 @@ def test_the_action_that_aws_names_is_the_one_that_is_missing(
 
 
 @pytest.mark.parametrize("operation", ["HeadObject", "HeadBucket"])
-def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: str, double: Double, byoe: Run) -> None:
+def test_credentials_that_expire_before_a_head_request_are_reported_as_expired(
+    operation: str, double: Double, byoe: Run
+) -> None:
     double.inject(Expiry(operation))
     ended = byoe(*arguments(double, "mode.budget_usd=2"))
     assert ended.code == 2
@@ -89,7 +91,7 @@ def test_credentials_that_expire_before_a_head_are_named_as_expired(operation: s
     ],
     ids=["no secret", "process", "no settings", "region", "address", "sign-on"],
 )
-def test_settings_of_no_use_are_one_message(
+def test_unusable_settings_are_one_message(
     variables: dict[str, str | None],
     config: str,
     message: str,
@@ -114,14 +116,14 @@ def test_settings_of_no_use_are_one_message(
     assert ended.code == (2 if "region" in message else 0), ended.err  # a region is in the request
 
 
-def test_a_name_that_no_request_can_have_is_no_matter_of_the_network(double: Double, byoe: Run) -> None:
+def test_an_invalid_name_is_not_reported_as_a_network_fault(double: Double, byoe: Run) -> None:
     ended = byoe("mode=remote", "action=attach", "job=")
     assert ended.code == 2
     assert "could not be reached" not in ended.err
 
 
 @pytest.mark.parametrize("action", ["status", "clean"])
-def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byoe: Run) -> None:
+def test_the_prefix_is_never_the_whole_bucket(action: str, double: Double, byoe: Run) -> None:
     ended = byoe("mode=remote", f"action={action}", f"mode.bucket={double.bucket}", "mode.prefix=")
     assert ended.code == 2
     assert "mode.prefix is empty" in ended.err
@@ -130,7 +132,7 @@ def test_what_is_ours_is_never_the_whole_bucket(action: str, double: Double, byo
         assert f"To remove them: aws s3 rm --recursive s3://{double.bucket}/team/byoe/" in ended.out
 
 
-def test_one_training_learns_from_no_tuning_job(double: Double, byoe: Run) -> None:
+def test_a_single_training_cannot_be_warm_started(double: Double, byoe: Run) -> None:
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", "mode.warm_start=[before]"))
     assert ended.code == 2
     assert "mode.warm_start=before is for a search, and action=train is not one" in ended.err

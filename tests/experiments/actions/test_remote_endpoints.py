@@ -149,7 +149,7 @@ def test_instances_that_the_account_may_not_have_are_refused(
     ended = byoe(*deploy, "serving.instance_count=3")
     assert ended.code == 2
     assert "serving.instance_count=3: this account's quota 'ml.m5.large for endpoint usage' in us-east-1" in ended.err
-    assert "Add serving.instance_count=2" in ended.err
+    assert "Use serving.instance_count=2 or less" in ended.err
     assert left(double) == [0, 0, 0]
 
 

@@ -1,4 +1,4 @@
-"""``mode=remote`` on rows that the user has split and put on S3: jobs read them where they lie."""
+"""``mode=remote`` on rows that the user has split and put on S3: jobs read them in place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., Ended]
 
 
 def place_rows(double: Double, folder: Path, kind: str = "csv") -> str:
-    """Put the rows on S3, where nothing of ours is, and return their address."""
+    """Put the rows on S3, outside byoe's prefix, and return their address."""
     write_rows(folder, kind)
     upload_rows(folder, double.client("s3"), double.bucket, "theirs/rows")
     return f"s3://{double.bucket}/theirs/rows/"
@@ -37,15 +37,15 @@ def keys(double: Double) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_the_laptop(
+def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
     kind: str, project: Path, tmp_path: Path, byoe: Run, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_rows(tmp_path / "here", kind)
     two = ["search.n_trials=2", *QUICK, *ROLES]
-    home = byoe("mode=local", "study=home", *two, f"dataset.path={tmp_path}/here")
-    assert home.code == 0, home.err
+    local = byoe("mode=local", "study=laptop", *two, f"dataset.path={tmp_path}/here")
+    assert local.code == 0, local.err
     points = [
-        {name: encode(value) for name, value in trial["params"].items()} for trial in recorded_trials(project, "home")
+        {name: encode(value) for name, value in trial["params"].items()} for trial in recorded_trials(project, "laptop")
     ]
     with opened(Double(tmp_path / "aws", points, resident=resident), monkeypatch) as double:
         place = place_rows(double, tmp_path / "there", kind)
@@ -55,8 +55,8 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_the_laptop(
         assert [location.rpartition("/")[2] for location in beside["uploads, in bytes"]] == ["sourcedir.tar.gz"]
         ended = byoe(*remote)
         assert ended.code == 0, ended.err
-        assert f"the data is used where it lies: {place}" in ended.out
-        assert numbers(recorded_trials(project, "cloud")) == numbers(recorded_trials(project, "home"))
+        assert f"the data is read in place: {place}" in ended.out
+        assert numbers(recorded_trials(project, "cloud")) == numbers(recorded_trials(project, "laptop"))
         (document,) = double.calls("CreateHyperParameterTuningJob")
         channels = document["TrainingJobDefinition"]["InputDataConfig"]
         assert [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in channels] == [
@@ -64,7 +64,7 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_the_laptop(
             f"{place}validation/",
         ]
         assert not any(key.startswith("byoe/data/") for key in keys(double))
-        if kind == "csv":  # the rest does not ask what the rows are written in
+        if kind == "csv":  # the rest does not depend on the format of the rows
             attached = byoe("mode=remote", "action=attach", "job=cloud", f"paths.root={tmp_path}/elsewhere")
             assert attached.code == 0, attached.err
             replay = ["action=replay", "replay.study=cloud", "replay.top=1", f"dataset.path={place}"]

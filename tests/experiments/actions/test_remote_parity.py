@@ -27,29 +27,31 @@ pytestmark = [
 SEARCH = ("ensemble=pair", "search.n_trials=2", *QUICK)
 
 
-def test_the_cloud_gives_the_numbers_and_the_model_of_the_rehearsal(
+def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
     project: Path, tmp_path: Path, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = require_image().tag
     before = left_behind()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    ended = byoe("mode=sagemaker", "study=boxes", *SEARCH)
+    ended = byoe("mode=sagemaker", "study=containers", *SEARCH)
     assert ended.code == 0, ended.err
-    points = [{name: encode(value) for name, value in trial["params"].items()} for trial in trials(project, "boxes")]
+    points = [
+        {name: encode(value) for name, value in trial["params"].items()} for trial in trials(project, "containers")
+    ]
     with Double(tmp_path / "aws", points, image=image) as double:
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
         settings = [f"mode.role={double.role}", f"mode.bucket={double.bucket}", f"mode.image.uri={pushed(double)}"]
-        # The rehearsal's containers have no network either.
+        # Containers of mode=sagemaker have no network either.
         settings += ["mode.isolated=true", "mode.poll_seconds=0.1", "mode.budget_usd=1"]
         ended = byoe("mode=remote", "study=cloud", *settings, *SEARCH)
         assert ended.code == 0, ended.err
         assert [job.status for job in double.jobs] == ["Completed"] * 2
     assert left_behind() == before
-    assert trials(project, "cloud") == trials(project, "boxes")
-    assert metrics(project, "cloud") == metrics(project, "boxes")
-    assert model(project, "cloud") == model(project, "boxes")
+    assert trials(project, "cloud") == trials(project, "containers")
+    assert metrics(project, "cloud") == metrics(project, "containers")
+    assert model(project, "cloud") == model(project, "containers")
 
 
 def pushed(double: Double) -> str:
@@ -69,21 +71,21 @@ def pushed(double: Double) -> str:
 
 
 def trials(project: Path, study: str) -> list[dict[str, Any]]:
-    """Return of each trial what must be the same."""
+    """Return the parts of each trial that must be the same."""
     keys = ("index", "state", "params", "metrics")
     return [{key: trial[key] for key in keys} for trial in recorded_trials(project, study)]
 
 
 def metrics(project: Path, study: str) -> dict[str, Any]:
-    """Return what the winner's training says of itself, but for its time, and its threads, which decide that alone."""
+    """Return the winner's ``metrics.json`` without durations, and without the threads, which affect only those."""
     content: dict[str, Any] = json.loads((project / "studies" / study / "final/output/data/metrics.json").read_text())
     return {key: value for key, value in content.items() if not key.endswith("_seconds") and key != "threads"}
 
 
 def model(project: Path, study: str) -> tuple[dict[str, Any], bytes]:
-    """Return the winner's manifest, and the bytes of what each of its members and the blend predict of every row.
+    """Return the winner's manifest, and the bytes of every prediction of its members and the blend.
 
-    Only CatBoost's files are not compared: they have the time of their training in them.
+    CatBoost's files are not compared, because they contain the time of their training.
     """
     folder = project / "studies" / study / "final/model"
     manifest = json.loads((folder / MANIFEST).read_text())

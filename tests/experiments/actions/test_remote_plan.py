@@ -53,7 +53,7 @@ def test_it_needs_no_network(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_it_says_what_a_launch_costs_and_still_wants(folder: Path, byoe: Callable[..., Ended]) -> None:
+def test_it_reports_what_a_launch_costs_and_still_needs(folder: Path, byoe: Callable[..., Ended]) -> None:
     ended = byoe(*PLAN, "search.n_trials=10", "mode.max_runtime_seconds=1800")
     beside = json.loads(ended.out)["beside the request"]
     assert beside["still to be set"] == ["mode.region", "mode.role", "mode.bucket"]
@@ -75,8 +75,8 @@ def test_the_uploads_are_the_rows_that_trials_see_and_the_code(folder: Path, byo
     assert not any("/test/" in location for location in uploads)
 
 
-def test_it_names_what_differs_from_the_rehearsal(folder: Path, byoe: Callable[..., Ended]) -> None:
-    differing = json.loads(byoe(*PLAN, *SET).out)["beside the request"]["otherwise than mode=sagemaker"]
+def test_it_names_the_differences_from_mode_sagemaker(folder: Path, byoe: Callable[..., Ended]) -> None:
+    differing = json.loads(byoe(*PLAN, *SET).out)["beside the request"]["differences from mode=sagemaker"]
     places = {place.removeprefix("TrainingJobDefinition.") for place in differing if not place.startswith("Tags")}
     assert places == {
         "StaticHyperParameters.sagemaker_submit_directory",
@@ -90,12 +90,14 @@ def test_it_names_what_differs_from_the_rehearsal(folder: Path, byoe: Callable[.
     }
 
 
-def test_the_default_image_is_awss_own_with_our_scikit_learn(folder: Path, byoe: Callable[..., Ended]) -> None:
+def test_the_default_image_is_that_of_aws_with_the_pinned_scikit_learn(
+    folder: Path, byoe: Callable[..., Ended]
+) -> None:
     image = tuning(byoe(*PLAN, *SET))["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"]
     assert image.endswith(".dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3")
 
 
-def test_every_option_of_the_cloud_is_in_the_request(folder: Path, byoe: Callable[..., Ended]) -> None:
+def test_every_option_of_mode_remote_is_in_the_request(folder: Path, byoe: Callable[..., Ended]) -> None:
     document = tuning(
         byoe(
             *PLAN,
@@ -143,7 +145,7 @@ def test_every_option_of_the_cloud_is_in_the_request(folder: Path, byoe: Callabl
     assert {"Key": "team", "Value": "risk"} in document["Tags"]
 
 
-def test_a_spot_job_waits_no_longer_than_aws_lets_it(folder: Path, byoe: Callable[..., Ended]) -> None:
+def test_a_spot_job_waits_no_longer_than_aws_allows(folder: Path, byoe: Callable[..., Ended]) -> None:
     longest = 28 * 86_400
     ended = byoe(*PLAN, *SET, "mode.spot=true", f"mode.max_runtime_seconds={longest}")
     limits = tuning(ended)["TrainingJobDefinition"]["StoppingCondition"]
@@ -204,7 +206,7 @@ def test_many_jobs_at_a_time_are_warned_of_and_are_not_the_default(folder: Path,
     assert tuning(ended)["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"] == 2
 
 
-def test_a_tag_that_is_ours_is_refused() -> None:
+def test_a_tag_that_byoe_sets_is_refused() -> None:
     mode = compose(["mode=remote", *SET]).config.mode
     assert isinstance(mode, RemoteModeConfig)
     with pytest.raises(ConfigError, match="'byoe:study' begins with 'byoe:', which is reserved"):

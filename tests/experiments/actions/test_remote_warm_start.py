@@ -34,20 +34,20 @@ def double(project: Path, tmp_path: Path, resident: Resident, monkeypatch: pytes
 
 @pytest.fixture
 def request_of(double: Double, byoe: Run) -> Job:
-    """The request of the search that is to learn, as it is without a parent."""
+    """Return the request of the search, without a parent."""
     document: Job = json.loads(byoe(*arguments(double, "action=plan")).out)["CreateHyperParameterTuningJob"][0]
     return document
 
 
 def run(double: Double, document: Job, name: str = "before") -> TuningJob:
-    """Run a tuning job to its end, which comes at once: its jobs do not find their code."""
+    """Run a tuning job to its end, at once, because its jobs do not find their code."""
     double.client("sagemaker").create_hyper_parameter_tuning_job(**{**document, "HyperParameterTuningJobName": name})
     return double.wait_for_tuning(name)
 
 
 def test_a_search_learns_from_one_that_has_ended(project: Path, double: Double, byoe: Run, request_of: Job) -> None:
     run(double, request_of)
-    # What was tuned is fixed, what was fixed is tuned, and ranges are others: all of that AMT takes.
+    # AMT allows fixed parameters to become tuned, tuned ones to become fixed, and ranges to change.
     ended = byoe(
         *arguments(double, "mode.warm_start=[before]", "mode.budget_usd=2", "search.n_trials=1"),
         "ensemble.params.xgboost.max_depth=3",

@@ -17,19 +17,19 @@ from tests.support.records import logged_runs, logged_trials, recorded_trials
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
 
-TINY = ("mode=sagemaker", "study=boxes", "search.n_trials=3", *QUICK)
+TINY = ("mode=sagemaker", "study=containers", "search.n_trials=3", *QUICK)
 
 
-def test_study_in_containers_is_recorded_as_one_at_home(project: Path, nothing_left: None) -> None:
-    home = run_command("mode=local", "study=home", "search.n_trials=3", *QUICK)
-    boxes = run_command(*TINY)
-    assert home.code == boxes.code == 0, boxes.err
-    assert boxes.err == ""
-    there, here = (
+def test_study_in_containers_is_recorded_like_one_of_mode_local(project: Path, nothing_left: None) -> None:
+    local = run_command("mode=local", "study=laptop", "search.n_trials=3", *QUICK)
+    sagemaker = run_command(*TINY)
+    assert local.code == sagemaker.code == 0, sagemaker.err
+    assert sagemaker.err == ""
+    local_trials, container_trials = (
         [(trial["params"], trial["metrics"]) for trial in recorded_trials(project, study)]
-        for study in ("home", "boxes")
+        for study in ("laptop", "containers")
     )
-    assert here == there
+    assert container_trials == local_trials
     trials = [run for run in logged_trials(project, "byoe-diabetes") if run.data.tags["byoe.mode"] == "sagemaker"]
     assert len(trials) == 3
     assert {run.data.tags["byoe.version.xgboost"] for run in trials} == {"3.2.0"}
@@ -38,12 +38,12 @@ def test_study_in_containers_is_recorded_as_one_at_home(project: Path, nothing_l
     assert len(compared) > 20
     for key in compared:
         assert finals["sagemaker"].data.metrics[key] == pytest.approx(finals["local"].data.metrics[key], rel=1e-9), key
-    folder = project / "studies" / "boxes"
+    folder = project / "studies" / "containers"
     assert {path.name for path in folder.iterdir()} == {"final", "ledger.sqlite", "lock", "request.json", "trials"}
     assert {path.name for path in (folder / "final").iterdir()} >= {"model", "model.tar.gz", "output", "log.txt"}
     assert "Reporting training SUCCESS" in (folder / "final" / "log.txt").read_text()
     (request,) = json.loads((folder / "request.json").read_text())["CreateHyperParameterTuningJob"]
-    assert request["HyperParameterTuningJobName"] == "boxes"
+    assert request["HyperParameterTuningJobName"] == "containers"
     hyperparameters = json.loads((folder / "trials" / "0001" / "input" / "config" / "hyperparameters.json").read_text())
     assert hyperparameters["_tuning_objective_metric"] == "cv_rmse_blended"
     assert hyperparameters["sagemaker_program"] == '"train.py"'
@@ -60,7 +60,7 @@ def test_single_training_is_one_job_of_local_mode(project: Path, nothing_left: N
     assert (project / "studies" / "one" / "final" / "model.tar.gz").exists()
 
 
-def test_members_of_ones_own_and_what_they_need_are_there(project: Path, nothing_left: None) -> None:
+def test_a_users_members_run_in_the_container(project: Path, nothing_left: None) -> None:
     (project / "packages" / "mine").mkdir(parents=True)
     (project / "packages" / "mine" / "__init__.py").write_text(
         "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
@@ -77,13 +77,13 @@ def test_members_of_ones_own_and_what_they_need_are_there(project: Path, nothing
 
 
 SECRET = "wJalrXUtnFEMIsecretsecretEXAMPLEKEY"
-TELL_ALL = """
+PRINTS_ENVIRONMENT = """
 import os
 from ensemble.members.scikit import Ridge
 
 
-class Telling(Ridge):
-    kind = "telling:Telling"
+class Printing(Ridge):
+    kind = "printing:Printing"
 
     def fit(self, features, target, weights=None):
         print(sorted(os.environ.items()), flush=True)
@@ -96,16 +96,16 @@ def test_credentials_reach_no_container_and_no_file(
     warm: str, project: Path, nothing_left: None, tmp_path: Path
 ) -> None:
     (project / "packages").mkdir()
-    (project / "packages" / "telling.py").write_text(TELL_ALL)
+    (project / "packages" / "printing.py").write_text(PRINTS_ENVIRONMENT)
     credentials = tmp_path / "credentials"
     credentials.write_text(f"[default]\naws_access_key_id=AKIAIOSFODNN7EXAMPLE\naws_secret_access_key={SECRET}\n")
     ended = run_command(
         "mode=sagemaker",
-        "study=telling",
+        "study=printing",
         "search.n_trials=2",
         f"mode.warm_pool={warm}",
         "entry.dependencies=[packages]",
-        "ensemble.members=[{one: {kind: 'telling:Telling'}}]",
+        "ensemble.members=[{one: {kind: 'printing:Printing'}}]",
         "search.space.one.alpha={low: 0.1, high: 2}",
         AWS_ACCESS_KEY_ID="AKIAIOSFODNN7EXAMPLE",
         AWS_SECRET_ACCESS_KEY=SECRET,
@@ -114,7 +114,7 @@ def test_credentials_reach_no_container_and_no_file(
         AWS_SHARED_CREDENTIALS_FILE=str(credentials),
     )
     assert ended.code == 0, ended.err
-    logs = list((project / "studies" / "telling").rglob("log.txt"))
+    logs = list((project / "studies" / "printing").rglob("log.txt"))
     assert len(logs) == 3
     for log in logs:
         assert "SM_CHANNEL_TRAIN" in log.read_text()
@@ -159,17 +159,17 @@ NO_ENGINE: dict[str, tuple[Callable[[Path], dict[str, str]], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", NO_ENGINE)
-def test_what_is_missing_is_named_with_its_remedy(case: str, project: Path, tmp_path: Path) -> None:
+def test_a_missing_requirement_is_named_with_its_fix(case: str, project: Path, tmp_path: Path) -> None:
     alone = tmp_path / "docker-alone"
     alone.mkdir()
     (alone / "docker").symlink_to(shutil.which("docker") or "")
-    change, words = NO_ENGINE[case]
+    change, parts = NO_ENGINE[case]
     ended = run_command(*TINY, **change(tmp_path))
     assert ended.code == 2
     assert ended.err.startswith("error: ")
     assert "Traceback" not in ended.err
-    assert [word for word in words if word not in ended.err] == []
-    assert not (project / "studies" / "boxes").exists()
+    assert [part for part in parts if part not in ended.err] == []
+    assert not (project / "studies" / "containers").exists()
 
 
 @pytest.mark.parametrize(
@@ -217,39 +217,39 @@ def test_plan_prints_the_request_and_starts_nothing(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_doctor_looks_at_the_engine(folder: Path, tmp_path: Path) -> None:
-    well = run_command("action=doctor", "mode=sagemaker")
-    assert well.code == 0, well.out
+def test_doctor_checks_the_engine(folder: Path, tmp_path: Path) -> None:
+    working = run_command("action=doctor", "mode=sagemaker")
+    assert working.code == 0, working.out
     for subject in ("Docker", "architecture", "Docker's disk", "compose", "port"):
-        assert re.search(rf"^ok +{subject} ", well.out, re.MULTILINE), well.out
-    assert "mode=sagemaker can run." in well.out
-    ill = run_command("action=doctor", "mode=sagemaker", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
-    assert ill.code == 1
-    assert re.search(r"^fails +Docker +is installed, but its engine does not answer\n +\S+", ill.out, re.MULTILINE)
-    assert "mode=sagemaker cannot run yet" in ill.out
-    home = run_command("action=doctor", "mode=local", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
-    assert home.code == 0
-    assert re.search(r"^note +Docker ", home.out, re.MULTILINE)
+        assert re.search(rf"^ok +{subject} ", working.out, re.MULTILINE), working.out
+    assert "mode=sagemaker can run." in working.out
+    failing = run_command("action=doctor", "mode=sagemaker", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    assert failing.code == 1
+    assert re.search(r"^fails +Docker +is installed, but its engine does not answer\n +\S+", failing.out, re.MULTILINE)
+    assert "mode=sagemaker cannot run yet" in failing.out
+    local = run_command("action=doctor", "mode=local", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    assert local.code == 0
+    assert re.search(r"^note +Docker ", local.out, re.MULTILINE)
 
 
 def replayed(*arguments: str) -> Ended:
-    return run_command("mode=sagemaker", "action=replay", "replay.study=home", *arguments)
+    return run_command("mode=sagemaker", "action=replay", "replay.study=laptop", *arguments)
 
 
 @pytest.mark.parametrize(("ensemble", "trials"), [("pair", 2), pytest.param("wide", 1, marks=pytest.mark.slow)])
-def test_the_same_points_give_the_same_numbers_at_home_warm_and_cold(
+def test_the_same_points_give_the_same_numbers_in_mode_local_warm_and_cold(
     ensemble: str, trials: int, project: Path, nothing_left: None
 ) -> None:
     arguments = (f"ensemble={ensemble}", "dataset.folds.k=3", *QUICK)
-    assert run_command("mode=local", "study=home", f"search.n_trials={trials}", *arguments).code == 0
+    assert run_command("mode=local", "study=laptop", f"search.n_trials={trials}", *arguments).code == 0
     for warm in ("true", "false"):
         ended = replayed(f"mode.warm_pool={warm}", f"study=replay-{warm}")
         assert ended.code == 0, ended.out
         assert f"parity: PASS ({trials} of {trials} trials equal)\n" in ended.out
-    home = {json.dumps(trial["params"], sort_keys=True): trial for trial in recorded_trials(project, "home")}
+    local = {json.dumps(trial["params"], sort_keys=True): trial for trial in recorded_trials(project, "laptop")}
     for warm in ("true", "false"):
         for trial in recorded_trials(project, f"replay-{warm}"):
-            reference = home[json.dumps(trial["params"], sort_keys=True)]
+            reference = local[json.dumps(trial["params"], sort_keys=True)]
             assert trial["info"]["recipe_hash"] == reference["info"]["recipe_hash"]
             assert set(trial["metrics"]) == set(reference["metrics"])
             for name, value in trial["metrics"].items():
@@ -259,13 +259,13 @@ def test_the_same_points_give_the_same_numbers_at_home_warm_and_cold(
 
 
 def test_a_replay_of_something_else_is_refused(project: Path) -> None:
-    assert run_command("mode=local", "study=home", "search.n_trials=2", *QUICK).code == 0
+    assert run_command("mode=local", "study=laptop", "search.n_trials=2", *QUICK).code == 0
     other = replayed(*QUICK, "dataset.folds.k=4")
     assert other.code == 2
     assert "dataset.folds.k: 5 there, 4 here" in other.err
-    unknown = run_command("mode=sagemaker", "action=replay", "replay.study=hme", *QUICK)
+    unknown = run_command("mode=sagemaker", "action=replay", "replay.study=lptop", *QUICK)
     assert unknown.code == 2
-    assert "Did you mean 'home'?" in unknown.err
+    assert "Did you mean 'laptop'?" in unknown.err
     nameless = run_command("mode=sagemaker", "action=replay", *QUICK)
     assert nameless.code == 2
     assert "replay.study=" in nameless.err

@@ -1,4 +1,4 @@
-"""``mode=sagemaker`` where something fails or ends it: what is recorded stays, and nothing of ours is left."""
+"""``mode=sagemaker`` when something fails or ends it: recorded trials stay, and byoe leaves nothing on the engine."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ from tests.support.records import logged_trials, recorded_trials
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
 
-# What a user's own member does in a container, by its parameter: everything that can go wrong with a script.
-ODD = """
+# A user's member that does in a container what its parameter says: everything that can go wrong with a script.
+FAULTY = """
 import atexit, os, signal, sys
 from ensemble.members.scikit import Ridge
 
 
-class Odd(Ridge):
-    kind = "odd:Odd"
+class Faulty(Ridge):
+    kind = "faulty:Faulty"
 
     def fit(self, features, target, weights=None):
-        deed = int(self.params["alpha"])
-        if deed == 2:
+        fault = int(self.params["alpha"])
+        if fault == 2:
             os._exit(3)
-        elif deed == 3:
+        elif fault == 3:
             print("[metric] cv_rmse_blended=1.5;", flush=True)
-        elif deed == 4:
+        elif fault == 4:
             atexit.register(lambda: print("[metric] cv_rmse_blended=1.5;", flush=True))
-        elif deed == 5:
+        elif fault == 5:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        elif deed == 6:
+        elif fault == 6:
             signal.pause()
-        elif deed == 7:
+        elif fault == 7:
             hoard = [bytearray(2**20) for _ in range(4000)]
-        elif deed == 8:
+        elif fault == 8:
             target = target * float("nan")
         super().fit(features, target, weights)
 """
-ODD_ARGUMENTS = (
+FAULTY_ARGUMENTS = (
     "mode=sagemaker",
-    "study=odd",
+    "study=faulty",
     "entry.dependencies=[packages]",
-    "ensemble.members=[{one: {kind: 'odd:Odd'}}]",
+    "ensemble.members=[{one: {kind: 'faulty:Faulty'}}]",
     "search=blank",
     "search.sampler=grid",
     "search.max_failure_rate=1",
 )
 
 
-def odd(project: Path) -> None:
+def write_faulty_member(project: Path) -> None:
     (project / "packages").mkdir()
-    (project / "packages" / "odd.py").write_text(ODD)
+    (project / "packages" / "faulty.py").write_text(FAULTY)
 
 
 @pytest.mark.slow
@@ -66,15 +66,15 @@ def odd(project: Path) -> None:
 def test_everything_that_can_go_wrong_with_a_script_is_one_failed_trial(
     warm: str, project: Path, nothing_left: None
 ) -> None:
-    odd(project)
-    deeds = "[1, 2, 3, 4, 5, 6, 7, 8]" if warm == "true" else "[1, 2, 4, 6]"
-    arguments = (*ODD_ARGUMENTS, f"search.space.one.alpha={{choices: {deeds}}}", f"mode.warm_pool={warm}")
+    write_faulty_member(project)
+    faults = "[1, 2, 3, 4, 5, 6, 7, 8]" if warm == "true" else "[1, 2, 4, 6]"
+    arguments = (*FAULTY_ARGUMENTS, f"search.space.one.alpha={{choices: {faults}}}", f"mode.warm_pool={warm}")
     ended = run_command(*arguments, "mode.max_runtime_seconds=12", "mode.memory_gb=1")
     assert ended.code == 0, ended.err
-    trials = {int(trial["params"]["one__alpha"]): trial for trial in recorded_trials(project, "odd")}
-    complete = {deed for deed, trial in trials.items() if trial["state"] == "complete"}
+    trials = {int(trial["params"]["one__alpha"]): trial for trial in recorded_trials(project, "faulty")}
+    complete = {fault for fault, trial in trials.items() if trial["state"] == "complete"}
     assert complete == {1, 3} & set(trials)
-    failures = {deed: trial["failure"] for deed, trial in trials.items() if trial["state"] == "failed"}
+    failures = {fault: trial["failure"] for fault, trial in trials.items() if trial["state"] == "failed"}
     assert "exit code 3" in failures[2] or "ExitCode 3" in failures[2]
     assert "cannot be trusted: the log ends with 1.5, and metrics.json has 5" in failures[4]
     assert "it ran longer than mode.max_runtime_seconds=12 and was stopped" in failures[6]
@@ -82,19 +82,19 @@ def test_everything_that_can_go_wrong_with_a_script_is_one_failed_trial(
         assert "cannot be trusted: the log has none" in failures[5]
         assert "killed by signal 9; was there enough memory?" in failures[7]
         assert "member 'one' failed" in failures[8]
-    log = project / "studies" / "odd" / "trials" / "0001" / "log.txt"
+    log = project / "studies" / "faulty" / "trials" / "0001" / "log.txt"
     assert f"its output: {log}" in ended.out
     assert log.exists()
 
 
 KILLED_ARGUMENTS = ("mode=sagemaker", "study=killed", "search.n_trials=8", "search.startup_trials=3", *QUICK)
-# In the order in which one study can be killed at all of them; by the last within the search 6 trials at most have begun.
+# Ordered so that one study can be killed at all of them. Up to the last within the search, at most 6 trials have begun.
 KILLS = ("study_created", "trials_asked:2", "trial_finished:2", "trial_recorded:2", "search_done")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, image: str) -> list[object]:
-    """What the study of the kill tests gives when nothing kills it, at home."""
+    """The results in ``mode=local`` of the study of the kill tests."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("undisturbed")
         shutil.copy(empty_store, folder / "mlflow.db")
@@ -104,7 +104,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, ima
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_containers_end_and_the_same_command_completes_the_study(
+def test_killed_at_each_point_containers_end_and_the_same_command_completes_the_study(
     project: Path, nothing_left: None, undisturbed: list[object]
 ) -> None:
     for kill in KILLS:
@@ -122,18 +122,18 @@ def test_killed_again_and_again_containers_end_and_the_same_command_completes_th
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_job_of_the_sdk_ends_with_the_harness(sign: int, project: Path, nothing_left: None) -> None:
-    odd(project)
-    arguments = (*ODD_ARGUMENTS, "search.space.one.alpha={choices: [6]}", "mode.warm_pool=false")
+    write_faulty_member(project)
+    arguments = (*FAULTY_ARGUMENTS, "search.space.one.alpha={choices: [6]}", "mode.warm_pool=false")
     with running(*arguments) as harness:
-        assert until(lambda: containers("odd") != [], 60)
+        assert until(lambda: containers("faulty") != [], 60)
         harness.send_signal(sign)
         harness.communicate()
     assert harness.returncode == (-sign if sign == signal.SIGKILL else 130)
     assert until(lambda: left_behind() == [])
-    assert run_command("action=status").code == 0  # with the next command go the temporary files of one that was killed
+    assert run_command("action=status").code == 0  # the next command removes the temporary files of a killed one
 
 
-def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(project: Path, nothing_left: None) -> None:
+def test_interrupted_study_keeps_finished_trials_and_leaves_no_container(project: Path, nothing_left: None) -> None:
     arguments = ("mode=sagemaker", "study=cut", "search.n_trials=400", *QUICK)
     with running(*arguments) as harness:
         await_trials(harness, 3)
@@ -145,8 +145,8 @@ def test_interrupted_study_keeps_what_is_finished_and_leaves_no_container(projec
     assert len(logged_trials(project, "byoe-diabetes")) == len(recorded_trials(project, "cut"))
 
 
-def test_engine_that_goes_away_in_the_middle_loses_no_trial(project: Path, nothing_left: None) -> None:
-    arguments = ("mode=sagemaker", "study=gone", "search.n_trials=400", *QUICK)
+def test_engine_that_stops_in_the_middle_loses_no_trial(project: Path, nothing_left: None) -> None:
+    arguments = ("mode=sagemaker", "study=stopped", "search.n_trials=400", *QUICK)
     with (
         Forwarder(Path(f"/tmp/byoe-test-{os.getpid()}.sock")) as way,
         running(*arguments, DOCKER_HOST=f"unix://{way.path}") as harness,
@@ -158,10 +158,10 @@ def test_engine_that_goes_away_in_the_middle_loses_no_trial(project: Path, nothi
     assert err.startswith(b"error: the Docker engine does not answer")
     assert b"action=doctor" in err
     assert b"Traceback" not in err
-    finished = len(recorded_trials(project, "gone"))
+    finished = len(recorded_trials(project, "stopped"))
     assert finished >= 3
-    assert {trial["state"] for trial in recorded_trials(project, "gone")} == {"complete"}
-    ended = run_command("mode=sagemaker", "study=gone", f"search.n_trials={finished}", *QUICK)
+    assert {trial["state"] for trial in recorded_trials(project, "stopped")} == {"complete"}
+    ended = run_command("mode=sagemaker", "study=stopped", f"search.n_trials={finished}", *QUICK)
     assert ended.code == 0, ended.err
 
 
@@ -199,12 +199,12 @@ def test_disk_that_fills_up_stops_the_study_and_fails_no_trial(
     assert [trial["state"] for trial in recorded_trials(project, "filling")] == ["complete", "complete"]
 
 
-def test_containers_whose_harness_is_gone_are_removed_when_the_study_goes_on(
+def test_containers_of_a_killed_harness_are_removed_when_the_study_resumes(
     project: Path, image: str, nothing_left: None
 ) -> None:
-    found = labels("trial", study="boxes", folder=str(project / "studies" / "boxes"))
+    found = labels("trial", study="containers", folder=str(project / "studies" / "containers"))
     with closing(connect()) as client:
         orphan = client.containers.run(image, ["sleep", "1000"], detach=True, auto_remove=True, labels=found)
-    ended = run_command("mode=sagemaker", "study=boxes", "search.n_trials=1", *QUICK)
+    ended = run_command("mode=sagemaker", "study=containers", "search.n_trials=1", *QUICK)
     assert ended.code == 0, ended.err
-    assert orphan.name not in containers("boxes")
+    assert orphan.name not in containers("containers")

@@ -1,4 +1,4 @@
-"""``action=tune`` and ``action=train`` from the arguments that a user types to what is left on disk and in MLflow."""
+"""``action=tune``, ``action=train`` and ``backends/winner.py``: from a user's arguments to the files and MLflow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TINY = ("mode=local", "study=tiny", "search.n_trials=3", *QUICK)
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """A folder with a ``project`` in which the tiny study is finished, and with what its command printed in ``out.txt``."""
+    """A folder with a ``project`` in which the tiny study is finished, and with its command's output in ``out.txt``."""
 
     def make(made: Path) -> None:
         (made / "project").mkdir()
@@ -58,7 +58,7 @@ def test_new_folder_gets_a_study_a_store_and_nothing_else(folder: Path) -> None:
     assert {path.name for path in (folder / "studies").iterdir()} == {"_channels", "tiny"}
 
 
-def test_study_leaves_every_trial_its_winner_and_its_pictures(project: Path) -> None:
+def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> None:
     ended = run_command(*TINY, "ensemble.blend=weighted")
     assert ended.code == 0, ended.err
     trials = logged_trials(project, "byoe-diabetes")
@@ -107,7 +107,7 @@ def test_study_leaves_every_trial_its_winner_and_its_pictures(project: Path) -> 
         assert arrays["members"].shape == (len(arrays["target"]), 2)
 
 
-def test_registered_model_predicts_what_was_trained_from_a_folder_of_its_own(tiny: Path, tmp_path: Path) -> None:
+def test_registered_model_predicts_as_trained_from_another_folder(tiny: Path, tmp_path: Path) -> None:
     models = list((tiny / "mlartifacts" / "models").glob("*/artifacts"))
     assert len(models) == 1
     suffixes = {path.suffix for path in models[0].rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
@@ -138,7 +138,7 @@ import ensemble; print(ensemble.__file__)
     assert not done.stdout.splitlines()[2].startswith(f"{PROJECT}/entry")
 
 
-def test_registered_model_with_a_member_of_ones_own_loads_anywhere(project: Path, tmp_path: Path) -> None:
+def test_registered_model_with_a_users_member_loads_anywhere(project: Path, tmp_path: Path) -> None:
     (project / "packages" / "mine").mkdir(parents=True)
     (project / "packages" / "mine" / "__init__.py").write_text(
         "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
@@ -147,7 +147,7 @@ def test_registered_model_with_a_member_of_ones_own_loads_anywhere(project: Path
     ended = run_command(*arguments, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
     assert ended.code == 0, ended.err
     assert "could not record" not in ended.out, ended.out
-    (project / "packages").rename(project / "gone")
+    (project / "packages").rename(project / "renamed")
     script = f"""
 from mlflow import pyfunc, set_tracking_uri
 set_tracking_uri("sqlite:///{project}/mlflow.db")
@@ -182,7 +182,7 @@ def test_finished_study_shows_its_summary_and_runs_nothing(finished: Path, tiny:
     assert second.out.split("best: trial")[1] == (finished / "out.txt").read_text().split("best: trial")[1]
     assert "search.n_trials=6   # extend this study" in second.out
     assert "python run.py mode=sagemaker action=deploy model=tiny   # serve it" in second.out
-    assert "search.seed=1   # start anew" in second.out
+    assert "search.seed=1   # start again" in second.out
     assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*") if path.is_file()} == before
 
 
@@ -218,7 +218,7 @@ def test_train_is_one_run_with_the_parameters_given(project: Path) -> None:
     assert final["metrics"] == trial["metrics"]
 
 
-def test_table_of_ones_own(project: Path) -> None:
+def test_a_users_table(project: Path) -> None:
     random = np.random.RandomState(0)
     rows = random.normal(size=(90, 3))
     lines = [
@@ -290,7 +290,7 @@ def test_table_of_categories_dates_weights_and_groups_in_parquet(project: Path) 
     assert final.data.metrics["cv_rmse_blended"] < final.data.metrics["cv_rmse_extra_trees"]
 
 
-def test_store_that_is_gone_loses_no_trial_and_is_filled_by_the_next_run(project: Path) -> None:
+def test_broken_store_loses_no_trial_and_is_filled_by_the_next_run(project: Path) -> None:
     (project / "mlflow.db").write_bytes(b"this is no database at all, and SQLite says so" * 100)
     first = run_command(*TINY)
     assert first.code == 0, first.err
@@ -326,7 +326,7 @@ def test_store_that_refuses_writes_half_way_is_filled_by_the_next_run(project: P
     assert len(logged_runs(project, "byoe-diabetes", "study")) == 1
 
 
-def test_failing_trials_are_recorded_and_the_rest_goes_on(project: Path) -> None:
+def test_failing_trials_are_recorded_and_the_others_run(project: Path) -> None:
     from tests.experiments.backends.contract import FAILING
 
     (project / "packages").mkdir()
@@ -367,7 +367,7 @@ def test_study_in_which_everything_fails_ends_with_the_reason(project: Path) -> 
 
 
 @pytest.mark.slow
-def test_trials_that_cannot_win_are_given_up_and_a_resumed_study_gives_up_the_same(project: Path) -> None:
+def test_trials_that_cannot_win_are_pruned_and_a_resumed_study_prunes_the_same(project: Path) -> None:
     arguments = (
         "mode=local",
         "search.n_trials=16",
@@ -397,7 +397,7 @@ def test_trials_that_cannot_win_are_given_up_and_a_resumed_study_gives_up_the_sa
         assert "cv_rmse_blended" not in run.data.metrics
 
 
-def test_study_with_a_time_limit_ends_with_a_winner_and_goes_on_with_the_same_command(project: Path) -> None:
+def test_study_with_a_time_limit_ends_with_a_winner_and_resumes_with_the_same_command(project: Path) -> None:
     (project / "packages").mkdir()
     (project / "packages" / "lasting.py").write_text(
         "import signal\n"
@@ -423,7 +423,7 @@ def test_study_with_a_time_limit_ends_with_a_winner_and_goes_on_with_the_same_co
         ended = run_command(*arguments)
         assert ended.code == 0, ended.err
         assert "ended by search.timeout=7" in ended.out
-        assert "go on with this study" in ended.out
+        assert "continue this study" in ended.out
         assert 1 not in [trial["index"] for trial in recorded_trials(project, "lasting")]
         assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
 
@@ -464,7 +464,7 @@ def test_mlflow_ui_without_flags_shows_the_study(tiny: Path) -> None:
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as interface:
         try:
             assert interface.stdout is not None
-            next(line for line in interface.stdout if b"running on http" in line)  # told once it listens
+            next(line for line in interface.stdout if b"running on http" in line)  # printed once it listens
             found = json.loads(_get(f"{address}/experiments/get-by-name?experiment_name=byoe-diabetes"))["experiment"]
             query = json.dumps({"experiment_ids": [found["experiment_id"]]}).encode()
             runs = json.loads(_get(f"{address}/runs/search", query))["runs"]

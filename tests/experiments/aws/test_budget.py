@@ -1,4 +1,4 @@
-"""The gates of the cost: an upper bound is rounded up, and the budget that is proposed suffices."""
+"""Limits on costs: an upper bound is rounded up, and the proposed budget suffices."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from experiments.aws.pricing import Price
 from experiments.aws.results import ResultsImporter, artifact
 from experiments.aws.storage import Storage
 from experiments.study.folder import log_path, trial_folder
-from experiments.study.search_space import Range, SearchSpace
+from experiments.study.search_space import Interval, SearchSpace
 from experiments.study.spec import StudySpec
 from tests.support.studies import study
 
@@ -38,7 +38,7 @@ def job(**fields: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def planned() -> StudySpec:
-    space = SearchSpace({"xgboost__max_depth": Range(2, 9, log=False, whole=True)})
+    space = SearchSpace({"xgboost__max_depth": Interval(2, 9, log=False, whole=True)})
     return dataclasses.replace(study(), space=space)
 
 

@@ -75,13 +75,13 @@ def test_a_table_on_s3_is_the_one_that_was_uploaded(folder: Path, bucket: str) -
         ("s3://models/folder/", "does not name an object"),
     ],
 )
-def test_what_is_not_there_is_named(location: str, message: str, bucket: str, tmp_path: Path) -> None:
+def test_a_missing_object_is_named(location: str, message: str, bucket: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         user_storage(LocalModeConfig()).download(location, tmp_path / "model.tar.gz")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_credentials_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):

@@ -95,7 +95,7 @@ class BackendContract(abc.ABC):
             assert result.state == "complete"
             assert result.failure is None
             assert result.started <= result.finished
-            assert set(result.params) == set(study.space.dimensions)
+            assert set(result.params) == set(study.space.ranges)
             assert {"cv_rmse_xgboost", "cv_rmse_catboost", "cv_rmse_blended"} <= set(result.metrics)
             assert {"validation_rmse_blended", "cv_rmse_blended_fold_4"} <= set(result.metrics)
             assert set(result.info["weights"]) == {"xgboost", "catboost"}

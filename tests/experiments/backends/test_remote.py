@@ -1,4 +1,4 @@
-"""``mode=remote`` passes the backends' contract, on the double of AWS, which runs its jobs."""
+"""``mode=remote`` (remote, remote_requests, remote_jobs, launch) passes the backends' contract, on the double of AWS."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 
 
 @pytest.fixture(scope="module")
-def scorers() -> Iterator[WorkerPool]:
+def local_workers() -> Iterator[WorkerPool]:
     """Workers on this machine, which prove a study before it is launched."""
     pool = WorkerPool(1, 1)
     yield pool
@@ -39,13 +39,13 @@ class TestRemoteBackend(BackendContract):
     can_extend = False
     runs_elsewhere = True
     double: Double
-    scorers: WorkerPool
+    local_workers: WorkerPool
 
     @pytest.fixture(autouse=True)
     def _account(
-        self, tmp_path: Path, resident: Resident, scorers: WorkerPool, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, resident: Resident, local_workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[None]:
-        self.scorers = scorers
+        self.local_workers = local_workers
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             monkeypatch.delenv(name)
         with Double(tmp_path / "aws", resident=resident) as self.double:
@@ -67,7 +67,7 @@ class TestRemoteBackend(BackendContract):
         ]
         mode = compose(arguments).config.mode
         assert isinstance(mode, RemoteModeConfig)
-        yield remote_backend(mode, arguments, lambda: self.scorers, Console(quiet=True))
+        yield remote_backend(mode, arguments, lambda: self.local_workers, Console(quiet=True))
 
     def running(self) -> int:
         """Return how many jobs go on, those that were asked to stop left out."""

@@ -1,4 +1,4 @@
-"""Studies on disk as running ones leave them, made in milliseconds: real ledgers, logs, channels and predictions."""
+"""Studies on disk as if they had run, made in milliseconds: real ledgers, logs, channels and predictions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from experiments.study.folder import (
 )
 from experiments.study.ledger import Ledger
 from experiments.study.predictions import Predictions
-from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
+from experiments.study.search_space import Choices, Interval, Range, SearchSpace
 from experiments.study.spec import SearchSpec, StudySpec, TrialResult, best_of
 
 MEMBERS = ("xgboost", "ridge")
@@ -46,14 +46,14 @@ def table(rows: int, seed: int = 0) -> Table:
 
 
 def splits(train: Table | None = None, digest: str = "a" * 64) -> Splits:
-    """Return tables that are divided already."""
+    """Return tables that are split already."""
     return Splits(train or table(12), table(5, 1), table(7, 2), dict.fromkeys(SPLITS, digest))
 
 
 def scored(
     index: int, params: Mapping[str, Any], *, shift: float = 0.0, members: Sequence[str] = MEMBERS
 ) -> TrialResult:
-    """Return a complete trial whose numbers depend on its parameters alone, but for ``shift``."""
+    """Return a complete trial whose numbers depend only on its parameters and ``shift``."""
     base = 10.0 + abs(np.log(params["xgboost__eta"]) + 2) + params.get("ridge__alpha", 0.0) / 10 + shift
     metrics: dict[str, float] = {}
     for place, name in enumerate((BLENDED, *members)):
@@ -89,7 +89,7 @@ def add_study(
     final: bool = True,
     logs: bool = True,
 ) -> RecordedStudy:
-    """Leave a study below ``folder/studies``, and return what is read of it.
+    """Write a study below ``folder/studies``, and return it as it is read.
 
     Args:
         folder: The project's folder.
@@ -102,12 +102,12 @@ def add_study(
         folds: Its number of folds.
         objective: What it optimised.
         blend: How it blended.
-        members: Who is in the ensemble.
+        members: The ensemble's members.
         code: Hashes of the user's own packages.
-        info: What ``metrics.json`` of each trial says otherwise than usual.
-        drop: What ``metrics.json`` lacks, as of an earlier version.
-        final: Whether its winner was trained, with all that it leaves.
-        logs: Whether trials left their logs.
+        info: Entries of each trial's ``metrics.json`` that differ from the usual ones.
+        drop: Entries that ``metrics.json`` lacks, as in an earlier version.
+        final: Whether its winner was trained, with its files.
+        logs: Whether trials have logs.
     """
     results = list(results)
     studies = folder / "studies"
@@ -140,12 +140,12 @@ def add_study(
             ledger.record(_with_record(spec, result, info or {}, drop, logs=logs))
         best = best_of(ledger.results(), objective)
         if final and best is not None:
-            _leave_final(spec, ledger, best, tuple(members))
+            _write_final(spec, ledger, best, tuple(members))
     return read_study(spec.folder)
 
 
 def edit_facts(study: RecordedStudy, **facts: Any) -> None:
-    """Change what a ledger has noted, as another version might have noted it; None removes it."""
+    """Change facts in a ledger, as another version might have recorded them; None removes one."""
     import contextlib
     import sqlite3
 
@@ -157,19 +157,19 @@ def edit_facts(study: RecordedStudy, **facts: Any) -> None:
 
 
 def _space(results: Sequence[TrialResult]) -> SearchSpace:
-    """Return ranges that hold all that these trials ran."""
+    """Return ranges that include the points of these trials."""
     values: dict[str, list[Any]] = {}
     for result in results:
         for name, value in result.params.items():
             values.setdefault(name, []).append(value)
-    return SearchSpace({name: _dimension(found) for name, found in values.items()})
+    return SearchSpace({name: _range(found) for name, found in values.items()})
 
 
-def _dimension(values: Sequence[Any]) -> Dimension:
+def _range(values: Sequence[Any]) -> Range:
     if any(isinstance(value, str) for value in values):
         return Choices(tuple(dict.fromkeys(values)))
     whole = all(isinstance(value, int) for value in values)
-    return Range(min(values), max(values) + 1, log=min(values) > 0 and not whole, whole=whole)
+    return Interval(min(values), max(values) + 1, log=min(values) > 0 and not whole, whole=whole)
 
 
 def _made(folder: Path) -> Path:
@@ -204,7 +204,7 @@ def _with_record(
     return dataclasses.replace(result, info={name: value for name, value in record.items() if name not in drop})
 
 
-def _leave_final(spec: StudySpec, ledger: Ledger, best: TrialResult, names: tuple[str, ...]) -> None:
+def _write_final(spec: StudySpec, ledger: Ledger, best: TrialResult, names: tuple[str, ...]) -> None:
     random = np.random.RandomState(best.index)
     output = output_data_dir(final_folder(spec.folder))
     output.mkdir(parents=True)

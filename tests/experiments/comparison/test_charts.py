@@ -1,4 +1,4 @@
-"""The figures as data, for every module of ``charts/``: what plotly knows, what is drawn, and the finding."""
+"""The figures as data, for every module of ``charts/``: valid for plotly, drawn from the numbers, with a finding."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def billed(result: TrialResult, usd: float) -> TrialResult:
 
 @pytest.fixture
 def two(folder: Path) -> tuple[RecordedStudy, RecordedStudy]:
-    home = add_study(folder, "home", [*spread(15), failed(15, POINTS[0])])
-    away = [billed(dataclasses.replace(r, metrics=dict(r.metrics)), 0.5) for r in spread(15)[:6]]
-    away[0].metrics["cv_rmse_ridge"] *= 1 + 1e-12  # type: ignore[index]
-    return home, add_study(folder, "away", away, mode="remote")
+    laptop = add_study(folder, "laptop", [*spread(15), failed(15, POINTS[0])])
+    server = [billed(dataclasses.replace(r, metrics=dict(r.metrics)), 0.5) for r in spread(15)[:6]]
+    server[0].metrics["cv_rmse_ridge"] *= 1 + 1e-12  # type: ignore[index]
+    return laptop, add_study(folder, "server", server, mode="remote")
 
 
 def strings(node: Any) -> Iterator[str]:
@@ -67,7 +67,7 @@ def strings(node: Any) -> Iterator[str]:
             yield from strings(item)
 
 
-def test_every_figure_is_there_and_is_one_that_plotly_knows(two: tuple[RecordedStudy, RecordedStudy]) -> None:
+def test_every_figure_exists_and_is_valid_for_plotly(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     from plotly.graph_objects import Figure
 
     found = charts(*two)
@@ -91,7 +91,7 @@ def test_every_figure_is_there_and_is_one_that_plotly_knows(two: tuple[RecordedS
             for spec in (plot.spec, plot.narrow):
                 if spec is not None:
                     json.dumps(spec, allow_nan=False)
-                    Figure(_with_black(spec))  # raises on a name or a value that it does not know
+                    Figure(_with_black(spec))  # raises on an unknown name or value
                     assert {text for text in strings(spec) if COLOUR.fullmatch(text)} <= declared
 
 
@@ -104,9 +104,9 @@ def _with_black(node: Any) -> Any:
 
 
 def test_sentences_are_made_from_the_numbers(two: tuple[RecordedStudy, RecordedStudy]) -> None:
-    home, _ = two
+    laptop, _ = two
     found = charts(*two)
-    best = home.best
+    best = laptop.best
     assert best is not None
     value = best.metrics["cv_rmse_blended"]
     assert f"{value:.6g}" in found["rmse"].sentence
@@ -126,7 +126,7 @@ def test_sentences_are_made_from_the_numbers(two: tuple[RecordedStudy, RecordedS
     )
 
 
-def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple[RecordedStudy, RecordedStudy]) -> None:
+def test_exact_numbers_are_counted_and_the_others_are_drawn(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     (plot,) = charts(*two)["differences"].plots
     lane, rest = plot.spec["data"]
     assert sum(int(text) for text in lane["text"]) + 1 == sum(len(p.metrics) for p in compare_trials(two, 1e-9).pairs)
@@ -134,7 +134,7 @@ def test_exact_numbers_are_counted_in_a_lane_and_the_others_are_marks(two: tuple
     assert plot.spec["layout"]["xaxis"]["ticktext"][0] == "exact"
 
 
-def test_parallel_coordinates_have_every_scored_trial_once_and_lift_between_winners(
+def test_parallel_coordinates_draw_every_scored_trial_once(
     two: tuple[RecordedStudy, RecordedStudy],
 ) -> None:
     (plot,) = charts(*two)["trials"].plots
@@ -155,12 +155,12 @@ def test_parallel_coordinates_have_every_scored_trial_once_and_lift_between_winn
 def test_a_bad_trial_does_not_flatten_the_history(folder: Path) -> None:
     trials = spread(9)
     bad = scored(9, {"xgboost__eta": 0.1, "ridge__alpha": 1.0}, shift=1e6)
-    found = charts(add_study(folder, "home", [*trials, bad]), add_study(folder, "away", spread(9), mode="remote"))
+    found = charts(add_study(folder, "laptop", [*trials, bad]), add_study(folder, "server", spread(9), mode="remote"))
     low, high = found["history-trials"].plots[0].spec["layout"]["yaxis"]["range"]
     assert 0 < high - low < 100
 
 
-def test_a_line_of_the_best_so_far_has_its_steps_and_its_ends(two: tuple[RecordedStudy, RecordedStudy]) -> None:
+def test_the_line_of_the_best_so_far_has_steps_and_ends(two: tuple[RecordedStudy, RecordedStudy]) -> None:
     (plot,) = charts(*two)["history-trials"].plots
     _, line = plot.spec["data"][:2]
     values = [r.metrics["cv_rmse_blended"] for r in two[0].results if r.state == "complete"]
@@ -169,11 +169,13 @@ def test_a_line_of_the_best_so_far_has_its_steps_and_its_ends(two: tuple[Recorde
     assert list(zip(line["x"], line["y"], strict=True)) == [*steps, (16, running[-1])]
 
 
-def test_of_very_many_numbers_and_trials_the_page_draws_some(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_largest_differences_and_the_best_trials_are_drawn(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module, name in (("differences", "_MOST_MARKS"), ("histories", "_MOST_DOTS"), ("coordinates", "_MOST_TRIALS")):
         monkeypatch.setattr(f"experiments.comparison.charts.{module}.{name}", 4)
-    home = add_study(folder, "home", spread(9))
-    found = charts(home, add_study(folder, "away", spread(9, shift=1e-12), mode="remote"))
+    laptop = add_study(folder, "laptop", spread(9))
+    found = charts(laptop, add_study(folder, "server", spread(9, shift=1e-12), mode="remote"))
     _, rest = found["differences"].plots[0].spec["data"]
     assert len(rest["x"]) == 4
     assert rest["x"] == sorted(rest["x"], reverse=True)
@@ -182,27 +184,27 @@ def test_of_very_many_numbers_and_trials_the_page_draws_some(folder: Path, monke
     assert "Only the best 4 trials of each study are drawn." in found["trials"].sentence
 
 
-def test_what_a_study_has_not_left_is_missing_and_said(folder: Path) -> None:
-    home = add_study(folder, "home", spread(6))
-    away = add_study(folder, "away", spread(6), mode="remote")
-    predictions_path(away.folder).write_bytes(predictions_path(away.folder).read_bytes()[:100])
-    (home.folder / "final" / "output" / "data" / "out_of_fold.npz").unlink()
-    found = charts(home, away)
+def test_missing_files_of_a_study_are_reported(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", spread(6))
+    server = add_study(folder, "server", spread(6), mode="remote")
+    predictions_path(server.folder).write_bytes(predictions_path(server.folder).read_bytes()[:100])
+    (laptop.folder / "final" / "output" / "data" / "out_of_fold.npz").unlink()
+    found = charts(laptop, server)
     assert found["errors"].missing == (
-        f"local: the winner's out-of-fold predictions are missing or incomplete: {home.out_of_fold_file}",
+        f"local: the winner's out-of-fold predictions are missing or incomplete: {laptop.out_of_fold_file}",
     )
     assert found["actual"].missing == (
-        f"remote: the winner's predictions on the test rows are missing or incomplete: {away.test_file}",
+        f"remote: the winner's predictions on the test rows are missing or incomplete: {server.test_file}",
     )
     assert len(found["errors"].plots) == len(found["actual"].plots) == 1
 
 
-def test_with_nothing_to_draw_the_sentence_says_why(folder: Path) -> None:
+def test_a_figure_with_nothing_to_draw_gives_the_reason(folder: Path) -> None:
     bare = {"final": False, "members": ("xgboost",)}
     trial = dataclasses.replace(scored(0, {"xgboost__eta": 0.1}, members=("xgboost",)), params={})
-    home = add_study(folder, "home", [trial], **bare)
-    away = add_study(folder, "away", [trial], mode="remote", blend="weighted", **bare)
-    found = charts(home, away)
+    laptop = add_study(folder, "laptop", [trial], **bare)
+    server = add_study(folder, "server", [trial], mode="remote", blend="weighted", **bare)
+    found = charts(laptop, server)
     empty = ("differences", "history-dollars", "trials", "importance", "errors", "actual")
     assert {key: chart.sentence for key, chart in found.items() if not chart.plots} == {
         key: found[key].sentence for key in empty
@@ -212,28 +214,28 @@ def test_with_nothing_to_draw_the_sentence_says_why(folder: Path) -> None:
 
 
 def test_a_member_that_never_errs_has_no_correlation(folder: Path) -> None:
-    home = add_study(folder, "home", spread(3))
-    path = home.folder / "final" / "output" / "data" / "out_of_fold.npz"
+    laptop = add_study(folder, "laptop", spread(3))
+    path = laptop.folder / "final" / "output" / "data" / "out_of_fold.npz"
     kept = Predictions.read(path)
     members = np.column_stack([kept.target, kept.members[:, 1]])
     dataclasses.replace(kept, members=members).write(path)
-    (plot, _) = charts(home, add_study(folder, "away", spread(3), mode="remote"))["errors"].plots
+    (plot, _) = charts(laptop, add_study(folder, "server", spread(3), mode="remote"))["errors"].plots
     assert plot.spec["data"][0]["z"][0][1] is None
     json.dumps(plot.spec, allow_nan=False)
 
 
-def test_choices_and_gaps_have_their_place_among_the_parameters(folder: Path) -> None:
+def test_choices_and_missing_parameters_are_drawn(folder: Path) -> None:
     trials = [
         dataclasses.replace(scored(index, POINTS[index]), params={**POINTS[index], "xgboost__grow_policy": method})
         for index, method in enumerate(("depthwise", "lossguide", "depthwise"))
     ]
-    home = add_study(folder, "home", trials)
-    away = add_study(folder, "away", [scored(0, POINTS[0])], mode="remote")
-    (plot,) = charts(home, away)["trials"].plots
+    laptop = add_study(folder, "laptop", trials)
+    server = add_study(folder, "server", [scored(0, POINTS[0])], mode="remote")
+    (plot,) = charts(laptop, server)["trials"].plots
     notes = [note["text"] for note in plot.spec["layout"]["annotations"]]
     assert {"depthwise", "lossguide"} <= set(notes)
     assert plot.spec["layout"]["yaxis"]["ticktext"][2] == "xgboost.grow_policy"
-    # The line of a trial without that parameter passes over its axis.
+    # The line of a trial without that parameter skips its axis.
     (lone,) = [trace for trace in plot.spec["data"][:-1] if len(set(trace["customdata"])) == 1 and len(trace["y"]) == 4]
     assert lone["y"] == [0, 1, 3, None]
     assert len(lone["customdata"]) == 4
@@ -254,16 +256,18 @@ def test_ticks_of_integers_are_integers(values: list[float], log: bool, ticks: d
     assert [place for place, _ in found] == pytest.approx(list(ticks))
 
 
-def test_what_is_said_of_good_trials_is_of_all_and_of_each_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_finding_on_good_trials_counts_each_trial_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = spread(12)
-    home = add_study(folder, "home", trials)
+    laptop = add_study(folder, "laptop", trials)
     best = sorted(trials, key=lambda result: result.metrics["cv_rmse_blended"])
     again = add_study(folder, "again", [dataclasses.replace(best[0], index=0)], mode="remote")
-    said = charts(home, again)["trials"].sentence
+    sentence = charts(laptop, again)["trials"].sentence
     etas = [float(result.params["xgboost__eta"]) for result in best]
-    assert f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, where {min(etas):.4g} to {max(etas):.4g} were tried" in said
+    assert (
+        f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, where {min(etas):.4g} to {max(etas):.4g} were tried" in sentence
+    )
     monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_TRIALS", 4)
-    assert said.removesuffix(".") in charts(home, again)["trials"].sentence
+    assert sentence.removesuffix(".") in charts(laptop, again)["trials"].sentence
 
 
 def luminance(colour: str) -> float:
@@ -273,13 +277,13 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours, as WCAG 2.2 has it."""
+    """Return the contrast of two colours, as WCAG 2.2 defines it."""
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_colours_are_seen_on_their_paper(scheme: int) -> None:
+def test_colours_contrast_with_their_background(scheme: int) -> None:
     blocks = re.findall(r":root \{(.*?)\}", STYLE.read_text(), re.DOTALL)
     colours = dict(re.findall(r"(--[a-z]+(?:-[a-z0-9]+)?): (#[0-9a-f]{6})", blocks[scheme]))
     for name in (*SERIES, "--pass", "--fail", "--open"):

@@ -1,4 +1,4 @@
-"""In what two studies' data differ, in a line."""
+"""The one-line description of how the data of two studies differ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def differing(folder: Path, one: Splits, other: Splits) -> str:
             [scored(0, POINTS[0])],
             data=dataclasses.replace(data, hashes=dict.fromkeys(SPLITS, digest * 64)),
         )
-        for name, data, digest in (("home", one, "1"), ("away", other, "2"))
+        for name, data, digest in (("laptop", one, "1"), ("server", other, "2"))
     ]
     return describe_difference(*found)
 
@@ -40,7 +40,7 @@ def with_cells(changed: Table, cells: dict[tuple[int, int], float]) -> Table:
 def test_a_changed_cell_is_named_with_its_row_and_column(folder: Path) -> None:
     base = with_cells(table(12), {(4, 1): 0.25, (5, 0): np.nan})
     assert differing(folder, splits(base), splits(with_cells(base, {(4, 1): 0.5}))) == (
-        "1 row differs: height in row 4 of the train rows is 0.25 in home, 0.5 in away"
+        "1 row differs: height in row 4 of the train rows is 0.25 in laptop, 0.5 in server"
     )
 
 
@@ -59,7 +59,7 @@ def test_changed_rows_are_counted_over_all_parts(folder: Path) -> None:
 def test_a_removed_row_is_counted(folder: Path) -> None:
     base = table(12)
     assert differing(folder, splits(base), splits(base.take(slice(1, None)))) == (
-        "24 rows in home (12 + 5 + 7), 23 rows in away (11 + 5 + 7); 23 are in both"
+        "24 rows in laptop (12 + 5 + 7), 23 rows in server (11 + 5 + 7); 23 are in both"
     )
 
 
@@ -70,39 +70,39 @@ def test_the_same_rows_in_other_parts_are_the_same_rows(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "description"),
     [
-        (numbers("width", "depth"), "column height only in home; column depth only in away"),
+        (numbers("width", "depth"), "column height only in laptop; column depth only in server"),
         (numbers("height", "width"), "the same columns in a different order"),
-        ((Column("width"), Column("height", "date")), "column height is number in home, date in away"),
+        ((Column("width"), Column("height", "date")), "column height is number in laptop, date in server"),
     ],
 )
-def test_columns_come_before_rows(folder: Path, columns: tuple[Column, ...], said: str) -> None:
+def test_columns_come_before_rows(folder: Path, columns: tuple[Column, ...], description: str) -> None:
     base = splits()
     other = dataclasses.replace(base, train=dataclasses.replace(base.train, columns=columns))
-    assert differing(folder, base, other) == said
+    assert differing(folder, base, other) == description
 
 
-def test_another_target_is_named(folder: Path) -> None:
+def test_a_different_target_is_named(folder: Path) -> None:
     base = splits()
     other = dataclasses.replace(base, train=dataclasses.replace(base.train, target_name="cost"))
-    assert differing(folder, base, other) == "target price in home, cost in away"
+    assert differing(folder, base, other) == "target price in laptop, cost in server"
 
 
-def test_weights_on_one_side_are_named(folder: Path) -> None:
+def test_weights_in_one_study_only_are_named(folder: Path) -> None:
     base = splits()
     other = dataclasses.replace(base, train=dataclasses.replace(base.train, weights=np.ones(12)))
-    assert differing(folder, base, other) == "features, target in home, features, target, weights in away"
+    assert differing(folder, base, other) == "features, target in laptop, features, target, weights in server"
 
 
-def test_of_data_that_are_not_here_the_hash_is_said(folder: Path) -> None:
-    said = []
+def test_data_that_cannot_be_read_is_named_by_its_hash(folder: Path) -> None:
+    descriptions = []
     for damage in (shutil.rmtree, lambda path: (path / "train" / "schema.json").write_text("{")):
         shutil.rmtree(folder / "studies", ignore_errors=True)
-        home, away = (
+        laptop, server = (
             add_study(folder, name, [scored(0, POINTS[0])], data=splits(digest=digest * 64))
-            for name, digest in (("home", "1"), ("away", "2"))
+            for name, digest in (("laptop", "1"), ("server", "2"))
         )
-        damage(channels_at(away.data_hash, folder / "studies"))
-        said.append(describe_difference(home, away))
-    assert said == [f"{home.data_hash[:12]} in home, {away.data_hash[:12]} in away"] * 2
+        damage(channels_at(server.data_hash, folder / "studies"))
+        descriptions.append(describe_difference(laptop, server))
+    assert descriptions == [f"{laptop.data_hash[:12]} in laptop, {server.data_hash[:12]} in server"] * 2

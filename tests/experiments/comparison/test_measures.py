@@ -16,8 +16,8 @@ from experiments.study.spec import TrialResult
 from tests.experiments.comparison.builder import MEMBERS, POINTS, add_study, failed, scored, splits, table
 
 
-def timed(index: int, begun: float, ended: float, **cloud: Any) -> TrialResult:
-    info = {"cloud": {"job": "job", **cloud}} if cloud else {}
+def timed(index: int, begun: float, ended: float, **billing: Any) -> TrialResult:
+    info = {"cloud": {"job": "job", **billing}} if billing else {}
     return dataclasses.replace(scored(index, POINTS[index]), started=begun, finished=ended, info=info)
 
 
@@ -35,22 +35,22 @@ def cells(rows: list[Row], title: str) -> tuple[str, ...]:
     return row.cells
 
 
-def test_wall_time_counts_what_overlaps_once_and_pauses_not_at_all(folder: Path) -> None:
+def test_wall_time_counts_overlaps_once_and_no_pauses(folder: Path) -> None:
     trials = [timed(0, 100, 110), timed(1, 105, 120), timed(2, 1000, 1004)]
-    (one,) = measure([add_study(folder, "home", trials)])
+    (one,) = measure([add_study(folder, "laptop", trials)])
     assert one.seconds == 24
     assert one.trials_per_minute == pytest.approx(7.5)
     assert [point.minutes * 60 for point in one.by_time] == pytest.approx([10, 20, 24])
 
 
-def test_a_trial_of_the_cloud_lasts_from_when_it_was_asked_for(folder: Path) -> None:
+def test_a_trial_on_sagemaker_lasts_from_the_creation_of_its_job(folder: Path) -> None:
     (one,) = measure([add_study(folder, "cloud", [timed(0, 100, 110, created=40)], mode="remote")])
     assert one.seconds == 70
 
 
-def test_the_best_so_far_goes_by_trials_in_order_and_by_time_as_they_end(folder: Path) -> None:
+def test_the_best_so_far_is_by_order_of_trials_and_by_their_end(folder: Path) -> None:
     trials = [timed(0, 0, 90), timed(1, 0, 30), failed(2, POINTS[2])]
-    (one,) = measure([add_study(folder, "home", trials)])
+    (one,) = measure([add_study(folder, "laptop", trials)])
     values = [trial.metrics["cv_rmse_blended"] for trial in trials[:2]]
     assert values[0] < values[1]
     assert [(point.trial, point.best) for point in one.by_trial] == [(0, values[0]), (1, values[0]), (2, values[0])]
@@ -58,10 +58,10 @@ def test_the_best_so_far_goes_by_trials_in_order_and_by_time_as_they_end(folder:
     assert one.by_trial[2].value is None
 
 
-def test_dollars_and_billed_seconds_are_those_of_all_jobs_failed_ones_too(folder: Path) -> None:
+def test_dollars_and_billed_seconds_include_failed_jobs(folder: Path) -> None:
     bill = {"billable_seconds": 90, "cost_usd": 0.25}
-    gone = dataclasses.replace(failed(1, POINTS[1]), info={"cloud": {"job": "job", **bill}})
-    priced = add_study(folder, "priced", [timed(0, 0, 9, **bill), gone], mode="remote")
+    billed_failure = dataclasses.replace(failed(1, POINTS[1]), info={"cloud": {"job": "job", **bill}})
+    priced = add_study(folder, "priced", [timed(0, 0, 9, **bill), billed_failure], mode="remote")
     free = add_study(folder, "free", [timed(0, 0, 9)])
     unknown = add_study(folder, "unknown", [timed(0, 0, 9, billable_seconds=30)], mode="remote")
     found = measure([priced, free, unknown])
@@ -72,7 +72,7 @@ def test_dollars_and_billed_seconds_are_those_of_all_jobs_failed_ones_too(folder
     assert [point.usd for point in found[0].by_time] == [0.25, 0.5]
 
 
-def test_dollars_that_are_not_all_known_are_the_least_and_cents_have_two_digits(folder: Path) -> None:
+def test_partly_known_dollars_are_a_lower_bound_and_cents_have_two_digits(folder: Path) -> None:
     bill = {"billable_seconds": 90, "cost_usd": 0.00287}
     partly = add_study(folder, "partly", [timed(0, 0, 9, **bill), timed(1, 0, 9, billable_seconds=9)], mode="remote")
     whole = add_study(folder, "whole", [timed(0, 0, 9, **bill), timed(1, 0, 9, **bill)], mode="remote")
@@ -87,16 +87,16 @@ def test_dollars_that_are_not_all_known_are_the_least_and_cents_have_two_digits(
     ]
 
 
-def test_studies_are_called_by_their_mode_and_by_name_where_that_is_not_enough(folder: Path) -> None:
-    modes = {"home": "local", "boxes": "sagemaker", "again": "sagemaker"}
+def test_studies_are_labelled_by_mode_and_by_name_if_a_mode_repeats(folder: Path) -> None:
+    modes = {"laptop": "local", "containers": "sagemaker", "again": "sagemaker"}
     found = measure([add_study(folder, name, [scored(0, POINTS[0])], mode=mode) for name, mode in modes.items()])
-    assert [one.label for one in found] == ["local", "sagemaker (boxes)", "sagemaker (again)"]
+    assert [one.label for one in found] == ["local", "sagemaker (containers)", "sagemaker (again)"]
 
 
-def test_the_table_has_a_row_a_member_and_split_and_marks_the_lowest(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    away = add_study(folder, "away", [scored(0, POINTS[1])], mode="remote")
-    found = measure([home, away])
+def test_the_table_has_a_row_for_each_member_and_split_and_marks_the_lowest(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    server = add_study(folder, "server", [scored(0, POINTS[1])], mode="remote")
+    found = measure([laptop, server])
     rows = rows_of(found)
     for heading in ("CV RMSE (95%)", "validation RMSE", "test RMSE"):
         assert [row.title for row in rows[heading][1:]] == [*MEMBERS, "blended"]
@@ -109,25 +109,25 @@ def test_the_table_has_a_row_a_member_and_split_and_marks_the_lowest(folder: Pat
     assert ridge.best == {lowest}
 
 
-def test_equal_scores_are_not_marked_and_neither_are_scores_of_other_data(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
+def test_equal_scores_and_scores_on_other_data_are_not_marked(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
     same = add_study(folder, "same", [scored(0, POINTS[0])])
     other = add_study(folder, "other", [scored(0, POINTS[1])], data=splits(table(13), "b" * 64))
-    for pair in ([home, same], [home, other]):
+    for pair in ([laptop, same], [laptop, other]):
         rows = rows_of(measure(pair))["CV RMSE (95%)"]
         assert all(not row.best for row in rows)
 
 
 def test_members_of_one_study_only_have_no_number_in_the_other(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
     trial = scored(0, {"xgboost__eta": 0.1}, members=("xgboost",))
     alone = add_study(folder, "alone", [trial], members=("xgboost",))
-    rows = rows_of(measure([home, alone]))
+    rows = rows_of(measure([laptop, alone]))
     assert cells(rows["CV RMSE (95%)"], "ridge")[1] == "-"
     assert cells(rows["does it pay?"], "the ensemble") == ("pays", "-")
 
 
-def test_a_study_that_is_cut_or_without_a_winner_says_so(folder: Path) -> None:
+def test_the_state_of_an_unfinished_study_is_shown(folder: Path) -> None:
     done = add_study(folder, "done", [scored(0, POINTS[0])])
     bare = add_study(folder, "bare", [scored(0, POINTS[0])], final=False)
     cut = dataclasses.replace(done, unfinished=2)
@@ -137,19 +137,19 @@ def test_a_study_that_is_cut_or_without_a_winner_says_so(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shift", "said"),
+    ("shift", "expected"),
     [
         (0.0, "found equally good ensembles"),
         (3.0, "local has the better cv_rmse_blended"),
         (-3.0, "remote has the better cv_rmse_blended"),
     ],
 )
-def test_the_better_search_is_said_with_its_interval(folder: Path, shift: float, said: str) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    away = add_study(folder, "away", [scored(0, POINTS[0], shift=shift)], mode="remote")
-    found = measure([home, away])
+def test_the_better_search_is_reported_with_its_interval(folder: Path, shift: float, expected: str) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    server = add_study(folder, "server", [scored(0, POINTS[0], shift=shift)], mode="remote")
+    found = measure([laptop, server])
     sentence = which_search(found)
-    assert said in sentence
+    assert expected in sentence
     apart = lift_between_winners(*found)
     assert apart is not None
     assert apart.mean == pytest.approx(-shift)
@@ -157,18 +157,18 @@ def test_the_better_search_is_said_with_its_interval(folder: Path, shift: float,
         assert "On average over the folds, its blend's RMSE is 3 below the other's" in sentence
 
 
-def test_a_replay_says_nothing_of_which_search_is_better(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    away = add_study(folder, "away", [scored(0, POINTS[0])], mode="remote", given=True)
-    assert which_search(measure([home, away])) == (
+def test_a_replay_does_not_decide_which_search_is_better(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    server = add_study(folder, "server", [scored(0, POINTS[0])], mode="remote", given=True)
+    assert which_search(measure([laptop, server])) == (
         "There are no two searches to compare: only local searched, the other studies ran given points."
     )
 
 
-def test_winners_on_other_folds_are_not_subtracted(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    away = add_study(folder, "away", [scored(0, POINTS[1])], mode="remote", seed=1)
-    found = measure([home, away])
+def test_winners_on_different_folds_are_not_compared(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    server = add_study(folder, "server", [scored(0, POINTS[1])], mode="remote", seed=1)
+    found = measure([laptop, server])
     assert lift_between_winners(*found) is None
     assert "Their folds differ, so there is no interval" in which_search(found)
     assert cells(rows_of(found)["does it pay?"], "blend minus local's") == ("-", "different folds")

@@ -1,4 +1,4 @@
-"""What MLflow gets of a comparison: the names of studies and trials, and one digest for one state of the studies."""
+"""The entry of a comparison in MLflow: names of studies and trials, and one digest for each state of the studies."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ def entry(*studies: RecordedStudy, tolerance: float = 1e-9, page: str = "<html>"
     return comparison_of(measure(studies), compare_trials(studies, tolerance), page)
 
 
-def test_it_has_the_names_that_studies_and_trials_have(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0]), scored(1, POINTS[2]), failed(2, POINTS[1])])
-    away = add_study(folder, "away", [scored(0, POINTS[0])], mode="sagemaker", given=True)
-    found = entry(home, away)
+def test_the_entry_uses_the_names_of_studies_and_trials(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0]), scored(1, POINTS[2]), failed(2, POINTS[1])])
+    server = add_study(folder, "server", [scored(0, POINTS[0])], mode="sagemaker", given=True)
+    found = entry(laptop, server)
     assert found.dataset == "toy"
-    assert found.tags == {"byoe.action": "compare", "byoe.parity": "PASS", "byoe.data_hash": home.data_hash}
+    assert found.tags == {"byoe.action": "compare", "byoe.parity": "PASS", "byoe.data_hash": laptop.data_hash}
     assert found.metrics == {"parity_pairs": 1, "parity_equal": 1, "parity_exact": 1}
     first, second = found.studies
-    assert (first.name, first.label, second.label) == ("home", "local", "sagemaker")
+    assert (first.name, first.label, second.label) == ("laptop", "local", "sagemaker")
     assert next(iter(first.metrics)) == "cv_rmse_blended"
     assert (first.metrics["trials"], first.metrics["failed"]) == (3.0, 1.0)
     assert {"lift_mean", "lift_low", "lift_high", "test_rmse_blended"} <= set(first.metrics)
     assert not [name for name in first.metrics if "_fold_" in name]
-    assert home.best is not None
-    assert first.tags["byoe.best_trial"] == str(home.best.index)
-    assert first.params["xgboost__eta"] == str(home.best.params["xgboost__eta"])
-    assert [moment for moment, _ in first.best_so_far] == [result.finished for result in home.results]
+    assert laptop.best is not None
+    assert first.tags["byoe.best_trial"] == str(laptop.best.index)
+    assert first.params["xgboost__eta"] == str(laptop.best.params["xgboost__eta"])
+    assert [moment for moment, _ in first.best_so_far] == [result.finished for result in laptop.results]
 
 
-def test_a_study_without_a_score_has_no_winner_in_it(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    bare = entry(home, add_study(folder, "bare", [failed(0, POINTS[0])])).studies[1]
+def test_a_study_without_a_score_has_no_winner(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    bare = entry(laptop, add_study(folder, "bare", [failed(0, POINTS[0])])).studies[1]
     assert "byoe.best_trial" not in bare.tags
     assert bare.best_so_far == []
     assert "lift_mean" not in bare.metrics
 
 
-def test_the_digest_is_of_the_studies_and_the_tolerance_and_not_of_the_page(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
-    away = add_study(folder, "away", [scored(0, POINTS[0])])
+def test_the_digest_depends_on_studies_and_tolerance_and_not_on_the_page(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    server = add_study(folder, "server", [scored(0, POINTS[0])])
     other = add_study(folder, "other", [scored(0, POINTS[0], shift=1.0)])
-    digest = entry(home, away).digest
-    assert entry(home, away, page="another").digest == digest
-    changed = [entry(home, other), entry(away, home), entry(home, away, tolerance=0.0)]
+    digest = entry(laptop, server).digest
+    assert entry(laptop, server, page="another").digest == digest
+    changed = [entry(laptop, other), entry(server, laptop), entry(laptop, server, tolerance=0.0)]
     assert digest not in {found.digest for found in changed}

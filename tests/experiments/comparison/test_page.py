@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, it is quiet, it asks nobody for anything, and it fits."""
+"""The page in a real browser: it draws, fits the window, prints no errors and requests nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of three studies: one at home, the same in containers, and a search in the cloud with an evil name."""
+    """A page of a study in each mode; the one on SageMaker is a search with a hostile name."""
     folder = tmp_path_factory.mktemp("page")
     random = np.random.RandomState(0)
     points = [
@@ -38,10 +38,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cloud = [dataclasses.replace(scored(i, points[i + 10]), info=billed) for i in range(10)]
     nearly = dict(trials[1].metrics)
     nearly["cv_rmse_ridge_fold_1"] *= 1 + 1e-15
-    boxes = [trials[0], dataclasses.replace(trials[1], metrics=nearly), *trials[2:5]]
+    containers = [trials[0], dataclasses.replace(trials[1], metrics=nearly), *trials[2:5]]
     studies = [
-        add_study(folder, "home", trials[:10]),
-        add_study(folder, "boxes", boxes, mode="sagemaker", given=True),
+        add_study(folder, "laptop", trials[:10]),
+        add_study(folder, "containers", containers, mode="sagemaker", given=True),
         dataclasses.replace(add_study(folder, "cloud", cloud, mode="remote"), name=EVIL, dataset=EVIL),
     ]
     edit_facts(studies[0], dataset=EVIL)
@@ -59,21 +59,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def tab(page: Path, browser: Browser) -> Iterator[Tab]:
-    """The page on a desk, for those that leave it as they found it."""
+    """The page in a desktop window, for tests that do not change it."""
     with browser.open(page.as_uri(), 1280, 900) as found:
         found.until(DRAWN)
         yield found
 
 
 def check_quiet(tab: Tab) -> None:
-    """The page has said nothing, and has asked for nothing that is not in it."""
+    """Check that the page printed no errors and requested nothing that is not in it."""
     assert tab.errors == []
     assert [request for request in tab.requests if not request.startswith("data:")] == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_every_figure_is_drawn_in_the_width_and_colours_of_the_reader(
+def test_every_figure_is_drawn_in_the_readers_width_and_colours(
     page: Path, browser: Browser, size: str, dark: bool, tmp_path: Path
 ) -> None:
     width, height, phone = SIZES[size]
@@ -119,7 +119,7 @@ def test_verdict_and_table_come_first(tab: Tab) -> None:
     assert tab.evaluate("document.querySelector('h1').getBoundingClientRect().top + scrollY") < 100
 
 
-def test_what_users_wrote_is_text(tab: Tab) -> None:
+def test_names_from_users_are_shown_as_text(tab: Tab) -> None:
     assert tab.evaluate("document.images.length") == 0
     assert tab.evaluate("document.title") != "run"
     assert escape(EVIL, quote=False) in tab.evaluate("document.querySelector('table').innerHTML")
@@ -144,7 +144,7 @@ def test_the_legend_hides_and_shows_a_study_in_every_figure(tab: Tab) -> None:
     check_quiet(tab)
 
 
-def test_a_trial_that_is_pointed_at_or_brushed_stands_out(tab: Tab) -> None:
+def test_a_trial_is_highlighted_when_hovered_or_brushed(tab: Tab) -> None:
     axes = 3
     area = "document.querySelector('#trials-0 .nsewdrag')"
     over = "document.getElementById('trials-0').data.at(-1).x.filter((x) => x !== null).length"
@@ -162,7 +162,7 @@ def test_a_trial_that_is_pointed_at_or_brushed_stands_out(tab: Tab) -> None:
     check_quiet(tab)
 
 
-def test_a_change_to_dark_draws_anew(page: Path, browser: Browser) -> None:
+def test_a_change_to_dark_draws_again(page: Path, browser: Browser) -> None:
     with browser.open(page.as_uri(), 1280, 900) as tab:
         tab.until(DRAWN)
         mark = "getComputedStyle(document.querySelector('#rmse .points path')).fill"
@@ -173,7 +173,7 @@ def test_a_change_to_dark_draws_anew(page: Path, browser: Browser) -> None:
 
 
 def test_it_draws_in_a_sandboxed_frame_as_mlflow_shows_it(page: Path, browser: Browser) -> None:
-    """MLflow's artifact view has a frame of a blob with ``sandbox="allow-scripts"``."""
+    """MLflow's artifact view shows a page in a frame with ``sandbox="allow-scripts"``."""
     frame = page.with_name("frame.html")
     frame.write_text(
         f"""<!doctype html><script type="text/plain" id="page">{page.read_text().replace("</script", "<%script")}</script>

@@ -1,4 +1,4 @@
-"""The verdict of ``parity``, with the pairs of ``pairing`` and the causes of ``causes`` that it rests on."""
+"""The verdict of ``parity``, with the pairs of ``pairing`` and the causes of ``causes`` that it is based on."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def named(parity: Parity) -> list[tuple[str, str]]:
 
 
 def test_the_same_numbers_pass_and_are_shown_as_exact(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0, 1, 2))
-    away = add_study(folder, "away", trials(2, 1), mode="sagemaker", given=True)
-    parity = compare_trials([home, away], TOLERANCE)
+    laptop = add_study(folder, "laptop", trials(0, 1, 2))
+    server = add_study(folder, "server", trials(2, 1), mode="sagemaker", given=True)
+    parity = compare_trials([laptop, server], TOLERANCE)
     assert parity.line == "parity: PASS (2 of 2 trials equal)"
     assert (parity.exit_code, parity.exactness, parity.details()) == (0, "equal to the bit: 2 of 2", [])
-    assert named(parity) == [("trial 2 of home", "trial 0 of away"), ("trial 1 of home", "trial 1 of away")]
+    assert named(parity) == [("trial 2 of laptop", "trial 0 of server"), ("trial 1 of laptop", "trial 1 of server")]
     assert [(one.trial.name, one.reason) for one in parity.unpaired] == [
-        ("trial 0 of home", "these parameters ran in no other study")
+        ("trial 0 of laptop", "these parameters ran in no other study")
     ]
     assert {check.outcome for check in parity.checks} == {"same"}
 
@@ -50,28 +50,28 @@ def test_the_same_numbers_pass_and_are_shown_as_exact(folder: Path) -> None:
 def test_numbers_are_equal_within_the_tolerance_of_the_larger(folder: Path, factor: float, verdict: str) -> None:
     result = trials(0)[0]
     name = "cv_rmse_ridge_fold_1"
-    home = add_study(folder, "home", [result])
-    away = add_study(folder, "away", [moved(result, **{name: result.metrics[name] * factor})])
-    parity = compare_trials([home, away], TOLERANCE)
+    laptop = add_study(folder, "laptop", [result])
+    server = add_study(folder, "server", [moved(result, **{name: result.metrics[name] * factor})])
+    parity = compare_trials([laptop, server], TOLERANCE)
     assert parity.verdict == verdict
     assert parity.exact == 0
     assert parity.exactness.startswith("equal to the bit: 0 of 1; the largest relative difference is ")
     assert (name in "".join(parity.details())) == (verdict == "FAIL")
-    assert compare_trials([home, away], 0.0).verdict == "FAIL"
+    assert compare_trials([laptop, server], 0.0).verdict == "FAIL"
 
 
-def test_a_number_that_is_missing_on_one_side_differs(folder: Path) -> None:
+def test_a_number_that_one_study_lacks_differs(folder: Path) -> None:
     result = trials(0)[0]
     fewer = {name: value for name, value in result.metrics.items() if name != "validation_rmse_ridge"}
-    home = add_study(folder, "home", [result])
-    away = add_study(folder, "away", [dataclasses.replace(result, metrics=fewer)])
-    assert compare_trials([home, away], TOLERANCE).verdict == "FAIL"
+    laptop = add_study(folder, "laptop", [result])
+    server = add_study(folder, "server", [dataclasses.replace(result, metrics=fewer)])
+    assert compare_trials([laptop, server], TOLERANCE).verdict == "FAIL"
 
 
-def test_scores_on_test_rows_are_no_part_of_a_trial(folder: Path) -> None:
-    home = add_study(folder, "home", [moved(trials(0)[0], test_rmse_blended=1.0)])
-    away = add_study(folder, "away", [moved(trials(0)[0], test_rmse_blended=2.0)])
-    assert compare_trials([home, away], TOLERANCE).verdict == "PASS"
+def test_scores_on_test_rows_are_not_compared(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [moved(trials(0)[0], test_rmse_blended=1.0)])
+    server = add_study(folder, "server", [moved(trials(0)[0], test_rmse_blended=2.0)])
+    assert compare_trials([laptop, server], TOLERANCE).verdict == "PASS"
 
 
 @pytest.mark.parametrize(
@@ -79,186 +79,186 @@ def test_scores_on_test_rows_are_no_part_of_a_trial(folder: Path) -> None:
     [
         ("cv_rmse_blended", 2.0, 1.0, 0.5),
         ("cv_mae_blended", 0.0, 0.0, 0.0),
-        ("cv_r2_blended", 1e-8, 2e-8, 1e-8),  # near zero, and its error is not
+        ("cv_r2_blended", 1e-8, 2e-8, 1e-8),  # near zero, while its error is not
         ("cv_rmse_blended", float("nan"), 1.0, float("inf")),
     ],
 )
-def test_differences_are_shares(metric: str, one: float, other: float, expected: float) -> None:
+def test_differences_are_relative(metric: str, one: float, other: float, expected: float) -> None:
     assert relative_difference(metric, one, other) == pytest.approx(expected)
 
 
-def test_a_trial_that_failed_on_one_side_differs_and_its_reason_is_said(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0, 1))
-    away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1], "out of memory")], given=True)
-    parity = compare_trials([home, away], TOLERANCE)
-    why = "trial 1 of home and trial 1 of away: it failed in away: out of memory"
+def test_a_trial_that_failed_in_one_study_differs_and_its_reason_is_reported(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0, 1))
+    server = add_study(folder, "server", [scored(0, POINTS[0]), failed(1, POINTS[1], "out of memory")], given=True)
+    parity = compare_trials([laptop, server], TOLERANCE)
+    why = "trial 1 of laptop and trial 1 of server: it failed in server: out of memory"
     assert parity.line == f"parity: FAIL (1 of 2 trials equal; {why})"
     assert parity.details() == [why]
     assert parity.exactness == "equal to the bit: 1 of 2; 1 failed in one study only"
 
 
-def test_of_trials_that_failed_and_others_that_differ_the_cause_is_of_those_that_differ(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0, 1))
+def test_the_cause_is_that_of_differing_trials_and_not_of_failed_ones(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0, 1))
     given = [failed(0, POINTS[0]), scored(1, POINTS[1], shift=0.5)]
-    away = add_study(folder, "away", given, given=True, info={"threads": 2})
-    line = compare_trials([home, away], TOLERANCE).line
-    assert line == "parity: FAIL (0 of 2 trials equal; threads: 1 in home, 2 in away)"
+    server = add_study(folder, "server", given, given=True, info={"threads": 2})
+    line = compare_trials([laptop, server], TOLERANCE).line
+    assert line == "parity: FAIL (0 of 2 trials equal; threads: 1 in laptop, 2 in server)"
 
 
-def test_the_same_parameters_elsewhere_are_said_with_what_keeps_them_apart(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0))
+def test_the_same_parameters_in_another_study_are_reported_with_the_difference(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0))
     others: dict[str, dict[str, Any]] = {
         "on different data": {"data": splits(table(13), "b" * 64)},
         "with a different seed": {"seed": 5},
         "on different folds": {"folds": 4},
     }
-    for place, (said, changes) in enumerate(others.items()):
+    for place, (reason, changes) in enumerate(others.items()):
         other = add_study(folder, f"other{place}", trials(0), **changes)
-        parity = compare_trials([home, other], TOLERANCE)
+        parity = compare_trials([laptop, other], TOLERANCE)
         assert [one.reason for one in parity.unpaired] == [
-            f"the same parameters ran in other{place}, {said}",
-            f"the same parameters ran in home, {said}",
+            f"the same parameters ran in other{place}, {reason}",
+            f"the same parameters ran in laptop, {reason}",
         ]
         (check,) = [check for check in parity.checks if check.name == "parameters after decoding"]
         assert check.outcome == "same"
 
 
-def test_trials_of_a_version_that_recorded_no_recipe_go_by_what_they_were_given(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0, 1), drop=("recipe",))
-    away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1])], drop=("recipe",), given=True)
-    assert named(compare_trials([home, away], TOLERANCE)) == [
-        ("trial 0 of home", "trial 0 of away"),
-        ("trial 1 of home", "trial 1 of away"),
+def test_trials_without_a_recorded_recipe_are_paired_by_their_parameters(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0, 1), drop=("recipe",))
+    server = add_study(folder, "server", [scored(0, POINTS[0]), failed(1, POINTS[1])], drop=("recipe",), given=True)
+    assert named(compare_trials([laptop, server], TOLERANCE)) == [
+        ("trial 0 of laptop", "trial 0 of server"),
+        ("trial 1 of laptop", "trial 1 of server"),
     ]
 
 
-def test_trials_without_a_score_on_both_sides_are_no_pair(folder: Path) -> None:
+def test_trials_without_a_score_in_both_studies_are_not_paired(folder: Path) -> None:
     info = {"pruned": {"folds": 2, "expected": 20.0}}
-    gone = dataclasses.replace(scored(2, POINTS[2]), state="pruned", info=info)
-    home = add_study(folder, "home", [scored(0, POINTS[0]), failed(1, POINTS[1]), gone])
-    away = add_study(folder, "away", [scored(0, POINTS[0]), failed(1, POINTS[1]), scored(2, POINTS[2])])
-    parity = compare_trials([home, away], TOLERANCE)
+    pruned = dataclasses.replace(scored(2, POINTS[2]), state="pruned", info=info)
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0]), failed(1, POINTS[1]), pruned])
+    server = add_study(folder, "server", [scored(0, POINTS[0]), failed(1, POINTS[1]), scored(2, POINTS[2])])
+    parity = compare_trials([laptop, server], TOLERANCE)
     assert (parity.verdict, len(parity.pairs)) == ("PASS", 1)
     assert [(one.trial.name, one.reason) for one in parity.unpaired] == [
-        ("trial 1 of home", "failed: no luck"),
-        ("trial 2 of home", "pruned between folds"),
-        ("trial 1 of away", "failed: no luck"),
-        ("trial 2 of away", "trial 2 of home, which has the same parameters, was pruned between folds"),
+        ("trial 1 of laptop", "failed: no luck"),
+        ("trial 2 of laptop", "pruned between folds"),
+        ("trial 1 of server", "failed: no luck"),
+        ("trial 2 of server", "trial 2 of laptop, which has the same parameters, was pruned between folds"),
     ]
 
 
-def test_what_is_optimised_makes_no_other_trial(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0))
-    away = add_study(folder, "away", trials(0), objective="cv_rmse_ridge")
-    assert compare_trials([home, away], TOLERANCE).verdict == "PASS"
+def test_trials_with_different_objectives_are_paired(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0))
+    server = add_study(folder, "server", trials(0), objective="cv_rmse_ridge")
+    assert compare_trials([laptop, server], TOLERANCE).verdict == "PASS"
 
 
-def test_each_trial_is_held_against_the_first_study_that_ran_it(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0, 1))
-    boxes = add_study(folder, "boxes", trials(1, 2), mode="sagemaker")
+def test_each_trial_is_compared_with_the_first_study_that_ran_it(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0, 1))
+    containers = add_study(folder, "containers", trials(1, 2), mode="sagemaker")
     cloud = add_study(folder, "cloud", trials(0, 1, 2), mode="remote")
-    assert named(compare_trials([home, boxes, cloud], TOLERANCE)) == [
-        ("trial 1 of home", "trial 0 of boxes"),
-        ("trial 0 of home", "trial 0 of cloud"),
-        ("trial 1 of home", "trial 1 of cloud"),
-        ("trial 1 of boxes", "trial 2 of cloud"),
+    assert named(compare_trials([laptop, containers, cloud], TOLERANCE)) == [
+        ("trial 1 of laptop", "trial 0 of containers"),
+        ("trial 0 of laptop", "trial 0 of cloud"),
+        ("trial 1 of laptop", "trial 1 of cloud"),
+        ("trial 1 of containers", "trial 2 of cloud"),
     ]
 
 
-def test_a_point_that_ran_twice_in_a_study_is_held_against_the_other_study_only(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0, 0))
-    away = add_study(folder, "away", trials(0, 0))
-    assert named(compare_trials([home, away], TOLERANCE)) == [
-        ("trial 0 of home", "trial 0 of away"),
-        ("trial 0 of home", "trial 1 of away"),
+def test_a_point_that_ran_twice_in_a_study_is_compared_with_the_other_study_only(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0, 0))
+    server = add_study(folder, "server", trials(0, 0))
+    assert named(compare_trials([laptop, server], TOLERANCE)) == [
+        ("trial 0 of laptop", "trial 0 of server"),
+        ("trial 0 of laptop", "trial 1 of server"),
     ]
 
 
-def test_a_search_of_its_own_points_beside_two_that_agree_does_not_spoil_the_verdict(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0))
+def test_a_search_of_other_points_does_not_change_the_verdict_of_two_that_agree(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0))
     again = add_study(folder, "again", trials(0), given=True)
     cloud = add_study(folder, "cloud", trials(1), mode="remote")
-    parity = compare_trials([home, again, cloud], TOLERANCE)
+    parity = compare_trials([laptop, again, cloud], TOLERANCE)
     assert parity.line == "parity: PASS (1 of 1 trials equal)"
     assert parity.details() == ["no trial of cloud ran in another study"]
 
 
-def test_given_points_that_ran_nowhere_else_spoil_it(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0))
+def test_given_points_that_ran_in_no_other_study_are_not_comparable(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0))
     again = add_study(folder, "again", trials(0), given=True)
     lost = add_study(folder, "lost", trials(1), given=True)
-    parity = compare_trials([home, again, lost], TOLERANCE)
+    parity = compare_trials([laptop, again, lost], TOLERANCE)
     assert parity.line == (
         "parity: NOT COMPARABLE (1 of 1 trials equal; "
-        "parameters after decoding: no set of parameters ran in both home and lost)"
+        "parameters after decoding: no set of parameters ran in both laptop and lost)"
     )
     assert parity.exit_code == 3
 
 
-def test_without_a_common_point_the_command_that_makes_some_is_said(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0))
-    parity = compare_trials([home, add_study(folder, "cloud", trials(1), mode="remote")], TOLERANCE)
+def test_without_a_common_point_the_command_for_a_replay_is_reported(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0))
+    parity = compare_trials([laptop, add_study(folder, "cloud", trials(1), mode="remote")], TOLERANCE)
     assert parity.verdict == "NOT COMPARABLE"
     assert parity.details() == [
-        "python run.py mode=remote action=replay replay.study=home runs the best trials of home there"
+        "python run.py mode=remote action=replay replay.study=laptop runs the best trials of laptop there"
     ]
 
 
-def test_a_replay_is_held_against_the_trials_that_it_ran_again(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0, 1, 2))
-    away = add_study(folder, "away", trials(1), given=True)
-    parity = compare_replay(home, away, TOLERANCE)
+def test_a_replay_is_compared_with_the_trials_that_it_ran_again(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0, 1, 2))
+    server = add_study(folder, "server", trials(1), given=True)
+    parity = compare_replay(laptop, server, TOLERANCE)
     assert (parity.line, parity.unpaired) == ("parity: PASS (1 of 1 trials equal)", ())
 
 
-# By name of the cause: what the other study is made with, and what is said of it.
+# By name of the cause: how the other study differs, and how that is reported.
 Change = tuple[dict[str, Any], str]
 NOT_COMPARABLE: dict[str, Change] = {
     "data hash": (
         {"data": splits(table(11), digest="b" * 64)},
-        "24 rows in home (12 + 5 + 7), 23 rows in away (11 + 5 + 7); 12 are in both",
+        "24 rows in laptop (12 + 5 + 7), 23 rows in server (11 + 5 + 7); 12 are in both",
     ),
-    "folds": ({"folds": 4}, "folds_k 3 in home, 4 in away"),
-    "seed": ({"seed": 5}, "0 in home, 5 in away"),
-    "parameters after decoding": ({"blend": "weighted"}, "blend mean in home, weighted in away"),
+    "folds": ({"folds": 4}, "folds_k 3 in laptop, 4 in server"),
+    "seed": ({"seed": 5}, "0 in laptop, 5 in server"),
+    "parameters after decoding": ({"blend": "weighted"}, "blend mean in laptop, weighted in server"),
 }
 FAIL: dict[str, Change] = {
     "rows and dtypes": (
         {"info": {"dtypes": {"features": "float32", "target": "float64"}}},
-        "dtype of features float64 in home, float32 in away",
+        "dtype of features float64 in laptop, float32 in server",
     ),
     "library versions": (
         {"info": {"versions": {"python": "3.12.0", "xgboost": "3.1.0", "numpy": "2.4.6"}}},
-        "xgboost 3.2.0 in home, 3.1.0 in away; python 3.11.2 in home, 3.12.0 in away",
+        "xgboost 3.2.0 in laptop, 3.1.0 in server; python 3.11.2 in laptop, 3.12.0 in server",
     ),
     "CPU features": (
         {"info": {"processor": {**this_processor(), "features": ["NEON", "SVE"]}}},
-        f"instructions {' '.join(this_processor()['features'])} in home, NEON SVE in away",
+        f"instructions {' '.join(this_processor()['features'])} in laptop, NEON SVE in server",
     ),
-    "threads": ({"info": {"threads": 2}}, "1 in home, 2 in away"),
+    "threads": ({"info": {"threads": 2}}, "1 in laptop, 2 in server"),
 }
 
 
 @pytest.mark.parametrize("cause", FAIL)
-def test_a_difference_is_put_down_to_the_first_cause(folder: Path, cause: str) -> None:
-    changes, said = FAIL[cause]
-    home = add_study(folder, "home", trials(0))
-    away = add_study(folder, "away", trials(0, shift=0.5), **changes)
-    line = compare_trials([home, away], TOLERANCE).line
+def test_a_difference_is_attributed_to_the_first_cause(folder: Path, cause: str) -> None:
+    changes, detail = FAIL[cause]
+    laptop = add_study(folder, "laptop", trials(0))
+    server = add_study(folder, "server", trials(0, shift=0.5), **changes)
+    line = compare_trials([laptop, server], TOLERANCE).line
     assert line.startswith(f"parity: FAIL (0 of 1 trials equal; {cause}: ")
-    assert all(part in line for part in said.split("; "))
+    assert all(part in line for part in detail.split("; "))
 
 
 @pytest.mark.parametrize("cause", NOT_COMPARABLE)
-def test_no_pair_is_put_down_to_the_first_cause(folder: Path, cause: str) -> None:
-    changes, said = NOT_COMPARABLE[cause]
-    home = add_study(folder, "home", trials(0))
-    parity = compare_trials([home, add_study(folder, "away", trials(0), **changes)], TOLERANCE)
-    assert parity.line == f"parity: NOT COMPARABLE ({cause}: {said})"
+def test_a_lack_of_pairs_is_attributed_to_the_first_cause(folder: Path, cause: str) -> None:
+    changes, detail = NOT_COMPARABLE[cause]
+    laptop = add_study(folder, "laptop", trials(0))
+    parity = compare_trials([laptop, add_study(folder, "server", trials(0), **changes)], TOLERANCE)
+    assert parity.line == f"parity: NOT COMPARABLE ({cause}: {detail})"
     assert parity.exit_code == 3
 
 
-def test_causes_are_looked_for_in_one_order(folder: Path) -> None:
+def test_causes_are_checked_in_a_fixed_order(folder: Path) -> None:
     order = [
         "data hash",
         "rows and dtypes",
@@ -269,54 +269,54 @@ def test_causes_are_looked_for_in_one_order(folder: Path) -> None:
         "CPU features",
         "threads",
     ]
-    home = add_study(folder, "home", trials(0))
+    laptop = add_study(folder, "laptop", trials(0))
     for number, name in enumerate(order):
         changes: dict[str, Any] = {"info": {}}
         for cause in order[number:]:
             more = {**NOT_COMPARABLE, **FAIL}[cause][0]
             changes |= {**more, "info": changes["info"] | more.get("info", {})}
-        away = add_study(folder, f"away-{number}", trials(0, shift=1.0), **changes)
-        parity = compare_trials([home, away], TOLERANCE)
+        server = add_study(folder, f"server-{number}", trials(0, shift=1.0), **changes)
+        parity = compare_trials([laptop, server], TOLERANCE)
         assert f"{name}: " in parity.line
         assert [check.name for check in parity.checks] == [*order, "objective in the log"]
 
 
 def test_the_users_own_code_counts_among_the_versions(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0), code={"mine": "1111"})
-    away = add_study(folder, "away", trials(0, shift=1.0), code={"mine": "2222"})
-    line = compare_trials([home, away], TOLERANCE).line
-    assert "library versions: your package mine 1111 in home, 2222 in away" in line
+    laptop = add_study(folder, "laptop", trials(0), code={"mine": "1111"})
+    server = add_study(folder, "server", trials(0, shift=1.0), code={"mine": "2222"})
+    line = compare_trials([laptop, server], TOLERANCE).line
+    assert "library versions: your package mine 1111 in laptop, 2222 in server" in line
 
 
-def test_versions_that_differ_do_no_harm_where_numbers_are_the_same(folder: Path) -> None:
-    changes, said = FAIL["library versions"]
-    home = add_study(folder, "home", trials(0))
-    parity = compare_trials([home, add_study(folder, "away", trials(0), **changes)], TOLERANCE)
+def test_different_versions_pass_if_the_numbers_are_the_same(folder: Path) -> None:
+    changes, detail = FAIL["library versions"]
+    laptop = add_study(folder, "laptop", trials(0))
+    parity = compare_trials([laptop, add_study(folder, "server", trials(0), **changes)], TOLERANCE)
     assert parity.verdict == "PASS"
     (found,) = [check for check in parity.checks if check.outcome != "same"]
     assert (found.name, found.outcome) == ("library versions", "differs")
-    assert found.detail == said
+    assert found.detail == detail
 
 
-def test_a_log_that_says_another_objective_than_metrics_json_fails(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0))
-    away = add_study(folder, "away", trials(0))
-    log_path(trial_folder(away.folder, 0)).write_text("[metric] cv_rmse_blended=1.5;\n")
-    parity = compare_trials([home, away], TOLERANCE)
+def test_a_log_whose_objective_differs_from_metrics_json_fails(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0))
+    server = add_study(folder, "server", trials(0))
+    log_path(trial_folder(server.folder, 0)).write_text("[metric] cv_rmse_blended=1.5;\n")
+    parity = compare_trials([laptop, server], TOLERANCE)
     assert parity.line == (
-        "parity: FAIL (0 of 1 trials equal; objective in the log: the log of trial 0 of away ends with another value than "
+        "parity: FAIL (0 of 1 trials equal; objective in the log: the log of trial 0 of server ends with another value than "
         "metrics.json)"
     )
 
 
-def test_what_amt_has_read_is_held_to_single_precision(folder: Path) -> None:
+def test_the_objective_read_by_amt_is_compared_in_single_precision(folder: Path) -> None:
     result = trials(0)[0]
-    home = add_study(folder, "home", [result])
+    laptop = add_study(folder, "laptop", [result])
     value = result.metrics["cv_rmse_blended"]
     for number, (read, verdict) in enumerate([(value * (1 + 5e-7), "PASS"), (value * 1.01, "FAIL"), (None, "PASS")]):
         cloud = {"cloud": {"job": "job", "objective_in_log": read}}
-        away = add_study(folder, f"cloud-{number}", [result], mode="remote", info=cloud)
-        assert compare_trials([home, away], TOLERANCE).verdict == verdict
+        server = add_study(folder, f"cloud-{number}", [result], mode="remote", info=cloud)
+        assert compare_trials([laptop, server], TOLERANCE).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -328,13 +328,13 @@ def test_what_amt_has_read_is_held_to_single_precision(folder: Path) -> None:
         ("threads", "threads"),
     ],
 )
-def test_what_an_earlier_version_did_not_record_is_not_known(folder: Path, dropped: str, check: str) -> None:
-    home = add_study(folder, "home", trials(0), drop=(dropped,))
-    away = add_study(folder, "away", trials(0, shift=1.0))
-    parity = compare_trials([home, away], TOLERANCE)
+def test_facts_that_an_earlier_version_did_not_record_are_unknown(folder: Path, dropped: str, check: str) -> None:
+    laptop = add_study(folder, "laptop", trials(0), drop=(dropped,))
+    server = add_study(folder, "server", trials(0, shift=1.0))
+    parity = compare_trials([laptop, server], TOLERANCE)
     assert parity.line == f"parity: FAIL (0 of 1 trials equal; no cause found; not recorded: {check})"
     assert [(one.name, one.detail) for one in parity.checks if one.outcome == "unknown"] == [
-        (check, "not recorded by home")
+        (check, "not recorded by laptop")
     ]
 
 
@@ -342,7 +342,7 @@ def test_a_study_of_an_earlier_version_is_read(folder: Path) -> None:
     old = add_study(folder, "old", trials(0), drop=("processor", "dtypes", "columns", "validation_rows"), logs=False)
     edit_facts(old, space=None, dataset=None, action=None, replay_of=None)
     again = read_study(old.folder)
-    assert (again.dataset, again.space.dimensions) == (None, {})
+    assert (again.dataset, again.space.ranges) == (None, {})
     parity = compare_trials([again, add_study(folder, "new", trials(0))], TOLERANCE)
     assert parity.line == "parity: PASS (1 of 1 trials equal)"
     assert [check.name for check in parity.checks if check.outcome == "unknown"] == [
@@ -352,11 +352,11 @@ def test_a_study_of_an_earlier_version_is_read(folder: Path) -> None:
     ]
 
 
-def test_most_of_many_differences_are_counted(folder: Path) -> None:
-    home = add_study(folder, "home", trials(0, 1, 2, 0, 1, 2, 0))
-    away = add_study(folder, "away", trials(0, 1, 2, 0, 1, 2, 0, shift=1.0))
-    details = compare_trials([home, away], TOLERANCE).details()
+def test_many_differences_are_listed_in_part_and_counted(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", trials(0, 1, 2, 0, 1, 2, 0))
+    server = add_study(folder, "server", trials(0, 1, 2, 0, 1, 2, 0, shift=1.0))
+    details = compare_trials([laptop, server], TOLERANCE).details()
     assert details[0].startswith(
-        "trial 0 of home and trial 0 of away: 15 of 21 numbers differ, of blended, ridge, xgboost; the largest difference is in cv_"
+        "trial 0 of laptop and trial 0 of server: 15 of 21 numbers differ, of blended, ridge, xgboost; the largest difference is in cv_"
     )
     assert details[5:] == ["and 2 more"]

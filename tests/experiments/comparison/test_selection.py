@@ -32,8 +32,8 @@ def test_without_names_the_newest_of_each_mode_on_the_newest_data_are_taken(fold
     other = splits(table(13), "b" * 64)
     made = [
         ("old", "local", None),
-        ("home", "local", None),
-        ("boxes", "sagemaker", None),
+        ("laptop", "local", None),
+        ("containers", "sagemaker", None),
         ("elsewhere", "remote", other),
         ("cloud", "remote", None),
     ]
@@ -43,64 +43,69 @@ def test_without_names_the_newest_of_each_mode_on_the_newest_data_are_taken(fold
     empty = folder / "studies" / "empty"
     empty.mkdir()
     (empty / "ledger.sqlite").touch()
-    assert chosen(folder) == ["home", "boxes", "cloud"]
+    assert chosen(folder) == ["laptop", "containers", "cloud"]
 
 
-def test_a_replay_and_what_it_replays_go_before_newer_studies_and_trainings_by_themselves(folder: Path) -> None:
-    made = [("home", "local", None), ("boxes", "sagemaker", "home"), ("search", "local", None), ("one", "local", "one")]
+def test_a_replay_and_its_source_are_preferred_to_newer_studies_and_single_trainings(folder: Path) -> None:
+    made = [
+        ("laptop", "local", None),
+        ("containers", "sagemaker", "laptop"),
+        ("search", "local", None),
+        ("one", "local", "one"),
+    ]
     for number, (name, mode, of) in enumerate(made):
         study = add_study(folder, name, TRIALS[:1], mode=mode, given=of is not None)
         edit_facts(study, created=1000.0 + number, replay_of=None if of == name else of)
-    assert chosen(folder) == ["boxes", "search"]
-    edit_facts(read_study(folder / "studies" / "boxes"), created=2000.0)
-    assert chosen(folder) == ["home", "boxes"]
+    assert chosen(folder) == ["containers", "search"]
+    edit_facts(read_study(folder / "studies" / "containers"), created=2000.0)
+    assert chosen(folder) == ["laptop", "containers"]
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         (
-            ["home", "awya"],
-            "compare.studies=awya: there is no such study in .* Did you mean 'away'\\? There is: away, home",
+            ["laptop", "sevrer"],
+            "compare.studies=sevrer: there is no such study in .* Did you mean 'server'\\? There is: laptop, server",
         ),
-        (["home", "../studies/away"], "there is no such study"),
-        (["home", "bare"], "bare has no ledger.sqlite, where"),
-        (["home", "home"], "names home twice"),
-        (["home"], "names only home. Name two or more"),
+        (["laptop", "../studies/server"], "there is no such study"),
+        (["laptop", "bare"], "bare has no ledger.sqlite, where"),
+        (["laptop", "laptop"], "names laptop twice"),
+        (["laptop"], "names only laptop. Name two or more"),
     ],
 )
-def test_names_that_make_no_comparison_are_refused(folder: Path, names: list[str], said: str) -> None:
-    for name in ("home", "away"):
+def test_names_that_make_no_comparison_are_refused(folder: Path, names: list[str], message: str) -> None:
+    for name in ("laptop", "server"):
         add_study(folder, name, TRIALS)
     (folder / "studies" / "bare").mkdir()
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         chosen(folder, *names)
 
 
-def test_without_studies_the_command_that_makes_one_is_said(folder: Path) -> None:
+def test_without_studies_the_command_that_makes_one_is_reported(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"no study with a finished trial .*python run.py mode=local"):
         chosen(folder)
-    add_study(folder, "home", TRIALS)
-    with pytest.raises(ConfigError, match=r"only mode=local has .* mode=sagemaker action=replay replay.study=home"):
+    add_study(folder, "laptop", TRIALS)
+    with pytest.raises(ConfigError, match=r"only mode=local has .* mode=sagemaker action=replay replay.study=laptop"):
         chosen(folder)
-    edit_facts(add_study(folder, "again", TRIALS[:1], given=True), replay_of="home")
-    with pytest.raises(ConfigError, match=r"on the data of again, .* action=replay replay.study=home"):
+    edit_facts(add_study(folder, "again", TRIALS[:1], given=True), replay_of="laptop")
+    with pytest.raises(ConfigError, match=r"on the data of again, .* action=replay replay.study=laptop"):
         chosen(folder)
 
 
 def test_a_study_without_a_finished_trial_is_empty(folder: Path) -> None:
-    add_study(folder, "home", TRIALS)
+    add_study(folder, "laptop", TRIALS)
     (folder / "studies" / "none").mkdir()
     (folder / "studies" / "none" / "ledger.sqlite").touch()
     with pytest.raises(ConfigError, match="study none has no finished trial: run its command again, or leave it out"):
-        chosen(folder, "home", "none")
+        chosen(folder, "laptop", "none")
 
 
 def test_a_study_that_is_damaged_or_of_another_version_is_named(folder: Path) -> None:
-    add_study(folder, "home", TRIALS)
+    add_study(folder, "laptop", TRIALS)
     edit_facts(add_study(folder, "bare", TRIALS), identity={"mode": "local"})
     with pytest.raises(ConfigError, match="study bare was recorded by another version of byoe"):
-        chosen(folder, "home", "bare")
+        chosen(folder, "laptop", "bare")
     newer = add_study(folder, "newer", TRIALS)
     with closing(sqlite3.connect(newer.folder / "ledger.sqlite")) as connection, connection:
         connection.execute("UPDATE trials SET result = json_set(result, '$.colour', 'red')")
@@ -108,17 +113,17 @@ def test_a_study_that_is_damaged_or_of_another_version_is_named(folder: Path) ->
     with closing(sqlite3.connect(lacking.folder / "ledger.sqlite")) as connection, connection:
         connection.execute("UPDATE trials SET result = json_remove(result, '$.metrics.cv_rmse_ridge')")
     with pytest.raises(ConfigError, match="study lacking was recorded by another version of byoe"):
-        chosen(folder, "home", "lacking")
+        chosen(folder, "laptop", "lacking")
     with pytest.raises(ConfigError, match="study newer was recorded by another version of byoe"):
-        chosen(folder, "home", "newer")
+        chosen(folder, "laptop", "newer")
     (folder / "studies" / "noise").mkdir()
     (folder / "studies" / "noise" / "ledger.sqlite").write_bytes(b"noise" * 1000)
     with pytest.raises(InputError, match="is not a ledger that can be read"):
-        chosen(folder, "home", "noise")
+        chosen(folder, "laptop", "noise")
 
 
 @pytest.mark.parametrize("share", [-1e-9, 1.0, float("nan"), float("inf")])
-def test_a_tolerance_is_a_share(share: float) -> None:
+def test_a_tolerance_is_at_least_zero_and_below_one(share: float) -> None:
     assert check_tolerance(CompareConfig(rtol=0.0)) == 0.0
     with pytest.raises(ConfigError, match=r"compare\.rtol="):
         check_tolerance(CompareConfig(rtol=share))

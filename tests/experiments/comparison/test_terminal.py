@@ -1,4 +1,4 @@
-"""A comparison in the terminal: the verdict in its colour, the findings, and a table without cut digits."""
+"""A comparison in the terminal: the verdict in its colour, the findings, and a table whose digits are not cut off."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.experiments.comparison.builder import POINTS, add_study, scored
 
 
 def test_the_verdict_is_coloured_and_its_details_are_indented(folder: Path) -> None:
-    home = add_study(folder, "home", [scored(0, POINTS[0])])
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
     for shift, colour, verdict in ((0.0, 32, "PASS"), (0.5, 31, "FAIL")):
-        away = add_study(folder, f"away-{verdict}", [scored(0, POINTS[0], shift=shift)], given=True)
+        server = add_study(folder, f"server-{verdict}", [scored(0, POINTS[0], shift=shift)], given=True)
         file = io.StringIO()
-        parity = compare_trials([home, away], 1e-9)
+        parity = compare_trials([laptop, server], 1e-9)
         show_parity(parity, Console(file=file, force_terminal=True, color_system="standard", width=40))
         _, line, exactness, *details = file.getvalue().splitlines()
         assert line == f"\x1b[{colour}m{parity.line}\x1b[0m"
@@ -29,8 +29,8 @@ def test_the_verdict_is_coloured_and_its_details_are_indented(folder: Path) -> N
 
 def test_trials_without_a_pair_are_listed_below_the_finding(folder: Path) -> None:
     studies = [
-        add_study(folder, "home", [scored(0, POINTS[0]), scored(1, POINTS[1])]),
-        add_study(folder, "away", [scored(0, POINTS[0])], mode="sagemaker", given=True),
+        add_study(folder, "laptop", [scored(0, POINTS[0]), scored(1, POINTS[1])]),
+        add_study(folder, "server", [scored(0, POINTS[0])], mode="sagemaker", given=True),
     ]
     file = io.StringIO()
     show_findings(measure(studies), compare_trials(studies, 1e-9), Console(file=file, width=40))
@@ -39,7 +39,7 @@ def test_trials_without_a_pair_are_listed_below_the_finding(folder: Path) -> Non
         "There are no two searches to compare: only local searched, the other studies ran given points.",
         "",
         "without a pair",
-        "  trial 1 of home: these parameters ran in no other study",
+        "  trial 1 of laptop: these parameters ran in no other study",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Every group and every recipe composes, and every value knows where it came from."""
+"""Every group and every recipe composes, and every value has its source."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def test_every_member_of_every_group_plans_a_study(group: str, name: str, folder
 
 
 @pytest.mark.parametrize(("ensemble", "search"), list(product(group_files()["ensemble"], ["quick", "thorough"])))
-def test_every_ensemble_goes_with_every_search(ensemble: str, search: str, folder: Path) -> None:
+def test_every_ensemble_works_with_every_search(ensemble: str, search: str, folder: Path) -> None:
     study = plan_study(compose([f"ensemble={ensemble}", f"search={search}"])).study
     members = {member.name for member in study.recipe({}).members}
-    assert {name.partition("__")[0] for name in study.space.dimensions} == members
+    assert {name.partition("__")[0] for name in study.space.ranges} == members
 
 
-def test_wide_has_at_most_twenty_tuned_ranges(folder: Path) -> None:
+def test_wide_has_at_most_twenty_ranges(folder: Path) -> None:
     study = plan_study(compose(["ensemble=wide"])).study
     assert len(study.recipe({}).members) == 9
-    assert len(study.space.dimensions) <= 20
+    assert len(study.space.ranges) <= 20
 
 
 def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> None:
@@ -57,7 +57,7 @@ def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> 
     members = [member.name for member in plan.study.recipe({}).members]
     assert "svr" not in members
     assert len(members) == 8
-    assert "svr__C" not in plan.study.space.dimensions
+    assert "svr__C" not in plan.study.space.ranges
     assert plan.notes[0].startswith("member svr is left out: at 9600 rows one fit takes about 11 s")
     kept = plan_study(compose([*arguments, "ensemble.drop_slow=false"]))
     assert "svr" in [member.name for member in kept.study.recipe({}).members]
@@ -124,12 +124,12 @@ def test_typed_range_replaces_the_files_range(folder: Path) -> None:
 
 def test_a_range_set_to_null_is_not_searched(folder: Path) -> None:
     study = plan_study(compose(["search.space.xgboost=null", "search.space.catboost.depth=null"])).study
-    assert set(study.space.dimensions) == {"catboost__learning_rate", "catboost__l2_leaf_reg"}
+    assert set(study.space.ranges) == {"catboost__learning_rate", "catboost__l2_leaf_reg"}
 
 
 def test_fixed_parameter_wins_over_its_range_with_a_note(folder: Path) -> None:
     plan = plan_study(compose(["ensemble.params.xgboost.max_depth=4"]))
-    assert "xgboost__max_depth" not in plan.study.space.dimensions
+    assert "xgboost__max_depth" not in plan.study.space.ranges
     assert plan.study.recipe({}).members[0].params["max_depth"] == 4
     assert plan.notes == ("xgboost.max_depth is fixed at 4 and not searched.",)
 
@@ -155,7 +155,7 @@ def test_name_comes_from_what_decides_the_numbers(folder: Path) -> None:
     assert all(len(each) <= 32 for each in [*others, name("action=train"), name("experiment=blog_single")])
 
 
-def test_every_config_file_says_what_it_is_for() -> None:
+def test_every_config_file_begins_with_its_purpose() -> None:
     for path in CONFIG_FOLDER.rglob("*.yaml"):
         assert path.read_text().startswith("#"), path
 
@@ -168,9 +168,7 @@ def test_no_password_is_shown_or_recorded() -> None:
         assert "hush" not in text
 
 
-def test_settings_of_ones_own_for_one_mode_are_not_read_in_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_users_settings_for_one_mode_are_not_read_in_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(CONFIG_FOLDER, tmp_path / "configs", ignore=shutil.ignore_patterns("local"))
     (tmp_path / "configs/local/mode").mkdir(parents=True)
     own = tmp_path / "configs/local/mode/remote.yaml"

@@ -12,7 +12,7 @@ from experiments.data import channels, datasets
 from experiments.data.presplit import SPLITS
 
 
-def test_channels_that_another_process_writes_meanwhile_are_taken(
+def test_channels_that_another_process_writes_meanwhile_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splits = datasets.load(DatasetConfig("diabetes"), LocalModeConfig())

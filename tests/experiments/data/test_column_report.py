@@ -1,4 +1,4 @@
-"""What may mislead in a table is said before the first trial."""
+"""Misleading columns of a table are reported before the first trial."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_sound_table_has_no_warning(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("values", "parts"),
     [
         ([7] * ROWS, ["odd: constant", "dataset.drop=[odd]"]),
         ([""] * ROWS, ["odd: constant"]),
@@ -43,17 +43,17 @@ def test_sound_table_has_no_warning(folder: Path) -> None:
     ],
     ids=["constant", "empty", "counting", "names", "decimal commas", "dates"],
 )
-def test_column_that_misleads_is_named_with_what_to_do(values: list[object], words: list[str], folder: Path) -> None:
+def test_misleading_column_is_named_with_what_to_do(values: list[object], parts: list[str], folder: Path) -> None:
     (warning,) = table(folder, odd=values).warnings
-    assert [word for word in words if word not in warning] == []
+    assert [part for part in parts if part not in warning] == []
 
 
-def test_rows_that_stand_in_several_folds_or_in_training_and_test_are_counted(folder: Path) -> None:
+def test_rows_in_several_folds_or_in_training_and_test_are_counted(folder: Path) -> None:
     within, across = table(folder, size=[1, 2, 3, 4] * 25, price=[1, 2, 3, 4] * 25).warnings
     assert within.startswith(
-        "56 of 60 training rows repeat another, in any fold, so scores in cross-validation flatter"
+        "56 of 60 training rows repeat another, in any fold, so cross-validation scores are too good"
     )
-    assert across.startswith("20 of 20 test rows stand among the training rows too")
+    assert across.startswith("20 of 20 test rows are among the training rows too")
 
 
 def test_one_value_with_gaps_is_not_constant(folder: Path) -> None:

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from ensemble.channel import read_channel
 from experiments.config.compose import compose
 from experiments.errors import InputError
-from experiments.planning.study import Plan, plan_study
+from experiments.planning.study import StudyPlan, plan_study
 from tests.conftest import QUICK, Ended
 from tests.support.presplit import ROLES, rows, upload_rows, write_rows
 from tests.support.records import logged_runs, recorded_trials
@@ -25,7 +25,7 @@ Run = Callable[..., Ended]
 
 @pytest.fixture
 def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket with the rows below ``tables/rows/``, which the default settings of AWS lead to."""
+    """A bucket with the rows below ``tables/rows/``, which AWS's default settings reach."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -43,18 +43,18 @@ def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def planned(path: str, *more: str) -> Plan:
+def planned(path: str, *more: str) -> StudyPlan:
     return plan_study(compose([*ROLES, f"dataset.path={path}", *more]))
 
 
-def test_a_study_takes_the_rows_as_they_are_split(project: Path, byoe: Run) -> None:
+def test_a_study_uses_the_rows_as_they_are_split(project: Path, byoe: Run) -> None:
     write_rows(project / "rows")
     ended = byoe("mode=local", *ROLES, "dataset.path=rows", "study=mine", "search.n_trials=2", *QUICK)
     assert ended.code == 0, ended.err
-    said = " ".join(ended.out.split())
+    printed = " ".join(ended.out.split())
     assert (
-        "dataset.path=rows is split already, and so it stays: 60 rows in train/, 20 rows in validation/, 20 rows"
-        in said
+        "dataset.path=rows is split already and stays as it is: 60 rows in train/, 20 rows in validation/, 20 rows"
+        in printed
     )
     (channels,) = (project / "studies" / "_channels").iterdir()
     for name, table in rows().items():
@@ -104,7 +104,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
         [],
         ["lacks validation/", "'valid/'"],
     ),
-    "none is there": (
+    "all parts are missing": (
         lambda rows: [shutil.rmtree(place) for place in rows.iterdir()],
         [],
         ["train/, validation/, test/"],
@@ -140,7 +140,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
         [],
         ["dataset.weights=w", "/test/*.csv has no such column"],
     ),
-    "a split of its own": (
+    "another split": (
         lambda rows: None,
         ["dataset.split.test=0.2", "dataset.split.seed=1"],
         ["dataset.split.test=0.2, dataset.split.seed=1", "split already", "Leave them out"],
@@ -154,18 +154,18 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_what_is_no_such_folder_is_refused_in_one_line(case: str, folder: Path, byoe: Run) -> None:
-    spoil, more, words = MISTAKES[case]
+def test_a_folder_that_is_not_presplit_is_refused_in_one_line(case: str, folder: Path, byoe: Run) -> None:
+    spoil, more, parts = MISTAKES[case]
     write_rows(folder / "rows")
     spoil(folder / "rows")
     ended = byoe("mode=local", *ROLES, "dataset.path=rows", *more)
     assert ended.code == 2
     assert len(ended.err.splitlines()) == 1
-    assert [word for word in ["rows", *words] if word not in ended.err] == []
+    assert [part for part in ["rows", *parts] if part not in ended.err] == []
     assert [path.name for path in folder.iterdir()] == ["rows"]
 
 
-def test_what_is_no_such_folder_on_s3_is_named_by_its_address(folder: Path, bucket: str) -> None:
+def test_a_folder_on_s3_that_is_not_presplit_is_named_by_its_address(folder: Path, bucket: str) -> None:
     s3, place = boto3.client("s3"), f"s3://{bucket}/tables/rows/"
     with pytest.raises(InputError, match=rf"dataset.path={place[:-1]}: there is no such object.*a slash: {place}"):
         planned(place[:-1])

@@ -13,7 +13,7 @@ from experiments.errors import BackendUnavailable
 
 
 @pytest.mark.parametrize("address", ["unix://{folder}/none.sock", "tcp://127.0.0.1:1"])
-def test_an_attempt_to_reach_an_engine_that_is_not_there_leaves_no_socket_open(
+def test_a_failed_connection_to_the_engine_leaves_no_socket_open(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "docker").touch(mode=0o755)  # the command, which need not be installed

@@ -35,16 +35,16 @@ def test_the_image_has_the_pins_of_the_entry_script_without_the_gpu() -> None:
     assert re.search(r"^sagemaker-training==", pins, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("base", "file", "words"), [("", None, "mode.image.base"), (BASE, "none.txt", "none.txt")])
-def test_what_cannot_be_built_from_is_named(base: str, file: str | None, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+@pytest.mark.parametrize(("base", "file", "message"), [("", None, "mode.image.base"), (BASE, "none.txt", "none.txt")])
+def test_an_unusable_base_or_requirements_file_is_named(base: str, file: str | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         image_spec(base, None if file is None else Path(file))
 
 
 @pytest.mark.docker
 @pytest.mark.timeout(600)
 class TestBuild:
-    def test_the_image_is_there_and_small(self) -> None:
+    def test_the_image_exists_and_is_small(self) -> None:
         spec = require_image()
         with closing(connect()) as client:
             assert image_exists(client, spec)
@@ -52,18 +52,18 @@ class TestBuild:
             assert client.images.get(spec.tag).attrs["Size"] < 900e6
             assert client.images.get(spec.tag).labels[LABEL] == "image"
 
-    def test_packages_of_ones_own_are_in_it_and_a_failing_step_shows_its_last_lines(self, tmp_path: Path) -> None:
+    def test_a_users_packages_are_in_it_and_a_failing_step_shows_its_last_lines(self, tmp_path: Path) -> None:
         base = require_image().tag
         files = {
             "Dockerfile": b"ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nLABEL byoe=image\nCOPY note.txt /note.txt\n",
             "note.txt": b"x",
         }
         spec = ImageSpec(base, files)
-        told: list[str] = []
+        printed: list[str] = []
         with closing(connect()) as client:
-            build_image(client, spec, told.append)
+            build_image(client, spec, printed.append)
             try:
-                assert any("COPY note.txt" in line for line in told)
+                assert any("COPY note.txt" in line for line in printed)
             finally:
                 client.images.remove(spec.tag)
             broken = ImageSpec(
@@ -74,7 +74,7 @@ class TestBuild:
                 },
             )
             with pytest.raises(BackendUnavailable) as failed:
-                build_image(client, broken, told.append)
+                build_image(client, broken, printed.append)
             text = str(failed.value)
             assert "RUN echo first" in text
             # The engine promises no order between standard output and standard error.

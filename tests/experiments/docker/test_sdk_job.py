@@ -37,7 +37,7 @@ if os.environ["SM_HP_DEED"] == "fail":
 """
 
 
-def job(image: str, folder: Path, deed: str) -> dict[str, Any]:
+def job(image: str, folder: Path, behaviour: str) -> dict[str, Any]:
     (folder / "code").mkdir()
     (folder / "code" / "train.py").write_text(SCRIPT)
     (folder / "train").mkdir()
@@ -49,7 +49,7 @@ def job(image: str, folder: Path, deed: str) -> dict[str, Any]:
     return {
         "TrainingJobName": "job",
         "HyperParameters": {
-            "deed": deed,
+            "behaviour": behaviour,
             "sagemaker_program": '"train.py"',
             "sagemaker_submit_directory": json.dumps(f"file://{folder / 'code'}"),
         },
@@ -65,13 +65,13 @@ def job(image: str, folder: Path, deed: str) -> dict[str, Any]:
 
 @pytest.mark.docker
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("deed", ["work", "fail"])
+@pytest.mark.parametrize("behaviour", ["work", "fail"])
 @pytest.mark.filterwarnings("ignore")  # the SDK's own
-def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
-    deed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_job_sees_no_account_sends_no_telemetry_and_leaves_only_its_artifacts(
+    behaviour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = require_image().tag
-    document = job(image, tmp_path, deed)
+    document = job(image, tmp_path, behaviour)
     for name in ("artifacts", "root"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
@@ -84,11 +84,11 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
     import sagemaker.core.telemetry.telemetry_logging as telemetry
 
     sent: list[object] = []
-    monkeypatch.setattr(telemetry, "_send_telemetry_request", lambda *words: sent.append(words))
+    monkeypatch.setattr(telemetry, "_send_telemetry_request", lambda *arguments: sent.append(arguments))
     create_network(RUN)
     container = {"labels": labels("trial", study=STUDY, run=RUN), "user": f"{os.getuid()}:{os.getgid()}"}
     try:
-        assert run_job(document, str(tmp_path / "root"), container) is (deed == "work")
+        assert run_job(document, str(tmp_path / "root"), container) is (behaviour == "work")
         with closing(connect()) as client:
             (network,) = client.networks.list(names=[NETWORK])
             assert network.attrs["Internal"]
@@ -100,7 +100,7 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
     assert os.environ["AWS_PROFILE"] == "nobody"
     assert str(tmp_path / "root") in kept
     (compose,) = (tmp_path / "root").rglob("docker-compose.yaml")
-    # Made by this user, and not by the engine, whose folders are root's and 755.
+    # Created by this user and not by the engine, whose folders belong to root and have mode 755.
     made = [compose.parent / "model", *compose.parent.glob("algo-1-*/output/data")]
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700, 0o700]
     assert SECRET not in compose.read_text()
@@ -113,7 +113,7 @@ def test_job_sees_no_account_sends_nothing_home_and_leaves_its_artifacts_only(
     assert found["environ"]["AWS_REGION"] == "us-east-1"
     unpack(tmp_path / "artifacts" / "model.tar.gz", tmp_path / "model")
     assert (tmp_path / "model" / "model.txt").read_text() == "a model"
-    gc.collect()  # of files that the SDK leaves open, while their warnings are ignored
+    gc.collect()  # of files that the SDK leaves open; their warnings are ignored
 
 
 @pytest.mark.docker

@@ -1,4 +1,4 @@
-"""A warm container gives each job the container contract and a fresh start, and lives no longer than who holds it."""
+"""A warm container gives each job the container contract and a fresh start, and ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tests.support.docker import containers, require_image
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 STUDY = "warm-pool-test"
-# The entry script of these tests does one thing a job, and says what it found.
+# The entry script of these tests does one thing per job, and prints what it found.
 SCRIPT = """
 import json, os, signal, socket, subprocess, sys, time
 
 hyperparameters = json.load(open("/opt/ml/input/config/hyperparameters.json"))
-deed = hyperparameters["deed"]
+behaviour = hyperparameters["behaviour"]
 
 def can_connect():
     try:
@@ -42,7 +42,7 @@ def can_connect():
         return False
     return True
 
-if deed == "look":
+if behaviour == "look":
     found = {
         "files": sorted(os.path.join(at, name) for at, _, names in os.walk("/opt/ml/model") for name in names)
         + sorted(os.listdir("/opt/ml/output/data")) + sorted(os.listdir("/tmp")),
@@ -55,7 +55,7 @@ if deed == "look":
         "module": "litter" in sys.modules,
     }
     json.dump(found, open("/opt/ml/output/data/found.json", "w"))
-elif deed == "litter":
+elif behaviour == "litter":
     open("/tmp/left", "w").write("x")
     os.mkdir("/tmp/folder")
     open("/opt/ml/model/left", "w").write("x")
@@ -63,17 +63,17 @@ elif deed == "litter":
     os.environ["LEFT"] = "x"
     sys.modules["litter"] = json
     subprocess.Popen(["sleep", "1000"], start_new_session=True)
-elif deed == "exit":
+elif behaviour == "exit":
     sys.exit(int(hyperparameters["code"]))
-elif deed == "raise":
+elif behaviour == "raise":
     raise ValueError("no luck")
-elif deed == "kill":
+elif behaviour == "kill":
     os.kill(os.getpid(), signal.SIGKILL)
-elif deed == "hang":
+elif behaviour == "hang":
     signal.pause()
-elif deed == "allocate":
+elif behaviour == "allocate":
     hoard = [bytearray(2**20) for _ in range(4000)]
-print("deed done", flush=True)
+print("behaviour done", flush=True)
 """
 
 
@@ -102,10 +102,10 @@ def container(settings: ContainerSettings, tmp_path: Path) -> Iterator[WarmConta
     assert until(lambda: containers(STUDY) == [])
 
 
-def job(deed: str, **hyperparameters: str) -> dict[str, Any]:
+def job(behaviour: str, **hyperparameters: str) -> dict[str, Any]:
     return {
         "HyperParameters": {
-            "deed": deed,
+            "behaviour": behaviour,
             **hyperparameters,
             "sagemaker_program": '"train.py"',
             "sagemaker_submit_directory": '"file:///somewhere"',
@@ -115,8 +115,8 @@ def job(deed: str, **hyperparameters: str) -> dict[str, Any]:
     }
 
 
-def run(container: WarmContainer, deed: str, seconds: float = 60, **hyperparameters: str) -> int | None:
-    lay_out(container.ml, job(deed, **hyperparameters))
+def run(container: WarmContainer, behaviour: str, seconds: float = 60, **hyperparameters: str) -> int | None:
+    lay_out(container.ml, job(behaviour, **hyperparameters))
     return container.run(1, seconds, keep_model=True).exit_code
 
 
@@ -126,7 +126,7 @@ def look(container: WarmContainer) -> dict[str, Any]:
     return found
 
 
-def test_a_job_finds_what_the_toolkit_would_give_it(container: WarmContainer) -> None:
+def test_a_job_finds_what_the_sagemaker_toolkit_provides(container: WarmContainer) -> None:
     found = look(container)
     environ = found["environ"]
     assert environ["SM_CHANNEL_TRAIN"] == "/opt/ml/input/data/train"
@@ -137,14 +137,14 @@ def test_a_job_finds_what_the_toolkit_would_give_it(container: WarmContainer) ->
     assert environ["SM_HP_RATE"] == "0.5"
     assert environ["SM_CURRENT_HOST"] == "algo-1"
     assert environ["SM_NUM_CPUS"] == "1"
-    assert found["argv"][1:] == ["--deed", "look", "--rate", "0.5"]
+    assert found["argv"][1:] == ["--behaviour", "look", "--rate", "0.5"]
     assert found["cwd"] == "/opt/ml/code"
     assert found["user"] == [os.getuid(), os.getgid()]
     assert not found["network"]
-    assert container.log.read_text() == "deed done\n"
+    assert container.log.read_text() == "behaviour done\n"
 
 
-def test_a_job_starts_clean_whatever_the_last_one_left(container: WarmContainer) -> None:
+def test_a_job_starts_clean_after_any_other(container: WarmContainer) -> None:
     first = look(container)
     assert run(container, "litter") == 0
     second = look(container)
@@ -156,11 +156,11 @@ def test_a_job_starts_clean_whatever_the_last_one_left(container: WarmContainer)
 
 
 @pytest.mark.parametrize(
-    ("deed", "code"), [("exit", 7), ("raise", 1), ("kill", -signal.SIGKILL)], ids=["exits", "raises", "is killed"]
+    ("behaviour", "code"), [("exit", 7), ("raise", 1), ("kill", -signal.SIGKILL)], ids=["exits", "raises", "is killed"]
 )
-def test_a_job_that_ends_badly_takes_itself_down_only(deed: str, code: int, container: WarmContainer) -> None:
-    assert run(container, deed, code="7") == code
-    if deed == "raise":
+def test_a_job_that_fails_does_not_end_its_container(behaviour: str, code: int, container: WarmContainer) -> None:
+    assert run(container, behaviour, code="7") == code
+    if behaviour == "raise":
         assert "ValueError: no luck" in container.log.read_text()
     assert look(container)["files"] == []
 
@@ -225,9 +225,9 @@ def test_containers_have_no_more_rights_than_they_need(container: WarmContainer)
         assert not [entry for entry in found.attrs["Config"]["Env"] if entry.startswith("AWS")]
 
 
-@pytest.mark.parametrize("deed", ["look", "hang"], ids=["idle", "at work"])
+@pytest.mark.parametrize("behaviour", ["look", "hang"], ids=["idle", "at work"])
 def test_containers_end_with_the_process_that_holds_them(
-    deed: str, settings: ContainerSettings, tmp_path: Path
+    behaviour: str, settings: ContainerSettings, tmp_path: Path
 ) -> None:
     code = f"""
 import pathlib, sys, threading
@@ -236,10 +236,10 @@ from experiments.docker.warm_pool import *
 settings = ContainerSettings({settings.image!r}, {settings.user!r}, pathlib.Path({str(settings.code)!r}), {{}},
                              {dict(settings.labels)!r})
 container = WarmContainer(settings, pathlib.Path({str(tmp_path / "held")!r}))
-lay_out(container.ml, {job(deed)!r})
+lay_out(container.ml, {job(behaviour)!r})
 thread = threading.Thread(target=container.run, args=(1, 600), kwargs={{"keep_model": False}}, daemon=True)
 thread.start()
-if {deed!r} == "look":
+if {behaviour!r} == "look":
     thread.join()
 print("held", flush=True)
 sys.stdin.read()
@@ -255,7 +255,7 @@ sys.stdin.read()
     assert until(lambda: containers(STUDY) == [])
 
 
-def test_a_closed_pool_leaves_nothing_and_gives_nothing(settings: ContainerSettings, tmp_path: Path) -> None:
+def test_a_closed_pool_leaves_nothing_and_refuses_jobs(settings: ContainerSettings, tmp_path: Path) -> None:
     pool = WarmPool(settings, tmp_path / "pool", 2)
     number, container = pool.acquire()
     thread_ended: list[bool] = []

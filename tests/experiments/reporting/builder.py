@@ -1,4 +1,4 @@
-"""Trials and predictions with round numbers, as the tests of what users see need them."""
+"""Trials and predictions with round numbers, for the tests of what users see."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
     assert "Best trial (2)" in rmse.get_title(loc="left")
 
 
-def test_importance_is_of_the_parameter_that_moves_the_score(study: StudySpec) -> None:
-    names = list(study.space.dimensions)
+def test_importance_is_that_of_the_parameter_that_changes_the_score(study: StudySpec) -> None:
+    names = list(study.space.ranges)
     first = study.space.first()
     results = []
     for index in range(80):
@@ -66,7 +66,7 @@ def test_a_single_member_has_no_figures_of_a_blend(study: StudySpec) -> None:
 
 
 @pytest.mark.parametrize("blend", ["mean", "weighted", "greedy", "stacking"])
-def test_member_that_is_left_out_costs_what_the_others_blended_again_lose(blend: str) -> None:
+def test_the_importance_of_a_member_is_the_loss_of_the_others_blended_again(blend: str) -> None:
     rows = out_of_fold()
     rises = leave_one_out_rises(Recipe(tuple(MemberSpec(name, name) for name in MEMBERS), blend), rows)
     alone = np.sqrt(np.mean((rows.members[:, 1] - rows.target) ** 2))
@@ -85,7 +85,7 @@ def test_rows_without_weight_do_not_count_when_a_member_is_left_out() -> None:
     assert leave_one_out_rises(recipe, weighed) == pytest.approx(leave_one_out_rises(recipe, counted))
 
 
-def test_blend_whose_features_are_not_kept_has_no_picture_of_who_is_missed(study: StudySpec) -> None:
+def test_blend_without_its_features_has_no_figure_of_members_left_out(study: StudySpec) -> None:
     assert "leave_one_member_out.png" in study_figures(study, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())
     passed = dataclasses.replace(study, static={**study.static, "blend": "stacking_passthrough"})
     figures = study_figures(passed, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())

@@ -18,7 +18,7 @@ def shown(study: StudySpec, best: TrialResult, **changes: object) -> str:
     return as_text(dataclasses.replace(outcome, **changes))  # type: ignore[arg-type]
 
 
-def test_table_has_a_row_a_member_and_one_for_the_blend(study: StudySpec) -> None:
+def test_table_has_a_row_for_each_member_and_for_the_blend(study: StudySpec) -> None:
     lines = shown(study, trial(0, 11.0, 12.0, 10.0)).splitlines()
     rows = {
         line.split()[0]: line.split()[1:]
@@ -33,7 +33,7 @@ def test_table_has_a_row_a_member_and_one_for_the_blend(study: StudySpec) -> Non
     assert "  xgboost  max_depth=3" in lines
 
 
-def test_the_verdict_stands_below_the_table(study: StudySpec) -> None:
+def test_the_verdict_is_below_the_table(study: StudySpec) -> None:
     lines = shown(study, trial(0, 11.0, 12.0, 10.0)).splitlines()
     (verdict,) = (number for number, line in enumerate(lines) if line.startswith("  The ensemble pays: "))
     (blended,) = (number for number, line in enumerate(lines) if line.startswith("  blended"))
@@ -41,7 +41,7 @@ def test_the_verdict_stands_below_the_table(study: StudySpec) -> None:
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])
-def test_numbers_are_whole_in_a_narrow_terminal(study: StudySpec, width: int) -> None:
+def test_numbers_are_not_cut_off_in_a_narrow_terminal(study: StudySpec, width: int) -> None:
     file = io.StringIO()
     best = trial(0, 11.2345, 12.3456, 10.4567)
     show(Outcome(study, [best], best, best, MEMBERS, [("mlflow ui", "look")]), Console(file=file, width=width))
@@ -49,7 +49,7 @@ def test_numbers_are_whole_in_a_narrow_terminal(study: StudySpec, width: int) ->
     assert max(map(len, file.getvalue().splitlines())) <= NARROWEST
 
 
-def test_problem_of_the_store_is_told_with_what_to_do(study: StudySpec) -> None:
+def test_a_problem_of_the_store_is_shown_with_its_fix(study: StudySpec) -> None:
     text = " ".join(shown(study, trial(0, 11.0, 12.0, 10.0), problem="OperationalError: disk").split())
     assert "MLflow could not record everything (OperationalError: disk)" in text
     assert "run the same command again" in text
@@ -65,7 +65,7 @@ def test_pruned_trials_are_counted(study: StudySpec) -> None:
     assert "2 trials, 1 pruned" in shown(study, best, results=[best, pruned(1)])
 
 
-def test_study_that_its_time_limit_has_ended_says_so(study: StudySpec) -> None:
+def test_a_study_that_its_time_limit_ended_is_reported(study: StudySpec) -> None:
     limited = dataclasses.replace(study, timeout=90.0)
     text = shown(limited, trial(0, 11.0, 12.0, 10.0))
     assert "2 trials of 3" in text

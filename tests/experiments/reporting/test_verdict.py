@@ -41,7 +41,7 @@ def test_verdict_compares_with_the_best_member_of_any_trial() -> None:
     assert "(xgboost in trial 1, 9.5)" in text
 
 
-def test_verdict_is_undecided_where_the_interval_includes_zero() -> None:
+def test_verdict_is_undecided_if_the_interval_includes_zero() -> None:
     best = trial(0, 11.0, 12.0, 10.9)
     metrics = {**best.metrics, "cv_rmse_blended_fold_0": 20.0, "cv_rmse_blended_fold_1": 1.0}
     final = dataclasses.replace(best, metrics=metrics)

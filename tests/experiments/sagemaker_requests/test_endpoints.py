@@ -34,7 +34,7 @@ def check_all(requests: dict[str, dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(("name", "serving"), [("endpoint_serverless", SERVING), ("endpoint_realtime", REALTIME)])
-def test_requests_are_those_that_were_looked_at(name: str, serving: Serving) -> None:
+def test_requests_are_those_of_the_snapshots(name: str, serving: Serving) -> None:
     requests = endpoint_requests(serving)
     check_all(requests)
     check_snapshot(name, requests)
@@ -61,7 +61,7 @@ def test_what_aws_would_refuse_is_refused_here(change: dict[str, object], place:
         check_all(requests)
 
 
-def test_a_serverless_endpoint_is_not_asked_to_be_cut_off_and_one_on_instances_is() -> None:
-    """Network isolation is among what AWS lists as not supported by serverless endpoints."""
+def test_network_isolation_is_requested_on_instances_and_not_for_serverless() -> None:
+    """AWS lists network isolation among the features that serverless endpoints do not support."""
     assert endpoint_requests(SERVING)["CreateModel"]["EnableNetworkIsolation"] is False
     assert endpoint_requests(REALTIME)["CreateModel"]["EnableNetworkIsolation"] is True

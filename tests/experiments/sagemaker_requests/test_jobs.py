@@ -17,7 +17,7 @@ from experiments.sagemaker_requests.jobs import read_tuning_job, training_job, t
 from experiments.sagemaker_requests.parameter_ranges import parameter_ranges, search_space
 from experiments.sagemaker_requests.validation import check_request
 from experiments.study.sampling import make_proposer
-from experiments.study.search_space import Choices, Dimension, Range, SearchSpace
+from experiments.study.search_space import Choices, Interval, Range, SearchSpace
 from tests.support.studies import PLACEMENT, study
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -28,7 +28,7 @@ def check_snapshot(name: str, document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=1) + "\n"
     if os.environ.get("BYOE_WRITE_SNAPSHOTS") == "1":
         path.write_text(text)
-    assert text == path.read_text(), f"{path} differs; BYOE_WRITE_SNAPSHOTS=1 writes it anew"
+    assert text == path.read_text(), f"{path} differs; BYOE_WRITE_SNAPSHOTS=1 writes it again"
 
 
 @pytest.mark.parametrize(
@@ -48,20 +48,20 @@ def check_snapshot(name: str, document: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_tuning_job_is_the_one_that_was_looked_at(name: str, arguments: tuple[str, ...], folder: Path) -> None:
+def test_tuning_job_is_that_of_the_snapshot(name: str, arguments: tuple[str, ...], folder: Path) -> None:
     document = tuning_job(study(*arguments), PLACEMENT)
     check_request("CreateHyperParameterTuningJob", document, local=True)
     check_snapshot(name, document)
 
 
-def test_training_job_is_the_one_that_was_looked_at(folder: Path) -> None:
+def test_training_job_is_that_of_the_snapshot(folder: Path) -> None:
     spec = study("experiment=blog_single", "action=train")
     document = training_job(spec, PLACEMENT, 0, {}, "-final")
     check_request("CreateTrainingJob", document, local=True)
     check_snapshot("blog_single", document)
 
 
-def test_trial_of_a_tuning_job_is_a_training_job_as_the_tuner_makes_it(folder: Path) -> None:
+def test_trial_of_a_tuning_job_is_the_training_job_that_the_tuner_creates(folder: Path) -> None:
     spec = study("experiment=blog")
     tuning = tuning_job(spec, PLACEMENT)
     document = trial_job(tuning, 3, {"eta": "0.25", "max_depth": "3"})
@@ -86,7 +86,7 @@ EVERY = [
 
 
 @pytest.mark.parametrize("arguments", [*EVERY, ("experiment=blog",)], ids=" ".join)
-def test_every_ensemble_and_search_holds_against_the_service_model_and_is_read_back(
+def test_every_ensemble_and_search_is_valid_by_the_service_model_and_is_read_back(
     arguments: tuple[str, ...], folder: Path
 ) -> None:
     spec = study(*arguments)
@@ -94,13 +94,13 @@ def test_every_ensemble_and_search_holds_against_the_service_model_and_is_read_b
     check_request("CreateHyperParameterTuningJob", document, local=True)
     read = read_tuning_job(document, spec)
     assert read == spec
-    assert list(read.space.dimensions) == list(spec.space.dimensions)
+    assert list(read.space.ranges) == list(spec.space.ranges)
     assert read.identity_hash() == spec.identity_hash()
-    ours, theirs = make_proposer(spec), make_proposer(read)
-    assert [ours.ask(index, None) for index in range(3)] == [theirs.ask(index, None) for index in range(3)]
+    built, read_back = make_proposer(spec), make_proposer(read)
+    assert [built.ask(index, None) for index in range(3)] == [read_back.ask(index, None) for index in range(3)]
 
 
-def test_what_the_document_says_is_what_is_run(folder: Path) -> None:
+def test_the_study_that_is_read_back_is_that_of_the_document(folder: Path) -> None:
     spec = study()
     document = tuning_job(spec, PLACEMENT)
     config = document["HyperParameterTuningJobConfig"]
@@ -116,18 +116,18 @@ def test_what_the_document_says_is_what_is_run(folder: Path) -> None:
     read = read_tuning_job(document, spec)
     assert (read.search.sampler, read.search.seed, read.n_trials, read.parallel) == ("random", 5, 3, 1)
     assert (read.timeout, read.objective, read.maximise) == (900, "cv_r2_blended", True)
-    assert read.space.dimensions == {"xgboost__max_depth": Range(3, 4, log=False, whole=True, first=6)}
+    assert read.space.ranges == {"xgboost__max_depth": Interval(3, 4, log=False, whole=True, first=6)}
 
 
 FLOATS = st.floats(1e-300, 1e300, allow_nan=False)
 RANGES = st.one_of(
     st.builds(
-        lambda ends, log: Range(min(ends), max(ends), log, whole=False),
+        lambda ends, log: Interval(min(ends), max(ends), log, whole=False),
         st.lists(FLOATS, min_size=2, max_size=2, unique=True),
         st.booleans(),
     ),
     st.builds(
-        lambda ends, log: Range(min(ends), max(ends), log, whole=True),
+        lambda ends, log: Interval(min(ends), max(ends), log, whole=True),
         st.lists(st.integers(1, 10**9), min_size=2, max_size=2, unique=True),
         st.booleans(),
     ),
@@ -137,9 +137,9 @@ RANGES = st.one_of(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(["a__n", "b__n", "c__n", "rate"]), RANGES, min_size=1))
-def test_a_space_is_read_back_from_ranges_exactly(dimensions: dict[str, Dimension]) -> None:
+def test_a_space_is_read_back_from_ranges_exactly(ranges: dict[str, Range]) -> None:
     from ensemble.parameters import integer
 
-    space = SearchSpace(dimensions)
+    space = SearchSpace(ranges)
     ranges = json.loads(json.dumps(parameter_ranges(space, grid=False)))
     assert search_space(ranges, lambda name: integer(1), space) == space

@@ -14,12 +14,12 @@ from experiments.sagemaker_requests.parameter_ranges import (
     parameter_ranges,
     search_space,
 )
-from experiments.study.search_space import Choices, Range, SearchSpace
+from experiments.study.search_space import Choices, Interval, SearchSpace
 
 SPACE = SearchSpace(
     {
-        "xgboost__max_depth": Range(2, 9, log=False, whole=True, first=4),
-        "xgboost__eta": Range(0.001, 0.5, log=True, whole=False),
+        "xgboost__max_depth": Interval(2, 9, log=False, whole=True, first=4),
+        "xgboost__eta": Interval(0.001, 0.5, log=True, whole=False),
         "xgboost__grow_policy": Choices(("depthwise", "lossguide")),
     }
 )
@@ -29,7 +29,7 @@ def declared(name: str) -> Parameter:
     return declaration({"xgboost": "xgboost"}, name)
 
 
-def test_the_kind_of_a_range_is_that_of_its_dimension() -> None:
+def test_the_kind_of_a_range_is_that_of_its_range() -> None:
     assert parameter_ranges(SPACE, grid=False) == {
         INTEGER: [{"Name": "xgboost__max_depth", "MinValue": "2", "MaxValue": "9", "ScalingType": "Linear"}],
         CONTINUOUS: [{"Name": "xgboost__eta", "MinValue": "0.001", "MaxValue": "0.5", "ScalingType": "Logarithmic"}],
@@ -38,7 +38,7 @@ def test_the_kind_of_a_range_is_that_of_its_dimension() -> None:
 
 
 def test_a_grid_lists_whole_numbers() -> None:
-    space = SearchSpace({"xgboost__max_depth": Range(2, 4, log=False, whole=True)})
+    space = SearchSpace({"xgboost__max_depth": Interval(2, 4, log=False, whole=True)})
     assert parameter_ranges(space, grid=True) == {
         CATEGORICAL: [{"Name": "xgboost__max_depth", "Values": ["2", "3", "4"]}]
     }
@@ -47,7 +47,7 @@ def test_a_grid_lists_whole_numbers() -> None:
 def test_a_space_survives_the_request_in_its_order() -> None:
     found = search_space(parameter_ranges(SPACE, grid=False), declared, SPACE)
     assert found == SPACE
-    assert list(found.dimensions) == list(SPACE.dimensions)
+    assert list(found.ranges) == list(SPACE.ranges)
 
 
 def test_a_point_is_decoded_by_the_space() -> None:

@@ -1,4 +1,4 @@
-"""What AWS would refuse is refused here, by name and place."""
+"""Requests that AWS would refuse are refused here, with the name and the place of the value."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def continuous(document: dict[str, Any]) -> dict[str, Any]:
 
 BROKEN: dict[str, tuple[Edit, list[str]]] = {
     "missing field": (lambda d: d.pop("HyperParameterTuningJobName"), ["HyperParameterTuningJobName is missing"]),
-    "field of no meaning": (lambda d: d.update(Nme="x"), ["Nme is unknown"]),
+    "unknown field": (lambda d: d.update(Nme="x"), ["Nme is unknown"]),
     "wrong type": (lambda d: config(d).update(RandomSeed="0"), ["RandomSeed", "'0' must be of type integer"]),
     "true for a number": (lambda d: config(d).update(RandomSeed=True), ["RandomSeed", "True must be of type integer"]),
-    "number below the least": (lambda d: config(d).update(RandomSeed=-1), ["RandomSeed", "-1", "at least 0"]),
+    "number below the minimum": (lambda d: config(d).update(RandomSeed=-1), ["RandomSeed", "-1", "at least 0"]),
     "name too long": (
         lambda d: d.update(HyperParameterTuningJobName="a" * 33),
         ["HyperParameterTuningJobName", "33 characters", "at most 32"],
@@ -55,7 +55,7 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         lambda d: d.update(HyperParameterTuningJobName="a_b"),
         ["HyperParameterTuningJobName", "'a_b' does not match"],
     ),
-    "strategy that is none": (
+    "unknown strategy": (
         lambda d: config(d).update(Strategy="TPE"),
         ["Strategy", "'TPE' must be one of Bayesian"],
     ),
@@ -63,8 +63,8 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         lambda d: definition(d)["StaticHyperParameters"].update(members="x" * 2501),
         ["StaticHyperParameters.members", "2501 characters", "at most 2500"],
     ),
-    "role that is none": (lambda d: definition(d).update(RoleArn="arn:aws:iam::1:role/x"), ["RoleArn", "match"]),
-    "instance type that is none": (
+    "invalid role": (lambda d: definition(d).update(RoleArn="arn:aws:iam::1:role/x"), ["RoleArn", "match"]),
+    "unknown instance type": (
         lambda d: definition(d)["ResourceConfig"].update(InstanceType="ml.m5.huge"),
         ["ResourceConfig.InstanceType", "ml.m5.huge"],
     ),
@@ -88,8 +88,8 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         ),
         ["IntegerParameterRanges", "31 entries", "at most 30"],
     ),
-    "tag of AWS's": (lambda d: d["Tags"].append({"Key": "aws:x", "Value": ""}), ["Tags", "'aws:x'"]),
-    "range upside down": (lambda d: continuous(d).update(MinValue="2"), ["xgboost__eta", "not below"]),
+    "tag of AWS": (lambda d: d["Tags"].append({"Key": "aws:x", "Value": ""}), ["Tags", "'aws:x'"]),
+    "reversed range": (lambda d: continuous(d).update(MinValue="2"), ["xgboost__eta", "not below"]),
     "logarithm of zero": (lambda d: continuous(d).update(MinValue="0"), ["xgboost__eta", "above 0"]),
     "reverse logarithm of one": (
         lambda d: continuous(d).update(ScalingType="ReverseLogarithmic", MaxValue="1"),
@@ -128,7 +128,7 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         lambda d: config(d)["HyperParameterTuningJobObjective"].update(MetricName="accuracy"),
         ["'accuracy' has no MetricDefinition"],
     ),
-    "more at a time than in all": (
+    "more jobs at a time than in total": (
         lambda d: config(d)["ResourceLimits"].update(MaxParallelTrainingJobs=99),
         ["MaxParallelTrainingJobs is above"],
     ),
@@ -136,22 +136,22 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_aws_would_refuse_is_named_with_its_place(case: str, document: dict[str, Any]) -> None:
-    edit, words = BROKEN[case]
+def test_a_value_that_aws_would_refuse_is_named_with_its_place(case: str, document: dict[str, Any]) -> None:
+    edit, fragments = BROKEN[case]
     edit(document)
     with pytest.raises(InvalidRequest) as refused:
         check_request(OPERATION, document, local=True)
-    assert [word for word in words if word not in str(refused.value)] == []
+    assert [text for text in fragments if text not in str(refused.value)] == []
 
 
-def test_a_sound_document_passes_botocores_own_validation_too(document: dict[str, Any]) -> None:
+def test_a_valid_document_also_passes_botocores_validation(document: dict[str, Any]) -> None:
     shape = botocore.session.get_session().get_service_model("sagemaker").operation_model(OPERATION).input_shape
     validate_parameters(document, shape)
     with pytest.raises(ParamValidationError):
         validate_parameters({**document, "HyperParameterTuningJobName": 3}, shape)
 
 
-def test_only_local_mode_takes_local_places(document: dict[str, Any]) -> None:
+def test_only_local_mode_accepts_local_locations(document: dict[str, Any]) -> None:
     check_request(OPERATION, document, local=True)
     with pytest.raises(InvalidRequest) as refused:
         check_request(OPERATION, document, local=False)

@@ -1,4 +1,4 @@
-"""What a trial has left is read as it is, or is a failed trial that says what is wrong with it."""
+"""The files of a trial are read as they are, or the trial fails with the reason."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from experiments.errors import InputError
 from experiments.study.folder import output_data_dir, read_result
 from experiments.study.spec import TrialResult, TrialSpec
 
@@ -27,7 +28,7 @@ def read(folder: Path, text: str) -> TrialResult:
     return read_result(TrialSpec(0, {}, HYPERPARAMETERS, folder), 0.0, 1.0, 0)
 
 
-def test_a_training_and_one_that_was_given_up_are_read(tmp_path: Path) -> None:
+def test_a_complete_and_a_pruned_training_are_read(tmp_path: Path) -> None:
     result = read(tmp_path / "whole", json.dumps(document()))
     assert (result.state, result.failure) == ("complete", None)
     assert result.metrics == document()["metrics"]
@@ -56,7 +57,7 @@ def test_a_training_and_one_that_was_given_up_are_read(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_what_is_not_that_of_a_training_is_a_failed_trial(found: Any, reason: str, tmp_path: Path) -> None:
+def test_a_document_that_is_not_of_a_training_is_a_failed_trial(found: Any, reason: str, tmp_path: Path) -> None:
     result = read(tmp_path, json.dumps(found))
     assert (result.state, result.metrics) == ("failed", {})
     assert result.failure is not None
@@ -64,8 +65,17 @@ def test_what_is_not_that_of_a_training_is_a_failed_trial(found: Any, reason: st
     assert reason in result.failure
 
 
+def test_metrics_of_another_version_stop_the_command_and_do_not_fail_the_trial(tmp_path: Path) -> None:
+    assert read(tmp_path / "same", json.dumps(document(version=1))).state == "complete"
+    with pytest.raises(InputError, match="with the release that wrote it") as error:
+        read(tmp_path / "other", json.dumps(document(version=2)))
+    path = output_data_dir(tmp_path / "other") / "metrics.json"
+    assert str(error.value).startswith(f"{path} has version 2, and this release of byoe reads version 1")
+    assert error.value.exit_code == 2
+
+
 @pytest.mark.parametrize("text", ["", "none", "[" * 100_000], ids=["empty", "no JSON", "deep"])
-def test_what_cannot_be_read_is_a_failed_trial(text: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_a_failed_trial(text: str, tmp_path: Path) -> None:
     result = read(tmp_path, text)
     assert result.state == "failed"
     assert "its metrics.json cannot be read" in str(result.failure)

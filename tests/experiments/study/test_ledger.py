@@ -13,7 +13,7 @@ import pytest
 from experiments.config.compose import compose
 from experiments.errors import StorageError, StudyTaken
 from experiments.planning.study import plan_study
-from experiments.study.ledger import Ledger, peek
+from experiments.study.ledger import Ledger, peek, read
 from experiments.study.spec import StudySpec, TrialResult
 
 
@@ -27,7 +27,7 @@ def result(index: int) -> TrialResult:
     return TrialResult(index, "complete", {"a": 1, "b": 0.1, "c": None, "d": "x"}, 1.5, 2.5, metrics, {"weights": {}})
 
 
-def test_what_is_recorded_is_read_back_exactly(study: StudySpec) -> None:
+def test_a_recorded_trial_is_read_back_exactly(study: StudySpec) -> None:
     failed = TrialResult(1, "failed", {"a": 2}, 1.0, 2.0, failure="member 'x' failed\nsecond line")
     with Ledger.open(study) as ledger:
         ledger.record_asked({0: result(0).params, 1: failed.params, 2: {"a": 3}})
@@ -41,7 +41,7 @@ def test_what_is_recorded_is_read_back_exactly(study: StudySpec) -> None:
         assert ledger.noted("nothing") is None
 
 
-def test_what_was_asked_first_stays(study: StudySpec) -> None:
+def test_the_first_point_that_was_asked_stays(study: StudySpec) -> None:
     with Ledger.open(study) as ledger:
         ledger.record_asked({0: {"a": 1}})
         ledger.record_asked({0: {"a": 2}, 1: {"a": 3}})
@@ -85,7 +85,7 @@ def test_peeking_needs_no_lock_and_creates_nothing(study: StudySpec, folder: Pat
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0"])
-def test_file_of_a_process_that_died_at_its_creation_is_no_obstacle(study: StudySpec, content: bytes) -> None:
+def test_file_of_a_process_that_died_at_its_creation_is_replaced(study: StudySpec, content: bytes) -> None:
     study.folder.mkdir(parents=True)
     if content:
         sqlite3.connect(study.folder / "ledger.sqlite").close()
@@ -122,7 +122,18 @@ def test_commit_that_was_cut_by_a_kill_is_rolled_back(study: StudySpec) -> None:
         assert list(ledger.asked()) == [0]
 
 
-def test_file_that_is_no_ledger_is_named(study: StudySpec) -> None:
+def test_ledger_of_another_version_is_refused_with_its_path(study: StudySpec) -> None:
+    with Ledger.open(study) as ledger:
+        ledger.note("ledger_version", 2)
+    path = study.folder / "ledger.sqlite"
+    for refused in (lambda: Ledger.open(study), lambda: peek(study), lambda: read(path)):
+        with pytest.raises(StudyTaken, match="use the release that wrote it") as error:
+            refused()
+        assert str(error.value).startswith(f"{path} has version 2, and this release of byoe reads version 1")
+        assert error.value.exit_code == 2
+
+
+def test_file_that_is_not_a_ledger_is_named(study: StudySpec) -> None:
     study.folder.mkdir(parents=True)
     (study.folder / "ledger.sqlite").write_bytes(b"not a database, and long enough to be looked at" * 50)
     with pytest.raises(StudyTaken, match=r"ledger.sqlite is not a ledger.*move it away"):

@@ -20,7 +20,7 @@ KEPT = Predictions(
 
 
 @pytest.mark.parametrize("weights", [None, np.array([1.0, 0.5, 2.0])], ids=["equal", "weighted"])
-def test_what_is_written_is_read(tmp_path: Path, weights: np.ndarray | None) -> None:  # type: ignore[type-arg]
+def test_written_predictions_are_read_back(tmp_path: Path, weights: np.ndarray | None) -> None:  # type: ignore[type-arg]
     path = tmp_path / "predictions.npz"
     dataclasses.replace(KEPT, weights=weights).write(path)
     found = Predictions.read(path)

@@ -46,7 +46,7 @@ def test_its_name_changes_with_the_content_and_not_with_caches(tmp_path: Path, p
     assert source_folder([], tmp_path) != before
 
 
-def test_one_that_exists_is_kept(tmp_path: Path, packages: Path) -> None:
+def test_an_existing_source_dir_is_kept(tmp_path: Path, packages: Path) -> None:
     place_source([packages], tmp_path)
     mark = source_folder([packages], tmp_path) / "mark"
     mark.touch()
@@ -61,7 +61,7 @@ def test_a_package_with_a_name_that_is_taken_is_refused(tmp_path: Path, packages
         source_folder([packages], tmp_path)
 
 
-def test_one_that_cannot_be_written_leaves_nothing(
+def test_a_source_dir_that_cannot_be_written_leaves_nothing(
     tmp_path: Path, packages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

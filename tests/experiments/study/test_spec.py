@@ -1,4 +1,4 @@
-"""What identifies a study, what a sampler gets of a trial, and which trial is the best."""
+"""What identifies a study, what a sampler learns of a trial, and which trial is the best."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_what_decides_numbers_is_part_of_the_identity(study: StudySpec) -> None:
     assert len({spec.identity_hash() for spec in (study, *others)}) == len(others) + 1
 
 
-def test_given_points_are_counted_and_take_the_place_of_the_search(study: StudySpec) -> None:
+def test_given_points_are_counted_and_replace_the_search(study: StudySpec) -> None:
     given = dataclasses.replace(study, points=({"xgboost__eta": 0.1}, {"xgboost__eta": 0.2}))
     assert (study.n_trials, given.n_trials) == (3, 2)
     assert not [key for key in given.identity() if key.startswith(("search.", "space."))]

@@ -1,4 +1,4 @@
-"""Archives are unpacked below their folder only, and a damaged one is told from a disk that cannot be written."""
+"""Archives are unpacked below their folder only, and a damaged one is not mistaken for a full disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 100])
-def test_a_damaged_archive_is_refused_as_one(cut: int, tmp_path: Path) -> None:
+def test_a_damaged_archive_is_reported_as_damaged(cut: int, tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside" / "file").write_bytes(bytes(range(256)) * 40)
     archive = tmp_path / "model.tar.gz"
@@ -62,7 +62,7 @@ def test_archive_that_reaches_outside_is_refused(name: str, kind: bytes, target:
 @pytest.mark.parametrize(
     "names", [("metrics.json", "metrics.json/x"), ("a/b", "a"), (".",), ("n" * 300,), ("a\0b",)], ids=repr
 )
-def test_archive_with_names_that_cannot_be_is_refused_as_one(names: tuple[str, ...], tmp_path: Path) -> None:
+def test_archive_with_impossible_names_is_reported_as_damaged(names: tuple[str, ...], tmp_path: Path) -> None:
     archive = tmp_path / "output.tar.gz"
     with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as tar:
         for name in names:
@@ -86,7 +86,7 @@ def test_archive_that_is_too_large_unpacked_is_refused_before_it_is(tmp_path: Pa
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["first"]
 
 
-def test_archive_replaces_what_was_there(tmp_path: Path) -> None:
+def test_archive_replaces_an_earlier_folder(tmp_path: Path) -> None:
     archive = tmp_path / "model.tar.gz"
     (tmp_path / "new.txt").write_text("new")
     with tarfile.open(archive, "w:gz") as tar:

@@ -21,7 +21,7 @@ def test_a_file_is_made_and_replaced_with_its_permissions_kept(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_was_there_is_kept_when_the_new_content_cannot_be_written(
+def test_the_old_file_is_kept_if_the_new_content_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"

@@ -20,7 +20,7 @@ def test_a_link_is_resolved_and_nothing_is_created(tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "new.csv").exists()
 
 
-def test_what_cannot_be_written_is_named_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_output_is_named_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "kept.csv").touch(0o444)

@@ -1,4 +1,4 @@
-"""Temporary files go with the command, and after a kill with the next."""
+"""Temporary files are removed at the end of the command or, after a kill, by the next one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def holder() -> tuple[subprocess.Popen[str], Path]:
-    """Start a process that has a temporary file, and goes on until it is told to end."""
+    """Start a process that has a temporary file and runs until its input ends."""
     command = [sys.executable, "-c", HOLD]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=PROJECT, env=environment(), stdin=pipe, stdout=pipe, text=True)
@@ -45,7 +45,7 @@ def holder() -> tuple[subprocess.Popen[str], Path]:
     return process, Path(process.stdout.readline().strip())
 
 
-def test_what_is_made_inside_goes_and_the_place_is_as_before(temporary: Path) -> None:
+def test_files_are_removed_and_the_folder_is_restored(temporary: Path) -> None:
     with temporary_files_removed():
         made = Path(tempfile.mkdtemp())
         child = subprocess.run(
@@ -57,7 +57,7 @@ def test_what_is_made_inside_goes_and_the_place_is_as_before(temporary: Path) ->
     assert tempfile.gettempdir() == os.environ["TMPDIR"] == str(temporary)
 
 
-def test_it_goes_when_the_command_fails(temporary: Path) -> None:
+def test_files_are_removed_when_the_command_fails(temporary: Path) -> None:
     def command() -> None:
         with temporary_files_removed():
             tempfile.mkdtemp()
@@ -68,7 +68,7 @@ def test_it_goes_when_the_command_fails(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_what_a_killed_process_left_goes_with_the_next_and_what_a_living_one_uses_stays(temporary: Path) -> None:
+def test_the_next_command_removes_files_of_a_killed_process_and_not_those_of_a_running_one(temporary: Path) -> None:
     killed, left = holder()
     with killed:
         killed.send_signal(signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_what_a_killed_process_left_goes_with_the_next_and_what_a_living_one_use
     assert list(temporary.iterdir()) == []
 
 
-def test_where_nothing_can_be_written_the_command_goes_on_without(temporary: Path) -> None:
+def test_a_command_runs_where_no_folder_can_be_created(temporary: Path) -> None:
     code = """
 import resource
 from experiments.system.temporary_files import temporary_files_removed
@@ -93,7 +93,7 @@ with temporary_files_removed():
     assert (done.returncode, done.stdout, done.stderr) == (0, "inside\n", "")
 
 
-def test_what_only_has_such_a_name_is_let_alone(temporary: Path, tmp_path: Path) -> None:
+def test_other_files_with_such_a_name_are_kept(temporary: Path, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").write_text("text")

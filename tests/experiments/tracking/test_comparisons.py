@@ -90,7 +90,7 @@ def test_the_same_comparison_is_recorded_once_with_its_latest_page(client: Clien
     assert client.role("comparison")[0].texts == {PAGE: "<html>later"}
 
 
-def test_what_a_process_left_that_died_is_replaced(client: Client) -> None:
+def test_an_incomplete_comparison_of_a_killed_process_is_replaced(client: Client) -> None:
     record_comparison(comparison(), URI, Path(), None)
     client.role("comparison")[0].info.status = "RUNNING"
     record_comparison(comparison(), URI, Path(), None)
@@ -99,7 +99,7 @@ def test_what_a_process_left_that_died_is_replaced(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "experiment 7"), ("mine", "mine")])
-def test_it_goes_to_the_experiment_of_the_first_study_unless_one_is_given(
+def test_it_is_recorded_in_the_experiment_of_the_first_study_by_default(
     client: Client, opened: list[str], given: str | None, expected: str
 ) -> None:
     client.create_run("7", tags={"byoe.study": "laptop", "byoe.role": "study"})

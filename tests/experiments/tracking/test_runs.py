@@ -87,7 +87,7 @@ def test_cost_and_job_of_a_trial_on_sagemaker_are_logged(track: Callable[..., Tr
     assert run.data.metrics == {"cv_rmse_blended": 1.5, "billable_seconds": 60}
 
 
-def test_a_store_that_cannot_be_opened_is_a_problem_and_no_error(
+def test_a_store_that_cannot_be_opened_is_a_problem_and_not_an_error(
     track: Callable[..., Tracker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def closed(*_: object) -> None:
@@ -108,7 +108,7 @@ def test_a_store_that_breaks_is_left_alone_afterwards(track: Callable[..., Track
     assert client.role("study")[0].info.status == "RUNNING"
 
 
-def test_a_long_failure_is_cut_to_what_mlflow_takes(track: Callable[..., Tracker], client: FakeClient) -> None:
+def test_a_long_failure_is_cut_to_mlflows_limit(track: Callable[..., Tracker], client: FakeClient) -> None:
     track(TrialResult(0, "failed", {}, 0.0, 1.0, failure="x" * 10_000))
     assert len(client.role("trial")[0].data.tags["byoe.failure"]) == LONGEST_PARAM
 

@@ -80,7 +80,7 @@ def test_the_interface_needs_no_flags_in_the_folder_of_the_store(
     assert interface_command(uri, tmp_path) == "mlflow ui"
 
 
-def test_a_file_that_is_not_a_whole_store_has_a_fault(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_complete_store_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     assert str(store_fault(path)).startswith("cannot be written: ")
     path.write_bytes(b"not a database" * 100)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from experiments.study.folder import trial_folder
 from experiments.study.spec import StudySpec, TrialResult
 
-# With fewer finished trials a failure rate says nothing.
+# With fewer finished trials a failure rate means nothing.
 FEWEST_TRIALS_TO_JUDGE = 4
 
 
-class FailureBudget:
+class FailureLimit:
     """Counts a study's finished trials, and tells when more of them failed than ``search.max_failure_rate`` allows."""
 
     def __init__(self, study: StudySpec) -> None:

@@ -1,4 +1,4 @@
-"""Coding: recognise the type of each column, check its values, and turn them into numbers and back."""
+"""Recognise the type of each column, check its values, and turn them into numbers and back."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _text(
     numeric = float(numbers.notna().mean()) if len(present) else 1.0
     if known is not None and known.type == "date":
         numeric = 0.0
-    if numeric == 1.0 or (known is not None and known.type == NUMBER) or numeric >= 0.5:
+    if numeric >= 0.5 or (known is not None and known.type == NUMBER):
         return Column(name), numbers_of(values, path, name, f"empty the cell, or {fix}")
     dated = present.str.fullmatch(_ISO_DATE.pattern)
     if float(dated.mean()) >= 0.5 or (known is not None and known.type == "date"):
@@ -153,7 +153,7 @@ def _days(values: pd.Series[Any]) -> Floats:
 
 
 def iso_date(days: float) -> str:
-    """Return days since 1970-01-01 as an ISO date, with the time of day unless it is midnight."""
+    """Return days since 1970-01-01 as an ISO date and time of day, with microseconds unless they are 0."""
     stamp = np.datetime64(round(days * _SECONDS_A_DAY * 1_000_000), "us")
     return str(stamp if stamp != stamp.astype("datetime64[s]") else stamp.astype("datetime64[s]"))
 
