@@ -212,13 +212,17 @@ def test_folder_in_place_of_a_table(folder: Path, byoe: Run) -> None:
     os.geteuid() == 0 and shutil.which("setpriv") is None,
     reason="root reads everything. To run it: be another user, or install util-linux",
 )
-def test_unreadable_table(folder: Path, byoe: Run) -> None:
-    (folder / "table.csv").write_text(SOUND)
-    (folder / "table.csv").chmod(0)
+@pytest.mark.parametrize("hidden", ["table.csv", ""], ids=["the file", "its folder"])
+def test_unreadable_table(hidden: str, folder: Path, byoe: Run) -> None:
+    rows = folder / "rows"
+    rows.mkdir()
+    (rows / "table.csv").write_text(SOUND)
+    (rows / hidden).chmod(0)
     ended = _as_unprivileged_user(
-        "dataset=file", f"dataset.path={folder}/table.csv", "dataset.target=price", folder=folder
+        "dataset=file", f"dataset.path={rows}/table.csv", "dataset.target=price", folder=folder
     )
-    check(ended, ["table.csv", "cannot be read", "permissions"], folder, {"table.csv"})
+    rows.chmod(0o755)
+    check(ended, ["table.csv", "cannot be read", "permissions"], folder, {"rows"})
 
 
 def _as_unprivileged_user(*arguments: str, folder: Path) -> Ended:
