@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from experiments.config.compose import Composed, compose
 from experiments.config.groups import group_files
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
-from experiments.system.interrupts import raise_on_signals
+from experiments.system.signals import raise_on_signals
 from experiments.system.temporary_files import temporary_files_removed
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ groups (group=name chooses a file of configs/)
 
 examples
   python run.py mode=local
-  python run.py mode=local search.n_trials=60 study=mine
+  python run.py mode=local search.n_trials=60 study=laptop
   python run.py mode=local action=train ensemble.params.xgboost.max_depth=4
   python run.py mode=local dataset=file dataset.path=your.csv dataset.target=price
   python run.py mode=sagemaker
   python run.py mode=remote action=plan
   python run.py mode=remote mode.budget_usd=5
-  python run.py mode=sagemaker action=replay replay.study=mine replay.top=5
+  python run.py mode=sagemaker action=replay replay.study=laptop study=containers
   python run.py action=compare
   python run.py action=compare compare.studies=[laptop,containers,cloud]
   python run.py mode=sagemaker action=deploy

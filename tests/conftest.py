@@ -43,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     if not pluginmanager.hasplugin("xdist"):  # pyproject.toml gives these options also with -p no:xdist
         parser.addoption("--numprocesses", help="ignored without pytest-xdist")
         parser.addoption("--dist", help="ignored without pytest-xdist")
+        parser.addoption("--no-loadscope-reorder", action="store_true", help="ignored without pytest-xdist")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,16 +57,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Give each worker whole files, and one worker all tests that share the engine or an endpoint, to begin with.
 
     Tests with an engine check everything on it. The fixtures of a file are made once if its tests run in one worker. A
-    file that sets its own group (``pytest.mark.xdist_group``) keeps it.
+    file that sets its own group (``pytest.mark.xdist_group``) keeps it. Files that run commands come before others, so that
+    both workers end at about the same time.
     """
     shared = config.getoption("--endpoint") != "process"
+    groups, slow_groups = {}, {ENGINE}
     for item in items:
-        if {"folder", "byoe"} & set(item.fixturenames) and item.get_closest_marker("timeout") is None:  # type: ignore[attr-defined]
-            item.add_marker(pytest.mark.timeout(COMMANDS_SECONDS))
-        if item.get_closest_marker("xdist_group") is None:
-            alone = item.get_closest_marker("docker") is not None or (shared and "endpoint" in item.path.parts)
-            item.add_marker(pytest.mark.xdist_group(ENGINE if alone else item.location[0]))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != ENGINE)  # type: ignore[union-attr]
+        own = item.get_closest_marker("xdist_group")
+        alone = item.get_closest_marker("docker") is not None or (shared and "endpoint" in item.path.parts)
+        groups[item] = own.args[0] if own else ENGINE if alone else item.location[0]
+        if own is None:
+            item.add_marker(pytest.mark.xdist_group(groups[item]))
+        if {"folder", "byoe"} & set(item.fixturenames):  # type: ignore[attr-defined]  # a test that runs commands
+            slow_groups.add(groups[item])
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(COMMANDS_SECONDS))
+    items.sort(key=lambda item: (groups[item] != ENGINE, groups[item] not in slow_groups))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

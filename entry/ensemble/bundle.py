@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.blending import Blend
-from ensemble.code import write_code
+from ensemble.bundle_code import write_code
 from ensemble.errors import BundleError, listed
 from ensemble.members import Floats, member_class
 from ensemble.recipe import Recipe

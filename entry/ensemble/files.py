@@ -227,16 +227,18 @@ def _parquet_errors(path: Path) -> Iterator[None]:
 
 
 def _check_file(path: Path) -> None:
-    if not path.exists():
-        near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
-        raise InputError(f"there is no file {path}.{did_you_mean(path.name, near)} Give dataset.path=<file>.")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: give the file in it as dataset.path.")
     try:
+        if not path.exists():
+            near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
+            raise InputError(f"there is no file {path}.{did_you_mean(path.name, near)} Give dataset.path=<file>.")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: give the file in it as dataset.path.")
         with path.open("rb") as file:
             start = file.read(max(map(len, _COMPRESSED)))
     except PermissionError:
-        raise InputError(f"{path} cannot be read by this user: change its permissions.") from None
+        raise InputError(
+            f"{path} cannot be read by this user: change its permissions, or those of its folder."
+        ) from None
     for mark, packer in _COMPRESSED.items():
         if start.startswith(mark):
             raise InputError(f"{path} is compressed with {packer}: unpack it, and give the unpacked file.")

@@ -59,7 +59,7 @@ class RaceLost(Exception):
     """
 
     def __init__(self, folds: Sequence[float], expected: float, metrics: dict[str, float]) -> None:
-        super().__init__(f"given up after {len(folds)} folds")
+        super().__init__(f"pruned after {len(folds)} folds")
         self.folds = list(folds)
         self.expected = expected
         self.metrics = metrics

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ensemble.coding import FoldKey, coded, fold_keys_of, numbers_of
+from ensemble.column_encoding import FoldKey, coded, fold_keys_of, numbers_of
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.files import column_names, difference, open_table, part_names
 from ensemble.members.base import Floats

@@ -55,7 +55,7 @@ RUN_PARAMETERS = (
 # The roles of the columns of table files; they are not part of a recipe.
 DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop")
 # Names that a shared parameter cannot have.
-TAKEN = (*RUN_PARAMETERS, *DATA_PARAMETERS, "rival")
+RESERVED_NAMES = (*RUN_PARAMETERS, *DATA_PARAMETERS, "rival")
 RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
 SEPARATOR = "__"
 SEED = integer(0, 2**31 - 1)
@@ -275,7 +275,7 @@ def _decode_weights(text: str | None) -> dict[str, float] | None:
 def _decode_shared(text: str | None, kinds: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     shared = {} if text is None else _from_json("shared", text)
     for name, targets in shared.items():
-        if name in TAKEN:
+        if name in RESERVED_NAMES:
             raise InputError(f"hyperparameter 'shared': {name!r} is a reserved name: choose another.")
         if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
             raise InputError(f"hyperparameter 'shared': {name!r} needs a list of member{SEPARATOR}parameter names.")

@@ -18,10 +18,10 @@ from experiments.errors import ConfigError, did_you_mean, listed, one_of, storag
 from experiments.reporting.console import print_plain
 from experiments.serving.models import place_model
 from experiments.serving.row_files import PREDICTION, READERS, WRITERS, Source
-from experiments.system.interrupts import check_interrupted
 from experiments.system.locks import AlreadyLocked, lock_folder
 from experiments.system.machine import available_cores
 from experiments.system.output_file import check_not_input, output_file
+from experiments.system.signals import check_interrupted
 
 if TYPE_CHECKING:
     from ensemble.serving.predictor import Predictor

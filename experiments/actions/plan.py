@@ -31,7 +31,7 @@ def show_requests(composed: Composed, arguments: Sequence[str], console: Console
         stderr.print(note)
     console.file.write(json.dumps({**planned.requests, "beside the request": planned.beside}, indent=1) + "\n")
     stderr.print(
-        f"study {plan.study.name}: the tuning job's request and that of its first training job hold against AWS's "
-        "service model. Nothing was started."
+        f"study {plan.study.name}: the tuning job's request and that of its first training job are valid under "
+        "AWS's service model. Nothing was started."
     )
     return 0

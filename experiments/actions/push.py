@@ -18,8 +18,9 @@ from experiments.docker.image import REPOSITORY, ImageSpec, build_image_if_missi
 from experiments.docker.push import check_architecture
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.reporting.console import print_plain
+from experiments.sagemaker_requests.tags import TAG_PREFIX
 
-_TAGS = {"byoe:role": "image"}
+_TAGS = {f"{TAG_PREFIX}role": "image"}
 
 
 def push(composed: Composed, console: Console) -> int:

@@ -180,7 +180,7 @@ def follow(
 
     Args:
         study: The study.
-        handle: It, running.
+        handle: The running study.
         tracker: Where trials are recorded.
         console: Where they are shown.
         resumed: How many were finished before.

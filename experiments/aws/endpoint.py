@@ -12,13 +12,13 @@ from typing import Any, TypeGuard
 from experiments.aws.account import Account, aws_errors
 from experiments.aws.logs import log_lines
 from experiments.errors import ConfigError, EnsembleError
+from experiments.sagemaker_requests.tags import TAG_PREFIX
 from experiments.sagemaker_requests.validation import check_request
 
 CONFIGURATION, MODEL = "endpoint configuration", "model"
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 # Of an endpoint that failed: enough to include the reason, however much a server writes when it stops.
 _LOG_LINES = 300
-_TAG = "byoe:"
 # The name of an endpoint's model or configuration: the endpoint's name and the beginning of the hash of the requests.
 _PART_NAME = re.compile(r"(?P<endpoint>.+)-[0-9a-f]{8}")
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
@@ -86,7 +86,7 @@ def find_parts(account: Account, endpoint: str | None = None) -> Iterator[Part]:
                 continue
             with aws_errors("sagemaker:ListTags", f"read the tags of {kind} {match[0]}"):
                 tags = sagemaker.list_tags(ResourceArn=entry[f"{noun}Arn"])["Tags"]
-            if any(tag["Key"].startswith(_TAG) for tag in tags):
+            if any(tag["Key"].startswith(TAG_PREFIX) for tag in tags):
                 yield Part(kind, match[0], match["endpoint"])
 
 
@@ -138,7 +138,7 @@ class RemoteEndpoint:
         """Raise ConfigError unless the endpoint has byoe's tags."""
         with aws_errors("sagemaker:ListTags", "read the endpoint's tags"):
             tags = self._client.list_tags(ResourceArn=found["EndpointArn"])["Tags"]
-        if not any(tag["Key"].startswith(_TAG) for tag in tags):
+        if not any(tag["Key"].startswith(TAG_PREFIX) for tag in tags):
             raise ConfigError(
                 f"endpoint={self.name}: the account has an endpoint of that name that byoe did not deploy. Choose "
                 "another name."

@@ -14,8 +14,8 @@ from experiments.aws.pricing import find_price
 from experiments.aws.settings import check_prefix
 from experiments.config.schema import RemoteModeConfig
 from experiments.reporting.console import dollars
+from experiments.sagemaker_requests.tags import TAG_PREFIX
 
-_TAG = "byoe:"
 # What AMT appends to a tuning job's name for a training job.
 _OF_TUNING_JOB = re.compile(r"-\d{3,}-[0-9a-f]{8}$")
 
@@ -147,7 +147,7 @@ class Inventory:
         return None if price is None else price.cost(described.get("BillableTimeInSeconds", 0))
 
     def _is_owned(self, arn: str) -> bool:
-        return any(key.startswith(_TAG) for key in self._jobs.tags(arn))
+        return any(key.startswith(TAG_PREFIX) for key in self._jobs.tags(arn))
 
     def _listed(self, operation: str, key: str, **more: str) -> Iterator[dict[str, Any]]:
         action = "sagemaker:" + "".join(word.title() for word in operation.split("_"))

@@ -14,6 +14,7 @@ from experiments.docker.sdk_image import SKLEARN_VERSION, sklearn_image
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.sagemaker_requests.limits import LONGEST_KEEP_ALIVE, LONGEST_RUNTIME, MOST_PARENTS
 from experiments.sagemaker_requests.placement import RemoteOptions
+from experiments.sagemaker_requests.tags import TAG_PREFIX
 from experiments.study.spec import StudySpec
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -181,9 +182,11 @@ def _check(mode: RemoteModeConfig) -> None:
         )
     if len(mode.warm_start) > MOST_PARENTS:
         raise ConfigError(f"mode.warm_start has {len(mode.warm_start)} tuning jobs; AMT takes at most {MOST_PARENTS}.")
-    reserved = [key for key in mode.tags if str(key).startswith("byoe:")]
+    reserved = [key for key in mode.tags if str(key).startswith(TAG_PREFIX)]
     if reserved:
-        raise ConfigError(f"mode.tags: {reserved[0]!r} begins with 'byoe:', which is reserved: use another name.")
+        raise ConfigError(
+            f"mode.tags: {reserved[0]!r} begins with {TAG_PREFIX!r}, which is reserved: use another name."
+        )
 
 
 def _check_spot(mode: RemoteModeConfig) -> None:

@@ -12,11 +12,11 @@ from experiments.aws.jobs import SageMakerJobs
 from experiments.aws.pricing import find_price
 from experiments.aws.results import artifact
 from experiments.aws.storage import Storage
-from experiments.backends.remote import CONFIG_TAG
 from experiments.backends.remote_jobs import Source, TuningHandle
 from experiments.backends.study_document import read_study
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError
+from experiments.sagemaker_requests.tags import CONFIG_TAG
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec
 from experiments.system.archives import MODEL_ARCHIVE

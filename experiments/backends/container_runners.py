@@ -26,7 +26,7 @@ from experiments.system.archives import MODEL_ARCHIVE, unpack
 # What compose puts around a container's lines: colours and, before each, the container's name.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m|\r")
 _CONTAINER_NAME = re.compile(r"^\S+-algo-1-\S+ +\| ?", re.MULTILINE)
-# Document by trial, as SageMaker would be asked to run it.
+# Returns the request of a trial's training job.
 MakeJob = Callable[[TrialSpec], dict[str, Any]]
 
 
@@ -130,10 +130,10 @@ class ColdRunner:
             config = trial.folder / "input" / "config"
             config.mkdir(parents=True)
             (config / "hyperparameters.json").write_text(json.dumps(job["HyperParameters"]))
-        names = {**self._settings.labels, f"{LABEL}.trial": str(trial.index)}
+        own_labels = {**self._settings.labels, f"{LABEL}.trial": str(trial.index)}
         too_long = threading.Event()
         seconds = job["StoppingCondition"]["MaxRuntimeInSeconds"]
-        timer = threading.Timer(seconds, self._stop, (names, too_long))
+        timer = threading.Timer(seconds, self._stop, (own_labels, too_long))
         timer.start()
         started = time.time()
         failure = None
@@ -141,7 +141,7 @@ class ColdRunner:
             if job["EnableNetworkIsolation"]:
                 with self._lock:  # the engine allows two of one name, and compose does not
                     create_network(self._label)
-            kwargs = {"document": job, "root": str(root), "container": self._container(names)}
+            kwargs = {"document": job, "root": str(root), "container": self._container(own_labels)}
             ended_well = pool.call("experiments.docker.sdk_job:run_job", kwargs, log_path(trial.folder))
             exit_code = 0 if ended_well else 1
         except WorkerDied as death:
@@ -189,19 +189,19 @@ class ColdRunner:
                 self._pool = WorkerPool(self._size, 1, preload=PRELOAD, at_end=at_end)
             return self._pool
 
-    def _container(self, names: Mapping[str, str]) -> dict[str, Any]:
+    def _container(self, own_labels: Mapping[str, str]) -> dict[str, Any]:
         """Return what the SDK's compose file says of the container besides what the SDK puts there."""
-        found: dict[str, Any] = {"user": self._settings.user, "labels": dict(names), "cap_drop": ["ALL"]}
+        found: dict[str, Any] = {"user": self._settings.user, "labels": dict(own_labels), "cap_drop": ["ALL"]}
         if self._settings.memory_bytes is not None:
             found |= {"mem_limit": self._settings.memory_bytes, "memswap_limit": self._settings.memory_bytes}
         if self._settings.cpus is not None:
             found["cpus"] = self._settings.cpus
         return found
 
-    def _stop(self, names: Mapping[str, str], too_long: threading.Event) -> None:
+    def _stop(self, own_labels: Mapping[str, str], too_long: threading.Event) -> None:
         too_long.set()
         with suppress(Exception), closing(connect()) as client:  # a dead engine has no containers
-            remove_containers(client, names)
+            remove_containers(client, own_labels)
 
     def _collect(self, trial: TrialSpec, artifacts: Path) -> None:
         """Unpack what the job has left, and move the model's archive to the trial's folder if it is wanted."""

@@ -1,4 +1,4 @@
-"""What ``mode=remote`` does before a launch: prove the study on this machine, check the account, upload."""
+"""What ``mode=remote`` does before a launch: check the account, run a trial on this machine, upload."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from experiments.aws.storage import Storage, Upload, encryption
 from experiments.aws.uploads import uploads
 from experiments.aws.warm_start import check_parents
 from experiments.backends.remote_requests import RemoteRequests
-from experiments.backends.smoke import smoke_trial
+from experiments.backends.smoke_trial import smoke_trial
 from experiments.backends.study_document import describe_study, study_file
 from experiments.backends.worker_pool import LocalWorkers
 from experiments.reporting.console import print_plain
@@ -24,7 +24,7 @@ from experiments.study.spec import StudySpec
 
 
 class Launch:
-    """Prepares the launch of a study, and shows how it gets on."""
+    """Prepares the launch of a study, and shows the progress."""
 
     def __init__(self, requests: RemoteRequests, local_workers: LocalWorkers, console: Console) -> None:
         """Prepare nothing yet.
@@ -40,20 +40,20 @@ class Launch:
         self._console = console
 
     def prepare(self, study: StudySpec, bound: Bound, document: Mapping[str, Any]) -> None:
-        """Do everything that comes before the first job.
+        """Check the account, run a trial on this machine, and upload the data and the code.
 
         Args:
             study: The study; its channels and source directory are placed.
-            bound: What the jobs to launch cost at most.
+            bound: The upper bound of the cost of the jobs to launch.
             document: The first request.
 
         Raises:
             BackendUnavailable: The account lacks something.
             StudyFailed: A trial on this machine failed.
         """
-        what = "" if bound.jobs == study.n_trials else "what is left of "
+        what = "" if bound.jobs == study.n_trials else "the rest of "
         self._print(f"{what}study {study.name} costs {bound.describe()}.")
-        with self._console.status("looking at the account"):
+        with self._console.status("checking the account"):
             notes = check_account(study, self._settings)
             check_parents(document, self._settings.account)
         for note in notes:
@@ -65,10 +65,10 @@ class Launch:
         what = "data and code" if in_place is None else "code"
         self._print(f"{sent / 1e6:.2f} MB of {what} uploaded to {self._settings.location()}.")
         if in_place is not None:
-            self._print(f"the data is used where it lies: {in_place.location}/")
+            self._print(f"the data is read in place: {in_place.location}/")
 
     def _upload(self, study: StudySpec) -> int:
-        """Upload what the requests name, and return how many bytes were sent."""
+        """Upload the files that the requests name, and return the number of bytes sent."""
         settings = self._settings
         with tempfile.TemporaryDirectory(prefix="byoe-") as scratch, self._console.status("uploading") as status:
 

@@ -19,11 +19,11 @@ class LocalBackend(Backend):
     replay_mode = "sagemaker"
 
     def __init__(self, pool: WorkerPool) -> None:
-        """Use ``pool``, which the caller may share, and which ends with the first study's handle."""
+        """Use ``pool``, which the caller may share. The first study's handle closes it."""
         self._pool = pool
 
     def preflight(self, study: StudySpec) -> None:
-        """Check that every package that is shipped along is there."""
+        """Check that the folders of the user's packages exist."""
         check_dependencies(study.dependencies)
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
@@ -55,7 +55,7 @@ class LocalRunner:
         return read_result(trial, started, time.time(), exit_code)
 
     def interrupt(self) -> None:
-        """Kill the workers that are at work."""
+        """Kill the workers that run a trial."""
         self._pool.interrupt()
 
     def close(self) -> None:

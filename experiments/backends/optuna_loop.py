@@ -11,7 +11,7 @@ from ensemble.parameters import ParamValue
 from ensemble.racing import Rival
 from ensemble.wire import encode_rival
 from experiments.backends.base import StudyHandle, TrialRunner
-from experiments.backends.failure_budget import FailureBudget
+from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import RunnerClosed, StudyFailed
 from experiments.study.folder import final_folder, model_dir, trial_folder
 from experiments.study.ledger import Ledger
@@ -19,8 +19,8 @@ from experiments.study.sampling import Proposer, make_proposer
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
 from experiments.system import crash_points
 
-# Time that is kept for the winner when a study has a limit: so many of the longest trial for its last training and
-# its scores, and some seconds for pictures and MLflow.
+# When a study has a time limit, time is reserved for the winner: this multiple of the longest trial's duration for its
+# training and its scores, and these seconds for figures and MLflow.
 FINAL_TRIALS = 1.5
 FINAL_SECONDS = 6.0
 INTERRUPT_EVERY_SECONDS = 0.05
@@ -48,8 +48,8 @@ class LoopHandle(StudyHandle):
             spec: The study.
             ledger: Its ledger.
             runner: Runs its trials.
-            final_runner: Runs the winner's last training, where that is another.
-            clock: Seconds from some moment on.
+            final_runner: Runs the winner's training; None to use ``runner``.
+            clock: Returns the time in seconds, from an arbitrary start.
         """
         self._spec = spec
         self._ledger = ledger
@@ -61,7 +61,7 @@ class LoopHandle(StudyHandle):
         self._begun = clock()
         self._asked = 0
         self._told = 0
-        self._failures = FailureBudget(spec)
+        self._failures = FailureLimit(spec)
 
     def results(self) -> Iterator[TrialResult]:
         """Yield recorded trials, then each new one as it finishes; until all are, or until time is up."""
@@ -119,9 +119,9 @@ class LoopHandle(StudyHandle):
         return asked
 
     def _seconds_left(self) -> float | None:
-        """Return how long trials may still run, with time kept for the winner; None for as long as they like."""
+        """Return how long trials may still run, with time reserved for the winner; None without a limit."""
         scored = [result for result in self._results.values() if result.state == "complete"]
-        if self._spec.timeout is None or not scored:  # with no score at all, the time so far was for nothing
+        if self._spec.timeout is None or not scored:  # without a score there is no winner to reserve time for
             return None
         longest = max(result.finished - result.started for result in scored)
         kept = FINAL_TRIALS * longest + FINAL_SECONDS
@@ -132,7 +132,7 @@ class LoopHandle(StudyHandle):
         for future in running:
             future.cancel()
         finished, left = set[futures.Future[TrialResult]](), set(running)
-        while left:  # again and again, since one may be on its way between its thread and its worker
+        while left:  # repeatedly, since a trial may be between its thread and its worker
             self._runner.interrupt()
             finished, left = futures.wait(running, INTERRUPT_EVERY_SECONDS)
         return {f for f in finished if not f.cancelled() and not isinstance(f.exception(), RunnerClosed)}

@@ -60,7 +60,7 @@ def plan_remote_requests(
     """Return the requests that ``mode=remote`` would send, with what it would upload and what it costs.
 
     Args:
-        mode: The configuration; what it lacks is shown as a placeholder.
+        mode: The configuration; a missing value is shown as a placeholder.
         study: The study.
         splits: Its data.
         arguments: The command as typed.
@@ -85,15 +85,15 @@ def plan_remote_requests(
         "data in place": None if in_place is None else f"{in_place.location}/",
         "cost at most, in USD": bound.usd,
         "still to be set": list(planned.missing),
-        "otherwise than mode=sagemaker": dict(_differences(_rehearsal(study), requests[TUNING][0])),
-        "not known to AMT": {"first": study.space.first(), "startup_trials": study.search.startup_trials},
+        "differences from mode=sagemaker": dict(_differences(_local_request(study), requests[TUNING][0])),
+        "not sent to AMT": {"first": study.space.first(), "startup_trials": study.search.startup_trials},
     }
     missing = [f"still to be set: {key} (shown as {shown})" for key, shown in planned.missing.items()]
     notes = (f"it costs {bound.describe()}.", *missing)
     return PlannedRequests(_with_first_job(study, requests, local=False), beside, notes)
 
 
-def _rehearsal(study: StudySpec) -> dict[str, Any]:
+def _local_request(study: StudySpec) -> dict[str, Any]:
     """Return the request that ``mode=sagemaker`` executes for the same search."""
     local = cast(SageMakerModeConfig, compose(["mode=sagemaker"]).config.mode)
     backend = SageMakerBackend(sagemaker_settings(local))
@@ -102,7 +102,7 @@ def _rehearsal(study: StudySpec) -> dict[str, Any]:
 
 
 def _differences(there: Any, here: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield by dotted place where two documents differ; None where one has nothing."""
+    """Yield each dotted place in which two documents differ, with both values; None for a missing one."""
     if isinstance(there, Mapping) and isinstance(here, Mapping):
         for key in dict.fromkeys([*there, *here]):
             yield from _differences(there.get(key), here.get(key), f"{place}.{key}" if place else str(key))

@@ -16,17 +16,17 @@ from experiments.backends.remote_requests import RemoteRequests
 from experiments.errors import BackendUnavailable, ConfigError, StudyTaken
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING
 from experiments.sagemaker_requests.study_requests import write_requests
+from experiments.sagemaker_requests.tags import CONFIG_TAG
 from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
 from experiments.study.spec import StudySpec
 from experiments.system import crash_points
 
-CONFIG_TAG = "byoe:config_hash"
 # The ledger's fact of the launch that was within a budget.
 _APPROVED = "approved"
-# How often a job that was just created is looked for, and the longest pause between in seconds.
-_LOOKS = 5
-_LONGEST_LOOK = 2.0
+# A new tuning job may not be visible at once: how often it is looked up, and the longest pause in between, in seconds.
+_LOOKUPS = 5
+_LONGEST_PAUSE = 2.0
 
 
 class RemoteBackend(Backend):
@@ -43,7 +43,7 @@ class RemoteBackend(Backend):
 
         Args:
             requests: Builds the requests of a study.
-            launch: Does what comes before its first job.
+            launch: Prepares its launch.
         """
         self._settings = requests.settings
         self._requests = requests
@@ -56,7 +56,7 @@ class RemoteBackend(Backend):
         return ["mode=remote", *(text for text in kept if not text.startswith("mode.budget_usd="))]
 
     def preflight(self, study: StudySpec) -> None:
-        """Check the requests as AWS would; where jobs are still to be launched, the budget for them too."""
+        """Check the requests as AWS would, and the budget of jobs that are still to be launched."""
         check_dependencies(study.dependencies)
         requests = self._requests.build(study)
         known = peek(study)
@@ -64,7 +64,7 @@ class RemoteBackend(Backend):
         self._check_budget(self._left(study, requests, done), None if known is None else known.facts.get(_APPROVED))
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
-        """Launch what is not launched yet, or attach to it."""
+        """Launch the jobs that do not exist yet, and follow all of them."""
         requests = self._requests.build(study)
         jobs = SageMakerJobs(self._settings.account)
         write_requests(study, requests)
@@ -88,7 +88,7 @@ class RemoteBackend(Backend):
         return TuningHandle(study, ledger, source)
 
     def _left(self, study: StudySpec, requests: Mapping[str, list[dict[str, Any]]], done: Container[int]) -> Bound:
-        """Return what the jobs cost at most that are still to be launched.
+        """Return the upper bound of the cost of the jobs that are still to be launched.
 
         Args:
             study: The study.
@@ -96,7 +96,7 @@ class RemoteBackend(Backend):
             done: The trials that are recorded.
 
         Raises:
-            StudyTaken: A job of the study's is there already, and is another one.
+            StudyTaken: Another study's job has the name of one of this study's.
         """
         jobs, left = SageMakerJobs(self._settings.account), 0
         if study.points is None:
@@ -109,7 +109,7 @@ class RemoteBackend(Backend):
         return self._settings.bound(study, left)
 
     def _check_budget(self, left: Bound, approved: Mapping[str, Any] | None) -> None:
-        """Raise ConfigError unless what is left to be launched is within the budget, or within what was approved."""
+        """Raise ConfigError unless the jobs to launch are within the budget, or within an approved launch."""
         if left.jobs == 0:
             return
         if self._settings.budget_usd is None and approved is not None and _is_within(self._terms(left), approved):
@@ -129,10 +129,10 @@ class RemoteBackend(Backend):
     def _check_own(self, study: StudySpec, jobs: SageMakerJobs) -> None:
         """Raise unless the tuning job of this name is this study's."""
         job = jobs.tuning_job(study.name)
-        for _ in range(_LOOKS):
+        for _ in range(_LOOKUPS):
             if job is not None:
                 break
-            time.sleep(min(self._settings.poll_seconds, _LONGEST_LOOK))
+            time.sleep(min(self._settings.poll_seconds, _LONGEST_PAUSE))
             job = jobs.tuning_job(study.name)
         if job is None:
             raise BackendUnavailable(

@@ -17,7 +17,7 @@ from experiments.aws.pricing import Price
 from experiments.aws.results import ResultsImporter, fetch_model
 from experiments.aws.storage import Storage
 from experiments.backends.base import StudyHandle
-from experiments.backends.failure_budget import FailureBudget
+from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import BackendUnavailable, StudyFailed, StudyTaken, storage_errors
 from experiments.reporting.console import dollars
 from experiments.sagemaker_requests.jobs import TRAINING
@@ -61,7 +61,7 @@ class _JobsHandle(StudyHandle):
         self._jobs = source.jobs
         self._importer = ResultsImporter(study, source.storage, source.price)
         self._results = {result.index: result for result in ledger.results()}
-        self._failures = FailureBudget(study)
+        self._failures = FailureLimit(study)
         for result in self._results.values():
             self._failures.count(result)
         self._counts = Counter[str]()
@@ -71,15 +71,15 @@ class _JobsHandle(StudyHandle):
         """Yield recorded trials, then each new one as its job ends; returns when no job is left."""
         yield from list(self._results.values())
         while True:
-            over = self.over()
-            seen = self.look()
+            ended = self.ended()
+            seen = self.poll()
             self._counts = Counter(job.status for job in seen)
             recorded = False
             for job in seen:
                 if job.ended and job.index not in self._results and (result := self._record(job)) is not None:
                     recorded = True
                     yield result
-            if over and all(job.index in self._results for job in seen):
+            if ended and all(job.index in self._results for job in seen):
                 self._check_begun()
                 return
             self._check_failures()
@@ -90,18 +90,18 @@ class _JobsHandle(StudyHandle):
         """Raise StudyFailed if the study has ended before any of its jobs began."""
 
     @abc.abstractmethod
-    def over(self) -> bool:
-        """Whether no further job will begin; asked before ``look``, so that none is missed in between."""
+    def ended(self) -> bool:
+        """Whether no further job will begin; asked before ``poll``, so that none is missed in between."""
 
     @abc.abstractmethod
-    def look(self) -> list[TrainingJobSummary]:
+    def poll(self) -> list[TrainingJobSummary]:
         """Return every job, in order of index; start those that are due."""
 
     @abc.abstractmethod
     def stop(self) -> None:
         """Stop what runs on SageMaker."""
 
-    def early(self) -> str | None:
+    def early_stop_reason(self) -> str | None:
         """Return why a job was stopped by neither its limits nor byoe, where that is not a failure."""
         return None
 
@@ -144,7 +144,7 @@ class _JobsHandle(StudyHandle):
             self._waited[job.index] += 1
             return None
         log = self._jobs.log(job.name)
-        result = self._importer.import_results(described, job.index, log, objective, self.early())
+        result = self._importer.import_results(described, job.index, log, objective, self.early_stop_reason())
         crash_points.point("trial_finished")
         self._ledger.record_asked({result.index: result.params})
         crash_points.point("trials_asked")
@@ -166,9 +166,9 @@ class TuningHandle(_JobsHandle):
     """Follows a tuning job, which picks and starts its training jobs itself."""
 
     _reason = ""
-    _early: str | None = None
+    _early_stop: str | None = None
 
-    def over(self) -> bool:
+    def ended(self) -> bool:
         """Whether the tuning job has ended."""
         job = self._jobs.tuning_job(self._study.name)
         if job is None:
@@ -176,18 +176,18 @@ class TuningHandle(_JobsHandle):
         self._reason = f"{job['HyperParameterTuningJobStatus']}: {job.get('FailureReason', 'it gave no reason')}"
         if job["HyperParameterTuningJobConfig"].get("TrainingJobEarlyStoppingType") == "Auto":
             stopped = job["HyperParameterTuningJobStatus"] in ("Stopping", "Stopped")
-            self._early = "AMT stopped it early" + (", or with its tuning job" if stopped else "")
+            self._early_stop = "AMT stopped it early" + (", or with its tuning job" if stopped else "")
         return job["HyperParameterTuningJobStatus"] in ENDED
 
-    def early(self) -> str | None:
+    def early_stop_reason(self) -> str | None:
         """Return that AMT stopped the job early, where the tuning job lets it."""
-        return self._early
+        return self._early_stop
 
     def _check_begun(self) -> None:
         if not self._results:
             raise StudyFailed(f"tuning job {self._study.name} has ended without a training job. {self._reason}")
 
-    def look(self) -> list[TrainingJobSummary]:
+    def poll(self) -> list[TrainingJobSummary]:
         """Return the training jobs that the tuner has started."""
         return self._jobs.training_jobs(self._study.name)
 
@@ -203,12 +203,12 @@ class TrainingHandle(_JobsHandle):
         super().__init__(study, ledger, source)
         self._requests = requests
 
-    def over(self) -> bool:
+    def ended(self) -> bool:
         """Whether every point's job is recorded."""
         return len(self._results) == len(self._requests)
 
-    def look(self) -> list[TrainingJobSummary]:
-        """Start jobs as there is room, and return those that there are."""
+    def poll(self) -> list[TrainingJobSummary]:
+        """Start jobs up to the study's parallelism, and return those that exist."""
         seen = []
         for index, request in enumerate(self._requests):
             name = request["TrainingJobName"]

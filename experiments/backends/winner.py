@@ -32,9 +32,9 @@ def place_winner(
     Args:
         study: The study.
         ledger: Its ledger, which gets the facts ``FINAL`` and ``IMPORTANCE``.
-        handle: It, running.
+        handle: The running study.
         local_workers: Returns the workers that compute the scores.
-        best: Its best trial.
+        best: The best trial.
         console: Where a difference from the trial is shown.
 
     Raises:
@@ -59,7 +59,6 @@ def place_winner(
             f"{best.info.get('versions')}, now: {final.info.get('versions')}.",
             style="yellow",
         )
-
     channels = study.channels
     kwargs = {
         "bundle": str(bundle),

@@ -91,17 +91,17 @@ def start_container(
 
     model, endpoint = requests["CreateModel"], requests["CreateEndpoint"]["EndpointName"]
     name = f"byoe-{model['ModelName']}"
-    names = labels("endpoint", endpoint=endpoint, folder=str(folder))
+    own_labels = labels("endpoint", endpoint=endpoint, folder=str(folder))
     memory = limits.memory_bytes
     container = None
-    _make_network(client, name, names, isolated=limits.isolated)
+    _make_network(client, name, own_labels, isolated=limits.isolated)
     try:
         container = client.containers.create(
             model["PrimaryContainer"]["Image"],
             ["serve"],
             name=name,
             environment=model["PrimaryContainer"]["Environment"],
-            labels=names,
+            labels=own_labels,
             network=name,
             ports={SERVER_PORT: ("127.0.0.1", limits.port)},
             volumes={str(model_dir.absolute()): {"bind": MODEL_PLACE, "mode": "ro"}},
@@ -222,8 +222,8 @@ def check_network(name: str) -> bool:
     return name == "none"
 
 
-def _make_network(client: DockerClient, name: str, names: Mapping[str, str], *, isolated: bool) -> None:
+def _make_network(client: DockerClient, name: str, own_labels: Mapping[str, str], *, isolated: bool) -> None:
     # A network that is internal in Docker's sense publishes no ports. Without masquerading, packets leave but their
     # answers do not return, and requests from this machine still arrive.
     options = {"com.docker.network.bridge.enable_ip_masquerade": "false"} if isolated else {}
-    client.networks.create(name, driver="bridge", options=options, labels=dict(names), check_duplicate=True)
+    client.networks.create(name, driver="bridge", options=options, labels=dict(own_labels), check_duplicate=True)

@@ -245,7 +245,7 @@ class WarmPool:
 
         Args:
             settings: How they are created.
-            folder: The folder that has theirs.
+            folder: The parent of the folder of each container.
             size: Number of containers.
         """
         self._settings = settings

@@ -11,7 +11,7 @@ from ensemble.blending import make_blender
 from ensemble.members import REGISTRY, Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, check_member_name
-from ensemble.wire import TAKEN
+from ensemble.wire import RESERVED_NAMES
 from experiments.config.schema import EnsembleConfig
 from experiments.errors import ConfigError, did_you_mean, listed
 
@@ -150,7 +150,7 @@ def _shared(given: Mapping[str, Any], kinds: Mapping[str, type[Member]]) -> dict
     shared: dict[str, tuple[MemberParam, ...]] = {}
     for name, targets in given.items():
         place = f"search.shared.{name}"
-        if name in kinds or name in TAKEN or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or "__" in name:
+        if name in kinds or name in RESERVED_NAMES or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or "__" in name:
             raise ConfigError(f"{place}: {name!r} cannot name a shared parameter: use another name.")
         if not isinstance(targets, list) or not targets:
             raise ConfigError(f"{place}={targets!r}: write a list, such as [xgboost.eta, catboost.learning_rate].")

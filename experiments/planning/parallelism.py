@@ -52,14 +52,14 @@ def plan_parallelism(config: Config, search: SearchPlan, table_bytes: int) -> Pa
     parallel = default if config.search.parallel is None else config.search.parallel
     if not 1 <= parallel <= window:
         raise ConfigError(
-            f"search.parallel={parallel} is not from 1 to search.window={window}: a proposal waits for all but the "
-            "last search.window trials, so no more can run at a time."
+            f"search.parallel={parallel} is not from 1 to search.window={window}: each proposal waits until all but "
+            "the last search.window trials have finished. Use a number in this range."
         )
     parallel = min(parallel, n_trials)
     notes = []
     if jobs_have_machines and searching and parallel > learning:
         notes.append(
-            f"{parallel} of {n_trials} jobs at a time: a tuner that has seen little when it asks picks at random; "
-            f"search.parallel={learning} learns more from as many jobs."
+            f"{parallel} of {n_trials} jobs at a time: with few results to learn from, the tuner proposes at random. "
+            f"search.parallel={learning} gives it more results for the same number of jobs."
         )
     return Parallelism(parallel, max(1, cores // parallel), tuple(notes))

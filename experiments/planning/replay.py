@@ -14,7 +14,7 @@ from experiments.config.paths import studies_folder
 from experiments.config.schema import ReplayConfig
 from experiments.errors import ConfigError
 from experiments.study.ledger import FILE, Peek, find_study, read
-from experiments.study.spec import Params, StudySpec
+from experiments.study.spec import Point, StudySpec
 
 # Groups of keys that decide where and how a study runs and what is done with it, but not what a trial trains.
 _OTHER_GROUPS = (
@@ -51,7 +51,7 @@ def source(config: ReplayConfig, studies: Path) -> Peek:
     return read(find_study(studies, config.study, "replay.study") / FILE)
 
 
-def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Params, ...]:
+def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Point, ...]:
     """Return the searched values of the best trials, the best first.
 
     Raises:

@@ -17,7 +17,7 @@ from experiments.planning.space import SpacePlan
 from experiments.sagemaker_requests.limits import SHORTEST_TUNING_JOB
 from experiments.study.ledger import Peek
 from experiments.study.search_space import Choices, SearchSpace
-from experiments.study.spec import Params, Sampler, SearchSpec
+from experiments.study.spec import Point, Sampler, SearchSpec
 
 MOST_TRIALS = 100_000
 
@@ -38,7 +38,7 @@ class SearchPlan:
     space: SearchSpace
     targets: Mapping[str, list[str]]
     spec: SearchSpec
-    points: tuple[Params, ...] | None
+    points: tuple[Point, ...] | None
     replayed: Peek | None
     notes: tuple[str, ...]
 
@@ -61,7 +61,7 @@ def plan_search(config: Config, ensemble: EnsemblePlan, studies: Path) -> Search
     """
     space = SpacePlan(config.search.space, ensemble)
     spec, notes = _search(config, space.space)
-    points: tuple[Params, ...] | None = None
+    points: tuple[Point, ...] | None = None
     replayed: Peek | None = None
     notes = [*space.notes, *notes]
     if config.action == "train":

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments.sagemaker_requests.tags import TAG_PREFIX
+
 
 @dataclass(frozen=True)
 class Serving:
@@ -43,7 +45,7 @@ class Serving:
 def endpoint_requests(serving: Serving) -> dict[str, dict[str, Any]]:
     """Return the requests that create an endpoint, by operation, in order."""
     name = f"{serving.name}-{serving.version}"
-    tags = [{"Key": f"byoe:{key}", "Value": value} for key, value in serving.tags.items()]
+    tags = [{"Key": f"{TAG_PREFIX}{key}", "Value": value} for key, value in serving.tags.items()]
     variant: dict[str, Any] = {"VariantName": "AllTraffic", "ModelName": name}
     if serving.memory_size_in_mb is not None:
         variant["ServerlessConfig"] = {

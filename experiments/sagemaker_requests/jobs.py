@@ -13,6 +13,7 @@ from ensemble.wire import DATA_PARAMETERS, declaration, metric_regex
 from experiments.sagemaker_requests.limits import MOST_METRIC_DEFINITIONS
 from experiments.sagemaker_requests.parameter_ranges import parameter_ranges, search_space
 from experiments.sagemaker_requests.placement import Placement, RemoteOptions
+from experiments.sagemaker_requests.tags import CONFIG_TAG, TAG_PREFIX
 from experiments.study.spec import Sampler, SearchSpec, StudySpec
 
 # The operations that create the two kinds of jobs.
@@ -240,9 +241,9 @@ def _reported(study: StudySpec) -> list[str]:
 def _tags(study: StudySpec, placement: Placement) -> list[dict[str, str]]:
     tags = {
         **placement.options.tags,
-        "byoe:study": study.name,
-        "byoe:mode": study.mode,
-        "byoe:data_hash": study.channels.data_hash,
-        "byoe:config_hash": study.identity_hash(),
+        f"{TAG_PREFIX}study": study.name,
+        f"{TAG_PREFIX}mode": study.mode,
+        f"{TAG_PREFIX}data_hash": study.channels.data_hash,
+        CONFIG_TAG: study.identity_hash(),
     }
     return [{"Key": key, "Value": value} for key, value in tags.items()]

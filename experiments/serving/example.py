@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ensemble.bundle import EXAMPLE_TOLERANCE
-from ensemble.coding import iso_date
+from ensemble.column_encoding import iso_date
 
 
 def example_rows(manifest: Mapping[str, Any]) -> list[list[Any]]:

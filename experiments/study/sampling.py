@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ensemble.evaluation import MetricName
-from ensemble.parameters import ParamValue
 from experiments.study.search_space import SearchSpace
-from experiments.study.spec import StudySpec, TrialResult
+from experiments.study.spec import Point, StudySpec, TrialResult
 
 if TYPE_CHECKING:
     import optuna
 
-Params = dict[str, ParamValue]
 FEWEST_TRIALS_FOR_IMPORTANCE = 5
 
 
 class Proposer(Protocol):
     """Proposes points. ``ask`` and ``tell`` are each called once for every index, in order of index."""
 
-    def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
+    def ask(self, index: int, recorded: Point | None) -> Point:
         """Return the point of trial ``index``: the recorded one if an earlier run asked for it."""
 
     def tell(self, index: int, value: float | None) -> None:
@@ -34,7 +32,7 @@ class Proposer(Protocol):
 def make_proposer(spec: StudySpec) -> Proposer:
     """Return the proposer of this study's sampler, or of its list of points."""
     if spec.points is not None:
-        return ListedPoints([dict(point) for point in spec.points])
+        return ListedPoints(list(spec.points))
     if spec.search.sampler == "grid":
         return ListedPoints(list(itertools.islice(spec.space.grid(), spec.n_trials)))
     return OptunaProposer(spec)
@@ -43,11 +41,11 @@ def make_proposer(spec: StudySpec) -> Proposer:
 class ListedPoints:
     """A list of points that is known in advance."""
 
-    def __init__(self, points: list[Params]) -> None:
+    def __init__(self, points: Sequence[Point]) -> None:
         """Keep the points, one for each trial."""
         self._points = points
 
-    def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
+    def ask(self, index: int, recorded: Point | None) -> Point:
         """Return the point."""
         return self._points[index]
 
@@ -70,7 +68,7 @@ class OptunaProposer:
         self._study = _empty_study(maximise=spec.maximise)
         self._study_id = self._study._study_id
 
-    def ask(self, index: int, recorded: Mapping[str, ParamValue] | None) -> Params:
+    def ask(self, index: int, recorded: Point | None) -> Point:
         """Return the sampler's proposal, or the recorded one, and keep it as a running trial."""
         import optuna
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ensemble.code import importable
+from ensemble.bundle_code import importable
 from experiments.errors import BackendUnavailable, ConfigError, StorageError
 from experiments.system.project import PROJECT
 

@@ -19,7 +19,8 @@ from experiments.study.search_space import SearchSpace
 Sampler = Literal["tpe", "random", "grid"]
 TrialState = Literal["complete", "failed", "pruned"]
 
-Params = Mapping[str, ParamValue]
+# The values of the searched parameters of one trial, by their names in the wire format.
+Point = Mapping[str, ParamValue]
 
 # The alias of a study's best model in MLflow's registry.
 WINNER_ALIAS = "winner"
@@ -123,7 +124,7 @@ class StudySpec:
     threads: int
     max_failure_rate: float
     timeout: float | None = None
-    points: tuple[Mapping[str, ParamValue], ...] | None = None
+    points: tuple[Point, ...] | None = None
     dependencies: tuple[Path, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
     replay_of: str | None = None
@@ -142,11 +143,11 @@ class StudySpec:
         """Whether a higher objective is better."""
         return MetricName.parse(self.objective).maximised
 
-    def hyperparameters(self, params: Mapping[str, ParamValue]) -> dict[str, str]:
+    def hyperparameters(self, params: Point) -> dict[str, str]:
         """Return the hyperparameters of a trial with these searched values, in the wire format."""
         return {**self.static, **{name: encode(value) for name, value in params.items()}}
 
-    def recipe(self, params: Mapping[str, ParamValue]) -> Recipe:
+    def recipe(self, params: Point) -> Recipe:
         """Return what a trial with these searched values trains, as the trial itself decodes it."""
         return decode_recipe(self.hyperparameters(params))
 
@@ -194,7 +195,7 @@ class TrialSpec:
     """
 
     index: int
-    params: Mapping[str, ParamValue]
+    params: Point
     hyperparameters: Mapping[str, str]
     folder: Path
     keep_model: bool = False
@@ -219,7 +220,7 @@ class TrialResult:
 
     index: int
     state: TrialState
-    params: Mapping[str, ParamValue]
+    params: Point
     started: float
     finished: float
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -21,7 +21,7 @@ class EnsembleModel(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
         """Return the blended predictions as a frame with one column, which has the name of the target."""
-        from ensemble.coding import features_of
+        from ensemble.column_encoding import features_of
 
         features = features_of(model_input, self._bundle.columns)
         return pd.DataFrame({self._bundle.manifest["target"]: self._bundle.ensemble.predict(features)})

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble.bundle import MANIFEST, read_manifest
-from ensemble.code import importable
-from ensemble.coding import frame_of
+from ensemble.bundle_code import importable
+from ensemble.column_encoding import frame_of
 from ensemble.table import Column
 from experiments.errors import ConfigError
 from experiments.study.spec import WINNER_ALIAS

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from ensemble.coding import frame_of
+from ensemble.column_encoding import frame_of
 from ensemble.members.base import Floats
 from ensemble.table import Column
 from tests.endpoint.answer import Answer

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.coding import coded
+from ensemble.column_encoding import coded
 from ensemble.errors import CellError
 from ensemble.members.base import Floats
 from ensemble.reading import LARGEST

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ensemble.coding import frame_of
+from ensemble.column_encoding import frame_of
 from ensemble.serving.errors import RequestError
 from ensemble.table import Column
 from tests.entry.serving.bodies import CSV, JSON, LINES, NPY, PARQUET, WHOLE

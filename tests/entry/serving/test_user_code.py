@@ -1,4 +1,4 @@
-"""A bundle's ``code/`` has the user's own packages, so it serves where they are not installed (``code``)."""
+"""A bundle's ``code/`` has the user's own packages, so it serves where they are not installed (``bundle_code``)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from ensemble.bundle_code import ENTRY, REQUIREMENTS, importable, write_code
 from ensemble.channel import write_channel
-from ensemble.code import ENTRY, REQUIREMENTS, importable, write_code
 from ensemble.errors import InputError
 from tests.entry.conftest import OWN_MEMBER, make_table
 

@@ -29,7 +29,7 @@ ARGUMENTS = {
     "member without a name": (["ensemble.members=[]"], ["ensemble.members", "[xgboost,catboost]"]),
     "member with a bad name": (["ensemble.members=[{a__b: {kind: ridge}}]"], ["a__b", "single underscores"]),
     "member with a reserved name": (["ensemble.members=[{blended: {kind: ridge}}]"], ["blended"]),
-    "member of no kind": (["ensemble.members=[{deep: {type: ridge}}]"], ["ensemble.members.deep", "kind"]),
+    "member without a kind": (["ensemble.members=[{deep: {type: ridge}}]"], ["ensemble.members.deep", "kind"]),
     "user's member": (["ensemble.members=[{own: {kind: 'nowhere:Own'}}]"], ["nowhere:Own", "entry.dependencies"]),
     "blender": (["ensemble.blend=weigted"], ["ensemble.blend", "weigted", "'weighted'"]),
     "weights without fixed": (["ensemble.weights.xgboost=1"], ["ensemble.blend=fixed"]),
@@ -109,14 +109,14 @@ ARGUMENTS = {
     "name that comes with the group": (["mode.name=remote"], ["mode.name", "mode=remote"]),
     "several values": (["search.n_trials=20,40"], ["search.n_trials=20,40", "one value"]),
     "text for a list": (["dataset.drop=a"], ["dataset.drop", "[a]"]),
-    "more trials than can be": (["search.n_trials=99999999999999999999"], ["search.n_trials", "100000"]),
+    "too many trials": (["search.n_trials=99999999999999999999"], ["search.n_trials", "100000"]),
     "split's seed": (["dataset.split.seed=-1"], ["dataset.split.seed=-1"]),
     "empty folder": (["paths.root="], ["paths.root", "empty"]),
     "store in a folder": (["mlflow.uri=file:///tmp/runs"], ["mlflow.uri", "sqlite:///"]),
-    "store of no kind": (["mlflow.uri=foo://bar"], ["mlflow.uri", "'foo'"]),
+    "unknown store": (["mlflow.uri=foo://bar"], ["mlflow.uri", "'foo'"]),
     "study's name": (["study=a b"], ["study", "letters, digits and hyphens"]),
     "study's name too long": (["study=" + "a" * 33], ["at most 32"]),
-    "package that is not there": (["entry.dependencies=[nowhere]"], ["entry.dependencies", "'nowhere'"]),
+    "missing package": (["entry.dependencies=[nowhere]"], ["entry.dependencies", "'nowhere'"]),
     "file's keys without a file": (["dataset.path=x.csv"], ["dataset=file"]),
     "file without a path": (["dataset=file", "dataset.target=price"], ["dataset.path"]),
     "file without a target": (["dataset=file", "dataset.path=table.csv"], ["dataset.target"]),
@@ -130,7 +130,7 @@ TABLES = {
     "one row": ("a,price\n1,2\n", ["table.csv", "1 data row"]),
     "one column": ("price\n1\n2\n", ["table.csv", "no column left"]),
     "fewer rows than folds": ("a,price\n1,2\n2,3\n3,5\n4,6\n", ["dataset.folds.k=5", "4 rows"]),
-    "columns named alike": ("a,a,price\n1,2,3\n2,3,4\n", ["table.csv", "'a'", "rename"]),
+    "columns of one name": ("a,a,price\n1,2,3\n2,3,4\n", ["table.csv", "'a'", "rename"]),
     "no such target": (SOUND.replace("price", "prize"), ["dataset.target=price", "'prize'"]),
     "missing target values": (SOUND.replace("\n5,4,15\n", "\n5,4,\n"), ["'price'", "missing", "data row 6"]),
     "text target": (SOUND.replace("\n5,4,15\n", "\n5,4,dear\n"), ["'price'", "'dear'", "data row 6"]),
@@ -212,13 +212,17 @@ def test_folder_in_place_of_a_table(folder: Path, byoe: Run) -> None:
     os.geteuid() == 0 and shutil.which("setpriv") is None,
     reason="root reads everything. To run it: be another user, or install util-linux",
 )
-def test_unreadable_table(folder: Path, byoe: Run) -> None:
-    (folder / "table.csv").write_text(SOUND)
-    (folder / "table.csv").chmod(0)
+@pytest.mark.parametrize("hidden", ["table.csv", ""], ids=["the file", "its folder"])
+def test_unreadable_table(hidden: str, folder: Path, byoe: Run) -> None:
+    rows = folder / "rows"
+    rows.mkdir()
+    (rows / "table.csv").write_text(SOUND)
+    (rows / hidden).chmod(0)
     ended = _as_unprivileged_user(
-        "dataset=file", f"dataset.path={folder}/table.csv", "dataset.target=price", folder=folder
+        "dataset=file", f"dataset.path={rows}/table.csv", "dataset.target=price", folder=folder
     )
-    check(ended, ["table.csv", "cannot be read", "permissions"], folder, {"table.csv"})
+    rows.chmod(0o755)
+    check(ended, ["table.csv", "cannot be read", "permissions"], folder, {"rows"})
 
 
 def _as_unprivileged_user(*arguments: str, folder: Path) -> Ended:
@@ -228,8 +232,10 @@ def _as_unprivileged_user(*arguments: str, folder: Path) -> Ended:
     from tests.conftest import PROJECT, environment
 
     prefix = ["setpriv", "--reuid=65534", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
-    for parent in [folder, *folder.parents[:3]]:
-        parent.chmod(0o755)
+    for parent in [folder, *folder.parents]:
+        mode = parent.stat().st_mode
+        if mode & 0o055 != 0o055:
+            parent.chmod(mode | 0o055)
     done = subprocess.run(
         [*prefix, sys.executable, "-B", str(PROJECT / "run.py"), "mode=local", *arguments],
         capture_output=True,

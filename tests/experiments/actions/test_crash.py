@@ -74,7 +74,7 @@ def test_kills_are_at_every_point() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kills", [KILLS, (STORE_MADE,)], ids=["with a store", "while it is made"])
-def test_killed_again_and_again_the_same_command_completes_the_study(
+def test_killed_at_each_point_the_same_command_completes_the_study(
     kills: tuple[str, ...], project: Path, undisturbed: list[dict[str, object]], tmp_path: Path
 ) -> None:
     temporary = tmp_path / "tmp"

@@ -284,7 +284,7 @@ def test_a_longer_replay_needs_a_budget_and_checks_for_its_new_trials(project: P
     assert "there is no such role" in ended.err
     ended = byoe(*replay, "mode.budget_usd=1")
     assert ended.code == 0, ended.err
-    assert "what is left of study again costs at most $0.80: 2 jobs" in ended.out
+    assert "the rest of study again costs at most $0.80: 2 jobs" in ended.out
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
         assert [location.rpartition("/")[2] for location in beside["uploads, in bytes"]] == ["sourcedir.tar.gz"]
         ended = byoe(*remote)
         assert ended.code == 0, ended.err
-        assert f"the data is used where it lies: {place}" in ended.out
+        assert f"the data is read in place: {place}" in ended.out
         assert numbers(recorded_trials(project, "cloud")) == numbers(recorded_trials(project, "laptop"))
         (document,) = double.calls("CreateHyperParameterTuningJob")
         channels = document["TrainingJobDefinition"]["InputDataConfig"]

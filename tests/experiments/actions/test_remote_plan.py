@@ -76,7 +76,7 @@ def test_the_uploads_are_the_rows_that_trials_see_and_the_code(folder: Path, byo
 
 
 def test_it_names_the_differences_from_mode_sagemaker(folder: Path, byoe: Callable[..., Ended]) -> None:
-    differing = json.loads(byoe(*PLAN, *SET).out)["beside the request"]["otherwise than mode=sagemaker"]
+    differing = json.loads(byoe(*PLAN, *SET).out)["beside the request"]["differences from mode=sagemaker"]
     places = {place.removeprefix("TrainingJobDefinition.") for place in differing if not place.startswith("Tags")}
     assert places == {
         "StaticHyperParameters.sagemaker_submit_directory",

@@ -104,7 +104,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, ima
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_containers_end_and_the_same_command_completes_the_study(
+def test_killed_at_each_point_containers_end_and_the_same_command_completes_the_study(
     project: Path, nothing_left: None, undisturbed: list[object]
 ) -> None:
     for kill in KILLS:

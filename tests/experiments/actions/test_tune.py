@@ -58,7 +58,7 @@ def test_new_folder_gets_a_study_a_store_and_nothing_else(folder: Path) -> None:
     assert {path.name for path in (folder / "studies").iterdir()} == {"_channels", "tiny"}
 
 
-def test_study_leaves_every_trial_its_winner_and_its_pictures(project: Path) -> None:
+def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> None:
     ended = run_command(*TINY, "ensemble.blend=weighted")
     assert ended.code == 0, ended.err
     trials = logged_trials(project, "byoe-diabetes")

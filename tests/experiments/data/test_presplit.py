@@ -104,7 +104,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
         [],
         ["lacks validation/", "'valid/'"],
     ),
-    "none is there": (
+    "all parts are missing": (
         lambda rows: [shutil.rmtree(place) for place in rows.iterdir()],
         [],
         ["train/, validation/, test/"],
@@ -140,7 +140,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
         [],
         ["dataset.weights=w", "/test/*.csv has no such column"],
     ),
-    "a split of its own": (
+    "another split": (
         lambda rows: None,
         ["dataset.split.test=0.2", "dataset.split.seed=1"],
         ["dataset.split.test=0.2, dataset.split.seed=1", "split already", "Leave them out"],

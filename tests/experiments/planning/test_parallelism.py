@@ -36,7 +36,7 @@ def test_jobs_with_machines_of_their_own_leave_the_tuner_something_to_learn_from
     assert plan(RemoteModeConfig(), 20).parallel == 5
     assert plan(RemoteModeConfig(), 20, points=6).parallel == 6
     (note,) = plan(RemoteModeConfig(), 20, parallel=8).notes
-    assert "search.parallel=5 learns more" in note
+    assert "search.parallel=5 gives it more results" in note
 
 
 def test_no_more_trials_than_the_window_run_at_a_time() -> None:

@@ -43,10 +43,10 @@ def continuous(document: dict[str, Any]) -> dict[str, Any]:
 
 BROKEN: dict[str, tuple[Edit, list[str]]] = {
     "missing field": (lambda d: d.pop("HyperParameterTuningJobName"), ["HyperParameterTuningJobName is missing"]),
-    "field of no meaning": (lambda d: d.update(Nme="x"), ["Nme is unknown"]),
+    "unknown field": (lambda d: d.update(Nme="x"), ["Nme is unknown"]),
     "wrong type": (lambda d: config(d).update(RandomSeed="0"), ["RandomSeed", "'0' must be of type integer"]),
     "true for a number": (lambda d: config(d).update(RandomSeed=True), ["RandomSeed", "True must be of type integer"]),
-    "number below the least": (lambda d: config(d).update(RandomSeed=-1), ["RandomSeed", "-1", "at least 0"]),
+    "number below the minimum": (lambda d: config(d).update(RandomSeed=-1), ["RandomSeed", "-1", "at least 0"]),
     "name too long": (
         lambda d: d.update(HyperParameterTuningJobName="a" * 33),
         ["HyperParameterTuningJobName", "33 characters", "at most 32"],
@@ -88,8 +88,8 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         ),
         ["IntegerParameterRanges", "31 entries", "at most 30"],
     ),
-    "tag of AWS's": (lambda d: d["Tags"].append({"Key": "aws:x", "Value": ""}), ["Tags", "'aws:x'"]),
-    "range upside down": (lambda d: continuous(d).update(MinValue="2"), ["xgboost__eta", "not below"]),
+    "tag of AWS": (lambda d: d["Tags"].append({"Key": "aws:x", "Value": ""}), ["Tags", "'aws:x'"]),
+    "reversed range": (lambda d: continuous(d).update(MinValue="2"), ["xgboost__eta", "not below"]),
     "logarithm of zero": (lambda d: continuous(d).update(MinValue="0"), ["xgboost__eta", "above 0"]),
     "reverse logarithm of one": (
         lambda d: continuous(d).update(ScalingType="ReverseLogarithmic", MaxValue="1"),
@@ -128,7 +128,7 @@ BROKEN: dict[str, tuple[Edit, list[str]]] = {
         lambda d: config(d)["HyperParameterTuningJobObjective"].update(MetricName="accuracy"),
         ["'accuracy' has no MetricDefinition"],
     ),
-    "more at a time than in all": (
+    "more jobs at a time than in total": (
         lambda d: config(d)["ResourceLimits"].update(MaxParallelTrainingJobs=99),
         ["MaxParallelTrainingJobs is above"],
     ),

@@ -7,27 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.parameters import ParamValue
 from experiments.config.compose import compose
 from experiments.planning.study import plan_study
 from experiments.study.sampling import make_proposer
-from experiments.study.spec import StudySpec
-
-Params = dict[str, ParamValue]
+from experiments.study.spec import Point, StudySpec
 
 
 def study(*arguments: str) -> StudySpec:
     return plan_study(compose(["search.n_trials=20", "search.startup_trials=5", *arguments])).study
 
 
-def value(params: Params) -> float:
+def value(params: Point) -> float:
     return sum(hash(repr(entry)) % 1000 if isinstance(entry, str) else float(entry or 0) for entry in params.values())
 
 
-def proposals(spec: StudySpec, known: int = 0, reference: list[Params] | None = None) -> list[Params]:
+def proposals(spec: StudySpec, known: int = 0, reference: list[Point] | None = None) -> list[Point]:
     """Ask and tell as the loop does, the first ``known`` asks coming from an earlier run."""
     proposer = make_proposer(spec)
-    points: list[Params] = []
+    points: list[Point] = []
     for told in range(-spec.search.window, spec.n_trials):
         if told >= 0:
             proposer.tell(told, None if told % 7 == 3 else value(points[told]))
@@ -65,7 +62,7 @@ def test_seed_and_window_decide(folder: Path) -> None:
 
 
 def test_tpe_learns_from_what_it_is_told(folder: Path) -> None:
-    def best_of_the_last(sampler: str, score: Callable[[Params], float]) -> float:
+    def best_of_the_last(sampler: str, score: Callable[[Point], float]) -> float:
         spec = study(f"search.sampler={sampler}", "search.n_trials=60", "ensemble.members=[ridge]")
         proposer = make_proposer(spec)
         told = []
@@ -75,7 +72,7 @@ def test_tpe_learns_from_what_it_is_told(folder: Path) -> None:
             proposer.tell(index, told[-1])
         return sum(told[-20:]) / 20
 
-    def score(point: Params) -> float:
+    def score(point: Point) -> float:
         return abs(float(point["ridge__alpha"]) - 7.0)  # type: ignore[arg-type]
 
     assert best_of_the_last("tpe", score) < best_of_the_last("random", score) / 3

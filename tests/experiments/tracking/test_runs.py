@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from experiments.errors import StudyFailed
 from experiments.study.spec import StudySpec, TrialResult
 from experiments.tracking import runs
 from experiments.tracking.runs import LONGEST_PARAM, Tracker, log_in_parts
@@ -67,6 +69,20 @@ def test_a_study_is_one_run_and_each_trial_a_child(track: Callable[..., Tracker]
     assert third.tags["byoe.failure"] == "no luck"
     tracker.close("FINISHED")
     assert parent.info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"), [(None, "FINISHED"), (StudyFailed("no score"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_the_studys_run_ends_as_its_block_does(
+    raised: BaseException | None, status: str, study: StudySpec, client: FakeClient
+) -> None:
+    with suppress(StudyFailed, KeyboardInterrupt), Tracker(study, "sqlite:///mlflow.db", "byoe", Path(), "") as tracker:
+        tracker.log(COMPLETE)
+        if raised is not None:
+            raise raised
+    assert client.role("study")[0].info.status == status
+    assert len(client.role("trial")) == 1
 
 
 def test_a_resumed_study_logs_only_what_is_missing(track: Callable[..., Tracker], client: FakeClient) -> None:

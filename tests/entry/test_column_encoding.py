@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.coding import features_of, frame_of
+from ensemble.column_encoding import features_of, frame_of
 from ensemble.errors import InputError
 from ensemble.reading import Roles, read_file
 from ensemble.table import Column

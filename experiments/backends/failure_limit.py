@@ -9,7 +9,7 @@ from experiments.study.spec import StudySpec, TrialResult
 FEWEST_TRIALS_TO_JUDGE = 4
 
 
-class FailureBudget:
+class FailureLimit:
     """Counts a study's finished trials, and tells when more of them failed than ``search.max_failure_rate`` allows."""
 
     def __init__(self, study: StudySpec) -> None:

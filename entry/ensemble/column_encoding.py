@@ -1,4 +1,4 @@
-"""Coding: recognise the type of each column, check its values, and turn them into numbers and back."""
+"""Recognise the type of each column, check its values, and turn them into numbers and back."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from tests.conftest import environment
 
 LOST = """
 import os, signal
-from experiments.system.interrupts import check_interrupted, raise_on_signals
+from experiments.system.signals import check_interrupted, raise_on_signals
 raise_on_signals()
 
 class Finalized:
@@ -36,7 +36,7 @@ def test_interrupt_that_a_finalizer_drops_is_raised_at_the_next_check() -> None:
 
 def test_signal_that_a_parent_ignores_stays_ignored() -> None:
     script = (
-        "import signal; from experiments.system.interrupts import raise_on_signals; "
+        "import signal; from experiments.system.signals import raise_on_signals; "
         "signal.signal(signal.SIGHUP, signal.SIG_IGN); raise_on_signals(); "
         "print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)"
     )
