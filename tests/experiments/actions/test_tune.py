@@ -422,7 +422,7 @@ def test_study_with_a_time_limit_ends_with_a_winner_and_resumes_with_the_same_co
     for _ in range(2):
         ended = run_command(*arguments)
         assert ended.code == 0, ended.err
-        assert "ended by search.timeout=7" in ended.out
+        assert "stopped by search.timeout=7" in ended.out
         assert "continue this study" in ended.out
         assert 1 not in [trial["index"] for trial in recorded_trials(project, "lasting")]
         assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
