@@ -55,14 +55,14 @@ def predictions(ended: Ended) -> list[float]:
     return list(json.loads(ended.out)["predictions"])
 
 
-def left(double: Double) -> list[int]:
+def resources(double: Double) -> list[int]:
     sagemaker = double.client("sagemaker")
     lists = (sagemaker.list_endpoints, sagemaker.list_endpoint_configs, sagemaker.list_models)
     keys = ("Endpoints", "EndpointConfigs", "Models")
     return [len(call()[key]) for call, key in zip(lists, keys, strict=True)]
 
 
-def test_a_model_is_served_switched_and_taken_down(
+def test_a_model_is_served_replaced_and_deleted(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:
     one, two = bundles
@@ -82,7 +82,7 @@ def test_a_model_is_served_switched_and_taken_down(
 
     assert byoe(*arguments(double, "action=deploy", f"model={two}")).code == 0
     assert predictions(byoe(*asked)) == example(two)["predictions"]
-    assert left(double) == [1, 1, 1]
+    assert resources(double) == [1, 1, 1]
 
     status = byoe(*arguments(double, "action=status"))
     assert "endpoint byoe  InService" in status.out
@@ -90,7 +90,7 @@ def test_a_model_is_served_switched_and_taken_down(
 
     ended = byoe(*arguments(double, "action=delete"))
     assert "endpoint byoe is deleted, with its configuration and model" in ended.out
-    assert left(double) == [0, 0, 0]
+    assert resources(double) == [0, 0, 0]
     ended = byoe(*arguments(double, "action=delete"))
     assert ended.code == 2
     assert "there is no such endpoint in this account" in ended.err
@@ -135,22 +135,20 @@ def test_instances_are_started_only_within_a_budget(double: Double, byoe: Run, b
     ended = byoe(*deploy, "mode.region=eu-west-1", "mode.budget_usd=100")
     assert ended.code == 2
     assert "mode.price_usd_per_hour=<USD>" in ended.err
-    assert left(double) == [0, 0, 0]
+    assert resources(double) == [0, 0, 0]
     ended = byoe(*deploy, "mode.budget_usd=5.52")
     assert ended.code == 0, ended.err
     (config,) = double.calls("CreateEndpointConfig")
     assert config["ProductionVariants"][0]["InitialInstanceCount"] == 2
 
 
-def test_instances_that_the_account_may_not_have_are_refused(
-    double: Double, byoe: Run, bundles: tuple[Path, Path]
-) -> None:
+def test_instances_beyond_the_accounts_quota_are_refused(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
     deploy = arguments(double, "action=deploy", f"model={bundles[0]}", "serving=realtime", "mode.budget_usd=99")
     ended = byoe(*deploy, "serving.instance_count=3")
     assert ended.code == 2
     assert "serving.instance_count=3: this account's quota 'ml.m5.large for endpoint usage' in us-east-1" in ended.err
     assert "Use serving.instance_count=2 or less" in ended.err
-    assert left(double) == [0, 0, 0]
+    assert resources(double) == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +161,7 @@ def test_instances_that_the_account_may_not_have_are_refused(
         (f"{HOST.replace('us-east-1', 'eu-west-1')}/mine:1", "is in eu-west-1, and jobs run in us-east-1"),
     ],
 )
-def test_an_image_that_could_not_serve_is_refused(
+def test_an_image_that_cannot_serve_is_refused(
     image: str, message: str, double: Double, byoe: Run, bundles: tuple[Path, Path]
 ) -> None:
     double.put_image("mine", "1", "arm64")
@@ -175,16 +173,16 @@ def test_an_image_that_could_not_serve_is_refused(
     assert [operation for operation, _ in double.requests if operation.startswith("Create")] == []
 
 
-def test_what_may_not_be_looked_at_is_a_note(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+def test_a_check_without_permission_is_a_note(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
     double.inject(denied("GetRole", "iam"), denied("BatchGetImage", "ecr"))
     double.put_image("mine", "1", "arm64")
     deploy = arguments(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={HOST}/mine:1")
     ended = byoe(*deploy)
     assert "note: not checked before the launch: AWS does not let you read role byoe-test" in ended.out
     assert "the credentials need the IAM action ecr:BatchGetImage" in ended.out
-    assert ended.code == 2  # SageMaker finds out
+    assert ended.code == 2  # SageMaker refuses the image
     assert "is not for linux/amd64" in ended.err
-    assert left(double) == [0, 0, 0]
+    assert resources(double) == [0, 0, 0]
     double.put_image("mine", "2", "amd64")
     assert byoe(*deploy[:-1], f"mode.image.uri={HOST}/mine:2").code == 0
 
@@ -214,7 +212,7 @@ def test_the_suite_passes_against_an_endpoint_on_sagemaker(
     assert not (folder / "endpoints/_cloud/blue").exists()
 
 
-def test_a_model_that_does_not_come_up_leaves_the_old_one(
+def test_a_model_that_does_not_start_leaves_the_old_one(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:
     one, two = bundles
@@ -223,7 +221,7 @@ def test_a_model_that_does_not_come_up_leaves_the_old_one(
     ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
     assert ended.code == 1
     assert "did not pass the ping health check" in ended.err
-    assert left(double) == [1, 1, 1]
+    assert resources(double) == [1, 1, 1]
     (folder / "rows.json").write_text(json.dumps({"instances": example(one)["features"]}))
     assert predictions(byoe(*arguments(double, "action=invoke", "input=rows.json"))) == example(one)["predictions"]
 
@@ -231,45 +229,45 @@ def test_a_model_that_does_not_come_up_leaves_the_old_one(
 def test_an_endpoint_that_byoe_did_not_deploy_is_left_alone(
     double: Double, byoe: Run, bundles: tuple[Path, Path]
 ) -> None:
-    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=theirs")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=other")).code == 0
     sagemaker = double.client("sagemaker")
     with double.state.changed:
         for tags in double.state.tags.values():
             tags.clear()
     for action in ("action=deploy", "action=delete"):
-        ended = byoe(*arguments(double, action, f"model={bundles[1]}", "endpoint=theirs"))
+        ended = byoe(*arguments(double, action, f"model={bundles[1]}", "endpoint=other"))
         assert ended.code == 2
         assert "an endpoint of that name that byoe did not deploy" in ended.err
     assert byoe(*arguments(double, "action=status")).out.startswith("byoe has nothing in this account and region")
     assert len(sagemaker.list_endpoints()["Endpoints"]) == 1
 
 
-def test_what_may_not_be_done_names_the_iam_action(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+def test_a_denied_request_names_the_iam_action(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
     double.inject(denied("CreateEndpoint"))
     ended = byoe(*arguments(double, "action=deploy", f"model={bundles[0]}"))
     assert ended.code == 2
     assert "the IAM action sagemaker:CreateEndpoint" in ended.err
-    assert left(double) == [0, 0, 0]
+    assert resources(double) == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("operation", "there"), [("DeleteEndpointConfig", [0, 1, 1]), ("DeleteModel", [0, 0, 1])])
+@pytest.mark.parametrize(("operation", "remaining"), [("DeleteEndpointConfig", [0, 1, 1]), ("DeleteModel", [0, 0, 1])])
 def test_a_deletion_that_was_interrupted_continues(
-    operation: str, there: list[int], double: Double, byoe: Run, bundles: tuple[Path, Path]
+    operation: str, remaining: list[int], double: Double, byoe: Run, bundles: tuple[Path, Path]
 ) -> None:
     assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=x")).code == 0
     assert byoe(*arguments(double, "action=deploy", f"model={bundles[1]}", "endpoint=x-y")).code == 0
     assert byoe(*arguments(double, "action=delete", "endpoint=x")).code == 0
-    assert left(double) == [1, 1, 1]  # those of the other
+    assert resources(double) == [1, 1, 1]  # those of the other endpoint
     double.inject(denied(operation, times=2))
     for _ in range(2):
         ended = byoe(*arguments(double, "action=delete", "endpoint=x-y"))
         assert ended.code == 2
         assert f"the IAM action sagemaker:{operation}" in ended.err
-        assert left(double) == there
+        assert resources(double) == remaining
     ended = byoe(*arguments(double, "action=delete", "endpoint=x-y"))
     assert ended.code == 0, ended.err
     assert "endpoint x-y is deleted, with its configuration and model" in ended.out
-    assert left(double) == [0, 0, 0]
+    assert resources(double) == [0, 0, 0]
     assert byoe(*arguments(double, "action=delete", "endpoint=x-y")).code == 2
 
 
@@ -277,7 +275,7 @@ def test_clean_removes_what_an_interrupted_deletion_left(double: Double, byoe: R
     assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}")).code == 0
     double.inject(denied("DeleteEndpointConfig", times=1))
     assert byoe(*arguments(double, "action=delete")).code == 2
-    double.client("sagemaker").create_model(ModelName="theirs-01234567", ExecutionRoleArn=double.role)
+    double.client("sagemaker").create_model(ModelName="other-01234567", ExecutionRoleArn=double.role)
     (model,) = double.calls("CreateModel")[:1]
     name = model["ModelName"]
     status = byoe(*arguments(double, "action=status"))
@@ -287,7 +285,7 @@ def test_clean_removes_what_an_interrupted_deletion_left(double: Double, byoe: R
     assert ended.code == 0, ended.err
     assert f"endpoint configuration {name} is deleted" in ended.out
     assert f"model {name} is deleted" in ended.out
-    assert left(double) == [0, 0, 1]  # the one that byoe did not create
+    assert resources(double) == [0, 0, 1]  # the model that byoe did not create
 
 
 def test_clean_ends_what_costs_money(
@@ -315,7 +313,7 @@ def test_clean_ends_what_costs_money(
     assert "endpoint byoe is deleted" in ended.out
     assert f"s3 rm --recursive s3://{double.bucket}/byoe" in ended.out
     double.wait_for_tuning("running")
-    assert left(double) == [0, 0, 0]
+    assert resources(double) == [0, 0, 0]
     assert (
         "byoe has nothing in this account and region that costs money" in byoe(*arguments(double, "action=clean")).out
     )

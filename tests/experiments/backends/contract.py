@@ -44,7 +44,7 @@ def plan(*arguments: str) -> StudySpec:
 
 
 def comparable(results: list[TrialResult]) -> list[tuple[int, str, dict[str, object], dict[str, float]]]:
-    """Return what must be equal in two runs, by index."""
+    """Return the parts of the results that must be equal in two runs, by index."""
     return sorted((r.index, r.state, dict(r.params), dict(r.metrics)) for r in results)
 
 
@@ -53,7 +53,7 @@ class BackendContract(abc.ABC):
 
     Attributes:
         mode: The argument that chooses the backend's mode.
-        can_extend: Whether a study can be given more trials; where not, it is refused.
+        can_extend: Whether a study can be given more trials; otherwise that is refused.
         runs_elsewhere: Whether trials run elsewhere, where ``cancel`` leaves them alone and the next ``submit`` finds
             them.
     """
@@ -68,7 +68,7 @@ class BackendContract(abc.ABC):
     @abc.abstractmethod
     @contextmanager
     def backend(self, study: StudySpec) -> Iterator[Backend]:
-        """Make the backend, and take down afterwards what it needs."""
+        """Make the backend, and clean up afterwards."""
 
     @abc.abstractmethod
     def running(self) -> int:
@@ -129,7 +129,7 @@ class BackendContract(abc.ABC):
             self.run(parts, stop_after)
         assert comparable(self.run(parts)) == comparable(self.run(whole))
 
-    def test_an_extended_study_goes_on_as_a_longer_one_or_is_refused(self, folder: Path) -> None:
+    def test_an_extended_study_gives_the_results_of_a_longer_one_or_is_refused(self, folder: Path) -> None:
         short = self.plan("search.n_trials=5", "search.startup_trials=3")
         before = self.run(short)
         more = self.plan("search.n_trials=8", "search.startup_trials=3")
@@ -216,8 +216,8 @@ class BackendContract(abc.ABC):
         assert {path for path in folder.rglob("*") if study.folder not in [path, *path.parents]} == before
 
     def test_preflight_names_what_is_missing_and_starts_nothing(self, folder: Path) -> None:
-        study = dataclasses.replace(self.plan("search.n_trials=2"), dependencies=(folder / "gone",))
+        study = dataclasses.replace(self.plan("search.n_trials=2"), dependencies=(folder / "missing",))
         with self.backend(study) as backend:
-            with pytest.raises(BackendUnavailable, match="gone"):
+            with pytest.raises(BackendUnavailable, match="missing"):
                 backend.preflight(study)
             assert not study.folder.exists()

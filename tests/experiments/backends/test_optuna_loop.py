@@ -21,7 +21,7 @@ SECONDS_A_TRIAL = 10.0
 
 
 class ScriptedRunner:
-    """Gives each trial the objective that the script says, or lets it run until it is killed."""
+    """Gives each trial the objective of the script, or lets it run until it is killed."""
 
     def __init__(self, values: Callable[[int], float | None]) -> None:
         self.values = values
@@ -55,7 +55,7 @@ def run(study: StudySpec, runner: ScriptedRunner) -> list[TrialResult]:
         return list(handle.results())
 
 
-def test_a_trial_races_the_best_that_was_told_when_it_was_proposed(folder: Path) -> None:
+def test_a_trial_races_the_best_one_known_when_it_was_proposed(folder: Path) -> None:
     study = plan("search.n_trials=6", "search.window=2", "search.parallel=1", "search.prune=true")
     values = [5.0, 3.0, 4.0, 2.0, 6.0, 7.0]
     runner = ScriptedRunner(values.__getitem__)
@@ -66,7 +66,7 @@ def test_a_trial_races_the_best_that_was_told_when_it_was_proposed(folder: Path)
     assert rivals[2] == Rival(5.0, ((), (5.0, 6.0)))
 
 
-def test_no_trial_races_unless_asked_to(folder: Path) -> None:
+def test_no_trial_races_by_default(folder: Path) -> None:
     runner = ScriptedRunner(float)
     run(plan("search.n_trials=6", "search.window=2"), runner)
     assert not any("rival" in trial.hyperparameters for trial in runner.seen.values())
@@ -89,7 +89,7 @@ def test_a_resumed_study_races_the_same_rivals(folder: Path, resumed: int) -> No
     assert {i: t.hyperparameters for i, t in seen.items()} == {i: t.hyperparameters for i, t in reference.seen.items()}
 
 
-def test_time_is_kept_for_the_winner_and_what_runs_then_is_left_to_the_next_run(folder: Path) -> None:
+def test_time_is_reserved_for_the_winner_and_running_trials_are_left_to_the_next_run(folder: Path) -> None:
     kept = FINAL_TRIALS * SECONDS_A_TRIAL + FINAL_SECONDS
     study = plan("search.n_trials=20", "search.window=4", "search.parallel=2", f"search.timeout={kept + 20.05:g}")
     first = run(study, runner := ScriptedRunner(lambda index: float(index) if index < 2 else None))
@@ -100,7 +100,7 @@ def test_time_is_kept_for_the_winner_and_what_runs_then_is_left_to_the_next_run(
     assert len(second) < 12
 
 
-def test_a_study_without_a_score_goes_on_until_it_has_one(folder: Path) -> None:
+def test_a_study_without_a_score_continues_until_it_has_one(folder: Path) -> None:
     study = plan("search.n_trials=5", "search.window=1", "search.parallel=1", "search.timeout=1")
     assert [result.index for result in run(study, ScriptedRunner(float))] == [0]
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 
 @pytest.fixture(scope="module")
 def local_workers() -> Iterator[WorkerPool]:
-    """Workers on this machine, which prove a study before it is launched."""
+    """Workers on this machine, which test a study before its launch."""
     pool = WorkerPool(1, 1)
     yield pool
     pool.close()
@@ -70,11 +70,11 @@ class TestRemoteBackend(BackendContract):
         yield remote_backend(mode, arguments, lambda: self.local_workers, Console(quiet=True))
 
     def running(self) -> int:
-        """Return how many jobs go on, those that were asked to stop left out."""
+        """Return how many jobs run, without those that are stopping."""
         return sum(not job.has_ended and not job.stopping for job in self.double.jobs)
 
     def test_too_many_failures_stop_the_study_with_the_reason(self, folder: Path) -> None:
-        self.double.hold(4)  # so that there is something left to be stopped
+        self.double.hold(4)  # so that some jobs remain to be stopped
         super().test_too_many_failures_stop_the_study_with_the_reason(folder)
 
     def test_stopping_listed_points_starts_no_more_of_them(self, folder: Path) -> None:

@@ -32,7 +32,7 @@ def test_trials_on_this_machine_share_its_cores_unless_the_table_is_large() -> N
     assert plan(LocalModeConfig(), 1) == Parallelism(1, 4, ())
 
 
-def test_jobs_with_machines_of_their_own_leave_the_tuner_something_to_learn_from() -> None:
+def test_jobs_on_separate_machines_leave_results_for_the_tuner_to_learn_from() -> None:
     assert plan(RemoteModeConfig(), 20).parallel == 5
     assert plan(RemoteModeConfig(), 20, points=6).parallel == 6
     (note,) = plan(RemoteModeConfig(), 20, parallel=8).notes

@@ -36,7 +36,7 @@ class TestLocalHost(HostContract):
         assert self.resources() == 0
 
     def resources(self) -> int:
-        """Count this folder's alone, since other tests may use the engine too."""
+        """Count those of this folder only, since other tests may use the engine too."""
         below = f"{self.folder}/"
         with closing(connect()) as client:
             containers = list_containers(client, [FOLDER_LABEL])

@@ -67,7 +67,7 @@ def test_an_archive_that_is_damaged_anywhere_is_refused(study: Path, byoe: Calla
     assert True in reasons
 
 
-def test_what_is_no_model_is_refused_by_name(project: Path, byoe: Callable[..., Ended]) -> None:
+def test_a_value_that_is_not_a_model_is_refused_by_name(project: Path, byoe: Callable[..., Ended]) -> None:
     Path("text.tar.gz").write_text("no archive")
     Path("empty").mkdir()
     Path("old").mkdir()

@@ -22,7 +22,7 @@ from experiments.serving.models import place_model
 from tests.conftest import QUICK, Ended
 from tests.support.docker import require_image
 
-# A process of its own, since the SDK keeps state for the process and serves from a thread of it.
+# Run in a new process, since the SDK keeps state in its process and serves from one of its threads.
 CLIENT = """
 import json, sys
 import boto3
@@ -52,7 +52,7 @@ finally:
 
 @pytest.mark.docker
 @pytest.mark.timeout(300)
-def test_the_sdk_serves_what_we_serve(project: Path, byoe: Callable[..., Ended]) -> None:
+def test_the_sdk_serves_the_same_predictions(project: Path, byoe: Callable[..., Ended]) -> None:
     image = require_image().tag
     assert byoe("mode=local", "action=train", "study=mine", *QUICK).code == 0
     place, root = Path("placed"), Path("root")

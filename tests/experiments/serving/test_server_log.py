@@ -5,7 +5,7 @@ from __future__ import annotations
 from experiments.serving.server_log import relevant_lines
 
 
-def test_reason_is_shown_without_what_the_server_writes_after_it() -> None:
+def test_reason_is_shown_without_the_lines_after_it() -> None:
     before = [f"line {number}" for number in range(50)]
     reason = "error: the model cannot be served: BundleError: its example is missing"
     after = ["gunicorn.errors.HaltServer: <HaltServer 'Worker failed to boot.' 3>"] * 100
