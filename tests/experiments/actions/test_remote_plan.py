@@ -202,7 +202,7 @@ def test_what_aws_would_refuse_is_refused_here(
 def test_many_jobs_at_a_time_are_warned_of_and_are_not_the_default(folder: Path, byoe: Callable[..., Ended]) -> None:
     assert "search.parallel=2 gives it more results" in byoe(*PLAN, "search.n_trials=8", "search.parallel=4").err
     ended = byoe(*PLAN, "search.n_trials=8")
-    assert "learns more" not in ended.err
+    assert "gives it more results" not in ended.err
     assert tuning(ended)["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"] == 2
 
 
