@@ -53,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(forker.close)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give each worker whole files, and one worker all tests that share the engine or an endpoint, to begin with.
 

@@ -116,7 +116,7 @@ ARGUMENTS = {
     "unknown store": (["mlflow.uri=foo://bar"], ["mlflow.uri", "'foo'"]),
     "study's name": (["study=a b"], ["study", "letters, digits and hyphens"]),
     "study's name too long": (["study=" + "a" * 33], ["at most 32"]),
-    "missing package": (["entry.dependencies=[nowhere]"], ["entry.dependencies", "'nowhere'"]),
+    "missing package": (["entry.dependencies=[nowhere]"], ["entry.dependencies", "nowhere"]),
     "file's keys without a file": (["dataset.path=x.csv"], ["dataset=file"]),
     "file without a path": (["dataset=file", "dataset.target=price"], ["dataset.path"]),
     "file without a target": (["dataset=file", "dataset.path=table.csv"], ["dataset.target"]),
