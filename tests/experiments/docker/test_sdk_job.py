@@ -32,7 +32,7 @@ except OSError:
 found = {"environ": dict(os.environ), "network": network}
 json.dump(found, open(os.path.join(os.environ["SM_OUTPUT_DATA_DIR"], "found.json"), "w"))
 open(os.path.join(os.environ["SM_MODEL_DIR"], "model.txt"), "w").write("a model")
-if os.environ["SM_HP_DEED"] == "fail":
+if os.environ["SM_HP_BEHAVIOUR"] == "fail":
     raise SystemExit(4)
 """
 
