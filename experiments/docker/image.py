@@ -150,7 +150,7 @@ def _failed(spec: ImageSpec, step: str, lines: list[Any]) -> BackendUnavailable:
     if re.search(
         r"pull access denied|manifest .*unknown|not found: manifest|repository .* not found|FROM ", text + step
     ):
-        hint = f"Set mode.image.base to an image that this engine can pull; it is {spec.base}."
+        hint = f"mode.image.base={spec.base}: set it to an image that this engine can pull."
     return BackendUnavailable(f"the image could not be built; {step} failed:\n{text}\n{hint}")
 
 
