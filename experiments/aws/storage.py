@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from experiments.aws.account import aws_errors, storage_account
 from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.system import clock
 
 _SHA256 = "sha256"
 _ATTEMPTS = 4
@@ -108,7 +108,7 @@ class Storage:
                 if _received(answer, partial):
                     partial.replace(path)
                     return
-                time.sleep(0.1 * 2**attempt)
+                clock.sleep(0.1 * 2**attempt)
         finally:
             partial.unlink(missing_ok=True)
         raise BackendUnavailable(
