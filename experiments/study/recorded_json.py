@@ -58,8 +58,10 @@ def result_of(document: Any) -> TrialResult:
     """
     if not isinstance(document, dict):
         raise DamagedRecord("a trial's result is not an object")
+    unknown = [name for name in document if name not in _RESULT]
+    if unknown:
+        raise DamagedRecord(f"another version of byoe recorded {unknown[0]!r} of a trial")
     wrong = [name for name, fits in _RESULT.items() if name in document and not fits(document[name])]
-    wrong += [name for name in document if name not in _RESULT]
     wrong += [name for name in ("index", "state", "params", "started", "finished") if name not in document]
     if wrong:
         raise DamagedRecord(f"{wrong[0]!r} of a trial's result is wrong or missing")
@@ -127,7 +129,7 @@ def _is_final(value: Any) -> bool:
 
 
 def _is_identity(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_text(value.get(name)) for name in ("mode", "data", "objective"))
+    return isinstance(value, dict) and all(_is_text(value.get(name, "")) for name in ("mode", "data", "objective"))
 
 
 def _is_pruned(value: Any) -> bool:
