@@ -238,7 +238,14 @@ def test_a_member_file_without_a_hash_is_refused(bundle: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["code/numpy.py", "code/ensemble/more.py", "members/xgboost/more.ubj", "members/left", "code/a.pyc", "code/new/x.so"],
+    [
+        "code/numpy.py",
+        "code/ensemble/more.py",
+        "members/xgboost/more.ubj",
+        "members/left",
+        "code/a.pyc",
+        "code/new/x.so",
+    ],
 )
 def test_a_file_that_is_not_listed_is_refused(bundle: Path, name: str) -> None:
     (bundle / name).parent.mkdir(exist_ok=True)

@@ -37,9 +37,7 @@ def test_only_features_that_the_model_uses_are_important(monkeypatch: pytest.Mon
     assert set(seen) == {20}
 
 
-def test_rows_that_changed_during_the_study_are_not_scored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_that_changed_during_the_study_are_not_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     features = np.random.RandomState(1).normal(size=(50, 3))
     table = Table(numbers("a", "b", "c"), "price", features, features[:, 0])
     folders = {name: tmp_path / name for name in ("test", "validation")}
