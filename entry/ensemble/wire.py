@@ -174,7 +174,7 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
     text = hyperparameters.get("drop", "[]")
     try:
         drop = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         drop = None
     if not isinstance(drop, list) or not all(isinstance(name, str) for name in drop):
         raise InputError(f"hyperparameter 'drop' must be a JSON list of columns, such as [\"id\"], not {text!r}.")
@@ -307,7 +307,7 @@ def _to_json(value: object) -> str:
 def _from_json(name: str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"hyperparameter {name!r} is not JSON ({error}): {text!r}.") from None
     if not isinstance(value, dict):
         raise InputError(f"hyperparameter {name!r} is not a JSON object: {text!r}.")
