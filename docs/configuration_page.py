@@ -38,7 +38,7 @@ Every key. This page is made by `python -m docs.configuration_page` from `experi
   replaces the whole range of the file. `~search.space.xgboost.eta` removes a key. `null` is no value."""
 
 _TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true, false", "list[str]": "list"}
-_TYPES |= {"dict[str, Any]": "mapping", "Any": "list"}
+_TYPES |= {"dict[str, Any]": "mapping", "dict[str, str]": "mapping", "Any": "list"}
 # The file of a group whose values the page shows as defaults.
 _DEFAULT_FILES = {"dataset": "file", "ensemble": "pair", "search": "quick", "paths": "default"}
 

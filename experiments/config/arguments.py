@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 _BEFORE_A_QUOTE = re.compile(r'(\\*)("|$)')
 # Keys below which any name may be added without Hydra's "+".
-_OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared", "mode.tags")
+_OPEN_KEYS = (
+    "ensemble.members",
+    "ensemble.params",
+    "ensemble.weights",
+    "search.space",
+    "search.shared",
+    "mode.tags",
+    "dataset.columns",
+)
 
 
 def masked(text: str) -> str:
