@@ -14,9 +14,9 @@ import numpy as np
 
 from ensemble.blending import Blend
 from ensemble.bundle_code import write_code
-from ensemble.errors import BundleError, listed
-from ensemble.members import Floats, member_class
-from ensemble.recipe import Recipe
+from ensemble.errors import BundleError, MemberError, listed
+from ensemble.members import Floats, Member, member_class
+from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Column, Table
 from ensemble.training import FittedEnsemble, Training
 from ensemble.versions import library_version, runtime_versions, unreadable
@@ -83,7 +83,7 @@ def save_bundle(
         code: Further folders whose packages and modules are copied into ``code/``.
 
     Raises:
-        EnsembleError: A member cannot be saved without pickle.
+        EnsembleError: A member cannot be saved without pickle, or cannot be loaded again.
         InputError: One of the user's modules has the name of a module that is already in ``code/``.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,7 @@ def save_bundle(
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             model.save(path)
+            _check_saved(spec, model, path, train)
             files[name] = _sha256(path)
             names.append(name)
         members.append({"name": spec.name, "kind": spec.kind, "params": dict(spec.params), "files": names})
@@ -133,6 +134,17 @@ def save_bundle(
         "files": files,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _check_saved(spec: MemberSpec, model: Member, path: Path, train: Table) -> None:
+    """Raise MemberError unless the file can be loaded and predicts what the model does."""
+    rows = np.asarray(train.features[:EXAMPLE_ROWS])
+    try:
+        again = type(model).load(path, threads=model.threads, categories=train.categories).predict(rows)
+    except Exception as error:  # libraries and the user's own members may raise anything
+        raise MemberError(spec.name, f"load of the saved {path.name}", error) from error
+    if not np.array_equal(again, model.predict(rows), equal_nan=True):
+        raise MemberError(spec.name, f"load of the saved {path.name}", "it predicts other numbers than before")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -36,7 +36,8 @@ TYPED: dict[type, str] = {dt.date: "datetime64[s]", decimal.Decimal: "float64"}
 
 def column_key(name: str, declared: str) -> str:
     """Return the argument that declares what a column holds, quoted for a shell."""
-    return shlex.quote(f"dataset.columns.{name}={declared}")
+    written = name if re.fullmatch(r"[\w ]+", name) else '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+    return shlex.quote(f"dataset.columns.{written}={declared}")
 
 
 def check_declared(types: Mapping[str, str]) -> None:

@@ -154,7 +154,7 @@ class RemoteModeConfig(ModeConfig):
     output_kms_key: str | None = _key(
         None, "KMS key that encrypts data, code and results in the bucket; `null` is S3's own key."
     )
-    tags: dict[str, Any] = _key(
+    tags: dict[str, str | None] = _key(
         dict, "Additional tags, such as `mode.tags={team: risk}`; byoe's own tags begin with `byoe:`."
     )
     price_usd_per_hour: float | None = _key(
@@ -420,6 +420,18 @@ class Config:
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)
     entry: EntryConfig = field(default_factory=EntryConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+def hints(config: type[Any], prefix: str = "") -> dict[str, str]:
+    """Return by dotted key the annotation of every value of a dataclass of the schema, as it is written there."""
+    found: dict[str, str] = {}
+    for item in fields(config):
+        nested = item.default_factory
+        if isinstance(nested, type) and is_dataclass(nested):
+            found |= hints(nested, f"{prefix}{item.name}.")
+        else:
+            found[prefix + item.name] = str(item.type)
+    return found
 
 
 class Key(NamedTuple):

@@ -271,3 +271,4 @@ def test_later_rows_are_read_by_the_declaration(tmp_path: Path) -> None:
 def test_a_key_is_written_so_that_it_can_be_pasted() -> None:
     assert column_key("rent", "number") == "dataset.columns.rent=number"
     assert column_key("the rent", "number") == "'dataset.columns.the rent=number'"
+    assert column_key("x[m.2]", "date") == "'dataset.columns.\"x[m.2]\"=date'"
