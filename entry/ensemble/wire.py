@@ -194,7 +194,7 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
 def _texts(name: str, text: str) -> tuple[str, ...]:
     try:
         found = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise InputError(f'hyperparameter {name!r} must be a JSON list of texts, such as ["id"], not {text!r}.')
@@ -321,7 +321,7 @@ def _to_json(value: object) -> str:
 def _from_json(name: str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"hyperparameter {name!r} is not JSON ({error}): {text!r}.") from None
     if not isinstance(value, dict):
         raise InputError(f"hyperparameter {name!r} is not a JSON object: {text!r}.")

@@ -33,6 +33,8 @@ _ALIASES = {
     "application/parquet": PARQUET,
     "application/vnd.apache.parquet": PARQUET,
 }
+# ASCII is a part of UTF-8.
+_CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _WRAPPERS = ("instances", "inputs", "dataframe_records")
 _ANY_TYPE = ("*/*", "application/*")
 # NumPy writes headers of about two lines, but would read one of any length.
@@ -73,6 +75,15 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
             f"Content-Type {content_type!r} is not supported. Use one of: {listed(_READERS)}.",
             expected=sorted(_READERS),
             got=content_type,
+        )
+    charset = parameters.get("charset", "utf-8")
+    if charset not in _CHARSETS and not isinstance(body, str):
+        raise RequestError(
+            UNSUPPORTED,
+            "unsupported_charset",
+            f"charset={charset} is not supported: send text in UTF-8.",
+            expected="utf-8",
+            got=charset,
         )
     raw = body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)
     if not raw.strip():

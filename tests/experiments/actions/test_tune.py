@@ -58,6 +58,17 @@ def test_new_folder_gets_a_study_a_store_and_nothing_else(folder: Path) -> None:
     assert {path.name for path in (folder / "studies").iterdir()} == {"_channels", "tiny"}
 
 
+def test_data_that_was_changed_on_disk_gives_the_numbers_of_the_data_given(tiny: Path) -> None:
+    (train,) = (tiny / "studies" / "_channels").glob("*/train")
+    target = np.load(train / "target.npy")
+    np.save(train / "target.npy", target[::-1])
+    ended = run_command(*TINY, "study=again")
+    assert ended.code == 0, ended.err
+    assert np.array_equal(np.load(train / "target.npy"), target)
+    first, again = ([trial["metrics"] for trial in recorded_trials(tiny, name)] for name in ("tiny", "again"))
+    assert first == again
+
+
 def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> None:
     ended = run_command(*TINY, "ensemble.blend=weighted")
     assert ended.code == 0, ended.err
