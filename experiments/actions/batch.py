@@ -17,7 +17,7 @@ from experiments.config.paths import user_path
 from experiments.errors import ConfigError, did_you_mean, listed, one_of, storage_errors
 from experiments.reporting.console import print_plain
 from experiments.serving.models import place_model
-from experiments.serving.row_files import PREDICTION, READERS, WRITERS, Source
+from experiments.serving.row_files import HEADERS, PREDICTION, WRITERS, Source, open_rows
 from experiments.system.locks import AlreadyLocked, lock_folder
 from experiments.system.machine import available_cores
 from experiments.system.output_file import check_not_input, output_file
@@ -36,7 +36,11 @@ def predict_file(composed: Composed, console: Console) -> int:
     """
     config = composed.config
     one_of("detail", config.detail, ("blended", "members"))
-    source_path, named = _path("input", config.input, READERS), _path("output", config.output, WRITERS)
+    if config.input is None:
+        raise ConfigError("input is missing: input=<file>, the rows to predict.")
+    if config.header is not None:
+        one_of("header", config.header, HEADERS)
+    source_path, named = user_path(config.input), _output(config.output)
     output = output_file(str(config.output), f"predictions{named.suffix}")
     if not source_path.is_file():
         near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
@@ -49,7 +53,7 @@ def predict_file(composed: Composed, console: Console) -> int:
         from ensemble.threads import one_blas_thread
 
         predictor = Predictor.load(model.folder, available_cores())
-        source = READERS[source_path.suffix.lower()](source_path)
+        source = open_rows(source_path, config.header)
         partial = place / output.name
         names = [*predictor.bundle.members, "blended"] if config.detail == "members" else [PREDICTION]
         with one_blas_thread(), _progress(console, source.total) as show:
@@ -65,15 +69,15 @@ def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show
 
     count = 0
     with writer:
-        for chunk in source.chunks(predictor):
-            try:
+        try:
+            for chunk in source.chunks(predictor):
                 features = predictor.features(chunk.rows)
-            except RequestError as error:
-                raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
-            writer.write(predictor.predict(features))
-            count += len(features)
-            show(chunk.done, count)
-            check_interrupted()
+                writer.write(predictor.predict(features))
+                count += len(features)
+                show(chunk.done, count)
+                check_interrupted()
+        except RequestError as error:
+            raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
     if count == 0:
         raise ConfigError(f"{path} has no rows.")
     return count
@@ -119,10 +123,10 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], Non
         yield lambda done, rows: progress.update(task, completed=done, rows=rows)
 
 
-def _path(key: str, text: str | None, known: dict[str, Any]) -> Path:
+def _output(text: str | None) -> Path:
     if text is None:
-        raise ConfigError(f"{key} is missing: {key}=<file>, whose name ends with one of {listed(known)}.")
+        raise ConfigError(f"output is missing: output=<file>, whose name ends with one of {listed(WRITERS)}.")
     path = user_path(text)
-    if path.suffix.lower() not in known:
-        raise ConfigError(f"{key}={text}: a file name ends with one of {listed(known)}.")
+    if path.suffix.lower() not in WRITERS:
+        raise ConfigError(f"output={text}: a file name ends with one of {listed(WRITERS)}.")
     return path

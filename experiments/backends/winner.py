@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from rich.console import Console
 
-from ensemble.bundle import MANIFEST
+from ensemble.bundle_files import MANIFEST
 from experiments.backends.base import StudyHandle
 from experiments.backends.worker_pool import LocalWorkers
 from experiments.errors import StudyFailed
@@ -64,6 +64,7 @@ def place_winner(
         "bundle": str(bundle),
         "validation": str(channels.validation),
         "test": str(channels.test),
+        "hashes": dict(channels.hashes),
         "predictions": str(test_predictions(study.folder)),
     }
     threads = study.threads * study.parallel

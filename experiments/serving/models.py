@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ensemble.bundle import MANIFEST, bundle_hash, read_manifest
+from ensemble.bundle import bundle_hash, read_manifest
+from ensemble.bundle_files import MANIFEST
 from ensemble.errors import BundleError
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder, user_path

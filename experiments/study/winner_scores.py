@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ensemble.bundle import load_bundle
 from ensemble.channel import read_channel
+from ensemble.errors import InputError
 from ensemble.evaluation import rmse
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
@@ -18,7 +20,7 @@ MOST_ROWS = 1000
 
 
 def score_winner(
-    bundle: str, validation: str, test: str, threads: int, predictions: str
+    bundle: str, validation: str, test: str, hashes: Mapping[str, str], threads: int, predictions: str
 ) -> dict[str, dict[str, float]]:
     """Return the scores on the test channel, and the feature importance on the validation channel.
 
@@ -26,21 +28,37 @@ def score_winner(
         bundle: Folder of the saved ensemble.
         validation: Folder of the validation channel.
         test: Folder of the test channel.
+        hashes: By channel, the hash of its content; a channel without one is not checked.
         threads: Threads that a member may use.
         predictions: File for the predictions on the test channel.
 
     Returns:
         ``metrics``: every score of every member and the blend, named ``test_*``; ``importance``, by feature.
+
+    Raises:
+        InputError: A channel is damaged, or has changed since the study began.
     """
     ensemble = load_bundle(Path(bundle), threads).ensemble
-    table = read_channel(Path(test))
+    table, held_out = (
+        _read(Path(text), hashes.get(name)) for name, text in (("test", test), ("validation", validation))
+    )
     with one_blas_thread():
         members = ensemble.predict_members(table.features)
         blended = ensemble.blend.predict(members, table.features)
         found = Predictions(np.array(table.target), members, blended, table.weights, tuple(ensemble.models))
         found.write(Path(predictions))
         metrics = score_members("test", ensemble, members, table)
-        return {"metrics": metrics, "importance": permutation_importance(ensemble, read_channel(Path(validation)))}
+        return {"metrics": metrics, "importance": permutation_importance(ensemble, held_out)}
+
+
+def _read(folder: Path, known: str | None) -> Table:
+    table = read_channel(folder)
+    if known is not None and table.content_hash() != known:
+        raise InputError(
+            f"the rows in {folder} are not those with which the study began. Run the same command again, which writes "
+            "them again."
+        )
+    return table
 
 
 def permutation_importance(ensemble: FittedEnsemble, table: Table) -> dict[str, float]:
