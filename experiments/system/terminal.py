@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import sys
 
@@ -17,5 +19,6 @@ def visible(text: str) -> str:
 def replace_what_cannot_be_printed() -> None:
     """Let standard output replace characters that its encoding lacks, as on a terminal that has ASCII only."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "replace":
+            with contextlib.suppress(OSError):  # a file that has been read cannot be set up again
+                stream.reconfigure(errors="replace")
