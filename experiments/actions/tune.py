@@ -158,8 +158,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
                 failed = max(results, key=lambda result: result.index)
                 log = log_path(trial_folder(study.folder, failed.index))
                 raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
-            with console.status(f"{handle.final_status} and scoring it on the test rows"):
-                place_winner(study, ledger, handle, local_workers, best, console)
+            place_winner(study, ledger, handle, local_workers, best, console)
             crash_points.point("final_trained")
             with console.status("recording in MLflow"):
                 outcome = _record(session, ledger, tracker, results, best)
