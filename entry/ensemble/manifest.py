@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from ensemble.table import ColumnType
+from ensemble.written_numbers import DECIMAL_MARKS
 
 # Days from 1970-01-01 to the first and the last day that ISO 8601 can write with four digits.
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
@@ -84,7 +85,8 @@ def _record(**parts: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 def _is_column(value: Any) -> bool:
     named = _record(name=_is_text, type=lambda kind: _is_text(kind) and kind in get_args(ColumnType))
-    return named(value) and _list(_is_text)(value.get("levels", []))
+    lists = all(_list(_is_text)(value.get(key, [])) for key in ("levels", "missing")) if named(value) else False
+    return lists and value.get("decimal", "") in ("", *DECIMAL_MARKS) and isinstance(value.get("zoned", False), bool)
 
 
 def _is_passed(value: Any) -> bool:

@@ -25,7 +25,7 @@ from experiments.config.paths import user_path
 from experiments.errors import ConfigError, InputError, did_you_mean, listed, one_of, storage_errors
 from experiments.reporting.console import print_plain
 from experiments.serving.models import Model, place_model
-from experiments.serving.row_files import PREDICTION, READERS, WRITERS, Source
+from experiments.serving.row_files import HEADERS, PREDICTION, WRITERS, Source, open_rows
 from experiments.system.files import remove, replace_file
 from experiments.system.locks import AlreadyLocked, ForeignFolder, lock_folder
 from experiments.system.machine import available_cores
@@ -47,7 +47,11 @@ def predict_file(composed: Composed, console: Console) -> int:
     """
     config = composed.config
     one_of("detail", config.detail, ("blended", "members"))
-    source_path, named = _path("input", config.input, READERS), _path("output", config.output, WRITERS)
+    if config.input is None:
+        raise ConfigError("input is missing: input=<file>, the rows to predict.")
+    if config.header is not None:
+        one_of("header", config.header, HEADERS)
+    source_path, named = user_path(config.input), _output(config.output)
     output = output_file(str(config.output), f"predictions{named.suffix}")
     if not source_path.is_file():
         near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
@@ -56,24 +60,26 @@ def predict_file(composed: Composed, console: Console) -> int:
     with _workplace(output) as place:
         model = place_model(composed, place)
         partial = place / output.name
-        files = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
+        given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
+        given |= {"header": config.header, "members": config.detail == "members"}
         predict = predict_rows if model.own else functools.partial(_in_worker, model, place)
         if not model.own:
             print_plain(console, _whose_code(model))
         with _progress(console) as show:
-            rows = predict(**files, members=config.detail == "members", report=show)
+            rows = predict(**given, report=show)
         partial.replace(output)
     print_plain(console, f"{rows:,} predictions of {model.origin} are in {config.output}.")
     return 0
 
 
-def predict_rows(model: str, rows: str, output: str, *, members: bool, report: Report) -> int:
+def predict_rows(model: str, rows: str, output: str, *, header: str | None, members: bool, report: Report) -> int:
     """Write a model's prediction for every row of a file, in the same order; return the number of rows.
 
     Args:
         model: The model's folder.
         rows: The file of rows.
         output: The file to write.
+        header: Whether CSV rows have a header, one of ``HEADERS``; None to decide by the first row.
         members: Whether to write the predictions of all members too.
         report: Called before each file of the model is read, and after each part of the rows.
 
@@ -90,7 +96,7 @@ def predict_rows(model: str, rows: str, output: str, *, members: bool, report: R
         sys.dont_write_bytecode = True
         sys.path.append(str(folder / CODE))
     predictor = Predictor.load(folder, available_cores(), lambda name: report(_Step(name)))
-    source = READERS[source_path.suffix.lower()](source_path)
+    source = open_rows(source_path, header)
     names = [*predictor.bundle.members, "blended"] if members else [PREDICTION]
     with one_blas_thread():
         report(_Step(None, 0, source.total))
@@ -202,15 +208,15 @@ def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show
 
     count = 0
     with writer:
-        for chunk in source.chunks(predictor):
-            try:
+        try:
+            for chunk in source.chunks(predictor):
                 features = predictor.features(chunk.rows)
-            except RequestError as error:
-                raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
-            writer.write(predictor.predict(features))
-            count += len(features)
-            show(chunk.done, count)
-            check_interrupted()
+                writer.write(predictor.predict(features))
+                count += len(features)
+                show(chunk.done, count)
+                check_interrupted()
+        except RequestError as error:
+            raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
     if count == 0:
         raise ConfigError(f"{path} has no rows.")
     return count
@@ -258,10 +264,10 @@ def _progress(console: Console) -> Iterator[Report]:
         yield lambda step: progress.update(task, completed=step.done, total=step.total, rows=step.rows)
 
 
-def _path(key: str, text: str | None, known: dict[str, Any]) -> Path:
+def _output(text: str | None) -> Path:
     if text is None:
-        raise ConfigError(f"{key} is missing: {key}=<file>, whose name ends with one of {listed(known)}.")
+        raise ConfigError(f"output is missing: output=<file>, whose name ends with one of {listed(WRITERS)}.")
     path = user_path(text)
-    if path.suffix.lower() not in known:
-        raise ConfigError(f"{key}={text}: a file name ends with one of {listed(known)}.")
+    if path.suffix.lower() not in WRITERS:
+        raise ConfigError(f"output={text}: a file name ends with one of {listed(WRITERS)}.")
     return path

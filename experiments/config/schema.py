@@ -221,6 +221,18 @@ class DatasetConfig:
     target: str | None = _key(None, "The column to predict.")
     weights: str | None = _key(None, "The column with the rows' weights; `null` gives every row the same weight.")
     drop: list[str] = _key(list, "Columns to leave out.")
+    columns: dict[str, str] = _key(
+        dict,
+        "What columns hold, where byoe would not recognise it: `dataset.columns.<name>=number`, `decimal_comma`, "
+        "`category`, `date` or `boolean`. `number` also reads `1,250`, `$1,250.50`, `12 %` and `(3)`, and "
+        "`decimal_comma` reads `1.250,50`. Endpoints and `action=batch` read rows by the same declaration.",
+    )
+    missing: list[str] | None = _key(
+        None,
+        "The texts that mean a missing value besides the empty one, such as `dataset.missing=[-,unknown]`; `[]` leaves "
+        "only the empty one, so that `NA` is a value. `null` is pandas' list: `NA`, `N/A`, `n/a`, `NaN`, `nan`, "
+        "`NULL`, `null`, `None`, `<NA>`, `#N/A` and similar ones.",
+    )
     split: SplitConfig = field(default_factory=SplitConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)
 
@@ -386,6 +398,11 @@ class Config:
     )
     input: str | None = _key(
         None, "For `action=invoke` and `action=batch`: file with the rows to predict; `null` reads standard input."
+    )
+    header: str | None = _key(
+        None,
+        "For `action=invoke` and `action=batch`: whether the first row of a CSV file is a header, `present` or "
+        "`absent`; `null` decides by its cells.",
     )
     output: str | None = _key(
         None,

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from ensemble.errors import listed
+from ensemble.file_kinds import START_BYTES, kind_of, not_text
 from ensemble.members.base import Floats
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import NOT_ACCEPTABLE, UNSUPPORTED, RequestError, first_line, unfit, unreadable_body
@@ -87,6 +88,14 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
     raw = body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)
     if not raw.strip():
         raise unfit("the body is empty.", expected="at least one row", got="nothing")
+    if reader in (_read_csv, _read_json, _read_json_lines):
+        other = not_text(raw[:START_BYTES])
+        if other is None and kind_of(raw) != "text":
+            other = (
+                f"is {'Parquet' if kind_of(raw) == 'parquet' else 'a .npy array'}: send it with its own Content-Type"
+            )
+        if other is not None:
+            raise unreadable_body("text in UTF-8", f"it {other}.")
     return reader(raw, parameters)
 
 
@@ -157,8 +166,8 @@ def _read_json(body: bytes, parameters: Mapping[str, str]) -> Rows:
 
 
 def _read_json_lines(body: bytes, parameters: Mapping[str, str]) -> Rows:
-    lines = [line for line in body.splitlines() if line.strip()]
-    return _rows_of([_parse(line, f"JSON lines (line {number + 1})") for number, line in enumerate(lines)])
+    lines = [(number, line) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
+    return _rows_of([_parse(line, f"JSON lines (line {number})") for number, line in lines])
 
 
 def _parse(body: bytes, kind: str) -> Any:

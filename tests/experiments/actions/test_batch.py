@@ -89,7 +89,8 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
     [
         (("output=o.csv",), "input is missing"),
         (("input=rows.csv",), "output is missing"),
-        (("input=rows.txt", "output=o.csv"), "ends with one of"),
+        (("input=rows.csv", "output=o.txt"), "ends with one of"),
+        (("input=rows.csv", "output=o.csv", "header=maybe"), "It can be: absent, present"),
         (("input=none.csv", "output=o.csv"), "there is no such file"),
         (("input=rows.csv", "output=none/o.csv"), "there is no folder none"),
         (("input=rows.csv", "output=folder.csv"), "output=folder.csv is a folder"),
