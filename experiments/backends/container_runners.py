@@ -62,7 +62,9 @@ class WarmRunner:
             with _writing(trial.folder):
                 collect(container.ml, container.log, trial)
                 if ended.exit_code is None:
-                    failure_path(trial.folder).write_text(self._death(ended, job, container.stray_output))
+                    failure_path(trial.folder).write_text(
+                        self._death(ended, job, container.stray_output), encoding="utf-8"
+                    )
         finally:
             own = self._pool.release(number, container, alive=ended.exit_code is not None)
         if not own:
@@ -160,7 +162,7 @@ class ColdRunner:
                 failure = time_limit_failure(job)
             if failure is not None:
                 failure_path(trial.folder).parent.mkdir(exist_ok=True)
-                failure_path(trial.folder).write_text(failure)
+                failure_path(trial.folder).write_text(failure, encoding="utf-8")
         return checked(read_result(trial, started, finished, exit_code), trial, job)
 
     def interrupt(self) -> None:
