@@ -22,6 +22,7 @@ from experiments.sagemaker_requests.jobs import objective_regex, time_limit_fail
 from experiments.study.folder import failure_path, log_path, model_dir, read_result
 from experiments.study.spec import TrialResult, TrialSpec
 from experiments.system.archives import MODEL_ARCHIVE, unpack
+from experiments.system.files import remove
 
 # What compose puts around a container's lines: colours and, before each, the container's name.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m|\r")
@@ -227,7 +228,7 @@ def lay_out(ml: Path, job: Mapping[str, Any]) -> None:
     """
     for entry in ml.iterdir():
         if entry.name not in ("input", "code"):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            remove(entry)
     for part in ("input/config", "output/data", "model"):
         shutil.rmtree(ml / part, ignore_errors=True)
         (ml / part).mkdir(parents=True)
