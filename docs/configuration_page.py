@@ -34,11 +34,15 @@ Every key. This page is made by `python -m docs.configuration_page` from `experi
   those for AWS; git ignores both. `configs/experiment/<name>.yaml` is a recipe, chosen by `experiment=<name>`.
 - The last one wins: schema, the groups' files, `configs/local/`, the recipe, the command line. `--cfg` after any
   command prints the resulting configuration, with the help of each key and where its value came from.
+- Text is kept as it is typed: `dataset.target=1e3` is the column `1e3`, and `dataset.drop=[007,true]` names two
+  columns. Quotes around all of it are removed, so that `'dataset.target="null"'` is the column `null`. In a list, quote
+  what has a comma, bracket or quote in it: `'dataset.drop=["a, b"]'`. In a file, quote what YAML reads as a number,
+  date or boolean.
 - Quote what a shell would split: `'search.space.xgboost.eta={low: 0.01, high: 0.3}'`. A range on the command line
   replaces the whole range of the file. `~search.space.xgboost.eta` removes a key. `null` is no value."""
 
 _TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true, false", "list[str]": "list"}
-_TYPES |= {"dict[str, Any]": "mapping", "Any": "list"}
+_TYPES |= {"dict[str, Any]": "mapping", "dict[str, str]": "mapping", "dict[str, str | None]": "mapping", "Any": "list"}
 # The file of a group whose values the page shows as defaults.
 _DEFAULT_FILES = {"dataset": "file", "ensemble": "pair", "search": "quick", "paths": "default"}
 
@@ -125,8 +129,9 @@ def _value_in(content: Any, name: str, default: Any) -> Any:
 
 
 def _type(field: Field[Any]) -> str:
-    name, _, optional = str(field.type).partition(" | ")
-    return _TYPES[name] + (" or null" if optional else "")
+    name = str(field.type)
+    plain = name.removesuffix(" | None")
+    return _TYPES[plain] + (" or null" if plain != name else "")
 
 
 def head(path: Path) -> str:

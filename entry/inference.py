@@ -32,7 +32,12 @@ def model_fn(model_dir: str) -> Predictor:
     Raises:
         BundleError: The folder does not hold a bundle that these libraries can read.
     """
-    return Predictor.load(Path(model_dir), threads=int(os.environ.get(THREADS, "1")))
+    return Predictor.load(Path(model_dir), threads=int(os.environ.get(THREADS, "1")), loading=_note)
+
+
+def _note(name: str) -> None:
+    # If a library crashes on the file, this is the last line of the log.
+    print(f"loading {name}", file=sys.stderr, flush=True)
 
 
 def input_fn(body: bytes | str, content_type: str) -> Rows:

@@ -29,6 +29,8 @@ LONG_SECONDS = 0.004
 WAIT_SHARE, LONGEST_WAIT_SECONDS = 0.25, 0.002
 MOST_REQUESTS_A_BATCH = 256
 LOG_EVERY_SECONDS = 0.2
+# How long a body is received that was refused already, in all and without a byte; nginx has the same limits.
+LINGER_SECONDS, LINGER_IDLE_SECONDS = 30, 5
 _SAFE_ID = re.compile(rb"[\w.:-]{1,128}")
 _BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 _ID_HEADERS = (b"x-request-id", b"x-amzn-requestid", b"x-amzn-sagemaker-inference-id")
@@ -40,7 +42,7 @@ class Limits:
 
     Attributes:
         body_bytes: Length of the longest body, in bytes.
-        concurrency: Number of requests at a time in this process; None for no limit.
+        concurrency: Number of requests that this process works on at a time; None for no limit.
         seconds: Timeout to receive a body, and to compute an answer.
     """
 
@@ -79,12 +81,15 @@ class Batcher:
         self._many = getattr(module, "predict_many_fn", None)
         self._waiting: deque[tuple[Any, asyncio.Future[Any]]] = deque()
         self._timer: asyncio.Handle | None = None
-        self._busy = False
+        self._work: asyncio.Future[Any] | None = None
+        self._predicting: set[asyncio.Future[Any]] = set()
         self._seconds = 0.0
         self._last = 1
 
     async def predict(self, data: Any) -> Any:
         """Return the prediction for the data of one request, as ``predict_fn`` returns it.
+
+        If it is cancelled while its batch is being predicted, it ends when the batch has ended.
 
         Raises:
             Exception: What the functions of ``inference.py`` raised for this request.
@@ -92,16 +97,21 @@ class Batcher:
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._waiting.append((data, future))
-        if self._busy:
-            return await future
-        if len(self._waiting) >= self._last:
+        if self._work is not None:
+            pass  # its end starts the next batch
+        elif len(self._waiting) >= self._last:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = loop.call_soon(self._run)
         elif self._timer is None:
             wait = min(WAIT_SHARE * self._seconds, LONGEST_WAIT_SECONDS)
             self._timer = loop.call_later(wait, self._run)
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._work is not None and future in self._predicting:
+                await asyncio.wait({self._work})
+            raise
 
     def _run(self) -> None:
         self._timer = None
@@ -115,12 +125,12 @@ class Batcher:
             if self._waiting:  # more than fits into one batch
                 self._timer = loop.call_soon(self._run)
             return
-        self._busy = True
-        work = loop.run_in_executor(self._thread, self._answers, [data for data, _ in batch])
-        work.add_done_callback(lambda done: self._delivered(batch, done))
+        self._predicting = {future for _, future in batch}
+        self._work = loop.run_in_executor(self._thread, self._answers, [data for data, _ in batch])
+        self._work.add_done_callback(lambda done: self._delivered(batch, done))
 
     def _delivered(self, batch: list[Any], done: asyncio.Future[Any]) -> None:
-        self._busy = False
+        self._work = None
         with contextlib.suppress(asyncio.CancelledError):
             self._deliver(batch, done.result())
         if self._waiting:
@@ -230,6 +240,7 @@ class Application:
         request_id = self._request_id(headers)
         entry: dict[str, Any] = {"request_id": request_id, "path": scope["path"]}
         more: list[tuple[bytes, bytes]] = []
+        unread = False
         try:
             status, body, kind = await self._route(scope, headers, receive, entry)
         except Exception as error:
@@ -237,7 +248,8 @@ class Application:
             entry["error"] = details["error"]
             more.extend(getattr(error, "headers", ()))
             body, kind = json.dumps({**details, "request_id": request_id}).encode(), "application/json"
-            if "bytes" not in entry and not _BODY_HEADERS.isdisjoint(headers):  # the rest of the body is not read
+            unread = "bytes" not in entry and not _BODY_HEADERS.isdisjoint(headers)
+            if unread:
                 more.append((b"connection", b"close"))
         await send(
             {
@@ -251,7 +263,12 @@ class Application:
                 ],
             }
         )
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        content = b"" if scope["method"] == "HEAD" else body
+        if unread:
+            await send({"type": "http.response.body", "body": content, "more_body": True})
+            await self._discard(receive)
+            content = b""
+        await send({"type": "http.response.body", "body": content})
         if scope["path"] != "/ping":
             self._last = time.time()
             self._errors += status >= 400
@@ -270,26 +287,35 @@ class Application:
             raise Refused(405, "wrong_method", message, ((b"allow", ", ".join(methods).encode()),))
         if path == "/ping":
             return await self._ping()
+        if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+            coding = headers[b"content-encoding"].decode("latin-1")
+            message = f"Content-Encoding {coding!r} is not supported: send the body as it is."
+            raise Refused(415, "unsupported_content_encoding", message, ((b"accept-encoding", b"identity"),))
+        body = await self._read(headers, receive)
+        entry["bytes"] = len(body)
+        # Bodies that are still being received do not count, or a client could occupy every place without work.
         limit = self._limits.concurrency
         if limit is not None and self._running >= limit:
             raise Refused(429, "too_many_requests", f"more than {limit} requests at a time: try again.")
         self._running += 1
-        try:
-            body = await self._read(headers, receive)
-            entry["bytes"] = len(body)
-            return await asyncio.wait_for(self._invoke(body, headers, entry), self._limits.seconds)
-        except TimeoutError:
-            message = f"the answer took longer than {self._limits.seconds:g} s: send fewer rows at a time."
-            raise Refused(504, "too_slow", message) from None
-        finally:
-            self._running -= 1
+        work = asyncio.create_task(self._invoke(body, headers, entry))
+        work.add_done_callback(self._ended)
+        if (await asyncio.wait({work}, timeout=self._limits.seconds))[0]:
+            return work.result()
+        work.cancel()  # which leaves out what has not begun; what has begun keeps its place until it ends
+        message = f"the answer took longer than {self._limits.seconds:g} s: send fewer rows at a time."
+        raise Refused(504, "too_slow", message)
+
+    def _ended(self, work: asyncio.Task[Any]) -> None:
+        self._running -= 1
+        if not work.cancelled():
+            work.exception()  # otherwise asyncio logs the errors of requests that timed out
 
     async def _invoke(self, body: bytes, headers: dict[bytes, bytes], entry: dict[str, Any]) -> tuple[int, bytes, str]:
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         accept = headers.get(b"accept", b"").decode("latin-1")
         if len(body) > LONG_BODY_BYTES or _COMPRESSED.search(content_type):
-            loop = asyncio.get_running_loop()
-            answer, kind, rows = await loop.run_in_executor(self._thread, self._invoke_long, body, content_type, accept)
+            answer, kind, rows = await self._in_thread(self._invoke_long, body, content_type, accept)
         else:
             prediction = await self._batcher.predict(self._module.input_fn(body, content_type))
             answer, kind = self._module.output_fn(prediction, accept)
@@ -297,6 +323,16 @@ class Application:
         if rows is not None:
             entry["rows"] = rows
         return 200, answer, kind
+
+    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        """Return a function's result; if this is cancelled once the function has begun, it ends with the function."""
+        work = self._thread.submit(function, *arguments)
+        try:
+            return await asyncio.wrap_future(work)
+        except asyncio.CancelledError:
+            if not work.cancelled():
+                await asyncio.wait({asyncio.wrap_future(work)})
+            raise
 
     def _invoke_long(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str, int | None]:
         prediction = self._module.predict_fn(self._module.input_fn(body, content_type), self._model)
@@ -341,6 +377,19 @@ class Application:
                         return b"".join(parts)
         except TimeoutError:
             raise Refused(408, "body_too_slow", f"the body was not complete after {seconds:g} s.") from None
+
+    async def _discard(self, receive: Any) -> None:
+        """Receive the rest of a body after the answer, within limits.
+
+        A connection that is closed while its client sends is reset, and the client may lose the answer.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while True:
+                    async with asyncio.timeout(LINGER_IDLE_SECONDS):
+                        message = await receive()
+                    if message["type"] == "http.disconnect" or not message.get("more_body"):
+                        return
 
     def _request_id(self, headers: dict[bytes, bytes]) -> str:
         for name in _ID_HEADERS:

@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import importlib
 import json
 import math
+import mmap
 import os
 import signal
 import socket
@@ -37,9 +39,11 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, THREADS)
 
 from gunicorn.app.base import BaseApplication  # noqa: E402
+from gunicorn.errors import HaltServer  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from app import Application, Limits  # noqa: E402
+from bundle_files import MANIFEST, read_manifest_file, verify_files  # noqa: E402
 from worker import BACKLOG, KILL_SECONDS, Worker  # noqa: E402
 
 BAD_SETTING, BAD_MODEL = 2, 3
@@ -52,6 +56,7 @@ def main() -> int:
     """Serve until SIGTERM, then finish the requests that have begun. Return the exit code."""
     # The first process of a container ignores signals without a handler, and gunicorn sets its handlers only later.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    faulthandler.enable()  # a library that crashes on a model's file says where
     try:
         settings = read_settings(os.environ)
         module, model = load(settings)
@@ -119,7 +124,18 @@ def read_settings(environ: Any) -> dict[str, Any]:
 
 
 def load(settings: dict[str, Any]) -> tuple[Any, Any]:
-    """Import the inference script and load the model. Return both."""
+    """Verify the model, import its inference script and load it. Return script and model.
+
+    A model without a manifest is one of another kind, with a script of its own, and cannot be verified.
+    """
+    folder = settings["folder"]
+    if os.path.lexists(folder / MANIFEST):
+        verify_files(folder, read_manifest_file(folder)["files"])
+    else:
+        print(f"{folder} has no {MANIFEST}, so its files are not verified.", file=sys.stderr, flush=True)
+    # Compiled code beside the verified source is neither read nor written.
+    sys.dont_write_bytecode = True
+    sys.pycache_prefix = os.devnull
     sys.path.insert(0, str(settings["code"]))
     module = importlib.import_module(Path(settings["program"]).stem)
     return module, module.model_fn(str(settings["folder"]))
@@ -143,6 +159,7 @@ class Server(BaseApplication):
         self._listener = listener
         self._workers = workers
         self._model = model
+        self._proved = mmap.mmap(-1, 1)  # which the workers share
         super().__init__()
 
     def load_config(self) -> None:
@@ -160,6 +177,7 @@ class Server(BaseApplication):
             "loglevel": "warning",
             "post_fork": lambda _server, _worker: self._application.begin(),
             "post_worker_init": lambda _worker: self._check(),
+            "child_exit": lambda server, _worker: self._end_without_proof(ending=not server.LISTENERS),
         }
         for name, value in settings.items():
             if value is not None:
@@ -172,13 +190,19 @@ class Server(BaseApplication):
     def _check(self) -> None:
         """Predict the model's example before the first request. If that fails, end the server."""
         check = getattr(self._model, "check", None)
-        if check is None:
-            return
         try:
-            check()
+            if check is not None:
+                check()
         except Exception as error:  # the model's own code may raise anything
             print_error(error)
             sys.exit(BAD_MODEL)  # which gunicorn reads as a worker that cannot boot, and so ends
+        self._proved[0] = 1
+
+    def _end_without_proof(self, *, ending: bool) -> None:
+        """End the server if a worker died before any had predicted the example; the next would die too."""
+        if not self._proved[0] and not ending:
+            print("error: the model cannot be served: it crashed a library.", file=sys.stderr, flush=True)
+            raise HaltServer("no worker could predict the model's example", BAD_MODEL)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
@@ -15,6 +16,8 @@ from uvicorn_worker import UvicornWorker
 LONGEST_HEAD_BYTES = 65_536
 # How long a connection may be open without complete headers of a request: as long as an answer may take.
 HEAD_SECONDS = float(os.environ.get("SAGEMAKER_MODEL_SERVER_TIMEOUT") or 60)
+# How long to receive after input that was refused, before the connection is closed.
+LINGER_SECONDS = 5
 # Connections that may wait to be accepted.
 BACKLOG = 1024
 # gunicorn kills a worker that has not finished its requests after KILL_SECONDS; uvicorn cancels them before that.
@@ -22,10 +25,17 @@ KILL_SECONDS, GRACE_SECONDS = 30, 27
 
 
 class Connection(HttpToolsProtocol):
-    """A client's connection. Input that is not HTTP, and headers without an end, are answered with 400."""
+    """A client's connection. Input that is not HTTP, and headers without an end, are answered with 400.
+
+    A client may offer another protocol with ``Upgrade``, as ``curl --http2`` does. The offer is not accepted, so the
+    request is one of HTTP/1.1 (RFC 9110, section 7.8), with its body. httptools skips the body of such a request and
+    would read it as the next request. So the head is parsed again without the offer.
+    """
 
     _without_body = 0
     _timer: asyncio.TimerHandle | None = None
+    _offered = False
+    _ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start the timeout for the headers of a request."""
@@ -39,20 +49,54 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse input, within the limits."""
+        if self._ending:
+            return
+        self._unset_keepalive_if_required()
         self._without_body += len(data)
-        super().data_received(data)
+        try:
+            self._parse(data)
+        except HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
         if self._without_body > LONGEST_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"the request line and headers are longer than {LONGEST_HEAD_BYTES:,} bytes.")
+            return
         idle = self.cycle is None or self.cycle.response_complete
         if (
             self._timer is None and idle and not self.transport.is_closing()
         ):  # uvicorn has no timeout once a byte has arrived
             self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
+    def _parse(self, data: bytes) -> None:
+        while data and not self._ending:
+            try:
+                self.parser.feed_data(data)
+                return
+            except HttpParserUpgrade as offer:
+                if not self._offered:
+                    return
+                self._offered = False
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn
+
+    def _head_without_offer(self) -> bytes:
+        """Return the request line and the headers that were parsed last, but ``Upgrade``."""
+        version = self.parser.get_http_version().encode()
+        lines = [b" ".join((self.parser.get_method(), self.url, b"HTTP/" + version))]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
     def on_headers_complete(self) -> None:
         """Stop the timeout, since a request begins."""
         self._stop_waiting()
-        super().on_headers_complete()
+        tunnel = self.parser.get_method() == b"CONNECT"
+        self._offered = self.parser.should_upgrade() and not tunnel
+        if not self._offered:
+            super().on_headers_complete()
+        if tunnel:  # which the application refuses; what follows is not HTTP
+            self._ending = True
+            self.cycle.keep_alive = False
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
@@ -66,17 +110,26 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
+        if self._offered:
+            return
         self._without_body = 0
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer input that is not a valid request, and close the connection."""
+        """Answer input that is not a valid request, and close the connection once its client has read the answer."""
         body = json.dumps({"error": "bad_request", "message": msg}).encode()
         status = HTTPStatus.BAD_REQUEST
         head = f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\n"
         head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self._ending = True
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        if self.cycle is None or self.cycle.response_complete:
+            # A connection that is closed before its input is read is reset, and the client may lose the answer.
+            self.transport.write_eof()
+            self._stop_waiting()
+            self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
 
 
 class Worker(UvicornWorker):

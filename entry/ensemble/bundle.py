@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,29 @@ import numpy as np
 
 from ensemble.blending import Blend
 from ensemble.bundle_code import write_code
-from ensemble.errors import BundleError, listed
-from ensemble.members import Floats, member_class
-from ensemble.recipe import Recipe
+from ensemble.bundle_files import (
+    BUNDLE_VERSION,
+    CODE,
+    COMPLETE,
+    MANIFEST,
+    MEMBERS,
+    DamagedBundle,
+    read_manifest_file,
+    sha256,
+    verify_files,
+)
+from ensemble.errors import BundleError, EnsembleError, MemberError
+from ensemble.manifest import fault
+from ensemble.members import Floats, Member, member_class
+from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Column, Table
 from ensemble.training import FittedEnsemble, Training
 from ensemble.versions import library_version, runtime_versions, unreadable
 
-MANIFEST = "manifest.json"
-BUNDLE_VERSION = 3
-CODE = "code"
 EXAMPLE_ROWS = 5
 # The accepted relative difference of predictions for the example from those in training. Members predict the same bits
 # on any machine, except scikit-learn's members that multiply matrices.
 EXAMPLE_TOLERANCE = 1e-9
-_NEEDED_TO_LOAD = ("members", "blend", "columns", "target", "example", "versions", "files")
 
 
 @dataclass(frozen=True)
@@ -83,12 +91,12 @@ def save_bundle(
         code: Further folders whose packages and modules are copied into ``code/``.
 
     Raises:
-        EnsembleError: A member cannot be saved without pickle.
+        EnsembleError: A member cannot be saved without pickle, or cannot be loaded again.
         InputError: One of the user's modules has the name of a module that is already in ``code/``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    for part in ("members", CODE):
+    for part in COMPLETE:
         shutil.rmtree(folder / part, ignore_errors=True)
     files: dict[str, str] = {}
     members = []
@@ -96,11 +104,12 @@ def save_bundle(
         names = []
         for number, model in enumerate(training.ensemble.models[spec.name]):
             part = f"fold_{number}" if recipe.final == "bag" else "all_rows"
-            name = f"members/{spec.name}/{part}{model.suffix}"
+            name = f"{MEMBERS}/{spec.name}/{part}{model.suffix}"
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             model.save(path)
-            files[name] = _sha256(path)
+            _check_saved(spec, model, path, train)
+            files[name] = sha256(path)
             names.append(name)
         members.append({"name": spec.name, "kind": spec.kind, "params": dict(spec.params), "files": names})
     versions = runtime_versions()
@@ -108,7 +117,7 @@ def save_bundle(
         versions[library] = library_version(library) or "unknown"
     write_code(folder / CODE, code, versions)
     files |= {
-        str(path.relative_to(folder)): _sha256(path) for path in sorted((folder / CODE).rglob("*")) if path.is_file()
+        str(path.relative_to(folder)): sha256(path) for path in sorted((folder / CODE).rglob("*")) if path.is_file()
     }
     rows = np.asarray(train.features[:EXAMPLE_ROWS])
     manifest = {
@@ -135,51 +144,63 @@ def save_bundle(
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
+def _check_saved(spec: MemberSpec, model: Member, path: Path, train: Table) -> None:
+    """Raise MemberError unless the file can be loaded and predicts what the model does."""
+    rows = np.asarray(train.features[:EXAMPLE_ROWS])
+    try:
+        again = type(model).load(path, threads=model.threads, categories=train.categories).predict(rows)
+    except Exception as error:  # libraries and the user's own members may raise anything
+        raise MemberError(spec.name, f"load of the saved {path.name}", error) from error
+    if not np.array_equal(again, model.predict(rows), equal_nan=True):
+        raise MemberError(spec.name, f"load of the saved {path.name}", "it predicts other numbers than before")
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a bundle, whose files are not verified.
 
     Raises:
-        BundleError: The folder does not hold a bundle, or one of another version.
+        BundleError: The folder does not hold a bundle, or one of another version, or its manifest is damaged.
     """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise BundleError(f"{folder} is not a model bundle: it has no {MANIFEST}.") from None
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict) or "bundle_version" not in manifest:
-        raise BundleError(f"{path} is damaged: it is not a JSON manifest. Train again.")
-    if manifest["bundle_version"] != BUNDLE_VERSION:
-        raise BundleError(
-            f"{path} has version {manifest['bundle_version']}; this release reads {BUNDLE_VERSION}. Train again."
-        )
+    with _damage():
+        manifest = read_manifest_file(folder)
+    wrong = fault(manifest)
+    if wrong is not None:
+        raise BundleError(f"{folder / MANIFEST} is damaged: {wrong}. Copy it again or train again.")
     return manifest
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except DamagedBundle as error:
+        raise BundleError(str(error)) from None
 
 
 def bundle_hash(folder: Path) -> str:
     """Return the SHA-256 of a bundle's manifest, which itself has the SHA-256 of every other file."""
-    return _sha256(folder / MANIFEST)
+    return sha256(folder / MANIFEST)
 
 
-def load_bundle(folder: Path, threads: int = 1) -> Bundle:
+def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] | None = None) -> Bundle:
     """Read and verify a bundle.
+
+    Nothing is imported from it or read by a library before all of it is verified. A library may still crash this
+    process on a file that somebody has prepared: load a bundle that you do not trust in a process that may die.
 
     Args:
         folder: What ``save_bundle`` wrote.
         threads: Threads that a member may use to predict.
+        loading: Called with the name of each file before a library reads it.
 
     Raises:
-        BundleError: The folder does not hold a bundle of this version, a file is missing or has changed, or the
-            installed libraries may not read the models as they were saved.
+        BundleError: The folder does not hold a bundle of this version, a file is missing, has changed or is not listed,
+            or the installed libraries may not read the models as they were saved.
         InputError: A member's kind is unknown, or its class cannot be imported.
     """
     path, manifest = folder / MANIFEST, read_manifest(folder)
-    missing = [key for key in _NEEDED_TO_LOAD if key not in manifest]
-    if missing:
-        raise BundleError(f"{path} is damaged: it lacks {listed(missing)}. Train again.")
-    named = {name: manifest["files"].get(name) for member in manifest["members"] for name in member["files"]}
-    _verify_files(folder, manifest["files"] | named)
+    with _damage():
+        verify_files(folder, manifest["files"])
     classes = {member["kind"]: member_class(member["kind"], str(path)) for member in manifest["members"]}
     needed = sorted({library for found in classes.values() for library in found.libraries})
     problems = unreadable(manifest["versions"], needed)
@@ -191,28 +212,23 @@ def load_bundle(folder: Path, threads: int = 1) -> Bundle:
         )
     columns = [Column.from_dict(column) for column in manifest["columns"]]
     categories = {place: len(column.levels) for place, column in enumerate(columns) if column.type == "category"}
+
+    def load(kind: str, name: str) -> Member:
+        if loading is not None:
+            loading(name)
+        try:
+            return classes[kind].load(folder / name, threads=threads, categories=categories)
+        except EnsembleError:
+            raise
+        except Exception as error:  # a library, or the user's own class, may raise anything
+            text = (str(error).strip() or "no message").splitlines()[0]
+            raise BundleError(
+                f"{folder / name} cannot be read as a {kind} member ({type(error).__name__}: {text}). Copy it again or "
+                "train again."
+            ) from None
+
     models = {
-        member["name"]: [
-            classes[member["kind"]].load(folder / name, threads=threads, categories=categories)
-            for name in member["files"]
-        ]
-        for member in manifest["members"]
+        member["name"]: [load(member["kind"], name) for name in member["files"]] for member in manifest["members"]
     }
     blend = Blend.from_dict(manifest["blend"])
     return Bundle(FittedEnsemble(models, blend), manifest, bundle_hash(folder))
-
-
-def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
-    for name, expected in files.items():
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name}.")
-        if not path.is_file():
-            raise BundleError(f"{folder} is incomplete: {name} is missing. Copy it again or train again.")
-        if _sha256(path) != expected:
-            raise BundleError(f"{path} is not the file that was saved (SHA-256 differs). Copy it again or train again.")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

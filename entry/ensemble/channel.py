@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.errors import InputError
+from ensemble.documents import read_json
+from ensemble.errors import InputError, listed
 from ensemble.reading import Roles, read_folder
 from ensemble.table import Column, Table
 
@@ -53,7 +54,7 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
     if schema_path.exists():
         try:
             return _read_arrays(folder, schema_path)
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"channel {folder} is broken ({type(error).__name__}: {error}): write it again.") from None
     if roles is None:
         raise InputError(f"channel {folder} has no {SCHEMA_FILE}: for table files, give the target with --target.")
@@ -61,14 +62,17 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
 
 
 def _read_arrays(folder: Path, schema_path: Path) -> Table:
-    schema = json.loads(schema_path.read_text())
+    schema = read_json(schema_path)
     if schema["version"] != CHANNEL_VERSION:
         raise InputError(f"{schema_path} has version {schema['version']}, not {CHANNEL_VERSION}: write it again.")
-    arrays = {
-        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        for name in ("features", "target", "weights", "fold_keys")
-        if name in schema["arrays"]
-    }
+    names = [name for name in ("features", "target", "weights", "fold_keys") if name in schema["arrays"]]
+    missing = [f"{name}.npy" for name in names if not (folder / f"{name}.npy").is_file()]
+    if missing:
+        raise InputError(f"channel {folder} has no file {listed(missing)}: write it again.")
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+    other = [name for name, array in arrays.items() if array.dtype != np.float64]
+    if other:
+        raise InputError(f"{listed(other)} in {folder} is not an array of float64: write it again.")
     columns = tuple(Column.from_dict(column) for column in schema["columns"])
     rows = schema["rows"]
     shapes = {"features": (rows, len(columns)), "target": (rows,), "weights": (rows,), "fold_keys": (rows,)}

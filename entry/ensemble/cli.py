@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.channel import read_channel
+from ensemble.documents import read_json
 from ensemble.errors import EnsembleError, InputError
 from ensemble.racing import RaceLost, Rival
 from ensemble.reading import Roles
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     output = Path(environ.get("SM_OUTPUT_DIR") or os.devnull)
     if output.is_dir():
         with contextlib.suppress(OSError):  # as above
-            (output / "failure").write_text(reason)
+            (output / "failure").write_text(reason, encoding="utf-8", errors="replace")
     return code
 
 
@@ -186,7 +187,13 @@ def _read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[ar
     options, rest = parser.parse_known_args(_joined(argv))
     file = Path(environ.get("SM_INPUT_CONFIG_DIR", "/opt/ml/input/config")) / "hyperparameters.json"
     if file.exists():
-        return options, {name: str(value) for name, value in json.loads(file.read_text()).items()}
+        try:
+            return options, {name: str(value) for name, value in read_json(file).items()}
+        except (OSError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{file} is not a JSON object of hyperparameters ({error}): write it again, or remove it and give "
+                "hyperparameters as --name value."
+            ) from None
     hyperparameters = {}
     for argument in rest:
         name, joined, value = argument.partition("=")

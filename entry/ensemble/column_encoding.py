@@ -1,115 +1,134 @@
-"""Recognise the type of each column, check its values, and turn them into numbers and back."""
+"""Turn the values of columns into numbers as the columns are described, and back."""
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ensemble.column_types import ISO_DATE, TYPED, canonical_text, check_cells, number_hint, zones_of
 from ensemble.errors import CellError, InputError, listed
 from ensemble.members.base import Floats
 from ensemble.table import NUMBER, Column
+from ensemble.written_numbers import written_number
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FoldKey = Literal["group", "time"]
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _SECONDS_A_DAY = 86_400
-# The Python types of Parquet's dates and decimals in pandas, and the dtypes that can hold their values.
-_TYPED: dict[type, str] = {dt.date: "datetime64[s]", decimal.Decimal: "float64"}
+_UTC_NAMES = ("UTC", "Etc/UTC", "Z", "+00:00", "UTC+00:00")
 
 
-def coded(values: pd.Series[Any], path: Path, name: str, known: Column | None) -> tuple[Column, Floats]:
-    """Code one column.
+def coded(values: pd.Series[Any], path: Path, column: Column) -> Floats:
+    """Code the values of a column.
 
     Args:
-        values: The column, in any dtype that pandas reads.
+        values: The column, in any dtype that pandas reads, with row numbers from 0 as its index.
         path: The file, for messages.
-        name: The column's name.
-        known: How the column must be coded; None to recognise its type.
+        column: How the column is coded.
 
     Returns:
-        The column's description, and its values as float64, shape (rows,), NaN where missing. A category that
-        ``known`` does not have is missing.
+        The values as float64, shape (rows,), NaN where missing. A category that ``column`` does not have is missing.
 
     Raises:
         CellError: A value does not fit the column.
     """
     import pandas as pd
 
-    fix = f"convert it, or leave it out with dataset.drop=[{name}]"
-    if known is not None and known.type == "category":
-        return known, _codes(values, known.levels)
-    if pd.api.types.is_bool_dtype(values.dtype) or (known is not None and known.type == "boolean"):
-        return Column(name, "boolean"), _booleans(values, path, name, fix)
-    if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return _typed(values, name)
-    present = values.dropna()
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return _category(values, name)
-    for python_type, dtype in _TYPED.items():
-        if len(present) and all(isinstance(value, python_type) for value in present):
-            typed = pd.Series(np.array(present, dtype=dtype), index=present.index).reindex(values.index)
-            return _typed(typed, name)
-    wrong = present[[not isinstance(value, str | bool | int | float) for value in present]]
-    if len(wrong):
-        kind, row = type(wrong.iloc[0]).__name__, int(wrong.index[0]) + 1
-        raise CellError(
-            f"{path}: column {name!r} holds a {kind} in data row {row}: {fix}.",
-            column=name,
-            row=row,
-            expected="a number, text, a date, true or false",
-            got=kind,
-        )
-    return _text(values.astype("object"), present.astype(str), path, name, known, fix)
+    fix = f"convert it, or leave it out with dataset.drop=[{column.name}]"
+    if column.type == "category":
+        return _codes(values, column.levels)
+    if values.dtype.kind == "O" and not isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.mask(values.isin(list(column.missing_texts)).fillna(False))
+    if column.type == "boolean":
+        return _booleans(values, path, column.name, fix)
+    values = _of_one_type(values)
+    if column.type == "number":
+        return _without_missing(numbers_of(values, path, column, f"empty the cell, or {fix}"), column)
+    if values.dtype.kind in "iufb" and len(values.dropna()):
+        row = int(np.argmax(np.asarray(values.notna())))
+        raise _not_a_date(values.iloc[row], row, path, column.name, fix)
+    return _dates(values, path, column, fix)
 
 
-def _typed(values: pd.Series[Any], name: str) -> tuple[Column, Floats]:
-    if values.dtype.kind == "M":
-        return Column(name, "date"), _days(values)
-    return Column(name), np.asarray(values, dtype=np.float64)
-
-
-def _text(
-    values: pd.Series[Any], present: pd.Series[str], path: Path, name: str, known: Column | None, fix: str
-) -> tuple[Column, Floats]:
-    """Recognise what a column of text holds, and code it."""
+def _of_one_type(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return Python's dates and decimals, and categories of numbers or dates, as what they are."""
     import pandas as pd
 
-    if set(present.str.lower()) <= {"true", "false"} and len(present):
-        return Column(name, "boolean"), _booleans(values, path, name, fix)
-    numbers = pd.to_numeric(present, errors="coerce")
-    numeric = float(numbers.notna().mean()) if len(present) else 1.0
-    if known is not None and known.type == "date":
-        numeric = 0.0
-    if numeric >= 0.5 or (known is not None and known.type == NUMBER):
-        return Column(name), numbers_of(values, path, name, f"empty the cell, or {fix}")
-    dated = present.str.fullmatch(_ISO_DATE.pattern)
-    if float(dated.mean()) >= 0.5 or (known is not None and known.type == "date"):
-        dates = pd.to_datetime(present.where(dated), format="ISO8601", errors="coerce", utc=True)
-        if dates.isna().any():
-            row = int(dates.index[dates.isna()][0])
-            raise CellError(
-                f"{path}: column {name!r} holds dates, but {present[row]!r} in data row {row + 1} is not a date "
-                f"(dates are written 2024-12-31): {fix}.",
-                column=name,
-                row=row + 1,
-                expected="a date, such as 2024-12-31",
-                got=repr(present[row]),
-            )
-        return Column(name, "date"), _days(dates.reindex(values.index))
-    return _category(values, name)
+    if values.dtype.kind != "O":
+        return values
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.astype(values.cat.categories.dtype if values.notna().all() else "object")
+    present = values.dropna()
+    for python_type, dtype in TYPED.items():
+        if len(present) and all(isinstance(value, python_type) for value in present):
+            return pd.Series(np.array(present, dtype=dtype), index=present.index).reindex(values.index)
+    return values
 
 
-def _category(values: pd.Series[Any], name: str) -> tuple[Column, Floats]:
-    levels = tuple(sorted({str(value) for value in values.dropna().unique()}))
-    return Column(name, "category", levels), _codes(values, levels)
+def _without_missing(numbers: Floats, column: Column) -> Floats:
+    """Return numbers without those that are declared as missing, such as -999."""
+    for text in column.missing or ():
+        try:
+            marker = float(text)
+        except ValueError:
+            continue
+        numbers = np.where(numbers == marker, np.nan, numbers)
+    return numbers
+
+
+def _not_a_date(value: Any, row: int, path: Path, name: str, fix: str) -> CellError:
+    return CellError(
+        f"{path}: column {name!r} holds dates, but {value!r} in data row {row + 1} is not a date "
+        f"(dates are written 2024-12-31): {fix}.",
+        column=name,
+        row=row + 1,
+        expected="a date, such as 2024-12-31",
+        got=repr(value),
+    )
+
+
+def _dates(values: pd.Series[Any], path: Path, column: Column, fix: str) -> Floats:
+    """Return dates and times as days."""
+    import pandas as pd
+
+    if values.dtype.kind == "M" or isinstance(values.dtype, pd.DatetimeTZDtype):
+        present = values.dropna()
+        zone = getattr(values.dt, "tz", None)
+        kinds = ["" if zone is None else "utc" if str(zone) in _UTC_NAMES else "zoned"] * min(1, len(present))
+        _check_zones(present, kinds, path, column)
+        return _days(values)
+    present = values.dropna().astype("object")
+    check_cells(present, path, column.name)
+    present = present.astype(str)
+    dated = present.str.fullmatch(ISO_DATE.pattern).astype(bool)
+    dates = pd.to_datetime(present.where(dated), format="ISO8601", errors="coerce", utc=True)
+    if dates.isna().any():
+        row = int(dates.index[dates.isna()][0])
+        raise _not_a_date(present[row], row, path, column.name, fix)
+    _check_zones(present, zones_of(list(present)), path, column)
+    return _days(dates.reindex(values.index))
+
+
+def _check_zones(present: pd.Series[Any], kinds: Sequence[str], path: Path, column: Column) -> None:
+    """Raise CellError unless times have a zone where the column's have one; UTC is what a time without a zone is."""
+    wrong = "" if column.zoned else "zoned"
+    if wrong not in kinds:
+        return
+    place = kinds.index(wrong)
+    row, got = int(present.index[place]) + 1, str(present.iloc[place])
+    expected = "a time with its time zone" if column.zoned else "a time without a time zone, or in UTC"
+    raise CellError(
+        f"{path}: column {column.name!r} is {got!r} in data row {row}, where {expected} is expected, as in training: "
+        f"write {'2024-12-31T12:00+01:00' if column.zoned else '2024-12-31T12:00'}.",
+        column=column.name,
+        row=row,
+        expected=expected,
+        got=repr(got),
+    )
 
 
 def _codes(values: pd.Series[Any], levels: Sequence[str]) -> Floats:
@@ -118,7 +137,7 @@ def _codes(values: pd.Series[Any], levels: Sequence[str]) -> Floats:
     texts = values.astype("object")
     return np.array(
         [
-            np.nan if is_missing else places.get(str(value), np.nan)
+            np.nan if is_missing else places.get(canonical_text(value), np.nan)
             for value, is_missing in zip(texts, missing, strict=True)
         ],
         dtype=np.float64,
@@ -152,13 +171,16 @@ def _days(values: pd.Series[Any]) -> Floats:
     return np.where(np.isnat(since), np.nan, since / np.timedelta64(_SECONDS_A_DAY, "s"))
 
 
-def iso_date(days: float) -> str:
-    """Return days since 1970-01-01 as an ISO date and time of day, with microseconds unless they are 0."""
+def date_text(days: float, column: Column) -> str:
+    """Return a coded date as an ISO date and time of day, with microseconds unless they are 0.
+
+    It ends in Z if the times of ``column`` have a time zone.
+    """
     stamp = np.datetime64(round(days * _SECONDS_A_DAY * 1_000_000), "us")
-    return str(stamp if stamp != stamp.astype("datetime64[s]") else stamp.astype("datetime64[s]"))
+    return str(stamp if stamp != stamp.astype("datetime64[s]") else stamp.astype("datetime64[s]")) + "Z" * column.zoned
 
 
-def numbers_of(column: pd.Series[Any], path: Path, name: str, fix: str) -> Floats:
+def numbers_of(values: pd.Series[Any], path: Path, column: Column, fix: str) -> Floats:
     """Return a column of numbers as float64, shape (rows,), NaN where a value is missing.
 
     Raises:
@@ -166,31 +188,40 @@ def numbers_of(column: pd.Series[Any], path: Path, name: str, fix: str) -> Float
     """
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(column.dtype):
+    name = column.name
+    values = _of_one_type(values)
+    if pd.api.types.is_bool_dtype(values.dtype):
         raise CellError(
             f"{path}: column {name!r} holds true and false, where numbers are expected: {fix}.",
             column=name,
             row=1,
             expected="a number",
-            got=str(column.iloc[0]).lower(),
+            got=str(values.iloc[0]).lower(),
         )
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return np.asarray(column, dtype=np.float64)
-    numbers = pd.to_numeric(column, errors="coerce")
-    wrong = column[numbers.isna() & column.notna()]
-    if len(wrong) == 0:
-        return np.asarray(numbers, dtype=np.float64)
-    row, got = int(wrong.index[0]) + 1, repr(str(wrong.iloc[0]))
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return np.asarray(values, dtype=np.float64)
+    present = values.dropna().astype("object")
+    check_cells(present, path, name)
+    if column.decimal:
+        found = [written_number(str(value), column.decimal) for value in present]
+        numbers = pd.Series([np.nan if number is None else number[0] for number in found], present.index, dtype=float)
+    else:
+        numbers = pd.to_numeric(present, errors="coerce").astype(float)
+    if not numbers.isna().any():
+        return np.asarray(numbers.reindex(values.index), dtype=np.float64)
+    row = int(numbers.index[numbers.isna()][0])
+    got = repr(str(present[row]))
+    hint = "" if column.decimal else number_hint([str(value) for value in present.unique()], name)
     raise CellError(
-        f"{path}: column {name!r} holds text in data row {row}: {got}, where numbers are expected: {fix}.",
+        f"{path}: column {name!r} holds text in data row {row + 1}: {got}, where numbers are expected: {fix}.{hint}",
         column=name,
-        row=row,
+        row=row + 1,
         expected="a number",
         got=got,
     )
 
 
-def fold_keys_of(values: pd.Series[Any], path: Path, name: str, kind: FoldKey) -> Floats:
+def fold_keys_of(values: pd.Series[Any], path: Path, column: Column, kind: FoldKey) -> Floats:
     """Return what folds are divided by: the group or the moment of each row, shape (rows,), float64.
 
     A group is the position of its value among the sorted values. A moment is in days since 1970-01-01 for dates, and in
@@ -202,15 +233,14 @@ def fold_keys_of(values: pd.Series[Any], path: Path, name: str, kind: FoldKey) -
     missing = np.asarray(values.isna())
     if missing.any():
         raise InputError(
-            f"{path}: dataset.folds.column={name} is missing in {int(missing.sum())} of {len(values)} rows, first in "
-            f"data row {int(np.argmax(missing)) + 1}: remove these rows or fill them."
+            f"{path}: dataset.folds.column={column.name} is missing in {int(missing.sum())} of {len(values)} rows, "
+            f"first in data row {int(np.argmax(missing)) + 1}: remove these rows or fill them."
         )
     if kind == "group":
-        return _codes(values, sorted({str(value) for value in values.unique()}))
-    column, keys = coded(values, path, name, None)
+        return _codes(values, sorted({canonical_text(value) for value in values.unique()}))
     if column.type not in (NUMBER, "date"):
-        raise InputError(f"{path}: dataset.folds.column={name} is text: folds by time need dates or numbers.")
-    return keys
+        raise InputError(f"{path}: dataset.folds.column={column.name} is text: folds by time need dates or numbers.")
+    return coded(values, path, column)
 
 
 def features_of(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
@@ -229,7 +259,8 @@ def features_of(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
                 expected="a column",
                 got="no column of that name",
             )
-        _, features[:, place] = coded(frame[column.name], Path("the rows given"), column.name, column)
+        values = frame[column.name].reset_index(drop=True)
+        features[:, place] = coded(values, Path("the rows given"), column)
     return features
 
 
@@ -250,7 +281,7 @@ def frame_of(features: Floats, columns: Sequence[Column]) -> pd.DataFrame:
         if column.type == "category":
             written[column.name] = [None if np.isnan(code) else column.levels[int(code)] for code in values]
         elif column.type == "date":
-            written[column.name] = [None if np.isnan(days) else iso_date(days) for days in values]
+            written[column.name] = [None if np.isnan(days) else date_text(days, column) for days in values]
         else:
             written[column.name] = values
     return pd.DataFrame(written)

@@ -5,29 +5,27 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from ensemble.csv_cells import has_nul, has_padded, has_word, quoted_columns
 from ensemble.errors import InputError, did_you_mean, listed
+from ensemble.file_kinds import START_BYTES, FileKind, kind_of, not_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CSV, PARQUET = ".csv", ".parquet"
+_KINDS: dict[FileKind, str] = {"parquet": "Parquet", "text": "CSV", "npy": "NumPy"}
 # How the names of the files begin that programs write beside the parts, such as Spark's _SUCCESS.
 _HIDDEN = (".", "_")
 _PIECE_CHARACTERS = 2**20
-# How compressed files begin; no header begins like this.
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "zip",
-    b"BZh91AY&SY": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-    b"(\xb5/\xfd": "zstd",
-}
+_ROWS_AT_ONCE = 100_000
+# The name of the column in which pandas and pyarrow store row numbers and row names without a name.
+_INDEX = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True)
@@ -36,40 +34,36 @@ class TableFile:
 
     Attributes:
         rows: Number of rows.
-        column: Reads one column by its name.
+        column: Reads one column by its name; its index is the row's number from 0.
+        text: The columns that the file declares as text.
+        missing_words: Returns the texts besides the empty one that stand for missing values in a column of text.
     """
 
     rows: int
     column: Callable[[str], pd.Series[Any]]
+    text: frozenset[str]
+    missing_words: Callable[[str], list[str]]
 
 
 def part_names(names: Iterable[str], place: object) -> list[str]:
     """Return the names of the files that are the table in a folder, sorted.
 
-    A part that was overlooked would be rows that are missing, so any file that is not recognised is an error. Names
-    that begin with a dot or an underscore are left out: other programs write such files beside the parts.
+    A part that was overlooked would be rows that are missing, so every file is a part. Names that begin with a dot or
+    an underscore are left out: other programs write such files beside the parts.
 
     Args:
         names: The names in the folder; those of folders end in a slash.
         place: The folder, for messages.
 
     Raises:
-        InputError: The folder does not hold a table, or holds other files too.
+        InputError: The folder holds no file, or a folder.
     """
     parts = sorted(name for name in names if not name.startswith(_HIDDEN))
     for name in parts:
         if name.endswith("/"):
             raise InputError(f"{place} holds a folder, {name}: the files of a table must be side by side, so move it.")
-        if not name.endswith((CSV, PARQUET)):
-            raise InputError(
-                f"{place} holds {name}, which ends in neither {CSV} nor {PARQUET}: move, unpack or rename it."
-            )
-    kinds = {Path(name).suffix for name in parts}
-    if len(kinds) != 1:
-        raise InputError(
-            f"{place} holds {f'{CSV} and {PARQUET} files' if kinds else f'no {CSV} or {PARQUET} file'}: a table is one "
-            "such file, or several of one kind."
-        )
+    if not parts:
+        raise InputError(f"{place} holds no CSV or Parquet file: a table is one such file, or several of one kind.")
     return parts
 
 
@@ -82,7 +76,13 @@ def column_names(paths: Sequence[Path]) -> list[str]:
     Raises:
         InputError: A part is missing or cannot be read, or the parts have different columns.
     """
-    read = _parquet_names if paths[0].suffix == PARQUET else _header
+    kinds = {path: _kind(path) for path in paths}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{path.name} ({_KINDS[kind]})" for path, kind in kinds.items())
+        raise InputError(
+            f"{paths[0].parent} holds files of several kinds: {found}. Give all of one kind, CSV or Parquet."
+        )
+    read = _parquet_names if kinds[paths[0]] == "parquet" else _header
     first, *others = ((path, read(path)) for path in paths)
     for path, names in others:
         if names != first[1]:
@@ -101,7 +101,9 @@ def difference(one: Sequence[str], other: Sequence[str], one_name: str, other_na
     return "; ".join(words) or "their order differs"
 
 
-def open_table(paths: Sequence[Path], where: Path, names: list[str], texts: Collection[str]) -> TableFile:
+def open_table(
+    paths: Sequence[Path], where: Path, names: list[str], texts: Collection[str], missing: Collection[str]
+) -> TableFile:
     """Open a table.
 
     Args:
@@ -109,44 +111,158 @@ def open_table(paths: Sequence[Path], where: Path, names: list[str], texts: Coll
         where: Its name in messages.
         names: Its columns, in order.
         texts: Columns of CSV files to read as text, even if they look like numbers.
+        missing: The texts in CSV files that mean a missing value.
 
     Raises:
-        InputError: A part is not in the format of its file name.
+        InputError: A part is not what its first bytes say.
     """
-    return _open_parquet(paths, where) if paths[0].suffix == PARQUET else _open_csv(paths, where, names, texts)
+    if _kind(paths[0]) == "parquet":
+        return _open_parquet(paths, where)
+    for path in paths:
+        if has_nul(path):
+            raise _not_utf8(path)
+    file = _CsvFile(paths, where, names, missing)
+    frame = file.read(texts)
+    _check_short_rows(paths, where, frame)
+    numeric = {place for place, dtype in enumerate(frame.dtypes) if dtype.kind in "iuf"}
+    quoted = [names[place] for place in sorted(quoted_columns(paths, len(names)) & numeric)] if numeric else []
+    digits = [name for place, name in enumerate(names) if place in numeric and _are_digits(frame[name])]
+    padded = file.padded([name for name in digits if name not in quoted])
+    again = [*quoted, *padded]
+    if again:
+        read_again = file.read(again, only=again)
+        frame = frame.drop(columns=again)
+
+    def column(name: str) -> pd.Series[Any]:
+        values: pd.Series[Any] = (read_again if name in again else frame)[name]
+        return values
+
+    def missing_words(name: str) -> list[str]:
+        return file.missing_words(name) if column(name).isna().any() else []
+
+    return TableFile(len(frame), column, frozenset(quoted), missing_words)
 
 
-def _open_csv(paths: Sequence[Path], where: Path, names: list[str], texts: Collection[str]) -> TableFile:
-    import pandas as pd
+def _are_digits(values: pd.Series[Any]) -> bool:
+    """Whether numbers may be written as digits alone."""
+    present = values.dropna()
+    return len(present) > 0 and bool(((present >= 0) & (present % 1 == 0)).all())
 
-    # From version 3.1 on, pandas reads numbers exactly by default, and warns if it is asked to.
-    by_itself = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
-    precision: Literal["round_trip"] | None = None if by_itself else "round_trip"
-    source: Any = paths[0] if len(paths) == 1 else _JoinedText(paths)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            # Without index_col=False, pandas takes the first cell of longer rows as a row name and shifts every column.
-            frame = pd.read_csv(
-                source,
-                header=0,
-                names=names,
-                dtype=dict.fromkeys(texts, str),
-                skipinitialspace=True,
-                index_col=False,
-                float_precision=precision,
-            )
-    except pd.errors.ParserWarning:
-        raise InputError(
-            f"{where} has rows with more cells than its header has names ({len(names)}). "
-            "Give every row one cell for each name."
-        ) from None
-    except UnicodeDecodeError:
-        raise _not_utf8(where) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"{where} is not a CSV table: {reason}. Give every row one cell for each name.") from None
-    return TableFile(len(frame), frame.__getitem__)
+
+@dataclass(frozen=True)
+class _CsvFile:
+    """CSV files that are one table.
+
+    Attributes:
+        paths: The files, with the same columns.
+        where: The table's name in messages.
+        names: The columns, in order.
+        missing: The texts that mean a missing value.
+    """
+
+    paths: Sequence[Path]
+    where: Path
+    names: list[str]
+    missing: Collection[str]
+
+    def read(self, texts: Collection[str], only: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return the table, or some of its columns, with the columns ``texts`` as text.
+
+        Raises:
+            InputError: The files are not CSV in UTF-8, or a row has more cells than the header.
+        """
+        with self._errors():
+            frame: pd.DataFrame = self._open(texts, only, self.missing)
+        return frame
+
+    def padded(self, names: Sequence[str]) -> list[str]:
+        """Return the columns in which a number begins with a zero that is followed by a digit."""
+        found: set[str] = set()
+        if names and has_padded(self.paths):
+            with self._errors():
+                for frame in self._open(names, names, self.missing, chunksize=_ROWS_AT_ONCE):
+                    found |= {name for name in set(names) - found if frame[name].str.match(r"0\d").any()}
+        return sorted(found)
+
+    def missing_words(self, name: str) -> list[str]:
+        """Return the texts besides the empty one that stand for missing values in a column."""
+        words = set(self.missing) - {""}
+        if not words or not self._has_words:
+            return []
+        found: set[str] = set()
+        with self._errors():
+            for frame in self._open([name], [name], (), chunksize=_ROWS_AT_ONCE):
+                found |= words & set(frame[name])
+        return sorted(found)
+
+    @functools.cached_property
+    def _has_words(self) -> bool:
+        return has_word(self.paths, set(self.missing) - {""})
+
+    def _open(
+        self, texts: Collection[str], only: Sequence[str] | None, missing: Collection[str], **options: Any
+    ) -> Any:
+        import pandas as pd
+
+        # From version 3.1 on, pandas reads numbers exactly by default, and warns if it is asked to.
+        by_itself = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+        # Without index_col=False, pandas takes the first cell of longer rows as a row name and shifts every column.
+        # With low_memory, it would find the type of a column in each piece of the file anew.
+        return pd.read_csv(
+            self.paths[0] if len(self.paths) == 1 else _JoinedText(self.paths),  # type: ignore[arg-type]
+            header=0,
+            names=self.names,
+            usecols=only,  # type: ignore[arg-type]
+            dtype=dict.fromkeys(texts, str),
+            skipinitialspace=True,
+            index_col=False,
+            float_precision=None if by_itself else "round_trip",
+            keep_default_na=False,
+            na_values=sorted(missing),
+            low_memory=False,
+            compression=None,
+            **options,
+        )
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        import pandas as pd
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                yield
+        except pd.errors.ParserWarning:
+            raise InputError(
+                f"{self.where} has rows with more cells than its header has names ({len(self.names)}). "
+                "Give every row one cell for each name."
+            ) from None
+        except UnicodeDecodeError:
+            raise _not_utf8(self.where) from None
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(
+                f"{self.where} is not a CSV table: {reason}. Give every row one cell for each name."
+            ) from None
+
+
+def _check_short_rows(paths: Sequence[Path], where: Path, frame: pd.DataFrame) -> None:
+    """Raise InputError for a row with fewer cells than the header, whose last column pandas would leave empty."""
+    if not frame.iloc[:, -1].isna().any():
+        return
+    number = 0
+    for path in paths:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, skipinitialspace=True)
+            rows = (row for row in reader if row and (len(row) > 1 or row[0].strip()))
+            next(rows, None)
+            for row in rows:
+                number += 1
+                if len(row) < frame.shape[1]:
+                    raise InputError(
+                        f"{where}: data row {number} has {len(row)} cells, but the header has {frame.shape[1]}. Give "
+                        "every row one cell for each name."
+                    )
 
 
 class _JoinedText:
@@ -187,32 +303,40 @@ def _open_parquet(paths: Sequence[Path], where: Path) -> TableFile:
         parts = []
         for path in paths:
             with _parquet_errors(path), ParquetFile(path) as file:
-                parts.append(file.read(columns=[name], use_pandas_metadata=False))
+                parts.append(file.read(columns=[name], use_pandas_metadata=False).select([name]))
         try:
             whole = pa.concat_tables(parts, promote_options="permissive")
         except pa.ArrowException:
             types = {str(part.schema.field(name).type): path.name for part, path in zip(parts, paths, strict=True)}
             found = listed(f"{kind} in {path}" for kind, path in types.items())
             raise InputError(f"{where}: column {name!r} is {found}: write all files with one type.") from None
-        values: pd.Series[Any] = whole.to_pandas()[name]
+        # What pandas has stored in the file beside the columns is ignored: row numbers are places in the file.
+        values: pd.Series[Any] = whole.to_pandas(ignore_metadata=True)[name]
         return values
 
-    rows = 0
+    rows, text = 0, set()
     for path in paths:
         with _parquet_errors(path), ParquetFile(path) as file:
             rows += file.metadata.num_rows
-    return TableFile(rows, column)
+            text |= {field.name for field in file.schema_arrow if _is_text(field.type)}
+    # Strings in Parquet are what they are: only null is missing.
+    return TableFile(rows, column, frozenset(text), lambda _: [])
+
+
+def _is_text(type_: Any) -> bool:
+    import pyarrow as pa
+
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_kind(type_) for is_kind in kinds)
 
 
 def _parquet_names(path: Path) -> list[str]:
-    _check_file(path)
     try:
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise InputError(f"{path} is Parquet, which needs pyarrow here: pip install pyarrow, or give CSV.") from None
     with _parquet_errors(path), ParquetFile(path) as file:
-        # As in pandas: without the columns that it stored as the index.
-        return [str(name) for name in file.schema_arrow.empty_table().to_pandas().columns]
+        return [name for name in file.schema_arrow.names if not _INDEX.fullmatch(name)]
 
 
 @contextlib.contextmanager
@@ -226,7 +350,12 @@ def _parquet_errors(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read as Parquet: {reason} Write it again.") from None
 
 
-def _check_file(path: Path) -> None:
+def _kind(path: Path) -> FileKind:
+    """Return what a file is.
+
+    Raises:
+        InputError: There is no such file, or it is not a table.
+    """
     try:
         if not path.exists():
             near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
@@ -234,18 +363,21 @@ def _check_file(path: Path) -> None:
         if path.is_dir():
             raise InputError(f"{path} is a folder: give the file in it as dataset.path.")
         with path.open("rb") as file:
-            start = file.read(max(map(len, _COMPRESSED)))
+            start = file.read(START_BYTES)
     except PermissionError:
         raise InputError(
             f"{path} cannot be read by this user: change its permissions, or those of its folder."
         ) from None
-    for mark, packer in _COMPRESSED.items():
-        if start.startswith(mark):
-            raise InputError(f"{path} is compressed with {packer}: unpack it, and give the unpacked file.")
+    kind = kind_of(start)
+    if kind == "npy":
+        raise InputError(f"{path} is a NumPy array, whose columns have no names: save it as CSV or Parquet with names.")
+    reason = not_text(start) if kind == "text" else None
+    if reason is not None:
+        raise InputError(f"{path} {reason}.")
+    return kind
 
 
 def _header(path: Path) -> list[str]:
-    _check_file(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = _first_row(file)
@@ -253,8 +385,6 @@ def _header(path: Path) -> list[str]:
         raise _not_utf8(path) from None
     if first is None:
         raise InputError(f"{path} is empty: a header row and data rows are needed.")
-    if any("\0" in name for name in first):
-        raise _not_utf8(path)
     return [name.strip() for name in first]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Literal
 ParamValue = int | float | bool | str | None
 
 NONE = "none"
+# Stands for any number in a choice, as in "Huber:delta=<number>".
+NUMBER = "<number>"
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Parameter:
         low: Smallest number that is allowed.
         high: Largest number that is allowed.
         low_open: Whether ``low`` itself is excluded.
-        choices: The strings that are allowed; empty for any string.
+        choices: The strings that are allowed, in which ``<number>`` stands for any number; empty for any string.
         optional: Whether ``None`` (written ``none``) is allowed.
+        note: What the choices have in common, for the description.
     """
 
     types: tuple[Literal["int", "float", "bool", "str"], ...]
@@ -35,6 +39,7 @@ class Parameter:
     low_open: bool = False
     choices: tuple[str, ...] = ()
     optional: bool = False
+    note: str = ""
 
     def check(self, value: object) -> ParamValue:
         """Return ``value`` as this parameter's type.
@@ -52,7 +57,7 @@ class Parameter:
                 return value
             if "float" in self.types:
                 return float(value)
-        elif isinstance(value, str) and "str" in self.types and (not self.choices or value in self.choices):
+        elif isinstance(value, str) and "str" in self.types and self._is_choice(value):
             return value
         raise ValueError(f"{value!r} is not {self.describe()}")
 
@@ -81,7 +86,12 @@ class Parameter:
             parts.append("one of " + ", ".join(self.choices) if self.choices else "a string")
         if self.optional:
             parts.append(NONE)
-        return " or ".join(parts)
+        return " or ".join(parts) + (f" ({self.note})" if self.note else "")
+
+    def _is_choice(self, text: str) -> bool:
+        return not self.choices or any(
+            re.fullmatch(re.escape(choice).replace(NUMBER, _A_NUMBER), text) for choice in self.choices
+        )
 
     def _in_range(self, value: float) -> bool:
         if not abs(value) <= sys.float_info.max:
@@ -100,6 +110,9 @@ class Parameter:
             if self.low_open
             else f" from {self.low:g} to {self.high:g}"
         )
+
+
+_A_NUMBER = r"[-+]?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?"
 
 
 def _read_int(text: str) -> int:
@@ -139,6 +152,6 @@ def boolean() -> Parameter:
     return Parameter(("bool",))
 
 
-def choice(*choices: str, optional: bool = False) -> Parameter:
-    """Declare one of ``choices``, or any string if there are none."""
-    return Parameter(("str",), choices=choices, optional=optional)
+def choice(*choices: str, optional: bool = False, note: str = "") -> Parameter:
+    """Declare one of ``choices``, in which ``<number>`` stands for any number; or any string if there are none."""
+    return Parameter(("str",), choices=choices, optional=optional, note=note)

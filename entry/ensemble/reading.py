@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ensemble.column_encoding import FoldKey, coded, fold_keys_of, numbers_of
+from ensemble.column_types import check_declared, column_key, described
 from ensemble.errors import InputError, did_you_mean, listed
-from ensemble.files import column_names, difference, open_table, part_names
+from ensemble.files import TableFile, column_names, difference, open_table, part_names
 from ensemble.members.base import Floats
-from ensemble.table import Column, ColumnType, Table
+from ensemble.table import Column, ColumnType, Table, missing_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,8 @@ class Roles:
         fold_key: The column that divides the rows into folds.
         fold_kind: How it divides them: rows of one ``group`` stay together, or folds follow each other in ``time``.
         drop: Columns to leave out.
+        types: By name, what columns hold (``column_types.DeclaredType``); the others are recognised.
+        missing: The texts that mean a missing value besides the empty one; None for those of ``table.MISSING``.
     """
 
     target: str
@@ -46,6 +49,8 @@ class Roles:
     fold_key: str | None = None
     fold_kind: FoldKey = "group"
     drop: Sequence[str] = ()
+    types: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] | None = None
 
     def used(self) -> dict[str, str]:
         """Return the columns that have a role, by the configuration key that names them; without ``drop``."""
@@ -54,10 +59,12 @@ class Roles:
 
 
 def read_file(path: Path, roles: Roles) -> Table:
-    """Read a table: a file whose name ends in ``.parquet`` as Parquet, any other file as CSV.
+    """Read a table, Parquet or CSV as its first bytes say.
 
-    Numbers are read exactly. True and false become 1 and 0. Dates become days since 1970-01-01, with a fraction. Other
-    text becomes a category, coded by its position among the sorted values. Empty cells become NaN.
+    Numbers are read exactly. True and false become 1 and 0. Dates become days since 1970-01-01, with a fraction; a time
+    without a time zone is in UTC. Other text becomes a category, coded by its position among the sorted values. So do
+    numbers that the file declares as text: strings in Parquet, and in CSV a column of digits with zeros in front, or
+    one that is in quotes without need. Empty cells become NaN.
 
     Raises:
         InputError: The file is not a table with these columns; the message names the file, column and row.
@@ -88,29 +95,76 @@ def _read(paths: Sequence[Path], where: Path, roles: Roles, like: Table | None) 
     _check_names(where, names, roles)
     kept = _features(names, where, roles, like)
     known = {} if like is None else {column.name: column for column in like.columns}
-    file = open_table(paths, where, names, [name for name, column in known.items() if column.type == "category"])
+    declared = dict(roles.types)
+    as_text = [name for name in names if name in declared or (name in known and known[name].type == "category")]
+    file = open_table(paths, where, names, as_text, missing_texts(roles.missing))
     if file.rows < (2 if like is None else 1):
         least = "at least 2 are" if like is None else "at least 1 is"
         raise InputError(f"{where} has {file.rows} data row{'' if file.rows == 1 else 's'}: {least} needed.")
+    opened = _Opened(file, where, roles)
     features = np.empty((file.rows, len(kept)), dtype=np.float64)
-    columns = []
+    columns, notes = [], opened.notes
     for position, name in enumerate(kept):
-        column, features[:, position] = _column(file.column(name), where, name, known.get(name))
+        column = known[name] if name in known else opened.described(name)
+        if name in known:
+            _check_type(file.column(name), where, column, declared.get(name))
         columns.append(column)
+        features[:, position] = coded(file.column(name), where, column)
     _check_finite(features, kept, where)
     _check_size(features, kept, where)
-    target = numbers_of(file.column(roles.target), where, roles.target, "give a numeric target")
+    target = opened.numbers(roles.target, "give a numeric target")
     _check_target(target, where, roles.target)
     _check_size(target[:, None], [roles.target], where)
     if like is None:
         _check_varies(features, target, where, roles.target)
     weights = fold_keys = None
     if roles.weights is not None:
-        weights = numbers_of(file.column(roles.weights), where, roles.weights, "give numeric weights")
+        weights = opened.numbers(roles.weights, "give numeric weights")
         _check_weights(weights, where, roles.weights)
     if roles.fold_key is not None:
-        fold_keys = fold_keys_of(file.column(roles.fold_key), where, roles.fold_key, roles.fold_kind)
-    return Table(tuple(columns), roles.target, features, target, weights, fold_keys)
+        by_time = roles.fold_kind == "time"
+        key = opened.described(roles.fold_key) if by_time else Column(roles.fold_key)
+        fold_keys = fold_keys_of(file.column(key.name), where, key, roles.fold_kind)
+    return Table(tuple(columns), roles.target, features, target, weights, fold_keys, (*notes, *opened.words_note()))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An open table with the roles of its columns, and what was noted about them."""
+
+    file: TableFile
+    where: Path
+    roles: Roles
+    notes: list[str] = field(default_factory=list)
+    words: dict[str, list[str]] = field(default_factory=dict)
+
+    def described(self, name: str) -> Column:
+        """Return a column's description."""
+        declared, missing = dict(self.roles.types).get(name), self.roles.missing
+        text = name in self.file.text
+        column, notes = described(self.file.column(name), self.where, name, declared, missing, text=text)
+        self.notes.extend(notes)
+        if column.type == "category" and missing is None:
+            for word in self.file.missing_words(name):
+                self.words.setdefault(word, []).append(name)
+        return column
+
+    def words_note(self) -> list[str]:
+        """Return a sentence about the words that are read as missing in categories."""
+        return [
+            f"{', '.join(names)}: {word!r} is read as missing. If it is a value: dataset.missing=[], or a list of the "
+            "texts that mean a missing value"
+            for word, names in self.words.items()
+        ]
+
+    def numbers(self, name: str, fix: str) -> Floats:
+        """Return a column whose role needs numbers."""
+        column = Column(name, missing=self.roles.missing)
+        if name in dict(self.roles.types):
+            column = self.described(name)
+        if column.type != "number":
+            raise InputError(f"dataset.columns: {name!r} must hold numbers, not a {column.type}: {fix}.")
+        return numbers_of(self.file.column(name), self.where, column, fix)
 
 
 def _features(names: Sequence[str], where: Path, roles: Roles, like: Table | None) -> list[str]:
@@ -127,29 +181,26 @@ def _features(names: Sequence[str], where: Path, roles: Roles, like: Table | Non
     return list(like.names)
 
 
-def _column(values: pd.Series[Any], where: Path, name: str, known: Column | None) -> tuple[Column, Floats]:
-    """Return a column's description and its values as numbers, coded as ``known`` if it is given.
-
-    Raises:
-        InputError: The column does not have the type of ``known``.
-    """
-    import pandas as pd
-
-    typed = pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype)
-    # Numbers and dates in the file are not categories, even if their text is among the levels.
-    is_category = known is not None and known.type == "category"
-    column, numbers = coded(values, where, name, None if typed and is_category else known)
-    if known is None:
-        return column, numbers
-    if column != known and not np.isnan(numbers).all():
-        raise InputError(
-            f"{where}: column {name!r} holds {_PLURALS[column.type]}, but {_PLURALS[known.type]} in the training rows: "
-            f"write both in the same way, or leave it out with dataset.drop=[{name}]."
-        )
-    return known, numbers
+def _check_type(values: pd.Series[Any], where: Path, column: Column, declared: str | None) -> None:
+    """Raise InputError if the file declares another type for a column than the training rows have."""
+    if declared is not None or values.isna().all():
+        return
+    kind = values.dtype.kind
+    kinds: dict[str, ColumnType] = {"b": "boolean", "i": "number", "u": "number", "f": "number", "M": "date"}
+    found = kinds.get(kind, column.type)
+    # The numbers 1 and 0 are true and false in CSV too.
+    if found == column.type or (found == "number" and column.type == "boolean"):
+        return
+    raise InputError(
+        f"{where}: column {column.name!r} holds {_PLURALS[found]}, but {_PLURALS[column.type]} in the training rows: "
+        f"write both in the same way, declare it with {column_key(column.name, column.type)}, or leave it out with "
+        f"dataset.drop=[{column.name}]."
+    )
 
 
 def _check_names(path: Path, names: list[str], roles: Roles) -> None:
+    types = dict(roles.types)
+    check_declared(types)
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
         no_header = all(_is_number(name) for name in names)
@@ -158,7 +209,12 @@ def _check_names(path: Path, names: list[str], roles: Roles) -> None:
     if "" in names:
         raise InputError(f"{path} has a column without a name (number {names.index('') + 1}): name it in the header.")
     used = roles.used()
-    for key, name in (*used.items(), *(("dataset.drop", name) for name in roles.drop)):
+    named = (
+        *used.items(),
+        *(("dataset.drop", name) for name in roles.drop),
+        *(("dataset.columns", name) for name in types),
+    )
+    for key, name in named:
         if name not in names:
             found = next((mark for mark in _OTHER_MARKS if len(names) == 1 and mark in names[0]), None)
             if found is not None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,30 @@ from ensemble.members.base import Floats
 
 NUMBER: Literal["number"] = "number"
 ColumnType = Literal["number", "boolean", "date", "category"]
+# The texts that mean a missing value unless others are declared: those of pandas.
+MISSING = frozenset(
+    [
+        "",
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -25,20 +50,57 @@ class Column:
         type: A ``number`` is itself, a ``boolean`` is 0 or 1, a ``date`` is in days since 1970-01-01, and a
             ``category`` is the position of its value in ``levels``, from 0.
         levels: The values of a category, sorted.
+        missing: The texts that mean a missing value, besides the empty one; None for those of ``MISSING``.
+        decimal: The decimal mark of a number that is written with thousands separators, a currency or per cent, or with
+            a decimal comma; empty for a number as Python writes it.
+        zoned: Whether the times of a date have a time zone.
     """
 
     name: str
     type: ColumnType = NUMBER
     levels: tuple[str, ...] = ()
+    missing: tuple[str, ...] | None = None
+    decimal: str = ""
+    zoned: bool = False
+
+    @cached_property
+    def missing_texts(self) -> frozenset[str]:
+        """The texts that mean a missing value."""
+        return missing_texts(self.missing)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON-ready data, which ``from_dict`` reads back."""
-        return {"name": self.name, "type": self.type} | ({"levels": list(self.levels)} if self.levels else {})
+        """Return JSON-ready data, which ``from_dict`` reads back.
+
+        What a column does not need is left out: the hash of a table depends only on what decides its numbers.
+        """
+        written: dict[str, Any] = {"name": self.name, "type": self.type}
+        if self.levels:
+            written["levels"] = list(self.levels)
+        if self.missing is not None:
+            written["missing"] = list(self.missing)
+        if self.decimal:
+            written["decimal"] = self.decimal
+        if self.zoned:
+            written["zoned"] = True
+        return written
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Column:
         """Read what ``as_dict`` wrote."""
-        return cls(data["name"], data["type"], tuple(data.get("levels", ())))
+        missing = data.get("missing")
+        return cls(
+            data["name"],
+            data["type"],
+            tuple(data.get("levels", ())),
+            None if missing is None else tuple(missing),
+            data.get("decimal", ""),
+            data.get("zoned", False),
+        )
+
+
+def missing_texts(declared: tuple[str, ...] | None) -> frozenset[str]:
+    """Return the texts that mean a missing value: the empty one, and the declared ones or those of pandas."""
+    return MISSING if declared is None else frozenset(["", *declared])
 
 
 def numbers(*names: str) -> tuple[Column, ...]:
@@ -57,6 +119,7 @@ class Table:
         target: Shape (rows,), float64, finite.
         weights: Row weights, shape (rows,), float64, not negative and not all zero; None if all rows count equally.
         fold_keys: The group or the moment of each row, shape (rows,), float64; None if the folds do not need it.
+        notes: Sentences about columns that could be read otherwise, each with the key that does so.
     """
 
     columns: tuple[Column, ...]
@@ -65,6 +128,7 @@ class Table:
     target: Floats
     weights: Floats | None = None
     fold_keys: Floats | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -85,7 +149,9 @@ class Table:
         """Return the rows that ``index``, any NumPy index of the first axis, selects, in its order."""
         weights = None if self.weights is None else self.weights[index]
         keys = None if self.fold_keys is None else self.fold_keys[index]
-        return Table(self.columns, self.target_name, self.features[index], self.target[index], weights, keys)
+        return Table(
+            self.columns, self.target_name, self.features[index], self.target[index], weights, keys, self.notes
+        )
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays of this table by name."""

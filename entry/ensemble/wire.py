@@ -16,6 +16,8 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``weights_column``   column of row weights in these files
 ``folds_column``     column that divides their rows, for ``folds_kind`` ``group`` and ``time``
 ``drop``             JSON list of their columns to leave out
+``columns``          JSON object, what some of their columns hold by name (``ensemble.column_types.DeclaredType``)
+``missing``          JSON list of the texts in them that mean a missing value
 ``rival``            JSON object, the training to beat, an ``ensemble.racing.Rival``; read before the others
 ``shared``           JSON object, shared name -> list of ``member__parameter``
 ``member__param``    one member's parameter, read as its declaration says
@@ -53,7 +55,7 @@ RUN_PARAMETERS = (
     "shared",
 )
 # The roles of the columns of table files; they are not part of a recipe.
-DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop")
+DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing")
 # Names that a shared parameter cannot have.
 RESERVED_NAMES = (*RUN_PARAMETERS, *DATA_PARAMETERS, "rival")
 RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
@@ -160,6 +162,10 @@ def encode_roles(roles: Roles) -> dict[str, str]:
         text["folds_column"] = roles.fold_key
     if roles.drop:
         text["drop"] = _to_json(list(roles.drop))
+    if roles.types:
+        text["columns"] = _to_json(dict(roles.types))
+    if roles.missing is not None:
+        text["missing"] = _to_json(list(roles.missing))
     return text
 
 
@@ -167,24 +173,32 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
     """Read roles of columns from hyperparameters; None if they do not name a target.
 
     Raises:
-        InputError: ``drop`` is not a JSON list of names.
+        InputError: ``drop`` or ``missing`` is not a JSON list of texts, or ``columns`` not a JSON object of texts.
     """
     if "target" not in hyperparameters:
         return None
-    text = hyperparameters.get("drop", "[]")
-    try:
-        drop = json.loads(text)
-    except json.JSONDecodeError:
-        drop = None
-    if not isinstance(drop, list) or not all(isinstance(name, str) for name in drop):
-        raise InputError(f"hyperparameter 'drop' must be a JSON list of columns, such as [\"id\"], not {text!r}.")
+    types = _from_json("columns", hyperparameters.get("columns", "{}"))
+    if not all(isinstance(declared, str) for declared in types.values()):
+        raise InputError(f"hyperparameter 'columns' must name a type for each column, not {types!r}.")
     return Roles(
         target=hyperparameters["target"],
         weights=hyperparameters.get("weights_column"),
         fold_key=hyperparameters.get("folds_column"),
         fold_kind="time" if hyperparameters.get("folds_kind") == "time" else "group",
-        drop=tuple(drop),
+        drop=_texts("drop", hyperparameters.get("drop", "[]")),
+        types=tuple(types.items()),
+        missing=None if "missing" not in hyperparameters else _texts("missing", hyperparameters["missing"]),
     )
+
+
+def _texts(name: str, text: str) -> tuple[str, ...]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise InputError(f'hyperparameter {name!r} must be a JSON list of texts, such as ["id"], not {text!r}.')
+    return tuple(found)
 
 
 def declaration(kinds: Mapping[str, str], target: str) -> Parameter:
@@ -307,7 +321,7 @@ def _to_json(value: object) -> str:
 def _from_json(name: str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"hyperparameter {name!r} is not JSON ({error}): {text!r}.") from None
     if not isinstance(value, dict):
         raise InputError(f"hyperparameter {name!r} is not a JSON object: {text!r}.")

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-import shutil
+import functools
+import json
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ensemble.bundle_files import CODE
+from ensemble.documents import read_json
+from ensemble.errors import BundleError
+from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
-from experiments.errors import ConfigError, did_you_mean, listed, one_of, storage_errors
+from experiments.errors import ConfigError, InputError, did_you_mean, listed, one_of, storage_errors
 from experiments.reporting.console import print_plain
-from experiments.serving.models import place_model
-from experiments.serving.row_files import PREDICTION, READERS, WRITERS, Source
-from experiments.system.locks import AlreadyLocked, lock_folder
+from experiments.serving.models import Model, place_model
+from experiments.serving.row_files import HEADERS, PREDICTION, WRITERS, Source, open_rows
+from experiments.system.files import remove, replace_file
+from experiments.system.locks import AlreadyLocked, ForeignFolder, lock_folder
 from experiments.system.machine import available_cores
 from experiments.system.output_file import check_not_input, output_file
 from experiments.system.signals import check_interrupted
 
 if TYPE_CHECKING:
     from ensemble.serving.predictor import Predictor
+
+_POLL_SECONDS = 0.2
 
 
 def predict_file(composed: Composed, console: Console) -> int:
@@ -36,7 +47,11 @@ def predict_file(composed: Composed, console: Console) -> int:
     """
     config = composed.config
     one_of("detail", config.detail, ("blended", "members"))
-    source_path, named = _path("input", config.input, READERS), _path("output", config.output, WRITERS)
+    if config.input is None:
+        raise ConfigError("input is missing: input=<file>, the rows to predict.")
+    if config.header is not None:
+        one_of("header", config.header, HEADERS)
+    source_path, named = user_path(config.input), _output(config.output)
     output = output_file(str(config.output), f"predictions{named.suffix}")
     if not source_path.is_file():
         near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
@@ -44,20 +59,148 @@ def predict_file(composed: Composed, console: Console) -> int:
     check_not_input(config.input, config.output)
     with _workplace(output) as place:
         model = place_model(composed, place)
-        sys.path.append(str(model.folder / "code"))  # for the user's own members
-        from ensemble.serving.predictor import Predictor
-        from ensemble.threads import one_blas_thread
-
-        predictor = Predictor.load(model.folder, available_cores())
-        source = READERS[source_path.suffix.lower()](source_path)
         partial = place / output.name
-        names = [*predictor.bundle.members, "blended"] if config.detail == "members" else [PREDICTION]
-        with one_blas_thread(), _progress(console, source.total) as show:
-            predictor.check()
-            rows = _predict(predictor, source, WRITERS[named.suffix.lower()](partial, names), source_path, show)
+        given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
+        given |= {"header": config.header, "members": config.detail == "members"}
+        predict = predict_rows if model.own else functools.partial(_in_worker, model, place)
+        if not model.own:
+            print_plain(console, _whose_code(model))
+        with _progress(console) as show:
+            rows = predict(**given, report=show)
         partial.replace(output)
     print_plain(console, f"{rows:,} predictions of {model.origin} are in {config.output}.")
     return 0
+
+
+def predict_rows(model: str, rows: str, output: str, *, header: str | None, members: bool, report: Report) -> int:
+    """Write a model's prediction for every row of a file, in the same order; return the number of rows.
+
+    Args:
+        model: The model's folder.
+        rows: The file of rows.
+        output: The file to write.
+        header: Whether CSV rows have a header, one of ``HEADERS``; None to decide by the first row.
+        members: Whether to write the predictions of all members too.
+        report: Called before each file of the model is read, and after each part of the rows.
+
+    Raises:
+        InputError: The model cannot be used, or the rows do not fit it.
+        OSError: The predictions cannot be written.
+    """
+    from ensemble.bundle import read_manifest
+    from ensemble.serving.predictor import Predictor
+    from ensemble.threads import one_blas_thread
+
+    folder, source_path = Path(model), Path(rows)
+    if own_classes(read_manifest(folder)):
+        sys.dont_write_bytecode = True
+        sys.path.append(str(folder / CODE))
+    predictor = Predictor.load(folder, available_cores(), lambda name: report(_Step(name)))
+    source = open_rows(source_path, header)
+    names = [*predictor.bundle.members, "blended"] if members else [PREDICTION]
+    with one_blas_thread():
+        report(_Step(None, 0, source.total))
+        predictor.check()
+        writer = WRITERS[Path(output).suffix.lower()](Path(output), names)
+        return _predict(
+            predictor,
+            source,
+            writer,
+            source_path,
+            lambda done, count: report(_Step(None, done, source.total, count)),
+        )
+
+
+def predict_and_report(progress: str, **arguments: Any) -> dict[str, Any]:
+    """Call ``predict_rows`` in a worker process, and report in the file ``progress``.
+
+    Returns:
+        ``rows``, or ``refused`` with the text of an ``InputError``.
+    """
+    try:
+        return {"rows": predict_rows(**arguments, report=lambda step: replace_file(Path(progress), _as_json(step)))}
+    except InputError as error:
+        return {"refused": str(error)}
+
+
+def own_classes(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the classes of a model's members that are neither byoe's nor scikit-learn's, as ``module:Class``."""
+    return sorted({member["kind"] for member in manifest["members"] if ":" in member["kind"]})
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is done now.
+
+    Attributes:
+        file: The file of the model that a library reads; None while rows are predicted.
+        done: How much of the rows' file was read, in the unit of ``total``.
+        total: Its size: in rows if their number is known, else in bytes.
+        rows: Rows that were predicted.
+    """
+
+    file: str | None
+    done: int = 0
+    total: int = 1
+    rows: int = 0
+
+
+Report = Callable[[_Step], None]
+
+
+def _as_json(step: _Step) -> str:
+    return json.dumps(asdict(step))
+
+
+def _whose_code(model: Model) -> str:
+    classes = own_classes(model.manifest)
+    if not classes:
+        return f"note: {model.origin} is read by this project's code. Nothing of the code in it is run."
+    return (
+        f"note: this runs code that came with {model.origin}: {listed(classes)}. A model is a program: use one only if "
+        "you trust who made it."
+    )
+
+
+def _in_worker(found: Model, place: Path, *, report: Report, **arguments: Any) -> int:
+    """Call ``predict_rows`` in a process that may die, for a model that was not made here.
+
+    Raises:
+        BundleError: The process died.
+    """
+    progress = place / "progress.json"
+    last: _Step | None = None
+    with (
+        ThreadPoolExecutor(1) as threads,
+        closing(WorkerPool(1, available_cores(), preload=("ensemble.bundle",))) as pool,
+    ):
+        call = {"progress": str(progress), **arguments}
+        work = threads.submit(pool.call, "experiments.actions.batch:predict_and_report", call)
+        while True:
+            done = wait({work}, _POLL_SECONDS).done
+            with suppress(OSError, ValueError, TypeError):
+                last = _Step(**read_json(progress))
+                report(last)
+            if done:
+                break
+        try:
+            answer = work.result()
+        except WorkerDied as death:
+            what = "predicts with it" if last is None or last.file is None else f"reads its {last.file}"
+            raise BundleError(
+                f"the model of {found.origin} cannot be used: the library that {what} crashed ({_cause(death)}). Copy "
+                "it again or train again."
+            ) from None
+    if "refused" in answer:
+        raise InputError(answer["refused"])
+    return int(answer["rows"])
+
+
+def _cause(death: WorkerDied) -> str:
+    if death.exit_code >= 0:
+        return f"exit code {death.exit_code}"
+    hint = ", perhaps for lack of memory" if -death.exit_code == signal.SIGKILL else ""
+    return f"{signal.Signals(-death.exit_code).name}{hint}"
 
 
 def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]) -> int:
@@ -65,15 +208,15 @@ def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show
 
     count = 0
     with writer:
-        for chunk in source.chunks(predictor):
-            try:
+        try:
+            for chunk in source.chunks(predictor):
                 features = predictor.features(chunk.rows)
-            except RequestError as error:
-                raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
-            writer.write(predictor.predict(features))
-            count += len(features)
-            show(chunk.done, count)
-            check_interrupted()
+                writer.write(predictor.predict(features))
+                count += len(features)
+                show(chunk.done, count)
+                check_interrupted()
+        except RequestError as error:
+            raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
     if count == 0:
         raise ConfigError(f"{path} has no rows.")
     return count
@@ -90,9 +233,15 @@ def _workplace(output: Path) -> Iterator[Path]:
     """Yield an empty folder beside the output, without what a killed command has left; remove it at the end."""
     folder = output.with_name(f".{output.name}.byoe")
     with storage_errors(output):
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         try:
-            lock = lock_folder(folder)
+            lock = lock_folder(folder, own=True)
+        except ForeignFolder:
+            raise ConfigError(
+                f"{folder} is a link, or belongs to another user, and byoe needs this name for its temporary files. "
+                "Remove it, or name another output."
+            ) from None
         except AlreadyLocked:
             raise ConfigError(
                 f"output={output} is being written by another command: wait until it has finished."
@@ -100,29 +249,25 @@ def _workplace(output: Path) -> Iterator[Path]:
     with lock:
         try:
             with storage_errors(output):
-                _empty(folder)
+                for entry in folder.iterdir():
+                    remove(entry)
                 yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            remove(folder)
 
 
 @contextmanager
-def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], None]]:
+def _progress(console: Console) -> Iterator[Report]:
     columns = (TextColumn("predicting"), BarColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=total, rows=0)
-        yield lambda done, rows: progress.update(task, completed=done, rows=rows)
+        task = progress.add_task("", total=1, rows=0)
+        yield lambda step: progress.update(task, completed=step.done, total=step.total, rows=step.rows)
 
 
-def _path(key: str, text: str | None, known: dict[str, Any]) -> Path:
+def _output(text: str | None) -> Path:
     if text is None:
-        raise ConfigError(f"{key} is missing: {key}=<file>, whose name ends with one of {listed(known)}.")
+        raise ConfigError(f"output is missing: output=<file>, whose name ends with one of {listed(WRITERS)}.")
     path = user_path(text)
-    if path.suffix.lower() not in known:
-        raise ConfigError(f"{key}={text}: a file name ends with one of {listed(known)}.")
+    if path.suffix.lower() not in WRITERS:
+        raise ConfigError(f"output={text}: a file name ends with one of {listed(WRITERS)}.")
     return path

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ensemble.file_kinds import START_BYTES, kind_of, not_text
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
 from experiments.errors import ConfigError, did_you_mean, listed, one_of
 from experiments.reporting.console import print_plain
 from experiments.serving.open import open_host
+from experiments.serving.row_files import HEADERS
 from experiments.system.files import replace_file
 from experiments.system.output_file import check_not_input
 
-# Content type by the ending of a file name, for rows and for predictions.
+# Content type by the ending of a file name.
 CONTENT_TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",
@@ -37,8 +39,14 @@ def invoke_endpoint(composed: Composed, console: Console) -> int:
     config = composed.config
     one_of("detail", config.detail, DETAILS)
     check_not_input(config.input, config.output)
+    if config.header is not None:
+        one_of("header", config.header, HEADERS)
     body, content_type = _rows(config.input)
-    accept = _content_type("output", config.output) if config.output else _readable(content_type)
+    if config.header is not None:
+        if content_type != CONTENT_TYPES[".csv"]:
+            raise ConfigError(f"header={config.header}: input={config.input} is not a CSV file. Leave the key out.")
+        content_type += f"; header={config.header}"
+    accept = _content_type(config.output) if config.output else _readable(content_type)
     if accept == CONTENT_TYPES[".parquet"]:
         raise ConfigError(
             f"output={config.output}: an endpoint does not write Parquet. Use .csv, .json, .jsonl or .npy, or "
@@ -58,22 +66,35 @@ def invoke_endpoint(composed: Composed, console: Console) -> int:
 def _rows(text: str | None) -> tuple[bytes, str]:
     if text in (None, "-"):
         body = sys.stdin.buffer.read()
-        return body, "application/json" if body.lstrip()[:1] in (b"{", b"[") else "text/csv"
+        return body, _type_of(body, "")
     path = user_path(text)
-    content_type = _content_type("input", str(text))
     try:
-        return path.read_bytes(), content_type
+        body = path.read_bytes()
     except FileNotFoundError:
         near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
         raise ConfigError(f"input={text}: there is no such file.{did_you_mean(path.name, near)}") from None
     except OSError as error:
         raise ConfigError(f"input={text}: {error.strerror}.") from None
+    reason = not_text(body[:START_BYTES]) if kind_of(body) == "text" else None
+    if reason is not None:
+        raise ConfigError(f"input={text} {reason}.")
+    return body, _type_of(body, path.suffix.lower())
 
 
-def _content_type(key: str, text: str) -> str:
+def _type_of(body: bytes, suffix: str) -> str:
+    """Return the content type of rows by their first bytes; only JSON lines need the name of their file too."""
+    kind = kind_of(body)
+    if kind != "text":
+        return CONTENT_TYPES[f".{kind}"]
+    if body.lstrip()[:1] not in (b"{", b"["):
+        return CONTENT_TYPES[".csv"]
+    return CONTENT_TYPES[suffix if suffix in (".jsonl", ".ndjson") else ".json"]
+
+
+def _content_type(text: str) -> str:
     suffix = Path(text).suffix.lower()
     if suffix not in CONTENT_TYPES:
-        raise ConfigError(f"{key}={text}: a file name ends with one of {listed(CONTENT_TYPES)}.")
+        raise ConfigError(f"output={text}: a file name ends with one of {listed(CONTENT_TYPES)}.")
     return CONTENT_TYPES[suffix]
 
 

@@ -17,10 +17,11 @@ from experiments.aws.account import error_code
 from experiments.aws.jobs import COMPLETED, STOPPED
 from experiments.aws.pricing import Price
 from experiments.aws.storage import Storage
-from experiments.errors import BackendUnavailable, StorageError, StudyFailed, listed, storage_errors
+from experiments.errors import BackendUnavailable, StorageError, StudyFailed, storage_errors
 from experiments.sagemaker_requests.jobs import time_limit_failure
 from experiments.sagemaker_requests.parameter_ranges import decode_point
 from experiments.study.folder import (
+    check_rows,
     failure_path,
     log_path,
     model_dir,
@@ -39,8 +40,6 @@ _UNREADABLE = (
     *(OSError, ValueError, LookupError, TypeError, EOFError, RuntimeError, MemoryError),
     *(zlib.error, zipfile.BadZipFile),
 )
-# A job's output or model must not take more of this disk.
-_MAX_BYTES = 10 * 10**9
 
 
 @dataclass(frozen=True)
@@ -97,26 +96,17 @@ class ResultsImporter:
             else:
                 failure = pruned or _reason(job)
             if failure is not None:
-                log_path(folder).write_text("\n".join([*log][-_LOG_LINES:]))
-                failure_path(folder).write_text(failure)
+                log_path(folder).write_text("\n".join([*log][-_LOG_LINES:]), encoding="utf-8")
+                failure_path(folder).write_text(failure, encoding="utf-8")
             result = read_result(trial, started, finished, 0 if failure is None else 1)
         if pruned is not None:
             expected = {} if objective is None else {"expected": objective}
             result = replace(result, state="pruned", info={**result.info, "pruned": expected})
         result = replace(result, info={**result.info, "cloud": self._bill(job) | {"objective_in_log": objective}})
-        return self._check_data(_check_objective(_check_predictions(result, folder), objective, study.objective))
-
-    def _check_data(self, result: TrialResult) -> TrialResult:
-        """Return the result, as failed if the job read other rows than the study's."""
-        channels = self.study.channels
-        other = [name for name, known in channels.hashes.items() if result.info.get(f"{name}_hash", known) != known]
-        if result.state != "complete" or not other:
-            return result
+        channels = study.channels
         place = "the uploaded data" if channels.in_place is None else f"the data at {channels.in_place.location}/"
-        return result.failing(
-            f"its {listed(other)} rows are not those of the study: {place} has changed since. Restore the rows, or "
-            "start another study with the new ones."
-        )
+        checked = _check_objective(_check_predictions(result, folder), objective, study.objective)
+        return check_rows(checked, channels, place)
 
     def _bill(self, job: Mapping[str, Any]) -> dict[str, Any]:
         seconds = billed_seconds(job)
@@ -141,7 +131,7 @@ def fetch_model(job: Mapping[str, Any], storage: Storage, folder: Path) -> None:
     archive, location = folder / MODEL_ARCHIVE, job["ModelArtifacts"]["S3ModelArtifacts"]
     try:
         storage.download(location, archive)
-        unpack(archive, model_dir(folder), _MAX_BYTES)
+        unpack(archive, model_dir(folder))
     except DamagedArchive as error:
         raise StudyFailed(f"{location} cannot be unpacked: {error}") from None
     except OSError as error:
@@ -175,7 +165,7 @@ def _fetch_output(storage: Storage, location: str, folder: Path) -> str | None:
     archive, data = folder / OUTPUT_ARCHIVE, output_data_dir(folder)
     try:
         storage.download(location, archive)
-        unpack(archive, data, _MAX_BYTES)
+        unpack(archive, data)
         nested = data / "data"  # the SDK's local mode packs it this way
         if not (data / METRICS_FILE).exists() and (nested / METRICS_FILE).exists():
             with archive_errors(archive):

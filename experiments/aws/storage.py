@@ -13,6 +13,7 @@ from experiments.aws.account import aws_errors, storage_account
 from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.system import clock
+from experiments.system.files import replacing
 
 _SHA256 = "sha256"
 _ATTEMPTS = 4
@@ -100,20 +101,17 @@ class Storage:
         bucket, key = split_location(location)
         if not bucket or not key or key.endswith("/"):
             raise ConfigError(f"{location} does not name an object: use s3://bucket/path/file.")
-        partial = path.with_name(f".{path.name}.partial")
-        try:
+        with replacing(path) as partial:
             for attempt in range(_ATTEMPTS):
                 with aws_errors("s3:GetObject", f"read {location}"):
                     answer = self.client.get_object(Bucket=bucket, Key=key)
                 if _received(answer, partial):
-                    partial.replace(path)
                     return
                 clock.sleep(0.1 * 2**attempt)
-        finally:
-            partial.unlink(missing_ok=True)
-        raise BackendUnavailable(
-            f"{location} was incomplete in {_ATTEMPTS} downloads. Check the connection and run the same command again."
-        )
+            raise BackendUnavailable(
+                f"{location} was incomplete in {_ATTEMPTS} downloads. Check the connection and run the same command "
+                "again."
+            )
 
     def listing(self, location: str) -> Listing:
         """Return the sorted names directly below ``s3://bucket/prefix/``.

@@ -13,7 +13,7 @@ from ensemble.wire import encode_rival
 from experiments.backends.base import StudyHandle, TrialRunner
 from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import RunnerClosed, StudyFailed
-from experiments.study.folder import final_folder, model_dir, trial_folder
+from experiments.study.folder import check_rows, final_folder, model_dir, trial_folder
 from experiments.study.ledger import Ledger
 from experiments.study.sampling import Proposer, make_proposer
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
@@ -84,7 +84,7 @@ class LoopHandle(StudyHandle):
                 done = self._interrupted(running)
             for future in sorted(done, key=running.__getitem__):
                 del running[future]
-                result = future.result()
+                result = self._checked(future.result())
                 crash_points.point("trial_finished")
                 self._ledger.record(result)
                 crash_points.point("trial_recorded")
@@ -148,13 +148,17 @@ class LoopHandle(StudyHandle):
         # It runs alone, so it has the threads of all.
         threads = self._spec.threads * self._spec.parallel
         final = TrialSpec(index, params, self._spec.hyperparameters(params), folder, keep_model=True, threads=threads)
-        return self._final_runner.run(final)
+        return self._checked(self._final_runner.run(final))
 
     def cancel(self) -> None:
         """Kill what runs, and wait for the threads."""
         self._runner.close()
         self._final_runner.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _checked(self, result: TrialResult) -> TrialResult:
+        channels = self._spec.channels
+        return check_rows(result, channels, f"the data in {channels.train.parent}")
 
     def _trial(self, index: int, params: Mapping[str, ParamValue]) -> TrialSpec:
         folder = trial_folder(self._spec.folder, index)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ensemble.documents import read_json
 from experiments.aws.storage import Storage
 from experiments.errors import BackendUnavailable, ConfigError, InputError
 from experiments.sagemaker_requests.jobs import read_tuning_job
@@ -44,7 +44,7 @@ def read_study(document: Mapping[str, Any], storage: Storage, config_hash: str, 
         study, identity = _read(document, _download(storage, location), studies)
     except BackendUnavailable as error:
         raise ConfigError(f"job={name} cannot be attached to: {location}, which a launch leaves: {error}") from None
-    except (ValueError, LookupError, TypeError, AttributeError, InputError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, InputError) as error:
         raise ConfigError(
             f"job={name} cannot be attached to: {location}, which a launch leaves, is damaged or of another version of "
             f"this project ({type(error).__name__}: {error}). The command that launched it follows it too."
@@ -58,7 +58,7 @@ def _download(storage: Storage, location: str) -> Any:
     with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
         path = Path(folder) / "study.json"
         storage.download(location, path)
-        return json.loads(path.read_text())
+        return read_json(path)
 
 
 def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[StudySpec, Any]:

@@ -202,8 +202,6 @@ def read_study(folder: Path) -> RecordedStudy:
         known = read(folder / FILE)
     except LedgerEmpty:
         raise empty from None
-    except (TypeError, ValueError) as error:
-        raise _of_another_version(folder, error) from None
     if not known.results:
         raise empty
     facts = known.facts
@@ -223,7 +221,7 @@ def read_study(folder: Path) -> RecordedStudy:
         )
         best = found.best
         _check_scores(found)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _of_another_version(folder, error) from None
     if found.final is not None and (best is None or found.final.index != best.index):
         return replace(found, final=None)

@@ -6,10 +6,12 @@ import contextlib
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from experiments.config.groups import CHOSEN_BY_GROUP, group_files, valid_keys
 from experiments.config.schema import mode_of
+from experiments.config.text import escaped, owner, read_list, read_mapping, read_text, split_argument, text_keys
 from experiments.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 _BEFORE_A_QUOTE = re.compile(r'(\\*)("|$)')
 # Keys below which any name may be added without Hydra's "+".
-_OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared", "mode.tags")
+_OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared")
 
 
 def masked(text: str) -> str:
@@ -33,7 +35,7 @@ def typed_command(arguments: Iterable[str]) -> str:
 
 def key_of(argument: str) -> str:
     """Return the key of a ``key=value`` argument."""
-    return argument.lstrip("+~").partition("=")[0]
+    return split_argument(argument)[0]
 
 
 def parsed(argument: str) -> Override:
@@ -60,23 +62,67 @@ def parsed(argument: str) -> Override:
     return parser.parse_override(f'{key}="{escaped}"')
 
 
-def checked(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Check arguments for mistakes that Hydra would accept or explain badly.
+@dataclass(frozen=True)
+class Checked:
+    """Checked arguments.
 
-    Returns:
-        The arguments for Hydra, and the values below open keys. These replace the files' values and are not merged with
-        them, so that a range on the command line is the whole range.
+    Attributes:
+        for_hydra: The arguments that Hydra composes.
+        replaced: By dotted key, values below open keys. These replace the files' values and are not merged with them,
+            so that a range on the command line is the whole range.
+        texts: By dotted key, values that are text, or consist of text.
+        entries: By dotted key of a mapping of text, the entries that are set in it.
+    """
+
+    for_hydra: list[str] = field(default_factory=list)
+    replaced: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, str | list[str] | dict[str, str | None] | None] = field(default_factory=dict)
+    entries: dict[str, dict[str, str | None]] = field(default_factory=dict)
+
+    def set_text(self, argument: str, of: str, kind: str) -> None:
+        """Keep the value of an argument as it was typed.
+
+        Args:
+            argument: The argument.
+            of: The key of the schema whose value is text.
+            kind: How it is written, as in ``text_keys``.
+        """
+        key, text = split_argument(argument)
+        if key != of:
+            self.entries.setdefault(of, {})[key.removeprefix(f"{of}.")] = _escaped(read_text(text))
+        elif kind == "mapping":
+            self.texts[of] = {name: _escaped(value) for name, value in read_mapping(of, text).items()}
+        elif kind == "list":
+            items = read_list(of, text)
+            self.texts[of] = None if items is None else [escaped(item) for item in items]
+        else:
+            self.texts[of] = _escaped(read_text(text))
+
+
+def _escaped(text: str | None) -> str | None:
+    return None if text is None else escaped(text)
+
+
+def checked(arguments: Sequence[str]) -> Checked:
+    """Check arguments for mistakes that Hydra would accept or explain badly.
 
     Raises:
         ConfigError: An argument cannot be read, or has an unknown key or several values.
     """
-    for_hydra: list[str] = []
-    replaced: dict[str, Any] = {}
-    known = group_files()
+    found = Checked()
+    known, texts = group_files(), text_keys()
     for argument in arguments:
         if "=" not in argument and not argument.startswith("~"):
             suggestion = did_you_mean(argument, [*valid_keys(), "--help", "--cfg"])
             raise ConfigError(f"{argument!r} is not key=value.{suggestion}")
+        key = key_of(argument)
+        if key in CHOSEN_BY_GROUP:
+            group = key.partition(".")[0]
+            raise ConfigError(f"{argument}: {key} is set by the group. Use {group}={split_argument(argument)[1]}.")
+        of = owner(key, texts)
+        if of is not None and not argument.startswith("~"):
+            found.set_text(argument, of, texts[of])
+            continue
         override = parsed(argument)
         if override.is_sweep_override():
             raise ConfigError(
@@ -85,19 +131,16 @@ def checked(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
             )
         key = override.key_or_group
         is_open = any(key == prefix or key.startswith(prefix + ".") for prefix in _OPEN_KEYS)
-        if key in CHOSEN_BY_GROUP:
-            group = key.partition(".")[0]
-            raise ConfigError(f"{argument}: {key} is set by the group. Use {group}={override.value()}.")
         if not is_open and key not in valid_keys():
             raise unknown_key(key)
         value = override.value()
         if key in known and not isinstance(value, str) and not (key == "experiment" and value is None):
             raise ConfigError(f"{argument}: there is no such {key}. It can be: {listed(known[key])}.")
         if is_open and not argument.startswith("~"):
-            replaced[key] = value
+            found.replaced[key] = value
         else:
-            for_hydra.append(override.input_line or argument)
-    return for_hydra, replaced
+            found.for_hydra.append(override.input_line or argument)
+    return found
 
 
 def unknown_key(key: str) -> ConfigError:

@@ -70,7 +70,8 @@ def compose(arguments: Sequence[str]) -> Composed:
     store.store(name="schema", node=Config)
     for schema in MODES:
         store.store(group="mode", name=f"{schema.name}_schema", node=schema)
-    for_hydra, replaced = checked(arguments)
+    given = checked(arguments)
+    for_hydra = given.for_hydra
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(groups.CONFIG_FOLDER), version_base="1.3"):
         try:
@@ -78,9 +79,13 @@ def compose(arguments: Sequence[str]) -> Composed:
             composed = hydra.compose("config", for_hydra, return_hydra_config=True)
             choices = dict(composed.hydra.runtime.choices)
             defaults = loader.compute_defaults_list("config", for_hydra, RunMode.RUN).defaults
+            for key, text in given.texts.items():
+                OmegaConf.update(composed, key, text, merge=False)
+            for key, entries in given.entries.items():
+                OmegaConf.update(composed, key, {**(OmegaConf.select(composed, key) or {}), **entries}, merge=False)
             OmegaConf.set_struct(composed, False)
             composed.pop("hydra")
-            for key, value in replaced.items():
+            for key, value in given.replaced.items():
                 OmegaConf.update(composed, key, value, merge=False, force_add=True)
             config: Config = OmegaConf.to_object(composed)  # type: ignore[assignment]  # by its schema
             values = dict(leaves(OmegaConf.to_container(composed, resolve=True)))

@@ -160,7 +160,7 @@ class RemoteModeConfig(ModeConfig):
     output_kms_key: str | None = _key(
         None, "KMS key that encrypts data, code and results in the bucket; `null` is S3's own key."
     )
-    tags: dict[str, Any] = _key(
+    tags: dict[str, str | None] = _key(
         dict, "Additional tags, such as `mode.tags={team: risk}`; byoe's own tags begin with `byoe:`."
     )
     price_usd_per_hour: float | None = _key(
@@ -227,6 +227,18 @@ class DatasetConfig:
     target: str | None = _key(None, "The column to predict.")
     weights: str | None = _key(None, "The column with the rows' weights; `null` gives every row the same weight.")
     drop: list[str] = _key(list, "Columns to leave out.")
+    columns: dict[str, str] = _key(
+        dict,
+        "What columns hold, where byoe would not recognise it: `dataset.columns.<name>=number`, `decimal_comma`, "
+        "`category`, `date` or `boolean`. `number` also reads `1,250`, `$1,250.50`, `12 %` and `(3)`, and "
+        "`decimal_comma` reads `1.250,50`. Endpoints and `action=batch` read rows by the same declaration.",
+    )
+    missing: list[str] | None = _key(
+        None,
+        "The texts that mean a missing value besides the empty one, such as `dataset.missing=[-,unknown]`; `[]` leaves "
+        "only the empty one, so that `NA` is a value. `null` is pandas' list: `NA`, `N/A`, `n/a`, `NaN`, `nan`, "
+        "`NULL`, `null`, `None`, `<NA>`, `#N/A` and similar ones.",
+    )
     split: SplitConfig = field(default_factory=SplitConfig)
     folds: FoldsConfig = field(default_factory=FoldsConfig)
 
@@ -393,6 +405,11 @@ class Config:
     input: str | None = _key(
         None, "For `action=invoke` and `action=batch`: file with the rows to predict; `null` reads standard input."
     )
+    header: str | None = _key(
+        None,
+        "For `action=invoke` and `action=batch`: whether the first row of a CSV file is a header, `present` or "
+        "`absent`; `null` decides by its cells.",
+    )
     output: str | None = _key(
         None,
         "File for the predictions; `null` is standard output. For `action=compare`, the file of the report; `null` is "
@@ -409,6 +426,18 @@ class Config:
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)
     entry: EntryConfig = field(default_factory=EntryConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
+
+
+def hints(config: type[Any], prefix: str = "") -> dict[str, str]:
+    """Return by dotted key the annotation of every value of a dataclass of the schema, as it is written there."""
+    found: dict[str, str] = {}
+    for item in fields(config):
+        nested = item.default_factory
+        if isinstance(nested, type) and is_dataclass(nested):
+            found |= hints(nested, f"{prefix}{item.name}.")
+        else:
+            found[prefix + item.name] = str(item.type)
+    return found
 
 
 class Key(NamedTuple):

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.config import groups
-from experiments.config.arguments import parsed
+from experiments.config.arguments import key_of
 from experiments.config.schema import Config, keys
+from experiments.config.text import owner, text_keys
+from experiments.errors import ConfigError
 
 COMMAND_LINE = "command line"
 DEFAULT = "default (experiments/config/schema.py)"
@@ -49,6 +51,7 @@ def sources(
     from omegaconf import OmegaConf
 
     found = dict.fromkeys(values, DEFAULT)
+    texts = text_keys()
     for path, package in files:
         file = groups.CONFIG_FOLDER / f"{path}.yaml"
         if not file.is_file():
@@ -57,14 +60,28 @@ def sources(
         if not isinstance(content, dict):
             continue
         content.pop("defaults", None)
-        for key, _ in leaves(content, package or ""):
+        for key, value in leaves(content, package or ""):
+            _check_text(f"configs/{path}.yaml", key, value, texts)
             _mark(found, key, f"configs/{path}.yaml")
-    for override in map(parsed, arguments):
-        if override.key_or_group in groups.group_files():
-            _mark(found, f"{override.key_or_group}.name", f"{COMMAND_LINE}: {override.input_line}")
+    for argument in arguments:
+        key = key_of(argument)
+        if key in groups.group_files():
+            _mark(found, f"{key}.name", f"{COMMAND_LINE}: {argument}")
         else:
-            _mark(found, override.key_or_group, COMMAND_LINE)
+            _mark(found, key, COMMAND_LINE)
     return found
+
+
+def _check_text(place: str, key: str, value: Any, texts: Mapping[str, str]) -> None:
+    """Raise ConfigError if a file has a number, date or boolean, as YAML reads it, where text is needed."""
+    if owner(key, texts) is None:
+        return
+    for item in value if isinstance(value, list) else [value]:
+        if item is not None and not isinstance(item, str | dict):
+            raise ConfigError(
+                f"{place}: {key} is text, and YAML reads {item!r} as {type(item).__name__}. Put quotes around it, as "
+                "in '007'."
+            )
 
 
 def _mark(found: dict[str, str], key: str, source: str) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
-from ensemble.channel import write_channel
+from ensemble.channel import SCHEMA_FILE, read_channel, write_channel
+from ensemble.errors import InputError
 from experiments.data.datasets import Splits
 from experiments.data.presplit import SPLITS
-from experiments.errors import StorageError
 from experiments.study.spec import Channels
 from experiments.system import crash_points
+from experiments.system.files import place_folder
 
 CHANNELS_FOLDER = "_channels"
 
@@ -24,41 +23,34 @@ def channels_at(data_hash: str, studies: Path) -> Path:
 def channels_of(splits: Splits, studies: Path) -> Channels:
     """Return the channels of these tables below ``studies``; ``place_channels`` writes them."""
     folder = channels_at(splits.data_hash, studies)
-    read = {name: splits.hashes[name] for name in ("train", "validation")}
+    read = {name: splits.hashes[name] for name in SPLITS}
     return Channels(folder / "train", folder / "validation", folder / "test", splits.data_hash, read, splits.in_place)
 
 
 def place_channels(splits: Splits, studies: Path) -> None:
-    """Write the tables below ``studies`` unless they are there; half-written ones of a killed process are removed.
+    """Write the tables below ``studies``, unless they are there and have the content by which they are named.
 
     Raises:
         StorageError: The folder cannot be written.
     """
-    folder = channels_at(splits.data_hash, studies)
-    root = folder.parent
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        for partial in root.glob("partial-*"):
-            if not _is_running(int(partial.name.partition("-")[2])):
-                shutil.rmtree(partial, ignore_errors=True)
-        if not folder.exists():
-            partial = root / f"partial-{os.getpid()}"
-            for name in SPLITS:
-                (partial / name).mkdir(parents=True)
-                write_channel(getattr(splits, name), partial / name)
-            partial.rename(folder)
-    except OSError as error:
-        shutil.rmtree(root / f"partial-{os.getpid()}", ignore_errors=True)
-        if not folder.exists():  # else another process has written the same meanwhile
-            raise StorageError.at(root, error) from error
+
+    def write(folder: Path) -> None:
+        for name in SPLITS:
+            (folder / name).mkdir()
+            write_channel(getattr(splits, name), folder / name)
+
+    place_folder(channels_at(splits.data_hash, studies), write, lambda folder: _hold(folder, splits))
     crash_points.point("channels_written")
 
 
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+def _hold(folder: Path, splits: Splits) -> bool:
+    """Whether the channels in a folder are these tables, and nothing besides."""
+    for name in SPLITS:
+        names = {SCHEMA_FILE, *(f"{array}.npy" for array in getattr(splits, name).arrays())}
+        try:
+            there = {path.name for path in (folder / name).iterdir() if path.is_file() and not path.is_symlink()}
+            if there != names or read_channel(folder / name).content_hash() != splits.hashes[name]:
+                return False
+        except (OSError, InputError):
+            return False
     return True

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from rich.console import RenderableType
 from rich.table import Table as TextTable
 
-from ensemble.members import Floats
+from ensemble.members import Floats, Member
 from ensemble.table import Column, Table
 from experiments.data.datasets import Splits
+from experiments.data.float_limits import float_warnings
 
 # Rows in which distinct values and repeated rows are looked for; this many take a second.
 MOST_ROWS = 100_000
 MANY_LEVELS = 1000
 # Standard deviations from the mean beyond which a target's largest value dominates the squared error.
 HEAVY_TAIL = 10.0
-_DECIMAL_COMMA, _NO_ISO_DATE = "numbers with a decimal comma?", "dates?"
-_LOOKS_LIKE = {
-    _DECIMAL_COMMA: re.compile(r"[-+]?\d[\d.' ]*,\d+"),
-    _NO_ISO_DATE: re.compile(r"\d{1,4}([/.-])\d{1,2}\1\d{1,4}( .*)?"),
-}
+_NO_ISO_DATE = "dates?"
+_DATE = re.compile(r"\d{1,4}([/.-])\d{1,2}\1\d{1,4}( .*)?")
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,13 @@ class DataReport:
         return table
 
 
-def report(splits: Splits) -> DataReport:
-    """Look at the data of a study."""
+def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
+    """Look at the data of a study.
+
+    Args:
+        splits: The data.
+        members: The classes of the study's members, by name.
+    """
     tables = (splits.train, splits.validation, splits.test)
     features = np.concatenate([np.asarray(table.features[:MOST_ROWS]) for table in tables])[:MOST_ROWS]
     columns = tuple(_column(column, features[:, place]) for place, column in enumerate(splits.train.columns))
@@ -77,14 +81,23 @@ def report(splits: Splits) -> DataReport:
         ("constant", "no member learns anything from them"),
         ("an identifier?", "what is learnt from them does not hold for new rows"),
         ("many values", "most members see only the most frequent"),
-        (_DECIMAL_COMMA, "they are read as names; write 1.5 and not 1,5"),
-        (_NO_ISO_DATE, "they are read as names; write 2024-12-31"),
+        (_NO_ISO_DATE, "they are read as categories; write 2024-12-31"),
     ):
         named = [column.name for column in columns if column.remark == remark]
         if named:
             drop = ",".join(named)
             warnings.append(f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. To leave out: dataset.drop=[{drop}]")
-    return DataReport(columns, (*warnings, *_repeated(splits), *_heavy_tail(splits.train.target)))
+    notes = dict.fromkeys(note for table in tables for note in table.notes)
+    return DataReport(
+        columns,
+        (
+            *notes,
+            *warnings,
+            *_repeated(splits),
+            *_heavy_tail(splits.train.target),
+            *float_warnings(splits.train, members),
+        ),
+    )
 
 
 def _column(column: Column, values: Floats) -> ColumnReport:
@@ -96,9 +109,8 @@ def _column(column: Column, values: Floats) -> ColumnReport:
 
 
 def _remark(column: Column, known: Floats, distinct: int, rows: int) -> str:
-    for remark, pattern in _LOOKS_LIKE.items():
-        if column.levels and all(pattern.fullmatch(level) for level in column.levels):
-            return remark
+    if column.levels and all(map(_DATE.fullmatch, column.levels)):
+        return _NO_ISO_DATE
     if distinct == 0 or (distinct == 1 and len(known) == rows):
         return "constant"
     counted = column.type == "number" and np.array_equal(known, np.round(known)) and np.ptp(known) == len(known) - 1

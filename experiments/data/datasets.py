@@ -146,7 +146,7 @@ def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
 
 
 def _diabetes(config: DatasetConfig, mode: ModeConfig) -> Splits:
-    own = {key: getattr(config, key) for key in ("path", "target", "weights", "drop")}
+    own = {key: getattr(config, key) for key in ("path", "target", "weights", "drop", "columns", "missing")}
     own["folds.column"] = config.folds.column
     given = [f"dataset.{key}" for key, value in own.items() if value]
     if given:
@@ -182,6 +182,8 @@ def _file(config: DatasetConfig, mode: ModeConfig) -> Splits:
         fold_key=config.folds.column,
         fold_kind="time" if config.folds.kind == "time" else "group",
         drop=tuple(config.drop),
+        types=tuple((str(name), str(declared)) for name, declared in config.columns.items()),
+        missing=None if config.missing is None else tuple(config.missing),
     )
     text = str(config.path)
     if is_own_split(text):

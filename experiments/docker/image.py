@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
 REPOSITORY = "byoe"
 _CONTAINER_FOLDER = PROJECT / "container"
-_FILES = ("Dockerfile", "warm_worker.py", "serving/serve.py", "serving/worker.py", "serving/app.py")
+_FILES = (
+    "Dockerfile",
+    "warm_worker.py",
+    "serving/serve.py",
+    "serving/worker.py",
+    "serving/app.py",
+    "serving/bundle_files.py",
+)
 _LINES_SHOWN = 15
 _EMULATION = "Docker Desktop can; on Linux run `docker run --privileged --rm tonistiigi/binfmt --install all`."
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

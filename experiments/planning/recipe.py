@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from ensemble.evaluation import make_folds
 from ensemble.parameters import Parameter
 from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
 from ensemble.table import Table
@@ -41,7 +40,7 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, train: Table) -> RecipeP
         train: The training rows.
 
     Raises:
-        InputError: A value is not possible, or the rows cannot be divided into these folds.
+        InputError: A value is not possible.
     """
     notes: list[str] = []
     may_drop = config.ensemble.drop_slow and ensemble.weights is None
@@ -66,7 +65,6 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, train: Table) -> RecipeP
         seed=_integer("search.seed", config.search.seed, SEED),
         objective=config.search.objective,
     )
-    _check_folds(recipe, train, config.dataset.weights)
     return RecipePlan(recipe, ensemble, tuple(notes))
 
 
@@ -82,13 +80,3 @@ def _integer(place: str, value: int, declared: Parameter) -> int:
         return int(str(declared.check(value)))
     except ValueError as error:
         raise ConfigError(f"{place}: {error}.") from None
-
-
-def _check_folds(recipe: Recipe, train: Table, weights: str | None) -> None:
-    """Raise InputError if the rows cannot be divided into the folds, or a fold has no weight, as in every trial."""
-    for number, fold in enumerate(make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys)):
-        if train.weights is not None and not (train.weights[fold.fit].any() and train.weights[fold.score].any()):
-            raise ConfigError(
-                f"dataset.weights={weights} is 0 in every row of fold {number}, fitted or scored: give more rows a "
-                "weight, or lower dataset.folds.k."
-            )

@@ -16,6 +16,7 @@ from experiments.data.presplit import check_not_split_again
 from experiments.errors import ConfigError
 from experiments.planning import replay
 from experiments.planning.ensemble import plan_ensemble
+from experiments.planning.fittable import check_fittable
 from experiments.planning.packages import code_hash, package_folders
 from experiments.planning.parallelism import Parallelism, plan_parallelism
 from experiments.planning.portable import check_portable
@@ -81,6 +82,7 @@ def plan_study(composed: Composed) -> StudyPlan:
     studies = studies_folder(config)
     recipe = plan_recipe(config, ensemble, splits.train)
     search = plan_search(config, recipe.ensemble, studies)
+    fold_notes = check_fittable(recipe.recipe, search, splits.train, config.dataset.weights)
     parallelism = plan_parallelism(config, search, splits.train.features.nbytes)
     study = _study(composed, splits, recipe, search, parallelism, dependencies)
     if config.study is None:
@@ -89,7 +91,7 @@ def plan_study(composed: Composed) -> StudyPlan:
         check_portable(study)
     if search.replayed is not None:
         replay.check_same_recipe(search.replayed, study, str(config.replay.study))
-    notes = (*splits.notes(config.dataset), *recipe.notes, *search.notes, *parallelism.notes)
+    notes = (*splits.notes(config.dataset), *recipe.notes, *fold_notes, *search.notes, *parallelism.notes)
     return StudyPlan(study, splits, notes, config.mode.runs_jobs)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ensemble.bundle import EXAMPLE_TOLERANCE
-from ensemble.column_encoding import iso_date
+from ensemble.column_encoding import date_text
+from ensemble.table import Column
 
 
 def example_rows(manifest: Mapping[str, Any]) -> list[list[Any]]:
@@ -44,7 +45,7 @@ def _written(value: float | None, column: Mapping[str, Any]) -> Any:
     if column["type"] == "category":
         return column["levels"][int(value)]
     if column["type"] == "date":
-        return iso_date(value)
+        return date_text(value, Column.from_dict(dict(column)))
     if column["type"] == "boolean":
         return bool(value)
     return value

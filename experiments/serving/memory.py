@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ensemble.documents import read_json
 from experiments.config.schema import ServingConfig
 from experiments.errors import ConfigError, storage_errors
 from experiments.system.files import replace_file
@@ -51,7 +52,10 @@ def record_rehearsal(endpoints: Path, bundle_hash: str, rehearsal: Rehearsal) ->
 def find_rehearsal(endpoints: Path, bundle_hash: str) -> Rehearsal | None:
     """Return a model's rehearsal, or None if there is none or its file is damaged."""
     with suppress(OSError, ValueError, TypeError):
-        return Rehearsal(**json.loads(_path(endpoints, bundle_hash).read_text()))
+        found = Rehearsal(**read_json(_path(endpoints, bundle_hash)))
+        numbers = (found.memory_size_in_mb, found.cold_start, found.peak_bytes, found.largest_request)
+        if isinstance(found.image, str) and all(value is None or isinstance(value, int | float) for value in numbers):
+            return found
     return None
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from ensemble.documents import read_json
 from experiments.config.compose import Composed
 from experiments.config.paths import endpoints_folder
 from experiments.errors import ConfigError, did_you_mean, listed, storage_errors
@@ -19,6 +20,7 @@ from experiments.system.locks import AlreadyLocked, lock_file
 
 RECORD = "current.json"
 _LOCK = "lock"
+_TYPES = {"since": int | float}
 # SageMaker's rule, with room for a version behind it in the model's name.
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}")
 
@@ -81,7 +83,7 @@ class Records:
         """Return an endpoint, or None."""
         check_name(name)
         path = self.root / name / RECORD
-        return self._read(path) if path.exists() else None
+        return self._read(path) if os.path.lexists(path) else None
 
     def get(self, name: str) -> Endpoint:
         """Return an endpoint.
@@ -136,8 +138,11 @@ class Records:
     @staticmethod
     def _read(path: Path) -> Endpoint:
         try:
-            document: dict[str, Any] = json.loads(path.read_text())
-            return Endpoint(**document)
+            found = Endpoint(**read_json(path))
+            wrong = [name for name, value in asdict(found).items() if not isinstance(value, _TYPES.get(name, str))]
+            if wrong:
+                raise ValueError(f"its {wrong[0]} is wrong")
+            return found
         except (OSError, ValueError, TypeError) as error:
             raise ConfigError(
                 f"{path} is damaged ({error}). Remove it; python run.py action=clean then removes its container."

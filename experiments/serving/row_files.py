@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ensemble.file_kinds import START_BYTES, kind_of, not_text
 from experiments.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 4 * 2**20
 CHUNK_ROWS = 50_000
 PREDICTION = "prediction"
+# Whether the first row of a CSV file of rows is a header.
+HEADERS = ("present", "absent")
 
 
 @dataclass(frozen=True)
@@ -46,51 +52,127 @@ class Source:
     chunks: Callable[[Predictor], Iterator[Chunk]]
 
 
-def _csv(path: Path) -> Source:
+def open_rows(path: Path, header: str | None) -> Source:
+    """Open a file of rows: Parquet or a .npy array by its first bytes, else JSON lines or CSV by its first character.
+
+    Args:
+        path: The file.
+        header: Whether the first row of CSV is a header, ``present`` or ``absent``; None to decide by its cells.
+
+    Raises:
+        ConfigError: The file is none of these, or ``header`` is given for one that is not CSV.
+    """
+    with path.open("rb") as file:
+        start = file.read(START_BYTES)
+    kind = kind_of(start)
+    other = not_text(start) if kind == "text" else None
+    if other is not None:
+        raise ConfigError(f"{path} {other}.")
+    is_csv = kind == "text" and start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] not in (b"{", b"[")
+    if is_csv:
+        return _csv(path, header)
+    if header is not None:
+        raise ConfigError(f"header={header}: {path} is not a CSV file. Leave the key out.")
+    return {"parquet": _parquet, "npy": _npy, "text": _json_lines}[kind](path)
+
+
+def _csv(path: Path, header: str | None) -> Source:
     from ensemble.serving.formats import CSV, decode
-    from ensemble.serving.rows import is_header
+    from ensemble.serving.rows import first_row, is_header
 
     def chunks(predictor: Predictor) -> Iterator[Chunk]:
         with path.open("rb") as file:
-            first = file.readline()
-            header = is_header(first, predictor.columns)
-            begin = first if header else b""
-            kind = f"{CSV}; header={'present' if header else 'absent'}"
-            if not header:
-                file.seek(0)
+            names, kind = b"", ""
             for block, done in _blocks(file):
-                yield Chunk(decode(begin + block, kind), done)
+                rows = block
+                if not kind:
+                    cells, rest = first_row(block)
+                    has_names = is_header(cells, predictor.columns) if header is None else header == "present"
+                    kind = f"{CSV}; header={'present' if has_names else 'absent'}"
+                    if has_names:
+                        names, rows = block[: len(block) - len(rest)], rest
+                if rows.strip():
+                    yield Chunk(decode(names + rows, kind), done)
 
     return Source(path.stat().st_size, chunks)
 
 
 def _json_lines(path: Path) -> Source:
+    from ensemble.serving.errors import RequestError
     from ensemble.serving.formats import JSON_LINES, decode
 
     def chunks(predictor: Predictor) -> Iterator[Chunk]:
+        before = 0
         with path.open("rb") as file:
             for block, done in _blocks(file, quotes=False):
-                yield Chunk(decode(block, JSON_LINES), done)
+                try:
+                    rows = decode(block, JSON_LINES)
+                except RequestError as error:
+                    raise ConfigError(f"{path}: {_later_lines(str(error.details['message']), before)}") from None
+                before += block.count(b"\n")
+                yield Chunk(rows, done)
 
     return Source(path.stat().st_size, chunks)
 
 
+def _later_lines(message: str, before: int) -> str:
+    """Return a message with its line counted from the beginning of the file."""
+    return re.sub(r"\(line (\d+)\)", lambda line: f"(line {int(line[1]) + before})", message)
+
+
 def _blocks(file: io.BufferedReader, *, quotes: bool = True) -> Iterator[tuple[bytes, int]]:
     """Yield blocks of whole lines, which do not end inside quotes, and the position in the file where each ends."""
-    block = b""
+    left = b""
     while piece := file.read(CHUNK_BYTES):
-        block += piece + file.readline()
-        lines, inside = [block], quotes and block.count(b'"') % 2
-        while inside and (line := file.readline()):
-            lines.append(line)
-            inside = (inside + line.count(b'"')) % 2
-        block = b"".join(lines)
-        if block.strip():
-            yield block, file.tell()
-        block = b""
+        block = left + piece
+        if quotes and b'"' in block:
+            yield from _quoted_blocks(block, file)
+            return
+        mark = b"\n" if b"\n" in block else b"\r"
+        end = block.rfind(mark) + 1
+        if block[:end].strip():
+            yield block[:end], file.tell()
+        left = block[end:]
+    if left.strip():
+        yield left, file.tell()
+
+
+def _quoted_blocks(begin: bytes, file: io.BufferedReader) -> Iterator[tuple[bytes, int]]:
+    """Yield blocks of whole rows of CSV, as ``csv`` finds where a row ends."""
+    lines: list[bytes] = []
+    size = 0
+
+    def text() -> Iterator[str]:
+        nonlocal size
+        left, mark = begin, "utf-8-sig"
+        while True:
+            piece = file.read(CHUNK_BYTES)
+            left += piece
+            found = left.splitlines(keepends=True)
+            # The last line may go on, and a CR at the end may be the first half of a line end.
+            left = found.pop() if piece and found else b""
+            for line in found:
+                lines.append(line)
+                size += len(line)
+                yield line.decode(mark)
+                mark = "utf-8"
+            if not piece:
+                return
+
+    try:
+        for _ in csv.reader(text(), skipinitialspace=True):
+            if size >= CHUNK_BYTES:
+                yield b"".join(lines), file.tell()
+                lines.clear()
+                size = 0
+    except (csv.Error, UnicodeDecodeError):
+        pass  # the rest is refused as one block, with the row
+    if b"".join(lines).strip():
+        yield b"".join(lines), file.tell()
 
 
 def _parquet(path: Path) -> Source:
+    import pyarrow as pa
     from pyarrow.lib import ArrowException
     from pyarrow.parquet import ParquetFile
 
@@ -106,7 +188,8 @@ def _parquet(path: Path) -> Source:
         names = [column.name for column in predictor.columns if column.name in present]
         done = 0
         for batch in file.iter_batches(CHUNK_ROWS, columns=names or None):
-            frame = batch.to_pandas()
+            # What pandas has stored in the file beside the columns, such as an index, is ignored.
+            frame = pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)
             done += len(frame)
             columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
             yield Chunk(Values([str(name) for name in frame.columns], columns), done)
@@ -200,13 +283,6 @@ class _Columns:
         self._writer.write_table(table)
 
 
-READERS: dict[str, Callable[[Path], Source]] = {
-    ".csv": _csv,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
-    ".npy": _npy,
-    ".parquet": _parquet,
-}
 WRITERS: dict[str, Callable[[Path, Sequence[str]], Any]] = {
     ".csv": lambda path, names: _Lines(path, names, csv=True),
     ".jsonl": lambda path, names: _Lines(path, names, csv=False),

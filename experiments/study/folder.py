@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.cli import METRICS_FILE, METRICS_VERSION
+from ensemble.documents import read_json
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, decode_recipe
-from experiments.errors import InputError, StorageError, storage_errors
-from experiments.study.spec import StudySpec, TrialResult, TrialSpec, TrialState
+from experiments.errors import InputError, StorageError, listed, storage_errors
+from experiments.study.spec import Channels, StudySpec, TrialResult, TrialSpec, TrialState
 
 # Hyperparameters that do not change what is trained.
 _NO_RECIPE = frozenset((*DATA_PARAMETERS, "rival"))
@@ -101,7 +102,7 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
     try:
         if exit_code == 0:
             path = output_data_dir(trial.folder) / METRICS_FILE
-            found = json.loads(path.read_text())
+            found = read_json(path)
             _check_version(found, path)
             wrong = _what_is_wrong(found, trial)
             if wrong is None:
@@ -110,7 +111,7 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
                 reason = f"its {METRICS_FILE} is not valid: {wrong}"
         else:
             reason = _reason(trial.folder, exit_code)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         reason = f"its {METRICS_FILE} cannot be read: {error}"
     info = {key: value for key, value in document.items() if key != "metrics"}
     if reason is not None and _disk_was_full(trial.folder, reason):
@@ -118,6 +119,23 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
     metrics = document.get("metrics", {})
     state: TrialState = "failed" if reason is not None else "pruned" if "pruned" in info else "complete"
     return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)
+
+
+def check_rows(result: TrialResult, channels: Channels, place: str) -> TrialResult:
+    """Return a trial's result, as failed if the trial read other rows than the study's.
+
+    Args:
+        result: The result, with the hashes of what the trial read.
+        channels: The study's data.
+        place: Where the trial read it, for the message.
+    """
+    other = [name for name, known in channels.hashes.items() if result.info.get(f"{name}_hash", known) != known]
+    if result.state == "failed" or not other:
+        return result
+    return result.failing(
+        f"its {listed(other)} rows are not those of the study: {place} has changed since. Restore the rows, or "
+        "start another study with the new ones."
+    )
 
 
 def _check_version(document: Any, path: Path) -> None:
@@ -172,8 +190,8 @@ def _disk_was_full(folder: Path, reason: str) -> bool:
 
 def _reason(folder: Path, exit_code: int | None) -> str:
     failure = failure_path(folder)
-    if failure.exists():
-        return failure.read_text()
+    if failure.is_file() and not failure.is_symlink():
+        return failure.read_text(encoding="utf-8", errors="replace")
     if exit_code is not None and exit_code < 0:
         hint = "; was there enough memory?" if exit_code == -9 else ""
         return f"its process was killed by signal {-exit_code}{hint}"

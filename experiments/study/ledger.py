@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ensemble.parameters import ParamValue
 from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
+from experiments.study.recorded_json import DamagedRecord, read_document, read_fact, read_point, read_result
 from experiments.study.spec import StudySpec, TrialResult
 from experiments.system.locks import AlreadyLocked, Lock, is_locked, lock_file
 
@@ -95,13 +97,14 @@ class Ledger:
 
     def asked(self) -> dict[int, dict[str, ParamValue]]:
         """Return the parameters of every trial asked so far, by index."""
-        rows = self._connection.execute("SELECT number, params FROM trials ORDER BY number")
-        return {number: json.loads(params) for number, params in rows}
+        with _damage(self.path):
+            rows = self._connection.execute("SELECT number, params FROM trials ORDER BY number")
+            return {number: read_point(params) for number, params in rows}
 
     def results(self) -> list[TrialResult]:
         """Return every finished trial, in order of index."""
-        rows = self._connection.execute(_FINISHED)
-        return [TrialResult(**json.loads(text)) for (text,) in rows]
+        with _damage(self.path):
+            return [read_result(text) for (text,) in self._connection.execute(_FINISHED)]
 
     def record_asked(self, points: Mapping[int, Mapping[str, ParamValue]]) -> None:
         """Record proposals; those that are recorded already do not change."""
@@ -127,8 +130,9 @@ class Ledger:
 
     def noted(self, key: str) -> Any:
         """Return a fact about the study, or None."""
-        row = self._connection.execute("SELECT value FROM study WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        with _damage(self.path):
+            row = self._connection.execute("SELECT value FROM study WHERE key = ?", (key,)).fetchone()
+            return None if row is None else read_fact(key, row[0])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -181,18 +185,15 @@ def read(path: Path) -> Peek:
         LedgerEmpty: It has no tables.
         StudyTaken: It is not a ledger, or one of another version.
     """
-    with contextlib.closing(_existing(path)) as connection:
-        try:
-            rows = connection.execute(_FINISHED).fetchall()
-            _check_version(connection, path)
-            facts = connection.execute("SELECT key, value FROM study").fetchall()
-            (unfinished,) = connection.execute("SELECT count(*) FROM trials WHERE result IS NULL").fetchone()
-        except sqlite3.OperationalError:
-            raise LedgerEmpty(f"{path} has no trials yet: its study was interrupted as it started.") from None
-        except sqlite3.DatabaseError as error:
-            raise StudyTaken(f"{path} is not a ledger that can be read ({error}): move it away.") from None
-    results = [TrialResult(**json.loads(text)) for (text,) in rows]
-    return Peek(results, {key: json.loads(text) for key, text in facts}, unfinished)
+    with _damage(path), contextlib.closing(_existing(path)) as connection:
+        if not _has_tables(connection):
+            raise LedgerEmpty(f"{path} has no trials yet: its study was interrupted as it started.")
+        rows = connection.execute(_FINISHED).fetchall()
+        _check_version(connection, path)
+        facts = connection.execute("SELECT key, value FROM study").fetchall()
+        (unfinished,) = connection.execute("SELECT count(*) FROM trials WHERE result IS NULL").fetchone()
+        results = [read_result(text) for (text,) in rows]
+        return Peek(results, {str(key): read_fact(key, text) for key, text in facts}, unfinished)
 
 
 def recorded_studies(studies: Path) -> list[Path]:
@@ -223,21 +224,22 @@ def find_study(studies: Path, name: str, place: str) -> Path:
 
 
 def check_identity(spec: StudySpec) -> None:
-    """Raise StudyTaken if this name belongs to a study of another identity or version; does not change it."""
+    """Raise StudyTaken if this name belongs to a study of another identity or version, or to files of another kind.
+
+    This changes nothing.
+    """
     path = spec.folder / FILE
-    if not path.exists() or path.stat().st_size == 0:
+    if not os.path.lexists(path):
+        _check_unused(spec.folder)
         return
-    try:
-        with contextlib.closing(_existing(path)) as connection:
-            _check_version(connection, path)
-            row = connection.execute("SELECT value FROM study WHERE key = 'identity'").fetchone()
-    except sqlite3.Error as error:
-        if "no such table" in str(error):
+    with _damage(path), contextlib.closing(_existing(path)) as connection:
+        if not _has_tables(connection):
             return
-        raise StudyTaken(f"{path} is not a ledger that can be read ({error}): move it away.") from None
-    if row is None:
-        return
-    recorded, wanted = json.loads(row[0]), spec.identity()
+        _check_version(connection, path)
+        row = connection.execute("SELECT value FROM study WHERE key = 'identity'").fetchone()
+        if row is None:
+            return
+        recorded, wanted = read_fact("identity", row[0]), spec.identity()
     if recorded != wanted:
         keys = [key for key in sorted({*recorded, *wanted}) if recorded.get(key) != wanted.get(key)]
         lines = [f"  {key}: {_shown(recorded.get(key))} there, {_shown(wanted.get(key))} here" for key in keys]
@@ -247,9 +249,22 @@ def check_identity(spec: StudySpec) -> None:
         )
 
 
+def _check_unused(folder: Path) -> None:
+    """Raise StudyTaken if a folder has files that no study has put there; its own would be mixed with them."""
+    if folder.is_dir():
+        other = sorted(path.name for path in folder.iterdir() if path.name != _LOCK)
+        if other:
+            raise StudyTaken(
+                f"{folder} has files, such as {other[0]!r}, but no {FILE}, so it is not a study's folder. Give another "
+                "name with study=<name>, or move the folder away."
+            )
+    elif os.path.lexists(folder):
+        raise StudyTaken(f"{folder} is not a folder. Give another name with study=<name>, or move it away.")
+
+
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     row = connection.execute("SELECT value FROM study WHERE key = 'ledger_version'").fetchone()
-    if row is not None and (version := json.loads(row[0])) != LEDGER_VERSION:
+    if row is not None and (version := read_document(row[0])) != LEDGER_VERSION:
         raise StudyTaken(
             f"{path} has version {version}, and this release of byoe reads version {LEDGER_VERSION}: use the release "
             f"that wrote it, or move {path.parent} away."
@@ -257,9 +272,36 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _existing(path: Path) -> sqlite3.Connection:
+    if not path.is_file():  # SQLite would wait for the writer of a pipe
+        raise DamagedRecord("it is not a regular file")
     # Writable if possible: the next connection rolls back a commit that a kill interrupted.
     mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
-    return sqlite3.connect(f"file:{path}?mode={mode}", uri=True)
+    return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    missing = [name for name in ("study", "trials") if name not in found]
+    if len(missing) == 1:
+        raise DamagedRecord(f"it has no table {missing[0]}")
+    return not missing
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Raise what goes wrong in the block because of the file's content as StudyTaken."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise StorageError(f"{path} cannot be read now ({error}): run the same command again.") from None
+        raise StudyTaken(_damaged(path, error)) from None
+    except (sqlite3.Error, DamagedRecord, UnicodeDecodeError) as error:
+        raise StudyTaken(_damaged(path, error)) from None
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path} is not a ledger that can be read ({error}): move it away, or give another name with study=<name>."
 
 
 def _shown(value: Any) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ensemble.bundle_code import importable
-from experiments.errors import BackendUnavailable, ConfigError, StorageError
+from experiments.errors import BackendUnavailable, ConfigError
+from experiments.system.files import place_folder
 from experiments.system.project import PROJECT
 
 ENTRY = PROJECT / "entry"
@@ -32,17 +32,11 @@ def source_folder(dependencies: Sequence[Path], studies: Path) -> Path:
     Raises:
         ConfigError: A package has the name of one of byoe's.
     """
-    digest = hashlib.sha256()
-    for name, path in _parts(dependencies).items():
-        for file in [path] if path.is_file() else sorted(path.rglob("*")):
-            inner = file.relative_to(path).parts if path.is_dir() else ()
-            if file.is_file() and not set(inner) & set(_LEFT_OUT):
-                digest.update("/".join((name, *inner)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return studies / SOURCE_FOLDER / digest.hexdigest()[:16]
+    return studies / SOURCE_FOLDER / _digest(_parts(dependencies), _LEFT_OUT)[:16]
 
 
 def place_source(dependencies: Sequence[Path], studies: Path) -> None:
-    """Write the source directory below ``studies`` unless it exists.
+    """Write the source directory below ``studies``, unless it is there with the content by which it is named.
 
     Args:
         dependencies: Folders of packages and modules to include.
@@ -52,22 +46,32 @@ def place_source(dependencies: Sequence[Path], studies: Path) -> None:
         ConfigError: A package has the name of one of byoe's.
         StorageError: It cannot be written.
     """
-    folder = source_folder(dependencies, studies)
-    partial = folder.with_name(f"partial-{os.getpid()}")
-    try:
-        if not folder.exists():
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            for name, path in _parts(dependencies).items():
-                if path.is_dir():
-                    shutil.copytree(path, partial / name, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-                else:
-                    shutil.copy(path, partial / name)
-            partial.rename(folder)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if not folder.exists():  # otherwise another process has placed it
-            raise StorageError.at(folder, error) from error
+    parts = _parts(dependencies)
+    wanted = _digest(parts, _LEFT_OUT)
+
+    def write(folder: Path) -> None:
+        for name, path in parts.items():
+            if path.is_dir():
+                shutil.copytree(path, folder / name, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+            else:
+                shutil.copy(path, folder / name)
+
+    def holds(folder: Path) -> bool:
+        there = {path.name for path in folder.iterdir()} == set(parts)
+        return there and _digest({name: folder / name for name in parts}, ()) == wanted
+
+    place_folder(studies / SOURCE_FOLDER / wanted[:16], write, holds)
+
+
+def _digest(parts: Mapping[str, Path], left_out: Collection[str]) -> str:
+    """Return the SHA-256 over the names and contents of all files, without those of the names that are left out."""
+    digest = hashlib.sha256()
+    for name, path in parts.items():
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            inner = file.relative_to(path).parts if path.is_dir() else ()
+            if file.is_file() and not set(inner) & set(left_out):
+                digest.update("/".join((name, *inner)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _parts(dependencies: Sequence[Path]) -> dict[str, Path]:

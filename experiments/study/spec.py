@@ -50,7 +50,7 @@ class Channels:
         validation: Folder of the validation channel.
         test: Folder of the test channel, which no trial gets.
         data_hash: SHA-256 over the content of all three.
-        hashes: By channel, the hash that trials record of the content that they read; empty if it is not known.
+        hashes: By channel, the hash of its content, which trials record of what they read; empty if it is not known.
         in_place: The same rows on S3, if they are the user's own channels.
     """
 

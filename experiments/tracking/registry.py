@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemble.bundle import MANIFEST, read_manifest
+from ensemble.bundle import read_manifest
 from ensemble.bundle_code import importable
+from ensemble.bundle_files import MANIFEST
 from ensemble.column_encoding import frame_of
 from ensemble.table import Column
 from experiments.errors import ConfigError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
@@ -96,3 +97,33 @@ def test_a_client_that_has_gone_away_is_not_predicted_for(sizes: list[int]) -> N
     module = SimpleNamespace(predict_many_fn=lambda batch, model: squares(batch, sizes))
     assert run(work, module) == 9
     assert sizes == [1]
+
+
+def test_a_cancelled_request_ends_with_its_batch_and_one_that_waits_at_once(sizes: list[int]) -> None:
+    release = threading.Event()
+
+    def predict(batch: list[int], model: Any) -> list[int]:
+        if sizes:
+            release.wait()
+        return squares(batch, sizes)
+
+    async def work(batcher: Any) -> None:
+        await batcher.predict(1)
+        batcher._seconds = 1.0  # as if that had taken long, so that what follows runs in the thread
+        running = asyncio.create_task(batcher.predict(2))
+        while batcher._work is None:
+            await asyncio.sleep(0.001)
+        waiting = asyncio.create_task(batcher.predict(3))
+        await asyncio.sleep(0)
+        running.cancel()
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        await asyncio.sleep(0.01)
+        assert not running.done()
+        release.set()
+        await asyncio.wait({running})
+        assert running.cancelled()
+        assert await batcher.predict(4) == 16
+
+    run(work, SimpleNamespace(predict_many_fn=predict))
+    assert sizes == [1, 1, 1]

@@ -221,7 +221,35 @@ def lists(name: str) -> bytes:
     return parquet(pa.array([np.zeros(5_000_000)]), name, times=10)
 
 
-@pytest.mark.parametrize("bomb", [rows_of_nothing, one_text_many_times, long_text, wide_bytes, lists])
+def many_short_texts(name: str) -> bytes:
+    """Return nine million rows of a few short texts."""
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1_000_000, np.int32)), pa.array(["a"]))
+    return parquet(texts, name, times=9, store_schema=False)
+
+
+def many_dates(name: str) -> bytes:
+    """Return two million dates."""
+    return parquet(pa.array(np.zeros(1_000_000, np.int32), pa.date32()), name, times=2)
+
+
+def many_numbers(name: str) -> bytes:
+    """Return nine million numbers."""
+    return parquet(pa.array(np.zeros(1_000_000)), name, times=9)
+
+
+BOMBS = [
+    rows_of_nothing,
+    one_text_many_times,
+    long_text,
+    wide_bytes,
+    lists,
+    many_short_texts,
+    many_dates,
+    many_numbers,
+]
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
 def test_parquet_that_is_much_more_than_it_seems_is_refused(
     bomb: Callable[[str], bytes], target: Target, choice: Choice
 ) -> None:

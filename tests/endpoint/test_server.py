@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import http.client
 import json
 import select
@@ -15,6 +17,7 @@ from tests.conftest import until
 from tests.endpoint.bodies import FORMS
 from tests.endpoint.choice import PROCESS
 from tests.endpoint.conftest import Serve
+from tests.endpoint.server import Server
 from tests.endpoint.target import Target
 from tests.endpoint.wire import answers, exchange, opened, received, request
 
@@ -132,20 +135,93 @@ def test_more_requests_than_fit_a_batch_are_all_answered_correctly(target: Targe
     assert all(value in (None, right) for value, right in zip(found, expected, strict=True))
 
 
-def test_more_requests_at_a_time_than_are_allowed_get_429(foreign: Path, serve: Serve) -> None:
-    server = serve(foreign, BYOE_MAX_CONCURRENCY="1")
-    parts = urlsplit(server.target.url)
-    first = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
-    first.putrequest("POST", "/invocations")
-    first.putheader("content-length", "2")
-    first.endheaders(b"a")
-    refused = []
-    assert until(lambda: refused.append(ask(server.target, "POST", "/invocations", b"b")) or refused[-1][0] == 429)
-    assert json.loads(refused[-1][1])["error"] == "too_many_requests"
-    first.send(b"c")
-    assert first.getresponse().read() == b"ac"
-    first.close()
+@pytest.fixture
+def slow(foreign: Path) -> Path:
+    """A model's folder with a script that takes three seconds for a long body, in a thread."""
+    script = foreign / "code" / "inference.py"
+    text = script.read_text().replace('data == b"wait"', "len(data) > 40_000").replace("wait(6)", "wait(3)")
+    script.write_text(text.replace("        model.wait", "        print('begun', flush=True)\n        model.wait"))
+    return foreign
+
+
+def begun(server: Server) -> bool:
+    return "begun" in server.out.read_text()
+
+
+def test_more_requests_at_a_time_than_are_allowed_get_429(slow: Path, serve: Serve) -> None:
+    server = serve(slow, BYOE_MAX_CONCURRENCY="1")
+    with opened(server.target) as connection:
+        connection.sendall(request(b"w" * 50_000))
+        assert until(lambda: begun(server))
+        status, body = ask(server.target, "POST", "/invocations", b"b")
+        assert (status, json.loads(body)["error"]) == (429, "too_many_requests")
+        assert received(connection).startswith(b"HTTP/1.1 200 OK")
     assert ask(server.target, "POST", "/invocations", b"b") == (200, b"b")
+
+
+def test_bodies_that_are_not_complete_hold_no_place(foreign: Path, serve: Serve) -> None:
+    server = serve(foreign, BYOE_MAX_CONCURRENCY="1")
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(opened(server.target)).sendall(request(b"half")[:-2])
+        assert ask(server.target, "POST", "/invocations", b"b") == (200, b"b")
+
+
+def test_work_that_takes_too_long_holds_its_place_until_it_ends(slow: Path, serve: Serve) -> None:
+    server = serve(slow, BYOE_MAX_CONCURRENCY="2", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
+    with opened(server.target) as running, opened(server.target) as queued:
+        running.sendall(request(b"w" * 50_000))
+        assert until(lambda: begun(server))
+        queued.sendall(request(b"q" * 50_000))
+        for connection in (running, queued):
+            (answer,) = answers(received(connection))
+            answer.refused(504, error="too_slow")
+    # The queued request was not begun, so its place is free.
+    with opened(server.target) as third:
+        third.sendall(request(b"t" * 50_000))
+        assert until(lambda: ask(server.target, "POST", "/invocations", b"b")[0] == 429)
+        (answer,) = answers(received(third))
+        answer.refused(504, error="too_slow")
+    assert until(lambda: ask(server.target, "POST", "/invocations", b"b") == (200, b"b"))
+    assert server.out.read_text().count("begun") == 1
+
+
+@pytest.mark.parametrize("lines", [(b"Content-Length: 60000000",), (b"Transfer-Encoding: chunked",)])
+def test_a_client_that_sends_all_before_it_reads_gets_its_413(lines: tuple[bytes, ...], target: Target) -> None:
+    start = b"POST /invocations HTTP/1.1\r\nHost: endpoint\r\nContent-Type: text/csv\r\n"
+    piece = b"1" * 1_000_000
+    with opened(target) as connection:
+        connection.sendall(start + b"\r\n".join([*lines, b"", b""]))
+        for _ in range(60):
+            connection.sendall(piece if b"Length" in lines[0] else b"%x\r\n%s\r\n" % (len(piece), piece))
+        if b"chunked" in lines[0]:
+            connection.sendall(b"0\r\n\r\n")
+        (answer,) = answers(received(connection))
+    answer.refused(413, error="too_large")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "x"])
+def test_a_content_encoding_is_refused(coding: str, target: Target) -> None:
+    body = gzip.compress(FORMS["json lists"].write(target.more(2)))
+    answer = target.post(body, "application/json", Content_Encoding=coding)
+    answer.refused(415, error="unsupported_content_encoding")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", "Windows-1252", "utf-8-sig", ""])
+@pytest.mark.parametrize("form", ["json lists", "csv with a header", "json lines of records"])
+def test_another_charset_is_refused(form: str, charset: str, target: Target) -> None:
+    body = FORMS[form].write(target.more(2))
+    details = target.post(body, f"{FORMS[form].type}; charset={charset}").refused(415, error="unsupported_charset")
+    assert details["expected"] == "utf-8"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "us-ascii"])
+def test_utf_8_may_be_named(charset: str, target: Target) -> None:
+    cells = target.more(2)
+    body = FORMS["json lists"].write(cells)
+    kind = f"application/json; charset={charset}"
+    assert target.post(body, kind, Content_Encoding="identity").numbers() == target.predict(cells)
 
 
 def test_a_foreign_script_is_served_and_its_mistakes_stay_in_the_log(foreign: Path, serve: Serve) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from ensemble.parameters import NONE, Parameter, ParamValue
+from ensemble.parameters import NONE, NUMBER, Parameter, ParamValue
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table, numbers
 
@@ -99,7 +99,8 @@ def values(parameter: Parameter) -> SearchStrategy[ParamValue]:
     if "bool" in parameter.types:
         found.append(st.booleans())
     if "str" in parameter.types:
-        found.append(st.sampled_from(parameter.choices) if parameter.choices else st.text().filter(lambda t: t != NONE))
+        choices = [choice.replace(NUMBER, "-1.5e-3") for choice in parameter.choices]
+        found.append(st.sampled_from(choices) if choices else st.text().filter(lambda t: t != NONE))
     if parameter.optional:
         found.append(st.none())
     return st.one_of(found)

@@ -216,7 +216,7 @@ def test_a_file_outside_the_bundle_is_refused(bundle: Path, name: str) -> None:
 def test_a_member_from_outside_the_bundle_is_refused(bundle: Path, name: str) -> None:
     members, name = manifest(bundle)["members"], outside(bundle, name)
     edit(bundle, members=[members[0] | {"files": [name]}, members[1]])
-    with pytest.raises(BundleError, match="names a file outside the bundle"):
+    with pytest.raises(BundleError, match="its list of files lacks"):
         load_bundle(bundle)
 
 
@@ -232,8 +232,66 @@ def test_a_member_file_without_a_hash_is_refused(bundle: Path) -> None:
     listed = manifest(bundle)["files"]
     del listed["members/xgboost/fold_0.ubj"]
     edit(bundle, files=listed)
-    with pytest.raises(BundleError, match="SHA-256 differs"):
+    with pytest.raises(BundleError, match=r"its list of files lacks 'members/xgboost/fold_0\.ubj'"):
         load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "code/numpy.py",
+        "code/ensemble/more.py",
+        "members/xgboost/more.ubj",
+        "members/left",
+        "code/a.pyc",
+        "code/new/x.so",
+    ],
+)
+def test_a_file_that_is_not_listed_is_refused(bundle: Path, name: str) -> None:
+    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).write_text("raise SystemExit")
+    with pytest.raises(BundleError, match=r"is not in manifest\.json, so it is not part of the model") as error:
+        load_bundle(bundle)
+    assert str(error.value).startswith(str(bundle / name))
+
+
+@pytest.mark.parametrize("name", ["code/linked.py", "code/linked", "members/linked"])
+def test_a_link_that_is_not_listed_is_refused(bundle: Path, name: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.py").touch()
+    (bundle / name).symlink_to(tmp_path / "elsewhere" / ("x.py" if name.endswith(".py") else ""))
+    with pytest.raises(BundleError, match=rf"{name} is not in manifest\.json"):
+        load_bundle(bundle)
+
+
+def test_the_folder_of_the_code_may_not_be_a_link(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "code").rename(tmp_path / "code")
+    (bundle / "code").symlink_to(tmp_path / "code")
+    with pytest.raises(BundleError, match="names a file outside the bundle"):
+        load_bundle(bundle)
+
+
+def test_caches_of_python_and_files_beside_the_model_are_ignored(bundle: Path) -> None:
+    cache = bundle / "code" / "ensemble" / "__pycache__"
+    cache.mkdir()
+    (cache / "bundle.cpython-311.pyc").write_bytes(b"x")
+    (bundle / "notes.txt").touch()
+    assert load_bundle(bundle).members == ["xgboost", "ridge"]
+
+
+def test_nothing_is_imported_before_every_file_is_verified(bundle: Path, own_module: Callable[[str], str]) -> None:
+    module = own_module("raise SystemExit('imported')\n")
+    found = manifest(bundle)
+    edit(bundle, members=[found["members"][0] | {"kind": f"{module}:Own"}, found["members"][1]])
+    (bundle / "code" / "more.py").touch()
+    with pytest.raises(BundleError, match="is not part of the model"):
+        load_bundle(bundle)
+
+
+def test_files_are_announced_before_a_library_reads_them(bundle: Path) -> None:
+    seen: list[str] = []
+    load_bundle(bundle, loading=seen.append)
+    assert seen == [name for member in manifest(bundle)["members"] for name in member["files"]]
 
 
 @pytest.mark.parametrize(

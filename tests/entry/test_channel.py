@@ -68,7 +68,7 @@ def test_a_channel_of_csv_files_needs_a_target(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [".", "nowhere"])
 def test_a_channel_without_a_table_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no \.csv or \.parquet file") as error:
+    with pytest.raises(InputError, match=r"holds no CSV or Parquet file") as error:
         read_channel(tmp_path / name, Roles("y"))
     assert str(tmp_path / name) in str(error.value)
 

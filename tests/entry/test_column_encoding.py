@@ -45,7 +45,7 @@ def test_every_kind_of_column_is_recognised_and_coded(tmp_path: Path) -> None:
     ("column", "words"),
     [
         (
-            ["1", "2", "three", "4"],
+            ["1.5", "2", "three", "4"],
             ["column 'a' holds text in data row 3: 'three'", "empty the cell", "dataset.drop=[a]"],
         ),
         (["2024-01-01", "2024-01-02", "soon", "2024-01-04"], ["'soon' in data row 3 is not a date", "2024-12-31"]),

@@ -29,7 +29,6 @@ GOOD = {
     "no last newline": "a,b,price\n1,4,2\n2,,3",
     "NA": "a,b,price\n1,4,2\n2,NA,3\n",
     "NaN": "a,b,price\n1,4,2\n2,nan,3\n",
-    "short row": "a,price,b\n1,2,4\n2,3\n",
 }
 
 
@@ -187,10 +186,14 @@ TWO = "a,b,price\n1,x,1\n2,y,2\n"
 
 
 FOLDERS: dict[str, tuple[dict[str, str], list[str]]] = {
-    "nothing": ({}, ["holds no .csv or .parquet file"]),
-    "notes alone": ({"_SUCCESS": "", ".part.csv.crc": ""}, ["holds no .csv or .parquet file"]),
-    "both kinds": ({"a.csv": TWO, "b.parquet": ""}, ["holds .csv and .parquet files", "of one kind"]),
-    "a packed part": ({"a.csv": TWO, "b.csv.gz": ""}, ["holds b.csv.gz", "unpack"]),
+    "nothing": ({}, ["holds no CSV or Parquet file"]),
+    "notes alone": ({"_SUCCESS": "", ".part.csv.crc": ""}, ["holds no CSV or Parquet file"]),
+    "both kinds": (
+        {"a.csv": TWO, "b": "PAR1"},
+        ["files of several kinds: a.csv (CSV), b (Parquet)", "all of one kind"],
+    ),
+    "a packed part": ({"a.csv": TWO, "b.csv": "BZh91AY&SY"}, ["b.csv is compressed with bzip2: unpack"]),
+    "notes": ({"a.csv": TWO, "notes.txt": "see the wiki\n"}, ["notes.txt and a.csv", "the same columns"]),
     "a folder": ({"a.csv": TWO, "more/b.csv": TWO}, ["holds a folder, more/", "side by side"]),
     "a column less": ({"a.csv": TWO, "b.csv": "a,price\n3,3\n"}, ["b.csv and a.csv", "'b' only in a.csv"]),
     "another column": (

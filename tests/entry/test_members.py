@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import catboost
 import numpy as np
 import pytest
 import skops.io
+import xgboost
 
 from ensemble.errors import BundleError, EnsembleError, InputError
-from ensemble.members import REGISTRY, Member, member_class
+from ensemble.members import REGISTRY, Member, losses, member_class
+from ensemble.parameters import ParamValue
 from ensemble.recipe import MEMBER_NAME
 from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
 
@@ -353,3 +357,146 @@ def test_a_regressor_that_needs_a_pickle_is_not_saved(tmp_path: Path) -> None:
     member.fit(table.features, table.target)
     with pytest.raises(EnsembleError, match=r"cannot be saved without pickle: it holds sklearn\.gaussian_process"):
         member.save(tmp_path / "model")
+
+
+# Targets of about 15, and the losses with options that each library has. XGBoost names its own in an error.
+POSITIVE = make_table(300).target - 35
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        *(("xgboost", {"objective": objective}) for objective in losses.XGBOOST),
+        *(
+            (
+                "catboost",
+                {"iterations": 300, "loss_function": form.replace("<number>", "0.5" if "al" in form else "1.5")},
+            )
+            for form in losses.CATBOOST
+        ),
+        *(
+            ("hist_gradient_boosting", {"max_iter": 20, "loss": loss})
+            for loss in REGISTRY["hist_gradient_boosting"].parameters["loss"].choices
+        ),
+        *(
+            (forest, {"n_estimators": 5, "criterion": criterion})
+            for forest in ("random_forest", "extra_trees")
+            for criterion in REGISTRY[forest].parameters["criterion"].choices
+        ),
+    ],
+    ids=str,
+)
+def test_every_loss_predicts_on_the_targets_scale(kind: str, params: dict[str, ParamValue], tmp_path: Path) -> None:
+    features, target = make_table(300).features, np.maximum(POSITIVE, 1.0)
+    REGISTRY[kind].check(params, "{}")
+    assert REGISTRY[kind].refusal(params, target, varies=True) is None
+    member = REGISTRY[kind](params, seed=0, threads=1)
+    member.fit(features, target)
+    predicted = member.predict(features)
+    assert np.median(predicted) == pytest.approx(np.median(target), rel=0.25)
+    file = tmp_path / f"model{member.suffix}"
+    member.save(file)
+    assert np.array_equal(REGISTRY[kind].load(file, threads=1).predict(features), predicted)
+
+
+def test_every_other_objective_of_xgboost_is_refused_by_name() -> None:
+    with pytest.raises(xgboost.core.XGBoostError) as unknown:
+        xgboost.train({"objective": "none"}, xgboost.DMatrix(np.zeros((2, 1)), np.zeros(2)), 1)
+    known = re.findall(r"Objective candidate: (\S+)", str(unknown.value))
+    assert {"survival:cox", "binary:logistic", "rank:ndcg"} < set(known)
+    for objective in set(known) - set(losses.XGBOOST):
+        with pytest.raises(InputError, match=f"'{objective}' is not one of .* on the target's scale"):
+            REGISTRY["xgboost"].check({"objective": objective}, "{}")
+
+
+def test_every_other_loss_of_catboost_is_refused_by_name() -> None:
+    # All words in the library that it accepts as the name of a loss.
+    for loss in (
+        *("LogLinQuantile", "LogLinQuantile:alpha=0.5", "Cox", "SurvivalAft", "RMSEWithUncertainty", "MultiRMSE"),
+        *("MultiRMSEWithMissingValues", "MultiQuantile:alpha=0.1,0.9", "Logloss", "CrossEntropy", "QueryRMSE"),
+        *("GroupQuantile", "PairLogit", "PairLogitPairwise", "YetiRank", "YetiRankPairwise", "LambdaMart"),
+        *("StochasticRank", "QuerySoftMax", "QueryCrossEntropy", "Focal", "MultiClass", "MultiClassOneVsAll"),
+        *("MultiLogloss", "MultiCrossEntropy", "Huber", "Lq", "Expectile", "Tweedie", "rmse", "Quantile:alpha=x"),
+        *("RMSE:hints=skip", "StochasticFilter", "UserPerObjMetric", "MSLE", "R2", "SMAPE", "NumErrors"),
+    ):
+        with pytest.raises(InputError, match=f"'{loss}' is not one of .* on the target's scale"):
+            REGISTRY["catboost"].check({"loss_function": loss}, "{}")
+
+
+def test_a_model_of_catboost_with_another_loss_is_not_loaded(tmp_path: Path) -> None:
+    model = catboost.CatBoostRegressor(loss_function="Cox", iterations=2, verbose=False, allow_writing_files=False)
+    model.fit(make_table().features, np.abs(make_table().target))
+    model.save_model(str(tmp_path / "cox.cbm"))
+    with pytest.raises(BundleError, match="loss_function=Cox, which does not predict the target"):
+        REGISTRY["catboost"].load(tmp_path / "cox.cbm", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "target", "message"),
+    [
+        ("xgboost", {"objective": "reg:gamma"}, [0, 1], "the target must be above 0, and its smallest value is 0"),
+        (
+            "xgboost",
+            {"objective": "reg:tweedie"},
+            [-1, 1],
+            "the target must be 0 or more, and its smallest value is -1",
+        ),
+        ("xgboost", {"objective": "reg:tweedie"}, [0, 0], "the target is 0 in every row"),
+        ("xgboost", {"objective": "count:poisson"}, [-1, 1], "the target must be 0 or more"),
+        ("xgboost", {"objective": "reg:squaredlogerror"}, [-1, 1], "the target must be above -1"),
+        ("catboost", {"loss_function": "Poisson"}, [-1, 1], "the target must be 0 or more"),
+        ("catboost", {"loss_function": "Tweedie:variance_power=1.5"}, [-1, 1], "the target must be 0 or more"),
+        ("catboost", {"loss_function": "RMSPE"}, [0, 1], "the target must not be 0"),
+        ("hist_gradient_boosting", {"loss": "gamma"}, [0, 1], "the target must be above 0"),
+        ("hist_gradient_boosting", {"loss": "poisson"}, [0, 0], "the target is 0 in every row"),
+        ("random_forest", {"criterion": "poisson"}, [-1, 1], "the target must be 0 or more"),
+        ("nearest_neighbors", {}, [1, 2], "there are 2 rows, fewer than n_neighbors=10"),
+        ("GammaRegressor", {}, [0, 1], "the target must be above 0"),
+        ("PoissonRegressor", {}, [-1, 1], "the target must be 0 or more"),
+        ("TweedieRegressor", {"power": 3.0}, [0, 1], "the target must be above 0"),
+        ("KNeighborsRegressor", {}, [1, 2], "there are 2 rows, fewer than n_neighbors=5"),
+        ("HistGradientBoostingRegressor", {"loss": "poisson"}, [0, 0], "the target is 0 in every row"),
+    ],
+    ids=str,
+)
+def test_rows_that_the_library_refuses_are_refused_with_a_reason(
+    kind: str, params: dict[str, ParamValue], target: list[float], message: str
+) -> None:
+    member = member_class(kind, "members")
+    refused = member.refusal(params, np.array(target, dtype=float), varies=True)
+    assert refused is not None
+    assert message in refused
+    assert member.refusal(params, np.arange(1.0, 13.0), varies=True) is None
+
+
+@pytest.mark.parametrize(
+    "kind", ["xgboost", "catboost", "random_forest", "hist_gradient_boosting", "ridge", "svr", "mlp"]
+)
+@pytest.mark.parametrize("value", [0.0, 7.3, -1e12])
+def test_a_constant_target_is_predicted(kind: str, value: float, tmp_path: Path) -> None:
+    table = make_table()
+    member = REGISTRY[kind](QUICK[kind], seed=0, threads=1, categories=None)
+    member.fit(table.features, np.full(table.rows, value))
+    assert member.predict(table.features) == pytest.approx(np.full(table.rows, value), rel=1e-6)
+    file = tmp_path / f"model{member.suffix}"
+    member.save(file)
+    again = REGISTRY[kind].load(file, threads=1)
+    assert np.array_equal(again.predict(table.features), member.predict(table.features))
+
+
+def test_catboost_predicts_a_constant_with_categories_and_any_loss() -> None:
+    features = np.column_stack([np.arange(20) % 3, np.zeros(20)]).astype(float)
+    for loss in ("Poisson", "Quantile:alpha=0.9", "RMSE"):
+        member = REGISTRY["catboost"]({"loss_function": loss}, seed=0, threads=1, categories={0: 3})
+        member.fit(features, np.full(20, 5.0))
+        assert member.predict(features).tolist() == [5.0] * 20
+
+
+@pytest.mark.parametrize("size", [1e16, 1e17, 1e18, 1e19, 1e25])
+def test_catboost_loads_what_it_saved_of_large_targets(size: float, tmp_path: Path) -> None:
+    table = make_table()
+    member = REGISTRY["catboost"](QUICK["catboost"], seed=0, threads=1)
+    member.fit(table.features, table.target * size)
+    member.save(tmp_path / "model.cbm")
+    again = REGISTRY["catboost"].load(tmp_path / "model.cbm", threads=1)
+    assert np.array_equal(again.predict(table.features), member.predict(table.features))

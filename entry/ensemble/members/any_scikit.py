@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, Literal
 
 from ensemble.errors import InputError, did_you_mean
-from ensemble.members.scikit import ScikitMember
-from ensemble.parameters import Parameter
+from ensemble.members import losses
+from ensemble.members.base import Floats
+from ensemble.members.scikit import NearestNeighbors, ScikitMember
+from ensemble.parameters import Parameter, ParamValue
 
 # Set by the ensemble, not by the user.
 _SET_BY_ENSEMBLE = ("random_state", "n_jobs", "verbose", "warm_start", "copy_X")
+# Regressors whose loss is in their name: the power of their Tweedie deviance.
+_POWERS = {"PoissonRegressor": 1.0, "GammaRegressor": 2.0, "TweedieRegressor": 0.0}
 
 
 @functools.cache
@@ -49,6 +54,18 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
         scaled = True
         weighs = has_fit_parameter(regressor, "sample_weight")
         parameters = declared
+        float32 = regressor.__module__.startswith(("sklearn.tree", "sklearn.ensemble")) and "Hist" not in name
+        deciding = (*ScikitMember.deciding, "power", "n_neighbors")
+
+        @classmethod
+        def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+            """Return why these rows cannot be fitted."""
+            if "n_neighbors" in declared:
+                return NearestNeighbors.refusal({"n_neighbors": 5, **params}, target, varies=varies)
+            if name in _POWERS:
+                domain = losses.tweedie_domain(cls.number("power", params, _POWERS[name]))
+                return domain(target) if domain else None
+            return super().refusal(params, target, varies=varies)
 
         def build(self) -> Any:
             """Return the regressor."""

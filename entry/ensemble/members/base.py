@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -37,6 +38,10 @@ class Member(abc.ABC):
         defaults: Defaults of this member that differ from the library's.
         libraries: Distributions whose version decides what a saved model predicts.
         weighs: Whether ``fit`` uses row weights. A study with row weights refuses a member that does not.
+        float32: Whether the library rounds features to float32, which has 24 bits.
+        float32_target: Whether it rounds the target to float32.
+        spreads: Standard deviations of the target between which the library learns as well as from 1; measured.
+        deciding: The parameters on which ``refusal`` depends.
     """
 
     kind: ClassVar[str]
@@ -45,6 +50,10 @@ class Member(abc.ABC):
     defaults: ClassVar[Mapping[str, ParamValue]] = {}
     libraries: ClassVar[tuple[str, ...]]
     weighs: ClassVar[bool] = True
+    float32: ClassVar[bool] = False
+    float32_target: ClassVar[bool] = False
+    spreads: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    deciding: ClassVar[Sequence[str]] = ()
 
     def __init__(
         self,
@@ -113,6 +122,19 @@ class Member(abc.ABC):
         Raises:
             BundleError: The file does not hold a model of this member.
         """
+
+    @classmethod
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+        """Return why the library cannot be fitted on these rows, as a sentence about the rows; None if it can.
+
+        A study asks this for each fold before its first trial.
+
+        Args:
+            params: The parameters that are set; defaults apply to the rest.
+            target: The target of the rows, shape (rows,).
+            varies: Whether any feature has two different values in the rows.
+        """
+        return None
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:

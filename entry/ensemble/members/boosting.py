@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ensemble.errors import BundleError
+from ensemble.errors import BundleError, listed
+from ensemble.members import losses
 from ensemble.members.base import Floats, Member
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real
 
@@ -61,19 +63,15 @@ class XGBoost(Member):
         "max_cat_threshold": integer(1),
         "max_delta_step": real(0),
         "num_parallel_tree": integer(1),
-        "objective": choice(
-            "reg:squarederror",
-            "reg:absoluteerror",
-            "reg:pseudohubererror",
-            "reg:squaredlogerror",
-            "reg:gamma",
-            "reg:tweedie",
-            "count:poisson",
-        ),
+        "objective": choice(*losses.XGBOOST, note=losses.NOTE),
         "tweedie_variance_power": real(1, 2),
         "huber_slope": real(0, low_open=True),
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"num_round": 100}
+    float32 = float32_target = True
+    # A split must gain 1e-6, in the square of the target's unit; squares in float32 end at 3.4e38.
+    spreads = (1e-2, 1e17)
+    deciding = ("objective",)
 
     _booster: Any = None
 
@@ -83,6 +81,9 @@ class XGBoost(Member):
 
         settings = {**self.params, "tree_method": "hist", "seed": self.seed, "nthread": self.threads, "verbosity": 1}
         rounds = settings.pop("num_round")
+        if settings.get("objective") == "reg:pseudohubererror":
+            # XGBoost's own start is one Newton step from 0, which ends far from a target that is far from 0, and stays.
+            settings["base_score"] = float(np.median(target))
         max_bin = settings.get("max_bin", 256)
         data = xgboost.QuantileDMatrix(
             features,
@@ -135,6 +136,12 @@ class XGBoost(Member):
         return ["c" if place in member.categories else "q" for place in range(features.shape[1])]
 
     @classmethod
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+        """Return why these rows cannot be fitted: the target is outside the objective's domain."""
+        domain = losses.XGBOOST.get(str(params.get("objective")))
+        return domain(target) if domain else None
+
+    @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
         return cls.number("num_round", params, 100) / 100 * (0.03 + 1.5e-6 * rows * columns)
@@ -185,25 +192,41 @@ class CatBoost(Member):
         "boosting_type": choice("Ordered", "Plain"),
         "score_function": choice("Cosine", "L2", "NewtonCosine", "NewtonL2"),
         "model_shrink_rate": real(0, 1),
-        "loss_function": choice(),
+        "loss_function": choice(*losses.CATBOOST, note=losses.NOTE),
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"iterations": 200}
+    float32 = float32_target = True
+    deciding = ("loss_function",)
 
     _model: Any = None
     _training: str | None = None
+    _prediction: str | None = None
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
-        """Grow ``iterations`` trees."""
+        """Grow ``iterations`` trees; if the target is constant, which CatBoost refuses, predict the constant."""
+        rounded = target.astype(np.float32)
+        if np.all(rounded == rounded[0]):
+            self._fit_constant(features.shape[1], float(target[0] if np.ptp(target) == 0 else target.mean()))
+            return
+        self._model = self._regressor(**self.params)
+        self._model.fit(self._pool(features, target, weights))
+        self._prediction = losses.catboost_prediction(str(self.params.get("loss_function", "RMSE")))
+        # The history of the scores is not needed, and CatBoost cannot read back what it writes of scores above 2^53.
+        del self._model.get_metadata()["training"]
+
+    def _fit_constant(self, columns: int, value: float) -> None:
+        # Any model will do whose trees count nothing: this one is fitted on two rows that differ in every column.
+        self._model = self._regressor(iterations=1)
+        self._model.fit(self._pool(np.repeat([[0.0], [1.0]], columns, axis=1), np.array([0.0, 1.0])))
+        self._model.set_scale_and_bias(0.0, value)
+        self._prediction = "RawFormulaVal"
+
+    def _regressor(self, **params: Any) -> Any:
         import catboost
 
-        self._model = catboost.CatBoostRegressor(
-            **self.params,
-            random_seed=self.seed,
-            thread_count=self.threads,
-            allow_writing_files=False,
-            verbose=False,
+        return catboost.CatBoostRegressor(
+            **params, random_seed=self.seed, thread_count=self.threads, allow_writing_files=False, verbose=False
         )
-        self._model.fit(self._pool(features, target, weights))
 
     def predict(self, features: Floats) -> Floats:
         """Predict with all trees."""
@@ -218,7 +241,8 @@ class CatBoost(Member):
         return [model._predict_pool(pool) for model in same]
 
     def _predict_pool(self, pool: Any) -> Floats:
-        return np.asarray(self._model.predict(pool, thread_count=self.threads), dtype=np.float64)
+        found = self._model.predict(pool, prediction_type=self._prediction, thread_count=self.threads)
+        return np.asarray(found, dtype=np.float64)
 
     def _pool(self, features: Floats, target: Floats | None = None, weights: Floats | None = None) -> Any:
         import catboost
@@ -237,6 +261,13 @@ class CatBoost(Member):
         return catboost.Pool(data, target, weight=weights, thread_count=self.threads)
 
     @classmethod
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+        """Return why these rows cannot be fitted: features without a difference, or a target outside the domain."""
+        domain = losses.catboost_domain(str(params.get("loss_function")))
+        constant = None if varies or np.ptp(target) == 0 else "every feature is constant"
+        return constant or (domain(target) if domain else None)
+
+    @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
         return cls.number("iterations", params, 1000) / 200 * (0.15 + 4e-6 * rows * columns)
@@ -244,7 +275,7 @@ class CatBoost(Member):
     def save(self, path: Path) -> None:
         """Write CatBoost's binary format."""
         metadata = self._model.get_metadata()
-        if self._training is not None:  # from which a later load knows the type of prediction
+        if self._training is not None:  # from which a later load knows the loss
             metadata["params"] = self._training
         self._model.save_model(str(path), format="cbm")
         if self._training is not None:
@@ -266,4 +297,11 @@ class CatBoost(Member):
         if "params" in metadata.keys():  # noqa: SIM118  # it has no __contains__
             member._training = metadata["params"]
             del metadata["params"]
+        loss = json.loads(member._training or "{}").get("loss_function", {}).get("type", "RMSE")
+        member._prediction = losses.catboost_prediction(loss)
+        if member._prediction is None:
+            raise BundleError(
+                f"{path} was trained with loss_function={loss}, which does not predict the target. Train again with "
+                f"one of {listed(losses.CATBOOST)}."
+            )
         return member

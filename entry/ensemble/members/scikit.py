@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ensemble.errors import BundleError, EnsembleError, listed
+from ensemble.members import losses
 from ensemble.members.base import Floats, Member
 from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real
 
@@ -50,7 +51,18 @@ class ScikitMember(Member):
     scaled: ClassVar[bool] = False
     target_scaled: ClassVar[bool] = False
 
+    deciding: ClassVar[Sequence[str]] = ("loss", "criterion")
+
     _estimator: Any = None
+
+    @classmethod
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+        """Return why these rows cannot be fitted: the target is outside the domain of the loss."""
+        for name in ("loss", "criterion"):
+            domain = losses.SCIKIT.get(str(params.get(name)))
+            if domain is not None:
+                return domain(target)
+        return None
 
     @abc.abstractmethod
     def build(self) -> Any:
@@ -75,6 +87,9 @@ class ScikitMember(Member):
             regressor.fit(features, target)
         else:
             regressor.fit(features, target, sample_weight=weights)
+        if self.target_scaled and np.ptp(target) == 0:
+            # scikit-learn gives a constant the scale 1, which would add what the regressor makes of zeros.
+            regressor.transformer_.scale_ = np.zeros(1)
         self._predict_in_order(regressor)
         self._estimator = Pipeline([*steps, ("regressor", regressor)])
 
@@ -170,6 +185,9 @@ class RandomForest(ScikitMember):
     """
 
     kind = "random_forest"
+    float32 = True
+    # A node whose squared error is below 2.2e-16 is not split.
+    spreads = (1e-6, math.inf)
     parameters: ClassVar[dict[str, Parameter]] = _FOREST_PARAMETERS
     defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
 
@@ -192,6 +210,9 @@ class ExtraTrees(ScikitMember):
     """
 
     kind = "extra_trees"
+    float32 = True
+    # A node whose squared error is below 2.2e-16 is not split.
+    spreads = (1e-6, math.inf)
     parameters: ClassVar[dict[str, Parameter]] = _FOREST_PARAMETERS
     defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
 
@@ -392,6 +413,15 @@ class NearestNeighbors(ScikitMember):
         "leaf_size": integer(1),
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"n_neighbors": 10, "weights": "distance"}
+    deciding = ("n_neighbors",)
+
+    @classmethod
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+        """Return why these rows cannot be fitted: there are fewer of them than neighbours."""
+        neighbors = cls.number("n_neighbors", params, 5)
+        if len(target) >= neighbors:
+            return None
+        return f"there are {len(target)} rows, fewer than n_neighbors={neighbors:g}"
 
     def build(self) -> Any:
         """Return the regressor, with a tree, whose distances do not depend on how many rows are predicted at once."""

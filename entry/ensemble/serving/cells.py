@@ -15,30 +15,6 @@ from ensemble.reading import LARGEST
 from ensemble.serving.errors import RequestError, first_line, unfit
 from ensemble.table import Column
 
-# The texts that mean a missing value: those of pandas, which reads the training tables.
-MISSING = frozenset(
-    [
-        "",
-        "#N/A",
-        "#N/A N/A",
-        "#NA",
-        "-1.#IND",
-        "-1.#QNAN",
-        "-NaN",
-        "-nan",
-        "1.#IND",
-        "1.#QNAN",
-        "<NA>",
-        "N/A",
-        "NA",
-        "NULL",
-        "NaN",
-        "None",
-        "n/a",
-        "nan",
-        "null",
-    ]
-)
 _BOOLEANS: Mapping[str, float] = {"true": 1.0, "false": 0.0}
 _PLACE = Path("the request")
 
@@ -60,7 +36,7 @@ def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
     Raises:
         RequestError: A value does not fit the column.
     """
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and column.type in ("number", "date"):
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and column == Column(column.name):
         return values.astype(np.float64)
     if not isinstance(values, list):
         return _code_any(column, values)
@@ -68,7 +44,7 @@ def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
     fast = None
     if text:
         fast = _text_numbers(column, values)
-    elif column.type == "number" and kinds <= {int, float, type(None)}:
+    elif column.type == "number" and column.missing is None and kinds <= {int, float, type(None)}:
         fast = _floats(column, values)
     elif column.type == "boolean" and kinds <= {bool, type(None)}:
         fast = np.array(values, dtype=np.float64)
@@ -112,22 +88,27 @@ def _floats(column: Column, values: Sequence[Any]) -> Floats:
 
 
 def _text_numbers(column: Column, values: Sequence[str]) -> Floats | None:
-    if column.type == "number":
-        # Python would also parse 1_000, +nan and digits of other scripts as numbers.
-        if any("_" in value or not value.isascii() for value in values):
-            return None
-        try:
-            numbers = np.array([np.nan if value in MISSING else float(value) for value in values])
-        except ValueError:
-            return None
-        gaps = np.flatnonzero(np.isnan(numbers))
-        return numbers if all(values[int(row)] in MISSING for row in gaps) else None
+    missing = column.missing_texts
+    if column == Column(column.name):
+        return _plain_numbers(values, missing)
     if column.type == "category":
         return _levels(column, values)
     if column.type == "boolean":
-        known = [np.nan if value in MISSING else _BOOLEANS.get(value.lower()) for value in values]
+        known = [np.nan if value in missing else _BOOLEANS.get(value.lower()) for value in values]
         return None if None in known else np.array(known, dtype=np.float64)
     return None
+
+
+def _plain_numbers(values: Sequence[str], missing: frozenset[str]) -> Floats | None:
+    # Python would also parse 1_000, +nan and digits of other scripts as numbers.
+    if any("_" in value or not value.isascii() for value in values):
+        return None
+    try:
+        numbers = np.array([np.nan if value in missing else float(value) for value in values])
+    except ValueError:
+        return None
+    gaps = np.flatnonzero(np.isnan(numbers))
+    return numbers if all(values[int(row)] in missing for row in gaps) else None
 
 
 def _levels(column: Column, values: Sequence[str | None]) -> Floats:
@@ -157,21 +138,19 @@ def _code_any(column: Column, values: Any) -> Floats:
     if column.type == "category":
         return _levels(column, _level_names(column, pd.Series(values, dtype="object")))
     if isinstance(values, list):
-        given = [None if isinstance(value, str) and value in MISSING else value for value in values]
+        missing = column.missing_texts
+        given = [None if isinstance(value, str) and value in missing else value for value in values]
         series = pd.Series(given, dtype="object")
     else:
         series = values if isinstance(values, pd.Series) else pd.Series(values)
     if column.type == "number":
         _check_no_booleans(column, series)
     try:
-        found, numbers = coded(series, _PLACE, column.name, column)
+        return coded(series, _PLACE, column)
     except CellError as error:
         raise _cell(column, error.row, error.expected, error.got) from None
     except Exception as error:  # pandas, and pyarrow below it, raise many types of exception
         raise _cell(column, None, f"a {column.type}", f"something else ({first_line(error)})") from None
-    if found.type != column.type and not (found.type == "number" and column.type == "date"):
-        raise _cell(column, None, f"a {column.type}", f"a {found.type}")
-    return numbers
 
 
 def _check_no_booleans(column: Column, series: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from ensemble.errors import listed
+from ensemble.file_kinds import START_BYTES, kind_of, not_text
 from ensemble.members.base import Floats
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import NOT_ACCEPTABLE, UNSUPPORTED, RequestError, first_line, unfit, unreadable_body
@@ -32,6 +33,8 @@ _ALIASES = {
     "application/parquet": PARQUET,
     "application/vnd.apache.parquet": PARQUET,
 }
+# ASCII is a part of UTF-8.
+_CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _WRAPPERS = ("instances", "inputs", "dataframe_records")
 _ANY_TYPE = ("*/*", "application/*")
 # NumPy writes headers of about two lines, but would read one of any length.
@@ -73,9 +76,26 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
             expected=sorted(_READERS),
             got=content_type,
         )
+    charset = parameters.get("charset", "utf-8")
+    if charset not in _CHARSETS and not isinstance(body, str):
+        raise RequestError(
+            UNSUPPORTED,
+            "unsupported_charset",
+            f"charset={charset} is not supported: send text in UTF-8.",
+            expected="utf-8",
+            got=charset,
+        )
     raw = body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)
     if not raw.strip():
         raise unfit("the body is empty.", expected="at least one row", got="nothing")
+    if reader in (_read_csv, _read_json, _read_json_lines):
+        other = not_text(raw[:START_BYTES])
+        if other is None and kind_of(raw) != "text":
+            other = (
+                f"is {'Parquet' if kind_of(raw) == 'parquet' else 'a .npy array'}: send it with its own Content-Type"
+            )
+        if other is not None:
+            raise unreadable_body("text in UTF-8", f"it {other}.")
     return reader(raw, parameters)
 
 
@@ -146,8 +166,8 @@ def _read_json(body: bytes, parameters: Mapping[str, str]) -> Rows:
 
 
 def _read_json_lines(body: bytes, parameters: Mapping[str, str]) -> Rows:
-    lines = [line for line in body.splitlines() if line.strip()]
-    return _rows_of([_parse(line, f"JSON lines (line {number + 1})") for number, line in enumerate(lines)])
+    lines = [(number, line) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
+    return _rows_of([_parse(line, f"JSON lines (line {number})") for number, line in lines])
 
 
 def _parse(body: bytes, kind: str) -> Any:

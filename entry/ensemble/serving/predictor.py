@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.bundle import EXAMPLE_TOLERANCE, Bundle, load_bundle
-from ensemble.errors import BundleError
+from ensemble.errors import BundleError, EnsembleError
 from ensemble.members.base import Floats
-from ensemble.serving.errors import RequestError
+from ensemble.serving.errors import RequestError, first_line
 from ensemble.serving.formats import Prediction
 from ensemble.serving.rows import Rows
 from ensemble.table import Column
@@ -29,13 +29,18 @@ class Predictor:
     bundle: Bundle
 
     @classmethod
-    def load(cls, folder: Path, threads: int) -> Predictor:
+    def load(cls, folder: Path, threads: int, loading: Callable[[str], None] | None = None) -> Predictor:
         """Read and verify a bundle.
+
+        Args:
+            folder: The bundle.
+            threads: Threads that a member may use.
+            loading: Called with the name of each file before a library reads it.
 
         Raises:
             BundleError: The bundle cannot be used; the message says why.
         """
-        return cls(load_bundle(folder, threads))
+        return cls(load_bundle(folder, threads, loading))
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -85,10 +90,19 @@ class Predictor:
         """Predict the bundle's example again.
 
         Raises:
-            BundleError: The predictions differ from those in training by more than ``EXAMPLE_TOLERANCE`` (relative).
+            BundleError: The predictions differ from those in training by more than ``EXAMPLE_TOLERANCE`` (relative),
+                or a member cannot predict.
         """
         features, expected = self.bundle.example()
-        found = self.predict(features).blended
+        try:
+            found = self.predict(features).blended
+        except EnsembleError:
+            raise
+        except Exception as error:  # a library, or the user's own class, may raise anything
+            raise BundleError(
+                f"the model cannot predict its example ({type(error).__name__}: {first_line(error)}). Copy it again or "
+                "train again."
+            ) from None
         if not np.allclose(found, expected, rtol=EXAMPLE_TOLERANCE, atol=0):
             row = int(np.argmax(~np.isclose(found, expected, rtol=EXAMPLE_TOLERANCE, atol=0)))
             raise BundleError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import abc
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,9 @@ from ensemble.table import Column
 
 # With more names, the search for the nearest one would take seconds.
 _MOST_NAMES = 1_000
+# A line that ends the text, and a row of its own unless a quote is open; text has no NUL.
+_END = "\0"
+_LINE = re.compile(rb"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+$")
 _NUMBERS_ONLY = b"0123456789+-.eE,\n \r"
 
 
@@ -122,7 +127,7 @@ class Matrix(Rows):
         check_width(self.values.shape[1], columns)
         if len(self.values) == 0:
             raise no_rows()
-        if any(column.type in ("category", "boolean") for column in columns):
+        if any(column != Column(column.name) for column in columns):
             return Values(None, list(self.values.T)).features(columns)
         check_numbers(self.values, columns)
         return self.values
@@ -141,11 +146,12 @@ class Csv(Rows):
     header: bool | None = None
 
     def features(self, columns: Sequence[Column]) -> Floats:
-        """Return the features; if ``header`` is None, a first row that has the name of a column is a header."""
-        names, rest = _first_row(self.body)
-        header = _has_column_name(names, columns) if self.header is None else self.header
+        """Return the features; if ``header`` is None, ``is_header`` decides."""
+        names, rest = first_row(self.body)
+        header = is_header(names, columns) if self.header is None else self.header
         body = rest if header else self.body
-        if all(column.type == "number" for column in columns) and not body.translate(None, _NUMBERS_ONLY):
+        plain = all(column == Column(column.name) for column in columns)
+        if plain and not body.translate(None, _NUMBERS_ONLY):
             matrix = _numbers(body)
             if matrix is not None and (not header or matrix.shape[1] == len(names)):
                 given = Values(names, list(matrix.T)).features if header else Matrix(matrix).features
@@ -156,11 +162,15 @@ class Csv(Rows):
     def _columns(body: bytes, width: int) -> list[list[str]]:
         try:
             text = body.decode("utf-8")
-            rows = [row for row in csv.reader(io.StringIO(text, newline=""), skipinitialspace=True) if row]
+            lines = itertools.chain(io.StringIO(text, newline=""), [_END])
+            rows = list(csv.reader(lines, skipinitialspace=True))
         except UnicodeDecodeError:
             raise unreadable_body("text in UTF-8", "it has other bytes.") from None
         except csv.Error as error:
             raise unreadable_body("CSV", f"{error}.") from None
+        if rows.pop() != [_END]:  # the quote has taken in all rows after it
+            raise unreadable_body("CSV", "a quote is not closed.")
+        rows = _without_blank(rows, width)
         for number, row in enumerate(rows):
             if len(row) != width:
                 raise unfit(
@@ -172,9 +182,57 @@ class Csv(Rows):
         return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
 
-def is_header(line: bytes, columns: Sequence[Column]) -> bool:
-    """Return whether the first line of CSV text is a header: one of its cells is the name of a column."""
-    return _has_column_name(_first_row(line)[0], columns)
+def _without_blank(rows: list[list[str]], width: int) -> list[list[str]]:
+    """Return rows without blank lines. Between the rows of one column, a blank line may be a row: it is refused."""
+    kept = [row for row in rows if row and (width == 1 or len(row) > 1 or row[0].strip())]
+    while width == 1 and rows and not rows[-1]:
+        rows.pop()
+    if width == 1 and len(rows) > len(kept) and [] in rows[next(place for place, row in enumerate(rows) if row) :]:
+        row = rows.index([]) + 1
+        raise unfit(
+            f'data row {row} is a blank line: write "" for a missing value, or leave the line out.',
+            row=row,
+            expected="a value",
+            got="a blank line",
+        )
+    return kept
+
+
+def is_header(cells: Sequence[str], columns: Sequence[Column]) -> bool:
+    """Return whether the first row of CSV text is a header, and not a row of values.
+
+    It is a row of values if no cell is the name of a column, or if every cell is a value of the column at its place. If
+    the names are numbers, a row can be both: it is a header if it has the names in the model's order.
+
+    Raises:
+        RequestError: The row has all names in another order, and is a row of values too.
+    """
+    names = [column.name for column in columns]
+    if not set(cells) & set(names):
+        return False
+    if list(cells) == names:
+        return True
+    if len(cells) != len(columns) or not all(map(_fits, columns, cells)):
+        return True
+    if sorted(cells) == sorted(names):
+        raise unfit(
+            f"the first row, {','.join(cells[:20])}, is both a header and a row of values. Say which it is: "
+            "header=present or header=absent, in the Content-Type (text/csv; header=absent) or as an argument of "
+            "run.py.",
+            row=1,
+            expected="a header or a row of values",
+            got=",".join(cells[:20]),
+        )
+    return False
+
+
+def _fits(column: Column, cell: str) -> bool:
+    """Whether a text is a value of a column that its training rows have, or a missing one."""
+    try:
+        number = column_numbers(column, [cell], text=True)[0]
+    except RequestError:
+        return False
+    return cell in column.missing_texts or not np.isnan(number)
 
 
 def check_width(width: int, columns: Sequence[Column]) -> None:
@@ -230,20 +288,26 @@ def _parsed(text: bytes) -> Any:
         return orjson.loads(text.replace(b"[,", b"[null,").replace(b",]", b",null]"))
 
 
-def _first_row(body: bytes) -> tuple[list[str], bytes]:
-    """Return the cells of the first row, which may span several lines, and the rest of the body."""
-    source = io.BytesIO(body)
+def first_row(body: bytes) -> tuple[list[str], bytes]:
+    """Return the cells of the first row, which may span several lines, and the rest of the body.
+
+    Raises:
+        RequestError: The body is not CSV in UTF-8.
+    """
+    end = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal end
+        for line in _LINE.finditer(body):
+            end = line.end()
+            yield line[0].decode("utf-8" if line.start() else "utf-8-sig")
+
     try:
-        reader = csv.reader((line.decode("utf-8-sig") for line in source), skipinitialspace=True)
-        cells = next((row for row in reader if row), [])
+        reader = csv.reader(lines(), skipinitialspace=True)
+        cells = next((row for row in reader if row and (len(row) > 1 or row[0].strip())), [])
     except (UnicodeDecodeError, csv.Error):
         raise unreadable_body("CSV in UTF-8", "its first row cannot be read.") from None
-    return [cell.strip() for cell in cells], source.read()
-
-
-def _has_column_name(cells: Sequence[str], columns: Sequence[Column]) -> bool:
-    known = {column.name for column in columns}
-    return any(cell in known for cell in cells)
+    return [cell.strip() for cell in cells], body[end:]
 
 
 def _count(number: int, word: str) -> str:

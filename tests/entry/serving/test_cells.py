@@ -12,10 +12,10 @@ import pytest
 from pandas._libs.parsers import STR_NA_VALUES
 
 from ensemble.reading import LARGEST
-from ensemble.serving.cells import MISSING, check_numbers, column_numbers
+from ensemble.serving.cells import check_numbers, column_numbers
 from ensemble.serving.errors import RequestError
 from ensemble.serving.rows import Values
-from ensemble.table import Column, ColumnType
+from ensemble.table import MISSING, Column, ColumnType
 
 nan = np.nan
 NUMBER, BOOLEAN, DATE = Column("a"), Column("a", "boolean"), Column("a", "date")
@@ -138,16 +138,20 @@ def test_a_value_that_is_not_a_date_is_refused(value: Any) -> None:
     assert refused(DATE, ["2024-01-01", value])["row"] == 2
 
 
-def test_a_date_may_have_a_time_and_a_zone() -> None:
-    texts = ["1970-01-02T12:00", "1970-01-02 12:00:00", "1970-01-02T14:00+02:00", "1970-01-02T12:00:00Z"]
-    assert coded(DATE, texts) == [1.5] * 4
+def test_a_date_may_have_a_time_and_a_zone_as_in_training() -> None:
+    zoned = Column("a", "date", zoned=True)
+    assert coded(DATE, ["1970-01-02T12:00", "1970-01-02 12:00:00", "1970-01-02T12:00:00Z"]) == [1.5] * 3
+    assert coded(zoned, ["1970-01-02T14:00+02:00", "1970-01-02T12:00:00Z", "1970-01-02 07:00-0500"]) == [1.5] * 3
     assert coded(DATE, ["1970-01-01T00:00:00.000001"]) == [1e-6 / 86_400]
+    for text in (True, False):
+        assert refused(DATE, ["1970-01-02", "1970-01-02T14:00+02:00"], text=text)["row"] == 2
+        assert refused(zoned, ["1970-01-02T12:00Z", "1970-01-02T12:00"], text=text)["row"] == 2
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint64", "float16", "float32", "float64", ">f8", ">i4"])
 def test_arrays_of_numbers_are_taken_as_they_are(dtype: str) -> None:
     assert coded(NUMBER, np.array([1, 2, 100], dtype=dtype)) == [1, 2, 100]
-    assert coded(DATE, np.array([1, 2, 100], dtype=dtype)) == [1, 2, 100]
+    assert refused(DATE, np.array([1, 2, 100], dtype=dtype))["expected"] == "a date, such as 2024-12-31"
 
 
 def test_a_number_may_be_as_large_as_training_allows_and_no_larger() -> None:

@@ -16,9 +16,8 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from ensemble.errors import InputError
 from ensemble.reading import LARGEST, Roles, read_file
-from ensemble.serving.cells import MISSING
 from ensemble.serving.formats import decode
-from ensemble.table import Table
+from ensemble.table import MISSING, Table
 from tests.entry.serving.bodies import (
     CSV,
     JSON,

@@ -113,7 +113,7 @@ def test_a_client_that_accepts_anything_gets_json(accept: str, transformer: Tran
         (b"[[1, 2", {}, "unreadable", 400),
         (b'[["red", true, null, null]]', {}, "rows_do_not_fit", 400),
         (b"", {"Content-Type": CSV}, "rows_do_not_fit", 400),
-        (b"\xff\xfe", {"Content-Type": f"{CSV};charset=utf-16"}, "unreadable", 400),
+        (b"\xff\xfe", {"Content-Type": f"{CSV};charset=utf-16"}, "unsupported_charset", 415),
         (WHOLE["csv"][0], {"Content-Type": CSV, "Accept": "text/html"}, "not_acceptable", 406),
         (WHOLE["csv"][0], {"Content-Type": CSV, "Accept": f"{CSV};detail=trees"}, "unknown_detail", 406),
     ],

@@ -93,8 +93,10 @@ def test_text_in_another_encoding_is_refused_and_not_misread(encoding: str) -> N
         body = "1,true,,Ó".encode(encoding)
     except UnicodeEncodeError:
         pytest.skip("it has no such letter")
-    assert refusal_of(body, f"{CSV}; charset={encoding}", COLUMNS).status == 400
-    assert refusal_of(f'[["{"Ó"}"]]'.encode(encoding), f"{JSON}; charset={encoding}", COLUMNS).status == 400
+    for kind, content in ((CSV, body), (JSON, f'[["{"Ó"}"]]'.encode(encoding))):
+        assert refusal_of(content, kind, COLUMNS).status == 400
+        refusal = refusal_of(content, f"{kind}; charset={encoding}", COLUMNS)
+        assert (refusal.status, refusal.details["error"]) == (415, "unsupported_charset")
 
 
 def test_the_last_value_of_a_repeated_name_in_json_counts_as_in_python() -> None:

@@ -21,7 +21,10 @@ from tests.entry.serving.bodies import PARQUET, parquet_body
 
 nan = np.nan
 KINDS: tuple[ColumnType, ...] = ("number", "boolean", "date", "category")
-COLUMNS = {kind: Column("x", kind, ("1", "2.5", "Oslo", "true") if kind == "category" else ()) for kind in KINDS}
+COLUMNS = {
+    **{kind: Column("x", kind, ("1", "2.5", "Oslo", "true") if kind == "category" else ()) for kind in KINDS},
+    "zoned": Column("x", "date", zoned=True),
+}
 DAY = dt.date(1970, 1, 2)
 NOON = dt.datetime(1970, 1, 2, 12)
 
@@ -49,8 +52,9 @@ READ: list[tuple[Any, str, list[float]]] = [
     (pa.array([DAY, None]), "date", [1, nan]),
     (pa.array([DAY, None], pa.date64()), "date", [1, nan]),
     *[(pa.array([NOON, None], pa.timestamp(unit)), "date", [1.5, nan]) for unit in ("s", "ms", "us", "ns")],
-    (pa.array([NOON, None], pa.timestamp("us", "Europe/Warsaw")), "date", [1.5, nan]),
-    (pa.array([NOON, None], pa.timestamp("us", "+02:00")), "date", [1.5, nan]),
+    (pa.array([NOON, None], pa.timestamp("us", "UTC")), "date", [1.5, nan]),
+    (pa.array([NOON, None], pa.timestamp("us", "Europe/Warsaw")), "zoned", [1.5, nan]),
+    (pa.array([NOON, None], pa.timestamp("us", "+02:00")), "zoned", [1.5, nan]),
     (pa.array([dt.datetime(9999, 12, 31), dt.datetime(1, 1, 1)]), "date", [2932896, -719162]),
     (pa.array(["1970-01-02", None, "1970-01-02T12:00"]), "date", [1, nan, 1.5]),
     (pa.array([DAY, None]).dictionary_encode(), "date", [1, nan]),
@@ -73,7 +77,11 @@ def test_a_column_is_read_as_what_it_is(array: Any, kind: str, expected: list[fl
     assert np.array_equal(found[:, 0], expected, equal_nan=True)
 
 
-REFUSED: list[tuple[Any, tuple[ColumnType, ...]]] = [
+REFUSED: list[tuple[Any, tuple[str, ...]]] = [
+    (pa.array([NOON, None], pa.timestamp("us", "Europe/Warsaw")), ("date",)),
+    (pa.array([NOON, None], pa.timestamp("us")), ("zoned",)),
+    (pa.array([1_704_067_200_000, None]), ("date",)),
+    (pa.array([19723.5, None]), ("date",)),
     (pa.array([[1], [2]]), KINDS),
     (pa.array([["Oslo"], []]), KINDS),
     (pa.array([[1, 2], [3, 4]], pa.list_(pa.int64(), 2)), KINDS),

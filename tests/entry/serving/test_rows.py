@@ -11,7 +11,7 @@ import pytest
 from ensemble.members import Floats
 from ensemble.serving.errors import RequestError
 from ensemble.serving.formats import decode
-from ensemble.serving.rows import Csv, Matrix, Records, Rows, Values, is_header
+from ensemble.serving.rows import Csv, Matrix, Records, Rows, Values, first_row, is_header
 from ensemble.table import Column, numbers
 from tests.entry.serving.bodies import CODED, COLUMNS, JSON, ROWS, WHOLE, records
 
@@ -121,8 +121,61 @@ def test_a_header_may_be_declared() -> None:
     assert same(csv("x,y\ny,z", columns, header=False), [[0, 0], [1, 1]])
     assert refused(Csv(b"1,2\n3,4", header=True), AB)["column"] == "a"
     assert refused(Csv(b"a,b\n1,2", header=False), AB)["row"] == 1
-    for line, found in ((b"a,b\n1,2", True), (b"1,2\n", False), (b' "a" ,1', True), (b"A,B", False), (b"", False)):
-        assert is_header(line, AB) == found
+
+
+NUMBERED = numbers("0", "1", "2")
+TOWN = (Column("town", "category", ("town", "Oslo")), Column("size"))
+
+
+@pytest.mark.parametrize(
+    ("line", "columns", "found"),
+    [
+        ("a,b", AB, True),
+        ("b,a,c", AB, True),
+        ("1,2", AB, False),
+        (' "a" ,1', AB, True),
+        ("A,B", AB, False),
+        ("", AB, False),
+        ("0,1,2", NUMBERED, True),
+        ("2,2,2", NUMBERED, False),
+        ("9,0,2", NUMBERED, False),
+        ("0,,2", NUMBERED, False),
+        ("2,1,0,x", NUMBERED, True),
+        ("town,size", TOWN, True),
+        ("size,town", TOWN, True),
+        ("town,3.5", TOWN, False),
+        ("town,sise", TOWN, True),
+    ],
+)
+def test_a_line_is_a_header_only_if_it_is_not_a_row_of_values(line: str, columns: Any, found: bool) -> None:
+    cells, _ = first_row(line.encode())
+    assert is_header(cells, columns) is found
+
+
+def test_a_row_that_may_be_both_header_and_values_is_refused_until_it_is_said() -> None:
+    body = b"2,0,1\n1,2,3\n"
+    assert "header=present or header=absent" in refused(Csv(body), NUMBERED)["message"]
+    assert same(Csv(body, True).features(NUMBERED), [[2, 3, 1]])
+    assert same(Csv(body, False).features(NUMBERED), [[2, 0, 1], [1, 2, 3]])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("columns", [AB, TEXT], ids=["numbers", "text"])
+def test_blank_first_lines_and_any_line_end_are_read(end: str, columns: Any) -> None:
+    second = "2" if columns is AB else "x"
+    for lines in (["", "", "a,b", f"1,{second}"], ["  ", f"1,{second}", ""], ["a,b", "", f"1,{second}"]):
+        assert csv(end.join(lines), columns)[0, 0] == 1
+        assert len(csv(end.join(lines), columns)) == 1
+
+
+def test_a_quote_that_is_left_open_does_not_take_in_the_rows_after_it() -> None:
+    assert refused(Csv(b'1,"x\n2,y\n3,x\n'), TEXT)["error"] == "unreadable"
+
+
+def test_a_blank_line_between_the_rows_of_one_column_is_not_lost() -> None:
+    town = (Column("town", "category", ("Oslo",)),)
+    assert refused(Csv(b"town\nOslo\n\nOslo\n"), town)["row"] == 2
+    assert same(csv('town\nOslo\n""\nOslo\n\n', town), [[0], [nan], [0]])
 
 
 @pytest.mark.parametrize("body", ["", "a,b", "a,b\n", "a,b\n\n\r\n"])
@@ -131,7 +184,7 @@ def test_a_header_alone_is_not_a_row(body: str) -> None:
         assert refused(Csv(body.encode(), header=True), columns)["error"] == "rows_do_not_fit"
 
 
-@pytest.mark.parametrize("body", [b"\xff\xfe1\x00", b"1,\xff", b"1,2\n3,\xc3", b'a,b\n1,"' + b"x" * 200_000, b"1\r2,3"])
+@pytest.mark.parametrize("body", [b"\xff\xfe1\x00", b"1,\xff", b"1,2\n3,\xc3", b'a,b\n1,"' + b"x" * 200_000])
 def test_a_body_that_is_not_csv_is_refused(body: bytes) -> None:
     for columns in (AB, TEXT):
         refused(Csv(body), columns)
@@ -177,6 +230,7 @@ def test_a_wide_model_is_named_in_part_and_the_count_in_full() -> None:
 def test_a_matrix_of_numbers_has_no_names(dtype: str) -> None:
     values = np.array([[0, 1], [1, 0]]).astype(dtype).astype(np.float64)
     columns = (Column("a", "boolean"), Column("b", "category", ("0", "1.0")))
+    assert refused(Matrix(values), (Column("a"), Column("b", "date")))["column"] == "b"
     assert same(Matrix(values).features(AB), [[0, 1], [1, 0]])
     assert same(Matrix(values).features(columns), [[0, 1], [1, 0]])
     assert refused(Matrix(values[:0]), AB)["got"] == "none"

@@ -140,7 +140,10 @@ TABLES = {
     "tabs": ("a\tprice\n1\t2\n", ["separated by '\\t'"]),
     "no header": ("1,2,2\n2,3,4\n", ["'2'", "header row"]),
     "compressed": (gzip.compress(SOUND.encode()), ["table.csv", "compressed with gzip", "unpack"]),
-    "text feature": (SOUND.replace("\n5,4,15\n", "\n5,blue,15\n"), ["'b'", "'blue'", "dataset.drop=[b]"]),
+    "text feature": (
+        SOUND.replace("\n5,4,15\n", "\n5.5,4,15\n").replace("\n6,", "\nblue,"),
+        ["'a'", "'blue'", "dataset.drop=[a]"],
+    ),
 }
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +89,8 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
     [
         (("output=o.csv",), "input is missing"),
         (("input=rows.csv",), "output is missing"),
-        (("input=rows.txt", "output=o.csv"), "ends with one of"),
+        (("input=rows.csv", "output=o.txt"), "ends with one of"),
+        (("input=rows.csv", "output=o.csv", "header=maybe"), "It can be: absent, present"),
         (("input=none.csv", "output=o.csv"), "there is no such file"),
         (("input=rows.csv", "output=none/o.csv"), "there is no folder none"),
         (("input=rows.csv", "output=folder.csv"), "output=folder.csv is a folder"),
@@ -118,3 +122,82 @@ def test_a_second_command_for_the_same_output_is_refused(
     assert "is being written by another command" in ended.err
     assert byoe("action=batch", "input=rows.csv", "output=out.csv").code == 0
     assert sorted(path.name for path in Path().glob("*out.csv*")) == ["out.csv"]
+
+
+CODE = """
+import os, signal
+from ensemble.members.boosting import XGBoost
+
+class Same(XGBoost):
+    pass
+
+class Crash(XGBoost):
+    @classmethod
+    def load(cls, path, **options):
+        os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+@pytest.fixture
+def theirs(model: Path, tmp_path: Path) -> Path:
+    """The same model as somebody else's, with code of their own."""
+    folder = tmp_path / "theirs"
+    shutil.copytree(model, folder)
+    (folder / "code" / "their_code.py").write_text(CODE)
+    edit(folder, lambda found: found["files"].update({"code/their_code.py": hashlib.sha256(CODE.encode()).hexdigest()}))
+    return folder
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    found = json.loads((folder / "manifest.json").read_text())
+    change(found)
+    (folder / "manifest.json").write_text(json.dumps(found))
+
+
+def test_a_model_from_elsewhere_is_used_in_a_process_that_may_die(
+    theirs: Path, table: pd.DataFrame, byoe: Callable[..., Ended]
+) -> None:
+    table.to_csv("rows.csv", index=False)
+    wanted = expected(theirs, table)
+    command = ("action=batch", f"model={theirs}", "input=rows.csv", "output=out.csv")
+    ended = byoe(*command)
+    assert ended.code == 0, ended.err
+    assert "is read by this project's code. Nothing of the code in it is run." in ended.out.replace("\n", " ")
+    assert np.array_equal(pd.read_csv("out.csv", float_precision=None)["prediction"], wanted)
+    edit(theirs, lambda found: found["members"][0].update(kind="their_code:Same"))
+    ended = byoe(*command)
+    assert ended.code == 0, ended.err
+    assert "this runs code that came with" in ended.out.replace("\n", " ")
+    assert "their_code:Same" in ended.out
+    assert np.array_equal(pd.read_csv("out.csv", float_precision=None)["prediction"], wanted)
+    Path("out.csv").write_text("mine")
+    edit(theirs, lambda found: found["members"][0].update(kind="their_code:Crash"))
+    ended = byoe(*command)
+    assert ended.code == 2
+    assert "the library that reads its members/xgboost/" in ended.err
+    assert "crashed (SIGSEGV)" in ended.err
+    table.assign(sex="many").to_csv("rows.csv", index=False)
+    edit(theirs, lambda found: found["members"][0].update(kind="xgboost"))
+    ended = byoe(*command)
+    assert ended.code == 2
+    assert "column 'sex' has 'many' in data row 1, where a number is expected" in ended.err
+    assert Path("out.csv").read_text() == "mine"
+    assert not [path.name for path in Path().iterdir() if path.name.startswith(".")]
+
+
+def test_a_link_in_place_of_the_temporary_folder_is_not_followed(
+    model: Path, table: pd.DataFrame, byoe: Callable[..., Ended], tmp_path: Path
+) -> None:
+    table.to_csv("rows.csv", index=False)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("mine")
+    Path(".out.csv.byoe").symlink_to(tmp_path / "precious")
+    ended = byoe("action=batch", "input=rows.csv", "output=out.csv")
+    assert ended.code == 2
+    assert ".out.csv.byoe is a link, or belongs to another user" in ended.err
+    assert (tmp_path / "precious" / "file").read_text() == "mine"
+    Path(".out.csv.byoe").unlink()
+    Path(".out.csv.byoe").mkdir()
+    (Path(".out.csv.byoe") / "linked").symlink_to(tmp_path / "precious")
+    assert byoe("action=batch", "input=rows.csv", "output=out.csv").code == 0
+    assert (tmp_path / "precious" / "file").read_text() == "mine"

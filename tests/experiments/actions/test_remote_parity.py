@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ensemble.bundle import MANIFEST, load_bundle
+from ensemble.bundle import load_bundle
+from ensemble.bundle_files import MANIFEST
 from ensemble.channel import read_channel
 from ensemble.parameters import encode
 from tests.conftest import QUICK, Ended

@@ -58,6 +58,17 @@ def test_new_folder_gets_a_study_a_store_and_nothing_else(folder: Path) -> None:
     assert {path.name for path in (folder / "studies").iterdir()} == {"_channels", "tiny"}
 
 
+def test_data_that_was_changed_on_disk_gives_the_numbers_of_the_data_given(tiny: Path) -> None:
+    (train,) = (tiny / "studies" / "_channels").glob("*/train")
+    target = np.load(train / "target.npy")
+    np.save(train / "target.npy", target[::-1])
+    ended = run_command(*TINY, "study=again")
+    assert ended.code == 0, ended.err
+    assert np.array_equal(np.load(train / "target.npy"), target)
+    first, again = ([trial["metrics"] for trial in recorded_trials(tiny, name)] for name in ("tiny", "again"))
+    assert first == again
+
+
 def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> None:
     ended = run_command(*TINY, "ensemble.blend=weighted")
     assert ended.code == 0, ended.err
@@ -138,6 +149,7 @@ import ensemble; print(ensemble.__file__)
     assert not done.stdout.splitlines()[2].startswith(f"{PROJECT}/entry")
 
 
+@pytest.mark.slow
 def test_registered_model_with_a_users_member_loads_anywhere(project: Path, tmp_path: Path) -> None:
     (project / "packages" / "mine").mkdir(parents=True)
     (project / "packages" / "mine" / "__init__.py").write_text(
@@ -455,6 +467,7 @@ def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:
     assert "killed by signal 9; was there enough memory?" in states[1][1]
 
 
+@pytest.mark.slow
 def test_mlflow_ui_without_flags_shows_the_study(tiny: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

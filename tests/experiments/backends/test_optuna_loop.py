@@ -108,3 +108,17 @@ def test_a_study_without_a_score_continues_until_it_has_one(folder: Path) -> Non
 def test_a_study_that_ends_in_time_runs_every_trial(folder: Path) -> None:
     study = plan("search.n_trials=5", "search.timeout=1000")
     assert len(run(study, ScriptedRunner(float))) == 5
+
+
+def test_a_trial_that_read_other_rows_fails(folder: Path) -> None:
+    class Reader(ScriptedRunner):
+        def run(self, trial: TrialSpec) -> TrialResult:
+            found = super().run(trial)
+            read = study.channels.hashes["train"] if trial.index else "of other rows"
+            return dataclasses.replace(found, info={**found.info, "train_hash": read})
+
+    study = plan("search.n_trials=3", "search.window=1", "search.max_failure_rate=0.5")
+    first, *others = run(study, Reader(float))
+    assert first.state == "failed"
+    assert "its train rows are not those of the study" in first.reason
+    assert [result.state for result in others] == ["complete", "complete"]

@@ -114,7 +114,7 @@ def test_a_study_that_is_damaged_or_of_another_version_is_named(folder: Path) ->
         connection.execute("UPDATE trials SET result = json_remove(result, '$.metrics.cv_rmse_ridge')")
     with pytest.raises(ConfigError, match="study lacking was recorded by another version of byoe"):
         chosen(folder, "laptop", "lacking")
-    with pytest.raises(ConfigError, match="study newer was recorded by another version of byoe"):
+    with pytest.raises(InputError, match=r"newer.ledger.sqlite is .*another version of byoe recorded 'colour'"):
         chosen(folder, "laptop", "newer")
     (folder / "studies" / "noise").mkdir()
     (folder / "studies" / "noise" / "ledger.sqlite").write_bytes(b"noise" * 1000)

@@ -43,11 +43,12 @@ def test_a_value_is_hydras_or_else_text(argument: str, value: object) -> None:
 
 
 def test_values_below_open_keys_replace_the_files_values() -> None:
-    for_hydra, replaced = checked(
-        ["search.space.xgboost.eta={low: 0.1, high: 0.2}", "study=mine", "~search.space.catboost"]
+    found = checked(
+        ["search.space.xgboost.eta={low: 0.1, high: 0.2}", "search.seed=3", "study=mine", "~search.space.catboost"]
     )
-    assert for_hydra == ["study=mine", "~search.space.catboost"]
-    assert replaced == {"search.space.xgboost.eta": {"low": 0.1, "high": 0.2}}
+    assert found.for_hydra == ["search.seed=3", "~search.space.catboost"]
+    assert found.replaced == {"search.space.xgboost.eta": {"low": 0.1, "high": 0.2}}
+    assert found.texts == {"study": "mine"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable
 from itertools import product
@@ -10,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ensemble.column_types import column_key
 from experiments.config.compose import compose
 from experiments.config.groups import CONFIG_FOLDER, group_files
 from experiments.config.schema import LocalModeConfig, RemoteModeConfig
@@ -194,3 +198,12 @@ def test_a_machines_own_file_sets_keys_from_the_top(head: str, tmp_path: Path, m
     assert composed.config.search.n_trials == 7
     assert composed.sources["search.n_trials"] == "configs/local/default.yaml"
     assert compose(["search.n_trials=8"]).config.search.n_trials == 8
+
+
+@settings(max_examples=10)
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=12).map(str.strip).filter(bool)
+)
+def test_the_key_that_declares_a_column_is_read_back_whatever_its_name(name: str) -> None:
+    (argument,) = shlex.split(column_key(name, "category"))
+    assert compose(["mode=local", "dataset=file", argument]).config.dataset.columns == {name: "category"}

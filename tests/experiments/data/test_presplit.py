@@ -112,12 +112,12 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
     "an empty part": (
         lambda rows: [path.unlink() for path in (rows / "test").iterdir()],
         [],
-        ["/test holds no .csv or .parquet file"],
+        ["/test holds no CSV or Parquet file"],
     ),
     "a file of another kind": (
-        lambda rows: (rows / "test/notes.txt").touch(),
+        lambda rows: (rows / "test/notes.txt").write_text("see the wiki\n"),
         [],
-        ["/test holds notes.txt", "neither"],
+        ["part-0.csv and notes.txt", "do not have the same columns", "'see the wiki' only in notes.txt"],
     ),
     "a folder in a part": (
         lambda rows: shutil.copytree(rows / "test", rows / "test/more"),
@@ -173,13 +173,13 @@ def test_a_folder_on_s3_that_is_not_presplit_is_named_by_its_address(folder: Pat
         planned("s3://")
     with pytest.raises(InputError, match=rf"dataset.target=cost: {place}train/\*\.csv has no such column"):
         planned(place, "dataset.target=cost")
-    s3.put_object(Bucket=bucket, Key="tables/rows/test/more.csv.gz", Body=b"")
-    with pytest.raises(InputError, match=f"{place}test holds more.csv.gz"):
+    s3.put_object(Bucket=bucket, Key="tables/rows/test/more.csv.gz", Body=b"\x1f\x8b")
+    with pytest.raises(InputError, match=rf"{place}test/more\.csv\.gz is compressed with gzip: unpack it"):
         planned(place)
     for part in range(2):
         s3.delete_object(Bucket=bucket, Key=f"tables/rows/test/part-{part}.csv")
     s3.delete_object(Bucket=bucket, Key="tables/rows/test/more.csv.gz")
-    with pytest.raises(InputError, match=f"{place}test holds no .csv"):
+    with pytest.raises(InputError, match=f"{place}test holds no CSV or Parquet file"):
         planned(place)
     for name in ("", "_SUCCESS"):
         s3.delete_object(Bucket=bucket, Key=f"tables/rows/test/{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,34 @@ def test_its_name_changes_with_the_content_and_not_with_caches(tmp_path: Path, p
 
 def test_an_existing_source_dir_is_kept(tmp_path: Path, packages: Path) -> None:
     place_source([packages], tmp_path)
-    mark = source_folder([packages], tmp_path) / "mark"
-    mark.touch()
+    folder = source_folder([packages], tmp_path)
+    before = {path: path.stat().st_ino for path in folder.rglob("*")}
     place_source([packages], tmp_path)
-    assert mark.exists()
-    assert [path.name for path in mark.parent.parent.iterdir()] == [mark.parent.name]
+    assert {path: path.stat().st_ino for path in folder.rglob("*")} == before
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "single.py").write_text("B = 3\n"),
+        lambda folder: (folder / "numpy.py").write_text("raise SystemExit\n"),
+        lambda folder: (folder / "mine" / "more.py").touch(),
+        lambda folder: (folder / "mine" / "__init__.py").unlink(),
+        lambda folder: (folder / "requirements.txt").write_text("requests\n"),
+        lambda folder: ((folder / "mine" / "__pycache__").mkdir(), (folder / "mine" / "__pycache__" / "a.pyc").touch()),
+    ],
+)
+def test_a_source_dir_that_was_changed_is_written_again(
+    tmp_path: Path, packages: Path, change: Callable[[Path], object]
+) -> None:
+    place_source([packages], tmp_path)
+    folder = source_folder([packages], tmp_path)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    change(folder)
+    place_source([packages], tmp_path)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_a_package_with_a_name_that_is_taken_is_refused(tmp_path: Path, packages: Path) -> None:

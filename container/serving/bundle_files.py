@@ -1,0 +1,1 @@
+../../entry/ensemble/bundle_files.py

@@ -1,0 +1,131 @@
+"""Keys whose values are text: what is typed for them is kept as it is, and never read as a number, list or variable."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from experiments.config.schema import MODES, Config, hints
+from experiments.errors import ConfigError
+
+Kind = Literal["text", "list", "mapping"]
+_KINDS: dict[str, Kind] = {
+    "str": "text",
+    "list[str]": "list",
+    "dict[str, str]": "mapping",
+    "dict[str, str | None]": "mapping",
+}
+_OPENING, _CLOSING = "[{(", "]})"
+# What needs no quotes in a list.
+_PLAIN = re.compile(r"[\w./:%@+*=<>#-]+( [\w./:%@+*=<>#-]+)*")
+
+
+def text_keys() -> dict[str, Kind]:
+    """Return by dotted key of the schema how a value that consists of text is written: as such, in a list, by name."""
+    typed = {**hints(Config), **{f"mode.{name}": hint for mode in MODES for name, hint in hints(mode).items()}}
+    return {key: _KINDS[plain] for key, hint in typed.items() if (plain := hint.removesuffix(" | None")) in _KINDS}
+
+
+def owner(key: str, keys: Mapping[str, str]) -> str | None:
+    """Return the text key that ``key`` is, or for a mapping is below; None if there is none."""
+    if key in keys:
+        return key
+    return next((name for name, kind in keys.items() if kind == "mapping" and key.startswith(f"{name}.")), None)
+
+
+def split_argument(argument: str) -> tuple[str, str]:
+    """Return the key and the text of a ``key=value`` argument; the last part of the key may be in quotes."""
+    found = re.match(r"""[+~]*([\w.]+\.)((["'])(?:\\.|(?!\3)[^\\])*\3)=(.*)""", argument, re.DOTALL)
+    if found:
+        return found[1] + _unquoted(found[2]), found[4]
+    key, _, text = argument.lstrip("+~").partition("=")
+    return key, text
+
+
+def read_text(text: str) -> str | None:
+    """Return a value as it was typed, without the quotes around all of it; None for ``null``."""
+    return None if text == "null" else _unquoted(text)
+
+
+def read_list(key: str, text: str) -> list[str] | None:
+    """Return the items of a typed list, each as it was typed; None for ``null``.
+
+    Raises:
+        ConfigError: It is not a list.
+    """
+    if text == "null":
+        return None
+    inside = _inside(text, "[]")
+    if inside is None:
+        raise ConfigError(f"{key}={text} is not a list. Use {key}=[{text}]; close every bracket and quote.")
+    return [_unquoted(item) for item in _split(inside, ",")]
+
+
+def read_mapping(key: str, text: str) -> dict[str, str | None]:
+    """Return the entries of a typed mapping, names and values as they were typed.
+
+    Raises:
+        ConfigError: It is not a mapping.
+    """
+    inside = _inside(text, "{}")
+    entries = [] if inside is None else [_split(item, ":", most=1) for item in _split(inside, ",")]
+    if inside is None or any(len(entry) != 2 for entry in entries):
+        raise ConfigError(f"{key}={text} is not a mapping. Use '{key}={{name: value}}'; close every brace and quote.")
+    return {_unquoted(name): read_text(value) for name, value in entries}
+
+
+def as_argument(key: str, value: str | Iterable[str]) -> str:
+    """Return ``key=value``, quoted for a shell, from which the same text or list of texts is read."""
+    if isinstance(value, str):
+        text = _quoted(value) if read_text(value) != value else value
+    else:
+        text = f"[{','.join(item if _PLAIN.fullmatch(item) else _quoted(item) for item in value)}]"
+    return shlex.quote(f"{key}={text}")
+
+
+def escaped(text: str) -> str:
+    """Return a text that OmegaConf reads as ``text``, without a variable in it."""
+    # Backslashes count only before "${".
+    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
+def _unquoted(text: str) -> str:
+    """Return what is in the quotes around a whole text, in which a backslash precedes a quote or backslash."""
+    found = re.fullmatch(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", text, re.DOTALL)
+    return re.sub(r"""\\(["'\\])""", r"\1", found[2]) if found else text
+
+
+def _inside(text: str, brackets: str) -> str | None:
+    text = text.strip()
+    closed = len(text) >= 2 and text[0] == brackets[0] and text[-1] == brackets[1]
+    return text[1:-1] if closed else None
+
+
+def _split(text: str, separator: str, most: int | None = None) -> list[str]:
+    """Split at a separator outside quotes and brackets; spaces around items and empty items are left out."""
+    items: list[str] = []
+    item, quote, depth = "", "", 0
+    escape = False
+    for character in text:
+        if quote:
+            escape, closes = character == "\\" and not escape, character == quote and not escape
+            quote = "" if closes else quote
+        elif character in "\"'" and not item.strip():
+            quote = character
+        elif character in _OPENING:
+            depth += 1
+        elif character in _CLOSING:
+            depth = max(0, depth - 1)
+        elif character == separator and not depth and (most is None or len(items) < most):
+            items.append(item.strip())
+            item = ""
+            continue
+        item += character
+    items.append(item.strip())
+    return [item for item in items if item]
