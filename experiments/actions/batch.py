@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from experiments.system.signals import check_interrupted
 
 if TYPE_CHECKING:
     from ensemble.serving.predictor import Predictor
+    from ensemble.serving.unseen import Unseen
 
 
 def predict_file(composed: Composed, console: Console) -> int:
@@ -58,29 +60,66 @@ def predict_file(composed: Composed, console: Console) -> int:
         names = [*predictor.bundle.members, "blended"] if config.detail == "members" else [PREDICTION]
         with one_blas_thread(), _progress(console, source.total) as show:
             predictor.check()
-            rows = _predict(predictor, source, WRITERS[named.suffix.lower()](partial, names), source_path, show)
+            found = _predict(predictor, source, WRITERS[named.suffix.lower()](partial, names), source_path, show)
         partial.replace(output)
-    print_plain(console, f"{rows:,} predictions of {model.origin} are in {config.output}.")
+    for sentence in found.warnings():
+        print_plain(console, f"warning: {sentence}")
+    print_plain(console, f"{found.rows:,} predictions of {model.origin} are in {config.output}.")
     return 0
 
 
-def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]) -> int:
-    from ensemble.serving.errors import RequestError
+@dataclass
+class _Found:
+    """What was found in a file of rows.
 
-    count = 0
+    Attributes:
+        unseen: The categories that the model does not have.
+        present: By column, in how many rows it has a value.
+        rows: The number of rows.
+    """
+
+    unseen: Unseen
+    present: dict[str, int]
+    rows: int = 0
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each column with unknown categories, and one for those without any value."""
+        sentences = []
+        for name, values in self.unseen.columns.items():
+            examples = ", ".join(map(repr, values.examples))
+            sentences.append(
+                f"{name}: {values.rows:,} of {self.rows:,} rows have a category that the training rows do not have "
+                f"({examples}; first in data row {values.first_row}). It is predicted as missing."
+            )
+        empty = [name for name, count in self.present.items() if count == 0 and name not in self.unseen.columns]
+        if empty:
+            sentences.append(f"{', '.join(empty)}: no row has a value. It is predicted as missing.")
+        return sentences
+
+
+def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]) -> _Found:
+    import numpy as np
+
+    from ensemble.serving.errors import RequestError
+    from ensemble.serving.unseen import Unseen
+
+    found = _Found(Unseen(), {column.name: 0 for column in predictor.columns})
     with writer:
         try:
-            for chunk in source.chunks(predictor):
-                features = predictor.features(chunk.rows)
+            for chunk in source.chunks(predictor.columns):
+                found.unseen.offset = found.rows
+                features = predictor.features(chunk.rows, found.unseen)
                 writer.write(predictor.predict(features))
-                count += len(features)
-                show(chunk.done, count)
+                found.rows += len(features)
+                for column, values in zip(predictor.columns, features.T, strict=True):
+                    found.present[column.name] += int(np.count_nonzero(~np.isnan(values)))
+                show(chunk.done, found.rows)
                 check_interrupted()
         except RequestError as error:
-            raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
-    if count == 0:
+            raise ConfigError(f"{path}: {_in_whole_file(error, found.rows)}") from None
+    if found.rows == 0:
         raise ConfigError(f"{path} has no rows.")
-    return count
+    return found
 
 
 def _in_whole_file(error: Any, offset: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -13,8 +14,10 @@ import pandas as pd
 import pytest
 
 from ensemble.bundle import load_bundle
+from ensemble.reading import Roles, read_file
 from experiments.serving import row_files
 from tests.conftest import QUICK, Ended
+from tests.support.models import small_bundle
 
 ROWS = 700
 
@@ -103,6 +106,112 @@ def test_mistakes_exit_2_before_anything_runs(
     assert ended.code == 2
     assert message in ended.err
     assert sorted(path.name for path in folder.iterdir()) == ["folder.csv", "rows.csv"]
+
+
+TRAINING = "when,town,garden,size,price\n" + "".join(
+    f"2024-0{row % 9 + 1}-1{row % 7},{('Oslo', 'Bern', 'Zürich')[row % 3]},{row % 2 == 0},{row % 11 / 8},{row * 7 % 50}\n"
+    for row in range(60)
+)
+LINES = TRAINING.splitlines()[1:7]
+BARE = [line.rpartition(",")[0] for line in LINES]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a column of each type; read only."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "t.csv").write_text(TRAINING)
+    return small_bundle(folder / "model", read_file(folder / "t.csv", Roles("price")))
+
+
+def rows_file(lines: list[str], end: str = "\n") -> bytes:
+    return end.join(["when,town,garden,size", *lines, ""]).encode()
+
+
+def predicted(mixed: Path, byoe: Callable[..., Ended], body: bytes, *arguments: str) -> tuple[list[float], Ended]:
+    """Return the predictions for a file, and how the command ended."""
+    Path("rows").write_bytes(body)
+    Path("out.csv").unlink(missing_ok=True)
+    ended = byoe("action=batch", f"model={mixed}", "input=rows", "output=out.csv", *arguments)
+    return pd.read_csv("out.csv")["prediction"].tolist() if ended.code == 0 else [], ended
+
+
+def parquet_of(frame: pd.DataFrame) -> bytes:
+    frame.to_parquet("frame.parquet")
+    return Path("frame.parquet").read_bytes()
+
+
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "UTF-16": (rows_file(BARE).decode().encode("utf-16"), "rows is text in UTF-16, and not in UTF-8"),
+    "gzip": (gzip.compress(rows_file(BARE)), "rows is compressed with gzip: unpack it"),
+    "Excel": (b"PK\x03\x04" + bytes(26) + b"xl/workbook.xml", "rows is an Excel workbook"),
+    "cut JSON lines": (
+        b'{"when": null, "town": null, "garden": null, "size": null}\n\n{"when": 1\n{}',
+        "rows: the body is not JSON lines (line 3)",
+    ),
+    "a short row": (rows_file([*BARE[:2], "2024-01-01,Oslo"]), "data row 3 has 2 cells"),
+    "an open quote": (rows_file([*BARE[:2], '2024-01-01,"Oslo,True,1']), "a quote is not closed"),
+    "a missing column": (b"when,town,garden\n2024-01-01,Oslo,True\n", "column 'size' is missing"),
+    "empty": (b"", "has no rows"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_cannot_be_read_is_named_with_the_fix(
+    case: str, mixed: Path, folder: Path, byoe: Callable[..., Ended]
+) -> None:
+    body, message = REFUSED[case]
+    _, ended = predicted(mixed, byoe, body)
+    assert ended.code == 2
+    assert message in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_integers_and_zoned_times_for_a_date_are_refused_in_every_format(
+    mixed: Path, folder: Path, byoe: Callable[..., Ended]
+) -> None:
+    predicted(mixed, byoe, rows_file(BARE))
+    frame = pd.read_csv(Path("rows"), parse_dates=["when"])
+    whole = frame.assign(when=frame["when"].astype("datetime64[ms]").astype("int64"))
+    for body in (
+        parquet_of(whole),
+        whole.to_csv(index=False).encode(),
+        whole.to_json(orient="records", lines=True).encode(),
+    ):
+        _, ended = predicted(mixed, byoe, body)
+        assert (ended.code, "column 'when' has" in ended.err, "data row 1" in ended.err) == (2, True, True), ended.err
+    zoned = frame.assign(when=frame["when"].dt.tz_localize("Europe/Oslo"))
+    for body in (parquet_of(zoned), zoned.to_csv(index=False).encode()):
+        _, ended = predicted(mixed, byoe, body)
+        assert "a time without a time zone, or in UTC is expected" in ended.err
+
+
+def test_unknown_categories_and_columns_without_values_are_counted(
+    mixed: Path, folder: Path, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_files, "CHUNK_BYTES", 60)
+    towns = ["Oslo", "oslo", "", "Oslo ", "BERN", "oslo"]
+    found, ended = predicted(mixed, byoe, rows_file([f"2024-01-01,{town},," for town in towns]))
+    assert len(found) == 6
+    assert "warning: town: 4 of 6 rows have a category that the training rows do not have" in ended.out
+    assert "('oslo', 'Oslo ', 'BERN'; first in data row 2)" in ended.out
+    assert "warning: garden, size: no row has a value" in ended.out
+
+
+def test_a_headerless_file_of_a_model_with_numbers_as_names_keeps_its_rows(
+    folder: Path, byoe: Callable[..., Ended]
+) -> None:
+    values = np.random.RandomState(0).randint(0, 6, (60, 7))
+    pd.DataFrame(values).to_csv("t.csv", index=False)
+    model = small_bundle(folder / "model", read_file(folder / "t.csv", Roles("6")))
+    wanted, _ = predicted(model, byoe, b"0,1,2,3,4,5\n1,0,2,3,4,5\n2,2,2,2,2,2\n")
+    assert len(wanted) == 2
+    assert predicted(model, byoe, b"2,2,2,2,2,2\n2,2,2,2,2,2\n")[0] == wanted[1:] * 2
+    assert len(predicted(model, byoe, b"9,0,2,3,4,5\n2,2,2,2,2,2\n")[0]) == 2
+    _, ended = predicted(model, byoe, b"1,0,2,3,4,5\n2,2,2,2,2,2\n")
+    assert (ended.code, "header=present or header=absent" in ended.err) == (2, True)
+    assert predicted(model, byoe, b"1,0,2,3,4,5\n2,2,2,2,2,2\n", "header=absent")[0] == wanted
+    assert len(predicted(model, byoe, b"1,0,2,3,4,5\n2,2,2,2,2,2\n", "header=present")[0]) == 1
 
 
 def test_a_second_command_for_the_same_output_is_refused(
