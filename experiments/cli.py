@@ -12,6 +12,7 @@ from experiments.config.groups import group_files
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
 from experiments.system.signals import raise_on_signals
 from experiments.system.temporary_files import temporary_files_removed
+from experiments.system.terminal import replace_what_cannot_be_printed, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -151,13 +152,14 @@ def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 a mistake, 3 not comparable, 130 interrupted."""
     arguments = [argument for argument in argv if argument not in ("--help", "-h", "--cfg")]
     raise_on_signals()
+    replace_what_cannot_be_printed()
     try:
         if "--help" in argv or "-h" in argv:
             print(_help(), flush=True)
             return 0
         return _dispatch(arguments, only_show="--cfg" in argv)
     except EnsembleError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         resumes = not any(argument.startswith("action=") and argument not in _RESUMED for argument in arguments)
@@ -187,10 +189,10 @@ def _dispatch(arguments: Sequence[str], *, only_show: bool) -> int:
     if only_show:
         print(composed.with_sources())
         return 0
-    from rich.console import Console
+    from experiments.reporting.console import PlainConsole
 
     with temporary_files_removed():
-        return ACTIONS[action][1](composed, arguments, Console())
+        return ACTIONS[action][1](composed, arguments, PlainConsole())
 
 
 def _help() -> str:

@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     output = Path(environ.get("SM_OUTPUT_DIR") or os.devnull)
     if output.is_dir():
         with contextlib.suppress(OSError):  # as above
-            (output / "failure").write_text(reason)
+            (output / "failure").write_text(reason, encoding="utf-8", errors="replace")
     return code
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import shutil
+import functools
+import json
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ensemble.bundle_files import CODE
+from ensemble.documents import read_json
+from ensemble.errors import BundleError
+from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
-from experiments.errors import ConfigError, did_you_mean, listed, one_of, storage_errors
+from experiments.errors import ConfigError, InputError, did_you_mean, listed, one_of, storage_errors
 from experiments.reporting.console import print_plain
-from experiments.serving.models import place_model
+from experiments.serving.models import Model, place_model
 from experiments.serving.row_files import HEADERS, PREDICTION, WRITERS, Source, open_rows
-from experiments.system.locks import AlreadyLocked, lock_folder
+from experiments.system.files import remove, replace_file
+from experiments.system.locks import AlreadyLocked, ForeignFolder, lock_folder
 from experiments.system.machine import available_cores
 from experiments.system.output_file import check_not_input, output_file
 from experiments.system.signals import check_interrupted
@@ -27,6 +35,8 @@ from experiments.system.signals import check_interrupted
 if TYPE_CHECKING:
     from ensemble.serving.predictor import Predictor
     from ensemble.serving.unseen import Unseen
+
+_POLL_SECONDS = 0.2
 
 
 def predict_file(composed: Composed, console: Console) -> int:
@@ -50,22 +60,163 @@ def predict_file(composed: Composed, console: Console) -> int:
     check_not_input(config.input, config.output)
     with _workplace(output) as place:
         model = place_model(composed, place)
-        sys.path.append(str(model.folder / "code"))  # for the user's own members
-        from ensemble.serving.predictor import Predictor
-        from ensemble.threads import one_blas_thread
-
-        predictor = Predictor.load(model.folder, available_cores())
-        source = open_rows(source_path, config.header)
         partial = place / output.name
-        names = [*predictor.bundle.members, "blended"] if config.detail == "members" else [PREDICTION]
-        with one_blas_thread(), _progress(console, source.total) as show:
-            predictor.check()
-            found = _predict(predictor, source, WRITERS[named.suffix.lower()](partial, names), source_path, show)
+        given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
+        given |= {"header": config.header, "members": config.detail == "members"}
+        predict = predict_rows if model.own else functools.partial(_in_worker, model, place)
+        if not model.own:
+            print_plain(console, _whose_code(model))
+        with _progress(console) as show:
+            found = predict(**given, report=show)
         partial.replace(output)
-    for sentence in found.warnings():
+    for sentence in found.warnings:
         print_plain(console, f"warning: {sentence}")
     print_plain(console, f"{found.rows:,} predictions of {model.origin} are in {config.output}.")
     return 0
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was predicted.
+
+    Attributes:
+        rows: The number of rows.
+        warnings: Sentences about values that are predicted as missing.
+    """
+
+    rows: int
+    warnings: list[str]
+
+
+def predict_rows(model: str, rows: str, output: str, *, header: str | None, members: bool, report: Report) -> Predicted:
+    """Write a model's prediction for every row of a file, in the same order.
+
+    Args:
+        model: The model's folder.
+        rows: The file of rows.
+        output: The file to write.
+        header: Whether CSV rows have a header, one of ``HEADERS``; None to decide by the first row.
+        members: Whether to write the predictions of all members too.
+        report: Called before each file of the model is read, and after each part of the rows.
+
+    Raises:
+        InputError: The model cannot be used, or the rows do not fit it.
+        OSError: The predictions cannot be written.
+    """
+    from ensemble.bundle import read_manifest
+    from ensemble.serving.predictor import Predictor
+    from ensemble.threads import one_blas_thread
+
+    folder, source_path = Path(model), Path(rows)
+    if own_classes(read_manifest(folder)):
+        sys.dont_write_bytecode = True
+        sys.path.append(str(folder / CODE))
+    predictor = Predictor.load(folder, available_cores(), lambda name: report(_Step(name)))
+    source = open_rows(source_path, header)
+    names = [*predictor.bundle.members, "blended"] if members else [PREDICTION]
+    with one_blas_thread():
+        report(_Step(None, 0, source.total))
+        predictor.check()
+        writer = WRITERS[Path(output).suffix.lower()](Path(output), names)
+        return _predict(
+            predictor,
+            source,
+            writer,
+            source_path,
+            lambda done, count: report(_Step(None, done, source.total, count)),
+        )
+
+
+def predict_and_report(progress: str, **arguments: Any) -> dict[str, Any]:
+    """Call ``predict_rows`` in a worker process, and report in the file ``progress``.
+
+    Returns:
+        The attributes of ``Predicted``, or ``refused`` with the text of an ``InputError``.
+    """
+    try:
+        return asdict(predict_rows(**arguments, report=lambda step: replace_file(Path(progress), _as_json(step))))
+    except InputError as error:
+        return {"refused": str(error)}
+
+
+def own_classes(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the classes of a model's members that are neither byoe's nor scikit-learn's, as ``module:Class``."""
+    return sorted({member["kind"] for member in manifest["members"] if ":" in member["kind"]})
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is done now.
+
+    Attributes:
+        file: The file of the model that a library reads; None while rows are predicted.
+        done: How much of the rows' file was read, in the unit of ``total``.
+        total: Its size: in rows if their number is known, else in bytes.
+        rows: Rows that were predicted.
+    """
+
+    file: str | None
+    done: int = 0
+    total: int = 1
+    rows: int = 0
+
+
+Report = Callable[[_Step], None]
+
+
+def _as_json(step: _Step) -> str:
+    return json.dumps(asdict(step))
+
+
+def _whose_code(model: Model) -> str:
+    classes = own_classes(model.manifest)
+    if not classes:
+        return f"note: {model.origin} is read by this project's code. Nothing of the code in it is run."
+    return (
+        f"note: this runs code that came with {model.origin}: {listed(classes)}. A model is a program: use one only if "
+        "you trust who made it."
+    )
+
+
+def _in_worker(found: Model, place: Path, *, report: Report, **arguments: Any) -> Predicted:
+    """Call ``predict_rows`` in a process that may die, for a model that was not made here.
+
+    Raises:
+        BundleError: The process died.
+    """
+    progress = place / "progress.json"
+    last: _Step | None = None
+    with (
+        ThreadPoolExecutor(1) as threads,
+        closing(WorkerPool(1, available_cores(), preload=("ensemble.bundle",))) as pool,
+    ):
+        call = {"progress": str(progress), **arguments}
+        work = threads.submit(pool.call, "experiments.actions.batch:predict_and_report", call)
+        while True:
+            done = wait({work}, _POLL_SECONDS).done
+            with suppress(OSError, ValueError, TypeError):
+                last = _Step(**read_json(progress))
+                report(last)
+            if done:
+                break
+        try:
+            answer = work.result()
+        except WorkerDied as death:
+            what = "predicts with it" if last is None or last.file is None else f"reads its {last.file}"
+            raise BundleError(
+                f"the model of {found.origin} cannot be used: the library that {what} crashed ({_cause(death)}). Copy "
+                "it again or train again."
+            ) from None
+    if "refused" in answer:
+        raise InputError(answer["refused"])
+    return Predicted(**answer)
+
+
+def _cause(death: WorkerDied) -> str:
+    if death.exit_code >= 0:
+        return f"exit code {death.exit_code}"
+    hint = ", perhaps for lack of memory" if -death.exit_code == signal.SIGKILL else ""
+    return f"{signal.Signals(-death.exit_code).name}{hint}"
 
 
 @dataclass
@@ -97,7 +248,9 @@ class _Found:
         return sentences
 
 
-def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]) -> _Found:
+def _predict(
+    predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]
+) -> Predicted:
     import numpy as np
 
     from ensemble.serving.errors import RequestError
@@ -119,7 +272,7 @@ def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show
             raise ConfigError(f"{path}: {_in_whole_file(error, found.rows)}") from None
     if found.rows == 0:
         raise ConfigError(f"{path} has no rows.")
-    return found
+    return Predicted(found.rows, found.warnings())
 
 
 def _in_whole_file(error: Any, offset: int) -> str:
@@ -133,9 +286,15 @@ def _workplace(output: Path) -> Iterator[Path]:
     """Yield an empty folder beside the output, without what a killed command has left; remove it at the end."""
     folder = output.with_name(f".{output.name}.byoe")
     with storage_errors(output):
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
         try:
-            lock = lock_folder(folder)
+            lock = lock_folder(folder, own=True)
+        except ForeignFolder:
+            raise ConfigError(
+                f"{folder} is a link, or belongs to another user, and byoe needs this name for its temporary files. "
+                "Remove it, or name another output."
+            ) from None
         except AlreadyLocked:
             raise ConfigError(
                 f"output={output} is being written by another command: wait until it has finished."
@@ -143,23 +302,19 @@ def _workplace(output: Path) -> Iterator[Path]:
     with lock:
         try:
             with storage_errors(output):
-                _empty(folder)
+                for entry in folder.iterdir():
+                    remove(entry)
                 yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            remove(folder)
 
 
 @contextmanager
-def _progress(console: Console, total: int) -> Iterator[Callable[[int, int], None]]:
+def _progress(console: Console) -> Iterator[Report]:
     columns = (TextColumn("predicting"), BarColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=total, rows=0)
-        yield lambda done, rows: progress.update(task, completed=done, rows=rows)
+        task = progress.add_task("", total=1, rows=0)
+        yield lambda step: progress.update(task, completed=step.done, total=step.total, rows=step.rows)
 
 
 def _output(text: str | None) -> Path:

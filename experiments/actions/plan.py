@@ -12,6 +12,7 @@ from experiments.backends.open import plan_requests
 from experiments.config.compose import Composed
 from experiments.planning.packages import make_importable
 from experiments.planning.study import plan_study
+from experiments.reporting.console import PlainConsole
 
 
 def show_requests(composed: Composed, arguments: Sequence[str], console: Console) -> int:
@@ -21,7 +22,7 @@ def show_requests(composed: Composed, arguments: Sequence[str], console: Console
         InputError: A mistake in the configuration, or a request that AWS would refuse.
     """
     # The requests alone go to standard output, to be read by a program.
-    stderr = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    stderr = PlainConsole(stderr=True, soft_wrap=True)
     make_importable(composed.config.entry)
     plan = plan_study(replace(composed, config=replace(composed.config, action="tune")))
     for note in plan.notes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.members import member_class
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.open import backend_type, open_backend
 from experiments.backends.winner import FINAL, IMPORTANCE, place_winner
@@ -21,10 +22,9 @@ from experiments.config.arguments import masked, typed_command
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder
 from experiments.data.column_report import report
-from experiments.data.datasets import Splits
 from experiments.errors import StudyFailed
 from experiments.planning.packages import make_importable
-from experiments.planning.study import plan_study
+from experiments.planning.study import StudyPlan, plan_study
 from experiments.reporting.console import at_least, print_plain
 from experiments.reporting.figures import study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
@@ -95,7 +95,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     if known is not None and _show_finished(session, known):
         return _show_parity(session)
     if composed.config.dataset.path is not None and known is None:
-        _show_data(plan.splits, console)
+        _show_data(plan, console)
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
     study = plan.place()
@@ -108,8 +108,9 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     return _show_parity(session)
 
 
-def _show_data(splits: Splits, console: Console) -> None:
-    found = report(splits)
+def _show_data(plan: StudyPlan, console: Console) -> None:
+    members = {spec.name: member_class(spec.kind, "ensemble.members") for spec in plan.study.recipe({}).members}
+    found = report(plan.splits, members)
     at_least(NARROWEST, console).print(found.render(), crop=False)
     for warning in found.warnings:
         print_plain(console, f"warning: {warning}.", "yellow")
@@ -157,8 +158,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
                 failed = max(results, key=lambda result: result.index)
                 log = log_path(trial_folder(study.folder, failed.index))
                 raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
-            with console.status(f"{handle.final_status} and scoring it on the test rows"):
-                place_winner(study, ledger, handle, local_workers, best, console)
+            place_winner(study, ledger, handle, local_workers, best, console)
             crash_points.point("final_trained")
             with console.status("recording in MLflow"):
                 outcome = _record(session, ledger, tracker, results, best)

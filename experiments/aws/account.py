@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
+
+if TYPE_CHECKING:
+    from boto3 import Session
+    from botocore.loaders import Loader
 
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 _INVALID = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId")
@@ -57,7 +62,6 @@ class Account:
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of a service; one is created per service."""
-        import boto3
         from botocore.config import Config
 
         if service not in self._clients:
@@ -65,8 +69,7 @@ class Account:
                 retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, connect_timeout=10, read_timeout=60
             )
             with _settings_errors():
-                session = boto3.Session(profile_name=self.profile, region_name=self.region)
-                client = session.client(service, config=config)
+                client = _session(self.profile, self.region).client(service, config=config)
             if service == "s3":
                 for operation in ("HeadBucket", "HeadObject"):
                     client.meta.events.register(f"after-call.s3.{operation}", self._explain_bad_request)
@@ -115,15 +118,32 @@ def storage_account(mode: ModeConfig) -> Account:
     return Account(_region(region, profile) or _DEFAULT_S3_REGION, profile)
 
 
+def _session(profile: str | None, region: str | None) -> Session:
+    """Return a session of the user's AWS settings; all share what botocore has read of AWS's services."""
+    import boto3
+    import botocore.session
+
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    return boto3.Session(profile_name=profile, region_name=region, botocore_session=session)
+
+
+@functools.cache
+def _loader(search_path: str | None) -> Loader:
+    """Return what reads the descriptions of AWS's services, which takes tenths of a second for each."""
+    from botocore.loaders import create_loader
+
+    return create_loader(search_path)
+
+
 def _region(region: str | None, profile: str | None) -> str | None:
     """Return the given region, or the one in the user's AWS settings."""
-    import boto3
     import botocore.session
     from botocore.exceptions import ProfileNotFound
 
     try:
         with _settings_errors():
-            found: str | None = boto3.Session(profile_name=profile).region_name
+            found: str | None = _session(profile, None).region_name
     except ProfileNotFound:
         known = ", ".join(botocore.session.Session().available_profiles) or "none"
         named = f"mode.profile={profile}" if profile else f"AWS_PROFILE={os.environ.get('AWS_PROFILE')}"

@@ -96,8 +96,8 @@ class ResultsImporter:
             else:
                 failure = pruned or _reason(job)
             if failure is not None:
-                log_path(folder).write_text("\n".join([*log][-_LOG_LINES:]))
-                failure_path(folder).write_text(failure)
+                log_path(folder).write_text("\n".join([*log][-_LOG_LINES:]), encoding="utf-8")
+                failure_path(folder).write_text(failure, encoding="utf-8")
             result = read_result(trial, started, finished, 0 if failure is None else 1)
         if pruned is not None:
             expected = {} if objective is None else {"expected": objective}

@@ -22,6 +22,7 @@ from experiments.sagemaker_requests.jobs import objective_regex, time_limit_fail
 from experiments.study.folder import failure_path, log_path, model_dir, read_result
 from experiments.study.spec import TrialResult, TrialSpec
 from experiments.system.archives import MODEL_ARCHIVE, unpack
+from experiments.system.files import remove
 
 # What compose puts around a container's lines: colours and, before each, the container's name.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m|\r")
@@ -62,7 +63,9 @@ class WarmRunner:
             with _writing(trial.folder):
                 collect(container.ml, container.log, trial)
                 if ended.exit_code is None:
-                    failure_path(trial.folder).write_text(self._death(ended, job, container.stray_output))
+                    failure_path(trial.folder).write_text(
+                        self._death(ended, job, container.stray_output), encoding="utf-8"
+                    )
         finally:
             own = self._pool.release(number, container, alive=ended.exit_code is not None)
         if not own:
@@ -160,7 +163,7 @@ class ColdRunner:
                 failure = time_limit_failure(job)
             if failure is not None:
                 failure_path(trial.folder).parent.mkdir(exist_ok=True)
-                failure_path(trial.folder).write_text(failure)
+                failure_path(trial.folder).write_text(failure, encoding="utf-8")
         return checked(read_result(trial, started, finished, exit_code), trial, job)
 
     def interrupt(self) -> None:
@@ -225,7 +228,7 @@ def lay_out(ml: Path, job: Mapping[str, Any]) -> None:
     """
     for entry in ml.iterdir():
         if entry.name not in ("input", "code"):
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            remove(entry)
     for part in ("input/config", "output/data", "model"):
         shutil.rmtree(ml / part, ignore_errors=True)
         (ml / part).mkdir(parents=True)

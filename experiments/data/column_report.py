@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from rich.console import RenderableType
 from rich.table import Table as TextTable
 
-from ensemble.members import Floats
+from ensemble.members import Floats, Member
 from ensemble.table import Column, Table
 from experiments.data.datasets import Splits
+from experiments.data.float_limits import float_warnings
 
 # Rows in which distinct values and repeated rows are looked for; this many take a second.
 MOST_ROWS = 100_000
@@ -64,8 +66,13 @@ class DataReport:
         return table
 
 
-def report(splits: Splits) -> DataReport:
-    """Look at the data of a study."""
+def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
+    """Look at the data of a study.
+
+    Args:
+        splits: The data.
+        members: The classes of the study's members, by name.
+    """
     tables = (splits.train, splits.validation, splits.test)
     features = np.concatenate([np.asarray(table.features[:MOST_ROWS]) for table in tables])[:MOST_ROWS]
     columns = tuple(_column(column, features[:, place]) for place, column in enumerate(splits.train.columns))
@@ -81,7 +88,16 @@ def report(splits: Splits) -> DataReport:
             drop = ",".join(named)
             warnings.append(f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. To leave out: dataset.drop=[{drop}]")
     notes = dict.fromkeys(note for table in tables for note in table.notes)
-    return DataReport(columns, (*notes, *warnings, *_repeated(splits), *_heavy_tail(splits.train.target)))
+    return DataReport(
+        columns,
+        (
+            *notes,
+            *warnings,
+            *_repeated(splits),
+            *_heavy_tail(splits.train.target),
+            *float_warnings(splits.train, members),
+        ),
+    )
 
 
 def _column(column: Column, values: Floats) -> ColumnReport:

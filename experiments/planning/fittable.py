@@ -19,6 +19,7 @@ from experiments.study.search_space import Choices, Range
 
 # Sums of larger weights overflow in float32, in which libraries read them.
 _LARGEST_WEIGHT = 1e30
+_LEAST_SPREAD = 1e-150
 
 
 def check_fittable(recipe: Recipe, search: SearchPlan, train: Table, weights: str | None) -> list[str]:
@@ -34,6 +35,11 @@ def check_fittable(recipe: Recipe, search: SearchPlan, train: Table, weights: st
         InputError: The rows cannot be divided into these folds, a member cannot be fitted on the rows of a fold, or
             the weights are too large or too small.
     """
+    if 0 < np.ptp(train.target) < _LEAST_SPREAD:
+        raise ConfigError(
+            f"dataset.target={train.target_name}: its values differ by {np.ptp(train.target):g} at most, so that every "
+            "squared error is 0 in float64. Multiply the column by a constant."
+        )
     folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys)
     rows = {f"fold {number}": fold.fit for number, fold in enumerate(folds)}
     if recipe.final == "refit":

@@ -1,9 +1,47 @@
-"""Printing on a console: plain text, a minimum width, and amounts of dollars."""
+"""Printing on a console: text as it is, a minimum width, and amounts of dollars."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.status import Status
+from rich.text import Text
+
+from experiments.system.terminal import visible
+
+
+class PlainConsole(Console):
+    """A console on which every string is text: brackets are no markup, and control characters are shown as escapes."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take Rich's options, such as ``file`` and ``width``."""
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a string as text; its width is that of the escapes."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of something that can be printed, without control characters in their text."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+    def status(self, status: RenderableType, **options: Any) -> Status:
+        """Return a status line; Rich's own reads markup in its text, whatever the console."""
+        return _PlainStatus(_text(status), console=self, **options)
+
+
+class _PlainStatus(Status):
+    def update(self, status: RenderableType | None = None, **options: Any) -> None:
+        super().update(None if status is None else _text(status), **options)
+
+
+def _text(status: RenderableType) -> RenderableType:
+    return Text(status) if isinstance(status, str) else status
 
 
 def print_plain(console: Console, text: str, style: str | None = None) -> None:
@@ -29,13 +67,12 @@ def at_least(width: int, console: Console) -> Console:
     if console.width >= width:
         return console
     system = console.color_system
-    return Console(
+    return PlainConsole(
         file=console.file,
         width=width,
         force_terminal=console.is_terminal,
-        color_system=system,  # type: ignore[arg-type]  # one of the accepted names
+        color_system=system,
         no_color=console.no_color,
-        highlight=False,
     )
 
 

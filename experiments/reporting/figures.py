@@ -15,12 +15,14 @@ from ensemble.wire import SEPARATOR
 from experiments.study.predictions import Predictions
 from experiments.study.sampling import parameter_importance
 from experiments.study.spec import StudySpec, TrialResult, best_of
+from experiments.system.terminal import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#767676"
 MOST_BARS = 20
+LONGEST_LABEL = 40
 # With fewer trials per parameter, the order of the bars is mostly chance.
 TRIALS_A_PARAMETER = 10
 
@@ -236,11 +238,17 @@ def feature_importance(importance: Mapping[str, float]) -> Figure:
     names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
     figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
     axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
-    axes.set_yticks(range(len(names)), names)
+    # Two dollar signs in a column's name are not a formula.
+    axes.set_yticks(range(len(names)), [_label(name) for name in names], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel("rise of the blend's RMSE when the feature is shuffled (validation rows)")
     axes.set_title("Which features does the blend depend on?", loc="left", fontsize=11)
     return figure
+
+
+def _label(name: str) -> str:
+    text = visible(name).replace("\n", " ")
+    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"
 
 
 def _alpha(out_of_fold: Predictions) -> float:

@@ -71,7 +71,7 @@ class StudyProgress:
         self._bar = Progress(
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[scores]}"),
+            TextColumn("{task.fields[scores]}", markup=False),
             _NoteColumn(note),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),

@@ -13,7 +13,7 @@ from rich.text import Text
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
-from experiments.reporting.console import at_least
+from experiments.reporting.console import PlainConsole, at_least
 from experiments.reporting.verdict import verdict_text
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
 
@@ -71,7 +71,7 @@ def show(outcome: Outcome, console: Console) -> None:
 def as_text(outcome: Outcome) -> str:
     """Return the summary as plain text, 100 columns wide."""
     file = io.StringIO()
-    show(outcome, Console(file=file, width=100, color_system=None))
+    show(outcome, PlainConsole(file=file, width=100, color_system=None))
     return file.getvalue()
 
 

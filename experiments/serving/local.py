@@ -41,6 +41,7 @@ from experiments.serving.records import RECORD, Endpoint, check_name, records_of
 from experiments.serving.rehearsal import rehearse
 from experiments.serving.smoke_test import check_container
 from experiments.system.archives import MODEL_ARCHIVE
+from experiments.system.files import remove
 from experiments.system.machine import check_folder
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class LocalHost(Host):
             if old is not None:
                 print_plain(self._console, f"draining {old.origin}, which was served until now.")
                 stop_container(client, old.container, old.network, SECONDS_TO_DRAIN)
-                shutil.rmtree(old.folder, ignore_errors=True)
+                if Path(old.folder).parent == folder:  # and not wherever a changed record says
+                    remove(Path(old.folder))
             if serving.name == "serverless":
                 record_rehearsal(
                     self._records.root, model.bundle_hash, rehearse(client, new, plan, seconds, self._console)

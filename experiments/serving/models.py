@@ -32,12 +32,14 @@ class Model:
     Attributes:
         folder: The unpacked bundle.
         origin: Where it is from, for messages.
+        own: Whether a study below this project's folder of studies made it.
         manifest: The record of its training.
         bundle_hash: SHA-256 of the manifest, and so of every file.
     """
 
     folder: Path
     origin: str
+    own: bool
     manifest: Mapping[str, Any]
     bundle_hash: str
 
@@ -73,7 +75,8 @@ def place_model(composed: Composed, folder: Path) -> Model:
     manifest = read_manifest(bundle)
     if not (bundle / INFERENCE).is_file():
         raise BundleError(f"{origin} has no {INFERENCE}, which serves it. Train the model again.")
-    return Model(bundle, origin, manifest, bundle_hash(bundle))
+    own = source.resolve().is_relative_to(studies_folder(composed.config).resolve())
+    return Model(bundle, origin, own, manifest, bundle_hash(bundle))
 
 
 def _newest_winner(composed: Composed) -> tuple[Path, str]:

@@ -191,7 +191,7 @@ def _disk_was_full(folder: Path, reason: str) -> bool:
 def _reason(folder: Path, exit_code: int | None) -> str:
     failure = failure_path(folder)
     if failure.is_file() and not failure.is_symlink():
-        return failure.read_text(errors="replace")
+        return failure.read_text(encoding="utf-8", errors="replace")
     if exit_code is not None and exit_code < 0:
         hint = "; was there enough memory?" if exit_code == -9 else ""
         return f"its process was killed by signal {-exit_code}{hint}"

@@ -21,6 +21,10 @@ class AlreadyLocked(Exception):
         self.holder = holder
 
 
+class ForeignFolder(Exception):
+    """A folder is a link, or belongs to another user, so nothing in it may be trusted or removed."""
+
+
 class Lock:
     """An exclusive lock that this process holds. Use as a context manager, or ``release`` it."""
 
@@ -44,9 +48,9 @@ def lock_file(path: Path) -> Lock:
 
     Raises:
         AlreadyLocked: Another process holds it.
-        OSError: It cannot be opened or written.
+        OSError: It cannot be opened or written, or is a link.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,19 +64,25 @@ def lock_file(path: Path) -> Lock:
     return Lock(descriptor)
 
 
-def lock_folder(path: Path, *, wait: bool = False) -> Lock:
+def lock_folder(path: Path, *, wait: bool = False, own: bool = False) -> Lock:
     """Lock a folder; this leaves no file in it.
 
     Args:
         path: The folder.
         wait: Whether to wait while another process holds it.
+        own: Whether it must be this user's and not a link, since it is going to be emptied.
 
     Raises:
         AlreadyLocked: Another process holds it, or removed it while this one waited.
+        ForeignFolder: It is a link or another user's, and ``own`` is set.
         OSError: It cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    if own and path.is_symlink():
+        raise ForeignFolder(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if own else 0))
     try:
+        if own and os.fstat(descriptor).st_uid != os.geteuid():
+            raise ForeignFolder(path)
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(descriptor), path.stat()):
             raise AlreadyLocked(path)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.system.locks import AlreadyLocked, Lock, lock_folder
+from experiments.system.locks import AlreadyLocked, ForeignFolder, Lock, lock_folder
 
 
 @contextlib.contextmanager
@@ -53,10 +53,8 @@ def _locked_folder(prefix: str) -> tuple[Path, Lock]:
 
 def _remove_unused(path: Path) -> None:
     try:
-        if path.is_symlink() or path.stat().st_uid != os.getuid():
-            return
-        lock = lock_folder(path)
-    except (AlreadyLocked, OSError):  # its process lives, or it is not a folder
+        lock = lock_folder(path, own=True)
+    except (AlreadyLocked, ForeignFolder, OSError):  # its process lives, or it is not a folder of this user
         return
     with lock:
         shutil.rmtree(path, ignore_errors=True)

@@ -36,6 +36,8 @@ def quiet() -> None:
     # Stop trying an unreachable server after seconds, not minutes: the next run logs what is missing.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     logging.getLogger("alembic").setLevel(logging.ERROR)
+    # Matplotlib's warning of a column's name in a script that its font lacks, when a figure is logged.
+    warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
 
 
 def store_uri(uri: str | None, root: Path) -> str:

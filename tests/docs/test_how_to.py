@@ -30,6 +30,7 @@ def test_every_section_is_run_or_listed_with_a_reason() -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_the_examples_work(new_shell: Callable[[], Shell]) -> None:
     shell = new_shell()
     shell.make_quick()

@@ -90,6 +90,7 @@ def test_in_containers_and_served(on_this_machine: Shell) -> None:
     assert left_behind() == []
 
 
+@pytest.mark.slow
 def test_on_sagemaker(new_shell: Callable[[], Shell], tmp_path: Path, resident: Resident) -> None:
     shell = new_shell()
     shell.make_quick()

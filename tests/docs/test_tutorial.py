@@ -47,6 +47,7 @@ def test_every_command_is_run_or_listed_with_a_reason() -> None:
     assert [command for command in NOT_RUN if command not in commands(TUTORIAL)] == []
 
 
+@pytest.mark.slow
 def test_it_can_be_followed_without_docker(without_docker: Shell) -> None:
     assert len((without_docker.folder / "predictions.csv").read_text().splitlines()) > 1000
 

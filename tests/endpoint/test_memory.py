@@ -47,6 +47,7 @@ def send(target: Target, count: int, given: list[tuple[bytes, str, int]]) -> Non
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_memory_is_flat(bundle: Path, serve: Serve) -> None:
     server = serve(bundle, SAGEMAKER_MODEL_SERVER_WORKERS="1")
     given = bodies(server.target)

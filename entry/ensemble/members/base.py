@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -37,7 +38,9 @@ class Member(abc.ABC):
         defaults: Defaults of this member that differ from the library's.
         libraries: Distributions whose version decides what a saved model predicts.
         weighs: Whether ``fit`` uses row weights. A study with row weights refuses a member that does not.
-        float32: Whether the library rounds features to float32, which has 24 bits and ends at 3.4e38.
+        float32: Whether the library rounds features to float32, which has 24 bits.
+        float32_target: Whether it rounds the target to float32.
+        spreads: Standard deviations of the target between which the library learns as well as from 1; measured.
         deciding: The parameters on which ``refusal`` depends.
     """
 
@@ -48,6 +51,8 @@ class Member(abc.ABC):
     libraries: ClassVar[tuple[str, ...]]
     weighs: ClassVar[bool] = True
     float32: ClassVar[bool] = False
+    float32_target: ClassVar[bool] = False
+    spreads: ClassVar[tuple[float, float]] = (0.0, math.inf)
     deciding: ClassVar[Sequence[str]] = ()
 
     def __init__(

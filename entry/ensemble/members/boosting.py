@@ -68,7 +68,9 @@ class XGBoost(Member):
         "huber_slope": real(0, low_open=True),
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"num_round": 100}
-    float32 = True
+    float32 = float32_target = True
+    # A split must gain 1e-6, in the square of the target's unit; squares in float32 end at 3.4e38.
+    spreads = (1e-2, 1e17)
     deciding = ("objective",)
 
     _booster: Any = None
@@ -193,7 +195,7 @@ class CatBoost(Member):
         "loss_function": choice(*losses.CATBOOST, note=losses.NOTE),
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"iterations": 200}
-    float32 = True
+    float32 = float32_target = True
     deciding = ("loss_function",)
 
     _model: Any = None

@@ -186,6 +186,8 @@ class RandomForest(ScikitMember):
 
     kind = "random_forest"
     float32 = True
+    # A node whose squared error is below 2.2e-16 is not split.
+    spreads = (1e-6, math.inf)
     parameters: ClassVar[dict[str, Parameter]] = _FOREST_PARAMETERS
     defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
 
@@ -209,6 +211,8 @@ class ExtraTrees(ScikitMember):
 
     kind = "extra_trees"
     float32 = True
+    # A node whose squared error is below 2.2e-16 is not split.
+    spreads = (1e-6, math.inf)
     parameters: ClassVar[dict[str, Parameter]] = _FOREST_PARAMETERS
     defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
 

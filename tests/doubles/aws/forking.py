@@ -9,6 +9,7 @@ children in XGBoost.
 
 import atexit
 import contextlib
+import gc
 import importlib
 import io
 import json
@@ -36,6 +37,7 @@ def main() -> None:
     """Fork until standard input ends."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    gc.freeze()  # otherwise a collection in a child copies every page
     reader, writer = os.pipe()
     for end in (reader, writer):
         os.set_blocking(end, False)

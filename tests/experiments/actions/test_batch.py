@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import gzip
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ensemble.bundle import load_bundle
+from ensemble.errors import InputError
 from ensemble.reading import Roles, read_file
+from experiments.actions.batch import predict_rows
 from experiments.serving import row_files
 from tests.conftest import QUICK, Ended
 from tests.support.models import small_bundle
@@ -128,12 +133,20 @@ def rows_file(lines: list[str], end: str = "\n") -> bytes:
     return end.join(["when,town,garden,size", *lines, ""]).encode()
 
 
-def predicted(mixed: Path, byoe: Callable[..., Ended], body: bytes, *arguments: str) -> tuple[list[float], Ended]:
-    """Return the predictions for a file, and how the command ended."""
+def predicted(model: Path, body: bytes, header: str | None = None) -> tuple[list[float], list[str]]:
+    """Return the predictions for a file, and the warnings."""
     Path("rows").write_bytes(body)
-    Path("out.csv").unlink(missing_ok=True)
-    ended = byoe("action=batch", f"model={mixed}", "input=rows", "output=out.csv", *arguments)
-    return pd.read_csv("out.csv")["prediction"].tolist() if ended.code == 0 else [], ended
+    found = predict_rows(str(model), "rows", "out.csv", header=header, members=False, report=lambda step: None)
+    predictions = pd.read_csv("out.csv")["prediction"].tolist()
+    assert len(predictions) == found.rows
+    return predictions, found.warnings
+
+
+def refused(model: Path, body: bytes) -> str:
+    """Return the error for a file that is refused."""
+    with pytest.raises(InputError) as error:
+        predicted(model, body)
+    return str(error.value)
 
 
 def parquet_of(frame: pd.DataFrame) -> bytes:
@@ -157,20 +170,13 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_file_that_cannot_be_read_is_named_with_the_fix(
-    case: str, mixed: Path, folder: Path, byoe: Callable[..., Ended]
-) -> None:
+def test_a_file_that_cannot_be_read_is_named_with_the_fix(case: str, mixed: Path, folder: Path) -> None:
     body, message = REFUSED[case]
-    _, ended = predicted(mixed, byoe, body)
-    assert ended.code == 2
-    assert message in ended.err
-    assert ended.err.count("\n") == 1
+    assert message in refused(mixed, body)
 
 
-def test_integers_and_zoned_times_for_a_date_are_refused_in_every_format(
-    mixed: Path, folder: Path, byoe: Callable[..., Ended]
-) -> None:
-    predicted(mixed, byoe, rows_file(BARE))
+def test_integers_and_zoned_times_for_a_date_are_refused_in_every_format(mixed: Path, folder: Path) -> None:
+    Path("rows").write_bytes(rows_file(BARE))
     frame = pd.read_csv(Path("rows"), parse_dates=["when"])
     whole = frame.assign(when=frame["when"].astype("datetime64[ms]").astype("int64"))
     for body in (
@@ -178,40 +184,44 @@ def test_integers_and_zoned_times_for_a_date_are_refused_in_every_format(
         whole.to_csv(index=False).encode(),
         whole.to_json(orient="records", lines=True).encode(),
     ):
-        _, ended = predicted(mixed, byoe, body)
-        assert (ended.code, "column 'when' has" in ended.err, "data row 1" in ended.err) == (2, True, True), ended.err
+        message = refused(mixed, body)
+        assert "column 'when' has" in message
+        assert "data row 1" in message
     zoned = frame.assign(when=frame["when"].dt.tz_localize("Europe/Oslo"))
     for body in (parquet_of(zoned), zoned.to_csv(index=False).encode()):
-        _, ended = predicted(mixed, byoe, body)
-        assert "a time without a time zone, or in UTC is expected" in ended.err
+        assert "a time without a time zone, or in UTC is expected" in refused(mixed, body)
 
 
 def test_unknown_categories_and_columns_without_values_are_counted(
     mixed: Path, folder: Path, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_files, "CHUNK_BYTES", 60)
     towns = ["Oslo", "oslo", "", "Oslo ", "BERN", "oslo"]
-    found, ended = predicted(mixed, byoe, rows_file([f"2024-01-01,{town},," for town in towns]))
+    body = rows_file([f"2024-01-01,{town},," for town in towns])
+    with monkeypatch.context() as patch:
+        patch.setattr(row_files, "CHUNK_BYTES", 60)
+        found, warnings = predicted(mixed, body)
     assert len(found) == 6
-    assert "warning: town: 4 of 6 rows have a category that the training rows do not have" in ended.out
-    assert "('oslo', 'Oslo ', 'BERN'; first in data row 2)" in ended.out
-    assert "warning: garden, size: no row has a value" in ended.out
+    unknown, empty = warnings
+    assert "town: 4 of 6 rows have a category that the training rows do not have" in unknown
+    assert "('oslo', 'Oslo ', 'BERN'; first in data row 2)" in unknown
+    assert "garden, size: no row has a value" in empty
+    shutil.copytree(mixed, "studies/mine/final/model")
+    ended = byoe("action=batch", "model=studies/mine/final/model", "input=rows", "output=out.csv")
+    assert [f"warning: {sentence}" in ended.out for sentence in warnings] == [True, True], ended
 
 
-def test_a_headerless_file_of_a_model_with_numbers_as_names_keeps_its_rows(
-    folder: Path, byoe: Callable[..., Ended]
-) -> None:
+def test_a_headerless_file_of_a_model_with_numbers_as_names_keeps_its_rows(folder: Path) -> None:
     values = np.random.RandomState(0).randint(0, 6, (60, 7))
     pd.DataFrame(values).to_csv("t.csv", index=False)
     model = small_bundle(folder / "model", read_file(folder / "t.csv", Roles("6")))
-    wanted, _ = predicted(model, byoe, b"0,1,2,3,4,5\n1,0,2,3,4,5\n2,2,2,2,2,2\n")
+    wanted, _ = predicted(model, b"0,1,2,3,4,5\n1,0,2,3,4,5\n2,2,2,2,2,2\n")
     assert len(wanted) == 2
-    assert predicted(model, byoe, b"2,2,2,2,2,2\n2,2,2,2,2,2\n")[0] == wanted[1:] * 2
-    assert len(predicted(model, byoe, b"9,0,2,3,4,5\n2,2,2,2,2,2\n")[0]) == 2
-    _, ended = predicted(model, byoe, b"1,0,2,3,4,5\n2,2,2,2,2,2\n")
-    assert (ended.code, "header=present or header=absent" in ended.err) == (2, True)
-    assert predicted(model, byoe, b"1,0,2,3,4,5\n2,2,2,2,2,2\n", "header=absent")[0] == wanted
-    assert len(predicted(model, byoe, b"1,0,2,3,4,5\n2,2,2,2,2,2\n", "header=present")[0]) == 1
+    assert predicted(model, b"2,2,2,2,2,2\n2,2,2,2,2,2\n")[0] == wanted[1:] * 2
+    assert len(predicted(model, b"9,0,2,3,4,5\n2,2,2,2,2,2\n")[0]) == 2
+    both = b"1,0,2,3,4,5\n2,2,2,2,2,2\n"
+    assert "header=present or header=absent" in refused(model, both)
+    assert predicted(model, both, "absent")[0] == wanted
+    assert len(predicted(model, both, "present")[0]) == 1
 
 
 def test_a_second_command_for_the_same_output_is_refused(
@@ -228,3 +238,82 @@ def test_a_second_command_for_the_same_output_is_refused(
     assert "is being written by another command" in ended.err
     assert byoe("action=batch", "input=rows.csv", "output=out.csv").code == 0
     assert sorted(path.name for path in Path().glob("*out.csv*")) == ["out.csv"]
+
+
+CODE = """
+import os, signal
+from ensemble.members.boosting import XGBoost
+
+class Same(XGBoost):
+    pass
+
+class Crash(XGBoost):
+    @classmethod
+    def load(cls, path, **options):
+        os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+@pytest.fixture
+def theirs(model: Path, tmp_path: Path) -> Path:
+    """The same model as somebody else's, with code of their own."""
+    folder = tmp_path / "theirs"
+    shutil.copytree(model, folder)
+    (folder / "code" / "their_code.py").write_text(CODE)
+    edit(folder, lambda found: found["files"].update({"code/their_code.py": hashlib.sha256(CODE.encode()).hexdigest()}))
+    return folder
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    found = json.loads((folder / "manifest.json").read_text())
+    change(found)
+    (folder / "manifest.json").write_text(json.dumps(found))
+
+
+def test_a_model_from_elsewhere_is_used_in_a_process_that_may_die(
+    theirs: Path, table: pd.DataFrame, byoe: Callable[..., Ended]
+) -> None:
+    table.to_csv("rows.csv", index=False)
+    wanted = expected(theirs, table)
+    command = ("action=batch", f"model={theirs}", "input=rows.csv", "output=out.csv")
+    ended = byoe(*command)
+    assert ended.code == 0, ended.err
+    assert "is read by this project's code. Nothing of the code in it is run." in ended.out.replace("\n", " ")
+    assert np.array_equal(pd.read_csv("out.csv", float_precision=None)["prediction"], wanted)
+    edit(theirs, lambda found: found["members"][0].update(kind="their_code:Same"))
+    ended = byoe(*command)
+    assert ended.code == 0, ended.err
+    assert "this runs code that came with" in ended.out.replace("\n", " ")
+    assert "their_code:Same" in ended.out
+    assert np.array_equal(pd.read_csv("out.csv", float_precision=None)["prediction"], wanted)
+    Path("out.csv").write_text("mine")
+    edit(theirs, lambda found: found["members"][0].update(kind="their_code:Crash"))
+    ended = byoe(*command)
+    assert ended.code == 2
+    assert "the library that reads its members/xgboost/" in ended.err
+    assert "crashed (SIGSEGV)" in ended.err
+    table.assign(sex="many").to_csv("rows.csv", index=False)
+    edit(theirs, lambda found: found["members"][0].update(kind="xgboost"))
+    ended = byoe(*command)
+    assert ended.code == 2
+    assert "column 'sex' has 'many' in data row 1, where a number is expected" in ended.err
+    assert Path("out.csv").read_text() == "mine"
+    assert not [path.name for path in Path().iterdir() if path.name.startswith(".")]
+
+
+def test_a_link_in_place_of_the_temporary_folder_is_not_followed(
+    model: Path, table: pd.DataFrame, byoe: Callable[..., Ended], tmp_path: Path
+) -> None:
+    table.to_csv("rows.csv", index=False)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("mine")
+    Path(".out.csv.byoe").symlink_to(tmp_path / "precious")
+    ended = byoe("action=batch", "input=rows.csv", "output=out.csv")
+    assert ended.code == 2
+    assert ".out.csv.byoe is a link, or belongs to another user" in ended.err
+    assert (tmp_path / "precious" / "file").read_text() == "mine"
+    Path(".out.csv.byoe").unlink()
+    Path(".out.csv.byoe").mkdir()
+    (Path(".out.csv.byoe") / "linked").symlink_to(tmp_path / "precious")
+    assert byoe("action=batch", "input=rows.csv", "output=out.csv").code == 0
+    assert (tmp_path / "precious" / "file").read_text() == "mine"

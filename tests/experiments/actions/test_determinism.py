@@ -12,7 +12,8 @@ import pytest
 from tests.conftest import run_command
 from tests.support.records import logged_trials, recorded_trials
 
-pytestmark = pytest.mark.timeout(600)
+# tests/experiments/backends/test_local.py has the same of the backend alone.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ARGUMENTS = (
     "mode=local",
@@ -64,12 +65,12 @@ def reference(trials_of: Callable[..., tuple[list[object], list[object]]]) -> tu
 @pytest.mark.parametrize(
     ("arguments", "kill_at"),
     [
-        pytest.param(("search.parallel=1",), None, marks=pytest.mark.slow),
+        (("search.parallel=1",), None),
         (("search.parallel=2",), None),
-        pytest.param(("search.parallel=3",), None, marks=pytest.mark.slow),
-        pytest.param(("search.parallel=4",), None, marks=pytest.mark.slow),
+        (("search.parallel=3",), None),
+        (("search.parallel=4",), None),
         (("search.parallel=2",), "trial_recorded:9"),
-        pytest.param(("search.parallel=4",), "trial_finished:17", marks=pytest.mark.slow),
+        (("search.parallel=4",), "trial_finished:17"),
     ],
     ids=["again", "two at a time", "three at a time", "four at a time", "killed and resumed", "killed, four at a time"],
 )

@@ -272,6 +272,7 @@ def test_the_rest_of_a_replay_costs_no_more_than_was_approved(
 
 
 @pytest.mark.usefixtures("source")
+@pytest.mark.slow
 def test_a_longer_replay_needs_a_budget_and_checks_for_its_new_trials(project: Path, double: Double, byoe: Run) -> None:
     replay = arguments(double, *REPLAY, study="again")
     assert byoe(*replay, "replay.top=1", "mode.budget_usd=1").code == 0
@@ -359,6 +360,7 @@ def test_an_unrelated_tuning_job_of_that_name_is_left_alone(project: Path, doubl
     assert "tuning job cloud already exists, with another configuration" in ended.err
 
 
+@pytest.mark.slow
 def test_a_training_job_of_that_name_with_another_configuration_is_left_alone(
     project: Path, double: Double, byoe: Run
 ) -> None:
@@ -379,6 +381,7 @@ def test_a_tuning_job_is_not_extended(project: Path, double: Double, byoe: Run) 
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
+@pytest.mark.slow
 def test_temporary_faults_are_waited_out(
     project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
@@ -433,6 +436,7 @@ def test_jobs_that_amt_stops_early_are_pruned_and_not_failed(project: Path, draw
     assert "Traceback" not in compared.err
 
 
+@pytest.mark.slow
 def test_a_late_objective_is_waited_for(
     project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:
@@ -446,6 +450,7 @@ def test_a_late_objective_is_waited_for(
     assert "cannot be trusted: SageMaker found no value in the log" in trial["failure"]
 
 
+@pytest.mark.slow
 def test_a_tuning_job_that_is_not_shown_at_once_is_waited_for(project: Path, drawing: Double, byoe: Run) -> None:
     unknown = ("DescribeHyperParameterTuningJob", "ResourceNotFound", "Requested resource not found.")
     search = arguments(drawing, "search.n_trials=1")
@@ -460,6 +465,7 @@ def test_a_tuning_job_that_is_not_shown_at_once_is_waited_for(project: Path, dra
 
 
 @pytest.mark.usefixtures("source")
+@pytest.mark.slow
 def test_launched_jobs_are_reported_when_the_account_allows_no_more(project: Path, double: Double, byoe: Run) -> None:
     replay = arguments(double, *REPLAY, "search.parallel=2", study="again")
     double.hold(0)
@@ -473,6 +479,7 @@ def test_launched_jobs_are_reported_when_the_account_allows_no_more(project: Pat
     assert [job.name for job in double.jobs] == ["again-001", "again-002", "again-003"]
 
 
+@pytest.mark.slow
 def test_nothing_is_waited_for_after_the_last_job(project: Path, double: Double, byoe: Run) -> None:
     training = arguments(double, "action=train", "mode.budget_usd=2", study="one")
     killed_at("launched", *training)
@@ -503,6 +510,7 @@ def test_too_many_failures_stop_the_rest(project: Path, drawing: Double, byoe: R
 
 
 @pytest.mark.parametrize("damage", ["missing", "no archive", "cut"])
+@pytest.mark.slow
 def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
     damage: str, project: Path, double: Double, byoe: Run
 ) -> None:
@@ -534,6 +542,7 @@ def test_a_job_that_leaves_nothing_readable_is_a_failed_trial(
     assert ("wrote no output" if damage == "missing" else "cannot be unpacked") in trial["failure"]
 
 
+@pytest.mark.slow
 def test_a_malformed_result_in_a_valid_archive_is_one_failed_trial(project: Path, double: Double, byoe: Run) -> None:
     training = arguments(double, "action=train", study="one")
     assert byoe(*training, "mode.budget_usd=2").code == 0
@@ -559,6 +568,7 @@ def test_a_malformed_result_in_a_valid_archive_is_one_failed_trial(project: Path
         assert reason in trial["failure"]
 
 
+@pytest.mark.slow
 def test_a_malformed_model_is_reported(project: Path, double: Double, byoe: Run) -> None:
     training = arguments(double, "action=train", study="one")
     assert byoe(*training, "mode.budget_usd=2").code == 0
@@ -710,6 +720,7 @@ def test_a_job_that_byoe_did_not_create_cannot_be_attached_to(project: Path, dou
     assert "job=cloud is not one of byoe's: it has no tag byoe:config_hash" in ended.err
 
 
+@pytest.mark.slow
 def test_a_tuning_job_can_be_attached_to_despite_another_study_of_its_name(
     project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:

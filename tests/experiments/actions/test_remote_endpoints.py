@@ -188,6 +188,7 @@ def test_a_check_without_permission_is_a_note(double: Double, byoe: Run, bundles
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_the_suite_passes_against_an_endpoint_on_sagemaker(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:

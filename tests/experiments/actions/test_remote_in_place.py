@@ -36,7 +36,7 @@ def keys(double: Double) -> list[str]:
     return [entry["Key"] for entry in double.client("s3").list_objects_v2(Bucket=double.bucket)["Contents"]]
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", [pytest.param("csv", marks=pytest.mark.slow), "parquet"])
 def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
     kind: str, project: Path, tmp_path: Path, byoe: Run, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:

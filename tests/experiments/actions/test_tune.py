@@ -149,6 +149,7 @@ import ensemble; print(ensemble.__file__)
     assert not done.stdout.splitlines()[2].startswith(f"{PROJECT}/entry")
 
 
+@pytest.mark.slow
 def test_registered_model_with_a_users_member_loads_anywhere(project: Path, tmp_path: Path) -> None:
     (project / "packages" / "mine").mkdir(parents=True)
     (project / "packages" / "mine" / "__init__.py").write_text(
@@ -466,6 +467,7 @@ def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:
     assert "killed by signal 9; was there enough memory?" in states[1][1]
 
 
+@pytest.mark.slow
 def test_mlflow_ui_without_flags_shows_the_study(tiny: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -73,6 +73,14 @@ class TestRemoteBackend(BackendContract):
         """Return how many jobs run, without those that are stopping."""
         return sum(not job.has_ended and not job.stopping for job in self.double.jobs)
 
+    @pytest.mark.slow
+    def test_parallelism_changes_no_number(self, folder: Path) -> None:
+        super().test_parallelism_changes_no_number(folder)
+
+    @pytest.mark.slow
+    def test_an_interrupted_study_gives_the_same_numbers(self, folder: Path) -> None:
+        super().test_an_interrupted_study_gives_the_same_numbers(folder)
+
     def test_too_many_failures_stop_the_study_with_the_reason(self, folder: Path) -> None:
         self.double.hold(4)  # so that some jobs remain to be stopped
         super().test_too_many_failures_stop_the_study_with_the_reason(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ensemble.members import REGISTRY
 from experiments.config.schema import DatasetConfig, LocalModeConfig
 from experiments.data.column_report import DataReport, report
 from experiments.data.datasets import load
@@ -21,7 +22,7 @@ def table(folder: Path, **columns: list[object]) -> DataReport:
     cells = {"size": random.normal(size=ROWS).tolist(), "price": random.normal(size=ROWS).tolist()} | columns
     lines = [",".join(cells), *(",".join(map(str, row)) for row in zip(*cells.values(), strict=True))]
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
-    return report(load(DatasetConfig("file", str(folder / "table.csv"), "price"), LocalModeConfig()))
+    return report(load(DatasetConfig("file", str(folder / "table.csv"), "price"), LocalModeConfig()), REGISTRY)
 
 
 def test_sound_table_has_no_warning(folder: Path) -> None:
@@ -85,3 +86,61 @@ def test_report_is_shown_before_the_first_trial(project: Path, byoe: Callable[..
     assert lines[0].split() == ["column", "type", "missing", "distinct"]
     assert lines[2].split() == ["town", "category", "2"]
     assert any(line.startswith("warning: same: constant") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        # Epoch seconds within a quarter of an hour, whole numbers above 2^24, times within a minute, and tiny numbers.
+        (
+            [1700000000 + 7 * row % 997 for row in range(ROWS)],
+            ["odd: xgboost, catboost, random", "subtract", "1700000000"],
+        ),
+        ([2**24 + row for row in range(ROWS)], ["60 different values are only", "subtract"]),
+        (
+            [f"2024-01-01T00:00:{row % 60:02}" for row in range(ROWS)],
+            ["are only 1; give it as a number, the seconds since"],
+        ),
+        ([row % 50 * 1e-160 for row in range(ROWS)], ["different values are only 1; multiply the column"]),
+        (
+            [2**53 + 2 * row for row in range(ROWS)],
+            ["odd: it has whole numbers above 2^53", "dataset.columns.odd=category"],
+        ),
+    ],
+    ids=["epoch seconds", "above 2^24", "seconds of a day", "1e-160", "above 2^53"],
+)
+def test_numbers_that_lose_digits_are_named_with_what_to_do(
+    values: list[object], parts: list[str], folder: Path
+) -> None:
+    warnings = [text for text in table(folder, odd=values).warnings if "identifier" not in text]
+    assert len(warnings) == 1
+    assert [part for part in parts if part not in warnings[0]] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        (
+            [row * 37 % 100 * 1e-5 for row in range(ROWS)],
+            ["deviation is 0.0002", "and xgboost learn little", "multiply"],
+        ),
+        ([row * 37 % 100 * 1e-9 for row in range(ROWS)], ["and xgboost, random_forest, extra_trees learn", "multiply"]),
+        ([row * 37 % 100 * 1e18 for row in range(ROWS)], ["and xgboost learn little", "varies so much; divide"]),
+        (
+            [1e9 + row * 37 % 100 for row in range(ROWS)],
+            ["the target price: xgboost, catboost read", "subtract a constant"],
+        ),
+    ],
+    ids=["0.001", "1e-9", "1e20", "1e9 and little"],
+)
+def test_a_target_that_a_library_cannot_resolve_is_named(values: list[object], parts: list[str], folder: Path) -> None:
+    (warning,) = table(folder, price=values).warnings
+    assert [part for part in parts if part not in warning] == []
+
+
+def test_members_that_keep_float64_need_no_warning(folder: Path) -> None:
+    rows = [f"{1700000000 + 7 * row % 997},{row * 1e-4}" for row in range(ROWS)]
+    (folder / "table.csv").write_text("\n".join(["odd,price", *rows]) + "\n")
+    splits = load(DatasetConfig("file", str(folder / "table.csv"), "price"), LocalModeConfig())
+    kept = {name: REGISTRY[name] for name in ("ridge", "svr", "hist_gradient_boosting", "mlp", "nearest_neighbors")}
+    assert report(splits, kept).warnings == ()

@@ -100,3 +100,10 @@ def test_weights_that_are_zero_in_float32_are_refused(folder: Path) -> None:
     assert "the largest weight is 1e+300, and sums of such weights overflow" in refusal(
         folder, columns, "dataset.weights=w"
     )
+
+
+def test_a_target_whose_squared_errors_are_zero_is_refused(folder: Path) -> None:
+    price = [value * 1e-160 for value in numbers()]
+    assert "so that every squared error is 0 in float64. Multiply the column" in refusal(
+        folder, {"a": numbers(), "price": price}
+    )

@@ -6,8 +6,11 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from experiments.reporting.console import at_least, dollars, print_plain
+from experiments.reporting.console import PlainConsole, at_least, dollars, print_plain
+from experiments.system.terminal import visible
 
 
 def test_plain_text_is_neither_markup_nor_wrapped() -> None:
@@ -40,3 +43,45 @@ def test_a_narrow_console_is_widened_and_writes_to_the_same_file() -> None:
 )
 def test_less_than_ten_cents_have_two_digits(usd: float, text: str) -> None:
     assert dollars(usd) == text
+
+
+HOSTILE = "rate [/s] size[m2] [bold]a[/bold] [link=x]b :smile: \x1b[31mred\x1b]0;title\x07 \x9b2J \u202eabc US$ in $"
+SHOWN = visible(HOSTILE)
+
+
+def printed(**options: object) -> tuple[PlainConsole, io.StringIO]:
+    file = io.StringIO()
+    return PlainConsole(file=file, width=200, **options), file
+
+
+def test_users_text_is_printed_as_text_wherever_it_is_put() -> None:
+    console, file = printed()
+    table = Table(box=None)
+    table.add_column(HOSTILE)
+    table.add_row(HOSTILE)
+    console.print(HOSTILE, soft_wrap=True)
+    print_plain(console, HOSTILE)
+    console.print(table)
+    print_plain(console, HOSTILE, "red")
+    console.print(Text(HOSTILE.replace("\x07", "")))
+    lines = [line.strip() for line in file.getvalue().splitlines()]
+    assert lines == [*[SHOWN] * 5, SHOWN.replace(r"\x07", "")]
+    assert not set(file.getvalue()) & set("\x1b\x07\x9b\u202e")
+
+
+def test_a_status_line_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    console, file = printed(force_terminal=True, color_system=None)
+    with console.status("uploading [/s] size[m2]") as status:
+        status._live.refresh()
+        status.update("[/x] [red]now\x1b[31m")
+        console.print("done")
+        status._live.refresh()
+    assert "uploading [/s] size[m2]" in file.getvalue()
+    assert r"[/x] [red]now\x1b[31m" in file.getvalue()
+
+
+def test_a_widened_console_prints_text_as_it_is_too() -> None:
+    file = io.StringIO()
+    at_least(200, Console(file=file, width=20)).print(HOSTILE)
+    assert file.getvalue().strip() == SHOWN

@@ -117,3 +117,13 @@ def test_a_pruned_trial_is_drawn_at_its_expected_score(study: StudySpec) -> None
     history = study_figures(study, [best, pruned(1)], MEMBERS, out_of_fold())["optimisation_history.png"].axes[0]
     drawn = {line.get_label(): list(map(list, line.get_data())) for line in history.get_lines()}
     assert drawn["pruned (expected)"] == [[1], [13.5]]
+
+
+def test_names_of_features_are_drawn_as_text() -> None:
+    names = {"US$ in $": 2.0, r"a$\frac$": 1.0, "\x1b[31mred": 0.5, "two\nlines": 0.2, "x" * 99: 0.1}
+    figure = winner_figures(out_of_fold(), names)["feature_importance.png"]
+    figure.canvas.draw()
+    labels = figure.axes[0].get_yticklabels()
+    shown = ["US$ in $", r"a$\frac$", r"\x1b[31mred", "two lines", "x" * 39 + "…"]
+    assert [label.get_text() for label in labels] == shown
+    assert not any(label.get_parse_math() for label in labels)

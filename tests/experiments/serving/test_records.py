@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,3 +66,23 @@ def test_a_damaged_record_is_named_and_others_are_read(records: Records) -> None
 def test_a_name_that_sagemaker_would_refuse_is_refused(name: str, records: Records) -> None:
     with pytest.raises(ConfigError, match="letters, digits and inner hyphens"):
         records.find(name)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "deep", "list", "wrong type", "unknown field"])
+def test_each_kind_of_damage_is_named(records: Records, kind: str) -> None:
+    path = records.root / "broken" / RECORD
+    path.parent.mkdir(parents=True)
+    whole = dataclasses.asdict(ENDPOINT)
+    {
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+        "deep": lambda: path.write_text("[" * 100_000),
+        "list": lambda: path.write_text("[1]"),
+        "wrong type": lambda: path.write_text(json.dumps(whole | {"since": "now"})),
+        "unknown field": lambda: path.write_text(json.dumps(whole | {"colour": "red"})),
+    }[kind]()
+    assert records.all() == []
+    (fault,) = records.damaged()
+    assert f"{path} is damaged" in fault
+    with pytest.raises(ConfigError, match="is damaged"):
+        records.find("broken")

@@ -84,6 +84,7 @@ class TestRemoteHost(HostContract):
                 host.deploy(lambda _: None)
         return printed.getvalue()
 
+    @pytest.mark.slow
     def test_the_next_deployment_completes_one_whose_smoke_test_was_interrupted(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -99,6 +100,7 @@ class TestRemoteHost(HostContract):
         assert self.resources() == alone
         assert self.predictions(two) == example(two)["predictions"]
 
+    @pytest.mark.slow
     def test_an_interrupted_deployment_is_rolled_back_by_the_next_if_the_model_fails(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -112,6 +114,7 @@ class TestRemoteHost(HostContract):
         assert self.resources() == alone
         assert self.predictions(one) == example(one)["predictions"]
 
+    @pytest.mark.slow
     def test_a_deployment_that_cannot_be_rolled_back_says_so(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import sqlite3
 import subprocess
 import sys
@@ -138,3 +140,68 @@ def test_file_that_is_not_a_ledger_is_named(study: StudySpec) -> None:
     (study.folder / "ledger.sqlite").write_bytes(b"not a database, and long enough to be looked at" * 50)
     with pytest.raises(StudyTaken, match=r"ledger.sqlite is not a ledger.*move it away"):
         Ledger.open(study)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "trials", ".git"])
+def test_a_folder_with_other_files_is_not_taken_over(study: StudySpec, name: str) -> None:
+    (study.folder / name).mkdir(parents=True)
+    for refused in (lambda: Ledger.open(study), lambda: peek(study)):
+        with pytest.raises(StudyTaken, match=f"has files, such as '{name}', but no ledger.sqlite") as error:
+            refused()
+        assert str(study.folder) in str(error.value)
+    assert [path.name for path in study.folder.iterdir() if path.name != "lock"] == [name]
+
+
+def test_a_file_in_place_of_the_folder_is_named(study: StudySpec) -> None:
+    study.folder.parent.mkdir(exist_ok=True)
+    study.folder.write_text("mine")
+    with pytest.raises(StudyTaken, match="is not a folder"):
+        peek(study)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "dangling link"])
+def test_what_is_no_file_is_named_and_not_waited_for(study: StudySpec, kind: str) -> None:
+    study.folder.mkdir(parents=True)
+    path = study.folder / "ledger.sqlite"
+    {"pipe": os.mkfifo, "folder": Path.mkdir, "dangling link": lambda path: path.symlink_to("nothing")}[kind](path)
+    for refused in (lambda: Ledger.open(study), lambda: peek(study), lambda: read(path)):
+        with pytest.raises(
+            StudyTaken, match=r"ledger\.sqlite is not a ledger that can be read \(it is not a regular file"
+        ):
+            refused()
+
+
+DAMAGE = [
+    "UPDATE trials SET result = '[]'",
+    "UPDATE trials SET result = '" + "[" * 50_000 + "'",
+    "UPDATE trials SET result = '{'",
+    "UPDATE trials SET result = json_set(result, '$.index', 'one')",
+    "UPDATE trials SET result = json_set(result, '$.state', 'odd')",
+    "UPDATE trials SET result = json_set(result, '$.metrics', 5)",
+    "UPDATE trials SET result = json_set(result, '$.metrics.cv_rmse_blended', 'x')",
+    "UPDATE trials SET result = json_set(result, '$.params', json('[1]'))",
+    "UPDATE trials SET result = json_set(result, '$.info', json('{\"weights\": 5}'))",
+    "UPDATE trials SET result = json_remove(result, '$.started')",
+    "UPDATE trials SET result = CAST(x'ff00fe' AS TEXT)",
+    "UPDATE study SET value = '[' WHERE key = 'identity'",
+    "UPDATE study SET value = '[1]' WHERE key = 'identity'",
+    "UPDATE study SET value = '\"now\"' WHERE key = 'created'",
+    "UPDATE study SET value = '{\"index\": 0}' WHERE key = 'final'",
+    "DROP TABLE trials",
+    "DROP TABLE study",
+    "ALTER TABLE trials RENAME COLUMN result TO other",
+]
+
+
+@pytest.mark.parametrize("statement", DAMAGE)
+def test_a_damaged_ledger_is_named_with_what_is_wrong(study: StudySpec, statement: str) -> None:
+    with Ledger.open(study) as ledger:
+        ledger.record_asked({0: result(0).params})
+        ledger.record(result(0))
+        ledger.note("final", dataclasses.asdict(result(0)))
+    path = study.folder / "ledger.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+    with pytest.raises(StudyTaken, match=r"ledger\.sqlite is not a ledger that can be read \(.*move it away") as error:
+        read(path)
+    assert error.value.exit_code == 2

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import tarfile
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from experiments.system import archives
 from experiments.system.archives import DamagedArchive, pack, unpack
 
 
@@ -95,3 +99,85 @@ def test_archive_replaces_an_earlier_folder(tmp_path: Path) -> None:
     (tmp_path / "folder" / "old.txt").write_text("old")
     unpack(archive, tmp_path / "folder")
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["new.txt"]
+
+
+def test_links_are_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("secret")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "file").write_text("text")
+    (folder / "linked").symlink_to(tmp_path / "secret" / "key")
+    (folder / "below").symlink_to(tmp_path / "secret")
+    os.mkfifo(folder / "pipe")
+    pack(folder, tmp_path / "model.tar.gz")
+    unpack(tmp_path / "model.tar.gz", tmp_path / "again")
+    assert [path.name for path in (tmp_path / "again").iterdir()] == ["file"]
+
+
+def write_archive(path: Path, *names: str) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for name in names:
+            entry = tarfile.TarInfo(name)
+            entry.size = 1
+            tar.addfile(entry, BytesIO(b"a"))
+
+
+def test_archive_that_is_too_deep_or_has_too_many_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "model.tar.gz"
+    write_archive(archive, "a/" * (archives.MOST_DEPTH - 1) + "file")
+    unpack(archive, tmp_path / "folder")
+    write_archive(archive, "a/" * archives.MOST_DEPTH + "file")
+    with pytest.raises(DamagedArchive, match="is more than 32 folders deep"):
+        unpack(archive, tmp_path / "folder")
+    monkeypatch.setattr(archives, "MOST_ENTRIES", 3)
+    write_archive(archive, *"abc")
+    unpack(archive, tmp_path / "folder")
+    write_archive(archive, *"abcd")
+    with pytest.raises(DamagedArchive, match="it has more than 3 files"):
+        unpack(archive, tmp_path / "folder")
+
+
+def test_a_header_that_is_huge_when_it_is_unpacked_is_not_read(tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    size = 200_000_000
+    with gzip.open(archive, "wb", compresslevel=9) as zipped:
+        entry = tarfile.TarInfo("header")
+        entry.type, entry.size = tarfile.XHDTYPE, size
+        zipped.write(entry.tobuf(tarfile.USTAR_FORMAT))
+        for _ in range(size // 1_000_000):
+            zipped.write(bytes(1_000_000))
+    assert archive.stat().st_size < 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedArchive, match="it has a header of more than"):
+            unpack(archive, tmp_path / "folder")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "plain tar"])
+def test_what_is_no_compressed_archive_is_refused(kind: str, tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    if kind == "pipe":
+        os.mkfifo(archive)
+    elif kind == "folder":
+        archive.mkdir()
+    else:
+        with tarfile.open(archive, "w"):
+            pass
+    with pytest.raises(DamagedArchive):
+        unpack(archive, tmp_path / "folder")
+
+
+def test_a_link_in_place_of_the_folder_is_replaced_and_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
+    (tmp_path / "folder").symlink_to(tmp_path / "precious")
+    write_archive(tmp_path / "model.tar.gz", "a")
+    unpack(tmp_path / "model.tar.gz", tmp_path / "folder")
+    assert [path.name for path in (tmp_path / "precious").iterdir()] == ["file"]
+    assert not (tmp_path / "folder").is_symlink()

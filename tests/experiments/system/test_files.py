@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import StorageError
-from experiments.system.files import replace_file
+from experiments.system.files import replace_file, replacing
 
 
 def test_a_file_is_made_and_replaced_with_its_permissions_kept(tmp_path: Path) -> None:
@@ -35,3 +35,19 @@ def test_the_old_file_is_kept_if_the_new_content_cannot_be_written(
         replace_file(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_link_is_followed_and_no_name_foreseen(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    path = tmp_path / "file"
+    with replacing(path) as partial:
+        assert partial.parent == tmp_path
+        first = partial.name
+        partial.write_text("new")
+    with replacing(path) as partial:
+        assert partial.name != first
+    path.unlink()
+    path.symlink_to(precious)
+    replace_file(path, "new")
+    assert (precious.read_text(), path.is_symlink()) == ("mine", False)

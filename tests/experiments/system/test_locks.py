@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.system.locks import AlreadyLocked, is_locked, lock_file, lock_folder
+from experiments.system.locks import AlreadyLocked, ForeignFolder, is_locked, lock_file, lock_folder
 from tests.conftest import PROJECT, environment
 
 HOLD = """
@@ -62,3 +62,26 @@ def test_a_folder_that_is_missing_or_a_file_is_an_error_of_the_disk(tmp_path: Pa
         lock_folder(tmp_path / "missing")
     with pytest.raises(NotADirectoryError):
         lock_folder(tmp_path / "file")
+
+
+def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "lock").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic link"):
+        lock_file(tmp_path / "lock")
+    assert precious.read_text() == "mine"
+
+
+def test_a_folder_to_be_emptied_must_be_this_users_and_not_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    lock_folder(tmp_path / "link").release()
+    with pytest.raises(ForeignFolder):
+        lock_folder(tmp_path / "link", own=True)
+    lock_folder(tmp_path / "folder", own=True).release()
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(ForeignFolder):
+        lock_folder(tmp_path / "folder", own=True)
