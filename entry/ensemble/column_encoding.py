@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ensemble.arguments import as_argument
 from ensemble.column_types import ISO_DATE, TYPED, canonical_text, check_cells, number_hint, zones_of
 from ensemble.errors import CellError, InputError, listed
 from ensemble.members.base import Floats
@@ -38,7 +39,7 @@ def coded(values: pd.Series[Any], path: Path, column: Column) -> Floats:
     """
     import pandas as pd
 
-    fix = f"convert it, or leave it out with dataset.drop=[{column.name}]"
+    fix = f"convert it, or leave it out with {as_argument('dataset.drop', [column.name])}"
     if column.type == "category":
         return _codes(values, column.levels)
     if values.dtype.kind == "O" and not isinstance(values.dtype, pd.CategoricalDtype):

@@ -18,9 +18,10 @@ from experiments.comparison.parity import compare_replay
 from experiments.comparison.recorded_study import read_study
 from experiments.comparison.selection import check_tolerance
 from experiments.comparison.terminal import show_parity
-from experiments.config.arguments import masked, typed_command
+from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder
+from experiments.config.secrets import masked_value
 from experiments.data.column_report import report
 from experiments.errors import StudyFailed
 from experiments.planning.packages import make_importable
@@ -63,7 +64,7 @@ class _Session:
 
     def recorded(self, trials: int) -> dict[str, object]:
         """Return the ledger's note that MLflow has everything of the first ``trials`` trials."""
-        return {"store": masked(self.uri), "trials": trials}
+        return {"store": masked_value(self.uri), "trials": trials}
 
     @property
     def members(self) -> list[str]:

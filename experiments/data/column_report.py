@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table as TextTable
 
+from ensemble.arguments import as_argument
 from ensemble.members import Floats, Member
 from ensemble.table import Column, Table
 from experiments.data.datasets import Splits
@@ -85,8 +86,10 @@ def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
     ):
         named = [column.name for column in columns if column.remark == remark]
         if named:
-            drop = ",".join(named)
-            warnings.append(f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. To leave out: dataset.drop=[{drop}]")
+            warnings.append(
+                f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. To leave out: "
+                f"{as_argument('dataset.drop', named)}"
+            )
     notes = dict.fromkeys(note for table in tables for note in table.notes)
     return DataReport(
         columns,

@@ -8,10 +8,11 @@ from typing import Any
 
 from ensemble.evaluation import MetricName
 from ensemble.wire import SEPARATOR
-from experiments.config.arguments import key_of, masked
+from experiments.config.arguments import key_of
 from experiments.config.compose import Composed, compose_over
 from experiments.config.paths import studies_folder
 from experiments.config.schema import ReplayConfig
+from experiments.config.secrets import masked_argument
 from experiments.errors import ConfigError
 from experiments.study.ledger import FILE, Peek, find_study, read
 from experiments.study.spec import Point, StudySpec
@@ -83,7 +84,7 @@ def recipe_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
         for argument in arguments
         if key_of(argument).partition(".")[0] not in _OTHER_GROUPS
         and key_of(argument) not in _OF_A_SEARCH
-        and masked(argument) == argument
+        and masked_argument(argument) == argument
     )
 
 

@@ -107,7 +107,7 @@ class RemoteHost(Host):
             f"aws sagemaker-runtime invoke-endpoint --region {self._account.region} --endpoint-name {self.endpoint} "
             f"--content-type application/json --cli-binary-format raw-in-base64-out --body {quoted} /dev/stdout"
         )
-        return request, f"python run.py mode=remote action=delete endpoint={self.endpoint}   # deletes the endpoint"
+        return request, f"{_deleting(self.endpoint)}   # deletes the endpoint"
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> Answer:
         """Send one request to the endpoint through SageMaker."""
@@ -230,7 +230,7 @@ class RemoteHost(Host):
             print_plain(
                 self._console,
                 f"{state}. It is billed. Run the same command again to complete the deployment, or delete the "
-                f"endpoint: python run.py mode=remote action=delete endpoint={name}",
+                f"endpoint: {_deleting(name)}",
             )
             raise
 
@@ -318,3 +318,8 @@ def _account_summary(found: list[Resource]) -> str:
 
 def _digest(requests: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(requests, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _deleting(endpoint: str) -> str:
+    """Return the command that deletes an endpoint."""
+    return typed_command(["mode=remote", "action=delete", f"endpoint={endpoint}"])
