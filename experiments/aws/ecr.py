@@ -141,8 +141,8 @@ class Registry:
                     break
         if manifest is None or "config" not in manifest:
             raise BackendUnavailable(
-                f"{name}:{version} was pushed, but the registry does not list it for linux/{ARCHITECTURE}. Run the same "
-                "command again."
+                f"{name}:{version} was pushed, but the registry does not list it for linux/{ARCHITECTURE}. Run the "
+                "same command again."
             )
         text = json.dumps(_docker_manifest(manifest, f"{name}:{version}"))
         with aws_errors("ecr:PutImage", f"tag image {name}:{tag}"):

@@ -335,9 +335,7 @@ class RemoteEndpoint:
                 raise ModelError(int(error.response.get("OriginalStatusCode") or 500), str(text)) from None
             return str(answer["ContentType"]), bytes(answer["Body"].read())
 
-    def _create(
-        self, operation: str, requests: Mapping[str, Mapping[str, Any]], report: Callable[[str], None]
-    ) -> None:
+    def _create(self, operation: str, requests: Mapping[str, Mapping[str, Any]], report: Callable[[str], None]) -> None:
         """Create a model or configuration, unless it exists, as it does after a command that was killed."""
         from botocore.exceptions import ClientError
 

@@ -74,7 +74,12 @@ def _build_and_push(
         began = time.monotonic()
         with console.status("pushing") as status:
             _push_and_tag(
-                client, spec, repository, registry, login, lambda text: status.update(text[: max(20, console.width - 10)])
+                client,
+                spec,
+                repository,
+                registry,
+                login,
+                lambda text: status.update(text[: max(20, console.width - 10)]),
             )
     if registry.find_image(REPOSITORY, spec.version) is None:
         raise BackendUnavailable(

@@ -92,7 +92,7 @@ class Inventory:
         self._jobs = SageMakerJobs(account)
 
     def resources(self, *, ended: bool) -> Iterator[Resource]:
-        """Yield tuning jobs, training jobs of no tuning job, the warm pools of training jobs, and endpoints, newest first.
+        """Yield tuning jobs, training jobs of no tuning job, warm pools and endpoints, the newest of each first.
 
         Configurations and models of endpoints that do not exist come last: interrupted commands leave them.
 
@@ -127,7 +127,7 @@ class Inventory:
                 yield Resource(part.kind, part.name, "left over", f"of endpoint {part.endpoint}", part=part)
 
     def remove(self, resource: Resource) -> None:
-        """Stop a job, end a warm pool, or delete an endpoint with its configuration and model, or a single configuration or model.
+        """Stop a job, end a warm pool, or delete an endpoint with its parts, or a single configuration or model.
 
         Raises:
             BackendUnavailable: AWS refused.

@@ -206,8 +206,8 @@ def _quota_exceeded(demand: _QuotaDemand, quota: float, region: str) -> BackendU
         )
     return ConfigError(
         f"{demand.key}={demand.instances}: this account's quota {demand.quota!r} in {region} is {quota:g}, and "
-        f"instances that are stopping or being replaced count too. Use {demand.key}={left} or less, or request an increase in the "
-        "console under Service Quotas."
+        f"instances that are stopping or being replaced count too. Use {demand.key}={left} or less, or request an "
+        "increase in the console under Service Quotas."
     )
 
 

@@ -141,8 +141,8 @@ def fetch_model(job: Mapping[str, Any], storage: Storage, folder: Path) -> None:
 def billed_seconds(job: Mapping[str, Any]) -> int | None:
     """Return the seconds that a job and its warm pool have been billed for so far; None if AWS does not say yet.
 
-    The pool's are ``ResourceRetainedBillableTimeInSeconds``, in addition to those of the job (WarmPoolStatus in AWS's API
-    reference).
+    The pool's are ``ResourceRetainedBillableTimeInSeconds``, in addition to those of the job (WarmPoolStatus in AWS's
+    API reference).
     """
     retained = job.get("WarmPoolStatus", {}).get("ResourceRetainedBillableTimeInSeconds", 0)
     seconds = job.get("BillableTimeInSeconds")

@@ -20,7 +20,7 @@ from experiments.study.spec import StudySpec
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"([A-Za-z0-9!_.*'()-]+/)*[A-Za-z0-9!_.*'()-]+")
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 # What a plan shows for values that are not set yet.
 _PLACEHOLDERS = {
     "region": "us-east-1",
@@ -123,10 +123,9 @@ def container_image(region: str, instance_type: str) -> str:
 def _image(mode: RemoteModeConfig, to_push: ImageSpec | None, region: str) -> str:
     """Return the image of jobs and endpoints: the user's own, byoe's in the account's ECR, or AWS's container."""
     if to_push is not None:
-        role = _ROLE.fullmatch(str(mode.role))
-        assert role is not None  # it was checked
+        owner = str(mode.role).split(":")[4]  # a role's ARN names the account
         suffix = ".cn" if region.startswith("cn-") else ""
-        registry = f"{role['account']}.dkr.ecr.{region}.amazonaws.com{suffix}"
+        registry = f"{owner}.dkr.ecr.{region}.amazonaws.com{suffix}"
         return f"{registry}/{REPOSITORY}:{to_push.version}"
     return mode.image.uri or container_image(region, mode.instance_type)
 

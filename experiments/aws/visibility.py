@@ -48,8 +48,8 @@ def created_when_visible(call: Callable[[], T], report: Callable[[str], None]) -
                 raise
             if not waited:
                 report(
-                    f"SageMaker refuses: {message} A new role, policy or object may not be visible yet: byoe tries again "
-                    f"for {SECONDS / 60:g} minutes."
+                    f"SageMaker refuses: {message} A new role, policy or object may not be visible yet: byoe tries "
+                    f"again for {SECONDS / 60:g} minutes."
                 )
             waited = True
         clock.sleep(_PAUSE)

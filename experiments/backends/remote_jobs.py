@@ -241,7 +241,9 @@ class TrainingHandle(_JobsHandle):
                 break
             job = self._jobs.training_job(name)
             if job is not None and job["TrainingJobStatus"] == DELETING:
-                raise StudyFailed(f"training job {name} is being deleted on SageMaker, and its results were not imported.")
+                raise StudyFailed(
+                    f"training job {name} is being deleted on SageMaker, and its results were not imported."
+                )
             if job is None:
                 self._create(request, sum(not job.ended for job in seen))
                 job = self._jobs.training_job(name) or {"TrainingJobStatus": "InProgress"}

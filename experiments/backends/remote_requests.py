@@ -19,11 +19,12 @@ def parallelism_notes(study: StudySpec) -> list[str]:
     """Return a note if a search runs more jobs at a time than AWS permits a new account."""
     if study.points is not None or study.parallel <= USUAL_PARALLEL_JOBS:
         return []
-    return [
-        f"search.parallel={study.parallel}: AWS permits a tuning job {USUAL_PARALLEL_JOBS} parallel training jobs, unless "
-        f"it has raised this for your account. If it refuses, use search.parallel={USUAL_PARALLEL_JOBS} or request an "
+    note = (
+        f"search.parallel={study.parallel}: AWS permits a tuning job {USUAL_PARALLEL_JOBS} parallel training jobs, "
+        f"unless it has raised this for your account. If it refuses, use search.parallel={USUAL_PARALLEL_JOBS} or request an "
         "increase in the console under Service Quotas."
-    ]
+    )
+    return [note]
 
 
 class RemoteRequests:
@@ -53,8 +54,8 @@ class RemoteRequests:
         seconds = self.settings.options.keep_alive_seconds
         if study.points is None and seconds:
             raise ConfigError(
-                f"mode.keep_alive_seconds={seconds} has no effect on a search: AMT drops it from the jobs that it starts. "
-                "Use mode.keep_alive_seconds=0; action=train and action=replay keep instances."
+                f"mode.keep_alive_seconds={seconds} has no effect on a search: AMT drops it from the jobs that it starts"
+                ". Use mode.keep_alive_seconds=0; action=train and action=replay keep instances."
             )
         return study_requests(study, self._placement(study), local=False)
 

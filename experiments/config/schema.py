@@ -107,8 +107,8 @@ class RemoteImageConfig(ImageConfig):
     )
     push: bool = _key(
         False,
-        "Use byoe's image: build it on this machine's Docker and push it to your ECR first, as `action=push` does, unless "
-        "your ECR has it.",
+        "Use byoe's image: build it on this machine's Docker and push it to your ECR first, as `action=push` does, "
+        "unless your ECR has it.",
     )
 
 

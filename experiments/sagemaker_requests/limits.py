@@ -53,6 +53,8 @@ BODY_BYTES, SERVERLESS_BODY_BYTES = 6 * 2**20, 4 * 2**20
 SECONDS_TO_PING = 180
 SECONDS_TO_ANSWER = 60
 SECONDS_TO_INVOKE = 70
-# Instances with local disks, which a KMS key cannot encrypt ("Instance Store Volumes" in Amazon EC2's guide; ResourceConfig
-# and CreateEndpointConfig in SageMaker's API reference).
-LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g4ad|g4dn|g5|g6e?|gr6|i\d[a-z]*|p3dn|p4de?|p5[a-z]*|p6\S*|trn\d\w*)\..+")
+# Instances with local disks, which a KMS key cannot encrypt ("Instance Store Volumes" in Amazon EC2's guide;
+# ResourceConfig and CreateEndpointConfig in SageMaker's API reference).
+LOCAL_DISKS = re.compile(
+    r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g4ad|g4dn|g5|g6e?|gr6|i\d[a-z]*|p3dn|p4de?|p5[a-z]*|p6\S*|trn\d\w*)\..+"
+)

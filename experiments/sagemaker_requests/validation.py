@@ -192,15 +192,19 @@ def _tuning_problems(request: Mapping[str, Any]) -> Iterator[str]:
         if config["ResourceLimits"].get("MaxNumberOfTrainingJobs", points) != points:
             jobs = config["ResourceLimits"]["MaxNumberOfTrainingJobs"]
             yield f"ResourceLimits.MaxNumberOfTrainingJobs: {jobs}; a grid has {points}: use search.n_trials={points}"
+    yield from _metric_problems(config, definition)
+    limits = config["ResourceLimits"]
+    if limits["MaxParallelTrainingJobs"] > limits.get("MaxNumberOfTrainingJobs", math.inf):
+        yield "ResourceLimits: MaxParallelTrainingJobs is above MaxNumberOfTrainingJobs"
+
+
+def _metric_problems(config: Mapping[str, Any], definition: Mapping[str, Any]) -> Iterator[str]:
     objective = config.get("HyperParameterTuningJobObjective", {}).get("MetricName")
     metrics = [entry["Name"] for entry in definition["AlgorithmSpecification"].get("MetricDefinitions", ())]
     if len(metrics) > MOST_METRIC_DEFINITIONS:
         yield f"MetricDefinitions: {len(metrics)} metrics, and AWS allows at most {MOST_METRIC_DEFINITIONS}"
     if objective not in metrics:
         yield f"the objective {objective!r} has no MetricDefinition"
-    limits = config["ResourceLimits"]
-    if limits["MaxParallelTrainingJobs"] > limits.get("MaxNumberOfTrainingJobs", math.inf):
-        yield "ResourceLimits: MaxParallelTrainingJobs is above MaxNumberOfTrainingJobs"
 
 
 def _number_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -234,8 +238,8 @@ def _disk_problems(request: Mapping[str, Any]) -> Iterator[str]:
     for instance_type in encrypted:
         if LOCAL_DISKS.fullmatch(instance_type):
             yield (
-                f"mode.volume_kms_key: {instance_type} has local disks, which its hardware encrypts, and AWS accepts no "
-                "key for them: omit mode.volume_kms_key, or use another instance type"
+                f"mode.volume_kms_key: {instance_type} has local disks, which its hardware encrypts, and AWS accepts "
+                "no key for them: omit mode.volume_kms_key, or use another instance type"
             )
 
 

@@ -172,12 +172,13 @@ class RemoteHost(Host):
         except NotChecked as reason:
             notes.append(f"not checked before the launch: {reason}")
         if running and serving.name == "serverless":
-            # "You cannot convert your instance-based, real-time endpoint to a serverless endpoint" (AWS's guide, "Deploy
-            # models with Amazon SageMaker Serverless Inference").
+            # An endpoint on instances cannot be converted to a serverless one (AWS's guide, "Deploy models with Amazon
+            # SageMaker Serverless Inference").
             raise ConfigError(
                 f"endpoint={self.endpoint} runs on instances, and SageMaker does not switch such an endpoint to "
-                f"serverless. Delete it first: python run.py mode=remote action=delete endpoint={self.endpoint}. Or deploy "
-                "under another name with endpoint=<name>, or stay on instances with serving=realtime. Nothing was uploaded."
+                f"serverless. Delete it first: python run.py mode=remote action=delete endpoint={self.endpoint}. Or "
+                "deploy under another name with endpoint=<name>, or stay on instances with serving=realtime. Nothing was "
+                "uploaded."
             )
         notes += check_account_for_endpoint(serving, settings, running)
         if (serving.memory_size_in_mb or 0) > USUAL_SERVERLESS_MEMORY:
@@ -274,8 +275,8 @@ def _check_serverless(settings: RemoteSettings) -> None:
 
     AWS's container cannot start there: its server writes /etc/sagemaker-nginx.conf (aws/sagemaker-containers,
     src/sagemaker_containers/_server.py), and pip installs into an environment that belongs to root, while the container
-    has another user and can write below /tmp only. The other settings are among the "Feature exclusions" of AWS's guide,
-    or are about instances.
+    has another user and can write below /tmp only. The other settings are among the "Feature exclusions" of AWS's
+    guide, or are about instances.
     """
     fix = "use serving=realtime, an endpoint on instances"
     if settings.requirements:
@@ -287,7 +288,9 @@ def _check_serverless(settings: RemoteSettings) -> None:
         )
     region, options = settings.account.region, settings.options
     if region not in SERVERLESS_REGIONS:
-        raise ConfigError(f"mode.region={region}: SageMaker has no serverless endpoints there. Use another region, or {fix}.")
+        raise ConfigError(
+            f"mode.region={region}: SageMaker has no serverless endpoints there. Use another region, or {fix}."
+        )
     if settings.isolated:
         raise ConfigError(
             f"mode.isolated=true: a serverless endpoint has a network. Add mode.isolated=false, or {fix}."

@@ -140,7 +140,8 @@ class EndpointOperations:
         # "You cannot convert your instance-based, real-time endpoint to a serverless endpoint" (AWS's guide).
         if deployment.config.is_serverless and not endpoint.config.is_serverless:
             raise Refused(
-                "ValidationException", f'Cannot update endpoint "{endpoint.arn}" with instances to a serverless variant.'
+                "ValidationException",
+                f'Cannot update endpoint "{endpoint.arn}" with instances to a serverless variant.',
             )
         self._check_quotas(deployment.config)
         self._hosting.deploy(endpoint, "Updating", deployment)
@@ -159,7 +160,9 @@ class EndpointOperations:
             kind, unit = config.variant["InstanceType"], "Instances"
             name, new = f"{kind} for endpoint usage", config.variant.get("InitialInstanceCount", 1)
             variants = [endpoint.config.variant for endpoint in self._state.endpoints.values()]
-            used = sum(variant.get("InitialInstanceCount", 1) for variant in variants if variant.get("InstanceType") == kind)
+            used = sum(
+                variant.get("InitialInstanceCount", 1) for variant in variants if variant.get("InstanceType") == kind
+            )
         quota = self._quotas.get(name)
         if quota is not None and used + new > quota:
             raise Refused(

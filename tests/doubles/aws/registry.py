@@ -203,13 +203,7 @@ class _Caller(BaseHTTPRequestHandler):
         if registry.held is not None and self.command == "PATCH":
             return self._hold(registry.held)
         manifest = _MANIFEST.fullmatch(self.path)
-        if manifest is not None and self.command == "PUT" and registry.containerd:
-            text = b"".join(self._body()).decode()
-            return self._accept(registry.receive_from_containerd(manifest["name"], manifest["tag"], text))
-        if manifest is not None and self.command in ("GET", "HEAD"):
-            if registry.manifest(manifest["name"], manifest["tag"]) is None:
-                return self._refuse(404, "MANIFEST_UNKNOWN", "manifest unknown")
-        return self._pass_on()
+        return self._pass_on() if manifest is None else self._answer_manifest(manifest["name"], manifest["tag"])
 
     do_HEAD = do_POST = do_PATCH = do_PUT = do_GET  # noqa: N815  # as they are called
 
@@ -225,6 +219,15 @@ class _Caller(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
         self.close_connection = True
+
+    def _answer_manifest(self, name: str, tag: str) -> None:
+        registry = self.server.registry
+        if self.command == "PUT" and registry.containerd:
+            text = b"".join(self._body()).decode()
+            return self._accept(registry.receive_from_containerd(name, tag, text))
+        if self.command in ("GET", "HEAD") and registry.manifest(name, tag) is None:
+            return self._refuse(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        return self._pass_on()
 
     def _accept(self, digest: str) -> None:
         self.send_response(201)

@@ -426,12 +426,20 @@ def test_network_key_and_tags_are_those_of_the_endpoint(double: Double, byoe: Ru
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        (["mode.subnets=[subnet-1]", "mode.security_groups=[sg-1]"], "a serverless endpoint cannot be connected to a VPC"),
+        (
+            ["mode.subnets=[subnet-1]", "mode.security_groups=[sg-1]"],
+            "a serverless endpoint cannot be connected to a VPC",
+        ),
         (["mode.volume_kms_key=disk-key"], "mode.volume_kms_key encrypts the disks of instances"),
         (["mode.isolated=true"], "mode.isolated=true: a serverless endpoint has a network"),
         (["mode.region=eu-central-2"], "mode.region=eu-central-2: SageMaker has no serverless endpoints there"),
         (
-            [*REALTIME, "mode.volume_kms_key=disk-key", "serving.instance_type=ml.m5d.large", "mode.price_usd_per_hour=1"],
+            [
+                *REALTIME,
+                "mode.volume_kms_key=disk-key",
+                "serving.instance_type=ml.m5d.large",
+                "mode.price_usd_per_hour=1",
+            ],
             "mode.volume_kms_key: ml.m5d.large has local disks",
         ),
     ],
@@ -487,7 +495,7 @@ def test_old_and_new_instances_count_while_an_endpoint_is_switched(
 
 
 UNTRUSTED = (
-    "Could not access model data at s3://b/m. Please ensure that the role \"r\" exists and that its trust relationship "
+    'Could not access model data at s3://b/m. Please ensure that the role "r" exists and that its trust relationship '
     'policy allows the action "sts:AssumeRole" for the service principal "sagemaker.amazonaws.com".'
 )
 

@@ -43,7 +43,11 @@ def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
     with Double(tmp_path / "aws", points, image=image) as double:
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
-        settings = [f"mode.role={double.role}", f"mode.bucket={double.bucket}", f"mode.image.uri={double.put_image('byoe', '1')}"]
+        settings = [
+            f"mode.role={double.role}",
+            f"mode.bucket={double.bucket}",
+            f"mode.image.uri={double.put_image('byoe', '1')}",
+        ]
         # Containers of mode=sagemaker have no network either.
         settings += ["mode.isolated=true", "mode.poll_seconds=0.1", "mode.budget_usd=1"]
         ended = byoe("mode=remote", "study=cloud", *settings, *SEARCH)

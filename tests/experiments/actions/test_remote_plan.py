@@ -168,9 +168,15 @@ def test_a_spot_job_waits_no_longer_than_aws_allows(folder: Path, byoe: Callable
         (["mode.tags={a: null}"], "mode.tags.a has no value: set one, or omit the tag"),
         (["search.n_trials=751"], "751; AWS allows 750: use search.n_trials=750 or less"),
         (["search.n_trials=10001", "search.sampler=random"], "10001; AWS allows 10000"),
-        (["search.parallel=101", "search.window=101", "search.n_trials=200"], "101; AWS allows 100: use search.parallel=100 or less"),
+        (
+            ["search.parallel=101", "search.window=101", "search.n_trials=200"],
+            "101; AWS allows 100: use search.parallel=100 or less",
+        ),
         (["mode.keep_alive_seconds=60"], "mode.keep_alive_seconds=60 has no effect on a search: AMT drops it"),
-        (["mode.volume_kms_key=k", "mode.instance_type=ml.r5d.large"], "mode.volume_kms_key: ml.r5d.large has local disks"),
+        (
+            ["mode.volume_kms_key=k", "mode.instance_type=ml.r5d.large"],
+            "mode.volume_kms_key: ml.r5d.large has local disks",
+        ),
         (["mode.image.push=true", "mode.image.uri=x"], "mode.image.push=true uses byoe's image, and mode.image.uri=x"),
         (["mode.budget_usd=-1"], "mode.budget_usd=-1: use a finite amount above 0"),
         (["mode.max_runtime_seconds=0"], "mode.max_runtime_seconds=0 is not between 1"),
