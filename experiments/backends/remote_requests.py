@@ -20,8 +20,8 @@ def parallelism_notes(study: StudySpec) -> list[str]:
     if study.points is not None or study.parallel <= USUAL_PARALLEL_JOBS:
         return []
     note = (
-        f"search.parallel={study.parallel}: AWS permits a tuning job {USUAL_PARALLEL_JOBS} parallel training jobs, "
-        f"unless it has raised this for your account. If it refuses, use search.parallel={USUAL_PARALLEL_JOBS} or request an "
+        f"search.parallel={study.parallel}: AWS permits a tuning job {USUAL_PARALLEL_JOBS} parallel training jobs, if it "
+        f"has not raised this for your account. If it refuses, use search.parallel={USUAL_PARALLEL_JOBS} or request an "
         "increase in the console under Service Quotas."
     )
     return [note]
@@ -54,8 +54,8 @@ class RemoteRequests:
         seconds = self.settings.options.keep_alive_seconds
         if study.points is None and seconds:
             raise ConfigError(
-                f"mode.keep_alive_seconds={seconds} has no effect on a search: AMT drops it from the jobs that it starts"
-                ". Use mode.keep_alive_seconds=0; action=train and action=replay keep instances."
+                f"mode.keep_alive_seconds={seconds} has no effect on a search: AMT drops it from the jobs it starts. "
+                "Use mode.keep_alive_seconds=0; action=train and action=replay keep instances."
             )
         return study_requests(study, self._placement(study), local=False)
 

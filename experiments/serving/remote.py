@@ -177,8 +177,8 @@ class RemoteHost(Host):
             raise ConfigError(
                 f"endpoint={self.endpoint} runs on instances, and SageMaker does not switch such an endpoint to "
                 f"serverless. Delete it first: python run.py mode=remote action=delete endpoint={self.endpoint}. Or "
-                "deploy under another name with endpoint=<name>, or stay on instances with serving=realtime. Nothing was "
-                "uploaded."
+                "deploy under another name with endpoint=<name>, or stay on instances with serving=realtime. Nothing "
+                "was uploaded."
             )
         notes += check_account_for_endpoint(serving, settings, running)
         if (serving.memory_size_in_mb or 0) > USUAL_SERVERLESS_MEMORY:
