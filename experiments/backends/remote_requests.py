@@ -20,7 +20,7 @@ def parallelism_notes(study: StudySpec) -> list[str]:
     if study.points is not None or study.parallel <= USUAL_PARALLEL_JOBS:
         return []
     note = (
-        f"search.parallel={study.parallel}: AWS permits a tuning job {USUAL_PARALLEL_JOBS} parallel training jobs, if it "
+        f"search.parallel={study.parallel}: AMT permits {USUAL_PARALLEL_JOBS} parallel training jobs if it "
         f"has not raised this for your account. If it refuses, use search.parallel={USUAL_PARALLEL_JOBS} or request an "
         "increase in the console under Service Quotas."
     )

@@ -217,7 +217,7 @@ def test_a_tag_that_byoe_sets_is_refused() -> None:
 
 
 def test_more_jobs_at_a_time_than_a_new_account_has_are_noted(folder: Path, byoe: Callable[..., Ended]) -> None:
-    note = "AWS permits a tuning job 10 parallel training jobs"
+    note = "AMT permits 10 parallel training jobs"
     assert note in byoe(*PLAN, "search.n_trials=99", "search.window=11", "search.parallel=11").err
     assert note not in byoe(*PLAN, "search.n_trials=99", "search.parallel=10").err
 
