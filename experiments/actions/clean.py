@@ -18,6 +18,9 @@ from experiments.reporting.console import print_plain
 from experiments.serving.records import Records
 from experiments.study.ledger import is_held
 
+# What is done with each kind of resource that is not deleted.
+_DONE = {"tuning job": "being stopped", "training job": "being stopped", "warm pool": "ended"}
+
 
 def clean(composed: Composed, console: Console) -> int:
     """Clean where the configured mode runs; return 0.
@@ -74,7 +77,7 @@ def _clean_account(mode: RemoteModeConfig, console: Console) -> None:
         print_plain(console, resource.line)
     for resource in found:
         inventory.remove(resource)
-        print_plain(console, f"{resource.kind} {resource.name} is {'being stopped' if resource.is_job else 'deleted'}.")
+        print_plain(console, f"{resource.kind} {resource.name} is {_DONE.get(resource.kind, 'deleted')}.")
     if not found:
         print_plain(console, "byoe has nothing in this account and region that costs money.")
     if mode.bucket is not None:

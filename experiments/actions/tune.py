@@ -229,6 +229,9 @@ def _is_whole_grid(study: StudySpec) -> bool:
 def _deploying(session: _Session) -> list[str]:
     """Return the arguments that serve the study's winner."""
     mode, *kept = session.backend.serving_arguments(session.command)
+    account = session.composed.config.mode.account
+    if account is not None and account.image.uri is None and not account.image.push:
+        kept.append("mode.image.push=true")  # AWS's container cannot serve on a serverless endpoint, the default
     return [mode, "action=deploy", f"model={session.study.name}", *kept]
 
 
