@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import platform
+import shlex
 import shutil
 import socket
 import sys
@@ -20,10 +22,10 @@ from rich.text import Text
 
 from ensemble.errors import InputError
 from ensemble.versions import library_version
-from experiments.config.arguments import masked
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
 from experiments.config.schema import RemoteModeConfig
+from experiments.config.secrets import masked_value, without_parts
 from experiments.errors import BackendUnavailable
 from experiments.reporting.console import print_plain
 from experiments.system.machine import available_cores, check_folder
@@ -106,7 +108,7 @@ def _packages() -> Iterator[Finding]:
         for requirement in _requirements(PROJECT / file):
             name, needed = requirement.name, requirement.specifier
             found = library_version(name)
-            fix = f"{sys.executable} -m pip install '{requirement}'"
+            fix = shlex.join([sys.executable, "-m", "pip", "install", str(requirement)])
             if found is None:
                 yield Finding(name, "fails", "is not installed", fix)
             elif not needed.contains(found, prereleases=True):
@@ -162,7 +164,7 @@ def _store(uri: str) -> Iterator[Finding]:
         return
     fault = store_fault(path)
     if fault is not None:
-        yield Finding("MLflow store", "fails", f"{path} {fault}", f"mv {path} {path}.broken")
+        yield Finding("MLflow store", "fails", f"{path} {fault}", shlex.join(["mv", str(path), f"{path}.broken"]))
     else:
         yield Finding("MLflow store", "ok", f"{path} can be written")
 
@@ -170,18 +172,20 @@ def _store(uri: str) -> Iterator[Finding]:
 def _server(uri: str) -> Finding:
     """Check that a tracking server answers; a database is not checked, because only MLflow can open it."""
     if not uri.startswith("http"):
-        return Finding("MLflow store", "note", f"{masked(uri)} is not checked; trials are also recorded in studies/")
+        return Finding(
+            "MLflow store", "note", f"{masked_value(uri)} is not checked; trials are also recorded in studies/"
+        )
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS).close()  # noqa: S310  # http, by the if
-    except OSError as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, ValueError, http.client.HTTPException) as error:  # also for an address that it cannot read
+        reason = without_parts(str(getattr(error, "reason", error)), uri)
         return Finding(
             "MLflow store",
             "fails",
-            f"{masked(uri)} does not answer: {reason}",
+            f"{masked_value(uri)} does not answer: {reason}",
             "mlflow server  (or correct mlflow.uri)",
         )
-    return Finding("MLflow store", "ok", f"{masked(uri)} answers")
+    return Finding("MLflow store", "ok", f"{masked_value(uri)} answers")
 
 
 def _docker(*, needed: bool) -> Iterator[Finding]:

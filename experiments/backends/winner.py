@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from rich.console import Console
+from rich.status import Status
 
 from ensemble.bundle_files import MANIFEST
 from experiments.backends.base import StudyHandle
-from experiments.backends.worker_pool import LocalWorkers
+from experiments.backends.worker_pool import LocalWorkers, WorkerPool
 from experiments.errors import StudyFailed
+from experiments.reporting.console import print_plain
 from experiments.study.folder import final_folder, log_path, model_dir, test_predictions
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult
@@ -35,7 +37,7 @@ def place_winner(
         handle: The running study.
         local_workers: Returns the workers that compute the scores.
         best: The best trial.
-        console: Where a difference from the trial is shown.
+        console: Where progress is shown, and a difference from the trial.
 
     Raises:
         StudyFailed: The winner could not be trained once more.
@@ -44,7 +46,14 @@ def place_winner(
     bundle = model_dir(final_folder(study.folder))
     if known is not None and known["index"] == best.index and (bundle / MANIFEST).exists():
         return
-    pool = local_workers()
+    with console.status(f"{handle.final_status} and scoring it on the test rows") as status:
+        _place(study, ledger, handle, local_workers(), best, status)
+
+
+def _place(
+    study: StudySpec, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult, status: Status
+) -> None:
+    bundle, console = model_dir(final_folder(study.folder)), status.console
     final = handle.run_final(best.index)
     if final.state == "failed":
         raise StudyFailed(
@@ -70,6 +79,15 @@ def place_winner(
     threads = study.threads * study.parallel
     log = final_folder(study.folder) / "scoring.txt"
     scores = pool.call("experiments.study.winner_scores:score_winner", {**kwargs, "threads": threads}, log)
-    ledger.note(IMPORTANCE, scores["importance"])
+    importance, features = dict(scores["importance"]), scores["features"]
+    if not features:
+        print_plain(console, "note: the importance of features is left out, because there are too many features.")
+    elif len(importance) < features:
+        print_plain(console, f"finding the importance of {features} features, a shuffle for each.")
+    while len(importance) < features:
+        status.update(f"importance of features: {len(importance)} of {features}")
+        part = {"bundle": str(bundle), "validation": str(channels.validation), "first": len(importance)}
+        importance |= pool.call("experiments.study.importance:next_part", {**part, "threads": threads}, log)
+    ledger.note(IMPORTANCE, importance)
     final = replace(final, metrics={**final.metrics, **scores["metrics"]})
     ledger.note(FINAL, asdict(final))

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ensemble.bundle import load_bundle
 from ensemble.channel import read_channel
 from ensemble.errors import InputError
-from ensemble.evaluation import rmse
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
-from ensemble.training import FittedEnsemble, score_members
+from ensemble.training import score_members
+from experiments.study.importance import features_measured, permutation_importance
 from experiments.study.predictions import Predictions
-
-MOST_ROWS = 1000
 
 
 def score_winner(
     bundle: str, validation: str, test: str, hashes: Mapping[str, str], threads: int, predictions: str
-) -> dict[str, dict[str, float]]:
-    """Return the scores on the test channel, and the feature importance on the validation channel.
+) -> dict[str, Any]:
+    """Return the scores on the test channel, and the first part of the feature importance on the validation channel.
 
     Args:
         bundle: Folder of the saved ensemble.
@@ -33,7 +32,8 @@ def score_winner(
         predictions: File for the predictions on the test channel.
 
     Returns:
-        ``metrics``: every score of every member and the blend, named ``test_*``; ``importance``, by feature.
+        ``metrics``: every score of every member and the blend, named ``test_*``; ``importance``, by feature; and
+        ``features``: the number of features whose importance is found, 0 if there are too many.
 
     Raises:
         InputError: A channel is damaged, or has changed since the study began.
@@ -48,7 +48,11 @@ def score_winner(
         found = Predictions(np.array(table.target), members, blended, table.weights, tuple(ensemble.models))
         found.write(Path(predictions))
         metrics = score_members("test", ensemble, members, table)
-        return {"metrics": metrics, "importance": permutation_importance(ensemble, held_out)}
+        return {
+            "metrics": metrics,
+            "features": features_measured(held_out.rows, len(held_out.columns)),
+            "importance": permutation_importance(ensemble, held_out),
+        }
 
 
 def _read(folder: Path, known: str | None) -> Table:
@@ -59,20 +63,3 @@ def _read(folder: Path, known: str | None) -> Table:
             "them again."
         )
     return table
-
-
-def permutation_importance(ensemble: FittedEnsemble, table: Table) -> dict[str, float]:
-    """Return, by feature, the rise of the blend's RMSE on a table when the feature's values are shuffled.
-
-    Source: L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001, section 10. One shuffle for each feature,
-    on at most ``MOST_ROWS`` rows.
-    """
-    random = np.random.RandomState(0)
-    table = table.take(np.sort(random.permutation(table.rows)[:MOST_ROWS]))
-    importance = {}
-    before = rmse(table.target, ensemble.predict(table.features), table.weights)
-    for place, column in enumerate(table.columns):
-        shuffled = np.array(table.features)
-        shuffled[:, place] = random.permutation(shuffled[:, place])
-        importance[column.name] = rmse(table.target, ensemble.predict(shuffled), table.weights) - before
-    return importance

@@ -11,6 +11,7 @@ from ensemble.bundle_code import importable
 from ensemble.bundle_files import MANIFEST
 from ensemble.column_encoding import frame_of
 from ensemble.table import Column
+from ensemble.versions import pin
 from experiments.errors import ConfigError
 from experiments.study.spec import WINNER_ALIAS
 from experiments.system.project import PROJECT
@@ -112,7 +113,7 @@ def register_model(
         ),
         outputs=Schema([ColSpec("double", manifest["target"])]),
     )
-    requirements = [f"{name}=={version}" for name, version in manifest["versions"].items() if name != "python"]
+    requirements = [pin(name, version) for name, version in manifest["versions"].items() if name != "python"]
     with mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(
             name="model",

@@ -6,12 +6,13 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 import sqlite3
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.config.arguments import masked
+from experiments.config.secrets import masked_value, without_parts
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.system import crash_points
 from experiments.system.locks import lock_folder
@@ -48,15 +49,16 @@ def store_uri(uri: str | None, root: Path) -> str:
     """
     if not uri:
         return f"{SQLITE}{(root / 'mlflow.db').absolute()}"
+    shown = masked_value(uri) if "://" in uri else uri.rpartition("@")[2]
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme == "file" or ("://" not in uri and scheme != "databricks"):
         raise ConfigError(
-            f"mlflow.uri={masked(uri)}: MLflow no longer keeps runs in a folder. Leave it out to use the store in the "
+            f"mlflow.uri={shown}: MLflow no longer keeps runs in a folder. Leave it out to use the store in the "
             f"project folder, or set it to {SQLITE}folder/mlflow.db or a server's address."
         )
     if scheme not in SCHEMES:
         raise ConfigError(
-            f"mlflow.uri={masked(uri)}: {scheme!r} is not a kind of store.{did_you_mean(scheme, SCHEMES)} "
+            f"mlflow.uri={shown}: {scheme!r} is not a kind of store.{did_you_mean(scheme, SCHEMES)} "
             f"Allowed: {listed(SCHEMES)}."
         )
     return uri
@@ -131,17 +133,17 @@ def open_store(uri: str, root: Path) -> MlflowClient:
 
 
 def store_problem(error: Exception, uri: str) -> str:
-    """Return what went wrong with the store at ``uri``, in one line without passwords."""
+    """Return what went wrong with the store at ``uri``, in one line without secrets."""
     schemas = _OTHER_SCHEMA.search(str(error))
     if schemas is not None:
+        upgrade = shlex.join(["mlflow", "db", "upgrade", masked_value(uri)])
         return (
             f"the store was made by another version of MLflow: its schema is {schemas.group(1)}, and this version "
-            f"needs {schemas.group(2)}. Back it up and run: mlflow db upgrade {masked(uri)} (or install the newer "
-            "MLflow that made it)"
+            f"needs {schemas.group(2)}. Back it up and run: {upgrade} (or install the newer MLflow that made it)"
         )
     # SQLAlchemy appends the statement to the message.
     text = " ".join(str(error).partition("[SQL:")[0].split())
-    return f"{type(error).__name__}: {masked(text[:_LONGEST_PROBLEM])}"
+    return f"{type(error).__name__}: {without_parts(text, uri)[:_LONGEST_PROBLEM]}"
 
 
 def _has_tables(file: Path) -> bool:
@@ -164,7 +166,7 @@ def store_fault(file: Path) -> str | None:
 
 
 def interface_command(uri: str, root: Path) -> str:
-    """Return the command that opens the MLflow UI on this store, or a server's address without its password."""
+    """Return the command that opens the MLflow UI on this store, or a server's address without its secrets."""
     if uri == store_uri(None, root) and root.absolute() == Path.cwd():
         return "mlflow ui"
-    return f"mlflow ui --backend-store-uri {uri}" if store_file(uri) else masked(uri)
+    return shlex.join(["mlflow", "ui", "--backend-store-uri", uri]) if store_file(uri) else masked_value(uri)

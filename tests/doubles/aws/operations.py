@@ -59,6 +59,7 @@ class Operations:
             "CreateTrainingJob": self._create_training,
             "DescribeTrainingJob": lambda document: self._training(document).describe(),
             "StopTrainingJob": self._stop_training,
+            "UpdateTrainingJob": self._update_training,
             "ListTrainingJobs": self._list_training,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
@@ -181,6 +182,14 @@ class Operations:
         self._scheduler.stop(job)
         return {}
 
+    def _update_training(self, document: Document) -> Answer:
+        job = self._training(document)
+        if job.pool != "Available":
+            raise Refused("ValidationException", f"The training job {job.name} has no warm pool that can be updated.")
+        if not document["ResourceConfig"]["KeepAlivePeriodInSeconds"]:
+            job.pool = "Terminated"
+        return {"TrainingJobArn": training_arn(job.name)}
+
     def _list_tuning(self, document: Document) -> Answer:
         keys: dict[str, Callable[[TuningJob], Any]] = {
             "Name": lambda tuning: tuning.name,
@@ -193,6 +202,8 @@ class Operations:
 
     def _list_training(self, document: Document) -> Answer:
         found = [job for job in self._state.training.values() if is_wanted(document, job)]
+        if "WarmPoolStatusEquals" in document:
+            found = [job for job in found if job.pool == document["WarmPoolStatusEquals"]]
         key = _JOB_KEYS[document.get("SortBy", "CreationTime")]
         found.sort(key=key, reverse=document.get("SortOrder") == "Descending")
         return page(document, [job.summarise() for job in found], "TrainingJobSummaries")

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.arguments import as_argument
 from experiments.config.compose import compose
 from experiments.config.groups import CHOSEN_BY_GROUP, CONFIG_FOLDER
 from experiments.config.schema import mode_of
-from experiments.config.text import as_argument, read_list, read_mapping, read_text, text_keys
+from experiments.config.text import read_list, read_mapping, read_text, text_keys
 from experiments.errors import ConfigError
 
 KEYS = {key: kind for key, kind in text_keys().items() if key not in CHOSEN_BY_GROUP}

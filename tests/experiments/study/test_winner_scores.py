@@ -11,10 +11,12 @@ import pytest
 
 from ensemble.channel import write_channel
 from ensemble.errors import InputError
+from ensemble.evaluation import rmse
 from ensemble.members import Floats
 from ensemble.table import Table, numbers
 from ensemble.training import FittedEnsemble
-from experiments.study.winner_scores import permutation_importance, score_winner
+from experiments.study.importance import MOST_CELLS, features_measured, permutation_importance, rows_measured
+from experiments.study.winner_scores import score_winner
 
 
 def test_only_features_that_the_model_uses_are_important(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,10 +33,45 @@ def test_only_features_that_the_model_uses_are_important(monkeypatch: pytest.Mon
     assert list(found) == ["much", "unused", "little"]
     assert found["much"] > found["little"] > found["unused"] == 0.0
     assert found == permutation_importance(ensemble, table)
-    monkeypatch.setattr("experiments.study.winner_scores.MOST_ROWS", 20)
+    assert seen == [50, 150] * 2
+    monkeypatch.setattr("experiments.study.importance.MOST_ROWS", 20)
     seen.clear()
     permutation_importance(ensemble, table)
-    assert set(seen) == {20}
+    assert seen == [20, 60]
+
+
+def test_importance_is_found_in_parts_that_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.RandomState(1)
+    features, weights = random.normal(size=(50, 7)), random.uniform(size=50)
+    table = Table(numbers(*"abcdefg"), "price", features, features @ np.arange(7.0), weights)
+    ensemble = cast("FittedEnsemble", SimpleNamespace(predict=lambda rows: (rows * np.arange(7.0)).sum(axis=1)))
+    whole = permutation_importance(ensemble, table)
+    monkeypatch.setattr("experiments.study.importance.PART_CELLS", 50 * 7 * 3)
+    monkeypatch.setattr("experiments.study.importance.CALL_CELLS", 50 * 7 * 2)
+    parts = [permutation_importance(ensemble, table, first) for first in (0, 3, 6)]
+    assert [len(part) for part in parts] == [3, 3, 1]
+    assert parts[0] | parts[1] | parts[2] == whole
+    # One column after another, as a definition.
+    order = np.random.RandomState(0)
+    table = table.take(np.sort(order.permutation(50)))
+    expected = {}
+    for place, name in enumerate("abcdefg"):
+        shuffled = table.features.copy()
+        shuffled[:, place] = order.permutation(shuffled[:, place])
+        expected[name] = rmse(table.target, ensemble.predict(shuffled), weights[:]) - rmse(
+            table.target, ensemble.predict(table.features), weights
+        )
+    assert whole == expected
+
+
+def test_the_cost_of_importance_is_bounded() -> None:
+    assert rows_measured(10_000, 100) == 1000
+    assert rows_measured(16, 2_000) == 16
+    assert (rows_measured(10_000, 2_000), features_measured(10_000, 2_000)) == (100, 2_000)
+    assert features_measured(10_000, 10_000) == 0
+    for columns in (1, 10, 300, 1_000, 3_000, 10_000, 1_000_000):
+        cells = rows_measured(10**6, columns) * columns * features_measured(10**6, columns)
+        assert cells <= 2 * MOST_CELLS
 
 
 def test_rows_that_changed_during_the_study_are_not_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

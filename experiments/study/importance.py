@@ -1,0 +1,74 @@
+"""The importance of each feature for a winner, in parts whose cost is bounded, since it grows with columns squared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ensemble.bundle import load_bundle
+from ensemble.channel import read_channel
+from ensemble.evaluation import rmse
+from ensemble.table import Table
+from ensemble.threads import one_blas_thread
+from ensemble.training import FittedEnsemble
+
+MOST_ROWS = 1000
+# With fewer rows, one shuffle says little.
+FEWEST_ROWS = 50
+# Cells that are predicted: in all, in one part, and in one call of the ensemble.
+MOST_CELLS, PART_CELLS, CALL_CELLS = 400_000_000, 40_000_000, 4_000_000
+
+
+def rows_measured(rows: int, columns: int) -> int:
+    """Return on how many of a table's rows the importance is found."""
+    return min(rows, MOST_ROWS, max(FEWEST_ROWS, MOST_CELLS // columns**2))
+
+
+def features_measured(rows: int, columns: int) -> int:
+    """Return the number of features whose importance is found: all, or 0 if there are too many."""
+    return columns if rows_measured(rows, columns) * columns**2 <= 2 * MOST_CELLS else 0
+
+
+def permutation_importance(ensemble: FittedEnsemble, table: Table, first: int = 0) -> dict[str, float]:
+    """Return, by feature, the rise of the blend's RMSE on a table when the feature's values are shuffled.
+
+    Source: L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001, section 10. One shuffle for each feature.
+
+    Args:
+        ensemble: The winner.
+        table: The rows.
+        first: Position of the first feature; the result has as many from there as make ``PART_CELLS``.
+    """
+    rows, columns = rows_measured(table.rows, len(table.columns)), len(table.columns)
+    random = np.random.RandomState(0)
+    table = table.take(np.sort(random.permutation(table.rows)[:rows]))
+    last = min(features_measured(table.rows, columns), first + max(1, PART_CELLS // (rows * columns)))
+    orders = [random.permutation(rows) for _ in range(last)]
+    at_once = max(1, CALL_CELLS // (rows * columns))
+    before = rmse(table.target, ensemble.predict(table.features), table.weights)
+    importance: dict[str, float] = {}
+    for start in range(first, last, at_once):
+        places = range(start, min(start + at_once, last))
+        # One call for many shuffled copies: with few rows, a call costs more than the rows, the more so with threads.
+        shuffled = np.tile(table.features, (len(places), 1)).reshape(len(places), rows, columns)
+        for copy, place in zip(shuffled, places, strict=True):
+            copy[:, place] = copy[orders[place], place]
+        predicted = ensemble.predict(shuffled.reshape(-1, columns)).reshape(len(places), rows)
+        for place, found in zip(places, predicted, strict=True):
+            importance[table.columns[place].name] = rmse(table.target, found, table.weights) - before
+    return importance
+
+
+def next_part(bundle: str, validation: str, threads: int, first: int) -> dict[str, float]:
+    """Return one part of the importance, in a worker.
+
+    Args:
+        bundle: Folder of the saved ensemble.
+        validation: Folder of the validation channel.
+        threads: Threads that a member may use.
+        first: Position of the first feature.
+    """
+    ensemble = load_bundle(Path(bundle), threads).ensemble
+    with one_blas_thread():
+        return permutation_importance(ensemble, read_channel(Path(validation)), first)
