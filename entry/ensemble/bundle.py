@@ -219,6 +219,8 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
             loading(name)
         try:
             return classes[kind].load(folder / name, threads=threads, categories=categories)
+        except BundleError as error:
+            raise BundleError(f"{str(error).rstrip(' (.')}. Copy it again or train again.") from None
         except EnsembleError:
             raise
         except Exception as error:  # a library, or the user's own class, may raise anything
