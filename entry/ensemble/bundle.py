@@ -209,7 +209,7 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
         pins = [pin(name, manifest["versions"].get(name)) for name in needed]
         raise BundleError(
             f"{folder} cannot be trusted with these libraries: {'; '.join(problems)}. "
-            f"Install: {shlex.join(['pip', 'install', *pins])}"
+            f"Install: pip install {shlex.join(pins)}"
         )
     columns = [Column.from_dict(column) for column in manifest["columns"]]
     categories = {place: len(column.levels) for place, column in enumerate(columns) if column.type == "category"}
