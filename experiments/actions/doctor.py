@@ -179,7 +179,7 @@ def _managed_server(arn: str) -> Finding:
         server = find_server(arn)
     except InputError as error:
         return Finding("MLflow store", "fails", str(error))
-    ours = library_version("mlflow")
+    ours = library_version("mlflow") or "0"  # it is installed, as a requirement
     if server.status not in _SERVING:
         region, name = arn.split(":")[3], arn.rpartition("/")[2]
         start = f"aws sagemaker start-mlflow-tracking-server --region {region} --tracking-server-name {name}"
