@@ -209,7 +209,7 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
         pins = [pin(name, manifest["versions"].get(name)) for name in needed]
         raise BundleError(
             f"{folder} cannot be trusted with these libraries: {'; '.join(problems)}. "
-            f"Install: {shlex.join(['pip', 'install', *pins])}"
+            f"Install: pip install {shlex.join(pins)}"
         )
     columns = [Column.from_dict(column) for column in manifest["columns"]]
     categories = {place: len(column.levels) for place, column in enumerate(columns) if column.type == "category"}
@@ -219,6 +219,8 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
             loading(name)
         try:
             return classes[kind].load(folder / name, threads=threads, categories=categories)
+        except BundleError as error:
+            raise BundleError(f"{str(error).rstrip(' (.')}. Copy it again or train again.") from None
         except EnsembleError:
             raise
         except Exception as error:  # a library, or the user's own class, may raise anything

@@ -250,9 +250,9 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
     if finished:
         commands.append((typed_command(_deploying(session)), "serve it"))
     if finished and session.backend.replay_mode is not None and session.study.points is None:
-        paths = [argument for argument in session.command if argument.startswith("paths.")]
+        kept = [argument for argument in session.command if argument.startswith(("paths.", "entry."))]
         replay = (f"mode={session.backend.replay_mode}", "action=replay", f"replay.study={session.study.name}")
-        commands.append((typed_command([*replay, *paths]), "its best trials again, in containers: the same numbers?"))
+        commands.append((typed_command([*replay, *kept]), "its best trials again, in containers: the same numbers?"))
     if session.study.replay_of is None:
         seed = f"search.seed={session.study.search.seed + 1}"
         commands.append((typed(seed, without=("study", "search.seed")), "start again from another seed"))

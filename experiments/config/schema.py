@@ -362,7 +362,11 @@ MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig, Rem
 class MlflowConfig:
     """Where runs are recorded."""
 
-    uri: str | None = _key(None, "Tracking URI; `null` is the SQLite store in `paths.root`.")
+    uri: str | None = _key(
+        None,
+        "Tracking URI: a server's address, or the ARN of SageMaker's managed MLflow; `null` is the SQLite store in "
+        "`paths.root`.",
+    )
     experiment: str | None = _key(None, "Name of the MLflow experiment; `null` is `byoe-<dataset>`.")
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from ensemble.arguments import unquoted
+from ensemble.arguments import as_argument, unquoted
 from experiments.config.schema import MODES, Config, hints
 from experiments.errors import ConfigError
 
@@ -57,7 +57,7 @@ def read_list(key: str, text: str) -> list[str] | None:
         return None
     inside = _inside(text, "[]")
     if inside is None:
-        raise ConfigError(f"{key}={text} is not a list. Use {key}=[{text}]; close every bracket and quote.")
+        raise ConfigError(f"{key}={text} is not a list. Use {as_argument(key, [text])}; close every bracket and quote.")
     return [unquoted(item) for item in _split(inside, ",")]
 
 

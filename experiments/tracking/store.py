@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import re
@@ -24,6 +25,9 @@ SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"
 _LONGEST_PROBLEM = 400
 _OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
+# SageMaker's managed MLflow (MlflowResourceArn in its API reference), in the partitions that the plugin supports.
+_MANAGED = re.compile(r"arn:(aws|aws-us-gov):sagemaker:[a-z0-9-]+:\d{12}:mlflow-(app|tracking-server)/[\w.-]+")
+PLUGIN = "sagemaker-mlflow"
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -49,6 +53,8 @@ def store_uri(uri: str | None, root: Path) -> str:
     """
     if not uri:
         return f"{SQLITE}{(root / 'mlflow.db').absolute()}"
+    if uri.startswith("arn:"):
+        return _managed_uri(uri)
     shown = masked_value(uri) if "://" in uri else uri.rpartition("@")[2]
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme == "file" or ("://" not in uri and scheme != "databricks"):
@@ -62,6 +68,26 @@ def store_uri(uri: str | None, root: Path) -> str:
             f"Allowed: {listed(SCHEMES)}."
         )
     return uri
+
+
+def _managed_uri(arn: str) -> str:
+    if not is_managed(arn):
+        raise ConfigError(
+            f"mlflow.uri={arn} is not the ARN of SageMaker's managed MLflow. Use "
+            "arn:aws:sagemaker:<region>:<account>:mlflow-tracking-server/<name> or "
+            "arn:aws:sagemaker:<region>:<account>:mlflow-app/<id>, as shown in SageMaker Studio."
+        )
+    if importlib.util.find_spec("sagemaker_mlflow") is None:
+        raise ConfigError(
+            f"mlflow.uri={arn}: MLflow's plugin for SageMaker is not installed. Install it: pip install {PLUGIN}, or "
+            "pip install -e '.[managed-mlflow]'."
+        )
+    return arn
+
+
+def is_managed(uri: str) -> bool:
+    """Whether a tracking URI is the ARN of SageMaker's managed MLflow."""
+    return _MANAGED.fullmatch(uri) is not None
 
 
 def store_file(uri: str) -> Path | None:
@@ -169,4 +195,8 @@ def interface_command(uri: str, root: Path) -> str:
     """Return the command that opens the MLflow UI on this store, or a server's address without its secrets."""
     if uri == store_uri(None, root) and root.absolute() == Path.cwd():
         return "mlflow ui"
+    if is_managed(uri):
+        region, (kind, name) = uri.split(":")[3], uri.split(":")[5].split("/", 1)
+        what = f"app-url --arn {uri}" if kind == "mlflow-app" else f"tracking-server-url --tracking-server-name {name}"
+        return f"aws sagemaker create-presigned-mlflow-{what} --region {region}"
     return shlex.join(["mlflow", "ui", "--backend-store-uri", uri]) if store_file(uri) else masked_value(uri)

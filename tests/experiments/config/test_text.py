@@ -92,7 +92,7 @@ def test_a_list_is_split_at_commas_outside_quotes_and_brackets(text: str, items:
 
 
 def test_a_value_of_another_form_is_named_with_the_right_one() -> None:
-    with pytest.raises(ConfigError, match=r"dataset.drop=a is not a list. Use dataset.drop=\[a\]"):
+    with pytest.raises(ConfigError, match=r"dataset.drop=a is not a list. Use 'dataset.drop=\[a\]'"):
         composed("dataset.drop", "dataset.drop=a")
     with pytest.raises(ConfigError, match=r"mode.tags=a is not a mapping. Use 'mode.tags=\{name: value\}'"):
         read_mapping("mode.tags", "a")
