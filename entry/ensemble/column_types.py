@@ -108,6 +108,10 @@ def _of_dtype(values: pd.Series[Any], name: str, missing: tuple[str, ...] | None
 
 def check_cells(present: pd.Series[Any], path: Path, name: str) -> None:
     """Raise CellError if a value is not one that a cell can hold."""
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(present) == "string":
+        return
     for row, value in zip(present.index, present, strict=True):
         if not isinstance(value, str | bool | int | float):
             kind = type(value).__name__
