@@ -16,12 +16,15 @@ from experiments.errors import ConfigError
 from experiments.study.ledger import FILE, Peek, find_study, read
 from experiments.study.spec import Point, StudySpec
 
-# Groups of keys that decide where and how a study runs and what is done with it, but not what a trial trains.
+# Groups and keys that decide where and how a study runs and what is done with it, but not what a trial trains.
 _OTHER_GROUPS = (
     *("action", "study", "mode", "job", "model", "endpoint", "input", "output", "detail"),
     *("replay", "compare", "serving", "mlflow", "paths"),
 )
-_OF_A_SEARCH = ("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate")
+_OTHER_KEYS = (
+    *("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate"),
+    "ensemble.final_rows",
+)
 # Parts of a study's identity by the arguments in which they are configured.
 _TYPED = {
     "data": "the data (dataset)",
@@ -82,7 +85,7 @@ def recipe_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
         argument
         for argument in arguments
         if key_of(argument).partition(".")[0] not in _OTHER_GROUPS
-        and key_of(argument) not in _OF_A_SEARCH
+        and key_of(argument) not in _OTHER_KEYS
         and masked(argument) == argument
     )
 
