@@ -209,7 +209,7 @@ def test_the_served_model_learns_from_all_rows_unless_told_otherwise(finished: P
     assert "The served model was then fitted on all 442 rows (ensemble.final_rows)." in out
     again = run_command(*TINY, "ensemble.final_rows=train")
     assert again.code == 0, again.err
-    assert served() == (264, metrics)
+    assert served() == (266, metrics)
     assert "served model" not in again.out
     assert "is finished" in run_command(*TINY, "ensemble.final_rows=train").out
 
