@@ -59,7 +59,7 @@ def predict_fn(rows: Rows, model: Predictor) -> Prediction:
         RequestError: The rows do not fit the columns.
     """
     try:
-        return model.predict(model.features(rows))
+        return model.answer(rows)
     except RequestError as error:
         raise _as_toolkit_error(error) from None
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import forked
-from tests.support.examples import register_profiles
+from tests.support.examples import is_long, register_profiles
 from tests.support.once import made_once
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             slow_groups.add(groups[item])
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(COMMANDS_SECONDS))
+        if is_long():
+            item.add_marker(pytest.mark.timeout(0), append=False)
     items.sort(key=lambda item: (groups[item] != ENGINE, groups[item] not in slow_groups))
 
 

@@ -16,9 +16,11 @@ import sys
 import time
 import traceback
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 # A body longer than this is long work, and so is any body if the model takes longer than LONG_SECONDS for a row.
 LONG_BODY_BYTES = 32_768
@@ -31,6 +33,8 @@ MOST_REQUESTS_A_BATCH = 256
 LOG_EVERY_SECONDS = 0.2
 # How long a body is received that was refused already, in all and without a byte; nginx has the same limits.
 LINGER_SECONDS, LINGER_IDLE_SECONDS = 30, 5
+# The only header of an answer that SageMaker passes on, and how long it may be.
+_ATTRIBUTES, _LONGEST_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes", 1024
 _SAFE_ID = re.compile(rb"[\w.:-]{1,128}")
 _BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 _ID_HEADERS = (b"x-request-id", b"x-amzn-requestid", b"x-amzn-sagemaker-inference-id")
@@ -251,6 +255,8 @@ class Application:
             unread = "bytes" not in entry and not _BODY_HEADERS.isdisjoint(headers)
             if unread:
                 more.append((b"connection", b"close"))
+        if "unseen" in entry:
+            more.append((_ATTRIBUTES, _unseen_header(entry["unseen"])))
         await send(
             {
                 "type": "http.response.start",
@@ -315,13 +321,12 @@ class Application:
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         accept = headers.get(b"accept", b"").decode("latin-1")
         if len(body) > LONG_BODY_BYTES or _COMPRESSED.search(content_type):
-            answer, kind, rows = await self._in_thread(self._invoke_long, body, content_type, accept)
+            answer, kind, facts = await self._in_thread(self._invoke_long, body, content_type, accept)
         else:
             prediction = await self._batcher.predict(self._module.input_fn(body, content_type))
             answer, kind = self._module.output_fn(prediction, accept)
-            rows = _rows(prediction)
-        if rows is not None:
-            entry["rows"] = rows
+            facts = _facts(prediction)
+        entry |= facts
         return 200, answer, kind
 
     async def _in_thread(self, function: Any, *arguments: Any) -> Any:
@@ -334,10 +339,10 @@ class Application:
                 await asyncio.wait({asyncio.wrap_future(work)})
             raise
 
-    def _invoke_long(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str, int | None]:
+    def _invoke_long(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str, dict[str, Any]]:
         prediction = self._module.predict_fn(self._module.input_fn(body, content_type), self._model)
         answer, kind = self._module.output_fn(prediction, accept)
-        return answer, kind, _rows(prediction)
+        return answer, kind, _facts(prediction)
 
     async def _ping(self) -> tuple[int, bytes, str]:
         check = getattr(self._model, "check", None)
@@ -411,6 +416,18 @@ class Application:
         }
 
 
-def _rows(prediction: Any) -> int | None:
-    blended = getattr(prediction, "blended", None)
-    return None if blended is None else len(blended)
+def _facts(prediction: Any) -> dict[str, Any]:
+    """Return what the log says of an answer: its rows, and by column how many have a category that is not known."""
+    blended, unseen = getattr(prediction, "blended", None), getattr(prediction, "unseen", None)
+    return ({} if blended is None else {"rows": len(blended)}) | ({"unseen": dict(unseen)} if unseen else {})
+
+
+def _unseen_header(unseen: Mapping[str, int]) -> bytes:
+    """Return as many of these counts as fit, such as ``unseen=town:4,street:1``, with names as in a URL."""
+    text = "unseen="
+    for name, count in unseen.items():
+        more = f"{'' if text.endswith('=') else ','}{quote(name, safe='')}:{count}"
+        if len(text) + len(more) > _LONGEST_ATTRIBUTES:
+            break
+        text += more
+    return text.encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +32,7 @@ from ensemble.members import Floats, Member, member_class
 from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Column, Table
 from ensemble.training import FittedEnsemble, Training
-from ensemble.versions import library_version, runtime_versions, unreadable
+from ensemble.versions import library_version, pin, runtime_versions, unreadable
 
 EXAMPLE_ROWS = 5
 # The accepted relative difference of predictions for the example from those in training. Members predict the same bits
@@ -205,10 +206,10 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
     needed = sorted({library for found in classes.values() for library in found.libraries})
     problems = unreadable(manifest["versions"], needed)
     if problems:
-        pins = [f"{name}=={manifest['versions'].get(name)}" for name in needed]
+        pins = [pin(name, manifest["versions"].get(name)) for name in needed]
         raise BundleError(
             f"{folder} cannot be trusted with these libraries: {'; '.join(problems)}. "
-            f"Install: pip install {' '.join(pins)}"
+            f"Install: pip install {shlex.join(pins)}"
         )
     columns = [Column.from_dict(column) for column in manifest["columns"]]
     categories = {place: len(column.levels) for place, column in enumerate(columns) if column.type == "category"}
@@ -218,6 +219,8 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
             loading(name)
         try:
             return classes[kind].load(folder / name, threads=threads, categories=categories)
+        except BundleError as error:
+            raise BundleError(f"{str(error).rstrip(' (.')}. Copy it again or train again.") from None
         except EnsembleError:
             raise
         except Exception as error:  # a library, or the user's own class, may raise anything

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ensemble.arguments import as_argument
 from ensemble.column_types import ISO_DATE, TYPED, canonical_text, check_cells, number_hint, zones_of
 from ensemble.errors import CellError, InputError, listed
 from ensemble.members.base import Floats
@@ -38,7 +39,7 @@ def coded(values: pd.Series[Any], path: Path, column: Column) -> Floats:
     """
     import pandas as pd
 
-    fix = f"convert it, or leave it out with dataset.drop=[{column.name}]"
+    fix = f"convert it, or leave it out with {as_argument('dataset.drop', [column.name])}"
     if column.type == "category":
         return _codes(values, column.levels)
     if values.dtype.kind == "O" and not isinstance(values.dtype, pd.CategoricalDtype):
@@ -203,8 +204,8 @@ def numbers_of(values: pd.Series[Any], path: Path, column: Column, fix: str) -> 
     present = values.dropna().astype("object")
     check_cells(present, path, name)
     if column.decimal:
-        found = [written_number(str(value), column.decimal) for value in present]
-        numbers = pd.Series([np.nan if number is None else number[0] for number in found], present.index, dtype=float)
+        read = [_written(value, column.decimal) for value in present]
+        numbers = pd.Series(read, present.index, dtype=float)
     else:
         numbers = pd.to_numeric(present, errors="coerce").astype(float)
     if not numbers.isna().any():
@@ -219,6 +220,14 @@ def numbers_of(values: pd.Series[Any], path: Path, column: Column, fix: str) -> 
         expected="a number",
         got=got,
     )
+
+
+def _written(value: Any, decimal: str) -> float:
+    """Return a number that may be text in the column's notation, NaN if it is something else."""
+    if not isinstance(value, str):
+        return float(value)
+    found = written_number(value, decimal)
+    return np.nan if found is None else found[0]
 
 
 def fold_keys_of(values: pd.Series[Any], path: Path, column: Column, kind: FoldKey) -> Floats:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from ensemble.arguments import as_argument, quoted
 from ensemble.errors import CellError, InputError, did_you_mean, listed
 from ensemble.table import MISSING, Column, missing_texts
 from ensemble.written_numbers import DECIMAL_MARKS, written_number
@@ -36,8 +36,8 @@ TYPED: dict[type, str] = {dt.date: "datetime64[s]", decimal.Decimal: "float64"}
 
 def column_key(name: str, declared: str) -> str:
     """Return the argument that declares what a column holds, quoted for a shell."""
-    written = name if re.fullmatch(r"[\w ]+", name) else '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
-    return shlex.quote(f"dataset.columns.{written}={declared}")
+    written = name if re.fullmatch(r"[\w ]+", name) else quoted(name)
+    return as_argument(f"dataset.columns.{written}", declared)
 
 
 def check_declared(types: Mapping[str, str]) -> None:
@@ -113,7 +113,7 @@ def check_cells(present: pd.Series[Any], path: Path, name: str) -> None:
             kind = type(value).__name__
             raise CellError(
                 f"{path}: column {name!r} holds a {kind} in data row {row + 1}: convert it, or leave it out with "
-                f"dataset.drop=[{name}].",
+                f"{as_argument('dataset.drop', [name])}.",
                 column=name,
                 row=int(row) + 1,
                 expected="a number, text, a date, true or false",
@@ -334,8 +334,8 @@ def _check_measured(
     row, got = int(wrong.index[0]) + 1, repr(str(wrong.iloc[0]))
     raise CellError(
         f"{path}: column {name!r} holds text in data row {row}: {got}, where numbers are expected: empty the cell, "
-        f"declare it as missing with dataset.missing=[{wrong.iloc[0]}], read the column as categories with "
-        f"{column_key(name, 'category')}, or leave it out with dataset.drop=[{name}].",
+        f"declare it as missing with {as_argument('dataset.missing', [str(wrong.iloc[0])])}, read the column as "
+        f"categories with {column_key(name, 'category')}, or leave it out with {as_argument('dataset.drop', [name])}.",
         column=name,
         row=row,
         expected="a number",

@@ -1,9 +1,10 @@
-"""Which columns of CSV text the file declares as text: by quotes, or by zeros in front of digits."""
+"""CSV text: its first row, and which columns it declares as text by quotes or by zeros in front of digits."""
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,23 @@ import numpy.typing as npt
 _PIECE_BYTES = 2**24
 _PADDED = re.compile(rb'(?:^|[,\r\n])[ ]*"?0[0-9]+"?[ ]*(?=[,\r\n]|$)')
 _QUOTE, _COMMA, _NEWLINE, _SPACE = b'",\n '
+
+
+def first_row(lines: Iterable[str]) -> list[str]:
+    """Return the cells of the first row that is not blank, without spaces around them; none if there is no such row.
+
+    A line in which nothing is written is blank, and one with ``""`` is a row with one empty cell.
+    """
+    written = False
+
+    def read() -> Iterator[str]:
+        nonlocal written
+        for line in lines:
+            written = written or bool(line.strip())
+            yield line
+
+    found = next((row for row in csv.reader(read(), skipinitialspace=True) if written), [])
+    return [cell.strip() for cell in found]
 
 
 def has_nul(path: Path) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensemble.csv_cells import has_nul, has_padded, has_word, quoted_columns
+from ensemble.csv_cells import first_row, has_nul, has_padded, has_word, quoted_columns
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.file_kinds import START_BYTES, FileKind, kind_of, not_text
 
@@ -287,7 +287,7 @@ def _pieces(paths: Sequence[Path]) -> Iterator[str]:
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
                 if path != paths[0]:
-                    _first_row(file)
+                    first_row(file)
                 for piece in iter(functools.partial(file.read, _PIECE_CHARACTERS), ""):
                     yield piece
         except UnicodeDecodeError:
@@ -380,16 +380,12 @@ def _kind(path: Path) -> FileKind:
 def _header(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = _first_row(file)
+            first = first_row(file)
     except (UnicodeDecodeError, csv.Error):
         raise _not_utf8(path) from None
-    if first is None:
+    if not first:
         raise InputError(f"{path} is empty: a header row and data rows are needed.")
-    return [name.strip() for name in first]
-
-
-def _first_row(file: Iterable[str]) -> list[str] | None:
-    return next((row for row in csv.reader(file, skipinitialspace=True) if row), None)
+    return first
 
 
 def _not_utf8(path: Path) -> InputError:

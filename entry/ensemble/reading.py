@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ensemble.arguments import as_argument
 from ensemble.column_encoding import FoldKey, coded, fold_keys_of, numbers_of
 from ensemble.column_types import check_declared, column_key, described
 from ensemble.errors import InputError, did_you_mean, listed
@@ -194,7 +195,7 @@ def _check_type(values: pd.Series[Any], where: Path, column: Column, declared: s
     raise InputError(
         f"{where}: column {column.name!r} holds {_PLURALS[found]}, but {_PLURALS[column.type]} in the training rows: "
         f"write both in the same way, declare it with {column_key(column.name, column.type)}, or leave it out with "
-        f"dataset.drop=[{column.name}]."
+        f"{as_argument('dataset.drop', [column.name])}."
     )
 
 

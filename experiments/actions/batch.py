@@ -34,6 +34,7 @@ from experiments.system.signals import check_interrupted
 
 if TYPE_CHECKING:
     from ensemble.serving.predictor import Predictor
+    from ensemble.serving.unseen import Unseen
 
 _POLL_SECONDS = 0.2
 
@@ -66,14 +67,29 @@ def predict_file(composed: Composed, console: Console) -> int:
         if not model.own:
             print_plain(console, _whose_code(model))
         with _progress(console) as show:
-            rows = predict(**given, report=show)
+            found = predict(**given, report=show)
         partial.replace(output)
-    print_plain(console, f"{rows:,} predictions of {model.origin} are in {config.output}.")
+    for sentence in found.warnings:
+        print_plain(console, f"warning: {sentence}")
+    print_plain(console, f"{found.rows:,} predictions of {model.origin} are in {config.output}.")
     return 0
 
 
-def predict_rows(model: str, rows: str, output: str, *, header: str | None, members: bool, report: Report) -> int:
-    """Write a model's prediction for every row of a file, in the same order; return the number of rows.
+@dataclass(frozen=True)
+class Predicted:
+    """What was predicted.
+
+    Attributes:
+        rows: The number of rows.
+        warnings: Sentences about values that are predicted as missing.
+    """
+
+    rows: int
+    warnings: list[str]
+
+
+def predict_rows(model: str, rows: str, output: str, *, header: str | None, members: bool, report: Report) -> Predicted:
+    """Write a model's prediction for every row of a file, in the same order.
 
     Args:
         model: The model's folder.
@@ -115,10 +131,10 @@ def predict_and_report(progress: str, **arguments: Any) -> dict[str, Any]:
     """Call ``predict_rows`` in a worker process, and report in the file ``progress``.
 
     Returns:
-        ``rows``, or ``refused`` with the text of an ``InputError``.
+        The attributes of ``Predicted``, or ``refused`` with the text of an ``InputError``.
     """
     try:
-        return {"rows": predict_rows(**arguments, report=lambda step: replace_file(Path(progress), _as_json(step)))}
+        return asdict(predict_rows(**arguments, report=lambda step: replace_file(Path(progress), _as_json(step))))
     except InputError as error:
         return {"refused": str(error)}
 
@@ -162,7 +178,7 @@ def _whose_code(model: Model) -> str:
     )
 
 
-def _in_worker(found: Model, place: Path, *, report: Report, **arguments: Any) -> int:
+def _in_worker(found: Model, place: Path, *, report: Report, **arguments: Any) -> Predicted:
     """Call ``predict_rows`` in a process that may die, for a model that was not made here.
 
     Raises:
@@ -193,7 +209,7 @@ def _in_worker(found: Model, place: Path, *, report: Report, **arguments: Any) -
             ) from None
     if "refused" in answer:
         raise InputError(answer["refused"])
-    return int(answer["rows"])
+    return Predicted(**answer)
 
 
 def _cause(death: WorkerDied) -> str:
@@ -203,23 +219,60 @@ def _cause(death: WorkerDied) -> str:
     return f"{signal.Signals(-death.exit_code).name}{hint}"
 
 
-def _predict(predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]) -> int:
-    from ensemble.serving.errors import RequestError
+@dataclass
+class _Found:
+    """What was found in a file of rows.
 
-    count = 0
+    Attributes:
+        unseen: The categories that the model does not have.
+        present: By column, in how many rows it has a value.
+        rows: The number of rows.
+    """
+
+    unseen: Unseen
+    present: dict[str, int]
+    rows: int = 0
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each column with unknown categories, and one for those without any value."""
+        sentences = []
+        for name, values in self.unseen.columns.items():
+            examples = ", ".join(map(repr, values.examples))
+            sentences.append(
+                f"{name}: {values.rows:,} of {self.rows:,} rows have a category that the training rows do not have "
+                f"({examples}; first in data row {values.first_row}). It is predicted as missing."
+            )
+        empty = [name for name, count in self.present.items() if count == 0 and name not in self.unseen.columns]
+        if empty:
+            sentences.append(f"{', '.join(empty)}: no row has a value. It is predicted as missing.")
+        return sentences
+
+
+def _predict(
+    predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]
+) -> Predicted:
+    import numpy as np
+
+    from ensemble.serving.errors import RequestError
+    from ensemble.serving.unseen import Unseen
+
+    found = _Found(Unseen(), {column.name: 0 for column in predictor.columns})
     with writer:
         try:
-            for chunk in source.chunks(predictor):
-                features = predictor.features(chunk.rows)
+            for chunk in source.chunks(predictor.columns):
+                found.unseen.offset = found.rows
+                features = predictor.features(chunk.rows, found.unseen)
                 writer.write(predictor.predict(features))
-                count += len(features)
-                show(chunk.done, count)
+                found.rows += len(features)
+                for column, values in zip(predictor.columns, features.T, strict=True):
+                    found.present[column.name] += int(np.count_nonzero(~np.isnan(values)))
+                show(chunk.done, found.rows)
                 check_interrupted()
         except RequestError as error:
-            raise ConfigError(f"{path}: {_in_whole_file(error, count)}") from None
-    if count == 0:
+            raise ConfigError(f"{path}: {_in_whole_file(error, found.rows)}") from None
+    if found.rows == 0:
         raise ConfigError(f"{path} has no rows.")
-    return count
+    return Predicted(found.rows, found.warnings())
 
 
 def _in_whole_file(error: Any, offset: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 
 from experiments.aws.inventory import open_inventory
+from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed
 from experiments.config.schema import RemoteModeConfig
 from experiments.docker.engine import ENDPOINT_LABEL, FOLDER_LABEL, STUDY_LABEL, open_engine
@@ -15,6 +17,9 @@ from experiments.docker.leftovers import find_leftovers, remove_leftovers
 from experiments.reporting.console import print_plain
 from experiments.serving.records import Records
 from experiments.study.ledger import is_held
+
+# What is done with each kind of resource that is not deleted.
+_DONE = {"tuning job": "being stopped", "training job": "being stopped", "warm pool": "ended"}
 
 
 def clean(composed: Composed, console: Console) -> int:
@@ -57,7 +62,8 @@ def _reason_to_keep(name: str, status: str, labels: Mapping[str, str]) -> str | 
     if record is None or record.container != name:
         return None
     how = "is served" if status == "running" else f"is recorded, and its container is {status}"
-    return f"endpoint {endpoint} {how}; to delete it, run python run.py action=delete endpoint={endpoint} in its folder"
+    delete = typed_command(["action=delete", f"endpoint={endpoint}"])
+    return f"endpoint {endpoint} {how}; to delete it, run {delete} in its folder"
 
 
 def _clean_account(mode: RemoteModeConfig, console: Console) -> None:
@@ -71,11 +77,12 @@ def _clean_account(mode: RemoteModeConfig, console: Console) -> None:
         print_plain(console, resource.line)
     for resource in found:
         inventory.remove(resource)
-        print_plain(console, f"{resource.kind} {resource.name} is {'being stopped' if resource.is_job else 'deleted'}.")
+        print_plain(console, f"{resource.kind} {resource.name} is {_DONE.get(resource.kind, 'deleted')}.")
     if not found:
         print_plain(console, "byoe has nothing in this account and region that costs money.")
     if mode.bucket is not None:
         print_plain(
             console,
-            f"data and results are kept. To remove them: aws s3 rm --recursive s3://{mode.bucket}/{mode.prefix}/",
+            "data and results are kept. To remove them: "
+            + shlex.join(["aws", "s3", "rm", "--recursive", f"s3://{mode.bucket}/{mode.prefix}/"]),
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import platform
+import shlex
 import shutil
 import socket
 import sys
@@ -20,15 +22,15 @@ from rich.text import Text
 
 from ensemble.errors import InputError
 from ensemble.versions import library_version
-from experiments.config.arguments import masked
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
 from experiments.config.schema import RemoteModeConfig
+from experiments.config.secrets import masked_value, without_parts
 from experiments.errors import BackendUnavailable
 from experiments.reporting.console import print_plain
 from experiments.system.machine import available_cores, check_folder
 from experiments.system.project import PROJECT
-from experiments.tracking.store import store_fault, store_file, store_uri
+from experiments.tracking.store import is_managed, store_fault, store_file, store_uri
 
 REQUIREMENT_FILES = ("entry/requirements.txt", "experiments/requirements.txt")
 OLDEST_PYTHON = (3, 11)
@@ -37,6 +39,8 @@ LITTLE_DISK_GB = 4.0
 # Docker's names of architectures, and those of Python's platform module.
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 _ANSWER_SECONDS = 10
+# The states in which SageMaker's managed MLflow answers; the other states of its two kinds are of changes and failures.
+_SERVING = ("Created", "Updated", "Started", "MaintenanceComplete")
 
 State = Literal["ok", "note", "fails"]
 _STYLES: dict[State, str] = {"ok": "green", "note": "yellow", "fails": "red"}
@@ -106,7 +110,7 @@ def _packages() -> Iterator[Finding]:
         for requirement in _requirements(PROJECT / file):
             name, needed = requirement.name, requirement.specifier
             found = library_version(name)
-            fix = f"{sys.executable} -m pip install '{requirement}'"
+            fix = shlex.join([sys.executable, "-m", "pip", "install", str(requirement)])
             if found is None:
                 yield Finding(name, "fails", "is not installed", fix)
             elif not needed.contains(found, prereleases=True):
@@ -162,26 +166,50 @@ def _store(uri: str) -> Iterator[Finding]:
         return
     fault = store_fault(path)
     if fault is not None:
-        yield Finding("MLflow store", "fails", f"{path} {fault}", f"mv {path} {path}.broken")
+        yield Finding("MLflow store", "fails", f"{path} {fault}", shlex.join(["mv", str(path), f"{path}.broken"]))
     else:
         yield Finding("MLflow store", "ok", f"{path} can be written")
 
 
+def _managed_server(arn: str) -> Finding:
+    """Check that SageMaker's managed MLflow runs, and that this machine's MLflow can use it."""
+    from experiments.aws.managed_mlflow import find_server
+
+    try:
+        server = find_server(arn)
+    except InputError as error:
+        return Finding("MLflow store", "fails", str(error))
+    ours = library_version("mlflow") or "0"  # it is installed, as a requirement
+    if server.status not in _SERVING:
+        region, name = arn.split(":")[3], arn.rpartition("/")[2]
+        start = f"aws sagemaker start-mlflow-tracking-server --region {region} --tracking-server-name {name}"
+        return Finding("MLflow store", "fails", f"{arn} is {server.status}", start)
+    if int(server.version.partition(".")[0]) < int(ours.partition(".")[0]):
+        # A client of MLflow 3 logs models by requests that a server of MLflow 2 does not know.
+        text = f"{arn} has MLflow {server.version}, which is too old for MLflow {ours} here"
+        return Finding("MLflow store", "fails", text, "create a tracking server or an app with MLflow 3")
+    return Finding("MLflow store", "ok", f"{arn}: MLflow {server.version}")
+
+
 def _server(uri: str) -> Finding:
     """Check that a tracking server answers; a database is not checked, because only MLflow can open it."""
+    if is_managed(uri):
+        return _managed_server(uri)
     if not uri.startswith("http"):
-        return Finding("MLflow store", "note", f"{masked(uri)} is not checked; trials are also recorded in studies/")
+        return Finding(
+            "MLflow store", "note", f"{masked_value(uri)} is not checked; trials are also recorded in studies/"
+        )
     try:
         urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=_ANSWER_SECONDS).close()  # noqa: S310  # http, by the if
-    except OSError as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, ValueError, http.client.HTTPException) as error:  # also for an address that it cannot read
+        reason = without_parts(str(getattr(error, "reason", error)), uri)
         return Finding(
             "MLflow store",
             "fails",
-            f"{masked(uri)} does not answer: {reason}",
+            f"{masked_value(uri)} does not answer: {reason}",
             "mlflow server  (or correct mlflow.uri)",
         )
-    return Finding("MLflow store", "ok", f"{masked(uri)} answers")
+    return Finding("MLflow store", "ok", f"{masked_value(uri)} answers")
 
 
 def _docker(*, needed: bool) -> Iterator[Finding]:

@@ -18,9 +18,10 @@ from experiments.comparison.parity import compare_replay
 from experiments.comparison.recorded_study import read_study
 from experiments.comparison.selection import check_tolerance
 from experiments.comparison.terminal import show_parity
-from experiments.config.arguments import masked, typed_command
+from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder
+from experiments.config.secrets import masked_value
 from experiments.data.column_report import report
 from experiments.errors import StudyFailed
 from experiments.planning.packages import make_importable
@@ -63,7 +64,7 @@ class _Session:
 
     def recorded(self, trials: int) -> dict[str, object]:
         """Return the ledger's note that MLflow has everything of the first ``trials`` trials."""
-        return {"store": masked(self.uri), "trials": trials}
+        return {"store": masked_value(self.uri), "trials": trials}
 
     @property
     def members(self) -> list[str]:
@@ -228,6 +229,9 @@ def _is_whole_grid(study: StudySpec) -> bool:
 def _deploying(session: _Session) -> list[str]:
     """Return the arguments that serve the study's winner."""
     mode, *kept = session.backend.serving_arguments(session.command)
+    account = session.composed.config.mode.account
+    if account is not None and account.image.uri is None and not account.image.push:
+        kept.append("mode.image.push=true")  # AWS's container cannot serve on a serverless endpoint, the default
     return [mode, "action=deploy", f"model={session.study.name}", *kept]
 
 
@@ -246,9 +250,9 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
     if finished:
         commands.append((typed_command(_deploying(session)), "serve it"))
     if finished and session.backend.replay_mode is not None and session.study.points is None:
-        paths = [argument for argument in session.command if argument.startswith("paths.")]
+        kept = [argument for argument in session.command if argument.startswith(("paths.", "entry."))]
         replay = (f"mode={session.backend.replay_mode}", "action=replay", f"replay.study={session.study.name}")
-        commands.append((typed_command([*replay, *paths]), "its best trials again, in containers: the same numbers?"))
+        commands.append((typed_command([*replay, *kept]), "its best trials again, in containers: the same numbers?"))
     if session.study.replay_of is None:
         seed = f"search.seed={session.study.search.seed + 1}"
         commands.append((typed(seed, without=("study", "search.seed")), "start again from another seed"))

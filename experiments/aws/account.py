@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.sagemaker_requests.limits import SECONDS_TO_INVOKE
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -21,6 +22,9 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRef
 _INVALID = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId")
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
 _ATTEMPTS = 10
+_SECONDS_TO_READ = 60
+# An invocation that has timed out may still be computed, so it is repeated once only.
+_INVOCATION_ATTEMPTS = 2
 # S3 needs no region of the user's: the endpoint of this one redirects to the bucket's.
 _DEFAULT_S3_REGION = "us-east-1"
 # The answer to a HEAD request with invalid credentials; it has no body that gives the reason.
@@ -28,6 +32,8 @@ _BAD_REQUEST = 400
 # AWS names the missing action, which is not always the one that was called: creating a job also needs iam:PassRole.
 _MISSING_ACTION = re.compile(r"perform: ([\w-]+:\w+)")
 _ROLE_REFUSED = re.compile(r"assume role|sts:AssumeRole")
+# The answer to CreateEndpoint and UpdateEndpoint above the account's quota of serverless memory.
+_MEMORY_QUOTA = re.compile(r"Memory size in MB per serverless endpoint' is (\d+)")
 _RENEW = "Renew them, for example with `aws sso login`, and run the same command again: it continues from there."
 
 
@@ -65,8 +71,12 @@ class Account:
         from botocore.config import Config
 
         if service not in self._clients:
+            invokes = service == "sagemaker-runtime"
+            attempts = _INVOCATION_ATTEMPTS if invokes else _ATTEMPTS
             config = Config(
-                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, connect_timeout=10, read_timeout=60
+                retries={"mode": "standard", "total_max_attempts": attempts},
+                connect_timeout=10,
+                read_timeout=SECONDS_TO_INVOKE if invokes else _SECONDS_TO_READ,
             )
             with _settings_errors():
                 client = _session(self.profile, self.region).client(service, config=config)
@@ -250,5 +260,11 @@ def _refusal(answer: dict[str, Any], action: str, purpose: str, text: str) -> Ba
         named = _MISSING_ACTION.search(str(answer.get("Message")))
         return AccessDenied.of(named[1] if named else action, purpose)
     message = str(answer.get("Message") or text)
+    if (memory := _MEMORY_QUOTA.search(message)) is not None:
+        return BackendUnavailable(
+            f"this account allows a serverless endpoint at most {int(memory[1]):,} MB. Use serving.memory_size_in_mb="
+            f"{memory[1]} or less if the model fits, request an increase in the console under Service Quotas, Amazon "
+            f"SageMaker, or add serving=realtime. AWS refused to {purpose}: {message} ({code})."
+        )
     hint = " docs/aws.md has the commands that create the role." if _ROLE_REFUSED.search(message) else ""
     return BackendUnavailable(f"AWS refused to {purpose}: {message} ({code}).{hint}")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from experiments.aws.account import Account, aws_errors
 from experiments.aws.logs import log_lines
+from experiments.aws.visibility import created_when_visible, visible_tags
 from experiments.errors import ConfigError, EnsembleError
 from experiments.sagemaker_requests.tags import TAG_PREFIX
 from experiments.sagemaker_requests.validation import check_request
+from experiments.system import clock
 
 CONFIGURATION, MODEL = "endpoint configuration", "model"
 LOG_GROUP = "/aws/sagemaker/Endpoints"
@@ -22,6 +24,11 @@ _LOG_LINES = 300
 # The name of an endpoint's model or configuration: the endpoint's name and the beginning of the hash of the requests.
 _PART_NAME = re.compile(r"(?P<endpoint>.+)-[0-9a-f]{8}")
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+# In these states it serves nothing, or a mix of two models, and cannot be switched (DescribeEndpoint in the API
+# reference): it is deleted and created again.
+_BROKEN = ("Failed", "OutOfService", "UpdateRollbackFailed")
+# The answer about something that another command has deleted in the meantime.
+_GONE = re.compile(r"could not find|not found|does not exist", re.IGNORECASE)
 
 
 class EndpointFailed(EnsembleError):
@@ -84,24 +91,37 @@ def find_parts(account: Account, endpoint: str | None = None) -> Iterator[Part]:
             match = _PART_NAME.fullmatch(entry[f"{noun}Name"])
             if match is None or endpoint not in (None, match["endpoint"]):
                 continue
-            with aws_errors("sagemaker:ListTags", f"read the tags of {kind} {match[0]}"):
+            tags: list[dict[str, str]] = []
+            with aws_errors("sagemaker:ListTags", f"read the tags of {kind} {match[0]}"), _gone_ignored():
                 tags = sagemaker.list_tags(ResourceArn=entry[f"{noun}Arn"])["Tags"]
             if any(tag["Key"].startswith(TAG_PREFIX) for tag in tags):
                 yield Part(kind, match[0], match["endpoint"])
 
 
+@contextmanager
+def _gone_ignored() -> Iterator[None]:
+    """Ignore AWS's refusal of a request about something that no longer exists."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if not _GONE.search(str(error.response["Error"].get("Message", ""))):
+            raise
+
+
 def delete_part(account: Account, part: Part) -> None:
-    """Delete a configuration or a model.
+    """Delete a configuration or a model, unless it is gone already.
 
     Raises:
         BackendUnavailable: AWS refused.
     """
     sagemaker = account.client("sagemaker")
     if part.kind == CONFIGURATION:
-        with aws_errors("sagemaker:DeleteEndpointConfig", f"delete {part.kind} {part.name}"):
+        with aws_errors("sagemaker:DeleteEndpointConfig", f"delete {part.kind} {part.name}"), _gone_ignored():
             sagemaker.delete_endpoint_config(EndpointConfigName=part.name)
     else:
-        with aws_errors("sagemaker:DeleteModel", f"delete {part.kind} {part.name}"):
+        with aws_errors("sagemaker:DeleteModel", f"delete {part.kind} {part.name}"), _gone_ignored():
             sagemaker.delete_model(ModelName=part.name)
 
 
@@ -136,13 +156,41 @@ class RemoteEndpoint:
 
     def check_owned(self, found: Mapping[str, Any]) -> None:
         """Raise ConfigError unless the endpoint has byoe's tags."""
-        with aws_errors("sagemaker:ListTags", "read the endpoint's tags"):
-            tags = self._client.list_tags(ResourceArn=found["EndpointArn"])["Tags"]
-        if not any(tag["Key"].startswith(TAG_PREFIX) for tag in tags):
+        tags = visible_tags(lambda: self._tags(found["EndpointArn"]), found["CreationTime"])
+        if not any(key.startswith(TAG_PREFIX) for key in tags):
             raise ConfigError(
                 f"endpoint={self.name}: the account has an endpoint of that name that byoe did not deploy. Choose "
                 "another name."
             )
+
+    def _tags(self, arn: str) -> dict[str, str]:
+        with aws_errors("sagemaker:ListTags", "read the endpoint's tags"):
+            return {tag["Key"]: tag["Value"] for tag in self._client.list_tags(ResourceArn=arn)["Tags"]}
+
+    def instances(self) -> dict[str, int]:
+        """Return the number of the endpoint's instances by type: none if it is serverless, broken or does not exist.
+
+        Raises:
+            ConfigError: byoe did not deploy the endpoint that has this name.
+            NotChecked: AWS does not permit describing the endpoint's configuration.
+        """
+        found = self.find()
+        if found is None:
+            return {}
+        self.check_owned(found)
+        if found["EndpointStatus"] in _BROKEN:
+            return {}
+        name, variants = found["EndpointConfigName"], []
+        with aws_errors("sagemaker:DescribeEndpointConfig", f"look at endpoint configuration {name}"), _gone_ignored():
+            variants = self._client.describe_endpoint_config(EndpointConfigName=name)["ProductionVariants"]
+        now = {variant["VariantName"]: variant for variant in found.get("ProductionVariants", ())}
+        counts: dict[str, int] = {}
+        for variant in variants:
+            if "InstanceType" in variant:
+                current = now.get(variant["VariantName"], {}).get("CurrentInstanceCount")
+                count = current or variant.get("InitialInstanceCount", 1)
+                counts[variant["InstanceType"]] = counts.get(variant["InstanceType"], 0) + count
+        return counts
 
     def serve(
         self,
@@ -170,13 +218,13 @@ class RemoteEndpoint:
         found = self._settled(report)
         if found is not None:
             self.check_owned(found)
-            if found["EndpointStatus"] == "Failed":  # it serves nothing and cannot be switched
+            if found["EndpointStatus"] in _BROKEN:
                 self.delete(report)
                 found = None
         config = requests["CreateEndpointConfig"]["EndpointConfigName"]
         try:
             if found is None or found["EndpointConfigName"] != config:
-                self._request(requests, config, create=found is None)
+                self._request(requests, config, report, create=found is None)
                 now = self._settled(report)
                 if not _serves(now, config):
                     log = deque(log_lines(self._account, f"{LOG_GROUP}/{self.name}"), _LOG_LINES)
@@ -227,13 +275,20 @@ class RemoteEndpoint:
                 raise EndpointFailed(self._failure(now), ())
         self._remove_unused(now["EndpointConfigName"])
 
-    def _request(self, requests: Mapping[str, Mapping[str, Any]], config: str, *, create: bool) -> None:
+    def _request(
+        self,
+        requests: Mapping[str, Mapping[str, Any]],
+        config: str,
+        report: Callable[[str], None],
+        *,
+        create: bool,
+    ) -> None:
         """Create the model and its configuration, and request the endpoint or its switch to them."""
         for operation in ("CreateModel", "CreateEndpointConfig"):
-            self._create(operation, requests)
+            self._create(operation, requests, report)
         if create:
             with aws_errors("sagemaker:CreateEndpoint", f"create endpoint {self.name}"):
-                self._client.create_endpoint(**requests["CreateEndpoint"])
+                created_when_visible(lambda: self._client.create_endpoint(**requests["CreateEndpoint"]), report)
         else:
             self._switch(config)
 
@@ -253,7 +308,7 @@ class RemoteEndpoint:
             report: Called with the endpoint's status while it changes: SageMaker deletes it only when it has settled.
         """
         if self._settled(report) is not None:
-            with aws_errors("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"):
+            with aws_errors("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"), _gone_ignored():
                 self._client.delete_endpoint(EndpointName=self.name)
             self._settled(report)
         self._remove_unused(None)
@@ -280,7 +335,7 @@ class RemoteEndpoint:
                 raise ModelError(int(error.response.get("OriginalStatusCode") or 500), str(text)) from None
             return str(answer["ContentType"]), bytes(answer["Body"].read())
 
-    def _create(self, operation: str, requests: Mapping[str, Mapping[str, Any]]) -> None:
+    def _create(self, operation: str, requests: Mapping[str, Mapping[str, Any]], report: Callable[[str], None]) -> None:
         """Create a model or configuration, unless it exists, as it does after a command that was killed."""
         from botocore.exceptions import ClientError
 
@@ -290,7 +345,7 @@ class RemoteEndpoint:
         }[operation]
         with aws_errors(f"sagemaker:{operation}", f"create what endpoint {self.name} serves"):
             try:
-                call(**requests[operation])
+                created_when_visible(lambda: call(**requests[operation]), report)
             except ClientError as error:
                 if "already exist" not in error.response["Error"].get("Message", ""):
                     raise
@@ -299,7 +354,7 @@ class RemoteEndpoint:
         """Return the endpoint when it no longer changes, or None if it does not exist."""
         while (found := self.find()) is not None and found["EndpointStatus"] in _CHANGING:
             report(found["EndpointStatus"])
-            time.sleep(self._poll_seconds)
+            clock.sleep(self._poll_seconds)
         return found
 
     def _remove_unused(self, config: str | None) -> None:

@@ -7,15 +7,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.aws.account import Account, aws_errors, find_account
+from experiments.aws.account import Account, aws_errors, error_code, find_account
 from experiments.aws.endpoint import Part, RemoteEndpoint, delete_part, find_parts
 from experiments.aws.jobs import ENDED, SageMakerJobs
 from experiments.aws.pricing import find_price
+from experiments.aws.results import billed_seconds
 from experiments.aws.settings import check_prefix
 from experiments.config.schema import RemoteModeConfig
+from experiments.errors import BackendUnavailable
 from experiments.reporting.console import dollars
 from experiments.sagemaker_requests.tags import TAG_PREFIX
 
+# The status of a warm pool that waits for a job, and is billed.
+_AVAILABLE = "Available"
+# AWS's codes of an answer about something that does not exist.
+_GONE = ("ResourceNotFound", "ValidationException")
 # What AMT appends to a tuning job's name for a training job.
 _OF_TUNING_JOB = re.compile(r"-\d{3,}-[0-9a-f]{8}$")
 
@@ -25,7 +31,7 @@ class Resource:
     """Something that byoe has created in the account.
 
     Attributes:
-        kind: ``tuning job``, ``training job``, ``endpoint``, ``endpoint configuration`` or ``model``.
+        kind: ``tuning job``, ``training job``, ``warm pool``, ``endpoint``, ``endpoint configuration`` or ``model``.
         name: Its name.
         status: SageMaker's status.
         detail: More about it, in a few words.
@@ -54,7 +60,7 @@ class Resource:
     @property
     def costs(self) -> bool:
         """Whether it still costs money."""
-        return self.kind == "endpoint" or self.status == "InProgress"
+        return self.kind in ("endpoint", "warm pool") or self.status == "InProgress"
 
 
 def open_inventory(mode: RemoteModeConfig) -> Inventory:
@@ -86,7 +92,7 @@ class Inventory:
         self._jobs = SageMakerJobs(account)
 
     def resources(self, *, ended: bool) -> Iterator[Resource]:
-        """Yield tuning jobs, then training jobs of no tuning job, then endpoints, the newest first.
+        """Yield tuning jobs, training jobs of no tuning job, warm pools and endpoints, the newest of each first.
 
         Configurations and models of endpoints that do not exist come last: interrupted commands leave them.
 
@@ -107,6 +113,9 @@ class Inventory:
                 continue
             usd = self._cost(self._jobs.training_job(name) or {})
             yield Resource("training job", name, job["TrainingJobStatus"], "of no tuning job", usd)
+        for job in self._listed("list_training_jobs", "TrainingJobSummaries", WarmPoolStatusEquals=_AVAILABLE):
+            if self._is_owned(job["TrainingJobArn"]):
+                yield Resource("warm pool", job["TrainingJobName"], _AVAILABLE, "an instance that waits for a job")
         endpoints = list(self._listed("list_endpoints", "Endpoints"))
         for endpoint in endpoints:
             if self._is_owned(endpoint["EndpointArn"]):
@@ -118,13 +127,15 @@ class Inventory:
                 yield Resource(part.kind, part.name, "left over", f"of endpoint {part.endpoint}", part=part)
 
     def remove(self, resource: Resource) -> None:
-        """Stop a job, or delete an endpoint with its configuration and model, or a single configuration or model.
+        """Stop a job, end a warm pool, or delete an endpoint with its parts, or a single configuration or model.
 
         Raises:
             BackendUnavailable: AWS refused.
         """
         if resource.kind == "tuning job":
             self._jobs.stop_tuning(resource.name)
+        elif resource.kind == "warm pool":
+            self._jobs.end_warm_pool(resource.name)
         elif resource.kind == "training job":
             self._jobs.stop_training(resource.name)
         elif resource.part is not None:
@@ -144,10 +155,16 @@ class Inventory:
         """Return what a training job has cost so far, or None if the price of its instance is not known."""
         instance = described.get("ResourceConfig", {}).get("InstanceType", "")
         price = find_price(instance, self._account.region, self._price)
-        return None if price is None else price.cost(described.get("BillableTimeInSeconds", 0))
+        return None if price is None else price.cost(billed_seconds(described) or 0)
 
     def _is_owned(self, arn: str) -> bool:
-        return any(key.startswith(TAG_PREFIX) for key in self._jobs.tags(arn))
+        try:
+            tags = self._jobs.tags(arn)
+        except BackendUnavailable as error:
+            if error_code(error) in _GONE:  # since it was listed
+                return False
+            raise
+        return any(key.startswith(TAG_PREFIX) for key in tags)
 
     def _listed(self, operation: str, key: str, **more: str) -> Iterator[dict[str, Any]]:
         action = "sagemaker:" + "".join(word.title() for word in operation.split("_"))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from experiments.aws.account import Account, aws_errors
 from experiments.aws.logs import log_lines
+from experiments.aws.visibility import created_when_visible, visible_tags
 
 COMPLETED = "Completed"
 STOPPED = "Stopped"
-ENDED = (COMPLETED, "Failed", STOPPED)
+# DeleteFailed is a tuning job's status.
+ENDED = (COMPLETED, "Failed", STOPPED, "DeleteFailed")
+DELETING = "Deleting"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _PAGE = 100
+_NOT_RUNNING = re.compile(r"is in status (Completed|Failed|Stopped|Stopping)")
 _NOT_FOUND = re.compile(r"not found|does not exist|unable to find|could not find", re.IGNORECASE)
 
 
@@ -27,12 +33,14 @@ class TrainingJobSummary:
         name: The job's name.
         status: ``InProgress``, ``Completed``, ``Failed``, ``Stopping`` or ``Stopped``.
         objective: The objective that the tuner read from the log, in single precision; None if it has none yet.
+        pending: Whether the tuner has yet to read the objective, which may be after the job has ended.
     """
 
     index: int
     name: str
     status: str
     objective: float | None
+    pending: bool = False
 
     @property
     def ended(self) -> bool:
@@ -61,8 +69,14 @@ class SageMakerJobs:
             "sagemaker:DescribeTrainingJob", lambda: self._sagemaker.describe_training_job(TrainingJobName=name)
         )
 
-    def create(self, operation: str, request: Mapping[str, Any]) -> bool:
-        """Send a request; return False if the job exists already, for example because an answer was lost."""
+    def create(self, operation: str, request: Mapping[str, Any], report: Callable[[str], None]) -> bool:
+        """Send a request; return False if the job exists already, for example because an answer was lost.
+
+        Args:
+            operation: The operation's name.
+            request: Its request.
+            report: Called with a sentence if SageMaker does not see a new role or object yet, which is waited for.
+        """
         from botocore.exceptions import ClientError
 
         call = {
@@ -71,7 +85,7 @@ class SageMakerJobs:
         }[operation]
         with aws_errors(f"sagemaker:{operation}", "start the job"):
             try:
-                call(**request)
+                created_when_visible(lambda: call(**request), report)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ResourceInUse":
                     return False
@@ -94,9 +108,14 @@ class SageMakerJobs:
                             name=job["TrainingJobName"],
                             status=job["TrainingJobStatus"],
                             objective=None if objective is None else float(objective["Value"]),
+                            pending=job.get("ObjectiveStatus") == "Pending",
                         )
                     )
         return sorted(found, key=lambda job: job.index)
+
+    def tags_when_visible(self, arn: str, created: datetime) -> dict[str, str]:
+        """Return the tags of a job; those of a new one are waited for."""
+        return visible_tags(lambda: self.tags(arn), created)
 
     def tags(self, arn: str) -> dict[str, str]:
         """Return the tags of a job."""
@@ -105,14 +124,21 @@ class SageMakerJobs:
             return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
     def stop_tuning(self, name: str) -> None:
-        """Stop a tuning job with its training jobs."""
-        with aws_errors("sagemaker:StopHyperParameterTuningJob", f"stop tuning job {name}"):
+        """Stop a tuning job with its training jobs, unless it has ended."""
+        with aws_errors("sagemaker:StopHyperParameterTuningJob", f"stop tuning job {name}"), _ended_ignored():
             self._sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
 
     def stop_training(self, name: str) -> None:
-        """Stop a training job."""
-        with aws_errors("sagemaker:StopTrainingJob", f"stop training job {name}"):
+        """Stop a training job, unless it has ended."""
+        with aws_errors("sagemaker:StopTrainingJob", f"stop training job {name}"), _ended_ignored():
             self._sagemaker.stop_training_job(TrainingJobName=name)
+
+    def end_warm_pool(self, training_job: str) -> None:
+        """End the warm pool that a training job has left."""
+        with aws_errors("sagemaker:UpdateTrainingJob", f"end the warm pool of training job {training_job}"):
+            self._sagemaker.update_training_job(
+                TrainingJobName=training_job, ResourceConfig={"KeepAlivePeriodInSeconds": 0}
+            )
 
     def log(self, training_job: str) -> Iterator[str]:
         """Yield the lines of a training job's log."""
@@ -130,6 +156,18 @@ class SageMakerJobs:
                 if answer["Code"] in ("ResourceNotFound", "ValidationException") and missing:
                     return None
                 raise
+
+
+@contextmanager
+def _ended_ignored() -> Iterator[None]:
+    """Ignore AWS's refusal to stop a job that has ended in the meantime, or is being stopped."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if not _NOT_RUNNING.search(str(error.response["Error"].get("Message", ""))):
+            raise
 
 
 def trial_index(tuning_job: str, training_job: str) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from experiments.aws.account import NotChecked, aws_errors
-from experiments.aws.ecr import ARCHITECTURE, Registry
+from experiments.aws.ecr import ARCHITECTURE, DOCKER_MANIFEST, Registry
 from experiments.aws.settings import RemoteSettings
 from experiments.aws.storage import split_location
 from experiments.config.schema import ServingConfig
@@ -28,12 +28,14 @@ class _QuotaDemand:
         instances: The number of instances.
         key: The configuration key that sets it.
         alternative: What to change if the quota is 0, as in "or use another <alternative>".
+        running: The instances under the quota that run until the launch is complete.
     """
 
     quota: str
     instances: int
     key: str
     alternative: str
+    running: int = 0
 
 
 def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
@@ -46,17 +48,26 @@ def check_account(study: StudySpec, settings: RemoteSettings) -> list[str]:
     return _check_all(settings, _study_demands(study, settings), lambda: _check_channels(study, settings))
 
 
-def check_account_for_endpoint(serving: ServingConfig, settings: RemoteSettings) -> list[str]:
+def check_account_for_endpoint(
+    serving: ServingConfig, settings: RemoteSettings, running: Mapping[str, int]
+) -> list[str]:
     """Check what an endpoint needs; return a note for each check that AWS does not permit.
+
+    Args:
+        serving: How the endpoint is configured.
+        settings: The settings.
+        running: The instances on which it runs now, by type.
 
     Raises:
         BackendUnavailable: The credentials or a quota do not suffice; the message names the fix.
         ConfigError: The bucket, role, image or another configured value cannot be used in this account.
     """
-    return _check_all(settings, _endpoint_demands(serving))
+    return _check_all(settings, _endpoint_demands(serving, running), for_endpoint=True)
 
 
-def _check_all(settings: RemoteSettings, demands: list[_QuotaDemand], *more: Callable[[], None]) -> list[str]:
+def _check_all(
+    settings: RemoteSettings, demands: list[_QuotaDemand], *more: Callable[[], None], for_endpoint: bool = False
+) -> list[str]:
     """Run the checks that every launch needs, and some more; return a note for each that AWS does not permit."""
     settings.account.identity()
     check_bucket(settings)  # always: nothing can be uploaded without it
@@ -64,7 +75,7 @@ def _check_all(settings: RemoteSettings, demands: list[_QuotaDemand], *more: Cal
         *more,
         lambda: check_role(settings),
         lambda: _check_quotas(demands, settings),
-        lambda: check_image(settings),
+        lambda: check_image(settings, for_endpoint=for_endpoint),
     )
     return list(_notes(checks))
 
@@ -155,11 +166,14 @@ def _study_demands(study: StudySpec, settings: RemoteSettings) -> list[_QuotaDem
     ]
 
 
-def _endpoint_demands(serving: ServingConfig) -> list[_QuotaDemand]:
+def _endpoint_demands(serving: ServingConfig, running: Mapping[str, int]) -> list[_QuotaDemand]:
     if serving.instance_type is None:  # serverless
         return []
     quota, count = f"{serving.instance_type} for endpoint usage", serving.instance_count or 1
-    return [_QuotaDemand(quota, count, "serving.instance_count", "serving.instance_type, or serving=serverless")]
+    alternative = "serving.instance_type, or serving=serverless"
+    # The old instances serve until the new ones do ("Blue/Green Deployments" in AWS's guide).
+    also = running.get(serving.instance_type, 0)
+    return [_QuotaDemand(quota, count, "serving.instance_count", alternative, also)]
 
 
 def _check_quotas(demands: list[_QuotaDemand], settings: RemoteSettings) -> None:
@@ -173,7 +187,7 @@ def _check_quotas(demands: list[_QuotaDemand], settings: RemoteSettings) -> None
         }
     for demand in demands:
         quota = quotas.get(demand.quota)
-        if quota is not None and demand.instances > quota:
+        if quota is not None and demand.instances + demand.running > quota:
             raise _quota_exceeded(demand, quota, settings.account.region)
 
 
@@ -183,21 +197,34 @@ def _quota_exceeded(demand: _QuotaDemand, quota: float, region: str) -> BackendU
             f"this account's quota {demand.quota!r} in {region} is 0: request an increase in the console under Service "
             f"Quotas, Amazon SageMaker, or use another {demand.alternative}."
         )
+    left = int(quota) - demand.running
+    if left < 1:
+        return ConfigError(
+            f"{demand.key}={demand.instances}: this account's quota {demand.quota!r} in {region} is {quota:g}, and the "
+            f"endpoint's {demand.running} present instances run until the new ones serve. Delete the endpoint first, "
+            f"request an increase in the console under Service Quotas, or use another {demand.alternative}."
+        )
     return ConfigError(
         f"{demand.key}={demand.instances}: this account's quota {demand.quota!r} in {region} is {quota:g}, and "
-        f"instances that are stopping count too. Use {demand.key}={int(quota)} or less, or request an increase in the "
-        "console under Service Quotas."
+        f"instances that are stopping or being replaced count too. Use {demand.key}={left} or less, or request an "
+        "increase in the console under Service Quotas."
     )
 
 
-def check_image(settings: RemoteSettings) -> None:
+def check_image(settings: RemoteSettings, *, for_endpoint: bool = False) -> None:
     """Check that the image is in the region's ECR and built for SageMaker's architecture.
+
+    Args:
+        settings: The settings.
+        for_endpoint: Whether it is to serve, which needs a manifest in Docker's format.
 
     Raises:
         ConfigError: It is not.
         NotChecked: AWS does not permit the check.
     """
     if settings.requirements:  # AWS's own container, from the SDK's table
+        return
+    if settings.to_push is not None:  # the push checks it
         return
     found = _ECR.fullmatch(settings.image)
     if found is None:
@@ -211,14 +238,20 @@ def check_image(settings: RemoteSettings) -> None:
             "push it to that region."
         )
     version = (found["tag"] or ":latest")[1:]
-    architectures = Registry(settings.account).architectures(found["name"], version, found["account"])
-    if architectures is None:
+    image = Registry(settings.account).find_image(found["name"], version, found["account"])
+    if image is None:
         raise ConfigError(
             f"mode.image.uri={settings.image}: there is no such image. `python run.py mode=remote action=push` pushes "
             "byoe's and prints its name."
         )
-    if ARCHITECTURE not in architectures:
+    if ARCHITECTURE not in image.architectures:
         raise ConfigError(
-            f"mode.image.uri={settings.image} is built for {', '.join(architectures)}, and SageMaker's instances are "
-            f"{ARCHITECTURE}: `python run.py mode=remote action=push` builds byoe's for them."
+            f"mode.image.uri={settings.image} is built for {', '.join(image.architectures)}, and SageMaker's instances "
+            f"are {ARCHITECTURE}: `python run.py mode=remote action=push` builds byoe's for them."
+        )
+    if for_endpoint and image.media_type != DOCKER_MANIFEST:
+        raise ConfigError(
+            f"mode.image.uri={settings.image} has a manifest of type {image.media_type}, and endpoints on SageMaker "
+            f"accept {DOCKER_MANIFEST}. Build your image with `docker buildx build --provenance=false --output "
+            "type=docker`, or use byoe's: `python run.py mode=remote action=push` pushes it in this format."
         )

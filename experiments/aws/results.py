@@ -109,7 +109,7 @@ class ResultsImporter:
         return check_rows(checked, channels, place)
 
     def _bill(self, job: Mapping[str, Any]) -> dict[str, Any]:
-        seconds = job.get("BillableTimeInSeconds")
+        seconds = billed_seconds(job)
         bill = {
             "job": job["TrainingJobName"],
             "created": job["CreationTime"].timestamp(),
@@ -136,6 +136,17 @@ def fetch_model(job: Mapping[str, Any], storage: Storage, folder: Path) -> None:
         raise StudyFailed(f"{location} cannot be unpacked: {error}") from None
     except OSError as error:
         raise StorageError.at(folder, error) from error
+
+
+def billed_seconds(job: Mapping[str, Any]) -> int | None:
+    """Return the seconds that a job and its warm pool have been billed for so far; None if AWS does not say yet.
+
+    The pool's are ``ResourceRetainedBillableTimeInSeconds``, in addition to those of the job (WarmPoolStatus in AWS's
+    API reference).
+    """
+    retained = job.get("WarmPoolStatus", {}).get("ResourceRetainedBillableTimeInSeconds", 0)
+    seconds = job.get("BillableTimeInSeconds")
+    return None if seconds is None else int(seconds) + int(retained)
 
 
 def artifact(job: Mapping[str, Any], name: str) -> str:

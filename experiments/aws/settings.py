@@ -10,6 +10,7 @@ from experiments.aws.account import Account, find_account
 from experiments.aws.budget import Bound
 from experiments.aws.pricing import Price, find_price
 from experiments.config.schema import RemoteModeConfig
+from experiments.docker.image import REPOSITORY, ImageSpec, configured_image
 from experiments.docker.sdk_image import SKLEARN_VERSION, sklearn_image
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.sagemaker_requests.limits import LONGEST_KEEP_ALIVE, LONGEST_RUNTIME, MOST_PARENTS
@@ -119,18 +120,30 @@ def container_image(region: str, instance_type: str) -> str:
         ) from None
 
 
+def _image(mode: RemoteModeConfig, to_push: ImageSpec | None, region: str) -> str:
+    """Return the image of jobs and endpoints: the user's own, byoe's in the account's ECR, or AWS's container."""
+    if to_push is not None:
+        owner = str(mode.role).split(":")[4]  # a role's ARN names the account
+        suffix = ".cn" if region.startswith("cn-") else ""
+        registry = f"{owner}.dkr.ecr.{region}.amazonaws.com{suffix}"
+        return f"{registry}/{REPOSITORY}:{to_push.version}"
+    return mode.image.uri or container_image(region, mode.instance_type)
+
+
 def _settings(mode: RemoteModeConfig, account: Account, command: str) -> RemoteSettings:
     _check(mode)
+    to_push = configured_image(mode.image) if mode.image.push else None
     wait = mode.max_wait_seconds
     if mode.spot and wait is None:
         wait = min(2 * mode.max_runtime_seconds, LONGEST_RUNTIME)
     return RemoteSettings(
         account=account,
-        image=mode.image.uri or container_image(account.region, mode.instance_type),
+        image=_image(mode, to_push, account.region),
         role=str(mode.role),
         bucket=str(mode.bucket),
         prefix=mode.prefix,
-        requirements=mode.image.uri is None,
+        requirements=mode.image.uri is None and not mode.image.push,
+        to_push=to_push,
         instance_type=mode.instance_type,
         volume_gb=mode.volume_gb,
         max_runtime_seconds=mode.max_runtime_seconds,
@@ -175,10 +188,14 @@ def _check(mode: RemoteModeConfig) -> None:
     _check_spot(mode)
     if bool(mode.subnets) != bool(mode.security_groups):
         raise ConfigError("mode.subnets and mode.security_groups belong together: set both, or neither.")
-    if mode.isolated and mode.image.uri is None:
+    if mode.image.push and mode.image.uri is not None:
         raise ConfigError(
-            "mode.isolated=true: AWS's container installs packages when it starts, which needs a network. Set your own "
-            "image with mode.image.uri, or omit mode.isolated."
+            f"mode.image.push=true uses byoe's image, and mode.image.uri={mode.image.uri} another: omit one of them."
+        )
+    if mode.isolated and mode.image.uri is None and not mode.image.push:
+        raise ConfigError(
+            "mode.isolated=true: AWS's container installs packages when it starts, which needs a network. Add "
+            "mode.image.push=true for byoe's image or mode.image.uri=<your own>, or omit mode.isolated."
         )
     if len(mode.warm_start) > MOST_PARENTS:
         raise ConfigError(f"mode.warm_start has {len(mode.warm_start)} tuning jobs; AMT takes at most {MOST_PARENTS}.")
@@ -214,7 +231,8 @@ class RemoteSettings:
         role: ARN of the role that jobs assume.
         bucket: The bucket.
         prefix: The prefix of byoe's objects in the bucket, without slashes at its ends.
-        requirements: Whether jobs install their requirements when they start.
+        requirements: Whether the image is AWS's container, in which jobs install their requirements when they start.
+        to_push: byoe's image, if it is pushed to the account's ECR before it is used; else None.
         instance_type: The instance type.
         volume_gb: Size of an instance's disk.
         max_runtime_seconds: A job that runs longer is stopped.
@@ -223,7 +241,7 @@ class RemoteSettings:
         budget_usd: What a new launch may cost at most.
         poll_seconds: Seconds between two requests for the state of jobs.
         command: The command as typed, for messages.
-        options: What requests have on SageMaker only. The backend sets its checkpoints, below the study's prefix.
+        options: What requests have on SageMaker only.
     """
 
     account: Account
@@ -232,6 +250,7 @@ class RemoteSettings:
     bucket: str
     prefix: str
     requirements: bool
+    to_push: ImageSpec | None
     instance_type: str
     volume_gb: int
     max_runtime_seconds: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from experiments.aws.account import aws_errors, storage_account
 from experiments.config.schema import ModeConfig
 from experiments.errors import BackendUnavailable, ConfigError
+from experiments.system import clock
 from experiments.system.files import replacing
 
 _SHA256 = "sha256"
@@ -107,7 +107,7 @@ class Storage:
                     answer = self.client.get_object(Bucket=bucket, Key=key)
                 if _received(answer, partial):
                     return
-                time.sleep(0.1 * 2**attempt)
+                clock.sleep(0.1 * 2**attempt)
             raise BackendUnavailable(
                 f"{location} was incomplete in {_ATTEMPTS} downloads. Check the connection and run the same command "
                 "again."

@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments.aws.account import Account
 from experiments.aws.jobs import ENDED, SageMakerJobs
+from experiments.config.arguments import typed_command
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.jobs import OBJECTIVE_HYPERPARAMETER
 
@@ -45,7 +46,7 @@ def check_parents(request: Mapping[str, Any], account: Account) -> None:
             raise _refused(
                 name,
                 f"it is {status}, and AMT learns from jobs that have ended.",
-                f"follow it to its end with python run.py mode=remote action=attach job={name}",
+                f"follow it to its end with {typed_command(['mode=remote', 'action=attach', f'job={name}'])}",
             )
         if "TrainingJobDefinition" in parent:  # a job with several definitions is left to AWS
             _check_names(name, _names(parent), _names(request))

@@ -57,7 +57,8 @@ def find_study(mode: RemoteModeConfig, name: str, studies: Path) -> AttachedStud
     document = jobs.tuning_job(name)
     if document is None:
         raise ConfigError(f"job={name}: there is no such tuning job in {account.region}.")
-    config_hash = jobs.tags(document["HyperParameterTuningJobArn"]).get(CONFIG_TAG)
+    arn, created = document["HyperParameterTuningJobArn"], document["CreationTime"]
+    config_hash = jobs.tags_when_visible(arn, created).get(CONFIG_TAG)
     definition = document.get("TrainingJobDefinition")
     if config_hash is None or definition is None:
         raise ConfigError(
@@ -66,4 +67,4 @@ def find_study(mode: RemoteModeConfig, name: str, studies: Path) -> AttachedStud
         )
     study = read_study(document, storage, config_hash, studies)
     price = find_price(definition["ResourceConfig"]["InstanceType"], account.region, mode.price_usd_per_hour)
-    return AttachedStudy(study, Source(jobs, storage, price, mode.poll_seconds), definition)
+    return AttachedStudy(study, Source(jobs, storage, price, mode.poll_seconds, lambda _: None), definition)

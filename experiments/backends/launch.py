@@ -11,11 +11,12 @@ from typing import Any
 from rich.console import Console
 
 from experiments.aws.budget import Bound
+from experiments.aws.image_push import push_image_if_missing
 from experiments.aws.preflight import check_account
 from experiments.aws.storage import Storage, Upload, encryption
 from experiments.aws.uploads import uploads
 from experiments.aws.warm_start import check_parents
-from experiments.backends.remote_requests import RemoteRequests
+from experiments.backends.remote_requests import RemoteRequests, parallelism_notes
 from experiments.backends.smoke_trial import smoke_trial
 from experiments.backends.study_document import describe_study, study_file
 from experiments.backends.worker_pool import LocalWorkers
@@ -40,7 +41,7 @@ class Launch:
         self._console = console
 
     def prepare(self, study: StudySpec, bound: Bound, document: Mapping[str, Any]) -> None:
-        """Check the account, run a trial on this machine, and upload the data and the code.
+        """Check the account, run a trial on this machine, push the image, and upload the data and the code.
 
         Args:
             study: The study; its channels and source directory are placed.
@@ -54,18 +55,25 @@ class Launch:
         what = "" if bound.jobs == study.n_trials else "the rest of "
         self._print(f"{what}study {study.name} costs {bound.describe()}.")
         with self._console.status("checking the account"):
-            notes = check_account(study, self._settings)
+            notes = [*parallelism_notes(study), *check_account(study, self._settings)]
             check_parents(document, self._settings.account)
         for note in notes:
-            self._print(f"note: {note}")
+            self.report(note)
         with self._console.status("one trial of two folds on this machine"):
             smoke_trial(study, document.get("TrainingJobDefinition", document), self._local_workers())
+        if self._settings.to_push is not None:
+            tags = self._settings.options.tags
+            push_image_if_missing(self._settings.account, self._settings.to_push, tags, self._console)
         sent = self._upload(study)
         in_place = study.channels.in_place
         what = "data and code" if in_place is None else "code"
         self._print(f"{sent / 1e6:.2f} MB of {what} uploaded to {self._settings.location()}.")
         if in_place is not None:
             self._print(f"the data is read in place: {in_place.location}/")
+
+    def report(self, text: str) -> None:
+        """Show the user a note."""
+        self._print(f"note: {text}")
 
     def _upload(self, study: StudySpec) -> int:
         """Upload the files that the requests name, and return the number of bytes sent."""

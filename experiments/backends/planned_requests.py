@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from experiments.aws.settings import planned_settings
 from experiments.aws.uploads import uploads
-from experiments.backends.remote_requests import RemoteRequests
+from experiments.backends.remote_requests import RemoteRequests, parallelism_notes
 from experiments.backends.sagemaker import SageMakerBackend, sagemaker_settings
 from experiments.config.arguments import typed_command
 from experiments.config.compose import compose
@@ -89,7 +89,7 @@ def plan_remote_requests(
         "not sent to AMT": {"first": study.space.first(), "startup_trials": study.search.startup_trials},
     }
     missing = [f"still to be set: {key} (shown as {shown})" for key, shown in planned.missing.items()]
-    notes = (f"it costs {bound.describe()}.", *missing)
+    notes = (f"it costs {bound.describe()}.", *parallelism_notes(study), *missing)
     return PlannedRequests(_with_first_job(study, requests, local=False), beside, notes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from experiments.sagemaker_requests.tags import CONFIG_TAG
 from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
 from experiments.study.spec import StudySpec
-from experiments.system import crash_points
+from experiments.system import clock, crash_points
 
 # The ledger's fact of the launch that was within a budget.
 _APPROVED = "approved"
@@ -77,12 +76,12 @@ class RemoteBackend(Backend):
                 ledger.note(_APPROVED, self._terms(left))
             crash_points.point("uploaded")
         storage = Storage(self._settings.account.client("s3"))
-        source = Source(jobs, storage, self._settings.price, self._settings.poll_seconds)
+        source = Source(jobs, storage, self._settings.price, self._settings.poll_seconds, self._launch.report)
         if study.points is not None:
             return TrainingHandle(study, ledger, source, requests[TRAINING])
         (document,) = requests[TUNING]
         if left.jobs:
-            jobs.create(TUNING, document)
+            jobs.create(TUNING, document, self._launch.report)
             crash_points.point("launched")
         self._check_own(study, jobs)
         return TuningHandle(study, ledger, source)
@@ -132,14 +131,15 @@ class RemoteBackend(Backend):
         for _ in range(_LOOKUPS):
             if job is not None:
                 break
-            time.sleep(min(self._settings.poll_seconds, _LONGEST_PAUSE))
+            clock.sleep(min(self._settings.poll_seconds, _LONGEST_PAUSE))
             job = jobs.tuning_job(study.name)
         if job is None:
             raise BackendUnavailable(
                 f"tuning job {study.name} was started, and SageMaker does not show it yet, but you pay for it. Run the "
                 "same command again, which follows it."
             )
-        found = jobs.tags(job["HyperParameterTuningJobArn"]).get(CONFIG_TAG)
+        arn, created = job["HyperParameterTuningJobArn"], job["CreationTime"]
+        found = jobs.tags_when_visible(arn, created).get(CONFIG_TAG)
         if found != study.identity_hash():
             raise StudyTaken(
                 f"tuning job {study.name} already exists, with another configuration (tag {CONFIG_TAG} is {found}): "

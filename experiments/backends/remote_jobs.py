@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import abc
+import re
 import shutil
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.aws.jobs import COMPLETED, ENDED, SageMakerJobs, TrainingJobSummary
+from experiments.aws.jobs import COMPLETED, DELETING, ENDED, SageMakerJobs, TrainingJobSummary
 from experiments.aws.pricing import Price
 from experiments.aws.results import ResultsImporter, fetch_model
 from experiments.aws.storage import Storage
+from experiments.aws.visibility import SECONDS
 from experiments.backends.base import StudyHandle
 from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import BackendUnavailable, StudyFailed, StudyTaken, storage_errors
 from experiments.reporting.console import dollars
-from experiments.sagemaker_requests.jobs import TRAINING
+from experiments.sagemaker_requests.jobs import TRAINING, objective_regex
 from experiments.study.folder import final_folder, output_data_dir, trial_folder
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult
-from experiments.system import crash_points
+from experiments.system import clock, crash_points
 
-# How many polls a completed job may take to show the objective that SageMaker has read in its log.
-_POLLS_FOR_OBJECTIVE = 3
 # How the state of a job without a result is shown.
 _STATES = {"InProgress": "running", "Stopping": "stopping", "Stopped": "stopped"}
 
@@ -41,12 +40,14 @@ class Source:
         storage: Where their artifacts are.
         price: Of an instance, or None where that is not known.
         poll_seconds: How often AWS is asked.
+        report: Called with a sentence for the user.
     """
 
     jobs: SageMakerJobs
     storage: Storage
     price: Price | None
     poll_seconds: float
+    report: Callable[[str], None]
 
 
 class _JobsHandle(StudyHandle):
@@ -65,7 +66,7 @@ class _JobsHandle(StudyHandle):
         for result in self._results.values():
             self._failures.count(result)
         self._counts = Counter[str]()
-        self._waited = Counter[int]()
+        self._seen_ended: dict[int, float] = {}
 
     def results(self) -> Iterator[TrialResult]:
         """Yield recorded trials, then each new one as its job ends; returns when no job is left."""
@@ -76,7 +77,8 @@ class _JobsHandle(StudyHandle):
             self._counts = Counter(job.status for job in seen)
             recorded = False
             for job in seen:
-                if job.ended and job.index not in self._results and (result := self._record(job)) is not None:
+                ended_or_deleted = job.ended or job.status == DELETING
+                if ended_or_deleted and job.index not in self._results and (result := self._record(job)) is not None:
                     recorded = True
                     yield result
             if ended and all(job.index in self._results for job in seen):
@@ -84,7 +86,7 @@ class _JobsHandle(StudyHandle):
                 return
             self._check_failures()
             if not recorded:  # else it may have been the last, or there is room for the next
-                time.sleep(self._source.poll_seconds)
+                clock.sleep(self._source.poll_seconds)
 
     def _check_begun(self) -> None:
         """Raise StudyFailed if the study has ended before any of its jobs began."""
@@ -131,18 +133,15 @@ class _JobsHandle(StudyHandle):
 
     def _record(self, job: TrainingJobSummary) -> TrialResult | None:
         """Import a job's results and record them; return None if it has no objective yet, and may have one soon."""
-        described = self._jobs.training_job(job.name)
-        if described is None:
-            raise StudyFailed(
-                f"training job {job.name} no longer exists on SageMaker, and its results were not imported."
-            )
+        described = self._described(job.name)
         objective = job.objective
         if objective is None:
             values = {metric["MetricName"]: metric["Value"] for metric in described.get("FinalMetricDataList", ())}
             objective = values.get(self._study.objective)
-        if job.status == COMPLETED and objective is None and self._waited[job.index] < _POLLS_FOR_OBJECTIVE:
-            self._waited[job.index] += 1
-            return None
+        if job.status == COMPLETED and objective is None:
+            objective = self.objective_in_log(described)
+            if objective is None and self._may_be_late(job):
+                return None
         log = self._jobs.log(job.name)
         result = self._importer.import_results(described, job.index, log, objective, self.early_stop_reason())
         crash_points.point("trial_finished")
@@ -153,6 +152,27 @@ class _JobsHandle(StudyHandle):
         self._results[result.index] = result
         self._failures.count(result)
         return result
+
+    def _described(self, name: str) -> dict[str, Any]:
+        """Return AWS's description of a training job that exists.
+
+        Raises:
+            StudyFailed: It was deleted, or is being deleted.
+        """
+        described = self._jobs.training_job(name)
+        if described is None or described["TrainingJobStatus"] == DELETING:
+            how = "no longer exists" if described is None else "is being deleted"
+            raise StudyFailed(f"training job {name} {how} on SageMaker, and its results were not imported.")
+        return described
+
+    def objective_in_log(self, job: Mapping[str, Any]) -> float | None:
+        """Return the objective in a completed job's log, where SageMaker may report it later than the log."""
+        return None
+
+    def _may_be_late(self, job: TrainingJobSummary) -> bool:
+        """Whether SageMaker may still find the objective of a job that has ended."""
+        since = self._seen_ended.setdefault(job.index, clock.now())
+        return job.pending and clock.now() - since < SECONDS
 
     def _check_failures(self) -> None:
         """Stop the jobs and raise StudyFailed if more trials failed than the study allows."""
@@ -173,6 +193,8 @@ class TuningHandle(_JobsHandle):
         job = self._jobs.tuning_job(self._study.name)
         if job is None:
             raise StudyFailed(f"tuning job {self._study.name} no longer exists on SageMaker.")
+        if job["HyperParameterTuningJobStatus"] == DELETING:
+            raise StudyFailed(f"tuning job {self._study.name} is being deleted on SageMaker.")
         self._reason = f"{job['HyperParameterTuningJobStatus']}: {job.get('FailureReason', 'it gave no reason')}"
         if job["HyperParameterTuningJobConfig"].get("TrainingJobEarlyStoppingType") == "Auto":
             stopped = job["HyperParameterTuningJobStatus"] in ("Stopping", "Stopped")
@@ -218,17 +240,31 @@ class TrainingHandle(_JobsHandle):
             if sum(not job.ended for job in seen) >= self._study.parallel:
                 break
             job = self._jobs.training_job(name)
+            if job is not None and job["TrainingJobStatus"] == DELETING:
+                raise StudyFailed(
+                    f"training job {name} is being deleted on SageMaker, and its results were not imported."
+                )
             if job is None:
                 self._create(request, sum(not job.ended for job in seen))
                 job = self._jobs.training_job(name) or {"TrainingJobStatus": "InProgress"}
             else:
                 check_same_job(job, request)
-            seen.append(TrainingJobSummary(index, name, job["TrainingJobStatus"], None))
+            # The description of a direct job does not say whether its objective is still to come.
+            seen.append(TrainingJobSummary(index, name, job["TrainingJobStatus"], None, pending=True))
         return seen
+
+    def objective_in_log(self, job: Mapping[str, Any]) -> float | None:
+        """Return the last value that the request's regular expression finds in the job's log."""
+        regex = objective_regex(job, self._study.objective)
+        found = [match[1] for line in self._jobs.log(job["TrainingJobName"]) for match in re.finditer(regex, line)]
+        try:
+            return float(found[-1])
+        except (IndexError, ValueError):
+            return None
 
     def _create(self, request: Mapping[str, Any], running: int) -> None:
         try:
-            self._jobs.create(TRAINING, request)
+            self._jobs.create(TRAINING, request, self._source.report)
         except BackendUnavailable as error:
             if not running:
                 raise

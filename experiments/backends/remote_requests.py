@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from experiments.aws.settings import RemoteSettings
 from experiments.aws.uploads import code_digest, requirements_text
 from experiments.config.schema import RemoteModeConfig
+from experiments.errors import ConfigError
 from experiments.sagemaker_requests.jobs import CODE_ARCHIVE
+from experiments.sagemaker_requests.limits import USUAL_PARALLEL_JOBS
 from experiments.sagemaker_requests.placement import Placement
 from experiments.sagemaker_requests.study_requests import study_requests
 from experiments.study.spec import StudySpec
+
+
+def parallelism_notes(study: StudySpec) -> list[str]:
+    """Return a note if a search runs more jobs at a time than AWS permits a new account."""
+    if study.points is not None or study.parallel <= USUAL_PARALLEL_JOBS:
+        return []
+    note = (
+        f"search.parallel={study.parallel}: AMT permits {USUAL_PARALLEL_JOBS} parallel training jobs if it "
+        f"has not raised this for your account. If it refuses, use search.parallel={USUAL_PARALLEL_JOBS} or request an "
+        "increase in the console under Service Quotas."
+    )
+    return [note]
 
 
 class RemoteRequests:
@@ -35,8 +48,15 @@ class RemoteRequests:
         """Return the study's requests by operation, checked.
 
         Raises:
+            ConfigError: AMT does not support a setting.
             InvalidRequest: AWS would refuse one.
         """
+        seconds = self.settings.options.keep_alive_seconds
+        if study.points is None and seconds:
+            raise ConfigError(
+                f"mode.keep_alive_seconds={seconds} has no effect on a search: AMT drops it from the jobs it starts. "
+                "Use mode.keep_alive_seconds=0; action=train and action=replay keep instances."
+            )
         return study_requests(study, self._placement(study), local=False)
 
     def _placement(self, study: StudySpec) -> Placement:
@@ -46,10 +66,6 @@ class RemoteRequests:
         data = settings.location("data", study.channels.data_hash[:16]) if in_place is None else in_place.location
         code = settings.location("code", code_digest(study, self.requirements))
         output = settings.location("studies", study.name)
-        options = settings.options
-        if options.spot_wait_seconds is not None:
-            # Each job gets a folder of its own there, by its name.
-            options = replace(options, checkpoints=f"{output}/checkpoints")
         return Placement(
             image=settings.image,
             role=settings.role,
@@ -63,5 +79,5 @@ class RemoteRequests:
             isolated=settings.isolated,
             volume_gb=settings.volume_gb,
             reading={} if in_place is None else in_place.hyperparameters,
-            options=options,
+            options=settings.options,
         )

@@ -74,7 +74,8 @@ def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[Stud
         channels=Channels(nowhere, nowhere, nowhere, identity["data"]),
         static={},
         space=known,
-        search=SearchSpec("tpe", 0, 1, beside["window"], beside["startup_trials"]),
+        # AWS's description of the tuning job may lack the seed.
+        search=SearchSpec("tpe", identity.get("search.seed", 0), 1, beside["window"], beside["startup_trials"]),
         objective=identity["objective"],
         parallel=1,
         threads=1,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.comparison.recorded_study import RecordedStudy, read_study
+from experiments.config.arguments import typed_command
 from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
 from experiments.study.ledger import find_study, recorded_studies
@@ -58,7 +59,7 @@ def _newest_of_each_mode(studies: Path) -> list[RecordedStudy]:
             chosen.setdefault(study.mode, study)
     if len(chosen) < 2:
         other = next(mode for mode in ("local", "sagemaker") if mode not in chosen)
-        command = f"python run.py mode={other} action=replay replay.study={newest.replay_of or newest.name}"
+        command = typed_command([f"mode={other}", "action=replay", f"replay.study={newest.replay_of or newest.name}"])
         raise ConfigError(
             f"only mode={newest.mode} has a study on the data of {newest.name}, the newest study. Run its best trials "
             f"in another mode: {command}. Or name the studies: compare.studies=[<a>,<b>]."

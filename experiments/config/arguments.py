@@ -1,4 +1,4 @@
-"""Arguments as they are typed, ``key=value``: parsed, checked, and printed without passwords."""
+"""Arguments as they are typed, ``key=value``: parsed, checked, and printed without secrets."""
 
 from __future__ import annotations
 
@@ -11,26 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.config.groups import CHOSEN_BY_GROUP, group_files, valid_keys
 from experiments.config.schema import mode_of
+from experiments.config.secrets import masked_argument
 from experiments.config.text import escaped, owner, read_list, read_mapping, read_text, split_argument, text_keys
 from experiments.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-_PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 _BEFORE_A_QUOTE = re.compile(r'(\\*)("|$)')
 # Keys below which any name may be added without Hydra's "+".
 _OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared")
 
 
-def masked(text: str) -> str:
-    """Return a text with the password of every URL in it replaced by ``***``."""
-    return _PASSWORD.sub(r"\1:***@", text)
-
-
 def typed_command(arguments: Iterable[str]) -> str:
-    """Return the command with these arguments, quoted for a shell and without passwords."""
-    return masked(shlex.join(["python", "run.py", *arguments]))
+    """Return the command with these arguments, quoted for a shell and without secrets."""
+    return shlex.join(["python", "run.py", *map(masked_argument, arguments)])
 
 
 def key_of(argument: str) -> str:

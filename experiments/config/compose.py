@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.config import groups
-from experiments.config.arguments import checked, key_of, masked, unknown_key
+from experiments.config.arguments import checked, key_of, unknown_key
 from experiments.config.schema import MODES, Config
+from experiments.config.secrets import masked_argument, masked_values
 from experiments.config.sources import COMMAND_LINE, DEFAULT, annotated_yaml, leaves, nested, sources
 from experiments.errors import ConfigError, did_you_mean, listed
 
@@ -41,14 +42,14 @@ class Composed:
         return [f"{leaf}={self.values[leaf]}" for leaf in below if self.sources[leaf] != DEFAULT]
 
     def yaml(self) -> str:
-        """Return the resolved configuration as YAML, without passwords."""
+        """Return the resolved configuration as YAML, without secrets."""
         import yaml
 
-        return masked(yaml.safe_dump(nested(self.values), sort_keys=False))
+        return str(yaml.safe_dump(nested(masked_values(self.values)), sort_keys=False))
 
     def with_sources(self) -> str:
-        """Return the resolved configuration as YAML with each key's help and source as comments, without passwords."""
-        return masked(annotated_yaml(self.config, self.values, self.sources))
+        """Return the resolved configuration as YAML with each key's help and source as comments, without secrets."""
+        return annotated_yaml(self.config, masked_values(self.values), self.sources)
 
 
 def compose(arguments: Sequence[str]) -> Composed:
@@ -142,7 +143,7 @@ def _explained(error: Exception, arguments: Sequence[str]) -> ConfigError:
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         return unknown_key(unknown.group(1))
-    return ConfigError(f"{text} (in: {' '.join(arguments)})")
+    return ConfigError(f"{text} (in: {' '.join(map(masked_argument, arguments))})")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -112,7 +112,13 @@ class RemoteImageConfig(ImageConfig):
     uri: str | None = _key(
         None,
         "An image in your ECR that was built from `container/Dockerfile`, as printed by `action=push`; `null` is AWS's "
-        "scikit-learn container, which installs `entry/requirements.txt` in every job.",
+        "scikit-learn container, which installs `entry/requirements.txt` in every job and cannot start on a serverless "
+        "endpoint.",
+    )
+    push: bool = _key(
+        False,
+        "Use byoe's image: build it on this machine's Docker and push it to your ECR first, as `action=push` does, "
+        "unless your ECR has it.",
     )
 
 
@@ -377,7 +383,11 @@ MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig, Rem
 class MlflowConfig:
     """Where runs are recorded."""
 
-    uri: str | None = _key(None, "Tracking URI; `null` is the SQLite store in `paths.root`.")
+    uri: str | None = _key(
+        None,
+        "Tracking URI: a server's address, or the ARN of SageMaker's managed MLflow; `null` is the SQLite store in "
+        "`paths.root`.",
+    )
     experiment: str | None = _key(None, "Name of the MLflow experiment; `null` is `byoe-<dataset>`.")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from experiments.config import groups
 from experiments.config.arguments import key_of
 from experiments.config.schema import Config, keys
+from experiments.config.secrets import masked_argument
 from experiments.config.text import owner, text_keys
 from experiments.errors import ConfigError
 
@@ -66,7 +67,7 @@ def sources(
     for argument in arguments:
         key = key_of(argument)
         if key in groups.group_files():
-            _mark(found, f"{key}.name", f"{COMMAND_LINE}: {argument}")
+            _mark(found, f"{key}.name", f"{COMMAND_LINE}: {masked_argument(argument)}")
         else:
             _mark(found, key, COMMAND_LINE)
     return found

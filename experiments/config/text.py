@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
+from ensemble.arguments import as_argument, unquoted
 from experiments.config.schema import MODES, Config, hints
 from experiments.errors import ConfigError
 
@@ -18,8 +18,6 @@ _KINDS: dict[str, Kind] = {
     "dict[str, str | None]": "mapping",
 }
 _OPENING, _CLOSING = "[{(", "]})"
-# What needs no quotes in a list.
-_PLAIN = re.compile(r"[\w./:%@+*=<>#-]+( [\w./:%@+*=<>#-]+)*")
 
 
 def text_keys() -> dict[str, Kind]:
@@ -39,14 +37,14 @@ def split_argument(argument: str) -> tuple[str, str]:
     """Return the key and the text of a ``key=value`` argument; the last part of the key may be in quotes."""
     found = re.match(r"""[+~]*([\w.]+\.)((["'])(?:\\.|(?!\3)[^\\])*\3)=(.*)""", argument, re.DOTALL)
     if found:
-        return found[1] + _unquoted(found[2]), found[4]
+        return found[1] + unquoted(found[2]), found[4]
     key, _, text = argument.lstrip("+~").partition("=")
     return key, text
 
 
 def read_text(text: str) -> str | None:
     """Return a value as it was typed, without the quotes around all of it; None for ``null``."""
-    return None if text == "null" else _unquoted(text)
+    return None if text == "null" else unquoted(text)
 
 
 def read_list(key: str, text: str) -> list[str] | None:
@@ -59,8 +57,8 @@ def read_list(key: str, text: str) -> list[str] | None:
         return None
     inside = _inside(text, "[]")
     if inside is None:
-        raise ConfigError(f"{key}={text} is not a list. Use {key}=[{text}]; close every bracket and quote.")
-    return [_unquoted(item) for item in _split(inside, ",")]
+        raise ConfigError(f"{key}={text} is not a list. Use {as_argument(key, [text])}; close every bracket and quote.")
+    return [unquoted(item) for item in _split(inside, ",")]
 
 
 def read_mapping(key: str, text: str) -> dict[str, str | None]:
@@ -73,32 +71,13 @@ def read_mapping(key: str, text: str) -> dict[str, str | None]:
     entries = [] if inside is None else [_split(item, ":", most=1) for item in _split(inside, ",")]
     if inside is None or any(len(entry) != 2 for entry in entries):
         raise ConfigError(f"{key}={text} is not a mapping. Use '{key}={{name: value}}'; close every brace and quote.")
-    return {_unquoted(name): read_text(value) for name, value in entries}
-
-
-def as_argument(key: str, value: str | Iterable[str]) -> str:
-    """Return ``key=value``, quoted for a shell, from which the same text or list of texts is read."""
-    if isinstance(value, str):
-        text = _quoted(value) if read_text(value) != value else value
-    else:
-        text = f"[{','.join(item if _PLAIN.fullmatch(item) else _quoted(item) for item in value)}]"
-    return shlex.quote(f"{key}={text}")
+    return {unquoted(name): read_text(value) for name, value in entries}
 
 
 def escaped(text: str) -> str:
     """Return a text that OmegaConf reads as ``text``, without a variable in it."""
     # Backslashes count only before "${".
     return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
-
-
-def _quoted(text: str) -> str:
-    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
-
-
-def _unquoted(text: str) -> str:
-    """Return what is in the quotes around a whole text, in which a backslash precedes a quote or backslash."""
-    found = re.fullmatch(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", text, re.DOTALL)
-    return re.sub(r"""\\(["'\\])""", r"\1", found[2]) if found else text
 
 
 def _inside(text: str, brackets: str) -> str | None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table as TextTable
+from rich.text import Text
 
+from ensemble.arguments import as_argument
+from ensemble.column_types import DeclaredType
 from ensemble.members import Floats, Member
 from ensemble.table import Column, Table
 from experiments.data.datasets import Splits
@@ -56,14 +60,15 @@ class DataReport:
     warnings: tuple[str, ...]
 
     def render(self) -> RenderableType:
-        """Return the columns as a table."""
+        """Return the columns as a table, and how one is read otherwise."""
         table = TextTable(box=None, pad_edge=False, padding=(0, 1))
         for title in ("column", "type", "missing", "distinct", ""):
             table.add_column(title, justify="right" if title in ("missing", "distinct") else "left")
         for column in self.columns:
             missing = f"{column.missing:.1%}" if column.missing else ""
             table.add_row(column.name, column.type, missing, str(column.distinct), column.remark)
-        return table
+        types = "|".join(get_args(DeclaredType))
+        return Group(table, Text(f"To read a column otherwise: dataset.columns.<name>={types}"))
 
 
 def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
@@ -85,8 +90,10 @@ def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
     ):
         named = [column.name for column in columns if column.remark == remark]
         if named:
-            drop = ",".join(named)
-            warnings.append(f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. To leave out: dataset.drop=[{drop}]")
+            warnings.append(
+                f"{', '.join(named)}: {remark.rstrip('?')}; {advice}. To leave out: "
+                f"{as_argument('dataset.drop', named)}"
+            )
     notes = dict.fromkeys(note for table in tables for note in table.notes)
     return DataReport(
         columns,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ensemble.column_types import column_key
 from ensemble.members import Floats, Member
 from ensemble.table import NUMBER, Table
 
@@ -32,7 +33,7 @@ def float_warnings(train: Table, members: Mapping[str, type[Member]]) -> list[st
         if column.type == NUMBER and _beyond_whole(values):
             sentences.append(
                 f"{column.name}: it has whole numbers above 2^53, whose last digits float64 does not keep. If they are "
-                f"names and not amounts: dataset.columns.{column.name}=category"
+                f"names and not amounts: {column_key(column.name, 'category')}"
             )
         elif column.type in (NUMBER, "date") and rounding:
             sentences += _coinciding(column.name, values, rounding, date=column.type == "date")

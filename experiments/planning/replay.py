@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ensemble.evaluation import MetricName
 from ensemble.wire import SEPARATOR
-from experiments.config.arguments import key_of, masked
+from experiments.config.arguments import key_of
 from experiments.config.compose import Composed, compose_over
+from experiments.config.groups import group_files
 from experiments.config.paths import studies_folder
 from experiments.config.schema import ReplayConfig
+from experiments.config.secrets import masked_argument
+from experiments.config.text import owner, split_argument, text_keys
 from experiments.errors import ConfigError
 from experiments.study.ledger import FILE, Peek, find_study, read
 from experiments.study.spec import Point, StudySpec
 
-# Groups and keys that decide where and how a study runs and what is done with it, but not what a trial trains.
-_OTHER_GROUPS = (
-    *("action", "study", "mode", "job", "model", "endpoint", "input", "output", "detail"),
-    *("replay", "compare", "serving", "mlflow", "paths"),
-)
-_OTHER_KEYS = (
+# What decides what a trial trains. A replay takes nothing else from a study's record, which anybody may have changed:
+# where it runs, what it may cost and whose code it imports must be typed.
+_TRAINED = ("dataset", "ensemble", "search")
+_OWN_CODE = "entry.dependencies"
+_NOT_TRAINED = (
     *("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate"),
     "ensemble.final_rows",
 )
@@ -72,11 +75,40 @@ def over_arguments_of_study(composed: Composed) -> Composed:
     """Return the configuration with the arguments of the study to replay, except those that are typed again.
 
     Raises:
-        ConfigError: No study is named, it does not exist, or its arguments are no longer valid.
+        ConfigError: No study is named, it does not exist, or its arguments are no longer valid or must be typed.
     """
     config = composed.config
     known = source(config.replay, studies_folder(config))
-    return compose_over(known.facts.get("words", ()), f"study {config.replay.study}", composed)
+    typed = {key_of(argument) for argument in composed.arguments}
+    recorded = [argument for argument in known.facts.get("words", ()) if key_of(argument) not in typed]
+    for argument in recorded:
+        problem = _problem(argument)
+        if problem is not None:
+            raise ConfigError(
+                f"replay.study={config.replay.study}: its record has the argument {masked_argument(argument)}, and "
+                f"{problem} If you trust it, add {shlex.quote(masked_argument(argument))} to the command."
+            )
+    return compose_over(recorded, f"study {config.replay.study}", composed)
+
+
+def _problem(argument: str) -> str | None:
+    """Return why a recorded argument is not taken over, None if it is."""
+    key, text = split_argument(argument)
+    if key == _OWN_CODE:
+        return "code is imported only from folders that are typed."
+    if not _is_trained(key):
+        return "a replay takes over only what decides what a trial trains: dataset, ensemble, search and experiment."
+    chosen = group_files().get(key)
+    if chosen is not None and text not in chosen and not argument.startswith("~"):
+        return f"there is no such {key}."
+    if owner(key, text_keys()) is None and "${" in argument:
+        return "it has a variable in it."
+    return None
+
+
+def _is_trained(key: str) -> bool:
+    known = key == "experiment" or key.partition(".")[0] in _TRAINED
+    return known and key not in _NOT_TRAINED
 
 
 def recipe_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
@@ -84,9 +116,7 @@ def recipe_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         argument
         for argument in arguments
-        if key_of(argument).partition(".")[0] not in _OTHER_GROUPS
-        and key_of(argument) not in _OTHER_KEYS
-        and masked(argument) == argument
+        if (_is_trained(key_of(argument)) or key_of(argument) == _OWN_CODE) and masked_argument(argument) == argument
     )
 
 

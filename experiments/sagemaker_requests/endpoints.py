@@ -25,7 +25,11 @@ class Serving:
         instance_type: Instance type of an endpoint on instances.
         instance_count: Number of instances.
         environment: Environment variables of the container.
-        tags: Tags of model, configuration and endpoint.
+        tags: byoe's tags of model, configuration and endpoint, without their prefix.
+        user_tags: The user's own tags of them.
+        subnets: Subnets of the user's VPC, to which the container is connected; on instances only.
+        security_groups: Security groups of the user's VPC.
+        volume_kms_key: KMS key of the instances' disks; on instances only.
     """
 
     name: str
@@ -40,12 +44,17 @@ class Serving:
     instance_count: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    user_tags: Mapping[str, str] = field(default_factory=dict)
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    volume_kms_key: str | None = None
 
 
 def endpoint_requests(serving: Serving) -> dict[str, dict[str, Any]]:
     """Return the requests that create an endpoint, by operation, in order."""
     name = f"{serving.name}-{serving.version}"
-    tags = [{"Key": f"{TAG_PREFIX}{key}", "Value": value} for key, value in serving.tags.items()]
+    named = {**serving.user_tags, **{f"{TAG_PREFIX}{key}": value for key, value in serving.tags.items()}}
+    tags = [{"Key": key, "Value": value} for key, value in named.items()]
     variant: dict[str, Any] = {"VariantName": "AllTraffic", "ModelName": name}
     if serving.memory_size_in_mb is not None:
         variant["ServerlessConfig"] = {
@@ -55,15 +64,21 @@ def endpoint_requests(serving: Serving) -> dict[str, dict[str, Any]]:
     else:
         variant |= {"InstanceType": serving.instance_type, "InitialInstanceCount": serving.instance_count}
     container = {"Image": serving.image, "ModelDataUrl": serving.model, "Environment": dict(serving.environment)}
+    model: dict[str, Any] = {
+        "ModelName": name,
+        "PrimaryContainer": container,
+        "ExecutionRoleArn": serving.role,
+        # A serverless endpoint cannot be isolated (AWS documentation, "Serverless Inference", feature exclusions).
+        "EnableNetworkIsolation": serving.isolated and serving.memory_size_in_mb is None,
+        "Tags": tags,
+    }
+    if serving.subnets:
+        model["VpcConfig"] = {"Subnets": [*serving.subnets], "SecurityGroupIds": [*serving.security_groups]}
+    config: dict[str, Any] = {"EndpointConfigName": name, "ProductionVariants": [variant], "Tags": tags}
+    if serving.volume_kms_key is not None:
+        config["KmsKeyId"] = serving.volume_kms_key
     return {
-        "CreateModel": {
-            "ModelName": name,
-            "PrimaryContainer": container,
-            "ExecutionRoleArn": serving.role,
-            # A serverless endpoint cannot be isolated (AWS documentation, "Serverless Inference", feature exclusions).
-            "EnableNetworkIsolation": serving.isolated and serving.memory_size_in_mb is None,
-            "Tags": tags,
-        },
-        "CreateEndpointConfig": {"EndpointConfigName": name, "ProductionVariants": [variant], "Tags": tags},
+        "CreateModel": model,
+        "CreateEndpointConfig": config,
         "CreateEndpoint": {"EndpointName": serving.name, "EndpointConfigName": name, "Tags": tags},
     }

@@ -135,7 +135,7 @@ def read_tuning_job(request: Mapping[str, Any], study: StudySpec) -> StudySpec:
         space=search_space(config["ParameterRanges"], declared, study.space),
         search=SearchSpec(
             sampler=samplers[config["Strategy"]],
-            seed=config["RandomSeed"],
+            seed=config.get("RandomSeed", study.search.seed),
             n_trials=limits["MaxNumberOfTrainingJobs"],
             window=study.search.window,
             startup_trials=study.search.startup_trials,
@@ -202,8 +202,6 @@ def _add_options(request: dict[str, Any], options: RemoteOptions) -> None:
     if options.spot_wait_seconds is not None:
         request["EnableManagedSpotTraining"] = True
         request["StoppingCondition"]["MaxWaitTimeInSeconds"] = options.spot_wait_seconds
-    if options.checkpoints is not None:
-        request["CheckpointConfig"] = {"S3Uri": options.checkpoints}
     if options.keep_alive_seconds:
         resources["KeepAlivePeriodInSeconds"] = options.keep_alive_seconds
     if options.volume_kms_key is not None:

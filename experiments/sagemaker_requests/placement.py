@@ -12,7 +12,6 @@ class RemoteOptions:
 
     Attributes:
         spot_wait_seconds: Limit of a spot job's runtime and waiting time together; None for a job on demand.
-        checkpoints: Location of an interrupted job's checkpoints; with ``spot_wait_seconds``.
         keep_alive_seconds: How long an instance waits for another job.
         early_stopping: Whether the tuner stops jobs that are unlikely to win.
         warm_start: Tuning jobs that the tuner learns from.
@@ -24,7 +23,6 @@ class RemoteOptions:
     """
 
     spot_wait_seconds: int | None = None
-    checkpoints: str | None = None
     keep_alive_seconds: int = 0
     early_stopping: bool = False
     warm_start: tuple[str, ...] = ()

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import InputError
 from experiments.sagemaker_requests.limits import (
     ADDED_BY_TUNER,
+    LOCAL_DISKS,
     MOST_HYPERPARAMETERS,
     MOST_JOBS,
+    MOST_METRIC_DEFINITIONS,
+    MOST_PARALLEL_JOBS,
     MOST_RANDOM_JOBS,
     MOST_RANGES,
     SERVERLESS_MEMORY,
@@ -72,6 +75,8 @@ def check_request(operation: str, request: Mapping[str, Any], *, local: bool) ->
             problems += _number_problems(request["HyperParameterTuningJobConfig"])
     if not problems and operation == "CreateEndpointConfig":
         problems = list(_endpoint_problems(request))
+    if not problems:
+        problems = list(_disk_problems(request))
     problems += [
         f"Tags: {tag['Key']!r} begins with {RESERVED_TAG!r}, which AWS reserves"
         for tag in request.get("Tags", ())
@@ -187,13 +192,19 @@ def _tuning_problems(request: Mapping[str, Any]) -> Iterator[str]:
         if config["ResourceLimits"].get("MaxNumberOfTrainingJobs", points) != points:
             jobs = config["ResourceLimits"]["MaxNumberOfTrainingJobs"]
             yield f"ResourceLimits.MaxNumberOfTrainingJobs: {jobs}; a grid has {points}: use search.n_trials={points}"
-    objective = config.get("HyperParameterTuningJobObjective", {}).get("MetricName")
-    metrics = [entry["Name"] for entry in definition["AlgorithmSpecification"].get("MetricDefinitions", ())]
-    if objective not in metrics:
-        yield f"the objective {objective!r} has no MetricDefinition"
+    yield from _metric_problems(config, definition)
     limits = config["ResourceLimits"]
     if limits["MaxParallelTrainingJobs"] > limits.get("MaxNumberOfTrainingJobs", math.inf):
         yield "ResourceLimits: MaxParallelTrainingJobs is above MaxNumberOfTrainingJobs"
+
+
+def _metric_problems(config: Mapping[str, Any], definition: Mapping[str, Any]) -> Iterator[str]:
+    objective = config.get("HyperParameterTuningJobObjective", {}).get("MetricName")
+    metrics = [entry["Name"] for entry in definition["AlgorithmSpecification"].get("MetricDefinitions", ())]
+    if len(metrics) > MOST_METRIC_DEFINITIONS:
+        yield f"MetricDefinitions: {len(metrics)} metrics, and AWS allows at most {MOST_METRIC_DEFINITIONS}"
+    if objective not in metrics:
+        yield f"the objective {objective!r} has no MetricDefinition"
 
 
 def _number_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -201,6 +212,12 @@ def _number_problems(config: Mapping[str, Any]) -> Iterator[str]:
     most = MOST_RANDOM_JOBS if config["Strategy"] == "Random" else MOST_JOBS
     if jobs > most:
         yield f"ResourceLimits.MaxNumberOfTrainingJobs: {jobs}; AWS allows {most}: use search.n_trials={most} or less"
+    parallel = config["ResourceLimits"]["MaxParallelTrainingJobs"]
+    if parallel > MOST_PARALLEL_JOBS:
+        yield (
+            f"ResourceLimits.MaxParallelTrainingJobs: {parallel}; AWS allows {MOST_PARALLEL_JOBS}: use "
+            f"search.parallel={MOST_PARALLEL_JOBS} or less"
+        )
 
 
 def _endpoint_problems(request: Mapping[str, Any]) -> Iterator[str]:
@@ -209,6 +226,21 @@ def _endpoint_problems(request: Mapping[str, Any]) -> Iterator[str]:
         if memory is not None and memory not in SERVERLESS_MEMORY:
             sizes = ", ".join(map(str, SERVERLESS_MEMORY))
             yield f"ServerlessConfig.MemorySizeInMB: {memory}, and AWS allows one of {sizes}"
+
+
+def _disk_problems(request: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each instance type whose local disks AWS does not encrypt with the requested key."""
+    definition = request.get("TrainingJobDefinition", request)
+    machine = definition.get("ResourceConfig", {})
+    encrypted = [machine.get("InstanceType", "")] if "VolumeKmsKeyId" in machine else []
+    if "KmsKeyId" in request:
+        encrypted += [variant.get("InstanceType", "") for variant in request["ProductionVariants"]]
+    for instance_type in encrypted:
+        if LOCAL_DISKS.fullmatch(instance_type):
+            yield (
+                f"mode.volume_kms_key: {instance_type} has local disks, which its hardware encrypts, and AWS accepts "
+                "no key for them: omit mode.volume_kms_key, or use another instance type"
+            )
 
 
 def _range_problems(entry: Mapping[str, Any], place: str) -> Iterator[str]:

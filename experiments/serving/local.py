@@ -146,8 +146,8 @@ class LocalHost(Host):
         if old is not None and urlsplit(old.url).port == port and container_state(client, old.container) == "running":
             raise ConfigError(
                 f"serving.port={port} is the port at which endpoint {self.endpoint} serves now, and a new version is "
-                "tested before the old one ends. Choose another port, or first delete the endpoint: python run.py "
-                f"action=delete endpoint={self.endpoint}"
+                "tested before the old one ends. Choose another port, or first delete the endpoint: "
+                + typed_command(["action=delete", f"endpoint={self.endpoint}"])
             )
 
     def _start(self, client: DockerClient, plan: EndpointPlan, place: Path) -> Endpoint:
@@ -208,8 +208,8 @@ def _summary(endpoint: Endpoint, model: Model, seconds: float) -> str:
 def _deploy_again(endpoint: Endpoint) -> str:
     """Return the command that serves the endpoint's model again."""
     archive = Path(endpoint.folder) / MODEL_ARCHIVE
-    serving = f" serving={endpoint.serving}" if endpoint.serving != "serverless" else ""
-    return f"python run.py mode=sagemaker action=deploy endpoint={endpoint.name} model={archive}{serving}"
+    serving = [f"serving={endpoint.serving}"] if endpoint.serving != "serverless" else []
+    return typed_command(["mode=sagemaker", "action=deploy", f"endpoint={endpoint.name}", f"model={archive}", *serving])
 
 
 @contextmanager

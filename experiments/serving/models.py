@@ -12,6 +12,7 @@ from typing import Any
 from ensemble.bundle import bundle_hash, read_manifest
 from ensemble.bundle_files import MANIFEST
 from ensemble.errors import BundleError
+from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder, user_path
 from experiments.errors import ConfigError, StorageError, did_you_mean
@@ -83,8 +84,9 @@ def _newest_winner(composed: Composed) -> tuple[Path, str]:
     studies = studies_folder(composed.config)
     found = sorted(studies.glob(f"*/final/model/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
     if not found:
+        run = typed_command([f"mode={composed.config.mode.name}"])
         raise ConfigError(
-            f"there is no finished study in {studies}: python run.py mode={composed.config.mode.name} runs one. Or "
+            f"there is no finished study in {studies}: {run} runs one. Or "
             "name a model with model=<study, folder, model.tar.gz, MLflow run, name@alias or s3://...>."
         )
     return _winner_of(found[-1].parents[2])

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ensemble.documents import read_json
+from experiments.config.arguments import typed_command
 from experiments.config.compose import Composed
 from experiments.config.paths import endpoints_folder
 from experiments.errors import ConfigError, did_you_mean, listed, storage_errors
@@ -95,10 +96,10 @@ class Records:
         if found is None:
             names = [endpoint.name for endpoint in self.all()]
             others = f"{did_you_mean(name, names)} There are: {listed(names)}." if names else ""
-            argument = "" if name == "local" else f" endpoint={name}"
+            argument = [] if name == "local" else [f"endpoint={name}"]
             raise ConfigError(
                 f"endpoint={name}: there is no such endpoint on this machine.{others} "
-                f"python run.py mode=sagemaker action=deploy{argument} creates it."
+                f"{typed_command(['mode=sagemaker', 'action=deploy', *argument])} creates it."
             )
         return found
 

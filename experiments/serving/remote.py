@@ -15,9 +15,10 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.aws.account import Account, find_account
+from experiments.aws.account import Account, NotChecked, find_account
 from experiments.aws.budget import Rate, check_rate
 from experiments.aws.endpoint import EndpointFailed, ModelError, RemoteEndpoint, find_parts
+from experiments.aws.image_push import push_image_if_missing
 from experiments.aws.inventory import Resource, open_inventory
 from experiments.aws.preflight import check_account_for_endpoint
 from experiments.aws.pricing import find_price
@@ -30,6 +31,7 @@ from experiments.config.schema import RemoteModeConfig, ServingConfig
 from experiments.errors import ConfigError, storage_errors
 from experiments.reporting.console import dollars, print_plain
 from experiments.sagemaker_requests.endpoints import Serving
+from experiments.sagemaker_requests.limits import SERVERLESS_REGIONS, USUAL_SERVERLESS_MEMORY
 from experiments.serving.base import DeployFailed, Deployment, Host, Status, StatusEntry
 from experiments.serving.client import Answer, RequestRefused
 from experiments.serving.example import check_predictions, example_request
@@ -72,6 +74,8 @@ class RemoteHost(Host):
         check_name(self.endpoint)
         check_serving(serving)
         settings = remote_settings(self._mode, typed_command(self._composed.arguments))
+        if serving.name == "serverless":
+            _check_serverless(settings)
         self._check_budget(settings)
         with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
             model = place_model(self._composed, Path(folder))
@@ -80,16 +84,17 @@ class RemoteHost(Host):
             location = settings.location("models", model.bundle_hash[:16], MODEL_ARCHIVE)
             requests = self._requests(serving, settings, model, location)
             with self._console.status("checking the account"):
-                notes = check_account_for_endpoint(serving, settings)
+                notes = self._check_account(serving, settings)
             for note in notes:
                 print_plain(self._console, f"note: {note}")
+            if settings.to_push is not None:
+                push_image_if_missing(settings.account, settings.to_push, settings.options.tags, self._console)
             with self._console.status(f"uploading {location}"):
                 storage = Storage(settings.account.client("s3"), encryption(self._mode.output_kms_key))
                 storage.upload([Upload(Path(folder) / MODEL_ARCHIVE, location)], lambda _: None)
             print_plain(self._console, f"endpoint {self.endpoint}: serving {model.origin} in {settings.image}.")
             if memory:
-                other = " AWS's container runs other servers too, and may need more." if settings.requirements else ""
-                print_plain(self._console, f"memory: {memory}{other}")
+                print_plain(self._console, f"memory: {memory}")
             self._serve(requests, model)
             self._keep_record(model)
         announce(Deployment(model, self._summary(model)))
@@ -102,7 +107,7 @@ class RemoteHost(Host):
             f"aws sagemaker-runtime invoke-endpoint --region {self._account.region} --endpoint-name {self.endpoint} "
             f"--content-type application/json --cli-binary-format raw-in-base64-out --body {quoted} /dev/stdout"
         )
-        return request, f"python run.py mode=remote action=delete endpoint={self.endpoint}   # deletes the endpoint"
+        return request, f"{_deleting(self.endpoint)}   # deletes the endpoint"
 
     def invoke(self, body: bytes, content_type: str, accept: str) -> Answer:
         """Send one request to the endpoint through SageMaker."""
@@ -154,6 +159,35 @@ class RemoteHost(Host):
             rate = Rate(serving.instance_count or 1, serving.instance_type, price)
             check_rate(rate, self._mode.budget_usd, settings.command)
 
+    def _check_account(self, serving: ServingConfig, settings: RemoteSettings) -> list[str]:
+        """Check what the endpoint needs, and that it can be switched; return notes for the user.
+
+        Raises:
+            ConfigError: AWS would not switch the endpoint of this name, or a value cannot be used in this account.
+            BackendUnavailable: The credentials or a quota do not suffice.
+        """
+        notes, running = [], {}
+        try:
+            running = self._remote_endpoint().instances()
+        except NotChecked as reason:
+            notes.append(f"not checked before the launch: {reason}")
+        if running and serving.name == "serverless":
+            # An endpoint on instances cannot be converted to a serverless one (AWS's guide, "Deploy models with Amazon
+            # SageMaker Serverless Inference").
+            raise ConfigError(
+                f"endpoint={self.endpoint} runs on instances, and SageMaker does not switch such an endpoint to "
+                f"serverless. Delete it first: python run.py mode=remote action=delete endpoint={self.endpoint}. Or "
+                "deploy under another name with endpoint=<name>, or stay on instances with serving=realtime. Nothing "
+                "was uploaded."
+            )
+        notes += check_account_for_endpoint(serving, settings, running)
+        if (serving.memory_size_in_mb or 0) > USUAL_SERVERLESS_MEMORY:
+            notes.append(
+                f"many accounts allow a serverless endpoint at most {USUAL_SERVERLESS_MEMORY:,} MB. If AWS refuses "
+                f"{serving.memory_size_in_mb:,} MB, request an increase in the console under Service Quotas."
+            )
+        return notes
+
     def _requests(
         self, serving: ServingConfig, settings: RemoteSettings, model: Model, location: str
     ) -> dict[str, dict[str, Any]]:
@@ -166,6 +200,10 @@ class RemoteHost(Host):
             model=location,
             isolated=settings.isolated,
             tags={"mode": self._mode.name, "bundle_hash": model.bundle_hash},
+            user_tags=settings.options.tags,
+            subnets=settings.options.subnets,
+            security_groups=settings.options.security_groups,
+            volume_kms_key=settings.options.volume_kms_key,
         )
         version = _digest(serving_requests(serving, place, local=False))
         return serving_requests(serving, replace(place, version=version), local=False)
@@ -193,7 +231,7 @@ class RemoteHost(Host):
             print_plain(
                 self._console,
                 f"{state}. It is billed. Run the same command again to complete the deployment, or delete the "
-                f"endpoint: python run.py mode=remote action=delete endpoint={name}",
+                f"endpoint: {_deleting(name)}",
             )
             raise
 
@@ -232,6 +270,43 @@ class RemoteHost(Host):
         )
 
 
+def _check_serverless(settings: RemoteSettings) -> None:
+    """Raise ConfigError for a setting that a serverless endpoint cannot have.
+
+    AWS's container cannot start there: its server writes /etc/sagemaker-nginx.conf (aws/sagemaker-containers,
+    src/sagemaker_containers/_server.py), and pip installs into an environment that belongs to root, while the container
+    has another user and can write below /tmp only. The other settings are among the "Feature exclusions" of AWS's
+    guide, or are about instances.
+    """
+    fix = "use serving=realtime, an endpoint on instances"
+    if settings.requirements:
+        raise ConfigError(
+            "serving=serverless: AWS's scikit-learn container cannot start on a serverless endpoint, since it writes "
+            "to /etc there and installs packages, which is not permitted. Either serve with byoe's image: add "
+            "mode.image.push=true, which builds it on this machine's Docker and pushes it to your ECR, or "
+            f"mode.image.uri=<an image that action=push has pushed>. Or {fix}. Nothing was uploaded."
+        )
+    region, options = settings.account.region, settings.options
+    if region not in SERVERLESS_REGIONS:
+        raise ConfigError(
+            f"mode.region={region}: SageMaker has no serverless endpoints there. Use another region, or {fix}."
+        )
+    if settings.isolated:
+        raise ConfigError(
+            f"mode.isolated=true: a serverless endpoint has a network. Add mode.isolated=false, or {fix}."
+        )
+    if options.subnets:
+        raise ConfigError(
+            "mode.subnets and mode.security_groups: a serverless endpoint cannot be connected to a VPC. Add "
+            f"mode.subnets=[] and mode.security_groups=[], or {fix}."
+        )
+    if options.volume_kms_key is not None:
+        raise ConfigError(
+            "mode.volume_kms_key encrypts the disks of instances, and a serverless endpoint has none. Add "
+            f"mode.volume_kms_key=null, or {fix}."
+        )
+
+
 def _account_summary(found: list[Resource]) -> str:
     if not found:
         return "byoe has nothing in this account and region."
@@ -246,3 +321,8 @@ def _account_summary(found: list[Resource]) -> str:
 
 def _digest(requests: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(requests, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _deleting(endpoint: str) -> str:
+    """Return the command that deletes an endpoint."""
+    return typed_command(["mode=remote", "action=delete", f"endpoint={endpoint}"])

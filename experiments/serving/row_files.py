@@ -16,8 +16,8 @@ from experiments.errors import ConfigError
 
 if TYPE_CHECKING:
     from ensemble.serving.formats import Prediction
-    from ensemble.serving.predictor import Predictor
     from ensemble.serving.rows import Rows
+    from ensemble.table import Column
 
 CHUNK_BYTES = 4 * 2**20
 CHUNK_ROWS = 50_000
@@ -45,11 +45,11 @@ class Source:
 
     Attributes:
         total: Its size: in rows if their number is known, else in bytes.
-        chunks: Yields its parts in order.
+        chunks: Yields its parts in order, for a model with these columns.
     """
 
     total: int
-    chunks: Callable[[Predictor], Iterator[Chunk]]
+    chunks: Callable[[Sequence[Column]], Iterator[Chunk]]
 
 
 def open_rows(path: Path, header: str | None) -> Source:
@@ -73,21 +73,21 @@ def open_rows(path: Path, header: str | None) -> Source:
         return _csv(path, header)
     if header is not None:
         raise ConfigError(f"header={header}: {path} is not a CSV file. Leave the key out.")
-    return {"parquet": _parquet, "npy": _npy, "text": _json_lines}[kind](path)
+    return {"parquet": _parquet, "npy": _npy, "text": _json}[kind](path)
 
 
 def _csv(path: Path, header: str | None) -> Source:
     from ensemble.serving.formats import CSV, decode
     from ensemble.serving.rows import first_row, is_header
 
-    def chunks(predictor: Predictor) -> Iterator[Chunk]:
+    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
         with path.open("rb") as file:
             names, kind = b"", ""
             for block, done in _blocks(file):
                 rows = block
                 if not kind:
                     cells, rest = first_row(block)
-                    has_names = is_header(cells, predictor.columns) if header is None else header == "present"
+                    has_names = is_header(cells, columns) if header is None else header == "present"
                     kind = f"{CSV}; header={'present' if has_names else 'absent'}"
                     if has_names:
                         names, rows = block[: len(block) - len(rest)], rest
@@ -97,11 +97,33 @@ def _csv(path: Path, header: str | None) -> Source:
     return Source(path.stat().st_size, chunks)
 
 
+def _json(path: Path) -> Source:
+    """Open JSON lines, or one JSON document, which may have one line only."""
+    from ensemble.serving.formats import JSON
+
+    with path.open("rb") as file:
+        first = next((line for line in file if line.strip()), b"").strip()
+        more = any(line.strip() for line in file)
+    is_list_of_rows = first[:1] == b"[" and first[1:].lstrip()[:1] in (b"[", b"{", b"")
+    return _json_lines(path) if more and not is_list_of_rows and first[-1:] in (b"}", b"]") else _whole(path, JSON)
+
+
+def _whole(path: Path, content_type: str) -> Source:
+    """Open a file that is read as the body of one request."""
+    from ensemble.serving.formats import decode
+
+    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
+        body = path.read_bytes()
+        yield Chunk(decode(body, content_type), len(body))
+
+    return Source(path.stat().st_size, chunks)
+
+
 def _json_lines(path: Path) -> Source:
     from ensemble.serving.errors import RequestError
     from ensemble.serving.formats import JSON_LINES, decode
 
-    def chunks(predictor: Predictor) -> Iterator[Chunk]:
+    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
         before = 0
         with path.open("rb") as file:
             for block, done in _blocks(file, quotes=False):
@@ -181,25 +203,39 @@ def _parquet(path: Path) -> Source:
     try:
         file = ParquetFile(path)
     except (ArrowException, OSError) as error:
-        raise ConfigError(f"{path} cannot be read as Parquet: {error}.") from None
+        raise _unreadable_parquet(path, error) from None
 
-    def chunks(predictor: Predictor) -> Iterator[Chunk]:
+    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
         present = set(file.schema_arrow.names)
-        names = [column.name for column in predictor.columns if column.name in present]
+        names = [column.name for column in columns if column.name in present]
         done = 0
-        for batch in file.iter_batches(CHUNK_ROWS, columns=names or None):
-            # What pandas has stored in the file beside the columns, such as an index, is ignored.
-            frame = pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)
+        batches = file.iter_batches(CHUNK_ROWS, columns=names or None)
+        while True:
+            try:
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                batch.validate(full=True)  # otherwise text that is not UTF-8 would be found too late
+                # What pandas has stored in the file beside the columns, such as an index, is ignored.
+                frame = pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)
+            except (ArrowException, OSError, ValueError) as error:
+                raise _unreadable_parquet(path, error) from None
             done += len(frame)
-            columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
-            yield Chunk(Values([str(name) for name in frame.columns], columns), done)
+            values = [frame.iloc[:, place] for place in range(frame.shape[1])]
+            yield Chunk(Values(list(frame.columns), values), done)
 
     return Source(file.metadata.num_rows, chunks)
+
+
+def _unreadable_parquet(path: Path, error: Exception) -> ConfigError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return ConfigError(f"{path} cannot be read as Parquet: {reason}. Write it again.")
 
 
 def _npy(path: Path) -> Source:
     import numpy as np
 
+    from ensemble.serving.formats import NPY
     from ensemble.serving.rows import Matrix
 
     try:
@@ -207,9 +243,9 @@ def _npy(path: Path) -> Source:
     except (ValueError, OSError, EOFError) as error:
         raise ConfigError(f"{path} cannot be read as a .npy array of numbers: {error}.") from None
     if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise ConfigError(f"{path} has shape {array.shape} of {array.dtype}: a table of numbers is expected.")
+        return _whole(path, NPY)
 
-    def chunks(predictor: Predictor) -> Iterator[Chunk]:
+    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
         for start in range(0, len(array), CHUNK_ROWS):
             part = np.asarray(array[start : start + CHUNK_ROWS], dtype=np.float64)
             yield Chunk(Matrix(part), start + len(part))

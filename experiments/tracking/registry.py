@@ -11,6 +11,7 @@ from ensemble.bundle_code import importable
 from ensemble.bundle_files import MANIFEST
 from ensemble.column_encoding import frame_of
 from ensemble.table import Column
+from ensemble.versions import pin
 from experiments.errors import ConfigError
 from experiments.study.spec import WINNER_ALIAS
 from experiments.system.project import PROJECT
@@ -19,6 +20,7 @@ from experiments.tracking.store import quiet
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
 
 BUNDLE_HASH = "byoe.bundle_hash"
 
@@ -92,34 +94,19 @@ def register_model(
     import mlflow
     import numpy as np
     from mlflow.exceptions import MlflowException
-    from mlflow.models import ModelSignature
     from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
-    from mlflow.types import ColSpec, Schema
-    from mlflow.types.schema import AnyType
 
     manifest = read_manifest(bundle)
     columns = [Column.from_dict(column) for column in manifest["columns"]]
     example = frame_of(np.array(manifest["example"]["features"], dtype=np.float64), columns)
-    texts = ("category", "date")
-    anything = AnyType()  # type: ignore[no-untyped-call]
-    signature = ModelSignature(
-        inputs=Schema(
-            [
-                # Numbers may be integers or have gaps. MLflow would refuse one of the two; the bundle checks both.
-                ColSpec("string" if column.type in texts else anything, column.name, required=False)
-                for column in columns
-            ]
-        ),
-        outputs=Schema([ColSpec("double", manifest["target"])]),
-    )
-    requirements = [f"{name}=={version}" for name, version in manifest["versions"].items() if name != "python"]
+    requirements = [pin(name, version) for name, version in manifest["versions"].items() if name != "python"]
     with mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
             code_paths=[str(PROJECT / "entry" / "ensemble"), *map(str, importable(packages))],
-            signature=signature,
+            signature=signature_of(columns, manifest["target"]),
             input_example=example,
             pip_requirements=[*requirements, "pandas", "threadpoolctl"],
         )
@@ -132,3 +119,20 @@ def register_model(
         name, f"models:/{info.model_id}", run_id, tags={BUNDLE_HASH: bundle_hash}, model_id=info.model_id
     )
     return str(version.version)
+
+
+def signature_of(columns: Sequence[Column], target: str) -> ModelSignature:
+    """Return a model's signature, which accepts what the model accepts.
+
+    A number may be an integer or have gaps, a category may be text or pandas' own category, and a date text or a time.
+    MLflow has a type for one of two only. So it checks names, and the model checks what each column holds.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    return ModelSignature(
+        inputs=Schema([ColSpec(anything, column.name, required=True) for column in columns]),
+        outputs=Schema([ColSpec("double", target)]),
+    )

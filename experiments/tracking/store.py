@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import re
+import shlex
 import sqlite3
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.config.arguments import masked
+from experiments.config.secrets import masked_value, without_parts
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.system import crash_points
 from experiments.system.locks import lock_folder
@@ -23,6 +25,9 @@ SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"
 _LONGEST_PROBLEM = 400
 _OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), but expected (\w+)\)")
+# SageMaker's managed MLflow (MlflowResourceArn in its API reference), in the partitions that the plugin supports.
+_MANAGED = re.compile(r"arn:(aws|aws-us-gov):sagemaker:[a-z0-9-]+:\d{12}:mlflow-(app|tracking-server)/[\w.-]+")
+PLUGIN = "sagemaker-mlflow"
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -48,18 +53,41 @@ def store_uri(uri: str | None, root: Path) -> str:
     """
     if not uri:
         return f"{SQLITE}{(root / 'mlflow.db').absolute()}"
+    if uri.startswith("arn:"):
+        return _managed_uri(uri)
+    shown = masked_value(uri) if "://" in uri else uri.rpartition("@")[2]
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme == "file" or ("://" not in uri and scheme != "databricks"):
         raise ConfigError(
-            f"mlflow.uri={masked(uri)}: MLflow no longer keeps runs in a folder. Leave it out to use the store in the "
+            f"mlflow.uri={shown}: MLflow no longer keeps runs in a folder. Leave it out to use the store in the "
             f"project folder, or set it to {SQLITE}folder/mlflow.db or a server's address."
         )
     if scheme not in SCHEMES:
         raise ConfigError(
-            f"mlflow.uri={masked(uri)}: {scheme!r} is not a kind of store.{did_you_mean(scheme, SCHEMES)} "
+            f"mlflow.uri={shown}: {scheme!r} is not a kind of store.{did_you_mean(scheme, SCHEMES)} "
             f"Allowed: {listed(SCHEMES)}."
         )
     return uri
+
+
+def _managed_uri(arn: str) -> str:
+    if not is_managed(arn):
+        raise ConfigError(
+            f"mlflow.uri={arn} is not the ARN of SageMaker's managed MLflow. Use "
+            "arn:aws:sagemaker:<region>:<account>:mlflow-tracking-server/<name> or "
+            "arn:aws:sagemaker:<region>:<account>:mlflow-app/<id>, as shown in SageMaker Studio."
+        )
+    if importlib.util.find_spec("sagemaker_mlflow") is None:
+        raise ConfigError(
+            f"mlflow.uri={arn}: MLflow's plugin for SageMaker is not installed. Install it: pip install {PLUGIN}, or "
+            "pip install -e '.[managed-mlflow]'."
+        )
+    return arn
+
+
+def is_managed(uri: str) -> bool:
+    """Whether a tracking URI is the ARN of SageMaker's managed MLflow."""
+    return _MANAGED.fullmatch(uri) is not None
 
 
 def store_file(uri: str) -> Path | None:
@@ -131,17 +159,17 @@ def open_store(uri: str, root: Path) -> MlflowClient:
 
 
 def store_problem(error: Exception, uri: str) -> str:
-    """Return what went wrong with the store at ``uri``, in one line without passwords."""
+    """Return what went wrong with the store at ``uri``, in one line without secrets."""
     schemas = _OTHER_SCHEMA.search(str(error))
     if schemas is not None:
+        upgrade = shlex.join(["mlflow", "db", "upgrade", masked_value(uri)])
         return (
             f"the store was made by another version of MLflow: its schema is {schemas.group(1)}, and this version "
-            f"needs {schemas.group(2)}. Back it up and run: mlflow db upgrade {masked(uri)} (or install the newer "
-            "MLflow that made it)"
+            f"needs {schemas.group(2)}. Back it up and run: {upgrade} (or install the newer MLflow that made it)"
         )
     # SQLAlchemy appends the statement to the message.
     text = " ".join(str(error).partition("[SQL:")[0].split())
-    return f"{type(error).__name__}: {masked(text[:_LONGEST_PROBLEM])}"
+    return f"{type(error).__name__}: {without_parts(text, uri)[:_LONGEST_PROBLEM]}"
 
 
 def _has_tables(file: Path) -> bool:
@@ -164,7 +192,11 @@ def store_fault(file: Path) -> str | None:
 
 
 def interface_command(uri: str, root: Path) -> str:
-    """Return the command that opens the MLflow UI on this store, or a server's address without its password."""
+    """Return the command that opens the MLflow UI on this store, or a server's address without its secrets."""
     if uri == store_uri(None, root) and root.absolute() == Path.cwd():
         return "mlflow ui"
-    return f"mlflow ui --backend-store-uri {uri}" if store_file(uri) else masked(uri)
+    if is_managed(uri):
+        region, (kind, name) = uri.split(":")[3], uri.split(":")[5].split("/", 1)
+        what = f"app-url --arn {uri}" if kind == "mlflow-app" else f"tracking-server-url --tracking-server-name {name}"
+        return f"aws sagemaker create-presigned-mlflow-{what} --region {region}"
+    return shlex.join(["mlflow", "ui", "--backend-store-uri", uri]) if store_file(uri) else masked_value(uri)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.config.compose import compose
+from experiments.docker.image import configured_image
 from tests.conftest import ENGINE, PROJECT
 from tests.docs.markdown import blocks, commands, steps
 from tests.docs.shell import Shell, unlike
@@ -98,6 +100,9 @@ def test_on_sagemaker(new_shell: Callable[[], Shell], tmp_path: Path, resident: 
     own.mkdir()
     with Double(tmp_path / "aws", resident=resident) as double:
         settings = {"role": double.role, "bucket": double.bucket, "poll_seconds": 0.05}
+        mode = compose(["mode=remote"]).config.mode
+        assert mode.account is not None
+        double.put_image("byoe", configured_image(mode.account.image).version)  # test_push.py pushes it
         (own / "remote.yaml").write_text(json.dumps(settings))
         with shell.opened(double.environment):
             shell.follow(section(REMOTE), NOT_RUN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -181,6 +182,20 @@ def test_a_category_that_training_never_saw_is_missing(value: Any, target: Targe
     assert target.predict(cells.having(place, 0, value)) == expected
     body = write_csv(cells.having(place, 0, value), header=True)
     assert target.post(body, "text/csv").numbers() == expected
+
+
+@pytest.mark.usefixtures("own_http")
+def test_categories_that_training_never_saw_are_counted_in_a_header(target: Target) -> None:
+    place, column = of_type(target, "category")
+    cells = target.more(5)
+    for row, value in enumerate(["never seen", column.levels[0], None, "x,y", "never seen"]):
+        cells = cells.having(place, row, value)
+    expected = f"unseen={quote(column.name, safe='')}:3"
+    for form in ("csv with a header", "json records", "json split", "npy of text", "parquet"):
+        headers = target.post(FORMS[form].write(cells), FORMS[form].type).headers
+        assert headers["x-amzn-sagemaker-custom-attributes"] == expected, form
+    known = cells.having(place, 0, None).having(place, 3, None).having(place, 4, None)
+    assert "x-amzn-sagemaker-custom-attributes" not in target.post(write_csv(known, header=True), "text/csv").headers
 
 
 def test_every_level_is_known_in_every_form(target: Target) -> None:

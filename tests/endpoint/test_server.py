@@ -224,6 +224,16 @@ def test_utf_8_may_be_named(charset: str, target: Target) -> None:
     assert target.post(body, kind, Content_Encoding="identity").numbers() == target.predict(cells)
 
 
+def test_categories_that_training_never_saw_are_in_the_log(bundle: Path, serve: Serve) -> None:
+    server = serve(bundle)
+    names = [column.name for column in server.target.columns]
+    place = [column.type for column in server.target.columns].index("category")
+    row = [None if at != place else "never seen" for at in range(len(names))]
+    body = json.dumps({"columns": names, "data": [row, row]}).encode()
+    assert ask(server.target, "POST", "/invocations", body, content_type="application/json")[0] == 200
+    assert until(lambda: any(line.get("unseen") == {names[place]: 2} for line in server.log()))
+
+
 def test_a_foreign_script_is_served_and_its_mistakes_stay_in_the_log(foreign: Path, serve: Serve) -> None:
     server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1")
     assert ask(server.target, "POST", "/invocations", b"back") == (200, b"back")

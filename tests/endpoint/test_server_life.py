@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
+import importlib.util
 import json
 import os
+import py_compile
 import shutil
 import signal
 import socket
@@ -20,7 +23,7 @@ import pytest
 from tests.conftest import until
 from tests.endpoint.bodies import FORMS
 from tests.endpoint.conftest import Serve
-from tests.endpoint.server import Server, run
+from tests.endpoint.server import Server, run, serving
 from tests.endpoint.target import Connection
 
 pytestmark = pytest.mark.usefixtures("own_http")
@@ -132,3 +135,74 @@ def test_a_port_in_use_is_reported(bundle: Path, process_only: None, tmp_path: P
         process, _, err = run(bundle, tmp_path, SAGEMAKER_BIND_TO_PORT=str(port))
         assert process.wait(30) == 2
     assert f"cannot listen on port {port}" in err.read_text()
+
+
+def change(folder: Path, code: dict[str, str], kind: str | None = None) -> None:
+    """Write files into a model's code with their hashes, and make ``kind`` the kind of its first member."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, text in code.items():
+        (folder / name).write_text(text)
+        manifest["files"][name] = hashlib.sha256(text.encode()).hexdigest()
+    if kind is not None:
+        manifest["members"][0]["kind"] = kind
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.fixture
+def copy(bundle: Path, process_only: None, tmp_path: Path) -> Path:
+    """A model that a test may change."""
+    folder = tmp_path / "model"
+    shutil.copytree(bundle, folder)
+    return folder
+
+
+def test_code_that_the_manifest_does_not_list_is_not_imported(copy: Path, tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    (copy / "code" / "orjson.py").write_text(f"open({str(sprung)!r}, 'w')\n")
+    process, _, err = run(copy, tmp_path)
+    assert process.wait(30) == 3
+    assert "code/orjson.py is not in manifest.json" in err.read_text()
+    assert "Traceback" not in err.read_text()
+    assert not sprung.exists()
+
+
+def test_compiled_code_beside_the_source_is_not_run(copy: Path, tmp_path: Path) -> None:
+    sprung, source = tmp_path / "sprung", tmp_path / "evil.py"
+    source.write_text(f"open({str(sprung)!r}, 'w')\n")
+    compiled = importlib.util.cache_from_source(str(copy / "code" / "inference.py"))
+    py_compile.compile(str(source), compiled, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    with serving(copy, tmp_path) as server:
+        assert server.target.ping()["status"] == "ok"
+    assert not sprung.exists()
+
+
+CRASH = """
+import os, signal
+from ensemble.members.boosting import XGBoost
+
+class OnLoad(XGBoost):
+    @classmethod
+    def load(cls, path, **options):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+class OnPredict(XGBoost):
+    @classmethod
+    def predict_each(cls, models, features):
+        os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+def test_a_file_that_crashes_its_library_is_the_last_in_the_log(copy: Path, tmp_path: Path) -> None:
+    change(copy, {"code/crash.py": CRASH}, "crash:OnLoad")
+    process, _, err = run(copy, tmp_path)
+    assert process.wait(30) == -signal.SIGSEGV
+    lines = err.read_text().splitlines()
+    assert [line for line in lines if line.startswith("loading ")] == ["loading members/xgboost/fold_0.ubj"]
+    assert "Fatal Python error: Segmentation fault" in lines
+
+
+def test_a_model_that_crashes_its_workers_ends_the_server(copy: Path, tmp_path: Path) -> None:
+    change(copy, {"code/crash.py": CRASH}, "crash:OnPredict")
+    process, _, err = run(copy, tmp_path)
+    assert process.wait(30) == 3
+    assert "error: the model cannot be served: it crashed a library." in err.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -500,3 +501,35 @@ def test_catboost_loads_what_it_saved_of_large_targets(size: float, tmp_path: Pa
     member.save(tmp_path / "model.cbm")
     again = REGISTRY["catboost"].load(tmp_path / "model.cbm", threads=1)
     assert np.array_equal(again.predict(table.features), member.predict(table.features))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("AdaBoostRegressor", "DecisionTreeRegressor", "ExtraTreeRegressor", "GammaRegressor", "KernelRidge"),
+        *("GradientBoostingRegressor", "LinearSVR", "MLPRegressor", "PoissonRegressor", "SGDRegressor"),
+        *("TweedieRegressor", "QuantileRegressor", "HuberRegressor", "TransformedTargetRegressor", "SVR"),
+    ],
+)
+def test_every_loss_of_a_scikit_learn_regressor_predicts_on_the_targets_scale(kind: str) -> None:
+    random = np.random.RandomState(0)
+    rows = 3000 if kind == "SGDRegressor" else 100  # its steps with the Huber loss are small
+    features = random.normal(size=(rows, 3))
+    target = 5 + features[:, 0] + 0.1 * random.normal(size=rows)
+    member = member_class(kind, "members")
+    settings: list[dict[str, ParamValue]] = [{}]
+    for name in ("loss", "criterion", "kernel"):
+        if name in member.parameters:
+            settings += [{name: choice} for choice in member.parameters[name].choices]
+    if "link" in member.parameters:
+        powers = (0.0, 1.0, 1.5, 2.0, 3.0)
+        settings += [{"power": power, "link": link} for power in powers for link in ("auto", "identity", "log")]
+    for params in settings:
+        # These take the distances between rows, or only rows without negative numbers.
+        if params.get("kernel") not in ("precomputed", "chi2", "additive_chi2"):
+            fitted_member = member(params, seed=0, threads=1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                fitted_member.fit(features, target)
+                predicted = fitted_member.predict(features)
+            assert np.median(predicted) == pytest.approx(5, abs=1), params

@@ -17,6 +17,11 @@ def register_profiles() -> None:
     settings.load_profile("short")
 
 
+def is_long() -> bool:
+    """Whether the profile is ``long``, in which a test may take any time."""
+    return settings.default.max_examples > USUAL
+
+
 def examples(usual: int) -> settings:
     """Return settings of a test that usually tries this many examples, scaled by the profile."""
     return settings(max_examples=usual * settings.default.max_examples // USUAL)

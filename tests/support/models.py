@@ -12,6 +12,7 @@ from typing import Any
 from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.table import Table
 from ensemble.training import fit_ensemble
 
 _OTHER_ANSWERS = """
@@ -27,11 +28,14 @@ def save_two_models(folder: Path) -> tuple[Path, Path]:
     rows = "\n".join(f"{x},{x % 7},{3 * x + x % 7}" for x in range(60))
     (folder / "table.csv").write_text(f"a,b,y\n{rows}\n")
     table = read_file(folder / "table.csv", Roles("y"))
-    for name, alpha in (("one", 1.0), ("two", 50.0)):
-        recipe = Recipe((MemberSpec("ridge", "ridge", {"alpha": alpha}),), folds=FoldSpec(k=2))
-        training = fit_ensemble(recipe, table, None, threads=1)
-        save_bundle(folder / name, recipe, training, table, table.content_hash())
-    return folder / "one", folder / "two"
+    return small_bundle(folder / "one", table), small_bundle(folder / "two", table, alpha=50.0)
+
+
+def small_bundle(folder: Path, table: Table, alpha: float = 1.0) -> Path:
+    """Save a ridge regression of a table as a bundle in a folder, and return the folder."""
+    recipe = Recipe((MemberSpec("ridge", "ridge", {"alpha": alpha}),), folds=FoldSpec(k=2))
+    save_bundle(folder, recipe, fit_ensemble(recipe, table, None, threads=1), table, table.content_hash())
+    return folder
 
 
 def with_other_predictions(bundle: Path, copy: Path) -> Path:

@@ -52,6 +52,8 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
 
         kind = name
         scaled = True
+        # It has no intercept, so that it would predict around 0.
+        target_scaled = name == "KernelRidge"
         weighs = has_fit_parameter(regressor, "sample_weight")
         parameters = declared
         float32 = regressor.__module__.startswith(("sklearn.tree", "sklearn.ensemble")) and "Hist" not in name

@@ -13,13 +13,14 @@ from ensemble.errors import CellError
 from ensemble.members.base import Floats
 from ensemble.reading import LARGEST
 from ensemble.serving.errors import RequestError, first_line, unfit
+from ensemble.serving.unseen import Unseen
 from ensemble.table import Column
 
 _BOOLEANS: Mapping[str, float] = {"true": 1.0, "false": 0.0}
 _PLACE = Path("the request")
 
 
-def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
+def column_numbers(column: Column, values: Any, *, text: bool, unseen: Unseen | None = None) -> Floats:
     """Code the values of one column as in training.
 
     Values of the expected types take a fast path. All others go through the code that reads tables for training, whose
@@ -29,6 +30,7 @@ def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
         column: How the model codes the column.
         values: A list, an array or a pandas series.
         text: Whether all values are text, as in CSV.
+        unseen: Counts the categories that the model does not have, if it is given.
 
     Returns:
         Shape (rows,), float64, NaN where missing. A category that the model does not have is missing.
@@ -38,6 +40,13 @@ def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and column == Column(column.name):
         return values.astype(np.float64)
+    if column.type == "category":
+        texts = values if isinstance(values, list) and set(map(type, values)) <= {str, type(None)} else None
+        if texts is None:
+            import pandas as pd
+
+            texts = _level_names(column, pd.Series(values, dtype="object"))
+        return _levels(column, texts, unseen)
     if not isinstance(values, list):
         return _code_any(column, values)
     kinds = set(map(type, values))
@@ -48,8 +57,6 @@ def column_numbers(column: Column, values: Any, *, text: bool) -> Floats:
         fast = _floats(column, values)
     elif column.type == "boolean" and kinds <= {bool, type(None)}:
         fast = np.array(values, dtype=np.float64)
-    elif column.type == "category" and kinds <= {str, type(None)}:
-        fast = _levels(column, values)
     return _code_any(column, values) if fast is None else fast
 
 
@@ -91,8 +98,6 @@ def _text_numbers(column: Column, values: Sequence[str]) -> Floats | None:
     missing = column.missing_texts
     if column == Column(column.name):
         return _plain_numbers(values, missing)
-    if column.type == "category":
-        return _levels(column, values)
     if column.type == "boolean":
         known = [np.nan if value in missing else _BOOLEANS.get(value.lower()) for value in values]
         return None if None in known else np.array(known, dtype=np.float64)
@@ -111,13 +116,22 @@ def _plain_numbers(values: Sequence[str], missing: frozenset[str]) -> Floats | N
     return numbers if all(values[int(row)] in missing for row in gaps) else None
 
 
-def _levels(column: Column, values: Sequence[str | None]) -> Floats:
+def _levels(column: Column, values: Sequence[str | None], unseen: Unseen | None) -> Floats:
     places: dict[str | None, float] = {level: float(place) for place, level in enumerate(column.levels)}
-    return np.array([places.get(value, np.nan) for value in values], dtype=np.float64)
+    codes = np.array([places.get(value, np.nan) for value in values], dtype=np.float64)
+    if unseen is not None:
+        for row in np.flatnonzero(np.isnan(codes)).tolist():
+            value = values[row]
+            if value is not None and value not in column.missing_texts:
+                unseen.add(column.name, row, value)
+    return codes
 
 
 def _level_names(column: Column, series: Any) -> list[str | None]:
-    """Return the level of each value, None if it has none; a whole number may be written with or without a point."""
+    """Return each value as text, None if it is missing: as its level, if it has one.
+
+    A whole number may be written with or without a point.
+    """
     levels = frozenset(column.levels)
     found: list[str | None] = []
     for row, (value, gone) in enumerate(zip(series, series.isna(), strict=True)):
@@ -128,15 +142,13 @@ def _level_names(column: Column, series: Any) -> list[str | None]:
             texts.append(str(value).lower())
         elif isinstance(value, int | float) and abs(value) <= LARGEST and float(value).is_integer():
             texts += [str(int(value)), str(float(value))]
-        found.append(None if gone else next((text for text in texts if text in levels), None))
+        found.append(None if gone else next((text for text in texts if text in levels), texts[0]))
     return found
 
 
 def _code_any(column: Column, values: Any) -> Floats:
     import pandas as pd
 
-    if column.type == "category":
-        return _levels(column, _level_names(column, pd.Series(values, dtype="object")))
     if isinstance(values, list):
         missing = column.missing_texts
         given = [None if isinstance(value, str) and value in missing else value for value in values]

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,11 +49,13 @@ class Prediction:
         blended: The blend's predictions, shape (rows,), float64, in the target's unit.
         members: The members' predictions, shape (rows, members), float64.
         names: The members' names, in order.
+        unseen: By column, in how many rows it has a category that the model does not have.
     """
 
     blended: Floats
     members: Floats
     names: Sequence[str]
+    unseen: Mapping[str, int] = field(default_factory=dict)
 
 
 def decode(body: bytes | bytearray | str, content_type: str) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ensemble.members.base import Floats
 from ensemble.serving.errors import RequestError, first_line
 from ensemble.serving.formats import Prediction
 from ensemble.serving.rows import Rows
+from ensemble.serving.unseen import Unseen
 from ensemble.table import Column
 
 
@@ -47,18 +48,31 @@ class Predictor:
         """The model's features."""
         return self.bundle.columns
 
-    def features(self, rows: Rows) -> Floats:
+    def features(self, rows: Rows, unseen: Unseen | None = None) -> Floats:
         """Return the features of a request, shape (rows, columns), float64, NaN where missing.
+
+        Args:
+            rows: The request.
+            unseen: Counts the categories that the model does not have, if it is given.
 
         Raises:
             RequestError: The rows do not fit the model's columns.
         """
-        return rows.features(self.columns)
+        return rows.features(self.columns, unseen)
 
     def predict(self, features: Floats) -> Prediction:
         """Return the predictions of blend and members for features of shape (rows, columns)."""
         members = self.bundle.ensemble.predict_members(features)
         return Prediction(self.bundle.ensemble.blend.predict(members, features), members, self.bundle.members)
+
+    def answer(self, rows: Rows) -> Prediction:
+        """Return the predictions for a request, with the number of categories that the model does not have.
+
+        Raises:
+            RequestError: The rows do not fit the model's columns.
+        """
+        unseen = Unseen()
+        return replace(self.predict(self.features(rows, unseen)), unseen=unseen.counts())
 
     def predict_many(self, requests: Sequence[Rows]) -> list[Prediction | RequestError]:
         """Answer several requests with one call of each member; a request that does not fit fails alone.
@@ -70,19 +84,26 @@ class Predictor:
         """
         answers: list[Prediction | RequestError | None] = []
         parts: list[Floats] = []
+        found: list[Unseen] = []
         for rows in requests:
             try:
-                parts.append(self.features(rows))
+                unseen = Unseen()
+                parts.append(self.features(rows, unseen))
+                found.append(unseen)
                 answers.append(None)
             except RequestError as error:
                 answers.append(error)
         if parts:
             whole = self.predict(parts[0] if len(parts) == 1 else np.concatenate(parts))
-        start, found = 0, iter(parts)
+        start, read = 0, iter(zip(parts, found, strict=True))
         for place, answer in enumerate(answers):
             if answer is None:
-                stop = start + len(next(found))
-                answers[place] = Prediction(whole.blended[start:stop], whole.members[start:stop], whole.names)
+                part, unseen = next(read)
+                stop = start + len(part)
+                rows_of = slice(start, stop)
+                answers[place] = Prediction(
+                    whole.blended[rows_of], whole.members[rows_of], whole.names, unseen.counts()
+                )
                 start = stop
         return [answer for answer in answers if answer is not None]
 

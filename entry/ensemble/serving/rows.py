@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import orjson
 
+from ensemble import csv_cells
 from ensemble.errors import did_you_mean
 from ensemble.members.base import Floats
 from ensemble.serving.cells import check_numbers, column_numbers
 from ensemble.serving.errors import RequestError, unfit, unreadable_body
+from ensemble.serving.unseen import Unseen
 from ensemble.table import Column
 
 # With more names, the search for the nearest one would take seconds.
@@ -32,8 +34,12 @@ class Rows(abc.ABC):
     """The rows of one request, read from its body but not yet matched to the columns of a model."""
 
     @abc.abstractmethod
-    def features(self, columns: Sequence[Column]) -> Floats:
+    def features(self, columns: Sequence[Column], unseen: Unseen | None = None) -> Floats:
         """Return the features, coded as in training: shape (rows, columns), float64, NaN where missing.
+
+        Args:
+            columns: How the model codes its columns.
+            unseen: Counts the categories that the model does not have, if it is given.
 
         Raises:
             RequestError: The rows do not fit; the error has the column, what was expected and what was found.
@@ -56,12 +62,12 @@ class Values(Rows):
     text: bool = False
     flat: bool = False
 
-    def features(self, columns: Sequence[Column]) -> Floats:
+    def features(self, columns: Sequence[Column], unseen: Unseen | None = None) -> Floats:
         """Return the features; columns that the model does not have are ignored."""
         found = self._by_column(columns)
         features = np.empty((len(found[0]), len(columns)), dtype=np.float64)
         for place, (column, values) in enumerate(zip(columns, found, strict=True)):
-            features[:, place] = column_numbers(column, values, text=self.text)
+            features[:, place] = column_numbers(column, values, text=self.text, unseen=unseen)
         check_numbers(features, columns)
         return features
 
@@ -98,7 +104,7 @@ class Records(Rows):
 
     records: Sequence[Mapping[str, Any]]
 
-    def features(self, columns: Sequence[Column]) -> Floats:
+    def features(self, columns: Sequence[Column], unseen: Unseen | None = None) -> Floats:
         """Return the features; names that the model does not have are ignored."""
         if not self.records:
             raise no_rows()
@@ -109,7 +115,7 @@ class Records(Rows):
             except KeyError:
                 row = next(number for number, record in enumerate(self.records) if column.name not in record)
                 raise missing_column(column, list(self.records[row]), row + 1) from None
-        return Values([column.name for column in columns], found).features(columns)
+        return Values([column.name for column in columns], found).features(columns, unseen)
 
 
 @dataclass(frozen=True)
@@ -122,13 +128,13 @@ class Matrix(Rows):
 
     values: Floats
 
-    def features(self, columns: Sequence[Column]) -> Floats:
+    def features(self, columns: Sequence[Column], unseen: Unseen | None = None) -> Floats:
         """Return the features; a number in a category's column stands for the level with that text."""
         check_width(self.values.shape[1], columns)
         if len(self.values) == 0:
             raise no_rows()
         if any(column != Column(column.name) for column in columns):
-            return Values(None, list(self.values.T)).features(columns)
+            return Values(None, list(self.values.T)).features(columns, unseen)
         check_numbers(self.values, columns)
         return self.values
 
@@ -145,7 +151,7 @@ class Csv(Rows):
     body: bytes
     header: bool | None = None
 
-    def features(self, columns: Sequence[Column]) -> Floats:
+    def features(self, columns: Sequence[Column], unseen: Unseen | None = None) -> Floats:
         """Return the features; if ``header`` is None, ``is_header`` decides."""
         names, rest = first_row(self.body)
         header = is_header(names, columns) if self.header is None else self.header
@@ -154,9 +160,9 @@ class Csv(Rows):
         if plain and not body.translate(None, _NUMBERS_ONLY):
             matrix = _numbers(body)
             if matrix is not None and (not header or matrix.shape[1] == len(names)):
-                given = Values(names, list(matrix.T)).features if header else Matrix(matrix).features
-                return given(columns)
-        return Values(names if header else None, self._columns(body, len(names)), text=True).features(columns)
+                return (Values(names, list(matrix.T)) if header else Matrix(matrix)).features(columns)
+        given = Values(names if header else None, self._columns(body, len(names)), text=True)
+        return given.features(columns, unseen)
 
     @staticmethod
     def _columns(body: bytes, width: int) -> list[list[str]]:
@@ -303,11 +309,9 @@ def first_row(body: bytes) -> tuple[list[str], bytes]:
             yield line[0].decode("utf-8" if line.start() else "utf-8-sig")
 
     try:
-        reader = csv.reader(lines(), skipinitialspace=True)
-        cells = next((row for row in reader if row and (len(row) > 1 or row[0].strip())), [])
+        return csv_cells.first_row(lines()), body[end:]
     except (UnicodeDecodeError, csv.Error):
         raise unreadable_body("CSV in UTF-8", "its first row cannot be read.") from None
-    return [cell.strip() for cell in cells], body[end:]
 
 
 def _count(number: int, word: str) -> str:

@@ -28,7 +28,7 @@ from tests.doubles.aws.hosting import Hosting
 from tests.doubles.aws.images import LAYERS, Images, put_image
 from tests.doubles.aws.operations import Operations
 from tests.doubles.aws.points import Point
-from tests.doubles.aws.records import ENDED, REGION, TrainingJob, TuningJob
+from tests.doubles.aws.records import ACCOUNT, ENDED, REGION, TrainingJob, TuningJob
 from tests.doubles.aws.registry import Registry
 from tests.doubles.aws.resident import Resident
 from tests.doubles.aws.scheduler import Scheduler
@@ -51,6 +51,7 @@ QUOTAS = {
     "ml.m5.xlarge for training job usage": 2,
     "ml.c5.xlarge for spot training job usage": 0,
     "ml.c5.xlarge for training job usage": 8,
+    "Memory size in MB per serverless endpoint": 3072,
     "Longest run time for a training job": 432_000,
     "Maximum number of parallel training jobs per hyperparameter tuning job": 10,
     "Number of instances across all training jobs": 20,
@@ -174,10 +175,13 @@ class Double:
         """Return a boto3 client of a service, with the credentials of ``environment``."""
         return self._client(service, self.environment["AWS_ACCESS_KEY_ID"])
 
-    def put_image(self, name: str, tag: str, architecture: str, *, index: bool = False) -> None:
-        """Put an image of one platform, or an index with one such image, into moto's ECR."""
+    def put_image(
+        self, name: str, tag: str, architecture: str = "amd64", *, oci: bool = False, index: bool = False
+    ) -> str:
+        """Put an image into moto's ECR, in Docker's format or OCI's, or in an index of OCI; return its address."""
         ecr, storage = (self._client(service, OWN_ACCESS_KEY) for service in ("ecr", "s3"))
-        put_image(ecr, storage, name, tag, architecture, index=index)
+        put_image(ecr, storage, name, tag, architecture, oci=oci, index=index)
+        return f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}:{tag}"
 
     def inject(self, *faults: Fault) -> None:
         """Add faults."""
@@ -261,6 +265,11 @@ class Double:
         )
         return endpoints[key]
 
+    def set_endpoint_status(self, name: str, status: str) -> None:
+        """Give an endpoint a status."""
+        with self.state.changed:
+            self.state.endpoints[name.lower()].enter(status)
+
     def _begin(self, end: ExitStack) -> None:
         end.callback(shutil.rmtree, self._folder)
         server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=_Handler)
@@ -285,7 +294,7 @@ class Double:
             return _can_assume(iam, role)
 
         images = Images(ecr, storage, self._registry)
-        endpoints = EndpointOperations(self.state, hosting, site, images, can_assume)
+        endpoints = EndpointOperations(self.state, hosting, site, images, can_assume, self._quotas)
         operations = Operations(self.state, scheduler, self._points, self._seed, self._quotas, can_assume, endpoints)
         moto = DomainDispatcherApplication(create_backend_app)
         self._service = Service(self.state, operations, images, self._faults, moto)

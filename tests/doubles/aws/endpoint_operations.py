@@ -24,7 +24,13 @@ class EndpointOperations:
     """
 
     def __init__(
-        self, state: State, hosting: Hosting, site: Site, images: Images, can_assume: Callable[[str], bool]
+        self,
+        state: State,
+        hosting: Hosting,
+        site: Site,
+        images: Images,
+        can_assume: Callable[[str], bool],
+        quotas: Mapping[str, float],
     ) -> None:
         """Take what is needed.
 
@@ -34,7 +40,9 @@ class EndpointOperations:
             site: Where models are.
             images: Where images are.
             can_assume: Whether SageMaker may take on a role.
+            quotas: Service quotas by name.
         """
+        self._quotas = quotas
         self._state = state
         self._hosting = hosting
         self._site = site
@@ -97,6 +105,8 @@ class EndpointOperations:
             model = _found(self._state.models, "model", variant["ModelName"])
             if "ServerlessConfig" in variant and model.document.get("EnableNetworkIsolation"):
                 raise Refused("ValidationException", "Network isolation is not supported for serverless variants.")
+            if "ServerlessConfig" in variant and model.document.get("VpcConfig"):
+                raise Refused("ValidationException", "VPC configuration is not supported for serverless variants.")
         config = EndpointConfig(document, self._state.next_index())
         self._state.endpoint_configs[name.lower()] = config
         self._state.tag(config.arn, document.get("Tags", ()))
@@ -106,6 +116,7 @@ class EndpointOperations:
         name = document["EndpointName"]
         _check_new(self._state.endpoints, "endpoint", name)
         deployment = self._deployment(document)
+        self._check_quotas(deployment.config)
         endpoint = Endpoint(name, self._state.next_index(), self._state.endpoints_made, deployment.config)
         self._state.endpoints_made += 1
         self._state.endpoints[name.lower()] = endpoint
@@ -126,12 +137,40 @@ class EndpointOperations:
             raise Refused(
                 "ValidationException", f'Endpoint "{endpoint.arn}" has the configuration "{deployment.config.arn}".'
             )
+        # "You cannot convert your instance-based, real-time endpoint to a serverless endpoint" (AWS's guide).
+        if deployment.config.is_serverless and not endpoint.config.is_serverless:
+            raise Refused(
+                "ValidationException",
+                f'Cannot update endpoint "{endpoint.arn}" with instances to a serverless variant.',
+            )
+        self._check_quotas(deployment.config)
         self._hosting.deploy(endpoint, "Updating", deployment)
         return {"EndpointArn": endpoint.arn}
 
     def _delete_endpoint(self, document: Document) -> Answer:
         self._hosting.delete(self._settled(document))
         return {}
+
+    def _check_quotas(self, config: EndpointConfig) -> None:
+        """Refuse what exceeds the account's quotas; the old instances of an endpoint run until the new ones serve."""
+        if config.is_serverless:
+            name, unit = "Memory size in MB per serverless endpoint", "MBs"
+            used, new = 0, config.variant["ServerlessConfig"]["MemorySizeInMB"]
+        else:
+            kind, unit = config.variant["InstanceType"], "Instances"
+            name, new = f"{kind} for endpoint usage", config.variant.get("InitialInstanceCount", 1)
+            variants = [endpoint.config.variant for endpoint in self._state.endpoints.values()]
+            used = sum(
+                variant.get("InitialInstanceCount", 1) for variant in variants if variant.get("InstanceType") == kind
+            )
+        quota = self._quotas.get(name)
+        if quota is not None and used + new > quota:
+            raise Refused(
+                "ResourceLimitExceeded",
+                f"The account-level service limit '{name}' is {quota:g} {unit}, with current utilization of {used} {unit} "
+                f"and a request delta of {new} {unit}. Please use AWS Service Quotas to request an increase for this "
+                "quota. If AWS Service Quotas is not available, contact AWS support to request an increase for this quota.",
+            )
 
     def _deployment(self, document: Document) -> Deployment:
         config = self._config(document)

@@ -127,6 +127,21 @@ class LateMetrics:
 
 
 @dataclass(frozen=True)
+class Omission:
+    """Answers of an operation that leave a field out, or give an empty list for it.
+
+    Attributes:
+        operation: Its name.
+        field: The field, with dots if it is nested.
+        times: Number of answers.
+    """
+
+    operation: str
+    field: str
+    times: int = 1
+
+
+@dataclass(frozen=True)
 class EndpointFailure:
     """Creations or updates of an endpoint that fail before its server is started.
 
@@ -145,8 +160,19 @@ class EndpointFailure:
 
 
 JobFault = JobFailure | JobStop | Interruption | LateMetrics
-Fault = Refusal | Expiry | StorageFailure | CutDownload | JobFault | EndpointFailure
-F = TypeVar("F", Refusal, StorageFailure, CutDownload, JobFailure, JobStop, Interruption, LateMetrics, EndpointFailure)
+Fault = Refusal | Expiry | StorageFailure | CutDownload | JobFault | EndpointFailure | Omission
+F = TypeVar(
+    "F",
+    Refusal,
+    StorageFailure,
+    CutDownload,
+    JobFailure,
+    JobStop,
+    Interruption,
+    LateMetrics,
+    EndpointFailure,
+    Omission,
+)
 
 
 def throttled(operation: str, times: int = 1) -> Refusal:
@@ -226,6 +252,11 @@ class Faults:
                 message = "The security token included in the request is expired"
                 return Refusal(operation, "ExpiredTokenException", message)
         return self._take(Refusal, lambda fault: fnmatchcase(operation, fault.operation))
+
+    def omitted(self, operation: str) -> str | None:
+        """Return the field that this answer of an operation leaves out, or None."""
+        meant = self._take(Omission, lambda fault: fault.operation == operation)
+        return None if meant is None else meant.field
 
     def storage_fails(self, method: str, key: str) -> bool:
         """Return whether S3 answers this transfer with an internal error."""

@@ -19,6 +19,13 @@ from tests.doubles.aws.registry import Registry
 # As on AWS, layers are in a bucket. A test that calls PutImage also puts the configuration there, by its digest.
 LAYERS = "layers"
 _PLATFORM = "amd64"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+# The manifests that CreateModel accepts; its message is that of https://github.com/aws/amazon-sagemaker-feedback/issues/180.
+_SERVED = (
+    DOCKER_MANIFEST,
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+)
 _ADDRESS = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[^:@]+)(?P<version>[:@].+)?"
 )
@@ -52,6 +59,8 @@ class Images:
             return None
         answers: dict[str, Callable[[Document, Registry], Answer]] = {
             "BatchGetImage": self._images,
+            "BatchDeleteImage": _untag,
+            "PutImage": _put,
             "CreateRepository": lambda document, at: _moved(self._ecr.create_repository, document, at),
             "DescribeRepositories": lambda document, at: _moved(self._ecr.describe_repositories, document, at),
             "GetAuthorizationToken": lambda document, at: {"authorizationData": [_grant(at)]},
@@ -69,28 +78,33 @@ class Images:
             raise Refused("ValidationException", f"Using ECR image {address} is not supported in {REGION}.")
         if found["account"] != ACCOUNT:
             return
-        platforms = self._platforms(found["name"], (found["version"] or ":latest")[1:])
-        if not platforms:
+        name = found["name"]
+        manifest = self._manifest(name, (found["version"] or ":latest")[1:])
+        if manifest is None:
             raise Refused("ValidationException", f"Requested image {address} not found.")
-        if _PLATFORM not in platforms:
+        if manifest["mediaType"] not in _SERVED:
+            raise Refused(
+                "ValidationException",
+                f"Unsupported manifest media type {manifest['mediaType']} for image {address}. Ensure that valid "
+                "manifest media type is used for specified image.",
+            )
+        if _PLATFORM not in self._platforms(name, manifest):
             raise Refused("ValidationException", f"Requested image {address} is not for linux/{_PLATFORM}.")
 
-    def _platforms(self, name: str, version: str) -> list[str]:
-        """Return the platforms of an image; empty if there is no such image."""
-        by_digest = version.startswith("sha256:")
+    def _manifest(self, name: str, version: str) -> dict[str, Any] | None:
+        """Return an image's manifest with its media type, or None if there is no such image."""
         if self._registry is not None:
             found = self._registry.manifest(name, version)
-            text = None if found is None else found[0]
-        else:
-            which = {"imageDigest" if by_digest else "imageTag": version}
-            try:
-                images = self._ecr.batch_get_image(repositoryName=name, imageIds=[which])["images"]
-            except self._ecr.exceptions.RepositoryNotFoundException:
-                return []
-            text = images[0]["imageManifest"] if images else None
-        if text is None:
-            return []
-        manifest = json.loads(text)
+            return None if found is None else {**json.loads(found[0]), "mediaType": found[1]}
+        which = {"imageDigest" if version.startswith("sha256:") else "imageTag": version}
+        try:
+            images = self._ecr.batch_get_image(repositoryName=name, imageIds=[which])["images"]
+        except self._ecr.exceptions.RepositoryNotFoundException:
+            return None
+        return json.loads(images[0]["imageManifest"]) if images else None
+
+    def _platforms(self, name: str, manifest: dict[str, Any]) -> list[str]:
+        """Return the platforms of an image."""
         if "manifests" in manifest:
             return [entry["platform"]["architecture"] for entry in manifest["manifests"]]
         digest = manifest["config"]["digest"]
@@ -152,8 +166,33 @@ def _moved(call: Any, document: Document, registry: Registry) -> Answer:
     return moved
 
 
-def put_image(ecr: Any, storage: Any, name: str, tag: str, architecture: str, *, index: bool) -> None:
-    """Put an image of one platform, or an index with one such image, into moto's ECR; create the repository if needed."""
+def _untag(document: Document, registry: Registry) -> Answer:
+    removed, failures = [], []
+    for image in document["imageIds"]:
+        if registry.manifest(document["repositoryName"], image["imageTag"]) is None:
+            reason = "Requested image not found"
+            failures.append({"imageId": image, "failureCode": "ImageNotFound", "failureReason": reason})
+        else:
+            registry.untag(document["repositoryName"], image["imageTag"])
+            removed.append(image)
+    return {"imageIds": removed, "failures": failures}
+
+
+def _put(document: Document, registry: Registry) -> Answer:
+    name, tag, text = document["repositoryName"], document["imageTag"], document["imageManifest"]
+    if registry.manifest(name, tag) is not None:
+        raise Refused(
+            "ImageTagAlreadyExistsException",
+            f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the "
+            "tag is immutable.",
+        )
+    digest = registry.put_manifest(name, tag, text, document["imageManifestMediaType"])
+    image = {"registryId": ACCOUNT, "repositoryName": name, "imageManifest": text}
+    return {"image": {**image, "imageId": {"imageDigest": digest, "imageTag": tag}}}
+
+
+def put_image(ecr: Any, storage: Any, name: str, tag: str, architecture: str, *, oci: bool, index: bool) -> None:
+    """Put an image into moto's ECR, in Docker's format or OCI's, or in an index of OCI; create the repository if needed."""
     with contextlib.suppress(ecr.exceptions.RepositoryAlreadyExistsException):
         ecr.create_repository(repositoryName=name)
     config = json.dumps(
@@ -161,17 +200,25 @@ def put_image(ecr: Any, storage: Any, name: str, tag: str, architecture: str, *,
     ).encode()
     digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
     storage.put_object(Bucket=LAYERS, Key=digest, Body=config)
-    kind = "application/vnd.oci.image.manifest.v1+json"
+    oci = oci or index
+    kind = "application/vnd.oci.image.manifest.v1+json" if oci else DOCKER_MANIFEST
+    of = "application/vnd.oci.image.config.v1+json" if oci else "application/vnd.docker.container.image.v1+json"
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": kind,
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": len(config)},
+        "config": {"mediaType": of, "digest": digest, "size": len(config)},
         "layers": [],
     }
     if index:
         text = json.dumps(manifest).encode()
-        of = {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(text).hexdigest()}", "size": len(text)}
-        entry = {**of, "platform": {"architecture": architecture, "os": "linux"}}
+        part = {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(text).hexdigest()}", "size": len(text)}
+        entry = {**part, "platform": {"architecture": architecture, "os": "linux"}}
         kind = "application/vnd.oci.image.index.v1+json"
         manifest = {"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}
     ecr.put_image(repositoryName=name, imageTag=tag, imageManifest=json.dumps(manifest), imageManifestMediaType=kind)
+
+
+def is_framework_container(address: str) -> bool:
+    """Return whether an image is one of AWS's own."""
+    found = _ADDRESS.fullmatch(address)
+    return found is not None and found["account"] != ACCOUNT

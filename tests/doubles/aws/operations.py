@@ -59,7 +59,10 @@ class Operations:
             "CreateTrainingJob": self._create_training,
             "DescribeTrainingJob": lambda document: self._training(document).describe(),
             "StopTrainingJob": self._stop_training,
+            "UpdateTrainingJob": self._update_training,
             "ListTrainingJobs": self._list_training,
+            "DescribeMlflowTrackingServer": self._mlflow_tracking_server,
+            "DescribeMlflowApp": self._mlflow_app,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
             **endpoints.by_name,
@@ -181,6 +184,14 @@ class Operations:
         self._scheduler.stop(job)
         return {}
 
+    def _update_training(self, document: Document) -> Answer:
+        job = self._training(document)
+        if job.pool != "Available":
+            raise Refused("ValidationException", f"The training job {job.name} has no warm pool that can be updated.")
+        if not document["ResourceConfig"]["KeepAlivePeriodInSeconds"]:
+            job.pool = "Terminated"
+        return {"TrainingJobArn": training_arn(job.name)}
+
     def _list_tuning(self, document: Document) -> Answer:
         keys: dict[str, Callable[[TuningJob], Any]] = {
             "Name": lambda tuning: tuning.name,
@@ -193,6 +204,8 @@ class Operations:
 
     def _list_training(self, document: Document) -> Answer:
         found = [job for job in self._state.training.values() if is_wanted(document, job)]
+        if "WarmPoolStatusEquals" in document:
+            found = [job for job in found if job.pool == document["WarmPoolStatusEquals"]]
         key = _JOB_KEYS[document.get("SortBy", "CreationTime")]
         found.sort(key=key, reverse=document.get("SortOrder") == "Descending")
         return page(document, [job.summarise() for job in found], "TrainingJobSummaries")
@@ -204,6 +217,22 @@ class Operations:
             found = [trial for trial in found if trial.objective is not None]
         found.sort(key=_JOB_KEYS[by], reverse=document.get("SortOrder") == "Descending")
         return page(document, [trial.summarise_trial() for trial in found], "TrainingJobSummaries")
+
+    def _mlflow_tracking_server(self, document: Document) -> Answer:
+        name = document["TrackingServerName"]
+        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:mlflow-tracking-server/{name}"
+        version, status = self._managed_mlflow(arn)
+        known = {"TrackingServerArn": arn, "TrackingServerName": name}
+        return {**known, "MlflowVersion": version, "TrackingServerStatus": status}
+
+    def _mlflow_app(self, document: Document) -> Answer:
+        version, status = self._managed_mlflow(document["Arn"])
+        return {"Arn": document["Arn"], "MlflowVersion": version, "Status": status}
+
+    def _managed_mlflow(self, arn: str) -> tuple[str, str]:
+        if arn not in self._state.managed_mlflow:
+            raise Refused("ResourceNotFound", f"{arn} does not exist.")
+        return self._state.managed_mlflow[arn]
 
     def _add_tags(self, document: Document) -> Answer:
         self._state.tag(document["ResourceArn"], document["Tags"])

@@ -14,6 +14,9 @@ REGION = "us-east-1"
 OBJECTIVE = "_tuning_objective_metric"
 ENDED = ("Completed", "Failed", "Stopped")
 LONGEST_REASON = 1024
+KEEP_ALIVE = "KeepAlivePeriodInSeconds"
+# How long each warm pool has kept its instance so far.
+SECONDS_RETAINED = 40
 # The fields that the description of a training job repeats from its request.
 _REPEATED = (
     "HyperParameters",
@@ -78,7 +81,8 @@ class TrainingJob:
         secondary: ``SecondaryStatus``.
         transitions: ``SecondaryStatusTransitions``.
         metrics: ``FinalMetricDataList``.
-        late: How many more answers leave them out.
+        late: How many more answers leave them out, so that the objective's status is still ``Pending``.
+        pool: ``WarmPoolStatus`` without the seconds; None if it keeps no instance.
         failure: ``FailureReason``.
         stopping: Whether it was asked to stop.
         timed_out: Whether it exceeded its longest runtime.
@@ -95,6 +99,7 @@ class TrainingJob:
     transitions: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     late: int = 0
+    pool: str | None = None
     failure: str | None = None
     stopping: bool = False
     timed_out: bool = False
@@ -134,7 +139,7 @@ class TrainingJob:
     @property
     def objective_status(self) -> str:
         """Its ``ObjectiveStatus``."""
-        if not self.has_ended:
+        if not self.has_ended or self.late > 0:
             return "Pending"
         return "Succeeded" if self.status != "Failed" and self.objective is not None else "Failed"
 
@@ -157,6 +162,15 @@ class TrainingJob:
         self.training_seconds = self.billable_seconds if self.training_seconds is None else self.training_seconds
         self.failure = None if failure is None else failure[:LONGEST_REASON]
         self.status = status
+        if self.document["ResourceConfig"].get(KEEP_ALIVE) and status == "Completed":
+            self.pool = "Available"
+
+    @property
+    def warm_pool(self) -> dict[str, Any] | None:
+        """Its ``WarmPoolStatus``."""
+        if self.pool is None:
+            return None
+        return {"Status": self.pool, "ResourceRetainedBillableTimeInSeconds": SECONDS_RETAINED}
 
     def describe(self) -> dict[str, Any]:
         """Return what ``DescribeTrainingJob`` answers."""
@@ -176,6 +190,7 @@ class TrainingJob:
             "FinalMetricDataList": None if self._is_late() else list(self.metrics) or None,
             "TrainingTimeInSeconds": self.training_seconds,
             "BillableTimeInSeconds": self.billable_seconds,
+            "WarmPoolStatus": self.warm_pool,
         }
         answer |= {name: self.document.get(name, False) for name in _FLAGS}
         answer |= {name: self.document.get(name) for name in _REPEATED}
@@ -192,6 +207,7 @@ class TrainingJob:
                 "LastModifiedTime": self.modified,
                 "TrainingJobStatus": self.status,
                 "SecondaryStatus": self.secondary,
+                "WarmPoolStatus": self.warm_pool,
             }
         )
 
@@ -203,7 +219,7 @@ class TrainingJob:
 
     def summarise_trial(self) -> dict[str, Any]:
         """Return its entry of ``ListTrainingJobsForHyperParameterTuningJob``."""
-        metric = None
+        metric, status = None, self.objective_status
         if self.tuning is not None and self.objective is not None and not self._is_late():
             objective = self.tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
             metric = {**objective, "Value": self.objective}
@@ -218,7 +234,7 @@ class TrainingJob:
                 "TunedHyperParameters": dict(self.tuned),
                 "FailureReason": self.failure,
                 "FinalHyperParameterTuningJobObjectiveMetric": metric,
-                "ObjectiveStatus": self.objective_status,
+                "ObjectiveStatus": status,
             }
         )
 
@@ -276,6 +292,9 @@ class TuningJob:
         objective = self.config["HyperParameterTuningJobObjective"]["MetricName"]
         tuned = self.points[len(self.trials)]
         definition["HyperParameters"] = {**static, **tuned, OBJECTIVE: objective}
+        # AMT's jobs keep no instance ("SageMaker AI Managed Warm Pools" in AWS's guide).
+        kept = {name: value for name, value in definition["ResourceConfig"].items() if name != KEEP_ALIVE}
+        definition["ResourceConfig"] = kept
         return {**definition, "Tags": self.document.get("Tags", [])}
 
     def end(self, status: str, failure: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import json
 import re
@@ -20,8 +21,10 @@ from typing import Any
 PROGRAM = "docker-registry"
 _USER = "AWS"
 _LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
+_MANIFEST = re.compile(r"/v2/(?P<name>.+)/manifests/(?P<tag>[^/]+)")
 _SECONDS_TO_START = 20
 _PIECE = 65_536
+OCI_MANIFEST, OCI_INDEX = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
 _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
@@ -45,6 +48,8 @@ class Registry:
         denied: The IAM action that its caller lacks, or None.
         held: Called when the upload of a layer begins; the client then waits until it gives up. None to hold nothing.
         left: Set when a client that was held has given up.
+        containerd: Whether pushed manifests arrive as engines with containerd's image store send them: OCI's, in an
+            index with an attestation.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,6 +59,8 @@ class Registry:
         self.denied: str | None = None
         self.held: Callable[[], None] | None = None
         self.left = threading.Event()
+        self.containerd = False
+        self._untagged: set[tuple[str, str]] = set()
         self._folder = folder
         self._port = 0
 
@@ -76,8 +83,43 @@ class Registry:
 
     def manifest(self, name: str, reference: str) -> tuple[str, str, str] | None:
         """Return an image's manifest, its type and its digest, by tag or digest; None if it does not exist."""
+        if (name, reference) in self._untagged:
+            return None
         status, headers, body = self._get(f"/v2/{name}/manifests/{reference}", {"Accept": _MANIFESTS})
         return (body.decode(), headers["Content-Type"], headers["Docker-Content-Digest"]) if status == 200 else None
+
+    def put_manifest(self, name: str, reference: str, text: str, kind: str) -> str:
+        """Put an image's manifest under a tag or its digest, and return its digest."""
+        connection = self.connect()
+        try:
+            connection.request("PUT", f"/v2/{name}/manifests/{reference}", text.encode(), {"Content-Type": kind})
+            answer = connection.getresponse()
+            said = answer.read().decode()
+            assert answer.status == 201, said
+        finally:
+            connection.close()
+        self._untagged.discard((name, reference))
+        return str(answer.headers["Docker-Content-Digest"])
+
+    def untag(self, name: str, tag: str) -> None:
+        """Remove a tag."""
+        self._untagged.add((name, tag))
+
+    def receive_from_containerd(self, name: str, tag: str, text: str) -> str:
+        """Put a manifest in Docker's format as an engine with containerd's image store pushes it; return its digest."""
+        manifest = json.loads(text.replace("vnd.docker.container.image.v1+json", "vnd.oci.image.config.v1+json"))
+        for layer in manifest["layers"]:
+            layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip"
+        manifest["mediaType"] = OCI_MANIFEST
+        entries = []
+        for platform in ("amd64", "unknown"):  # the second stands for the attestation, which has this platform
+            part = json.dumps({**manifest, "annotations": {"platform": platform}})
+            digest = f"sha256:{hashlib.sha256(part.encode()).hexdigest()}"
+            self.put_manifest(name, digest, part, OCI_MANIFEST)
+            of = {"mediaType": OCI_MANIFEST, "digest": digest, "size": len(part)}
+            entries.append({**of, "platform": {"architecture": platform, "os": "linux"}})
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+        return self.put_manifest(name, tag, json.dumps(index), OCI_INDEX)
 
     def blob(self, name: str, digest: str) -> bytes | None:
         """Return a layer or the configuration of an image; None if it does not exist."""
@@ -160,7 +202,8 @@ class _Caller(BaseHTTPRequestHandler):
             return self._refuse(403, "DENIED", what)
         if registry.held is not None and self.command == "PATCH":
             return self._hold(registry.held)
-        return self._pass_on()
+        manifest = _MANIFEST.fullmatch(self.path)
+        return self._pass_on() if manifest is None else self._answer_manifest(manifest["name"], manifest["tag"])
 
     do_HEAD = do_POST = do_PATCH = do_PUT = do_GET  # noqa: N815  # as they are called
 
@@ -176,6 +219,21 @@ class _Caller(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
         self.close_connection = True
+
+    def _answer_manifest(self, name: str, tag: str) -> None:
+        registry = self.server.registry
+        if self.command == "PUT" and registry.containerd:
+            text = b"".join(self._body()).decode()
+            return self._accept(registry.receive_from_containerd(name, tag, text))
+        if self.command in ("GET", "HEAD") and registry.manifest(name, tag) is None:
+            return self._refuse(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        return self._pass_on()
+
+    def _accept(self, digest: str) -> None:
+        self.send_response(201)
+        self.send_header("Docker-Content-Digest", digest)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _hold(self, tell: Callable[[], None]) -> None:
         tell()

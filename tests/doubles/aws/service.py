@@ -139,12 +139,24 @@ class Service:
             except OperationNotFoundError as error:
                 raise Refused("UnknownOperationException", str(error)) from error
             if self._operations.answers(call.operation, call.document):
-                return self._operations.answer(call.operation, call.document)
+                answer = self._operations.answer(call.operation, call.document)
+                field = self._faults.omitted(call.operation)
+                return answer if field is None else _without(answer, field)
         if call.service == "ecr":
             return self._images.answer(call.operation, call.document)
         if call.operation == "ListServiceQuotas":
             return self._operations.list_quotas(call.document)
         return None
+
+
+def _without(answer: dict[str, Any], field: str) -> dict[str, Any]:
+    """Return an answer without a field, or with an empty list for it."""
+    name, _, rest = field.partition(".")
+    if rest:
+        return {**answer, name: _without(answer[name], rest)}
+    if isinstance(answer[name], list):
+        return {**answer, name: []}
+    return {key: value for key, value in answer.items() if key != name}
 
 
 def read_call(environ: WSGIEnvironment) -> Call:

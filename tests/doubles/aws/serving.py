@@ -18,6 +18,7 @@ from pathlib import Path
 from experiments.system.archives import DamagedArchive, unpack
 from tests.doubles.aws.container import ImageRun, Process, Script
 from tests.doubles.aws.endpoints import Deployment
+from tests.doubles.aws.images import is_framework_container
 from tests.doubles.aws.transfers import DownloadFailed, Site
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
@@ -89,12 +90,11 @@ class ModelServer:
         """
         try:
             self._place_model()
+            if self.deployment.config.is_serverless and is_framework_container(str(self.deployment.container["Image"])):
+                self._fail_as_framework_container()
             self._begin()
             if not self._comes_up():
-                raise NotServed(
-                    f"The primary container for production variant {self._variant} did not pass the ping health check. "
-                    "Please check CloudWatch logs for this endpoint."
-                )
+                raise NotServed(self._unhealthy)
         except NotServed:
             raise
         except Exception as error:  # a mistake in the double itself, which must fail the test
@@ -145,6 +145,25 @@ class ModelServer:
             raise Unanswered(str(error) or type(error).__name__) from error
         finally:
             connection.close()
+
+    def _fail_as_framework_container(self) -> None:
+        """Fail as AWS's scikit-learn container does where only ``/tmp`` can be written.
+
+        Its server writes this file (aws/sagemaker-containers, ``src/sagemaker_containers/_server.py``).
+
+        Raises:
+            NotServed: Always.
+        """
+        self._log.write_text("PermissionError: [Errno 13] Permission denied: '/etc/sagemaker-nginx.conf'\n")
+        self._send_log(whole=True)
+        raise NotServed(self._unhealthy)
+
+    @property
+    def _unhealthy(self) -> str:
+        return (
+            f"The primary container for production variant {self._variant} did not pass the ping health check. Please "
+            "check CloudWatch logs for this endpoint."
+        )
 
     def _place_model(self) -> None:
         location = str(self.deployment.container["ModelDataUrl"])

@@ -43,6 +43,7 @@ class State:
         endpoints: Endpoints by name in lower case.
         endpoints_made: How many endpoints were ever created.
         tags: Tags by ARN.
+        managed_mlflow: Version and status of managed MLflow servers by ARN.
         requests: Operation and document of every SageMaker call.
         transfers: Uploads to and downloads from S3.
         held: Training jobs that wait before their script starts.
@@ -61,6 +62,7 @@ class State:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     endpoints_made: int = 0
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    managed_mlflow: dict[str, tuple[str, str]] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     held: set[Selector] = field(default_factory=set)

@@ -326,7 +326,9 @@ def test_requests_that_aws_refuses(double: Double) -> None:
         f"Could not find model data at s3://{double.bucket}/nothing.",
     )
     double.put_image("byoe", "arm", "arm64")
+    double.put_image("byoe", "oci", oci=True)
     for image, reason in (
+        (IMAGE.replace(":1", ":oci"), "Unsupported manifest media type application/vnd.oci.image.manifest.v1+json for"),
         (IMAGE.replace(":1", ":none"), "not found"),
         (IMAGE.replace("byoe:1", "none"), "not found"),
         (IMAGE.replace(":1", ":arm"), "is not for linux/amd64"),

@@ -144,9 +144,19 @@ def test_no_requests_and_no_request_that_fits(model: Predictor) -> None:
     assert all(isinstance(answer, RequestError) for answer in found)
 
 
+def test_categories_that_are_not_known_are_counted_for_each_request(model: Predictor) -> None:
+    place = [column.type for column in COLUMNS].index("category")
+    rows = [[*row] for row in ROWS]
+    rows[0][place], rows[2][place] = "Rome", "oslo"
+    requests = [decode(json_body(part), JSON) for part in (rows, ROWS, rows[:1])]
+    found = model.predict_many(requests)
+    assert [answer.unseen for answer in found if isinstance(answer, Prediction)] == [{"town": 2}, {}, {"town": 1}]
+    assert model.answer(requests[0]).unseen == {"town": 2}
+
+
 def test_an_error_that_is_not_a_clients_mistake_is_raised(model: Predictor) -> None:
     class Broken(Rows):
-        def features(self, columns: Any) -> Any:
+        def features(self, columns: Any, unseen: Any = None) -> Any:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

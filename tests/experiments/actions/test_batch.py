@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -16,8 +17,12 @@ import pandas as pd
 import pytest
 
 from ensemble.bundle import load_bundle
+from ensemble.errors import InputError
+from ensemble.reading import Roles, read_file
+from experiments.actions.batch import predict_rows
 from experiments.serving import row_files
 from tests.conftest import QUICK, Ended
+from tests.support.models import small_bundle
 
 ROWS = 700
 
@@ -106,6 +111,117 @@ def test_mistakes_exit_2_before_anything_runs(
     assert ended.code == 2
     assert message in ended.err
     assert sorted(path.name for path in folder.iterdir()) == ["folder.csv", "rows.csv"]
+
+
+TRAINING = "when,town,garden,size,price\n" + "".join(
+    f"2024-0{row % 9 + 1}-1{row % 7},{('Oslo', 'Bern', 'Zürich')[row % 3]},{row % 2 == 0},{row % 11 / 8},{row * 7 % 50}\n"
+    for row in range(60)
+)
+LINES = TRAINING.splitlines()[1:7]
+BARE = [line.rpartition(",")[0] for line in LINES]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a column of each type; read only."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "t.csv").write_text(TRAINING)
+    return small_bundle(folder / "model", read_file(folder / "t.csv", Roles("price")))
+
+
+def rows_file(lines: list[str], end: str = "\n") -> bytes:
+    return end.join(["when,town,garden,size", *lines, ""]).encode()
+
+
+def predicted(model: Path, body: bytes, header: str | None = None) -> tuple[list[float], list[str]]:
+    """Return the predictions for a file, and the warnings."""
+    Path("rows").write_bytes(body)
+    found = predict_rows(str(model), "rows", "out.csv", header=header, members=False, report=lambda step: None)
+    predictions = pd.read_csv("out.csv")["prediction"].tolist()
+    assert len(predictions) == found.rows
+    return predictions, found.warnings
+
+
+def refused(model: Path, body: bytes) -> str:
+    """Return the error for a file that is refused."""
+    with pytest.raises(InputError) as error:
+        predicted(model, body)
+    return str(error.value)
+
+
+def parquet_of(frame: pd.DataFrame) -> bytes:
+    frame.to_parquet("frame.parquet")
+    return Path("frame.parquet").read_bytes()
+
+
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "UTF-16": (rows_file(BARE).decode().encode("utf-16"), "rows is text in UTF-16, and not in UTF-8"),
+    "gzip": (gzip.compress(rows_file(BARE)), "rows is compressed with gzip: unpack it"),
+    "Excel": (b"PK\x03\x04" + bytes(26) + b"xl/workbook.xml", "rows is an Excel workbook"),
+    "cut JSON lines": (
+        b'{"when": null, "town": null, "garden": null, "size": null}\n\n{"when": 1\n{}',
+        "rows: the body is not JSON lines (line 3)",
+    ),
+    "a short row": (rows_file([*BARE[:2], "2024-01-01,Oslo"]), "data row 3 has 2 cells"),
+    "an open quote": (rows_file([*BARE[:2], '2024-01-01,"Oslo,True,1']), "a quote is not closed"),
+    "a missing column": (b"when,town,garden\n2024-01-01,Oslo,True\n", "column 'size' is missing"),
+    "empty": (b"", "has no rows"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_cannot_be_read_is_named_with_the_fix(case: str, mixed: Path, folder: Path) -> None:
+    body, message = REFUSED[case]
+    assert message in refused(mixed, body)
+
+
+def test_integers_and_zoned_times_for_a_date_are_refused_in_every_format(mixed: Path, folder: Path) -> None:
+    Path("rows").write_bytes(rows_file(BARE))
+    frame = pd.read_csv(Path("rows"), parse_dates=["when"])
+    whole = frame.assign(when=frame["when"].astype("datetime64[ms]").astype("int64"))
+    for body in (
+        parquet_of(whole),
+        whole.to_csv(index=False).encode(),
+        whole.to_json(orient="records", lines=True).encode(),
+    ):
+        message = refused(mixed, body)
+        assert "column 'when' has" in message
+        assert "data row 1" in message
+    zoned = frame.assign(when=frame["when"].dt.tz_localize("Europe/Oslo"))
+    for body in (parquet_of(zoned), zoned.to_csv(index=False).encode()):
+        assert "a time without a time zone, or in UTC is expected" in refused(mixed, body)
+
+
+def test_unknown_categories_and_columns_without_values_are_counted(
+    mixed: Path, folder: Path, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    towns = ["Oslo", "oslo", "", "Oslo ", "BERN", "oslo"]
+    body = rows_file([f"2024-01-01,{town},," for town in towns])
+    with monkeypatch.context() as patch:
+        patch.setattr(row_files, "CHUNK_BYTES", 60)
+        found, warnings = predicted(mixed, body)
+    assert len(found) == 6
+    unknown, empty = warnings
+    assert "town: 4 of 6 rows have a category that the training rows do not have" in unknown
+    assert "('oslo', 'Oslo ', 'BERN'; first in data row 2)" in unknown
+    assert "garden, size: no row has a value" in empty
+    shutil.copytree(mixed, "studies/mine/final/model")
+    ended = byoe("action=batch", "model=studies/mine/final/model", "input=rows", "output=out.csv")
+    assert [f"warning: {sentence}" in ended.out for sentence in warnings] == [True, True], ended
+
+
+def test_a_headerless_file_of_a_model_with_numbers_as_names_keeps_its_rows(folder: Path) -> None:
+    values = np.random.RandomState(0).randint(0, 6, (60, 7))
+    pd.DataFrame(values).to_csv("t.csv", index=False)
+    model = small_bundle(folder / "model", read_file(folder / "t.csv", Roles("6")))
+    wanted, _ = predicted(model, b"0,1,2,3,4,5\n1,0,2,3,4,5\n2,2,2,2,2,2\n")
+    assert len(wanted) == 2
+    assert predicted(model, b"2,2,2,2,2,2\n2,2,2,2,2,2\n")[0] == wanted[1:] * 2
+    assert len(predicted(model, b"9,0,2,3,4,5\n2,2,2,2,2,2\n")[0]) == 2
+    both = b"1,0,2,3,4,5\n2,2,2,2,2,2\n"
+    assert "header=present or header=absent" in refused(model, both)
+    assert predicted(model, both, "absent")[0] == wanted
+    assert len(predicted(model, both, "present")[0]) == 1
 
 
 def test_a_second_command_for_the_same_output_is_refused(

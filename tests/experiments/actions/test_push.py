@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.aws.ecr import DOCKER_MANIFEST
 from experiments.config.compose import compose
 from experiments.config.schema import RemoteModeConfig, SageMakerModeConfig
 from experiments.docker.engine import LABEL, connect
@@ -93,11 +94,10 @@ def test_the_base_is_that_of_containers_on_this_machine(monkeypatch: pytest.Monk
     assert bases() == ["other:1"] * 2
 
 
-@pytest.mark.parametrize("index", [False, True], ids=["one platform", "index"])
 def test_an_existing_image_is_neither_built_nor_pushed(
-    index: bool, double: Double, byoe: Run, monkeypatch: pytest.MonkeyPatch
+    double: Double, byoe: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    double.put_image("byoe", version(), "amd64", index=index)
+    double.put_image("byoe", version(), "amd64")
     monkeypatch.setenv("PATH", "/nowhere")  # without Docker
     ended = byoe(*PUSH)
     assert ended.code == 0, ended.err
@@ -115,6 +115,16 @@ def test_an_existing_image_for_another_architecture_is_not_used(double: Double, 
     assert f"aws ecr batch-delete-image --region us-east-1 --repository-name byoe --image-ids imageTag={version()}" in (
         ended.err
     )
+
+
+@pytest.mark.parametrize("index", [False, True], ids=["manifest", "index"])
+def test_an_existing_image_with_an_oci_manifest_is_not_used(index: bool, double: Double, byoe: Run) -> None:
+    double.put_image("byoe", version(), "amd64", oci=True, index=index)
+    ended = byoe(*PUSH)
+    assert ended.code == 2
+    kind = "index" if index else "manifest"
+    assert f"exists already, with a manifest of type application/vnd.oci.image.{kind}.v1+json" in ended.err
+    assert f"--repository-name byoe --image-ids imageTag={version()}" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -266,6 +276,25 @@ class TestPush:
         assert again.code == 0, again.err
         assert f"{address} exists already, for linux/amd64: nothing is built or pushed." in again.out
         settings = ["mode=remote", "action=doctor", f"mode.role={account.role}", f"mode.bucket={account.bucket}"]
+        looked = byoe(*settings, f"mode.image.uri={HOST}/byoe:{spec.version}")
+        assert f"ok    image          {HOST}/byoe:{spec.version}" in looked.out
+
+    def test_an_image_of_containerds_store_is_tagged_with_a_manifest_that_endpoints_accept(
+        self, account: Double, registry: Registry, small: Callable[[str], ImageSpec], byoe: Run
+    ) -> None:
+        spec = small("amd64")
+        registry.containerd = True
+        ended = byoe(*PUSH)
+        assert ended.code == 0, ended.err
+        found = registry.manifest("byoe", spec.version)
+        assert found is not None
+        assert found[1] == DOCKER_MANIFEST
+        manifest = json.loads(found[0])
+        kinds = [part["mediaType"] for part in (manifest, manifest["config"], *manifest["layers"])]
+        assert not any("oci" in kind for kind in kinds)
+        assert all(registry.blob("byoe", layer["digest"]) for layer in manifest["layers"])
+        assert registry.manifest("byoe", f"{spec.version}-upload") is None
+        settings = [f"mode.role={account.role}", f"mode.bucket={account.bucket}", "action=doctor", "mode=remote"]
         looked = byoe(*settings, f"mode.image.uri={HOST}/byoe:{spec.version}")
         assert f"ok    image          {HOST}/byoe:{spec.version}" in looked.out
 

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ import pytest
 
 from ensemble.parameters import encode
 from tests.conftest import QUICK, Ended, run_command
-from tests.doubles.aws.double import Double
+from tests.doubles.aws.double import QUOTAS, Double
 from tests.doubles.aws.faults import (
     CutDownload,
     Expiry,
@@ -30,14 +31,17 @@ from tests.doubles.aws.faults import (
     JobFailure,
     JobStop,
     LateMetrics,
+    Omission,
     Refusal,
     StorageFailure,
     denied,
     limit_exceeded,
     throttled,
 )
+from tests.doubles.aws.records import SECONDS_RETAINED
 from tests.doubles.aws.resident import Resident
 from tests.support import forked
+from tests.support.clocks import FakeClock
 from tests.support.records import logged_runs, logged_trials, recorded_trials
 
 pytestmark = [
@@ -308,7 +312,7 @@ def test_a_longer_replay_needs_a_budget_and_checks_for_its_new_trials(project: P
             "Use search.parallel=2 or less",
         ),
         (
-            ["mode.budget_usd=9", "mode.keep_alive_seconds=60"],
+            ["mode.budget_usd=9", "mode.keep_alive_seconds=60", "action=train"],
             "or use another mode.instance_type, or omit mode.keep_alive_seconds",
         ),
         (["mode.budget_usd=9", "mode.image.uri=byoe:1"], "mode.image.uri=byoe:1: SageMaker runs images from ECR"),
@@ -330,7 +334,10 @@ def test_nothing_is_created_that_would_fail_or_cost_too_much(
     assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
 
 
-def test_a_role_that_sagemaker_may_not_assume_is_refused(project: Path, double: Double, byoe: Run) -> None:
+def test_a_role_that_sagemaker_may_not_assume_is_refused(
+    project: Path, double: Double, byoe: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeClock(monkeypatch)  # a role may not be visible yet
     trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}]}
     role = double.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     ended = byoe(*arguments(double, "mode.budget_usd=9", f"mode.role={role['Arn']}"))
@@ -443,11 +450,79 @@ def test_a_late_objective_is_waited_for(
     double.inject(LateMetrics(0, 4), LateMetrics(2, 3))
     assert byoe(*arguments(double, "mode.budget_usd=2")).code == 0
     assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
-    double.inject(LateMetrics("one-001", 100))
+
+
+def test_the_objective_of_a_direct_job_is_read_in_its_log(project: Path, double: Double, byoe: Run) -> None:
+    double.inject(LateMetrics("one-001", 10_000))
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", study="one"))
+    assert ended.code == 0, ended.err
+    (trial,) = recorded_trials(project, "one")
+    assert trial["info"]["cloud"]["objective_in_log"] == trial["metrics"]["cv_rmse_blended"]
+
+
+def test_a_direct_job_without_an_objective_is_not_trusted_after_five_minutes(
+    project: Path, double: Double, byoe: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(monkeypatch)
+    double.inject(LateMetrics("one-001", 10_000), denied("FilterLogEvents", "logs"))
+    ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", "mode.poll_seconds=15", study="one"))
     assert ended.code == 1
     (trial,) = recorded_trials(project, "one")
     assert "cannot be trusted: SageMaker found no value in the log" in trial["failure"]
+    assert clock.time >= 300
+
+
+def test_an_instance_that_is_kept_alive_is_billed_listed_and_ended(
+    project: Path, tmp_path: Path, resident: Resident, byoe: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quotas = {**QUOTAS, "ml.m5.large for training warm pool usage": 2}
+    with opened(Double(tmp_path / "aws", resident=resident, quotas=quotas), monkeypatch) as double:
+        train = arguments(double, "action=train", "mode.keep_alive_seconds=600", study="one")
+        assert "at most $0.47: 1 job of at most 1.16667 h" in byoe(*train).err
+        ended = byoe(*train, "mode.budget_usd=2")
+        assert ended.code == 0, ended.err
+        (trial,) = recorded_trials(project, "one")
+        assert trial["info"]["cloud"]["billable_seconds"] == BILLED + SECONDS_RETAINED
+        account = ("mode=remote", f"mode.price_usd_per_hour={PRICE}")
+        assert "warm pool one-001  Available, an instance that waits for a job" in byoe(*account, "action=status").out
+        assert "warm pool one-001 is ended." in byoe(*account, "action=clean").out
+        assert double.calls("UpdateTrainingJob")[0]["ResourceConfig"] == {"KeepAlivePeriodInSeconds": 0}
+        assert "byoe has nothing in this account and region that costs money" in byoe(*account, "action=clean").out
+
+
+def test_jobs_that_are_being_deleted_are_not_started_again(project: Path, double: Double, byoe: Run) -> None:
+    train = arguments(double, "action=train", study="one")
+    double.hold(0)
+    running = threading.Thread(target=delete_soon, args=(double,))
+    running.start()
+    ended = byoe(*train, "mode.budget_usd=2")
+    running.join()
+    double.release()
+    assert ended.code == 1
+    assert "training job one-001 is being deleted on SageMaker, and its results were not imported" in ended.err
+    assert created(double) == ["CreateTrainingJob"]
+
+
+def delete_soon(double: Double) -> None:
+    job = double.wait_for(0, "Training")
+    with double.state.changed:
+        job.status = "Deleting"
+
+
+def test_a_new_role_and_late_tags_are_waited_for(
+    project: Path, drawing: Double, byoe: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(monkeypatch)
+    refusal = f"Could not assume role {drawing.role}. Please ensure that the role exists and allows principal"
+    drawing.inject(
+        Refusal("CreateHyperParameterTuningJob", "ValidationException", refusal, times=3),
+        Omission("ListTags", "Tags", times=2),
+    )
+    ended = byoe(*arguments(drawing, "mode.budget_usd=2", "search.n_trials=1"))
+    assert ended.code == 0, ended.err
+    assert "note: SageMaker refuses: Could not assume role" in ended.out
+    assert "tries again for 5 minutes" in ended.out
+    assert clock.slept.count(10.0) == 5
 
 
 @pytest.mark.slow
@@ -684,6 +759,7 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
     (tmp_path / "elsewhere").mkdir()
     shutil.copy(project / "mlflow.db", tmp_path / "elsewhere" / "mlflow.db")
     monkeypatch.chdir(tmp_path / "elsewhere")
+    double.inject(Omission("DescribeHyperParameterTuningJob", "HyperParameterTuningJobConfig.RandomSeed", times=99))
     ended = byoe("mode=remote", "action=attach", "job=cloud", "mode.poll_seconds=0.05", "mlflow.experiment=elsewhere")
     assert ended.code == 0, ended.err
     best = min(local_trials[:-1], key=lambda trial: trial["metrics"]["cv_rmse_blended"])

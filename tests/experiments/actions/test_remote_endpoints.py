@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from experiments.aws.account import Account
 from experiments.aws.storage import split_location
+from experiments.docker.image import image_spec
 from experiments.serving.memory import Rehearsal, record_rehearsal
 from experiments.system.archives import pack
 from tests.conftest import PROJECT, QUICK, Ended, environment
 from tests.doubles.aws.double import Double
-from tests.doubles.aws.faults import EndpointFailure, denied
+from tests.doubles.aws.faults import EndpointFailure, Omission, Refusal, denied, throttled
 from tests.doubles.aws.resident import Resident
+from tests.support.clocks import FakeClock
 from tests.support.models import bundle_hash, example, save_two_models
 
 pytestmark = [
@@ -42,12 +45,23 @@ def double(folder: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest
     with Double(tmp_path / "aws", resident=resident) as double:
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
+        double.put_image("byoe", "1")
         yield double
         double.heal()
 
 
 def arguments(double: Double, *more: str) -> list[str]:
-    return ["mode=remote", f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.05", *more]
+    image = [] if any(argument.startswith("mode.image.") for argument in more) else [f"mode.image.uri={HOST}/byoe:1"]
+    settings = [f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.05"]
+    return ["mode=remote", *settings, *image, *more]
+
+
+def uploads(double: Double) -> list[str]:
+    return [transfer.key for transfer in double.transfers if not transfer.own]
+
+
+def created(double: Double) -> list[str]:
+    return [operation for operation, _ in double.requests if operation.startswith("Create")]
 
 
 def predictions(ended: Ended) -> list[float]:
@@ -115,7 +129,11 @@ def test_memory_is_what_the_rehearsal_found(
     ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
     assert ended.code == 2
     assert "no memory size of a serverless endpoint passed" in ended.err
-    assert byoe(*arguments(double, "action=deploy", f"model={two}", "serving.memory_size_in_mb=6144")).code == 0
+    ended = byoe(*arguments(double, "action=deploy", f"model={two}", "serving.memory_size_in_mb=6144"))
+    assert ended.code == 2
+    assert "note: many accounts allow a serverless endpoint at most 3,072 MB" in ended.out
+    assert "this account allows a serverless endpoint at most 3,072 MB. Use serving.memory_size_in_mb=3072" in ended.err
+    assert resources(double) == [1, 1, 1]
     sizes = [
         call["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"]
         for call in double.calls("CreateEndpointConfig")
@@ -170,7 +188,52 @@ def test_an_image_that_cannot_serve_is_refused(
     assert f"mode.image.uri={image}" in ended.err
     assert message in ended.err
     assert "Traceback" not in ended.err
-    assert [operation for operation, _ in double.requests if operation.startswith("Create")] == []
+    assert created(double) == []
+
+
+def test_awss_container_is_refused_on_a_serverless_endpoint_before_any_upload(
+    double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    deploy = arguments(double, "action=deploy", f"model={bundles[0]}", "mode.image.uri=null")
+    ended = byoe(*deploy)
+    assert ended.code == 2
+    assert "AWS's scikit-learn container cannot start on a serverless endpoint" in ended.err
+    assert "mode.image.push=true" in ended.err
+    assert "serving=realtime" in ended.err
+    assert uploads(double) == []
+    assert created(double) == []
+    assert byoe(*deploy, "serving=realtime", "mode.budget_usd=9").code == 0
+
+
+def test_one_command_pushes_the_image_and_deploys(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+    version = image_spec("python:3.12-slim-bookworm", None).version
+    deploy = arguments(double, "action=deploy", f"model={bundles[0]}", "mode.image.push=true")
+    address = double.put_image("byoe", version)  # TestPush pushes it
+    ended = byoe(*deploy, "mode.image.base=python:3.12-slim-bookworm")
+    assert ended.code == 0, ended.err
+    assert f"{address} exists already" in ended.out
+    assert double.calls("CreateModel")[0]["PrimaryContainer"]["Image"] == address
+    ended = byoe(*deploy, f"mode.image.uri={address}")
+    assert ended.code == 2
+    assert "mode.image.push=true uses byoe's image, and mode.image.uri=" in ended.err
+
+
+@pytest.mark.parametrize("index", [False, True], ids=["manifest", "index"])
+def test_an_image_with_an_oci_manifest_is_refused_for_endpoints(
+    index: bool, double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    image = double.put_image("mine", "oci", oci=True, index=index)
+    deploy = arguments(double, "action=deploy", f"model={bundles[0]}", f"mode.image.uri={image}")
+    ended = byoe(*deploy)
+    assert ended.code == 2
+    kind = "index" if index else "manifest"
+    assert f"mode.image.uri={image} has a manifest of type application/vnd.oci.image.{kind}.v1+json" in ended.err
+    assert created(double) == []
+    double.inject(denied("BatchGetImage", "ecr"))
+    ended = byoe(*deploy)
+    assert ended.code == 2
+    assert f"Unsupported manifest media type application/vnd.oci.image.{kind}.v1+json" in ended.err
+    assert resources(double) == [0, 0, 0]
 
 
 def test_a_check_without_permission_is_a_note(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
@@ -228,9 +291,10 @@ def test_a_model_that_does_not_start_leaves_the_old_one(
 
 
 def test_an_endpoint_that_byoe_did_not_deploy_is_left_alone(
-    double: Double, byoe: Run, bundles: tuple[Path, Path]
+    double: Double, byoe: Run, bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", "endpoint=other")).code == 0
+    FakeClock(monkeypatch)  # tags of a new endpoint are waited for
     sagemaker = double.client("sagemaker")
     with double.state.changed:
         for tags in double.state.tags.values():
@@ -318,3 +382,169 @@ def test_clean_ends_what_costs_money(
     assert (
         "byoe has nothing in this account and region that costs money" in byoe(*arguments(double, "action=clean")).out
     )
+
+
+REALTIME = ("serving=realtime", "mode.budget_usd=99")
+
+
+def test_an_endpoint_on_instances_does_not_become_serverless(
+    double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    one, two = bundles
+    assert byoe(*arguments(double, "action=deploy", f"model={one}", *REALTIME)).code == 0
+    uploaded = uploads(double)
+    ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
+    assert ended.code == 2
+    assert "endpoint=byoe runs on instances, and SageMaker does not switch such an endpoint to serverless" in ended.err
+    assert "python run.py mode=remote action=delete endpoint=byoe" in ended.err
+    assert uploads(double) == uploaded
+    double.inject(denied("DescribeEndpointConfig"))  # then AWS refuses, and the endpoint is left as it was
+    ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
+    assert ended.code == 2
+    assert "to a serverless variant" in ended.err
+    assert resources(double) == [1, 1, 1]
+    double.heal()
+    assert byoe(*arguments(double, "action=delete")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={one}")).code == 0
+    assert byoe(*arguments(double, "action=deploy", f"model={two}", *REALTIME)).code == 0  # AWS permits this direction
+    assert resources(double) == [1, 1, 1]
+
+
+def test_network_key_and_tags_are_those_of_the_endpoint(double: Double, byoe: Run, bundles: tuple[Path, Path]) -> None:
+    network = ("mode.subnets=[subnet-1]", "mode.security_groups=[sg-1]")
+    more = (*network, "mode.volume_kms_key=disk-key", "mode.tags={team: risk}")
+    ended = byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", *REALTIME, *more))
+    assert ended.code == 0, ended.err
+    (model,), (config,) = double.calls("CreateModel"), double.calls("CreateEndpointConfig")
+    assert model["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    assert config["KmsKeyId"] == "disk-key"
+    for document in (model, config, *double.calls("CreateEndpoint")):
+        assert {"Key": "team", "Value": "risk"} in document["Tags"]
+        assert {"Key": "byoe:mode", "Value": "remote"} in document["Tags"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            ["mode.subnets=[subnet-1]", "mode.security_groups=[sg-1]"],
+            "a serverless endpoint cannot be connected to a VPC",
+        ),
+        (["mode.volume_kms_key=disk-key"], "mode.volume_kms_key encrypts the disks of instances"),
+        (["mode.isolated=true"], "mode.isolated=true: a serverless endpoint has a network"),
+        (["mode.region=eu-central-2"], "mode.region=eu-central-2: SageMaker has no serverless endpoints there"),
+        (
+            [
+                *REALTIME,
+                "mode.volume_kms_key=disk-key",
+                "serving.instance_type=ml.m5d.large",
+                "mode.price_usd_per_hour=1",
+            ],
+            "mode.volume_kms_key: ml.m5d.large has local disks",
+        ),
+    ],
+)
+def test_what_an_endpoint_cannot_have_is_refused_before_any_upload(
+    setting: list[str], message: str, double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    ended = byoe(*arguments(double, "action=deploy", f"model={bundles[0]}", *setting))
+    assert ended.code == 2
+    assert message in ended.err
+    assert uploads(double) == []
+    assert created(double) == []
+
+
+@pytest.mark.parametrize("status", ["UpdateRollbackFailed", "OutOfService"])
+def test_a_broken_endpoint_is_created_again(
+    status: str, double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
+) -> None:
+    one, two = bundles
+    assert byoe(*arguments(double, "action=deploy", f"model={one}")).code == 0
+    double.set_endpoint_status("byoe", status)
+    ended = byoe(*arguments(double, "action=deploy", f"model={two}"))
+    assert ended.code == 0, ended.err
+    assert len(double.calls("CreateEndpoint")) == 2
+    assert resources(double) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [("DeleteEndpoint", "endpoint"), ("DeleteEndpointConfig", "endpoint configuration"), ("DeleteModel", "model")],
+)
+def test_a_deletion_ignores_what_is_gone(
+    operation: str, kind: str, double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}")).code == 0
+    message = f'Could not find {kind} "arn:aws:sagemaker:us-east-1:123456789012:x/byoe".'
+    double.inject(Refusal(operation, "ValidationException", message))
+    ended = byoe(*arguments(double, "action=delete"))
+    assert ended.code == 0, ended.err
+
+
+def test_old_and_new_instances_count_while_an_endpoint_is_switched(
+    double: Double, byoe: Run, bundles: tuple[Path, Path]
+) -> None:
+    deploy = arguments(double, "action=deploy", f"model={bundles[0]}", *REALTIME)
+    assert byoe(*deploy).code == 0
+    ended = byoe(*deploy, "serving.instance_count=2")
+    assert ended.code == 2
+    assert "Use serving.instance_count=1 or less" in ended.err
+    assert "being replaced count too" in ended.err
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[1]}", *REALTIME)).code == 0
+    assert len(double.calls("UpdateEndpoint")) == 1
+
+
+UNTRUSTED = (
+    'Could not access model data at s3://b/m. Please ensure that the role "r" exists and that its trust relationship '
+    'policy allows the action "sts:AssumeRole" for the service principal "sagemaker.amazonaws.com".'
+)
+
+
+@pytest.mark.parametrize("message", [UNTRUSTED, "Could not find model data at s3://b/m."], ids=["role", "object"])
+def test_a_new_role_or_object_is_waited_for(
+    message: str, double: Double, byoe: Run, bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(monkeypatch)
+    double.inject(Refusal("CreateModel", "ValidationException", message, times=3))
+    ended = byoe(*arguments(double, "action=deploy", f"model={bundles[0]}"))
+    assert ended.code == 0, ended.err
+    assert clock.slept.count(10.0) == 3
+
+
+def test_a_role_that_is_never_visible_is_refused_after_five_minutes(
+    double: Double, byoe: Run, bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(monkeypatch)
+    double.inject(Refusal("CreateModel", "ValidationException", UNTRUSTED, times=None))
+    ended = byoe(*arguments(double, "action=deploy", f"model={bundles[0]}"))
+    assert ended.code == 2
+    assert "docs/aws.md has the commands that create the role" in ended.err
+    assert 300 <= clock.time < 330
+    assert resources(double) == [0, 0, 0]
+
+
+def test_late_tags_of_a_new_endpoint_are_waited_for(
+    double: Double, byoe: Run, bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy = arguments(double, "action=deploy", f"model={bundles[0]}")
+    assert byoe(*deploy).code == 0
+    clock = FakeClock(monkeypatch)
+    double.inject(Omission("ListTags", "Tags", times=3))
+    ended = byoe(*deploy)
+    assert ended.code == 0, ended.err
+    assert clock.slept.count(10.0) == 3
+
+
+def test_an_invocation_waits_longer_than_a_model_may_take_and_is_repeated_once(
+    double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
+) -> None:
+    config = Account("us-east-1").client("sagemaker-runtime").meta.config
+    assert config.read_timeout == 70
+    assert config.retries["total_max_attempts"] == 2
+    assert byoe(*arguments(double, "action=deploy", f"model={bundles[0]}")).code == 0
+    (folder / "rows.json").write_text(json.dumps({"instances": example(bundles[0])["features"]}))
+    double.inject(throttled("InvokeEndpoint", 1))
+    assert byoe(*arguments(double, "action=invoke", "input=rows.json")).code == 0
+    double.inject(throttled("InvokeEndpoint", 2))
+    assert byoe(*arguments(double, "action=invoke", "input=rows.json")).code == 2
+    assert len(double.calls("InvokeEndpoint")) == 5  # the deployment's test is the first

@@ -43,7 +43,11 @@ def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
     with Double(tmp_path / "aws", points, image=image) as double:
         for name, value in double.environment.items():
             monkeypatch.setenv(name, value)
-        settings = [f"mode.role={double.role}", f"mode.bucket={double.bucket}", f"mode.image.uri={pushed(double)}"]
+        settings = [
+            f"mode.role={double.role}",
+            f"mode.bucket={double.bucket}",
+            f"mode.image.uri={double.put_image('byoe', '1')}",
+        ]
         # Containers of mode=sagemaker have no network either.
         settings += ["mode.isolated=true", "mode.poll_seconds=0.1", "mode.budget_usd=1"]
         ended = byoe("mode=remote", "study=cloud", *settings, *SEARCH)
@@ -53,22 +57,6 @@ def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
     assert trials(project, "cloud") == trials(project, "containers")
     assert metrics(project, "cloud") == metrics(project, "containers")
     assert model(project, "cloud") == model(project, "containers")
-
-
-def pushed(double: Double) -> str:
-    """Put an image of the right architecture into ECR; return its name there."""
-    ecr = double.client("ecr")
-    ecr.create_repository(repositoryName="byoe")
-    entry = {
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "digest": f"sha256:{'0' * 64}",
-        "size": 1,
-        "platform": {"architecture": "amd64", "os": "linux"},
-    }
-    kind = "application/vnd.oci.image.index.v1+json"
-    manifest = {"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}
-    ecr.put_image(repositoryName="byoe", imageTag="1", imageManifest=json.dumps(manifest))
-    return "123456789012.dkr.ecr.us-east-1.amazonaws.com/byoe:1"
 
 
 def trials(project: Path, study: str) -> list[dict[str, Any]]:

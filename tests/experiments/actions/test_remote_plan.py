@@ -17,6 +17,7 @@ import pytest
 from experiments.aws.settings import planned_settings
 from experiments.config.compose import compose
 from experiments.config.schema import RemoteModeConfig
+from experiments.docker.image import image_spec
 from experiments.errors import ConfigError
 from tests.conftest import PROJECT, QUICK, Ended
 
@@ -121,7 +122,7 @@ def test_every_option_of_mode_remote_is_in_the_request(folder: Path, byoe: Calla
     job = document["TrainingJobDefinition"]
     assert job["EnableManagedSpotTraining"] is True
     assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200}
-    assert job["CheckpointConfig"] == {"S3Uri": "s3://our-bucket/byoe/studies/whole/checkpoints"}
+    assert "CheckpointConfig" not in job  # trainings write no checkpoints, and all of a search's jobs would share one
     assert job["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
     assert job["ResourceConfig"]["VolumeKmsKeyId"] == "disk-key"
     assert job["OutputDataConfig"]["KmsKeyId"] == "output-key"
@@ -152,14 +153,6 @@ def test_a_spot_job_waits_no_longer_than_aws_allows(folder: Path, byoe: Callable
     assert limits == {"MaxRuntimeInSeconds": longest, "MaxWaitTimeInSeconds": longest}
 
 
-def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
-    folder: Path, byoe: Callable[..., Ended]
-) -> None:
-    ended = byoe(*PLAN, *SET, "mode.keep_alive_seconds=600", "search.n_trials=6", "mode.max_runtime_seconds=3000")
-    assert tuning(ended)["TrainingJobDefinition"]["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
-    assert json.loads(ended.out)["beside the request"]["cost at most, in USD"] == pytest.approx(6 * 0.2)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -175,6 +168,16 @@ def test_an_instance_that_is_kept_alive_is_in_the_request_and_in_the_bound(
         (["mode.tags={a: null}"], "mode.tags.a has no value: set one, or omit the tag"),
         (["search.n_trials=751"], "751; AWS allows 750: use search.n_trials=750 or less"),
         (["search.n_trials=10001", "search.sampler=random"], "10001; AWS allows 10000"),
+        (
+            ["search.parallel=101", "search.window=101", "search.n_trials=200"],
+            "101; AWS allows 100: use search.parallel=100 or less",
+        ),
+        (["mode.keep_alive_seconds=60"], "mode.keep_alive_seconds=60 has no effect on a search: AMT drops it"),
+        (
+            ["mode.volume_kms_key=k", "mode.instance_type=ml.r5d.large"],
+            "mode.volume_kms_key: ml.r5d.large has local disks",
+        ),
+        (["mode.image.push=true", "mode.image.uri=x"], "mode.image.push=true uses byoe's image, and mode.image.uri=x"),
         (["mode.budget_usd=-1"], "mode.budget_usd=-1: use a finite amount above 0"),
         (["mode.max_runtime_seconds=0"], "mode.max_runtime_seconds=0 is not between 1"),
         (["mode.region=eu-nowhere-1"], "is not available for mode.region=eu-nowhere-1"),
@@ -211,3 +214,25 @@ def test_a_tag_that_byoe_sets_is_refused() -> None:
     assert isinstance(mode, RemoteModeConfig)
     with pytest.raises(ConfigError, match="'byoe:study' begins with 'byoe:', which is reserved"):
         planned_settings(dataclasses.replace(mode, tags={"byoe:study": "x"}), "")
+
+
+def test_more_jobs_at_a_time_than_a_new_account_has_are_noted(folder: Path, byoe: Callable[..., Ended]) -> None:
+    note = "AMT permits 10 parallel training jobs"
+    assert note in byoe(*PLAN, "search.n_trials=99", "search.window=11", "search.parallel=11").err
+    assert note not in byoe(*PLAN, "search.n_trials=99", "search.parallel=10").err
+
+
+def test_the_image_that_would_be_pushed_is_planned_with_its_address(folder: Path, byoe: Callable[..., Ended]) -> None:
+    role = "mode.role=arn:aws-cn:iam::123456789012:role/jobs"
+    ended = byoe(*PLAN, role, "mode.region=cn-north-1", "mode.image.push=true", "mode.image.base=python:3.12")
+    image = tuning(ended)["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"]
+    version = image_spec("python:3.12", None).version
+    assert image == f"123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/byoe:{version}"
+
+
+def test_a_tuning_job_reads_at_most_twenty_metrics(folder: Path, byoe: Callable[..., Ended]) -> None:
+    members = "{" + ", ".join(f"m{number}: {{kind: ridge}}" for number in range(12)) + "}"
+    ended = byoe(*PLAN, f"ensemble.members={members}", "search.space.m0.alpha={low: 1, high: 2}")
+    metrics = tuning(ended)["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
+    assert len(metrics) == 20
+    assert metrics[0]["Name"] == "cv_rmse_blended"

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.arguments import as_argument
 from experiments.config.compose import compose
 from experiments.config.groups import CHOSEN_BY_GROUP, CONFIG_FOLDER
 from experiments.config.schema import mode_of
-from experiments.config.text import as_argument, read_list, read_mapping, read_text, text_keys
+from experiments.config.text import read_list, read_mapping, read_text, text_keys
 from experiments.errors import ConfigError
 
 KEYS = {key: kind for key, kind in text_keys().items() if key not in CHOSEN_BY_GROUP}
@@ -91,7 +92,7 @@ def test_a_list_is_split_at_commas_outside_quotes_and_brackets(text: str, items:
 
 
 def test_a_value_of_another_form_is_named_with_the_right_one() -> None:
-    with pytest.raises(ConfigError, match=r"dataset.drop=a is not a list. Use dataset.drop=\[a\]"):
+    with pytest.raises(ConfigError, match=r"dataset.drop=a is not a list. Use 'dataset.drop=\[a\]'"):
         composed("dataset.drop", "dataset.drop=a")
     with pytest.raises(ConfigError, match=r"mode.tags=a is not a mapping. Use 'mode.tags=\{name: value\}'"):
         read_mapping("mode.tags", "a")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from experiments.planning.replay import recipe_arguments
+from experiments.config.compose import compose
+from experiments.errors import ConfigError
+from experiments.planning.replay import over_arguments_of_study, recipe_arguments
+from experiments.planning.study import plan_study
+from experiments.study.ledger import Ledger
 from tests.conftest import QUICK, Ended
 
 Run = Callable[..., Ended]
@@ -42,6 +48,54 @@ def test_the_command_that_a_study_proposes_needs_none_of_its_arguments(unusual: 
     assert seed[1].strip() == "study unusual"
     # A replay has the arguments of its study, so it can be replayed as well.
     assert byoe(*REPLAY[:2], "replay.study=again", "study=third").code == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "problem"),
+    [
+        ("serving=realtime", "only what decides what a trial trains"),
+        ("mode.budget_usd=1000", "only what decides"),
+        ("+mode.role=arn:aws:iam::1:role/x", "only what decides"),
+        ("mlflow.uri=http://evil.example/", "only what decides"),
+        ("paths.root=/tmp", "only what decides"),
+        ("hydra.run.dir=/tmp", "only what decides"),
+        ("dataset@mode=remote", "only what decides"),
+        ("search.n_trials=999", "only what decides"),
+        ("entry.dependencies=[/tmp/evil]", "code is imported only from folders that are typed"),
+        ("experiment=../../evil", "there is no such experiment"),
+        ("ensemble=[pair,wide]", "there is no such ensemble"),
+        ("search.seed=${oc.env:HOME}", "it has a variable in it"),
+        ("ensemble.params.xgboost.eta=${oc.decode:1}", "it has a variable in it"),
+        ("search.space={a: '${oc.env:SECRET}'}", "it has a variable in it"),
+    ],
+)
+def test_what_a_record_may_not_decide_is_refused_unless_it_is_typed(argument: str, problem: str, folder: Path) -> None:
+    composed = compose(["mode=local", "action=train", "study=unusual"])
+    study = replace(plan_study(composed).study, arguments=("search.seed=3", argument))
+    with Ledger.open(study):
+        pass
+    with pytest.raises(ConfigError) as refused:
+        over_arguments_of_study(compose(REPLAY))
+    assert str(refused.value).startswith(f"replay.study=unusual: its record has the argument {argument}, and ")
+    assert problem in str(refused.value)
+    assert f"add {shlex.quote(argument)} to the command" in str(refused.value)
+
+
+def test_a_variable_in_recorded_text_is_text(folder: Path) -> None:
+    recorded = ("dataset=file", "dataset.path=${oc.env:HOME}", "dataset.target=${x}", "dataset.drop=[${y}]")
+    study = plan_study(compose(["mode=local", "action=train", "study=unusual"])).study
+    with Ledger.open(replace(study, arguments=recorded)):
+        pass
+    dataset = over_arguments_of_study(compose(REPLAY)).config.dataset
+    assert (dataset.path, dataset.target, dataset.drop) == ("${oc.env:HOME}", "${x}", ["${y}"])
+
+
+def test_a_typed_argument_wins_over_one_that_may_not_be_recorded(folder: Path) -> None:
+    study = plan_study(compose(["mode=local", "action=train", "study=unusual"])).study
+    with Ledger.open(replace(study, arguments=("entry.dependencies=[elsewhere]", "search.seed=3"))):
+        pass
+    config = over_arguments_of_study(compose([*REPLAY, "entry.dependencies=[mine]"])).config
+    assert (config.entry.dependencies, config.search.seed) == (["mine"], 3)
 
 
 def test_an_argument_that_differs_from_the_study_is_refused_by_its_key(unusual: Path, byoe: Run) -> None:

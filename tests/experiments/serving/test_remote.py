@@ -31,6 +31,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 class TestRemoteHost(HostContract):
     mode = "mode=remote"
     double: Double
+    image: str
 
     @pytest.fixture(autouse=True)
     def _account(self, tmp_path: Path, bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -40,6 +41,7 @@ class TestRemoteHost(HostContract):
         with Double(tmp_path / "aws") as self.double:
             for name, value in self.double.environment.items():
                 monkeypatch.setenv(name, value)
+            self.image = self.double.put_image("byoe", "1")
             yield
             self.double.heal()
 
@@ -47,6 +49,7 @@ class TestRemoteHost(HostContract):
         return [
             f"mode.role={self.double.role}",
             f"mode.bucket={self.double.bucket}",
+            f"mode.image.uri={self.image}",
             "mode.poll_seconds=0.05",
             "mode.budget_usd=99",
         ]

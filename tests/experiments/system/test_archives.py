@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
+import shutil
 import tarfile
 import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments.system import archives
 from experiments.system.archives import DamagedArchive, pack, unpack
+from tests.support.damage import damaged_bytes
+from tests.support.examples import examples
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
@@ -181,3 +187,27 @@ def test_a_link_in_place_of_the_folder_is_replaced_and_not_emptied(tmp_path: Pat
     unpack(tmp_path / "model.tar.gz", tmp_path / "folder")
     assert [path.name for path in (tmp_path / "precious").iterdir()] == ["file"]
     assert not (tmp_path / "folder").is_symlink()
+
+
+@examples(250)
+@given(data=st.data())
+def test_any_damage_to_an_archive_leaves_nothing_outside(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.getbasetemp() / "any-archive"
+    shutil.rmtree(place, ignore_errors=True)
+    (place / "inside" / "below").mkdir(parents=True)
+    (place / "inside" / "file").write_bytes(bytes(range(256)) * 4)
+    (place / "inside" / "below" / "x").write_text("x")
+    archive = place / "model.tar.gz"
+    pack(place / "inside", archive)
+    content = archive.read_bytes()
+    if data.draw(st.booleans()):
+        archive.write_bytes(gzip.compress(data.draw(damaged_bytes(gzip.decompress(content))), 1))
+    else:
+        archive.write_bytes(data.draw(damaged_bytes(content)))
+    with contextlib.suppress(DamagedArchive):
+        unpack(archive, place / "folder", most_bytes=100_000)
+    assert {path.name for path in place.iterdir()} == {"inside", "model.tar.gz", "folder"}
+    assert not any(path.is_symlink() for path in place.rglob("*"))
+    assert sum(path.stat().st_size for path in (place / "folder").rglob("*") if path.is_file()) <= 100_000

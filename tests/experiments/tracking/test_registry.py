@@ -6,10 +6,20 @@ them with a study's winner.
 
 from __future__ import annotations
 
+import warnings
 from types import SimpleNamespace
 from typing import Any, cast
 
-from experiments.tracking.registry import BUNDLE_HASH, find_version
+import numpy as np
+import pandas as pd
+import pytest
+
+from ensemble.bundle import save_bundle
+from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.table import Column, Table
+from ensemble.training import fit_ensemble
+from experiments.tracking.registry import BUNDLE_HASH, find_version, signature_of
+from tests.conftest import PROJECT
 
 
 def test_the_version_of_a_bundle_is_known_by_its_hash() -> None:
@@ -27,3 +37,78 @@ def test_the_version_of_a_bundle_is_known_by_its_hash() -> None:
     assert found.version == "2"
     assert find_version(client, "mine", "other") is None
     assert asked == ["name = 'mine'"] * 2
+
+
+COLUMNS = (
+    Column("when", "date"),
+    Column("town", "category", ("Bern", "Oslo")),
+    Column("garden", "boolean"),
+    Column("size"),
+)
+# The same rows in every form in which a frame may have them.
+TEXTS = pd.DataFrame(
+    {
+        "when": ["2024-01-01", "2024-03-05", "2024-07-09"],
+        "town": ["Oslo", None, "Bern"],
+        "garden": [True, False, True],
+        "size": [1.0, 2.0, 3.0],
+    }
+)
+FORMS = {
+    "datetime64": TEXTS.assign(when=pd.to_datetime(TEXTS.when)),
+    "times of UTC": TEXTS.assign(when=pd.to_datetime(TEXTS.when, utc=True)),
+    "dates": TEXTS.assign(when=pd.to_datetime(TEXTS.when).dt.date),
+    "category": TEXTS.assign(town=TEXTS.town.astype("category")),
+    "nullable": TEXTS.assign(garden=TEXTS.garden.astype("boolean"), size=TEXTS["size"].astype("Float64")),
+    "string": TEXTS.assign(town=TEXTS.town.astype("string"), when=TEXTS.when.astype("string")),
+    "integers": TEXTS.assign(size=TEXTS["size"].astype(int)),
+    "float32": TEXTS.assign(size=TEXTS["size"].astype("float32")),
+    "numbers as text": TEXTS.assign(size=TEXTS["size"].astype(str)),
+    "other order": TEXTS[["size", "town", "when", "garden"]],
+    "other index": TEXTS.set_index(pd.Index([7, 7, 3])),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A model as MLflow loads it, with its signature; it takes MLflow two seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own import warns
+        import mlflow.pyfunc
+
+    place = tmp_path_factory.mktemp("mlflow")
+    random = np.random.RandomState(0)
+    features = np.column_stack([random.randint(19_000, 20_000, 60), np.arange(60) % 2, np.arange(60) % 3 == 0])
+    features = np.column_stack([features, random.normal(size=60)]).astype(float)
+    table = Table(COLUMNS, "price", features, features @ [0.01, 1.0, 2.0, 3.0])
+    recipe = Recipe((MemberSpec("xgboost", "xgboost", {"num_round": 5}),), folds=FoldSpec(k=2))
+    save_bundle(place / "bundle", recipe, fit_ensemble(recipe, table, None, 1), table, "hash")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(
+            str(place / "model"),
+            python_model=str(PROJECT / "experiments" / "tracking" / "pyfunc_model.py"),
+            artifacts={"bundle": str(place / "bundle")},
+            signature=signature_of(COLUMNS, "price"),
+            pip_requirements=[],
+        )
+        return mlflow.pyfunc.load_model(str(place / "model"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_signature_accepts_every_form_that_the_model_reads(form: str, model: Any) -> None:
+    expected = model.predict(TEXTS)
+    assert expected.price.nunique() > 1
+    assert model.predict(FORMS[form]).price.tolist() == expected.price.tolist()
+
+
+def test_gaps_are_accepted_in_every_column_and_a_missing_column_in_none(model: Any) -> None:
+    for name in TEXTS.columns:
+        assert np.isfinite(model.predict(TEXTS.assign(**{name: None})).price).all()
+        with pytest.raises(Exception, match=rf"(?s)missing inputs.*{name}"):
+            model.predict(TEXTS.drop(columns=name))
+
+
+def test_what_the_model_refuses_is_refused_by_the_model(model: Any) -> None:
+    with pytest.raises(Exception, match="column 'when' holds dates, but"):
+        model.predict(TEXTS.assign(when=[1, 2, 3]))

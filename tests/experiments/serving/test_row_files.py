@@ -1,0 +1,182 @@
+"""One table, however it is saved: training, batch, endpoint and pandas' frames read the same rows from it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+from ensemble.column_encoding import features_of
+from ensemble.members import Floats
+from ensemble.reading import Roles, read_file
+from ensemble.serving.formats import CSV, JSON, JSON_LINES, PARQUET, decode
+from ensemble.table import Column, Table
+from experiments.serving import row_files
+from tests.support.examples import examples
+
+Rows = list[list[Any]]
+KINDS: dict[str, list[Any]] = {
+    "number": [1.5, -2.0, 3e-7, 12345.0, None],
+    "boolean": [True, False, None],
+    "date": ["2024-02-29", "1969-12-31T23:59:59", None],
+    "town": ["Oslo", "ü, c", 'say "so"', "two\nlines", "-", None],
+    "code": ["00100", "100", "7", None],
+    "mixed": ["10", "20", "A7", None],
+}
+NAMES = {kind: kind for kind in KINDS} | {"number": "0", "code": "the, code", "target": "target"}
+
+
+@st.composite
+def tables(draw: DrawFn) -> tuple[list[str], Rows]:
+    """Draw the kinds of the columns, and rows in which every value of each kind occurs."""
+    kinds = draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4, unique=True))
+    columns = []
+    for kind in kinds:
+        more = draw(st.lists(st.sampled_from(KINDS[kind]), min_size=2, max_size=2))
+        values = [*KINDS[kind], *more, *KINDS[kind]][:8]
+        columns.append(draw(st.permutations([*values, *[None] * (8 - len(values))])))
+    return kinds, [list(row) for row in zip(*columns, strict=True)]
+
+
+def csv_text(names: list[str], rows: Rows, end: str = "\n", quoting: Any = csv.QUOTE_MINIMAL) -> str:
+    sink = io.StringIO(newline="")
+    writer = csv.writer(sink, lineterminator=end, quoting=quoting)
+    writer.writerow(names)
+    writer.writerows([["" if value is None else value for value in row] for row in rows])
+    return sink.getvalue()
+
+
+def frame_of(kinds: list[str], rows: Rows) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=[NAMES[kind] for kind in kinds])
+    for kind in kinds:
+        name = NAMES[kind]
+        if kind == "date":
+            frame[name] = pd.to_datetime(frame[name], format="ISO8601")
+        elif kind == "number":
+            frame[name] = frame[name].astype("float64")
+        elif kind == "boolean":
+            frame[name] = frame[name].astype("boolean")
+        else:
+            frame[name] = frame[name].astype("str")
+    return frame
+
+
+def saved(kinds: list[str], rows: Rows) -> dict[str, tuple[str, Callable[[Path], object]]]:
+    """Return every way to save the rows: the content type and what writes the file, by name."""
+    names = [NAMES[kind] for kind in kinds]
+    plain, records = csv_text(names, rows), [dict(zip(names, row, strict=True)) for row in rows]
+    frame = frame_of(kinds, rows)
+    indexed = frame.set_index(pd.Index(range(100, 100 + len(rows))))
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+
+    def write(text: str) -> Callable[[Path], object]:
+        return lambda path: path.write_bytes(text.encode())
+
+    return {
+        "csv": (CSV, write(plain)),
+        "csv with CR LF": (CSV, write(csv_text(names, rows, "\r\n"))),
+        "csv with CR and quotes": (CSV, write(csv_text(names, rows, "\r", csv.QUOTE_ALL))),
+        "csv with blank lines": (CSV, write("\n\n  \n" + plain + "\n\n")),
+        "csv with a mark": (CSV, write("\ufeff" + plain)),
+        "csv without a last line end": (CSV, write(plain.removesuffix("\n"))),
+        "json lines": (JSON_LINES, write(lines)),
+        "json lines with blank ones": (JSON_LINES, write("\n" + lines.replace("\n", "\n\n"))),
+        "json records": (JSON, write(json.dumps(records))),
+        "json over lines": (JSON, write(json.dumps(records, indent=1))),
+        "json split": (JSON, write(json.dumps({"columns": names, "data": rows}))),
+        "parquet": (PARQUET, frame.to_parquet),
+        "parquet with row numbers": (PARQUET, indexed.to_parquet),
+        "parquet with a named index": (PARQUET, frame.set_index(names[0]).to_parquet),
+        "parquet of categories": (
+            PARQUET,
+            frame.astype({NAMES[kind]: "category" for kind in kinds if kind in ("town", "code")}).to_parquet,
+        ),
+    }
+
+
+def batch(path: Path, columns: tuple[Column, ...], header: str | None = None) -> Floats:
+    """Return the features that ``action=batch`` reads."""
+    return np.concatenate([chunk.rows.features(columns) for chunk in row_files.open_rows(path, header).chunks(columns)])
+
+
+def same(found: Floats, table: Table) -> bool:
+    return np.array_equal(found, table.features, equal_nan=True)
+
+
+@examples(20)
+@given(drawn=tables(), chunk=st.sampled_from([7, 50, 2**22]))
+def test_every_way_to_save_a_table_is_read_alike_by_training_batch_endpoint_and_frames(
+    drawn: tuple[list[str], Rows], chunk: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kinds, rows = drawn
+    folder = tmp_path_factory.mktemp("alike")
+    names = [NAMES[kind] for kind in kinds]
+    train = folder / "train.csv"
+    train.write_text(csv_text(["size", *names, "price"], [[n, *row, n] for n, row in enumerate(rows)]), newline="")
+    whole = read_file(train, Roles("price"))
+    for kind, column in zip(kinds, whole.columns[1:], strict=True):
+        expected = "category" if kind in ("town", "code", "mixed") else kind
+        assert column.type == expected, (kind, column)
+    table = Table(whole.columns[1:], "price", whole.features[:, 1:], whole.target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_files, "CHUNK_BYTES", chunk)
+        patch.setattr(row_files, "CHUNK_ROWS", min(chunk, 5))
+        for way, (content_type, write) in saved(kinds, rows).items():
+            path = folder / "rows"
+            write(path)
+            assert same(batch(path, table.columns), table), way
+            assert same(decode(path.read_bytes(), content_type).features(table.columns), table), way
+        bare = csv_text(names, rows).partition("\n")[2]
+        path.write_bytes(bare.encode())
+        assert same(batch(path, table.columns, "absent"), table)
+    assert same(features_of(frame_of(kinds, rows), table.columns), table)
+
+
+@examples(20)
+@given(drawn=tables())
+def test_every_way_to_save_a_table_trains_alike(
+    drawn: tuple[list[str], Rows], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kinds, rows = drawn
+    kinds, rows = [*kinds, "target"], [[*row, float(number)] for number, row in enumerate(rows)]
+    folder = tmp_path_factory.mktemp("trains")
+    found: dict[str, Table] = {}
+    for way, (content_type, write) in saved(kinds, rows).items():
+        if content_type in (CSV, PARQUET):
+            path = folder / "table"
+            write(path)
+            found[way] = read_file(path, Roles("target"))
+    plain = found.pop("csv")
+    for way, table in found.items():
+        assert sorted(table.names) == sorted(plain.names), way
+        order = [table.names.index(name) for name in plain.names]
+        assert [table.columns[place] for place in order] == list(plain.columns), way
+        assert np.array_equal(table.features[:, order], plain.features, equal_nan=True), way
+
+
+def test_the_order_of_rows_does_not_decide_what_a_column_is(tmp_path: Path) -> None:
+    rows = [["00100"], ["100"], ["7"], ["-"], ["7"]]
+    found = []
+    for number in range(len(rows)):
+        turned = [[*row, place] for place, row in enumerate(rows[number:] + rows[:number])]
+        (tmp_path / "t.csv").write_text(csv_text(["code", "price"], turned))
+        found.append(read_file(tmp_path / "t.csv", Roles("price")).columns)
+    assert found == [found[0]] * len(rows)
+
+
+def test_a_text_array_is_read_as_at_the_endpoint(tmp_path: Path) -> None:
+    columns = (Column("a"), Column("b", "category", ("x", "y")))
+    path = tmp_path / "rows"
+    with path.open("wb") as file:
+        np.save(file, np.array([["1", "y"], ["", "x"]]))
+    assert np.array_equal(batch(path, columns), [[1, 1], [np.nan, 0]], equal_nan=True)
