@@ -81,6 +81,12 @@ def _attach(composed: Composed, arguments: Sequence[str], console: Console) -> i
     return attach(composed, console)
 
 
+def _check(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.check import check
+
+    return check(composed, console)
+
+
 def _push(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.push import push
 
@@ -131,6 +137,10 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     "compare": ("compare studies: do their numbers agree, and which search found the better ensemble?", _compare),
     "plan": ("print the requests to SageMaker, checked; nothing is started", _plan),
     "attach": ("follow a tuning job on SageMaker by its name, from any machine", _attach),
+    "check": (
+        "with `mode=remote`, run two jobs, an endpoint and a request for under one dollar: PASS, or what differs",
+        _check,
+    ),
     "push": ("build the image that trains and serves, and push it to the account's registry, for `mode=remote`", _push),
     "deploy": ("serve a model from an endpoint on this machine or, with `mode=remote`, on SageMaker", _deploy),
     "invoke": ("send rows to an endpoint", _invoke),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-_PIECE_BYTES = 2**24
+_PIECE_BYTES = 2**22
 _PADDED = re.compile(rb'(?:^|[,\r\n])[ ]*"?0[0-9]+"?[ ]*(?=[,\r\n]|$)')
 _QUOTE, _COMMA, _NEWLINE, _SPACE = b'",\n '
 
@@ -60,6 +60,8 @@ def quoted_columns(paths: Sequence[Path], width: int) -> set[int]:
     Returns:
         Their positions; none for a file with quotes inside of cells, or with rows of another length.
     """
+    if not any(b'"' in piece for path in paths for piece in _pieces(path)):
+        return set()
     bare, quoted, needless = (np.zeros(width, dtype=bool) for _ in range(3))
     for path in paths:
         header = True
@@ -121,7 +123,7 @@ def _quotes(piece: bytes, width: int, header: bool) -> tuple[npt.NDArray[np.bool
     openings = np.flatnonzero(marks & inside)
     if not (breaks[openings - 1] | (text[openings - 1] == _SPACE) | marks[openings - 1]).all():
         return None  # a quote within a cell
-    needed = np.concatenate([[0], np.cumsum(breaks & inside)])
+    needed = np.concatenate([[0], np.cumsum(breaks & inside, dtype=np.int32)])
     is_quoted = (text[starts] == _QUOTE) & (stops - starts > 2)
     is_bare = (text[starts] != _QUOTE) & (stops > starts)
     is_needless = is_quoted & (needed[stops] == needed[starts])

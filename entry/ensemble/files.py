@@ -128,7 +128,7 @@ def open_table(
     quoted = [names[place] for place in sorted(quoted_columns(paths, len(names)) & numeric)] if numeric else []
     digits = [name for place, name in enumerate(names) if place in numeric and _are_digits(frame[name])]
     padded = file.padded([name for name in digits if name not in quoted])
-    again = [*quoted, *padded]
+    again = [*file.mixed(frame), *quoted, *padded]
     if again:
         read_again = file.read(again, only=again)
         frame = frame.drop(columns=again)
@@ -175,12 +175,20 @@ class _CsvFile:
             frame: pd.DataFrame = self._open(texts, only, self.missing)
         return frame
 
+    @staticmethod
+    def mixed(frame: pd.DataFrame) -> list[str]:
+        """Return the columns whose type pandas found anew in each piece of the file, and not always the same."""
+        import pandas as pd
+
+        texts = [name for name in frame.columns if frame[name].dtype == object]
+        return [name for name in texts if pd.api.types.infer_dtype(frame[name]) not in ("string", "boolean", "empty")]
+
     def padded(self, names: Sequence[str]) -> list[str]:
         """Return the columns in which a number begins with a zero that is followed by a digit."""
         found: set[str] = set()
         if names and has_padded(self.paths):
-            with self._errors():
-                for frame in self._open(names, names, self.missing, chunksize=_ROWS_AT_ONCE):
+            with self._errors(), self._open(names, names, self.missing, chunksize=_ROWS_AT_ONCE) as frames:
+                for frame in frames:
                     found |= {name for name in set(names) - found if frame[name].str.match(r"0\d").any()}
         return sorted(found)
 
@@ -190,8 +198,8 @@ class _CsvFile:
         if not words or not self._has_words:
             return []
         found: set[str] = set()
-        with self._errors():
-            for frame in self._open([name], [name], (), chunksize=_ROWS_AT_ONCE):
+        with self._errors(), self._open([name], [name], (), chunksize=_ROWS_AT_ONCE) as frames:
+            for frame in frames:
                 found |= words & set(frame[name])
         return sorted(found)
 
@@ -207,7 +215,6 @@ class _CsvFile:
         # From version 3.1 on, pandas reads numbers exactly by default, and warns if it is asked to.
         by_itself = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
         # Without index_col=False, pandas takes the first cell of longer rows as a row name and shifts every column.
-        # With low_memory, it would find the type of a column in each piece of the file anew.
         return pd.read_csv(
             self.paths[0] if len(self.paths) == 1 else _JoinedText(self.paths),  # type: ignore[arg-type]
             header=0,
@@ -219,7 +226,6 @@ class _CsvFile:
             float_precision=None if by_itself else "round_trip",
             keep_default_na=False,
             na_values=sorted(missing),
-            low_memory=False,
             compression=None,
             **options,
         )
@@ -231,6 +237,7 @@ class _CsvFile:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
+                warnings.simplefilter("ignore", pd.errors.DtypeWarning)  # such columns are read again
                 yield
         except pd.errors.ParserWarning:
             raise InputError(

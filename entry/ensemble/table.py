@@ -54,7 +54,7 @@ class Column:
         missing: The texts that mean a missing value, besides the empty one; None for those of ``MISSING``.
         decimal: The decimal mark of a number that is written with thousands separators, a currency or per cent, or with
             a decimal comma; empty for a number as Python writes it.
-        zoned: Whether the times of a date have a time zone.
+        zoned: Whether the times of a date have a time zone other than UTC.
     """
 
     name: str
