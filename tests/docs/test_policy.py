@@ -85,3 +85,11 @@ def test_a_job_may_do_what_it_needs() -> None:
     assert {"s3:GetObject", "s3:PutObject", "s3:ListBucket", "logs:PutLogEvents"} <= permitted(role)
     assert all(action.startswith("kms:") for action in permitted({"Statement": keys}))
     assert all(action.startswith("ec2:") for action in permitted({"Statement": [subnets]}))
+
+
+def test_the_policies_are_for_one_partition_and_the_page_names_the_others() -> None:
+    arns = {text for policy in policies() for text in re.findall(r"arn:[a-z-]+:", json.dumps(policy))}
+    assert arns == {"arn:aws:"}
+    page = PAGE.read_text()
+    assert "`arn:aws-cn:`" in page
+    assert "`arn:aws-us-gov:`" in page

@@ -244,6 +244,8 @@ def test_times_with_and_without_a_zone_are_not_mixed(tmp_path: Path) -> None:
     zoned = read(tmp_path, ["2024-01-01T12:00+02:00", "2024-01-01T12:00Z"])
     assert zoned.columns[0] == Column("a", "date", zoned=True)
     assert read(tmp_path, ["2024-01-01T12:00", "2024-01-01"]).columns[0] == Column("a", "date")
+    # A time without a time zone is in UTC.
+    assert read(tmp_path, ["2024-01-01T12:00Z", "2024-01-01"]).columns[0] == Column("a", "date")
     with pytest.raises(InputError, match=r"'2024-01-01T12:00' in data row 2 has none"):
         read(tmp_path, ["2024-01-01T12:00+02:00", "2024-01-01T12:00"])
     for name, zone in (("train", "Europe/Oslo"), ("same", "UTC"), ("other", None)):
@@ -272,3 +274,13 @@ def test_a_key_is_written_so_that_it_can_be_pasted() -> None:
     assert column_key("rent", "number") == "dataset.columns.rent=number"
     assert column_key("the rent", "number") == "'dataset.columns.the rent=number'"
     assert column_key("x[m.2]", "date") == "'dataset.columns.\"x[m.2]\"=date'"
+
+
+def test_a_header_of_numbers_that_do_not_count_the_columns_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("4,5.5,7\n1,2,3\n2,3,4\n")
+    (note,) = read_file(path, Roles("7")).notes
+    assert "t.csv: the first row (4, 5.5, 7) is read as the header" in note
+    for header in ("0,1,2", "1,2,3", "a,1,2"):
+        path.write_text(f"{header}\n1,2,3\n2,3,4\n")
+        assert read_file(path, Roles("2")).notes == ()
