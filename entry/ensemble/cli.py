@@ -10,9 +10,9 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -21,12 +21,14 @@ from ensemble.documents import read_json
 from ensemble.errors import EnsembleError, InputError
 from ensemble.racing import RaceLost, Rival
 from ensemble.reading import Roles
-from ensemble.recipe import Recipe
-from ensemble.table import Table
-from ensemble.wire import DATA_PARAMETERS, decode_recipe, decode_rival, decode_roles, metric_line
+from ensemble.recipe import FinalRows, Recipe
+from ensemble.table import Table, joined
+from ensemble.wire import DATA_PARAMETERS, decode_final_rows, decode_recipe, decode_rival, decode_roles, metric_line
 
 METRICS_FILE = "metrics.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
+# The bundle of the models that were scored, where that of the model folder is of models fitted on more rows.
+SCORED_FOLDER = "scored"
 METRICS_VERSION = 1
 # Folders of the user's own packages that are not beside the entry script.
 CODE_VARIABLE = "BYOE_CODE"
@@ -39,6 +41,7 @@ class Places:
     Attributes:
         train: Folder of the train channel.
         validation: Folder of the validation channel, if there is one.
+        test: Folder of the test channel, if there is one; only the models of the bundle may be fitted on it.
         roles: The roles of the columns, for channels of CSV or Parquet files.
         model_dir: Folder of the bundle; None to write no bundle.
         output_data_dir: Folder of ``metrics.json`` and ``out_of_fold.npz``.
@@ -48,6 +51,7 @@ class Places:
 
     train: Path
     validation: Path | None
+    test: Path | None
     roles: Roles | None
     model_dir: Path | None
     output_data_dir: Path
@@ -74,7 +78,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
             data.setdefault("target", options.target)
         roles = decode_roles({**hyperparameters, **data})
         rival = decode_rival(hyperparameters.pop("rival", None))
-        train(decode_recipe(hyperparameters), _places(options, roles, environ), rival)
+        final_rows = decode_final_rows(hyperparameters.pop("final_rows", None))
+        train(decode_recipe(hyperparameters), _places(options, roles, environ), rival, final_rows)
     except EnsembleError as error:
         reason, code, cause = str(error), error.exit_code, error.__cause__
     except Exception as error:  # every failure of a training job must have a reason
@@ -92,30 +97,35 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     return code
 
 
-def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
+def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows: FinalRows = "train") -> None:
     """Train ``recipe`` and write the bundle, ``out_of_fold.npz`` and ``metrics.json``, and print the metric lines.
 
-    A training that lost the race against ``rival`` writes ``metrics.json`` only.
+    A training that lost the race against ``rival`` writes ``metrics.json`` only. If the models of the bundle are fitted
+    on more rows than those for training, the bundle of the models that were scored is written too, to ``SCORED_FOLDER``
+    in ``output_data_dir``.
 
     Args:
         recipe: What to train.
         places: Where to read and write.
         rival: The training to beat, if this one may be pruned.
+        final_rows: The rows that the models of the bundle are fitted on.
 
     Raises:
         EnsembleError: The input has a mistake, a member failed, or the objective is not a finite number.
     """
     from ensemble.bundle import save_bundle
     from ensemble.processor import this_processor
-    from ensemble.training import fit_ensemble
+    from ensemble.training import fit_again, fit_ensemble
     from ensemble.versions import runtime_versions
 
     table, data_hash = _cached_channel(places.train, places.roles, None)
-    validation = validation_hash = None
-    if places.validation:
-        validation, validation_hash = _cached_channel(places.validation, places.roles, places.train)
-    if validation is not None and validation.columns != table.columns:
-        raise InputError(f"{places.validation} does not have the columns of {places.train}: give both the same header.")
+    validation, validation_hash = _like_train(places, places.validation)
+    further = [places.validation, places.test][: get_args(FinalRows).index(final_rows)]
+    if places.model_dir is not None and None in further:
+        raise InputError(
+            f"final_rows is {final_rows!r}, which needs the {' and '.join(('validation', 'test')[: len(further)])} "
+            f"channel{'s' if len(further) > 1 else ''}."
+        )
     if validation is None and recipe.objective.startswith("validation"):
         raise InputError(
             f"objective {recipe.objective!r} needs a validation channel: give --validation FOLDER "
@@ -146,8 +156,15 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None) -> None:
     objective = training.metrics[recipe.objective]
     if not np.isfinite(objective):
         raise EnsembleError(f"the objective {recipe.objective} is {objective}: this trial has no score.")
-    if places.model_dir is not None:
+    if places.model_dir is not None and not further:
         save_bundle(places.model_dir, recipe, training, table, data_hash, places.code)
+    elif places.model_dir is not None:
+        save_bundle(places.output_data_dir / SCORED_FOLDER, recipe, training, table, data_hash, places.code)
+        rows = joined([table, *(found for place in further if (found := _like_train(places, place)[0]) is not None)])
+        ensemble = fit_again(recipe, rows, training.ensemble.blend, places.threads)
+        document |= {"final_rows": final_rows, "rows_served": rows.rows}
+        served = replace(training, ensemble=ensemble)
+        save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
     np.savez(
         places.output_data_dir / OUT_OF_FOLD_FILE,
         allow_pickle=False,
@@ -226,6 +243,7 @@ def _places(options: argparse.Namespace, roles: Roles | None, environ: Mapping[s
     return Places(
         train=train_channel,
         validation=folder(options.validation, "SM_CHANNEL_VALIDATION"),
+        test=folder(None, "SM_CHANNEL_TEST"),
         roles=roles,
         model_dir=folder(options.model_dir, "SM_MODEL_DIR"),
         output_data_dir=folder(options.output_data_dir, "SM_OUTPUT_DATA_DIR") or Path("output"),
@@ -239,6 +257,16 @@ def _threads(environ: Mapping[str, str]) -> int:
     found = int(environ.get("SM_NUM_CPUS") or os.cpu_count() or 1)
     most = environ.get("OMP_NUM_THREADS", "")
     return min(found, int(most)) if most.isdecimal() and int(most) > 0 else found
+
+
+def _like_train(places: Places, folder: Path | None) -> tuple[Table, str] | tuple[None, None]:
+    """Return the table of a channel that has the train channel's columns, and its hash; None if there is no channel."""
+    if folder is None:
+        return None, None
+    table, content_hash = _cached_channel(folder, places.roles, places.train)
+    if table.columns != _cached_channel(places.train, places.roles, None)[0].columns:
+        raise InputError(f"{folder} does not have the columns of {places.train}: give both the same header.")
+    return table, content_hash
 
 
 @functools.lru_cache(maxsize=4)

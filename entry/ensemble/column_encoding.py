@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ensemble.arguments import as_argument
-from ensemble.column_types import ISO_DATE, TYPED, canonical_text, check_cells, number_hint, zones_of
+from ensemble.column_types import ISO_DATE, TYPED, Zone, canonical_text, check_cells, number_hint, zone_of, zones_of
 from ensemble.errors import CellError, InputError, listed
 from ensemble.members.base import Floats
 from ensemble.table import NUMBER, Column
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FoldKey = Literal["group", "time"]
 _SECONDS_A_DAY = 86_400
-_UTC_NAMES = ("UTC", "Etc/UTC", "Z", "+00:00", "UTC+00:00")
 
 
 def coded(values: pd.Series[Any], path: Path, column: Column) -> Floats:
@@ -48,7 +47,7 @@ def coded(values: pd.Series[Any], path: Path, column: Column) -> Floats:
         return _booleans(values, path, column.name, fix)
     values = _of_one_type(values)
     if column.type == "number":
-        return _without_missing(numbers_of(values, path, column, f"empty the cell, or {fix}"), column)
+        return numbers_of(values, path, column, f"empty the cell, or {fix}")
     if values.dtype.kind in "iufb" and len(values.dropna()):
         row = int(np.argmax(np.asarray(values.notna())))
         raise _not_a_date(values.iloc[row], row, path, column.name, fix)
@@ -82,13 +81,14 @@ def _without_missing(numbers: Floats, column: Column) -> Floats:
 
 
 def _not_a_date(value: Any, row: int, path: Path, name: str, fix: str) -> CellError:
+    got = repr(value) if isinstance(value, str) else str(value)
     return CellError(
-        f"{path}: column {name!r} holds dates, but {value!r} in data row {row + 1} is not a date "
+        f"{path}: column {name!r} holds dates, but {got} in data row {row + 1} is not a date "
         f"(dates are written 2024-12-31): {fix}.",
         column=name,
         row=row + 1,
         expected="a date, such as 2024-12-31",
-        got=repr(value),
+        got=got,
     )
 
 
@@ -98,8 +98,7 @@ def _dates(values: pd.Series[Any], path: Path, column: Column, fix: str) -> Floa
 
     if values.dtype.kind == "M" or isinstance(values.dtype, pd.DatetimeTZDtype):
         present = values.dropna()
-        zone = getattr(values.dt, "tz", None)
-        kinds = ["" if zone is None else "utc" if str(zone) in _UTC_NAMES else "zoned"] * min(1, len(present))
+        kinds = [zone_of(values.dt.tz)] * min(1, len(present))
         _check_zones(present, kinds, path, column)
         return _days(values)
     present = values.dropna().astype("object")
@@ -114,9 +113,9 @@ def _dates(values: pd.Series[Any], path: Path, column: Column, fix: str) -> Floa
     return _days(dates.reindex(values.index))
 
 
-def _check_zones(present: pd.Series[Any], kinds: Sequence[str], path: Path, column: Column) -> None:
+def _check_zones(present: pd.Series[Any], kinds: Sequence[Zone], path: Path, column: Column) -> None:
     """Raise CellError unless times have a zone where the column's have one; UTC is what a time without a zone is."""
-    wrong = "" if column.zoned else "zoned"
+    wrong: Zone = "" if column.zoned else "zoned"
     if wrong not in kinds:
         return
     place = kinds.index(wrong)
@@ -200,7 +199,7 @@ def numbers_of(values: pd.Series[Any], path: Path, column: Column, fix: str) -> 
             got=str(values.iloc[0]).lower(),
         )
     if pd.api.types.is_numeric_dtype(values.dtype):
-        return np.asarray(values, dtype=np.float64)
+        return _without_missing(np.asarray(values, dtype=np.float64), column)
     present = values.dropna().astype("object")
     check_cells(present, path, name)
     if column.decimal:
@@ -209,7 +208,7 @@ def numbers_of(values: pd.Series[Any], path: Path, column: Column, fix: str) -> 
     else:
         numbers = pd.to_numeric(present, errors="coerce").astype(float)
     if not numbers.isna().any():
-        return np.asarray(numbers.reindex(values.index), dtype=np.float64)
+        return _without_missing(np.asarray(numbers.reindex(values.index), dtype=np.float64), column)
     row = int(numbers.index[numbers.isna()][0])
     got = repr(str(present[row]))
     hint = "" if column.decimal else number_hint([str(value) for value in present.unique()], name)

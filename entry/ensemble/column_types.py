@@ -24,6 +24,9 @@ DeclaredType = Literal["number", "decimal_comma", "category", "date", "boolean"]
 _MARKS = "- -- --- \u2013 \u2014 ? ?? . .. ... * \\N (null) #VALUE! #DIV/0! #REF! #NAME? #NUM! #NULL!"
 _WORDS = "na n.a. n.a n/a nan nil none null missing unknown undefined"
 PLACEHOLDERS = MISSING.union(_MARKS.split(), *((word, word.upper(), word.capitalize()) for word in _WORDS.split()))
+# Whether a time has no time zone, UTC, or another one.
+Zone = Literal["", "utc", "zoned"]
+_UTC_NAMES = ("UTC", "Etc/UTC", "Z", "+00:00", "UTC+00:00")
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _ZONE = re.compile(r"[T ].*?(Z|z|[+-]\d{2}(?::?\d{2})?)$")
 _NOTATIONS = {".": "number", ",": "decimal_comma"}
@@ -96,7 +99,7 @@ def _of_dtype(values: pd.Series[Any], name: str, missing: tuple[str, ...] | None
     if pd.api.types.is_bool_dtype(values.dtype):
         return Column(name, "boolean", missing=missing)
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return Column(name, "date", missing=missing, zoned=values.dt.tz is not None)
+        return Column(name, "date", missing=missing, zoned=zone_of(values.dt.tz) == "zoned")
     if pd.api.types.is_numeric_dtype(values.dtype):
         return Column(name, missing=missing)
     present = values.dropna()
@@ -132,9 +135,14 @@ def canonical_text(value: Any) -> str:
     return str(value)
 
 
-def zones_of(texts: Sequence[str]) -> list[Literal["", "utc", "zoned"]]:
-    """Return for each ISO date whether it has no time zone, UTC, or another one."""
-    found: list[Literal["", "utc", "zoned"]] = []
+def zone_of(zone: object) -> Zone:
+    """Return what the time zone of a column of Parquet is; None for no time zone."""
+    return "" if zone is None else "utc" if str(zone) in _UTC_NAMES else "zoned"
+
+
+def zones_of(texts: Sequence[str]) -> list[Zone]:
+    """Return for each ISO date what its time zone is."""
+    found: list[Zone] = []
     for text in texts:
         zone = _ZONE.search(text)
         found.append("" if zone is None else "utc" if _UTC.fullmatch(zone[1]) else "zoned")
@@ -160,7 +168,7 @@ def _declared(
     marks = {value: count for value, count in counts.items() if value in PLACEHOLDERS}
     words = _with_marks(missing, marks)
     if declared == "date":
-        zoned = isinstance(values.dtype, pd.DatetimeTZDtype)
+        zoned = isinstance(values.dtype, pd.DatetimeTZDtype) and zone_of(values.dt.tz) == "zoned"
         zoned = zoned or _is_zoned(texts[texts.str.fullmatch(ISO_DATE.pattern).astype(bool)], path, name)
         column = Column(name, "date", missing=words, zoned=zoned)
     elif declared == "boolean":
@@ -260,14 +268,14 @@ def _share(counts: Mapping[str, int], chosen: Mapping[str, bool]) -> float:
 
 
 def _is_zoned(dates: pd.Series[Any], path: Path, name: str) -> bool:
-    """Return whether times have a time zone.
+    """Return whether times have a time zone other than UTC, which is what a time without one is in.
 
     Raises:
         CellError: Some have one, and others do not.
     """
     zones = zones_of(list(dates))
     if "zoned" not in zones or "" not in zones:
-        return "zoned" in zones or ("utc" in zones and "" not in zones)
+        return "zoned" in zones
     row = int(dates.index[zones.index("")]) + 1
     raise CellError(
         f"{path}: column {name!r} holds times with a time zone, but {dates[row - 1]!r} in data row {row} has none: "

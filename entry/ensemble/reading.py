@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # Libraries store features and gradients as 32-bit numbers, which end at 3.4e38, and they square the target.
 LARGEST = 1e30
-_OTHER_MARKS = (";", "\t", "|")
+# What may be between columns instead of commas.
+OTHER_MARKS = (";", "\t", "|")
 _PLURALS: dict[ColumnType, str] = {
     "number": "numbers",
     "boolean": "true and false",
@@ -102,7 +103,7 @@ def _read(paths: Sequence[Path], where: Path, roles: Roles, like: Table | None) 
     if file.rows < (2 if like is None else 1):
         least = "at least 2 are" if like is None else "at least 1 is"
         raise InputError(f"{where} has {file.rows} data row{'' if file.rows == 1 else 's'}: {least} needed.")
-    opened = _Opened(file, where, roles)
+    opened = _Opened(file, where, roles, _header_note(names, where) if like is None else [])
     features = np.empty((file.rows, len(kept)), dtype=np.float64)
     columns, notes = [], opened.notes
     for position, name in enumerate(kept):
@@ -127,6 +128,16 @@ def _read(paths: Sequence[Path], where: Path, roles: Roles, like: Table | None) 
         key = opened.described(roles.fold_key) if by_time else Column(roles.fold_key)
         fold_keys = fold_keys_of(file.column(key.name), where, key, roles.fold_kind)
     return Table(tuple(columns), roles.target, features, target, weights, fold_keys, (*notes, *opened.words_note()))
+
+
+def _header_note(names: Sequence[str], where: Path) -> list[str]:
+    """Return a sentence if the header may be a row of values: it has only numbers, which do not count the columns."""
+    counted = (list(map(str, range(len(names)))), list(map(str, range(1, len(names) + 1))))
+    if not all(map(_is_number, names)) or list(names) in counted:
+        return []
+    first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    note = f"{where.name}: the first row ({first}) is read as the header, and has only numbers. "
+    return [note + "If it is a row of values, give the file a header with names"]
 
 
 @dataclass(frozen=True)
@@ -217,7 +228,7 @@ def _check_names(path: Path, names: list[str], roles: Roles) -> None:
     )
     for key, name in named:
         if name not in names:
-            found = next((mark for mark in _OTHER_MARKS if len(names) == 1 and mark in names[0]), None)
+            found = next((mark for mark in OTHER_MARKS if len(names) == 1 and mark in names[0]), None)
             if found is not None:
                 raise InputError(
                     f"{path} seems to be separated by {found!r}: save it as CSV with commas between the columns "

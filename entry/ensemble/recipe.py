@@ -17,6 +17,8 @@ MEMBER_NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 
 FoldKind = Literal["kfold", "repeated", "group", "time"]
 Final = Literal["bag", "refit"]
+# The rows that the models of a bundle are fitted on. Scores are always those of models fitted on the training rows.
+FinalRows = Literal["train", "train_and_validation", "all"]
 
 
 @dataclass(frozen=True)

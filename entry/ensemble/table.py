@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -53,7 +54,7 @@ class Column:
         missing: The texts that mean a missing value, besides the empty one; None for those of ``MISSING``.
         decimal: The decimal mark of a number that is written with thousands separators, a currency or per cent, or with
             a decimal comma; empty for a number as Python writes it.
-        zoned: Whether the times of a date have a time zone.
+        zoned: Whether the times of a date have a time zone other than UTC.
     """
 
     name: str
@@ -106,6 +107,13 @@ def missing_texts(declared: tuple[str, ...] | None) -> frozenset[str]:
 def numbers(*names: str) -> tuple[Column, ...]:
     """Return one column of type ``number`` for each name."""
     return tuple(Column(name) for name in names)
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """Return the rows of several tables, which have the same columns, one table after the other."""
+    first, *_ = (arrays := [table.arrays() for table in tables])
+    together: dict[str, Any] = {name: np.concatenate([each[name] for each in arrays]) for name in first}
+    return replace(tables[0], **together)
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,23 @@ def fit_ensemble(
         return _Fit(recipe, train, validation, threads, rival).run()
 
 
+def fit_again(recipe: Recipe, rows: Table, blend: Blend, threads: int) -> FittedEnsemble:
+    """Fit the models of an ensemble on other rows, for a blend that is fitted already.
+
+    Args:
+        recipe: What to train.
+        rows: The rows to fit on.
+        blend: The blend of the members' predictions.
+        threads: Threads that a member may use, as in ``fit_ensemble``.
+
+    Raises:
+        InputError: The rows do not allow these folds.
+        MemberError: A member raised an exception.
+    """
+    with one_blas_thread():
+        return FittedEnsemble(_Fit(recipe, rows, None, threads, None).models(), blend)
+
+
 class _Fit:
     def __init__(
         self, recipe: Recipe, train: Table, validation: Table | None, threads: int, rival: Rival | None
@@ -147,7 +164,7 @@ class _Fit:
         out_of_fold = averaged(list(predictions))
         blend = blender.fit(self._rows(out_of_fold).take(scored))
         if self.recipe.final == "refit":
-            models = {member.name: [self._fit_member(member, self.train, "all rows")] for member in self.recipe.members}
+            models = self.models()
         ensemble = FittedEnsemble(models, blend)
         both = self._with_blend(blender, predictions, folds)
         metrics = self._cv_metrics(both, scored) | self._fold_metrics(both, folds, [*self.names, BLENDED])
@@ -163,6 +180,19 @@ class _Fit:
             self.predict_seconds,
             self.standings,
         )
+
+    def models(self) -> dict[str, list[Member]]:
+        """Return the models of a bundle, fitted on all rows or on the rows of each fold."""
+        members = self.recipe.members
+        if self.recipe.final == "refit":
+            return {member.name: [self._fit_member(member, self.train, "all rows")] for member in members}
+        models: dict[str, list[Member]] = {name: [] for name in self.names}
+        folds = make_folds(self.recipe.folds, self.train.rows, self.recipe.seed, self.train.fold_keys)
+        for number, fold in enumerate(folds):
+            rows = self.train.take(fold.fit)
+            for member in members:
+                models[member.name].append(self._fit_member(member, rows, f"fold {number}"))
+        return models
 
     def _fit_fold(self, number: int, fold: Fold) -> Iterator[tuple[Member, Floats]]:
         """Yield each member's model of a fold and its predictions for the fold's score rows."""

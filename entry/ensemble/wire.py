@@ -19,6 +19,8 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``columns``          JSON object, what some of their columns hold by name (``ensemble.column_types.DeclaredType``)
 ``missing``          JSON list of the texts in them that mean a missing value
 ``rival``            JSON object, the training to beat, an ``ensemble.racing.Rival``; read before the others
+``final_rows``       ``train``, ``train_and_validation`` or ``all``: rows that the bundle's models are fitted on; read
+                     before the others
 ``shared``           JSON object, shared name -> list of ``member__parameter``
 ``member__param``    one member's parameter, read as its declaration says
 any shared name      sets every parameter that ``shared`` lists for it
@@ -40,7 +42,7 @@ from ensemble.members import member_class
 from ensemble.parameters import Parameter, ParamValue, encode, integer
 from ensemble.racing import Rival
 from ensemble.reading import Roles
-from ensemble.recipe import BLENDED, Final, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
+from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
 
 RUN_PARAMETERS = (
     "members",
@@ -56,8 +58,9 @@ RUN_PARAMETERS = (
 )
 # The roles of the columns of table files; they are not part of a recipe.
 DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing")
-# Names that a shared parameter cannot have.
-RESERVED_NAMES = (*RUN_PARAMETERS, *DATA_PARAMETERS, "rival")
+# What a job does besides training a recipe; and the names that a shared parameter cannot have.
+JOB_PARAMETERS = ("rival", "final_rows")
+RESERVED_NAMES = (*RUN_PARAMETERS, *DATA_PARAMETERS, *JOB_PARAMETERS)
 RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
 SEPARATOR = "__"
 SEED = integer(0, 2**31 - 1)
@@ -151,6 +154,16 @@ def decode_rival(text: str | None) -> Rival | None:
         raise InputError(
             f"hyperparameter 'rival' needs an objective's 'value' and 'standings', got {text!r}."
         ) from None
+
+
+def decode_final_rows(text: str | None) -> FinalRows:
+    """Read the hyperparameter ``final_rows``; ``train`` if it is not set.
+
+    Raises:
+        InputError: It is not one of ``FinalRows``.
+    """
+    found: FinalRows = _one_of("final_rows", "train" if text is None else text, get_args(FinalRows))
+    return found
 
 
 def encode_roles(roles: Roles) -> dict[str, str]:

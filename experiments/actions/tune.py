@@ -12,7 +12,7 @@ from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.members import member_class
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.open import backend_type, open_backend
-from experiments.backends.winner import FINAL, IMPORTANCE, place_winner
+from experiments.backends.winner import FINAL, IMPORTANCE, is_winner, place_winner
 from experiments.backends.worker_pool import LocalWorkers
 from experiments.comparison.parity import compare_replay
 from experiments.comparison.recorded_study import read_study
@@ -124,7 +124,7 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     final = known.facts.get(FINAL)
     recorded = known.facts.get(_RECORDED) == session.recorded(len(results)) and store_exists(session.uri)
     done = len(results) == session.study.n_trials and recorded
-    if not done or best is None or final is None or final["index"] != best.index:
+    if not done or best is None or final is None or not is_winner(final, best, session.study):
         return False
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
     outcome = _outcome(session, results, best, TrialResult(**final))

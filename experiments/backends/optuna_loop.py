@@ -20,8 +20,9 @@ from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
 from experiments.system import crash_points
 
 # When a study has a time limit, time is reserved for the winner: this multiple of the longest trial's duration for its
-# training and its scores, and these seconds for figures and MLflow.
+# training and its scores, this one for its training on all rows, and these seconds for figures and MLflow.
 FINAL_TRIALS = 1.5
+ALL_ROWS_TRIALS = 2.0
 FINAL_SECONDS = 6.0
 INTERRUPT_EVERY_SECONDS = 0.05
 
@@ -124,7 +125,8 @@ class LoopHandle(StudyHandle):
         if self._spec.timeout is None or not scored:  # without a score there is no winner to reserve time for
             return None
         longest = max(result.finished - result.started for result in scored)
-        kept = FINAL_TRIALS * longest + FINAL_SECONDS
+        more = 0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS
+        kept = (FINAL_TRIALS + more) * longest + FINAL_SECONDS
         return max(0.0, self._spec.timeout - kept - (self._clock() - self._begun))
 
     def _interrupted(self, running: Collection[futures.Future[TrialResult]]) -> set[futures.Future[TrialResult]]:
@@ -138,16 +140,19 @@ class LoopHandle(StudyHandle):
         return {f for f in finished if not f.cancelled() and not isinstance(f.exception(), RunnerClosed)}
 
     def run_final(self, index: int) -> TrialResult:
-        """Train the winner once more and keep its bundle; a lone trial has kept its own."""
-        params = self._results[index].params
+        """Train the winner once more and keep its bundle; a lone trial has kept its own, if it is of the right rows."""
+        params, rows = self._results[index].params, self._spec.final_rows
         folder = final_folder(self._spec.folder)
         trained = trial_folder(self._spec.folder, index)
-        if model_dir(trained).exists():
+        if rows == "train" and model_dir(trained).exists():
             shutil.copytree(trained, folder, dirs_exist_ok=True)
             return self._results[index]
         # It runs alone, so it has the threads of all.
         threads = self._spec.threads * self._spec.parallel
-        final = TrialSpec(index, params, self._spec.hyperparameters(params), folder, keep_model=True, threads=threads)
+        hyperparameters = self._spec.hyperparameters(params)
+        if rows != "train":
+            hyperparameters["final_rows"] = rows
+        final = TrialSpec(index, params, hyperparameters, folder, keep_model=True, threads=threads)
         return self._checked(self._final_runner.run(final))
 
     def cancel(self) -> None:

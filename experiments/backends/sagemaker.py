@@ -137,12 +137,13 @@ class SageMakerBackend(Backend):
 
             def make_job(trial: TrialSpec) -> dict[str, Any]:
                 tuned = {name: trial.hyperparameters[name] for name in trial.params}
-                return trial_job(document, trial.index, tuned, self._suffix(study, trial))
+                return _of_rows(trial_job(document, trial.index, tuned, self._suffix(study, trial)), trial, study)
         else:
             placement = self._placement(study)
 
             def make_job(trial: TrialSpec) -> dict[str, Any]:
-                return training_job(study, placement, trial.index, trial.params, self._suffix(study, trial))
+                job = training_job(study, placement, trial.index, trial.params, self._suffix(study, trial))
+                return _of_rows(job, trial, study)
 
         run = uuid.uuid4().hex[:12]
         containers = self._containers(study, run)
@@ -192,3 +193,15 @@ class SageMakerBackend(Backend):
 
     def _suffix(self, study: StudySpec, trial: TrialSpec) -> str:
         return FINAL_SUFFIX if trial.folder == final_folder(study.folder) else ""
+
+
+def _of_rows(job: dict[str, Any], trial: TrialSpec, study: StudySpec) -> dict[str, Any]:
+    """Return the request of a trial with the rows that its bundle's models are fitted on."""
+    rows = trial.hyperparameters.get("final_rows")
+    if rows is None:
+        return job
+    channels = list(job["InputDataConfig"])
+    if rows == "all":
+        source = channels[0]["DataSource"]["S3DataSource"] | {"S3Uri": f"file://{study.channels.test}"}
+        channels.append({"ChannelName": "test", "DataSource": {"S3DataSource": source}})
+    return job | {"HyperParameters": job["HyperParameters"] | {"final_rows": rows}, "InputDataConfig": channels}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 from rich.console import Console
 from rich.status import Status
@@ -12,13 +15,18 @@ from experiments.backends.base import StudyHandle
 from experiments.backends.worker_pool import LocalWorkers, WorkerPool
 from experiments.errors import StudyFailed
 from experiments.reporting.console import print_plain
-from experiments.study.folder import final_folder, log_path, model_dir, test_predictions
+from experiments.study.folder import final_folder, log_path, model_dir, scored_model_dir, test_predictions
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult
 
 # The ledger's facts of the winner: its result with test scores, and the importance of the features.
 FINAL = "final"
 IMPORTANCE = "feature_importance"
+
+
+def is_winner(final: Mapping[str, Any], best: TrialResult, study: StudySpec) -> bool:
+    """Return whether the ledger's fact ``FINAL`` is of the best trial, and its models are fitted on the right rows."""
+    return bool(final["index"] == best.index and final["info"].get("final_rows", "train") == study.final_rows)
 
 
 def place_winner(
@@ -44,7 +52,7 @@ def place_winner(
     """
     known = ledger.noted(FINAL)
     bundle = model_dir(final_folder(study.folder))
-    if known is not None and known["index"] == best.index and (bundle / MANIFEST).exists():
+    if known is not None and is_winner(known, best, study) and (bundle / MANIFEST).exists():
         return
     with console.status(f"{handle.final_status} and scoring it on the test rows") as status:
         _place(study, ledger, handle, local_workers(), best, status)
@@ -53,7 +61,7 @@ def place_winner(
 def _place(
     study: StudySpec, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult, status: Status
 ) -> None:
-    bundle, console = model_dir(final_folder(study.folder)), status.console
+    console = status.console
     final = handle.run_final(best.index)
     if final.state == "failed":
         raise StudyFailed(
@@ -68,6 +76,8 @@ def _place(
             f"{best.info.get('versions')}, now: {final.info.get('versions')}.",
             style="yellow",
         )
+    scored, bundle = scored_model_dir(final_folder(study.folder)), model_dir(final_folder(study.folder))
+    bundle = scored if scored.exists() else bundle
     channels = study.channels
     kwargs = {
         "bundle": str(bundle),
@@ -91,3 +101,4 @@ def _place(
     ledger.note(IMPORTANCE, importance)
     final = replace(final, metrics={**final.metrics, **scores["metrics"]})
     ledger.note(FINAL, asdict(final))
+    shutil.rmtree(scored, ignore_errors=True)

@@ -40,6 +40,11 @@ class ModeConfig:
         """The settings of the AWS account that this mode works in; None for a mode on this machine."""
         return None
 
+    @property
+    def final_rows(self) -> tuple[str, ...]:
+        """What ``ensemble.final_rows`` can be, the default first."""
+        return ("all", "train_and_validation", "train")
+
 
 @dataclass
 class LocalModeConfig(ModeConfig):
@@ -85,6 +90,11 @@ class SageMakerModeConfig(ModeConfig):
     def starts_cold(self) -> bool:
         """Whether containers are not kept warm."""
         return not self.warm_pool
+
+    @property
+    def final_rows(self) -> tuple[str, ...]:
+        """As on SageMaker, a job gets the test rows only on request."""
+        return ("train_and_validation", "all", "train")
 
 
 @dataclass
@@ -185,6 +195,11 @@ class RemoteModeConfig(ModeConfig):
         """These settings."""
         return self
 
+    @property
+    def final_rows(self) -> tuple[str, ...]:
+        """The model of the best job is served, which was fitted on the training rows."""
+        return ("train",)
+
 
 @dataclass
 class SplitConfig:
@@ -263,6 +278,12 @@ class EnsembleConfig:
     final: str = _key(
         "bag",
         "What is served. `bag`: the average of the folds' models. `refit`: one model fitted on all training rows.",
+    )
+    final_rows: str | None = _key(
+        None,
+        "The rows that the served model is fitted on, once its scores are known: `train`, `train_and_validation` or "
+        "`all`. `null` is `all` with `mode=local`, `train_and_validation` with `mode=sagemaker`, where jobs get the "
+        "test rows only on request, and `train` with `mode=remote`.",
     )
     drop_slow: bool = _key(
         False,

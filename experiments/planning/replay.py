@@ -24,7 +24,10 @@ from experiments.study.spec import Point, StudySpec
 # where it runs, what it may cost and whose code it imports must be typed.
 _TRAINED = ("dataset", "ensemble", "search")
 _OWN_CODE = "entry.dependencies"
-_OF_A_SEARCH = ("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate")
+_NOT_TRAINED = (
+    *("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate"),
+    "ensemble.final_rows",
+)
 # Parts of a study's identity by the arguments in which they are configured.
 _TYPED = {
     "data": "the data (dataset)",
@@ -105,7 +108,7 @@ def _problem(argument: str) -> str | None:
 
 def _is_trained(key: str) -> bool:
     known = key == "experiment" or key.partition(".")[0] in _TRAINED
-    return known and key not in _OF_A_SEARCH
+    return known and key not in _NOT_TRAINED
 
 
 def recipe_arguments(arguments: Iterable[str]) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
+from ensemble.recipe import FinalRows
 from ensemble.wire import encode_recipe
 from experiments.config.compose import Composed
 from experiments.config.paths import studies_folder
@@ -13,7 +15,7 @@ from experiments.config.schema import Config
 from experiments.data import datasets
 from experiments.data.channels import channels_of, place_channels
 from experiments.data.presplit import check_not_split_again
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, listed, one_of
 from experiments.planning import replay
 from experiments.planning.ensemble import plan_ensemble
 from experiments.planning.fittable import check_fittable
@@ -119,6 +121,7 @@ def _study(
         parallel=parallelism.parallel,
         threads=parallelism.threads,
         max_failure_rate=config.search.max_failure_rate,
+        final_rows=_final_rows(config),
         timeout=config.search.timeout,
         points=search.points,
         cold=config.mode.starts_cold,
@@ -129,6 +132,17 @@ def _study(
         config=composed.yaml(),
         dataset=datasets.label(config.dataset),
     )
+
+
+def _final_rows(config: Config) -> FinalRows:
+    given, possible = config.ensemble.final_rows, config.mode.final_rows
+    if given is not None and given not in possible and given in get_args(FinalRows):
+        raise ConfigError(
+            f"ensemble.final_rows={given}: with mode={config.mode.name} the served model can be fitted on "
+            f"{listed(possible)} only. Leave the key out, or replay the study with mode=local."
+        )
+    rows: FinalRows = one_of("ensemble.final_rows", possible[0] if given is None else given, get_args(FinalRows))
+    return rows
 
 
 def _check_paths(config: Config) -> None:

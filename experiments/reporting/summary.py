@@ -49,6 +49,8 @@ def render(outcome: Outcome) -> RenderableType:
     verdict = verdict_text(outcome.final, outcome.results, outcome.members)
     parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome)]
     parts.append(Text.assemble("\n  ", verdict))
+    if "final_rows" in outcome.final.info:
+        parts.append(Text(f"  {_served_rows(outcome.final)}"))
     if outcome.problem is not None:
         parts.append(
             Text(
@@ -61,6 +63,15 @@ def render(outcome: Outcome) -> RenderableType:
         model = f"models:/{outcome.study.name}@{WINNER_ALIAS}"
         parts.append(Text(f"  The winner is in MLflow's registry: {model}", overflow="ignore", no_wrap=True))
     return Group(*parts, _next(outcome))
+
+
+def _served_rows(final: TrialResult) -> str:
+    """Return which rows the served model was fitted on."""
+    which = {"all": "all", "train_and_validation": "the training and validation rows,"}[final.info["final_rows"]]
+    return (
+        f"The served model was then fitted on {which} {final.info['rows_served']} rows (ensemble.final_rows). "
+        f"The scores are those of the models that were fitted on the {final.info['rows']} training rows."
+    )
 
 
 def show(outcome: Outcome, console: Console) -> None:

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ensemble.cli import METRICS_FILE, METRICS_VERSION
+from ensemble.cli import METRICS_FILE, METRICS_VERSION, SCORED_FOLDER
 from ensemble.documents import read_json
 from ensemble.recipe import BLENDED
-from ensemble.wire import DATA_PARAMETERS, decode_recipe
+from ensemble.wire import DATA_PARAMETERS, JOB_PARAMETERS, decode_recipe
 from experiments.errors import InputError, StorageError, listed, storage_errors
 from experiments.study.spec import Channels, StudySpec, TrialResult, TrialSpec, TrialState
 
 # Hyperparameters that do not change what is trained.
-_NO_RECIPE = frozenset((*DATA_PARAMETERS, "rival"))
+_NO_RECIPE = frozenset((*DATA_PARAMETERS, *JOB_PARAMETERS))
 # With less free space than this, a trial failed because of the disk and not because of its parameters.
 FULL_DISK_BYTES = 2**20
 
@@ -47,6 +47,11 @@ def model_dir(folder: Path) -> Path:
 def output_data_dir(folder: Path) -> Path:
     """Return the folder of the metrics and predictions of a trial in ``folder``."""
     return folder / "output" / "data"
+
+
+def scored_model_dir(folder: Path) -> Path:
+    """Return the folder of the bundle of a trial's scored models, where those of its bundle are fitted on more rows."""
+    return output_data_dir(folder) / SCORED_FOLDER
 
 
 def log_path(folder: Path) -> Path:
@@ -79,6 +84,8 @@ def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
         "SM_OUTPUT_DATA_DIR": str(output_data_dir(trial.folder)),
         "SM_NUM_CPUS": str(trial.threads),
     }
+    if trial.hyperparameters.get("final_rows") == "all":
+        environ["SM_CHANNEL_TEST"] = str(spec.channels.test)
     if trial.keep_model:
         environ["SM_MODEL_DIR"] = str(model_dir(trial.folder))
     return environ

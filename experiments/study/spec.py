@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
-from ensemble.recipe import Recipe
+from ensemble.recipe import FinalRows, Recipe
 from ensemble.wire import decode_recipe
 from experiments.study.search_space import SearchSpace
 
@@ -101,6 +101,7 @@ class StudySpec:
         parallel: Trials at a time, at most the window.
         threads: Threads a trial may use.
         max_failure_rate: The study stops when more than this share of its trials failed.
+        final_rows: The rows that the winner's served models are fitted on.
         timeout: Seconds that the study may take, including the winner's training; None for no limit.
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 of its Python files.
@@ -123,6 +124,7 @@ class StudySpec:
     parallel: int
     threads: int
     max_failure_rate: float
+    final_rows: FinalRows = "train"
     timeout: float | None = None
     points: tuple[Point, ...] | None = None
     dependencies: tuple[Path, ...] = ()

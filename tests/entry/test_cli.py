@@ -21,9 +21,9 @@ import pytest
 
 from ensemble.bundle import load_bundle
 from ensemble.channel import write_channel
-from ensemble.cli import main
+from ensemble.cli import SCORED_FOLDER, main
 from ensemble.reading import Roles, read_folder
-from ensemble.table import Table, numbers
+from ensemble.table import Table, joined, numbers
 from ensemble.training import fit_ensemble
 from ensemble.wire import decode_recipe, encode_roles, metric_regex
 from tests.entry.conftest import OWN_MEMBER, make_table
@@ -31,6 +31,7 @@ from tests.entry.conftest import OWN_MEMBER, make_table
 TRAIN_SCRIPT = Path(__file__).resolve().parents[2] / "entry" / "train.py"
 TRAIN = make_table(45, missing=0.1)
 VALIDATION = make_table(20, seed=1, missing=0.1)
+TEST = make_table(15, seed=2, missing=0.1)
 
 QUICK = {"members": "xgboost,flat:ridge", "xgboost__num_round": "3", "folds_k": "3", "seed": "4"}
 # What the SageMaker toolkit adds for itself, and a tuning job for itself.
@@ -327,6 +328,34 @@ def test_a_training_that_lost_its_race_leaves_what_it_found_and_prints_no_object
     assert not (job.data / "out_of_fold.npz").exists()
 
 
+@pytest.mark.parametrize(
+    ("final", "rows", "tables"),
+    [("bag", "all", (TRAIN, VALIDATION, TEST)), ("refit", "train_and_validation", (TRAIN, VALIDATION))],
+)
+def test_served_models_learn_from_further_rows_after_the_scores_and_the_blend_are_known(
+    final: str, rows: str, tables: tuple[Table, ...], job: Job, tmp_path: Path
+) -> None:
+    hyperparameters = QUICK | {"final": final, "blend": "weighted"}
+    job.give(hyperparameters)
+    assert main([], job.environ) == 0
+    before, scored = job.metrics(), load_bundle(job.model).ensemble
+    further = make_job(tmp_path / "further", write_arrays)
+    write_arrays(TEST, tmp_path / "test")
+    further.give(hyperparameters | {"final_rows": rows})
+    assert main([], further.environ | {"SM_CHANNEL_TEST": str(tmp_path / "test")}) == 0
+
+    served = load_bundle(further.model)
+    on_all_rows = fit_ensemble(decode_recipe(hyperparameters), joined(tables), None, threads=2).ensemble
+    expected = on_all_rows.predict_members(TEST.features)
+    assert np.array_equal(served.ensemble.predict_members(TEST.features), expected)
+    assert served.ensemble.weights == scored.weights
+    assert np.array_equal(served.ensemble.predict(TEST.features), scored.blend.predict(expected, TEST.features))
+    assert served.manifest["rows"] == further.metrics()["rows_served"] == sum(table.rows for table in tables)
+    assert served.manifest["metrics"] == further.metrics()["metrics"] == before["metrics"]
+    kept = load_bundle(further.data / SCORED_FOLDER).ensemble
+    assert np.array_equal(kept.predict(TEST.features), scored.predict(TEST.features))
+
+
 @pytest.mark.parametrize(("most", "threads"), [("1", 1), ("9", 2), ("", 2), ("2,1", 2), ("0", 2)])
 def test_a_job_that_shares_its_machine_uses_its_part_of_it(most: str, threads: int, job: Job) -> None:
     job.give(QUICK)
@@ -368,6 +397,13 @@ MISTAKES: dict[str, tuple[dict[str, str], dict[str, str], list[str]]] = {
         {"SM_CHANNEL_VALIDATION": ""},
         ["'validation_rmse_blended'", "needs a validation channel"],
     ),
+    "rows without a channel": (
+        {"final_rows": "train_and_validation"},
+        {"SM_CHANNEL_VALIDATION": ""},
+        ["'train_and_validation'", "needs the validation channel"],
+    ),
+    "rows without two channels": ({"final_rows": "all"}, {}, ["'all'", "needs the validation and test channels"]),
+    "rows that do not exist": ({"final_rows": "most"}, {}, ["'final_rows'", "'most'", "train_and_validation"]),
 }
 
 

@@ -17,6 +17,7 @@ import orjson
 from ensemble import csv_cells
 from ensemble.errors import did_you_mean
 from ensemble.members.base import Floats
+from ensemble.reading import OTHER_MARKS
 from ensemble.serving.cells import check_numbers, column_numbers
 from ensemble.serving.errors import RequestError, unfit, unreadable_body
 from ensemble.serving.unseen import Unseen
@@ -154,6 +155,15 @@ class Csv(Rows):
     def features(self, columns: Sequence[Column], unseen: Unseen | None = None) -> Floats:
         """Return the features; if ``header`` is None, ``is_header`` decides."""
         names, rest = first_row(self.body)
+        mark = (
+            next((mark for mark in OTHER_MARKS if mark in names[0]), None) if len(names) == 1 < len(columns) else None
+        )
+        if mark is not None:
+            raise unfit(
+                f"the rows seem to be separated by {mark!r}: send commas between columns, and points in numbers.",
+                expected="commas between the columns",
+                got=repr(mark),
+            )
         header = is_header(names, columns) if self.header is None else self.header
         body = rest if header else self.body
         plain = all(column == Column(column.name) for column in columns)

@@ -198,6 +198,22 @@ def test_finished_study_shows_its_summary_and_runs_nothing(finished: Path, tiny:
     assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*") if path.is_file()} == before
 
 
+def test_the_served_model_learns_from_all_rows_unless_told_otherwise(finished: Path, tiny: Path) -> None:
+    def served() -> tuple[int, dict[str, float]]:
+        manifest = json.loads((tiny / "studies" / "tiny" / "final" / "model" / "manifest.json").read_text())
+        return manifest["rows"], manifest["metrics"]
+
+    rows, metrics = served()
+    assert rows == 442
+    out = " ".join((finished / "out.txt").read_text().split())
+    assert "The served model was then fitted on all 442 rows (ensemble.final_rows)." in out
+    again = run_command(*TINY, "ensemble.final_rows=train")
+    assert again.code == 0, again.err
+    assert served() == (266, metrics)
+    assert "served model" not in again.out
+    assert "is finished" in run_command(*TINY, "ensemble.final_rows=train").out
+
+
 def test_study_is_extended_by_more_trials(tiny: Path) -> None:
     ended = run_command(*TINY, "search.n_trials=6")
     assert ended.code == 0, ended.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import ClassVar
 
 import pytest
 
+from ensemble.channel import read_channel
 from experiments.backends.base import Backend
 from experiments.config.compose import compose
+from experiments.data.presplit import SPLITS
 from experiments.errors import BackendUnavailable, ConfigError, StudyFailed
 from experiments.planning.packages import make_importable
 from experiments.planning.study import plan_study
@@ -196,7 +199,11 @@ class BackendContract(abc.ABC):
             results = {result.index: result for result in handle.results()}
             final = handle.run_final(1)
         assert dict(final.metrics) == dict(results[1].metrics)
-        assert (model_dir(final_folder(study.folder)) / "manifest.json").exists()
+        manifest = json.loads((model_dir(final_folder(study.folder)) / "manifest.json").read_text())
+        learnt_from = {"train": ["train"], "train_and_validation": ["train", "validation"], "all": SPLITS}
+        read = [read_channel(getattr(study.channels, name)) for name in learnt_from[study.final_rows]]
+        assert manifest["rows"] == sum(table.rows for table in read)
+        assert manifest["metrics"] == dict(final.metrics)
         assert not model_dir(trial_folder(study.folder, 1)).exists()
 
     def test_cancel_leaves_nothing_running_here_and_can_be_repeated(self, folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ensemble.racing import Rival
 from ensemble.wire import decode_rival
-from experiments.backends.optuna_loop import FINAL_SECONDS, FINAL_TRIALS, LoopHandle
+from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, LoopHandle
 from experiments.errors import RunnerClosed
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
@@ -90,7 +90,7 @@ def test_a_resumed_study_races_the_same_rivals(folder: Path, resumed: int) -> No
 
 
 def test_time_is_reserved_for_the_winner_and_running_trials_are_left_to_the_next_run(folder: Path) -> None:
-    kept = FINAL_TRIALS * SECONDS_A_TRIAL + FINAL_SECONDS
+    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + FINAL_SECONDS
     study = plan("search.n_trials=20", "search.window=4", "search.parallel=2", f"search.timeout={kept + 20.05:g}")
     first = run(study, runner := ScriptedRunner(lambda index: float(index) if index < 2 else None))
     assert {result.index for result in first} == {0, 1}
