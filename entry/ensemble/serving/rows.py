@@ -134,7 +134,7 @@ class Matrix(Rows):
         check_width(self.values.shape[1], columns)
         if len(self.values) == 0:
             raise no_rows()
-        if any(column != Column(column.name) for column in columns):
+        if not all(column.is_plain for column in columns):
             return Values(None, list(self.values.T)).features(columns, unseen)
         check_numbers(self.values, columns)
         return self.values
@@ -158,7 +158,7 @@ class Csv(Rows):
         _check_separator(names, columns)
         header = is_header(names, columns) if self.header is None else self.header
         body = rest if header else self.body
-        plain = all(column == Column(column.name) for column in columns)
+        plain = all(column.is_plain for column in columns)
         if plain and not body.translate(None, _NUMBERS_ONLY):
             matrix = _numbers(body)
             if matrix is not None and (not header or matrix.shape[1] == len(names)):
