@@ -186,6 +186,7 @@ def _dispatch(arguments: Sequence[str], *, only_show: bool) -> int:
     unknown = [argument for argument in arguments if argument.startswith("-")]
     if unknown:
         raise ConfigError(f"there is no option {unknown[0]!r}. Options: --help, --cfg; everything else is key=value.")
+    _check_encoding(arguments)
     composed = compose(arguments)
     action = composed.config.action
     if action not in ACTIONS:
@@ -203,6 +204,17 @@ def _dispatch(arguments: Sequence[str], *, only_show: bool) -> int:
 
     with temporary_files_removed():
         return ACTIONS[action][1](composed, arguments, PlainConsole())
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Raise ConfigError if an argument has bytes that are not text, which no record could have."""
+    for argument in arguments:
+        if any("\udc80" <= character <= "\udcff" for character in argument):
+            shown = os.fsencode(argument).decode(errors="replace")
+            raise ConfigError(
+                f"{shown} has bytes that are not text in the encoding {sys.getfilesystemencoding()}. Set "
+                "LC_ALL=C.UTF-8 for the command, or rename the file so that its name is UTF-8."
+            )
 
 
 def _help() -> str:

@@ -47,7 +47,7 @@ def coded(values: pd.Series[Any], path: Path, column: Column) -> Floats:
         return _booleans(values, path, column.name, fix)
     values = _of_one_type(values)
     if column.type == "number":
-        return _without_missing(numbers_of(values, path, column, f"empty the cell, or {fix}"), column)
+        return numbers_of(values, path, column, f"empty the cell, or {fix}")
     if values.dtype.kind in "iufb" and len(values.dropna()):
         row = int(np.argmax(np.asarray(values.notna())))
         raise _not_a_date(values.iloc[row], row, path, column.name, fix)
@@ -199,7 +199,7 @@ def numbers_of(values: pd.Series[Any], path: Path, column: Column, fix: str) -> 
             got=str(values.iloc[0]).lower(),
         )
     if pd.api.types.is_numeric_dtype(values.dtype):
-        return np.asarray(values, dtype=np.float64)
+        return _without_missing(np.asarray(values, dtype=np.float64), column)
     present = values.dropna().astype("object")
     check_cells(present, path, name)
     if column.decimal:
@@ -208,7 +208,7 @@ def numbers_of(values: pd.Series[Any], path: Path, column: Column, fix: str) -> 
     else:
         numbers = pd.to_numeric(present, errors="coerce").astype(float)
     if not numbers.isna().any():
-        return np.asarray(numbers.reindex(values.index), dtype=np.float64)
+        return _without_missing(np.asarray(numbers.reindex(values.index), dtype=np.float64), column)
     row = int(numbers.index[numbers.isna()][0])
     got = repr(str(present[row]))
     hint = "" if column.decimal else number_hint([str(value) for value in present.unique()], name)

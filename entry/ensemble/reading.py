@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # Libraries store features and gradients as 32-bit numbers, which end at 3.4e38, and they square the target.
 LARGEST = 1e30
-_OTHER_MARKS = (";", "\t", "|")
+# What may be between columns instead of commas.
+OTHER_MARKS = (";", "\t", "|")
 _PLURALS: dict[ColumnType, str] = {
     "number": "numbers",
     "boolean": "true and false",
@@ -227,7 +228,7 @@ def _check_names(path: Path, names: list[str], roles: Roles) -> None:
     )
     for key, name in named:
         if name not in names:
-            found = next((mark for mark in _OTHER_MARKS if len(names) == 1 and mark in names[0]), None)
+            found = next((mark for mark in OTHER_MARKS if len(names) == 1 and mark in names[0]), None)
             if found is not None:
                 raise InputError(
                     f"{path} seems to be separated by {found!r}: save it as CSV with commas between the columns "

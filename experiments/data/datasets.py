@@ -148,7 +148,7 @@ def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
 def _diabetes(config: DatasetConfig, mode: ModeConfig) -> Splits:
     own = {key: getattr(config, key) for key in ("path", "target", "weights", "drop", "columns", "missing")}
     own["folds.column"] = config.folds.column
-    given = [f"dataset.{key}" for key, value in own.items() if value]
+    given = [f"dataset.{key}" for key, value in own.items() if value or (key == "missing" and value is not None)]
     if given:
         raise ConfigError(f"{listed(given)} is for your own table: add dataset=file to the command.")
     if config.folds.kind in ("group", "time"):

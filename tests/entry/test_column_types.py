@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.column_types import column_key
+from ensemble.csv_cells import quoted_columns
 from ensemble.errors import InputError
 from ensemble.reading import Roles, read_file, read_folder
 from ensemble.table import Column, Table
@@ -83,6 +84,58 @@ def test_numbers_in_quotes_are_text_unless_everything_is_in_quotes(tmp_path: Pat
     assert read_file(path, Roles("price")).columns[0] == Column("a", "category", ("12", "7"))
 
 
+QUOTED_CELLS = ["12", "", "a", "x,y", 'say "so"', "two\nlines", " b"]
+
+
+@given(
+    st.integers(2, 4).flatmap(
+        lambda width: st.lists(
+            st.lists(st.tuples(st.sampled_from(QUOTED_CELLS), st.booleans()), min_size=width, max_size=width),
+            min_size=1,
+            max_size=5,
+        )
+    ),
+    st.sampled_from(["\n", "\r\n", "\r", "\n\n"]),
+    st.booleans(),
+)
+def test_columns_in_quotes_are_found_as_csv_has_them(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[tuple[str, bool]]], end: str, ended: bool
+) -> None:
+    def needs(cell: str) -> bool:
+        return any(mark in cell for mark in ',"\n')
+
+    lines = [[(cell, quoted or needs(cell)) for cell, quoted in row] for row in rows]
+    text = end.join(
+        [
+            ",".join(f"c{place}" for place in range(len(rows[0]))),
+            *(
+                ",".join('"' + cell.replace('"', '""') + '"' if quoted else cell for cell, quoted in line)
+                for line in lines
+            ),
+        ]
+    )
+    path = tmp_path_factory.mktemp("quotes") / "t.csv"
+    path.write_bytes((text + end * ended).encode())
+    columns = [[(cell, quoted) for cell, quoted in column if cell.strip()] for column in zip(*lines, strict=True)]
+    bare = any(not quoted for column in columns for _, quoted in column)
+    # A quoted empty cell is no evidence, and neither are quotes that a cell needs.
+    expected = {
+        place
+        for place, column in enumerate(columns)
+        if bare
+        and column
+        and all(quoted for _, quoted in column)
+        and any(not any(mark in cell for mark in ",\n") for cell, _ in column)
+    }
+    assert quoted_columns([path], len(rows[0])) == expected
+
+
+def test_groups_are_those_of_the_text_in_the_file(tmp_path: Path) -> None:
+    table = read(tmp_path, ["00100", "100", "00100", "7"], fold_key="a")
+    assert table.fold_keys is not None
+    assert table.fold_keys.tolist() == [0, 1, 0, 2]
+
+
 def test_strings_of_parquet_are_text_and_dates(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     frame = pd.DataFrame(
@@ -148,6 +201,9 @@ def test_the_words_for_missing_are_declared(tmp_path: Path) -> None:
     assert np.array_equal(
         read(tmp_path, ["1", "-999", "3"], missing=("-999",)).features[:, 0], [1, nan, 3], equal_nan=True
     )
+    pd.DataFrame({"a": [1, -999, 3], "price": [1, 2, 3]}).to_parquet(tmp_path / "t.parquet")
+    parquet = read_file(tmp_path / "t.parquet", Roles("price", missing=("-999",)))
+    assert np.array_equal(parquet.features[:, 0], [1, nan, 3], equal_nan=True)
     numbers = read(tmp_path, ["1", "NA", "3"], missing=())
     assert np.array_equal(numbers.features[:, 0], [1, nan, 3], equal_nan=True)
     assert "NA" in numbers.columns[0].missing_texts
@@ -162,7 +218,8 @@ NOTATIONS = [
     (["1,5", "2,250", "3,75"], {"decimal_comma": [1.5, 2.25, 3.75]}),
     (["1,250,000", "2,500"], {"number": [1250000, 2500]}),
     (["12%", "7.5%"], {"number": [0.12, 0.075]}),
-    (["1 250", "980"], {"number": [1250, 980], "decimal_comma": [1250, 980]}),
+    (["12%", "7%"], {"number": [0.12, 0.07]}),
+    (["1 250", "980"], {"number": [1250, 980]}),
     (["(1,250.00)", "3.50"], {"number": [-1250, 3.5]}),
     (["€ 1.250,00", "€ 3,50"], {"decimal_comma": [1250, 3.5]}),
     (["1.234.567", "1.250", "980"], {"decimal_comma": [1234567, 1250, 980]}),

@@ -17,6 +17,7 @@ import orjson
 from ensemble import csv_cells
 from ensemble.errors import did_you_mean
 from ensemble.members.base import Floats
+from ensemble.reading import OTHER_MARKS
 from ensemble.serving.cells import check_numbers, column_numbers
 from ensemble.serving.errors import RequestError, unfit, unreadable_body
 from ensemble.serving.unseen import Unseen
@@ -154,6 +155,7 @@ class Csv(Rows):
     def features(self, columns: Sequence[Column], unseen: Unseen | None = None) -> Floats:
         """Return the features; if ``header`` is None, ``is_header`` decides."""
         names, rest = first_row(self.body)
+        _check_separator(names, columns)
         header = is_header(names, columns) if self.header is None else self.header
         body = rest if header else self.body
         plain = all(column == Column(column.name) for column in columns)
@@ -186,6 +188,17 @@ class Csv(Rows):
                     got=_count(len(row), "cell"),
                 )
         return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def _check_separator(names: Sequence[str], columns: Sequence[Column]) -> None:
+    """Raise RequestError if the first row has one cell, in which another mark than the comma is between columns."""
+    mark = next((mark for mark in OTHER_MARKS if mark in names[0]), None) if len(names) == 1 else None
+    if mark is not None and len(columns) > 1:
+        raise unfit(
+            f"the rows seem to be separated by {mark!r}: send commas between columns, and points in numbers.",
+            expected="commas between the columns",
+            got=repr(mark),
+        )
 
 
 def _without_blank(rows: list[list[str]], width: int) -> list[list[str]]:

@@ -264,14 +264,17 @@ def test_an_update_switches_and_one_that_fails_does_not(double: Double, trained:
     assert described["ProductionVariants"][0]["CurrentInstanceCount"] == 1
 
     before = servers()
-    update(double, "changing", define(double, "changing-3", "broken.tar.gz"))
+    refused = code_of(update, double=double, name="changing", config="changing-1")
+    assert refused[0] == "ValidationException"  # AWS does not switch instances to serverless
+    assert "to a serverless variant" in refused[1]
+    update(double, "changing", define(double, "changing-3", "broken.tar.gz", INSTANCES))
     endpoint = double.wait_for_endpoint("changing")
     described = describe(double, "changing")
     assert (described["EndpointConfigName"], described["FailureReason"]) == ("changing-2", NO_PING)
     assert endpoint.statuses == ["Creating", "InService", "Updating", "InService", "Updating", "InService"]
-    assert "SystemError: no such thing" in log(double, "changing")
+    assert "is not the file that was saved" in log(double, "changing")
     double.inject(EndpointFailure("changing", "no more machines"))
-    update(double, "changing", "changing-1")
+    update(double, "changing", define(double, "changing-4", variant=INSTANCES))
     double.wait_for_endpoint("changing")
     assert describe(double, "changing")["FailureReason"] == "no more machines"
     assert servers() == before
@@ -294,7 +297,7 @@ def test_an_endpoint_that_cannot_be_served_fails_with_the_reason(double: Double)
     define(double, "lost-1")
     assert double.wait_for_endpoint("unlucky", "Failed").failure == NO_PING
     assert double.wait_for_endpoint("broken", "Failed").failure == NO_PING
-    assert "SystemError: no such thing" in log(double, "broken")
+    assert "is not the file that was saved" in log(double, "broken")
     assert str(double.wait_for_endpoint("text", "Failed").failure).startswith("Failed to extract model data archive")
     double.client("s3").delete_object(Bucket=double.bucket, Key="models/text.tar.gz")
     create(double, "lost", "text-1")
@@ -368,7 +371,7 @@ def test_requests_that_aws_refuses(double: Double) -> None:
 
 
 def test_lists_and_answers_are_valid_by_the_service_model(tmp_path: Path, trained: Trained) -> None:
-    with Double(tmp_path, faults=[EndpointFailure("end-11")]) as double:
+    with Double(tmp_path, faults=[EndpointFailure("end-11")], quotas={}) as double:
         upload(double, trained)
         for number in range(11):
             double.hold_endpoint(number)
@@ -463,7 +466,7 @@ def test_an_endpoint_is_served_in_its_image(tmp_path: Path, trained: Trained) ->
             double.wait_for_endpoint(name, timeout=120)
         assert is_right(double, "served", trained)
         assert double.wait_for_endpoint("broken", "Failed", 120).failure == NO_PING
-        assert "SystemError: no such thing" in log(double, "broken")
+        assert "is not the file that was saved" in log(double, "broken")
         double.client("sagemaker").delete_endpoint(EndpointName="served")
         assert until(lambda: "served" not in double.state.endpoints)
     assert left_behind() == before

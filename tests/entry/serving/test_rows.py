@@ -168,6 +168,13 @@ def test_blank_first_lines_and_any_line_end_are_read(end: str, columns: Any) -> 
         assert len(csv(end.join(lines), columns)) == 1
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_mark_between_columns_is_named(mark: str) -> None:
+    for header in ("", "a,b\n"):
+        details = refused(Csv(f"{header}1,2\n".replace(",", mark).encode()), AB)
+        assert f"separated by {mark!r}" in details["message"]
+
+
 def test_a_quote_that_is_left_open_does_not_take_in_the_rows_after_it() -> None:
     assert refused(Csv(b'1,"x\n2,y\n3,x\n'), TEXT)["error"] == "unreadable"
 

@@ -28,3 +28,10 @@ def test_a_terminal_with_ascii_gets_replaced_characters(monkeypatch: pytest.Monk
 def test_an_error_shows_what_was_typed_without_its_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mode=local", "action=[/x]\x1b[31m"]) == 2
     assert capsys.readouterr().err.startswith(r"error: action=[/x]\x1b[31m: there is no such action.")
+
+
+def test_a_name_that_is_not_text_is_refused_with_the_locale_that_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mode=local", "dataset=file", "dataset.path=Donn\udcc3\udca9es.csv"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: dataset.path=Données.csv has bytes that are not text in the encoding ")
+    assert "LC_ALL=C.UTF-8" in error
