@@ -314,6 +314,8 @@ def _notation(cells: Mapping[str, int], name: str) -> _Notation | None:
     written = [value for value, plain in zip(numbers, _are_numbers(numbers), strict=True) if not plain]
     if not written:
         return None
+    if all(len({read[mark][value] for mark in likely}) == 1 for value in numbers):
+        likely = likely[:1]
     # The example is one that the keys read differently, if there is one.
     example = next((value for value in written if len({read[mark][value] for mark in likely}) > 1), written[0])
     units = {found[1] for value in numbers if (found := read[likely[0]][value]) is not None} - {""}

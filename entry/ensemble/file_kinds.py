@@ -28,6 +28,7 @@ _NOT_TEXT = {
     codecs.BOM_UTF16_LE: _ENCODED.format("UTF-16"),
     codecs.BOM_UTF16_BE: _ENCODED.format("UTF-16"),
 }
+_ZIP = b"PK\x03\x04"
 
 
 def kind_of(start: bytes) -> FileKind:
@@ -37,7 +38,7 @@ def kind_of(start: bytes) -> FileKind:
 
 def not_text(start: bytes) -> str | None:
     """Return what a file is that begins so and is not text in UTF-8, and what to do; None if it may be text."""
-    if start.startswith(b"PK\x03\x04"):
+    if start.startswith(_ZIP):
         return _zipped(start)
     for mark, reason in _NOT_TEXT.items():
         if start.startswith(mark):

@@ -69,6 +69,11 @@ class Column:
         """The texts that mean a missing value."""
         return missing_texts(self.missing)
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether the column is a number as Python writes it, with the usual texts for missing values."""
+        return self.type == NUMBER and self.missing is None and not self.decimal
+
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready data, which ``from_dict`` reads back.
 

@@ -39,13 +39,7 @@ def invoke_endpoint(composed: Composed, console: Console) -> int:
     config = composed.config
     one_of("detail", config.detail, DETAILS)
     check_not_input(config.input, config.output)
-    if config.header is not None:
-        one_of("header", config.header, HEADERS)
-    body, content_type = _rows(config.input)
-    if config.header is not None:
-        if content_type != CONTENT_TYPES[".csv"]:
-            raise ConfigError(f"header={config.header}: input={config.input} is not a CSV file. Leave the key out.")
-        content_type += f"; header={config.header}"
+    body, content_type = request(config.input, config.header)
     accept = _content_type(config.output) if config.output else _readable(content_type)
     if accept == CONTENT_TYPES[".parquet"]:
         raise ConfigError(
@@ -63,22 +57,39 @@ def invoke_endpoint(composed: Composed, console: Console) -> int:
     return 0
 
 
-def _rows(text: str | None) -> tuple[bytes, str]:
-    if text in (None, "-"):
-        body = sys.stdin.buffer.read()
-        return body, _type_of(body, "")
+def request(rows: str | None, header: str | None) -> tuple[bytes, str]:
+    """Return rows as the body of a request, and its content type.
+
+    Args:
+        rows: A file; None or ``-`` for standard input.
+        header: Whether the first row of CSV is a header, one of ``HEADERS``; None lets the endpoint decide.
+
+    Raises:
+        ConfigError: There is no such file, it holds no rows, or ``header`` is given for rows that are not CSV.
+    """
+    if header is not None:
+        one_of("header", header, HEADERS)
+    body = sys.stdin.buffer.read() if rows in (None, "-") else _content(str(rows))
+    reason = not_text(body[:START_BYTES]) if kind_of(body) == "text" else None
+    if reason is not None:
+        raise ConfigError(f"input={rows or '-'} {reason}.")
+    content_type = _type_of(body, Path(rows or "").suffix.lower())
+    if header is None:
+        return body, content_type
+    if content_type != CONTENT_TYPES[".csv"]:
+        raise ConfigError(f"header={header}: input={rows or '-'} is not CSV. Leave the key out.")
+    return body, f"{content_type}; header={header}"
+
+
+def _content(text: str) -> bytes:
     path = user_path(text)
     try:
-        body = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
         raise ConfigError(f"input={text}: there is no such file.{did_you_mean(path.name, near)}") from None
     except OSError as error:
         raise ConfigError(f"input={text}: {error.strerror}.") from None
-    reason = not_text(body[:START_BYTES]) if kind_of(body) == "text" else None
-    if reason is not None:
-        raise ConfigError(f"input={text} {reason}.")
-    return body, _type_of(body, path.suffix.lower())
 
 
 def _type_of(body: bytes, suffix: str) -> str:

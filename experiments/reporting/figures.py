@@ -58,13 +58,13 @@ def winner_figures(out_of_fold: Predictions, importance: Mapping[str, float]) ->
 
     Args:
         out_of_fold: Its out-of-fold predictions.
-        importance: By feature, the rise of the RMSE when its values are shuffled.
+        importance: By feature, the rise of the RMSE when its values are shuffled; empty if that was left out.
     """
-    return {
+    figures = {
         "predicted_against_actual.png": predicted_against_actual(out_of_fold),
         "residuals.png": residuals(out_of_fold),
-        "feature_importance.png": feature_importance(importance),
     }
+    return figures | ({"feature_importance.png": feature_importance(importance)} if importance else {})
 
 
 def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Figure:

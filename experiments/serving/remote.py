@@ -176,7 +176,7 @@ class RemoteHost(Host):
             # SageMaker Serverless Inference").
             raise ConfigError(
                 f"endpoint={self.endpoint} runs on instances, and SageMaker does not switch such an endpoint to "
-                f"serverless. Delete it first: python run.py mode=remote action=delete endpoint={self.endpoint}. Or "
+                f"serverless. Delete it first: {_deleting(self.endpoint)}. Or "
                 "deploy under another name with endpoint=<name>, or stay on instances with serving=realtime. Nothing "
                 "was uploaded."
             )

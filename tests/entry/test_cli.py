@@ -197,11 +197,12 @@ def test_table_files_in_parts_train_what_their_table_does(ending: str, tmp_path:
             "size": np.where(random.rand(60) < 0.1, np.nan, random.rand(60)),
             "who": random.choice(list("abcdef"), 60),
             "w": random.randint(1, 4, 60),
+            "year": random.randint(2020, 2023, 60),
             "y": random.rand(60),
         }
     )
     frame.loc[55, "town"] = "Nowhere"  # which only the validation rows know
-    roles = Roles("y", "w", "who", drop=("id",))
+    roles = Roles("y", "w", "who", drop=("id",), types=(("year", "category"),), missing=("", "Rome, Italy"))
     frames = {"train": frame[:40], "validation": frame[40:]}
     arrays, files = tmp_path / "arrays", tmp_path / "files"
 
@@ -213,6 +214,7 @@ def test_table_files_in_parts_train_what_their_table_does(ending: str, tmp_path:
 
     jobs = [make_job(root, lambda _, folder: write(folder, frames[folder.name])) for root in (arrays, files)]
     train = read_folder(arrays / "input/data/train", roles)
+    assert [column.levels for column in train.columns] == [("Bern", "Oslo"), (), ("2020", "2021", "2022")]
     validation = read_folder(arrays / "input/data/validation", roles, train)
     for name, table in (("train", train), ("validation", validation)):
         shutil.rmtree(arrays / "input/data" / name)

@@ -38,7 +38,7 @@ def column_numbers(column: Column, values: Any, *, text: bool, unseen: Unseen | 
     Raises:
         RequestError: A value does not fit the column.
     """
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and column == Column(column.name):
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and column.is_plain:
         return values.astype(np.float64)
     if column.type == "category":
         texts = values if isinstance(values, list) and set(map(type, values)) <= {str, type(None)} else None
@@ -96,7 +96,7 @@ def _floats(column: Column, values: Sequence[Any]) -> Floats:
 
 def _text_numbers(column: Column, values: Sequence[str]) -> Floats | None:
     missing = column.missing_texts
-    if column == Column(column.name):
+    if column.is_plain:
         return _plain_numbers(values, missing)
     if column.type == "boolean":
         known = [np.nan if value in missing else _BOOLEANS.get(value.lower()) for value in values]

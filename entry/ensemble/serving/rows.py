@@ -134,7 +134,7 @@ class Matrix(Rows):
         check_width(self.values.shape[1], columns)
         if len(self.values) == 0:
             raise no_rows()
-        if any(column != Column(column.name) for column in columns):
+        if not all(column.is_plain for column in columns):
             return Values(None, list(self.values.T)).features(columns, unseen)
         check_numbers(self.values, columns)
         return self.values
@@ -155,18 +155,10 @@ class Csv(Rows):
     def features(self, columns: Sequence[Column], unseen: Unseen | None = None) -> Floats:
         """Return the features; if ``header`` is None, ``is_header`` decides."""
         names, rest = first_row(self.body)
-        mark = (
-            next((mark for mark in OTHER_MARKS if mark in names[0]), None) if len(names) == 1 < len(columns) else None
-        )
-        if mark is not None:
-            raise unfit(
-                f"the rows seem to be separated by {mark!r}: send commas between columns, and points in numbers.",
-                expected="commas between the columns",
-                got=repr(mark),
-            )
+        _check_separator(names, columns)
         header = is_header(names, columns) if self.header is None else self.header
         body = rest if header else self.body
-        plain = all(column == Column(column.name) for column in columns)
+        plain = all(column.is_plain for column in columns)
         if plain and not body.translate(None, _NUMBERS_ONLY):
             matrix = _numbers(body)
             if matrix is not None and (not header or matrix.shape[1] == len(names)):
@@ -196,6 +188,17 @@ class Csv(Rows):
                     got=_count(len(row), "cell"),
                 )
         return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def _check_separator(names: Sequence[str], columns: Sequence[Column]) -> None:
+    """Raise RequestError if the first row has one cell, in which another mark than the comma is between columns."""
+    mark = next((mark for mark in OTHER_MARKS if mark in names[0]), None) if len(names) == 1 else None
+    if mark is not None and len(columns) > 1:
+        raise unfit(
+            f"the rows seem to be separated by {mark!r}: send commas between columns, and points in numbers.",
+            expected="commas between the columns",
+            got=repr(mark),
+        )
 
 
 def _without_blank(rows: list[list[str]], width: int) -> list[list[str]]:

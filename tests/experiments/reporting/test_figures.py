@@ -127,3 +127,7 @@ def test_names_of_features_are_drawn_as_text() -> None:
     shown = ["US$ in $", r"a$\frac$", r"\x1b[31mred", "two lines", "x" * 39 + "…"]
     assert [label.get_text() for label in labels] == shown
     assert not any(label.get_parse_math() for label in labels)
+
+
+def test_there_is_no_figure_of_importance_that_was_left_out() -> None:
+    assert set(winner_figures(out_of_fold(), {})) == {"predicted_against_actual.png", "residuals.png"}
