@@ -100,15 +100,13 @@ def _push_and_tag(
     """Push the image under a tag for the upload, then give it its own tag with a manifest that endpoints accept.
 
     An engine with containerd's image store pushes OCI's manifests, which endpoints do not accept, and a tag of this
-    repository cannot be moved. The upload's tag is removed at the end, and before, if another command has left it.
+    repository cannot be moved. The upload's tag is removed at the end, or by the next push after one that failed.
     """
     upload = f"{spec.version}-upload"
     registry.remove_tag(REPOSITORY, upload)
-    try:
-        _push(client, spec.tag, f"{repository}:{upload}", login, report)
-        registry.tag_for_endpoints(REPOSITORY, upload, spec.version)
-    finally:
-        registry.remove_tag(REPOSITORY, upload)
+    _push(client, spec.tag, f"{repository}:{upload}", login, report)
+    registry.tag_for_endpoints(REPOSITORY, upload, spec.version)
+    registry.remove_tag(REPOSITORY, upload)
 
 
 def _push(client: DockerClient, image: str, address: str, login: Login, report: Callable[[str], None]) -> None:
