@@ -164,6 +164,10 @@ def projected(jobs: Sequence[Job], ensemble: str) -> list[dict[str, str]]:
     ]
 
 
+# The name in the double's ECR of the image that serves; the double runs the setup's.
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/byoe:1"
+
+
 def settings(double: Double) -> list[str]:
     """Return the arguments with which ``mode=remote`` uses the double's account."""
     return ["mode=remote", f"mode.role={double.role}", f"mode.bucket={double.bucket}", "mode.poll_seconds=0.1"]
@@ -249,7 +253,7 @@ def side_by_side(seconds: Sequence[float], instances: int) -> float:
 def deploy(double: Double, job: Job, name: str) -> None:
     """Deploy the model of a job as an endpoint."""
     model = f"s3://{double.bucket}/byoe/studies/{job.study}/{job.name}/output/model.tar.gz"
-    arguments = [*settings(double), "action=deploy", f"model={model}", f"endpoint={name}"]
+    arguments = [*settings(double), "action=deploy", f"model={model}", f"endpoint={name}", f"mode.image.uri={IMAGE}"]
     ended = subprocess.run(
         [sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True, check=False
     )
@@ -300,6 +304,7 @@ def account(double: Double) -> Iterator[Double]:
         for name in [name for name in before if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ |= double.environment
+        double.put_image(*IMAGE.rpartition("/")[2].split(":"))
         try:
             yield double
         finally:
