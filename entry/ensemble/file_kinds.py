@@ -48,7 +48,7 @@ def not_text(start: bytes) -> str | None:
     zeros = (start[::2].count(b"\0"), start[1::2].count(b"\0"))
     if max(zeros) > len(start) / 8 and min(zeros) == 0:
         return _ENCODED.format("UTF-16")
-    return "is not text in UTF-8: save it as a CSV file in UTF-8"
+    return "is not text in UTF-8, since it holds a NUL byte: save it as a CSV file in UTF-8"
 
 
 def _zipped(start: bytes) -> str:

@@ -171,7 +171,7 @@ def test_a_subclass_is_not_taken_for_its_base(own_module: Callable[[str], str]) 
         ({"xgboost__eta": "1"}, "1.0"),
         ({"xgboost__eta": "1e-3"}, "0.001"),
         ({"xgboost__objective": "reg:squarederror"}, "'reg:squarederror'"),
-        ({"catboost__loss_function": "1.10"}, "'1.10'"),
+        ({"catboost__loss_function": "Huber:delta=1.10"}, "'Huber:delta=1.10'"),
         ({"members": "random_forest", "random_forest__max_depth": "none"}, "None"),
         ({"members": "ridge", "ridge__fit_intercept": "False"}, "False"),
     ],

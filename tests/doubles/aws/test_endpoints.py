@@ -86,6 +86,7 @@ def double(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """Return a double that has the models."""
     folder = tmp_path_factory.mktemp("aws")
     before = {*threading.enumerate()}
+    OTHERS.update(servers())
     with Double(folder) as found:
         upload(found, trained)
         yield found
@@ -148,12 +149,16 @@ def is_right(double: Double, name: str, trained: Trained) -> bool:
     return check_predictions(json.loads(ask(double, name, trained.body)["Body"]), trained.predictions) is None
 
 
+# Servers of the tests that ran before in this process.
+OTHERS: set[int] = set()
+
+
 def servers() -> list[int]:
-    """Return the ids of the model servers' processes, masters and workers."""
+    """Return the ids of the model servers' processes, masters and workers, without ``OTHERS``."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "serve.py" in " ".join(process.cmdline()):
+            if "serve.py" in " ".join(process.cmdline()) and process.pid not in OTHERS:
                 found.append(process.pid)
         except psutil.Error:
             continue

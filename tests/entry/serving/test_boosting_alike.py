@@ -19,7 +19,7 @@ from ensemble.parameters import ParamValue
 
 CATEGORIES = {2: 5}
 OBJECTIVES = XGBoost.parameters["objective"].choices
-LOSSES = ["RMSE", "Poisson", "Tweedie:variance_power=1.5", "MAE", "Quantile:alpha=0.7", "LogLinQuantile:alpha=0.5"]
+LOSSES = ["RMSE", "Poisson", "Tweedie:variance_power=1.5", "MAE", "Quantile:alpha=0.7"]
 sizes = pytest.mark.parametrize("rows", [1, 2, 100])
 
 
