@@ -179,7 +179,7 @@ def test_the_page_is_written_to_the_given_output(pair: Path, byoe: Run) -> None:
         ([PAIR, "output=studies"], "output=studies is a folder: name a file in it, such as output=studies/report.html"),
         ([PAIR, "compare.rtol=2"], "compare.rtol=2 must be at least 0"),
         ([PAIR, "compare.rtol=much"], "compare.rtol"),
-        (["compare.studies=laptop"], "compare.studies=[a]"),
+        (["compare.studies=laptop"], "Use 'compare.studies=[laptop]'"),
         (["compare.studies=[laptop]"], "names only laptop"),
         (["compare.studies=[laptop,contaners]"], "Did you mean 'containers'?"),
         (["compare.study=[laptop,containers]"], "'compare.studies'"),
