@@ -216,6 +216,7 @@ def test_an_endpoint_serves_its_model_until_it_is_deleted(double: Double, traine
     assert servers() == []
 
 
+@pytest.mark.slow
 def test_a_refused_request_gets_the_error_of_sagemaker(double: Double, trained: Trained) -> None:
     runtime = double.client("sagemaker-runtime")
     create(double, "strict", define(double, "strict-1"))
@@ -246,6 +247,7 @@ def test_a_refused_request_gets_the_error_of_sagemaker(double: Double, trained: 
     assert until(lambda: not double.state.endpoints)
 
 
+@pytest.mark.slow
 def test_an_update_switches_and_one_that_fails_does_not(double: Double, trained: Trained) -> None:
     create(double, "changing", define(double, "changing-1"))
     double.wait_for_endpoint("changing")
@@ -375,6 +377,7 @@ def test_requests_that_aws_refuses(double: Double) -> None:
     assert code_of(sagemaker.delete_endpoint_config, EndpointConfigName="none")[0] == invalid
 
 
+@pytest.mark.slow
 def test_lists_and_answers_are_valid_by_the_service_model(tmp_path: Path, trained: Trained) -> None:
     with Double(tmp_path, faults=[EndpointFailure("end-11")], quotas={}) as double:
         upload(double, trained)

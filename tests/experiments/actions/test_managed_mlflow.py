@@ -36,7 +36,11 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("credentials")
-@pytest.mark.parametrize(("arn", "service"), [(SERVER, "sagemaker-mlflow"), (APP, "sagemaker")], ids=["server", "app"])
+@pytest.mark.parametrize(
+    ("arn", "service"),
+    [(SERVER, "sagemaker-mlflow"), pytest.param(APP, "sagemaker", marks=pytest.mark.slow)],
+    ids=["server", "app"],
+)
 def test_runs_are_logged_with_signed_requests(
     arn: str, service: str, folder: Path, tmp_path: Path, empty_store: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -422,6 +422,7 @@ def test_failed_and_stopped_jobs_are_trials_with_their_reasons(project: Path, do
     assert states == {"0": "FAILED", "1": "FINISHED", "2": "FAILED"}
 
 
+@pytest.mark.slow
 def test_jobs_that_amt_stops_early_are_pruned_and_not_failed(project: Path, drawing: Double, byoe: Run) -> None:
     early = [JobStop(f"early-{number:03d}", "Stopped", run=number < 5) for number in (2, 3, 4, 5)]
     drawing.inject(*early, JobStop("early-007"))

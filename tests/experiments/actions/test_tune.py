@@ -286,6 +286,7 @@ frame.to_parquet("houses.parquet")
 """
 
 
+@pytest.mark.slow
 def test_table_of_categories_dates_weights_and_groups_in_parquet(project: Path) -> None:
     exec(compile(MIXED, "mixed", "exec"), {})
     ended = run_command(

@@ -37,6 +37,7 @@ def unusual(project: Path, byoe: Run) -> Path:
     return project
 
 
+@pytest.mark.slow
 def test_the_command_that_a_study_proposes_needs_none_of_its_arguments(unusual: Path, byoe: Run) -> None:
     finished = byoe(*TYPED, *OWN)
     assert "python run.py mode=sagemaker action=replay replay.study=unusual   # its best trials again" in finished.out

@@ -17,6 +17,7 @@ from experiments.serving.open import open_host
 from experiments.serving.remote import RemoteHost
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import denied
+from tests.doubles.aws.resident import Resident
 from tests.experiments.serving.contract import HostContract
 from tests.support.models import example, save_two_models, with_other_answers
 
@@ -34,11 +35,13 @@ class TestRemoteHost(HostContract):
     image: str
 
     @pytest.fixture(autouse=True)
-    def _account(self, tmp_path: Path, bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def _account(
+        self, tmp_path: Path, bundles: tuple[Path, Path], resident: Resident, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[None]:
         self.bundles = bundles
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             monkeypatch.delenv(name)
-        with Double(tmp_path / "aws") as self.double:
+        with Double(tmp_path / "aws", resident=resident) as self.double:
             for name, value in self.double.environment.items():
                 monkeypatch.setenv(name, value)
             self.image = self.double.put_image("byoe", "1")
