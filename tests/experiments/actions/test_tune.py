@@ -243,7 +243,8 @@ def test_train_is_one_run_with_the_parameters_given(project: Path) -> None:
     assert trial["info"]["recipe"]["members"][0]["params"] == {"max_depth": 4, "num_round": 5}
     assert "extend" not in ended.out
     final = json.loads((project / "studies" / "one" / "final" / "model" / "manifest.json").read_text())
-    assert final["metrics"] == trial["metrics"]
+    assert (final["metrics"], final["rows"]) == (trial["metrics"], 442)
+    assert trial["info"]["final_rows"] == "all"  # it was not trained once more
 
 
 def test_a_users_table(project: Path) -> None:
