@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -20,15 +21,19 @@ from experiments.study.search_space import Choices, Range
 # Sums of larger weights overflow in float32, in which libraries read them.
 _LARGEST_WEIGHT = 1e30
 _LEAST_SPREAD = 1e-150
+SERVED = "the rows for the served model"
 
 
-def check_fittable(recipe: Recipe, search: SearchPlan, train: Table, weights: str | None) -> list[str]:
+def check_fittable(
+    recipe: Recipe, search: SearchPlan, train: Table, served: Table | None, weights: str | None
+) -> list[str]:
     """Check what a library would refuse in a fold, and return a note on each fold with a constant target.
 
     Args:
         recipe: What is trained.
         search: What is searched, or the points that are run.
         train: The training rows.
+        served: The rows that the served models are fitted on, if there are more; their features are not used.
         weights: The column of the rows' weights, for messages.
 
     Raises:
@@ -46,6 +51,8 @@ def check_fittable(recipe: Recipe, search: SearchPlan, train: Table, weights: st
         rows["the training rows"] = np.arange(train.rows)
     _check_weights(folds, train, weights)
     parts = {where: (train.target[index], _varies(train, index)) for where, index in rows.items()}
+    if served is not None:
+        parts |= {where: (target, True) for where, target in _served_targets(recipe, served)}
     for spec in recipe.members:
         member = member_class(spec.kind, "ensemble.members")
         for params in _possible(spec, member, search):
@@ -61,6 +68,15 @@ def check_fittable(recipe: Recipe, search: SearchPlan, train: Table, weights: st
         for where, (target, _) in parts.items()
         if np.ptp(target) == 0
     ]
+
+
+def _served_targets(recipe: Recipe, served: Table) -> Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float64]]]]:
+    """Yield the targets of each fit of the served models, and what to call it."""
+    if recipe.final == "refit":
+        yield SERVED, served.target
+        return
+    for number, fold in enumerate(make_folds(recipe.folds, served.rows, recipe.seed, served.fold_keys)):
+        yield f"fold {number} of {SERVED}", served.target[fold.fit]
 
 
 def _check_weights(folds: list[Fold], train: Table, weights: str | None) -> None:
@@ -113,6 +129,11 @@ def _refused(
     settings = "".join(
         f" with {spec.name}.{name}={params[name]}" for name in member.deciding if params.get(name) is not None
     )
+    if all(part.endswith(SERVED) for part in refusals):
+        return ConfigError(
+            f"member {spec.name} cannot be fitted on {where}{settings}: {refusal} there. Use "
+            "ensemble.final_rows=train or other parameters, or leave it out of ensemble.members."
+        )
     if len(refusals) == parts:
         return ConfigError(
             f"member {spec.name} cannot be fitted{settings}: {refusal}. Give it other parameters, or leave it out of "

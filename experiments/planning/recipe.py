@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import get_args
 
 from ensemble.parameters import Parameter
-from ensemble.recipe import Final, FoldKind, FoldSpec, Recipe
+from ensemble.recipe import Final, FinalRows, FoldKind, FoldSpec, Recipe
 from ensemble.table import Table
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective
 from experiments.config.schema import Config, FoldsConfig
-from experiments.errors import ConfigError, one_of
+from experiments.errors import ConfigError, listed, one_of
 from experiments.planning.ensemble import EnsemblePlan
 
 DEFAULT_REPEATS = 3
@@ -23,11 +23,13 @@ class RecipePlan:
     Attributes:
         recipe: The recipe, without searched values.
         ensemble: The ensemble, without the members that were left out.
+        final_rows: The rows that the served models are fitted on.
         notes: Which members were left out, and why.
     """
 
     recipe: Recipe
     ensemble: EnsemblePlan
+    final_rows: FinalRows
     notes: tuple[str, ...]
 
 
@@ -65,7 +67,18 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, train: Table) -> RecipeP
         seed=_integer("search.seed", config.search.seed, SEED),
         objective=config.search.objective,
     )
-    return RecipePlan(recipe, ensemble, tuple(notes))
+    return RecipePlan(recipe, ensemble, _final_rows(config), tuple(notes))
+
+
+def _final_rows(config: Config) -> FinalRows:
+    given, possible = config.ensemble.final_rows, config.mode.final_rows
+    if given is not None and given not in possible and given in get_args(FinalRows):
+        raise ConfigError(
+            f"ensemble.final_rows={given}: with mode={config.mode.name} the served model can be fitted on "
+            f"{listed(possible)} only. Leave the key out, or replay the study with mode=local."
+        )
+    rows: FinalRows = one_of("ensemble.final_rows", possible[0] if given is None else given, get_args(FinalRows))
+    return rows
 
 
 def _repeats(folds: FoldsConfig) -> int:

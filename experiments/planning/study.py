@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from ensemble.recipe import FinalRows
+from ensemble.table import Table, joined
 from ensemble.wire import encode_recipe
 from experiments.config.compose import Composed
 from experiments.config.paths import studies_folder
@@ -15,7 +18,7 @@ from experiments.config.schema import Config
 from experiments.data import datasets
 from experiments.data.channels import channels_of, place_channels
 from experiments.data.presplit import check_not_split_again
-from experiments.errors import ConfigError, listed, one_of
+from experiments.errors import ConfigError
 from experiments.planning import replay
 from experiments.planning.ensemble import plan_ensemble
 from experiments.planning.fittable import check_fittable
@@ -84,7 +87,8 @@ def plan_study(composed: Composed) -> StudyPlan:
     studies = studies_folder(config)
     recipe = plan_recipe(config, ensemble, splits.train)
     search = plan_search(config, recipe.ensemble, studies)
-    fold_notes = check_fittable(recipe.recipe, search, splits.train, config.dataset.weights)
+    served = _served(splits, recipe.final_rows)
+    fold_notes = check_fittable(recipe.recipe, search, splits.train, served, config.dataset.weights)
     parallelism = plan_parallelism(config, search, splits.train.features.nbytes)
     study = _study(composed, splits, recipe, search, parallelism, dependencies)
     if config.study is None:
@@ -121,7 +125,7 @@ def _study(
         parallel=parallelism.parallel,
         threads=parallelism.threads,
         max_failure_rate=config.search.max_failure_rate,
-        final_rows=_final_rows(config),
+        final_rows=recipe.final_rows,
         timeout=config.search.timeout,
         points=search.points,
         cold=config.mode.starts_cold,
@@ -134,15 +138,12 @@ def _study(
     )
 
 
-def _final_rows(config: Config) -> FinalRows:
-    given, possible = config.ensemble.final_rows, config.mode.final_rows
-    if given is not None and given not in possible and given in get_args(FinalRows):
-        raise ConfigError(
-            f"ensemble.final_rows={given}: with mode={config.mode.name} the served model can be fitted on "
-            f"{listed(possible)} only. Leave the key out, or replay the study with mode=local."
-        )
-    rows: FinalRows = one_of("ensemble.final_rows", possible[0] if given is None else given, get_args(FinalRows))
-    return rows
+def _served(splits: datasets.Splits, final_rows: FinalRows) -> Table | None:
+    """Return the rows that the served models are fitted on, without features; None if they are those for training."""
+    tables = [splits.train, splits.validation, splits.test][: 1 + get_args(FinalRows).index(final_rows)]
+    if len(tables) == 1:
+        return None
+    return joined([replace(table, columns=(), features=np.empty((table.rows, 0))) for table in tables])
 
 
 def _check_paths(config: Config) -> None:

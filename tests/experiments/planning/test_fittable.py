@@ -107,3 +107,29 @@ def test_a_target_whose_squared_errors_are_zero_is_refused(folder: Path) -> None
     assert "so that every squared error is 0 in float64. Multiply the column" in refusal(
         folder, {"a": numbers(), "price": price}
     )
+
+
+def test_a_row_that_only_the_served_model_learns_from_is_checked_too(folder: Path) -> None:
+    columns = {"month": MONTHS, "a": numbers(), "price": [*numbers(59), -1.0]}
+    loss = ["ensemble.members=[catboost]", "ensemble.params.catboost.loss_function=Poisson"]
+    message = refusal(folder, columns, *loss, *IN_TIME, "ensemble.final=refit")
+    assert message.startswith(
+        "member catboost cannot be fitted on the rows for the served model with catboost.loss_function"
+    )
+    assert "ensemble.final_rows=train" in message
+    planned(folder, columns, *loss, *IN_TIME, "ensemble.final=refit", "ensemble.final_rows=train")
+
+
+@pytest.mark.parametrize(
+    ("mode", "rows"), [("local", "all"), ("sagemaker", "train_and_validation"), ("remote", "train")]
+)
+def test_each_mode_has_its_rows_for_the_served_model(mode: str, rows: str, folder: Path) -> None:
+    plan = planned(folder, {"a": numbers(), "price": numbers()}, f"mode={mode}")
+    assert plan.study.final_rows == rows
+
+
+def test_rows_that_a_mode_does_not_have_are_refused(folder: Path) -> None:
+    columns = {"a": numbers(), "price": numbers()}
+    message = refusal(folder, columns, "mode=remote", "ensemble.final_rows=all")
+    assert message.startswith("ensemble.final_rows=all: with mode=remote the served model can be fitted on train only.")
+    assert "'some' is not valid" in refusal(folder, columns, "ensemble.final_rows=some")
