@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(600),
 ]
-SEARCH = ("ensemble=pair", "search.n_trials=2", *QUICK)
+SEARCH = ("ensemble=pair", "ensemble.final_rows=train", "search.n_trials=2", *QUICK)
 
 
 def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
