@@ -7,7 +7,7 @@ import csv
 import functools
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,8 +171,8 @@ class _CsvFile:
         Raises:
             InputError: The files are not CSV in UTF-8, or a row has more cells than the header.
         """
-        with self._errors():
-            frame: pd.DataFrame = self._open(texts, only, self.missing)
+        with self._open(texts, only, self.missing) as opened:
+            frame: pd.DataFrame = opened
         return frame
 
     @staticmethod
@@ -187,7 +187,7 @@ class _CsvFile:
         """Return the columns in which a number begins with a zero that is followed by a digit."""
         found: set[str] = set()
         if names and has_padded(self.paths):
-            with self._errors(), self._open(names, names, self.missing, chunksize=_ROWS_AT_ONCE) as frames:
+            with self._open(names, names, self.missing, chunksize=_ROWS_AT_ONCE) as frames, frames:
                 for frame in frames:
                     found |= {name for name in set(names) - found if frame[name].str.match(r"0\d").any()}
         return sorted(found)
@@ -198,7 +198,7 @@ class _CsvFile:
         if not words or not self._has_words:
             return []
         found: set[str] = set()
-        with self._errors(), self._open([name], [name], (), chunksize=_ROWS_AT_ONCE) as frames:
+        with self._open([name], [name], (), chunksize=_ROWS_AT_ONCE) as frames, frames:
             for frame in frames:
                 found |= words & set(frame[name])
         return sorted(found)
@@ -207,28 +207,34 @@ class _CsvFile:
     def _has_words(self) -> bool:
         return has_word(self.paths, set(self.missing) - {""})
 
+    @contextlib.contextmanager
     def _open(
         self, texts: Collection[str], only: Sequence[str] | None, missing: Collection[str], **options: Any
-    ) -> Any:
+    ) -> Iterator[Any]:
+        """Open the files as what pandas makes of them with these options, and close them even after an error."""
         import pandas as pd
 
         # From version 3.1 on, pandas reads numbers exactly by default, and warns if it is asked to.
         by_itself = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
         # Without index_col=False, pandas takes the first cell of longer rows as a row name and shifts every column.
-        return pd.read_csv(
-            self.paths[0] if len(self.paths) == 1 else _JoinedText(self.paths),  # type: ignore[arg-type]
-            header=0,
-            names=self.names,
-            usecols=only,  # type: ignore[arg-type]
-            dtype=dict.fromkeys(texts, str),
-            skipinitialspace=True,
-            index_col=False,
-            float_precision=None if by_itself else "round_trip",
-            keep_default_na=False,
-            na_values=sorted(missing),
-            compression=None,
-            **options,
-        )
+        with self._errors(), contextlib.ExitStack() as stack:
+            source: Any = self.paths[0]
+            if len(self.paths) > 1:
+                source = stack.enter_context(contextlib.closing(_JoinedText(self.paths)))
+            yield pd.read_csv(
+                source,
+                header=0,
+                names=self.names,
+                usecols=only,  # type: ignore[arg-type]
+                dtype=dict.fromkeys(texts, str),
+                skipinitialspace=True,
+                index_col=False,
+                float_precision=None if by_itself else "round_trip",
+                keep_default_na=False,
+                na_values=sorted(missing),
+                compression=None,
+                **options,
+            )
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -285,8 +291,12 @@ class _JoinedText:
         """Return the next piece of the text, or an empty string at its end."""
         return next(self._pieces, "")
 
+    def close(self) -> None:
+        """Close the file that is being read."""
+        self._pieces.close()
 
-def _pieces(paths: Sequence[Path]) -> Iterator[str]:
+
+def _pieces(paths: Sequence[Path]) -> Generator[str, None, None]:
     piece = ""
     for path in paths:
         if piece and piece[-1] not in "\r\n":

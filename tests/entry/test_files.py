@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -226,3 +228,13 @@ def test_parquet_files_of_two_types_are_named(tmp_path: Path) -> None:
         pd.DataFrame({"a": values, "price": [1, 2]}).to_parquet(tmp_path / f"{number}.parquet")
     with pytest.raises(InputError, match=r"column 'a' is int64 in 0\.parquet, \w*string in 1\.parquet: write all"):
         read_folder(tmp_path, Roles("price"))
+
+
+def test_no_file_stays_open_after_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(TWO)
+    (tmp_path / "b.csv").write_text("a,b,price\n1,x,3,4\n" + "2,y,5\n" * 1000)
+    gc.collect()
+    with pytest.raises(InputError, match="saw 4") as refused:  # whose traceback keeps what was open
+        read_folder(tmp_path, Roles("price"))
+    assert refused.value.__context__ is not None
+    assert [found for found in psutil.Process().open_files() if found.path.startswith(str(tmp_path))] == []
