@@ -100,5 +100,5 @@ def _place(
         importance |= pool.call("experiments.study.importance:next_part", {**part, "threads": threads}, log)
     ledger.note(IMPORTANCE, importance)
     final = replace(final, metrics={**final.metrics, **scores["metrics"]})
+    shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
     ledger.note(FINAL, asdict(final))
-    shutil.rmtree(scored, ignore_errors=True)
