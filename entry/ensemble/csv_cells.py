@@ -113,7 +113,7 @@ def _quotes(piece: bytes, width: int, header: bool) -> tuple[npt.NDArray[np.bool
     breaks = (text == _COMMA) | (text == _NEWLINE)
     ends = np.flatnonzero(breaks & ~inside)
     lines = text[ends] == _NEWLINE
-    # A blank line is no row; the text begins with a line end, so that every cell follows one of ``ends``.
+    # A blank line is not a row; the text begins with a line end, so that every cell follows one of ``ends``.
     blank = lines[1:] & lines[:-1] & (np.diff(ends) == 1)
     starts, stops, last = ends[:-1][~blank] + 1, ends[1:][~blank], lines[1:][~blank]
     if len(starts) % width or not (last.reshape(-1, width) == (np.arange(width) == width - 1)).all():

@@ -177,7 +177,7 @@ class _CsvFile:
 
     @staticmethod
     def mixed(frame: pd.DataFrame) -> list[str]:
-        """Return the columns whose type pandas found anew in each piece of the file, and not always the same."""
+        """Return the columns whose type pandas found separately in each piece of the file, with different results."""
         import pandas as pd
 
         texts = [name for name in frame.columns if frame[name].dtype == object]

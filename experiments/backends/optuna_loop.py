@@ -140,7 +140,7 @@ class LoopHandle(StudyHandle):
         return {f for f in finished if not f.cancelled() and not isinstance(f.exception(), RunnerClosed)}
 
     def run_final(self, index: int) -> TrialResult:
-        """Train the winner once more and keep its bundle; a lone trial has kept its own, if it is of the right rows."""
+        """Train the winner once more and keep its bundle; a lone trial has already kept its own."""
         result, rows = self._results[index], self._spec.final_rows
         params = result.params
         folder = final_folder(self._spec.folder)
