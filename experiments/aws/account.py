@@ -184,6 +184,18 @@ def _settings_errors() -> Iterator[None]:
 
 
 @contextmanager
+def refusals_ignored(message: re.Pattern[str]) -> Iterator[None]:
+    """Ignore AWS's refusal of a request if its message matches, such as that of deleting what no longer exists."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if not message.search(str(error.response["Error"].get("Message", ""))):
+            raise
+
+
+@contextmanager
 def aws_errors(action: str, purpose: str) -> Iterator[None]:
     """Raise errors of AWS and boto3 inside the block as one message each.
 

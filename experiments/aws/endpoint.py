@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from experiments.aws.account import Account, aws_errors
+from experiments.aws.account import Account, aws_errors, refusals_ignored
 from experiments.aws.logs import log_lines
 from experiments.aws.visibility import created_when_visible, visible_tags
 from experiments.errors import ConfigError, EnsembleError
@@ -92,22 +91,10 @@ def find_parts(account: Account, endpoint: str | None = None) -> Iterator[Part]:
             if match is None or endpoint not in (None, match["endpoint"]):
                 continue
             tags: list[dict[str, str]] = []
-            with aws_errors("sagemaker:ListTags", f"read the tags of {kind} {match[0]}"), _gone_ignored():
+            with aws_errors("sagemaker:ListTags", f"read the tags of {kind} {match[0]}"), refusals_ignored(_GONE):
                 tags = sagemaker.list_tags(ResourceArn=entry[f"{noun}Arn"])["Tags"]
             if any(tag["Key"].startswith(TAG_PREFIX) for tag in tags):
                 yield Part(kind, match[0], match["endpoint"])
-
-
-@contextmanager
-def _gone_ignored() -> Iterator[None]:
-    """Ignore AWS's refusal of a request about something that no longer exists."""
-    from botocore.exceptions import ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        if not _GONE.search(str(error.response["Error"].get("Message", ""))):
-            raise
 
 
 def delete_part(account: Account, part: Part) -> None:
@@ -118,10 +105,10 @@ def delete_part(account: Account, part: Part) -> None:
     """
     sagemaker = account.client("sagemaker")
     if part.kind == CONFIGURATION:
-        with aws_errors("sagemaker:DeleteEndpointConfig", f"delete {part.kind} {part.name}"), _gone_ignored():
+        with aws_errors("sagemaker:DeleteEndpointConfig", f"delete {part.kind} {part.name}"), refusals_ignored(_GONE):
             sagemaker.delete_endpoint_config(EndpointConfigName=part.name)
     else:
-        with aws_errors("sagemaker:DeleteModel", f"delete {part.kind} {part.name}"), _gone_ignored():
+        with aws_errors("sagemaker:DeleteModel", f"delete {part.kind} {part.name}"), refusals_ignored(_GONE):
             sagemaker.delete_model(ModelName=part.name)
 
 
@@ -181,7 +168,10 @@ class RemoteEndpoint:
         if found["EndpointStatus"] in _BROKEN:
             return {}
         name, variants = found["EndpointConfigName"], []
-        with aws_errors("sagemaker:DescribeEndpointConfig", f"look at endpoint configuration {name}"), _gone_ignored():
+        with (
+            aws_errors("sagemaker:DescribeEndpointConfig", f"look at endpoint configuration {name}"),
+            refusals_ignored(_GONE),
+        ):
             variants = self._client.describe_endpoint_config(EndpointConfigName=name)["ProductionVariants"]
         now = {variant["VariantName"]: variant for variant in found.get("ProductionVariants", ())}
         counts: dict[str, int] = {}
@@ -308,7 +298,7 @@ class RemoteEndpoint:
             report: Called with the endpoint's status while it changes: SageMaker deletes it only when it has settled.
         """
         if self._settled(report) is not None:
-            with aws_errors("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"), _gone_ignored():
+            with aws_errors("sagemaker:DeleteEndpoint", f"delete endpoint {self.name}"), refusals_ignored(_GONE):
                 self._client.delete_endpoint(EndpointName=self.name)
             self._settled(report)
         self._remove_unused(None)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from experiments.aws.account import Account, aws_errors
+from experiments.aws.account import Account, aws_errors, refusals_ignored
 from experiments.aws.logs import log_lines
 from experiments.aws.visibility import created_when_visible, visible_tags
 
@@ -125,12 +124,15 @@ class SageMakerJobs:
 
     def stop_tuning(self, name: str) -> None:
         """Stop a tuning job with its training jobs, unless it has ended."""
-        with aws_errors("sagemaker:StopHyperParameterTuningJob", f"stop tuning job {name}"), _ended_ignored():
+        with (
+            aws_errors("sagemaker:StopHyperParameterTuningJob", f"stop tuning job {name}"),
+            refusals_ignored(_NOT_RUNNING),
+        ):
             self._sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
 
     def stop_training(self, name: str) -> None:
         """Stop a training job, unless it has ended."""
-        with aws_errors("sagemaker:StopTrainingJob", f"stop training job {name}"), _ended_ignored():
+        with aws_errors("sagemaker:StopTrainingJob", f"stop training job {name}"), refusals_ignored(_NOT_RUNNING):
             self._sagemaker.stop_training_job(TrainingJobName=name)
 
     def end_warm_pool(self, training_job: str) -> None:
@@ -156,18 +158,6 @@ class SageMakerJobs:
                 if answer["Code"] in ("ResourceNotFound", "ValidationException") and missing:
                     return None
                 raise
-
-
-@contextmanager
-def _ended_ignored() -> Iterator[None]:
-    """Ignore AWS's refusal to stop a job that has ended in the meantime, or is being stopped."""
-    from botocore.exceptions import ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        if not _NOT_RUNNING.search(str(error.response["Error"].get("Message", ""))):
-            raise
 
 
 def trial_index(tuning_job: str, training_job: str) -> int:
