@@ -9,11 +9,12 @@ import json
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ class Registry:
         password: The password that clients are given.
         accepted: The password that it accepts; the same unless a test changes it.
         denied: The IAM action that its caller lacks, or None.
-        held: Called when the upload of a layer begins; the client then waits until it gives up. None to hold nothing.
+        held: Called when the upload of a layer begins; the client then waits until it gives up or ``release`` is called.
+            None to hold nothing.
         left: Set when a client that was held has given up.
         containerd: Whether pushed manifests arrive as engines with containerd's image store send them: OCI's, in an
             index with an attestation.
@@ -60,6 +62,7 @@ class Registry:
         self.held: Callable[[], None] | None = None
         self.left = threading.Event()
         self.containerd = False
+        self._holding: set[socket.socket] = set()
         self._untagged: set[tuple[str, str]] = set()
         self._folder = folder
         self._port = 0
@@ -75,6 +78,23 @@ class Registry:
 
     def __exit__(self, *_: object) -> None:
         self._end.close()
+
+    def release(self) -> None:
+        """Hold nothing any more, and end the connections that are held."""
+        self.held = None
+        for connection in list(self._holding):
+            with suppress(OSError):  # the client may have left
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def hold(self, connection: socket.socket, reached: Callable[[], None]) -> None:
+        """Read from a connection until its client leaves or ``release`` is called."""
+        self._holding.add(connection)
+        reached()
+        with suppress(OSError):
+            while self.held is not None and connection.recv(_PIECE):
+                pass
+        self._holding.discard(connection)
+        self.left.set()
 
     @property
     def token(self) -> str:
@@ -201,7 +221,8 @@ class _Caller(BaseHTTPRequestHandler):
             )
             return self._refuse(403, "DENIED", what)
         if registry.held is not None and self.command == "PATCH":
-            return self._hold(registry.held)
+            self.close_connection = True
+            return registry.hold(self.connection, registry.held)
         manifest = _MANIFEST.fullmatch(self.path)
         return self._pass_on() if manifest is None else self._answer_manifest(manifest["name"], manifest["tag"])
 
@@ -234,13 +255,6 @@ class _Caller(BaseHTTPRequestHandler):
         self.send_header("Docker-Content-Digest", digest)
         self.send_header("Content-Length", "0")
         self.end_headers()
-
-    def _hold(self, tell: Callable[[], None]) -> None:
-        tell()
-        while self.rfile.read1(_PIECE):
-            pass
-        self.server.registry.left.set()
-        self.close_connection = True
 
     def _pass_on(self) -> None:
         connection = self.server.registry.connect()
