@@ -12,7 +12,7 @@ from ensemble.documents import read_json
 from experiments.aws.storage import Storage
 from experiments.errors import BackendUnavailable, ConfigError, InputError
 from experiments.sagemaker_requests.jobs import read_tuning_job
-from experiments.study.search_space import Choices, SearchSpace
+from experiments.study.search_space import Choices, SearchSpace, first_values
 from experiments.study.spec import Channels, SearchSpec, StudySpec
 
 
@@ -28,7 +28,7 @@ def describe_study(study: StudySpec) -> dict[str, Any]:
         "dataset": study.dataset,
         "config": study.config,
         "order": list(study.space.ranges),
-        "first": study.space.first(),
+        "first": {name: list(range_.first) for name, range_ in study.space.ranges.items()},
         "window": study.search.window,
         "startup_trials": study.search.startup_trials,
         "code": dict(study.code),
@@ -64,7 +64,7 @@ def _download(storage: Storage, location: str) -> Any:
 def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[StudySpec, Any]:
     """Return the study of a tuning job, and the identity that it was launched with."""
     name, identity = document["HyperParameterTuningJobName"], beside["identity"]
-    known = SearchSpace({name: Choices((), beside["first"].get(name)) for name in beside["order"]})
+    known = SearchSpace({name: Choices((), first_values(beside["first"].get(name))) for name in beside["order"]})
     nowhere = studies / "_none"  # its rows are not downloaded
     has = {channel["ChannelName"] for channel in document["TrainingJobDefinition"]["InputDataConfig"]}
     bare = StudySpec(

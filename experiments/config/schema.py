@@ -336,7 +336,8 @@ class SearchConfig:
     space: dict[str, Any] = _key(
         dict,
         "What is tuned: `search.space.<member>.<parameter>={low: 1, high: 9, log: true, first: 3}` or "
-        "`={choices: [3, 4], first: 4}`. `log` and `first`, the first trial's value, are optional.",
+        "`={choices: [3, 4], first: 4}`. `log` and `first`, the first trial's value, are optional. A list such as "
+        "`first: [0.07, 0.03]` has the values of the first trials; a shorter list of the same member repeats its last.",
     )
     shared: dict[str, Any] = _key(
         dict,

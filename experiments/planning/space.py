@@ -92,7 +92,8 @@ def read_range(value: Any, declared: Parameter, place: str) -> Range:
     """Read one entry of ``search.space``.
 
     Args:
-        value: ``{low, high}`` with optional ``log``, or ``{choices}``; either with an optional ``first``.
+        value: ``{low, high}`` with optional ``log``, or ``{choices}``; either with an optional ``first``,
+            one value or a list of them.
         declared: The parameter's declared type; ends and choices must be in its domain.
         place: The entry's key, for messages.
 
@@ -113,7 +114,7 @@ def read_range(value: Any, declared: Parameter, place: str) -> Range:
             f"{place}: {stray} cannot be combined with {listed(allowed & set(value))}. If ranges of two files are "
             "merged, set the unwanted keys to null."
         )
-    first = _check(declared, value["first"], f"{place}.first") if "first" in value else None
+    first = _read_first(value["first"], declared, f"{place}.first") if "first" in value else ()
     if "choices" in value:
         return _read_choices(value["choices"], first, declared, place)
     low, high = (_check(declared, value[end], f"{place}.{end}") for end in ("low", "high"))
@@ -126,20 +127,29 @@ def read_range(value: Any, declared: Parameter, place: str) -> Range:
         raise ConfigError(f"{place}.log={log!r} is neither true nor false.")
     if log and low <= 0:
         raise ConfigError(f"{place}: a log range starts above 0, not at {low}: raise low or set log to false.")
-    if isinstance(first, int | float) and not low <= first <= high:
-        raise ConfigError(f"{place}.first={first} is not from {low} to {high}.")
+    for number in first:
+        if isinstance(number, int | float) and not low <= number <= high:
+            raise ConfigError(f"{place}.first={number} is not from {low} to {high}.")
     whole = isinstance(low, int) and isinstance(high, int)
     return Interval(low, high, log, whole, first)
 
 
-def _read_choices(choices: Any, first: ParamValue, declared: Parameter, place: str) -> Choices:
+def _read_first(first: Any, declared: Parameter, place: str) -> tuple[ParamValue, ...]:
+    values = first if isinstance(first, list | tuple) else [first]
+    if not values:
+        raise ConfigError(f"{place}=[] has no value: give one, or leave first out.")
+    return tuple(_check(declared, number, place) for number in values)
+
+
+def _read_choices(choices: Any, first: tuple[ParamValue, ...], declared: Parameter, place: str) -> Choices:
     if not isinstance(choices, list | tuple) or not choices:
         raise ConfigError(f"{place}.choices={choices!r} is not a list of at least one value.")
     values = tuple(_check(declared, choice, f"{place}.choices") for choice in choices)
     if len({encode(value) for value in values}) < len(values):
         raise ConfigError(f"{place}.choices={list(choices)!r} lists a value twice.")
-    if first is not None and first not in values:
-        raise ConfigError(f"{place}.first={first!r} is not one of the choices.")
+    for value in first:
+        if value not in values:
+            raise ConfigError(f"{place}.first={value!r} is not one of the choices.")
     return Choices(values, first)
 
 

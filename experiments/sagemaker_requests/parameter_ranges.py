@@ -48,17 +48,17 @@ def search_space(ranges: Mapping[str, Any], declared: Callable[[str], Parameter]
         declared: Returns the declaration of a hyperparameter, which decodes its values.
         known: A space with what AMT has no field for: first values, and the order of the hyperparameters.
     """
-    first = known.first()
+    first = {name: range_.first for name, range_ in known.ranges.items()}
     found: dict[str, Range] = {}
     for kind in (INTEGER, CONTINUOUS):
         for entry in ranges.get(kind, ()):
             name, whole = entry["Name"], kind == INTEGER
             low, high = (int(entry[end]) if whole else float(entry[end]) for end in ("MinValue", "MaxValue"))
-            found[name] = Interval(low, high, entry.get("ScalingType") == _LOG, whole, first.get(name))
+            found[name] = Interval(low, high, entry.get("ScalingType") == _LOG, whole, first.get(name, ()))
     for entry in ranges.get(CATEGORICAL, ()):
         name = entry["Name"]
         values = tuple(declared(name).decode(text) for text in entry["Values"])
-        found[name] = Choices(values, first.get(name))
+        found[name] = Choices(values, first.get(name, ()))
     return SearchSpace({name: found[name] for name in {**known.ranges, **found} if name in found})
 
 

@@ -80,8 +80,8 @@ class OptunaProposer:
             )
             self._study.add_trial(running)
             return dict(recorded)
-        if index == 0 and self._spec.space.first():
-            self._study.enqueue_trial(self._spec.space.first())
+        if first := self._spec.space.first(index):
+            self._study.enqueue_trial(first)
         self._study.sampler = self._sampler(index)
         proposed = self._study.ask(self._distributions).params
         return {name: proposed[name] for name in self._spec.space.ranges}

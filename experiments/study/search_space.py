@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ensemble.parameters import ParamValue, encode
+from ensemble.wire import SEPARATOR
 from experiments.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ class Interval:
         high: Largest value.
         log: Whether the logarithm is searched evenly.
         whole: Whether values are integers.
-        first: The value of the first trial; None to let the sampler choose it.
+        first: The values of the first trials; the sampler chooses the others.
     """
 
     low: float
     high: float
     log: bool
     whole: bool
-    first: ParamValue = None
+    first: tuple[ParamValue, ...] = ()
 
     def describe(self) -> str:
         """Return what is searched, in one line."""
@@ -52,11 +53,11 @@ class Choices:
 
     Attributes:
         values: The values.
-        first: The value of the first trial; None to let the sampler choose it.
+        first: The values of the first trials; the sampler chooses the others.
     """
 
     values: tuple[ParamValue, ...]
-    first: ParamValue = None
+    first: tuple[ParamValue, ...] = ()
 
     def describe(self) -> str:
         """Return what is searched, in one line."""
@@ -73,11 +74,17 @@ Range = Interval | Choices
 
 
 def _range(data: Mapping[str, Any]) -> Range:
-    return Choices(tuple(data["values"]), data["first"]) if "values" in data else Interval(**data)
+    first = first_values(data["first"])
+    return Choices(tuple(data["values"]), first) if "values" in data else Interval(**{**data, "first": first})
+
+
+def first_values(recorded: Any) -> tuple[ParamValue, ...]:
+    """Return a range's first values from a record; earlier ones have one value, or None."""
+    return tuple(recorded) if isinstance(recorded, list) else () if recorded is None else (recorded,)
 
 
 def _first(range_: Range) -> str:
-    return "" if range_.first is None else f", first {encode(range_.first)}"
+    return ", first " + ", ".join(encode(value) for value in range_.first) if range_.first else ""
 
 
 @dataclass(frozen=True)
@@ -107,9 +114,20 @@ class SearchSpace:
         """Return Optuna's distributions by parameter."""
         return {name: range_.distribution() for name, range_ in self.ranges.items()}
 
-    def first(self) -> dict[str, ParamValue]:
-        """Return the values that are set for the first trial."""
-        return {name: entry.first for name, entry in self.ranges.items() if entry.first is not None}
+    def first(self, index: int = 0) -> dict[str, ParamValue]:
+        """Return the values that are set for trial ``index``.
+
+        A member has as many first points as the longest list of its ranges. A shorter list repeats its last value.
+        """
+        points: dict[str, int] = {}
+        for name, range_ in self.ranges.items():
+            owner = name.partition(SEPARATOR)[0]
+            points[owner] = max(points.get(owner, 0), len(range_.first))
+        return {
+            name: range_.first[min(index, len(range_.first) - 1)]
+            for name, range_ in self.ranges.items()
+            if range_.first and index < points[name.partition(SEPARATOR)[0]]
+        }
 
     def grid(self) -> Iterator[dict[str, ParamValue]]:
         """Yield every point of a space of choices and integer ranges; the last range changes fastest."""

@@ -26,9 +26,20 @@ def test_null_keys_of_a_merged_range_count_as_absent() -> None:
 
 
 def test_first_value_is_in_the_range_and_of_its_type() -> None:
-    assert read_range({"low": 1, "high": 9, "first": 3}, integer(1), "p").first == 3
-    assert read_range({"choices": ["a", "b"], "first": "b"}, choice("a", "b"), "p").first == "b"
+    assert read_range({"low": 1, "high": 9, "first": 3}, integer(1), "p").first == (3,)
+    assert read_range({"choices": ["a", "b"], "first": "b"}, choice("a", "b"), "p").first == ("b",)
     with pytest.raises(ConfigError, match=r"p\.first=11 is not from 1 to 9"):
         read_range({"low": 1, "high": 9, "first": 11}, integer(1), "p")
     with pytest.raises(ConfigError, match=r"p\.first='c' is not one of the choices"):
         read_range({"choices": ["a", "b"], "first": "c"}, choice("a", "b", "c"), "p")
+
+
+def test_first_may_be_a_list_of_values() -> None:
+    assert read_range({"low": 0, "high": 1, "first": [1, 0.5]}, real(0), "p").first == (1.0, 0.5)
+    assert read_range({"choices": ["a", "b"], "first": ["b", "a"]}, choice("a", "b"), "p").first == ("b", "a")
+    with pytest.raises(ConfigError, match=r"p\.first=11 is not from 1 to 9"):
+        read_range({"low": 1, "high": 9, "first": [3, 11]}, integer(1), "p")
+    with pytest.raises(ConfigError, match=r"p\.first: 'deep' is not an integer"):
+        read_range({"low": 1, "high": 9, "first": [3, "deep"]}, integer(1), "p")
+    with pytest.raises(ConfigError, match=r"p\.first=\[\] has no value"):
+        read_range({"low": 1, "high": 9, "first": []}, integer(1), "p")

@@ -18,7 +18,7 @@ from experiments.study.search_space import Choices, Interval, SearchSpace
 
 SPACE = SearchSpace(
     {
-        "xgboost__max_depth": Interval(2, 9, log=False, whole=True, first=4),
+        "xgboost__max_depth": Interval(2, 9, log=False, whole=True, first=(4,)),
         "xgboost__eta": Interval(0.001, 0.5, log=True, whole=False),
         "xgboost__grow_policy": Choices(("depthwise", "lossguide")),
     }

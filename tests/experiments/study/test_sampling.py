@@ -45,6 +45,24 @@ def test_first_trial_takes_the_first_values_and_the_sampler_chooses_the_rest(fol
     assert first != second
 
 
+@pytest.mark.parametrize("known", [0, 1, 3])
+def test_first_trials_walk_the_lists_of_first_values(folder: Path, known: int) -> None:
+    spec = study(
+        "search.space.xgboost.eta={low: 0.01, high: 0.5, first: [0.1, 0.2, 0.4]}",
+        "search.space.xgboost.max_depth={low: 2, high: 9, first: [3, 4]}",
+        "search.space.catboost.depth={low: 3, high: 8, first: 5}",
+    )
+    unbroken = proposals(spec)
+    points = proposals(spec, known, unbroken)
+    assert points == unbroken
+    assert [point["xgboost__eta"] for point in points[:3]] == [0.1, 0.2, 0.4]
+    assert [point["xgboost__max_depth"] for point in points[:3]] == [3, 4, 4]
+    assert points[0]["catboost__depth"] == 5
+    assert all(0.01 <= float(point["xgboost__eta"] or 0) <= 0.5 for point in points[3:])
+    # catboost has one first point, so the sampler chooses for it from the second trial.
+    assert len({point["catboost__learning_rate"] for point in points}) == len(points)
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("known", [1, 4, 11, 19])
 def test_resumed_study_proposes_what_an_uninterrupted_one_does(folder: Path, sampler: str, known: int) -> None:

@@ -15,14 +15,24 @@ from experiments.study.search_space import Choices, Interval, SearchSpace
 def test_a_space_is_read_back_from_json() -> None:
     space = SearchSpace(
         {
-            "eta": Interval(0.1, 0.3, log=True, whole=False, first=0.2),
+            "eta": Interval(0.1, 0.3, log=True, whole=False, first=(0.2, 0.1)),
             "depth": Interval(2, 8, log=False, whole=True),
-            "policy": Choices(("a", None, True, 2), first="a"),
+            "policy": Choices(("a", None, True, 2), first=("a",)),
         }
     )
     again = SearchSpace.from_dict(json.loads(json.dumps(space.as_dict())))
     assert again == space
     assert again.describe() == space.describe()
+
+
+def test_earlier_records_have_one_first_value_or_none() -> None:
+    recorded = {
+        "eta": {"low": 0.1, "high": 0.3, "log": True, "whole": False, "first": 0.2},
+        "policy": {"values": ["a", "b"], "first": None},
+    }
+    space = SearchSpace.from_dict(recorded)
+    assert space.first() == {"eta": 0.2}
+    assert space.describe() == {"eta": "float [0.1, 0.3] log, first 0.2", "policy": "{a, b}"}
 
 
 @pytest.mark.parametrize("log", [False, True])
