@@ -38,12 +38,13 @@ from experiments.sagemaker_requests.jobs import (
 from experiments.sagemaker_requests.limits import LONGEST_RUNTIME
 from experiments.sagemaker_requests.placement import Placement
 from experiments.sagemaker_requests.study_requests import study_requests, write_requests
+from experiments.study.baseline import baseline_folder, baseline_study
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.source_dir import check_dependencies, source_folder
 from experiments.study.spec import StudySpec, TrialSpec
 
-FINAL_SUFFIX = "-final"
+FINAL_SUFFIX, BASELINE_SUFFIX = "-final", "-baseline"
 # What a container needs at least to import the libraries, in GB.
 LEAST_MEMORY_GB = 0.5
 
@@ -145,13 +146,19 @@ class SageMakerBackend(Backend):
                 job = training_job(study, placement, trial.index, trial.params, self._suffix(study, trial))
                 return _of_rows(job, trial, study)
 
+        alone = baseline_study(study)
+        baseline = training_job(alone, self._placement(study), 0, {}, BASELINE_SUFFIX)
+
+        def make_any_job(trial: TrialSpec) -> dict[str, Any]:
+            return baseline if trial.folder == baseline_folder(study.folder) else make_job(trial)
+
         run = uuid.uuid4().hex[:12]
         containers = self._containers(study, run)
-        cold = ColdRunner(containers, run, study.parallel, make_job)
+        cold = ColdRunner(containers, run, study.parallel, make_any_job)
         runner: TrialRunner = cold
         # A single training is a job of local mode like any other.
         if not study.cold and study.n_trials > 1:
-            runner = self._warm(study, containers, make_job)
+            runner = self._warm(study, containers, make_any_job)
         return LoopHandle(study, ledger, runner, final_runner=cold)
 
     def _warm(self, study: StudySpec, containers: ContainerSettings, make_job: MakeJob) -> WarmRunner:

@@ -14,7 +14,8 @@ from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
 from experiments.reporting.console import PlainConsole, at_least
-from experiments.reporting.verdict import verdict_text
+from experiments.reporting.verdict import baseline_text, verdict_text
+from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
 
 # In a narrower console the table would lose digits.
@@ -38,6 +39,7 @@ class Outcome:
         members: Member names in order.
         next_commands: Commands to run next, each with its purpose.
         problem: Why MLflow did not record everything; None if it did.
+        baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
     """
 
     study: StudySpec
@@ -47,6 +49,7 @@ class Outcome:
     members: Sequence[str]
     next_commands: Sequence[tuple[str, str]]
     problem: str | None = None
+    baseline: TrialResult | None = None
 
 
 def render(outcome: Outcome) -> RenderableType:
@@ -54,6 +57,9 @@ def render(outcome: Outcome) -> RenderableType:
     verdict = verdict_text(outcome.final, outcome.results, outcome.members)
     parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome)]
     parts.append(Text.assemble("\n  ", verdict))
+    against = baseline_text(outcome.final, outcome.baseline)
+    if against is not None:
+        parts.append(Text.assemble("  ", against))
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
     if outcome.study.channels.test is None:
@@ -155,6 +161,11 @@ def _table(outcome: Outcome) -> Table:
             f"{sum(seconds.values()) if blend else seconds[name]:.2f}",
             style="bold" if blend else "",
         )
+    baseline = {} if outcome.baseline is None else outcome.baseline.metrics
+    for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, "mean of target")):
+        scores = [baseline.get(f"{split}_rmse_{name}") for split in splits]
+        if scores[0] is not None:
+            table.add_row(f"  {title}", *("" if score is None else f"{score:.6g}" for score in scores), style="dim")
     return table
 
 

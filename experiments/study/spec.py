@@ -107,6 +107,7 @@ class StudySpec:
         threads: Threads a trial may use.
         max_failure_rate: The study stops when more than this share of its trials failed.
         final_rows: The rows that the winner's served models are fitted on.
+        baseline: Whether plain CatBoost is cross-validated too, to compare the blend with.
         timeout: Seconds that the study may take, including the winner's training; None for no limit.
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 of its Python files.
@@ -130,6 +131,7 @@ class StudySpec:
     threads: int
     max_failure_rate: float
     final_rows: FinalRows = "train"
+    baseline: bool = False
     timeout: float | None = None
     points: tuple[Point, ...] | None = None
     dependencies: tuple[Path, ...] = ()
