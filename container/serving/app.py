@@ -34,6 +34,8 @@ LOG_EVERY_SECONDS = 0.2
 # How long a body is received that was refused already, in all and without a byte; nginx has the same limits.
 LINGER_SECONDS, LINGER_IDLE_SECONDS = 30, 5
 # The only header of an answer that SageMaker passes on, and how long it may be.
+# What a prediction counts by column: categories that are not known, and rows that lack the column.
+_GAPS = ("unseen", "absent")
 _ATTRIBUTES, _LONGEST_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes", 1024
 _SAFE_ID = re.compile(rb"[\w.:-]{1,128}")
 _BODY_HEADERS = {b"content-length", b"transfer-encoding"}
@@ -255,8 +257,9 @@ class Application:
             unread = "bytes" not in entry and not _BODY_HEADERS.isdisjoint(headers)
             if unread:
                 more.append((b"connection", b"close"))
-        if "unseen" in entry:
-            more.append((_ATTRIBUTES, _unseen_header(entry["unseen"])))
+        gaps = {name: entry[name] for name in _GAPS if name in entry}
+        if gaps:
+            more.append((_ATTRIBUTES, _gaps_header(gaps)))
         await send(
             {
                 "type": "http.response.start",
@@ -417,17 +420,21 @@ class Application:
 
 
 def _facts(prediction: Any) -> dict[str, Any]:
-    """Return what the log says of an answer: its rows, and by column how many have a category that is not known."""
-    blended, unseen = getattr(prediction, "blended", None), getattr(prediction, "unseen", None)
-    return ({} if blended is None else {"rows": len(blended)}) | ({"unseen": dict(unseen)} if unseen else {})
+    """Return what the log says of an answer: its rows, and what ``_GAPS`` counts, by column."""
+    blended = getattr(prediction, "blended", None)
+    counts = {name: dict(found) for name in _GAPS if (found := getattr(prediction, name, None))}
+    return ({} if blended is None else {"rows": len(blended)}) | counts
 
 
-def _unseen_header(unseen: Mapping[str, int]) -> bytes:
-    """Return as many of these counts as fit, such as ``unseen=town:4,street:1``, with names as in a URL."""
-    text = "unseen="
-    for name, count in unseen.items():
-        more = f"{'' if text.endswith('=') else ','}{quote(name, safe='')}:{count}"
-        if len(text) + len(more) > _LONGEST_ATTRIBUTES:
-            break
-        text += more
+def _gaps_header(gaps: Mapping[str, Mapping[str, int]]) -> bytes:
+    """Return as many counts as fit, such as ``unseen=town:4,street:1;absent=size:2``, with names as in a URL."""
+    text = ""
+    for kind, counts in gaps.items():
+        start = f"{';' if text else ''}{kind}="
+        for name, count in counts.items():
+            more = f"{start}{quote(name, safe='')}:{count}"
+            if len(text) + len(more) > _LONGEST_ATTRIBUTES:
+                return text.encode()
+            text += more
+            start = ","
     return text.encode()

@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,9 @@ def save_bundle(
         "final": recipe.final,
         "folds": asdict(recipe.folds),
         "seed": recipe.seed,
-        "columns": [column.as_dict() for column in train.columns],
+        "columns": [
+            replace(column, optional=gaps).as_dict() for column, gaps in zip(train.columns, _gaps(train), strict=True)
+        ],
         "target": train.target_name,
         "rows": train.rows,
         "data_hash": data_hash,
@@ -143,6 +145,11 @@ def save_bundle(
         "files": files,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _gaps(train: Table) -> list[bool]:
+    """Return for each column whether a value is missing in it."""
+    return [bool(np.isnan(values).any()) for values in train.features.T]
 
 
 def _check_saved(spec: MemberSpec, model: Member, path: Path, train: Table) -> None:

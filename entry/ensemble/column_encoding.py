@@ -10,7 +10,7 @@ import numpy as np
 
 from ensemble.arguments import as_argument
 from ensemble.column_types import ISO_DATE, TYPED, Zone, canonical_text, check_cells, number_hint, zone_of, zones_of
-from ensemble.errors import CellError, InputError, listed
+from ensemble.errors import CellError, InputError
 from ensemble.members.base import Floats
 from ensemble.table import NUMBER, Column
 from ensemble.written_numbers import written_number
@@ -251,27 +251,6 @@ def fold_keys_of(values: pd.Series[Any], path: Path, column: Column, kind: FoldK
     return coded(values, path, column)
 
 
-def features_of(frame: pd.DataFrame, columns: Sequence[Column]) -> Floats:
-    """Return the features of ``frame`` as ``columns`` code them: shape (rows, columns), float64, NaN where missing.
-
-    Raises:
-        CellError: A column is missing, or a value does not fit its description.
-    """
-    features = np.empty((len(frame), len(columns)), dtype=np.float64)
-    for place, column in enumerate(columns):
-        if column.name not in frame.columns:
-            raise CellError(
-                f"column {column.name!r} is missing; the columns are {listed(c.name for c in columns)}.",
-                column=column.name,
-                row=None,
-                expected="a column",
-                got="no column of that name",
-            )
-        values = frame[column.name].reset_index(drop=True)
-        features[:, place] = coded(values, Path("the rows given"), column)
-    return features
-
-
 def frame_of(features: Floats, columns: Sequence[Column]) -> pd.DataFrame:
     """Return coded features in the form that people write: categories and dates as text.
 
@@ -280,7 +259,7 @@ def frame_of(features: Floats, columns: Sequence[Column]) -> pd.DataFrame:
         columns: How the features are coded.
 
     Returns:
-        One column per feature. ``features_of`` turns it back into the same numbers.
+        One column per feature. ``ensemble.serving.rows.Values`` turns them back into the same numbers.
     """
     import pandas as pd
 

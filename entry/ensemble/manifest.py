@@ -86,7 +86,8 @@ def _record(**parts: Callable[[Any], bool]) -> Callable[[Any], bool]:
 def _is_column(value: Any) -> bool:
     named = _record(name=_is_text, type=lambda kind: _is_text(kind) and kind in get_args(ColumnType))
     lists = all(_list(_is_text)(value.get(key, [])) for key in ("levels", "missing")) if named(value) else False
-    return lists and value.get("decimal", "") in ("", *DECIMAL_MARKS) and isinstance(value.get("zoned", False), bool)
+    flags = all(isinstance(value.get(key, False), bool) for key in ("zoned", "optional")) if lists else False
+    return flags and value.get("decimal", "") in ("", *DECIMAL_MARKS)
 
 
 def _is_passed(value: Any) -> bool:

@@ -55,6 +55,8 @@ class Column:
         decimal: The decimal mark of a number that is written with thousands separators, a currency or per cent, or with
             a decimal comma; empty for a number as Python writes it.
         zoned: Whether the times of a date have a time zone other than UTC.
+        optional: Whether rows to predict may lack it: in a model, a column in which training rows miss values. A table
+            has no such column.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Column:
     missing: tuple[str, ...] | None = None
     decimal: str = ""
     zoned: bool = False
+    optional: bool = False
 
     @cached_property
     def missing_texts(self) -> frozenset[str]:
@@ -88,6 +91,8 @@ class Column:
             written["decimal"] = self.decimal
         if self.zoned:
             written["zoned"] = True
+        if self.optional:
+            written["optional"] = True
         return written
 
     @classmethod
@@ -101,6 +106,7 @@ class Column:
             None if missing is None else tuple(missing),
             data.get("decimal", ""),
             data.get("zoned", False),
+            data.get("optional", False),
         )
 
 

@@ -224,7 +224,7 @@ class _Found:
     """What was found in a file of rows.
 
     Attributes:
-        unseen: The categories that the model does not have.
+        unseen: The categories that the model does not have, and the columns that rows lack.
         present: By column, in how many rows it has a value.
         rows: The number of rows.
     """
@@ -234,15 +234,10 @@ class _Found:
     rows: int = 0
 
     def warnings(self) -> list[str]:
-        """Return a sentence for each column with unknown categories, and one for those without any value."""
-        sentences = []
-        for name, values in self.unseen.columns.items():
-            examples = ", ".join(map(repr, values.examples))
-            sentences.append(
-                f"{name}: {values.rows:,} of {self.rows:,} rows have a category that the training rows do not have "
-                f"({examples}; first in data row {values.first_row}). It is predicted as missing."
-            )
-        empty = [name for name, count in self.present.items() if count == 0 and name not in self.unseen.columns]
+        """Return the sentences of ``unseen``, and one for the columns without any value."""
+        sentences = self.unseen.sentences(self.rows)
+        told = {*self.unseen.columns, *self.unseen.absent}
+        empty = [name for name, count in self.present.items() if count == 0 and name not in told]
         if empty:
             sentences.append(f"{', '.join(empty)}: no row has a value. It is predicted as missing.")
         return sentences

@@ -198,7 +198,7 @@ def _parquet(path: Path) -> Source:
     from pyarrow.lib import ArrowException
     from pyarrow.parquet import ParquetFile
 
-    from ensemble.serving.rows import Values
+    from ensemble.serving.rows import Values, check_absent
 
     try:
         file = ParquetFile(path)
@@ -207,9 +207,10 @@ def _parquet(path: Path) -> Source:
 
     def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
         present = set(file.schema_arrow.names)
+        check_absent(columns, file.schema_arrow.names)
         names = [column.name for column in columns if column.name in present]
         done = 0
-        batches = file.iter_batches(CHUNK_ROWS, columns=names or None)
+        batches = file.iter_batches(CHUNK_ROWS, columns=names)
         while True:
             try:
                 batch = next(batches, None)
@@ -221,8 +222,7 @@ def _parquet(path: Path) -> Source:
             except (ArrowException, OSError, ValueError) as error:
                 raise _unreadable_parquet(path, error) from None
             done += len(frame)
-            values = [frame.iloc[:, place] for place in range(frame.shape[1])]
-            yield Chunk(Values(list(frame.columns), values), done)
+            yield Chunk(Values.of_frame(frame), done)
 
     return Source(file.metadata.num_rows, chunks)
 

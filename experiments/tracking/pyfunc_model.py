@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel
 
 
 class EnsembleModel(PythonModel):
-    """Predicts with the blend of the bundle that is stored with it."""
+    """Predicts with the blend of the bundle that is stored with it, and reads rows as endpoints do."""
 
     def load_context(self, context: Any) -> None:
         """Verify and load the bundle."""
-        from ensemble.bundle import load_bundle
+        from ensemble.serving.predictor import Predictor
 
-        self._bundle = load_bundle(Path(context.artifacts["bundle"]))
+        self._predictor = Predictor.load(Path(context.artifacts["bundle"]), threads=1)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
-        """Return the blended predictions as a frame with one column, which has the name of the target."""
-        from ensemble.column_encoding import features_of
+        """Return the blended predictions as a frame with one column, which has the name of the target.
 
-        features = features_of(model_input, self._bundle.columns)
-        return pd.DataFrame({self._bundle.manifest["target"]: self._bundle.ensemble.predict(features)})
+        Raises:
+            MlflowException: The rows do not fit the model's columns.
+        """
+        from ensemble.serving.errors import RequestError
+        from ensemble.serving.rows import Values
+        from ensemble.serving.unseen import Unseen
+
+        unseen = Unseen()
+        try:
+            features = self._predictor.features(Values.of_frame(model_input), unseen)
+        except RequestError as error:
+            raise MlflowException.invalid_parameter_value(error.details["message"]) from None
+        for sentence in unseen.sentences(len(model_input)):
+            logging.getLogger("byoe").warning(sentence)
+        target = self._predictor.bundle.manifest["target"]
+        return pd.DataFrame({target: self._predictor.predict(features).blended})
 
 
 mlflow.models.set_model(EnsembleModel())

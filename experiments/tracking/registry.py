@@ -133,6 +133,6 @@ def signature_of(columns: Sequence[Column], target: str) -> ModelSignature:
 
     anything = AnyType()  # type: ignore[no-untyped-call]
     return ModelSignature(
-        inputs=Schema([ColSpec(anything, column.name, required=True) for column in columns]),
+        inputs=Schema([ColSpec(anything, column.name, required=not column.optional) for column in columns]),
         outputs=Schema([ColSpec("double", target)]),
     )

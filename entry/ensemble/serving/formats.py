@@ -50,12 +50,14 @@ class Prediction:
         members: The members' predictions, shape (rows, members), float64.
         names: The members' names, in order.
         unseen: By column, in how many rows it has a category that the model does not have.
+        absent: By column, how many rows lack it.
     """
 
     blended: Floats
     members: Floats
     names: Sequence[str]
     unseen: Mapping[str, int] = field(default_factory=dict)
+    absent: Mapping[str, int] = field(default_factory=dict)
 
 
 def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
@@ -311,7 +313,7 @@ def _read_parquet(body: bytes, parameters: Mapping[str, str]) -> Rows:
         frame = table.to_pandas(use_threads=False, ignore_metadata=True)
     except (ArrowException, OSError, ValueError, KeyError, OverflowError, NotImplementedError) as error:
         raise unreadable_body("Parquet", f"{first_line(error)}.") from None
-    return Values([str(name) for name in frame.columns], [frame.iloc[:, place] for place in range(frame.shape[1])])
+    return Values.of_frame(frame)
 
 
 def _write_csv(prediction: Prediction, members: bool) -> bytes:

@@ -53,7 +53,7 @@ class Predictor:
 
         Args:
             rows: The request.
-            unseen: Counts the categories that the model does not have, if it is given.
+            unseen: Counts unknown categories and lacking columns, if it is given.
 
         Raises:
             RequestError: The rows do not fit the model's columns.
@@ -66,13 +66,13 @@ class Predictor:
         return Prediction(self.bundle.ensemble.blend.predict(members, features), members, self.bundle.members)
 
     def answer(self, rows: Rows) -> Prediction:
-        """Return the predictions for a request, with the number of categories that the model does not have.
+        """Return the predictions for a request, with the numbers of unknown categories and lacking columns.
 
         Raises:
             RequestError: The rows do not fit the model's columns.
         """
         unseen = Unseen()
-        return replace(self.predict(self.features(rows, unseen)), unseen=unseen.counts())
+        return replace(self.predict(self.features(rows, unseen)), unseen=unseen.counts(), absent=unseen.absent)
 
     def predict_many(self, requests: Sequence[Rows]) -> list[Prediction | RequestError]:
         """Answer several requests with one call of each member; a request that does not fit fails alone.
@@ -102,7 +102,7 @@ class Predictor:
                 stop = start + len(part)
                 rows_of = slice(start, stop)
                 answers[place] = Prediction(
-                    whole.blended[rows_of], whole.members[rows_of], whole.names, unseen.counts()
+                    whole.blended[rows_of], whole.members[rows_of], whole.names, unseen.counts(), unseen.absent
                 )
                 start = stop
         return [answer for answer in answers if answer is not None]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import abc
 import csv
+import difflib
 import io
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -23,8 +24,14 @@ from ensemble.serving.errors import RequestError, unfit, unreadable_body
 from ensemble.serving.unseen import Unseen
 from ensemble.table import Column
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # With more names, the search for the nearest one would take seconds.
 _MOST_NAMES = 1_000
+# How alike names are, from 0 to 1, if one is the other misspelt: "twon" and "town", but not "id" and "width".
+_MISSPELT = 0.75
+_MOST_STRANGE = 100
 # A line that ends the text, and a row of its own unless a quote is open; text has no NUL.
 _END = "\0"
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+$")
@@ -40,7 +47,7 @@ class Rows(abc.ABC):
 
         Args:
             columns: How the model codes its columns.
-            unseen: Counts the categories that the model does not have, if it is given.
+            unseen: Counts unknown categories and lacking columns, if it is given.
 
         Raises:
             RequestError: The rows do not fit; the error has the column, what was expected and what was found.
@@ -63,16 +70,29 @@ class Values(Rows):
     text: bool = False
     flat: bool = False
 
+    @classmethod
+    def of_frame(cls, frame: pd.DataFrame) -> Values:
+        """Return the columns of a frame, without its index."""
+        frame = frame.reset_index(drop=True)
+        return cls([str(name) for name in frame.columns], [frame.iloc[:, place] for place in range(frame.shape[1])])
+
     def features(self, columns: Sequence[Column], unseen: Unseen | None = None) -> Floats:
         """Return the features; columns that the model does not have are ignored."""
         found = self._by_column(columns)
-        features = np.empty((len(found[0]), len(columns)), dtype=np.float64)
+        rows = len(next(values for values in found if values is not None))
+        if rows == 0:
+            raise no_rows()
+        features = np.full((rows, len(columns)), np.nan, dtype=np.float64)
         for place, (column, values) in enumerate(zip(columns, found, strict=True)):
-            features[:, place] = column_numbers(column, values, text=self.text, unseen=unseen)
+            if values is not None:
+                features[:, place] = column_numbers(column, values, text=self.text, unseen=unseen)
+            elif unseen is not None:
+                unseen.add_absent(column.name, rows)
         check_numbers(features, columns)
         return features
 
     def _by_column(self, columns: Sequence[Column]) -> list[Any]:
+        """Return the values of each column, None for one that may be lacking and is; one column at least has values."""
         if self.names is None:
             given = self.columns
             if self.flat and len(columns) == 1:
@@ -80,18 +100,18 @@ class Values(Rows):
             check_width(len(given), columns)
             found = list(given)
         else:
+            check_absent(columns, self.names)
             places = {name: place for place, name in enumerate(self.names)}
             found = []
             for column in columns:
                 if column.name not in places:
-                    raise missing_column(column, self.names)
+                    found.append(None)
+                    continue
                 if len(places) < len(self.names) and list(self.names).count(column.name) > 1:
                     raise unfit(
                         f"column {column.name!r} is given twice.", column=column.name, expected="one", got="two"
                     )
                 found.append(self.columns[places[column.name]])
-        if len(found[0]) == 0:
-            raise no_rows()
         return found
 
 
@@ -109,14 +129,28 @@ class Records(Rows):
         """Return the features; names that the model does not have are ignored."""
         if not self.records:
             raise no_rows()
-        found: list[list[Any]] = []
-        for column in columns:
-            try:
-                found.append([record[column.name] for record in self.records])
-            except KeyError:
-                row = next(number for number, record in enumerate(self.records) if column.name not in record)
-                raise missing_column(column, list(self.records[row]), row + 1) from None
+        try:
+            found = [[record[column.name] for record in self.records] for column in columns]
+        except KeyError:
+            found = self._with_gaps(columns, unseen)
         return Values([column.name for column in columns], found).features(columns, unseen)
+
+    def _with_gaps(self, columns: Sequence[Column], unseen: Unseen | None) -> list[list[Any]]:
+        """Return the values of each column, None where a record lacks it."""
+        known = {column.name for column in columns}
+        absent = []
+        for column in columns:
+            rows = [row for row, record in enumerate(self.records) if column.name not in record]
+            if rows and not column.optional:
+                raise _missing_column(column, list(self.records[rows[0]]), rows[0] + 1)
+            absent += [column] * bool(rows)
+            if unseen is not None:
+                unseen.add_absent(column.name, len(rows))
+        for row, record in enumerate(self.records):
+            if known.isdisjoint(record):
+                raise _missing_column(columns[0], list(record), row + 1)
+        _check_spelling(columns, absent, dict.fromkeys(itertools.chain(*self.records)))
+        return [[record.get(column.name) for record in self.records] for column in columns]
 
 
 @dataclass(frozen=True)
@@ -162,7 +196,7 @@ class Csv(Rows):
         if plain and not body.translate(None, _NUMBERS_ONLY):
             matrix = _numbers(body)
             if matrix is not None and (not header or matrix.shape[1] == len(names)):
-                return (Values(names, list(matrix.T)) if header else Matrix(matrix)).features(columns)
+                return (Values(names, list(matrix.T)) if header else Matrix(matrix)).features(columns, unseen)
         given = Values(names if header else None, self._columns(body, len(names)), text=True)
         return given.features(columns, unseen)
 
@@ -266,14 +300,40 @@ def check_width(width: int, columns: Sequence[Column]) -> None:
         )
 
 
-def missing_column(column: Column, names: Sequence[Any], row: int | None = None) -> RequestError:
+def check_absent(columns: Sequence[Column], names: Iterable[Any]) -> None:
+    """Check that rows with the columns ``names`` lack only what they may, and have none of it under a misspelt name.
+
+    Raises:
+        RequestError: A column is missing.
+    """
+    given = dict.fromkeys(names)
+    absent = [column for column in columns if column.name not in given]
+    for column in absent:
+        if not column.optional or len(absent) == len(columns):
+            raise _missing_column(column, list(given))
+    _check_spelling(columns, absent, given)
+
+
+def _check_spelling(columns: Sequence[Column], absent: Sequence[Column], given: Iterable[Any]) -> None:
+    """Raise RequestError if a column that may be lacking seems to be there under a misspelt name."""
+    if not absent:
+        return
+    known = {column.name for column in columns}
+    strange = list(itertools.islice((name for name in given if name not in known), _MOST_STRANGE))
+    folded = [str(name).casefold() for name in strange]
+    for column in absent:
+        if difflib.get_close_matches(column.name.casefold(), folded, n=1, cutoff=_MISSPELT):
+            raise _missing_column(column, strange)
+
+
+def _missing_column(column: Column, names: Sequence[Any], row: int | None = None) -> RequestError:
     """Return an error for a column that the request, or its data row ``row`` (from 1), does not have."""
     shown = [str(name) for name in names[:_MOST_NAMES]]
     place = "" if row is None else f" in data row {row}"
     came = ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
     return unfit(
         f"column {column.name!r} is missing{place}.{did_you_mean(column.name, shown)} Write null, or an empty cell, "
-        "for an unknown value.",
+        "for an unknown value. Only a column in which training rows miss values may be left out, spelt correctly.",
         column=column.name,
         row=row,
         expected=f"a {column.type}",

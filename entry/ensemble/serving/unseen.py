@@ -1,4 +1,4 @@
-"""Categories in rows to predict that the training rows do not have: they are predicted as missing, and counted."""
+"""What rows to predict have that the training rows do not, or lack: it is predicted as missing, and counted."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ class UnseenValues:
 
 @dataclass
 class Unseen:
-    """The values of all columns.
+    """The categories of all columns that the training rows do not have, and the columns that rows lack.
 
     Attributes:
-        columns: By name, those of each column that has any.
+        columns: By name, the unknown categories of each column that has any.
+        absent: By name, how many rows lack the column.
         offset: The number of rows before those that are being read.
     """
 
     columns: dict[str, UnseenValues] = field(default_factory=dict)
+    absent: dict[str, int] = field(default_factory=dict)
     offset: int = 0
 
     def add(self, name: str, row: int, value: str) -> None:
@@ -41,6 +43,29 @@ class Unseen:
         found.rows += 1
         if len(found.examples) < _MOST_EXAMPLES and value not in found.examples:
             found.examples.append(value)
+
+    def add_absent(self, name: str, rows: int) -> None:
+        """Count rows that lack a column."""
+        if rows:
+            self.absent[name] = self.absent.get(name, 0) + rows
+
+    def sentences(self, rows: int) -> list[str]:
+        """Return a warning for each column with unknown categories, and for each that is lacking.
+
+        Args:
+            rows: The number of rows that were read.
+        """
+        found = []
+        for name, values in self.columns.items():
+            examples = ", ".join(map(repr, values.examples))
+            found.append(
+                f"{name}: {values.rows:,} of {rows:,} rows have a category that the training rows do not have "
+                f"({examples}; first in data row {values.first_row}). It is predicted as missing."
+            )
+        for name, count in self.absent.items():
+            whose = "the rows do" if count == rows else f"{count:,} of {rows:,} rows do"
+            found.append(f"{name}: {whose} not have this column. It is predicted as missing.")
+        return found
 
     def counts(self) -> Mapping[str, int]:
         """Return by column's name in how many rows it has such a value."""

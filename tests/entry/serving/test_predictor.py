@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.entry.serving.bodies import COLUMNS, CSV, JSON, ROWS, WHOLE, json_bod
 FITS: dict[str, Rows] = {name: decode(*whole) for name, whole in WHOLE.items()}
 ONE = Records(records(ROWS[:1]))
 MISFITS: dict[str, Rows] = {
-    "a missing column": Records([{"size": 1}]),
+    "a missing column": Records([{"price": 1}]),
     "a wrong cell": decode(b"size,garden,built,town\n1,maybe,,", CSV),
     "too wide": Matrix(np.zeros((2, 7))),
     "too large": decode(b"[[1, true, null, null], [1e31, true, null, null]]", JSON),
@@ -74,7 +75,7 @@ def assert_same(found: Prediction | RequestError, expected: Prediction | str) ->
 
 
 def test_the_columns_and_members_are_the_bundles(model: Predictor) -> None:
-    assert model.columns == COLUMNS
+    assert model.columns == tuple(replace(column, optional=True) for column in COLUMNS)
     assert model.columns is model.columns
     found = model.predict(model.features(FITS["csv"]))
     assert list(found.names) == ["xgboost", "catboost", "random_forest", "ridge"]
@@ -152,6 +153,18 @@ def test_categories_that_are_not_known_are_counted_for_each_request(model: Predi
     found = model.predict_many(requests)
     assert [answer.unseen for answer in found if isinstance(answer, Prediction)] == [{"town": 2}, {}, {"town": 1}]
     assert model.answer(requests[0]).unseen == {"town": 2}
+
+
+def test_columns_that_are_lacking_are_counted_for_each_request(model: Predictor) -> None:
+    requests = [decode(json_body(part), JSON) for part in ([{"size": 1}, {"size": 2, "town": "1"}], records(ROWS))]
+    found = model.predict_many(requests)
+    expected = {"garden": 2, "built": 2, "town": 1}
+    assert [answer.absent for answer in found if isinstance(answer, Prediction)] == [expected, {}]
+    assert model.answer(requests[0]).absent == expected
+    filled = [
+        {"garden": None, "built": None, "town": None} | record for record in ({"size": 1}, {"size": 2, "town": "1"})
+    ]
+    assert_same(found[0], alone(model, Records(filled)))
 
 
 def test_an_error_that_is_not_a_clients_mistake_is_raised(model: Predictor) -> None:

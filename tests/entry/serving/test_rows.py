@@ -12,6 +12,7 @@ from ensemble.members import Floats
 from ensemble.serving.errors import RequestError
 from ensemble.serving.formats import decode
 from ensemble.serving.rows import Csv, Matrix, Records, Rows, Values, first_row, is_header
+from ensemble.serving.unseen import Unseen
 from ensemble.table import Column, numbers
 from tests.entry.serving.bodies import CODED, COLUMNS, JSON, ROWS, WHOLE, records
 
@@ -49,6 +50,62 @@ def test_a_header_is_not_a_row(names: str, end: str, columns: Any) -> None:
         [{"number": -2.5, "date": -1}[kind] for kind in kinds],
     ]
     assert same(found, expected)
+
+
+GAPPY = (Column("size"), Column("town", "category", ("Bern", "Oslo"), optional=True), Column("age", optional=True))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Csv(b"size\n1\n2\n"),
+        Csv(b"id,size\n7,1\n8,2\n", header=True),
+        Csv(b"size,id\n1,a\n2,b\n"),
+        Values(["size"], [[1, 2]]),
+        Values(["id", "size"], [["a", "b"], [1, 2]]),
+        Records([{"size": 1}, {"size": 2}]),
+        Records([{"size": 1, "id": 3}, {"id": 4, "size": 2}]),
+    ],
+)
+def test_a_column_that_misses_values_in_training_may_be_left_out_and_is_counted(given: Rows) -> None:
+    found = Unseen()
+    assert same(given.features(GAPPY, found), [[1, nan, nan], [2, nan, nan]])
+    assert found.absent == {"town": 2, "age": 2}
+    assert found.sentences(2)[0] == "town: the rows do not have this column. It is predicted as missing."
+
+
+def test_records_lack_columns_one_by_one() -> None:
+    found = Unseen()
+    given = Records([{"size": 1, "town": "Oslo"}, {"size": 2, "age": 3, "town": "Rome"}, {"size": None}])
+    assert same(given.features(GAPPY, found), [[1, 1, nan], [2, nan, 3], [nan, nan, nan]])
+    assert (found.absent, found.counts()) == ({"town": 1, "age": 2}, {"town": 1})
+    assert found.sentences(3)[1] == "town: 1 of 3 rows do not have this column. It is predicted as missing."
+
+
+@pytest.mark.parametrize(
+    ("given", "column", "hint"),
+    [
+        (Csv(b"town,age\nOslo,1\n"), "size", ""),
+        (Values(["town"], [["Oslo"]]), "size", ""),
+        (Records([{"size": 1}, {"town": "Oslo"}]), "size", "in data row 2"),
+        (Values(["size", "Town"], [[1], ["Oslo"]]), "town", "Did you mean 'Town'?"),
+        (Csv(b"size,twon\n1,Oslo\n"), "town", "Did you mean 'twon'?"),
+        (Records([{"size": 1}, {"size": 1, "age ": 2}]), "age", "Did you mean 'age '?"),
+    ],
+)
+def test_a_column_that_training_rows_always_have_or_a_misspelt_one_is_refused(
+    given: Rows, column: str, hint: str
+) -> None:
+    details = refused(given, GAPPY)
+    assert details["column"] == column
+    assert f"column {column!r} is missing" in details["message"]
+    assert hint in details["message"]
+
+
+def test_rows_without_any_column_of_the_model_are_refused() -> None:
+    optional = GAPPY[1:]
+    for given in (Values(["id"], [[1]]), Records([{"id": 1}]), Records([{"age": 1}, {}]), Values([], [])):
+        assert refused(given, optional)["error"] == "rows_do_not_fit"
 
 
 @pytest.mark.parametrize("columns", [AB, TEXT], ids=["numbers", "text"])

@@ -210,6 +210,28 @@ def test_unknown_categories_and_columns_without_values_are_counted(
     assert [f"warning: {sentence}" in ended.out for sentence in warnings] == [True, True], ended
 
 
+def test_columns_that_may_lack_are_predicted_as_missing_in_every_format(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("t.csv").write_text(TRAINING.replace(",Oslo,", ",,"))
+    model = small_bundle(folder / "model", read_file(folder / "t.csv", Roles("price")))
+    Path("rows").write_bytes(rows_file([line.replace("Oslo", "") for line in BARE]))
+    frame = pd.read_csv(Path("rows"), parse_dates=["when"])
+    wanted, _ = predicted(model, parquet_of(frame.assign(town=None)))
+    fewer = frame.drop(columns="town")
+    sentence = "town: the rows do not have this column. It is predicted as missing."
+    monkeypatch.setattr(row_files, "CHUNK_BYTES", 60)
+    for body in (
+        parquet_of(fewer),
+        fewer.to_csv(index=False).encode(),
+        fewer.to_json(orient="records", lines=True, date_format="iso").encode(),
+    ):
+        assert predicted(model, body) == (wanted, [sentence])
+    misspelt = frame.rename(columns={"town": "towns"})
+    for body in (parquet_of(misspelt), misspelt.to_csv(index=False).encode()):
+        assert "column 'town' is missing. Did you mean 'towns'?" in refused(model, body)
+
+
 def test_a_headerless_file_of_a_model_with_numbers_as_names_keeps_its_rows(folder: Path) -> None:
     values = np.random.RandomState(0).randint(0, 6, (60, 7))
     pd.DataFrame(values).to_csv("t.csv", index=False)

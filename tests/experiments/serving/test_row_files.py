@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from ensemble.column_encoding import features_of
 from ensemble.members import Floats
 from ensemble.reading import Roles, read_file
 from ensemble.serving.formats import CSV, JSON, JSON_LINES, PARQUET, decode
+from ensemble.serving.rows import Values
 from ensemble.table import Column, Table
 from experiments.serving import row_files
 from tests.support.examples import examples
@@ -139,7 +139,7 @@ def test_every_way_to_save_a_table_is_read_alike_by_training_batch_endpoint_and_
         bare = csv_text(names, rows).partition("\n")[2]
         path.write_bytes(bare.encode())
         assert same(batch(path, table.columns, "absent"), table)
-    assert same(features_of(frame_of(kinds, rows), table.columns), table)
+    assert same(Values.of_frame(frame_of(kinds, rows)).features(table.columns), table)
 
 
 @examples(20)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ensemble.bundle import save_bundle
+from ensemble.bundle import load_bundle, save_bundle
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Column, Table
 from ensemble.training import fit_ensemble
@@ -80,7 +80,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     random = np.random.RandomState(0)
     features = np.column_stack([random.randint(19_000, 20_000, 60), np.arange(60) % 2, np.arange(60) % 3 == 0])
     features = np.column_stack([features, random.normal(size=60)]).astype(float)
-    table = Table(COLUMNS, "price", features, features @ [0.01, 1.0, 2.0, 3.0])
+    target = features @ [0.01, 1.0, 2.0, 3.0]
+    features[7, 3] = np.nan
+    table = Table(COLUMNS, "price", features, target)
     recipe = Recipe((MemberSpec("xgboost", "xgboost", {"num_round": 5}),), folds=FoldSpec(k=2))
     save_bundle(place / "bundle", recipe, fit_ensemble(recipe, table, None, 1), table, "hash")
     with warnings.catch_warnings():
@@ -89,7 +91,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
             str(place / "model"),
             python_model=str(PROJECT / "experiments" / "tracking" / "pyfunc_model.py"),
             artifacts={"bundle": str(place / "bundle")},
-            signature=signature_of(COLUMNS, "price"),
+            signature=signature_of(load_bundle(place / "bundle").columns, "price"),
             pip_requirements=[],
         )
         return mlflow.pyfunc.load_model(str(place / "model"))
@@ -102,13 +104,32 @@ def test_the_signature_accepts_every_form_that_the_model_reads(form: str, model:
     assert model.predict(FORMS[form]).price.tolist() == expected.price.tolist()
 
 
-def test_gaps_are_accepted_in_every_column_and_a_missing_column_in_none(model: Any) -> None:
+def test_gaps_are_accepted_in_every_column_and_a_column_may_lack_where_training_rows_had_gaps(
+    model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in TEXTS.columns:
-        assert np.isfinite(model.predict(TEXTS.assign(**{name: None})).price).all()
+        gaps = model.predict(TEXTS.assign(**{name: None})).price
+        assert np.isfinite(gaps).all()
+        caplog.clear()
+        if name == "size":
+            assert model.predict(TEXTS.drop(columns=name)).price.tolist() == gaps.tolist()
+            assert caplog.messages == ["size: the rows do not have this column. It is predicted as missing."]
+            continue
         with pytest.raises(Exception, match=rf"(?s)missing inputs.*{name}"):
             model.predict(TEXTS.drop(columns=name))
 
 
+def test_unknown_categories_are_counted_in_the_log(model: Any, caplog: pytest.LogCaptureFixture) -> None:
+    found = model.predict(TEXTS.assign(town=["oslo", "Rome", "Bern"])).price
+    assert found.tolist() == model.predict(TEXTS.assign(town=[None, None, "Bern"])).price.tolist()
+    assert caplog.messages == [
+        (
+            "town: 2 of 3 rows have a category that the training rows do not have ('oslo', 'Rome'; first in data row 1). "
+            "It is predicted as missing."
+        )
+    ]
+
+
 def test_what_the_model_refuses_is_refused_by_the_model(model: Any) -> None:
-    with pytest.raises(Exception, match="column 'when' holds dates, but"):
+    with pytest.raises(Exception, match="column 'when' has 1 in data row 1, where a date"):
         model.predict(TEXTS.assign(when=[1, 2, 3]))
