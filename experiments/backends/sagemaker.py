@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ensemble.wire import JOB_PARAMETERS
 from experiments.backends.base import Backend, StudyHandle, TrialRunner
 from experiments.backends.container_runners import ColdRunner, MakeJob, WarmRunner
 from experiments.backends.optuna_loop import LoopHandle
@@ -30,6 +31,7 @@ from experiments.errors import BackendUnavailable, ConfigError
 from experiments.sagemaker_requests.jobs import (
     LOCAL_INSTANCE,
     LOCAL_ROLE,
+    TRAINING,
     TUNING,
     read_tuning_job,
     training_job,
@@ -38,6 +40,7 @@ from experiments.sagemaker_requests.jobs import (
 from experiments.sagemaker_requests.limits import LONGEST_RUNTIME
 from experiments.sagemaker_requests.placement import Placement
 from experiments.sagemaker_requests.study_requests import study_requests, write_requests
+from experiments.sagemaker_requests.validation import check_request
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.source_dir import check_dependencies, source_folder
@@ -131,19 +134,24 @@ class SageMakerBackend(Backend):
         """Write the request down, start the containers, and execute it."""
         requests = self.requests(study)
         write_requests(study, requests)
+        document = None
         if study.points is None:
             (document,) = requests[TUNING]
             study = read_tuning_job(document, study)
+        placement = self._placement(study)
 
-            def make_job(trial: TrialSpec) -> dict[str, Any]:
+        def make_job(trial: TrialSpec) -> dict[str, Any]:
+            suffix = self._suffix(study, trial)
+            if trial.own_recipe:
+                recipe = {name: text for name, text in trial.hyperparameters.items() if name not in JOB_PARAMETERS}
+                job = training_job(study.only(recipe), placement, trial.index, {}, suffix)
+                check_request(TRAINING, job, local=True)
+            elif document is None:
+                job = training_job(study, placement, trial.index, trial.params, suffix)
+            else:
                 tuned = {name: trial.hyperparameters[name] for name in trial.params}
-                return _of_rows(trial_job(document, trial.index, tuned, self._suffix(study, trial)), trial, study)
-        else:
-            placement = self._placement(study)
-
-            def make_job(trial: TrialSpec) -> dict[str, Any]:
-                job = training_job(study, placement, trial.index, trial.params, self._suffix(study, trial))
-                return _of_rows(job, trial, study)
+                job = trial_job(document, trial.index, tuned, suffix)
+            return _of_rows(job, trial, study)
 
         run = uuid.uuid4().hex[:12]
         containers = self._containers(study, run)

@@ -126,6 +126,7 @@ def _study(
         threads=parallelism.threads,
         max_failure_rate=config.search.max_failure_rate,
         final_rows=recipe.final_rows,
+        blend_over=recipe.blend_over,
         timeout=config.search.timeout,
         points=search.points,
         cold=config.mode.starts_cold,
