@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.status import Status
 
 from ensemble.bundle_files import MANIFEST
 from experiments.backends.base import StudyHandle
-from experiments.backends.worker_pool import LocalWorkers, WorkerPool
+from experiments.backends.worker_pool import LocalWorkers
 from experiments.errors import StudyFailed
 from experiments.reporting.console import print_plain
 from experiments.study.folder import final_folder, log_path, model_dir, scored_model_dir, test_predictions
@@ -54,12 +55,18 @@ def place_winner(
     bundle = model_dir(final_folder(study.folder))
     if known is not None and is_winner(known, best, study) and (bundle / MANIFEST).exists():
         return
-    with console.status(f"{handle.final_status} and scoring it on the test rows") as status:
-        _place(study, ledger, handle, local_workers(), best, status)
+    scoring = "" if study.channels.test is None else " and scoring it on the test rows"
+    with console.status(f"{handle.final_status}{scoring}") as status:
+        _place(study, ledger, handle, local_workers, best, status)
 
 
 def _place(
-    study: StudySpec, ledger: Ledger, handle: StudyHandle, pool: WorkerPool, best: TrialResult, status: Status
+    study: StudySpec,
+    ledger: Ledger,
+    handle: StudyHandle,
+    local_workers: LocalWorkers,
+    best: TrialResult,
+    status: Status,
 ) -> None:
     console = status.console
     final = handle.run_final(best.index)
@@ -78,14 +85,30 @@ def _place(
         )
     scored, bundle = scored_model_dir(final_folder(study.folder)), model_dir(final_folder(study.folder))
     bundle = scored if scored.exists() else bundle
-    channels = study.channels
+    scores = _scores(study, bundle, local_workers, status)
+    ledger.note(IMPORTANCE, scores["importance"])
+    final = replace(final, metrics={**final.metrics, **scores["metrics"]})
+    shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
+    ledger.note(FINAL, asdict(final))
+
+
+def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status: Status) -> dict[str, Any]:
+    """Return the scores on the test rows as ``metrics``, and the ``importance`` of the features, in workers."""
+    console = status.console
+    unseen = {"validation": study.channels.validation, "test": study.channels.test}
+    channels = {name: str(folder) for name, folder in unseen.items() if folder is not None}
+    if not channels:
+        print_plain(
+            console, "note: the importance of features is left out, because there are neither validation nor test rows."
+        )
+        return {"metrics": {}, "importance": {}}
     kwargs = {
         "bundle": str(bundle),
-        "validation": str(channels.validation),
-        "test": str(channels.test),
-        "hashes": dict(channels.hashes),
+        "channels": channels,
+        "hashes": dict(study.channels.hashes),
         "predictions": str(test_predictions(study.folder)),
     }
+    pool = local_workers()
     threads = study.threads * study.parallel
     log = final_folder(study.folder) / "scoring.txt"
     scores = pool.call("experiments.study.winner_scores:score_winner", {**kwargs, "threads": threads}, log)
@@ -96,9 +119,6 @@ def _place(
         print_plain(console, f"finding the importance of {features} features, a shuffle for each.")
     while len(importance) < features:
         status.update(f"importance of features: {len(importance)} of {features}")
-        part = {"bundle": str(bundle), "validation": str(channels.validation), "first": len(importance)}
+        part = {"bundle": str(bundle), "rows": next(iter(channels.values())), "first": len(importance)}
         importance |= pool.call("experiments.study.importance:next_part", {**part, "threads": threads}, log)
-    ledger.note(IMPORTANCE, importance)
-    final = replace(final, metrics={**final.metrics, **scores["metrics"]})
-    shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
-    ledger.note(FINAL, asdict(final))
+    return {"metrics": scores["metrics"], "importance": importance}
