@@ -120,12 +120,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
 
     table, data_hash = _cached_channel(places.train, places.roles, None)
     validation, validation_hash = _like_train(places, places.validation)
-    further = [places.validation, places.test][: get_args(FinalRows).index(final_rows)]
-    if places.model_dir is not None and None in further:
-        raise InputError(
-            f"final_rows is {final_rows!r}, which needs the {' and '.join(('validation', 'test')[: len(further)])} "
-            f"channel{'s' if len(further) > 1 else ''}."
-        )
+    further = _further(places, final_rows)
     if validation is None and recipe.objective.startswith("validation"):
         raise InputError(
             f"objective {recipe.objective!r} needs a validation channel: give --validation FOLDER "
@@ -188,6 +183,22 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
         if name != recipe.objective:
             print(metric_line(name, value))
     print(metric_line(recipe.objective, objective), flush=True)
+
+
+def _further(places: Places, final_rows: FinalRows) -> list[Path]:
+    """Return the channels besides train that the models of the bundle are fitted on.
+
+    Raises:
+        InputError: There is no channel of the last rows that ``final_rows`` names; those for validation may be absent
+            if there are test rows.
+    """
+    if places.model_dir is None:
+        return []
+    names = ("validation", "test")[: get_args(FinalRows).index(final_rows)]
+    folders = {"validation": places.validation, "test": places.test}
+    if names and folders[names[-1]] is None:
+        raise InputError(f"final_rows is {final_rows!r}, which needs the {names[-1]} channel.")
+    return [folder for name in names if (folder := folders[name]) is not None]
 
 
 def _read_arguments(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[argparse.Namespace, dict[str, str]]:

@@ -54,11 +54,7 @@ def uploads(study: StudySpec, settings: RemoteSettings, requirements: str | None
 def _data(study: StudySpec, settings: RemoteSettings) -> Iterator[Upload]:
     if study.channels.in_place is not None:
         return
-    folders = {
-        "train": study.channels.train,
-        "validation": study.channels.validation,
-    }  # the test rows are never uploaded
-    for channel, folder in folders.items():
+    for channel, folder in study.channels.for_jobs().items():  # the test rows are never uploaded
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 name = path.relative_to(folder).as_posix()

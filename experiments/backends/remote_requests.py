@@ -69,8 +69,7 @@ class RemoteRequests:
         return Placement(
             image=settings.image,
             role=settings.role,
-            train=f"{data}/train/",
-            validation=f"{data}/validation/",
+            channels={name: f"{data}/{name}/" for name in study.channels.for_jobs()},
             code=f"{code}/{CODE_ARCHIVE}",
             code_channel=f"{code}/" if settings.isolated else None,
             output=output,

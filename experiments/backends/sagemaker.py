@@ -175,7 +175,7 @@ class SageMakerBackend(Backend):
             image=self._settings.image,
             user=user,
             code=self._source(study),
-            channels={"train": study.channels.train, "validation": study.channels.validation},
+            channels=study.channels.for_jobs(),
             labels=labels("trial", study=study.name, run=run, folder=str(study.folder)),
             network=self._settings.network,
             memory_bytes=None if memory is None else round(memory * 2**30),
@@ -187,8 +187,7 @@ class SageMakerBackend(Backend):
         return Placement(
             image=self._settings.image,
             role=LOCAL_ROLE,
-            train=f"file://{study.channels.train}",
-            validation=f"file://{study.channels.validation}",
+            channels={name: f"file://{folder}" for name, folder in study.channels.for_jobs().items()},
             code=f"file://{self._source(study)}",
             output=f"file://{study.folder}",
             instance_type=LOCAL_INSTANCE,
@@ -209,7 +208,7 @@ def _of_rows(job: dict[str, Any], trial: TrialSpec, study: StudySpec) -> dict[st
     if rows is None:
         return job
     channels = list(job["InputDataConfig"])
-    if rows == "all":
+    if rows == "all" and study.channels.test is not None:
         source = channels[0]["DataSource"]["S3DataSource"] | {"S3Uri": f"file://{study.channels.test}"}
         channels.append({"ChannelName": "test", "DataSource": {"S3DataSource": source}})
     return job | {"HyperParameters": job["HyperParameters"] | {"final_rows": rows}, "InputDataConfig": channels}

@@ -66,12 +66,13 @@ def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[Stud
     name, identity = document["HyperParameterTuningJobName"], beside["identity"]
     known = SearchSpace({name: Choices((), first_values(beside["first"].get(name))) for name in beside["order"]})
     nowhere = studies / "_none"  # its rows are not downloaded
+    has = {channel["ChannelName"] for channel in document["TrainingJobDefinition"]["InputDataConfig"]}
     bare = StudySpec(
         name=name,
         mode="remote",
         action="tune",
         folder=studies / name,
-        channels=Channels(nowhere, nowhere, nowhere, identity["data"]),
+        channels=Channels(nowhere, nowhere if "validation" in has else None, None, identity["data"]),
         static={},
         space=known,
         # AWS's description of the tuning job may lack the seed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ensemble.bundle_files import MANIFEST
 from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.evaluation import SCORES
 from experiments.backends.base import StudyHandle
-from experiments.backends.worker_pool import LocalWorkers, WorkerPool
+from experiments.backends.worker_pool import LocalWorkers
 from experiments.errors import StudyFailed, storage_errors
 from experiments.reporting.console import print_plain
 from experiments.study.folder import (
@@ -83,20 +84,26 @@ def place_winner(
         return
     if sought or (blend is not None and not study_blend_file(study.folder).exists()):
         with console.status("choosing the blend over the study"):
-            blend = _find_blend(study, ledger, local_workers(), results, best)
+            blend = _find_blend(study, ledger, local_workers, results, best)
     doing = handle.final_status if blend is None or not blend.better else "training the blend over the study"
-    with console.status(f"{doing} and scoring it on the test rows") as status:
+    scoring = "" if study.channels.test is None else " and scoring it on the test rows"
+    with console.status(f"{doing}{scoring}") as status:
         chosen = blend if blend is not None and blend.better else None
         final = _train(study, ledger, handle, best, chosen, console)
-        _score(study, ledger, local_workers(), final, status)
+        _score(study, ledger, local_workers, final, status)
 
 
 def _find_blend(
-    study: StudySpec, ledger: Ledger, pool: WorkerPool, results: Sequence[TrialResult], best: TrialResult
+    study: StudySpec,
+    ledger: Ledger,
+    local_workers: LocalWorkers,
+    results: Sequence[TrialResult],
+    best: TrialResult,
 ) -> StudyBlend:
     """Choose the blend over the study, and note it."""
     arguments = request(study, results, study_blend_file(study.folder))
-    found = pool.call("experiments.study.study_blend:blend_study", arguments, study.folder / "study_blend.txt")
+    log = study.folder / "study_blend.txt"
+    found = local_workers().call("experiments.study.study_blend:blend_study", arguments, log)
     blend = decide(found, results, best, study)
     ledger.note(STUDY_BLEND, blend.as_dict())
     crash_points.point("blend_chosen")
@@ -130,19 +137,34 @@ def _train(
     return final if chosen is None else _with_nested_scores(final, chosen, study)
 
 
-def _score(study: StudySpec, ledger: Ledger, pool: WorkerPool, final: TrialResult, status: Status) -> None:
+def _score(study: StudySpec, ledger: Ledger, local_workers: LocalWorkers, final: TrialResult, status: Status) -> None:
     """Score the winner on the test rows, find the importance of its features, and note both."""
-    console = status.console
     scored, bundle = scored_model_dir(final_folder(study.folder)), model_dir(final_folder(study.folder))
     bundle = scored if scored.exists() else bundle
-    channels = study.channels
+    scores = _scores(study, bundle, local_workers, status)
+    ledger.note(IMPORTANCE, scores["importance"])
+    final = replace(final, metrics={**final.metrics, **scores["metrics"]})
+    shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
+    ledger.note(FINAL, asdict(final))
+
+
+def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status: Status) -> dict[str, Any]:
+    """Return the scores on the test rows as ``metrics``, and the ``importance`` of the features, in workers."""
+    console = status.console
+    unseen = {"validation": study.channels.validation, "test": study.channels.test}
+    channels = {name: str(folder) for name, folder in unseen.items() if folder is not None}
+    if not channels:
+        print_plain(
+            console, "note: the importance of features is left out, because there are neither validation nor test rows."
+        )
+        return {"metrics": {}, "importance": {}}
     kwargs = {
         "bundle": str(bundle),
-        "validation": str(channels.validation),
-        "test": str(channels.test),
-        "hashes": dict(channels.hashes),
+        "channels": channels,
+        "hashes": dict(study.channels.hashes),
         "predictions": str(test_predictions(study.folder)),
     }
+    pool = local_workers()
     threads = study.threads * study.parallel
     log = final_folder(study.folder) / "scoring.txt"
     scores = pool.call("experiments.study.winner_scores:score_winner", {**kwargs, "threads": threads}, log)
@@ -153,12 +175,9 @@ def _score(study: StudySpec, ledger: Ledger, pool: WorkerPool, final: TrialResul
         print_plain(console, f"finding the importance of {features} features, a shuffle for each.")
     while len(importance) < features:
         status.update(f"importance of features: {len(importance)} of {features}")
-        part = {"bundle": str(bundle), "validation": str(channels.validation), "first": len(importance)}
+        part = {"bundle": str(bundle), "rows": next(iter(channels.values())), "first": len(importance)}
         importance |= pool.call("experiments.study.importance:next_part", {**part, "threads": threads}, log)
-    ledger.note(IMPORTANCE, importance)
-    final = replace(final, metrics={**final.metrics, **scores["metrics"]})
-    shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
-    ledger.note(FINAL, asdict(final))
+    return {"metrics": scores["metrics"], "importance": importance}
 
 
 def _scores_of_models(blend: StudyBlend, results: Sequence[TrialResult]) -> dict[str, float]:

@@ -33,10 +33,11 @@ def describe_difference(one: RecordedStudy, other: RecordedStudy) -> str:
 
 
 def _tables(study: RecordedStudy) -> dict[str, Table] | None:
-    """Return a study's three tables, or None if any is missing on this machine."""
+    """Return a study's tables, or None if they are not on this machine."""
     folder = channels_at(study.data_hash, study.folder.parent)
+    names = [name for name in SPLITS if name == "train" or (folder / name).exists()]
     try:
-        return {name: read_channel(folder / name) for name in SPLITS}
+        return {name: read_channel(folder / name) for name in names}
     except InputError:
         return None
 
@@ -74,8 +75,10 @@ def _columns(one: Table, other: Table, names: tuple[str, str]) -> str | None:
 def _cell(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]) -> str | None:
     """Return the rows that differ and the first differing cell; None if the rows are split differently."""
     total, first = 0, ""
-    for split in SPLITS:
-        a, b = _matrix(one[split]), _matrix(other[split])
+    if set(one) != set(other):
+        return None
+    for split, table in one.items():
+        a, b = _matrix(table), _matrix(other[split])
         if a.shape != b.shape:
             return None
         differs = (a != b) & ~(np.isnan(a) & np.isnan(b))
@@ -84,7 +87,7 @@ def _cell(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]
             return None
         if len(rows) and not first:
             row, column = rows[0], int(np.flatnonzero(differs[rows[0]])[0])
-            title = _titles(one[split])[column]
+            title = _titles(table)[column]
             values = f"{a[row, column]!s} in {names[0]}, {b[row, column]!s} in {names[1]}"
             first = f"{title} in row {row} of the {split} rows is {values}"
         total += len(rows)
@@ -95,7 +98,7 @@ def _rows(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]
     counts = [{split: table.rows for split, table in tables.items()} for tables in (one, other)]
     totals = [sum(count.values()) for count in counts]
     described = ", ".join(
-        f"{total} rows in {name} ({' + '.join(str(count[split]) for split in SPLITS)})"
+        f"{total} rows in {name} ({' + '.join(str(count.get(split, 0)) for split in SPLITS)})"
         for name, total, count in zip(names, totals, counts, strict=True)
     )
     if max(totals) > _MOST_ROWS:

@@ -115,7 +115,7 @@ def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str
                 f"{one.label}: study {one.study.name} has no winner with test scores yet; run the study's own command "
                 f"again to get one{attached}"
             )
-        elif one.rmse("test", "blended") is None:
+        elif one.study.has_test_rows and one.rmse("test", "blended") is None:
             lines.append(f"{one.label}: the winner of {one.study.name} was not scored on test rows")
         missing, trials = one.study.missing_logs(), len(one.study.results)
         if missing:

@@ -49,6 +49,7 @@ class RecordedStudy:
         unfinished: Number of trials that started and did not end.
         running: Whether a process on this machine runs it.
         replay_of: The study that it replays; None if it is not a replay.
+        has_test_rows: Whether rows were set aside to score the winner on.
     """
 
     name: str
@@ -62,6 +63,7 @@ class RecordedStudy:
     unfinished: int
     running: bool
     replay_of: str | None
+    has_test_rows: bool = True
 
     @property
     def mode(self) -> str:
@@ -219,6 +221,7 @@ def read_study(folder: Path) -> RecordedStudy:
             unfinished=known.unfinished,
             running=running,
             replay_of=facts.get("replay_of"),
+            has_test_rows=facts.get("has_test_rows", True),
         )
         best = found.best
         _check_scores(found)

@@ -205,8 +205,14 @@ class RemoteModeConfig(ModeConfig):
 class SplitConfig:
     """How rows are set aside: shares of all rows, drawn with a seed."""
 
-    test: float = _key(0.2, "Share of the rows that no trial sees; the winner is scored on them once.")
-    validation: float = _key(0.2, "Share of the rows that every trial is scored on and that no member is fitted on.")
+    test: float = _key(
+        0.2, "Share of the rows that no trial sees; the winner is scored on them once. `0` sets none aside."
+    )
+    validation: float = _key(
+        0.2,
+        "Share of the rows that every trial is scored on and that no member is fitted on. `0` sets none aside; trials "
+        "are then scored by cross-validation only.",
+    )
     seed: int = _key(
         0,
         "Seed of the draw. Groups and time order, as set by `dataset.folds.kind`, are respected here too.",
@@ -237,7 +243,8 @@ class DatasetConfig:
         None,
         "A CSV file with a header row, or a Parquet file; on this machine, or on S3 as `s3://bucket/key`. Or a folder "
         "(on S3 with a slash at the end, `s3://bucket/prefix/`) with `train/`, `validation/` and `test/`, each with "
-        "one such file or several of one kind. byoe keeps that split and ignores `dataset.split`.",
+        "one such file or several of one kind. byoe keeps that split and ignores `dataset.split`, except that "
+        "`dataset.split.validation=0` or `.test=0` says that this folder is missing.",
     )
     target: str | None = _key(None, "The column to predict.")
     weights: str | None = _key(None, "The column with the rows' weights; `null` gives every row the same weight.")

@@ -7,7 +7,6 @@ from pathlib import Path
 from ensemble.channel import SCHEMA_FILE, read_channel, write_channel
 from ensemble.errors import InputError
 from experiments.data.datasets import Splits
-from experiments.data.presplit import SPLITS
 from experiments.study.spec import Channels
 from experiments.system import crash_points
 from experiments.system.files import place_folder
@@ -23,8 +22,14 @@ def channels_at(data_hash: str, studies: Path) -> Path:
 def channels_of(splits: Splits, studies: Path) -> Channels:
     """Return the channels of these tables below ``studies``; ``place_channels`` writes them."""
     folder = channels_at(splits.data_hash, studies)
-    read = {name: splits.hashes[name] for name in SPLITS}
-    return Channels(folder / "train", folder / "validation", folder / "test", splits.data_hash, read, splits.in_place)
+    return Channels(
+        train=folder / "train",
+        validation=None if splits.validation is None else folder / "validation",
+        test=None if splits.test is None else folder / "test",
+        data_hash=splits.data_hash,
+        hashes=dict(splits.hashes),
+        in_place=splits.in_place,
+    )
 
 
 def place_channels(splits: Splits, studies: Path) -> None:
@@ -35,9 +40,9 @@ def place_channels(splits: Splits, studies: Path) -> None:
     """
 
     def write(folder: Path) -> None:
-        for name in SPLITS:
+        for name, table in splits.tables.items():
             (folder / name).mkdir()
-            write_channel(getattr(splits, name), folder / name)
+            write_channel(table, folder / name)
 
     place_folder(channels_at(splits.data_hash, studies), write, lambda folder: _hold(folder, splits))
     crash_points.point("channels_written")
@@ -45,8 +50,8 @@ def place_channels(splits: Splits, studies: Path) -> None:
 
 def _hold(folder: Path, splits: Splits) -> bool:
     """Whether the channels in a folder are these tables, and nothing besides."""
-    for name in SPLITS:
-        names = {SCHEMA_FILE, *(f"{array}.npy" for array in getattr(splits, name).arrays())}
+    for name, table in splits.tables.items():
+        names = {SCHEMA_FILE, *(f"{array}.npy" for array in table.arrays())}
         try:
             there = {path.name for path in (folder / name).iterdir() if path.is_file() and not path.is_symlink()}
             if there != names or read_channel(folder / name).content_hash() != splits.hashes[name]:

@@ -78,7 +78,7 @@ def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
         splits: The data.
         members: The classes of the study's members, by name.
     """
-    tables = (splits.train, splits.validation, splits.test)
+    tables = splits.tables.values()
     features = np.concatenate([np.asarray(table.features[:MOST_ROWS]) for table in tables])[:MOST_ROWS]
     columns = tuple(_column(column, features[:, place]) for place, column in enumerate(splits.train.columns))
     warnings = []
@@ -136,8 +136,8 @@ def _repeated(splits: Splits) -> list[str]:
             f"{len(train) - len(seen)} of {splits.train.rows} training rows repeat another, in any fold, so "
             f"cross-validation scores are too good: {cure}"
         )
-    again = sum(row in seen for row in _rows(splits.test))
-    if again:
+    again = 0 if splits.test is None else sum(row in seen for row in _rows(splits.test))
+    if splits.test is not None and again:
         sentences.append(
             f"{again} of {splits.test.rows} test rows are among the training rows too, so test scores are too good: "
             f"{cure}"

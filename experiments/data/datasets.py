@@ -16,7 +16,7 @@ from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers
 from ensemble.wire import encode_roles
 from experiments.config.paths import user_path
-from experiments.config.schema import DatasetConfig, ModeConfig
+from experiments.config.schema import DatasetConfig, ModeConfig, SplitConfig
 from experiments.data.presplit import S3, SPLITS, is_own_split, location_of, read_own_split
 from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed
 from experiments.study.spec import InPlace
@@ -24,34 +24,40 @@ from experiments.study.spec import InPlace
 
 @dataclass(frozen=True)
 class Splits:
-    """The three tables of a study, in memory.
+    """The tables of a study, in memory.
 
     Attributes:
         train: Rows that are cross-validated.
-        validation: Rows that every trial scores and none fits.
-        test: Rows that only the winner is scored on.
-        hashes: By name, the SHA-256 of each one's content.
+        validation: Rows that every trial scores and none fits; None if there are none.
+        test: Rows that only the winner is scored on; None if there are none.
+        hashes: By name, the SHA-256 of the content of each one that there is.
         own: Whether the user has split them.
         in_place: The same rows on S3, where they are the user's own channels.
     """
 
     train: Table
-    validation: Table
-    test: Table
+    validation: Table | None
+    test: Table | None
     hashes: Mapping[str, str]
     own: bool = False
     in_place: InPlace | None = None
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 over the content of all three."""
-        return hashlib.sha256(json.dumps([self.hashes[name] for name in SPLITS]).encode()).hexdigest()
+        """SHA-256 over the content of all of them."""
+        return hashlib.sha256(json.dumps([self.hashes.get(name) for name in SPLITS]).encode()).hexdigest()
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """Those that there are, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: table for name, table in found.items() if table is not None}
 
     def notes(self, config: DatasetConfig) -> list[str]:
         """Return a note if the user has split the rows."""
         if not self.own:
             return []
-        rows = ", ".join(f"{getattr(self, name).rows} rows in {name}/" for name in SPLITS)
+        rows = ", ".join(f"{table.rows} rows in {name}/" for name, table in self.tables.items())
         return [f"dataset.path={config.path} is split already and stays as it is: {rows}."]
 
 
@@ -70,9 +76,10 @@ def load(config: DatasetConfig, mode: ModeConfig) -> Splits:
         rows = splits.train.rows
         if splits.own:
             raise ConfigError(f"dataset.folds.k={config.folds.k}: train/ has {rows} rows only. Lower dataset.folds.k.")
+        total = sum(table.rows for table in splits.tables.values())
         raise ConfigError(
-            f"dataset.folds.k={config.folds.k}: only {rows} of {rows + splits.validation.rows + splits.test.rows} rows "
-            "are left for training. Lower dataset.folds.k, or dataset.split.test and dataset.split.validation."
+            f"dataset.folds.k={config.folds.k}: only {rows} of {total} rows are left for training. Lower "
+            "dataset.folds.k, or dataset.split.test and dataset.split.validation."
         )
     return splits
 
@@ -87,15 +94,18 @@ def _split(table: Table, config: DatasetConfig) -> Splits:
     if not 0 <= split.seed < 2**32:
         raise ConfigError(f"dataset.split.seed={split.seed} is not from 0 to {2**32 - 1}.")
     for name, share in (("test", split.test), ("validation", split.validation)):
-        if not 0 < share < 1:
-            raise ConfigError(f"dataset.split.{name}={share:g} is not a share between 0 and 1, such as 0.2.")
+        if not 0 <= share < 1:
+            raise ConfigError(
+                f"dataset.split.{name}={share:g} is not a share between 0 and 1, such as 0.2; 0 sets no rows aside."
+            )
     if split.test + split.validation >= 1:
         raise ConfigError(
             f"dataset.split.test={split.test:g} and dataset.split.validation={split.validation:g} leave no rows "
             "to train on: lower them."
         )
     part = _parts(table, config)
-    parts = {name: table.take(np.flatnonzero(part == number)) for number, name in enumerate(SPLITS)}
+    shares = {"train": 1.0, "validation": split.validation, "test": split.test}
+    parts = {name: table.take(np.flatnonzero(part == number)) for number, name in enumerate(SPLITS) if shares[name] > 0}
     for name, rows in parts.items():
         if rows.weights is not None and rows.rows and not rows.weights.any():
             raise ConfigError(
@@ -118,9 +128,8 @@ def _split(table: Table, config: DatasetConfig) -> Splits:
 
 
 def _as_splits(parts: Mapping[str, Table], *, own: bool = False, in_place: InPlace | None = None) -> Splits:
-    train, validation, test = (parts[name] for name in SPLITS)
     hashes = {name: table.content_hash() for name, table in parts.items()}
-    return Splits(train, validation, test, hashes, own, in_place)
+    return Splits(parts["train"], parts.get("validation"), parts.get("test"), hashes, own, in_place)
 
 
 def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
@@ -133,10 +142,8 @@ def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
         order = np.arange(len(units))[::-1]
     else:
         order = np.random.RandomState(config.split.seed).permutation(len(units))
-    wanted = {
-        test: max(1, round(config.split.test * table.rows)),
-        validation: max(1, round(config.split.validation * table.rows)),
-    }
+    shares = {test: config.split.test, validation: config.split.validation}
+    wanted = {part: max(1, round(share * table.rows)) if share else 0 for part, share in shares.items()}
     # Units are dealt out in order: the test rows first, then those for validation, whole units only.
     before = np.cumsum(sizes[order]) - sizes[order]
     part_of_unit = np.full(len(units), train)
@@ -187,11 +194,17 @@ def _file(config: DatasetConfig, mode: ModeConfig) -> Splits:
     )
     text = str(config.path)
     if is_own_split(text):
-        parts = read_own_split(text, roles, mode)
+        parts = read_own_split(text, roles, mode, _set_aside(config.split))
         in_place = InPlace(location_of(text), encode_roles(roles)) if text.startswith(S3) else None
         return _as_splits(parts, own=True, in_place=in_place)
     table = _read_from_s3(text, roles, mode) if text.startswith(S3) else read_file(user_path(text), roles)
     return _split(table, config)
+
+
+def _set_aside(split: SplitConfig) -> tuple[str, ...]:
+    """Return the names of the tables of a folder of rows that are split already."""
+    absent = [name for name, share in (("validation", split.validation), ("test", split.test)) if share == 0]
+    return tuple(name for name in SPLITS if name not in absent)
 
 
 def _read_from_s3(location: str, roles: Roles, mode: ModeConfig) -> Table:

@@ -9,9 +9,9 @@ from ensemble.blending import Fixed
 from ensemble.evaluation import MetricName
 from ensemble.parameters import Parameter
 from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, Recipe
-from ensemble.table import Table
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective
 from experiments.config.schema import Config, FoldsConfig
+from experiments.data.datasets import Splits
 from experiments.errors import ConfigError, listed, one_of
 from experiments.planning.ensemble import EnsemblePlan
 from experiments.study.spec import BlendOver
@@ -38,18 +38,19 @@ class RecipePlan:
     notes: tuple[str, ...]
 
 
-def plan_recipe(config: Config, ensemble: EnsemblePlan, train: Table) -> RecipePlan:
+def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> RecipePlan:
     """Check what is trained.
 
     Args:
         config: The configuration.
         ensemble: The ensemble as configured.
-        train: The training rows.
+        splits: The rows.
 
     Raises:
         InputError: A value is not possible.
     """
     notes: list[str] = []
+    train = splits.train
     may_drop = config.ensemble.drop_slow and ensemble.weights is None
     folds = config.dataset.folds
     if train.weights is not None:
@@ -59,6 +60,7 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, train: Table) -> RecipeP
         ensemble, left_out = ensemble.without_slow(train.rows * (folds.k - 1) // folds.k, len(train.columns))
         notes += left_out
     check_objective(config.search.objective, ensemble.members, "search.objective")
+    _check_scored(config.search.objective, splits)
     recipe = Recipe(
         members=ensemble.specs(),
         blend=config.ensemble.blend,
@@ -73,7 +75,7 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, train: Table) -> RecipeP
         objective=config.search.objective,
     )
     blend_over, kept = _blend_over(config)
-    return RecipePlan(recipe, ensemble, _final_rows(config), blend_over, (*notes, *kept))
+    return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, (*notes, *kept))
 
 
 def _blend_over(config: Config) -> tuple[BlendOver, list[str]]:
@@ -93,7 +95,17 @@ def _blend_over(config: Config) -> tuple[BlendOver, list[str]]:
     return "trial", [f"the winner is the best trial, and not a blend over the study (ensemble.blend_over): {reason}."]
 
 
-def _final_rows(config: Config) -> FinalRows:
+def _check_scored(objective: str, splits: Splits) -> None:
+    metric = MetricName.parse(objective)
+    if metric.split == "validation" and splits.validation is None:
+        raise ConfigError(
+            f"search.objective={objective} is a score on validation rows, and dataset.split.validation=0 sets none "
+            f"aside. Use search.objective=cv_{metric.score}_{metric.who}, or another dataset.split.validation."
+        )
+
+
+def _final_rows(config: Config, splits: Splits) -> FinalRows:
+    """Return the rows for the served models, by the name with the fewest rows if several mean the same rows."""
     given, possible = config.ensemble.final_rows, config.mode.final_rows
     if given is not None and given not in possible and given in get_args(FinalRows):
         raise ConfigError(
@@ -101,7 +113,9 @@ def _final_rows(config: Config) -> FinalRows:
             f"{listed(possible)} only. Leave the key out, or replay the study with mode=local."
         )
     rows: FinalRows = one_of("ensemble.final_rows", possible[0] if given is None else given, get_args(FinalRows))
-    return rows
+    if rows == "all" and splits.test is None:
+        rows = "train_and_validation"
+    return "train" if rows == "train_and_validation" and splits.validation is None else rows
 
 
 def _repeats(folds: FoldsConfig) -> int:

@@ -17,7 +17,7 @@ from experiments.config.paths import studies_folder
 from experiments.config.schema import Config
 from experiments.data import datasets
 from experiments.data.channels import channels_of, place_channels
-from experiments.data.presplit import check_not_split_again
+from experiments.data.presplit import SPLITS, check_not_split_again
 from experiments.errors import ConfigError
 from experiments.planning import replay
 from experiments.planning.ensemble import plan_ensemble
@@ -82,10 +82,10 @@ def plan_study(composed: Composed) -> StudyPlan:
     if config.study is not None:
         _check_name(config.study)
     ensemble = plan_ensemble(config.ensemble, config.search.shared)
-    check_not_split_again(config.dataset.path, composed.given("dataset.split"))
+    check_not_split_again(config.dataset.path, config.dataset.split, composed.given("dataset.split"))
     splits = datasets.load(config.dataset, config.mode)
     studies = studies_folder(config)
-    recipe = plan_recipe(config, ensemble, splits.train)
+    recipe = plan_recipe(config, ensemble, splits)
     search = plan_search(config, recipe.ensemble, studies)
     served = _served(splits, recipe.final_rows)
     fold_notes = check_fittable(recipe.recipe, search, splits.train, served, config.dataset.weights)
@@ -141,7 +141,8 @@ def _study(
 
 def _served(splits: datasets.Splits, final_rows: FinalRows) -> Table | None:
     """Return the rows that the served models are fitted on, without features; None if they are those for training."""
-    tables = [splits.train, splits.validation, splits.test][: 1 + get_args(FinalRows).index(final_rows)]
+    names = SPLITS[: 1 + get_args(FinalRows).index(final_rows)]
+    tables = [table for name, table in splits.tables.items() if name in names]
     if len(tables) == 1:
         return None
     return joined([replace(table, columns=(), features=np.empty((table.rows, 0))) for table in tables])

@@ -234,14 +234,14 @@ def residuals(out_of_fold: Predictions) -> Figure:
 
 
 def feature_importance(importance: Mapping[str, float]) -> Figure:
-    """Draw the rise of the blend's RMSE on the validation rows when a feature is shuffled, the most important first."""
+    """Draw the rise of the blend's RMSE on new rows when a feature is shuffled, the most important first."""
     names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
     figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
     axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
     # Two dollar signs in a column's name are not a formula.
     axes.set_yticks(range(len(names)), [_label(name) for name in names], parse_math=False)
     axes.invert_yaxis()
-    axes.set_xlabel("rise of the blend's RMSE when the feature is shuffled (validation rows)")
+    axes.set_xlabel("rise of the blend's RMSE when the feature is shuffled (rows that it did not learn from)")
     axes.set_title("Which features does the blend depend on?", loc="left", fontsize=11)
     return figure
 

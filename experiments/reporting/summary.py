@@ -21,6 +21,11 @@ from experiments.study.study_blend import StudyBlend, origin
 # In a narrower console the table would lose digits.
 NARROWEST = 80
 
+_NO_TEST_ROWS = (
+    "There are no test rows (dataset.split.test=0). The winner was chosen by its score, which is a little too good "
+    "therefore."
+)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -53,7 +58,9 @@ def render(outcome: Outcome) -> RenderableType:
     parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome)]
     parts.append(Text.assemble("\n  ", verdict))
     if "final_rows" in outcome.final.info:
-        parts.append(Text(f"  {_served_rows(outcome.final)}"))
+        parts.append(Text(f"  {_served_rows(outcome)}"))
+    if outcome.study.channels.test is None:
+        parts.append(Text(f"  {_NO_TEST_ROWS}"))
     if outcome.problem is not None:
         parts.append(
             Text(
@@ -68,9 +75,11 @@ def render(outcome: Outcome) -> RenderableType:
     return Group(*parts, _next(outcome))
 
 
-def _served_rows(final: TrialResult) -> str:
+def _served_rows(outcome: Outcome) -> str:
     """Return which rows the served model was fitted on."""
-    which = {"all": "all", "train_and_validation": "the training and validation rows,"}[final.info["final_rows"]]
+    final = outcome.final
+    is_all = final.info["final_rows"] == "all" or outcome.study.channels.test is None
+    which = "all" if is_all else "the training and validation rows,"
     return (
         f"The served model was then fitted on {which} {final.info['rows_served']} rows (ensemble.final_rows). "
         f"The scores are those of the models that were fitted on the {final.info['rows']} training rows."
@@ -160,12 +169,13 @@ def _short(text: str) -> str:
 def _table(outcome: Outcome) -> Table:
     metrics = outcome.final.metrics
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for title in ("", "CV RMSE", "validation", "test", "weight", "fit seconds"):
+    splits = ["cv", *(name for name in ("validation", "test") if f"{name}_rmse_{BLENDED}" in metrics)]
+    for title in ("", *("CV RMSE" if name == "cv" else name for name in splits), "weight", "fit seconds"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     weights, seconds = outcome.final.info["weights"], outcome.final.info["fit_seconds"]
     for name in [*weights, BLENDED]:
         blend = name == BLENDED
-        cells = [f"{metrics[f'{split}_rmse_{name}']:.6g}" for split in ("cv", "validation", "test")]
+        cells = [f"{metrics[f'{split}_rmse_{name}']:.6g}" for split in splits]
         table.add_row(
             f"  {name}",
             *cells,

@@ -159,7 +159,7 @@ def time_limit_failure(job: Mapping[str, Any]) -> str:
 
 def _definition(study: StudySpec, placement: Placement) -> dict[str, Any]:
     """Return the fields that a training job shares with the definition in a tuning job."""
-    channels = {"train": placement.train, "validation": placement.validation}
+    channels = dict(placement.channels)
     if placement.code_channel is not None:
         channels["code"] = placement.code_channel
     request: dict[str, Any] = {
@@ -232,7 +232,8 @@ def _is_added(name: str) -> bool:
 def _reported(study: StudySpec) -> list[str]:
     """Return the metrics that SageMaker reads from the log: the objective, then RMSEs, the blend's first."""
     members = [member.name for member in study.recipe({}).members]
-    rmses = [f"{split}_rmse_{name}" for name in (BLENDED, *members) for split in ("cv", "validation")]
+    splits = ("cv",) if study.channels.validation is None else ("cv", "validation")
+    rmses = [f"{split}_rmse_{name}" for name in (BLENDED, *members) for split in splits]
     return list(dict.fromkeys([study.objective, *rmses]))
 
 

@@ -40,8 +40,7 @@ class Placement:
     Attributes:
         image: The container image.
         role: The IAM role that jobs assume.
-        train: Location of the train channel.
-        validation: Location of the validation channel.
+        channels: Locations of the channels with rows, by name.
         code: Location of the source directory, or of its archive.
         output: Location below which artifacts are written.
         instance_type: The instance type.
@@ -56,8 +55,7 @@ class Placement:
 
     image: str
     role: str
-    train: str
-    validation: str
+    channels: Mapping[str, str]
     code: str
     output: str
     instance_type: str

@@ -83,13 +83,12 @@ def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
         (config / "hyperparameters.json").write_text(json.dumps(dict(trial.hyperparameters)))
     environ = {
         "SM_INPUT_CONFIG_DIR": str(config),
-        "SM_CHANNEL_TRAIN": str(spec.channels.train),
-        "SM_CHANNEL_VALIDATION": str(spec.channels.validation),
+        **{f"SM_CHANNEL_{name.upper()}": str(folder) for name, folder in spec.channels.for_jobs().items()},
         "SM_OUTPUT_DIR": str(trial.folder / "output"),
         "SM_OUTPUT_DATA_DIR": str(output_data_dir(trial.folder)),
         "SM_NUM_CPUS": str(trial.threads),
     }
-    if trial.hyperparameters.get("final_rows") == "all":
+    if trial.hyperparameters.get("final_rows") == "all" and spec.channels.test is not None:
         environ["SM_CHANNEL_TEST"] = str(spec.channels.test)
     if trial.keep_model:
         environ["SM_MODEL_DIR"] = str(model_dir(trial.folder))

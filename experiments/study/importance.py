@@ -60,15 +60,15 @@ def permutation_importance(ensemble: FittedEnsemble, table: Table, first: int = 
     return importance
 
 
-def next_part(bundle: str, validation: str, threads: int, first: int) -> dict[str, float]:
+def next_part(bundle: str, rows: str, threads: int, first: int) -> dict[str, float]:
     """Return one part of the importance, in a worker.
 
     Args:
         bundle: Folder of the saved ensemble.
-        validation: Folder of the validation channel.
+        rows: Folder of the channel on which it is found.
         threads: Threads that a member may use.
         first: Position of the first feature.
     """
     ensemble = load_bundle(Path(bundle), threads).ensemble
     with one_blas_thread():
-        return permutation_importance(ensemble, read_channel(Path(validation)), first)
+        return permutation_importance(ensemble, read_channel(Path(rows)), first)

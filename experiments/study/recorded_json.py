@@ -187,6 +187,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "identity": _is_identity,
     "created": _is_number,
     "dataset": _or_none(_is_text),
+    "has_test_rows": lambda value: isinstance(value, bool),
     "words": _many(_is_text),
     "space": _named(lambda entry: isinstance(entry, dict)),
     "replay_of": _or_none(_is_text),

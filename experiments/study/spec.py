@@ -36,7 +36,8 @@ class InPlace:
     """The user's own channels on S3, which jobs on SageMaker read in place.
 
     Attributes:
-        location: ``s3://bucket/prefix`` without a trailing slash; it has ``train/`` and ``validation/``.
+        location: ``s3://bucket/prefix`` without a trailing slash; it has ``train/`` and, if there are rows for
+            validation, ``validation/``.
         hyperparameters: Hyperparameters that describe their columns to the entry script.
     """
 
@@ -50,19 +51,23 @@ class Channels:
 
     Attributes:
         train: Folder of the train channel.
-        validation: Folder of the validation channel.
-        test: Folder of the test channel, which no trial gets.
-        data_hash: SHA-256 over the content of all three.
+        validation: Folder of the validation channel; None if no rows are set aside for it.
+        test: Folder of the test channel, which no trial gets; None if there are no test rows.
+        data_hash: SHA-256 over the content of all of them.
         hashes: By channel, the hash of its content, which trials record of what they read; empty if it is not known.
         in_place: The same rows on S3, if they are the user's own channels.
     """
 
     train: Path
-    validation: Path
-    test: Path
+    validation: Path | None
+    test: Path | None
     data_hash: str
     hashes: Mapping[str, str] = field(default_factory=dict)
     in_place: InPlace | None = None
+
+    def for_jobs(self) -> dict[str, Path]:
+        """Return the folders of the channels that every trial gets, by name."""
+        return {"train": self.train} | ({} if self.validation is None else {"validation": self.validation})
 
 
 @dataclass(frozen=True)

@@ -19,35 +19,36 @@ from experiments.study.predictions import Predictions
 
 
 def score_winner(
-    bundle: str, validation: str, test: str, hashes: Mapping[str, str], threads: int, predictions: str
+    bundle: str, channels: Mapping[str, str], hashes: Mapping[str, str], threads: int, predictions: str
 ) -> dict[str, Any]:
-    """Return the scores on the test channel, and the first part of the feature importance on the validation channel.
+    """Return the scores on the test channel, and the first part of the feature importance.
 
     Args:
         bundle: Folder of the saved ensemble.
-        validation: Folder of the validation channel.
-        test: Folder of the test channel.
+        channels: Folders of the validation and the test channel, by name, of those that there are; at least one.
         hashes: By channel, the hash of its content; a channel without one is not checked.
         threads: Threads that a member may use.
         predictions: File for the predictions on the test channel.
 
     Returns:
-        ``metrics``: every score of every member and the blend, named ``test_*``; ``importance``, by feature; and
-        ``features``: the number of features whose importance is found, 0 if there are too many.
+        ``metrics``: every score of every member and the blend, named ``test_*``, if there is a test channel;
+        ``importance``, by feature, on the first channel; and ``features``: the number of features whose importance is
+        found, 0 if there are too many.
 
     Raises:
         InputError: A channel is damaged, or has changed since the study began.
     """
     ensemble = load_bundle(Path(bundle), threads).ensemble
-    table, held_out = (
-        _read(Path(text), hashes.get(name)) for name, text in (("test", test), ("validation", validation))
-    )
+    tables = {name: _read(Path(text), hashes.get(name)) for name, text in channels.items()}
+    held_out = next(iter(tables.values()))
+    metrics = {}
     with one_blas_thread():
-        members = ensemble.predict_members(table.features)
-        blended = ensemble.blend.predict(members, table.features)
-        found = Predictions(np.array(table.target), members, blended, table.weights, tuple(ensemble.models))
-        found.write(Path(predictions))
-        metrics = score_members("test", ensemble, members, table)
+        if (table := tables.get("test")) is not None:
+            members = ensemble.predict_members(table.features)
+            blended = ensemble.blend.predict(members, table.features)
+            found = Predictions(np.array(table.target), members, blended, table.weights, tuple(ensemble.models))
+            found.write(Path(predictions))
+            metrics = score_members("test", ensemble, members, table)
         return {
             "metrics": metrics,
             "features": features_measured(held_out.rows, len(held_out.columns)),

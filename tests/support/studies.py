@@ -12,8 +12,7 @@ from experiments.study.spec import StudySpec
 PLACEMENT = Placement(
     image="byoe:0123456789ab",
     role="arn:aws:iam::000000000000:role/byoe-local",
-    train="file:///studies/_channels/train",
-    validation="file:///studies/_channels/validation",
+    channels={name: f"file:///studies/_channels/{name}" for name in ("train", "validation")},
     code="file:///studies/_code/0123456789abcdef",
     output="file:///studies/snapshot",
     instance_type="local",

@@ -77,8 +77,7 @@ def run(double: Double, study: StudySpec) -> None:
 def upload(double: Double, study: StudySpec) -> Placement:
     """Upload a study's channels and code, and return where they are."""
     storage: Any = double.client("s3")
-    channels = {"train": study.channels.train, "validation": study.channels.validation}
-    for channel, place in channels.items():
+    for channel, place in study.channels.for_jobs().items():
         for path in place.iterdir():
             storage.upload_file(str(path), double.bucket, f"data/{channel}/{path.name}")
     place_source(study.dependencies, study.folder.parent)
@@ -89,8 +88,7 @@ def upload(double: Double, study: StudySpec) -> Placement:
     return Placement(
         image="123456789012.dkr.ecr.us-east-1.amazonaws.com/byoe:1",
         role=double.role,
-        train=f"{base}/data/train",
-        validation=f"{base}/data/validation",
+        channels={name: f"{base}/data/{name}" for name in study.channels.for_jobs()},
         code=f"{base}/code/sourcedir.tar.gz",
         output=f"{base}/out",
         instance_type="ml.m5.large",

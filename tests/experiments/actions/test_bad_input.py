@@ -68,6 +68,7 @@ ARGUMENTS = {
     "more folds than rows": (["dataset.folds.k=400"], ["dataset.folds.k=400", "266"]),
     "fold scheme": (["dataset.folds.kind=kfolds"], ["dataset.folds.kind", "'kfold'"]),
     "split": (["dataset.split.test=1.5"], ["dataset.split.test=1.5", "0.2"]),
+    "negative split": (["dataset.split.validation=-0.1"], ["dataset.split.validation=-0.1", "0 sets no rows aside"]),
     "split that leaves nothing": (["dataset.split.test=0.5", "dataset.split.validation=0.5"], ["leave no rows"]),
     "hyperparameter": (["ensemble.params.xgboost.max_dept=4"], ["ensemble.params.xgboost.max_dept", "'max_depth'"]),
     "hyperparameter's value": (["ensemble.params.xgboost.eta=2"], ["ensemble.params.xgboost.eta", "2"]),

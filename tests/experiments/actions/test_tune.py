@@ -11,17 +11,19 @@ import sqlite3
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
-from tests.conftest import PROJECT, QUICK, environment, run_command
+from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
 from tests.support.once import made_once
 from tests.support.projects import copy_project
 from tests.support.records import logged_runs, logged_trials, recorded_trials
 
+Run = Callable[..., Ended]
 TINY = ("mode=local", "study=tiny", "search.n_trials=3", *QUICK)
 
 
@@ -212,6 +214,27 @@ def test_the_served_model_learns_from_all_rows_unless_told_otherwise(finished: P
     assert served() == (266, metrics)
     assert "served model" not in again.out
     assert "is finished" in run_command(*TINY, "ensemble.final_rows=train").out
+
+
+def test_a_study_of_training_rows_alone_has_no_other_scores_and_says_so(project: Path, byoe: Run) -> None:
+    ended = byoe(*TINY, "dataset.split.validation=0", "dataset.split.test=0")
+    assert ended.code == 0, ended.err
+    printed = " ".join(ended.out.split())
+    assert "the importance of features is left out, because there are neither validation nor test rows" in printed
+    assert "There are no test rows (dataset.split.test=0)." in printed
+    assert "CV RMSE weight" in printed
+    assert "served model" not in printed  # it is the one that was scored
+    folder = project / "studies" / "tiny"
+    (channels,) = (project / "studies" / "_channels").iterdir()
+    assert [path.name for path in channels.iterdir()] == ["train"]
+    assert {name[:3] for trial in recorded_trials(project, "tiny") for name in trial["metrics"]} == {"cv_"}
+    assert not (folder / "final" / "test_predictions.npz").exists()
+    assert json.loads((folder / "final" / "model" / "manifest.json").read_text())["rows"] == 442
+    (final,) = logged_runs(project, "byoe-diabetes", "final")
+    assert [name for name in final.data.metrics if name.startswith(("test_", "validation_"))] == []
+    assert "is finished; nothing was run" in byoe(*TINY, "dataset.split.validation=0", "dataset.split.test=0").out
+    report = byoe("action=compare", "compare.studies=[tiny,tiny]")
+    assert "partial" not in report.out
 
 
 def test_study_is_extended_by_more_trials(tiny: Path) -> None:

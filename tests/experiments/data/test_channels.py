@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ensemble.channel import SCHEMA_FILE, read_channel
-from experiments.config.schema import DatasetConfig, LocalModeConfig
+from experiments.config.schema import DatasetConfig, LocalModeConfig, SplitConfig
 from experiments.data import channels, datasets
 from experiments.data.presplit import SPLITS
 
@@ -21,6 +21,25 @@ from experiments.data.presplit import SPLITS
 @pytest.fixture(scope="module")
 def splits() -> datasets.Splits:
     return datasets.load(DatasetConfig("diabetes"), LocalModeConfig())
+
+
+def test_rows_that_are_not_set_aside_are_training_rows(splits: datasets.Splits, tmp_path: Path) -> None:
+    def load(**shares: float) -> datasets.Splits:
+        return datasets.load(DatasetConfig("diabetes", split=SplitConfig(**shares)), LocalModeConfig())
+
+    without = load(validation=0)
+    assert splits.test is not None
+    assert splits.validation is not None
+    assert without.test is not None
+    assert without.hashes["test"] == splits.hashes["test"]  # whatever else is set aside
+    assert without.train.rows == splits.train.rows + splits.validation.rows
+    bare = load(validation=0, test=0)
+    assert (bare.validation, bare.test, bare.train.rows) == (None, None, 442)
+    assert len({found.data_hash for found in (splits, without, bare, load(test=0))}) == 4
+    channels.place_channels(bare, tmp_path)
+    placed = channels.channels_of(bare, tmp_path)
+    assert [path.name for path in placed.train.parent.iterdir()] == ["train"]
+    assert list(placed.for_jobs()) == ["train"]
 
 
 @pytest.fixture

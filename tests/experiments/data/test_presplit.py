@@ -94,6 +94,21 @@ def test_the_same_rows_are_the_same_data_however_they_are_written(folder: Path, 
     assert in_place.location == f"s3://{bucket}/tables/rows"
 
 
+def test_a_folder_without_validation_and_test_rows_is_used_if_the_user_says_so(folder: Path, bucket: str) -> None:
+    s3 = boto3.client("s3")
+    shutil.rmtree(folder / "rows" / "validation")
+    upload_rows(folder / "rows", s3, bucket, "some")
+    places = ("rows", f"s3://{bucket}/some/")
+    for path in places:
+        plan = planned(path, "dataset.split.validation=0")
+        assert list(plan.splits.tables) == ["train", "test"]
+        assert "rows is split already" in " ".join(plan.notes) or path != "rows"
+    shutil.rmtree(folder / "rows" / "test")
+    alone = planned("rows", "dataset.split.validation=0", "dataset.split.test=0")
+    assert list(alone.splits.tables) == ["train"]
+    assert alone.study.final_rows == "train"
+
+
 def text(folder: Path, path: str, old: str, new: str) -> None:
     (folder / path).write_text((folder / path).read_text().replace(old, new))
 
@@ -102,7 +117,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
     "a part is missing": (
         lambda rows: (rows / "validation").rename(rows / "valid"),
         [],
-        ["lacks validation/", "'valid/'"],
+        ["lacks validation/", "'valid/'", "To go without: dataset.split.validation=0"],
     ),
     "all parts are missing": (
         lambda rows: [shutil.rmtree(place) for place in rows.iterdir()],
@@ -144,6 +159,11 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
         lambda rows: None,
         ["dataset.split.test=0.2", "dataset.split.seed=1"],
         ["dataset.split.test=0.2, dataset.split.seed=1", "split already", "Leave them out"],
+    ),
+    "a part that is said to be missing": (
+        lambda rows: None,
+        ["dataset.split.test=0"],
+        ["dataset.split.test=0 says that there are no rows in test/", "leave the key out"],
     ),
     "more folds than rows": (
         lambda rows: None,

@@ -128,6 +128,16 @@ def test_each_mode_has_its_rows_for_the_served_model(mode: str, rows: str, folde
     assert plan.study.final_rows == rows
 
 
+def test_the_served_model_has_the_rows_that_there_are(folder: Path) -> None:
+    columns = {"a": numbers(), "price": numbers()}
+    no_validation, no_test = "dataset.split.validation=0", "dataset.split.test=0"
+    assert planned(folder, columns, no_validation).study.final_rows == "all"
+    assert planned(folder, columns, no_test).study.final_rows == "train_and_validation"
+    assert planned(folder, columns, no_test, no_validation).study.final_rows == "train"
+    message = refusal(folder, columns, no_validation, "search.objective=validation_mae_xgboost")
+    assert "dataset.split.validation=0 sets none aside. Use search.objective=cv_mae_xgboost" in message
+
+
 def test_rows_that_a_mode_does_not_have_are_refused(folder: Path) -> None:
     columns = {"a": numbers(), "price": numbers()}
     message = refusal(folder, columns, "mode=remote", "ensemble.final_rows=all")

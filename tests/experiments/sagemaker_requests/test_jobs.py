@@ -54,6 +54,17 @@ def test_tuning_job_is_that_of_the_snapshot(name: str, arguments: tuple[str, ...
     check_snapshot(name, document)
 
 
+def test_a_study_without_validation_rows_has_no_such_channel_and_no_such_metrics(folder: Path) -> None:
+    spec = study("dataset.split.validation=0")
+    placement = dataclasses.replace(PLACEMENT, channels={name: f"file:///{name}" for name in spec.channels.for_jobs()})
+    document = tuning_job(spec, placement)
+    check_request("CreateHyperParameterTuningJob", document, local=True)
+    definition = document["TrainingJobDefinition"]
+    assert [channel["ChannelName"] for channel in definition["InputDataConfig"]] == ["train"]
+    reported = [metric["Name"] for metric in definition["AlgorithmSpecification"]["MetricDefinitions"]]
+    assert reported == ["cv_rmse_blended", "cv_rmse_xgboost", "cv_rmse_catboost"]
+
+
 def test_training_job_is_that_of_the_snapshot(folder: Path) -> None:
     spec = study("experiment=blog_single", "action=train")
     document = training_job(spec, PLACEMENT, 0, {}, "-final")

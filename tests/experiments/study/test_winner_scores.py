@@ -86,4 +86,4 @@ def test_rows_that_changed_during_the_study_are_not_scored(tmp_path: Path, monke
     for changed in folders:
         hashes = dict.fromkeys(folders, table.content_hash()) | {changed: "another"}
         with pytest.raises(InputError, match=f"the rows in .*{changed} are not those with which the study began"):
-            score_winner(bundle="", **paths, hashes=hashes, threads=1, predictions=str(tmp_path / "scores.npz"))
+            score_winner(bundle="", channels=paths, hashes=hashes, threads=1, predictions=str(tmp_path / "scores.npz"))
