@@ -27,6 +27,7 @@ from ensemble.bundle_files import (
     verify_files,
 )
 from ensemble.errors import BundleError, EnsembleError, MemberError
+from ensemble.listed_code import check_listed
 from ensemble.manifest import fault
 from ensemble.members import Floats, Member, member_class
 from ensemble.recipe import MemberSpec, Recipe
@@ -116,7 +117,7 @@ def save_bundle(
     versions = runtime_versions()
     for library in {name for spec in recipe.members for name in member_class(spec.kind, "members").libraries}:
         versions[library] = library_version(library) or "unknown"
-    write_code(folder / CODE, code, versions)
+    write_code(folder / CODE, code, versions, [spec.kind for spec in recipe.members if ":" in spec.kind])
     files |= {
         str(path.relative_to(folder)): sha256(path) for path in sorted((folder / CODE).rglob("*")) if path.is_file()
     }
@@ -203,12 +204,14 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
 
     Raises:
         BundleError: The folder does not hold a bundle of this version, a file is missing, has changed or is not listed,
-            or the installed libraries may not read the models as they were saved.
+            a class is not from its code, or the installed libraries may not read the models as they were saved.
         InputError: A member's kind is unknown, or its class cannot be imported.
     """
     path, manifest = folder / MANIFEST, read_manifest(folder)
     with _damage():
         verify_files(folder, manifest["files"])
+    for kind in {member["kind"] for member in manifest["members"] if ":" in member["kind"]}:
+        check_listed(kind, folder, manifest["files"])
     classes = {member["kind"]: member_class(member["kind"], str(path)) for member in manifest["members"]}
     needed = sorted({library for found in classes.values() for library in found.libraries})
     problems = unreadable(manifest["versions"], needed)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ensemble.errors import InputError
+from ensemble.listed_code import module_path
 
 ENTRY = Path(__file__).resolve().parent.parent
 REQUIREMENTS = "requirements.txt"
@@ -23,19 +24,23 @@ def importable(folders: Sequence[Path]) -> list[Path]:
     return [path for path in found if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))]
 
 
-def write_code(folder: Path, more: Sequence[Path], versions: Mapping[str, str]) -> None:
+def write_code(folder: Path, more: Sequence[Path], versions: Mapping[str, str], classes: Sequence[str] = ()) -> None:
     """Write the code and ``requirements.txt`` of a bundle.
 
     Args:
         folder: Folder to create; it must not exist.
         more: Folders of the user's own packages and modules.
         versions: Versions of the libraries that the bundle needs, by name.
+        classes: The user's own classes, as ``module:Class``. Their packages and modules are written too if they are
+            not in ``more``, but where Python finds them.
 
     Raises:
         InputError: One of the user's packages has the name of one that is already in ``folder``.
     """
     folder.mkdir(parents=True)
-    for path in importable([ENTRY, *more]):
+    given = importable([ENTRY, *more])
+    tops = sorted({kind.partition(":")[0].partition(".")[0] for kind in classes} - {path.stem for path in given})
+    for path in [*given, *(path for top in tops if (path := module_path(top)) is not None)]:
         place = folder / path.name
         if place.exists():
             raise InputError(f"the name of {path} is taken in the model's code: rename it.")

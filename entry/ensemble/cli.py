@@ -168,6 +168,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
         **({} if table.weights is None else {"weights": table.weights}),
         blended=training.out_of_fold_blended,
         members=training.out_of_fold,
+        **({"by_repeat": training.by_repeat} if len(training.by_repeat) > 1 else {}),
         names=np.array([spec.name for spec in recipe.members]),
     )
     document |= {

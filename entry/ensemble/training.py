@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +58,7 @@ class Training:
         metrics: All scores by metric name: of cross-validation, and of the validation channel if there is one.
         out_of_fold: The members' out-of-fold predictions, shape (rows, members), float64, averaged over repeats; NaN in
             rows that no fold scores.
+        by_repeat: The same for each division of the rows, shape (repeats, rows, members).
         out_of_fold_blended: The blend's out-of-fold predictions, shape (rows,), float64. The blend of each fold was
             fitted on the other folds.
         fold_of_row: Number of the fold in which each row was scored, shape (rows, repeats), int32; -1 if in none.
@@ -69,6 +70,7 @@ class Training:
     ensemble: FittedEnsemble
     metrics: dict[str, float]
     out_of_fold: Floats
+    by_repeat: Floats
     out_of_fold_blended: Floats
     fold_of_row: npt.NDArray[np.int32]
     fit_seconds: dict[str, float] = field(default_factory=dict)
@@ -136,7 +138,6 @@ class _Fit:
         self.validation = validation
         self.threads = threads
         self.names = [member.name for member in recipe.members]
-        self.numbers = [place for place in range(len(train.columns)) if place not in train.categories]
         self.fit_seconds = dict.fromkeys(self.names, 0.0)
         self.predict_seconds = 0.0
         self.standings: list[list[float]] = []
@@ -162,7 +163,7 @@ class _Fit:
                 self._race(self.rival, blender, predictions, folds[: number + 1])
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
-        blend = blender.fit(self._rows(out_of_fold).take(scored))
+        blend = blender.fit(blender_rows(out_of_fold, self.train).take(scored))
         if self.recipe.final == "refit":
             models = self.models()
         ensemble = FittedEnsemble(models, blend)
@@ -174,6 +175,7 @@ class _Fit:
             ensemble,
             metrics,
             out_of_fold,
+            predictions,
             averaged(list(both[:, :, -1])),
             fold_of_row,
             self.fit_seconds,
@@ -215,9 +217,6 @@ class _Fit:
             expected = rival.value + mean_difference(rival, folds)
             raise RaceLost(folds, expected, self._fold_metrics(predictions, done, self.names))
 
-    def _rows(self, predictions: Floats) -> Rows:
-        return Rows(predictions, self.train.target, self.train.features, self.train.weights, self.numbers)
-
     def _fit_member(self, spec: MemberSpec, rows: Table, where: str) -> Member:
         found = member_class(spec.kind, "members")
         start = time.perf_counter()
@@ -245,21 +244,8 @@ class _Fit:
         return predicted
 
     def _with_blend(self, blender: Blender, predictions: Floats, folds: list[Fold]) -> Floats:
-        """Return ``predictions``, shape (repeats, rows, members), with the blend as a last column.
-
-        The rows of a fold are blended with weights that were fitted on the rows of the other folds.
-        """
-        blended = np.full(predictions.shape[:2], np.nan)
-        for fold in folds:
-            members = predictions[fold.repeat]
-            rows = self._rows(members)
-            others = fold.fit[np.isfinite(members[fold.fit, 0])]
-            if not blender.fitted:
-                blend = blender.fit(rows)
-            else:
-                # Before the first fold in time there are no scored rows, so the members get equal weights.
-                blend = blender.fit(rows.take(others)) if len(others) else Mean().fit(rows)
-            blended[fold.repeat, fold.score] = blend.predict(members[fold.score], self.train.features[fold.score])
+        """Return ``predictions``, shape (repeats, rows, members), with the blend as a last column."""
+        blended = blended_out_of_fold(blender, predictions, self.train, folds)
         return np.concatenate([predictions, blended[:, :, None]], axis=2)
 
     def _objective_folds(self, predictions: Floats, folds: list[Fold]) -> list[float]:
@@ -294,6 +280,37 @@ class _Fit:
             parts = [self._predict(name, model, validation.features, "validation") for model in models]
             columns.append(averaged(parts))
         return score_members("validation", ensemble, np.column_stack(columns), validation)
+
+
+def blender_rows(predictions: Floats, table: Table) -> Rows:
+    """Return the rows of ``table`` with out-of-fold predictions, shape (rows, members), as a blender takes them."""
+    numbers = [place for place in range(len(table.columns)) if place not in table.categories]
+    return Rows(predictions, table.target, table.features, table.weights, numbers)
+
+
+def blended_out_of_fold(blender: Blender, predictions: Floats, table: Table, folds: Sequence[Fold]) -> Floats:
+    """Return the blend's out-of-fold predictions, shape (repeats, rows), NaN in rows that no fold scores.
+
+    The rows of a fold are blended with weights that were fitted on the rows of the other folds.
+
+    Args:
+        blender: Finds the weights.
+        predictions: The members' out-of-fold predictions, shape (repeats, rows, members).
+        table: The rows.
+        folds: The folds.
+    """
+    blended = np.full(predictions.shape[:2], np.nan)
+    for fold in folds:
+        members = predictions[fold.repeat]
+        rows = blender_rows(members, table)
+        others = fold.fit[np.isfinite(members[fold.fit, 0])]
+        if not blender.fitted:
+            blend = blender.fit(rows)
+        else:
+            # Before the first fold in time there are no scored rows, so the members get equal weights.
+            blend = blender.fit(rows.take(others)) if len(others) else Mean().fit(rows)
+        blended[fold.repeat, fold.score] = blend.predict(members[fold.score], table.features[fold.score])
+    return blended
 
 
 def score_members(prefix: str, ensemble: FittedEnsemble, members: Floats, table: Table) -> dict[str, float]:

@@ -23,6 +23,8 @@ Hyperparameters are flat strings, as SageMaker delivers them:
                      before the others
 ``shared``           JSON object, shared name -> list of ``member__parameter``
 ``member__param``    one member's parameter, read as its declaration says
+``member``           JSON object, several of one member's parameters by name, each as text: a recipe with many members
+                     has more parameters than a job's 100 hyperparameters
 any shared name      sets every parameter that ``shared`` lists for it
 ===================  =======================================================================================
 """
@@ -73,12 +75,15 @@ def wire_name(member: str, param: str) -> str:
     return f"{member}{SEPARATOR}{param}"
 
 
-def encode_recipe(recipe: Recipe, shared: Mapping[str, Iterable[str]] | None = None) -> dict[str, str]:
+def encode_recipe(
+    recipe: Recipe, shared: Mapping[str, Iterable[str]] | None = None, *, packed: bool = False
+) -> dict[str, str]:
     """Write a recipe as hyperparameters.
 
     Args:
         recipe: What to train, without the parameters that a search will set.
         shared: The ``member__parameter`` names that each shared parameter sets, by its name.
+        packed: Whether to write one hyperparameter for each member instead of one for each of its parameters.
     """
     text = {
         "members": ",".join(m.name if m.name == m.kind else f"{m.name}:{m.kind}" for m in recipe.members),
@@ -95,7 +100,11 @@ def encode_recipe(recipe: Recipe, shared: Mapping[str, Iterable[str]] | None = N
     if shared:
         text["shared"] = _to_json({name: list(targets) for name, targets in shared.items()})
     for member in recipe.members:
-        text.update({wire_name(member.name, param): encode(value) for param, value in member.params.items()})
+        params = {param: encode(value) for param, value in member.params.items()}
+        if packed:
+            text[member.name] = _to_json(params)
+        else:
+            text |= {wire_name(member.name, param): value for param, value in params.items()}
     return text
 
 
@@ -112,11 +121,14 @@ def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
     for name, text in given.items():
         if name in RUN_PARAMETERS:
             continue
-        for target in shared.get(name, (name,)):
+        targets = dict.fromkeys(shared.get(name, (name,)), text)
+        if name in kinds and name not in shared:
+            targets = {wire_name(name, param): value for param, value in _unpacked(name, text).items()}
+        for target, value in targets.items():
             member, param = _split(target, kinds, shared)
             if param in params[member]:
-                raise InputError(f"hyperparameter {name!r}: {target!r} is set twice, directly and by a shared name.")
-            params[member][param] = decode_value(declaration(kinds, target), name, text)
+                raise InputError(f"hyperparameter {name!r}: {target!r} is set twice: leave one out.")
+            params[member][param] = decode_value(declaration(kinds, target), name, value)
     recipe = Recipe(
         members=tuple(MemberSpec(name, kind, params[name]) for name, kind in kinds.items()),
         blend=given.get("blend", "mean"),
@@ -297,6 +309,14 @@ def _decode_weights(text: str | None) -> dict[str, float] | None:
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise InputError(f"hyperparameter 'weights': {weight!r} of {name!r} is not a number.")
     return {name: float(weight) for name, weight in weights.items()}
+
+
+def _unpacked(name: str, text: str) -> dict[str, str]:
+    params = _from_json(name, text)
+    for param, value in params.items():
+        if not isinstance(value, str):
+            raise InputError(f"hyperparameter {name!r}: the value of {param!r} must be text, not {value!r}.")
+    return params
 
 
 def _decode_shared(text: str | None, kinds: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

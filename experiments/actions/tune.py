@@ -42,7 +42,8 @@ from experiments.study.folder import (
 )
 from experiments.study.ledger import Ledger, Peek, peek
 from experiments.study.predictions import Predictions
-from experiments.study.spec import StudySpec, TrialResult, best_of
+from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult, best_of
+from experiments.study.study_blend import StudyBlend, is_open, recorded_blend
 from experiments.study.verdict import study_metrics
 from experiments.system import crash_points
 from experiments.system.machine import check_folder
@@ -127,10 +128,12 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     final = known.facts.get(FINAL)
     recorded = known.facts.get(_RECORDED) == session.recorded(len(results)) and store_exists(session.uri)
     done = len(results) == session.study.n_trials and recorded
-    if not done or best is None or final is None or not is_winner(final, best, session.study):
+    blend = recorded_blend(session.study, results, known.facts.get(STUDY_BLEND))
+    done = done and not is_open(session.study, results, known.facts.get(STUDY_BLEND))
+    if not done or best is None or final is None or not is_winner(final, best, session.study, blend):
         return False
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
-    outcome = _outcome(session, results, best, TrialResult(**final), known.facts.get(BASELINE))
+    outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts.get(BASELINE))
     show(outcome, session.console)
     return True
 
@@ -220,7 +223,8 @@ def _record(
     study = session.study
     final = TrialResult(**ledger.noted(FINAL))
     tracker.drain()
-    outcome = _outcome(session, results, best, final, ledger.noted(BASELINE))
+    blend = recorded_blend(study, results, ledger.noted(STUDY_BLEND))
+    outcome = _outcome(session, results, best, final, blend, ledger.noted(BASELINE))
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     importance = ledger.noted(IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
@@ -235,11 +239,12 @@ def _outcome(
     results: list[TrialResult],
     best: TrialResult,
     final: TrialResult,
+    blend: StudyBlend | None,
     baseline: Mapping[str, Any] | None,
 ) -> Outcome:
     commands = _next_commands(session, finished=len(results) == session.study.n_trials)
     known = None if baseline is None else TrialResult(**baseline)
-    return Outcome(session.study, results, best, final, session.members, commands, baseline=known)
+    return Outcome(session.study, results, best, final, session.members, commands, blend, baseline=known)
 
 
 def _is_whole_grid(study: StudySpec) -> bool:

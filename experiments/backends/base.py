@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from experiments.study.ledger import Ledger
@@ -83,10 +83,15 @@ class StudyHandle(abc.ABC):
         """
 
     @abc.abstractmethod
-    def run_final(self, index: int) -> TrialResult:
+    def run_final(self, index: int, recipe: Mapping[str, str] | None = None) -> TrialResult:
         """Place the output and the bundle of finished trial ``index`` in the study's ``final`` folder.
 
         Where trials keep no bundle, this trains the point once more.
+
+        Args:
+            index: The trial.
+            recipe: What to train instead of the trial's point, in the wire format; given only for a study whose
+                ``blend_over`` is ``study``.
 
         Returns:
             The result of that training, or of the trial itself.

@@ -15,7 +15,6 @@ from experiments.study.baseline import (
     BASELINE,
     baseline_folder,
     baseline_seconds,
-    baseline_study,
     baseline_trial,
 )
 from experiments.study.ledger import Ledger
@@ -77,7 +76,8 @@ class Baseline:
         with console.status("cross-validating plain CatBoost, the baseline"):
             result = self._result(local_workers)
             log = baseline_folder(self._study.folder) / "mean.txt"
-            kwargs = {"train": str(self._study.channels.train), "static": baseline_study(self._study).static}
+            hyperparameters = dict(baseline_trial(self._study).hyperparameters)
+            kwargs = {"train": str(self._study.channels.train), "hyperparameters": hyperparameters}
             mean = local_workers().call("experiments.study.baseline:score_mean", kwargs, log)
         if result.state != "complete":
             print_plain(console, f"note: there is no score of plain CatBoost to compare with: {result.reason}.")

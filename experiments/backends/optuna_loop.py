@@ -139,18 +139,20 @@ class LoopHandle(StudyHandle):
             finished, left = futures.wait(running, INTERRUPT_EVERY_SECONDS)
         return {future for future in finished if not _was_killed(future)}
 
-    def run_final(self, index: int) -> TrialResult:
+    def run_final(self, index: int, recipe: Mapping[str, str] | None = None) -> TrialResult:
         """Train the winner once more and keep its bundle; a lone trial has already kept its own."""
         result, rows = self._results[index], self._spec.final_rows
         params = result.params
         folder = final_folder(self._spec.folder)
         trained = trial_folder(self._spec.folder, index)
-        if model_dir(trained).exists() and result.info.get("final_rows", "train") == rows:
+        if recipe is None and model_dir(trained).exists() and result.info.get("final_rows", "train") == rows:
             shutil.copytree(trained, folder, dirs_exist_ok=True)
             return result
         # It runs alone, so it has the threads of all.
         threads = self._spec.threads * self._spec.parallel
-        final = TrialSpec(index, params, self._served(params), folder, keep_model=True, threads=threads)
+        hyperparameters = self._served(self._spec.hyperparameters(params) if recipe is None else recipe)
+        own = recipe is not None
+        final = TrialSpec(index, params, hyperparameters, folder, keep_model=True, threads=threads, own_recipe=own)
         return self._checked(self._final_runner.run(final))
 
     def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None]:
@@ -175,16 +177,17 @@ class LoopHandle(StudyHandle):
         channels = self._spec.channels
         return check_rows(result, channels, f"the data in {channels.train.parent}")
 
-    def _served(self, params: Mapping[str, ParamValue]) -> dict[str, str]:
-        """Return the hyperparameters of a training whose bundle is served."""
+    def _served(self, recipe: Mapping[str, str]) -> dict[str, str]:
+        """Return the hyperparameters of a training of a recipe whose bundle is served."""
         rows = self._spec.final_rows
-        return self._spec.hyperparameters(params) | ({} if rows == "train" else {"final_rows": rows})
+        return {**recipe, **({} if rows == "train" else {"final_rows": rows})}
 
     def _trial(self, index: int, params: Mapping[str, ParamValue]) -> TrialSpec:
         folder = trial_folder(self._spec.folder, index)
         # The first one writes its model too, so that one which cannot be written is known now and not at the end.
         keep_model = index == 0
-        hyperparameters = self._spec.hyperparameters(params) if self._spec.n_trials > 1 else self._served(params)
+        recipe = self._spec.hyperparameters(params)
+        hyperparameters = recipe if self._spec.n_trials > 1 else self._served(recipe)
         if self._spec.search.prune:
             best = best_of((self._results[told] for told in range(self._told)), self._spec.objective)
             hyperparameters |= {"rival": encode_rival(best.rival(self._spec.objective) if best else Rival())}

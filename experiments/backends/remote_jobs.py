@@ -115,7 +115,7 @@ class _JobsHandle(StudyHandle):
             parts.append(f"{dollars(spent)} so far")
         return ", ".join(parts)
 
-    def run_final(self, index: int) -> TrialResult:
+    def run_final(self, index: int, recipe: Mapping[str, str] | None = None) -> TrialResult:
         """Download the model of the trial's job, which is the model that was scored there."""
         result = self._results[index]
         job = self._jobs.training_job(result.info["cloud"]["job"])

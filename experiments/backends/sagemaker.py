@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ensemble.wire import JOB_PARAMETERS
 from experiments.backends.base import Backend, StudyHandle, TrialRunner
 from experiments.backends.container_runners import ColdRunner, MakeJob, WarmRunner
 from experiments.backends.optuna_loop import LoopHandle
@@ -30,6 +31,7 @@ from experiments.errors import BackendUnavailable, ConfigError
 from experiments.sagemaker_requests.jobs import (
     LOCAL_INSTANCE,
     LOCAL_ROLE,
+    TRAINING,
     TUNING,
     read_tuning_job,
     training_job,
@@ -38,7 +40,8 @@ from experiments.sagemaker_requests.jobs import (
 from experiments.sagemaker_requests.limits import LONGEST_RUNTIME
 from experiments.sagemaker_requests.placement import Placement
 from experiments.sagemaker_requests.study_requests import study_requests, write_requests
-from experiments.study.baseline import baseline_folder, baseline_study
+from experiments.sagemaker_requests.validation import check_request
+from experiments.study.baseline import baseline_folder
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.source_dir import check_dependencies, source_folder
@@ -132,33 +135,32 @@ class SageMakerBackend(Backend):
         """Write the request down, start the containers, and execute it."""
         requests = self.requests(study)
         write_requests(study, requests)
+        document = None
         if study.points is None:
             (document,) = requests[TUNING]
             study = read_tuning_job(document, study)
+        placement = self._placement(study)
 
-            def make_job(trial: TrialSpec) -> dict[str, Any]:
+        def make_job(trial: TrialSpec) -> dict[str, Any]:
+            suffix = self._suffix(study, trial)
+            if trial.own_recipe:
+                recipe = {name: text for name, text in trial.hyperparameters.items() if name not in JOB_PARAMETERS}
+                job = training_job(study.only(recipe), placement, trial.index, {}, suffix)
+                check_request(TRAINING, job, local=True)
+            elif document is None:
+                job = training_job(study, placement, trial.index, trial.params, suffix)
+            else:
                 tuned = {name: trial.hyperparameters[name] for name in trial.params}
-                return _of_rows(trial_job(document, trial.index, tuned, self._suffix(study, trial)), trial, study)
-        else:
-            placement = self._placement(study)
-
-            def make_job(trial: TrialSpec) -> dict[str, Any]:
-                job = training_job(study, placement, trial.index, trial.params, self._suffix(study, trial))
-                return _of_rows(job, trial, study)
-
-        alone = baseline_study(study)
-        baseline = training_job(alone, self._placement(study), 0, {}, BASELINE_SUFFIX)
-
-        def make_any_job(trial: TrialSpec) -> dict[str, Any]:
-            return baseline if trial.folder == baseline_folder(study.folder) else make_job(trial)
+                job = trial_job(document, trial.index, tuned, suffix)
+            return _of_rows(job, trial, study)
 
         run = uuid.uuid4().hex[:12]
         containers = self._containers(study, run)
-        cold = ColdRunner(containers, run, study.parallel, make_any_job)
+        cold = ColdRunner(containers, run, study.parallel, make_job)
         runner: TrialRunner = cold
         # A single training is a job of local mode like any other.
         if not study.cold and study.n_trials > 1:
-            runner = self._warm(study, containers, make_any_job)
+            runner = self._warm(study, containers, make_job)
         return LoopHandle(study, ledger, runner, final_runner=cold)
 
     def _warm(self, study: StudySpec, containers: ContainerSettings, make_job: MakeJob) -> WarmRunner:
@@ -198,7 +200,8 @@ class SageMakerBackend(Backend):
         return source_folder(study.dependencies, study.folder.parent)
 
     def _suffix(self, study: StudySpec, trial: TrialSpec) -> str:
-        return FINAL_SUFFIX if trial.folder == final_folder(study.folder) else ""
+        suffixes = {final_folder(study.folder): FINAL_SUFFIX, baseline_folder(study.folder): BASELINE_SUFFIX}
+        return suffixes.get(trial.folder, "")
 
 
 def _of_rows(job: dict[str, Any], trial: TrialSpec, study: StudySpec) -> dict[str, Any]:

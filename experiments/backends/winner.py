@@ -3,31 +3,56 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.status import Status
 
 from ensemble.bundle_files import MANIFEST
+from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.evaluation import SCORES
 from experiments.backends.base import StudyHandle
 from experiments.backends.worker_pool import LocalWorkers
-from experiments.errors import StudyFailed
+from experiments.errors import StudyFailed, storage_errors
 from experiments.reporting.console import print_plain
-from experiments.study.folder import final_folder, log_path, model_dir, scored_model_dir, test_predictions
+from experiments.study.folder import (
+    final_folder,
+    log_path,
+    model_dir,
+    output_data_dir,
+    scored_model_dir,
+    study_blend_file,
+    test_predictions,
+)
 from experiments.study.ledger import Ledger
-from experiments.study.spec import StudySpec, TrialResult
+from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
+from experiments.study.study_blend import StudyBlend, decide, is_open, origin, recorded_blend, request
+from experiments.system import crash_points
+from experiments.system.files import replacing
 
 # The ledger's facts of the winner: its result with test scores, and the importance of the features.
 FINAL = "final"
 IMPORTANCE = "feature_importance"
 
 
-def is_winner(final: Mapping[str, Any], best: TrialResult, study: StudySpec) -> bool:
-    """Return whether the ledger's fact ``FINAL`` is of the best trial, and its models are fitted on the right rows."""
-    return bool(final["index"] == best.index and final["info"].get("final_rows", "train") == study.final_rows)
+def is_winner(final: Mapping[str, Any], best: TrialResult, study: StudySpec, blend: StudyBlend | None) -> bool:
+    """Return whether the ledger's fact ``FINAL`` is of the winner, and its models are fitted on the right rows.
+
+    Args:
+        final: The fact.
+        best: The best trial.
+        study: The study.
+        blend: The blend over the study, if one was looked for.
+    """
+    wanted = blend.as_dict() if blend is not None and blend.better else None
+    served = final["info"].get("final_rows", "train")
+    return bool(
+        final["index"] == best.index and served == study.final_rows and final["info"].get(STUDY_BLEND) == wanted
+    )
 
 
 def place_winner(
@@ -42,7 +67,7 @@ def place_winner(
 
     Args:
         study: The study.
-        ledger: Its ledger, which gets the facts ``FINAL`` and ``IMPORTANCE``.
+        ledger: Its ledger, which gets the facts ``FINAL``, ``IMPORTANCE`` and ``STUDY_BLEND``.
         handle: The running study.
         local_workers: Returns the workers that compute the scores.
         best: The best trial.
@@ -51,38 +76,69 @@ def place_winner(
     Raises:
         StudyFailed: The winner could not be trained once more.
     """
-    known = ledger.noted(FINAL)
+    results = ledger.results()
+    known, fact = ledger.noted(FINAL), ledger.noted(STUDY_BLEND)
     bundle = model_dir(final_folder(study.folder))
-    if known is not None and is_winner(known, best, study) and (bundle / MANIFEST).exists():
+    blend, sought = recorded_blend(study, results, fact), is_open(study, results, fact)
+    if not sought and known is not None and is_winner(known, best, study, blend) and (bundle / MANIFEST).exists():
         return
+    if sought or (blend is not None and not study_blend_file(study.folder).exists()):
+        with console.status("choosing the blend over the study"):
+            blend = _find_blend(study, ledger, local_workers, results, best)
+    doing = handle.final_status if blend is None or not blend.better else "training the blend over the study"
     scoring = "" if study.channels.test is None else " and scoring it on the test rows"
-    with console.status(f"{handle.final_status}{scoring}") as status:
-        _place(study, ledger, handle, local_workers, best, status)
+    with console.status(f"{doing}{scoring}") as status:
+        chosen = blend if blend is not None and blend.better else None
+        final = _train(study, ledger, handle, best, chosen, console)
+        _score(study, ledger, local_workers, final, status)
 
 
-def _place(
+def _find_blend(
+    study: StudySpec,
+    ledger: Ledger,
+    local_workers: LocalWorkers,
+    results: Sequence[TrialResult],
+    best: TrialResult,
+) -> StudyBlend:
+    """Choose the blend over the study, and note it."""
+    arguments = request(study, results, study_blend_file(study.folder))
+    log = study.folder / "study_blend.txt"
+    found = local_workers().call("experiments.study.study_blend:blend_study", arguments, log)
+    blend = decide(found, results, best, study)
+    ledger.note(STUDY_BLEND, blend.as_dict())
+    crash_points.point("blend_chosen")
+    return blend
+
+
+def _train(
     study: StudySpec,
     ledger: Ledger,
     handle: StudyHandle,
-    local_workers: LocalWorkers,
     best: TrialResult,
-    status: Status,
-) -> None:
-    console = status.console
-    final = handle.run_final(best.index)
+    chosen: StudyBlend | None,
+    console: Console,
+) -> TrialResult:
+    """Train the winner: the blend over the study, or the best trial once more."""
+    final = handle.run_final(best.index, None if chosen is None else chosen.hyperparameters)
+    what = f"trial {best.index}" if chosen is None else "the blend over the study"
     if final.state == "failed":
-        raise StudyFailed(
-            f"trial {best.index} was trained once more and failed: {final.reason} "
-            f"(output: {log_path(final_folder(study.folder))})"
-        )
-    moved = [name for name, value in best.metrics.items() if final.metrics.get(name) != value]
+        log = log_path(final_folder(study.folder))
+        trained = "was trained once more" if chosen is None else "was trained"
+        raise StudyFailed(f"{what} {trained} and failed: {final.reason} (output: {log})")
+    expected = best.metrics if chosen is None else _scores_of_models(chosen, ledger.results())
+    moved = [name for name, value in expected.items() if final.metrics.get(name) != value]
     if moved:
         console.print(
-            f"warning: trained once more, trial {best.index} gave other numbers: {moved[0]} was "
-            f"{best.metrics[moved[0]]!r} and is {final.metrics.get(moved[0])!r}. Library versions then: "
+            f"warning: trained once more, {what} gave other numbers: {moved[0]} was "
+            f"{expected[moved[0]]!r} and is {final.metrics.get(moved[0])!r}. Library versions then: "
             f"{best.info.get('versions')}, now: {final.info.get('versions')}.",
             style="yellow",
         )
+    return final if chosen is None else _with_nested_scores(final, chosen, study)
+
+
+def _score(study: StudySpec, ledger: Ledger, local_workers: LocalWorkers, final: TrialResult, status: Status) -> None:
+    """Score the winner on the test rows, find the importance of its features, and note both."""
     scored, bundle = scored_model_dir(final_folder(study.folder)), model_dir(final_folder(study.folder))
     bundle = scored if scored.exists() else bundle
     scores = _scores(study, bundle, local_workers, status)
@@ -122,3 +178,31 @@ def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status:
         part = {"bundle": str(bundle), "rows": next(iter(channels.values())), "first": len(importance)}
         importance |= pool.call("experiments.study.importance:next_part", {**part, "threads": threads}, log)
     return {"metrics": scores["metrics"], "importance": importance}
+
+
+def _scores_of_models(blend: StudyBlend, results: Sequence[TrialResult]) -> dict[str, float]:
+    """Return the cross-validated scores that the models of the blend had in their trials, by their new names."""
+    by_index = {result.index: result for result in results}
+    expected: dict[str, float] = {}
+    for name in blend.names:
+        member, trial = origin(name)
+        metrics = by_index[trial].metrics
+        expected |= {
+            f"cv_{score}_{name}": metrics[found] for score in SCORES if (found := f"cv_{score}_{member}") in metrics
+        }
+    return expected
+
+
+def _with_nested_scores(final: TrialResult, blend: StudyBlend, study: StudySpec) -> TrialResult:
+    """Return the winner with the scores of a blend whose models were chosen without the rows that are scored.
+
+    The job does not know how its models were chosen, so its own scores of the blend, which are kept, flatter it.
+    """
+    own = {name: final.metrics[name] for name in blend.metrics if name in final.metrics}
+    path = output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE
+    with np.load(path, allow_pickle=False) as arrays, np.load(study_blend_file(study.folder)) as nested:
+        content = {**arrays, "blended": nested["blended"]}
+    with storage_errors(path), replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **content)
+    info = {**final.info, STUDY_BLEND: blend.as_dict(), "scores_of_job": own}
+    return replace(final, metrics={**final.metrics, **blend.metrics}, info=info)

@@ -26,7 +26,8 @@ from experiments.study.folder import (
 from experiments.study.ledger import FILE, LedgerEmpty, is_held, read
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
-from experiments.study.spec import SINGLE_PRECISION, TrialResult, best_of
+from experiments.study.spec import SINGLE_PRECISION, STUDY_BLEND, TrialResult, best_of
+from experiments.study.study_blend import trials_of
 
 # Every study's identity has these; without them it cannot be compared.
 _DECISIVE = ("mode", "data", "objective", "fixed.members", "fixed.seed", "fixed.folds_kind", "fixed.folds_k")
@@ -45,7 +46,7 @@ class RecordedStudy:
         space: What was searched; empty for given points, or if an earlier version did not record it.
         results: Every finished trial, in order of index; at least one.
         final: The winner, with test scores if this machine has test rows; None if it was not trained yet, or if
-            another trial is the best now.
+            another trial is the best now or a blend over the study is of fewer trials.
         unfinished: Number of trials that started and did not end.
         running: Whether a process on this machine runs it.
         replay_of: The study that it replays; None if it is not a replay.
@@ -230,9 +231,15 @@ def read_study(folder: Path) -> RecordedStudy:
         _check_scores(found)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _of_another_version(folder, error) from None
-    if found.final is not None and (best is None or found.final.index != best.index):
+    if found.final is not None and (best is None or found.final.index != best.index or not _is_current(found)):
         return replace(found, final=None)
     return found
+
+
+def _is_current(study: RecordedStudy) -> bool:
+    """Whether the winner is not a blend over the study as it was before it was extended."""
+    blend = study.final.info.get(STUDY_BLEND) if study.final is not None else None
+    return blend is None or tuple(blend["trials"]) == trials_of(study.results)
 
 
 def _check_scores(study: RecordedStudy) -> None:

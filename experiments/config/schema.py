@@ -282,6 +282,12 @@ class EnsembleConfig:
     weights: dict[str, Any] = _key(
         dict, "With `ensemble.blend=fixed`: one non-negative number per member, `ensemble.weights.<member>`."
     )
+    blend_over: str = _key(
+        "trial",
+        "What the winner blends. `trial`: the members of the best trial. `study`: each member from the trial in which "
+        "it did best, if that is better than the best trial. It needs an objective such as `cv_rmse_blended`, and is "
+        "not for `mode=remote` and `ensemble.blend=fixed`.",
+    )
     final: str = _key(
         "bag",
         "What is served. `bag`: the average of the folds' models. `refit`: one model fitted on all training rows.",

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
+from ensemble.blending import Fixed
 from ensemble.evaluation import MetricName
 from ensemble.parameters import Parameter
-from ensemble.recipe import Final, FinalRows, FoldKind, FoldSpec, Recipe
+from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, Recipe
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective
 from experiments.config.schema import Config, FoldsConfig
 from experiments.data.datasets import Splits
 from experiments.errors import ConfigError, listed, one_of
 from experiments.planning.ensemble import EnsemblePlan
+from experiments.study.spec import BlendOver
 
 DEFAULT_REPEATS = 3
 
@@ -25,12 +27,14 @@ class RecipePlan:
         recipe: The recipe, without searched values.
         ensemble: The ensemble, without the members that were left out.
         final_rows: The rows that the served models are fitted on.
-        notes: Which members were left out, and why.
+        blend_over: Whether the winner blends the members of one trial, or each one's best of all trials.
+        notes: What differs from the configuration, and why.
     """
 
     recipe: Recipe
     ensemble: EnsemblePlan
     final_rows: FinalRows
+    blend_over: BlendOver
     notes: tuple[str, ...]
 
 
@@ -70,7 +74,25 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
         seed=_integer("search.seed", config.search.seed, SEED),
         objective=config.search.objective,
     )
-    return RecipePlan(recipe, ensemble, _final_rows(config, splits), tuple(notes))
+    blend_over, kept = _blend_over(config)
+    return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, (*notes, *kept))
+
+
+def _blend_over(config: Config) -> tuple[BlendOver, list[str]]:
+    """Return what the winner blends, and a note if that is not what is configured."""
+    over: BlendOver = one_of("ensemble.blend_over", config.ensemble.blend_over, get_args(BlendOver))
+    if over == "trial" or config.action == "train":
+        return "trial", []
+    objective = MetricName.parse(config.search.objective)
+    if config.mode.account is not None:
+        reason = f"mode={config.mode.name} serves the model of its best job"
+    elif config.ensemble.blend == Fixed.kind:
+        reason = "ensemble.blend=fixed has weights for the members of one trial only"
+    elif (objective.split, objective.who) != ("cv", BLENDED):
+        reason = f"search.objective={config.search.objective} is not a cross-validated score of the blend"
+    else:
+        return over, []
+    return "trial", [f"the winner is the best trial, and not a blend over the study (ensemble.blend_over): {reason}."]
 
 
 def _check_scored(objective: str, splits: Splits) -> None:

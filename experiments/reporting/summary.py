@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ensemble.parameters import encode
+from ensemble.parameters import ParamValue, encode
 from ensemble.recipe import BLENDED
-from ensemble.wire import SEPARATOR
+from ensemble.wire import SEPARATOR, decode_recipe, wire_name
 from experiments.reporting.console import PlainConsole, at_least
 from experiments.reporting.verdict import baseline_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
+from experiments.study.study_blend import StudyBlend, origin
 
 # In a narrower console the table would lose digits.
 NARROWEST = 80
@@ -35,9 +36,10 @@ class Outcome:
         study: The study.
         results: Every finished trial.
         best: The best trial.
-        final: The winner: the best trial, trained once more, with test scores.
+        final: The winner with test scores: the best trial, trained once more, or the blend over the study.
         members: Member names in order.
         next_commands: Commands to run next, each with its purpose.
+        blend: The blend over the study, if one was looked for.
         problem: Why MLflow did not record everything; None if it did.
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
     """
@@ -48,6 +50,7 @@ class Outcome:
     final: TrialResult
     members: Sequence[str]
     next_commands: Sequence[tuple[str, str]]
+    blend: StudyBlend | None = None
     problem: str | None = None
     baseline: TrialResult | None = None
 
@@ -119,7 +122,19 @@ def _headline(outcome: Outcome) -> Text:
             f"\nbest: trial {outcome.best.index}, {outcome.study.objective} = "
             f"{outcome.best.metrics[outcome.study.objective]:.6g}"
         )
+    if outcome.blend is not None:
+        text.append(f"\n{_over_the_study(outcome, outcome.blend)}")
     return text
+
+
+def _over_the_study(outcome: Outcome, blend: StudyBlend) -> str:
+    """Return what became of the blend over the study."""
+    if not blend.models:
+        return "no blend over the study: the trials' out-of-fold predictions cannot be read"
+    value = f"{outcome.study.objective} = {blend.metrics[outcome.study.objective]:.6g}"
+    if not blend.better:
+        return f"the best trial is the winner: a blend over the study, {value}, is not better"
+    return f"winner: a blend over the study, {value}: each member from the trial in which it did best, named after it"
 
 
 def _parameters(outcome: Outcome) -> Table:
@@ -128,13 +143,26 @@ def _parameters(outcome: Outcome) -> Table:
     if not outcome.best.params:
         table.add_row("  nothing was searched")
     lines: dict[str, list[str]] = {}
-    for name, value in outcome.best.params.items():
+    for name, value in _searched(outcome):
         member, _, param = name.rpartition(SEPARATOR)
         lines.setdefault(member or "shared", []).append(f"{param}={_short(encode(value))}")
     for member, parameters in lines.items():
         table.add_row(f"  {member}", "  ".join(parameters))
     table.add_row("")
     return table
+
+
+def _searched(outcome: Outcome) -> Iterable[tuple[str, ParamValue]]:
+    """Return the searched values of the winner, by names as on the wire."""
+    if outcome.blend is None or not outcome.blend.better:
+        return outcome.best.params.items()
+    fixed = {member.name: member.params for member in outcome.study.recipe({}).members}
+    return [
+        (wire_name(model.name, param), value)
+        for model in decode_recipe(outcome.blend.hyperparameters).members
+        for param, value in model.params.items()
+        if param not in fixed[origin(model.name)[0]]
+    ]
 
 
 def _short(text: str) -> str:
@@ -151,7 +179,7 @@ def _table(outcome: Outcome) -> Table:
     for title in ("", *("CV RMSE" if name == "cv" else name for name in splits), "weight", "fit seconds"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     weights, seconds = outcome.final.info["weights"], outcome.final.info["fit_seconds"]
-    for name in [*outcome.members, BLENDED]:
+    for name in [*weights, BLENDED]:
         blend = name == BLENDED
         cells = [f"{metrics[f'{split}_rmse_{name}']:.6g}" for split in splits]
         table.add_row(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from ensemble.evaluation import make_folds, rmse
 from ensemble.members.boosting import CatBoost
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.wire import decode_recipe, encode_recipe
-from experiments.study.search_space import SearchSpace
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 
 # The ledger's fact: the result of the baseline's training, with the score of the mean.
@@ -28,8 +26,8 @@ def baseline_folder(study_folder: Path) -> Path:
     return study_folder / "baseline"
 
 
-def baseline_study(study: StudySpec) -> StudySpec:
-    """Return a study of the baseline's training alone, on the data, the folds and with the seed of ``study``."""
+def baseline_trial(study: StudySpec) -> TrialSpec:
+    """Return the baseline's training, which runs as a trial does, on the study's data and folds and with its seed."""
     own = study.recipe({})
     recipe = Recipe(
         members=(MemberSpec(CATBOOST, CatBoost.kind, PARAMETERS),),
@@ -37,13 +35,8 @@ def baseline_study(study: StudySpec) -> StudySpec:
         seed=own.seed,
         objective=f"cv_rmse_{BLENDED}",
     )
-    return replace(study, static=encode_recipe(recipe), space=SearchSpace({}), points=({},), objective=recipe.objective)
-
-
-def baseline_trial(study: StudySpec) -> TrialSpec:
-    """Return the baseline's training, which runs as a trial does and is not one of the study's."""
-    hyperparameters = baseline_study(study).static
-    return TrialSpec(0, {}, hyperparameters, baseline_folder(study.folder), threads=study.threads)
+    folder = baseline_folder(study.folder)
+    return TrialSpec(0, {}, encode_recipe(recipe), folder, threads=study.threads, own_recipe=True)
 
 
 def baseline_seconds(study: StudySpec, trial: TrialResult) -> float:
@@ -58,14 +51,14 @@ def baseline_seconds(study: StudySpec, trial: TrialResult) -> float:
     return folds.k * folds.repeats * CatBoost.seconds(rows, columns, PARAMETERS)
 
 
-def score_mean(train: str, static: Mapping[str, str]) -> dict[str, float]:
+def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, float]:
     """Return the cross-validated RMSE of the mean of the target, on all rows and on each fold, in a worker.
 
     Args:
         train: Folder of the train channel.
-        static: Hyperparameters with the folds and the seed.
+        hyperparameters: Those with the folds and the seed.
     """
-    table, recipe = read_channel(Path(train)), decode_recipe(static)
+    table, recipe = read_channel(Path(train)), decode_recipe(hyperparameters)
     weights = np.ones(table.rows) if table.weights is None else table.weights
     predicted = np.full((recipe.folds.repeats, table.rows), np.nan)
     metrics = {}

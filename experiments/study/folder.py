@@ -39,6 +39,11 @@ def test_predictions(study_folder: Path) -> Path:
     return final_folder(study_folder) / "test_predictions.npz"
 
 
+def study_blend_file(study_folder: Path) -> Path:
+    """Return the file of the out-of-fold predictions of the blend over the study."""
+    return study_folder / "study_blend.npz"
+
+
 def model_dir(folder: Path) -> Path:
     """Return the folder of the bundle of a trial in ``folder``."""
     return folder / "model"

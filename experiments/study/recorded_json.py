@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from ensemble.parameters import ParamValue
-from experiments.study.spec import TrialResult, TrialState
+from experiments.study.spec import STUDY_BLEND, TrialResult, TrialState
 
 
 class DamagedRecord(ValueError):
@@ -147,6 +147,18 @@ def _is_cloud(value: Any) -> bool:
     )
 
 
+def _is_study_blend(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"trials", "models", "hyperparameters", "metrics", "better"}
+        and _many(_is_count)(value["trials"])
+        and _is_count(value["models"])
+        and _named(_is_text)(value["hyperparameters"])
+        and _named(_is_number)(value["metrics"])
+        and isinstance(value["better"], bool)
+    )
+
+
 _RESULT: Mapping[str, Callable[[Any], bool]] = {
     "index": _is_count,
     "state": lambda value: _is_text(value) and value in get_args(TrialState),
@@ -169,6 +181,7 @@ _INFO: Mapping[str, Callable[[Any], bool]] = {
     "standings": _many(_many(_is_number)),
     "pruned": _is_pruned,
     "cloud": _is_cloud,
+    STUDY_BLEND: _is_study_blend,
 }
 _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "identity": _is_identity,
@@ -181,4 +194,5 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "final": _is_final,
     "baseline": _is_final,
     "feature_importance": _named(_is_number),
+    STUDY_BLEND: _is_study_blend,
 }

@@ -17,6 +17,7 @@ from ensemble.wire import decode_recipe
 from experiments.study.search_space import SearchSpace
 
 Sampler = Literal["tpe", "random", "grid"]
+BlendOver = Literal["trial", "study"]
 TrialState = Literal["complete", "failed", "pruned"]
 
 # The values of the searched parameters of one trial, by their names in the wire format.
@@ -24,6 +25,8 @@ Point = Mapping[str, ParamValue]
 
 # The alias of a study's best model in MLflow's registry.
 WINNER_ALIAS = "winner"
+# What is recorded of the blend over a study: the ledger's fact, and its place in the winner's ``info``.
+STUDY_BLEND = "study_blend"
 # The relative error of an objective that SageMaker's tuner read from a log: it stores it in single precision.
 SINGLE_PRECISION = 1e-6
 
@@ -108,6 +111,7 @@ class StudySpec:
         max_failure_rate: The study stops when more than this share of its trials failed.
         final_rows: The rows that the winner's served models are fitted on.
         baseline: Whether plain CatBoost is cross-validated too, to compare the blend with.
+        blend_over: Whether the winner blends the members of one trial, or each one's best of all trials.
         timeout: Seconds that the study may take, including the winner's training; None for no limit.
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 of its Python files.
@@ -132,6 +136,7 @@ class StudySpec:
     max_failure_rate: float
     final_rows: FinalRows = "train"
     baseline: bool = False
+    blend_over: BlendOver = "trial"
     timeout: float | None = None
     points: tuple[Point, ...] | None = None
     dependencies: tuple[Path, ...] = ()
@@ -159,6 +164,15 @@ class StudySpec:
     def recipe(self, params: Point) -> Recipe:
         """Return what a trial with these searched values trains, as the trial itself decodes it."""
         return decode_recipe(self.hyperparameters(params))
+
+    def only(self, hyperparameters: Mapping[str, str]) -> StudySpec:
+        """Return the study on the same data that trains one recipe, given in the wire format."""
+        return replace(self, static=hyperparameters, space=SearchSpace({}), points=({},))
+
+    def trained(self, result: TrialResult) -> dict[str, str]:
+        """Return the hyperparameters of what a trial or the winner trained, in the wire format."""
+        blend = result.info.get(STUDY_BLEND)
+        return self.hyperparameters(result.params) if blend is None else dict(blend["hyperparameters"])
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the study's numbers and what they prove, flat; equal identities are the same study.
@@ -201,6 +215,7 @@ class TrialSpec:
         folder: Folder with its hyperparameters and its output.
         keep_model: Whether to save its bundle.
         threads: Threads it may use.
+        own_recipe: Whether it trains another recipe than the study's with these searched values.
     """
 
     index: int
@@ -209,6 +224,7 @@ class TrialSpec:
     folder: Path
     keep_model: bool = False
     threads: int = 1
+    own_recipe: bool = False
 
 
 @dataclass(frozen=True)

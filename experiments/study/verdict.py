@@ -75,7 +75,7 @@ def study_metrics(
     numbers = {
         key: final.metrics[key]
         for split in ("cv", "validation", "test")
-        for name in (*members, BLENDED)
+        for name in (*final.info.get("weights", members), BLENDED)
         if (key := f"{split}_rmse_{name}") in final.metrics
     }
     best = best_single_member(results, members)

@@ -22,6 +22,7 @@ Point = Literal[
     "mlflow_run_created",
     "mlflow_trial_logged",
     "search_done",
+    "blend_chosen",
     "final_trained",
     "model_registered",
 ]

@@ -238,7 +238,7 @@ class Tracker:
         }
         stamp = round(result.finished * 1000)
         metrics = [Metric(key, value, stamp, 0) for key, value in numbers.items()]
-        params = [Param(key, text[:LONGEST_PARAM]) for key, text in self._study.hyperparameters(result.params).items()]
+        params = [Param(key, text[:LONGEST_PARAM]) for key, text in self._study.trained(result).items()]
         log_in_parts(client, run_id, metrics, params)
         client.set_terminated(run_id, _STATUS[result.state], end_time=stamp)
         return run_id

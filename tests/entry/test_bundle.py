@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,11 @@ def test_the_users_own_member_is_saved_and_loaded(tmp_path: Path, own_module: Ca
 def test_a_bundle_whose_member_is_not_importable_names_it(bundle: Path) -> None:
     members = manifest(bundle)["members"]
     edit(bundle, members=[members[0], members[1] | {"kind": "nowhere:Own"}])
+    with pytest.raises(BundleError, match=r"'nowhere:Own' is not in the model: it has no code/nowhere\.py"):
+        load_bundle(bundle)
+    (bundle / "code" / "nowhere.py").touch()
+    digest = hashlib.sha256(b"").hexdigest()
+    edit(bundle, files=manifest(bundle)["files"] | {"code/nowhere.py": digest})
     with pytest.raises(InputError, match="'nowhere:Own' cannot be imported"):
         load_bundle(bundle)
 
@@ -286,6 +292,44 @@ def test_nothing_is_imported_before_every_file_is_verified(bundle: Path, own_mod
     (bundle / "code" / "more.py").touch()
     with pytest.raises(BundleError, match="is not part of the model"):
         load_bundle(bundle)
+
+
+IMPORTED = "raise SystemExit('imported')\n"
+
+
+@pytest.mark.parametrize(
+    "kind", ["own_member:Own", "this:Own", "xml.dom:Own", "own_member.:Own", ":Own", "../own_member:O"]
+)
+def test_a_module_that_the_bundle_does_not_have_is_not_imported(
+    kind: str, bundle: Path, own_module: Callable[[str], str]
+) -> None:
+    own_module(IMPORTED)
+    own, other = manifest(bundle)["members"]
+    edit(bundle, members=[own | {"kind": kind}, other])
+    with pytest.raises(BundleError, match="is not in the model"):
+        load_bundle(bundle)
+    assert "this" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("own_member", "own_member.py differs"), ("sys", "is a part of Python"), ("this", "this.py differs")],
+)
+def test_another_module_of_the_same_name_is_not_imported(
+    name: str, reason: str, bundle: Path, own_module: Callable[[str], str]
+) -> None:
+    own_module(IMPORTED)
+    (bundle / "code" / f"{name}.py").write_text(OWN_MEMBER)
+    digest = hashlib.sha256(OWN_MEMBER.encode()).hexdigest()
+    found = manifest(bundle)
+    edit(
+        bundle,
+        members=[found["members"][0] | {"kind": f"{name}:Own"}, found["members"][1]],
+        files=found["files"] | {f"code/{name}.py": digest},
+    )
+    with pytest.raises(BundleError, match=reason):
+        load_bundle(bundle)
+    assert "this" not in sys.modules
 
 
 def test_files_are_announced_before_a_library_reads_them(bundle: Path) -> None:

@@ -263,6 +263,7 @@ def test_repeated_folds_average_a_rows_predictions() -> None:
     assert len(repeated.ensemble.models["ridge"]) == 2 * K
     first = parts[0].out_of_fold[:, 0]
     assert repeated.out_of_fold[:, 0] == pytest.approx((first + parts[1].out_of_fold[:, 0]) / 2)
+    assert np.array_equal(repeated.by_repeat[:, :, 0], np.stack([part.out_of_fold[:, 0] for part in parts]))
     assert repeated.metrics["cv_rmse_ridge"] == pytest.approx(rmse(TABLE.target, repeated.out_of_fold[:, 0]))
     folds = [name for name in repeated.metrics if name.startswith("cv_rmse_blended_fold_")]
     assert len(folds) == 2 * K

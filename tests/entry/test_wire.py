@@ -7,6 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -92,6 +93,16 @@ def test_a_recipe_is_read_back_as_it_was_written(recipe: Recipe) -> None:
     found = decode_recipe(text)
     assert found == recipe
     assert found.fingerprint() == recipe.fingerprint()
+
+
+@given(recipes())
+def test_a_recipe_with_one_hyperparameter_a_member_is_read_back_too(recipe: Recipe) -> None:
+    members = tuple(replace(member, name=f"{member.name}_{place}") for place, member in enumerate(recipe.members))
+    recipe = replace(recipe, members=members, blend="mean", weights=None, objective="cv_rmse_blended")
+    text = encode_recipe(recipe, packed=True)
+    assert all(isinstance(value, str) for value in text.values())
+    assert decode_recipe(text).fingerprint() == recipe.fingerprint()
+    assert len(text) == len(encode_recipe(replace(recipe, members=()))) + len(members)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +239,11 @@ WRONG = {
     "shared with nobody": ({"shared": '{"eta": ["deep__eta"]}'}, ["'deep__eta'", "xgboost__..."]),
     "shared under a taken name": ({"shared": '{"seed": ["xgboost__eta"]}'}, ["'shared'", "'seed'"]),
     "shared under a name of the data's": ({"shared": '{"drop": ["xgboost__eta"]}'}, ["'shared'", "'drop'"]),
+    "packed in no JSON": ({"xgboost": "eta=0.1"}, ["'xgboost'", "not JSON"]),
+    "packed with a number": ({"xgboost": '{"eta": 0.1}'}, ["'xgboost'", "'eta'", "text", "0.1"]),
+    "packed with an unknown name": ({"xgboost": '{"etta": "0.1"}'}, ["'etta'", "Did you mean 'eta'?"]),
+    "packed outside the domain": ({"xgboost": '{"eta": "2"}'}, ["'xgboost'", "'2'", "from 0 to 1"]),
+    "packed and set": ({"xgboost": '{"eta": "0.1"}', "xgboost__eta": "0.1"}, ["'xgboost__eta'", "twice"]),
     "set twice": ({**SHARED, "eta": "0.1", "xgboost__eta": "0.1"}, ["'xgboost__eta'", "twice"]),
 }  # fmt: skip
 

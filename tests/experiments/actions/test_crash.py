@@ -15,7 +15,7 @@ from tests.conftest import COLD_WORKERS, QUICK, run_command, running
 from tests.support.records import ledger_rows, logged_runs, recorded_trials
 
 TRIALS = 30
-ARGUMENTS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", *QUICK)
+ARGUMENTS = ("mode=local", "study=crash", f"search.n_trials={TRIALS}", "ensemble.blend_over=study", *QUICK)
 # Crash points and the pass to be killed at, in an order in which one study can be killed at all of them. Up to the last
 # one within the search, at most 20 trials have begun.
 KILLS = (
@@ -27,6 +27,7 @@ KILLS = (
     "mlflow_run_created:2",
     "mlflow_trial_logged:3",
     "search_done",
+    "blend_chosen",
     "final_trained",
     "model_registered",
 )

@@ -14,7 +14,7 @@ import pytest
 
 from ensemble.channel import read_channel
 from ensemble.training import fit_ensemble
-from ensemble.wire import decode_recipe
+from ensemble.wire import decode_recipe, encode_recipe
 from experiments.backends.base import Backend
 from experiments.config.compose import compose
 from experiments.data.presplit import SPLITS
@@ -232,6 +232,31 @@ class BackendContract(abc.ABC):
             expected = fit_ensemble(decode_recipe(trial.hyperparameters), train, None, threads=2).metrics
             assert {name: beside.metrics[name] for name in expected} == expected
             assert not model_dir(trial.folder).exists()
+
+    def test_the_final_training_can_be_of_models_of_several_trials(self, folder: Path) -> None:
+        study = self.plan("search.n_trials=2", "ensemble.blend=weighted", "ensemble.blend_over=study")
+        if study.blend_over == "trial":
+            return  # the mode serves the model of its best job, as its plan says
+        with (
+            self.backend(study) as backend,
+            Ledger.open(study) as ledger,
+            backend.submit(study, ledger) as handle,
+        ):
+            results = {result.index: result for result in handle.results()}
+            found = [study.recipe(results[index].params).members[place] for place, index in enumerate((1, 0))]
+            members = tuple(
+                dataclasses.replace(member, name=f"{member.name}_{1 - place}") for place, member in enumerate(found)
+            )
+            recipe = dataclasses.replace(study.recipe({}), members=members)
+            final = handle.run_final(1, encode_recipe(recipe, packed=True))
+        assert final.state == "complete", final.failure
+        for name, index in (("xgboost", 1), ("catboost", 0)):
+            for split in ("cv", "validation"):
+                of_trial = results[index].metrics[f"{split}_rmse_{name}"]
+                assert final.metrics[f"{split}_rmse_{name}_{index}"] == of_trial
+        assert final.info["recipe_hash"] == recipe.fingerprint()
+        manifest = json.loads((model_dir(final_folder(study.folder)) / "manifest.json").read_text())
+        assert [member["name"] for member in manifest["members"]] == ["xgboost_1", "catboost_0"]
 
     def test_cancel_leaves_nothing_running_here_and_can_be_repeated(self, folder: Path) -> None:
         study = self.plan("search.n_trials=50")

@@ -118,8 +118,8 @@ def test_the_mean_is_that_of_the_rows_of_the_other_folds(kind: str, tmp_path: Pa
     keys = np.arange(30.0) if kind == "time" else None
     table = Table(numbers("a"), "price", random.normal(size=(30, 1)), target, weights, keys)
     write_channel(table, tmp_path)
-    static = {"members": "ridge", "folds_kind": kind, "folds_k": "2", "seed": "0"}
-    found = score_mean(str(tmp_path), static)
+    hyperparameters = {"members": "ridge", "folds_kind": kind, "folds_k": "2", "seed": "0"}
+    found = score_mean(str(tmp_path), hyperparameters)
     if kind == "time":  # of thirty rows, the first ten are fitted and the next ten scored, then the first twenty
         parts = [(slice(0, 10), slice(10, 20)), (slice(0, 20), slice(20, 30))]
         for number, (fit, score) in enumerate(parts):

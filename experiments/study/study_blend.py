@@ -1,0 +1,280 @@
+"""A blend over a whole study: the best model of each member in all trials, chosen by out-of-fold predictions."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble.blending import Blend, Blender, Rows, make_blender
+from ensemble.channel import read_channel
+from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.evaluation import SCORES, MetricName, make_folds, scores
+from ensemble.members import Floats
+from ensemble.recipe import BLENDED, MemberSpec, Recipe
+from ensemble.table import Table
+from ensemble.threads import one_blas_thread
+from ensemble.training import averaged, blended_out_of_fold, blender_rows
+from ensemble.wire import decode_recipe, encode_recipe
+from experiments.study.folder import output_data_dir, trial_folder
+from experiments.study.spec import StudySpec, TrialResult
+
+
+@dataclass(frozen=True)
+class StudyBlend:
+    """What the blend over a study is.
+
+    Attributes:
+        trials: The complete trials whose members could be chosen.
+        models: How many different models they are.
+        hyperparameters: The recipe of the chosen models, in the wire format. Model ``catboost_7`` is member
+            ``catboost`` of trial 7.
+        metrics: The blend's scores in cross-validation. For each fold, models were chosen and blended on the others.
+        better: Whether it is better than the best trial, and something else than its members.
+    """
+
+    trials: tuple[int, ...]
+    models: int
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    better: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready data, which ``from_dict`` reads back."""
+        return {**asdict(self), "trials": list(self.trials)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> StudyBlend:
+        """Read what ``as_dict`` wrote."""
+        return cls(**{**data, "trials": tuple(data["trials"])})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the chosen models."""
+        return tuple(member.name for member in decode_recipe(self.hyperparameters).members)
+
+
+def model_name(member: str, trial: int) -> str:
+    """Return the name that a member of a trial has in the blend over its study."""
+    return f"{member}_{trial}"
+
+
+def origin(name: str) -> tuple[str, int]:
+    """Return the member and the trial of a model in the blend over a study."""
+    member, _, trial = name.rpartition("_")
+    return member, int(trial)
+
+
+class ChosenBlend(Blender):
+    """Another blender's blend of the best model of each member; all other models get the weight zero.
+
+    So the blend has every member, each with the parameters that suit it best. It is as diverse as a trial, and takes
+    about as long to train and to predict. Choosing the models that are best together (R. Caruana et al., "Ensemble
+    Selection from Libraries of Models", ICML 2004) kept fewer members and gave worse blends.
+    """
+
+    def __init__(self, blender: Blender, members: Sequence[str], score: str) -> None:
+        """Choose among models.
+
+        Args:
+            blender: Finds the weights of the chosen models.
+            members: The member that each model is of.
+            score: The score by which they are chosen: ``mae``, or the squared error for any other.
+        """
+        self._blender = blender
+        self._members = members
+        self._absolute = score == "mae"
+
+    def fit(self, rows: Rows) -> Blend:
+        """Return the blend of the models that are chosen on these rows."""
+        chosen = self.choose(rows)
+        blend = self._blender.fit(replace(rows, predictions=rows.predictions[:, chosen]))
+        weights = np.zeros(rows.predictions.shape[1])
+        weights[chosen] = blend.weights
+        return replace(blend, weights=tuple(weights.tolist()))
+
+    def choose(self, rows: Rows) -> list[int]:
+        """Return the column of each member's best model, in order of the members; of equal ones the first."""
+        with np.errstate(over="ignore"):  # of a model that has diverged
+            errors = np.abs(rows.predictions - rows.target[:, None])
+            errors = np.average(errors if self._absolute else errors**2, axis=0, weights=rows.weights)
+        best: dict[str, int] = {}
+        for place, member in enumerate(self._members):
+            if member not in best or errors[place] < errors[best[member]]:
+                best[member] = place
+        return list(best.values())
+
+
+@dataclass(frozen=True)
+class _Library:
+    """The different models of a study's trials.
+
+    Attributes:
+        models: What each one is, under its name in the blend.
+        predictions: Their out-of-fold predictions, shape (repeats, rows, models).
+    """
+
+    models: list[MemberSpec]
+    predictions: Floats
+
+
+def may_blend(study: StudySpec, results: Iterable[TrialResult]) -> bool:
+    """Whether a blend over the study is looked for: it is configured, and there are several trials."""
+    return study.blend_over == "study" and len(trials_of(results)) > 1
+
+
+def recorded_blend(study: StudySpec, results: Iterable[TrialResult], fact: Any) -> StudyBlend | None:
+    """Return the blend over these trials from the ledger's fact; None if it is not configured or not recorded."""
+    results = list(results)
+    if fact is None or not may_blend(study, results):
+        return None
+    found = StudyBlend.from_dict(fact)
+    return found if found.trials == trials_of(results) else None
+
+
+def is_open(study: StudySpec, results: Iterable[TrialResult], fact: Any) -> bool:
+    """Whether a blend over these trials is still to be looked for."""
+    results = list(results)
+    return may_blend(study, results) and recorded_blend(study, results, fact) is None
+
+
+def decide(found: Mapping[str, Any], results: Iterable[TrialResult], best: TrialResult, study: StudySpec) -> StudyBlend:
+    """Return what ``blend_study`` found, with whether it is the winner.
+
+    Args:
+        found: What ``blend_study`` returned.
+        results: The study's finished trials.
+        best: The best trial.
+        study: The study.
+    """
+    blend = StudyBlend(trials=trials_of(results), **found)
+    if not blend.models:
+        return blend
+    sign = -1.0 if study.maximise else 1.0
+    better = sign * blend.metrics[study.objective] < sign * best.metrics[study.objective]
+    members = {(member.name, best.index) for member in study.recipe(best.params).members}
+    return replace(blend, better=better and {origin(name) for name in blend.names} != members)
+
+
+def trials_of(results: Iterable[TrialResult]) -> tuple[int, ...]:
+    """Return the trials whose members can be chosen, in order of index."""
+    return tuple(sorted(result.index for result in results if result.state == "complete"))
+
+
+def request(study: StudySpec, results: Iterable[TrialResult], predictions: Path) -> dict[str, Any]:
+    """Return the arguments of ``blend_study`` for a study.
+
+    Args:
+        study: The study.
+        results: Its finished trials.
+        predictions: File for the blend's out-of-fold predictions.
+    """
+    complete = sorted((result for result in results if result.state == "complete"), key=lambda result: result.index)
+    return {
+        "trials": [
+            {
+                "index": result.index,
+                "folder": str(output_data_dir(trial_folder(study.folder, result.index))),
+                "hyperparameters": study.hyperparameters(result.params),
+            }
+            for result in complete
+        ],
+        "train": str(study.channels.train),
+        "predictions": str(predictions),
+    }
+
+
+def blend_study(trials: Sequence[Mapping[str, Any]], train: str, predictions: str) -> dict[str, Any]:
+    """Choose and score the blend over a study, in a worker.
+
+    Args:
+        trials: The complete trials, in order of index: ``index``, ``folder`` of the output, and ``hyperparameters`` in
+            the wire format.
+        train: Folder of the train channel.
+        predictions: File for the blend's out-of-fold predictions, as ``blended`` of shape (rows,).
+
+    Returns:
+        ``models``, the number of different ones, ``hyperparameters`` and ``metrics``, as in ``StudyBlend``; without a
+        readable trial, no models and nothing else.
+    """
+    table = read_channel(Path(train))
+    recipes = {int(trial["index"]): decode_recipe(trial["hyperparameters"]) for trial in trials}
+    library = _read_library(trials, recipes, table)
+    if library is None:
+        return {"models": 0}
+    recipe = next(iter(recipes.values()))
+    with one_blas_thread():
+        blender = make_blender(recipe.blend, (), None, "ensemble.blend")
+        members = [origin(model.name)[0] for model in library.models]
+        score = MetricName.parse(recipe.objective).score
+        chooser = ChosenBlend(blender, members, score)
+        metrics, blended = _nested_scores(chooser, recipe, library, table)
+        out_of_fold = averaged(list(library.predictions))
+        scored = np.flatnonzero(np.isfinite(blended))
+        chosen = chooser.choose(blender_rows(out_of_fold, table).take(scored))
+    np.savez(predictions, allow_pickle=False, blended=blended)
+    models = tuple(library.models[place] for place in chosen)
+    hyperparameters = encode_recipe(replace(recipe, members=models), packed=True)
+    return {"models": len(library.models), "hyperparameters": hyperparameters, "metrics": metrics}
+
+
+def _nested_scores(
+    chooser: ChosenBlend, recipe: Recipe, library: _Library, table: Table
+) -> tuple[dict[str, float], Floats]:
+    """Return the scores of the blend, and its out-of-fold predictions, shape (rows,)."""
+    folds = make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys)
+    by_repeat = blended_out_of_fold(chooser, library.predictions, table, folds)
+    blended = averaged(list(by_repeat))
+
+    def weights(rows: Any) -> Floats | None:
+        return None if table.weights is None else table.weights[rows]
+
+    scored = np.flatnonzero(np.isfinite(blended))
+    found = scores("cv", BLENDED, table.target[scored], blended[scored], weights(scored))
+    for number, fold in enumerate(folds):
+        predicted = by_repeat[fold.repeat, fold.score]
+        found[f"cv_rmse_{BLENDED}_fold_{number}"] = SCORES["rmse"](
+            table.target[fold.score], predicted, weights(fold.score)
+        )
+    return {name: value for name, value in found.items() if math.isfinite(value)}, blended
+
+
+def _read_library(trials: Sequence[Mapping[str, Any]], recipes: Mapping[int, Recipe], table: Table) -> _Library | None:
+    """Return the different models of the trials; None if no trial's predictions can be read.
+
+    Two models of a member are different if their predictions are. The first one of equal models is kept.
+    """
+    models: list[MemberSpec] = []
+    columns: list[Floats] = []
+    known: set[bytes] = set()
+    for trial in trials:
+        recipe = recipes[int(trial["index"])]
+        found = _read_predictions(Path(trial["folder"]) / OUT_OF_FOLD_FILE, recipe, table)
+        if found is None:
+            continue
+        for place, member in enumerate(recipe.members):
+            column = np.ascontiguousarray(found[:, :, place])
+            content = hashlib.sha256(member.name.encode() + column.tobytes()).digest()
+            if content not in known:
+                known.add(content)
+                columns.append(column)
+                models.append(replace(member, name=model_name(member.name, int(trial["index"]))))
+    return _Library(models, np.stack(columns, axis=2)) if columns else None
+
+
+def _read_predictions(path: Path, recipe: Recipe, table: Table) -> Floats | None:
+    """Return a trial's out-of-fold predictions, shape (repeats, rows, members); None if they cannot be used."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found = arrays["by_repeat"] if "by_repeat" in arrays else arrays["members"][None]
+            same = np.array_equal(arrays["target"], table.target)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # missing or damaged
+        return None
+    fits = found.shape == (recipe.folds.repeats, table.rows, len(recipe.members))
+    return found if same and fits else None

@@ -1,0 +1,241 @@
+"""The blend over a study: each member's best trial, scored on folds that had no part in the choice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold
+
+from ensemble.channel import write_channel
+from ensemble.members import Floats
+from ensemble.table import Table
+from ensemble.wire import decode_recipe
+from experiments.study.spec import TrialResult
+from experiments.study.study_blend import StudyBlend, blend_study, decide, is_open, origin, recorded_blend
+from tests.experiments.comparison import builder
+
+ROWS, TRIALS, K, SEED = 90, 4, 3, 5
+MEMBERS = ("ridge", "xgboost")
+
+
+def table(*, weighted: bool = False, keys: Floats | None = None) -> Table:
+    made = builder.table(ROWS, seed=1)
+    weights = np.random.RandomState(2).uniform(0.1, 3.0, ROWS) if weighted else None
+    return dataclasses.replace(made, weights=weights, fold_keys=keys)
+
+
+def predictions(target: Floats, repeats: int = 1, seed: int = 0) -> Floats:
+    """Return predictions of shape (trials, repeats, rows, members): which trial is best depends on the member and row."""
+    random = np.random.RandomState(seed)
+    found: Floats = target[:, None] + random.normal(size=(TRIALS, repeats, ROWS, 2)) * random.uniform(
+        0.5, 1.0, (TRIALS, 1, 1, 2)
+    )
+    return found
+
+
+def place(folder: Path, rows: Table, found: Floats, **hyperparameters: str) -> dict[str, Any]:
+    """Write the channel and each trial's file; return the arguments of ``blend_study``."""
+    (folder / "train").mkdir()
+    write_channel(rows, folder / "train")
+    trials = []
+    for index, members in enumerate(found):
+        output = folder / str(index)
+        output.mkdir()
+        arrays: dict[str, Any] = {"members": members.mean(axis=0), "target": rows.target}
+        if len(members) > 1:
+            arrays["by_repeat"] = members
+        np.savez(output / "out_of_fold.npz", **arrays)
+        text = {"members": ",".join(MEMBERS), "ridge__alpha": repr(1.0 + index), "xgboost__eta": "0.1"}
+        text |= {"folds_k": str(K), "seed": str(SEED), "blend": "weighted", **hyperparameters}
+        trials.append({"index": index, "folder": str(output), "hyperparameters": text})
+    return {"trials": trials, "train": str(folder / "train"), "predictions": str(folder / "nested.npz")}
+
+
+def best_trials(target: Floats, found: Floats, weights: Floats | None, *, absolute: bool) -> list[int]:
+    """Return, by member, the trial with the smallest error; ``found`` has shape (trials, rows, members)."""
+    errors = np.abs(found - target[:, None]) if absolute else (found - target[:, None]) ** 2
+    return [int(np.argmin([np.average(trial[:, m], weights=weights) for trial in errors])) for m in range(2)]
+
+
+def pair_weight(target: Floats, pair: Floats, weights: Floats | None) -> float:
+    """Return the first member's weight in the best weighted mean of two."""
+    rows = np.ones(len(target)) if weights is None else weights
+    apart = pair[:, 0] - pair[:, 1]
+    return float(np.clip(np.sum(rows * apart * (target - pair[:, 1])) / np.sum(rows * apart**2), 0, 1))
+
+
+def nested_by_hand(rows: Table, found: Floats, folds: list[tuple[Any, Any, int]], *, absolute: bool = False) -> Floats:
+    """Return the blend's out-of-fold predictions, shape (repeats, rows)."""
+    blended = np.full(found.shape[1:3], np.nan)
+    for fit, score, repeat in folds:
+        weights = None if rows.weights is None else rows.weights[fit]
+        chosen = best_trials(rows.target[fit], found[:, repeat, fit], weights, absolute=absolute)
+        pair = np.column_stack([found[trial, repeat, :, member] for member, trial in enumerate(chosen)])
+        share = pair_weight(rows.target[fit], pair[fit], weights)
+        blended[repeat, score] = share * pair[score, 0] + (1 - share) * pair[score, 1]
+    return blended
+
+
+def divisions(repeats: int = 1) -> list[tuple[Any, Any, int]]:
+    places = np.empty((ROWS, 1))
+    return [
+        (fit, score, repeat)
+        for repeat in range(repeats)
+        for fit, score in KFold(K, shuffle=True, random_state=SEED + repeat).split(places)
+    ]
+
+
+def check(found: Mapping[str, Any], rows: Table, blended: Floats, folds: list[tuple[Any, Any, int]]) -> None:
+    pooled = blended.mean(axis=0)
+    scored = np.isfinite(pooled)
+    weights = None if rows.weights is None else rows.weights[scored]
+    errors = (rows.target - pooled)[scored]
+    metrics = found["metrics"]
+    assert metrics["cv_rmse_blended"] == pytest.approx(np.sqrt(np.average(errors**2, weights=weights)), rel=1e-9)
+    assert metrics["cv_mae_blended"] == pytest.approx(np.average(np.abs(errors), weights=weights), rel=1e-9)
+    for number, (_, score, repeat) in enumerate(folds):
+        of_fold = (rows.target - blended[repeat])[score]
+        weights = None if rows.weights is None else rows.weights[score]
+        expected = np.sqrt(np.average(of_fold**2, weights=weights))
+        assert metrics[f"cv_rmse_blended_fold_{number}"] == pytest.approx(expected, rel=1e-9)
+    assert f"cv_rmse_blended_fold_{len(folds)}" not in metrics
+
+
+@pytest.mark.parametrize("objective", ["cv_rmse_blended", "cv_mae_blended"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_each_fold_is_scored_by_a_choice_and_a_blend_of_the_others(
+    tmp_path: Path, objective: str, weighted: bool, repeats: int
+) -> None:
+    rows = table(weighted=weighted)
+    found = predictions(rows.target, repeats)
+    kind = {"folds_kind": "repeated", "folds_repeats": str(repeats)} if repeats > 1 else {}
+    arguments = place(tmp_path, rows, found, objective=objective, **kind)
+    answer = blend_study(**arguments)
+    absolute, folds = objective == "cv_mae_blended", divisions(repeats)
+    blended = nested_by_hand(rows, found, folds, absolute=absolute)
+    check(answer, rows, blended, folds)
+    with np.load(arguments["predictions"]) as arrays:
+        assert arrays["blended"] == pytest.approx(blended.mean(axis=0), rel=1e-9)
+    chosen = best_trials(rows.target, found.mean(axis=1), rows.weights, absolute=absolute)
+    recipe = decode_recipe(answer["hyperparameters"])
+    assert [model.name for model in recipe.members] == [f"ridge_{chosen[0]}", f"xgboost_{chosen[1]}"]
+    assert [model.kind for model in recipe.members] == ["ridge", "xgboost"]
+    assert recipe.members[0].params == {"alpha": 1.0 + chosen[0]}
+    assert (recipe.blend, recipe.objective, recipe.seed, recipe.folds.k) == ("weighted", objective, SEED, K)
+    assert json.loads(json.dumps(answer)) == answer
+    again = blend_study(**arguments)
+    assert again == answer
+
+
+def test_a_choice_that_saw_the_rows_would_score_better(tmp_path: Path) -> None:
+    rows = table()
+    found = predictions(rows.target, seed=3)
+    nested = blend_study(**place(tmp_path, rows, found))["metrics"]["cv_rmse_blended"]
+    chosen = best_trials(rows.target, found[:, 0], None, absolute=False)
+    pair = np.column_stack([found[trial, 0, :, member] for member, trial in enumerate(chosen)])
+    share = pair_weight(rows.target, pair, None)
+    flattering = np.sqrt(np.mean((rows.target - pair @ [share, 1 - share]) ** 2))
+    assert flattering < nested
+
+
+def test_rows_that_no_fold_in_time_scores_are_left_out(tmp_path: Path) -> None:
+    rows = table(keys=np.arange(ROWS) // 3 * 1.0)
+    found = predictions(rows.target)
+    block = ROWS // 3 // (K + 1) * 3
+    starts = [ROWS - block * (K - number) for number in range(K)]
+    found[:, :, : starts[0]] = np.nan
+    answer = blend_study(**place(tmp_path, rows, found, folds_kind="time"))
+    folds = [(np.arange(starts[0], start), np.arange(start, start + block), 0) for start in starts]
+    blended = nested_by_hand(rows, found, folds[1:])
+    blended[0, folds[0][1]] = found[:, 0, folds[0][1]].mean(axis=(0, 2))  # nothing to choose by: the mean of all models
+    check(answer, rows, blended, folds)
+
+
+def test_equal_models_count_once_and_unreadable_trials_not_at_all(tmp_path: Path) -> None:
+    rows = table()
+    found = predictions(rows.target)
+    found[2, :, :, 0] = found[0, :, :, 0]
+    arguments = place(tmp_path, rows, found)
+    assert blend_study(**arguments)["models"] == 2 * TRIALS - 1
+    (tmp_path / "1" / "out_of_fold.npz").write_bytes(b"damaged")
+    (tmp_path / "3" / "out_of_fold.npz").unlink()
+    assert blend_study(**arguments)["models"] == 3
+    np.savez(tmp_path / "0" / "out_of_fold.npz", members=found[0, 0], target=rows.target + 1)  # other rows
+    assert blend_study(**arguments)["models"] == 2
+    (tmp_path / "2" / "out_of_fold.npz").unlink()
+    assert blend_study(**arguments) == {"models": 0}
+
+
+def test_a_model_that_has_diverged_is_not_chosen(tmp_path: Path) -> None:
+    rows = table()
+    found = predictions(rows.target)
+    best = best_trials(rows.target, found[:, 0], None, absolute=False)
+    found[best[0], 0, 7, 0] = 1e9
+    names = [
+        model.name for model in decode_recipe(blend_study(**place(tmp_path, rows, found))["hyperparameters"]).members
+    ]
+    assert names[0] != f"ridge_{best[0]}"
+    assert names[1] == f"xgboost_{best[1]}"
+
+
+def study_of(*blended: float) -> tuple[Any, list[TrialResult], TrialResult]:
+    """Return a study, its trials with these scores, and the best of them."""
+    from experiments.study.search_space import SearchSpace
+    from experiments.study.spec import Channels, SearchSpec, StudySpec, best_of
+
+    nowhere = Path("nowhere")
+    study = StudySpec(
+        *("s", "local", "tune", nowhere, Channels(nowhere, nowhere, nowhere, "0"), {"members": ",".join(MEMBERS)}),
+        *(SearchSpace({}), SearchSpec("tpe", 0, len(blended), 1, 1), "cv_rmse_blended", 1, 1, 1.0),
+        blend_over="study",
+    )
+    results = [
+        TrialResult(index, "complete", {}, 0.0, 1.0, {"cv_rmse_blended": value}) for index, value in enumerate(blended)
+    ]
+    best = best_of(results, "cv_rmse_blended")
+    assert best is not None
+    return study, results, best
+
+
+def answer(value: float, *names: str) -> dict[str, Any]:
+    members = ",".join(f"{name}:{origin(name)[0]}" for name in names)
+    return {"models": 4, "hyperparameters": {"members": members}, "metrics": {"cv_rmse_blended": value}}
+
+
+def test_the_blend_wins_if_it_is_better_and_not_the_best_trial() -> None:
+    study, results, best = study_of(5.0, 4.0)
+    assert decide(answer(3.9, "ridge_0", "xgboost_1"), results, best, study).better
+    assert decide(answer(3.9, "ridge_1"), results, best, study).better
+    assert not decide(answer(4.0, "ridge_0", "xgboost_1"), results, best, study).better
+    assert not decide(answer(3.9, "xgboost_1", "ridge_1"), results, best, study).better
+    assert not decide({"models": 0}, results, best, study).better
+    higher = dataclasses.replace(study, objective="cv_r2_blended")
+    for value, wins in ((0.7, True), (0.5, False)):
+        scored = [dataclasses.replace(r, metrics={"cv_r2_blended": 0.6}) for r in results]
+        found = {**answer(0.0, "ridge_0", "xgboost_1"), "metrics": {"cv_r2_blended": value}}
+        assert decide(found, scored, scored[1], higher).better == wins
+
+
+def test_a_record_holds_for_its_trials_only() -> None:
+    study, results, best = study_of(5.0, 4.0)
+    blend = decide(answer(3.9, "ridge_0", "xgboost_1"), results, best, study)
+    fact = json.loads(json.dumps(blend.as_dict()))
+    assert recorded_blend(study, results, fact) == blend == StudyBlend.from_dict(fact)
+    assert not is_open(study, results, fact)
+    assert is_open(study, results, None)
+    more = [*results, dataclasses.replace(results[0], index=2)]
+    assert recorded_blend(study, more, fact) is None
+    assert is_open(study, more, fact)
+    failed = [*results, dataclasses.replace(results[0], index=2, state="failed")]
+    assert recorded_blend(study, failed, fact) == blend
+    one = dataclasses.replace(study, blend_over="trial")
+    assert recorded_blend(one, results, fact) is None
+    assert not is_open(one, results, None)
+    assert not is_open(study, results[:1], None)
