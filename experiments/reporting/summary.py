@@ -57,6 +57,10 @@ def render(outcome: Outcome) -> RenderableType:
     verdict = verdict_text(outcome.final, outcome.results, outcome.members)
     parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome)]
     parts.append(Text.assemble("\n  ", verdict))
+    rounds = outcome.final.info.get("rounds")
+    if rounds:
+        found = ", ".join(f"{name} {number}" for name, number in rounds.items())
+        parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
     if outcome.study.channels.test is None:
