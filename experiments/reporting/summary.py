@@ -63,6 +63,10 @@ def render(outcome: Outcome) -> RenderableType:
     against = baseline_text(outcome.final, outcome.baseline)
     if against is not None:
         parts.append(Text.assemble("  ", against))
+    rounds = outcome.final.info.get("rounds")
+    if rounds:
+        found = ", ".join(f"{name} {number}" for name, number in rounds.items())
+        parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
     if outcome.study.channels.test is None:

@@ -82,3 +82,10 @@ def test_a_study_that_its_time_limit_ended_is_reported(study: StudySpec) -> None
     assert "2 trials of 3" in text
     assert "stopped by search.timeout=90; run the same command again to continue" in text
     assert "search.timeout" not in shown(study, trial(0, 11.0, 12.0, 10.0))
+
+
+def test_rounds_that_were_found_are_named(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    found = dataclasses.replace(best, info={**best.info, "rounds": {"xgboost": 40, "catboost": 300}})
+    assert "Boosting rounds that were found, one number for all folds: xgboost 40, catboost 300." in shown(study, found)
+    assert "rounds" not in shown(study, best)
