@@ -452,7 +452,6 @@ def test_a_model_of_catboost_with_another_loss_is_not_loaded(tmp_path: Path) -> 
         ("hist_gradient_boosting", {"loss": "gamma"}, [0, 1], "the target must be above 0"),
         ("hist_gradient_boosting", {"loss": "poisson"}, [0, 0], "the target is 0 in every row"),
         ("random_forest", {"criterion": "poisson"}, [-1, 1], "the target must be 0 or more"),
-        ("nearest_neighbors", {}, [1, 2], "there are 2 rows, fewer than n_neighbors=10"),
         ("GammaRegressor", {}, [0, 1], "the target must be above 0"),
         ("PoissonRegressor", {}, [-1, 1], "the target must be 0 or more"),
         ("TweedieRegressor", {"power": 3.0}, [0, 1], "the target must be above 0"),
@@ -469,6 +468,13 @@ def test_rows_that_the_library_refuses_are_refused_with_a_reason(
     assert refused is not None
     assert message in refused
     assert member.refusal(params, np.arange(1.0, 13.0), varies=True) is None
+
+
+def test_there_are_no_more_neighbours_than_rows() -> None:
+    features, target = np.arange(6.0)[:, None], np.arange(6.0)
+    member = REGISTRY["nearest_neighbors"]({"n_neighbors": 40, "weights": "uniform"}, seed=0, threads=1)
+    member.fit(features, target)
+    assert member.predict(features) == pytest.approx(np.full(6, target.mean()))
 
 
 @pytest.mark.parametrize(

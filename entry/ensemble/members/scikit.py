@@ -440,7 +440,7 @@ class MultiLayerPerceptron(ScikitMember):
 
 
 class NearestNeighbors(ScikitMember):
-    """The mean target of the nearest rows, by standardised features.
+    """The mean target of the nearest rows, by standardised features; of all rows if there are fewer than wanted.
 
     Source: T. M. Cover and P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information
     Theory 13, 21-27, 1967. It does not support row weights.
@@ -456,15 +456,11 @@ class NearestNeighbors(ScikitMember):
         "leaf_size": integer(1),
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"n_neighbors": 10, "weights": "distance"}
-    deciding = ("n_neighbors",)
 
-    @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
-        """Return why these rows cannot be fitted: there are fewer of them than neighbours."""
-        neighbors = cls.number("n_neighbors", params, 5)
-        if len(target) >= neighbors:
-            return None
-        return f"there are {len(target)} rows, fewer than n_neighbors={neighbors:g}"
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
+        """Keep the rows."""
+        self.params["n_neighbors"] = min(int(self.number("n_neighbors", self.params, 5)), len(target))
+        super().fit(features, target, weights)
 
     def build(self) -> Any:
         """Return the regressor, with a tree, whose distances do not depend on how many rows are predicted at once."""

@@ -86,10 +86,12 @@ def test_a_loss_that_the_search_may_choose_is_refused_too(folder: Path) -> None:
 
 def test_neighbours_that_a_fold_does_not_have_are_refused(folder: Path) -> None:
     columns = {"a": numbers(20), "price": numbers(20)}
-    members = "ensemble.members=[nearest_neighbors]"
-    assert "there are 9 rows, fewer than n_neighbors=10" in refusal(folder, columns, members)
-    search = ["action=tune", members, "search.space.nearest_neighbors.n_neighbors={low: 2, high: 30}"]
+    members = "ensemble.members=[{near: {kind: KNeighborsRegressor}}]"
+    fixed = "ensemble.params.near.n_neighbors=10"
+    assert "there are 9 rows, fewer than n_neighbors=10" in refusal(folder, columns, members, fixed)
+    search = ["action=tune", members, "search.space.near.n_neighbors={low: 2, high: 30}"]
     assert "fewer than n_neighbors=30" in refusal(folder, columns, *search)
+    planned(folder, columns, "ensemble=wide", "action=tune")  # byoe's own member takes the rows that there are
 
 
 def test_weights_that_are_zero_in_float32_are_refused(folder: Path) -> None:
