@@ -55,6 +55,30 @@ def test_one_category_in_a_fold_is_named(folder: Path) -> None:
     assert "catboost cannot be fitted on fold 0: every feature is constant" in refusal(folder, columns, *IN_TIME)
 
 
+def test_a_category_that_a_fold_misses_throughout_is_named(folder: Path) -> None:
+    columns = {"month": MONTHS, "a": [""] * 20 + ["y", "x"] * 20, "price": numbers()}
+    assert "catboost cannot be fitted on fold 0: every feature is constant" in refusal(folder, columns, *IN_TIME)
+    columns["a"] = [""] * 20 + [str(value) for value in numbers(40)]
+    assert planned(folder, columns, *IN_TIME).study.n_trials == 1
+
+
+def test_parameters_that_contradict_each_other_are_named_together(folder: Path) -> None:
+    columns = {"a": numbers(), "price": numbers()}
+    leaves = ["ensemble.members=[catboost]", "ensemble.params.catboost.max_leaves=9"]
+    assert refusal(folder, columns, *leaves, "ensemble.params.catboost.grow_policy=Depthwise") == (
+        "member catboost cannot be fitted with catboost.grow_policy=Depthwise, catboost.max_leaves=9: max_leaves needs "
+        "grow_policy=Lossguide. Give it other parameters, or leave it out of ensemble.members."
+    )
+    planned(folder, columns, *leaves, "ensemble.params.catboost.grow_policy=Lossguide")
+    search = [
+        "action=tune",
+        leaves[0],
+        "search.space.catboost.grow_policy={choices: [Lossguide, Depthwise]}",
+        leaves[1],
+    ]
+    assert "max_leaves needs grow_policy=Lossguide" in refusal(folder, columns, *search)
+
+
 @pytest.mark.parametrize(
     ("member", "setting", "low", "reason"),
     [
