@@ -12,6 +12,7 @@ from experiments.reporting.console import dollars, duration
 from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.fold_intervals import Interval
 from experiments.study.more_trials import Outlook
+from experiments.study.serving_cost import ServingCost
 from experiments.study.verdict import verdict
 
 NOTHING = "-"
@@ -61,6 +62,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         found = [_scores(measures, split, name) for name in names]
         if any(cell != NOTHING for row in found for cell in row.cells):
             rows += [Row(_TITLES[split]), *found]
+    rows += _serving(measures)
     rows += [
         Row("does it pay?"),
         _row("best single member", measures, _best_member),
@@ -127,6 +129,22 @@ def _gain(outlook: Outlook | None) -> str:
         if outlook is None
         else f"{_digits(outlook.gain, 3)} ({_digits(outlook.low, 3)} to {_digits(outlook.high, 3)})"
     )
+
+
+def _serving(measures: Sequence[Measures]) -> list[Row]:
+    costs = [None if one.study.final is None else one.study.serving_cost for one in measures]
+    if not any(costs):
+        return []
+
+    def row(title: str, value: Callable[[ServingCost], float]) -> Row:
+        return Row(title, tuple(NOTHING if cost is None else _digits(value(cost), 3) for cost in costs))
+
+    return [
+        Row("the served model"),
+        row("ms for one row", lambda cost: cost.one_row_ms),
+        row("ms a row among many", lambda cost: cost.bulk_row_ms),
+        row("MB", lambda cost: cost.megabytes),
+    ]
 
 
 def _baselines(measures: Sequence[Measures]) -> list[Row]:

@@ -15,9 +15,10 @@ from ensemble.parameters import ParamValue, encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR, decode_recipe, wire_name
 from experiments.reporting.console import PlainConsole, at_least
-from experiments.reporting.verdict import baseline_text, outlook_text, verdict_text
+from experiments.reporting.verdict import baseline_text, digits, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.more_trials import outlook
+from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
 from experiments.study.study_blend import StudyBlend, origin
 
@@ -46,6 +47,7 @@ class Outcome:
         blend: The blend over the study, if one was looked for.
         problem: Why MLflow did not record everything; None if it did.
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
+        cost: What the served model costs; None if it was not measured.
     """
 
     study: StudySpec
@@ -57,6 +59,7 @@ class Outcome:
     blend: StudyBlend | None = None
     problem: str | None = None
     baseline: TrialResult | None = None
+    cost: ServingCost | None = None
 
 
 def render(outcome: Outcome) -> RenderableType:
@@ -73,6 +76,14 @@ def render(outcome: Outcome) -> RenderableType:
         parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
+    if outcome.cost is not None:
+        parts.append(
+            Text(
+                f"  The served model predicts one row in {digits(outcome.cost.one_row_ms)} ms and many in "
+                f"{digits(outcome.cost.bulk_row_ms)} ms each, on one core here, and has "
+                f"{digits(outcome.cost.megabytes)} MB."
+            )
+        )
     if outcome.study.channels.test is None:
         parts.append(Text(f"  {_NO_TEST_ROWS}"))
     is_open = outcome.study.points is None and outcome.study.search.sampler != "grid"

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
+from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import StudySpec, TrialResult
 from tests.experiments.reporting.builder import MEMBERS, failed, pruned, trial
 
@@ -49,6 +50,13 @@ def test_plain_catboost_and_the_mean_are_below_the_blend(study: StudySpec) -> No
     assert rows == [["plain", "CatBoost", "12.5", "13"], ["mean", "of", "target", "20"]]
     sentence = "Plain CatBoost, with its own defaults on the same folds: 12.5. The blend's RMSE is 2.5 below that; 95%"
     assert sentence in " ".join(text.split())
+
+
+def test_what_the_served_model_costs_is_reported(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    text = " ".join(shown(study, best, cost=ServingCost(1.234, 0.00123, 3.456, {})).split())
+    assert "The served model predicts one row in 1.23 ms and many in 0.00123 ms each, on one core here, and has" in text
+    assert "has 3.46 MB." in text
 
 
 def test_more_trials_are_advised_by_what_the_last_ones_brought(study: StudySpec) -> None:
