@@ -18,6 +18,7 @@ from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer,
 
 # The types that a file may contain besides those that skops trusts. A file with any other type is refused.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "ensemble.members.matern_regression.MaternRegression",
     "numpy.dtype",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
@@ -78,20 +79,23 @@ class ScikitMember(Member):
         if self.target_scaled:
             regressor = TransformedTargetRegressor(regressor, transformer=StandardScaler())
         steps: list[tuple[str, Any]] = []
+        arguments: dict[str, Any] = {} if weights is None else {"sample_weight": weights}
         empty = np.isnan(features).all(axis=0)
         if self.scaled or self.categories or empty.any():
             preparation = self._preparation(np.flatnonzero(~empty).tolist() or [0])
             features = preparation.fit_transform(features)
             steps.append(("preparation", preparation))
-        if weights is None:
-            regressor.fit(features, target)
-        else:
-            regressor.fit(features, target, sample_weight=weights)
+            arguments |= self.fit_arguments(preparation)
+        regressor.fit(features, target, **arguments)
         if self.target_scaled and np.ptp(target) == 0:
             # scikit-learn gives a constant the scale 1, which would add what the regressor makes of zeros.
             regressor.transformer_.scale_ = np.zeros(1)
         self._predict_in_order(regressor)
         self._estimator = Pipeline([*steps, ("regressor", regressor)])
+
+    def fit_arguments(self, preparation: Any) -> dict[str, Any]:
+        """Return further arguments of the regressor's ``fit``, which depend on the fitted ``_preparation``."""
+        return {}
 
     def predict(self, features: Floats) -> Floats:
         """Predict with the regressor."""
