@@ -156,7 +156,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
     elif places.model_dir is not None:
         save_bundle(places.output_data_dir / SCORED_FOLDER, recipe, training, table, data_hash, places.code)
         rows = joined([table, *(found for place in further if (found := _like_train(places, place)[0]) is not None)])
-        ensemble = fit_again(recipe, rows, training.ensemble.blend, places.threads)
+        ensemble = fit_again(recipe, rows, training.ensemble.blend, places.threads, training.rounds)
         document |= {"final_rows": final_rows, "rows_served": rows.rows}
         served = replace(training, ensemble=ensemble)
         save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
@@ -175,6 +175,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
         "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},
         "standings": training.standings,
         "weights": training.ensemble.weights,
+        "rounds": training.rounds,
         "fit_seconds": training.fit_seconds,
         "predict_seconds": training.predict_seconds,
     }

@@ -34,8 +34,9 @@ class GaussianProcess(ScikitMember):
 
         return MaternRegression(**self.params, seed=self.seed)  # type: ignore[arg-type]
 
-    def fit_arguments(self, preparation: Any) -> dict[str, Any]:
+    def fit_arguments(self, steps: Mapping[str, Any]) -> dict[str, Any]:
         """Return the group of each prepared column: the columns of one category share a length scale."""
+        preparation = steps["preparation"]
         groups = list(range(len(preparation.transformers_[0][2])))
         if self.categories:
             encoder = preparation.named_transformers_["categories"]
