@@ -24,6 +24,7 @@ from experiments.study.folder import (
     trial_folder,
 )
 from experiments.study.ledger import FILE, LedgerEmpty, is_held, read
+from experiments.study.more_trials import Outlook, outlook
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
 from experiments.study.spec import SINGLE_PRECISION, STUDY_BLEND, TrialResult, best_of
@@ -97,6 +98,11 @@ class RecordedStudy:
     def best(self) -> TrialResult | None:
         """The best complete trial."""
         return best_of(self.results, self.objective)
+
+    def outlook(self) -> Outlook | None:
+        """Return what more trials may bring; None if there are too few, or if points were given or come from a grid."""
+        is_open = self.searched and self.identity.get("search.sampler") != "grid"
+        return outlook(self.results, self.objective) if is_open else None
 
     def static(self) -> dict[str, str]:
         """Return the hyperparameters that are the same in every trial."""

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from ensemble.parameters import NONE, NUMBER, Parameter, ParamValue
+from ensemble.parameters import LARGEST, NONE, NUMBER, SMALLEST, Parameter, ParamValue
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table, numbers
 
@@ -84,19 +84,18 @@ def values(parameter: Parameter) -> SearchStrategy[ParamValue]:
     if "int" in parameter.types:
         found.append(
             st.integers(
-                None if math.isinf(low) else math.ceil(low), 10**6 if math.isinf(high) else min(math.floor(high), 10**6)
+                -(10**6) if math.isinf(low) else math.ceil(low),
+                10**6 if math.isinf(high) else min(math.floor(high), 10**6),
             )
         )
     if "float" in parameter.types:
-        found.append(
-            st.floats(
-                None if math.isinf(low) else low,
-                None if math.isinf(high) else high,
-                exclude_min=parameter.low_open,
-                allow_nan=False,
-                allow_infinity=False,
-            )
+        numbers_ = st.floats(
+            max(low, -LARGEST),
+            min(high, LARGEST),
+            exclude_min=parameter.low_open,
+            exclude_max=parameter.high_open,
         )
+        found.append(numbers_.filter(lambda value: value == 0 or abs(value) >= SMALLEST))
     if "bool" in parameter.types:
         found.append(st.booleans())
     if "str" in parameter.types:
