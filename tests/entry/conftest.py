@@ -27,6 +27,7 @@ QUICK: dict[str, dict[str, ParamValue]] = {
     "svr": {"C": 2.0},
     "mlp": {"width": 6, "layers": 2, "max_iter": 5},
     "nearest_neighbors": {"n_neighbors": 4},
+    "gaussian_process": {"max_iter": 8},
 }
 
 OWN_MEMBER = """

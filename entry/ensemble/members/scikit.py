@@ -21,6 +21,7 @@ from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer,
 
 # The types that a file may contain besides those that skops trusts. A file with any other type is refused.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "ensemble.members.matern_regression.MaternRegression",
     "numpy.dtype",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
@@ -83,10 +84,8 @@ class ScikitMember(Member):
         if self.target_scaled:
             regressor = TransformedTargetRegressor(regressor, transformer=StandardScaler())
         steps, features = self._prepared(features)
-        if weights is None:
-            regressor.fit(features, target)
-        else:
-            regressor.fit(features, target, sample_weight=weights)
+        arguments = {} if weights is None else {"sample_weight": weights}
+        regressor.fit(features, target, **arguments, **self.fit_arguments(dict(steps)))
         if self.target_scaled and np.ptp(target) == 0:
             # scikit-learn gives a constant the scale 1, which would add what the regressor makes of zeros.
             regressor.transformer_.scale_ = np.zeros(1)
@@ -101,6 +100,10 @@ class ScikitMember(Member):
         preparation = self._preparation(np.flatnonzero(~empty).tolist())
         prepared = preparation.fit_transform(features)
         return [("preparation", preparation)], prepared
+
+    def fit_arguments(self, steps: Mapping[str, Any]) -> dict[str, Any]:
+        """Return further arguments of the regressor's ``fit``, which may depend on the fitted steps before it."""
+        return {}
 
     def predict(self, features: Floats) -> Floats:
         """Predict with the regressor."""
