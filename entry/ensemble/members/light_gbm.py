@@ -14,7 +14,7 @@ from ensemble.members.base import Floats, Member
 from ensemble.members.growth import MOST, Growth
 from ensemble.parameters import Parameter, ParamValue, boolean, integer, real
 
-# Values in a table from which on a second thread pays. On a busy machine, threads that wait for each other take minutes.
+# Values in a table from which on a second thread pays: on a busy machine, threads that wait for each other are slow.
 _PAYS = 500_000
 _END = "\npandas_categorical:null\n"
 
