@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
 from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
+from ensemble.known_fits import KnownFit
 from ensemble.members import Floats, Member, member_class
 from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_difference
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
@@ -65,6 +66,7 @@ class Training:
         fit_seconds: Seconds spent in ``fit``, by member.
         predict_seconds: Seconds spent in all ``predict`` calls.
         standings: As in ``Rival``, for later trainings that race this one; empty unless this one raced.
+        fits: Each member's predictions, for later trainings with the same member.
     """
 
     ensemble: FittedEnsemble
@@ -76,6 +78,7 @@ class Training:
     fit_seconds: dict[str, float] = field(default_factory=dict)
     predict_seconds: float = 0.0
     standings: list[list[float]] = field(default_factory=list)
+    fits: dict[str, KnownFit] = field(default_factory=dict)
 
 
 def averaged(parts: list[Floats]) -> Floats:
@@ -87,7 +90,12 @@ def averaged(parts: list[Floats]) -> Floats:
 
 
 def fit_ensemble(
-    recipe: Recipe, train: Table, validation: Table | None, threads: int, rival: Rival | None = None
+    recipe: Recipe,
+    train: Table,
+    validation: Table | None,
+    threads: int,
+    rival: Rival | None = None,
+    known: Mapping[str, KnownFit] | None = None,
 ) -> Training:
     """Cross-validate and fit an ensemble.
 
@@ -97,6 +105,7 @@ def fit_ensemble(
         validation: Further rows that are scored but never fitted on.
         threads: Threads that a member may use. Linear algebra always uses one, so that its sums keep their order.
         rival: The training to beat, with the same objective. After each fold, this training stops if it has lost.
+        known: Fits of members that need not be made again, by name. The ensemble has no models of these members.
 
     Returns:
         The fitted ensemble with its scores and out-of-fold predictions.
@@ -107,7 +116,7 @@ def fit_ensemble(
         RaceLost: The training cannot beat its rival.
     """
     with one_blas_thread():
-        return _Fit(recipe, train, validation, threads, rival).run()
+        return _Fit(recipe, train, validation, threads, rival, known).run()
 
 
 def fit_again(recipe: Recipe, rows: Table, blend: Blend, threads: int) -> FittedEnsemble:
@@ -129,10 +138,17 @@ def fit_again(recipe: Recipe, rows: Table, blend: Blend, threads: int) -> Fitted
 
 class _Fit:
     def __init__(
-        self, recipe: Recipe, train: Table, validation: Table | None, threads: int, rival: Rival | None
+        self,
+        recipe: Recipe,
+        train: Table,
+        validation: Table | None,
+        threads: int,
+        rival: Rival | None,
+        known: Mapping[str, KnownFit] | None = None,
     ) -> None:
         self.recipe = recipe
         self.rival = rival
+        self.known = dict(known or {})
         self.objective = MetricName.parse(recipe.objective)
         self.train = train
         self.validation = validation
@@ -154,11 +170,13 @@ class _Fit:
         fold_of_row = np.full((self.train.rows, spec.repeats), -1, dtype=np.int32)
         predictions = np.full((spec.repeats, self.train.rows, len(self.names)), np.nan)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
+        for name, fit in self.known.items():
+            predictions[:, :, self.names.index(name)] = fit.out_of_fold
         for number, fold in enumerate(folds):
             fold_of_row[fold.score, fold.repeat] = number
-            for column, (model, predicted) in enumerate(self._fit_fold(number, fold)):
-                predictions[fold.repeat, fold.score, column] = predicted
-                models[self.names[column]].append(model)
+            for name, model, predicted in self._fit_fold(number, fold):
+                predictions[fold.repeat, fold.score, self.names.index(name)] = predicted
+                models[name].append(model)
             if self.rival is not None and number + 1 < len(folds):
                 self._race(self.rival, blender, predictions, folds[: number + 1])
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
@@ -169,8 +187,9 @@ class _Fit:
         ensemble = FittedEnsemble(models, blend)
         both = self._with_blend(blender, predictions, folds)
         metrics = self._cv_metrics(both, scored) | self._fold_metrics(both, folds, [*self.names, BLENDED])
+        unseen = self._on_validation_rows(models)
         if self.validation is not None:
-            metrics |= self._validation_metrics(ensemble, self.validation)
+            metrics |= score_members("validation", ensemble, np.column_stack(list(unseen.values())), self.validation)
         return Training(
             ensemble,
             metrics,
@@ -181,14 +200,15 @@ class _Fit:
             self.fit_seconds,
             self.predict_seconds,
             self.standings,
+            {name: KnownFit(predictions[:, :, at], unseen.get(name)) for at, name in enumerate(self.names)},
         )
 
     def models(self) -> dict[str, list[Member]]:
         """Return the models of a bundle, fitted on all rows or on the rows of each fold."""
-        members = self.recipe.members
-        if self.recipe.final == "refit":
-            return {member.name: [self._fit_member(member, self.train, "all rows")] for member in members}
+        members = self._unknown()
         models: dict[str, list[Member]] = {name: [] for name in self.names}
+        if self.recipe.final == "refit":
+            return models | {member.name: [self._fit_member(member, self.train, "all rows")] for member in members}
         folds = make_folds(self.recipe.folds, self.train.rows, self.recipe.seed, self.train.fold_keys)
         for number, fold in enumerate(folds):
             rows = self.train.take(fold.fit)
@@ -196,13 +216,16 @@ class _Fit:
                 models[member.name].append(self._fit_member(member, rows, f"fold {number}"))
         return models
 
-    def _fit_fold(self, number: int, fold: Fold) -> Iterator[tuple[Member, Floats]]:
-        """Yield each member's model of a fold and its predictions for the fold's score rows."""
+    def _unknown(self) -> list[MemberSpec]:
+        return [member for member in self.recipe.members if member.name not in self.known]
+
+    def _fit_fold(self, number: int, fold: Fold) -> Iterator[tuple[str, Member, Floats]]:
+        """Yield each member's name, its model of a fold and its predictions for the fold's score rows."""
         # The only copy of a fold's rows, which lives as long as this generator: libraries need contiguous memory.
         rows, score_features = self.train.take(fold.fit), self.train.features[fold.score]
-        for member in self.recipe.members:
+        for member in self._unknown():
             model = self._fit_member(member, rows, f"fold {number}")
-            yield model, self._predict(member.name, model, score_features, f"fold {number}")
+            yield member.name, model, self._predict(member.name, model, score_features, f"fold {number}")
 
     def _race(self, rival: Rival, blender: Blender, predictions: Floats, done: list[Fold]) -> None:
         # In the first fold of a division there are no other folds on which a blend could be fitted.
@@ -274,12 +297,17 @@ class _Fit:
             metrics |= scores("cv", name, target[scored], pooled[:, column], pooled_weights)
         return metrics
 
-    def _validation_metrics(self, ensemble: FittedEnsemble, validation: Table) -> dict[str, float]:
-        columns = []
-        for name, models in ensemble.models.items():
-            parts = [self._predict(name, model, validation.features, "validation") for model in models]
-            columns.append(averaged(parts))
-        return score_members("validation", ensemble, np.column_stack(columns), validation)
+    def _on_validation_rows(self, models: Mapping[str, list[Member]]) -> dict[str, Floats]:
+        """Return the members' predictions for the validation rows, shape (rows,), by name; empty without such rows."""
+        if self.validation is None:
+            return {}
+        features, columns = self.validation.features, dict[str, Floats]()
+        for name, fitted in models.items():
+            known = self.known[name].validation if name in self.known else None
+            if known is None:
+                known = averaged([self._predict(name, model, features, "validation") for model in fitted])
+            columns[name] = known
+        return columns
 
 
 def blender_rows(predictions: Floats, table: Table) -> Rows:
