@@ -39,7 +39,10 @@ from rich.table import Table
 from experiments.system.machine import available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDY = ("mode=local", "dataset=diabetes", "ensemble=pair", "search=quick")
+STUDY = (
+    *("mode=local", "dataset=diabetes", "ensemble=pair", "search=quick"),
+    *("ensemble.params.xgboost.num_round=100", "ensemble.params.catboost.iterations=200"),
+)
 MEMBERS = ("xgboost", "catboost")
 RMSES = tuple(f"{split}_rmse_{name}" for split in ("cv", "validation") for name in (*MEMBERS, "blended"))
 LIBRARIES = ("xgboost", "catboost", "scikit-learn", "numpy", "optuna", "mlflow")

@@ -106,6 +106,8 @@ def run_byoe(table: Path, trials: int, folder: Path, more: Sequence[str], *, sam
         f"dataset.path={table}",
         "dataset.target=y",
         "ensemble=pair",
+        "ensemble.params.xgboost.num_round=100",
+        "ensemble.params.catboost.iterations=200",
         f"search.n_trials={trials}",
         *more,
     ]
@@ -150,13 +152,14 @@ def run_bare(job: Answer) -> Answer:
     rmses = []
     for recipe in job["recipes"]:
         for_xgboost, for_catboost = (member["params"] for member in recipe["members"])
+        rounds = for_xgboost.pop("num_round")
         settings = {**for_xgboost, "tree_method": "hist", "seed": recipe["seed"]}
-        fixed = {"iterations": 200, "random_seed": recipe["seed"], "allow_writing_files": False, "verbose": False}
+        fixed = {"random_seed": recipe["seed"], "allow_writing_files": False, "verbose": False}
         predicted = np.empty((len(y), 2))
         for fit, score in KFold(recipe["folds"]["k"], shuffle=True, random_state=recipe["seed"]).split(x):
             rows, target, rows_score = x[fit], y[fit], x[score]
             start = time.perf_counter()
-            booster = xgboost.train(settings, xgboost.QuantileDMatrix(rows, target), num_boost_round=100)
+            booster = xgboost.train(settings, xgboost.QuantileDMatrix(rows, target), num_boost_round=rounds)
             predicted[score, 0] = booster.inplace_predict(rows_score)
             booster.inplace_predict(x_validation)
             model = catboost.CatBoostRegressor(**for_catboost, **fixed)

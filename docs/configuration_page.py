@@ -16,6 +16,7 @@ import yaml
 
 from ensemble.blending import REGISTRY as BLENDERS
 from ensemble.members import REGISTRY as MEMBERS
+from ensemble.members import Member
 from ensemble.parameters import encode
 from experiments.cli import ACTIONS
 from experiments.config.groups import CHOSEN_BY_GROUP, CONFIG_FOLDER, group_files
@@ -169,16 +170,26 @@ def _members() -> Iterator[str]:
         "`ensemble.params.<member>.<parameter>` fixes a parameter, `search.space.<member>.<parameter>` tunes it. A "
         "parameter that is not set has the library's own default, except those with a default of byoe's below. Any "
         "other regressor of scikit-learn is a member by its class name, with the parameters that scikit-learn "
-        "declares: `{huber: {kind: HuberRegressor}}`."
+        "declares: `{huber: {kind: HuberRegressor}}`. `found` stands for a number of boosting rounds: where it is not "
+        "set, a training finds one number for all folds, which is best on the rows that they score. The defaults that "
+        "are marked with * apply where the number is found."
     )
     for name, member in MEMBERS.items():
         yield f"### `{name}`"
         yield _summary(member)
         rows = [
-            f"| `{parameter}` | {declared.describe()} | {_code(member.defaults.get(parameter))} |"
+            f"| `{parameter}` | {declared.describe()} | {_default(member, parameter)} |"
             for parameter, declared in member.parameters.items()
         ]
         yield "\n".join(["| parameter | values | byoe's default |", "|---|---|---|", *rows])
+
+
+def _default(member: type[Member], parameter: str) -> str:
+    if parameter == member.rounds:
+        return "found"
+    if parameter in member.growing:
+        return f"{_code(member.growing[parameter])}*"
+    return _code(member.defaults.get(parameter))
 
 
 def _blenders() -> Iterator[str]:

@@ -30,8 +30,12 @@ ENGINE = "engine"
 COMMANDS_SECONDS = 300
 # Variables of a command whose workers are found by their environment, which of a forked process is that of the forker.
 COLD_WORKERS = {forked.ADDRESS: ""}
-# The real members, quick to fit.
-QUICK = ("ensemble.params.xgboost.num_round=5", "ensemble.params.catboost.iterations=5")
+# The real members, quick to fit, and no baseline.
+QUICK = (
+    "ensemble.params.xgboost.num_round=5",
+    "ensemble.params.catboost.iterations=5",
+    "search.baseline=false",  # of a thousand iterations
+)
 
 
 register_profiles()

@@ -127,6 +127,7 @@ def save_bundle(
         "members": members,
         "blend": {"kind": recipe.blend, **training.ensemble.blend.as_dict()},
         "weights": training.ensemble.weights,
+        "rounds": training.rounds,
         "final": recipe.final,
         "folds": asdict(recipe.folds),
         "seed": recipe.seed,

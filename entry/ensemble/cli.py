@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-import ensemble
+from ensemble import __version__
 from ensemble.channel import read_channel
 from ensemble.documents import read_json
 from ensemble.errors import EnsembleError, InputError
@@ -151,7 +151,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
     known = {}
     if places.fits is not None:
         rest = {name: document[name] for name in ("train_hash", "validation_hash", "versions")}
-        fits = KnownFits(places.fits, recipe, {**rest, "ensemble": ensemble.__version__})
+        fits = KnownFits(places.fits, recipe, {**rest, "ensemble": __version__})
         if places.model_dir is None and rival is None:  # a bundle needs the models, and a race each fold's predictions
             known = fits.find(table.rows, None if validation is None else validation.rows)
     try:
@@ -170,8 +170,9 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
     elif places.model_dir is not None:
         save_bundle(places.output_data_dir / SCORED_FOLDER, recipe, training, table, data_hash, places.code)
         rows = joined([table, *(found for place in further if (found := _like_train(places, place)[0]) is not None)])
-        served = replace(training, ensemble=fit_again(recipe, rows, training.ensemble.blend, places.threads))
+        ensemble = fit_again(recipe, rows, training.ensemble.blend, places.threads, training.rounds)
         document |= {"final_rows": final_rows, "rows_served": rows.rows}
+        served = replace(training, ensemble=ensemble)
         save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
     np.savez(
         places.output_data_dir / OUT_OF_FOLD_FILE,
@@ -188,6 +189,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
         "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},
         "standings": training.standings,
         "weights": training.ensemble.weights,
+        "rounds": training.rounds,
         "fit_seconds": training.fit_seconds,
         "predict_seconds": training.predict_seconds,
     }

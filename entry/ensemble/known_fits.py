@@ -25,10 +25,12 @@ class KnownFit:
     Attributes:
         out_of_fold: Its out-of-fold predictions, shape (repeats, rows), NaN in rows that no fold scores.
         validation: Its predictions for the validation rows, shape (rows,); None without such rows.
+        rounds: Its number of boosting rounds, if that was found.
     """
 
     out_of_fold: Floats
     validation: Floats | None
+    rounds: int | None = None
 
 
 class KnownFits:
@@ -64,9 +66,8 @@ class KnownFits:
             if path.exists():
                 continue
             partial = self._folder / f".{uuid.uuid4().hex}.partial"
-            arrays = {"out_of_fold": fit.out_of_fold}
-            if fit.validation is not None:
-                arrays["validation"] = fit.validation
+            found = {"out_of_fold": fit.out_of_fold, "validation": fit.validation, "rounds": fit.rounds}
+            arrays = {name: np.asarray(value) for name, value in found.items() if value is not None}
             with partial.open("xb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
             partial.replace(path)
@@ -88,8 +89,9 @@ class KnownFits:
     def _read(path: Path) -> KnownFit | None:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return KnownFit(arrays["out_of_fold"], arrays.get("validation"))
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # missing or damaged
+                rounds = int(arrays["rounds"]) if "rounds" in arrays else None
+                return KnownFit(arrays["out_of_fold"], arrays.get("validation"), rounds)
+        except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile):  # missing or damaged
             return None
 
 

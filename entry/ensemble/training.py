@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
 from ensemble.known_fits import KnownFit
 from ensemble.members import Floats, Member, member_class
+from ensemble.members.growth import Growth, common_rounds
 from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_difference
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
@@ -66,6 +67,7 @@ class Training:
         fit_seconds: Seconds spent in ``fit``, by member.
         predict_seconds: Seconds spent in all ``predict`` calls.
         standings: As in ``Rival``, for later trainings that race this one; empty unless this one raced.
+        rounds: The numbers of boosting rounds that were found, by member.
         fits: Each member's predictions, for later trainings with the same member.
     """
 
@@ -78,6 +80,7 @@ class Training:
     fit_seconds: dict[str, float] = field(default_factory=dict)
     predict_seconds: float = 0.0
     standings: list[list[float]] = field(default_factory=list)
+    rounds: dict[str, int] = field(default_factory=dict)
     fits: dict[str, KnownFit] = field(default_factory=dict)
 
 
@@ -119,13 +122,16 @@ def fit_ensemble(
         return _Fit(recipe, train, validation, threads, rival, known).run()
 
 
-def fit_again(recipe: Recipe, rows: Table, blend: Blend, threads: int) -> FittedEnsemble:
+def fit_again(
+    recipe: Recipe, rows: Table, blend: Blend, threads: int, rounds: Mapping[str, int] | None = None
+) -> FittedEnsemble:
     """Fit the models of an ensemble on other rows, for a blend that is fitted already.
 
     Args:
         recipe: What to train.
         rows: The rows to fit on.
         blend: The blend of the members' predictions.
+        rounds: The numbers of boosting rounds that were found, by member.
         threads: Threads that a member may use, as in ``fit_ensemble``.
 
     Raises:
@@ -133,7 +139,9 @@ def fit_again(recipe: Recipe, rows: Table, blend: Blend, threads: int) -> Fitted
         MemberError: A member raised an exception.
     """
     with one_blas_thread():
-        return FittedEnsemble(_Fit(recipe, rows, None, threads, None).models(), blend)
+        fit = _Fit(recipe, rows, None, threads, None)
+        fit.rounds |= rounds or {}
+        return FittedEnsemble(fit.models(), blend)
 
 
 class _Fit:
@@ -157,6 +165,12 @@ class _Fit:
         self.fit_seconds = dict.fromkeys(self.names, 0.0)
         self.predict_seconds = 0.0
         self.standings: list[list[float]] = []
+        self.curves: dict[str, list[Floats]] = {
+            member.name: []
+            for member in self._unknown()
+            if member_class(member.kind, "members").finds_rounds(member.params)
+        }
+        self.rounds: dict[str, int] = {}
         for member in recipe.members if train.weights is not None else ():
             if not member_class(member.kind, "members").weighs:
                 raise InputError(
@@ -174,11 +188,12 @@ class _Fit:
             predictions[:, :, self.names.index(name)] = fit.out_of_fold
         for number, fold in enumerate(folds):
             fold_of_row[fold.score, fold.repeat] = number
-            for name, model, predicted in self._fit_fold(number, fold):
-                predictions[fold.repeat, fold.score, self.names.index(name)] = predicted
-                models[name].append(model)
+            self._fit_fold(number, fold, models, predictions)
             if self.rival is not None and number + 1 < len(folds):
+                self._truncate(models, predictions, folds[: number + 1])
                 self._race(self.rival, blender, predictions, folds[: number + 1])
+        models, self.rounds = self._truncate(models, predictions, folds)
+        self.rounds |= {name: fit.rounds for name, fit in self.known.items() if fit.rounds is not None}
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
         blend = blender.fit(blender_rows(out_of_fold, self.train).take(scored))
@@ -200,7 +215,11 @@ class _Fit:
             self.fit_seconds,
             self.predict_seconds,
             self.standings,
-            {name: KnownFit(predictions[:, :, at], unseen.get(name)) for at, name in enumerate(self.names)},
+            self.rounds,
+            {
+                name: KnownFit(predictions[:, :, at], unseen.get(name), self.rounds.get(name))
+                for at, name in enumerate(self.names)
+            },
         )
 
     def models(self) -> dict[str, list[Member]]:
@@ -219,13 +238,47 @@ class _Fit:
     def _unknown(self) -> list[MemberSpec]:
         return [member for member in self.recipe.members if member.name not in self.known]
 
-    def _fit_fold(self, number: int, fold: Fold) -> Iterator[tuple[str, Member, Floats]]:
-        """Yield each member's name, its model of a fold and its predictions for the fold's score rows."""
-        # The only copy of a fold's rows, which lives as long as this generator: libraries need contiguous memory.
-        rows, score_features = self.train.take(fold.fit), self.train.features[fold.score]
+    def _fit_fold(self, number: int, fold: Fold, models: dict[str, list[Member]], predictions: Floats) -> None:
+        """Add each member's model of a fold, and its predictions if its number of rounds is known."""
+        # The only copy of a fold's rows, which lives as long as this call: libraries need contiguous memory.
+        rows, where = self.train.take(fold.fit), f"fold {number}"
         for member in self._unknown():
-            model = self._fit_member(member, rows, f"fold {number}")
-            yield member.name, model, self._predict(member.name, model, score_features, f"fold {number}")
+            if member.name not in self.curves:
+                model = self._fit_member(member, rows, where)
+                features = self.train.features[fold.score]
+                predicted = self._predict(member.name, model, features, where)
+                predictions[fold.repeat, fold.score, self.names.index(member.name)] = predicted
+            else:
+                growth = self._growth(fold, self.curves[member.name])
+                model = self._fit_member(member, rows, where, growth)
+                self.curves[member.name].append(growth.curve())
+            models[member.name].append(model)
+
+    def _growth(self, fold: Fold, before: list[Floats]) -> Growth:
+        target, weights = self.train.target, self.train.weights
+        return Growth(
+            self.train.features[fold.score],
+            target[fold.score],
+            None if weights is None else weights[fold.score],
+            absolute=self.objective.score == "mae",
+            unit=float(np.ptp(target)) or 1.0,
+            before=before,
+        )
+
+    def _truncate(
+        self, models: dict[str, list[Member]], predictions: Floats, folds: list[Fold]
+    ) -> tuple[dict[str, list[Member]], dict[str, int]]:
+        """Return the models of these folds with the number of rounds that is best for all, and these numbers by member.
+
+        Their predictions are entered into ``predictions``.
+        """
+        models, rounds = dict(models), {name: common_rounds(curves) for name, curves in self.curves.items()}
+        for name, number in rounds.items():
+            models[name] = [model.truncated(number) for model in models[name]]
+            for at, (fold, model) in enumerate(zip(folds, models[name], strict=True)):
+                predicted = self._predict(name, model, self.train.features[fold.score], f"fold {at}")
+                predictions[fold.repeat, fold.score, self.names.index(name)] = predicted
+        return models, rounds
 
     def _race(self, rival: Rival, blender: Blender, predictions: Floats, done: list[Fold]) -> None:
         # In the first fold of a division there are no other folds on which a blend could be fitted.
@@ -240,14 +293,19 @@ class _Fit:
             expected = rival.value + mean_difference(rival, folds)
             raise RaceLost(folds, expected, self._fold_metrics(predictions, done, self.names))
 
-    def _fit_member(self, spec: MemberSpec, rows: Table, where: str) -> Member:
+    def _fit_member(self, spec: MemberSpec, rows: Table, where: str, growth: Growth | None = None) -> Member:
         found = member_class(spec.kind, "members")
         start = time.perf_counter()
         try:
             model = found(spec.params, seed=self.recipe.seed, threads=self.threads, categories=rows.categories)
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
-                model.fit(rows.features, rows.target, rows.weights)
+                if growth is not None:
+                    model.grow(rows.features, rows.target, rows.weights, growth)
+                elif spec.name in self.rounds:
+                    model.fit_rounds(rows.features, rows.target, rows.weights, self.rounds[spec.name])
+                else:
+                    model.fit(rows.features, rows.target, rows.weights)
         except Exception as error:  # libraries and the user's own members may raise anything
             raise MemberError(spec.name, f"fit, {where}", error) from error
         self.fit_seconds[spec.name] += time.perf_counter() - start

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.members import member_class
 from experiments.backends.base import Backend, StudyHandle
+from experiments.backends.baseline import Baseline
 from experiments.backends.open import backend_type, open_backend
 from experiments.backends.winner import FINAL, IMPORTANCE, is_winner, place_winner
 from experiments.backends.worker_pool import LocalWorkers
@@ -30,6 +32,7 @@ from experiments.reporting.console import at_least, print_plain
 from experiments.reporting.figures import study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
+from experiments.study.baseline import BASELINE
 from experiments.study.folder import (
     final_folder,
     log_path,
@@ -130,7 +133,7 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     if not done or best is None or final is None or not is_winner(final, best, session.study, blend):
         return False
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
-    outcome = _outcome(session, results, best, TrialResult(**final), blend)
+    outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts.get(BASELINE))
     show(outcome, session.console)
     return True
 
@@ -155,13 +158,15 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
     experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
     with runs.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources()) as tracker:
         try:
-            results = follow(study, handle, tracker, console, len(ledger.results()))
+            baseline = Baseline(study, ledger, handle)
+            results = follow(study, handle, tracker, console, len(ledger.results()), baseline.start)
             crash_points.point("search_done")
             best = best_of(results, study.objective)
             if best is None:
                 failed = max(results, key=lambda result: result.index)
                 log = log_path(trial_folder(study.folder, failed.index))
                 raise StudyFailed(f"no trial has a score. The last reason: {failed.reason} (output: {log})")
+            baseline.finish(local_workers, console)
             place_winner(study, ledger, handle, local_workers, best, console)
             crash_points.point("final_trained")
             with console.status("recording in MLflow"):
@@ -178,7 +183,12 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
 
 
 def follow(
-    study: StudySpec, handle: StudyHandle, tracker: runs.Tracker, console: Console, resumed: int
+    study: StudySpec,
+    handle: StudyHandle,
+    tracker: runs.Tracker,
+    console: Console,
+    resumed: int,
+    seen: Callable[[TrialResult], None] | None = None,
 ) -> list[TrialResult]:
     """Show and record a study's trials as they finish; return them all.
 
@@ -188,6 +198,7 @@ def follow(
         tracker: Where trials are recorded.
         console: Where they are shown.
         resumed: How many were finished before.
+        seen: Called with each of them.
     """
     if resumed:
         print_plain(console, f"study {study.name}: {resumed} of {study.n_trials} trials are done; continuing.")
@@ -201,6 +212,8 @@ def follow(
             results.append(result)
             tracker.log(result)
             progress.show(result)
+            if seen is not None:
+                seen(result)
     return results
 
 
@@ -211,21 +224,27 @@ def _record(
     final = TrialResult(**ledger.noted(FINAL))
     tracker.drain()
     blend = recorded_blend(study, results, ledger.noted(STUDY_BLEND))
-    outcome = _outcome(session, results, best, final, blend)
+    outcome = _outcome(session, results, best, final, blend, ledger.noted(BASELINE))
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     importance = ledger.noted(IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
     winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
     figures = study_figures(study, results, session.members, out_of_fold)
-    tracker.finish(winner, figures, as_text(outcome), study_metrics(final, results, session.members))
+    tracker.finish(winner, figures, as_text(outcome), study_metrics(final, results, session.members, outcome.baseline))
     return outcome
 
 
 def _outcome(
-    session: _Session, results: list[TrialResult], best: TrialResult, final: TrialResult, blend: StudyBlend | None
+    session: _Session,
+    results: list[TrialResult],
+    best: TrialResult,
+    final: TrialResult,
+    blend: StudyBlend | None,
+    baseline: Mapping[str, Any] | None,
 ) -> Outcome:
     commands = _next_commands(session, finished=len(results) == session.study.n_trials)
-    return Outcome(session.study, results, best, final, session.members, commands, blend)
+    known = None if baseline is None else TrialResult(**baseline)
+    return Outcome(session.study, results, best, final, session.members, commands, blend, baseline=known)
 
 
 def _is_whole_grid(study: StudySpec) -> bool:

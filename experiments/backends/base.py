@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from experiments.study.ledger import Ledger
@@ -96,6 +96,19 @@ class StudyHandle(abc.ABC):
         Returns:
             The result of that training, or of the trial itself.
         """
+
+    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None] | None:
+        """Start a training that is not one of the study's trials, behind those that are waiting to run.
+
+        Args:
+            trial: The training, of which ``hyperparameters``, ``folder`` and ``threads`` count.
+
+        Returns:
+            A function that waits for its result, to be called when ``results`` has ended. It returns None, and the
+            training is killed, if the study's ``timeout`` leaves no time. None instead of a function if the training
+            would cost money.
+        """
+        return None
 
     @abc.abstractmethod
     def cancel(self) -> None:

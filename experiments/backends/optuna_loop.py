@@ -137,7 +137,7 @@ class LoopHandle(StudyHandle):
         while left:  # repeatedly, since a trial may be between its thread and its worker
             self._runner.interrupt()
             finished, left = futures.wait(running, INTERRUPT_EVERY_SECONDS)
-        return {f for f in finished if not f.cancelled() and not isinstance(f.exception(), RunnerClosed)}
+        return {future for future in finished if not _was_killed(future)}
 
     def run_final(self, index: int, recipe: Mapping[str, str] | None = None) -> TrialResult:
         """Train the winner once more and keep its bundle; a lone trial has already kept its own."""
@@ -154,6 +154,18 @@ class LoopHandle(StudyHandle):
         own = recipe is not None
         final = TrialSpec(index, params, hyperparameters, folder, keep_model=True, threads=threads, own_recipe=own)
         return self._checked(self._final_runner.run(final))
+
+    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None]:
+        """Run a training in the trials' threads; it is killed when the rest of the time is needed for the winner."""
+        future = self._threads.submit(self._runner.run, trial)
+
+        def result() -> TrialResult | None:
+            done, _ = futures.wait([future], self._seconds_left())
+            if not done:
+                self._interrupted([future])
+            return None if _was_killed(future) else self._checked(future.result())
+
+        return result
 
     def cancel(self) -> None:
         """Kill what runs, and wait for the threads."""
@@ -180,3 +192,8 @@ class LoopHandle(StudyHandle):
             best = best_of((self._results[told] for told in range(self._told)), self._spec.objective)
             hyperparameters |= {"rival": encode_rival(best.rival(self._spec.objective) if best else Rival())}
         return TrialSpec(index, params, hyperparameters, folder, keep_model=keep_model, threads=self._spec.threads)
+
+
+def _was_killed(future: futures.Future[TrialResult]) -> bool:
+    """Return whether a training that has ended did so before it had a result."""
+    return future.cancelled() or isinstance(future.exception(), RunnerClosed)

@@ -41,12 +41,13 @@ from experiments.sagemaker_requests.limits import LONGEST_RUNTIME
 from experiments.sagemaker_requests.placement import Placement
 from experiments.sagemaker_requests.study_requests import study_requests, write_requests
 from experiments.sagemaker_requests.validation import check_request
+from experiments.study.baseline import baseline_folder
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.source_dir import check_dependencies, source_folder
 from experiments.study.spec import StudySpec, TrialSpec
 
-FINAL_SUFFIX = "-final"
+FINAL_SUFFIX, BASELINE_SUFFIX = "-final", "-baseline"
 # What a container needs at least to import the libraries, in GB.
 LEAST_MEMORY_GB = 0.5
 
@@ -199,7 +200,8 @@ class SageMakerBackend(Backend):
         return source_folder(study.dependencies, study.folder.parent)
 
     def _suffix(self, study: StudySpec, trial: TrialSpec) -> str:
-        return FINAL_SUFFIX if trial.folder == final_folder(study.folder) else ""
+        suffixes = {final_folder(study.folder): FINAL_SUFFIX, baseline_folder(study.folder): BASELINE_SUFFIX}
+        return suffixes.get(trial.folder, "")
 
 
 def _of_rows(job: dict[str, Any], trial: TrialSpec, study: StudySpec) -> dict[str, Any]:

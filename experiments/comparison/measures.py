@@ -11,7 +11,7 @@ from ensemble.recipe import BLENDED
 from experiments.comparison.recorded_study import RecordedStudy
 from experiments.study.fold_intervals import Interval, fold_rmse, mean_over_folds, paired_lift
 from experiments.study.spec import TrialResult
-from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_best_member
+from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_baseline, lift_over_best_member
 
 SPLITS = ("cv", "validation", "test")
 
@@ -50,6 +50,7 @@ class Measures:
         unpriced: Number of billed trials without a known price.
         best_member: The best score of a single member.
         lift: How much lower the blend's RMSE is than that.
+        lift_over_baseline: How much lower the blend's RMSE is than plain CatBoost's.
         by_trial: The best score so far, in the order of trials.
         by_time: The best score so far, in the order in which trials ended.
     """
@@ -64,6 +65,7 @@ class Measures:
     unpriced: int
     best_member: BestSingleMember | None
     lift: Interval | None
+    lift_over_baseline: Interval | None
     by_trial: tuple[Point, ...]
     by_time: tuple[Point, ...]
 
@@ -76,6 +78,11 @@ class Measures:
     def trials_per_minute(self) -> float | None:
         """Finished trials per minute; None if no time has passed."""
         return 60 * len(self.study.results) / self.seconds if self.seconds > 0 else None
+
+    def baseline(self, name: str) -> float | None:
+        """Return the cross-validated RMSE of a baseline, ``catboost`` or ``mean``; None if it was not trained."""
+        known = self.study.baseline
+        return None if known is None else known.metrics.get(f"cv_rmse_{name}")
 
     def count(self, state: str) -> int:
         """Return how many trials have this state."""
@@ -171,6 +178,7 @@ def _measure(study: RecordedStudy, label: str, metric: str) -> Measures:
         unpriced=max(0, len(seconds) - len(prices)),
         best_member=best_member,
         lift=None if best is None or best_member is None else lift_over_best_member(best, best_member, study.members),
+        lift_over_baseline=None if best is None else lift_over_baseline(best, study.baseline),
         by_trial=_history(study.results, metric, clock),
         by_time=_history(sorted(study.results, key=lambda result: result.finished), metric, clock),
     )

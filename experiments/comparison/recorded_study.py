@@ -15,6 +15,7 @@ from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric
 from experiments.errors import ConfigError
+from experiments.study.baseline import BASELINE
 from experiments.study.folder import (
     final_folder,
     log_path,
@@ -49,6 +50,7 @@ class RecordedStudy:
         unfinished: Number of trials that started and did not end.
         running: Whether a process on this machine runs it.
         replay_of: The study that it replays; None if it is not a replay.
+        baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
         has_test_rows: Whether rows were set aside to score the winner on.
     """
 
@@ -63,6 +65,7 @@ class RecordedStudy:
     unfinished: int
     running: bool
     replay_of: str | None
+    baseline: TrialResult | None = None
     has_test_rows: bool = True
 
     @property
@@ -221,6 +224,7 @@ def read_study(folder: Path) -> RecordedStudy:
             unfinished=known.unfinished,
             running=running,
             replay_of=facts.get("replay_of"),
+            baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,
             has_test_rows=facts.get("has_test_rows", True),
         )
         best = found.best

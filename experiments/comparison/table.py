@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.comparison.measures import SPLITS, Measures, lift_between_winners
 from experiments.reporting.console import dollars
+from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.fold_intervals import Interval
 from experiments.study.verdict import verdict
 
@@ -63,6 +64,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         _row("best single member", measures, _best_member),
         _row("blend minus best member", measures, lambda one: _spread(one.lift)),
         _row("the ensemble", measures, lambda one: NOTHING if one.lift is None else verdict(one.lift)),
+        *_baselines(measures),
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
     ]
     return rows
@@ -111,6 +113,15 @@ def _scores(measures: Sequence[Measures], split: str, name: str) -> Row:
         )
     one_data = len({one.study.data_hash for one in measures}) == 1
     return Row(name, tuple(cells), frozenset(winners if one_data and len(winners) < len(known) else ()))
+
+
+def _baselines(measures: Sequence[Measures]) -> list[Row]:
+    rows = [
+        _row("plain CatBoost", measures, lambda one: _number(one.baseline(CATBOOST), "{:.6g}")),
+        _row("blend minus plain CatBoost", measures, lambda one: _spread(one.lift_over_baseline)),
+        _row("mean of the target", measures, lambda one: _number(one.baseline(MEAN), "{:.6g}")),
+    ]
+    return [row for row in rows if any(cell != NOTHING for cell in row.cells)]
 
 
 def _best_member(one: Measures) -> str:

@@ -344,6 +344,11 @@ class SearchConfig:
     timeout: float | None = _key(
         None, "Seconds after which the study ends, with time reserved for the winner; `null` is no limit."
     )
+    baseline: bool = _key(
+        True,
+        "Whether plain CatBoost is cross-validated once on the study's folds, to compare the blend with. It is left "
+        "out where `search.timeout` is too short for it, and trained on this machine with `mode=remote`.",
+    )
     portable: bool = _key(True, "Whether a search that SageMaker's tuner could not express is refused, in every mode.")
     space: dict[str, Any] = _key(
         dict,

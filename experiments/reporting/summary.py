@@ -14,7 +14,8 @@ from ensemble.parameters import ParamValue, encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR, decode_recipe, wire_name
 from experiments.reporting.console import PlainConsole, at_least
-from experiments.reporting.verdict import verdict_text
+from experiments.reporting.verdict import baseline_text, verdict_text
+from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
 from experiments.study.study_blend import StudyBlend, origin
 
@@ -40,6 +41,7 @@ class Outcome:
         next_commands: Commands to run next, each with its purpose.
         blend: The blend over the study, if one was looked for.
         problem: Why MLflow did not record everything; None if it did.
+        baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
     """
 
     study: StudySpec
@@ -50,6 +52,7 @@ class Outcome:
     next_commands: Sequence[tuple[str, str]]
     blend: StudyBlend | None = None
     problem: str | None = None
+    baseline: TrialResult | None = None
 
 
 def render(outcome: Outcome) -> RenderableType:
@@ -57,6 +60,13 @@ def render(outcome: Outcome) -> RenderableType:
     verdict = verdict_text(outcome.final, outcome.results, outcome.members)
     parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome)]
     parts.append(Text.assemble("\n  ", verdict))
+    against = baseline_text(outcome.final, outcome.baseline)
+    if against is not None:
+        parts.append(Text.assemble("  ", against))
+    rounds = outcome.final.info.get("rounds")
+    if rounds:
+        found = ", ".join(f"{name} {number}" for name, number in rounds.items())
+        parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
     if outcome.study.channels.test is None:
@@ -183,6 +193,11 @@ def _table(outcome: Outcome) -> Table:
             f"{sum(seconds.values()) if blend else seconds[name]:.2f}",
             style="bold" if blend else "",
         )
+    baseline = {} if outcome.baseline is None else outcome.baseline.metrics
+    for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, "mean of target")):
+        scores = [baseline.get(f"{split}_rmse_{name}") for split in splits]
+        if scores[0] is not None:
+            table.add_row(f"  {title}", *("" if score is None else f"{score:.6g}" for score in scores), style="dim")
     return table
 
 

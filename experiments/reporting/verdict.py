@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from rich.text import Text
 
+from experiments.study.baseline import CATBOOST
 from experiments.study.fold_intervals import Interval
 from experiments.study.spec import TrialResult
-from experiments.study.verdict import Verdict, best_single_member, lift_over_best_member, verdict
+from experiments.study.verdict import Verdict, best_single_member, lift_over_baseline, lift_over_best_member, verdict
 
 _SHOWN: dict[Verdict, tuple[str, str]] = {
     "pays": ("The ensemble pays", "green"),
@@ -37,6 +38,25 @@ def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Se
         f"{shown}: on average over the folds, the blend's RMSE is {below_or_above(lift.mean)} that of the best single "
         f"member ({best.name} in trial {best.trial.index}, {best.rmse:.6g}); 95% interval {span(lift)}{tail}.",
         style=style,
+    )
+
+
+def baseline_text(final: TrialResult, baseline: TrialResult | None) -> Text | None:
+    """Return in one sentence how the blend compares with plain CatBoost; None if that has no score.
+
+    Args:
+        final: The winner.
+        baseline: Scores of plain CatBoost on the same folds, if it was trained.
+    """
+    lift = lift_over_baseline(final, baseline)
+    if baseline is None or lift is None:
+        return None
+    decision = verdict(lift)
+    tail = ", which includes zero" if decision == "undecided" else ""
+    return Text(
+        f"Plain CatBoost, with its own defaults on the same folds: {baseline.metrics[f'cv_rmse_{CATBOOST}']:.6g}. The "
+        f"blend's RMSE is {below_or_above(lift.mean)} that; 95% interval {span(lift)}{tail}.",
+        style=_SHOWN[decision][1],
     )
 
 

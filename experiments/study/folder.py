@@ -168,7 +168,7 @@ def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
     if not isinstance(document, dict) or not isinstance(document.get("metrics"), dict):
         return "it has no metrics"
     pruned = document.get("pruned")
-    tables = {name: document.get(name, {}) for name in ("weights", "fit_seconds", "versions")}
+    tables = {name: document.get(name, {}) for name in ("weights", "fit_seconds", "versions", "rounds")}
     for name, table in tables.items():
         if not isinstance(table, dict):
             return f"its {name} are {table!r}"
@@ -186,7 +186,7 @@ def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
         for name in names:
             if name not in tables[table]:
                 return f"it has no {name} in {table}"
-    for table in ("metrics", "pruned", "weights", "fit_seconds"):
+    for table in ("metrics", "pruned", "weights", "fit_seconds", "rounds"):
         for name, value in tables[table].items():
             if not _is_number(value):
                 return f"{name} in {table} is {value!r}, which is not a finite number"

@@ -192,6 +192,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "space": _named(lambda entry: isinstance(entry, dict)),
     "replay_of": _or_none(_is_text),
     "final": _is_final,
+    "baseline": _is_final,
     "feature_importance": _named(_is_number),
     STUDY_BLEND: _is_study_blend,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ensemble.recipe import BLENDED
+from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.fold_intervals import Interval, fold_rmse, paired_lift
 from experiments.study.spec import TrialResult
 
@@ -55,8 +56,22 @@ def verdict(lift: Interval) -> Verdict:
     return "pays" if lift.low > 0 else "costs" if lift.high < 0 else "undecided"
 
 
-def study_metrics(final: TrialResult, results: Sequence[TrialResult], members: Sequence[str]) -> dict[str, float]:
-    """Return the metrics of a study's own MLflow run: the winner's RMSEs, the best single member's, and the lift."""
+def lift_over_baseline(winner: TrialResult, baseline: TrialResult | None) -> Interval | None:
+    """Return how much lower the blend's RMSE is than plain CatBoost's; None if that has no score."""
+    folds = [] if baseline is None else fold_rmse(baseline, CATBOOST)
+    blended = fold_rmse(winner, BLENDED)
+    if not folds or len(folds) != len(blended):
+        return None
+    return paired_lift(folds, blended, winner.info.get("recipe", {}).get("folds", {}).get("k"))
+
+
+def study_metrics(
+    final: TrialResult, results: Sequence[TrialResult], members: Sequence[str], baseline: TrialResult | None = None
+) -> dict[str, float]:
+    """Return the metrics of a study's own MLflow run: the winner's, the best single member's and the baseline's RMSEs.
+
+    The lifts of the blend over the best single member and over the baseline are among them.
+    """
     numbers = {
         key: final.metrics[key]
         for split in ("cv", "validation", "test")
@@ -67,4 +82,10 @@ def study_metrics(final: TrialResult, results: Sequence[TrialResult], members: S
     lift = lift_over_best_member(final, best, members)
     if lift is not None:
         numbers |= {"lift_mean": lift.mean, "lift_low": lift.low, "lift_high": lift.high}
+    for name, key in ((CATBOOST, "cv_rmse_catboost_default"), (MEAN, "cv_rmse_target_mean")):
+        if baseline is not None and (found := f"cv_rmse_{name}") in baseline.metrics:
+            numbers[key] = baseline.metrics[found]
+    over = lift_over_baseline(final, baseline)
+    if over is not None:
+        numbers |= {f"lift_over_catboost_{end}": getattr(over, end) for end in ("mean", "low", "high")}
     return numbers | {"cv_rmse_best_lone_member": best.rmse}

@@ -233,6 +233,7 @@ class Tracker:
         numbers = {
             **result.metrics,
             **{f"weight_{member}": weight for member, weight in result.info.get("weights", {}).items()},
+            **{f"rounds_{member}": rounds for member, rounds in result.info.get("rounds", {}).items()},
             **{f"fit_seconds_{member}": seconds for member, seconds in result.info.get("fit_seconds", {}).items()},
             **{name: cloud[name] for name in ("billable_seconds", "cost_usd") if cloud.get(name) is not None},
         }

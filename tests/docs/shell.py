@@ -17,6 +17,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.config import groups
+from experiments.study.baseline import PARAMETERS
 from tests.conftest import PROJECT, environment, signals_kept
 from tests.docs.markdown import Block, Step, steps
 from tests.support import forked
@@ -81,6 +82,7 @@ class Shell:
         with pytest.MonkeyPatch.context() as patch, signals_kept():
             patch.chdir(self.folder)
             patch.setattr(subprocess, "Popen", forked.WorkersForked)
+            patch.setitem(PARAMETERS, "iterations", 5)  # of the baseline
             patch.setattr(groups, "CONFIG_FOLDER", self.folder / "configs")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 patch.delenv(name)

@@ -86,6 +86,7 @@ def test_a_manifest_describes_the_training_and_its_data(tmp_path: Path) -> None:
         ],
         "blend": {"kind": "fixed", "weights": [0.75, 0.25], "intercept": 0.0, "passed": []},
         "weights": {"flat": 0.75, "xgboost": 0.25},
+        "rounds": {},
         "final": "refit",
         "folds": {"kind": "kfold", "k": 4, "repeats": 1},
         "seed": 9,

@@ -368,6 +368,17 @@ def test_a_training_that_lost_its_race_leaves_what_it_found_and_prints_no_object
     assert not (job.data / "out_of_fold.npz").exists()
 
 
+def test_rounds_that_are_found_are_recorded_and_served(job: Job) -> None:
+    job.give({"members": "xgboost", "xgboost__eta": "0.5", "folds_k": "3", "final_rows": "train_and_validation"})
+    assert main([], job.environ) == 0
+    rounds = job.metrics()["rounds"]
+    assert rounds.keys() == {"xgboost"}
+    bundle = load_bundle(job.model)
+    assert bundle.manifest["rounds"] == rounds
+    models: list[Any] = bundle.ensemble.models["xgboost"]
+    assert [model._booster.num_boosted_rounds() for model in models] == [rounds["xgboost"]] * 3
+
+
 @pytest.mark.parametrize(
     ("final", "rows", "tables"),
     [

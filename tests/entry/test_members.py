@@ -205,9 +205,10 @@ def test_defaults_are_declared_and_in_their_domain(kind: str) -> None:
 def test_defaults_fill_in_for_what_is_not_set(kind: str) -> None:
     member = REGISTRY[kind]
     other = next(name for name in member.parameters if name not in member.defaults)
-    assert member({other: 1}, seed=0, threads=1).params == {**member.defaults, other: 1}
+    assert member({other: 1}, seed=0, threads=1).params == {**member.defaults, **member.growing, other: 1}
     for name in member.defaults:
-        assert member({name: 3}, seed=0, threads=1).params == {**member.defaults, name: 3}
+        growing = {} if name == member.rounds else member.growing
+        assert member({name: 3}, seed=0, threads=1).params == {**member.defaults, **growing, name: 3}
 
 
 def test_every_parameter_of_a_scikit_learn_member_is_known_to_its_estimator() -> None:

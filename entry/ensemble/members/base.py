@@ -6,13 +6,16 @@ import abc
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.parameters import Parameter, ParamValue
+
+if TYPE_CHECKING:
+    from ensemble.members.growth import Growth
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +45,9 @@ class Member(abc.ABC):
         float32_target: Whether it rounds the target to float32.
         spreads: Standard deviations of the target between which the library learns as well as from 1; measured.
         deciding: The parameters on which ``refusal`` depends.
+        rounds: The parameter that is the number of boosting rounds, None if the member is not grown in rounds. Where it
+            is not set or ``None``, a training finds the number with ``grow``, ``truncated`` and ``fit_rounds``.
+        growing: Further defaults where the number of rounds is found. A library must not choose by that number.
     """
 
     kind: ClassVar[str]
@@ -54,6 +60,8 @@ class Member(abc.ABC):
     float32_target: ClassVar[bool] = False
     spreads: ClassVar[tuple[float, float]] = (0.0, math.inf)
     deciding: ClassVar[Sequence[str]] = ()
+    rounds: ClassVar[str | None] = None
+    growing: ClassVar[Mapping[str, ParamValue]] = {}
 
     def __init__(
         self,
@@ -66,12 +74,13 @@ class Member(abc.ABC):
         """Keep the settings.
 
         Args:
-            params: Values for any of ``parameters``; ``defaults`` apply to the rest.
+            params: Values for any of ``parameters``; ``defaults`` and ``growing`` apply to the rest.
             seed: Seed of all random numbers.
             threads: Number of threads that ``fit`` and ``predict`` may use, at least 1.
             categories: Number of levels of each column that is a category, by the column's position.
         """
-        self.params: dict[str, ParamValue] = {**self.defaults, **params}
+        further = self.growing if self.finds_rounds(params) else {}
+        self.params: dict[str, ParamValue] = {**self.defaults, **further, **params}
         self.seed = seed
         self.threads = threads
         self.categories = dict(categories or {})
@@ -96,6 +105,37 @@ class Member(abc.ABC):
         Returns:
             One finite number per row, shape (rows,), float64, in the target's unit.
         """
+
+    def grow(self, features: Floats, target: Floats, weights: Floats | None, growth: Growth) -> None:
+        """Fit the regressor round by round, as long as ``growth`` tells.
+
+        ``growth.after`` gets the predictions for ``growth.features`` after each round, in order. The rounds are those
+        that ``fit`` would grow. Called instead of ``fit``, if ``rounds`` names a parameter.
+
+        Args:
+            features: As in ``fit``.
+            target: As in ``fit``.
+            weights: As in ``fit``.
+            growth: Where errors are noted, and what decides when growth ends.
+        """
+        raise NotImplementedError
+
+    def truncated(self, rounds: int) -> Member:
+        """Return this fitted member with its first ``rounds`` rounds only, or with all that it has.
+
+        This member stays as it is. Called if ``rounds`` names a parameter.
+        """
+        raise NotImplementedError
+
+    def fit_rounds(self, features: Floats, target: Floats, weights: Floats | None, rounds: int) -> None:
+        """Fit the regressor with a number of rounds that was found. The other arguments are those of ``fit``."""
+        self.params = {**self.params, str(self.rounds): rounds}
+        self.fit(features, target, weights)
+
+    @classmethod
+    def finds_rounds(cls, params: Mapping[str, ParamValue]) -> bool:
+        """Return whether the number of boosting rounds is to be found, because these parameters do not set it."""
+        return cls.rounds is not None and {**cls.defaults, **params}.get(cls.rounds) is None
 
     @classmethod
     def predict_each(cls, models: Sequence[Member], features: Floats) -> list[Floats]:

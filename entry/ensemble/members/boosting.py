@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import functools
 import json
@@ -14,6 +15,7 @@ import numpy as np
 from ensemble.errors import BundleError, listed
 from ensemble.members import losses
 from ensemble.members.base import Floats, Member
+from ensemble.members.growth import MOST, Growth
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real
 
 # Predict values with the trees of all rounds, as in Booster.inplace_predict.
@@ -45,7 +47,7 @@ class XGBoost(Member):
     suffix = ".ubj"
     libraries = ("xgboost",)
     parameters: ClassVar[dict[str, Parameter]] = {
-        "num_round": integer(1),
+        "num_round": integer(1, optional=True),
         "eta": real(0, 1),
         "max_depth": integer(0),
         "max_leaves": integer(0),
@@ -67,7 +69,9 @@ class XGBoost(Member):
         "tweedie_variance_power": real(1, 2),
         "huber_slope": real(0, low_open=True),
     }
-    defaults: ClassVar[dict[str, ParamValue]] = {"num_round": 100}
+    defaults: ClassVar[dict[str, ParamValue]] = {"num_round": None}
+    rounds = "num_round"
+    growing: ClassVar[dict[str, ParamValue]] = {"eta": 0.05}
     float32 = float32_target = True
     # A split must gain 1e-6, in the square of the target's unit; squares in float32 end at 3.4e38.
     spreads = (1e-2, 1e17)
@@ -79,8 +83,37 @@ class XGBoost(Member):
         """Grow ``num_round`` rounds of trees on binned features."""
         import xgboost
 
+        settings, data = self._prepared(features, target, weights)
+        self._booster = xgboost.train(settings, data, num_boost_round=self.params["num_round"] or MOST)
+
+    def grow(self, features: Floats, target: Floats, weights: Floats | None, growth: Growth) -> None:
+        """Grow rounds of trees, as ``xgboost.train`` does, with predictions that XGBoost keeps and adds to."""
+        import xgboost
+
+        settings, data = self._prepared(features, target, weights)
+        kinds = self._kinds(self, growth.features)
+        scored = xgboost.DMatrix(
+            growth.features, nthread=self.threads, feature_types=kinds, enable_categorical=bool(self.categories)
+        )
+        booster = xgboost.Booster(settings, [data, scored])
+        for number in range(growth.most):
+            booster.update(data, number)
+            if not growth.after(booster.predict(scored).astype(np.float64)):
+                break
+        self._booster = booster[: booster.num_boosted_rounds()]  # without the rows, which it keeps otherwise
+
+    def truncated(self, rounds: int) -> XGBoost:
+        """Return the model of the first rounds."""
+        shorter = copy.copy(self)
+        shorter._booster = self._booster[: min(rounds, self._booster.num_boosted_rounds())]
+        return shorter
+
+    def _prepared(self, features: Floats, target: Floats, weights: Floats | None) -> tuple[dict[str, Any], Any]:
+        """Return XGBoost's settings and the rows in its format."""
+        import xgboost
+
         settings = {**self.params, "tree_method": "hist", "seed": self.seed, "nthread": self.threads, "verbosity": 1}
-        rounds = settings.pop("num_round")
+        del settings["num_round"]
         if settings.get("objective") == "reg:pseudohubererror":
             # XGBoost's own start is one Newton step from 0, which ends far from a target that is far from 0, and stays.
             settings["base_score"] = float(np.median(target))
@@ -94,7 +127,7 @@ class XGBoost(Member):
             feature_types=self._kinds(self, features),
             enable_categorical=bool(self.categories),
         )
-        self._booster = xgboost.train(settings, data, num_boost_round=rounds)
+        return settings, data
 
     def predict(self, features: Floats) -> Floats:
         """Predict with the trees of all rounds.
@@ -144,7 +177,7 @@ class XGBoost(Member):
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
-        return cls.number("num_round", params, 100) / 100 * (0.03 + 1.5e-6 * rows * columns)
+        return cls.number("num_round", params, 400) / 100 * (0.03 + 1.5e-6 * rows * columns)
 
     def save(self, path: Path) -> None:
         """Write UBJSON."""
@@ -163,6 +196,17 @@ class XGBoost(Member):
         return member
 
 
+class _Stop:
+    """Ends CatBoost's training when growth ends; CatBoost calls ``after_iteration``."""
+
+    def __init__(self, score: str, growth: Growth) -> None:
+        self._score = score
+        self._growth = growth
+
+    def after_iteration(self, info: Any) -> bool:
+        return self._growth.goes_on(info.metrics["validation"][self._score])
+
+
 class CatBoost(Member):
     """CatBoost's oblivious trees, with the parameter names of its Python package.
 
@@ -174,7 +218,7 @@ class CatBoost(Member):
     suffix = ".cbm"
     libraries = ("catboost",)
     parameters: ClassVar[dict[str, Parameter]] = {
-        "iterations": integer(1),
+        "iterations": integer(1, optional=True),
         "learning_rate": real(0, 1, low_open=True),
         "depth": integer(1, 16),
         "l2_leaf_reg": real(0),
@@ -190,11 +234,19 @@ class CatBoost(Member):
         "leaf_estimation_iterations": integer(1),
         "leaf_estimation_method": choice("Newton", "Gradient", "Exact", "Simple"),
         "boosting_type": choice("Ordered", "Plain"),
+        "max_ctr_complexity": integer(1, 16),
         "score_function": choice("Cosine", "L2", "NewtonCosine", "NewtonL2"),
         "model_shrink_rate": real(0, 1),
         "loss_function": choice(*losses.CATBOOST, note=losses.NOTE),
     }
-    defaults: ClassVar[dict[str, ParamValue]] = {"iterations": 200}
+    defaults: ClassVar[dict[str, ParamValue]] = {"iterations": None}
+    rounds = "iterations"
+    # CatBoost itself chooses all three by the number of iterations; the last two as for fewer than 500.
+    growing: ClassVar[dict[str, ParamValue]] = {
+        "learning_rate": 0.1,
+        "boosting_type": "Plain",
+        "max_ctr_complexity": 1,
+    }
     float32 = float32_target = True
     deciding = ("loss_function",)
 
@@ -204,17 +256,55 @@ class CatBoost(Member):
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Grow ``iterations`` trees; if the target is constant, which CatBoost refuses, predict the constant."""
-        rounded = target.astype(np.float32)
-        if np.all(rounded == rounded[0]):
-            self._fit_constant(features.shape[1], float(target[0] if np.ptp(target) == 0 else target.mean()))
+        if self._is_constant(target):
+            self._fit_constant(features.shape[1], target)
             return
-        self._model = self._regressor(**self.params)
+        self._model = self._regressor(**{**self.params, "iterations": self.params["iterations"] or MOST})
         self._model.fit(self._pool(features, target, weights))
-        self._prediction = losses.catboost_prediction(str(self.params.get("loss_function", "RMSE")))
+        self._finish()
+
+    def grow(self, features: Floats, target: Floats, weights: Floats | None, growth: Growth) -> None:
+        """Grow trees; CatBoost's own scores tell when to stop, and its predictions by stage tell the errors."""
+        if self._is_constant(target):
+            self._fit_constant(features.shape[1], target)
+            growth.stays(self.predict(growth.features))
+            return
+        score = "MAE" if growth.absolute else "RMSE"
+        stop = _Stop(score, growth)
+        self._model = self._regressor(**{**self.params, "iterations": growth.most, "eval_metric": score})
+        scored = self._pool(growth.features, growth.target, growth.weights)
+        # Scores of predictions of a logarithm tell nothing.
+        stops = {} if self._kind_of_prediction() == "Exponent" else {"callbacks": [stop]}
+        self._model.fit(self._pool(features, target, weights), eval_set=scored, use_best_model=False, **stops)
+        self._finish()
+        # One thread, since a stage has little to do.
+        for predicted in self._model.staged_predict(scored, prediction_type=self._prediction, thread_count=1):
+            growth.after(np.asarray(predicted, dtype=np.float64))
+
+    def truncated(self, rounds: int) -> CatBoost:
+        """Return the model of the first trees."""
+        if rounds >= self._model.tree_count_:
+            return self
+        shorter = copy.copy(self)
+        shorter._model = self._model.copy()
+        shorter._model.shrink(rounds)
+        return shorter
+
+    def _finish(self) -> None:
+        self._prediction = self._kind_of_prediction()
         # The history of the scores is not needed, and CatBoost cannot read back what it writes of scores above 2^53.
         del self._model.get_metadata()["training"]
 
-    def _fit_constant(self, columns: int, value: float) -> None:
+    def _kind_of_prediction(self) -> str | None:
+        return losses.catboost_prediction(str(self.params.get("loss_function", "RMSE")))
+
+    @staticmethod
+    def _is_constant(target: Floats) -> bool:
+        rounded = target.astype(np.float32)
+        return bool(np.all(rounded == rounded[0]))
+
+    def _fit_constant(self, columns: int, target: Floats) -> None:
+        value = float(target[0] if np.ptp(target) == 0 else target.mean())
         # Any model will do whose trees count nothing: this one is fitted on two rows that differ in every column.
         self._model = self._regressor(iterations=1)
         self._model.fit(self._pool(np.repeat([[0.0], [1.0]], columns, axis=1), np.array([0.0, 1.0])))
@@ -270,7 +360,7 @@ class CatBoost(Member):
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
-        return cls.number("iterations", params, 1000) / 200 * (0.15 + 4e-6 * rows * columns)
+        return cls.number("iterations", params, 600) / 200 * (0.15 + 4e-6 * rows * columns)
 
     def save(self, path: Path) -> None:
         """Write CatBoost's binary format."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import copy
+import itertools
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +16,7 @@ import numpy as np
 from ensemble.errors import BundleError, EnsembleError, listed
 from ensemble.members import losses
 from ensemble.members.base import Floats, Member
+from ensemble.members.growth import MOST, Growth
 from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real
 
 # The types that a file may contain besides those that skops trusts. A file with any other type is refused.
@@ -31,6 +34,8 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "sklearn.neighbors._kd_tree.KDTree64",
     "sklearn.tree._tree.Tree",
 )
+# scikit-learn's boosting grows this many rounds before its predictions are looked at.
+CHUNK = 50
 # Rarer values of a category with more values than this share one column.
 MOST_CATEGORY_COLUMNS = 20
 
@@ -77,12 +82,7 @@ class ScikitMember(Member):
         regressor = self.build()
         if self.target_scaled:
             regressor = TransformedTargetRegressor(regressor, transformer=StandardScaler())
-        steps: list[tuple[str, Any]] = []
-        empty = np.isnan(features).all(axis=0)
-        if self.scaled or self.categories or empty.any():
-            preparation = self._preparation(np.flatnonzero(~empty).tolist() or [0])
-            features = preparation.fit_transform(features)
-            steps.append(("preparation", preparation))
+        steps, features = self._prepared(features)
         if weights is None:
             regressor.fit(features, target)
         else:
@@ -92,6 +92,15 @@ class ScikitMember(Member):
             regressor.transformer_.scale_ = np.zeros(1)
         self._predict_in_order(regressor)
         self._estimator = Pipeline([*steps, ("regressor", regressor)])
+
+    def _prepared(self, features: Floats) -> tuple[list[tuple[str, Any]], Floats]:
+        """Return the fitted preparation, as the first steps of a pipeline, and the prepared features."""
+        empty = np.isnan(features).all(axis=0)
+        if not (self.scaled or self.categories or empty.any()):
+            return [], features
+        preparation = self._preparation(np.flatnonzero(~empty).tolist() or [0])
+        prepared = preparation.fit_transform(features)
+        return [("preparation", preparation)], prepared
 
     def predict(self, features: Floats) -> Floats:
         """Predict with the regressor."""
@@ -236,7 +245,7 @@ class HistGradientBoosting(ScikitMember):
 
     kind = "hist_gradient_boosting"
     parameters: ClassVar[dict[str, Parameter]] = {
-        "max_iter": integer(1),
+        "max_iter": integer(1, optional=True),
         "learning_rate": real(0, low_open=True),
         "max_leaf_nodes": integer(2, optional=True),
         "max_depth": integer(1, optional=True),
@@ -246,20 +255,54 @@ class HistGradientBoosting(ScikitMember):
         "max_bins": integer(2, 255),
         "loss": choice("squared_error", "absolute_error", "gamma", "poisson"),
     }
+    defaults: ClassVar[dict[str, ParamValue]] = {"max_iter": None}
+    rounds = "max_iter"
 
     def build(self) -> Any:
         """Return the regressor, without early stopping, which would withhold rows from the fit."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         # Categories are columns by now. Its own treatment of categories would be saved as a function.
+        settings = {**self.params, "max_iter": self.params["max_iter"] or MOST}
         return HistGradientBoostingRegressor(
-            **self.params, early_stopping=False, random_state=self.seed, categorical_features=None
+            **settings, early_stopping=False, random_state=self.seed, categorical_features=None
         )
+
+    def grow(self, features: Floats, target: Floats, weights: Floats | None, growth: Growth) -> None:
+        """Grow ``CHUNK`` rounds at a time, and continue where the last ones ended."""
+        from sklearn.pipeline import Pipeline
+
+        steps, features = self._prepared(features)
+        scored = growth.features
+        for _, preparation in steps:
+            scored = preparation.transform(scored)
+        regressor = self.build().set_params(warm_start=True, max_iter=0)
+        goes_on = True
+        while goes_on:
+            before = regressor.max_iter
+            regressor.set_params(max_iter=min(before + CHUNK, growth.most))
+            regressor.fit(features, target, weights)
+            stages = regressor.staged_predict(scored)
+            for predicted in itertools.islice(stages, before, None):
+                goes_on = growth.after(predicted) and goes_on
+        regressor.set_params(warm_start=False)
+        self._estimator = Pipeline([*steps, ("regressor", regressor)])
+
+    def truncated(self, rounds: int) -> HistGradientBoosting:
+        """Return the model of the first rounds."""
+        from sklearn.pipeline import Pipeline
+
+        regressor = copy.copy(self._regressor())
+        regressor._predictors = regressor._predictors[:rounds]
+        regressor.set_params(max_iter=len(regressor._predictors))
+        shorter = copy.copy(self)
+        shorter._estimator = Pipeline([*self._estimator.steps[:-1], ("regressor", regressor)])
+        return shorter
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
-        return cls.number("max_iter", params, 100) / 100 * (0.05 + 1.2e-6 * rows * columns)
+        return cls.number("max_iter", params, 300) / 100 * (0.05 + 1.2e-6 * rows * columns)
 
 
 class Ridge(ScikitMember):

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from experiments.study.baseline import PARAMETERS
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
 from tests.support.once import made_once
 from tests.support.projects import copy_project
@@ -235,6 +236,27 @@ def test_a_study_of_training_rows_alone_has_no_other_scores_and_says_so(project:
     assert "is finished; nothing was run" in byoe(*TINY, "dataset.split.validation=0", "dataset.split.test=0").out
     report = byoe("action=compare", "compare.studies=[tiny,tiny]")
     assert "partial" not in report.out
+
+
+def test_plain_catboost_is_trained_once_beside_the_trials(
+    project: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PARAMETERS, "iterations", 5)
+    command = [*TINY, "search.baseline=true", "search.n_trials=1"]
+    ended = byoe(*command)
+    assert ended.code == 0, ended.err
+    assert "Plain CatBoost, with its own defaults on the same folds" in " ".join(ended.out.split())
+    assert len(recorded_trials(project, "tiny")) == len(logged_trials(project, "byoe-diabetes")) == 1
+    (study,) = logged_runs(project, "byoe-diabetes", "study")
+    metrics = json.loads((project / "studies/tiny/baseline/output/data/metrics.json").read_text())["metrics"]
+    assert study.data.metrics["cv_rmse_catboost_default"] == metrics["cv_rmse_catboost"]
+    assert study.data.metrics["cv_rmse_target_mean"] > 60
+    assert {"lift_over_catboost_mean", "lift_over_catboost_low"} <= set(study.data.metrics)
+    monkeypatch.setitem(PARAMETERS, "iterations", 7)
+    (project / "studies/tiny/baseline/output/data/metrics.json").unlink()
+    more = byoe(*command[:-1], "search.n_trials=2")
+    assert more.code == 0, more.err
+    assert f"on the same folds: {metrics['cv_rmse_catboost']:.6g}." in " ".join(more.out.split())  # not trained again
 
 
 def test_study_is_extended_by_more_trials(tiny: Path) -> None:

@@ -13,13 +13,15 @@ from typing import ClassVar
 import pytest
 
 from ensemble.channel import read_channel
-from ensemble.wire import encode_recipe
+from ensemble.training import fit_ensemble
+from ensemble.wire import decode_recipe, encode_recipe
 from experiments.backends.base import Backend
 from experiments.config.compose import compose
 from experiments.data.presplit import SPLITS
 from experiments.errors import BackendUnavailable, ConfigError, StudyFailed
 from experiments.planning.packages import make_importable
 from experiments.planning.study import plan_study
+from experiments.study.baseline import PARAMETERS, baseline_trial
 from experiments.study.folder import final_folder, model_dir, trial_folder
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult
@@ -206,6 +208,30 @@ class BackendContract(abc.ABC):
         assert manifest["rows"] == sum(table.rows for table in read)
         assert manifest["metrics"] == dict(final.metrics)
         assert not model_dir(trial_folder(study.folder, 1)).exists()
+
+    def test_a_training_beside_the_trials_gives_the_numbers_of_the_entry_script(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(PARAMETERS, "iterations", 5)
+        study = self.plan("search.n_trials=2")
+        trial = baseline_trial(study)
+        with (
+            self.backend(study) as backend,
+            Ledger.open(study) as ledger,
+            backend.submit(study, ledger) as handle,
+        ):
+            wait = None
+            for result in handle.results():
+                wait = wait or handle.run_beside(trial)
+                assert "catboost" in result.info["weights"]
+            assert (wait is None) == self.runs_elsewhere  # where it would cost money
+            beside = None if wait is None else wait()
+            assert [result.index for result in ledger.results()] == [0, 1]
+        if beside is not None:
+            train = read_channel(study.channels.train)
+            expected = fit_ensemble(decode_recipe(trial.hyperparameters), train, None, threads=2).metrics
+            assert {name: beside.metrics[name] for name in expected} == expected
+            assert not model_dir(trial.folder).exists()
 
     def test_the_final_training_can_be_of_models_of_several_trials(self, folder: Path) -> None:
         study = self.plan("search.n_trials=2", "ensemble.blend=weighted", "ensemble.blend_over=study")

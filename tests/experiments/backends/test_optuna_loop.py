@@ -13,6 +13,7 @@ from ensemble.racing import Rival
 from ensemble.wire import decode_rival
 from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, LoopHandle
 from experiments.errors import RunnerClosed
+from experiments.study.baseline import baseline_trial
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 from tests.experiments.backends.contract import plan
@@ -108,6 +109,21 @@ def test_a_study_without_a_score_continues_until_it_has_one(folder: Path) -> Non
 def test_a_study_that_ends_in_time_runs_every_trial(folder: Path) -> None:
     study = plan("search.n_trials=5", "search.timeout=1000")
     assert len(run(study, ScriptedRunner(float))) == 5
+
+
+def test_a_training_beside_the_trials_is_killed_when_the_time_is_needed_for_the_winner(folder: Path) -> None:
+    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + FINAL_SECONDS
+    study = plan("search.n_trials=2", "search.parallel=2", f"search.timeout={kept + 20.05:g}")
+    beside = dataclasses.replace(baseline_trial(study), index=7)
+    runner = ScriptedRunner(lambda index: None if index == 7 else float(index))
+    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, clock=runner.clock) as handle:
+        wait = None
+        for _ in handle.results():
+            wait = wait or handle.run_beside(beside)
+        assert wait is not None
+        assert wait() is None
+        assert runner.killed.is_set()
+        assert [result.index for result in ledger.results()] == [0, 1]
 
 
 def test_a_trial_that_read_other_rows_fails(folder: Path) -> None:

@@ -87,6 +87,7 @@ def add_study(
     info: Mapping[str, Any] | None = None,
     drop: Sequence[str] = (),
     final: bool = True,
+    baseline: TrialResult | None = None,
     logs: bool = True,
 ) -> RecordedStudy:
     """Write a study below ``folder/studies``, and return it as it is read.
@@ -107,6 +108,7 @@ def add_study(
         info: Entries of each trial's ``metrics.json`` that differ from the usual ones.
         drop: Entries that ``metrics.json`` lacks, as in an earlier version.
         final: Whether its winner was trained, with its files.
+        baseline: Scores of plain CatBoost and of the mean.
         logs: Whether trials have logs.
     """
     results = list(results)
@@ -139,6 +141,8 @@ def add_study(
         for result in results:
             ledger.record(_with_record(spec, result, info or {}, drop, logs=logs))
         best = best_of(ledger.results(), objective)
+        if baseline is not None:
+            ledger.note("baseline", dataclasses.asdict(baseline))
         if final and best is not None:
             _write_final(spec, ledger, best, tuple(members))
     return read_study(spec.folder)

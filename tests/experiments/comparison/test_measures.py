@@ -13,7 +13,7 @@ from experiments.comparison.measures import Measures, lift_between_winners, meas
 from experiments.comparison.table import Row, comparison_rows
 from experiments.reporting.console import dollars
 from experiments.study.spec import TrialResult
-from tests.experiments.comparison.builder import MEMBERS, POINTS, add_study, failed, scored, splits, table
+from tests.experiments.comparison.builder import FOLDS, MEMBERS, POINTS, add_study, failed, scored, splits, table
 
 
 def timed(index: int, begun: float, ended: float, **billing: Any) -> TrialResult:
@@ -41,6 +41,18 @@ def test_wall_time_counts_overlaps_once_and_no_pauses(folder: Path) -> None:
     assert one.seconds == 24
     assert one.trials_per_minute == pytest.approx(7.5)
     assert [point.minutes * 60 for point in one.by_time] == pytest.approx([10, 20, 24])
+
+
+def test_the_baselines_are_compared_where_a_study_has_them(folder: Path) -> None:
+    trials = [timed(0, 100, 110)]
+    assert "plain CatBoost" not in [row.title for row in comparison_rows(measure([add_study(folder, "old", trials)]))]
+    folds = {f"cv_rmse_catboost_fold_{fold}": 20.0 + fold for fold in range(FOLDS)}
+    metrics = {"cv_rmse_catboost": 20.5, "cv_rmse_mean": 30.0, **folds}
+    baseline = TrialResult(0, "complete", {}, 0.0, 1.0, metrics)
+    rows = rows_of(measure([add_study(folder, "new", trials, baseline=baseline)]))["does it pay?"]
+    assert cells(rows, "plain CatBoost") == ("20.5",)
+    assert cells(rows, "mean of the target") == ("30",)
+    assert cells(rows, "blend minus plain CatBoost")[0].startswith("-")
 
 
 def test_a_trial_on_sagemaker_lasts_from_the_creation_of_its_job(folder: Path) -> None:

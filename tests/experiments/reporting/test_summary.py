@@ -40,6 +40,17 @@ def test_the_verdict_is_below_the_table(study: StudySpec) -> None:
     assert verdict == blended + 2
 
 
+def test_plain_catboost_and_the_mean_are_below_the_blend(study: StudySpec) -> None:
+    metrics = {"cv_rmse_catboost": 12.5, "validation_rmse_catboost": 13.0, "cv_rmse_mean": 20.0}
+    metrics |= {f"cv_rmse_catboost_fold_{fold}": 12.5 + fold - 2 for fold in range(5)}
+    baseline = TrialResult(0, "complete", {}, 0.0, 1.0, metrics)
+    text = shown(study, trial(0, 11.0, 12.0, 10.0), baseline=baseline)
+    rows = [line.split() for line in text.splitlines() if "plain CatBoost" in line or "mean of target" in line]
+    assert rows == [["plain", "CatBoost", "12.5", "13"], ["mean", "of", "target", "20"]]
+    sentence = "Plain CatBoost, with its own defaults on the same folds: 12.5. The blend's RMSE is 2.5 below that; 95%"
+    assert sentence in " ".join(text.split())
+
+
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_numbers_are_not_cut_off_in_a_narrow_terminal(study: StudySpec, width: int) -> None:
     file = io.StringIO()
@@ -71,3 +82,10 @@ def test_a_study_that_its_time_limit_ended_is_reported(study: StudySpec) -> None
     assert "2 trials of 3" in text
     assert "stopped by search.timeout=90; run the same command again to continue" in text
     assert "search.timeout" not in shown(study, trial(0, 11.0, 12.0, 10.0))
+
+
+def test_rounds_that_were_found_are_named(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    found = dataclasses.replace(best, info={**best.info, "rounds": {"xgboost": 40, "catboost": 300}})
+    assert "Boosting rounds that were found, one number for all folds: xgboost 40, catboost 300." in shown(study, found)
+    assert "rounds" not in shown(study, best)

@@ -8,7 +8,13 @@ import pytest
 
 from experiments.study.fold_intervals import Interval, paired_lift
 from experiments.study.spec import TrialResult
-from experiments.study.verdict import best_single_member, lift_over_best_member, study_metrics, verdict
+from experiments.study.verdict import (
+    best_single_member,
+    lift_over_baseline,
+    lift_over_best_member,
+    study_metrics,
+    verdict,
+)
 from tests.experiments.reporting.builder import MEMBERS, failed, pruned, trial
 
 TWO = [trial(0, 11.0, 12.0, 10.0), trial(1, 9.5, 20.0, 14.0)]
@@ -36,6 +42,21 @@ def test_repeated_folds_are_corrected_by_the_folds_of_one_division() -> None:
     best = best_single_member(TWO, MEMBERS)
     values = [9.5 + fold - 2 for fold in range(5)], [3.0, *(10.0 + fold - 2 for fold in range(1, 5))]
     assert lift_over_best_member(winner, best, MEMBERS) == paired_lift(*values, k=3)
+
+
+def test_the_blend_is_compared_with_plain_catboost_fold_by_fold() -> None:
+    metrics = {"cv_rmse_catboost": 12.0, "cv_rmse_mean": 20.0}
+    metrics |= {f"cv_rmse_catboost_fold_{fold}": 12.0 + 2 * fold for fold in range(5)}
+    baseline = TrialResult(0, "complete", {}, 0.0, 1.0, metrics)
+    lift = lift_over_baseline(TWO[0], baseline)
+    assert lift == paired_lift([12.0, 14.0, 16.0, 18.0, 20.0], [8.0, 9.0, 10.0, 11.0, 12.0])
+    numbers = study_metrics(TWO[0], TWO, MEMBERS, baseline)
+    assert (numbers["cv_rmse_catboost_default"], numbers["cv_rmse_target_mean"]) == (12.0, 20.0)
+    assert lift is not None
+    assert numbers["lift_over_catboost_low"] == lift.low
+    failed_one = dataclasses.replace(baseline, state="failed", metrics={"cv_rmse_mean": 20.0})
+    assert lift_over_baseline(TWO[0], failed_one) is None
+    assert "cv_rmse_catboost_default" not in study_metrics(TWO[0], TWO, MEMBERS, failed_one)
 
 
 def test_one_member_has_no_lift() -> None:

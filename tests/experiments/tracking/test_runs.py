@@ -47,7 +47,13 @@ def track(study: StudySpec, client: FakeClient) -> Callable[..., Tracker]:
 
 
 def test_a_study_is_one_run_and_each_trial_a_child(track: Callable[..., Tracker], client: FakeClient) -> None:
-    info = {"weights": {"ridge": 0.5}, "fit_seconds": {"ridge": 2.0}, "recipe_hash": "abc", "versions": {"numpy": "2"}}
+    info = {
+        "weights": {"ridge": 0.5},
+        "fit_seconds": {"ridge": 2.0},
+        "rounds": {"deep": 40},
+        "recipe_hash": "abc",
+        "versions": {"numpy": "2"},
+    }
     pruned = TrialResult(1, "pruned", {}, 0.0, 1.0, info={"pruned": {"folds": 2, "expected": 9.0}})
     failed = TrialResult(2, "failed", {}, 0.0, 1.0, failure="no luck")
     tracker = track(dataclasses.replace(COMPLETE, info=info), pruned, failed)
@@ -62,7 +68,7 @@ def test_a_study_is_one_run_and_each_trial_a_child(track: Callable[..., Tracker]
     ]
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
     first, second, third = (run.data for run in trials)
-    assert first.metrics == {"cv_rmse_blended": 1.5, "weight_ridge": 0.5, "fit_seconds_ridge": 2.0}
+    assert first.metrics == {"cv_rmse_blended": 1.5, "weight_ridge": 0.5, "fit_seconds_ridge": 2.0, "rounds_deep": 40}
     assert first.params["xgboost__eta"] == "0.25"
     assert (first.tags["byoe.params_hash"], first.tags["byoe.version.numpy"]) == ("abc", "2")
     assert second.tags["byoe.pruned_after_folds"] == "2"

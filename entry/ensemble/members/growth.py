@@ -1,0 +1,126 @@
+"""The number of boosting rounds: one number for all folds, where the error that they have together is lowest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ensemble.members.base import Floats
+
+# Growth ends at this number of rounds, or when the error has not fallen for so many rounds. docs/benchmarks.md has the
+# measurements. The first fold waits longer, since it limits the others and is judged alone.
+MOST = 1000
+FIRST_PATIENCE = 100
+PATIENCE = 50
+# An error is lower than another if it is lower by this share. That is far above the rounding of sums, so that the order
+# in which a library adds does not change the number of rounds.
+LOWER = 1e-5
+
+
+class Growth:
+    """The growth of one fold's model, round by round, watched on the rows that the fold scores.
+
+    It ends when the errors, added to those of the folds before, have not fallen for some rounds. No fold grows
+    beyond the folds before it, since a number of rounds is possible only if every fold has reached it.
+
+    Attributes:
+        features: Features of the score rows, shape (rows, columns).
+        target: Their target, shape (rows,).
+        weights: Their weights, shape (rows,); None if all rows count equally.
+        absolute: Whether the error of a row is its absolute deviation, and not the square.
+        most: The most rounds that are worth growing.
+    """
+
+    def __init__(
+        self,
+        features: Floats,
+        target: Floats,
+        weights: Floats | None = None,
+        *,
+        absolute: bool = False,
+        unit: float = 1.0,
+        before: Sequence[Floats] = (),
+    ) -> None:
+        """Begin a fold.
+
+        Args:
+            features: Features of the score rows.
+            target: Their target.
+            weights: Their weights.
+            absolute: Whether the error of a row is its absolute deviation.
+            unit: What deviations are divided by, the same in all folds, so that no square overflows.
+            before: The curves of the folds before.
+        """
+        self.features = features
+        self.target = target
+        self.weights = weights
+        self.absolute = absolute
+        self.most = min(map(len, before), default=MOST)
+        self._unit = unit
+        self._patience = PATIENCE if before else FIRST_PATIENCE
+        self._before = _pooled(before, self.most)
+        self._errors: list[float] = []
+
+    def after(self, predicted: Floats) -> bool:
+        """Note what the model predicts for the score rows after one more round; return whether to grow another."""
+        with np.errstate(over="ignore"):
+            deviations = np.abs(self.target - predicted) / self._unit
+            errors = deviations if self.absolute else deviations**2
+            self._errors.append(_finite(float(np.sum(errors if self.weights is None else errors * self.weights))))
+        return self._goes_on(self._errors)
+
+    def goes_on(self, scores: Sequence[float]) -> bool:
+        """Return whether to grow another round, from the scores after each round so far, as a library reports them.
+
+        Args:
+            scores: The (weighted) root mean squared errors on the score rows, or the mean absolute ones.
+        """
+        total = float(len(self.target) if self.weights is None else np.sum(self.weights))
+        deviations = np.array(scores) / self._unit
+        return self._goes_on([_finite(total * error) for error in (deviations if self.absolute else deviations**2)])
+
+    def curve(self) -> Floats:
+        """Return the sum of the errors after each round.
+
+        If the model has stopped changing, its last error stands for all rounds up to ``most``.
+        """
+        errors = self._errors
+        if len(errors) < self.most and errors[-PATIENCE:] == [errors[-1]] * PATIENCE:
+            errors = errors + [errors[-1]] * (self.most - len(errors))
+        return np.array(errors)
+
+    def stays(self, predicted: Floats) -> None:
+        """Note that the model is finished: it predicts this for the score rows after any number of rounds."""
+        self._errors = []
+        self.after(predicted)
+        self._errors *= self.most
+
+    def _goes_on(self, errors: Sequence[float]) -> bool:
+        done = len(errors)
+        if done >= self.most:
+            return False
+        pooled = self._before[:done] + np.array(errors)
+        wait = self._patience
+        return done < wait or bool(pooled[-wait:].min() < pooled[:-wait].min(initial=np.inf) * (1 - LOWER))
+
+
+def common_rounds(curves: Sequence[Floats]) -> int:
+    """Return the number of rounds at which the folds' errors together are lowest, the smallest if several are.
+
+    Args:
+        curves: The sum of the errors after each round, by fold.
+    """
+    pooled = _pooled(curves, min(map(len, curves)))
+    return int(np.flatnonzero(pooled <= pooled.min() * (1 + LOWER))[0]) + 1
+
+
+def _pooled(curves: Sequence[Floats], rounds: int) -> Floats:
+    total = np.zeros(rounds)
+    for curve in curves:
+        total += curve[:rounds]
+    return total
+
+
+def _finite(error: float) -> float:
+    return error if np.isfinite(error) else float(np.finfo(np.float64).max) / 1e6
