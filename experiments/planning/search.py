@@ -117,7 +117,7 @@ def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
 def _vary(config: Config, space: SearchSpace) -> Vary:
     vary: Vary = one_of("search.vary", config.search.vary, get_args(Vary))
     if vary == "all" or config.action != "tune":
-        return vary
+        return "all"
     shared = [name for name in space.ranges if SEPARATOR not in name]
     reason = None
     if config.mode.account is not None:
