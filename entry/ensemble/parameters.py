@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +13,9 @@ ParamValue = int | float | bool | str | None
 NONE = "none"
 # Stands for any number in a choice, as in "Huber:delta=<number>".
 NUMBER = "<number>"
+# Libraries read numbers as float32 and as 32-bit integers, so that others overflow, or become 0.
+LARGEST_INTEGER = 2**31 - 1
+SMALLEST, LARGEST = 1e-30, 1e30
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Parameter:
         low: Smallest number that is allowed.
         high: Largest number that is allowed.
         low_open: Whether ``low`` itself is excluded.
+        high_open: Whether ``high`` itself is excluded.
         choices: The strings that are allowed, in which ``<number>`` stands for any number; empty for any string.
         optional: Whether ``None`` (written ``none``) is allowed.
         note: What the choices have in common, for the description.
@@ -37,6 +40,7 @@ class Parameter:
     low: float = -math.inf
     high: float = math.inf
     low_open: bool = False
+    high_open: bool = False
     choices: tuple[str, ...] = ()
     optional: bool = False
     note: str = ""
@@ -52,6 +56,11 @@ class Parameter:
         if isinstance(value, bool):
             if "bool" in self.types:
                 return value
+        elif isinstance(value, int | float) and not self._fits(value):
+            raise ValueError(
+                f"{value!r} is not a number that the libraries can read: integers go up to {LARGEST_INTEGER}, and "
+                f"other numbers are 0 or from {SMALLEST:g} to {LARGEST:g} in size"
+            )
         elif isinstance(value, int | float) and self._in_range(value):
             if isinstance(value, int) and "int" in self.types:
                 return value
@@ -93,10 +102,14 @@ class Parameter:
             re.fullmatch(re.escape(choice).replace(NUMBER, _A_NUMBER), text) for choice in self.choices
         )
 
+    def _fits(self, value: float) -> bool:
+        if isinstance(value, int) and "int" in self.types:
+            return abs(value) <= max(LARGEST_INTEGER, self.high if math.isfinite(self.high) else 0)
+        return value == 0 or SMALLEST <= abs(value) <= LARGEST
+
     def _in_range(self, value: float) -> bool:
-        if not abs(value) <= sys.float_info.max:
-            return False
-        return (self.low < value if self.low_open else self.low <= value) and value <= self.high
+        above = self.low < value if self.low_open else self.low <= value
+        return above and (value < self.high if self.high_open else value <= self.high)
 
     def _range_text(self) -> str:
         if math.isinf(self.high):
@@ -104,12 +117,11 @@ class Parameter:
                 return ""
             return f" above {self.low:g}" if self.low_open else f" of at least {self.low:g}"
         if math.isinf(self.low):
-            return f" of at most {self.high:g}"
-        return (
-            f" above {self.low:g} and at most {self.high:g}"
-            if self.low_open
-            else f" from {self.low:g} to {self.high:g}"
-        )
+            return f" below {self.high:g}" if self.high_open else f" of at most {self.high:g}"
+        if not (self.low_open or self.high_open):
+            return f" from {self.low:g} to {self.high:g}"
+        low = f"above {self.low:g}" if self.low_open else f"of at least {self.low:g}"
+        return f" {low} and {'below' if self.high_open else 'at most'} {self.high:g}"
 
 
 _A_NUMBER = r"[-+]?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?"
@@ -142,9 +154,11 @@ def integer(low: float, high: float = math.inf, *, optional: bool = False) -> Pa
     return Parameter(("int",), low, high, optional=optional)
 
 
-def real(low: float, high: float = math.inf, *, low_open: bool = False, optional: bool = False) -> Parameter:
-    """Declare a finite number in ``[low, high]``, or in ``(low, high]`` with ``low_open``."""
-    return Parameter(("float",), low, high, low_open=low_open, optional=optional)
+def real(
+    low: float, high: float = math.inf, *, low_open: bool = False, high_open: bool = False, optional: bool = False
+) -> Parameter:
+    """Declare a number in ``[low, high]``, without ``low`` or ``high`` if they are open."""
+    return Parameter(("float",), low, high, low_open=low_open, high_open=high_open, optional=optional)
 
 
 def boolean() -> Parameter:

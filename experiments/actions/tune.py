@@ -42,6 +42,7 @@ from experiments.study.folder import (
 )
 from experiments.study.ledger import Ledger, Peek, peek
 from experiments.study.predictions import Predictions
+from experiments.study.serving_cost import SERVING_COST, ServingCost
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult, best_of
 from experiments.study.study_blend import StudyBlend, is_open, recorded_blend
 from experiments.study.verdict import study_metrics
@@ -133,7 +134,7 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     if not done or best is None or final is None or not is_winner(final, best, session.study, blend):
         return False
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
-    outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts.get(BASELINE))
+    outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts)
     show(outcome, session.console)
     return True
 
@@ -224,13 +225,16 @@ def _record(
     final = TrialResult(**ledger.noted(FINAL))
     tracker.drain()
     blend = recorded_blend(study, results, ledger.noted(STUDY_BLEND))
-    outcome = _outcome(session, results, best, final, blend, ledger.noted(BASELINE))
+    facts = {key: ledger.noted(key) for key in (BASELINE, SERVING_COST)}
+    outcome = _outcome(session, results, best, final, blend, facts)
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     importance = ledger.noted(IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
     winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
     figures = study_figures(study, results, session.members, out_of_fold)
-    tracker.finish(winner, figures, as_text(outcome), study_metrics(final, results, session.members, outcome.baseline))
+    numbers = study_metrics(final, results, session.members, outcome.baseline)
+    numbers |= {} if outcome.cost is None else outcome.cost.metrics()
+    tracker.finish(winner, figures, as_text(outcome), numbers)
     return outcome
 
 
@@ -240,11 +244,21 @@ def _outcome(
     best: TrialResult,
     final: TrialResult,
     blend: StudyBlend | None,
-    baseline: Mapping[str, Any] | None,
+    facts: Mapping[str, Any],
 ) -> Outcome:
     commands = _next_commands(session, finished=len(results) == session.study.n_trials)
-    known = None if baseline is None else TrialResult(**baseline)
-    return Outcome(session.study, results, best, final, session.members, commands, blend, baseline=known)
+    baseline, cost = facts.get(BASELINE), facts.get(SERVING_COST)
+    return Outcome(
+        session.study,
+        results,
+        best,
+        final,
+        session.members,
+        commands,
+        blend,
+        baseline=None if baseline is None else TrialResult(**baseline),
+        cost=None if cost is None else ServingCost(**cost),
+    )
 
 
 def _is_whole_grid(study: StudySpec) -> bool:

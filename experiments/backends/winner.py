@@ -29,6 +29,7 @@ from experiments.study.folder import (
     test_predictions,
 )
 from experiments.study.ledger import Ledger
+from experiments.study.serving_cost import SERVING_COST
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
 from experiments.study.study_blend import StudyBlend, decide, is_open, origin, recorded_blend, request
 from experiments.system import crash_points
@@ -67,7 +68,7 @@ def place_winner(
 
     Args:
         study: The study.
-        ledger: Its ledger, which gets the facts ``FINAL``, ``IMPORTANCE`` and ``STUDY_BLEND``.
+        ledger: Its ledger, which gets the facts ``FINAL``, ``IMPORTANCE``, ``SERVING_COST`` and ``STUDY_BLEND``.
         handle: The running study.
         local_workers: Returns the workers that compute the scores.
         best: The best trial.
@@ -140,9 +141,11 @@ def _train(
 def _score(study: StudySpec, ledger: Ledger, local_workers: LocalWorkers, final: TrialResult, status: Status) -> None:
     """Score the winner on the test rows, find the importance of its features, and note both."""
     scored, bundle = scored_model_dir(final_folder(study.folder)), model_dir(final_folder(study.folder))
-    bundle = scored if scored.exists() else bundle
-    scores = _scores(study, bundle, local_workers, status)
+    scores = _scores(study, scored if scored.exists() else bundle, local_workers, status)
     ledger.note(IMPORTANCE, scores["importance"])
+    log = final_folder(study.folder) / "scoring.txt"
+    cost = local_workers().call("experiments.study.serving_cost:measure_bundle", {"bundle": str(bundle)}, log)
+    ledger.note(SERVING_COST, cost)
     final = replace(final, metrics={**final.metrics, **scores["metrics"]})
     shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
     ledger.note(FINAL, asdict(final))

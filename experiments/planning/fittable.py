@@ -98,9 +98,14 @@ def _check_weights(folds: list[Fold], train: Table, weights: str | None) -> None
 
 
 def _varies(train: Table, index: np.ndarray[tuple[int], np.dtype[np.intp]]) -> bool:
-    """Return whether any feature has two values in these rows, as float32; a missing value is one of them."""
-    for column in train.features.T:
+    """Return whether any feature has two values in these rows, as float32.
+
+    A missing value is one of them. Numbers that are all missing count as different, as CatBoost takes them.
+    """
+    for place, column in enumerate(train.features.T):
         values = column[index].astype(np.float32)
+        if place in train.categories:
+            values = np.nan_to_num(values, nan=-1.0)
         if np.isnan(values).any() or values.min() != values.max():
             return True
     return False
@@ -126,9 +131,8 @@ def _refused(
     spec: MemberSpec, params: Mapping[str, ParamValue], member: type[Member], refusals: Mapping[str, str], parts: int
 ) -> ConfigError:
     where, refusal = next(iter(refusals.items()))
-    settings = "".join(
-        f" with {spec.name}.{name}={params[name]}" for name in member.deciding if params.get(name) is not None
-    )
+    given = [f"{spec.name}.{name}={params[name]}" for name in member.deciding if params.get(name) is not None]
+    settings = f" with {', '.join(given)}" if given else ""
     if all(part.endswith(SERVED) for part in refusals):
         return ConfigError(
             f"member {spec.name} cannot be fitted on {where}{settings}: {refusal} there. Use "

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,13 +15,17 @@ from ensemble.parameters import ParamValue, encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR, decode_recipe, wire_name
 from experiments.reporting.console import PlainConsole, at_least
-from experiments.reporting.verdict import baseline_text, verdict_text
+from experiments.reporting.verdict import baseline_text, digits, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
+from experiments.study.more_trials import outlook
+from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
 from experiments.study.study_blend import StudyBlend, origin
 
 # In a narrower console the table would lose digits.
 NARROWEST = 80
+# What bounds the width that a table with long names or numbers may need.
+_WIDEST = 1000
 
 _NO_TEST_ROWS = (
     "There are no test rows (dataset.split.test=0). The winner was chosen by its score, which is a little too good "
@@ -42,6 +47,7 @@ class Outcome:
         blend: The blend over the study, if one was looked for.
         problem: Why MLflow did not record everything; None if it did.
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
+        cost: What the served model costs; None if it was not measured.
     """
 
     study: StudySpec
@@ -53,6 +59,7 @@ class Outcome:
     blend: StudyBlend | None = None
     problem: str | None = None
     baseline: TrialResult | None = None
+    cost: ServingCost | None = None
 
 
 def render(outcome: Outcome) -> RenderableType:
@@ -69,8 +76,20 @@ def render(outcome: Outcome) -> RenderableType:
         parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
+    if outcome.cost is not None:
+        parts.append(
+            Text(
+                f"  The served model predicts one row in {digits(outcome.cost.one_row_ms)} ms and many in "
+                f"{digits(outcome.cost.bulk_row_ms)} ms each, on one core here, and has "
+                f"{digits(outcome.cost.megabytes)} MB."
+            )
+        )
     if outcome.study.channels.test is None:
         parts.append(Text(f"  {_NO_TEST_ROWS}"))
+    is_open = outcome.study.points is None and outcome.study.search.sampler != "grid"
+    ahead = outlook(outcome.results, outcome.study.objective) if is_open else None
+    if ahead is not None:
+        parts.append(Text(f"  {outlook_text(ahead, outcome.study.parallel)}"))
     if outcome.problem is not None:
         parts.append(
             Text(
@@ -98,7 +117,9 @@ def _served_rows(outcome: Outcome) -> str:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the summary, wide enough for its table, with each command on one line."""
-    at_least(NARROWEST, console).print(render(outcome), crop=False)
+    options = console.options.update(max_width=_WIDEST)
+    needed = Measurement.get(console, options, _table(outcome)).maximum
+    at_least(max(NARROWEST, needed), console).print(render(outcome), crop=False)
 
 
 def as_text(outcome: Outcome) -> str:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from ensemble.parameters import NONE, NUMBER, Parameter, ParamValue
+from ensemble.parameters import LARGEST, NONE, NUMBER, SMALLEST, Parameter, ParamValue
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table, numbers
 
@@ -27,6 +27,7 @@ QUICK: dict[str, dict[str, ParamValue]] = {
     "svr": {"C": 2.0},
     "mlp": {"width": 6, "layers": 2, "max_iter": 5},
     "nearest_neighbors": {"n_neighbors": 4},
+    "gaussian_process": {"max_iter": 8},
 }
 
 OWN_MEMBER = """
@@ -83,19 +84,18 @@ def values(parameter: Parameter) -> SearchStrategy[ParamValue]:
     if "int" in parameter.types:
         found.append(
             st.integers(
-                None if math.isinf(low) else math.ceil(low), 10**6 if math.isinf(high) else min(math.floor(high), 10**6)
+                -(10**6) if math.isinf(low) else math.ceil(low),
+                10**6 if math.isinf(high) else min(math.floor(high), 10**6),
             )
         )
     if "float" in parameter.types:
-        found.append(
-            st.floats(
-                None if math.isinf(low) else low,
-                None if math.isinf(high) else high,
-                exclude_min=parameter.low_open,
-                allow_nan=False,
-                allow_infinity=False,
-            )
+        numbers_ = st.floats(
+            max(low, -LARGEST),
+            min(high, LARGEST),
+            exclude_min=parameter.low_open,
+            exclude_max=parameter.high_open,
         )
+        found.append(numbers_.filter(lambda value: value == 0 or abs(value) >= SMALLEST))
     if "bool" in parameter.types:
         found.append(st.booleans())
     if "str" in parameter.types:

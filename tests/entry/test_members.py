@@ -452,7 +452,6 @@ def test_a_model_of_catboost_with_another_loss_is_not_loaded(tmp_path: Path) -> 
         ("hist_gradient_boosting", {"loss": "gamma"}, [0, 1], "the target must be above 0"),
         ("hist_gradient_boosting", {"loss": "poisson"}, [0, 0], "the target is 0 in every row"),
         ("random_forest", {"criterion": "poisson"}, [-1, 1], "the target must be 0 or more"),
-        ("nearest_neighbors", {}, [1, 2], "there are 2 rows, fewer than n_neighbors=10"),
         ("GammaRegressor", {}, [0, 1], "the target must be above 0"),
         ("PoissonRegressor", {}, [-1, 1], "the target must be 0 or more"),
         ("TweedieRegressor", {"power": 3.0}, [0, 1], "the target must be above 0"),
@@ -468,7 +467,86 @@ def test_rows_that_the_library_refuses_are_refused_with_a_reason(
     refused = member.refusal(params, np.array(target, dtype=float), varies=True)
     assert refused is not None
     assert message in refused
-    assert member.refusal(params, np.arange(1.0, 13.0), varies=True) is None
+    if kind != "TweedieRegressor":  # it cannot be saved
+        assert member.refusal(params, np.arange(1.0, 13.0), varies=True) is None
+
+
+CONTRADICTIONS: list[tuple[str, dict[str, ParamValue], str]] = [
+    ("catboost", {"loss_function": "Quantile:alpha=2"}, "alpha must be a number from 0 to 1"),
+    ("catboost", {"loss_function": "Expectile:alpha=-1"}, "alpha must be"),
+    ("catboost", {"loss_function": "Huber:delta=-1"}, "delta must be a number of at least 0"),
+    ("catboost", {"loss_function": "Lq:q=0.5"}, "q must be a number from 1 to 16"),
+    ("catboost", {"loss_function": "Tweedie:variance_power=2"}, "variance_power must be a number above 1 and below 2"),
+    ("catboost", {"bootstrap_type": "Bayesian", "subsample": 0.5}, "does not take subsample"),
+    ("catboost", {"bootstrap_type": "No", "bagging_temperature": 1.0}, "does not take bagging_temperature"),
+    ("catboost", {"max_leaves": 5}, "grow_policy=Lossguide"),
+    ("catboost", {"boosting_type": "Ordered", "grow_policy": "Depthwise"}, "grow_policy=SymmetricTree"),
+    ("catboost", {"leaf_estimation_method": "Exact"}, "one of LogCosh, MAE"),
+    ("catboost", {"leaf_estimation_method": "Newton", "loss_function": "MAE"}, "loss_function=MAE"),
+    ("catboost", {"leaf_estimation_method": "Simple", "leaf_estimation_iterations": 5}, "leaf_estimation_iterations=1"),
+    ("catboost", {"subsample": 0.001, "bootstrap_type": "Bernoulli"}, "takes fewer than 4 of 60 rows"),
+    ("extra_trees", {"max_samples": 0.5}, "bootstrap=true"),
+    ("random_forest", {"max_samples": 0.5, "bootstrap": False}, "bootstrap=true"),
+    ("HuberRegressor", {"epsilon": 0.5}, "must be a float in the range"),
+]
+
+
+@pytest.mark.parametrize(("kind", "params", "reason"), CONTRADICTIONS)
+def test_parameters_that_a_library_does_not_combine_are_refused(
+    kind: str, params: dict[str, ParamValue], reason: str
+) -> None:
+    cls, table = member_class(kind, "place"), make_table(60)
+    checked = cls.check(params, "place")
+    assert reason in (cls.refusal(checked, table.target, varies=True) or "")
+    assert set(params) <= set(cls.deciding)
+    quick = QUICK.get(kind, {})
+    with pytest.raises(Exception, match=r"."):
+        cls({**quick, **checked}, seed=0, threads=1).fit(table.features, table.target)
+
+
+@pytest.mark.parametrize("kind", ["GaussianProcessRegressor", "TweedieRegressor"])
+def test_a_regressor_that_cannot_be_saved_is_refused_before_it_is_fitted(kind: str) -> None:
+    cls = member_class(kind, "place")
+    assert "cannot be saved without pickle" in (cls.refusal({}, make_table().target, varies=True) or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("xgboost", {"lambda": 1e300}),
+        ("xgboost", {"eta": 1e-300}),
+        ("xgboost", {"max_depth": 2**31}),
+        ("xgboost", {"tweedie_variance_power": 2.0}),
+        ("catboost", {"learning_rate": 1e-7}),
+        ("catboost", {"bootstrap_type": "Poisson"}),
+        ("catboost", {"score_function": "NewtonL2"}),
+        ("random_forest", {"max_leaf_nodes": 2**31 - 1}),
+        ("hist_gradient_boosting", {"min_samples_leaf": 2**63}),
+        ("mlp", {"learning_rate_init": 1e30}),
+    ],
+)
+def test_values_that_no_library_reads_are_outside_the_domain(kind: str, params: dict[str, ParamValue]) -> None:
+    with pytest.raises(InputError):
+        member_class(kind, "place").check(params, "place")
+
+
+@pytest.mark.parametrize("kind", REGISTRY)
+def test_rows_without_any_value_are_survived(kind: str, tmp_path: Path) -> None:
+    table = make_table(30)
+    member = REGISTRY[kind](QUICK[kind], seed=0, threads=1)
+    member.fit(np.full_like(table.features, np.nan), table.target)
+    found = member.predict(table.features)
+    assert np.isfinite(found).all()
+    path = tmp_path / f"model{member.suffix}"
+    member.save(path)
+    assert np.array_equal(REGISTRY[kind].load(path, threads=1).predict(table.features), found)
+
+
+def test_there_are_no_more_neighbours_than_rows() -> None:
+    features, target = np.arange(6.0)[:, None], np.arange(6.0)
+    member = REGISTRY["nearest_neighbors"]({"n_neighbors": 40, "weights": "uniform"}, seed=0, threads=1)
+    member.fit(features, target)
+    assert member.predict(features) == pytest.approx(np.full(6, target.mean()))
 
 
 @pytest.mark.parametrize(

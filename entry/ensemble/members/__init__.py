@@ -5,6 +5,7 @@ from __future__ import annotations
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.members.base import Floats, Member
 from ensemble.members.boosting import CatBoost, XGBoost
+from ensemble.members.gaussian_process import GaussianProcess
 from ensemble.members.scikit import (
     ExtraTrees,
     HistGradientBoosting,
@@ -28,6 +29,7 @@ REGISTRY: dict[str, type[Member]] = {
         SupportVectors,
         MultiLayerPerceptron,
         NearestNeighbors,
+        GaussianProcess,
     )
 }
 

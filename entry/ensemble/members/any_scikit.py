@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import functools
 import inspect
+import tempfile
+import warnings
 from collections.abc import Mapping
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Literal
 
-from ensemble.errors import InputError, did_you_mean
+import numpy as np
+
+from ensemble.errors import EnsembleError, InputError, did_you_mean
 from ensemble.members import losses
 from ensemble.members.base import Floats
-from ensemble.members.scikit import NearestNeighbors, ScikitMember
+from ensemble.members.scikit import ScikitMember
 from ensemble.parameters import Parameter, ParamValue
 
 # Set by the ensemble, not by the user.
 _SET_BY_ENSEMBLE = ("random_state", "n_jobs", "verbose", "warm_start", "copy_X")
+# Rows and columns of the fit that shows whether a regressor can be saved.
+_TRIED = (40, 5)
 # Regressors whose loss is in their name: the power of their Tweedie deviance.
 _POWERS = {"PoissonRegressor": 1.0, "GammaRegressor": 2.0, "TweedieRegressor": 0.0}
 
@@ -57,13 +64,24 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
         weighs = has_fit_parameter(regressor, "sample_weight")
         parameters = declared
         float32 = regressor.__module__.startswith(("sklearn.tree", "sklearn.ensemble")) and "Hist" not in name
-        deciding = (*ScikitMember.deciding, "power", "n_neighbors")
+        deciding = tuple(declared)
 
         @classmethod
         def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
             """Return why these rows cannot be fitted."""
+            choices = {key: value for key, value in params.items() if isinstance(value, str | bool) or key == "power"}
+            return (
+                _invalid(cls(params, seed=0, threads=1))
+                or cls._misfit(params, target, varies=varies)
+                or _unsaved(name, tuple(sorted(choices.items())))
+            )
+
+        @classmethod
+        def _misfit(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
             if "n_neighbors" in declared:
-                return NearestNeighbors.refusal({"n_neighbors": 5, **params}, target, varies=varies)
+                neighbors = cls.number("n_neighbors", params, 5)
+                few = f"there are {len(target)} rows, fewer than n_neighbors={neighbors:g}"
+                return few if len(target) < neighbors else None
             if name in _POWERS:
                 domain = losses.tweedie_domain(cls.number("power", params, _POWERS[name]))
                 return domain(target) if domain else None
@@ -79,10 +97,45 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
     return AnyScikit
 
 
+def _invalid(member: ScikitMember) -> str | None:
+    """Return why scikit-learn does not take the parameters of a member, None if it does."""
+    from sklearn.utils._param_validation import InvalidParameterError
+
+    try:
+        member.build()._validate_params()
+    except InvalidParameterError as error:
+        return str(error).splitlines()[0].rstrip(".")
+    return None
+
+
+@functools.cache
+def _unsaved(name: str, choices: tuple[tuple[str, ParamValue], ...]) -> str | None:
+    """Return why a regressor with these parameters cannot be saved and loaded, None if it can.
+
+    A small fit shows it. Other errors may be due to the rows of this fit, so they are left to the trial.
+    """
+    rows, columns = _TRIED
+    features = np.random.RandomState(0).normal(size=(rows, columns))
+    cls = scikit_member(name, name)
+    member = cls(dict(choices), seed=0, threads=1)
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        warnings.simplefilter("ignore")
+        path = Path(folder, "it")
+        try:
+            member.fit(features, np.exp(features[:, 0]))
+            member.save(path)
+            cls.load(path, threads=1)
+        except EnsembleError as error:
+            return str(error).replace(str(path), "the saved file").rstrip(".")
+        except Exception:  # scikit-learn raises many types
+            return None
+    return None
+
+
 def _declared(constraints: Any) -> Parameter | None:
     """Return the declaration of a hyperparameter, None if no number, string or boolean can set it.
 
-    It has no range: scikit-learn itself checks the value.
+    It has no range: scikit-learn itself checks the value, which ``refusal`` asks.
     """
     from sklearn.utils._param_validation import Interval, Options, StrOptions
 

@@ -24,6 +24,8 @@ _PREDICTION = (
 )
 
 _FEW_ROWS = 10_000
+# CatBoost fails if it draws no row for a tree.
+_LEAST_SAMPLED = 4
 
 
 @functools.cache
@@ -66,7 +68,7 @@ class XGBoost(Member):
         "max_delta_step": real(0),
         "num_parallel_tree": integer(1),
         "objective": choice(*losses.XGBOOST, note=losses.NOTE),
-        "tweedie_variance_power": real(1, 2),
+        "tweedie_variance_power": real(1, 2, high_open=True),
         "huber_slope": real(0, low_open=True),
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"num_round": None}
@@ -219,12 +221,12 @@ class CatBoost(Member):
     libraries = ("catboost",)
     parameters: ClassVar[dict[str, Parameter]] = {
         "iterations": integer(1, optional=True),
-        "learning_rate": real(0, 1, low_open=True),
+        "learning_rate": real(1e-6, 1),
         "depth": integer(1, 16),
         "l2_leaf_reg": real(0),
         "random_strength": real(0),
         "bagging_temperature": real(0),
-        "bootstrap_type": choice("Bayesian", "Bernoulli", "MVS", "Poisson", "No"),
+        "bootstrap_type": choice("Bayesian", "Bernoulli", "MVS", "No"),
         "subsample": real(0, 1, low_open=True),
         "rsm": real(0, 1, low_open=True),
         "border_count": integer(1, 65535),
@@ -235,7 +237,7 @@ class CatBoost(Member):
         "leaf_estimation_method": choice("Newton", "Gradient", "Exact", "Simple"),
         "boosting_type": choice("Ordered", "Plain"),
         "max_ctr_complexity": integer(1, 16),
-        "score_function": choice("Cosine", "L2", "NewtonCosine", "NewtonL2"),
+        "score_function": choice("Cosine", "L2"),
         "model_shrink_rate": real(0, 1),
         "loss_function": choice(*losses.CATBOOST, note=losses.NOTE),
     }
@@ -248,7 +250,17 @@ class CatBoost(Member):
         "max_ctr_complexity": 1,
     }
     float32 = float32_target = True
-    deciding = ("loss_function",)
+    deciding = (
+        "loss_function",
+        "bootstrap_type",
+        "subsample",
+        "bagging_temperature",
+        "grow_policy",
+        "max_leaves",
+        "boosting_type",
+        "leaf_estimation_method",
+        "leaf_estimation_iterations",
+    )
 
     _model: Any = None
     _training: str | None = None
@@ -352,10 +364,49 @@ class CatBoost(Member):
 
     @classmethod
     def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
-        """Return why these rows cannot be fitted: features without a difference, or a target outside the domain."""
+        """Return why these rows cannot be fitted.
+
+        The parameters contradict each other, features have no difference, or the target is outside the loss's domain.
+        """
         domain = losses.catboost_domain(str(params.get("loss_function")))
         constant = None if varies or np.ptp(target) == 0 else "every feature is constant"
-        return constant or (domain(target) if domain else None)
+        subsample = params.get("subsample")
+        few = isinstance(subsample, float) and subsample * len(target) < _LEAST_SAMPLED
+        return (
+            cls._contradiction(params)
+            or (f"subsample={subsample:g} takes fewer than {_LEAST_SAMPLED} of {len(target)} rows" if few else None)
+            or constant
+            or (domain(target) if domain else None)
+        )
+
+    @staticmethod
+    def _contradiction(params: Mapping[str, ParamValue]) -> str | None:
+        """Return which parameters CatBoost does not combine; from its messages, in catboost/private/libs/options."""
+        loss = str(params.get("loss_function", "RMSE"))
+        name, bootstrap = loss.partition(":")[0], params.get("bootstrap_type")
+        growth, leaves = params.get("grow_policy", "SymmetricTree"), params.get("leaf_estimation_method")
+        faults = {
+            f"bootstrap_type={bootstrap} does not take subsample": (
+                "subsample" in params and bootstrap in ("Bayesian", "No")
+            ),
+            f"bootstrap_type={bootstrap} does not take bagging_temperature": (
+                "bagging_temperature" in params and bootstrap not in (None, "Bayesian")
+            ),
+            "max_leaves needs grow_policy=Lossguide": "max_leaves" in params and growth != "Lossguide",
+            f"boosting_type=Ordered needs grow_policy=SymmetricTree, and it is {growth}": (
+                params.get("boosting_type") == "Ordered" and growth != "SymmetricTree"
+            ),
+            f"leaf_estimation_method=Exact needs loss_function to be one of {listed(losses.CATBOOST_EXACT)}": (
+                leaves == "Exact" and name not in losses.CATBOOST_EXACT
+            ),
+            f"leaf_estimation_method=Newton cannot be used with loss_function={name}": (
+                leaves == "Newton" and name in losses.CATBOOST_WITHOUT_NEWTON
+            ),
+            "leaf_estimation_method=Simple needs leaf_estimation_iterations=1": (
+                leaves == "Simple" and params.get("leaf_estimation_iterations", 1) != 1
+            ),
+        }
+        return next((fault for fault, found in faults.items() if found), None) or losses.catboost_option_fault(loss)
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:

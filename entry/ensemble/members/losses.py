@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ensemble.members.base import Floats
+from ensemble.parameters import Parameter, real
 
 # The note on the parameters that choose a loss.
 NOTE = "only what predicts on the target's scale"
@@ -63,6 +64,17 @@ CATBOOST: Mapping[str, tuple[str, Domain | None]] = {
     "Poisson": ("Exponent", _from_zero),
     "Tweedie:variance_power=<number>": ("Exponent", _from_zero),
 }
+# The options of these losses, from the messages of CatBoost's libs/metrics/metric.cpp. Larger powers overflow.
+_CATBOOST_OPTIONS: Mapping[str, Parameter] = {
+    "Quantile": real(0, 1),
+    "Expectile": real(0, 1),
+    "Huber": real(0),
+    "Lq": real(1, 16),
+    "Tweedie": real(1, 2, low_open=True, high_open=True),
+}
+# The losses whose best value of a leaf CatBoost computes, and those that have no second derivative.
+CATBOOST_EXACT = ("Quantile", "MAE", "MAPE", "RMSPE", "LogCosh")
+CATBOOST_WITHOUT_NEWTON = ("MAE", "MAPE", "Quantile", "Lq")
 # Values of scikit-learn's parameters ``loss`` and ``criterion``; all others can be fitted on any target.
 SCIKIT: Mapping[str, Domain] = {"gamma": _above_zero, "poisson": _not_only_zero}
 
@@ -81,6 +93,20 @@ def catboost_domain(loss: str) -> Domain | None:
     """Return the domain of a loss of CatBoost, by its name with or without options."""
     domains = {form.partition(":")[0]: domain for form, (_, domain) in CATBOOST.items()}
     return domains.get(loss.partition(":")[0])
+
+
+def catboost_option_fault(loss: str) -> str | None:
+    """Return what is wrong with the option of a loss of CatBoost, such as ``Quantile:alpha=2``; None if nothing is."""
+    name, _, option = loss.partition(":")
+    key, _, value = option.partition("=")
+    declared = _CATBOOST_OPTIONS.get(name)
+    if not option or declared is None:
+        return None
+    try:
+        declared.decode(value)
+    except ValueError:
+        return f"{key} must be {declared.describe()}"
+    return None
 
 
 def tweedie_domain(power: float) -> Domain | None:

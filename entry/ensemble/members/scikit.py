@@ -21,6 +21,7 @@ from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer,
 
 # The types that a file may contain besides those that skops trusts. A file with any other type is refused.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "ensemble.members.matern_regression.MaternRegression",
     "numpy.dtype",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
@@ -83,10 +84,8 @@ class ScikitMember(Member):
         if self.target_scaled:
             regressor = TransformedTargetRegressor(regressor, transformer=StandardScaler())
         steps, features = self._prepared(features)
-        if weights is None:
-            regressor.fit(features, target)
-        else:
-            regressor.fit(features, target, sample_weight=weights)
+        arguments = {} if weights is None else {"sample_weight": weights}
+        regressor.fit(features, target, **arguments, **self.fit_arguments(dict(steps)))
         if self.target_scaled and np.ptp(target) == 0:
             # scikit-learn gives a constant the scale 1, which would add what the regressor makes of zeros.
             regressor.transformer_.scale_ = np.zeros(1)
@@ -98,9 +97,13 @@ class ScikitMember(Member):
         empty = np.isnan(features).all(axis=0)
         if not (self.scaled or self.categories or empty.any()):
             return [], features
-        preparation = self._preparation(np.flatnonzero(~empty).tolist() or [0])
+        preparation = self._preparation(np.flatnonzero(~empty).tolist())
         prepared = preparation.fit_transform(features)
         return [("preparation", preparation)], prepared
+
+    def fit_arguments(self, steps: Mapping[str, Any]) -> dict[str, Any]:
+        """Return further arguments of the regressor's ``fit``, which may depend on the fitted steps before it."""
+        return {}
 
     def predict(self, features: Floats) -> Floats:
         """Predict with the regressor."""
@@ -145,7 +148,10 @@ class ScikitMember(Member):
         return getattr(last, "regressor_", last)
 
     def _preparation(self, columns: list[int]) -> Any:
-        """Return the transformer of the features; ``columns`` are those that have a value in any row."""
+        """Return the transformer of the features; ``columns`` are those that have a value in any row.
+
+        If none has, the first one is filled, since a regressor needs a column.
+        """
         from sklearn.compose import ColumnTransformer
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
@@ -153,9 +159,9 @@ class ScikitMember(Member):
 
         numbers = [place for place in columns if place not in self.categories]
         parts: list[tuple[str, Any, list[int]]] = []
-        if self.scaled:
+        if self.scaled or not (numbers or self.categories):
             filled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
-            parts.append(("numbers", filled, numbers))
+            parts.append(("numbers", filled, numbers or ([] if self.categories else [0])))
         else:
             parts.append(("numbers", "passthrough", numbers))
         if self.categories:
@@ -179,7 +185,7 @@ _FOREST_PARAMETERS: dict[str, Parameter] = {
     "min_samples_split": integer(2),
     "min_samples_leaf": integer(1),
     "max_features": real(0, 1, low_open=True),
-    "max_leaf_nodes": integer(2, optional=True),
+    "max_leaf_nodes": integer(2, 1_000_000, optional=True),
     "min_impurity_decrease": real(0),
     "max_samples": real(0, 1, low_open=True, optional=True),
     "ccp_alpha": real(0),
@@ -187,18 +193,37 @@ _FOREST_PARAMETERS: dict[str, Parameter] = {
 }
 
 
-class RandomForest(ScikitMember):
+class _Forest(ScikitMember):
+    """A forest of trees, each of some of the rows.
+
+    Attributes:
+        bootstraps: Whether rows are drawn for each tree unless ``bootstrap`` says otherwise.
+    """
+
+    float32 = True
+    # A node whose squared error is below 2.2e-16 is not split.
+    spreads = (1e-6, math.inf)
+    parameters: ClassVar[dict[str, Parameter]] = _FOREST_PARAMETERS
+    defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
+    bootstraps: ClassVar[bool]
+    deciding = (*ScikitMember.deciding, "bootstrap", "max_samples")
+
+    @classmethod
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+        """Return why these rows cannot be fitted: parameters contradict each other, or the loss the target."""
+        if params.get("max_samples") is not None and not params.get("bootstrap", cls.bootstraps):
+            return "max_samples needs bootstrap=true"
+        return super().refusal(params, target, varies=varies)
+
+
+class RandomForest(_Forest):
     """Breiman's forest of bootstrapped trees.
 
     Source: L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001.
     """
 
     kind = "random_forest"
-    float32 = True
-    # A node whose squared error is below 2.2e-16 is not split.
-    spreads = (1e-6, math.inf)
-    parameters: ClassVar[dict[str, Parameter]] = _FOREST_PARAMETERS
-    defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
+    bootstraps = True
 
     def build(self) -> Any:
         """Return the forest."""
@@ -212,18 +237,14 @@ class RandomForest(ScikitMember):
         return _forest_seconds(2e-6, cls, rows, columns, params)
 
 
-class ExtraTrees(ScikitMember):
+class ExtraTrees(_Forest):
     """A forest whose trees split at random thresholds.
 
     Source: P. Geurts, D. Ernst, L. Wehenkel, "Extremely randomized trees", Machine Learning 63, 3-42, 2006.
     """
 
     kind = "extra_trees"
-    float32 = True
-    # A node whose squared error is below 2.2e-16 is not split.
-    spreads = (1e-6, math.inf)
-    parameters: ClassVar[dict[str, Parameter]] = _FOREST_PARAMETERS
-    defaults: ClassVar[dict[str, ParamValue]] = {"n_estimators": 200}
+    bootstraps = False
 
     def build(self) -> Any:
         """Return the forest."""
@@ -383,7 +404,7 @@ class MultiLayerPerceptron(ScikitMember):
         "width": integer(1, 4096),
         "layers": integer(1, 10),
         "alpha": real(0),
-        "learning_rate_init": real(0, low_open=True),
+        "learning_rate_init": real(0, 1000, low_open=True),
         "batch_size": integer(1),
         "max_iter": integer(1, optional=True),
         "activation": choice("relu", "tanh", "logistic", "identity"),
@@ -440,7 +461,7 @@ class MultiLayerPerceptron(ScikitMember):
 
 
 class NearestNeighbors(ScikitMember):
-    """The mean target of the nearest rows, by standardised features.
+    """The mean target of the nearest rows, by standardised features; of all rows if there are fewer than wanted.
 
     Source: T. M. Cover and P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information
     Theory 13, 21-27, 1967. It does not support row weights.
@@ -456,15 +477,11 @@ class NearestNeighbors(ScikitMember):
         "leaf_size": integer(1),
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"n_neighbors": 10, "weights": "distance"}
-    deciding = ("n_neighbors",)
 
-    @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
-        """Return why these rows cannot be fitted: there are fewer of them than neighbours."""
-        neighbors = cls.number("n_neighbors", params, 5)
-        if len(target) >= neighbors:
-            return None
-        return f"there are {len(target)} rows, fewer than n_neighbors={neighbors:g}"
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
+        """Keep the rows."""
+        self.params["n_neighbors"] = min(int(self.number("n_neighbors", self.params, 5)), len(target))
+        super().fit(features, target, weights)
 
     def build(self) -> Any:
         """Return the regressor, with a tree, whose distances do not depend on how many rows are predicted at once."""

@@ -96,6 +96,12 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
     assert final.data.metrics["cv_rmse_blended"] == best.data.metrics["cv_rmse_blended"]
     assert study.data.metrics["test_rmse_blended"] == final.data.metrics["test_rmse_blended"]
     assert {"lift_mean", "lift_low", "lift_high", "validation_rmse_catboost"} <= set(study.data.metrics)
+    bundle = project / "studies" / "tiny" / "final" / "model"
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    assert study.data.metrics["bundle_mb"] == pytest.approx(size / 1e6)
+    assert 0 < study.data.metrics["predict_ms_in_bulk"] < study.data.metrics["predict_ms"]
+    assert study.data.metrics["predict_ms_catboost"] > 0
+    assert not any("_ms" in name for trial in recorded_trials(project, "tiny") for name in trial["metrics"])
     assert artifacts(project, study.info.run_id) == {
         "best_params.json",
         "blend_weights.png",

@@ -55,6 +55,30 @@ def test_one_category_in_a_fold_is_named(folder: Path) -> None:
     assert "catboost cannot be fitted on fold 0: every feature is constant" in refusal(folder, columns, *IN_TIME)
 
 
+def test_a_category_that_a_fold_misses_throughout_is_named(folder: Path) -> None:
+    columns = {"month": MONTHS, "a": [""] * 20 + ["y", "x"] * 20, "price": numbers()}
+    assert "catboost cannot be fitted on fold 0: every feature is constant" in refusal(folder, columns, *IN_TIME)
+    columns["a"] = [""] * 20 + [str(value) for value in numbers(40)]
+    assert planned(folder, columns, *IN_TIME).study.n_trials == 1
+
+
+def test_parameters_that_contradict_each_other_are_named_together(folder: Path) -> None:
+    columns = {"a": numbers(), "price": numbers()}
+    leaves = ["ensemble.members=[catboost]", "ensemble.params.catboost.max_leaves=9"]
+    assert refusal(folder, columns, *leaves, "ensemble.params.catboost.grow_policy=Depthwise") == (
+        "member catboost cannot be fitted with catboost.grow_policy=Depthwise, catboost.max_leaves=9: max_leaves needs "
+        "grow_policy=Lossguide. Give it other parameters, or leave it out of ensemble.members."
+    )
+    planned(folder, columns, *leaves, "ensemble.params.catboost.grow_policy=Lossguide")
+    search = [
+        "action=tune",
+        leaves[0],
+        "search.space.catboost.grow_policy={choices: [Lossguide, Depthwise]}",
+        leaves[1],
+    ]
+    assert "max_leaves needs grow_policy=Lossguide" in refusal(folder, columns, *search)
+
+
 @pytest.mark.parametrize(
     ("member", "setting", "low", "reason"),
     [
@@ -86,10 +110,12 @@ def test_a_loss_that_the_search_may_choose_is_refused_too(folder: Path) -> None:
 
 def test_neighbours_that_a_fold_does_not_have_are_refused(folder: Path) -> None:
     columns = {"a": numbers(20), "price": numbers(20)}
-    members = "ensemble.members=[nearest_neighbors]"
-    assert "there are 9 rows, fewer than n_neighbors=10" in refusal(folder, columns, members)
-    search = ["action=tune", members, "search.space.nearest_neighbors.n_neighbors={low: 2, high: 30}"]
+    members = "ensemble.members=[{near: {kind: KNeighborsRegressor}}]"
+    fixed = "ensemble.params.near.n_neighbors=10"
+    assert "there are 9 rows, fewer than n_neighbors=10" in refusal(folder, columns, members, fixed)
+    search = ["action=tune", members, "search.space.near.n_neighbors={low: 2, high: 30}"]
     assert "fewer than n_neighbors=30" in refusal(folder, columns, *search)
+    planned(folder, columns, "ensemble=wide", "action=tune")  # byoe's own member takes the rows that there are
 
 
 def test_weights_that_are_zero_in_float32_are_refused(folder: Path) -> None:
