@@ -16,9 +16,11 @@ from typing import Any, get_args
 
 import numpy as np
 
+from ensemble import __version__
 from ensemble.channel import read_channel
 from ensemble.documents import read_json
 from ensemble.errors import EnsembleError, InputError
+from ensemble.known_fits import KnownFits
 from ensemble.racing import RaceLost, Rival
 from ensemble.reading import Roles
 from ensemble.recipe import FinalRows, Recipe
@@ -32,6 +34,8 @@ SCORED_FOLDER = "scored"
 METRICS_VERSION = 1
 # Folders of the user's own packages that are not beside the entry script.
 CODE_VARIABLE = "BYOE_CODE"
+# Folder of the fits that earlier trainings of the study have made.
+FITS_VARIABLE = "BYOE_FITS"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Places:
         output_data_dir: Folder of ``metrics.json`` and ``out_of_fold.npz``.
         threads: Number of threads that a member may use.
         code: Folders of packages that go into the bundle besides the entry script's own.
+        fits: Folder of the fits that earlier trainings have made, if they are kept.
     """
 
     train: Path
@@ -57,6 +62,7 @@ class Places:
     output_data_dir: Path
     threads: int
     code: tuple[Path, ...] = ()
+    fits: Path | None = None
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -142,12 +148,20 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
         "processor": this_processor(),
     }
     places.output_data_dir.mkdir(parents=True, exist_ok=True)
+    known = {}
+    if places.fits is not None:
+        rest = {name: document[name] for name in ("train_hash", "validation_hash", "versions")}
+        fits = KnownFits(places.fits, recipe, {**rest, "ensemble": __version__})
+        if places.model_dir is None and rival is None:  # a bundle needs the models, and a race each fold's predictions
+            known = fits.find(table.rows, None if validation is None else validation.rows)
     try:
-        training = fit_ensemble(recipe, table, validation, places.threads, rival)
+        training = fit_ensemble(recipe, table, validation, places.threads, rival, known)
     except RaceLost as lost:
         document |= {"metrics": lost.metrics, "pruned": {"folds": len(lost.folds), "expected": lost.expected}}
         (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
         return
+    if places.fits is not None:
+        fits.keep(training.fits)
     objective = training.metrics[recipe.objective]
     if not np.isfinite(objective):
         raise EnsembleError(f"the objective {recipe.objective} is {objective}: this trial has no score.")
@@ -262,6 +276,7 @@ def _places(options: argparse.Namespace, roles: Roles | None, environ: Mapping[s
         output_data_dir=folder(options.output_data_dir, "SM_OUTPUT_DATA_DIR") or Path("output"),
         threads=_threads(environ),
         code=tuple(Path(text) for text in environ.get(CODE_VARIABLE, "").split(os.pathsep) if text),
+        fits=folder(None, FITS_VARIABLE),
     )
 
 

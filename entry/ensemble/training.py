@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
 from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
+from ensemble.known_fits import KnownFit
 from ensemble.members import Floats, Member, member_class
 from ensemble.members.growth import Growth, common_rounds
 from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_difference
@@ -67,6 +68,7 @@ class Training:
         predict_seconds: Seconds spent in all ``predict`` calls.
         standings: As in ``Rival``, for later trainings that race this one; empty unless this one raced.
         rounds: The numbers of boosting rounds that were found, by member.
+        fits: Each member's predictions, for later trainings with the same member.
     """
 
     ensemble: FittedEnsemble
@@ -79,6 +81,7 @@ class Training:
     predict_seconds: float = 0.0
     standings: list[list[float]] = field(default_factory=list)
     rounds: dict[str, int] = field(default_factory=dict)
+    fits: dict[str, KnownFit] = field(default_factory=dict)
 
 
 def averaged(parts: list[Floats]) -> Floats:
@@ -90,7 +93,12 @@ def averaged(parts: list[Floats]) -> Floats:
 
 
 def fit_ensemble(
-    recipe: Recipe, train: Table, validation: Table | None, threads: int, rival: Rival | None = None
+    recipe: Recipe,
+    train: Table,
+    validation: Table | None,
+    threads: int,
+    rival: Rival | None = None,
+    known: Mapping[str, KnownFit] | None = None,
 ) -> Training:
     """Cross-validate and fit an ensemble.
 
@@ -100,6 +108,7 @@ def fit_ensemble(
         validation: Further rows that are scored but never fitted on.
         threads: Threads that a member may use. Linear algebra always uses one, so that its sums keep their order.
         rival: The training to beat, with the same objective. After each fold, this training stops if it has lost.
+        known: Fits of members that need not be made again, by name. The ensemble has no models of these members.
 
     Returns:
         The fitted ensemble with its scores and out-of-fold predictions.
@@ -110,7 +119,7 @@ def fit_ensemble(
         RaceLost: The training cannot beat its rival.
     """
     with one_blas_thread():
-        return _Fit(recipe, train, validation, threads, rival).run()
+        return _Fit(recipe, train, validation, threads, rival, known).run()
 
 
 def fit_again(
@@ -137,10 +146,17 @@ def fit_again(
 
 class _Fit:
     def __init__(
-        self, recipe: Recipe, train: Table, validation: Table | None, threads: int, rival: Rival | None
+        self,
+        recipe: Recipe,
+        train: Table,
+        validation: Table | None,
+        threads: int,
+        rival: Rival | None,
+        known: Mapping[str, KnownFit] | None = None,
     ) -> None:
         self.recipe = recipe
         self.rival = rival
+        self.known = dict(known or {})
         self.objective = MetricName.parse(recipe.objective)
         self.train = train
         self.validation = validation
@@ -151,7 +167,7 @@ class _Fit:
         self.standings: list[list[float]] = []
         self.curves: dict[str, list[Floats]] = {
             member.name: []
-            for member in recipe.members
+            for member in self._unknown()
             if member_class(member.kind, "members").finds_rounds(member.params)
         }
         self.rounds: dict[str, int] = {}
@@ -168,6 +184,8 @@ class _Fit:
         fold_of_row = np.full((self.train.rows, spec.repeats), -1, dtype=np.int32)
         predictions = np.full((spec.repeats, self.train.rows, len(self.names)), np.nan)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
+        for name, fit in self.known.items():
+            predictions[:, :, self.names.index(name)] = fit.out_of_fold
         for number, fold in enumerate(folds):
             fold_of_row[fold.score, fold.repeat] = number
             self._fit_fold(number, fold, models, predictions)
@@ -175,6 +193,7 @@ class _Fit:
                 self._truncate(models, predictions, folds[: number + 1])
                 self._race(self.rival, blender, predictions, folds[: number + 1])
         models, self.rounds = self._truncate(models, predictions, folds)
+        self.rounds |= {name: fit.rounds for name, fit in self.known.items() if fit.rounds is not None}
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
         blend = blender.fit(blender_rows(out_of_fold, self.train).take(scored))
@@ -183,8 +202,9 @@ class _Fit:
         ensemble = FittedEnsemble(models, blend)
         both = self._with_blend(blender, predictions, folds)
         metrics = self._cv_metrics(both, scored) | self._fold_metrics(both, folds, [*self.names, BLENDED])
+        unseen = self._on_validation_rows(models)
         if self.validation is not None:
-            metrics |= self._validation_metrics(ensemble, self.validation)
+            metrics |= score_members("validation", ensemble, np.column_stack(list(unseen.values())), self.validation)
         return Training(
             ensemble,
             metrics,
@@ -196,14 +216,18 @@ class _Fit:
             self.predict_seconds,
             self.standings,
             self.rounds,
+            {
+                name: KnownFit(predictions[:, :, at], unseen.get(name), self.rounds.get(name))
+                for at, name in enumerate(self.names)
+            },
         )
 
     def models(self) -> dict[str, list[Member]]:
         """Return the models of a bundle, fitted on all rows or on the rows of each fold."""
-        members = self.recipe.members
-        if self.recipe.final == "refit":
-            return {member.name: [self._fit_member(member, self.train, "all rows")] for member in members}
+        members = self._unknown()
         models: dict[str, list[Member]] = {name: [] for name in self.names}
+        if self.recipe.final == "refit":
+            return models | {member.name: [self._fit_member(member, self.train, "all rows")] for member in members}
         folds = make_folds(self.recipe.folds, self.train.rows, self.recipe.seed, self.train.fold_keys)
         for number, fold in enumerate(folds):
             rows = self.train.take(fold.fit)
@@ -211,15 +235,19 @@ class _Fit:
                 models[member.name].append(self._fit_member(member, rows, f"fold {number}"))
         return models
 
+    def _unknown(self) -> list[MemberSpec]:
+        return [member for member in self.recipe.members if member.name not in self.known]
+
     def _fit_fold(self, number: int, fold: Fold, models: dict[str, list[Member]], predictions: Floats) -> None:
         """Add each member's model of a fold, and its predictions if its number of rounds is known."""
         # The only copy of a fold's rows, which lives as long as this call: libraries need contiguous memory.
         rows, where = self.train.take(fold.fit), f"fold {number}"
-        for column, member in enumerate(self.recipe.members):
+        for member in self._unknown():
             if member.name not in self.curves:
                 model = self._fit_member(member, rows, where)
                 features = self.train.features[fold.score]
-                predictions[fold.repeat, fold.score, column] = self._predict(member.name, model, features, where)
+                predicted = self._predict(member.name, model, features, where)
+                predictions[fold.repeat, fold.score, self.names.index(member.name)] = predicted
             else:
                 growth = self._growth(fold, self.curves[member.name])
                 model = self._fit_member(member, rows, where, growth)
@@ -327,12 +355,17 @@ class _Fit:
             metrics |= scores("cv", name, target[scored], pooled[:, column], pooled_weights)
         return metrics
 
-    def _validation_metrics(self, ensemble: FittedEnsemble, validation: Table) -> dict[str, float]:
-        columns = []
-        for name, models in ensemble.models.items():
-            parts = [self._predict(name, model, validation.features, "validation") for model in models]
-            columns.append(averaged(parts))
-        return score_members("validation", ensemble, np.column_stack(columns), validation)
+    def _on_validation_rows(self, models: Mapping[str, list[Member]]) -> dict[str, Floats]:
+        """Return the members' predictions for the validation rows, shape (rows,), by name; empty without such rows."""
+        if self.validation is None:
+            return {}
+        features, columns = self.validation.features, dict[str, Floats]()
+        for name, fitted in models.items():
+            known = self.known[name].validation if name in self.known else None
+            if known is None:
+                known = averaged([self._predict(name, model, features, "validation") for model in fitted])
+            columns[name] = known
+        return columns
 
 
 def blender_rows(predictions: Floats, table: Table) -> Rows:

@@ -106,7 +106,7 @@ class LoopHandle(StudyHandle):
                 self._asked += 1
             elif self._told in self._results:
                 result = self._results[self._told]
-                proposer.tell(self._told, result.value(self._spec.objective))
+                proposer.tell(self._told, result)
                 self._told += 1
                 self._failures.count(result)
                 if (reason := self._failures.exceeded()) is not None:

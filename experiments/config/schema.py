@@ -333,6 +333,12 @@ class SearchConfig:
         None,
         "Trials at the same time, at most `search.window`; `null` is one per core, or one for a large table.",
     )
+    vary: str = _key(
+        "all",
+        "What a trial changes. `all`: the parameters of every member. `one_member`: those of one member in turn, found "
+        "by its own score, while the others keep their best ones. With `mode=local` their fits are not repeated, so "
+        "that there are several times as many trials in a minute. Not with `mode=remote`.",
+    )
     startup_trials: int = _key(10, "Number of random trials before `tpe` begins to learn.")
     objective: str = _key(
         "cv_rmse_blended",

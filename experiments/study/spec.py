@@ -18,6 +18,7 @@ from experiments.study.search_space import SearchSpace
 
 Sampler = Literal["tpe", "random", "grid"]
 BlendOver = Literal["trial", "study"]
+Vary = Literal["all", "one_member"]
 TrialState = Literal["complete", "failed", "pruned"]
 
 # The values of the searched parameters of one trial, by their names in the wire format.
@@ -81,6 +82,7 @@ class SearchSpec:
         window: Trial i is proposed when exactly the trials up to i - window are told.
         startup_trials: Random trials before the sampler starts to learn.
         prune: Whether a trial races the best trial that was told when it was proposed, and is pruned when it loses.
+        vary: Whether a proposal changes the parameters of all members or of one.
     """
 
     sampler: Sampler
@@ -89,6 +91,7 @@ class SearchSpec:
     window: int
     startup_trials: int
     prune: bool = False
+    vary: Vary = "all"
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,8 @@ class StudySpec:
         """
         search = asdict(self.search)
         del search["n_trials"]
+        if search["vary"] == "all":  # studies that began before there was anything else have the same identity
+            del search["vary"]
         return {
             "mode": self.mode,
             **({"cold": True} if self.cold else {}),
