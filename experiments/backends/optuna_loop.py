@@ -126,7 +126,8 @@ class LoopHandle(StudyHandle):
             return None
         longest = max(result.finished - result.started for result in scored)
         more = 0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS
-        kept = (FINAL_TRIALS + more) * longest + FINAL_SECONDS
+        times = 1 if self._spec.max_ms is None else 2  # the best trial is measured before members are left out
+        kept = times * (FINAL_TRIALS + more) * longest + FINAL_SECONDS
         return max(0.0, self._spec.timeout - kept - (self._clock() - self._begun))
 
     def _interrupted(self, running: Collection[futures.Future[TrialResult]]) -> set[futures.Future[TrialResult]]:

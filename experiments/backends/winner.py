@@ -29,7 +29,7 @@ from experiments.study.folder import (
     test_predictions,
 )
 from experiments.study.ledger import Ledger
-from experiments.study.serving_cost import SERVING_COST
+from experiments.study.serving_cost import MEMBERS_MS, SERVING_COST
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
 from experiments.study.study_blend import StudyBlend, decide, is_open, origin, recorded_blend, request
 from experiments.system import crash_points
@@ -83,14 +83,21 @@ def place_winner(
     blend, sought = recorded_blend(study, results, fact), is_open(study, results, fact)
     if not sought and known is not None and is_winner(known, best, study, blend) and (bundle / MANIFEST).exists():
         return
+    trained = None
+    if study.max_ms is not None and ledger.noted(MEMBERS_MS) is None:
+        with console.status("measuring how long each member of the best trial takes"):
+            trained = _train(study, ledger, handle, best, None, console)
+            ledger.note(MEMBERS_MS, _measured(study, local_workers)["members_ms"])
     if sought or (blend is not None and not study_blend_file(study.folder).exists()):
         with console.status("choosing the blend over the study"):
-            blend = _find_blend(study, ledger, local_workers, results, best)
+            blend = _find_blend(study, ledger, local_workers, results, best, console)
     doing = handle.final_status if blend is None or not blend.better else "training the blend over the study"
     scoring = "" if study.channels.test is None else " and scoring it on the test rows"
     with console.status(f"{doing}{scoring}") as status:
         chosen = blend if blend is not None and blend.better else None
-        final = _train(study, ledger, handle, best, chosen, console)
+        if trained is None or chosen is not None:
+            trained = _train(study, ledger, handle, best, chosen, console)
+        final = trained
         _score(study, ledger, local_workers, final, status)
 
 
@@ -100,14 +107,25 @@ def _find_blend(
     local_workers: LocalWorkers,
     results: Sequence[TrialResult],
     best: TrialResult,
+    console: Console,
 ) -> StudyBlend:
     """Choose the blend over the study, and note it."""
-    arguments = request(study, results, study_blend_file(study.folder))
+    milliseconds = None if study.max_ms is None else ledger.noted(MEMBERS_MS)
+    arguments = request(study, results, best, study_blend_file(study.folder), milliseconds)
     log = study.folder / "study_blend.txt"
     found = local_workers().call("experiments.study.study_blend:blend_study", arguments, log)
     blend = decide(found, results, best, study)
     ledger.note(STUDY_BLEND, blend.as_dict())
     crash_points.point("blend_chosen")
+    if milliseconds is not None and blend.models:
+        takes = sum(milliseconds[origin(name)[0]] for name in blend.names)
+        if takes > float(study.max_ms or 0.0):
+            print_plain(
+                console,
+                f"note: no member predicts a row within ensemble.max_ms={study.max_ms:g}: the fastest is served alone, "
+                f"and takes {takes:.3g} ms.",
+                "yellow",
+            )
     return blend
 
 
@@ -143,12 +161,20 @@ def _score(study: StudySpec, ledger: Ledger, local_workers: LocalWorkers, final:
     scored, bundle = scored_model_dir(final_folder(study.folder)), model_dir(final_folder(study.folder))
     scores = _scores(study, scored if scored.exists() else bundle, local_workers, status)
     ledger.note(IMPORTANCE, scores["importance"])
-    log = final_folder(study.folder) / "scoring.txt"
-    cost = local_workers().call("experiments.study.serving_cost:measure_bundle", {"bundle": str(bundle)}, log)
-    ledger.note(SERVING_COST, cost)
+    ledger.note(SERVING_COST, _measured(study, local_workers))
     final = replace(final, metrics={**final.metrics, **scores["metrics"]})
     shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
     ledger.note(FINAL, asdict(final))
+
+
+def _measured(study: StudySpec, local_workers: LocalWorkers) -> dict[str, Any]:
+    """Return what the bundle in the study's final folder costs, as ``ServingCost``'s fields."""
+    final = final_folder(study.folder)
+    kwargs = {"bundle": str(model_dir(final))}
+    found: dict[str, Any] = local_workers().call(
+        "experiments.study.serving_cost:measure_bundle", kwargs, final / "scoring.txt"
+    )
+    return found
 
 
 def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status: Status) -> dict[str, Any]:

@@ -298,6 +298,12 @@ class EnsembleConfig:
         "`all`. `null` is `all` with `mode=local`, `train_and_validation` with `mode=sagemaker`, where jobs get the "
         "test rows only on request, and `train` with `mode=remote`.",
     )
+    max_ms: float | None = _key(
+        None,
+        "Milliseconds in which the winner predicts one row on one core here: members whose measured times add up to "
+        "more are left out, those that cost least error for their time first. It needs an objective such as "
+        "`cv_rmse_blended`, and is not for `mode=remote` and `ensemble.blend=fixed`. `null` is no limit.",
+    )
     drop_slow: bool = _key(
         False,
         "Whether to leave out members that would take longer than all others together, or that do not use "

@@ -157,6 +157,11 @@ def _over_the_study(outcome: Outcome, blend: StudyBlend) -> str:
     if not blend.models:
         return "no blend over the study: the trials' out-of-fold predictions cannot be read"
     value = f"{outcome.study.objective} = {blend.metrics[outcome.study.objective]:.6g}"
+    if blend.left_out:
+        named = ", ".join(f"{name} ({digits(ms)} ms)" for name, ms in blend.left_out.items())
+        return f"winner: a blend, {value}, without what is too slow for ensemble.max_ms={blend.limit:g}: {named}"
+    if blend.limit is not None and outcome.study.blend_over == "trial":
+        return f"all members together are fast enough for ensemble.max_ms={blend.limit:g}"
     if not blend.better:
         return f"the best trial is the winner: a blend over the study, {value}, is not better"
     return f"winner: a blend over the study, {value}: each member from the trial in which it did best, named after it"

@@ -160,7 +160,9 @@ def _is_cloud(value: Any) -> bool:
 def _is_study_blend(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and set(value) == {"trials", "models", "hyperparameters", "metrics", "better"}
+        and set(value) - {"limit", "left_out"} == {"trials", "models", "hyperparameters", "metrics", "better"}
+        and _is_number(value.get("limit", 0.0))
+        and _named(_is_number)(value.get("left_out", {}))
         and _many(_is_count)(value["trials"])
         and _is_count(value["models"])
         and _named(_is_text)(value["hyperparameters"])
@@ -204,6 +206,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "final": _is_final,
     "baseline": _is_final,
     "serving_cost": _is_serving_cost,
+    "members_ms": _named(_is_number),
     "feature_importance": _named(_is_number),
     STUDY_BLEND: _is_study_blend,
 }

@@ -18,6 +18,8 @@ from ensemble.threads import one_blas_thread
 
 # The ledger's fact: what the winner's bundle costs.
 SERVING_COST = "serving_cost"
+# The fact by which members are left out under ``ensemble.max_ms``: measured once, so that a choice can be repeated.
+MEMBERS_MS = "members_ms"
 # A call is repeated this often, but for no longer than this.
 REPEATS, SECONDS = 25, 0.3
 BULK_ROWS = 1000

@@ -113,6 +113,7 @@ class StudySpec:
         threads: Threads a trial may use.
         max_failure_rate: The study stops when more than this share of its trials failed.
         final_rows: The rows that the winner's served models are fitted on.
+        max_ms: Milliseconds that the winner's members may take together to predict one row; None for no limit.
         baseline: Whether plain CatBoost is cross-validated too, to compare the blend with.
         blend_over: Whether the winner blends the members of one trial, or each one's best of all trials.
         timeout: Seconds that the study may take, including the winner's training; None for no limit.
@@ -138,6 +139,7 @@ class StudySpec:
     threads: int
     max_failure_rate: float
     final_rows: FinalRows = "train"
+    max_ms: float | None = None
     baseline: bool = False
     blend_over: BlendOver = "trial"
     timeout: float | None = None

@@ -164,6 +164,17 @@ def test_the_served_model_has_the_rows_that_there_are(folder: Path) -> None:
     assert "dataset.split.validation=0 sets none aside. Use search.objective=cv_mae_xgboost" in message
 
 
+def test_a_limit_of_milliseconds_is_refused_where_no_member_can_be_left_out(folder: Path) -> None:
+    columns = {"a": numbers(), "price": numbers()}
+    assert planned(folder, columns, "ensemble.max_ms=2").study.max_ms == 2.0
+    assert "ensemble.max_ms=0 is not a number of milliseconds above 0" in refusal(folder, columns, "ensemble.max_ms=0")
+    for argument, reason in (
+        ("mode=remote", "mode=remote serves the model of its best job"),
+        ("search.objective=cv_rmse_xgboost", "search.objective=cv_rmse_xgboost is not a cross-validated score"),
+    ):
+        assert reason in refusal(folder, columns, "ensemble.max_ms=2", argument)
+
+
 def test_rows_that_a_mode_does_not_have_are_refused(folder: Path) -> None:
     columns = {"a": numbers(), "price": numbers()}
     message = refusal(folder, columns, "mode=remote", "ensemble.final_rows=all")
