@@ -236,7 +236,7 @@ def _record(
     importance = ledger.noted(IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
     winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
-    figures = study_figures(study, results, session.members, out_of_fold)
+    figures = study_figures(study, results, session.members, out_of_fold, final)
     numbers = study_metrics(final, results, session.members, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()
     tracker.finish(winner, figures, as_text(outcome), numbers)
