@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from experiments.study.folder import (
 )
 from experiments.study.ledger import Ledger, Peek, peek
 from experiments.study.predictions import Predictions
+from experiments.study.serving_cost import SERVING_COST, ServingCost
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult, best_of
 from experiments.study.study_blend import StudyBlend, is_open, recorded_blend
 from experiments.study.verdict import study_metrics
@@ -108,7 +110,8 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     opened = open_backend(composed.config.mode, study, command, console)
     with opened as (backend, local_workers), Ledger.open(study) as ledger:
         crash_points.point("study_created")
-        with backend.submit(study, ledger) as handle:
+        spent = time.monotonic() - composed.began
+        with backend.submit(replace(study, spent=spent), ledger) as handle:
             _run(session, ledger, handle, local_workers)
     return _show_parity(session)
 
@@ -124,6 +127,7 @@ def _show_data(plan: StudyPlan, console: Console) -> None:
 def _show_finished(session: _Session, known: Peek) -> bool:
     """Show the summary if the study has nothing left to run or record; return whether it was shown."""
     results = known.results
+    session = replace(session, study=session.study.as_trained(results))
     best = best_of(results, session.study.objective)
     final = known.facts.get(FINAL)
     recorded = known.facts.get(_RECORDED) == session.recorded(len(results)) and store_exists(session.uri)
@@ -133,7 +137,7 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     if not done or best is None or final is None or not is_winner(final, best, session.study, blend):
         return False
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
-    outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts.get(BASELINE))
+    outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts)
     show(outcome, session.console)
     return True
 
@@ -161,6 +165,8 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
             baseline = Baseline(study, ledger, handle)
             results = follow(study, handle, tracker, console, len(ledger.results()), baseline.start)
             crash_points.point("search_done")
+            study = study.as_trained(results)
+            session = replace(session, study=study)
             best = best_of(results, study.objective)
             if best is None:
                 failed = max(results, key=lambda result: result.index)
@@ -224,13 +230,16 @@ def _record(
     final = TrialResult(**ledger.noted(FINAL))
     tracker.drain()
     blend = recorded_blend(study, results, ledger.noted(STUDY_BLEND))
-    outcome = _outcome(session, results, best, final, blend, ledger.noted(BASELINE))
+    facts = {key: ledger.noted(key) for key in (BASELINE, SERVING_COST)}
+    outcome = _outcome(session, results, best, final, blend, facts)
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     importance = ledger.noted(IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
     winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
-    figures = study_figures(study, results, session.members, out_of_fold)
-    tracker.finish(winner, figures, as_text(outcome), study_metrics(final, results, session.members, outcome.baseline))
+    figures = study_figures(study, results, session.members, out_of_fold, final)
+    numbers = study_metrics(final, results, session.members, outcome.baseline)
+    numbers |= {} if outcome.cost is None else outcome.cost.metrics()
+    tracker.finish(winner, figures, as_text(outcome), numbers)
     return outcome
 
 
@@ -240,11 +249,21 @@ def _outcome(
     best: TrialResult,
     final: TrialResult,
     blend: StudyBlend | None,
-    baseline: Mapping[str, Any] | None,
+    facts: Mapping[str, Any],
 ) -> Outcome:
     commands = _next_commands(session, finished=len(results) == session.study.n_trials)
-    known = None if baseline is None else TrialResult(**baseline)
-    return Outcome(session.study, results, best, final, session.members, commands, blend, baseline=known)
+    baseline, cost = facts.get(BASELINE), facts.get(SERVING_COST)
+    return Outcome(
+        session.study,
+        results,
+        best,
+        final,
+        session.members,
+        commands,
+        blend,
+        baseline=None if baseline is None else TrialResult(**baseline),
+        cost=None if cost is None else ServingCost(**cost),
+    )
 
 
 def _is_whole_grid(study: StudySpec) -> bool:

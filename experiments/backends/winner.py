@@ -29,6 +29,7 @@ from experiments.study.folder import (
     test_predictions,
 )
 from experiments.study.ledger import Ledger
+from experiments.study.serving_cost import MEMBERS_MS, SERVING_COST
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
 from experiments.study.study_blend import StudyBlend, decide, is_open, origin, recorded_blend, request
 from experiments.system import crash_points
@@ -36,6 +37,8 @@ from experiments.system.files import replacing
 
 # The ledger's facts of the winner: its result with test scores, and the importance of the features.
 FINAL = "final"
+# The share of search.timeout that finding the importance may take.
+IMPORTANCE_SHARE = 0.05
 IMPORTANCE = "feature_importance"
 
 
@@ -67,7 +70,7 @@ def place_winner(
 
     Args:
         study: The study.
-        ledger: Its ledger, which gets the facts ``FINAL``, ``IMPORTANCE`` and ``STUDY_BLEND``.
+        ledger: Its ledger, which gets the facts ``FINAL``, ``IMPORTANCE``, ``SERVING_COST`` and ``STUDY_BLEND``.
         handle: The running study.
         local_workers: Returns the workers that compute the scores.
         best: The best trial.
@@ -82,14 +85,21 @@ def place_winner(
     blend, sought = recorded_blend(study, results, fact), is_open(study, results, fact)
     if not sought and known is not None and is_winner(known, best, study, blend) and (bundle / MANIFEST).exists():
         return
+    trained = None
+    if study.max_ms is not None and ledger.noted(MEMBERS_MS) is None:
+        with console.status("measuring how long each member of the best trial takes"):
+            trained = _train(study, ledger, handle, best, None, console)
+            ledger.note(MEMBERS_MS, _measured(study, local_workers)["members_ms"])
     if sought or (blend is not None and not study_blend_file(study.folder).exists()):
         with console.status("choosing the blend over the study"):
-            blend = _find_blend(study, ledger, local_workers, results, best)
+            blend = _find_blend(study, ledger, local_workers, results, best, console)
     doing = handle.final_status if blend is None or not blend.better else "training the blend over the study"
     scoring = "" if study.channels.test is None else " and scoring it on the test rows"
     with console.status(f"{doing}{scoring}") as status:
         chosen = blend if blend is not None and blend.better else None
-        final = _train(study, ledger, handle, best, chosen, console)
+        if trained is None or chosen is not None:
+            trained = _train(study, ledger, handle, best, chosen, console)
+        final = trained
         _score(study, ledger, local_workers, final, status)
 
 
@@ -99,14 +109,25 @@ def _find_blend(
     local_workers: LocalWorkers,
     results: Sequence[TrialResult],
     best: TrialResult,
+    console: Console,
 ) -> StudyBlend:
     """Choose the blend over the study, and note it."""
-    arguments = request(study, results, study_blend_file(study.folder))
+    milliseconds = None if study.max_ms is None else ledger.noted(MEMBERS_MS)
+    arguments = request(study, results, best, study_blend_file(study.folder), milliseconds)
     log = study.folder / "study_blend.txt"
     found = local_workers().call("experiments.study.study_blend:blend_study", arguments, log)
     blend = decide(found, results, best, study)
     ledger.note(STUDY_BLEND, blend.as_dict())
     crash_points.point("blend_chosen")
+    if milliseconds is not None and blend.models:
+        takes = sum(milliseconds[origin(name)[0]] for name in blend.names)
+        if takes > float(study.max_ms or 0.0):
+            print_plain(
+                console,
+                f"note: no member predicts a row within ensemble.max_ms={study.max_ms:g}: the fastest is served alone, "
+                f"and takes {takes:.3g} ms.",
+                "yellow",
+            )
     return blend
 
 
@@ -140,12 +161,22 @@ def _train(
 def _score(study: StudySpec, ledger: Ledger, local_workers: LocalWorkers, final: TrialResult, status: Status) -> None:
     """Score the winner on the test rows, find the importance of its features, and note both."""
     scored, bundle = scored_model_dir(final_folder(study.folder)), model_dir(final_folder(study.folder))
-    bundle = scored if scored.exists() else bundle
-    scores = _scores(study, bundle, local_workers, status)
+    scores = _scores(study, scored if scored.exists() else bundle, local_workers, status)
     ledger.note(IMPORTANCE, scores["importance"])
+    ledger.note(SERVING_COST, _measured(study, local_workers))
     final = replace(final, metrics={**final.metrics, **scores["metrics"]})
     shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
     ledger.note(FINAL, asdict(final))
+
+
+def _measured(study: StudySpec, local_workers: LocalWorkers) -> dict[str, Any]:
+    """Return what the bundle in the study's final folder costs, as ``ServingCost``'s fields."""
+    final = final_folder(study.folder)
+    kwargs = {"bundle": str(model_dir(final))}
+    found: dict[str, Any] = local_workers().call(
+        "experiments.study.serving_cost:measure_bundle", kwargs, final / "scoring.txt"
+    )
+    return found
 
 
 def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status: Status) -> dict[str, Any]:
@@ -163,6 +194,7 @@ def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status:
         "channels": channels,
         "hashes": dict(study.channels.hashes),
         "predictions": str(test_predictions(study.folder)),
+        "seconds": None if study.timeout is None else IMPORTANCE_SHARE * study.timeout,
     }
     pool = local_workers()
     threads = study.threads * study.parallel
@@ -170,12 +202,13 @@ def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status:
     scores = pool.call("experiments.study.winner_scores:score_winner", {**kwargs, "threads": threads}, log)
     importance, features = dict(scores["importance"]), scores["features"]
     if not features:
-        print_plain(console, "note: the importance of features is left out, because there are too many features.")
+        print_plain(console, "note: the importance of features is left out: it would take too long.")
     elif len(importance) < features:
         print_plain(console, f"finding the importance of {features} features, a shuffle for each.")
     while len(importance) < features:
         status.update(f"importance of features: {len(importance)} of {features}")
         part = {"bundle": str(bundle), "rows": next(iter(channels.values())), "first": len(importance)}
+        part["most_rows"] = scores["rows"]
         importance |= pool.call("experiments.study.importance:next_part", {**part, "threads": threads}, log)
     return {"metrics": scores["metrics"], "importance": importance}
 

@@ -10,6 +10,7 @@ from ensemble.evaluation import MetricName
 from ensemble.recipe import BLENDED
 from experiments.comparison.recorded_study import RecordedStudy
 from experiments.study.fold_intervals import Interval, fold_rmse, mean_over_folds, paired_lift
+from experiments.study.more_trials import Outlook
 from experiments.study.spec import TrialResult
 from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_baseline, lift_over_best_member
 
@@ -51,6 +52,7 @@ class Measures:
         best_member: The best score of a single member.
         lift: How much lower the blend's RMSE is than that.
         lift_over_baseline: How much lower the blend's RMSE is than plain CatBoost's.
+        outlook: What more trials may bring; None for given points, a grid, or too few trials.
         by_trial: The best score so far, in the order of trials.
         by_time: The best score so far, in the order in which trials ended.
     """
@@ -66,6 +68,7 @@ class Measures:
     best_member: BestSingleMember | None
     lift: Interval | None
     lift_over_baseline: Interval | None
+    outlook: Outlook | None
     by_trial: tuple[Point, ...]
     by_time: tuple[Point, ...]
 
@@ -179,6 +182,7 @@ def _measure(study: RecordedStudy, label: str, metric: str) -> Measures:
         best_member=best_member,
         lift=None if best is None or best_member is None else lift_over_best_member(best, best_member, study.members),
         lift_over_baseline=None if best is None else lift_over_baseline(best, study.baseline),
+        outlook=study.outlook(),
         by_trial=_history(study.results, metric, clock),
         by_time=_history(sorted(study.results, key=lambda result: result.finished), metric, clock),
     )

@@ -24,8 +24,10 @@ from experiments.study.folder import (
     trial_folder,
 )
 from experiments.study.ledger import FILE, LedgerEmpty, is_held, read
+from experiments.study.more_trials import Outlook, outlook
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
+from experiments.study.serving_cost import SERVING_COST, ServingCost
 from experiments.study.spec import SINGLE_PRECISION, STUDY_BLEND, TrialResult, best_of
 from experiments.study.study_blend import trials_of
 
@@ -51,6 +53,7 @@ class RecordedStudy:
         running: Whether a process on this machine runs it.
         replay_of: The study that it replays; None if it is not a replay.
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
+        serving_cost: What its winner's model costs; None if it was not measured.
         has_test_rows: Whether rows were set aside to score the winner on.
     """
 
@@ -66,6 +69,7 @@ class RecordedStudy:
     running: bool
     replay_of: str | None
     baseline: TrialResult | None = None
+    serving_cost: ServingCost | None = None
     has_test_rows: bool = True
 
     @property
@@ -97,6 +101,11 @@ class RecordedStudy:
     def best(self) -> TrialResult | None:
         """The best complete trial."""
         return best_of(self.results, self.objective)
+
+    def outlook(self) -> Outlook | None:
+        """Return what more trials may bring; None if there are too few, or if points were given or come from a grid."""
+        is_open = self.searched and self.identity.get("search.sampler") != "grid"
+        return outlook(self.results, self.objective) if is_open else None
 
     def static(self) -> dict[str, str]:
         """Return the hyperparameters that are the same in every trial."""
@@ -225,6 +234,7 @@ def read_study(folder: Path) -> RecordedStudy:
             running=running,
             replay_of=facts.get("replay_of"),
             baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,
+            serving_cost=ServingCost(**facts[SERVING_COST]) if SERVING_COST in facts else None,
             has_test_rows=facts.get("has_test_rows", True),
         )
         best = found.best

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.comparison.measures import SPLITS, Measures, lift_between_winners
-from experiments.reporting.console import dollars
+from experiments.reporting.console import dollars, duration
 from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.fold_intervals import Interval
+from experiments.study.more_trials import Outlook
+from experiments.study.serving_cost import ServingCost
 from experiments.study.verdict import verdict
 
 NOTHING = "-"
@@ -52,6 +54,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         _row("trials/minute", measures, lambda one: _number(one.trials_per_minute, "{:.3g}")),
         _row("billed", measures, lambda one: "nothing" if one.billed is None else duration(one.billed)),
         _row("dollars", measures, spent),
+        *_outlooks(measures),
     ]
     names = list(dict.fromkeys(name for one in measures for name in one.names))
     names.sort(key=lambda name: name == "blended")
@@ -59,6 +62,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         found = [_scores(measures, split, name) for name in names]
         if any(cell != NOTHING for row in found for cell in row.cells):
             rows += [Row(_TITLES[split]), *found]
+    rows += _serving(measures)
     rows += [
         Row("does it pay?"),
         _row("best single member", measures, _best_member),
@@ -68,15 +72,6 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
     ]
     return rows
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as text, in at most two units."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def spent(one: Measures) -> str:
@@ -113,6 +108,43 @@ def _scores(measures: Sequence[Measures], split: str, name: str) -> Row:
         )
     one_data = len({one.study.data_hash for one in measures}) == 1
     return Row(name, tuple(cells), frozenset(winners if one_data and len(winners) < len(known) else ()))
+
+
+def _outlooks(measures: Sequence[Measures]) -> list[Row]:
+    found = [one.outlook for one in measures]
+    known = next((one for one in found if one is not None), None)
+    if known is None:
+        return []
+    return [
+        _row(f"gain of {known.trials} more trials", measures, lambda one: _gain(one.outlook)),
+        _row(
+            "chance of any gain", measures, lambda one: NOTHING if one.outlook is None else f"{one.outlook.chance:.0%}"
+        ),
+    ]
+
+
+def _gain(outlook: Outlook | None) -> str:
+    return (
+        NOTHING
+        if outlook is None
+        else f"{_digits(outlook.gain, 3)} ({_digits(outlook.low, 3)} to {_digits(outlook.high, 3)})"
+    )
+
+
+def _serving(measures: Sequence[Measures]) -> list[Row]:
+    costs = [None if one.study.final is None else one.study.serving_cost for one in measures]
+    if not any(costs):
+        return []
+
+    def row(title: str, value: Callable[[ServingCost], float]) -> Row:
+        return Row(title, tuple(NOTHING if cost is None else _digits(value(cost), 3) for cost in costs))
+
+    return [
+        Row("the served model"),
+        row("ms for one row", lambda cost: cost.one_row_ms),
+        row("ms a row among many", lambda cost: cost.bulk_row_ms),
+        row("MB", lambda cost: cost.megabytes),
+    ]
 
 
 def _baselines(measures: Sequence[Measures]) -> list[Row]:

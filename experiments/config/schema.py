@@ -298,6 +298,12 @@ class EnsembleConfig:
         "`all`. `null` is `all` with `mode=local`, `train_and_validation` with `mode=sagemaker`, where jobs get the "
         "test rows only on request, and `train` with `mode=remote`.",
     )
+    max_ms: float | None = _key(
+        None,
+        "Milliseconds in which the winner predicts one row on one core here: members whose measured times add up to "
+        "more are left out, those that cost least error for their time first. It needs an objective such as "
+        "`cv_rmse_blended`, and is not for `mode=remote` and `ensemble.blend=fixed`. `null` is no limit.",
+    )
     drop_slow: bool = _key(
         False,
         "Whether to leave out members that would take longer than all others together, or that do not use "
@@ -327,6 +333,12 @@ class SearchConfig:
         None,
         "Trials at the same time, at most `search.window`; `null` is one per core, or one for a large table.",
     )
+    vary: str = _key(
+        "all",
+        "What a trial changes. `all`: the parameters of every member. `one_member`: those of one member in turn, found "
+        "by its own score, while the others keep their best ones. With `mode=local` their fits are not repeated, so "
+        "that there are several times as many trials in a minute. Not with `mode=remote`.",
+    )
     startup_trials: int = _key(10, "Number of random trials before `tpe` begins to learn.")
     objective: str = _key(
         "cv_rmse_blended",
@@ -336,7 +348,9 @@ class SearchConfig:
     max_failure_rate: float = _key(0.5, "The study stops when a larger share of its trials has failed.")
     prune: bool = _key(False, "With `mode=local`: whether to stop trials between folds when they cannot win any more.")
     timeout: float | None = _key(
-        None, "Seconds after which the study ends, with time reserved for the winner; `null` is no limit."
+        None,
+        "Seconds after which the command ends, with the winner trained and recorded; `null` is no limit. With "
+        "`mode=local`, members for which there is no time are left out.",
     )
     baseline: bool = _key(
         True,

@@ -22,8 +22,13 @@ from experiments.data.float_limits import float_warnings
 # Rows in which distinct values and repeated rows are looked for; this many take a second.
 MOST_ROWS = 100_000
 MANY_LEVELS = 1000
-# Standard deviations from the mean beyond which a target's largest value dominates the squared error.
-HEAVY_TAIL = 10.0
+# Standard deviations from the mean beyond which a target's largest value dominates the squared error; and the share of
+# the variance beyond which its furthest rows do, one in a hundred. A few rows cannot reach the former.
+HEAVY_TAIL, TAIL_SHARE = 10.0, 0.5
+# Rows on which a feature is compared with the target, the fewest and the most; and from when on it explains nearly all.
+LEAK_ROWS, LEAK = (20, 10_000), 0.99
+# With fewer training rows the scores are mostly chance.
+FEW_ROWS = 50
 _NO_ISO_DATE = "dates?"
 _DATE = re.compile(r"\d{1,4}([/.-])\d{1,2}\1\d{1,4}( .*)?")
 
@@ -100,6 +105,8 @@ def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
         (
             *notes,
             *warnings,
+            *_few_rows(splits),
+            *_leaks(splits.train),
             *_repeated(splits),
             *_heavy_tail(splits.train.target),
             *float_warnings(splits.train, members),
@@ -120,10 +127,79 @@ def _remark(column: Column, known: Floats, distinct: int, rows: int) -> str:
         return _NO_ISO_DATE
     if distinct == 0 or (distinct == 1 and len(known) == rows):
         return "constant"
-    counted = column.type == "number" and np.array_equal(known, np.round(known)) and np.ptp(known) == len(known) - 1
-    if distinct == len(known) > 20 and (column.type == "category" or counted):
+    if distinct == len(known) > 20 and (column.type == "category" or _is_counted(column, known)):
         return "an identifier?"
     return "many values" if len(column.levels) > MANY_LEVELS else ""
+
+
+def _is_counted(column: Column, known: Floats) -> bool:
+    """Return whether a column has whole numbers in equal steps, such as numbers of rows."""
+    return (
+        column.type == "number"
+        and np.array_equal(known, np.round(known))
+        and len(np.unique(np.diff(np.sort(known)))) == 1
+    )
+
+
+def _few_rows(splits: Splits) -> list[str]:
+    rows, columns = splits.train.rows, len(splits.train.columns)
+    aside = "" if splits.validation is None else ", or leave them more with dataset.split.validation=0"
+    sentences = []
+    if rows < FEW_ROWS:
+        sentences.append(
+            f"there are {rows} training rows, so that scores are uncertain and the best of many trials is partly "
+            f"chance: prefer few members and trials{aside}"
+        )
+    if columns > rows:
+        sentences.append(
+            f"there are more columns ({columns}) than training rows ({rows}), so that members learn chance from them: "
+            f"leave columns out with dataset.drop, or add a member that shrinks, such as ridge{aside}"
+        )
+    return sentences
+
+
+def _leaks(train: Table) -> list[str]:
+    """Return a sentence about features that tell the target nearly by themselves."""
+    fewest, most = LEAK_ROWS
+    target = np.asarray(train.target[:most])
+    if len(target) < fewest or len(np.unique(target)) < fewest // 2:
+        return []
+    ranks = _ranks(target)
+    found = []
+    for place, column in enumerate(train.columns):
+        values = np.asarray(train.features[:most, place])
+        if column.type == "category":
+            share = _explained_by_levels(values, target)
+        elif np.isnan(values).any() or len(np.unique(values)) < fewest // 2:
+            continue
+        else:
+            share = abs(float(np.corrcoef(_ranks(values), ranks)[0, 1]))
+        if share >= LEAK:
+            found.append(column.name)
+    if not found:
+        return []
+    one = len(found) == 1
+    sentence = (
+        f"{', '.join(found)}: {'it tells' if one else 'each of them tells'} the target nearly alone. If "
+        f"{'it is' if one else 'they are'} not known when you predict, the scores are too good: "
+        f"{as_argument('dataset.drop', found)}"
+    )
+    return [sentence]
+
+
+def _ranks(values: Floats) -> Floats:
+    """Return the mean rank of each value."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
+def _explained_by_levels(values: Floats, target: Floats) -> float:
+    """Return the share of the target's variance between the levels of a category; 0 if most levels have few rows."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if len(counts) > len(target) / 5:
+        return 0.0
+    means = np.bincount(place, target) / counts
+    return float(1 - np.mean((target - means[place]) ** 2) / np.var(target))
 
 
 def _repeated(splits: Splits) -> list[str]:
@@ -151,10 +227,14 @@ def _rows(table: Table) -> list[bytes]:
 
 
 def _heavy_tail(target: Floats) -> list[str]:
-    spread = float(np.std(target))
-    furthest = float(np.max(np.abs(target - np.mean(target)))) / spread if spread else 0.0
-    sentence = (
-        f"the target's furthest value is {furthest:.0f} standard deviations from the mean, and dominates the RMSE: "
-        "consider its logarithm, or search.objective=cv_mae_blended"
-    )
-    return [sentence] if furthest >= HEAVY_TAIL else []
+    squares = np.sort((target - np.mean(target)) ** 2)[::-1]
+    if not squares.sum():
+        return []
+    furthest = float(np.sqrt(squares[0] / squares.mean()))
+    few = max(1, len(squares) // 100)
+    share = float(squares[:few].sum() / squares.sum())
+    cure = "dominates the RMSE: consider its logarithm, or search.objective=cv_mae_blended"
+    if furthest >= HEAVY_TAIL:
+        return [f"the target's furthest value is {furthest:.0f} standard deviations from the mean, and {cure}"]
+    rows = "one row has" if few == 1 else f"{few} rows have"
+    return [f"{rows} {share:.0%} of the target's variance, and so {cure}"] if share > TAIL_SHARE else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import get_args
 
@@ -28,6 +29,7 @@ class RecipePlan:
         ensemble: The ensemble, without the members that were left out.
         final_rows: The rows that the served models are fitted on.
         blend_over: Whether the winner blends the members of one trial, or each one's best of all trials.
+        max_ms: Milliseconds that the winner may take to predict one row, if they are limited.
         notes: What differs from the configuration, and why.
     """
 
@@ -35,6 +37,7 @@ class RecipePlan:
     ensemble: EnsemblePlan
     final_rows: FinalRows
     blend_over: BlendOver
+    max_ms: float | None
     notes: tuple[str, ...]
 
 
@@ -75,7 +78,7 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
         objective=config.search.objective,
     )
     blend_over, kept = _blend_over(config)
-    return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, (*notes, *kept))
+    return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, _max_ms(config), (*notes, *kept))
 
 
 def _blend_over(config: Config) -> tuple[BlendOver, list[str]]:
@@ -83,16 +86,34 @@ def _blend_over(config: Config) -> tuple[BlendOver, list[str]]:
     over: BlendOver = one_of("ensemble.blend_over", config.ensemble.blend_over, get_args(BlendOver))
     if over == "trial" or config.action == "train":
         return "trial", []
-    objective = MetricName.parse(config.search.objective)
-    if config.mode.account is not None:
-        reason = f"mode={config.mode.name} serves the model of its best job"
-    elif config.ensemble.blend == Fixed.kind:
-        reason = "ensemble.blend=fixed has weights for the members of one trial only"
-    elif (objective.split, objective.who) != ("cv", BLENDED):
-        reason = f"search.objective={config.search.objective} is not a cross-validated score of the blend"
-    else:
+    reason = _why_no_other_blend(config)
+    if reason is None:
         return over, []
     return "trial", [f"the winner is the best trial, and not a blend over the study (ensemble.blend_over): {reason}."]
+
+
+def _why_no_other_blend(config: Config) -> str | None:
+    """Return why the winner's blend cannot be other than that of the best trial; None if it can."""
+    objective = MetricName.parse(config.search.objective)
+    if config.mode.account is not None:
+        return f"mode={config.mode.name} serves the model of its best job"
+    if config.ensemble.blend == Fixed.kind:
+        return "ensemble.blend=fixed has weights for the members of one trial only"
+    if (objective.split, objective.who) != ("cv", BLENDED):
+        return f"search.objective={config.search.objective} is not a cross-validated score of the blend"
+    return None
+
+
+def _max_ms(config: Config) -> float | None:
+    limit = config.ensemble.max_ms
+    if limit is None:
+        return None
+    if not 0 < limit < math.inf:
+        raise ConfigError(f"ensemble.max_ms={limit:g} is not a number of milliseconds above 0.")
+    reason = _why_no_other_blend(config)
+    if reason is not None:
+        raise ConfigError(f"ensemble.max_ms={limit:g} cannot leave members out: {reason}. Leave it out.")
+    return limit
 
 
 def _check_scored(objective: str, splits: Splits) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from ensemble.evaluation import MetricName
+from ensemble.wire import SEPARATOR
 from experiments.config.schema import Config
 from experiments.errors import ConfigError, listed, one_of
 from experiments.planning import replay
@@ -17,7 +18,7 @@ from experiments.planning.space import SpacePlan
 from experiments.sagemaker_requests.limits import SHORTEST_TUNING_JOB
 from experiments.study.ledger import Peek
 from experiments.study.search_space import Choices, SearchSpace
-from experiments.study.spec import Point, Sampler, SearchSpec
+from experiments.study.spec import Point, Sampler, SearchSpec, Vary
 
 MOST_TRIALS = 100_000
 
@@ -93,7 +94,7 @@ def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
     rate = search.max_failure_rate
     if not 0 <= rate <= 1 or math.isnan(rate):
         raise ConfigError(f"search.max_failure_rate={rate:g} is not a share from 0 to 1.")
-    n_trials = search.n_trials
+    n_trials, vary = search.n_trials, _vary(config, space)
     if config.action == "tune":
         if not space.ranges:
             raise ConfigError(
@@ -110,7 +111,26 @@ def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
         _check_prune(config)
     _check_timeout(config)
     prune = search.prune and config.action == "tune"
-    return SearchSpec(sampler, search.seed, n_trials, search.window, search.startup_trials, prune), notes
+    return SearchSpec(sampler, search.seed, n_trials, search.window, search.startup_trials, prune, vary), notes
+
+
+def _vary(config: Config, space: SearchSpace) -> Vary:
+    vary: Vary = one_of("search.vary", config.search.vary, get_args(Vary))
+    if vary == "all" or config.action != "tune":
+        return "all"
+    shared = [name for name in space.ranges if SEPARATOR not in name]
+    reason = None
+    if config.mode.account is not None:
+        reason = f"mode={config.mode.name}, where SageMaker's tuner chooses the points"
+    elif config.search.sampler == "grid":
+        reason = "search.sampler=grid: use tpe or random"
+    elif config.search.prune:
+        reason = "search.prune=true: leave it out"
+    elif shared:
+        reason = f"search.shared, whose {listed(shared)} belongs to several members: leave it out"
+    if reason is not None:
+        raise ConfigError(f"search.vary={vary} cannot be combined with {reason}.")
+    return vary
 
 
 def _check_timeout(config: Config) -> None:

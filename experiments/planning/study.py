@@ -126,6 +126,7 @@ def _study(
         threads=parallelism.threads,
         max_failure_rate=config.search.max_failure_rate,
         final_rows=recipe.final_rows,
+        max_ms=recipe.max_ms,
         baseline=config.search.baseline and config.action != "replay",
         blend_over=recipe.blend_over,
         timeout=config.search.timeout,

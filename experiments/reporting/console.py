@@ -83,3 +83,12 @@ def dollars(usd: float) -> str:
         usd: In US dollars, not negative.
     """
     return f"${usd:.2f}" if usd >= 0.1 or not usd else f"${np.format_float_positional(usd, 2, fractional=False)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as text, in at most two units."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,13 +15,17 @@ from ensemble.parameters import ParamValue, encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR, decode_recipe, wire_name
 from experiments.reporting.console import PlainConsole, at_least
-from experiments.reporting.verdict import baseline_text, verdict_text
+from experiments.reporting.verdict import baseline_text, digits, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
+from experiments.study.more_trials import outlook
+from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
 from experiments.study.study_blend import StudyBlend, origin
 
 # In a narrower console the table would lose digits.
 NARROWEST = 80
+# What bounds the width that a table with long names or numbers may need.
+_WIDEST = 1000
 
 _NO_TEST_ROWS = (
     "There are no test rows (dataset.split.test=0). The winner was chosen by its score, which is a little too good "
@@ -42,6 +47,7 @@ class Outcome:
         blend: The blend over the study, if one was looked for.
         problem: Why MLflow did not record everything; None if it did.
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
+        cost: What the served model costs; None if it was not measured.
     """
 
     study: StudySpec
@@ -53,6 +59,7 @@ class Outcome:
     blend: StudyBlend | None = None
     problem: str | None = None
     baseline: TrialResult | None = None
+    cost: ServingCost | None = None
 
 
 def render(outcome: Outcome) -> RenderableType:
@@ -67,10 +74,23 @@ def render(outcome: Outcome) -> RenderableType:
     if rounds:
         found = ", ".join(f"{name} {number}" for name, number in rounds.items())
         parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
+    parts += [Text(f"  {line}") for line in _limited(outcome)]
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
+    if outcome.cost is not None:
+        parts.append(
+            Text(
+                f"  The served model predicts one row in {digits(outcome.cost.one_row_ms)} ms and many in "
+                f"{digits(outcome.cost.bulk_row_ms)} ms each, on one core here, and has "
+                f"{digits(outcome.cost.megabytes)} MB."
+            )
+        )
     if outcome.study.channels.test is None:
         parts.append(Text(f"  {_NO_TEST_ROWS}"))
+    is_open = outcome.study.points is None and outcome.study.search.sampler != "grid"
+    ahead = outlook(outcome.results, outcome.study.objective) if is_open else None
+    if ahead is not None:
+        parts.append(Text(f"  {outlook_text(ahead, outcome.study.parallel)}"))
     if outcome.problem is not None:
         parts.append(
             Text(
@@ -83,6 +103,24 @@ def render(outcome: Outcome) -> RenderableType:
         model = f"models:/{outcome.study.name}@{WINNER_ALIAS}"
         parts.append(Text(f"  The winner is in MLflow's registry: {model}", overflow="ignore", no_wrap=True))
     return Group(*parts, _next(outcome))
+
+
+def _limited(outcome: Outcome) -> list[str]:
+    """Return what the time limit has left out."""
+    study, first = outcome.study, outcome.results[0]
+    lines = [
+        f"Member {name} is left out, because search.timeout={study.timeout or 0:g} has no time for it: {reason}."
+        for result in outcome.results
+        for name, reason in result.info.get("left_out", {}).items()
+    ]
+    if study.timeout is not None and len(outcome.results) == 1 and study.n_trials > 1:
+        lines.append(f"There was time for one trial, which took {first.finished - first.started:.2g} s.")
+    if study.timeout is not None and study.final_rows != "train" and "final_rows" not in outcome.final.info:
+        lines.append(
+            f"There was no time to fit the served model on further rows (ensemble.final_rows={study.final_rows}): it "
+            "learnt from the training rows only. The same command does it, with a longer search.timeout."
+        )
+    return lines
 
 
 def _served_rows(outcome: Outcome) -> str:
@@ -98,7 +136,9 @@ def _served_rows(outcome: Outcome) -> str:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the summary, wide enough for its table, with each command on one line."""
-    at_least(NARROWEST, console).print(render(outcome), crop=False)
+    options = console.options.update(max_width=_WIDEST)
+    needed = Measurement.get(console, options, _table(outcome)).maximum
+    at_least(max(NARROWEST, needed), console).print(render(outcome), crop=False)
 
 
 def as_text(outcome: Outcome) -> str:
@@ -136,6 +176,11 @@ def _over_the_study(outcome: Outcome, blend: StudyBlend) -> str:
     if not blend.models:
         return "no blend over the study: the trials' out-of-fold predictions cannot be read"
     value = f"{outcome.study.objective} = {blend.metrics[outcome.study.objective]:.6g}"
+    if blend.left_out:
+        named = ", ".join(f"{name} ({digits(ms)} ms)" for name, ms in blend.left_out.items())
+        return f"winner: a blend, {value}, without what is too slow for ensemble.max_ms={blend.limit:g}: {named}"
+    if blend.limit is not None and outcome.study.blend_over == "trial":
+        return f"all members together are fast enough for ensemble.max_ms={blend.limit:g}"
     if not blend.better:
         return f"the best trial is the winner: a blend over the study, {value}, is not better"
     return f"winner: a blend over the study, {value}: each member from the trial in which it did best, named after it"

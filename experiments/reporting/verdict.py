@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from rich.text import Text
 
+from experiments.reporting.console import dollars, duration
 from experiments.study.baseline import CATBOOST
 from experiments.study.fold_intervals import Interval
+from experiments.study.more_trials import Outlook
 from experiments.study.spec import TrialResult
 from experiments.study.verdict import Verdict, best_single_member, lift_over_baseline, lift_over_best_member, verdict
 
@@ -60,6 +62,29 @@ def baseline_text(final: TrialResult, baseline: TrialResult | None) -> Text | No
     )
 
 
+def outlook_text(found: Outlook, parallel: int) -> str:
+    """Return in one sentence what further trials may bring and what they take.
+
+    Args:
+        found: What they may bring.
+        parallel: How many trials run at a time.
+    """
+    advice = "may be worth it" if found.is_worth else "are hardly worth it"
+    takes = duration(found.seconds * found.trials / parallel)
+    takes += "" if found.usd is None else f" and {dollars(found.usd * found.trials)}"
+    share = f", {found.gain / abs(found.best):.1%}" if found.best else ""
+    return (
+        f"{found.trials} more trials {advice}: judged by those so far, they improve the objective by "
+        f"{digits(found.gain)}{share} on average (95% interval {digits(found.low)} to {digits(found.high)}), with a "
+        f"chance of {found.chance:.0%} to improve it at all. They take about {takes}."
+    )
+
+
+def digits(value: float) -> str:
+    """Return a number with three digits and without an exponent."""
+    return np.format_float_positional(value, precision=3, fractional=False, unique=False, trim="-")
+
+
 def span(interval: Interval) -> str:
     """Return the ends of a lift's interval in words, such as ``0.3 below to 0.1 above``."""
     return f"{below_or_above(interval.high)} to {below_or_above(interval.low)}"
@@ -67,5 +92,4 @@ def span(interval: Interval) -> str:
 
 def below_or_above(lift: float) -> str:
     """Return a lift in words, with three digits; a positive one is below."""
-    size = np.format_float_positional(abs(lift), precision=3, fractional=False, unique=False, trim="-")
-    return f"{size} {'below' if lift >= 0 else 'above'}"
+    return f"{digits(abs(lift))} {'below' if lift >= 0 else 'above'}"

@@ -139,6 +139,7 @@ def read_tuning_job(request: Mapping[str, Any], study: StudySpec) -> StudySpec:
             n_trials=limits["MaxNumberOfTrainingJobs"],
             window=study.search.window,
             startup_trials=study.search.startup_trials,
+            vary=study.search.vary,
         ),
         parallel=limits["MaxParallelTrainingJobs"],
         timeout=limits.get("MaxRuntimeInSeconds"),

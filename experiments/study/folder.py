@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ensemble.cli import METRICS_FILE, METRICS_VERSION, SCORED_FOLDER
+from ensemble.cli import FITS_VARIABLE, METRICS_FILE, METRICS_VERSION, SCORED_FOLDER
 from ensemble.documents import read_json
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, JOB_PARAMETERS, decode_recipe
@@ -20,6 +20,8 @@ from experiments.study.spec import Channels, StudySpec, TrialResult, TrialSpec, 
 
 # Hyperparameters that do not change what is trained.
 _NO_RECIPE = frozenset((*DATA_PARAMETERS, *JOB_PARAMETERS))
+# The predictions of fitted members, in the study's folder.
+FITS_FOLDER = "fits"
 # With less free space than this, a trial failed because of the disk and not because of its parameters.
 FULL_DISK_BYTES = 2**20
 
@@ -90,6 +92,8 @@ def prepare(trial: TrialSpec, spec: StudySpec) -> dict[str, str]:
     }
     if trial.hyperparameters.get("final_rows") == "all" and spec.channels.test is not None:
         environ["SM_CHANNEL_TEST"] = str(spec.channels.test)
+    if spec.search.vary == "one_member":  # the other members have been fitted before
+        environ[FITS_VARIABLE] = str(spec.folder / FITS_FOLDER)
     if trial.keep_model:
         environ["SM_MODEL_DIR"] = str(model_dir(trial.folder))
     return environ
@@ -164,12 +168,12 @@ def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
     if not isinstance(document, dict) or not isinstance(document.get("metrics"), dict):
         return "it has no metrics"
     pruned = document.get("pruned")
-    tables = {name: document.get(name, {}) for name in ("weights", "fit_seconds", "versions", "rounds")}
+    tables = {name: document.get(name, {}) for name in ("weights", "fit_seconds", "versions", "rounds", "left_out")}
     for name, table in tables.items():
         if not isinstance(table, dict):
             return f"its {name} are {table!r}"
     recipe = decode_recipe({name: text for name, text in trial.hyperparameters.items() if name not in _NO_RECIPE})
-    members = [member.name for member in recipe.members]
+    members = [member.name for member in recipe.members if member.name not in tables["left_out"]]
     needed: dict[str, list[str]] = {"metrics": [recipe.objective]}
     needed["metrics"] += [f"cv_rmse_{name}" for name in (*members, BLENDED)]
     needed |= {"weights": members, "fit_seconds": members}

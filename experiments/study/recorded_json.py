@@ -128,6 +128,16 @@ def _is_final(value: Any) -> bool:
     return True
 
 
+def _is_serving_cost(value: Any) -> bool:
+    numbers = ("one_row_ms", "bulk_row_ms", "megabytes")
+    return (
+        isinstance(value, dict)
+        and set(value) == {*numbers, "members_ms"}
+        and all(_is_number(value[name]) for name in numbers)
+        and _named(_is_number)(value["members_ms"])
+    )
+
+
 def _is_identity(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_text(value.get(name, "")) for name in ("mode", "data", "objective"))
 
@@ -150,7 +160,9 @@ def _is_cloud(value: Any) -> bool:
 def _is_study_blend(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and set(value) == {"trials", "models", "hyperparameters", "metrics", "better"}
+        and set(value) - {"limit", "left_out"} == {"trials", "models", "hyperparameters", "metrics", "better"}
+        and _is_number(value.get("limit", 0.0))
+        and _named(_is_number)(value.get("left_out", {}))
         and _many(_is_count)(value["trials"])
         and _is_count(value["models"])
         and _named(_is_text)(value["hyperparameters"])
@@ -193,6 +205,8 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "replay_of": _or_none(_is_text),
     "final": _is_final,
     "baseline": _is_final,
+    "serving_cost": _is_serving_cost,
+    "members_ms": _named(_is_number),
     "feature_importance": _named(_is_number),
     STUDY_BLEND: _is_study_blend,
 }

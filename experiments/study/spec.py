@@ -13,11 +13,12 @@ from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
 from ensemble.recipe import FinalRows, Recipe
-from ensemble.wire import decode_recipe
+from ensemble.wire import decode_recipe, without_members
 from experiments.study.search_space import SearchSpace
 
 Sampler = Literal["tpe", "random", "grid"]
 BlendOver = Literal["trial", "study"]
+Vary = Literal["all", "one_member"]
 TrialState = Literal["complete", "failed", "pruned"]
 
 # The values of the searched parameters of one trial, by their names in the wire format.
@@ -81,6 +82,7 @@ class SearchSpec:
         window: Trial i is proposed when exactly the trials up to i - window are told.
         startup_trials: Random trials before the sampler starts to learn.
         prune: Whether a trial races the best trial that was told when it was proposed, and is pruned when it loses.
+        vary: Whether a proposal changes the parameters of all members or of one.
     """
 
     sampler: Sampler
@@ -89,6 +91,7 @@ class SearchSpec:
     window: int
     startup_trials: int
     prune: bool = False
+    vary: Vary = "all"
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,12 @@ class StudySpec:
         threads: Threads a trial may use.
         max_failure_rate: The study stops when more than this share of its trials failed.
         final_rows: The rows that the winner's served models are fitted on.
+        max_ms: Milliseconds that the winner's members may take together to predict one row; None for no limit.
         baseline: Whether plain CatBoost is cross-validated too, to compare the blend with.
         blend_over: Whether the winner blends the members of one trial, or each one's best of all trials.
         timeout: Seconds that the study may take, including the winner's training; None for no limit.
+        spent: Seconds of these that passed before it began.
+        left_out: Members that its first trial left out for want of time.
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 of its Python files.
         replay_of: The study whose points these are, if this is a replay.
@@ -135,9 +141,12 @@ class StudySpec:
     threads: int
     max_failure_rate: float
     final_rows: FinalRows = "train"
+    max_ms: float | None = None
     baseline: bool = False
     blend_over: BlendOver = "trial"
     timeout: float | None = None
+    spent: float = 0.0
+    left_out: tuple[str, ...] = ()
     points: tuple[Point, ...] | None = None
     dependencies: tuple[Path, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
@@ -159,7 +168,13 @@ class StudySpec:
 
     def hyperparameters(self, params: Point) -> dict[str, str]:
         """Return the hyperparameters of a trial with these searched values, in the wire format."""
-        return {**self.static, **{name: encode(value) for name, value in params.items()}}
+        found = {**self.static, **{name: encode(value) for name, value in params.items()}}
+        return without_members(found, self.left_out)
+
+    def as_trained(self, results: Iterable[TrialResult]) -> StudySpec:
+        """Return the study without the members that its first trial left out for want of time."""
+        left_out = {name: None for result in results for name in result.info.get("left_out", {})}
+        return replace(self, left_out=tuple(left_out))
 
     def recipe(self, params: Point) -> Recipe:
         """Return what a trial with these searched values trains, as the trial itself decodes it."""
@@ -182,6 +197,8 @@ class StudySpec:
         """
         search = asdict(self.search)
         del search["n_trials"]
+        if search["vary"] == "all":  # studies that began before there was anything else have the same identity
+            del search["vary"]
         return {
             "mode": self.mode,
             **({"cold": True} if self.cold else {}),

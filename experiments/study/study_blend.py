@@ -36,7 +36,9 @@ class StudyBlend:
         hyperparameters: The recipe of the chosen models, in the wire format. Model ``catboost_7`` is member
             ``catboost`` of trial 7.
         metrics: The blend's scores in cross-validation. For each fold, models were chosen and blended on the others.
-        better: Whether it is better than the best trial, and something else than its members.
+        better: Whether it is the winner: better than the best trial and something else than its members, or limited.
+        limit: The milliseconds of one row that its members may take together; None for no limit.
+        left_out: Milliseconds of the members that the limit leaves out.
     """
 
     trials: tuple[int, ...]
@@ -44,10 +46,14 @@ class StudyBlend:
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     better: bool = False
+    limit: float | None = None
+    left_out: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready data, which ``from_dict`` reads back."""
-        return {**asdict(self), "trials": list(self.trials)}
+        found = {**asdict(self), "trials": list(self.trials)}
+        unlimited = () if self.limit is not None else ("limit", "left_out")
+        return {key: value for key, value in found.items() if key not in unlimited}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StudyBlend:
@@ -71,6 +77,19 @@ def origin(name: str) -> tuple[str, int]:
     return member, int(trial)
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """How long the models of a blend may take to predict one row.
+
+    Attributes:
+        limit: Milliseconds that they may take together.
+        milliseconds: Measured milliseconds of one row by member.
+    """
+
+    limit: float
+    milliseconds: Mapping[str, float]
+
+
 class ChosenBlend(Blender):
     """Another blender's blend of the best model of each member; all other models get the weight zero.
 
@@ -79,17 +98,19 @@ class ChosenBlend(Blender):
     Selection from Libraries of Models", ICML 2004) kept fewer members and gave worse blends.
     """
 
-    def __init__(self, blender: Blender, members: Sequence[str], score: str) -> None:
+    def __init__(self, blender: Blender, members: Sequence[str], score: str, allowed: Allowed | None = None) -> None:
         """Choose among models.
 
         Args:
             blender: Finds the weights of the chosen models.
             members: The member that each model is of.
             score: The score by which they are chosen: ``mae``, or the squared error for any other.
+            allowed: What the models may take together; None for no limit.
         """
         self._blender = blender
         self._members = members
         self._absolute = score == "mae"
+        self._allowed = allowed
 
     def fit(self, rows: Rows) -> Blend:
         """Return the blend of the models that are chosen on these rows."""
@@ -108,7 +129,33 @@ class ChosenBlend(Blender):
         for place, member in enumerate(self._members):
             if member not in best or errors[place] < errors[best[member]]:
                 best[member] = place
-        return list(best.values())
+        return list(best.values()) if self._allowed is None else self._fast(rows, list(best.values()), self._allowed)
+
+    def _fast(self, rows: Rows, columns: list[int], allowed: Allowed) -> list[int]:
+        """Leave models out until the others take no longer than allowed: those that save most time for their error."""
+
+        def milliseconds(chosen: Sequence[int]) -> float:
+            return sum(allowed.milliseconds[self._members[column]] for column in chosen)
+
+        kept = list(columns)
+        while len(kept) > 1 and milliseconds(kept) > allowed.limit:
+            before = self._error(rows, kept)
+            costs = {}
+            for column in kept:
+                rise = self._error(rows, [other for other in kept if other != column]) - before
+                costs[column] = rise / milliseconds([column]) if rise > 0 else rise * milliseconds([column])
+            kept.remove(min(kept, key=lambda column: costs[column]))
+        if milliseconds(kept) > allowed.limit:
+            kept = [min(columns, key=lambda column: milliseconds([column]))]
+        for column in columns:  # one that was left out may fit beside those that remained
+            if column not in kept and milliseconds([*kept, column]) <= allowed.limit:
+                kept.append(column)
+        return [column for column in columns if column in kept]
+
+    def _error(self, rows: Rows, columns: list[int]) -> float:
+        part = replace(rows, predictions=rows.predictions[:, columns])
+        errors = self._blender.fit(part).predict(part.predictions, rows.features) - rows.target
+        return float(np.average(np.abs(errors) if self._absolute else errors**2, weights=rows.weights))
 
 
 @dataclass(frozen=True)
@@ -125,8 +172,9 @@ class _Library:
 
 
 def may_blend(study: StudySpec, results: Iterable[TrialResult]) -> bool:
-    """Whether a blend over the study is looked for: it is configured, and there are several trials."""
-    return study.blend_over == "study" and len(trials_of(results)) > 1
+    """Whether a blend over the study is looked for: it is configured with several trials, or the time is limited."""
+    trials = trials_of(results)
+    return bool(trials) and (study.max_ms is not None or (study.blend_over == "study" and len(trials) > 1))
 
 
 def recorded_blend(study: StudySpec, results: Iterable[TrialResult], fact: Any) -> StudyBlend | None:
@@ -135,7 +183,7 @@ def recorded_blend(study: StudySpec, results: Iterable[TrialResult], fact: Any) 
     if fact is None or not may_blend(study, results):
         return None
     found = StudyBlend.from_dict(fact)
-    return found if found.trials == trials_of(results) else None
+    return found if found.trials == trials_of(results) and found.limit == study.max_ms else None
 
 
 def is_open(study: StudySpec, results: Iterable[TrialResult], fact: Any) -> bool:
@@ -153,9 +201,11 @@ def decide(found: Mapping[str, Any], results: Iterable[TrialResult], best: Trial
         best: The best trial.
         study: The study.
     """
-    blend = StudyBlend(trials=trials_of(results), **found)
-    if not blend.models:
+    blend = StudyBlend(trials=trials_of(results), limit=study.max_ms, **found)
+    if not blend.models or (study.blend_over == "trial" and not blend.left_out):
         return blend
+    if blend.left_out:
+        return replace(blend, better=True)
     sign = -1.0 if study.maximise else 1.0
     better = sign * blend.metrics[study.objective] < sign * best.metrics[study.objective]
     members = {(member.name, best.index) for member in study.recipe(best.params).members}
@@ -167,14 +217,23 @@ def trials_of(results: Iterable[TrialResult]) -> tuple[int, ...]:
     return tuple(sorted(result.index for result in results if result.state == "complete"))
 
 
-def request(study: StudySpec, results: Iterable[TrialResult], predictions: Path) -> dict[str, Any]:
+def request(
+    study: StudySpec,
+    results: Iterable[TrialResult],
+    best: TrialResult,
+    predictions: Path,
+    milliseconds: Mapping[str, float] | None,
+) -> dict[str, Any]:
     """Return the arguments of ``blend_study`` for a study.
 
     Args:
         study: The study.
         results: Its finished trials.
+        best: The best of them.
         predictions: File for the blend's out-of-fold predictions.
+        milliseconds: Measured milliseconds of one row by member, if the study has a limit.
     """
+    results = results if study.blend_over == "study" else [best]
     complete = sorted((result for result in results if result.state == "complete"), key=lambda result: result.index)
     return {
         "trials": [
@@ -187,10 +246,13 @@ def request(study: StudySpec, results: Iterable[TrialResult], predictions: Path)
         ],
         "train": str(study.channels.train),
         "predictions": str(predictions),
+        "allowed": None if milliseconds is None else {"limit": study.max_ms, "milliseconds": dict(milliseconds)},
     }
 
 
-def blend_study(trials: Sequence[Mapping[str, Any]], train: str, predictions: str) -> dict[str, Any]:
+def blend_study(
+    trials: Sequence[Mapping[str, Any]], train: str, predictions: str, allowed: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Choose and score the blend over a study, in a worker.
 
     Args:
@@ -198,10 +260,11 @@ def blend_study(trials: Sequence[Mapping[str, Any]], train: str, predictions: st
             the wire format.
         train: Folder of the train channel.
         predictions: File for the blend's out-of-fold predictions, as ``blended`` of shape (rows,).
+        allowed: Fields of ``Allowed``; None for no limit.
 
     Returns:
-        ``models``, the number of different ones, ``hyperparameters`` and ``metrics``, as in ``StudyBlend``; without a
-        readable trial, no models and nothing else.
+        ``models``, the number of different ones, ``hyperparameters``, ``metrics`` and ``left_out``, as in
+        ``StudyBlend``; without a readable trial, no models and nothing else.
     """
     table = read_channel(Path(train))
     recipes = {int(trial["index"]): decode_recipe(trial["hyperparameters"]) for trial in trials}
@@ -213,7 +276,8 @@ def blend_study(trials: Sequence[Mapping[str, Any]], train: str, predictions: st
         blender = make_blender(recipe.blend, (), None, "ensemble.blend")
         members = [origin(model.name)[0] for model in library.models]
         score = MetricName.parse(recipe.objective).score
-        chooser = ChosenBlend(blender, members, score)
+        may = None if allowed is None else Allowed(**allowed)
+        chooser = ChosenBlend(blender, members, score, may)
         metrics, blended = _nested_scores(chooser, recipe, library, table)
         out_of_fold = averaged(list(library.predictions))
         scored = np.flatnonzero(np.isfinite(blended))
@@ -221,7 +285,14 @@ def blend_study(trials: Sequence[Mapping[str, Any]], train: str, predictions: st
     np.savez(predictions, allow_pickle=False, blended=blended)
     models = tuple(library.models[place] for place in chosen)
     hyperparameters = encode_recipe(replace(recipe, members=models), packed=True)
-    return {"models": len(library.models), "hyperparameters": hyperparameters, "metrics": metrics}
+    kept = {members[place] for place in chosen}
+    left_out = {} if may is None else {name: ms for name, ms in may.milliseconds.items() if name not in kept}
+    return {
+        "models": len(library.models),
+        "hyperparameters": hyperparameters,
+        "metrics": metrics,
+        "left_out": left_out,
+    }
 
 
 def _nested_scores(

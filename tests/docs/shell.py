@@ -17,6 +17,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.config import groups
+from experiments.study import more_trials
 from experiments.study.baseline import PARAMETERS
 from tests.conftest import PROJECT, environment, signals_kept
 from tests.docs.markdown import Block, Step, steps
@@ -39,6 +40,8 @@ _CHANGING = (
     (r"The ensemble (pays|costs)|Undecided", "VERDICT"),
     (r"\b(above|below)\b", "SIDE"),
     (r", which includes zero", ""),
+    (r"may be worth it|are hardly worth it", "WORTH"),
+    (r"\b\d+ min \d+ s\b", "0 s"),
     (r"member \(\w+", "member (MEMBER"),
     (r", peak memory [\d,]+ of [\d,]+ MB", ""),
     (r"best member [\d.]+ \w+", "best member"),
@@ -83,6 +86,7 @@ class Shell:
             patch.chdir(self.folder)
             patch.setattr(subprocess, "Popen", forked.WorkersForked)
             patch.setitem(PARAMETERS, "iterations", 5)  # of the baseline
+            patch.setattr(more_trials, "FEWEST_TRIALS", 2)
             patch.setattr(groups, "CONFIG_FOLDER", self.folder / "configs")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 patch.delenv(name)

@@ -263,6 +263,42 @@ def test_out_of_fold_predictions_are_written_without_pickle(job: Job) -> None:
         assert np.array_equal(found["blended"], expected.out_of_fold_blended)
 
 
+def test_members_with_known_fits_are_not_fitted_again(job: Job, tmp_path: Path) -> None:
+    recipe = QUICK | {"blend": "weighted", "folds_kind": "repeated", "folds_repeats": "2", "folds_k": "2"}
+    environ = {name: text for name, text in job.environ.items() if name != "SM_MODEL_DIR"}
+
+    def trained(environ: dict[str, str], **changed: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        job.give(recipe | changed)
+        assert main([], environ) == 0
+        with np.load(job.data / "out_of_fold.npz") as arrays:
+            return job.metrics(), {name: arrays[name].tolist() for name in arrays}
+
+    keeping = environ | {"BYOE_FITS": str(tmp_path / "fits")}
+    first = trained(keeping)
+    assert len(list((tmp_path / "fits").iterdir())) == 2
+    assert min(first[0]["fit_seconds"].values()) > 0
+    again = trained(keeping)
+    assert again[0]["fit_seconds"] == {"xgboost": 0, "flat": 0}
+    assert again[0]["metrics"] == first[0]["metrics"]
+    assert again[1] == first[1]
+
+    changed, plain = trained(keeping, flat__alpha="5"), trained(environ, flat__alpha="5")
+    assert changed[0]["fit_seconds"]["xgboost"] == 0
+    assert changed[0]["fit_seconds"]["flat"] > 0
+    assert changed[0]["metrics"] == plain[0]["metrics"] != first[0]["metrics"]
+    assert changed[0]["weights"] == plain[0]["weights"]
+    assert changed[1] == plain[1]
+
+    assert min(trained(keeping, seed="3")[0]["fit_seconds"].values()) > 0
+    for file in (tmp_path / "fits").iterdir():
+        file.write_bytes(b"damaged")
+    assert trained(keeping)[0]["metrics"] == first[0]["metrics"]
+    job.give(recipe)
+    assert main([], job.environ | {"BYOE_FITS": str(tmp_path / "fits")}) == 0  # with a bundle, which needs the models
+    assert min(job.metrics()["fit_seconds"].values()) > 0
+    assert load_bundle(job.model).members == ["xgboost", "flat"]
+
+
 @pytest.mark.parametrize(
     "argv",
     [

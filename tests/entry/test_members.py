@@ -22,7 +22,7 @@ from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
 
 every_member = pytest.mark.parametrize("kind", REGISTRY)
 
-MAGIC = {".ubj": b"{", ".cbm": b"CBM1", ".skops": b"PK\x03\x04"}
+MAGIC = {".ubj": b"{", ".cbm": b"CBM1", ".skops": b"PK\x03\x04", ".txt": b"tree"}
 
 
 def fitted(kind: str, *, rows: int = 80, seed: int = 0, threads: int = 1, missing: float = 0.1) -> Member:
@@ -192,6 +192,17 @@ def test_parameters_are_checked_by_their_declaration(kind: str) -> None:
     assert REGISTRY[kind].check(QUICK[kind], "place") == QUICK[kind]
     with pytest.raises(InputError, match=r"^params\.\w+: \(\) is not "):
         REGISTRY[kind].check(dict.fromkeys(QUICK[kind], ()), "params.{}")
+
+
+def test_a_member_whose_library_is_not_installed_is_refused_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ensemble.members.library_version", lambda name: None if name == "lightgbm" else "1")
+    assert member_class("xgboost", "ensemble.members") is REGISTRY["xgboost"]
+    with pytest.raises(InputError) as raised:
+        member_class("lightgbm", "ensemble.members")
+    assert str(raised.value) == (
+        "ensemble.members: member lightgbm needs lightgbm, which is not installed: pip install -e '.[lightgbm]'. "
+        "Containers need a line lightgbm in the file of mode.image.requirements."
+    )
 
 
 @every_member
@@ -452,7 +463,6 @@ def test_a_model_of_catboost_with_another_loss_is_not_loaded(tmp_path: Path) -> 
         ("hist_gradient_boosting", {"loss": "gamma"}, [0, 1], "the target must be above 0"),
         ("hist_gradient_boosting", {"loss": "poisson"}, [0, 0], "the target is 0 in every row"),
         ("random_forest", {"criterion": "poisson"}, [-1, 1], "the target must be 0 or more"),
-        ("nearest_neighbors", {}, [1, 2], "there are 2 rows, fewer than n_neighbors=10"),
         ("GammaRegressor", {}, [0, 1], "the target must be above 0"),
         ("PoissonRegressor", {}, [-1, 1], "the target must be 0 or more"),
         ("TweedieRegressor", {"power": 3.0}, [0, 1], "the target must be above 0"),
@@ -541,6 +551,13 @@ def test_rows_without_any_value_are_survived(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"model{member.suffix}"
     member.save(path)
     assert np.array_equal(REGISTRY[kind].load(path, threads=1).predict(table.features), found)
+
+
+def test_there_are_no_more_neighbours_than_rows() -> None:
+    features, target = np.arange(6.0)[:, None], np.arange(6.0)
+    member = REGISTRY["nearest_neighbors"]({"n_neighbors": 40, "weights": "uniform"}, seed=0, threads=1)
+    member.fit(features, target)
+    assert member.predict(features) == pytest.approx(np.full(6, target.mean()))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 from ensemble.errors import EnsembleError, InputError, did_you_mean
 from ensemble.members import losses
 from ensemble.members.base import Floats
-from ensemble.members.scikit import NearestNeighbors, ScikitMember
+from ensemble.members.scikit import ScikitMember
 from ensemble.parameters import Parameter, ParamValue
 
 # Set by the ensemble, not by the user.
@@ -79,7 +79,9 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
         @classmethod
         def _misfit(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
             if "n_neighbors" in declared:
-                return NearestNeighbors.refusal({"n_neighbors": 5, **params}, target, varies=varies)
+                neighbors = cls.number("n_neighbors", params, 5)
+                few = f"there are {len(target)} rows, fewer than n_neighbors={neighbors:g}"
+                return few if len(target) < neighbors else None
             if name in _POWERS:
                 domain = losses.tweedie_domain(cls.number("power", params, _POWERS[name]))
                 return domain(target) if domain else None

@@ -21,6 +21,7 @@ from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer,
 
 # The types that a file may contain besides those that skops trusts. A file with any other type is refused.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "ensemble.members.matern_regression.MaternRegression",
     "numpy.dtype",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
@@ -83,10 +84,8 @@ class ScikitMember(Member):
         if self.target_scaled:
             regressor = TransformedTargetRegressor(regressor, transformer=StandardScaler())
         steps, features = self._prepared(features)
-        if weights is None:
-            regressor.fit(features, target)
-        else:
-            regressor.fit(features, target, sample_weight=weights)
+        arguments = {} if weights is None else {"sample_weight": weights}
+        regressor.fit(features, target, **arguments, **self.fit_arguments(dict(steps)))
         if self.target_scaled and np.ptp(target) == 0:
             # scikit-learn gives a constant the scale 1, which would add what the regressor makes of zeros.
             regressor.transformer_.scale_ = np.zeros(1)
@@ -101,6 +100,10 @@ class ScikitMember(Member):
         preparation = self._preparation(np.flatnonzero(~empty).tolist())
         prepared = preparation.fit_transform(features)
         return [("preparation", preparation)], prepared
+
+    def fit_arguments(self, steps: Mapping[str, Any]) -> dict[str, Any]:
+        """Return further arguments of the regressor's ``fit``, which may depend on the fitted steps before it."""
+        return {}
 
     def predict(self, features: Floats) -> Floats:
         """Predict with the regressor."""
@@ -458,7 +461,7 @@ class MultiLayerPerceptron(ScikitMember):
 
 
 class NearestNeighbors(ScikitMember):
-    """The mean target of the nearest rows, by standardised features.
+    """The mean target of the nearest rows, by standardised features; of all rows if there are fewer than wanted.
 
     Source: T. M. Cover and P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information
     Theory 13, 21-27, 1967. It does not support row weights.
@@ -474,15 +477,11 @@ class NearestNeighbors(ScikitMember):
         "leaf_size": integer(1),
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"n_neighbors": 10, "weights": "distance"}
-    deciding = ("n_neighbors",)
 
-    @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
-        """Return why these rows cannot be fitted: there are fewer of them than neighbours."""
-        neighbors = cls.number("n_neighbors", params, 5)
-        if len(target) >= neighbors:
-            return None
-        return f"there are {len(target)} rows, fewer than n_neighbors={neighbors:g}"
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
+        """Keep the rows."""
+        self.params["n_neighbors"] = min(int(self.number("n_neighbors", self.params, 5)), len(target))
+        super().fit(features, target, weights)
 
     def build(self) -> Any:
         """Return the regressor, with a tree, whose distances do not depend on how many rows are predicted at once."""

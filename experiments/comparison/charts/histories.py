@@ -12,8 +12,7 @@ import numpy as np
 from ensemble.evaluation import MetricName
 from experiments.comparison.charts.plot import Chart, Plot, enumerated, line, marker, plain, series
 from experiments.comparison.measures import Measures, Point
-from experiments.comparison.table import duration
-from experiments.reporting.console import dollars
+from experiments.reporting.console import dollars, duration
 
 _HEIGHT = 300
 # For each study. With more dots the page is slow and shows nothing more.

@@ -134,3 +134,21 @@ def test_a_study_that_cannot_be_blended_says_so(folder: Path, argument: str, rea
     (note,) = [note for note in plan.notes if "ensemble.blend_over" in note]
     assert reason in note
     assert note.startswith("the winner is the best trial, and not a blend over the study")
+
+
+def test_a_search_that_varies_one_member_fits_only_that_one_and_replays_to_the_bit(
+    project: Path, byoe: Callable[..., Ended]
+) -> None:
+    found = byoe(*BLENDED_OVER, "search.vary=one_member", "search.parallel=1")
+    assert found.code == 0, found.err
+    trials = recorded_trials(project, "over")
+    assert len({json.dumps(trial["params"]) for trial in trials}) == 3
+    for trial in trials[1:]:
+        own, other = ("ridge", "nearest_neighbors") if trial["index"] % 2 else ("nearest_neighbors", "ridge")
+        assert trial["info"]["fit_seconds"][own] > 0
+        assert trial["info"]["fit_seconds"][other] == 0
+    again = byoe("mode=local", "action=replay", "replay.study=over", "replay.top=3", "study=again")
+    assert again.code == 0, again.err
+    assert "parity: PASS (3 of 3 trials equal)" in again.out
+    assert "equal to the bit: 3 of 3" in again.out
+    assert all(min(trial["info"]["fit_seconds"].values()) > 0 for trial in recorded_trials(project, "again"))

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from experiments.backends import winner
 from experiments.study.baseline import PARAMETERS
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
 from tests.support.once import made_once
@@ -25,6 +26,12 @@ from tests.support.projects import copy_project
 from tests.support.records import logged_runs, logged_trials, recorded_trials
 
 Run = Callable[..., Ended]
+COST = {
+    "one_row_ms": 11.0,
+    "bulk_row_ms": 0.1,
+    "megabytes": 1.0,
+    "members_ms": {"xgboost": 1.0, "catboost": 9.0, "ridge": 0.5},
+}
 TINY = ("mode=local", "study=tiny", "search.n_trials=3", *QUICK)
 
 
@@ -96,6 +103,12 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
     assert final.data.metrics["cv_rmse_blended"] == best.data.metrics["cv_rmse_blended"]
     assert study.data.metrics["test_rmse_blended"] == final.data.metrics["test_rmse_blended"]
     assert {"lift_mean", "lift_low", "lift_high", "validation_rmse_catboost"} <= set(study.data.metrics)
+    bundle = project / "studies" / "tiny" / "final" / "model"
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    assert study.data.metrics["bundle_mb"] == pytest.approx(size / 1e6)
+    assert 0 < study.data.metrics["predict_ms_in_bulk"] < study.data.metrics["predict_ms"]
+    assert study.data.metrics["predict_ms_catboost"] > 0
+    assert not any("_ms" in name for trial in recorded_trials(project, "tiny") for name in trial["metrics"])
     assert artifacts(project, study.info.run_id) == {
         "best_params.json",
         "blend_weights.png",
@@ -257,6 +270,27 @@ def test_plain_catboost_is_trained_once_beside_the_trials(
     more = byoe(*command[:-1], "search.n_trials=2")
     assert more.code == 0, more.err
     assert f"on the same folds: {metrics['cv_rmse_catboost']:.6g}." in " ".join(more.out.split())  # not trained again
+
+
+def test_a_winner_within_milliseconds_leaves_out_what_is_too_slow(
+    project: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*TINY, "search.n_trials=2", "ensemble.members=[xgboost,catboost,ridge]", "ensemble.blend=weighted"]
+    free = byoe(*command)
+    assert free.code == 0, free.err
+    with monkeypatch.context() as patch:
+        patch.setattr(winner, "_measured", lambda *_: COST)  # what was measured decides, and not this machine
+        limited = byoe(*command, "ensemble.max_ms=2")
+    assert limited.code == 0, limited.err
+    assert "without what is too slow for ensemble.max_ms=2: catboost (9 ms)" in " ".join(limited.out.split())
+    manifest = json.loads((project / "studies/tiny/final/model/manifest.json").read_text())
+    assert {member["kind"] for member in manifest["members"]} == {"xgboost", "ridge"}
+    again = byoe(*command, "ensemble.max_ms=2")
+    assert "is finished; nothing was run" in again.out
+    assert "catboost (9 ms)" in " ".join(again.out.split())
+    wide_enough = byoe(*command, "ensemble.max_ms=20")  # by the same measurement
+    assert "all members together are fast enough for ensemble.max_ms=20" in " ".join(wide_enough.out.split())
+    assert len(recorded_trials(project, "tiny")) == 2
 
 
 def test_study_is_extended_by_more_trials(tiny: Path) -> None:

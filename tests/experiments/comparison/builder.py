@@ -30,6 +30,7 @@ from experiments.study.folder import (
 from experiments.study.ledger import Ledger
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import Choices, Interval, Range, SearchSpace
+from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import SearchSpec, StudySpec, TrialResult, best_of
 
 MEMBERS = ("xgboost", "ridge")
@@ -88,6 +89,7 @@ def add_study(
     drop: Sequence[str] = (),
     final: bool = True,
     baseline: TrialResult | None = None,
+    cost: ServingCost | None = None,
     logs: bool = True,
 ) -> RecordedStudy:
     """Write a study below ``folder/studies``, and return it as it is read.
@@ -109,6 +111,7 @@ def add_study(
         drop: Entries that ``metrics.json`` lacks, as in an earlier version.
         final: Whether its winner was trained, with its files.
         baseline: Scores of plain CatBoost and of the mean.
+        cost: What its model costs.
         logs: Whether trials have logs.
     """
     results = list(results)
@@ -141,6 +144,8 @@ def add_study(
         for result in results:
             ledger.record(_with_record(spec, result, info or {}, drop, logs=logs))
         best = best_of(ledger.results(), objective)
+        if cost is not None:
+            ledger.note("serving_cost", dataclasses.asdict(cost))
         if baseline is not None:
             ledger.note("baseline", dataclasses.asdict(baseline))
         if final and best is not None:

@@ -12,6 +12,7 @@ from experiments.comparison.findings import which_search
 from experiments.comparison.measures import Measures, lift_between_winners, measure
 from experiments.comparison.table import Row, comparison_rows
 from experiments.reporting.console import dollars
+from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import TrialResult
 from tests.experiments.comparison.builder import FOLDS, MEMBERS, POINTS, add_study, failed, scored, splits, table
 
@@ -53,6 +54,19 @@ def test_the_baselines_are_compared_where_a_study_has_them(folder: Path) -> None
     assert cells(rows, "plain CatBoost") == ("20.5",)
     assert cells(rows, "mean of the target") == ("30",)
     assert cells(rows, "blend minus plain CatBoost")[0].startswith("-")
+
+
+def test_what_the_served_models_cost_is_beside_the_scores(folder: Path) -> None:
+    trials = [timed(0, 100, 110)]
+    cost = ServingCost(1.234, 0.01234, 3.456, {"xgboost": 0.5, "ridge": 0.7})
+    measures = measure([add_study(folder, "old", trials), add_study(folder, "new", trials, cost=cost)])
+    rows = rows_of(measures)["the served model"]
+    assert [cells(rows, title) for title in ("ms for one row", "ms a row among many", "MB")] == [
+        ("-", "1.23"),
+        ("-", "0.0123"),
+        ("-", "3.46"),
+    ]
+    assert "the served model" not in rows_of(measures[:1])
 
 
 def test_a_trial_on_sagemaker_lasts_from_the_creation_of_its_job(folder: Path) -> None:

@@ -43,26 +43,27 @@ def test_every_member_of_every_group_plans_a_study(group: str, name: str, folder
 def test_every_ensemble_works_with_every_search(ensemble: str, search: str, folder: Path) -> None:
     study = plan_study(compose([f"ensemble={ensemble}", f"search={search}"])).study
     members = {member.name for member in study.recipe({}).members}
-    assert {name.partition("__")[0] for name in study.space.ranges} == members
+    # A Gaussian process finds its parameters itself, by their likelihood.
+    assert {name.partition("__")[0] for name in study.space.ranges} == members - {"gaussian_process"}
 
 
 def test_wide_has_at_most_twenty_ranges(folder: Path) -> None:
     study = plan_study(compose(["ensemble=wide"])).study
-    assert len(study.recipe({}).members) == 9
+    assert len(study.recipe({}).members) == 10
     assert len(study.space.ranges) <= 20
 
 
 def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> None:
     random = np.random.RandomState(0)
-    rows = "".join(f"{a},{b}\n" for a, b in random.normal(size=(20_000, 2)))
+    rows = "".join(f"{a},{b}\n" for a, b in random.normal(size=(30_000, 2)))
     (folder / "table.csv").write_text("a,price\n" + rows)
     arguments = ["dataset=file", "dataset.path=table.csv", "dataset.target=price", "ensemble=wide"]
     plan = plan_study(compose(arguments))
     members = [member.name for member in plan.study.recipe({}).members]
     assert "svr" not in members
-    assert len(members) == 8
+    assert len(members) == 9
     assert "svr__C" not in plan.study.space.ranges
-    assert plan.notes[0].startswith("member svr is left out: at 9600 rows one fit takes about 11 s")
+    assert plan.notes[0].startswith("member svr is left out: at 14400 rows one fit takes about 25 s")
     kept = plan_study(compose([*arguments, "ensemble.drop_slow=false"]))
     assert "svr" in [member.name for member in kept.study.recipe({}).members]
 

@@ -48,6 +48,45 @@ def test_misleading_column_is_named_with_what_to_do(values: list[object], parts:
     assert [part for part in parts if part not in warning] == []
 
 
+def test_a_number_of_the_row_in_any_step_is_an_identifier(folder: Path) -> None:
+    (warning,) = table(folder, odd=[13 + 7 * row for row in range(ROWS)]).warnings
+    assert "odd: an identifier" in warning
+
+
+@pytest.mark.parametrize("leak", ["scaled", "ordered", "levels"])
+def test_a_feature_that_tells_the_target_is_named(leak: str, folder: Path) -> None:
+    random = np.random.RandomState(1)
+    price = random.gamma(1.0, size=ROWS).round(2)
+    if leak == "levels":
+        price = (np.arange(ROWS) % 12 + random.normal(size=ROWS) / 100).round(4)
+    values = {
+        "scaled": (price * 1.8 + 32).tolist(),
+        "ordered": [-(value**3) for value in price],
+        "levels": [f"kind-{row % 12}" for row in range(ROWS)],
+    }
+    (warning,) = table(folder, price=price.tolist(), odd=values[leak]).warnings
+    assert warning.startswith("odd: it tells the target nearly alone. If it is not known when you predict")
+    assert "dataset.drop=[odd]" in warning
+
+
+def test_a_feature_that_explains_much_is_not_a_leak(folder: Path) -> None:
+    random = np.random.RandomState(1)
+    price = random.normal(size=ROWS)
+    assert table(folder, price=price.tolist(), odd=(price + random.normal(size=ROWS) / 4).tolist()).warnings == ()
+
+
+def test_few_rows_and_many_columns_are_explained(folder: Path) -> None:
+    random = np.random.RandomState(0)
+    cells = {f"x{place}": random.normal(size=30) for place in range(40)} | {"price": random.normal(size=30)}
+    lines = [",".join(cells), *(",".join(map(str, row)) for row in zip(*cells.values(), strict=True))]
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    config = DatasetConfig("file", str(folder / "table.csv"), "price")
+    few, many = report(load(config, LocalModeConfig()), REGISTRY).warnings
+    assert few.startswith("there are 18 training rows, so that scores are uncertain")
+    assert many.startswith("there are more columns (40) than training rows (18)")
+    assert "dataset.split.validation=0" in few
+
+
 def test_what_could_be_read_otherwise_is_named_with_its_key(folder: Path) -> None:
     found = table(folder, odd=[f'"{row % 50},5"' for row in range(ROWS)], gap=["-", 1.5, 2.5, 3.5] * 25)
     assert any("dataset.columns.odd=decimal_comma reads it as 0.5" in warning for warning in found.warnings)
@@ -72,6 +111,20 @@ def test_target_with_a_heavy_tail_is_named(folder: Path) -> None:
     size = np.random.RandomState(1).normal(size=rows).tolist()
     (warning,) = table(folder, size=size, price=[*range(rows - 3), *[1e6] * 3]).warnings
     assert "standard deviations from the mean" in warning
+
+
+def test_few_rows_with_a_heavy_tail_are_named(folder: Path) -> None:
+    random = np.random.RandomState(3)
+    rows = 60
+    (warning,) = (
+        text
+        for text in table(
+            folder, size=random.normal(size=rows).tolist(), price=(10.0 ** random.uniform(0, 10, rows)).tolist()
+        ).warnings
+        if "RMSE" in text
+    )
+    assert "one row has" in warning
+    assert "of the target's variance, and so dominates the RMSE: consider its logarithm" in warning
 
 
 def test_report_is_shown_before_the_first_trial(project: Path, byoe: Callable[..., Ended]) -> None:
@@ -146,7 +199,7 @@ def test_a_target_that_a_library_cannot_resolve_is_named(values: list[object], p
 
 
 def test_members_that_keep_float64_need_no_warning(folder: Path) -> None:
-    rows = [f"{1700000000 + 7 * row % 997},{row * 1e-4}" for row in range(ROWS)]
+    rows = [f"{1700000000 + 7 * row * row % 997},{row % 9 * 1e-4}" for row in range(ROWS)]
     (folder / "table.csv").write_text("\n".join(["odd,price", *rows]) + "\n")
     splits = load(DatasetConfig("file", str(folder / "table.csv"), "price"), LocalModeConfig())
     kept = {name: REGISTRY[name] for name in ("ridge", "svr", "hist_gradient_boosting", "mlp", "nearest_neighbors")}

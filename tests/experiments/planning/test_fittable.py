@@ -110,10 +110,12 @@ def test_a_loss_that_the_search_may_choose_is_refused_too(folder: Path) -> None:
 
 def test_neighbours_that_a_fold_does_not_have_are_refused(folder: Path) -> None:
     columns = {"a": numbers(20), "price": numbers(20)}
-    members = "ensemble.members=[nearest_neighbors]"
-    assert "there are 9 rows, fewer than n_neighbors=10" in refusal(folder, columns, members)
-    search = ["action=tune", members, "search.space.nearest_neighbors.n_neighbors={low: 2, high: 30}"]
+    members = "ensemble.members=[{near: {kind: KNeighborsRegressor}}]"
+    fixed = "ensemble.params.near.n_neighbors=10"
+    assert "there are 9 rows, fewer than n_neighbors=10" in refusal(folder, columns, members, fixed)
+    search = ["action=tune", members, "search.space.near.n_neighbors={low: 2, high: 30}"]
     assert "fewer than n_neighbors=30" in refusal(folder, columns, *search)
+    planned(folder, columns, "ensemble=wide", "action=tune")  # byoe's own member takes the rows that there are
 
 
 def test_weights_that_are_zero_in_float32_are_refused(folder: Path) -> None:
@@ -160,6 +162,17 @@ def test_the_served_model_has_the_rows_that_there_are(folder: Path) -> None:
     assert planned(folder, columns, no_test, no_validation).study.final_rows == "train"
     message = refusal(folder, columns, no_validation, "search.objective=validation_mae_xgboost")
     assert "dataset.split.validation=0 sets none aside. Use search.objective=cv_mae_xgboost" in message
+
+
+def test_a_limit_of_milliseconds_is_refused_where_no_member_can_be_left_out(folder: Path) -> None:
+    columns = {"a": numbers(), "price": numbers()}
+    assert planned(folder, columns, "ensemble.max_ms=2").study.max_ms == 2.0
+    assert "ensemble.max_ms=0 is not a number of milliseconds above 0" in refusal(folder, columns, "ensemble.max_ms=0")
+    for argument, reason in (
+        ("mode=remote", "mode=remote serves the model of its best job"),
+        ("search.objective=cv_rmse_xgboost", "search.objective=cv_rmse_xgboost is not a cross-validated score"),
+    ):
+        assert reason in refusal(folder, columns, "ensemble.max_ms=2", argument)
 
 
 def test_rows_that_a_mode_does_not_have_are_refused(folder: Path) -> None:

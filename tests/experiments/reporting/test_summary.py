@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
+from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import StudySpec, TrialResult
 from tests.experiments.reporting.builder import MEMBERS, failed, pruned, trial
 
@@ -51,6 +52,27 @@ def test_plain_catboost_and_the_mean_are_below_the_blend(study: StudySpec) -> No
     assert sentence in " ".join(text.split())
 
 
+def test_what_the_served_model_costs_is_reported(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    text = " ".join(shown(study, best, cost=ServingCost(1.234, 0.00123, 3.456, {})).split())
+    assert "The served model predicts one row in 1.23 ms and many in 0.00123 ms each, on one core here, and has" in text
+    assert "has 3.46 MB." in text
+
+
+def test_more_trials_are_advised_by_what_the_last_ones_brought(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    few = shown(study, best, results=[best, trial(1, 11.0, 12.0, 10.5)])
+    assert "more trials" not in few
+    alike = [dataclasses.replace(best, index=index) for index in range(20)]
+    text = " ".join(shown(study, best, results=alike).split())
+    assert "20 more trials are hardly worth it: judged by those so far, they improve the objective by 0, 0.0%" in text
+    assert "with a chance of 50% to improve it at all. They take about" in text
+    spread = [trial(index, 11.0, 12.0, 10.0 + index) for index in range(20)]
+    assert "20 more trials may be worth it" in " ".join(shown(study, best, results=spread).split())
+    given = dataclasses.replace(study, points=({},) * 20)
+    assert "more trials" not in shown(given, best, results=alike)
+
+
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_numbers_are_not_cut_off_in_a_narrow_terminal(study: StudySpec, width: int) -> None:
     file = io.StringIO()
@@ -58,6 +80,16 @@ def test_numbers_are_not_cut_off_in_a_narrow_terminal(study: StudySpec, width: i
     show(Outcome(study, [best], best, best, MEMBERS, [("mlflow ui", "look")]), Console(file=file, width=width))
     assert "11.2345" in file.getvalue()
     assert max(map(len, file.getvalue().splitlines())) <= NARROWEST
+
+
+def test_large_numbers_beside_a_long_name_are_not_cut_off(study: StudySpec) -> None:
+    best = trial(0, 1.23456e9, 1.34567e10, 1.12345e9)
+    metrics = {name.replace("catboost", "hist_gradient_boosting_2"): value for name, value in best.metrics.items()}
+    info = {key: {"xgboost": 0.25, "hist_gradient_boosting_2": 0.75} for key in ("weights", "fit_seconds")}
+    long = dataclasses.replace(best, metrics=metrics, info=info)
+    file = io.StringIO()
+    show(Outcome(study, [long], long, long, list(info["weights"]), []), Console(file=file, width=60))
+    assert file.getvalue().count("1.34567e+10") == 3
 
 
 def test_a_problem_of_the_store_is_shown_with_its_fix(study: StudySpec) -> None:
@@ -89,3 +121,14 @@ def test_rounds_that_were_found_are_named(study: StudySpec) -> None:
     found = dataclasses.replace(best, info={**best.info, "rounds": {"xgboost": 40, "catboost": 300}})
     assert "Boosting rounds that were found, one number for all folds: xgboost 40, catboost 300." in shown(study, found)
     assert "rounds" not in shown(study, best)
+
+
+def test_what_a_time_limit_left_out_is_named(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    first = dataclasses.replace(best, info={**best.info, "left_out": {"svr": "a fit takes about 9 s"}})
+    limited = dataclasses.replace(study, timeout=60.0, final_rows="all")
+    text = " ".join(shown(limited, best, results=[first]).split())
+    assert "Member svr is left out, because search.timeout=60 has no time for it: a fit takes about 9 s." in text
+    assert "There was time for one trial, which took" in text
+    assert "There was no time to fit the served model on further rows (ensemble.final_rows=all)" in text
+    assert "left out" not in shown(study, best)

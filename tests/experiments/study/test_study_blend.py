@@ -12,12 +12,22 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold
 
+from ensemble.blending import Rows, Weighted
 from ensemble.channel import write_channel
 from ensemble.members import Floats
 from ensemble.table import Table
 from ensemble.wire import decode_recipe
 from experiments.study.spec import TrialResult
-from experiments.study.study_blend import StudyBlend, blend_study, decide, is_open, origin, recorded_blend
+from experiments.study.study_blend import (
+    Allowed,
+    ChosenBlend,
+    StudyBlend,
+    blend_study,
+    decide,
+    is_open,
+    origin,
+    recorded_blend,
+)
 from tests.experiments.comparison import builder
 
 ROWS, TRIALS, K, SEED = 90, 4, 3, 5
@@ -239,3 +249,41 @@ def test_a_record_holds_for_its_trials_only() -> None:
     assert recorded_blend(one, results, fact) is None
     assert not is_open(one, results, None)
     assert not is_open(study, results[:1], None)
+
+
+def limited(limit: float, **milliseconds: float) -> list[str]:
+    """Return which of four members remain: two that are as good as each other, one that is noise, and a good slow one."""
+    random = np.random.RandomState(0)
+    target = random.normal(size=200)
+    noise = random.normal(size=(200, 4)) * [0.5, 0.5, 5.0, 0.3]
+    names = ("one", "two", "noise", "best")
+    rows = Rows(target[:, None] + noise, target, np.empty((200, 0)))
+    chooser = ChosenBlend(Weighted(), names, "rmse", Allowed(limit, milliseconds))
+    chosen = chooser.choose(rows)
+    weights = chooser.fit(rows).weights
+    assert [weights[place] for place in range(4) if place not in chosen] == [0.0] * (4 - len(chosen))
+    return [names[place] for place in chosen]
+
+
+def test_members_that_cost_least_error_for_their_time_are_left_out_first() -> None:
+    times = {"one": 1.0, "two": 1.0, "noise": 1.0, "best": 1.0}
+    assert limited(4.0, **times) == ["one", "two", "noise", "best"]
+    assert limited(3.0, **times) == ["one", "two", "best"]
+    assert limited(1.0, **times) == ["best"]
+    assert limited(3.0, **{**times, "best": 50.0}) == ["one", "two", "noise"]
+    assert limited(0.5, **{**times, "two": 0.7}) == ["two"]  # none is fast enough: the fastest
+
+
+def test_a_limit_of_time_makes_another_winner_whose_score_is_nested(tmp_path: Path) -> None:
+    rows = table()
+    arguments = place(tmp_path, rows, predictions(rows.target))
+    free = blend_study(**arguments)
+    allowed = {"limit": 2.0, "milliseconds": {"ridge": 0.5, "xgboost": 1.6}}
+    found = blend_study(**arguments, allowed=allowed)
+    (model,) = decode_recipe(found["hyperparameters"]).members
+    assert found["left_out"] == ({"xgboost": 1.6} if model.kind == "ridge" else {"ridge": 0.5})
+    assert found["metrics"]["cv_rmse_blended"] > free["metrics"]["cv_rmse_blended"]
+    assert blend_study(**arguments, allowed={**allowed, "limit": 2.1})["metrics"] == free["metrics"]
+    again = StudyBlend(trials=(0,), limit=2.0, **found)
+    assert StudyBlend.from_dict(json.loads(json.dumps(again.as_dict()))) == again
+    assert "limit" not in StudyBlend(trials=(0,), **free).as_dict()

@@ -1,0 +1,55 @@
+"""A Gaussian process as a member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ensemble.members.scikit import ScikitMember
+from ensemble.parameters import Parameter, ParamValue, integer
+
+
+class GaussianProcess(ScikitMember):
+    """A Gaussian process with a Matern 5/2 covariance and a length scale for each feature, on standardised features.
+
+    It is the best member where the target is a smooth function of few features. The time of a fit grows with the cube
+    of the number of rows, up to ``max_rows``; of a larger table it uses random rows.
+
+    Source: C. Rasmussen and C. Williams, "Gaussian Processes for Machine Learning", MIT Press 2006.
+    """
+
+    kind = "gaussian_process"
+    scaled = True
+    target_scaled = True
+    parameters: ClassVar[dict[str, Parameter]] = {
+        "max_rows": integer(2, 20_000),
+        "tuned_rows": integer(2, 5_000),
+        "max_iter": integer(1),
+    }
+    defaults: ClassVar[dict[str, ParamValue]] = {"max_rows": 3_000, "tuned_rows": 500}
+
+    def build(self) -> Any:
+        """Return the regressor."""
+        from ensemble.members.matern_regression import MaternRegression
+
+        return MaternRegression(**self.params, seed=self.seed)  # type: ignore[arg-type]
+
+    def fit_arguments(self, steps: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the group of each prepared column: the columns of one category share a length scale."""
+        preparation = steps["preparation"]
+        groups = list(range(len(preparation.transformers_[0][2])))
+        if self.categories:
+            encoder = preparation.named_transformers_["categories"]
+            rare = getattr(encoder, "infrequent_categories_", [None] * len(encoder.categories_))
+            for values, shared in zip(encoder.categories_, rare, strict=True):
+                columns = len(values) - (0 if shared is None else len(shared) - 1)
+                groups += [max(groups, default=-1) + 1] * columns
+        return {"groups": groups}
+
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Estimate the seconds that ``fit`` and the prediction of a fold take on one core."""
+        tuned = min(rows, cls.number("tuned_rows", params, 500))
+        used = min(rows, cls.number("max_rows", params, 3_000))
+        steps = cls.number("max_iter", params, 40)
+        return steps * (7e-8 * tuned**2 + 7e-11 * tuned**3) + 4e-11 * used**3 + 5e-9 * used * rows
