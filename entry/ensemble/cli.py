@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -20,12 +21,21 @@ from ensemble import __version__
 from ensemble.channel import read_channel
 from ensemble.documents import read_json
 from ensemble.errors import EnsembleError, InputError
-from ensemble.known_fits import KnownFits
+from ensemble.known_fits import NOTHING, Known, KnownFits
 from ensemble.racing import RaceLost, Rival
 from ensemble.reading import Roles
 from ensemble.recipe import FinalRows, Recipe
 from ensemble.table import Table, joined
-from ensemble.wire import DATA_PARAMETERS, decode_final_rows, decode_recipe, decode_rival, decode_roles, metric_line
+from ensemble.wire import (
+    DATA_PARAMETERS,
+    decode_final_rows,
+    decode_recipe,
+    decode_rival,
+    decode_roles,
+    decode_rounds,
+    decode_seconds,
+    metric_line,
+)
 
 METRICS_FILE = "metrics.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
@@ -85,7 +95,16 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         roles = decode_roles({**hyperparameters, **data})
         rival = decode_rival(hyperparameters.pop("rival", None))
         final_rows = decode_final_rows(hyperparameters.pop("final_rows", None))
-        train(decode_recipe(hyperparameters), _places(options, roles, environ), rival, final_rows)
+        known = Known(
+            rounds=decode_rounds(hyperparameters.pop("found_rounds", None)),
+            seconds=decode_seconds(hyperparameters.pop("folds_seconds", None)),
+            scored=None if (scored := hyperparameters.pop("scored_training", None)) is None else Path(scored),
+        )
+        recipe, places = decode_recipe(hyperparameters), _places(options, roles, environ)
+        if known.scored is None:
+            train(recipe, places, rival, final_rows, known)
+        else:
+            _fit_scored(recipe, places, final_rows, known.scored)
     except EnsembleError as error:
         reason, code, cause = str(error), error.exit_code, error.__cause__
     except Exception as error:  # every failure of a training job must have a reason
@@ -103,7 +122,13 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     return code
 
 
-def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows: FinalRows = "train") -> None:
+def train(
+    recipe: Recipe,
+    places: Places,
+    rival: Rival | None = None,
+    final_rows: FinalRows = "train",
+    known: Known = NOTHING,
+) -> None:
     """Train ``recipe`` and write the bundle, ``out_of_fold.npz`` and ``metrics.json``, and print the metric lines.
 
     A training that lost the race against ``rival`` writes ``metrics.json`` only. If the models of the bundle are fitted
@@ -115,6 +140,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
         places: Where to read and write.
         rival: The training to beat, if this one may be pruned.
         final_rows: The rows that the models of the bundle are fitted on.
+        known: What is known already.
 
     Raises:
         EnsembleError: The input has a mistake, a member failed, or the objective is not a finite number.
@@ -148,19 +174,26 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
         "processor": this_processor(),
     }
     places.output_data_dir.mkdir(parents=True, exist_ok=True)
-    known = {}
+    fits = None
     if places.fits is not None:
         rest = {name: document[name] for name in ("train_hash", "validation_hash", "versions")}
         fits = KnownFits(places.fits, recipe, {**rest, "ensemble": __version__})
         if places.model_dir is None and rival is None:  # a bundle needs the models, and a race each fold's predictions
-            known = fits.find(table.rows, None if validation is None else validation.rows)
+            known = replace(known, fits=fits.find(table.rows, None if validation is None else validation.rows))
     try:
         training = fit_ensemble(recipe, table, validation, places.threads, rival, known)
     except RaceLost as lost:
         document |= {"metrics": lost.metrics, "pruned": {"folds": len(lost.folds), "expected": lost.expected}}
         (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
         return
-    if places.fits is not None:
+    if training.left_out:
+        recipe = replace(recipe, members=tuple(one for one in recipe.members if one.name not in training.left_out))
+        document |= {
+            "recipe": recipe.as_dict(),
+            "recipe_hash": recipe.fingerprint(),
+            "left_out": training.left_out,
+        }
+    if fits is not None and known.seconds is None:  # with a limit, a fit depends on the clock
         fits.keep(training.fits)
     objective = training.metrics[recipe.objective]
     if not np.isfinite(objective):
@@ -169,7 +202,7 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
         save_bundle(places.model_dir, recipe, training, table, data_hash, places.code)
     elif places.model_dir is not None:
         save_bundle(places.output_data_dir / SCORED_FOLDER, recipe, training, table, data_hash, places.code)
-        rows = joined([table, *(found for place in further if (found := _like_train(places, place)[0]) is not None)])
+        rows = _served_rows(table, places, final_rows)
         ensemble = fit_again(recipe, rows, training.ensemble.blend, places.threads, training.rounds)
         document |= {"final_rows": final_rows, "rows_served": rows.rows}
         served = replace(training, ensemble=ensemble)
@@ -198,6 +231,35 @@ def train(recipe: Recipe, places: Places, rival: Rival | None = None, final_rows
         if name != recipe.objective:
             print(metric_line(name, value))
     print(metric_line(recipe.objective, objective), flush=True)
+
+
+def _fit_scored(recipe: Recipe, places: Places, final_rows: FinalRows, scored: Path) -> None:
+    """Fit the models of a bundle for a training that is finished, and write its output once more."""
+    from ensemble.bundle import load_bundle, save_bundle
+    from ensemble.training import Training, fit_again
+
+    places.output_data_dir.mkdir(parents=True, exist_ok=True)
+    found = scored / "output" / "data"
+    document = read_json(found / METRICS_FILE)
+    rows = _served_rows(_cached_channel(places.train, places.roles, None)[0], places, final_rows)
+    blend = load_bundle(scored / "model", places.threads).ensemble.blend
+    ensemble = fit_again(recipe, rows, blend, places.threads, document["rounds"])
+    shutil.copytree(scored / "model", places.output_data_dir / SCORED_FOLDER)
+    shutil.copyfile(found / OUT_OF_FOLD_FILE, places.output_data_dir / OUT_OF_FOLD_FILE)
+    if places.model_dir is not None:
+        with np.load(found / OUT_OF_FOLD_FILE, allow_pickle=False) as arrays:
+            members, blended, fold = arrays["members"], arrays["blended"], arrays["fold"]
+        served = Training(ensemble, document["metrics"], members, members[None], blended, fold)
+        served.rounds = document["rounds"]
+        save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
+    document |= {"final_rows": final_rows, "rows_served": rows.rows}
+    (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
+    print(metric_line(recipe.objective, document["metrics"][recipe.objective]), flush=True)
+
+
+def _served_rows(table: Table, places: Places, final_rows: FinalRows) -> Table:
+    further = (_like_train(places, place)[0] for place in _further(places, final_rows))
+    return joined([table, *(found for found in further if found is not None)])
 
 
 def _further(places: Places, final_rows: FinalRows) -> list[Path]:

@@ -7,7 +7,7 @@ import json
 import uuid
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,28 @@ class KnownFit:
     out_of_fold: Floats
     validation: Floats | None
     rounds: int | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a training is told besides its recipe.
+
+    Attributes:
+        fits: Fits of members that need not be made again, by name. The ensemble has no models of these members.
+        rounds: Numbers of boosting rounds that were found before, by member.
+        seconds: The time that the folds may take; None for no limit. Members whose folds would take longer are left
+            out, and boosters grow fewer rounds.
+        scored: Folder of a finished training of the recipe that kept its bundle, laid out as ``/opt/ml``. Only the
+            models of the bundle are fitted then; scores and blend are those of that training.
+    """
+
+    fits: Mapping[str, KnownFit] = field(default_factory=dict)
+    rounds: Mapping[str, int] = field(default_factory=dict)
+    seconds: float | None = None
+    scored: Path | None = None
+
+
+NOTHING = Known()
 
 
 class KnownFits:

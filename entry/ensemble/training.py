@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,23 @@ import numpy.typing as npt
 from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
 from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
-from ensemble.known_fits import KnownFit
+from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Floats, Member, member_class
 from ensemble.members.growth import Growth, common_rounds
 from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_difference
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
+
+# With a time limit: the share of a fold's time that other members may take before boosters grow, and by how much a fold
+# may exceed its time before its slowest member is left out.
+GROWING_SHARE = 0.5
+# What a fit takes that has nothing to do, and by how much at most a machine is slower or quicker than expected.
+LEAST_SECONDS = 0.02
+MOST_SLOWER = 5.0
+# The share of its usual time that a booster needs.
+FEWEST_ROUNDS = 0.25
+TOLERATED = 1.2
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,7 @@ class Training:
         standings: As in ``Rival``, for later trainings that race this one; empty unless this one raced.
         rounds: The numbers of boosting rounds that were found, by member.
         fits: Each member's predictions, for later trainings with the same member.
+        left_out: Why a member was left out, by its name; only with a time limit.
     """
 
     ensemble: FittedEnsemble
@@ -82,6 +93,17 @@ class Training:
     standings: list[list[float]] = field(default_factory=list)
     rounds: dict[str, int] = field(default_factory=dict)
     fits: dict[str, KnownFit] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def _too_long(needed: float, seconds: float) -> str:
+    return f"a fit takes about {needed:.2g} s, and all members together have {seconds:.2g} s"
+
+
+def _ratio(taken: Mapping[str, float], expected: Mapping[str, float]) -> float:
+    """Return by how much this machine is slower than expected; a fit of few rows and a poor estimate tell little."""
+    whole = sum(expected[name] + LEAST_SECONDS for name in taken)
+    return float(np.clip(sum(taken.values()) / whole, 1 / MOST_SLOWER, MOST_SLOWER))
 
 
 def averaged(parts: list[Floats]) -> Floats:
@@ -98,7 +120,7 @@ def fit_ensemble(
     validation: Table | None,
     threads: int,
     rival: Rival | None = None,
-    known: Mapping[str, KnownFit] | None = None,
+    known: Known = NOTHING,
 ) -> Training:
     """Cross-validate and fit an ensemble.
 
@@ -108,7 +130,7 @@ def fit_ensemble(
         validation: Further rows that are scored but never fitted on.
         threads: Threads that a member may use. Linear algebra always uses one, so that its sums keep their order.
         rival: The training to beat, with the same objective. After each fold, this training stops if it has lost.
-        known: Fits of members that need not be made again, by name. The ensemble has no models of these members.
+        known: What is known already.
 
     Returns:
         The fitted ensemble with its scores and out-of-fold predictions.
@@ -139,9 +161,7 @@ def fit_again(
         MemberError: A member raised an exception.
     """
     with one_blas_thread():
-        fit = _Fit(recipe, rows, None, threads, None)
-        fit.rounds |= rounds or {}
-        return FittedEnsemble(fit.models(), blend)
+        return FittedEnsemble(_Fit(recipe, rows, None, threads, None, Known(rounds=rounds or {})).models(), blend)
 
 
 class _Fit:
@@ -152,11 +172,11 @@ class _Fit:
         validation: Table | None,
         threads: int,
         rival: Rival | None,
-        known: Mapping[str, KnownFit] | None = None,
+        known: Known,
     ) -> None:
         self.recipe = recipe
         self.rival = rival
-        self.known = dict(known or {})
+        self.known = dict(known.fits)
         self.objective = MetricName.parse(recipe.objective)
         self.train = train
         self.validation = validation
@@ -168,9 +188,11 @@ class _Fit:
         self.curves: dict[str, list[Floats]] = {
             member.name: []
             for member in self._unknown()
-            if member_class(member.kind, "members").finds_rounds(member.params)
+            if member_class(member.kind, "members").finds_rounds(member.params) and member.name not in known.rounds
         }
-        self.rounds: dict[str, int] = {}
+        self.rounds: dict[str, int] = dict(known.rounds)
+        self.seconds = known.seconds
+        self.left_out: dict[str, str] = {}
         for member in recipe.members if train.weights is not None else ():
             if not member_class(member.kind, "members").weighs:
                 raise InputError(
@@ -180,19 +202,24 @@ class _Fit:
     def run(self) -> Training:
         spec = self.recipe.folds
         folds = make_folds(spec, self.train.rows, self.recipe.seed, self.train.fold_keys)
-        blender = make_blender(self.recipe.blend, self.names, self.recipe.weights, "blend")
         fold_of_row = np.full((self.train.rows, spec.repeats), -1, dtype=np.int32)
         predictions = np.full((spec.repeats, self.train.rows, len(self.names)), np.nan)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
         for name, fit in self.known.items():
             predictions[:, :, self.names.index(name)] = fit.out_of_fold
+        if self.seconds is not None:
+            fold_of_row[folds[0].score, folds[0].repeat] = 0
+            predictions = self._fit_first_fold(folds[0], models, predictions, self._seconds_of_first(folds))
+        blender = make_blender(self.recipe.blend, self.names, self.recipe.weights, "blend")
         for number, fold in enumerate(folds):
             fold_of_row[fold.score, fold.repeat] = number
-            self._fit_fold(number, fold, models, predictions)
+            if number or self.seconds is None:
+                self._fit_fold(number, fold, models, predictions)
             if self.rival is not None and number + 1 < len(folds):
                 self._truncate(models, predictions, folds[: number + 1])
                 self._race(self.rival, blender, predictions, folds[: number + 1])
-        models, self.rounds = self._truncate(models, predictions, folds)
+        models, found = self._truncate(models, predictions, folds)
+        self.rounds |= found
         self.rounds |= {name: fit.rounds for name, fit in self.known.items() if fit.rounds is not None}
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
@@ -220,6 +247,7 @@ class _Fit:
                 name: KnownFit(predictions[:, :, at], unseen.get(name), self.rounds.get(name))
                 for at, name in enumerate(self.names)
             },
+            self.left_out,
         )
 
     def models(self) -> dict[str, list[Member]]:
@@ -243,16 +271,99 @@ class _Fit:
         # The only copy of a fold's rows, which lives as long as this call: libraries need contiguous memory.
         rows, where = self.train.take(fold.fit), f"fold {number}"
         for member in self._unknown():
-            if member.name not in self.curves:
-                model = self._fit_member(member, rows, where)
-                features = self.train.features[fold.score]
-                predicted = self._predict(member.name, model, features, where)
+            predicted = self._fit_in_fold(member, rows, fold, where, models)
+            if predicted is not None:
                 predictions[fold.repeat, fold.score, self.names.index(member.name)] = predicted
-            else:
-                growth = self._growth(fold, self.curves[member.name])
-                model = self._fit_member(member, rows, where, growth)
-                self.curves[member.name].append(growth.curve())
+
+    def _fit_in_fold(
+        self,
+        member: MemberSpec,
+        rows: Table,
+        fold: Fold,
+        where: str,
+        models: dict[str, list[Member]],
+        seconds: float | None = None,
+    ) -> Floats | None:
+        """Add a member's model of a fold; return its predictions, None if its number of rounds is not known yet."""
+        if member.name not in self.curves:
+            model = self._fit_member(member, rows, where)
             models[member.name].append(model)
+            return self._predict(member.name, model, self.train.features[fold.score], where)
+        growth = self._growth(fold, self.curves[member.name])
+        if seconds is not None:
+            growth.end_within(seconds)
+        models[member.name].append(self._fit_member(member, rows, where, growth))
+        self.curves[member.name].append(growth.curve())
+        return None
+
+    def _fit_first_fold(
+        self, fold: Fold, models: dict[str, list[Member]], predictions: Floats, seconds: float
+    ) -> Floats:
+        """Fit the first fold, and leave out the members for which a fold has no time.
+
+        Quick members come first. Boosters whose number of rounds is to be found come last, and share the time that is
+        left, in which they grow as far as they can.
+
+        Args:
+            fold: The first fold.
+            models: Where its models are added.
+            predictions: Where predictions are entered, shape (repeats, rows, members).
+            seconds: The time that a fold may take.
+
+        Returns:
+            ``predictions`` without the members that were left out.
+        """
+        rows, members = self.train.take(fold.fit), list(self.recipe.members)
+        expected = {
+            member.name: member_class(member.kind, "members").seconds(rows.rows, len(rows.columns), member.params)
+            for member in members
+        }
+        fixed = sorted((one for one in members if one.name not in self.curves), key=lambda one: expected[one.name])
+        growing = sorted((one for one in members if one.name in self.curves), key=lambda one: expected[one.name])
+        may_leave = self.recipe.weights is None
+        taken: dict[str, float] = {}
+        began, slower = time.perf_counter(), 1.0
+        for member in fixed:
+            used, needed = time.perf_counter() - began, expected[member.name] * slower
+            limit = seconds * (GROWING_SHARE if growing else 1.0)
+            # A member that took longer than this one will take is left out instead, below.
+            may_go = may_leave and (taken or growing) and member.name != self.objective.who
+            if may_go and used + needed > limit and needed > max(taken.values(), default=0.0):
+                self.left_out[member.name] = _too_long(needed, seconds)
+                continue
+            predicted = self._fit_in_fold(member, rows, fold, "fold 0", models)
+            predictions[fold.repeat, fold.score, members.index(member)] = predicted
+            taken[member.name] = time.perf_counter() - began - used
+            slower = _ratio(taken, expected)
+        # Boosters that grow only a few rounds are worth less than fewer boosters that grow many.
+        left = max(seconds - (time.perf_counter() - began), 0.0)
+        while (
+            may_leave
+            and len(growing) > 1
+            and sum(expected[one.name] for one in growing) * slower * FEWEST_ROUNDS > left
+        ):
+            slowest = next(one for one in reversed(growing) if one.name != self.objective.who)
+            growing.remove(slowest)
+            self.left_out[slowest.name] = _too_long(expected[slowest.name] * slower, seconds)
+        for place, member in enumerate(growing):
+            used = time.perf_counter() - began
+            self._fit_in_fold(member, rows, fold, "fold 0", models, max(seconds - used, 0.0) / (len(growing) - place))
+            taken[member.name] = time.perf_counter() - began - used
+        while may_leave and len(taken) > 1 and sum(taken.values()) > TOLERATED * seconds:
+            last = max((name for name in taken if name != self.objective.who), key=lambda name: taken[name])
+            self.left_out[last] = _too_long(taken.pop(last), seconds)
+        kept = [place for place, member in enumerate(members) if member.name not in self.left_out]
+        self.recipe = replace(self.recipe, members=tuple(members[place] for place in kept))
+        self.names = [member.name for member in self.recipe.members]
+        for name in self.left_out:
+            models.pop(name)
+            self.curves.pop(name, None)
+            self.fit_seconds.pop(name)
+        return predictions[:, :, kept]
+
+    def _seconds_of_first(self, folds: list[Fold]) -> float:
+        # Folds in time have ever more rows.
+        return (self.seconds or 0.0) * len(folds[0].fit) / sum(len(fold.fit) for fold in folds)
 
     def _growth(self, fold: Fold, before: list[Floats]) -> Growth:
         target, weights = self.train.target, self.train.weights

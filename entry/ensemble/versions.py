@@ -16,7 +16,7 @@ _VERSION = re.compile(
     r"v?(\d+(?:\.\d+)*)((?:[-_.]?(?:a|b|c|rc|alpha|beta|pre|preview|post|dev)[-_.]?\d*)*(?:\+[a-z\d]+(?:[-_.][a-z\d]+)*)?)",
     re.IGNORECASE | re.ASCII,
 )
-RECORDED = ("xgboost", "catboost", "scikit-learn", "skops", "numpy", "scipy")
+RECORDED = ("xgboost", "catboost", "lightgbm", "scikit-learn", "skops", "numpy", "scipy")
 
 
 @functools.cache

@@ -21,6 +21,9 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``rival``            JSON object, the training to beat, an ``ensemble.racing.Rival``; read before the others
 ``final_rows``       ``train``, ``train_and_validation`` or ``all``: rows that the bundle's models are fitted on; read
                      before the others
+``folds_seconds``    number above 0, the time that the folds may take; read before the others
+``found_rounds``     JSON object, numbers of boosting rounds that are known, by member; read before the others
+``scored_training``  folder of a finished training of the same recipe, whose scores and blend are used
 ``shared``           JSON object, shared name -> list of ``member__parameter``
 ``member__param``    one member's parameter, read as its declaration says
 ``member``           JSON object, several of one member's parameters by name, each as text: a recipe with many members
@@ -34,14 +37,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, get_args
 
 from ensemble.blending import make_blender
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.evaluation import SCORES
 from ensemble.members import member_class
-from ensemble.parameters import Parameter, ParamValue, encode, integer
+from ensemble.parameters import Parameter, ParamValue, encode, integer, real
 from ensemble.racing import Rival
 from ensemble.reading import Roles
 from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
@@ -61,7 +64,9 @@ RUN_PARAMETERS = (
 # The roles of the columns of table files; they are not part of a recipe.
 DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing")
 # What a job does besides training a recipe; and the names that a shared parameter cannot have.
-JOB_PARAMETERS = ("rival", "final_rows")
+JOB_PARAMETERS = ("rival", "final_rows", "folds_seconds", "found_rounds", "scored_training")
+SECONDS = real(0, low_open=True)
+ROUNDS = integer(1)
 RESERVED_NAMES = (*RUN_PARAMETERS, *DATA_PARAMETERS, *JOB_PARAMETERS)
 RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
 SEPARATOR = "__"
@@ -147,6 +152,26 @@ def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
     return recipe
 
 
+def without_members(hyperparameters: Mapping[str, str], left_out: Collection[str]) -> dict[str, str]:
+    """Return the hyperparameters of a recipe without some of its members, and without what only they use."""
+    if not left_out:
+        return dict(hyperparameters)
+    kept = dict(hyperparameters)
+    items = (item.strip() for item in kept["members"].split(","))
+    kept["members"] = ",".join(item for item in items if item.partition(":")[0] not in left_out)
+    kept = {name: text for name, text in kept.items() if name.partition(SEPARATOR)[0] not in left_out}
+    for name, targets in (_from_json("shared", kept["shared"]) if "shared" in kept else {}).items():
+        used = [target for target in targets if target.partition(SEPARATOR)[0] not in left_out]
+        shared = _from_json("shared", kept["shared"])
+        if not used:
+            kept.pop(name, None)
+            del shared[name]
+        else:
+            shared[name] = used
+        kept["shared"] = _to_json(shared)
+    return kept
+
+
 def encode_rival(rival: Rival) -> str:
     """Write a training to beat as the hyperparameter ``rival``."""
     return _to_json(rival.as_dict())
@@ -176,6 +201,30 @@ def decode_final_rows(text: str | None) -> FinalRows:
     """
     found: FinalRows = _one_of("final_rows", "train" if text is None else text, get_args(FinalRows))
     return found
+
+
+def decode_seconds(text: str | None) -> float | None:
+    """Read the hyperparameter ``folds_seconds``; None if it is not set.
+
+    Raises:
+        InputError: It is not a number above 0.
+    """
+    return None if text is None else float(str(decode_value(SECONDS, "folds_seconds", text)))
+
+
+def encode_rounds(rounds: Mapping[str, int]) -> str:
+    """Write numbers of boosting rounds, by member, as the hyperparameter ``found_rounds``."""
+    return _to_json(dict(rounds))
+
+
+def decode_rounds(text: str | None) -> dict[str, int]:
+    """Read the hyperparameter ``found_rounds``; empty if it is not set.
+
+    Raises:
+        InputError: It is not a JSON object of whole numbers of at least 1.
+    """
+    found = {} if text is None else _from_json("found_rounds", text)
+    return {name: int(str(decode_value(ROUNDS, "found_rounds", str(number)))) for name, number in found.items()}
 
 
 def encode_roles(roles: Roles) -> dict[str, str]:

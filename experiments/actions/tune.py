@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,7 +110,8 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     opened = open_backend(composed.config.mode, study, command, console)
     with opened as (backend, local_workers), Ledger.open(study) as ledger:
         crash_points.point("study_created")
-        with backend.submit(study, ledger) as handle:
+        spent = time.monotonic() - composed.began
+        with backend.submit(replace(study, spent=spent), ledger) as handle:
             _run(session, ledger, handle, local_workers)
     return _show_parity(session)
 
@@ -125,6 +127,7 @@ def _show_data(plan: StudyPlan, console: Console) -> None:
 def _show_finished(session: _Session, known: Peek) -> bool:
     """Show the summary if the study has nothing left to run or record; return whether it was shown."""
     results = known.results
+    session = replace(session, study=session.study.as_trained(results))
     best = best_of(results, session.study.objective)
     final = known.facts.get(FINAL)
     recorded = known.facts.get(_RECORDED) == session.recorded(len(results)) and store_exists(session.uri)
@@ -162,6 +165,8 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
             baseline = Baseline(study, ledger, handle)
             results = follow(study, handle, tracker, console, len(ledger.results()), baseline.start)
             crash_points.point("search_done")
+            study = study.as_trained(results)
+            session = replace(session, study=study)
             best = best_of(results, study.objective)
             if best is None:
                 failed = max(results, key=lambda result: result.index)
@@ -231,7 +236,7 @@ def _record(
     importance = ledger.noted(IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
     winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
-    figures = study_figures(study, results, session.members, out_of_fold)
+    figures = study_figures(study, results, session.members, out_of_fold, final)
     numbers = study_metrics(final, results, session.members, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()
     tracker.finish(winner, figures, as_text(outcome), numbers)

@@ -28,7 +28,7 @@ class LocalBackend(Backend):
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
         """Start or resume the loop over this pool's workers."""
-        return LoopHandle(study, ledger, LocalRunner(study, self._pool))
+        return LoopHandle(study, ledger, LocalRunner(study, self._pool), fits_in_time=True)
 
 
 class LocalRunner:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent import futures
+from dataclasses import replace
+from pathlib import Path
 
-from ensemble.parameters import ParamValue
+from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
-from ensemble.wire import encode_rival
+from ensemble.wire import decode_recipe, encode_rival, encode_rounds, without_members
 from experiments.backends.base import StudyHandle, TrialRunner
 from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import RunnerClosed, StudyFailed
@@ -17,13 +19,19 @@ from experiments.study.folder import check_rows, final_folder, model_dir, trial_
 from experiments.study.ledger import Ledger
 from experiments.study.sampling import Proposer, make_proposer
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
+from experiments.study.study_blend import origin
 from experiments.system import crash_points
 
 # When a study has a time limit, time is reserved for the winner: this multiple of the longest trial's duration for its
-# training and its scores, this one for its training on all rows, and these seconds for figures and MLflow.
+# training and its scores, this one for its training on all rows, and these seconds for scores, figures and MLflow.
 FINAL_TRIALS = 1.5
 ALL_ROWS_TRIALS = 2.0
-FINAL_SECONDS = 6.0
+FINAL_SECONDS = 10.0
+# The time until then divided by the time that the first trial is told for its folds. The rest is for its scores and its
+# bundle, and for its training on all rows.
+FIRST_TRIALS = 4.0
+# The shortest time that a trial is given, however short the limit.
+SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
 
 
@@ -41,6 +49,7 @@ class LoopHandle(StudyHandle):
         runner: TrialRunner,
         *,
         final_runner: TrialRunner | None = None,
+        fits_in_time: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Use an open ledger, and take over the runners, which ``cancel`` closes; the study's time begins now.
@@ -50,16 +59,18 @@ class LoopHandle(StudyHandle):
             ledger: Its ledger.
             runner: Runs its trials.
             final_runner: Runs the winner's training; None to use ``runner``.
+            fits_in_time: Whether trainings are told how much of the study's time limit they may take.
             clock: Returns the time in seconds, from an arbitrary start.
         """
-        self._spec = spec
         self._ledger = ledger
         self._runner = runner
         self._final_runner = final_runner or runner
         self._threads = futures.ThreadPoolExecutor(spec.parallel, thread_name_prefix="trial")
         self._results = {result.index: result for result in ledger.results()}
+        self._spec = spec.as_trained(self._results.values())
+        self._fits_in_time = fits_in_time and spec.timeout is not None
         self._clock = clock
-        self._begun = clock()
+        self._begun = clock() - spec.spent
         self._asked = 0
         self._told = 0
         self._failures = FailureLimit(spec)
@@ -71,15 +82,21 @@ class LoopHandle(StudyHandle):
         if len(self._results) == self._spec.n_trials:
             return
         proposer = make_proposer(self._spec)
+        waiting: dict[int, TrialSpec] = {}
         running: dict[futures.Future[TrialResult], int] = {}
+        since: dict[int, float] = {}
         time_is_up = False
         while not time_is_up:
-            for index, trial in self._ask_and_tell(proposer, recorded).items():
+            waiting |= self._ask_and_tell(proposer, recorded)
+            for index in self._startable(waiting):
+                trial = waiting.pop(index)
                 if index not in self._results:
-                    running[self._threads.submit(self._runner.run, trial)] = index
+                    since[index] = self._clock()
+                    running[self._threads.submit(self._runner.run, self._limited(trial))] = index
             if not running:
                 return
-            done, _ = futures.wait(running, self._seconds_left(), return_when=futures.FIRST_COMPLETED)
+            left = self._seconds_left([since[index] for index in running.values()])
+            done, _ = futures.wait(running, left, return_when=futures.FIRST_COMPLETED)
             time_is_up = not done or self._seconds_left() == 0.0
             if time_is_up:
                 done = self._interrupted(running)
@@ -90,8 +107,8 @@ class LoopHandle(StudyHandle):
                 self._ledger.record(result)
                 crash_points.point("trial_recorded")
                 self._results[result.index] = result
-                if self._spec.n_trials > 1:
-                    shutil.rmtree(model_dir(trial_folder(self._spec.folder, result.index)), ignore_errors=True)
+                self._spec = self._spec.as_trained(self._results.values())
+                self._remove_models()
                 yield result
 
     def _ask_and_tell(
@@ -119,16 +136,49 @@ class LoopHandle(StudyHandle):
             crash_points.point("trials_asked")
         return asked
 
-    def _seconds_left(self) -> float | None:
-        """Return how long trials may still run, with time reserved for the winner; None without a limit."""
+    def _startable(self, waiting: Mapping[int, TrialSpec]) -> list[int]:
+        """Return the trials that can start: all, or one, until a trial has told which members there is time for."""
+        first = self._fits_in_time and not self._results
+        return sorted(waiting)[: 1 if first else None]
+
+    def _limited(self, trial: TrialSpec) -> TrialSpec:
+        """Return a trial of the members for which there is time; the first is told its time, and finds them."""
+        hyperparameters = without_members(trial.hyperparameters, self._spec.left_out)
+        if self._fits_in_time and not self._results:
+            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() / FIRST_TRIALS)
+            hyperparameters["folds_seconds"] = encode(seconds)
+        return replace(trial, hyperparameters=hyperparameters)
+
+    def _remove_models(self) -> None:
+        """Remove the models of trials; with a time limit, the winner's may be needed."""
+        best = best_of(self._results.values(), self._spec.objective)
+        for index in self._results if self._spec.n_trials > 1 else ():
+            if not (self._fits_in_time and best is not None and index == best.index):
+                shutil.rmtree(model_dir(trial_folder(self._spec.folder, index)), ignore_errors=True)
+
+    @property
+    def _final_trials(self) -> float:
+        """How many times as long as a trial the winner's training takes."""
+        times = 1 if self._spec.max_ms is None else 2  # the best trial is measured before members are left out
+        return times * (FINAL_TRIALS + (0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
+
+    def _seconds_before_recording(self) -> float:
+        """Return how long trainings may still take, all together. It needs a time limit."""
+        return (self._spec.timeout or 0.0) - FINAL_SECONDS - (self._clock() - self._begun)
+
+    def _seconds_left(self, since: Iterable[float] = ()) -> float | None:
+        """Return how long trials may still run, with time reserved for the winner; None without a limit.
+
+        Args:
+            since: When each running trial began. One that runs on may become the winner, and takes as long once more.
+        """
         scored = [result for result in self._results.values() if result.state == "complete"]
         if self._spec.timeout is None or not scored:  # without a score there is no winner to reserve time for
             return None
         longest = max(result.finished - result.started for result in scored)
-        more = 0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS
-        times = 1 if self._spec.max_ms is None else 2  # the best trial is measured before members are left out
-        kept = times * (FINAL_TRIALS + more) * longest + FINAL_SECONDS
-        return max(0.0, self._spec.timeout - kept - (self._clock() - self._begun))
+        left, factor = self._seconds_before_recording(), self._final_trials
+        ends = [(left - factor * (self._clock() - began)) / (1 + factor) for began in since]
+        return max(0.0, min([left - factor * longest, *ends]))
 
     def _interrupted(self, running: Collection[futures.Future[TrialResult]]) -> set[futures.Future[TrialResult]]:
         """Kill the running trials, and return those that finished nevertheless."""
@@ -147,14 +197,40 @@ class LoopHandle(StudyHandle):
         folder = final_folder(self._spec.folder)
         trained = trial_folder(self._spec.folder, index)
         if recipe is None and model_dir(trained).exists() and result.info.get("final_rows", "train") == rows:
-            shutil.copytree(trained, folder, dirs_exist_ok=True)
-            return result
+            return self._kept(trained, result)
         # It runs alone, so it has the threads of all.
         threads = self._spec.threads * self._spec.parallel
         hyperparameters = self._served(self._spec.hyperparameters(params) if recipe is None else recipe)
         own = recipe is not None
+        if self._fits_in_time:  # with its time, a training would find other numbers of rounds
+            hyperparameters |= {"found_rounds": encode_rounds(self._rounds(index, recipe))}
         final = TrialSpec(index, params, hyperparameters, folder, keep_model=True, threads=threads, own_recipe=own)
-        return self._checked(self._final_runner.run(final))
+        if not (self._fits_in_time and not own and model_dir(trained).exists()):
+            return self._checked(self._final_runner.run(final))
+        # The first trial has kept its models, which are served if there is no time for others.
+        final = replace(final, hyperparameters=hyperparameters | {"scored_training": str(trained)})
+        future = self._threads.submit(self._final_runner.run, final)
+        done, _ = futures.wait([future], max(0.0, self._seconds_before_recording()))
+        if not done:
+            self._interrupted([future])
+        return self._kept(trained, result) if _was_killed(future) else self._checked(future.result())
+
+    def _kept(self, trained: Path, result: TrialResult) -> TrialResult:
+        """Return a trial whose own models are served."""
+        shutil.rmtree(final_folder(self._spec.folder), ignore_errors=True)
+        shutil.copytree(trained, final_folder(self._spec.folder), dirs_exist_ok=True)
+        return result
+
+    def _rounds(self, index: int, recipe: Mapping[str, str] | None) -> dict[str, int]:
+        """Return the numbers of boosting rounds that were found in the trials, by member of what is trained."""
+        if recipe is None:
+            return dict(self._results[index].info.get("rounds", {}))
+        found: dict[str, int] = {}
+        for member in decode_recipe(recipe).members:
+            name, trial = origin(member.name)
+            rounds = self._results[trial].info.get("rounds", {})
+            found |= {member.name: rounds[name]} if name in rounds else {}
+        return found
 
     def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None]:
         """Run a training in the trials' threads; it is killed when the rest of the time is needed for the winner."""

@@ -37,6 +37,8 @@ from experiments.system.files import replacing
 
 # The ledger's facts of the winner: its result with test scores, and the importance of the features.
 FINAL = "final"
+# The share of search.timeout that finding the importance may take.
+IMPORTANCE_SHARE = 0.05
 IMPORTANCE = "feature_importance"
 
 
@@ -192,6 +194,7 @@ def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status:
         "channels": channels,
         "hashes": dict(study.channels.hashes),
         "predictions": str(test_predictions(study.folder)),
+        "seconds": None if study.timeout is None else IMPORTANCE_SHARE * study.timeout,
     }
     pool = local_workers()
     threads = study.threads * study.parallel
@@ -199,12 +202,13 @@ def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status:
     scores = pool.call("experiments.study.winner_scores:score_winner", {**kwargs, "threads": threads}, log)
     importance, features = dict(scores["importance"]), scores["features"]
     if not features:
-        print_plain(console, "note: the importance of features is left out, because there are too many features.")
+        print_plain(console, "note: the importance of features is left out: it would take too long.")
     elif len(importance) < features:
         print_plain(console, f"finding the importance of {features} features, a shuffle for each.")
     while len(importance) < features:
         status.update(f"importance of features: {len(importance)} of {features}")
         part = {"bundle": str(bundle), "rows": next(iter(channels.values())), "first": len(importance)}
+        part["most_rows"] = scores["rows"]
         importance |= pool.call("experiments.study.importance:next_part", {**part, "threads": threads}, log)
     return {"metrics": scores["metrics"], "importance": importance}
 

@@ -6,8 +6,9 @@ Only this package knows Hydra and OmegaConf; everything else gets the dataclasse
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from experiments.config import groups
@@ -28,6 +29,7 @@ class Composed:
         sources: By dotted key, where its value came from: a file below ``configs``, the schema or the command line.
         values: By dotted key, the resolved value of every leaf.
         arguments: The ``key=value`` arguments that it was composed from.
+        began: When it was begun to be composed, by ``time.monotonic``, which is when the command began.
     """
 
     config: Config
@@ -35,6 +37,7 @@ class Composed:
     sources: Mapping[str, str]
     values: Mapping[str, Any]
     arguments: tuple[str, ...]
+    began: float = field(default_factory=time.monotonic)
 
     def given(self, key: str) -> list[str]:
         """Return what a file or the command line sets below a key, as ``key=value``."""
@@ -67,6 +70,7 @@ def compose(arguments: Sequence[str]) -> Composed:
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
+    began = time.monotonic()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for schema in MODES:
@@ -94,7 +98,7 @@ def compose(arguments: Sequence[str]) -> Composed:
             raise _explained(error, arguments) from None
     files = [(default.config_path, default.package) for default in defaults]
     chosen = {key: value for key, value in choices.items() if value is not None and "hydra" not in key}
-    return Composed(config, chosen, sources(files, values, arguments), values, tuple(arguments))
+    return Composed(config, chosen, sources(files, values, arguments), values, tuple(arguments), began)
 
 
 def compose_over(arguments: Sequence[str], origin: str, composed: Composed) -> Composed:

@@ -348,7 +348,9 @@ class SearchConfig:
     max_failure_rate: float = _key(0.5, "The study stops when a larger share of its trials has failed.")
     prune: bool = _key(False, "With `mode=local`: whether to stop trials between folds when they cannot win any more.")
     timeout: float | None = _key(
-        None, "Seconds after which the study ends, with time reserved for the winner; `null` is no limit."
+        None,
+        "Seconds after which the command ends, with the winner trained and recorded; `null` is no limit. With "
+        "`mode=local`, members for which there is no time are left out.",
     )
     baseline: bool = _key(
         True,

@@ -14,7 +14,7 @@ from ensemble.recipe import BLENDED, Recipe
 from ensemble.wire import SEPARATOR
 from experiments.study.predictions import Predictions
 from experiments.study.sampling import parameter_importance
-from experiments.study.spec import StudySpec, TrialResult, best_of
+from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult, best_of
 from experiments.system.terminal import visible
 
 if TYPE_CHECKING:
@@ -28,22 +28,36 @@ TRIALS_A_PARAMETER = 10
 
 
 def study_figures(
-    study: StudySpec, results: Sequence[TrialResult], members: Sequence[str], out_of_fold: Predictions
+    study: StudySpec,
+    results: Sequence[TrialResult],
+    members: Sequence[str],
+    out_of_fold: Predictions,
+    final: TrialResult | None = None,
 ) -> dict[str, Figure]:
-    """Return the figures of a study by file name; empty if no trial has a score."""
+    """Return the figures of a study by file name; empty if no trial has a score.
+
+    Args:
+        study: The study.
+        results: Its finished trials.
+        members: Names of its members.
+        out_of_fold: The winner's out-of-fold predictions.
+        final: The winner, if it is not the best trial.
+    """
     best = best_of(list(results), study.objective)
     if best is None:
         return {}
+    winner = best if final is None else final
+    shown = list(out_of_fold.names) if STUDY_BLEND in winner.info else members
     figures = {
         "optimisation_history.png": optimisation_history(study, results),
-        "member_and_blend_rmse.png": member_and_blend_rmse(best, members),
+        "member_and_blend_rmse.png": member_and_blend_rmse(winner, shown),
     }
     importance = parameter_importance(study.space, results, study.objective) if study.points is None else {}
     if importance:
         figures["parameter_importance.png"] = parameter_importance_figure(importance, len(results))
     if len(members) > 1:
         figures |= {
-            "blend_weights.png": blend_weights(best, members),
+            "blend_weights.png": blend_weights(winner, shown),
             "error_correlation.png": error_correlation(out_of_fold),
         }
         recipe = study.recipe(best.params)
@@ -96,14 +110,18 @@ def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Fi
     return figure
 
 
-def member_and_blend_rmse(best: TrialResult, members: Sequence[str]) -> Figure:
-    """Draw the best trial's cross-validated RMSE of every member and of the blend, with each fold as a dot."""
+def _title(winner: TrialResult) -> str:
+    return "Blend over the study" if STUDY_BLEND in winner.info else f"Best trial ({winner.index})"
+
+
+def member_and_blend_rmse(winner: TrialResult, members: Sequence[str]) -> Figure:
+    """Draw the winner's cross-validated RMSE of every member and of the blend, with each fold as a dot."""
     names = [*members, BLENDED]
-    pooled = [best.metrics[f"cv_rmse_{name}"] for name in names]
+    pooled = [winner.metrics[f"cv_rmse_{name}"] for name in names]
     figure, axes = _axes(8, 1.6 + 0.6 * len(names), "x")
     for row, name in enumerate(names):
         prefix = f"cv_rmse_{name}_fold_"
-        folds = [value for key, value in best.metrics.items() if key.startswith(prefix)]
+        folds = [value for key, value in winner.metrics.items() if key.startswith(prefix)]
         colour = ORANGE if name == BLENDED else BLUE
         axes.plot(folds, [row] * len(folds), "o", color=colour, alpha=0.45, markersize=7)
         axes.plot([pooled[row]], [row], "|", color=colour, markersize=26, markeredgewidth=3)
@@ -112,13 +130,13 @@ def member_and_blend_rmse(best: TrialResult, members: Sequence[str]) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.8)
     axes.set_xlabel("RMSE in cross-validation (bar: all rows pooled, dots: folds)")
-    axes.set_title(f"Best trial ({best.index}): is the blend's bar left of every member's?", loc="left", fontsize=11)
+    axes.set_title(f"{_title(winner)}: is the blend's bar left of every member's?", loc="left", fontsize=11)
     return figure
 
 
-def blend_weights(best: TrialResult, members: Sequence[str]) -> Figure:
-    """Draw each member's weight in the best trial's blend."""
-    weights = [best.info["weights"][name] for name in members]
+def blend_weights(winner: TrialResult, members: Sequence[str]) -> Figure:
+    """Draw each member's weight in the winner's blend."""
+    weights = [winner.info["weights"][name] for name in members]
     figure, axes = _axes(8, 1.4 + 0.4 * len(members), "x")
     bars = axes.barh(range(len(members)), weights, color=[BLUE if weight >= 0 else ORANGE for weight in weights])
     axes.bar_label(bars, [f"{weight:.3f}" for weight in weights], padding=4)
@@ -126,7 +144,7 @@ def blend_weights(best: TrialResult, members: Sequence[str]) -> Figure:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel("weight in the blend")
-    axes.set_title(f"Best trial ({best.index}): how much weight has each member?", loc="left", fontsize=11)
+    axes.set_title(f"{_title(winner)}: how much weight has each member?", loc="left", fontsize=11)
     return figure
 
 

@@ -137,7 +137,7 @@ class StudyProgress:
         blend = result.metrics[f"cv_rmse_{BLENDED}"]
         if self._best_blend is None or blend < self._best_blend:
             self._best_blend = blend
-        for name in self._members:
+        for name in (name for name in self._members if f"cv_rmse_{name}" in result.metrics):
             candidate = (result.metrics[f"cv_rmse_{name}"], name)
             if self._best_member is None or candidate < self._best_member:
                 self._best_member = candidate

@@ -74,6 +74,7 @@ def render(outcome: Outcome) -> RenderableType:
     if rounds:
         found = ", ".join(f"{name} {number}" for name, number in rounds.items())
         parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
+    parts += [Text(f"  {line}") for line in _limited(outcome)]
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
     if outcome.cost is not None:
@@ -102,6 +103,24 @@ def render(outcome: Outcome) -> RenderableType:
         model = f"models:/{outcome.study.name}@{WINNER_ALIAS}"
         parts.append(Text(f"  The winner is in MLflow's registry: {model}", overflow="ignore", no_wrap=True))
     return Group(*parts, _next(outcome))
+
+
+def _limited(outcome: Outcome) -> list[str]:
+    """Return what the time limit has left out."""
+    study, first = outcome.study, outcome.results[0]
+    lines = [
+        f"Member {name} is left out, because search.timeout={study.timeout or 0:g} has no time for it: {reason}."
+        for result in outcome.results
+        for name, reason in result.info.get("left_out", {}).items()
+    ]
+    if study.timeout is not None and len(outcome.results) == 1 and study.n_trials > 1:
+        lines.append(f"There was time for one trial, which took {first.finished - first.started:.2g} s.")
+    if study.timeout is not None and study.final_rows != "train" and "final_rows" not in outcome.final.info:
+        lines.append(
+            f"There was no time to fit the served model on further rows (ensemble.final_rows={study.final_rows}): it "
+            "learnt from the training rows only. The same command does it, with a longer search.timeout."
+        )
+    return lines
 
 
 def _served_rows(outcome: Outcome) -> str:

@@ -168,12 +168,12 @@ def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
     if not isinstance(document, dict) or not isinstance(document.get("metrics"), dict):
         return "it has no metrics"
     pruned = document.get("pruned")
-    tables = {name: document.get(name, {}) for name in ("weights", "fit_seconds", "versions", "rounds")}
+    tables = {name: document.get(name, {}) for name in ("weights", "fit_seconds", "versions", "rounds", "left_out")}
     for name, table in tables.items():
         if not isinstance(table, dict):
             return f"its {name} are {table!r}"
     recipe = decode_recipe({name: text for name, text in trial.hyperparameters.items() if name not in _NO_RECIPE})
-    members = [member.name for member in recipe.members]
+    members = [member.name for member in recipe.members if member.name not in tables["left_out"]]
     needed: dict[str, list[str]] = {"metrics": [recipe.objective]}
     needed["metrics"] += [f"cv_rmse_{name}" for name in (*members, BLENDED)]
     needed |= {"weights": members, "fit_seconds": members}

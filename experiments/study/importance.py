@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,20 @@ def features_measured(rows: int, columns: int) -> int:
     return columns if rows_measured(rows, columns) * columns**2 <= 2 * MOST_CELLS else 0
 
 
-def permutation_importance(ensemble: FittedEnsemble, table: Table, first: int = 0) -> dict[str, float]:
+def rows_in_time(ensemble: FittedEnsemble, table: Table, seconds: float) -> int:
+    """Return on how many of a table's rows the importance is found within some seconds; 0 if they are too few."""
+    columns = len(table.columns)
+    rows = rows_measured(table.rows, columns)
+    features = table.features[:rows]
+    began = time.perf_counter()
+    ensemble.predict(features)
+    possible = int(rows * seconds / max((time.perf_counter() - began) * (columns + 1), 1e-9))
+    return min(rows, possible) if possible >= min(rows, FEWEST_ROWS) else 0
+
+
+def permutation_importance(
+    ensemble: FittedEnsemble, table: Table, first: int = 0, most_rows: int = MOST_ROWS
+) -> dict[str, float]:
     """Return, by feature, the rise of the blend's RMSE on a table when the feature's values are shuffled.
 
     Source: L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001, section 10. One shuffle for each feature.
@@ -39,11 +53,12 @@ def permutation_importance(ensemble: FittedEnsemble, table: Table, first: int = 
         ensemble: The winner.
         table: The rows.
         first: Position of the first feature; the result has as many from there as make ``PART_CELLS``.
+        most_rows: The most rows that are used.
     """
-    rows, columns = rows_measured(table.rows, len(table.columns)), len(table.columns)
+    rows, columns = min(rows_measured(table.rows, len(table.columns)), most_rows), len(table.columns)
     random = np.random.RandomState(0)
     table = table.take(np.sort(random.permutation(table.rows)[:rows]))
-    last = min(features_measured(table.rows, columns), first + max(1, PART_CELLS // (rows * columns)))
+    last = min(columns, first + max(1, PART_CELLS // (rows * columns)))
     orders = [random.permutation(rows) for _ in range(last)]
     at_once = max(1, CALL_CELLS // (rows * columns))
     before = rmse(table.target, ensemble.predict(table.features), table.weights)
@@ -60,7 +75,7 @@ def permutation_importance(ensemble: FittedEnsemble, table: Table, first: int = 
     return importance
 
 
-def next_part(bundle: str, rows: str, threads: int, first: int) -> dict[str, float]:
+def next_part(bundle: str, rows: str, threads: int, first: int, most_rows: int) -> dict[str, float]:
     """Return one part of the importance, in a worker.
 
     Args:
@@ -68,7 +83,8 @@ def next_part(bundle: str, rows: str, threads: int, first: int) -> dict[str, flo
         rows: Folder of the channel on which it is found.
         threads: Threads that a member may use.
         first: Position of the first feature.
+        most_rows: The most rows that are used.
     """
     ensemble = load_bundle(Path(bundle), threads).ensemble
     with one_blas_thread():
-        return permutation_importance(ensemble, read_channel(Path(rows)), first)
+        return permutation_importance(ensemble, read_channel(Path(rows)), first, most_rows)

@@ -13,7 +13,7 @@ from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
 from ensemble.recipe import FinalRows, Recipe
-from ensemble.wire import decode_recipe
+from ensemble.wire import decode_recipe, without_members
 from experiments.study.search_space import SearchSpace
 
 Sampler = Literal["tpe", "random", "grid"]
@@ -117,6 +117,8 @@ class StudySpec:
         baseline: Whether plain CatBoost is cross-validated too, to compare the blend with.
         blend_over: Whether the winner blends the members of one trial, or each one's best of all trials.
         timeout: Seconds that the study may take, including the winner's training; None for no limit.
+        spent: Seconds of these that passed before it began.
+        left_out: Members that its first trial left out for want of time.
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 of its Python files.
         replay_of: The study whose points these are, if this is a replay.
@@ -143,6 +145,8 @@ class StudySpec:
     baseline: bool = False
     blend_over: BlendOver = "trial"
     timeout: float | None = None
+    spent: float = 0.0
+    left_out: tuple[str, ...] = ()
     points: tuple[Point, ...] | None = None
     dependencies: tuple[Path, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
@@ -164,7 +168,13 @@ class StudySpec:
 
     def hyperparameters(self, params: Point) -> dict[str, str]:
         """Return the hyperparameters of a trial with these searched values, in the wire format."""
-        return {**self.static, **{name: encode(value) for name, value in params.items()}}
+        found = {**self.static, **{name: encode(value) for name, value in params.items()}}
+        return without_members(found, self.left_out)
+
+    def as_trained(self, results: Iterable[TrialResult]) -> StudySpec:
+        """Return the study without the members that its first trial left out for want of time."""
+        left_out = {name: None for result in results for name in result.info.get("left_out", {})}
+        return replace(self, left_out=tuple(left_out))
 
     def recipe(self, params: Point) -> Recipe:
         """Return what a trial with these searched values trains, as the trial itself decodes it."""

@@ -36,6 +36,7 @@ def best_single_member(results: Sequence[TrialResult], members: Sequence[str]) -
         for trial in results
         if trial.state == "complete"
         for name in members
+        if f"cv_rmse_{name}" in trial.metrics
     ]
     return min(candidates, key=lambda candidate: candidate.rmse)
 

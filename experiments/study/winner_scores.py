@@ -14,12 +14,17 @@ from ensemble.errors import InputError
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
 from ensemble.training import score_members
-from experiments.study.importance import features_measured, permutation_importance
+from experiments.study.importance import MOST_ROWS, features_measured, permutation_importance, rows_in_time
 from experiments.study.predictions import Predictions
 
 
 def score_winner(
-    bundle: str, channels: Mapping[str, str], hashes: Mapping[str, str], threads: int, predictions: str
+    bundle: str,
+    channels: Mapping[str, str],
+    hashes: Mapping[str, str],
+    threads: int,
+    predictions: str,
+    seconds: float | None = None,
 ) -> dict[str, Any]:
     """Return the scores on the test channel, and the first part of the feature importance.
 
@@ -29,11 +34,12 @@ def score_winner(
         hashes: By channel, the hash of its content; a channel without one is not checked.
         threads: Threads that a member may use.
         predictions: File for the predictions on the test channel.
+        seconds: The time that finding the importance may take, in all parts; None for no limit.
 
     Returns:
         ``metrics``: every score of every member and the blend, named ``test_*``, if there is a test channel;
         ``importance``, by feature, on the first channel; and ``features``: the number of features whose importance is
-        found, 0 if there are too many.
+        found, 0 if there are too many for the time; on at most ``rows`` rows.
 
     Raises:
         InputError: A channel is damaged, or has changed since the study began.
@@ -49,11 +55,11 @@ def score_winner(
             found = Predictions(np.array(table.target), members, blended, table.weights, tuple(ensemble.models))
             found.write(Path(predictions))
             metrics = score_members("test", ensemble, members, table)
-        return {
-            "metrics": metrics,
-            "features": features_measured(held_out.rows, len(held_out.columns)),
-            "importance": permutation_importance(ensemble, held_out),
-        }
+        features = features_measured(held_out.rows, len(held_out.columns))
+        rows = MOST_ROWS if seconds is None or not features else rows_in_time(ensemble, held_out, seconds)
+        features = features if rows else 0
+        importance = permutation_importance(ensemble, held_out, most_rows=rows) if features else {}
+        return {"metrics": metrics, "features": features, "rows": rows, "importance": importance}
 
 
 def _read(folder: Path, known: str | None) -> Table:

@@ -20,6 +20,7 @@ from ensemble.table import Table, numbers
 QUICK: dict[str, dict[str, ParamValue]] = {
     "xgboost": {"num_round": 4, "max_depth": 3, "subsample": 0.8, "colsample_bytree": 0.7},
     "catboost": {"iterations": 4, "depth": 3},
+    "lightgbm": {"num_iterations": 4, "num_leaves": 8, "bagging_fraction": 0.8, "feature_fraction": 0.7},
     "random_forest": {"n_estimators": 4, "max_features": 0.5},
     "ridge": {"alpha": 2.5},
     "extra_trees": {"n_estimators": 4, "max_features": 0.5},

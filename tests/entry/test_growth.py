@@ -26,6 +26,7 @@ from tests.entry.conftest import make_table
 GROWN: dict[str, dict[str, ParamValue]] = {
     "xgboost": {"eta": 0.4, "max_depth": 3, "subsample": 0.8, "colsample_bytree": 0.7},
     "catboost": {"learning_rate": 0.4, "depth": 3},
+    "lightgbm": {"learning_rate": 0.4, "num_leaves": 6, "feature_fraction": 0.7},
     "hist_gradient_boosting": {
         "learning_rate": 0.4,
         "max_leaf_nodes": 6,

@@ -22,7 +22,7 @@ from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
 
 every_member = pytest.mark.parametrize("kind", REGISTRY)
 
-MAGIC = {".ubj": b"{", ".cbm": b"CBM1", ".skops": b"PK\x03\x04"}
+MAGIC = {".ubj": b"{", ".cbm": b"CBM1", ".skops": b"PK\x03\x04", ".txt": b"tree"}
 
 
 def fitted(kind: str, *, rows: int = 80, seed: int = 0, threads: int = 1, missing: float = 0.1) -> Member:
@@ -192,6 +192,17 @@ def test_parameters_are_checked_by_their_declaration(kind: str) -> None:
     assert REGISTRY[kind].check(QUICK[kind], "place") == QUICK[kind]
     with pytest.raises(InputError, match=r"^params\.\w+: \(\) is not "):
         REGISTRY[kind].check(dict.fromkeys(QUICK[kind], ()), "params.{}")
+
+
+def test_a_member_whose_library_is_not_installed_is_refused_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ensemble.members.library_version", lambda name: None if name == "lightgbm" else "1")
+    assert member_class("xgboost", "ensemble.members") is REGISTRY["xgboost"]
+    with pytest.raises(InputError) as raised:
+        member_class("lightgbm", "ensemble.members")
+    assert str(raised.value) == (
+        "ensemble.members: member lightgbm needs lightgbm, which is not installed: pip install -e '.[lightgbm]'. "
+        "Containers need a line lightgbm in the file of mode.image.requirements."
+    )
 
 
 @every_member

@@ -6,6 +6,7 @@ from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.members.base import Floats, Member
 from ensemble.members.boosting import CatBoost, XGBoost
 from ensemble.members.gaussian_process import GaussianProcess
+from ensemble.members.light_gbm import LightGBM
 from ensemble.members.scikit import (
     ExtraTrees,
     HistGradientBoosting,
@@ -16,12 +17,14 @@ from ensemble.members.scikit import (
     SupportVectors,
 )
 from ensemble.own_class import own_class
+from ensemble.versions import library_version
 
 REGISTRY: dict[str, type[Member]] = {
     member.kind: member
     for member in (
         XGBoost,
         CatBoost,
+        LightGBM,
         RandomForest,
         ExtraTrees,
         HistGradientBoosting,
@@ -42,7 +45,7 @@ def member_class(kind: str, place: str) -> type[Member]:
         place: The key or parameter that holds ``kind``, for messages.
 
     Raises:
-        InputError: There is no such member; the message suggests the nearest name.
+        InputError: There is no such member; the message suggests the nearest name. Or its library is not installed.
     """
     if ":" in kind:
         return own_class(kind, Member, place)  # type: ignore[type-abstract]
@@ -54,6 +57,12 @@ def member_class(kind: str, place: str) -> type[Member]:
         raise InputError(
             f"{place}: there is no member {kind!r}.{did_you_mean(kind, REGISTRY)} Members: {listed(REGISTRY)}; "
             "under a name of your own, a scikit-learn regressor by its class name, or your own class as module:Class."
+        )
+    absent = [name for name in REGISTRY[kind].libraries if library_version(name) is None]
+    if absent:
+        raise InputError(
+            f"{place}: member {kind} needs {listed(absent)}, which is not installed: pip install -e '.[{kind}]'. "
+            f"Containers need a line {absent[0]} in the file of mode.image.requirements."
         )
     return REGISTRY[kind]
 

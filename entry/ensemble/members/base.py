@@ -6,18 +6,13 @@ import abc
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import ClassVar
 
 from ensemble.errors import InputError, did_you_mean, listed
+from ensemble.members.growth import Floats, Growth
 from ensemble.parameters import Parameter, ParamValue
 
-if TYPE_CHECKING:
-    from ensemble.members.growth import Growth
-
-Floats = npt.NDArray[np.float64]
+__all__ = ["Floats", "Member"]
 
 
 class Member(abc.ABC):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from ensemble.members.base import Floats
+Floats = npt.NDArray[np.float64]
 
 # Growth ends at this number of rounds, or when the error has not fallen for so many rounds. docs/benchmarks.md has the
 # measurements. The first fold waits longer, since it limits the others and is judged alone.
@@ -61,6 +63,12 @@ class Growth:
         self._patience = PATIENCE if before else FIRST_PATIENCE
         self._before = _pooled(before, self.most)
         self._errors: list[float] = []
+        self._is_late: Callable[[], bool] = lambda: False
+
+    def end_within(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """End growth so many seconds from now, by a clock that returns seconds from an arbitrary start."""
+        ends = clock() + seconds
+        self._is_late = lambda: clock() >= ends
 
     def after(self, predicted: Floats) -> bool:
         """Note what the model predicts for the score rows after one more round; return whether to grow another."""
@@ -98,7 +106,7 @@ class Growth:
 
     def _goes_on(self, errors: Sequence[float]) -> bool:
         done = len(errors)
-        if done >= self.most:
+        if done >= self.most or self._is_late():
             return False
         pooled = self._before[:done] + np.array(errors)
         wait = self._patience

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.study.ledger import FILE, read
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
 from tests.support.records import logged_runs, logged_trials, recorded_trials
 
@@ -240,7 +241,7 @@ def replayed(*arguments: str) -> Ended:
 def test_the_same_points_give_the_same_numbers_in_mode_local_warm_and_cold(
     ensemble: str, trials: int, project: Path, nothing_left: None
 ) -> None:
-    arguments = (f"ensemble={ensemble}", "dataset.folds.k=3", *QUICK)
+    arguments = (f"ensemble={ensemble}", "ensemble.blend_over=study", "dataset.folds.k=3", *QUICK)
     assert run_command("mode=local", "study=laptop", f"search.n_trials={trials}", *arguments).code == 0
     for warm in ("true", "false"):
         ended = replayed(f"mode.warm_pool={warm}", f"study=replay-{warm}")
@@ -256,6 +257,12 @@ def test_the_same_points_give_the_same_numbers_in_mode_local_warm_and_cold(
                 trees = any(tree in name for tree in ("xgboost", "catboost", "random_forest", "extra_trees", "hist_"))
                 tolerance = 0.0 if trees or ensemble == "pair" else 1e-9
                 assert value == pytest.approx(reference["metrics"][name], rel=tolerance, abs=0.0), name
+        if trials > 1:  # the blend over the study is that of the same models, whose trials have other numbers there
+            here, there = (read(project / "studies" / name / FILE).facts for name in ("laptop", f"replay-{warm}"))
+            assert there["study_blend"]["metrics"] == here["study_blend"]["metrics"]
+            assert there["study_blend"]["better"] == here["study_blend"]["better"]
+            for name in ("cv_rmse_blended", "validation_rmse_blended", "test_rmse_blended"):
+                assert there["final"]["metrics"][name] == here["final"]["metrics"][name]
 
 
 def test_a_replay_of_something_else_is_refused(project: Path) -> None:

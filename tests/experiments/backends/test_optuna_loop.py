@@ -11,7 +11,7 @@ import pytest
 
 from ensemble.racing import Rival
 from ensemble.wire import decode_rival
-from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, LoopHandle
+from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, FIRST_TRIALS, LoopHandle
 from experiments.errors import RunnerClosed
 from experiments.study.baseline import baseline_trial
 from experiments.study.ledger import Ledger
@@ -138,3 +138,92 @@ def test_a_trial_that_read_other_rows_fails(folder: Path) -> None:
     assert first.state == "failed"
     assert "its train rows are not those of the study" in first.reason
     assert [result.state for result in others] == ["complete", "complete"]
+
+
+class LimitedRunner(ScriptedRunner):
+    """Leaves CatBoost out of the first trial, and keeps its models."""
+
+    def run(self, trial: TrialSpec) -> TrialResult:
+        found = super().run(trial)
+        if trial.keep_model:
+            (trial.folder / "model").mkdir(parents=True, exist_ok=True)
+        left_out = {"left_out": {"catboost": "slow"}} if trial.index == 0 else {}
+        return dataclasses.replace(found, info={**found.info, "rounds": {"xgboost": 7}, **left_out})
+
+
+def limited(study: StudySpec, ledger: Ledger, runner: ScriptedRunner) -> LoopHandle:
+    return LoopHandle(study, ledger, runner, fits_in_time=True, clock=runner.clock)
+
+
+def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_time(folder: Path) -> None:
+    study = plan("search.n_trials=4", "search.window=4", "search.parallel=2", "search.timeout=1000")
+    study = dataclasses.replace(study, spent=90.0)
+    runner = LimitedRunner(float)
+    with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
+        order = [result.index for result in handle.results()]
+        assert order[0] == 0
+        told = [runner.seen[index].hyperparameters.get("folds_seconds") for index in range(4)]
+        assert told == [repr((1000 - 90 - FINAL_SECONDS) / FIRST_TRIALS), None, None, None]
+        assert [runner.seen[index].hyperparameters["members"] for index in range(4)] == ["xgboost,catboost"] + [
+            "xgboost"
+        ] * 3
+        assert not any(name.startswith("catboost") for name in runner.seen[1].hyperparameters)
+        handle.run_final(2)
+        final = runner.seen[2]
+        assert (final.folder.name, final.hyperparameters["members"]) == ("final", "xgboost")
+        assert final.hyperparameters["found_rounds"] == '{"xgboost":7}'
+        assert "scored_training" not in final.hyperparameters
+    with Ledger.open(study) as ledger, limited(study, ledger, LimitedRunner(float)) as handle:
+        assert len(list(handle.results())) == 4
+        handle.run_final(3)
+
+
+def test_without_a_limit_nothing_is_told(folder: Path) -> None:
+    study = plan("search.n_trials=2", "search.parallel=2")
+    runner = ScriptedRunner(float)
+    with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
+        list(handle.results())
+        handle.run_final(0)
+    assert all(not set(trial.hyperparameters) & {"folds_seconds", "found_rounds"} for trial in runner.seen.values())
+
+
+def test_a_best_trial_that_kept_its_models_is_fitted_on_further_rows_only(folder: Path) -> None:
+    study = plan("search.n_trials=2", "search.parallel=1", "search.timeout=1000")
+    runner = LimitedRunner(float)
+    with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
+        list(handle.results())
+        handle.run_final(0)
+    kept = study.folder / "trials" / "0000"
+    assert (kept / "model").exists()
+    assert runner.seen[0].hyperparameters["scored_training"] == str(kept)
+
+
+def test_models_of_the_first_trial_are_served_if_there_is_no_time_for_others(folder: Path) -> None:
+    class Stuck(LimitedRunner):
+        def run(self, trial: TrialSpec) -> TrialResult:
+            if trial.folder.name == "final":
+                self.killed.wait()
+                raise RunnerClosed
+            return super().run(trial)
+
+    study = plan("search.n_trials=5", "search.parallel=1", "search.timeout=15")
+    with Ledger.open(study) as ledger, limited(study, ledger, Stuck(float)) as handle:
+        list(handle.results())
+        final = handle.run_final(0)
+    assert "final_rows" not in final.info
+    assert (study.folder / "final" / "model").exists()
+
+
+def test_a_trial_that_could_not_become_the_winner_in_time_is_killed(folder: Path) -> None:
+    class Long(ScriptedRunner):
+        def run(self, trial: TrialSpec) -> TrialResult:
+            if trial.index == 1:
+                self.now += 60.0  # it runs for a minute, and is not done
+                self.killed.wait()
+                raise RunnerClosed
+            return super().run(trial)
+
+    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=200")
+    runner = Long(float)
+    assert [result.index for result in run(study, runner)] == [0]
+    assert runner.killed.is_set()

@@ -10,7 +10,7 @@ import pytest
 from ensemble.recipe import MemberSpec, Recipe
 from experiments.reporting.figures import leave_one_out_rises, study_figures, winner_figures
 from experiments.study.predictions import Predictions
-from experiments.study.spec import StudySpec
+from experiments.study.spec import STUDY_BLEND, StudySpec
 from tests.experiments.reporting.builder import MEMBERS, failed, out_of_fold, pruned, trial
 
 
@@ -56,6 +56,20 @@ def test_figures_of_the_blend_show_weights_and_how_the_errors_correlate(study: S
     drawn = figures["error_correlation.png"].axes[0].images[0].get_array()
     expected = np.corrcoef((rows.members - rows.target[:, None]).T)
     assert np.allclose(drawn, expected)
+
+
+def test_figures_of_a_blend_over_the_study_show_its_models(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    names = ("catboost_3", "xgboost_0")
+    metrics = {f"cv_rmse_{name}": value for name, value in zip((*names, "blended"), (9.0, 8.0, 7.0), strict=True)}
+    info = {"weights": {"catboost_3": 0.4, "xgboost_0": 0.6}, STUDY_BLEND: {}}
+    rows = dataclasses.replace(out_of_fold(), names=names)
+    figures = study_figures(study, [best], MEMBERS, rows, dataclasses.replace(best, metrics=metrics, info=info))
+    for name, expected in (("blend_weights.png", [*names]), ("member_and_blend_rmse.png", [*names, "blended"])):
+        axes = figures[name].axes[0]
+        assert [label.get_text() for label in axes.get_yticklabels()] == expected
+        assert axes.get_title(loc="left").startswith("Blend over the study:")
+    assert [bar.get_width() for bar in figures["blend_weights.png"].axes[0].patches] == [0.4, 0.6]
 
 
 def test_a_single_member_has_no_figures_of_a_blend(study: StudySpec) -> None:

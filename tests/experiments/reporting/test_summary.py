@@ -121,3 +121,14 @@ def test_rounds_that_were_found_are_named(study: StudySpec) -> None:
     found = dataclasses.replace(best, info={**best.info, "rounds": {"xgboost": 40, "catboost": 300}})
     assert "Boosting rounds that were found, one number for all folds: xgboost 40, catboost 300." in shown(study, found)
     assert "rounds" not in shown(study, best)
+
+
+def test_what_a_time_limit_left_out_is_named(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    first = dataclasses.replace(best, info={**best.info, "left_out": {"svr": "a fit takes about 9 s"}})
+    limited = dataclasses.replace(study, timeout=60.0, final_rows="all")
+    text = " ".join(shown(limited, best, results=[first]).split())
+    assert "Member svr is left out, because search.timeout=60 has no time for it: a fit takes about 9 s." in text
+    assert "There was time for one trial, which took" in text
+    assert "There was no time to fit the served model on further rows (ensemble.final_rows=all)" in text
+    assert "left out" not in shown(study, best)

@@ -32,6 +32,8 @@ def test_a_complete_and_a_pruned_training_are_read(tmp_path: Path) -> None:
     result = read(tmp_path / "whole", json.dumps(document()))
     assert (result.state, result.failure) == ("complete", None)
     assert result.metrics == document()["metrics"]
+    del (fewer := document(left_out={"ridge": "slow"}))["metrics"]["cv_rmse_ridge"]
+    assert read(tmp_path / "fewer", json.dumps(fewer)).state == "complete"
     lost = {"metrics": {"cv_rmse_ridge_fold_0": 2.0}, "pruned": {"folds": 1, "expected": 2.5}}
     assert read(tmp_path / "lost", json.dumps(lost)).state == "pruned"
 
@@ -49,6 +51,8 @@ def test_a_complete_and_a_pruned_training_are_read(tmp_path: Path) -> None:
         (document(metrics={"cv_rmse_blended": 10**400, "cv_rmse_ridge": 1}), "is not a finite number"),
         (document(metrics={"cv_rmse_blended": True, "cv_rmse_ridge": 1}), "cv_rmse_blended in metrics is True"),
         (document(weights=[1.0]), "its weights are [1.0]"),
+        (document(left_out=["ridge"]), "its left_out are ['ridge']"),
+        (document(rounds={"ridge": "many"}), "ridge in rounds is 'many'"),
         (document(weights={}), "it has no ridge in weights"),
         (document(fit_seconds={"ridge": None}), "ridge in fit_seconds is None"),
         (document(versions="1"), "its versions are '1'"),

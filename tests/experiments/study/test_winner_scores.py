@@ -15,7 +15,13 @@ from ensemble.evaluation import rmse
 from ensemble.members import Floats
 from ensemble.table import Table, numbers
 from ensemble.training import FittedEnsemble
-from experiments.study.importance import MOST_CELLS, features_measured, permutation_importance, rows_measured
+from experiments.study.importance import (
+    MOST_CELLS,
+    features_measured,
+    permutation_importance,
+    rows_in_time,
+    rows_measured,
+)
 from experiments.study.winner_scores import score_winner
 
 
@@ -87,3 +93,22 @@ def test_rows_that_changed_during_the_study_are_not_scored(tmp_path: Path, monke
         hashes = dict.fromkeys(folders, table.content_hash()) | {changed: "another"}
         with pytest.raises(InputError, match=f"the rows in .*{changed} are not those with which the study began"):
             score_winner(bundle="", channels=paths, hashes=hashes, threads=1, predictions=str(tmp_path / "scores.npz"))
+
+
+def test_importance_is_found_on_as_many_rows_as_there_is_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def predict(rows: Floats) -> Any:
+        nonlocal now
+        now += 0.01 * len(rows)  # a second for 100 rows, and with 3 columns four for all calls
+        return rows[:, 0]
+
+    monkeypatch.setattr("experiments.study.importance.time.perf_counter", lambda: now)
+    table = Table(numbers(*"abc"), "price", np.zeros((200, 3)), np.zeros(200))
+    ensemble = cast("FittedEnsemble", SimpleNamespace(predict=predict))
+    assert rows_in_time(ensemble, table, 100.0) == 200
+    assert rows_in_time(ensemble, table, 4.0) == 100
+    assert rows_in_time(ensemble, table, 1.0) == 0
+    began = now
+    assert len(permutation_importance(ensemble, table, most_rows=100)) == 3
+    assert now - began == pytest.approx(4.0)

@@ -1,0 +1,154 @@
+"""LightGBM's gradient-boosted trees, saved as the library's own text."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ensemble.errors import BundleError
+from ensemble.members.base import Floats, Member
+from ensemble.members.growth import MOST, Growth
+from ensemble.parameters import Parameter, ParamValue, boolean, integer, real
+
+# Values in a table from which on a second thread pays: on a busy machine, threads that wait for each other are slow.
+_PAYS = 500_000
+_END = "\npandas_categorical:null\n"
+
+
+class LightGBM(Member):
+    """LightGBM's trees, which grow leaf by leaf, with the parameter names of the library.
+
+    It needs the extra ``byoe[lightgbm]``. ``extra_trees`` draws one threshold for each feature at random.
+
+    Source: G. Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017;
+    https://lightgbm.readthedocs.io/en/stable/Parameters.html
+    """
+
+    kind = "lightgbm"
+    suffix = ".txt"
+    libraries = ("lightgbm",)
+    parameters: ClassVar[dict[str, Parameter]] = {
+        "num_iterations": integer(1, optional=True),
+        "learning_rate": real(0, low_open=True),
+        "num_leaves": integer(2, 131_072),
+        "max_depth": integer(-1),
+        "min_data_in_leaf": integer(0),
+        "min_sum_hessian_in_leaf": real(0),
+        "bagging_fraction": real(0, 1, low_open=True),
+        "feature_fraction": real(0, 1, low_open=True),
+        "feature_fraction_bynode": real(0, 1, low_open=True),
+        "extra_trees": boolean(),
+        "lambda_l1": real(0),
+        "lambda_l2": real(0),
+        "min_gain_to_split": real(0),
+        "linear_tree": boolean(),
+        "max_bin": integer(2, 65_535),
+        "cat_smooth": real(0),
+        "cat_l2": real(0),
+        "max_cat_to_onehot": integer(1),
+    }
+    # The library's 20 rows in a leaf are too many for a small table.
+    defaults: ClassVar[dict[str, ParamValue]] = {"num_iterations": None, "min_data_in_leaf": 5}
+    rounds = "num_iterations"
+    growing: ClassVar[dict[str, ParamValue]] = {"learning_rate": 0.05}
+    float32_target = True
+
+    _booster: Any = None
+
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
+        """Grow ``num_iterations`` rounds of trees on binned features."""
+        booster = self._begun(features, target, weights)
+        for _ in range(int(self.number("num_iterations", self.params, MOST))):
+            if booster.update():
+                break
+        self._keep(booster)
+
+    def grow(self, features: Floats, target: Floats, weights: Floats | None, growth: Growth) -> None:
+        """Grow rounds of trees, with predictions for the score rows that LightGBM keeps and adds to."""
+        booster = self._begun(features, target, weights)
+        watched = booster.train_set.create_valid(growth.features, growth.target, params=booster.train_set.params)
+        booster.add_valid(watched, "watched")
+        predicted: list[Floats] = []
+
+        def keep(current: Floats, rows: Any) -> tuple[str, float, bool]:
+            predicted[:] = [current.copy()]
+            return "", 0.0, False
+
+        finished, goes_on = False, True
+        while goes_on:
+            finished = finished or booster.update()  # then no split gains anything, and the model stays as it is
+            booster.eval_valid(keep)
+            goes_on = growth.after(predicted[0])
+        self._keep(booster)
+
+    def truncated(self, rounds: int) -> LightGBM:
+        """Return the model of the first rounds."""
+        shorter = copy.copy(self)
+        shorter._booster = self._read(self._booster.model_to_string(num_iteration=rounds))
+        return shorter
+
+    def predict(self, features: Floats) -> Floats:
+        """Predict with the trees of all rounds.
+
+        Raises:
+            ValueError: The number of columns is not the model's.
+        """
+        return np.asarray(self._booster.predict(features, num_threads=self.threads), dtype=np.float64)
+
+    def _begun(self, features: Floats, target: Floats, weights: Floats | None) -> Any:
+        import lightgbm
+
+        settings = {
+            "objective": "regression",
+            "metric": "none",
+            "seed": self.seed,
+            "num_threads": self.threads if features.size >= _PAYS else 1,
+            "deterministic": True,
+            "force_col_wise": True,
+            "feature_pre_filter": False,
+            "bagging_freq": 1,
+            "verbosity": -1,
+        }
+        settings |= {name: value for name, value in self.params.items() if value is not None}
+        rows = lightgbm.Dataset(
+            features, target, weight=weights, categorical_feature=list(self.categories), params=settings
+        )
+        return lightgbm.Booster(settings, rows)
+
+    def _keep(self, booster: Any) -> None:
+        # Read back as text, it has no rows, and predicts what a loaded model does.
+        self._booster = self._read(booster.model_to_string())
+
+    @classmethod
+    def _read(cls, text: str) -> Any:
+        import lightgbm
+
+        return lightgbm.Booster(model_str=text)
+
+    @classmethod
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+        """Estimate the seconds that ``fit`` takes on one core."""
+        return cls.number("num_iterations", params, 400) / 100 * (0.03 + 4e-7 * rows * columns)
+
+    def save(self, path: Path) -> None:
+        """Write the library's text."""
+        path.write_text(self._booster.model_to_string(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> LightGBM:
+        """Read the library's text."""
+        import lightgbm
+
+        member = cls({}, seed=0, threads=threads, categories=categories)
+        try:
+            text = path.read_text(encoding="utf-8")
+            if not text.endswith(_END):
+                raise ValueError("its end is missing")
+            member._booster = cls._read(text)
+        except (ValueError, lightgbm.basic.LightGBMError) as error:
+            raise BundleError(f"{path} is not a LightGBM model: {str(error).splitlines()[0]}") from None
+        return member

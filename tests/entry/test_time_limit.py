@@ -1,0 +1,209 @@
+"""Trainings that are told how long their folds may take, and what they pass on to the winner's training."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from ensemble.bundle import load_bundle
+from ensemble.channel import write_channel
+from ensemble.cli import main
+from ensemble.errors import InputError
+from ensemble.known_fits import Known
+from ensemble.members.growth import MOST, Growth
+from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.table import Table
+from ensemble.training import Training, fit_ensemble
+from ensemble.wire import decode_rounds, decode_seconds, encode_recipe, encode_rounds, without_members
+from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
+
+K = 3
+AMPLE = 1000.0
+# A member that takes its time, and one that says so and must not be tried.
+SLOW = (
+    OWN_MEMBER
+    + """
+import time
+
+class Slow(Constant):
+    kind = "slow"
+
+    def fit(self, features, target, weights=None):
+        time.sleep(0.4)
+        super().fit(features, target)
+
+class Declared(Constant):
+    kind = "declared"
+
+    @classmethod
+    def seconds(cls, rows, columns, params):
+        return 1e6
+
+    def fit(self, features, target, weights=None):
+        raise AssertionError("fitted")
+"""
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Give scikit-learn's boosting one thread, which is quicker on a busy machine."""
+    with threadpool_limits(1, user_api="openmp"):
+        yield
+
+
+def recipe(*members: MemberSpec, **more: Any) -> Recipe:
+    return Recipe((*members, *(MemberSpec(kind, kind, QUICK[kind]) for kind in ("ridge", "xgboost"))), **more)
+
+
+def fit(what: Recipe, seconds: float, rows: Table | None = None) -> Training:
+    return fit_ensemble(
+        replace(what, folds=FoldSpec(k=K)), rows or make_table(90), None, 1, None, Known(seconds=seconds)
+    )
+
+
+def test_with_time_enough_the_numbers_are_those_without_a_limit() -> None:
+    members = tuple(MemberSpec(kind, kind, {"eta": 0.4} if kind == "xgboost" else {}) for kind in ("ridge", "xgboost"))
+    one = Recipe(members, blend="stacking", folds=FoldSpec(k=K))
+    limited, free = fit(one, AMPLE), fit_ensemble(one, make_table(90), None, 1)
+    assert limited.left_out == {}
+    assert limited.metrics == free.metrics
+    assert limited.rounds == free.rounds
+    assert np.array_equal(limited.out_of_fold, free.out_of_fold)
+
+
+def test_a_member_that_took_too_long_is_left_out_after_the_first_fold(own_module: Callable[[str], str]) -> None:
+    slow = MemberSpec("slow", f"{own_module(SLOW)}:Slow")
+    training = fit(recipe(slow), K * 0.3)
+    assert list(training.left_out) == ["slow"]
+    assert "a fit takes about 0.4" in training.left_out["slow"]
+    assert list(training.ensemble.models) == ["ridge", "xgboost"]
+    assert list(training.fit_seconds) == ["ridge", "xgboost"]
+    without = fit_ensemble(recipe(folds=FoldSpec(k=K)), make_table(90), None, 1)
+    assert training.metrics == without.metrics
+    assert np.array_equal(training.out_of_fold, without.out_of_fold)
+
+
+def test_a_member_that_would_take_too_long_is_not_tried(own_module: Callable[[str], str]) -> None:
+    training = fit(recipe(MemberSpec("declared", f"{own_module(SLOW)}:Declared")), 5.0)
+    assert list(training.left_out) == ["declared"]
+
+
+def test_a_lone_member_stays(own_module: Callable[[str], str]) -> None:
+    training = fit(Recipe((MemberSpec("slow", f"{own_module(SLOW)}:Slow"),)), 0.01)
+    assert training.left_out == {}
+    assert list(training.ensemble.models) == ["slow"]
+
+
+@pytest.mark.parametrize(
+    "more", [{"blend": "fixed", "weights": {"slow": 1, "ridge": 1, "xgboost": 1}}, {"objective": "cv_rmse_slow"}]
+)
+def test_a_member_that_is_needed_stays(own_module: Callable[[str], str], more: dict[str, Any]) -> None:
+    training = fit(recipe(MemberSpec("slow", f"{own_module(SLOW)}:Slow"), **more), 0.01)
+    assert "slow" in training.ensemble.models
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "catboost", "hist_gradient_boosting"])
+def test_a_booster_grows_as_far_as_its_time_allows(kind: str) -> None:
+    one = Recipe(
+        (MemberSpec("a", kind, {{"catboost": "learning_rate", "xgboost": "eta"}.get(kind, "learning_rate"): 0.01}),)
+    )
+    rows = make_table(300)
+    began = time.monotonic()
+    training = fit(one, K * 0.05, rows)
+    assert time.monotonic() - began < 20
+    assert 1 <= training.rounds["a"] < MOST
+    known = fit_ensemble(replace(one, folds=FoldSpec(k=K)), rows, None, 1, None, Known(rounds=training.rounds))
+    assert known.metrics == training.metrics
+    assert known.rounds == training.rounds
+
+
+def test_growth_ends_by_its_clock() -> None:
+    now = 0.0
+    growth = Growth(np.zeros((1, 1)), np.zeros(1))
+    growth.end_within(2.5, lambda: now)
+    answers = []
+    for error in (9.0, 8.0, 7.0):
+        now += 1
+        answers.append(growth.after(np.array([error])))
+    assert answers == [True, True, False]
+
+
+def test_members_are_taken_out_of_hyperparameters_with_what_only_they_use() -> None:
+    given = {
+        "members": "xgboost,deep:xgboost,svr",
+        "shared": json.dumps({"rate": ["xgboost__eta", "deep__eta"], "c": ["svr__C"]}),
+        "rate": "0.1",
+        "c": "2.0",
+        "deep__max_depth": "9",
+        "seed": "1",
+    }
+    assert without_members(given, ("deep", "svr")) == {
+        "members": "xgboost",
+        "shared": '{"rate":["xgboost__eta"]}',
+        "rate": "0.1",
+        "seed": "1",
+    }
+    assert without_members(given, ()) == given
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "soon"])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="folds_seconds"):
+        decode_seconds(text)
+
+
+@pytest.mark.parametrize("text", ['{"a":0}', '{"a":1.5}', "[]", '{"a":"many"}', "3"])
+def test_rounds_that_are_no_numbers_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="found_rounds"):
+        decode_rounds(text)
+
+
+def test_rounds_are_read_as_they_are_written() -> None:
+    assert decode_rounds(encode_rounds({"xgboost": 40, "deep": 7})) == {"xgboost": 40, "deep": 7}
+
+
+@pytest.mark.parametrize("final", ["bag", "refit"])
+def test_a_scored_training_is_served_from_further_rows_as_one_job_does(tmp_path: Path, final: Any) -> None:
+    one = Recipe(
+        tuple(MemberSpec(kind, kind, {} if kind == "xgboost" else QUICK[kind]) for kind in ("xgboost", "ridge")),
+        blend="stacking",
+        final=final,
+        folds=FoldSpec(k=K),
+    )
+    channels = {"SM_CHANNEL_TRAIN": make_table(60), "SM_CHANNEL_VALIDATION": make_table(20, seed=1)}
+
+    def train(name: str, **more: str) -> Path:
+        folder = tmp_path / name
+        (folder / "input" / "config").mkdir(parents=True)
+        (folder / "output" / "data").mkdir(parents=True)
+        (folder / "input" / "config" / "hyperparameters.json").write_text(json.dumps(encode_recipe(one) | more))
+        environ = {"SM_INPUT_CONFIG_DIR": str(folder / "input" / "config"), "SM_MODEL_DIR": str(folder / "model")}
+        environ |= {"SM_OUTPUT_DATA_DIR": str(folder / "output" / "data"), "SM_OUTPUT_DIR": str(folder / "output")}
+        for variable, table in channels.items():
+            (tmp_path / variable).mkdir(exist_ok=True)
+            write_channel(table, tmp_path / variable)
+            environ[variable] = str(tmp_path / variable)
+        assert main([], environ) == 0
+        return folder
+
+    whole = train("whole", final_rows="train_and_validation")
+    scored = train("scored")
+    again = train("again", final_rows="train_and_validation", scored_training=str(scored))
+    metrics = [json.loads((folder / "output" / "data" / "metrics.json").read_text()) for folder in (whole, again)]
+    assert metrics[0]["metrics"] == metrics[1]["metrics"]
+    assert metrics[0]["rows_served"] == metrics[1]["rows_served"] == 80
+    rows = make_table(10, seed=3).features
+    served = [load_bundle(folder / "model").ensemble.predict(rows) for folder in (whole, again)]
+    assert np.array_equal(*served)
+    kept = load_bundle(again / "output" / "data" / "scored").ensemble.predict(rows)
+    assert np.array_equal(kept, load_bundle(scored / "model").ensemble.predict(rows))
+    assert not np.array_equal(kept, served[0])
