@@ -8,7 +8,9 @@ engine. It trains ``ensemble=pair`` with 100 rounds on diabetes, and starts thes
 - gunicorn with Flask, two workers of four threads, which is the stack of AWS's scikit-learn container: Flask reads
   JSON, ``numpy.loadtxt`` reads CSV, and each library predicts on one thread;
 - ``mlflow models serve`` of the registered winner, two workers; its thousand rows are JSON, because it reads CSV only
-  if a schema declares which numbers are integers.
+  if a schema declares which numbers are integers;
+- BentoML and MLServer, two workers each, with the same calls as behind Flask. Each runs in an environment that this
+  script creates for it, and gets its thousand rows as JSON, which is what it reads.
 
 wrk is the client and shares the cores. Each round measures one row per request from eight connections, the same from
 one connection, and a thousand rows of CSV from eight. Ratios are taken within a round, and their medians are printed.
@@ -28,9 +30,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -46,12 +50,17 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks" / "serving")]
 
 from experiments.serving.client import Answer, send  # noqa: E402
 
-PROCESS, DEPLOYED, FLASK, MLFLOW = "process", "deployed", "flask", "mlflow"
+PROCESS, DEPLOYED, FLASK, MLFLOW, BENTO, MLSERVER = "process", "deployed", "flask", "mlflow", "bentoml", "mlserver"
+# Each has an environment of its own, with the same versions of the libraries. MLServer's workers need this uvloop.
+PEERS = {BENTO: ("bentoml",), MLSERVER: ("mlserver", "uvloop<0.22")}
+PINNED = {"xgboost": "xgboost-cpu", "catboost": "catboost"}
 TITLES = {
     PROCESS: "byoe's server, a process",
     DEPLOYED: "byoe's endpoint, deployed",
     FLASK: "gunicorn + Flask",
     MLFLOW: "mlflow models serve",
+    BENTO: "BentoML",
+    MLSERVER: "MLServer",
 }
 ROW, IDLE, MANY = "row", "idle", "many"
 CONNECTIONS = {ROW: 8, IDLE: 1, MANY: 8}
@@ -71,17 +80,31 @@ class Server:
     Attributes:
         url: Its address.
         pid: Process id of its master; None for a server in a container.
-        split: Whether its JSON is a table in MLflow's split format.
+        form: The form of its JSON: ``instances``, ``split`` for MLflow's, ``tensor`` for the Open Inference Protocol.
+        path: Where it takes requests.
     """
 
     url: str
     pid: int | None = None
-    split: bool = False
+    form: str = "instances"
+    path: str = "/invocations"
 
     def body(self, names: list[str], rows: list[list[float]]) -> bytes:
         """Return rows as the JSON that this server reads."""
-        split = {"dataframe_split": {"columns": names, "data": rows}}
-        return json.dumps(split if self.split else {"instances": rows}).encode()
+        tensor = {"name": "rows", "shape": [len(rows), len(names)], "datatype": "FP64", "data": np.ravel(rows).tolist()}
+        forms = {
+            "instances": {"instances": rows},
+            "split": {"dataframe_split": {"columns": names, "data": rows}},
+            "tensor": {"inputs": [tensor]},
+        }
+        return json.dumps(forms[self.form]).encode()
+
+    def predictions(self, answer: Any) -> list[float]:
+        """Return the predictions in an answer."""
+        if self.form == "tensor":
+            return list(answer["outputs"][0]["data"])
+        found = answer.get("predictions", [])
+        return [next(iter(row.values())) for row in found] if self.form == "split" else list(found)
 
 
 @dataclass(frozen=True)
@@ -111,20 +134,21 @@ def run(*arguments: str) -> str:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until a server answers; exit if it ends first."""
+    """Wait until a server is ready, as the answer at ``url`` says; exit if it ends first."""
     deadline = time.monotonic() + 120
     while True:
         with contextlib.suppress(Exception):
-            send(url, "GET", "/ping", seconds=5)
-            return
+            place = urlsplit(url)
+            if send(f"{place.scheme}://{place.netloc}", "GET", place.path, seconds=5).status == 200:
+                return
         if process.poll() is not None or time.monotonic() > deadline:
             sys.exit(f"{url} did not answer:\n{log.read_text()}")
         time.sleep(0.1)
 
 
 @contextlib.contextmanager
-def process(name: str, arguments: list[str], url: str, **env: str) -> Iterator[int]:
-    """Run a server until the block ends; yield its process id."""
+def process(name: str, arguments: list[str], url: str, ready: str = "/ping", **env: str) -> Iterator[int]:
+    """Run a server until the block ends, which answers GET ``ready`` with 200 once it is up; yield its process id."""
     log = Path(f"{name}.log")
     with log.open("wb") as sink:
         started = subprocess.Popen(
@@ -136,7 +160,7 @@ def process(name: str, arguments: list[str], url: str, **env: str) -> Iterator[i
             stdin=subprocess.DEVNULL,
         )
     try:
-        wait_for(url, started, log)
+        wait_for(url + ready, started, log)
         yield started.pid
     finally:
         started.terminate()
@@ -148,6 +172,17 @@ def process(name: str, arguments: list[str], url: str, **env: str) -> Iterator[i
                     child.kill()
 
 
+def environment(peer: str, cache: Path) -> Path:
+    """Return the folder of the commands of a peer's environment, created on first use."""
+    folder = cache / peer
+    if not (folder / "complete").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        pins = [f"{package}=={version(name)}" for name, package in PINNED.items()]
+        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *PEERS[peer], *pins], check=True)
+        (folder / "complete").touch()
+    return folder / "bin"
+
+
 def free_port() -> int:
     """Return a free port."""
     import socket
@@ -157,10 +192,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def servers(bundle: Path, deployed: bool) -> Iterator[dict[str, Server]]:
+def servers(bundle: Path, deployed: bool, cache: Path) -> Iterator[dict[str, Server]]:
     """Start every server."""
     found: dict[str, Server] = {}
-    urls = {name: f"http://127.0.0.1:{free_port()}" for name in (PROCESS, FLASK, MLFLOW)}
+    urls = {name: f"http://127.0.0.1:{free_port()}" for name in (PROCESS, FLASK, MLFLOW, *PEERS)}
     port = {name: str(urlsplit(url).port) for name, url in urls.items()}
     python = sys.executable
     flask = [python, "-m", "gunicorn", "--workers", "2", "--threads", "4", "--preload", "flask_app:app"]
@@ -186,8 +221,30 @@ def servers(bundle: Path, deployed: bool) -> Iterator[dict[str, Server]]:
         pid = stack.enter_context(process(FLASK, flask, urls[FLASK], BUNDLE=str(bundle), **one))
         found[FLASK] = Server(urls[FLASK], pid)
         pid = stack.enter_context(process(MLFLOW, mlflow, urls[MLFLOW], **tracking, **one))
-        found[MLFLOW] = Server(urls[MLFLOW], pid, split=True)
+        found[MLFLOW] = Server(urls[MLFLOW], pid, "split")
+        code = str(ROOT / "benchmarks" / "serving")
+        peer = {**one, "BUNDLE": str(bundle), "PYTHONPATH": code, "BENTOML_DO_NOT_TRACK": "true"}
+        peer["PYTHONWARNINGS"] = "ignore"
+        arguments = [str(environment(BENTO, cache) / "bentoml"), "serve", "bento_service:Ensemble"]
+        arguments += ["--working-dir", code, "--host", "127.0.0.1", "--port", port[BENTO]]
+        found[BENTO] = Server(
+            urls[BENTO], stack.enter_context(process(BENTO, arguments, urls[BENTO], "/readyz", **peer))
+        )
+        write_mlserver_settings(Path(MLSERVER), int(port[MLSERVER]))
+        arguments = [str(environment(MLSERVER, cache) / "mlserver"), "start", MLSERVER]
+        ready = "/v2/models/ensemble/ready"
+        pid = stack.enter_context(process("mlserver_process", arguments, urls[MLSERVER], ready, **peer))
+        found[MLSERVER] = Server(urls[MLSERVER], pid, "tensor", "/v2/models/ensemble/infer")
         yield found
+
+
+def write_mlserver_settings(folder: Path, port: int) -> None:
+    """Write the folder from which MLServer starts."""
+    folder.mkdir()
+    settings = {"debug": False, "host": "127.0.0.1", "http_port": port, "grpc_port": free_port(), "parallel_workers": 2}
+    (folder / "settings.json").write_text(json.dumps(settings | {"metrics_port": free_port()}))
+    model = {"name": "ensemble", "implementation": "mlserver_model.Ensemble"}
+    (folder / "model-settings.json").write_text(json.dumps(model))
 
 
 def load(server: Server, body: bytes, kind: str, connections: int, seconds: float) -> Any:
@@ -197,7 +254,7 @@ def load(server: Server, body: bytes, kind: str, connections: int, seconds: floa
         [
             *("wrk", "--threads", "1", "--connections", str(connections), "--timeout", "60s"),
             *("--duration", f"{seconds:g}s", "--script", str(ROOT / "benchmarks" / "serving" / "post.lua")),
-            f"{server.url}/invocations",
+            f"{server.url}{server.path}",
         ],
         env={**os.environ, "BODY": "body", "CONTENT_TYPE": kind},
         capture_output=True,
@@ -206,7 +263,7 @@ def load(server: Server, body: bytes, kind: str, connections: int, seconds: floa
     )
     measured = json.loads(ended.stdout.split("JSON ")[1])
     if measured["refused"] or measured["broken"]:
-        answer = send(server.url, "POST", "/invocations", body, content_type=kind)
+        answer = send(server.url, "POST", server.path, body, content_type=kind)
         sys.exit(f"{server.url}: {measured}; sent again, it was answered with {answer.status}: {answer.body[:2000]!r}")
     return measured
 
@@ -214,7 +271,7 @@ def load(server: Server, body: bytes, kind: str, connections: int, seconds: floa
 def bare_milliseconds(bundle: Path, row: list[float], seconds: float) -> float:
     """Return the median time in milliseconds in which the bare libraries predict one row."""
     os.environ["BUNDLE"] = str(bundle)
-    predict = importlib.import_module("flask_app").predict
+    predict = importlib.import_module("bare_model").predict
     rows, taken, end = np.array([row]), [], time.perf_counter() + seconds
     while time.perf_counter() < end:
         began = time.perf_counter()
@@ -228,11 +285,11 @@ def check(found: dict[str, Server], manifest: dict[str, Any]) -> None:
     names = [column["name"] for column in manifest["columns"]]
     for name, server in found.items():
         body = server.body(names, manifest["example"]["features"])
-        answer: Answer = send(server.url, "POST", "/invocations", body, content_type="application/json")
-        predictions = answer.json().get("predictions", [])
-        if server.split:  # MLflow answers with a table
-            predictions = [next(iter(row.values())) for row in predictions]
-        if not np.allclose(predictions, manifest["example"]["predictions"], rtol=1e-6):
+        answer: Answer = send(server.url, "POST", server.path, body, content_type="application/json")
+        predictions = server.predictions(answer.json()) if answer.status == 200 else []
+        if len(predictions) != len(manifest["example"]["predictions"]) or not np.allclose(
+            predictions, manifest["example"]["predictions"], rtol=1e-6
+        ):
             sys.exit(f"{TITLES[name]} does not predict the example: {answer.body[:500]!r}")
 
 
@@ -270,6 +327,11 @@ def rate(measured: Any) -> float:
 def against_flask(rounds: list[dict[str, Any]], kind: str, name: str) -> float:
     """Return the median over rounds of a server's request rate divided by Flask's in the same round."""
     return median(rate(turn[kind][name]) / rate(turn[kind][FLASK]) for turn in rounds)
+
+
+def against_peers(rounds: list[dict[str, Any]], name: str) -> float:
+    """Return the median over rounds of a server's rate of single rows divided by that of the better peer."""
+    return median(rate(turn[ROW][name]) / max(rate(turn[ROW][peer]) for peer in PEERS) for turn in rounds)
 
 
 def show(rounds: list[dict[str, Any]], console: Console) -> None:
@@ -321,6 +383,10 @@ def goals(rounds: list[dict[str, Any]], console: Console) -> None:
             (times >= 2.5, f"one row at {times:.2f} times Flask's rate (goal: 2.5)"),
             (p99 < bound, f"p99 {p99:.2f} ms (goal: below Flask's {bound:.2f})"),
             (idle <= max_idle, f"idle p50 {idle:.2f} ms (goal: 1.3 times the bare calls and 1 ms, {max_idle:.2f})"),
+            (
+                against_peers(rounds, name) >= 2,
+                f"one row at {against_peers(rounds, name):.2f} times the better of BentoML and MLServer (goal: 2)",
+            ),
             (times_many >= 1.5, f"CSV at {times_many:.2f} times Flask's rate (goal: 1.5)"),
         ):
             console.print(f"{'PASS' if met else 'MISS'}  {TITLES[name]}: {goal}")
@@ -339,7 +405,7 @@ def measure(found: dict[str, Server], bundle: Path, rounds: int, seconds: float,
             for kind in (ROW, IDLE, MANY):
                 if kind != MANY:
                     body, content = server.body(names, rows[:1]), "application/json"
-                elif name == MLFLOW:
+                elif name in (MLFLOW, *PEERS):
                     body, content = server.body(names, table), "application/json"
                 else:
                     body, content = csv, "text/csv"
@@ -397,11 +463,14 @@ def time_deployments(number: int, console: Console) -> None:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Compare byoe's model server with gunicorn + Flask and with MLflow's.")
+    parser = argparse.ArgumentParser(description="Compare byoe's model server with others.")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--seconds", type=float, default=8, help="seconds per measurement (default: 8)")
     parser.add_argument("--requests", type=int, default=100_000, help="requests while memory is measured")
     parser.add_argument("--bodies", type=int, default=100_000, help="malformed bodies")
+    parser.add_argument(
+        "--cache", type=Path, default=Path.home() / ".cache" / "byoe-benchmarks", help="environments of peers"
+    )
     parser.add_argument("--no-docker", action="store_true", help="leave out the deployed endpoint")
     options = parser.parse_args()
     if shutil.which("wrk") is None:
@@ -411,7 +480,7 @@ def main() -> int:
         with console.status("training"):
             run("mode=local", "action=train", *STUDY)
         bundle = Path("studies/endpoint/final/model").absolute()
-        with servers(bundle, not options.no_docker) as found:
+        with servers(bundle, not options.no_docker, options.cache.absolute()) as found:
             check(found, json.loads((bundle / "manifest.json").read_text()))
             rounds = measure(found, bundle, options.rounds, options.seconds, console)
             show(rounds, console)

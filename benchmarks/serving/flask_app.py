@@ -1,54 +1,16 @@
-"""The reference: the same ensemble behind Flask, written with each library's own calls and numpy.
+"""The ensemble behind Flask: ``gunicorn --workers 2 --threads 4 --preload flask_app:app``.
 
-``gunicorn --workers 2 --threads 4 --preload flask_app:app``, the stack of AWS's scikit-learn container. ``BUNDLE`` is
-the folder of the saved ensemble. The benchmark also calls ``predict`` without a server, as the bare libraries.
+This is the stack of AWS's scikit-learn container.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import xgboost
-from catboost import CatBoostRegressor
+from bare_model import predict
 from flask import Flask, Response, request
-
-BUNDLE = Path(os.environ["BUNDLE"])
-MANIFEST = json.loads((BUNDLE / "manifest.json").read_text())
-WEIGHTS = MANIFEST["blend"]["weights"]
-
-
-def load(name: str) -> list[Callable[[Any], Any]]:
-    """Return a member's fold models, with one thread each; with more, requests slow each other down."""
-    models: list[Callable[[Any], Any]] = []
-    for path in sorted((BUNDLE / "members" / name).glob("*")):
-        if path.suffix == ".ubj":
-            booster = xgboost.Booster({"nthread": 1})
-            booster.load_model(path)
-            models.append(booster.inplace_predict)
-        else:
-            model = CatBoostRegressor()
-            model.load_model(str(path))
-            models.append(partial(model.predict, thread_count=1))
-    return models
-
-
-MEMBERS = [load(member["name"]) for member in MANIFEST["members"]]
-
-
-def predict(rows: Any) -> Any:
-    """Return the blend for rows of shape (rows, columns)."""
-    return sum(
-        weight * np.mean([model(rows) for model in models], axis=0)
-        for weight, models in zip(WEIGHTS, MEMBERS, strict=True)
-    )
-
 
 app = Flask(__name__)
 

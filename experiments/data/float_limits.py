@@ -30,7 +30,7 @@ def float_warnings(train: Table, members: Mapping[str, type[Member]]) -> list[st
     for place, column in enumerate(train.columns):
         values = np.asarray(train.features[:MOST_ROWS, place])
         values = values[~np.isnan(values)]
-        if column.type == NUMBER and _beyond_whole(values):
+        if column.type == NUMBER and _beyond_whole(train.features[:, place]):
             sentences.append(
                 f"{column.name}: it has whole numbers above 2^53, whose last digits float64 does not keep. If they are "
                 f"names and not amounts: {column_key(column.name, 'category')}"
@@ -38,12 +38,18 @@ def float_warnings(train: Table, members: Mapping[str, type[Member]]) -> list[st
         elif column.type in (NUMBER, "date") and rounding:
             sentences += _coinciding(column.name, values, rounding, date=column.type == "date")
     labels = [name for name, member in members.items() if member.float32_target]
-    if labels:
+    if _beyond_whole(train.target):
+        sentences.append(
+            f"the target {train.target_name}: it has whole numbers above 2^53, whose last digits float64 does not "
+            "keep; subtract a constant in the file"
+        )
+    elif labels:
         sentences += _coinciding(f"the target {train.target_name}", train.target[:MOST_ROWS], labels)
     return [*sentences, *_spread(train.target, members)]
 
 
 def _beyond_whole(values: Floats) -> bool:
+    values = values[~np.isnan(values)]
     largest = float(np.abs(values).max(initial=0.0))
     return _WHOLE < largest < _INT64 and np.array_equal(values, np.round(values))
 

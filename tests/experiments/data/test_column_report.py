@@ -171,6 +171,12 @@ def test_numbers_that_lose_digits_are_named_with_what_to_do(
     assert [part for part in parts if part not in warnings[0]] == []
 
 
+def test_a_target_of_whole_numbers_above_2_53_is_named(folder: Path) -> None:
+    (warning,) = table(folder, price=[2**53 + 1000 * row for row in range(ROWS)]).warnings
+    assert "the target price: it has whole numbers above 2^53" in warning
+    assert "subtract a constant" in warning
+
+
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
