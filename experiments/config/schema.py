@@ -472,8 +472,8 @@ class Config:
     )
     output: str | None = _key(
         None,
-        "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the file "
-        "of the report; `null` is `report.html` in `paths.root`.",
+        "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
+        "file of the report; `null` is `report.html` in `paths.root`.",
     )
     detail: str = _key("blended", "What to predict: `blended`, or `members`, which adds each member's prediction.")
     mode: ModeConfig = field(default_factory=ModeConfig)
