@@ -29,7 +29,7 @@ from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
 from experiments.study.serving_cost import SERVING_COST, ServingCost
 from experiments.study.spec import SINGLE_PRECISION, STUDY_BLEND, TrialResult, best_of
-from experiments.study.study_blend import trials_of
+from experiments.study.study_blend import trials_of, with_scores_of_members
 
 # Every study's identity has these; without them it cannot be compared.
 _DECISIVE = ("mode", "data", "objective", "fixed.members", "fixed.seed", "fixed.folds_kind", "fixed.folds_k")
@@ -229,7 +229,7 @@ def read_study(folder: Path) -> RecordedStudy:
             dataset=facts.get("dataset"),
             space=SearchSpace.from_dict(facts.get("space", {})),
             results=tuple(known.results),
-            final=TrialResult(**facts["final"]) if "final" in facts else None,
+            final=with_scores_of_members(TrialResult(**facts["final"])) if "final" in facts else None,
             unfinished=known.unfinished,
             running=running,
             replay_of=facts.get("replay_of"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ from ensemble.threads import one_blas_thread
 from ensemble.training import averaged, blended_out_of_fold, blender_rows
 from ensemble.wire import decode_recipe, encode_recipe
 from experiments.study.folder import output_data_dir, trial_folder
-from experiments.study.spec import StudySpec, TrialResult
+from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,21 @@ def decide(found: Mapping[str, Any], results: Iterable[TrialResult], best: Trial
     better = sign * blend.metrics[study.objective] < sign * best.metrics[study.objective]
     members = {(member.name, best.index) for member in study.recipe(best.params).members}
     return replace(blend, better=better and {origin(name) for name in blend.names} != members)
+
+
+def with_scores_of_members(final: TrialResult) -> TrialResult:
+    """Return the winner with the scores of its models under their members' names too, as every trial has them."""
+    if STUDY_BLEND not in final.info:
+        return final
+    metrics = dict(final.metrics)
+    for model in final.info["weights"]:
+        member, _ = origin(model)
+        for split, score in itertools.product(("cv", "validation", "test"), SCORES):
+            own = f"{split}_{score}_{model}"
+            for name, value in final.metrics.items():
+                if name == own or name.startswith(f"{own}_fold_"):
+                    metrics[f"{split}_{score}_{member}{name.removeprefix(own)}"] = value
+    return replace(final, metrics=metrics)
 
 
 def trials_of(results: Iterable[TrialResult]) -> tuple[int, ...]:

@@ -10,11 +10,23 @@ import pytest
 
 from experiments.comparison.findings import which_search
 from experiments.comparison.measures import Measures, lift_between_winners, measure
+from experiments.comparison.recorded_study import read_study
 from experiments.comparison.table import Row, comparison_rows
 from experiments.reporting.console import dollars
+from experiments.study.fold_intervals import mean_over_folds
 from experiments.study.serving_cost import ServingCost
-from experiments.study.spec import TrialResult
-from tests.experiments.comparison.builder import FOLDS, MEMBERS, POINTS, add_study, failed, scored, splits, table
+from experiments.study.spec import STUDY_BLEND, TrialResult
+from tests.experiments.comparison.builder import (
+    FOLDS,
+    MEMBERS,
+    POINTS,
+    add_study,
+    edit_facts,
+    failed,
+    scored,
+    splits,
+    table,
+)
 
 
 def timed(index: int, begun: float, ended: float, **billing: Any) -> TrialResult:
@@ -198,3 +210,26 @@ def test_winners_on_different_folds_are_not_compared(folder: Path) -> None:
     assert lift_between_winners(*found) is None
     assert "Their folds differ, so there is no interval" in which_search(found)
     assert cells(rows_of(found)["does it pay?"], "blend minus local's") == ("-", "different folds")
+
+
+def test_a_blend_over_the_study_has_the_rmse_of_every_member_and_is_current_for_its_trials_only(folder: Path) -> None:
+    study = add_study(folder, "over", [scored(index, point) for index, point in enumerate(POINTS)])
+    assert study.final is not None
+    names = ("xgboost_2", "ridge_0")
+    metrics = {f"cv_rmse_{name}": 5.0 + place for place, name in enumerate(names)}
+    for place, name in enumerate((*names, "blended")):
+        metrics |= {f"cv_rmse_{name}_fold_{fold}": 5.0 + place + fold for fold in range(FOLDS)}
+    blend = {"trials": [0, 1, 2], "models": 6, "hyperparameters": {}, "metrics": {}, "better": True}
+    info = {"weights": dict.fromkeys(names, 0.5), STUDY_BLEND: blend}
+    final = dataclasses.asdict(
+        dataclasses.replace(
+            study.final, metrics={**metrics, "cv_rmse_blended": 4.0, "test_rmse_ridge_0": 9.0}, info=info
+        )
+    )
+    edit_facts(study, final=final)
+    (one,) = measure([read_study(study.folder)])
+    assert [one.rmse("cv", name) for name in (*MEMBERS, "blended")] == [5.0, 6.0, 4.0]
+    assert one.rmse("test", "ridge") == 9.0
+    assert one.interval("ridge") == mean_over_folds([6.0, 7.0, 8.0], FOLDS)
+    edit_facts(study, final={**final, "info": {**info, STUDY_BLEND: {**blend, "trials": [0, 1]}}})
+    assert read_study(study.folder).final is None  # the study was extended, and the blend looked for again

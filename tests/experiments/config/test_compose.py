@@ -146,7 +146,7 @@ def test_members_of_one_kind_share_the_kinds_range_unless_they_have_their_own(fo
     ]
     described = plan_study(compose(arguments)).study.space.describe()
     assert described["deep__max_depth"] == "int [8, 12]"
-    assert described["flat__max_depth"] == "int [2, 8], first 6"
+    assert described["flat__max_depth"] == "int [2, 10], first 6, 3, 9"
     assert "deep__eta" not in described
 
 
