@@ -349,9 +349,21 @@ class _Fit:
             used = time.perf_counter() - began
             self._fit_in_fold(member, rows, fold, "fold 0", models, max(seconds - used, 0.0) / (len(growing) - place))
             taken[member.name] = time.perf_counter() - began - used
-        while may_leave and len(taken) > 1 and sum(taken.values()) > TOLERATED * seconds:
-            last = max((name for name in taken if name != self.objective.who), key=lambda name: taken[name])
-            self.left_out[last] = _too_long(taken.pop(last), seconds)
+        steady = {name: spent for name, spent in taken.items() if name not in self.curves}
+        most = TOLERATED * seconds * (GROWING_SHARE if growing else 1.0)
+        while may_leave and len(taken) > 1 and sum(steady.values()) > most:
+            last = max(steady, key=lambda name: (name != self.objective.who, steady[name]))
+            if last == self.objective.who:
+                break
+            self.left_out[last] = _too_long(steady.pop(last), seconds)
+            taken.pop(last)
+        # A booster that grew for too long is kept, and grows less in the other folds.
+        room = max(TOLERATED * seconds - sum(steady.values()), 0.0) / max(
+            sum(taken.values()) - sum(steady.values()), 1e-9
+        )
+        for member in growing if room < 1 else ():
+            curve = self.curves[member.name][0]
+            self.curves[member.name] = [curve[: max(1, int(room * len(curve)))]]
         kept = [place for place, member in enumerate(members) if member.name not in self.left_out]
         self.recipe = replace(self.recipe, members=tuple(members[place] for place in kept))
         self.names = [member.name for member in self.recipe.members]

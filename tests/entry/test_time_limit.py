@@ -32,6 +32,7 @@ SLOW = (
     OWN_MEMBER
     + """
 import time
+from ensemble.parameters import integer
 
 class Slow(Constant):
     kind = "slow"
@@ -39,6 +40,21 @@ class Slow(Constant):
     def fit(self, features, target, weights=None):
         time.sleep(0.4)
         super().fit(features, target)
+
+class Growing(Constant):
+    kind = "growing"
+    rounds = "rounds"
+    parameters = {"rounds": integer(1, optional=True), "shift": real(-10, 10)}
+    defaults = {"rounds": None, "shift": 0.0}
+
+    def grow(self, features, target, weights, growth):
+        for number in range(min(growth.most, 40)):  # it does not ask for the time
+            time.sleep(0.02)
+            growth.after(np.full(len(growth.features), target.mean() * number / 40))
+        self.fit(features, target)
+
+    def truncated(self, rounds):
+        return self
 
 class Declared(Constant):
     kind = "declared"
@@ -124,6 +140,14 @@ def test_a_booster_grows_as_far_as_its_time_allows(kind: str) -> None:
     known = fit_ensemble(replace(one, folds=FoldSpec(k=K)), rows, None, 1, None, Known(rounds=training.rounds))
     assert known.metrics == training.metrics
     assert known.rounds == training.rounds
+
+
+def test_a_booster_that_grew_for_too_long_is_kept_and_grows_less_in_the_other_folds(
+    own_module: Callable[[str], str],
+) -> None:
+    training = fit(recipe(MemberSpec("a", f"{own_module(SLOW)}:Growing")), K * 0.2)
+    assert list(training.ensemble.models) == ["a", "ridge", "xgboost"]
+    assert 1 <= training.rounds["a"] < 30
 
 
 def test_growth_ends_by_its_clock() -> None:

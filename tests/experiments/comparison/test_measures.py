@@ -217,9 +217,8 @@ def test_a_blend_over_the_study_has_the_rmse_of_every_member_and_is_current_for_
     assert study.final is not None
     names = ("xgboost_2", "ridge_0")
     metrics = {f"cv_rmse_{name}": 5.0 + place for place, name in enumerate(names)}
-    metrics |= {
-        f"cv_rmse_{name}_fold_{fold}": 5.0 + place + fold for place, name in enumerate(names) for fold in (0, 1)
-    }
+    for place, name in enumerate((*names, "blended")):
+        metrics |= {f"cv_rmse_{name}_fold_{fold}": 5.0 + place + fold for fold in range(FOLDS)}
     blend = {"trials": [0, 1, 2], "models": 6, "hyperparameters": {}, "metrics": {}, "better": True}
     info = {"weights": dict.fromkeys(names, 0.5), STUDY_BLEND: blend}
     final = dataclasses.asdict(
@@ -231,6 +230,6 @@ def test_a_blend_over_the_study_has_the_rmse_of_every_member_and_is_current_for_
     (one,) = measure([read_study(study.folder)])
     assert [one.rmse("cv", name) for name in (*MEMBERS, "blended")] == [5.0, 6.0, 4.0]
     assert one.rmse("test", "ridge") == 9.0
-    assert one.interval("ridge") == mean_over_folds([6.0, 7.0], FOLDS)
+    assert one.interval("ridge") == mean_over_folds([6.0, 7.0, 8.0], FOLDS)
     edit_facts(study, final={**final, "info": {**info, STUDY_BLEND: {**blend, "trials": [0, 1]}}})
     assert read_study(study.folder).final is None  # the study was extended, and the blend looked for again
