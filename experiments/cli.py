@@ -158,6 +158,23 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
 }
 
 
+# What other tools call an action.
+_OTHER_NAMES = {
+    "predict": "batch",
+    "score": "batch",
+    "transform": "batch",
+    "fit": "train",
+    "run": "train",
+    "search": "tune",
+    "optimize": "tune",
+    "serve": "deploy",
+    "remove": "delete",
+    "undeploy": "delete",
+    "report": "compare",
+    "stop": "clean",
+}
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 a mistake, 3 not comparable, 130 interrupted."""
     arguments = [argument for argument in argv if argument not in ("--help", "-h", "--cfg")]
@@ -190,9 +207,9 @@ def _dispatch(arguments: Sequence[str], *, only_show: bool) -> int:
     composed = compose(arguments)
     action = composed.config.action
     if action not in ACTIONS:
-        raise ConfigError(
-            f"action={action}: there is no such action.{did_you_mean(action, ACTIONS)} It can be: {listed(ACTIONS)}."
-        )
+        meant = _OTHER_NAMES.get(action)
+        hint = did_you_mean(action, ACTIONS) if meant is None else f" Did you mean {meant!r}?"
+        raise ConfigError(f"action={action}: there is no such action.{hint} It can be: {listed(ACTIONS)}.")
     if action == "replay":
         from experiments.planning.replay import over_arguments_of_study
 

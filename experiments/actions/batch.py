@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
@@ -23,7 +25,7 @@ from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
 from experiments.errors import ConfigError, InputError, did_you_mean, listed, one_of, storage_errors
-from experiments.reporting.console import print_plain
+from experiments.reporting.console import PlainConsole, print_plain
 from experiments.serving.models import Model, place_model
 from experiments.serving.row_files import HEADERS, PREDICTION, WRITERS, Source, open_rows
 from experiments.system.files import remove, replace_file
@@ -37,10 +39,14 @@ if TYPE_CHECKING:
     from ensemble.serving.unseen import Unseen
 
 _POLL_SECONDS = 0.2
+# The form of predictions on standard output.
+_PRINTED = ".csv"
 
 
 def predict_file(composed: Composed, console: Console) -> int:
     """Write a model's prediction for every row of ``input`` into ``output``, in the same order; return 0.
+
+    Without ``output`` they go to standard output as CSV once all are there, and everything else to standard error.
 
     Raises:
         InputError: There is no such file or model, or the rows do not fit the model. Nothing is written then.
@@ -53,26 +59,41 @@ def predict_file(composed: Composed, console: Console) -> int:
     if config.header is not None:
         one_of("header", config.header, HEADERS)
     source_path, named = user_path(config.input), _output(config.output)
-    output = output_file(str(config.output), f"predictions{named.suffix}")
     if not source_path.is_file():
         near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
         raise ConfigError(f"input={config.input}: there is no such file.{did_you_mean(source_path.name, near)}")
     check_not_input(config.input, config.output)
+    if named is None:
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / f"predictions{_PRINTED}"
+            _predict_into(composed, source_path, output, Path(folder), PlainConsole(stderr=True))
+            with output.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.flush()
+        return 0
+    output = output_file(str(config.output), f"predictions{named.suffix}")
     with _workplace(output) as place:
-        model = place_model(composed, place)
-        partial = place / output.name
-        given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
-        given |= {"header": config.header, "members": config.detail == "members"}
-        predict = predict_rows if model.own else functools.partial(_in_worker, model, place)
-        if not model.own:
-            print_plain(console, _whose_code(model))
-        with _progress(console) as show:
-            found = predict(**given, report=show)
-        partial.replace(output)
+        _predict_into(composed, source_path, output, place, console)
+    return 0
+
+
+def _predict_into(composed: Composed, source_path: Path, output: Path, place: Path, console: Console) -> None:
+    """Write the predictions into the file ``output``, by way of the folder ``place``, and print what was noticed."""
+    config = composed.config
+    model = place_model(composed, place)
+    partial = place / output.name
+    given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
+    given |= {"header": config.header, "members": config.detail == "members"}
+    predict = predict_rows if model.own else functools.partial(_in_worker, model, place)
+    if not model.own:
+        print_plain(console, _whose_code(model))
+    with _progress(console) as show:
+        found = predict(**given, report=show)
+    partial.replace(output)
     for sentence in found.warnings:
         print_plain(console, f"warning: {sentence}")
-    print_plain(console, f"{found.rows:,} predictions of {model.origin} are in {config.output}.")
-    return 0
+    where = "" if config.output is None else f" are in {config.output}"
+    print_plain(console, f"{found.rows:,} predictions of {model.origin}{where}.")
 
 
 @dataclass(frozen=True)
@@ -312,9 +333,9 @@ def _progress(console: Console) -> Iterator[Report]:
         yield lambda step: progress.update(task, completed=step.done, total=step.total, rows=step.rows)
 
 
-def _output(text: str | None) -> Path:
+def _output(text: str | None) -> Path | None:
     if text is None:
-        raise ConfigError(f"output is missing: output=<file>, whose name ends with one of {listed(WRITERS)}.")
+        return None
     path = user_path(text)
     if path.suffix.lower() not in WRITERS:
         raise ConfigError(f"output={text}: a file name ends with one of {listed(WRITERS)}.")

@@ -52,6 +52,8 @@ from experiments.system.machine import check_folder
 from experiments.tracking import runs
 from experiments.tracking.store import interface_command, store_exists, store_uri
 
+# At most so many times as long as usual is a machine thought to take, from the share of a core that the command got.
+MOST_SLOWNESS = 3.0
 # The ledger's fact of what MLflow has of the study.
 _RECORDED = "recorded"
 
@@ -110,10 +112,15 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     opened = open_backend(composed.config.mode, study, command, console)
     with opened as (backend, local_workers), Ledger.open(study) as ledger:
         crash_points.point("study_created")
-        spent = time.monotonic() - composed.began
-        with backend.submit(replace(study, spent=spent), ledger) as handle:
+        with backend.submit(_begun(study, composed.began), ledger) as handle:
             _run(session, ledger, handle, local_workers)
     return _show_parity(session)
+
+
+def _begun(study: StudySpec, began: float) -> StudySpec:
+    """Return the study with the time that the command has taken so far, of which it should have computed all."""
+    spent = time.monotonic() - began
+    return replace(study, spent=spent, slowness=min(max(spent / time.process_time(), 1.0), MOST_SLOWNESS))
 
 
 def _show_data(plan: StudyPlan, console: Console) -> None:

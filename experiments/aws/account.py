@@ -108,7 +108,7 @@ def find_account(region: str | None, profile: str | None) -> Account:
         BackendUnavailable: No region is set, or the settings cannot be read.
         ConfigError: The profile does not exist.
     """
-    found = _region(region, profile)
+    found = configured_region(region, profile)
     if found is None:
         raise BackendUnavailable(
             "no AWS region is set: add mode.region=<region>, such as mode.region=us-east-1, or set AWS_DEFAULT_REGION."
@@ -125,7 +125,7 @@ def storage_account(mode: ModeConfig) -> Account:
     """
     remote = mode.account
     region, profile = (remote.region, remote.profile) if remote else (None, None)
-    return Account(_region(region, profile) or _DEFAULT_S3_REGION, profile)
+    return Account(configured_region(region, profile) or _DEFAULT_S3_REGION, profile)
 
 
 def _session(profile: str | None, region: str | None) -> Session:
@@ -146,7 +146,7 @@ def _loader(search_path: str | None) -> Loader:
     return create_loader(search_path)
 
 
-def _region(region: str | None, profile: str | None) -> str | None:
+def configured_region(region: str | None, profile: str | None) -> str | None:
     """Return the given region, or the one in the user's AWS settings."""
     import botocore.session
     from botocore.exceptions import ProfileNotFound

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from experiments.aws.account import Account, find_account
+from experiments.aws.account import Account, configured_region, find_account
 from experiments.aws.budget import Bound
 from experiments.aws.pricing import Price, find_price
 from experiments.config.schema import RemoteModeConfig
@@ -21,6 +21,8 @@ from experiments.study.spec import StudySpec
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"([A-Za-z0-9!_.*'()-]+/)*[A-Za-z0-9!_.*'()-]+")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+")
+# How the settings look that have no default.
+_EXAMPLES = {"role": "arn:aws:iam::<account>:role/<name>", "bucket": "<name>"}
 # What a plan shows for values that are not set yet.
 _PLACEHOLDERS = {
     "region": "us-east-1",
@@ -50,15 +52,20 @@ def remote_settings(mode: RemoteModeConfig, command: str) -> RemoteSettings:
         command: The command as typed, for messages.
 
     Raises:
-        ConfigError: A value is missing or invalid.
+        ConfigError: A value is invalid, or some are missing; the message names all of these.
         BackendUnavailable: No region is set.
     """
-    for key, example in (("role", "arn:aws:iam::<account>:role/<name>"), ("bucket", "<name>")):
-        if not getattr(mode, key):
-            raise ConfigError(
-                f"mode.{key} is not set: add mode.{key}={example}, once for all in configs/local/mode/remote.yaml. "
-                "docs/aws.md has the commands that create it; action=plan works without it."
-            )
+    missing = {key: example for key, example in _EXAMPLES.items() if not getattr(mode, key)}
+    if missing:
+        if configured_region(mode.region, mode.profile) is None:
+            missing = {"region": "us-east-1", **missing}
+        verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        raise ConfigError(
+            f"{' and '.join(f'mode.{key}' for key in missing)} {verb} not set: add "
+            f"{' '.join(f'mode.{key}={example}' for key, example in missing.items())}, once for all in "
+            f"configs/local/mode/remote.yaml. docs/aws.md has the commands that create {them}; action=plan works "
+            f"without {them}."
+        )
     return _settings(mode, find_account(mode.region, mode.profile), command)
 
 

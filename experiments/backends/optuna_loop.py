@@ -164,7 +164,8 @@ class LoopHandle(StudyHandle):
 
     def _seconds_before_recording(self) -> float:
         """Return how long trainings may still take, all together. It needs a time limit."""
-        return (self._spec.timeout or 0.0) - FINAL_SECONDS - (self._clock() - self._begun)
+        recording = FINAL_SECONDS * self._spec.slowness
+        return (self._spec.timeout or 0.0) - recording - (self._clock() - self._begun)
 
     def _seconds_left(self, since: Iterable[float] = ()) -> float | None:
         """Return how long trials may still run, with time reserved for the winner; None without a limit.

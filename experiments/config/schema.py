@@ -461,7 +461,9 @@ class Config:
         "For `action=deploy`, `action=invoke`, `action=status` and `action=delete`: the endpoint's name or address.",
     )
     input: str | None = _key(
-        None, "For `action=invoke` and `action=batch`: file with the rows to predict; `null` reads standard input."
+        None,
+        "For `action=invoke` and `action=batch`: file with the rows to predict. With `action=invoke`, `null` reads "
+        "standard input.",
     )
     header: str | None = _key(
         None,
@@ -470,8 +472,8 @@ class Config:
     )
     output: str | None = _key(
         None,
-        "File for the predictions; `null` is standard output. For `action=compare`, the file of the report; `null` is "
-        "`report.html` in `paths.root`.",
+        "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
+        "file of the report; `null` is `report.html` in `paths.root`.",
     )
     detail: str = _key("blended", "What to predict: `blended`, or `members`, which adds each member's prediction.")
     mode: ModeConfig = field(default_factory=ModeConfig)

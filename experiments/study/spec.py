@@ -118,6 +118,7 @@ class StudySpec:
         blend_over: Whether the winner blends the members of one trial, or each one's best of all trials.
         timeout: Seconds that the study may take, including the winner's training; None for no limit.
         spent: Seconds of these that passed before it began.
+        slowness: How many times as long as usual this busy machine takes.
         left_out: Members that its first trial left out for want of time.
         dependencies: Folders that are importable in a trial.
         code: By name of a dependency's folder, a SHA-256 of its Python files.
@@ -146,6 +147,7 @@ class StudySpec:
     blend_over: BlendOver = "trial"
     timeout: float | None = None
     spent: float = 0.0
+    slowness: float = 1.0
     left_out: tuple[str, ...] = ()
     points: tuple[Point, ...] | None = None
     dependencies: tuple[Path, ...] = ()

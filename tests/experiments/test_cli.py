@@ -99,3 +99,14 @@ def test_python_without_the_packages_prints_what_to_install(tmp_path: Path) -> N
     assert done.returncode == 2
     assert "pip install -e" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "action"), [("predict", "batch"), ("serve", "deploy"), ("fit", "train"), ("bach", "batch")]
+)
+def test_an_action_by_the_name_that_other_tools_give_it_is_recognised(
+    name: str, action: str, byoe: Callable[..., Ended]
+) -> None:
+    ended = byoe(f"action={name}")
+    assert ended.code == 2
+    assert f"action={name}: there is no such action. Did you mean {action!r}?" in ended.err

@@ -73,6 +73,22 @@ def test_every_format_in_and_out_gives_the_same_predictions(
     assert not [path.name for path in Path().iterdir() if path.name.startswith(".")]
 
 
+def test_predictions_without_an_output_are_printed_and_nothing_else_is(
+    model: Path, table: pd.DataFrame, byoe: Callable[..., Ended]
+) -> None:
+    table.assign(age=np.nan).to_csv("rows.csv", index=False)
+    before = sorted(path.name for path in Path().iterdir())
+    ended = byoe("action=batch", "input=rows.csv", "detail=members")
+    assert ended.code == 0, ended.err
+    lines = ended.out.splitlines()
+    assert lines[0] == "xgboost,catboost,blended"
+    wanted = expected(model, table.assign(age=np.nan))
+    assert [float(line.split(",")[-1]) for line in lines[1:]] == wanted.tolist()
+    assert "warning: age: no row has a value" in ended.err
+    assert f"{ROWS} predictions of" in ended.err
+    assert sorted(path.name for path in Path().iterdir()) == before
+
+
 @pytest.mark.parametrize("row", [2, 500])
 def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_written(
     row: int, model: Path, table: pd.DataFrame, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
@@ -93,7 +109,6 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
     ("arguments", "message"),
     [
         (("output=o.csv",), "input is missing"),
-        (("input=rows.csv",), "output is missing"),
         (("input=rows.csv", "output=o.txt"), "ends with one of"),
         (("input=rows.csv", "output=o.csv", "header=maybe"), "It can be: absent, present"),
         (("input=none.csv", "output=o.csv"), "there is no such file"),

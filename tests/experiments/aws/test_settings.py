@@ -20,10 +20,23 @@ def remote(*arguments: str) -> RemoteModeConfig:
 
 
 def test_a_launch_needs_role_and_bucket() -> None:
-    with pytest.raises(ConfigError, match=r"mode\.role is not set: add mode\.role=arn:aws:iam::<account>:role/<name>"):
-        remote_settings(remote("mode.region=eu-west-1", IMAGE), "python run.py")
+    role = "arn:aws:iam::<account>:role/<name>"
+    with pytest.raises(ConfigError, match=rf"mode\.role is not set: add mode\.role={role}, once for all"):
+        remote_settings(remote("mode.region=eu-west-1", "mode.bucket=rows", IMAGE), "python run.py")
     with pytest.raises(ConfigError, match=r"mode\.bucket is not set"):
         remote_settings(remote(*SET[:2], IMAGE), "python run.py")
+
+
+def test_all_settings_that_are_missing_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = r"mode\.role and mode\.bucket are not set: add mode\.role=\S+ mode\.bucket=<name>, once for all in configs/local"
+    with pytest.raises(ConfigError, match=both):
+        remote_settings(remote("mode.region=eu-west-1", IMAGE), "python run.py")
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    three = r"mode\.region and mode\.role and mode\.bucket are not set: add mode\.region=us-east-1 mode\.role="
+    with pytest.raises(ConfigError, match=three):
+        remote_settings(remote(IMAGE), "python run.py")
 
 
 def test_a_plan_has_placeholders_for_what_a_launch_needs() -> None:

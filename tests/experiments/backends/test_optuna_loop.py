@@ -157,13 +157,13 @@ def limited(study: StudySpec, ledger: Ledger, runner: ScriptedRunner) -> LoopHan
 
 def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_time(folder: Path) -> None:
     study = plan("search.n_trials=4", "search.window=4", "search.parallel=2", "search.timeout=1000")
-    study = dataclasses.replace(study, spent=90.0)
+    study = dataclasses.replace(study, spent=90.0, slowness=2.0)
     runner = LimitedRunner(float)
     with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
         order = [result.index for result in handle.results()]
         assert order[0] == 0
         told = [runner.seen[index].hyperparameters.get("folds_seconds") for index in range(4)]
-        assert told == [repr((1000 - 90 - FINAL_SECONDS) / FIRST_TRIALS), None, None, None]
+        assert told == [repr((1000 - 90 - 2 * FINAL_SECONDS) / FIRST_TRIALS), None, None, None]
         assert [runner.seen[index].hyperparameters["members"] for index in range(4)] == ["xgboost,catboost"] + [
             "xgboost"
         ] * 3
