@@ -74,10 +74,10 @@ ARGUMENTS = {
     "hyperparameter's value": (["ensemble.params.xgboost.eta=2"], ["ensemble.params.xgboost.eta", "2"]),
     "hyperparameter's type": (["ensemble.params.xgboost.max_depth=a"], ["ensemble.params.xgboost.max_depth", "'a'"]),
     "hyperparameters of an unknown member": (
-        ["ensemble.params.lightgbm.depth=4"],
-        ["ensemble.params.lightgbm", "xgboost"],
+        ["ensemble.params.tabnet.depth=4"],
+        ["ensemble.params.tabnet", "xgboost"],
     ),
-    "space of an unknown member": (["search.space.lightgbm.depth={low: 1, high: 2}"], ["search.space.lightgbm"]),
+    "space of an unknown member": (["search.space.tabnet.depth={low: 1, high: 2}"], ["search.space.tabnet"]),
     "range reversed": (["search.space.xgboost.eta={low: 0.3, high: 0.1}"], ["search.space.xgboost.eta", "swap"]),
     "log range that touches zero": (
         ["search.space.xgboost.gamma={low: 0.0, high: 1.0, log: true}"],
@@ -100,8 +100,8 @@ ARGUMENTS = {
     ),
     "nothing to search": (["search=blank"], ["action=train", "search.space"]),
     "shared parameter of an unknown member": (
-        ["search.shared.rate=[lightgbm.eta]"],
-        ["search.shared.rate", "lightgbm.eta"],
+        ["search.shared.rate=[tabnet.eta]"],
+        ["search.shared.rate", "tabnet.eta"],
     ),
     "two shared names for one": (
         ["search.shared.a=[xgboost.eta]", "search.shared.b=[xgboost.eta]"],
