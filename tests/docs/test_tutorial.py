@@ -52,9 +52,14 @@ def test_it_can_be_followed_without_docker(without_docker: Shell) -> None:
     assert len((without_docker.folder / "predictions.csv").read_text().splitlines()) > 1000
 
 
-@pytest.mark.docker
-def test_it_can_be_followed_to_a_served_ensemble(without_docker: Shell) -> None:
+@pytest.fixture(scope="module")
+def image() -> None:
+    """Skip before the minutes of ``without_docker``, if there is no engine."""
     require_image()
+
+
+@pytest.mark.docker
+def test_it_can_be_followed_to_a_served_ensemble(image: None, without_docker: Shell) -> None:
     with without_docker.opened({}):
         without_docker.follow(sections(docker=True), NOT_RUN)
     assert left_behind() == []

@@ -168,6 +168,8 @@ def test_folds_of_every_kind_have_one_number(folds: FoldSpec) -> None:
 def _rounds_of(model: Any) -> int:
     if model.kind == "xgboost":
         return int(model._booster.num_boosted_rounds())
+    if model.kind == "lightgbm":
+        return int(model._booster.num_trees())
     return int(model._model.tree_count_ if model.kind == "catboost" else model._regressor().n_iter_)
 
 

@@ -731,7 +731,7 @@ def test_the_doctor_checks_the_account(project: Path, double: Double, byoe: Run)
     ended = byoe(*settings, f"mode.bucket={double.bucket}")
     assert ended.code == 1
     assert "fails credentials    the AWS credentials have expired" in ended.out
-    assert "mode.role is not set" in byoe("mode=remote", "action=doctor").out
+    assert "mode.role and mode.bucket are not set" in byoe("mode=remote", "action=doctor").out
 
 
 def test_a_check_that_is_not_permitted_is_a_note(project: Path, double: Double, byoe: Run) -> None:

@@ -226,7 +226,7 @@ def test_the_served_model_learns_from_all_rows_unless_told_otherwise(finished: P
     again = run_command(*TINY, "ensemble.final_rows=train")
     assert again.code == 0, again.err
     assert served() == (266, metrics)
-    assert "served model" not in again.out
+    assert "The served model was then fitted" not in again.out
     assert "is finished" in run_command(*TINY, "ensemble.final_rows=train").out
 
 
@@ -237,7 +237,7 @@ def test_a_study_of_training_rows_alone_has_no_other_scores_and_says_so(project:
     assert "the importance of features is left out, because there are neither validation nor test rows" in printed
     assert "There are no test rows (dataset.split.test=0)." in printed
     assert "CV RMSE weight" in printed
-    assert "served model" not in printed  # it is the one that was scored
+    assert "The served model was then fitted" not in printed  # it is the one that was scored
     folder = project / "studies" / "tiny"
     (channels,) = (project / "studies" / "_channels").iterdir()
     assert [path.name for path in channels.iterdir()] == ["train"]
