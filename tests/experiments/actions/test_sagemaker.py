@@ -104,6 +104,7 @@ def test_credentials_reach_no_container_and_no_file(
         "mode=sagemaker",
         "study=printing",
         "search.n_trials=2",
+        "search.baseline=false",
         f"mode.warm_pool={warm}",
         "entry.dependencies=[packages]",
         "ensemble.members=[{one: {kind: 'printing:Printing'}}]",
