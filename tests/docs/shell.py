@@ -66,11 +66,13 @@ class Shell:
             store: An empty MLflow store, because creating one takes seconds.
         """
         self.folder = folder
+        self._quick = False
         shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
         shutil.copy(store, folder / "mlflow.db")
 
     def make_quick(self) -> None:
         """Set small models and short searches in ``configs/local``, so that the commands need no change."""
+        self._quick = True
         local = self.folder / "configs" / "local"
         local.mkdir()
         (local / "default.yaml").write_text(_QUICK)
@@ -85,8 +87,9 @@ class Shell:
         with pytest.MonkeyPatch.context() as patch, signals_kept():
             patch.chdir(self.folder)
             patch.setattr(subprocess, "Popen", forked.WorkersForked)
-            patch.setitem(PARAMETERS, "iterations", 5)  # of the baseline
-            patch.setattr(more_trials, "FEWEST_TRIALS", 2)
+            if self._quick:
+                patch.setitem(PARAMETERS, "iterations", 5)  # of the baseline
+                patch.setattr(more_trials, "FEWEST_TRIALS", 2)
             patch.setattr(groups, "CONFIG_FOLDER", self.folder / "configs")
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 patch.delenv(name)
