@@ -159,6 +159,7 @@ def unlike(shown: Iterable[str], printed: str) -> str | None:
 
 
 def _steady(text: str) -> str:
+    text = " ".join(text.split())
     for pattern, replacement in _CHANGING:
         text = re.sub(pattern, replacement, text)
-    return " ".join(text.split())
+    return text.strip()
