@@ -40,6 +40,7 @@ _CHANGING = (
     (r"The ensemble (pays|costs)|Undecided", "VERDICT"),
     (r"\b(above|below)\b", "SIDE"),
     (r", which includes zero", ""),
+    (r"Boosting rounds that were found[^.]*\. ", ""),  # a quick study sets them
     (r"may be worth it|are hardly worth it", "WORTH"),
     (r"\b\d+ min \d+ s\b", "0 s"),
     (r"member \(\w+", "member (MEMBER"),
