@@ -33,9 +33,9 @@ MOST_REQUESTS_A_BATCH = 256
 LOG_EVERY_SECONDS = 0.2
 # How long a body is received that was refused already, in all and without a byte; nginx has the same limits.
 LINGER_SECONDS, LINGER_IDLE_SECONDS = 30, 5
-# The only header of an answer that SageMaker passes on, and how long it may be.
 # What a prediction counts by column: categories that are not known, and rows that lack the column.
 _GAPS = ("unseen", "absent")
+# The only header of an answer that SageMaker passes on, and how long it may be.
 _ATTRIBUTES, _LONGEST_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes", 1024
 _SAFE_ID = re.compile(rb"[\w.:-]{1,128}")
 _BODY_HEADERS = {b"content-length", b"transfer-encoding"}

@@ -266,8 +266,7 @@ def _further(places: Places, final_rows: FinalRows) -> list[Path]:
     """Return the channels besides train that the models of the bundle are fitted on.
 
     Raises:
-        InputError: There is no channel of the last rows that ``final_rows`` names; those for validation may be absent
-            if there are test rows.
+        InputError: The last channel that ``final_rows`` asks for is absent. With ``all``, that for validation may be.
     """
     if places.model_dir is None:
         return []

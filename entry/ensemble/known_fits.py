@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,14 @@ class Known:
             out, and boosters grow fewer rounds.
         scored: Folder of a finished training of the recipe that kept its bundle, laid out as ``/opt/ml``. Only the
             models of the bundle are fitted then; scores and blend are those of that training.
+        clock: Returns the time in seconds, from an arbitrary start.
     """
 
     fits: Mapping[str, KnownFit] = field(default_factory=dict)
     rounds: Mapping[str, int] = field(default_factory=dict)
     seconds: float | None = None
     scored: Path | None = None
+    clock: Callable[[], float] = time.perf_counter
 
 
 NOTHING = Known()

@@ -191,7 +191,7 @@ class _Fit:
             if member_class(member.kind, "members").finds_rounds(member.params) and member.name not in known.rounds
         }
         self.rounds: dict[str, int] = dict(known.rounds)
-        self.seconds = known.seconds
+        self.seconds, self.clock = known.seconds, known.clock
         self.left_out: dict[str, str] = {}
         for member in recipe.members if train.weights is not None else ():
             if not member_class(member.kind, "members").weighs:
@@ -291,7 +291,7 @@ class _Fit:
             return self._predict(member.name, model, self.train.features[fold.score], where)
         growth = self._growth(fold, self.curves[member.name])
         if seconds is not None:
-            growth.end_within(seconds)
+            growth.end_within(seconds, self.clock)
         models[member.name].append(self._fit_member(member, rows, where, growth))
         self.curves[member.name].append(growth.curve())
         return None
@@ -322,9 +322,9 @@ class _Fit:
         growing = sorted((one for one in members if one.name in self.curves), key=lambda one: expected[one.name])
         may_leave = self.recipe.weights is None
         taken: dict[str, float] = {}
-        began, slower = time.perf_counter(), 1.0
+        began, slower = self.clock(), 1.0
         for member in fixed:
-            used, needed = time.perf_counter() - began, expected[member.name] * slower
+            used, needed = self.clock() - began, expected[member.name] * slower
             limit = seconds * (GROWING_SHARE if growing else 1.0)
             # A member that took longer than this one will take is left out instead, below.
             may_go = may_leave and (taken or growing) and member.name != self.objective.who
@@ -333,10 +333,10 @@ class _Fit:
                 continue
             predicted = self._fit_in_fold(member, rows, fold, "fold 0", models)
             predictions[fold.repeat, fold.score, members.index(member)] = predicted
-            taken[member.name] = time.perf_counter() - began - used
+            taken[member.name] = self.clock() - began - used
             slower = _ratio(taken, expected)
         # Boosters that grow only a few rounds are worth less than fewer boosters that grow many.
-        left = max(seconds - (time.perf_counter() - began), 0.0)
+        left = max(seconds - (self.clock() - began), 0.0)
         while (
             may_leave
             and len(growing) > 1
@@ -346,9 +346,9 @@ class _Fit:
             growing.remove(slowest)
             self.left_out[slowest.name] = _too_long(expected[slowest.name] * slower, seconds)
         for place, member in enumerate(growing):
-            used = time.perf_counter() - began
+            used = self.clock() - began
             self._fit_in_fold(member, rows, fold, "fold 0", models, max(seconds - used, 0.0) / (len(growing) - place))
-            taken[member.name] = time.perf_counter() - began - used
+            taken[member.name] = self.clock() - began - used
         steady = {name: spent for name, spent in taken.items() if name not in self.curves}
         most = TOLERATED * seconds * (GROWING_SHARE if growing else 1.0)
         while may_leave and len(taken) > 1 and sum(steady.values()) > most:

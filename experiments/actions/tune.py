@@ -52,7 +52,7 @@ from experiments.system.machine import check_folder
 from experiments.tracking import runs
 from experiments.tracking.store import interface_command, store_exists, store_uri
 
-# At most so many times as long as usual is a machine thought to take, from the share of a core that the command got.
+# How many times slower than usual this machine is taken to be, at most, from the share of a core that the command got.
 MOST_SLOWNESS = 3.0
 # The ledger's fact of what MLflow has of the study.
 _RECORDED = "recorded"
@@ -118,7 +118,7 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
 
 
 def _begun(study: StudySpec, began: float) -> StudySpec:
-    """Return the study with the time that the command has taken so far, of which it should have computed all."""
+    """Return the study with the time that the command has taken so far; on an idle machine it is all processor time."""
     spent = time.monotonic() - began
     return replace(study, spent=spent, slowness=min(max(spent / time.process_time(), 1.0), MOST_SLOWNESS))
 

@@ -89,6 +89,6 @@ class Baseline:
         if self._runs_here:
             result = LocalRunner(self._study, local_workers()).run(trial)
         elif self._wait is not None:
-            skipped, result = f"search.timeout={self._study.timeout} left no time for it", self._wait()
+            skipped, result = f"search.timeout={self._study.timeout or 0:g} left no time for it", self._wait()
         trial.folder.mkdir(parents=True, exist_ok=True)
         return result or TrialResult(0, "failed", {}, 0.0, 0.0, failure=skipped)

@@ -300,9 +300,10 @@ class EnsembleConfig:
     )
     max_ms: float | None = _key(
         None,
-        "Milliseconds in which the winner predicts one row on one core here: members whose measured times add up to "
-        "more are left out, those that cost least error for their time first. It needs an objective such as "
-        "`cv_rmse_blended`, and is not for `mode=remote` and `ensemble.blend=fixed`. `null` is no limit.",
+        "The most milliseconds that the winner may take to predict one row on one core of this machine. Members are "
+        "left out until the measured times of the others add up to no more, first those that save most time for the "
+        "error that they add. It needs an objective such as `cv_rmse_blended`, and is not for `mode=remote` and "
+        "`ensemble.blend=fixed`. `null` is no limit.",
     )
     drop_slow: bool = _key(
         False,

@@ -45,7 +45,7 @@ def member_class(kind: str, place: str) -> type[Member]:
         place: The key or parameter that holds ``kind``, for messages.
 
     Raises:
-        InputError: There is no such member; the message suggests the nearest name. Or its library is not installed.
+        InputError: There is no such member, and the message suggests the nearest name; or its library is not installed.
     """
     if ":" in kind:
         return own_class(kind, Member, place)  # type: ignore[type-abstract]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-# Growth ends at this number of rounds, or when the error has not fallen for so many rounds. docs/benchmarks.md has the
-# measurements. The first fold waits longer, since it limits the others and is judged alone.
+# Growth ends at this number of rounds, or once the error has not fallen for as many rounds as patience allows;
+# docs/benchmarks.md has the measurements. The first fold waits longer, since it limits the others and is judged alone.
 MOST = 1000
 FIRST_PATIENCE = 100
 PATIENCE = 50
@@ -65,8 +64,8 @@ class Growth:
         self._errors: list[float] = []
         self._is_late: Callable[[], bool] = lambda: False
 
-    def end_within(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """End growth so many seconds from now, by a clock that returns seconds from an arbitrary start."""
+    def end_within(self, seconds: float, clock: Callable[[], float]) -> None:
+        """End growth after this time, in seconds of a clock that starts anywhere."""
         ends = clock() + seconds
         self._is_late = lambda: clock() >= ends
 
