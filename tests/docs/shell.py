@@ -40,7 +40,6 @@ _CHANGING = (
     (r"The ensemble (pays|costs)|Undecided", "VERDICT"),
     (r"\b(above|below)\b", "SIDE"),
     (r", which includes zero", ""),
-    (r"Boosting rounds that were found[^.]*\. ", ""),  # a quick study sets them
     (r"may be worth it|are hardly worth it", "WORTH"),
     (r"\b\d+ min \d+ s\b", "0 s"),
     (r"member \(\w+", "member (MEMBER"),
@@ -71,12 +70,12 @@ class Shell:
         shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
         shutil.copy(store, folder / "mlflow.db")
 
-    def make_quick(self) -> None:
+    def make_quick(self, settings: str = _QUICK) -> None:
         """Set small models and short searches in ``configs/local``, so that the commands need no change."""
         self._quick = True
         local = self.folder / "configs" / "local"
-        local.mkdir()
-        (local / "default.yaml").write_text(_QUICK)
+        local.mkdir(exist_ok=True)
+        (local / "default.yaml").write_text(settings)
 
     @contextlib.contextmanager
     def opened(self, variables: Mapping[str, str]) -> Iterator[None]:
