@@ -42,7 +42,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "entry")]
 
-from ensemble.members import Floats  # noqa: E402
+from ensemble.arrays import Floats  # noqa: E402
 from experiments.backends.open import remote_backend  # noqa: E402
 from experiments.backends.worker_pool import WorkerPool  # noqa: E402
 from experiments.config.compose import compose  # noqa: E402

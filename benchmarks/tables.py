@@ -30,10 +30,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as TextTable
 
+from ensemble.arrays import Floats
 from ensemble.bundle import Bundle, load_bundle
 from ensemble.channel import read_channel
 from ensemble.evaluation import rmse
-from ensemble.members import Floats
 from ensemble.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent

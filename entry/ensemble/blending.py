@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.errors import InputError, did_you_mean, listed
-from ensemble.members.base import Floats
 from ensemble.own_class import own_class
 
 GREEDY_ROUNDS = 50

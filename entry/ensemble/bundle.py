@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.blending import Blend
 from ensemble.bundle_code import write_code
 from ensemble.bundle_files import (
@@ -29,7 +30,7 @@ from ensemble.bundle_files import (
 from ensemble.errors import BundleError, EnsembleError, MemberError
 from ensemble.listed_code import check_listed
 from ensemble.manifest import fault
-from ensemble.members import Floats, Member, member_class
+from ensemble.members import Member, member_class
 from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Column, Table
 from ensemble.training import FittedEnsemble, Training

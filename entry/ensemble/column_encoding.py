@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ensemble.arguments import as_argument
+from ensemble.arrays import Floats
 from ensemble.column_types import ISO_DATE, TYPED, Zone, canonical_text, check_cells, number_hint, zone_of, zones_of
 from ensemble.errors import CellError, InputError
-from ensemble.members.base import Floats
 from ensemble.table import NUMBER, Column
 from ensemble.written_numbers import written_number
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ensemble.arrays import Floats
 from ensemble.errors import InputError
-from ensemble.members.base import Floats
 from ensemble.recipe import FoldSpec
 
 Index = npt.NDArray[np.intp]

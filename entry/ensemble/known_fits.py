@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.members.base import Floats
+from ensemble.arrays import Floats
 from ensemble.parameters import encode
 from ensemble.recipe import MemberSpec, Recipe
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble.arguments import as_argument
+from ensemble.arrays import Floats
 from ensemble.column_encoding import FoldKey, coded, fold_keys_of, numbers_of
 from ensemble.column_types import check_declared, column_key, described
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.files import TableFile, column_names, difference, open_table, part_names
-from ensemble.members.base import Floats
 from ensemble.table import Column, ColumnType, Table, missing_texts
 
 if TYPE_CHECKING:

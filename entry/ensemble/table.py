@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ensemble.members.base import Floats
+from ensemble.arrays import Floats
 
 NUMBER: Literal["number"] = "number"
 ColumnType = Literal["number", "boolean", "date", "category"]

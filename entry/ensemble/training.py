@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from ensemble.arrays import Floats
 from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
 from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
 from ensemble.known_fits import NOTHING, Known, KnownFit
-from ensemble.members import Floats, Member, member_class
+from ensemble.members import Member, member_class
 from ensemble.members.growth import Growth, common_rounds
 from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_difference
 from ensemble.recipe import BLENDED, MemberSpec, Recipe

@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.channel import read_channel
 from ensemble.errors import InputError
-from ensemble.members import Floats
 from ensemble.table import Table
 from experiments.comparison.recorded_study import RecordedStudy
 from experiments.data.channels import channels_at

@@ -13,8 +13,9 @@ from rich.table import Table as TextTable
 from rich.text import Text
 
 from ensemble.arguments import as_argument
+from ensemble.arrays import Floats
 from ensemble.column_types import DeclaredType
-from ensemble.members import Floats, Member
+from ensemble.members import Member
 from ensemble.table import Column, Table
 from experiments.data.datasets import Splits
 from experiments.data.float_limits import float_warnings

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.column_types import column_key
-from ensemble.members import Floats, Member
+from ensemble.members import Member
 from ensemble.table import NUMBER, Table
 
 # Rows that are looked at.

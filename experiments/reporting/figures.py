@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.blending import Rows, make_blender
 from ensemble.evaluation import rmse
-from ensemble.members import Floats
 from ensemble.recipe import BLENDED, Recipe
 from ensemble.wire import SEPARATOR
 from experiments.study.predictions import Predictions

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.evaluation import overlap_factor
-from ensemble.members import Floats
 from experiments.study.spec import TrialResult
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.members import Floats
+from ensemble.arrays import Floats
 
 
 @dataclass(frozen=True)

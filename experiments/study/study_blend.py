@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.blending import Blend, Blender, Rows, make_blender
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.evaluation import SCORES, MetricName, make_folds, scores
-from ensemble.members import Floats
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.column_encoding import frame_of
-from ensemble.members.base import Floats
 from ensemble.table import Column
 from tests.endpoint.answer import Answer
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import Ridge
 
+from ensemble.arrays import Floats
 from ensemble.blending import STACKING_ALPHAS, Blend, Blender, Rows, make_blender
 from ensemble.errors import InputError
-from ensemble.members import Floats
 
 
 def blender(kind: str, members: int = 2, **weights: float) -> Blender:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from ensemble.arrays import Floats
 from ensemble.evaluation import make_folds
-from ensemble.members import REGISTRY, Floats, Member
+from ensemble.members import REGISTRY, Member
 from ensemble.members.growth import FIRST_PATIENCE, MOST, PATIENCE, Growth, common_rounds
 from ensemble.members.scikit import CHUNK
 from ensemble.parameters import ParamValue

@@ -496,6 +496,7 @@ CONTRADICTIONS: list[tuple[str, dict[str, ParamValue], str]] = [
     ("catboost", {"leaf_estimation_method": "Newton", "loss_function": "MAE"}, "loss_function=MAE"),
     ("catboost", {"leaf_estimation_method": "Simple", "leaf_estimation_iterations": 5}, "leaf_estimation_iterations=1"),
     ("catboost", {"subsample": 0.001, "bootstrap_type": "Bernoulli"}, "takes fewer than 4 of 60 rows"),
+    ("lightgbm", {"bagging_fraction": 0.01}, "takes none of 60 rows"),
     ("extra_trees", {"max_samples": 0.5}, "bootstrap=true"),
     ("random_forest", {"max_samples": 0.5, "bootstrap": False}, "bootstrap=true"),
     ("HuberRegressor", {"epsilon": 0.5}, "must be a float in the range"),

@@ -11,9 +11,9 @@ from catboost import CatBoostRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
+from ensemble.arrays import Floats
 from ensemble.blending import Rows, make_blender
 from ensemble.errors import EnsembleError, InputError, MemberError
-from ensemble.members import Floats
 from ensemble.racing import RaceLost, Rival
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table

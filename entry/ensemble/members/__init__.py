@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ensemble.arrays import Floats
 from ensemble.errors import InputError, did_you_mean, listed
-from ensemble.members.base import Floats, Member
+from ensemble.members.base import Member
 from ensemble.members.boosting import CatBoost, XGBoost
 from ensemble.members.gaussian_process import GaussianProcess
 from ensemble.members.light_gbm import LightGBM

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.errors import EnsembleError, InputError, did_you_mean
 from ensemble.members import losses
-from ensemble.members.base import Floats
 from ensemble.members.scikit import ScikitMember
 from ensemble.parameters import Parameter, ParamValue
 

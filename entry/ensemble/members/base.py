@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from ensemble.arrays import Floats
 from ensemble.errors import InputError, did_you_mean, listed
-from ensemble.members.growth import Floats, Growth
+from ensemble.members.growth import Growth
 from ensemble.parameters import Parameter, ParamValue
-
-__all__ = ["Floats", "Member"]
 
 
 class Member(abc.ABC):

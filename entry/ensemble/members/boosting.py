@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.errors import BundleError, listed
 from ensemble.members import losses
-from ensemble.members.base import Floats, Member
+from ensemble.members.base import Member
 from ensemble.members.growth import MOST, Growth
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from ensemble.arrays import Floats
 
 # Growth ends at this number of rounds, or once the error has not fallen for as many rounds as patience allows;
 # docs/benchmarks.md has the measurements. The first fold waits longer, since it limits the others and is judged alone.

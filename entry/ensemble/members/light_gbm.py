@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.errors import BundleError
-from ensemble.members.base import Floats, Member
+from ensemble.members.base import Member
 from ensemble.members.growth import MOST, Growth
 from ensemble.parameters import Parameter, ParamValue, boolean, integer, real
 
 # Values in a table from which on a second thread pays: on a busy machine, threads that wait for each other are slow.
 _PAYS = 500_000
+# How the library ends the text of a model, so that one which was cut off is found.
 _END = "\npandas_categorical:null\n"
 
 
@@ -33,7 +35,7 @@ class LightGBM(Member):
     libraries = ("lightgbm",)
     parameters: ClassVar[dict[str, Parameter]] = {
         "num_iterations": integer(1, optional=True),
-        "learning_rate": real(0, low_open=True),
+        "learning_rate": real(0, 1, low_open=True),
         "num_leaves": integer(2, 131_072),
         "max_depth": integer(-1),
         "min_data_in_leaf": integer(0),
@@ -56,6 +58,7 @@ class LightGBM(Member):
     rounds = "num_iterations"
     growing: ClassVar[dict[str, ParamValue]] = {"learning_rate": 0.05}
     float32_target = True
+    deciding = ("bagging_fraction",)
 
     _booster: Any = None
 
@@ -128,6 +131,12 @@ class LightGBM(Member):
         import lightgbm
 
         return lightgbm.Booster(model_str=text)
+
+    @classmethod
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+        """Return why these rows cannot be fitted: no row would be drawn for a tree."""
+        drawn = cls.number("bagging_fraction", params, 1.0)
+        return None if int(drawn * len(target)) else f"bagging_fraction={drawn:g} takes none of {len(target)} rows"
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:

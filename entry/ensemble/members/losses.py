@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ensemble.members.base import Floats
+from ensemble.arrays import Floats
 from ensemble.parameters import Parameter, real
 
 # The note on the parameters that choose a loss.

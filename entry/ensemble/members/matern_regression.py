@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from ensemble.members.base import Floats
+from ensemble.arrays import Floats
 
 # Bounds of the logarithms of the function's variance, the noise's variance and the length scales. The target has
 # variance 1, and so has each number.

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.column_encoding import coded
 from ensemble.errors import CellError
-from ensemble.members.base import Floats
 from ensemble.reading import LARGEST
 from ensemble.serving.errors import RequestError, first_line, unfit
 from ensemble.serving.unseen import Unseen

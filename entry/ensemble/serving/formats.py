@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+from ensemble.arrays import Floats
 from ensemble.errors import listed
 from ensemble.file_kinds import START_BYTES, kind_of, not_text
-from ensemble.members.base import Floats
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import NOT_ACCEPTABLE, UNSUPPORTED, RequestError, first_line, unfit, unreadable_body
 from ensemble.serving.parquet import read_table

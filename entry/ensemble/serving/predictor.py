@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.bundle import EXAMPLE_TOLERANCE, Bundle, load_bundle
 from ensemble.errors import BundleError, EnsembleError
-from ensemble.members.base import Floats
 from ensemble.serving.errors import RequestError, first_line
 from ensemble.serving.formats import Prediction
 from ensemble.serving.rows import Rows

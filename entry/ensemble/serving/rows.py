@@ -16,8 +16,8 @@ import numpy as np
 import orjson
 
 from ensemble import csv_cells
+from ensemble.arrays import Floats
 from ensemble.errors import did_you_mean
-from ensemble.members.base import Floats
 from ensemble.reading import OTHER_MARKS
 from ensemble.serving.cells import check_numbers, column_numbers
 from ensemble.serving.errors import RequestError, unfit, unreadable_body

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.evaluation import rmse
-from ensemble.members import Floats
 from experiments.comparison.charts.plot import INK, Chart, Plot, Spec, enumerated, marker, plain
 from experiments.comparison.measures import Measures
 from experiments.study.predictions import Predictions

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ensemble.members import Floats
+from ensemble.arrays import Floats
 from ensemble.reading import LARGEST
 from ensemble.serving.errors import RequestError
 from ensemble.serving.formats import decode

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xgboost
 
-from ensemble.members import Floats
+from ensemble.arrays import Floats
 from ensemble.members import boosting as boosting_module
 from ensemble.members.boosting import CatBoost, XGBoost
 from ensemble.parameters import ParamValue

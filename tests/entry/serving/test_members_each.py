@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from ensemble.members import REGISTRY, Floats, Member
+from ensemble.arrays import Floats
+from ensemble.members import REGISTRY, Member
 from ensemble.members import boosting as boosting_module
 from ensemble.members.boosting import CatBoost
 from tests.entry.conftest import QUICK

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ensemble.members import Floats
+from ensemble.arrays import Floats
 from ensemble.serving.errors import RequestError
 from ensemble.serving.formats import decode
 from ensemble.table import Column, ColumnType

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ensemble.members import Floats
+from ensemble.arrays import Floats
 from ensemble.serving.errors import RequestError
 from ensemble.serving.formats import decode
 from ensemble.serving.rows import Csv, Matrix, Records, Rows, Values, first_row, is_header

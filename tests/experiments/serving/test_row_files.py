@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from ensemble.members import Floats
+from ensemble.arrays import Floats
 from ensemble.reading import Roles, read_file
 from ensemble.serving.formats import CSV, JSON, JSON_LINES, PARQUET, decode
 from ensemble.serving.rows import Values

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold
 
+from ensemble.arrays import Floats
 from ensemble.blending import Rows, Weighted
 from ensemble.channel import write_channel
-from ensemble.members import Floats
 from ensemble.table import Table
 from ensemble.wire import decode_recipe
 from experiments.study.spec import TrialResult

@@ -9,10 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from ensemble.arrays import Floats
 from ensemble.channel import write_channel
 from ensemble.errors import InputError
 from ensemble.evaluation import rmse
-from ensemble.members import Floats
 from ensemble.table import Table, numbers
 from ensemble.training import FittedEnsemble
 from experiments.study.importance import (
