@@ -14,6 +14,7 @@ from ensemble.arrays import Floats
 from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
 from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
+from ensemble.fold_budget import FoldBudget
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
 from ensemble.members.growth import Growth, common_rounds
@@ -21,16 +22,6 @@ from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_differe
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
-
-# With a time limit: the share of a fold's time that other members may take before boosters grow, and by how much a fold
-# may exceed its time before its slowest member is left out.
-GROWING_SHARE = 0.5
-# What a fit takes that has nothing to do, and by how much at most a machine is slower or quicker than expected.
-LEAST_SECONDS = 0.02
-MOST_SLOWER = 5.0
-# The share of its usual time that a booster needs.
-FEWEST_ROUNDS = 0.25
-TOLERATED = 1.2
 
 
 @dataclass(frozen=True)
@@ -95,16 +86,6 @@ class Training:
     rounds: dict[str, int] = field(default_factory=dict)
     fits: dict[str, KnownFit] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-
-
-def _too_long(needed: float, seconds: float) -> str:
-    return f"a fit takes about {needed:.2g} s, and all members together have {seconds:.2g} s"
-
-
-def _ratio(taken: Mapping[str, float], expected: Mapping[str, float]) -> float:
-    """Return by how much this machine is slower than expected; a fit of few rows and a poor estimate tell little."""
-    whole = sum(expected[name] + LEAST_SECONDS for name in taken)
-    return float(np.clip(sum(taken.values()) / whole, 1 / MOST_SLOWER, MOST_SLOWER))
 
 
 def averaged(parts: list[Floats]) -> Floats:
@@ -314,61 +295,45 @@ class _Fit:
         Returns:
             ``predictions`` without the members that were left out.
         """
-        rows, members = self.train.take(fold.fit), list(self.recipe.members)
+        rows, began = self.train.take(fold.fit), self.clock()
+        members = {member.name: member for member in self.recipe.members}
         expected = {
-            member.name: member_class(member.kind, "members").seconds(rows.rows, len(rows.columns), member.params)
-            for member in members
+            name: member_class(member.kind, "members").seconds(rows.rows, len(rows.columns), member.params)
+            for name, member in members.items()
         }
-        fixed = sorted((one for one in members if one.name not in self.curves), key=lambda one: expected[one.name])
-        growing = sorted((one for one in members if one.name in self.curves), key=lambda one: expected[one.name])
-        may_leave = self.recipe.weights is None
-        taken: dict[str, float] = {}
-        began, slower = self.clock(), 1.0
-        for member in fixed:
-            used, needed = self.clock() - began, expected[member.name] * slower
-            limit = seconds * (GROWING_SHARE if growing else 1.0)
-            # A member that took longer than this one will take is left out instead, below.
-            may_go = may_leave and (taken or growing) and member.name != self.objective.who
-            if may_go and used + needed > limit and needed > max(taken.values(), default=0.0):
-                self.left_out[member.name] = _too_long(needed, seconds)
-                continue
-            predicted = self._fit_in_fold(member, rows, fold, "fold 0", models)
-            predictions[fold.repeat, fold.score, members.index(member)] = predicted
-            taken[member.name] = self.clock() - began - used
-            slower = _ratio(taken, expected)
-        # Boosters that grow only a few rounds are worth less than fewer boosters that grow many.
-        left = max(seconds - (self.clock() - began), 0.0)
-        while (
-            may_leave
-            and len(growing) > 1
-            and sum(expected[one.name] for one in growing) * slower * FEWEST_ROUNDS > left
-        ):
-            slowest = next(one for one in reversed(growing) if one.name != self.objective.who)
-            growing.remove(slowest)
-            self.left_out[slowest.name] = _too_long(expected[slowest.name] * slower, seconds)
-        for place, member in enumerate(growing):
-            used = self.clock() - began
-            self._fit_in_fold(member, rows, fold, "fold 0", models, max(seconds - used, 0.0) / (len(growing) - place))
-            taken[member.name] = self.clock() - began - used
-        steady = {name: spent for name, spent in taken.items() if name not in self.curves}
-        most = TOLERATED * seconds * (GROWING_SHARE if growing else 1.0)
-        while may_leave and len(taken) > 1 and sum(steady.values()) > most:
-            last = max(steady, key=lambda name: (name != self.objective.who, steady[name]))
-            if last == self.objective.who:
-                break
-            self.left_out[last] = _too_long(steady.pop(last), seconds)
-            taken.pop(last)
+        budget = FoldBudget(seconds, expected, tuple(self.curves), self.objective.who, self.recipe.weights is None)
+
+        def used() -> float:
+            return self.clock() - began
+
+        def fit(name: str, growing_seconds: float | None = None) -> None:
+            start = used()
+            predicted = self._fit_in_fold(members[name], rows, fold, "fold 0", models, growing_seconds)
+            budget.taken[name] = used() - start
+            if predicted is not None:
+                predictions[fold.repeat, fold.score, self.names.index(name)] = predicted
+
+        for name in budget.fixed():
+            if budget.has_time_for(name, used()):
+                fit(name)
+        growing = budget.to_grow(used())
+        for place, name in enumerate(growing):
+            fit(name, max(seconds - used(), 0.0) / (len(growing) - place))
+        budget.leave_slow()
         # A booster that grew for too long is kept, and grows less in the other folds.
-        room = max(TOLERATED * seconds - sum(steady.values()), 0.0) / max(
-            sum(taken.values()) - sum(steady.values()), 1e-9
-        )
-        for member in growing if room < 1 else ():
-            curve = self.curves[member.name][0]
-            self.curves[member.name] = [curve[: max(1, int(room * len(curve)))]]
-        kept = [place for place, member in enumerate(members) if member.name not in self.left_out]
-        self.recipe = replace(self.recipe, members=tuple(members[place] for place in kept))
+        room = budget.room()
+        for name in growing if room < 1 else ():
+            curve = self.curves[name][0]
+            self.curves[name] = [curve[: max(1, int(room * len(curve)))]]
+        return self._leave_out(budget.left_out, models, predictions)
+
+    def _leave_out(self, left_out: Mapping[str, str], models: dict[str, list[Member]], predictions: Floats) -> Floats:
+        """Go on without some members, and return ``predictions`` without them."""
+        kept = [place for place, name in enumerate(self.names) if name not in left_out]
+        self.left_out = dict(left_out)
+        self.recipe = replace(self.recipe, members=tuple(self.recipe.members[place] for place in kept))
         self.names = [member.name for member in self.recipe.members]
-        for name in self.left_out:
+        for name in left_out:
             models.pop(name)
             self.curves.pop(name, None)
             self.fit_seconds.pop(name)
