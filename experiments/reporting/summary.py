@@ -28,8 +28,8 @@ NARROWEST = 80
 _WIDEST = 1000
 
 _NO_TEST_ROWS = (
-    "There are no test rows (dataset.split.test=0). The winner was chosen by its score, which is a little too good "
-    "therefore."
+    "There are no test rows (dataset.split.test=0). The winner was chosen by its score, so that score is a little too "
+    "good."
 )
 
 

@@ -17,7 +17,7 @@ from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 # The ledger's fact: the result of the baseline's training, with the score of the mean.
 BASELINE = "baseline"
 CATBOOST, MEAN = "catboost", "mean"
-# CatBoost's own default number of trees, which byoe's member lowers; everything else is CatBoost's default in both.
+# CatBoost's own default number of trees, where byoe's member finds one; all else is left to CatBoost then.
 PARAMETERS = {"iterations": 1000}
 
 
