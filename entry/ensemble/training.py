@@ -238,7 +238,9 @@ class _Fit:
         models: dict[str, list[Member]] = {name: [] for name in self.names}
         if self.recipe.final == "refit":
             return models | {member.name: [self._fit_member(member, self.train, "all rows")] for member in members}
-        folds = make_folds(self.recipe.folds, self.train.rows, self.recipe.seed, self.train.fold_keys, self.train.class_of_row)
+        folds = make_folds(
+            self.recipe.folds, self.train.rows, self.recipe.seed, self.train.fold_keys, self.train.class_of_row
+        )
         for number, fold in enumerate(folds):
             rows = self.train.take(fold.fit)
             for member in members:

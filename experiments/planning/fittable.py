@@ -75,7 +75,9 @@ def _served_targets(recipe: Recipe, served: Table) -> Iterator[tuple[str, np.nda
     if recipe.final == "refit":
         yield SERVED, served.target
         return
-    for number, fold in enumerate(make_folds(recipe.folds, served.rows, recipe.seed, served.fold_keys, served.class_of_row)):
+    for number, fold in enumerate(
+        make_folds(recipe.folds, served.rows, recipe.seed, served.fold_keys, served.class_of_row)
+    ):
         yield f"fold {number} of {SERVED}", served.target[fold.fit]
 
 

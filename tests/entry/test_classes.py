@@ -25,7 +25,9 @@ from ensemble.classes import sorted_labels, task_of
         (["a", "a"], ("a",)),
     ],
 )
-def test_labels_are_sorted_as_numbers_only_if_all_are_plain_numbers(labels: list[str], expected: tuple[str, ...]) -> None:
+def test_labels_are_sorted_as_numbers_only_if_all_are_plain_numbers(
+    labels: list[str], expected: tuple[str, ...]
+) -> None:
     assert sorted_labels(labels) == expected
 
 

@@ -112,7 +112,7 @@ def test_a_recipe_with_one_hyperparameter_a_member_is_read_back_too(recipe: Reci
         Roles("the price, in €", "w", "who", "group", ("id", 'a "b"', "c,d")),
         Roles("price", fold_key="when", fold_kind="time"),
         Roles("risk", task="multiclass"),
-        Roles("risk", task="binary", positive="über 5 %, \"bad\""),
+        Roles("risk", task="binary", positive='über 5 %, "bad"'),
     ],
 )
 def test_what_columns_are_for_is_read_back(roles: Roles) -> None:
