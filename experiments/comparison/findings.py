@@ -35,8 +35,8 @@ def which_search(measures: Sequence[Measures]) -> str:
     conclusion = "excludes zero" if decided else "includes zero, so the difference may be chance"
     return (
         f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} in "
-        f"{second.label}. On average over the folds, its blend's {name} is {below_or_above(apart.mean)} the other's; the "
-        f"95% interval, {span(apart)}, {conclusion}."
+        f"{second.label}. On average over the folds, its blend's {name} is {below_or_above(apart.mean)} the other's; "
+        f"the 95% interval, {span(apart)}, {conclusion}."
     )
 
 

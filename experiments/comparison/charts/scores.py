@@ -23,7 +23,7 @@ from experiments.reporting.score_names import shown
 
 
 def score_charts(measures: Sequence[Measures]) -> list[Chart]:
-    """Draw the winners' scores in cross-validation that have an interval of the mean fold: RMSE, or log loss and AUC."""
+    """Draw the winners' scores in cross-validation that have an interval of the mean fold, one figure each."""
     scores = dict.fromkeys(score for one in measures for score in one.folded_scores)
     return [_chart(measures, score) for score in scores]
 
