@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.channel import read_channel
-from ensemble.classes import task_of
 from ensemble.evaluation import SCORES, default_objective, main_score, make_folds
 from ensemble.members.boosting import CatBoost
 from ensemble.recipe import MemberSpec, Recipe
@@ -63,11 +62,12 @@ def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, floa
     """
     table, recipe = read_channel(Path(train)), decode_recipe(hyperparameters)
     weights = np.ones(table.rows) if table.weights is None else table.weights
-    main, target = main_score(task_of(table.classes)), table.target
+    main, target = main_score(table.task), table.target
     truth = (target[:, None] == np.arange(len(table.classes))).astype(np.float64) if table.classes else target
     predicted = np.full((recipe.folds.repeats, *truth.shape), np.nan)
     metrics = {}
-    for number, fold in enumerate(make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys)):
+    folds = make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys, table.class_of_row)
+    for number, fold in enumerate(folds):
         predicted[fold.repeat, fold.score] = np.average(truth[fold.fit], axis=0, weights=weights[fold.fit])
         found = predicted[fold.repeat, fold.score]
         metrics[f"cv_{main}_{MEAN}_fold_{number}"] = SCORES[main](target[fold.score], found, weights[fold.score])

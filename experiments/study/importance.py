@@ -9,7 +9,6 @@ import numpy as np
 
 from ensemble.bundle import load_bundle
 from ensemble.channel import read_channel
-from ensemble.classes import task_of
 from ensemble.evaluation import SCORES, main_score
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
@@ -62,7 +61,7 @@ def permutation_importance(
     last = min(columns, first + max(1, PART_CELLS // (rows * columns)))
     orders = [random.permutation(rows) for _ in range(last)]
     at_once = max(1, CALL_CELLS // (rows * columns))
-    score = SCORES[main_score(task_of(table.classes))]
+    score = SCORES[main_score(table.task)]
     before = score(table.target, ensemble.predict(table.features), table.weights)
     importance: dict[str, float] = {}
     for start in range(first, last, at_once):
