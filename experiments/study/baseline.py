@@ -1,4 +1,4 @@
-"""What a study's blend is measured against: plain CatBoost, and the mean of the target or the frequencies of its classes."""
+"""What a study's blend is measured against: plain CatBoost, and the target's mean or class frequencies."""
 
 from __future__ import annotations
 
