@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,28 +36,39 @@ class Fold:
     repeat: int = 0
 
 
-def make_folds(spec: FoldSpec, rows: int, seed: int, keys: Floats | None = None) -> list[Fold]:
+def make_folds(
+    spec: FoldSpec, rows: int, seed: int, keys: Floats | None = None, classes: Floats | None = None
+) -> list[Fold]:
     """Divide the rows into folds, which are the same for every member and trial.
+
+    Each fold has about the same share of every class, except in time.
 
     Args:
         spec: The scheme.
         rows: Number of rows.
         seed: Seed of the schemes that divide at random.
         keys: The group or the moment of each row, shape (rows,), float64; for the schemes that need it.
+        classes: The class of each row, shape (rows,), float64; None if the target is a quantity.
 
     Raises:
-        InputError: There are fewer rows, groups or moments than the folds need.
+        InputError: There are fewer rows, groups or moments than the folds need, or every class has fewer rows.
     """
-    from sklearn.model_selection import GroupKFold, KFold
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     if rows < spec.k:
         raise InputError(f"{rows} training rows cannot be divided into {spec.k} folds: lower dataset.folds.k.")
+    if classes is not None and spec.kind != "time" and (most := int(np.unique_counts(classes).counts.max())) < spec.k:
+        raise InputError(
+            f"each class has at most {most} training row{'' if most == 1 else 's'}, which cannot be divided into "
+            f"{spec.k} folds: lower dataset.folds.k, or combine classes."
+        )
     places = np.empty((rows, 1))
+    stratified = classes is not None
     if spec.kind in ("kfold", "repeated"):
         folds: list[Fold] = []
         for repeat in range(spec.repeats):
-            splitter = KFold(spec.k, shuffle=True, random_state=seed + repeat)
-            folds.extend(Fold(fit, score, repeat) for fit, score in splitter.split(places))
+            splitter = (StratifiedKFold if stratified else KFold)(spec.k, shuffle=True, random_state=seed + repeat)
+            folds.extend(Fold(fit, score, repeat) for fit, score in _divided(splitter, places, classes))
         return folds
     if keys is None:
         raise InputError(f"dataset.folds.kind={spec.kind} divides by a column: name it with dataset.folds.column.")
@@ -68,8 +80,17 @@ def make_folds(spec: FoldSpec, rows: int, seed: int, keys: Floats | None = None)
             f"the training rows have {len(distinct)} group{'' if len(distinct) == 1 else 's'}, which cannot be divided "
             f"into {spec.k} folds: lower dataset.folds.k, or choose another dataset.folds.column."
         )
-    by_group = GroupKFold(spec.k, shuffle=True, random_state=seed)
-    return [Fold(fit, score) for fit, score in by_group.split(places, groups=keys)]
+    by_group = (StratifiedGroupKFold if stratified else GroupKFold)(spec.k, shuffle=True, random_state=seed)
+    return [Fold(fit, score) for fit, score in _divided(by_group, places, classes, keys)]
+
+
+def _divided(
+    splitter: Any, places: Floats, classes: Floats | None, keys: Floats | None = None
+) -> list[tuple[Index, Index]]:
+    with warnings.catch_warnings():
+        # A class may have fewer rows than there are folds: some folds then score no row of it.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return list(splitter.split(places, classes, keys))
 
 
 def _folds_in_time(k: int, keys: Floats, moments: Floats) -> list[Fold]:
