@@ -219,8 +219,11 @@ def _counts(target: Floats, labels: Index, weights: Floats | None) -> tuple[Floa
     true, named = np.asarray(target).astype(np.intp), np.asarray(labels).astype(np.intp)
     weight = np.ones(len(true)) if weights is None else weights
     most = int(max(true.max(), named.max())) + 1
-    hit = np.bincount(true, weight * (true == named), most)
-    return hit, np.bincount(true, weight, most), np.bincount(named, weight, most)
+    hit, of_true, of_named = np.zeros((3, most))
+    hit += np.bincount(true, weight * (true == named), most)
+    of_true += np.bincount(true, weight, most)
+    of_named += np.bincount(named, weight, most)
+    return hit, of_true, of_named
 
 
 @dataclass(frozen=True)
