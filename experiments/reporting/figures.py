@@ -68,22 +68,25 @@ def study_figures(
     return figures
 
 
-def winner_figures(study: StudySpec, out_of_fold: Predictions, importance: Mapping[str, float]) -> dict[str, Figure]:
+def winner_figures(
+    out_of_fold: Predictions, importance: Mapping[str, float], classes: Sequence[str] = (), positive: str | None = None
+) -> dict[str, Figure]:
     """Return the figures of the winner by file name.
 
     Args:
-        study: The study.
         out_of_fold: Its out-of-fold predictions.
         importance: By feature, the rise of the main score when its values are shuffled; empty if that was left out.
+        classes: Labels of the classes that it predicts, if it predicts classes.
+        positive: The positive one of two classes.
     """
-    if study.classes:
-        figures = class_figures(out_of_fold, study.classes, study.positive)
+    if classes:
+        figures = class_figures(out_of_fold, classes, positive)
     else:
         figures = {
             "predicted_against_actual.png": predicted_against_actual(out_of_fold),
             "residuals.png": residuals(out_of_fold),
         }
-    found = shown(main_score(study.task))
+    found = shown(main_score(out_of_fold.task))
     return figures | ({"feature_importance.png": feature_importance(importance, found)} if importance else {})
 
 
@@ -193,7 +196,6 @@ def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, f
 
     The blend is fitted and scored on the same rows. A blend of fixed weights keeps the proportions of the others.
     """
-
     score = SCORES[main_score(out_of_fold.task)]
 
     def error(columns: list[int]) -> float:
