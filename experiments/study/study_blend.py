@@ -17,7 +17,8 @@ from ensemble.arrays import Floats
 from ensemble.blending import Blend, Blender, Rows, make_blender
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
-from ensemble.evaluation import SCORES, Index, MetricName, folded_scores, losses, make_folds, scores
+from ensemble.elementary import log
+from ensemble.evaluation import SCORES, SMALLEST, Index, MetricName, folded_scores, make_folds, of_true_class, scores
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
@@ -159,7 +160,7 @@ class ChosenBlend(Blender):
     def _errors(self, predictions: Floats, rows: Rows) -> Floats:
         """Return the error of each row of predictions, shape (rows, ...), or for classes (rows, ..., classes)."""
         if rows.classes:
-            return losses(rows.target, predictions)
+            return -log(np.clip(of_true_class(predictions, rows.target), SMALLEST, 1.0 - SMALLEST))
         with np.errstate(over="ignore"):  # of a model that has diverged
             errors = np.abs(predictions - rows.target.reshape(-1, *(1,) * (predictions.ndim - 1)))
             return errors if self._absolute else errors**2
