@@ -1,26 +1,38 @@
-"""Which class is predicted, given the probabilities of all."""
+"""Decisions: which label follows from probabilities."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ensemble.arrays import Floats
 
+# The probability from which a row gets the positive label, unless another one is chosen.
+HALF = 0.5
 
-def decided(probabilities: Floats, positive: int | None = None, threshold: float = 0.5) -> Any:
-    """Return the predicted class of each row.
 
-    Args:
-        probabilities: Shape (rows, classes), float64.
-        positive: Position of the positive class of two; None for more classes.
-        threshold: The positive class is predicted where its probability is at least this. Not used for more than two
-            classes, where the most probable class is predicted, and the first of equally probable ones.
+@dataclass(frozen=True)
+class Decision:
+    """How a label follows from the probabilities of classes.
 
-    Returns:
-        Positions among the classes, shape (rows,), int64.
+    Attributes:
+        positive: Position of the positive class of two; None for more classes, of which the most probable one counts.
+        threshold: A row gets the positive label if its probability is at least this. At 0.5 it gets the more probable
+            one, and the first of two that are equally probable.
     """
-    if positive is None:
-        return np.argmax(probabilities, axis=1)
-    return np.where(probabilities[:, positive] >= threshold, positive, 1 - positive)
+
+    positive: int | None = None
+    threshold: float = HALF
+
+    def labels(self, probabilities: Floats) -> npt.NDArray[np.intp]:
+        """Return the position of each row's label among the classes, shape (rows,).
+
+        Args:
+            probabilities: Shape (rows, classes).
+        """
+        found = np.argmax(probabilities, axis=1)
+        if self.positive is None or self.threshold == HALF:
+            return found
+        return np.where(probabilities[:, self.positive] >= self.threshold, self.positive, 1 - self.positive)

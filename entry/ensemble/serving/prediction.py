@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ensemble.arrays import Floats
-from ensemble.decision import decided
+from ensemble.decision import HALF, Decision
 from ensemble.recipe import BLENDED
 from ensemble.serving.media_types import Detail
 
@@ -39,7 +39,7 @@ class Prediction:
     absent: Mapping[str, int] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     positive: str | None = None
-    threshold: float = 0.5
+    threshold: float = HALF
 
     def take(self, rows: slice) -> Prediction:
         """Return the predictions for some of the rows, without the counts of ``unseen`` and ``absent``."""
@@ -49,7 +49,7 @@ class Prediction:
     def positions(self) -> Any:
         """The predicted class of each row, as its position in ``classes``, shape (rows,), int64."""
         positive = None if self.positive is None else self.classes.index(self.positive)
-        return decided(self.blended, positive, self.threshold)
+        return Decision(positive, self.threshold).labels(self.blended)
 
     def labels(self) -> list[str]:
         """Return the label of the predicted class of each row."""

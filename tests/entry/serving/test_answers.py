@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.decision import decided
+from ensemble.decision import Decision
 from ensemble.errors import InputError
 from ensemble.serving.answers import choose, encode
 from ensemble.serving.errors import RequestError
@@ -215,13 +215,14 @@ def test_an_unknown_detail_is_refused_with_those_that_are_known(given: str) -> N
 
 
 def test_the_most_probable_class_is_predicted_and_the_first_of_equals() -> None:
-    assert decided(np.array([[0.2, 0.4, 0.4], [0.1, 0.1, 0.8]])).tolist() == [1, 2]
+    assert Decision().labels(np.array([[0.2, 0.4, 0.4], [0.1, 0.1, 0.8]])).tolist() == [1, 2]
+    assert Decision(1).labels(np.array([[0.5, 0.5]])).tolist() == [0]
 
 
 def test_of_two_classes_the_positive_one_is_predicted_from_the_threshold_on() -> None:
     rows = np.array([[0.7, 0.3], [0.71, 0.29], [0.2, 0.8]])
-    assert decided(rows, 1, 0.3).tolist() == [1, 0, 1]
-    assert decided(rows, 0, 0.71).tolist() == [1, 0, 1]
+    assert Decision(1, 0.3).labels(rows).tolist() == [1, 0, 1]
+    assert Decision(0, 0.71).labels(rows).tolist() == [1, 0, 1]
     found = Prediction(rows, rows[:, None], ["one"], classes=("no", "yes"), positive="yes", threshold=0.3)
     assert found.labels() == ["yes", "no", "yes"]
     assert found.take(slice(1, 3)).labels() == ["no", "yes"]
