@@ -187,11 +187,11 @@ def _fixed(
     for name, values in config.params.items():
         place = f"ensemble.params.{name}"
         # A preset may have parameters of members that are not in this ensemble; they are checked and not used.
-        member = kinds.get(name) or (None if name in shared else REGISTRY.get(name))
-        if member is not None:
+        kind = kinds.get(name) or (None if name in shared else REGISTRY.get(name))
+        if kind is not None:
             if not isinstance(values, Mapping):
                 raise ConfigError(f"{place}={values!r}: write {place}.<parameter>=<value>.")
-            checked = member.check(values, place + ".{}")
+            checked = kind.check(values, place + ".{}")
             fixed |= {name: fixed[name] | checked} if name in kinds else {}
         elif name not in shared:
             valid = [*kinds, *shared]
