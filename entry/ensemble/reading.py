@@ -11,6 +11,7 @@ import numpy as np
 
 from ensemble.arguments import as_argument
 from ensemble.arrays import Floats
+from ensemble.classes import DeclaredTask
 from ensemble.column_encoding import FoldKey, coded, fold_keys_of, numbers_of
 from ensemble.column_types import check_declared, column_key, described
 from ensemble.errors import InputError, did_you_mean, listed
@@ -44,6 +45,8 @@ class Roles:
         drop: Columns to leave out.
         types: By name, what columns hold (``column_types.DeclaredType``); the others are recognised.
         missing: The texts that mean a missing value besides the empty one; None for those of ``table.MISSING``.
+        task: What the target is; ``auto`` finds out.
+        positive: The positive class of two; None for the second in order.
     """
 
     target: str
@@ -53,6 +56,8 @@ class Roles:
     drop: Sequence[str] = ()
     types: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] | None = None
+    task: DeclaredTask = "auto"
+    positive: str | None = None
 
     def used(self) -> dict[str, str]:
         """Return the columns that have a role, by the configuration key that names them; without ``drop``."""

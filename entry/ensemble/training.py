@@ -183,7 +183,7 @@ class _Fit:
 
     def run(self) -> Training:
         spec = self.recipe.folds
-        folds = make_folds(spec, self.train.rows, self.recipe.seed, self.train.fold_keys)
+        folds = make_folds(spec, self.train.rows, self.recipe.seed, self.train.fold_keys, self.train.class_of_row)
         fold_of_row = np.full((self.train.rows, spec.repeats), -1, dtype=np.int32)
         predictions = np.full((spec.repeats, self.train.rows, len(self.names)), np.nan)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
@@ -238,7 +238,9 @@ class _Fit:
         models: dict[str, list[Member]] = {name: [] for name in self.names}
         if self.recipe.final == "refit":
             return models | {member.name: [self._fit_member(member, self.train, "all rows")] for member in members}
-        folds = make_folds(self.recipe.folds, self.train.rows, self.recipe.seed, self.train.fold_keys)
+        folds = make_folds(
+            self.recipe.folds, self.train.rows, self.recipe.seed, self.train.fold_keys, self.train.class_of_row
+        )
         for number, fold in enumerate(folds):
             rows = self.train.take(fold.fit)
             for member in members:
@@ -349,7 +351,7 @@ class _Fit:
             self.train.features[fold.score],
             target[fold.score],
             None if weights is None else weights[fold.score],
-            absolute=self.objective.score == "mae",
+            loss="absolute" if self.objective.score == "mae" else "squared",
             unit=float(np.ptp(target)) or 1.0,
             before=before,
         )

@@ -18,6 +18,8 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``drop``             JSON list of their columns to leave out
 ``columns``          JSON object, what some of their columns hold by name (``ensemble.column_types.DeclaredType``)
 ``missing``          JSON list of the texts in them that mean a missing value
+``task``             what their target is: ``auto``, ``regression``, ``binary`` or ``multiclass``
+``positive``         label of the positive class of two
 ``rival``            JSON object, the training to beat, an ``ensemble.racing.Rival``; read before the others
 ``final_rows``       ``train``, ``train_and_validation`` or ``all``: rows that the bundle's models are fitted on; read
                      before the others
@@ -41,8 +43,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, get_args
 
 from ensemble.blending import make_blender
+from ensemble.classes import DeclaredTask, Task
 from ensemble.errors import InputError, did_you_mean, listed
-from ensemble.evaluation import SCORES
+from ensemble.evaluation import SCORES, scores_of
 from ensemble.members import member_class
 from ensemble.parameters import Parameter, ParamValue, encode, integer, real
 from ensemble.racing import Rival
@@ -62,7 +65,7 @@ RUN_PARAMETERS = (
     "shared",
 )
 # The roles of the columns of table files; they are not part of a recipe.
-DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing")
+DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing", "task", "positive")
 # What a job does besides training a recipe; and the names that a shared parameter cannot have.
 JOB_PARAMETERS = ("rival", "final_rows", "folds_seconds", "found_rounds", "scored_training")
 SECONDS = real(0, low_open=True)
@@ -240,6 +243,10 @@ def encode_roles(roles: Roles) -> dict[str, str]:
         text["columns"] = _to_json(dict(roles.types))
     if roles.missing is not None:
         text["missing"] = _to_json(list(roles.missing))
+    if roles.task != "auto":
+        text["task"] = roles.task
+    if roles.positive is not None:
+        text["positive"] = roles.positive
     return text
 
 
@@ -247,7 +254,8 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
     """Read roles of columns from hyperparameters; None if they do not name a target.
 
     Raises:
-        InputError: ``drop`` or ``missing`` is not a JSON list of texts, or ``columns`` not a JSON object of texts.
+        InputError: ``drop`` or ``missing`` is not a JSON list of texts, ``columns`` not a JSON object of texts, or
+            ``task`` not one of ``DeclaredTask``.
     """
     if "target" not in hyperparameters:
         return None
@@ -262,6 +270,8 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
         drop=_texts("drop", hyperparameters.get("drop", "[]")),
         types=tuple(types.items()),
         missing=None if "missing" not in hyperparameters else _texts("missing", hyperparameters["missing"]),
+        task=_one_of("task", hyperparameters.get("task", "auto"), get_args(DeclaredTask)),
+        positive=hyperparameters.get("positive"),
     )
 
 
@@ -301,18 +311,25 @@ def decode_value(parameter: Parameter, name: str, text: str) -> ParamValue:
         raise InputError(f"hyperparameter {name!r}: {error}.") from None
 
 
-def check_objective(objective: str, members: Iterable[str], place: str) -> None:
+def check_objective(objective: str, members: Iterable[str], place: str, task: Task | None = None) -> None:
     """Check that a trial of these members reports the metric ``objective``.
 
+    Args:
+        objective: The metric.
+        members: The members' names.
+        place: The key or parameter that holds it, for messages.
+        task: What is predicted; None if that is not known yet.
+
     Raises:
-        InputError: It does not; the message begins with ``place``.
+        InputError: It does not.
     """
     names = [*members, BLENDED]
-    valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in SCORES for name in names]
+    of_task = list(SCORES) if task is None else list(scores_of(task))
+    valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in of_task for name in names]
     if objective not in valid:
         raise InputError(
             f"{place}: {objective!r} is not a metric of a trial.{did_you_mean(objective, valid)} "
-            f"A metric is cv_ or validation_, then {listed(SCORES)}, then _{BLENDED} or a member's name."
+            f"A metric is cv_ or validation_, then {listed(of_task)}, then _{BLENDED} or a member's name."
         )
 
 

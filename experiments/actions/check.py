@@ -18,7 +18,7 @@ from experiments.errors import ConfigError, EnsembleError
 from experiments.planning.replay import over_arguments_of_study
 from experiments.reporting.console import print_plain
 from experiments.serving.base import Deployment, Host
-from experiments.serving.example import check_predictions, example_request
+from experiments.serving.example import EXAMPLE_ACCEPT, check_predictions, example_request
 from experiments.serving.models import Model
 from experiments.serving.open import open_host
 from experiments.system.project import COMMAND
@@ -127,7 +127,7 @@ class _Steps:
         if self._model is None:
             return "the endpoint was not announced"
         body, expected = example_request(self._model.manifest)
-        answer = self.host.invoke(body, "application/json", "application/json")
+        answer = self.host.invoke(body, "application/json", EXAMPLE_ACCEPT)
         return check_predictions(answer.json(), expected)
 
 

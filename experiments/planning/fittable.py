@@ -45,7 +45,7 @@ def check_fittable(
             f"dataset.target={train.target_name}: its values differ by {np.ptp(train.target):g} at most, so that every "
             "squared error is 0 in float64. Multiply the column by a constant."
         )
-    folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys)
+    folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys, train.class_of_row)
     rows = {f"fold {number}": fold.fit for number, fold in enumerate(folds)}
     if recipe.final == "refit":
         rows["the training rows"] = np.arange(train.rows)
@@ -75,7 +75,9 @@ def _served_targets(recipe: Recipe, served: Table) -> Iterator[tuple[str, np.nda
     if recipe.final == "refit":
         yield SERVED, served.target
         return
-    for number, fold in enumerate(make_folds(recipe.folds, served.rows, recipe.seed, served.fold_keys)):
+    for number, fold in enumerate(
+        make_folds(recipe.folds, served.rows, recipe.seed, served.fold_keys, served.class_of_row)
+    ):
         yield f"fold {number} of {SERVED}", served.target[fold.fit]
 
 

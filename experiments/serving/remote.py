@@ -34,7 +34,7 @@ from experiments.sagemaker_requests.endpoints import Serving
 from experiments.sagemaker_requests.limits import SERVERLESS_REGIONS, USUAL_SERVERLESS_MEMORY
 from experiments.serving.base import DeployFailed, Deployment, Host, Status, StatusEntry
 from experiments.serving.client import Answer, RequestRefused
-from experiments.serving.example import check_predictions, example_request
+from experiments.serving.example import EXAMPLE_ACCEPT, check_predictions, example_request
 from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import check_serving, serving_requests
@@ -238,7 +238,7 @@ class RemoteHost(Host):
 
     def _run_smoke_test(self, body: bytes, expected: Sequence[float]) -> None:
         try:
-            answer = self.invoke(body, "application/json", "application/json")
+            answer = self.invoke(body, "application/json", EXAMPLE_ACCEPT)
         except RequestRefused as error:
             raise DeployFailed(f"the model refuses its own example: {error}") from None
         problem = check_predictions(answer.json(), expected)

@@ -62,7 +62,9 @@ def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, floa
     weights = np.ones(table.rows) if table.weights is None else table.weights
     predicted = np.full((recipe.folds.repeats, table.rows), np.nan)
     metrics = {}
-    for number, fold in enumerate(make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys)):
+    for number, fold in enumerate(
+        make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys, table.class_of_row)
+    ):
         mean = np.average(table.target[fold.fit], weights=weights[fold.fit])
         predicted[fold.repeat, fold.score] = mean
         error = rmse(table.target[fold.score], np.full(len(fold.score), mean), weights[fold.score])

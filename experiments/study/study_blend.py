@@ -315,7 +315,7 @@ def _nested_scores(
     chooser: ChosenBlend, recipe: Recipe, library: _Library, table: Table
 ) -> tuple[dict[str, float], Floats]:
     """Return the scores of the blend, and its out-of-fold predictions, shape (rows,)."""
-    folds = make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys)
+    folds = make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys, table.class_of_row)
     by_repeat = blended_out_of_fold(chooser, library.predictions, table, folds)
     blended = averaged(list(by_repeat))
 

@@ -111,11 +111,22 @@ def test_a_recipe_with_one_hyperparameter_a_member_is_read_back_too(recipe: Reci
         Roles("price"),
         Roles("the price, in €", "w", "who", "group", ("id", 'a "b"', "c,d")),
         Roles("price", fold_key="when", fold_kind="time"),
+        Roles("risk", task="multiclass"),
+        Roles("risk", task="binary", positive='über 5 %, "bad"'),
     ],
 )
 def test_what_columns_are_for_is_read_back(roles: Roles) -> None:
     kind = {"folds_kind": roles.fold_kind}
     assert decode_roles({**encode_roles(roles), **kind, "seed": "1"}) == roles
+
+
+def test_the_roles_of_a_quantity_do_not_mention_classes() -> None:
+    assert encode_roles(Roles("price")) == {"target": "price"}
+
+
+def test_a_task_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InputError, match=r"hyperparameter 'task': 'classes' is not one of auto, binary, multiclass"):
+        decode_roles({"target": "price", "task": "classes"})
 
 
 @pytest.mark.parametrize("text", ["id", '"id"', "[1]", "{}", ""])
