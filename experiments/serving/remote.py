@@ -41,6 +41,7 @@ from experiments.serving.plan import check_serving, serving_requests
 from experiments.serving.records import check_name
 from experiments.serving.server_log import relevant_lines
 from experiments.system.archives import MODEL_ARCHIVE
+from experiments.system.project import COMMAND
 
 # The name in an account for the configured endpoint's default name, which is meant for this machine.
 DEFAULT_NAME = "byoe"
@@ -135,7 +136,7 @@ class RemoteHost(Host):
             endpoint.check_owned(found)
         elif next(find_parts(self._account, self.endpoint), None) is None:
             raise ConfigError(
-                f"endpoint={self.endpoint}: there is no such endpoint in this account and region. python run.py "
+                f"endpoint={self.endpoint}: there is no such endpoint in this account and region. {COMMAND} "
                 "mode=remote action=status lists byoe's."
             )
         with self._console.status(f"endpoint {self.endpoint}") as status:
@@ -316,7 +317,7 @@ def _account_summary(found: list[Resource]) -> str:
     text = f"byoe's resources: {len(found)}, still billed: {running}. Training: {dollars(sum(known))} so far"
     text += f", without {unknown} jobs whose price is not known" if unknown else ""
     text += "; endpoints are billed by the request or the hour."
-    return f"{text}\npython run.py mode=remote action=clean removes what still costs money." if running else text
+    return f"{text}\n{COMMAND} mode=remote action=clean removes what still costs money." if running else text
 
 
 def _digest(requests: Mapping[str, Any]) -> str:
