@@ -32,7 +32,8 @@ class Decision:
         Args:
             probabilities: Shape (rows, classes).
         """
-        found = np.argmax(probabilities, axis=1)
+        found: npt.NDArray[np.intp] = np.argmax(probabilities, axis=1)
         if self.positive is None or self.threshold == HALF:
             return found
-        return np.where(probabilities[:, self.positive] >= self.threshold, self.positive, 1 - self.positive)
+        decided = probabilities[:, self.positive] >= self.threshold
+        return np.where(decided, np.intp(self.positive), np.intp(1 - self.positive))
