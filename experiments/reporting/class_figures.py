@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,6 @@ MOST_NUMBERS, MOST_LABELS = 12, 40
 # With more members, those that are worst are drawn without a name.
 MOST_NAMED = 8
 
-CurveOf = Callable[[Floats, Floats, Floats | None, Sequence[int]], Curve]
-
 
 def class_figures(out_of_fold: Predictions, classes: Sequence[str], positive: str | None) -> dict[str, Figure]:
     """Return the figures of a winner by file name.
@@ -40,14 +39,14 @@ def class_figures(out_of_fold: Predictions, classes: Sequence[str], positive: st
         "confusion_matrix.png": confusion_matrix(out_of_fold, classes),
         "roc.png": curves_of_members(
             out_of_fold,
-            lambda *given: roc_curve(*given, places),
+            partial(roc_curve, places=places),
             ("share of false positives", f"share of true positives, {of_what}"),
             "Is the blend's curve above every member's?",
             chance=True,
         ),
         "precision_recall.png": curves_of_members(
             out_of_fold,
-            lambda *given: precision_recall_curve(*given, places),
+            partial(precision_recall_curve, places=places),
             ("recall", f"precision, {of_what}"),
             "How many false alarms does each further hit cost?",
         ),
