@@ -1,19 +1,25 @@
-"""Blenders: they combine members' predictions in a weighted sum, with given weights or weights fitted out of fold."""
+"""Blenders: they combine members' predictions, with given weights or weights fitted out of fold."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.elementary import exp, log
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.own_class import own_class
 
+Rule = Literal["linear", "log", "vote"]
 GREEDY_ROUNDS = 50
+# Probabilities count as at least this where logarithms are added up: a forest of few trees often says exactly 0.
+LEAST = 1e-3
+# The share of the mean probabilities in those of a vote, so that they decide ties and no class has exactly 0.
+TIE = 1e-9
 STACKING_ALPHAS = tuple(10.0**power for power in np.arange(-3, 6.5, 0.5))
 
 
@@ -34,17 +40,31 @@ class Passed:
 
 @dataclass(frozen=True)
 class Blend:
-    """A weighted sum of members' predictions.
+    """A combination of members' predictions.
+
+    A quantity is a weighted sum. Probabilities of classes are combined by ``rule``, and their logarithms are then
+    divided by the temperature:
+
+    - ``linear``: their weighted sum.
+    - ``log``: in proportion to the exponential of the class's bias and the weighted sum of their logarithms.
+    - ``vote``: the weight of the members for which the class is the most probable one. A tie is decided by the weighted
+      sum.
 
     Attributes:
         weights: One weight per member, without a unit.
         intercept: A constant that is added to the sum, in the target's unit.
         passed: The features that are added to the sum.
+        rule: How probabilities are combined.
+        biases: One bias per class, for the rule ``log``; empty if all are 0.
+        temperature: Above 1 it makes probabilities more equal, below 1 less.
     """
 
     weights: tuple[float, ...]
     intercept: float = 0.0
     passed: tuple[Passed, ...] = ()
+    rule: Rule = "linear"
+    biases: tuple[float, ...] = ()
+    temperature: float = 1.0
 
     def predict(self, members: Floats, features: Floats) -> Floats:
         """Blend predictions.
@@ -52,15 +72,19 @@ class Blend:
         The sum goes column by column: a matrix product may add up in a different order on another machine.
 
         Args:
-            members: The members' predictions, shape (rows, members), float64, in the target's unit.
+            members: The members' predictions, float64: quantities, shape (rows, members), in the target's unit, or
+                probabilities, shape (rows, members, classes).
             features: Shape (rows, columns), float64, NaN where missing.
 
         Returns:
-            The blended predictions, shape (rows,), float64, in the target's unit.
+            The blended predictions, float64: quantities, shape (rows,), in the target's unit, or probabilities, shape
+            (rows, classes).
 
         Raises:
             ValueError: The number of members is not the number of weights.
         """
+        if members.ndim == 3:
+            return self._probabilities(members)
         total = np.full(len(members), self.intercept)
         for column, weight in zip(members.T, self.weights, strict=True):
             total += weight * column
@@ -69,15 +93,58 @@ class Blend:
             total += passed.weight * np.where(np.isnan(values), passed.fill, values)
         return total
 
+    def _probabilities(self, members: Floats) -> Floats:
+        if self.rule == "log":
+            logarithms = self._sum(logarithm_of(members)) + (np.array(self.biases) if self.biases else 0.0)
+            return softmax(logarithms / self.temperature)
+        blended = self._sum(members)
+        if self.rule == "vote":
+            votes = members.argmax(axis=2)[:, :, None] == np.arange(members.shape[2])
+            blended = (self._sum(votes.astype(np.float64)) + TIE * blended) / (1.0 + TIE)
+        return blended if self.temperature == 1.0 else softmax(logarithm_of(blended) / self.temperature)
+
+    def _sum(self, members: Floats) -> Floats:
+        total = np.zeros((members.shape[0], members.shape[2]))
+        for place, weight in zip(range(members.shape[1]), self.weights, strict=True):
+            total += weight * members[:, place]
+        return total
+
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON-ready data, which ``from_dict`` reads back."""
-        return asdict(self)
+        """Return JSON-ready data, which ``from_dict`` reads back; what only classes need is left out at its default."""
+        found = asdict(self)
+        of_classes = ("rule", "biases", "temperature")
+        return {name: value for name, value in found.items() if name not in of_classes or value != _DEFAULTS[name]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Blend:
         """Read what ``as_dict`` wrote."""
         passed = tuple(Passed(**entry) for entry in data["passed"])
-        return cls(tuple(data["weights"]), data["intercept"], passed)
+        found = {name: data.get(name, default) for name, default in _DEFAULTS.items()}
+        return cls(
+            tuple(data["weights"]),
+            data["intercept"],
+            passed,
+            found["rule"],
+            tuple(found["biases"]),
+            found["temperature"],
+        )
+
+
+_DEFAULTS: dict[str, Any] = {"rule": "linear", "biases": (), "temperature": 1.0}
+
+
+def logarithm_of(probabilities: Floats) -> Floats:
+    """Return the logarithm of probabilities, of which none counts as less than ``LEAST``."""
+    return log(np.maximum(probabilities, LEAST))
+
+
+def softmax(logarithms: Floats) -> Floats:
+    """Return the probabilities, shape (rows, classes), whose logarithms these are up to a constant in each row."""
+    powers = exp(logarithms - logarithms.max(axis=1, keepdims=True))
+    total = np.zeros(len(powers))
+    for column in powers.T:
+        total += column
+    return powers / total[:, None]
 
 
 @dataclass(frozen=True)
@@ -85,8 +152,9 @@ class Rows:
     """The rows on which a blend is fitted.
 
     Attributes:
-        predictions: Out-of-fold predictions, shape (rows, members), float64, in the target's unit.
-        target: Shape (rows,), float64, finite.
+        predictions: Out-of-fold predictions, float64: quantities, shape (rows, members), in the target's unit, or
+            probabilities, shape (rows, members, classes).
+        target: Shape (rows,), float64, finite: quantities, or class positions.
         features: Shape (rows, columns), float64, NaN where missing.
         weights: Row weights, shape (rows,), float64; None if all rows count equally.
         numbers: Positions of the features that are not categories.
@@ -97,6 +165,11 @@ class Rows:
     features: Floats
     weights: Floats | None = None
     numbers: Sequence[int] = ()
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, 0 for a quantity."""
+        return self.predictions.shape[2] if self.predictions.ndim == 3 else 0
 
     def take(self, index: Any) -> Rows:
         """Return the rows that ``index``, any NumPy index of the first axis, selects."""

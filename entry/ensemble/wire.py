@@ -43,9 +43,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, get_args
 
 from ensemble.blending import make_blender
-from ensemble.classes import DeclaredTask
+from ensemble.classes import DeclaredTask, Task
 from ensemble.errors import InputError, did_you_mean, listed
-from ensemble.evaluation import SCORES
+from ensemble.evaluation import SCORES, scores_of
 from ensemble.members import member_class
 from ensemble.parameters import Parameter, ParamValue, encode, integer, real
 from ensemble.racing import Rival
@@ -311,18 +311,25 @@ def decode_value(parameter: Parameter, name: str, text: str) -> ParamValue:
         raise InputError(f"hyperparameter {name!r}: {error}.") from None
 
 
-def check_objective(objective: str, members: Iterable[str], place: str) -> None:
+def check_objective(objective: str, members: Iterable[str], place: str, task: Task | None = None) -> None:
     """Check that a trial of these members reports the metric ``objective``.
 
+    Args:
+        objective: The metric.
+        members: The members' names.
+        place: The key or parameter that holds it, for messages.
+        task: What is predicted; None if that is not known yet.
+
     Raises:
-        InputError: It does not; the message begins with ``place``.
+        InputError: It does not.
     """
     names = [*members, BLENDED]
-    valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in SCORES for name in names]
+    of_task = list(SCORES) if task is None else list(scores_of(task))
+    valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in of_task for name in names]
     if objective not in valid:
         raise InputError(
             f"{place}: {objective!r} is not a metric of a trial.{did_you_mean(objective, valid)} "
-            f"A metric is cv_ or validation_, then {listed(SCORES)}, then _{BLENDED} or a member's name."
+            f"A metric is cv_ or validation_, then {listed(of_task)}, then _{BLENDED} or a member's name."
         )
 
 

@@ -38,8 +38,8 @@ def check_fittable(
         weights: The column of the rows' weights, for messages.
 
     Raises:
-        InputError: The rows cannot be divided into these folds, a member cannot be fitted on the rows of a fold, or
-            the weights are too large or too small.
+        InputError: The rows cannot be divided into these folds, a fold is not fitted on every class, a member cannot be
+            fitted on the rows of a fold, or the weights are too large or too small.
     """
     if 0 < np.ptp(train.target) < _LEAST_SPREAD:
         raise ConfigError(
@@ -58,13 +58,15 @@ def check_fittable(
         targets = dict(_served_targets(recipe, served))
         check_classes_in_served_fits(served, targets)
         parts |= {where: (target, True) for where, target in targets.items()}
+    # Members of the user's own that predict quantities need not know of classes.
+    classes = {"classes": len(train.classes)} if train.classes else {}
     for spec in recipe.members:
         member = member_class(spec.kind, "ensemble.members")
         for params in _possible(spec, member, search):
             refusals = {
                 where: refusal
                 for where, (target, varies) in parts.items()
-                if (refusal := member.refusal(params, target, varies=varies)) is not None
+                if (refusal := member.refusal(params, target, varies=varies, **classes)) is not None
             }
             if refusals:
                 raise _refused(spec, params, member, refusals, len(parts))
