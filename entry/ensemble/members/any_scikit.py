@@ -62,6 +62,7 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
         # It has no intercept, so that it would predict around 0.
         target_scaled = name == "KernelRidge"
         weighs = has_fit_parameter(regressor, "sample_weight")
+        seeded = "random_state" in signature
         parameters = declared
         float32 = regressor.__module__.startswith(("sklearn.tree", "sklearn.ensemble")) and "Hist" not in name
         deciding = tuple(declared)

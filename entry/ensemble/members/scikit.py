@@ -335,6 +335,7 @@ class HistGradientBoosting(ScikitMember):
     """
 
     kind = "hist_gradient_boosting"
+    seeded = False  # up to 200,000 rows and with all features in each tree
     parameters: ClassVar[dict[str, Parameter]] = {
         "max_iter": integer(1, optional=True),
         "learning_rate": real(0, low_open=True),
@@ -404,6 +405,7 @@ class Ridge(ScikitMember):
 
     kind = "ridge"
     scaled = True
+    seeded = False
     parameters: ClassVar[dict[str, Parameter]] = {"alpha": real(0), "fit_intercept": boolean()}
 
     def build(self) -> Any:
@@ -428,6 +430,7 @@ class SupportVectors(ScikitMember):
 
     kind = "svr"
     scaled = True
+    seeded = False
     target_scaled = True
     parameters: ClassVar[dict[str, Parameter]] = {
         "C": real(0, low_open=True),
@@ -539,6 +542,7 @@ class NearestNeighbors(ScikitMember):
 
     kind = "nearest_neighbors"
     scaled = True
+    seeded = False
     weighs = False
     parameters: ClassVar[dict[str, Parameter]] = {
         "n_neighbors": integer(1),
