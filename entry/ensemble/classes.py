@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sized
 from decimal import Decimal
 from typing import Literal, get_args
 
@@ -14,7 +14,7 @@ DeclaredTask = Literal["auto", "regression", "binary", "multiclass"]
 _PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 
 
-def task_of(classes: Sequence[str]) -> Task:
+def task_of(classes: Sized) -> Task:
     """Return what is predicted: none of the labels is a quantity, two are binary, and more are multiclass."""
     return "regression" if not classes else "binary" if len(classes) == 2 else "multiclass"
 

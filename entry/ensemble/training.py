@@ -351,7 +351,7 @@ class _Fit:
             self.train.features[fold.score],
             target[fold.score],
             None if weights is None else weights[fold.score],
-            absolute=self.objective.score == "mae",
+            loss="absolute" if self.objective.score == "mae" else "squared",
             unit=float(np.ptp(target)) or 1.0,
             before=before,
         )

@@ -13,15 +13,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.classes import Task, task_of
 from ensemble.errors import BundleError, listed
 from ensemble.members import losses
-from ensemble.members.base import Member
+from ensemble.members.base import ALL_TASKS, Member
 from ensemble.members.growth import MOST, Growth
+from ensemble.members.probabilities import softmax
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real
 
-# Predict values with the trees of all rounds, as in Booster.inplace_predict.
-_PREDICTION = (
-    b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":false,"cache_id":0}'
+# Predict with the trees of all rounds, as in Booster.inplace_predict: values (type 0), or what a class's probability is
+# computed from (type 1), since XGBoost itself rounds probabilities to float32, and those near 1 to 1.
+_PREDICTION, _MARGIN = (
+    b'{"type":%d,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":false,"cache_id":0}'
+    % kind
+    for kind in (0, 1)
 )
 
 _FEW_ROWS = 10_000
@@ -68,9 +73,15 @@ class XGBoost(Member):
         "max_cat_threshold": integer(1),
         "max_delta_step": real(0),
         "num_parallel_tree": integer(1),
-        "objective": choice(*losses.XGBOOST, note=losses.NOTE),
+        "objective": choice(*losses.XGBOOST, *losses.XGBOOST_CLASSES["binary"], note=losses.NOTE),
         "tweedie_variance_power": real(1, 2, high_open=True),
         "huber_slope": real(0, low_open=True),
+    }
+    tasks = ALL_TASKS
+    by_task: ClassVar[dict[str, dict[Task, Sequence[str]]]] = {
+        "objective": {"regression": tuple(losses.XGBOOST), **losses.XGBOOST_CLASSES},
+        "tweedie_variance_power": {"regression": ()},
+        "huber_slope": {"regression": ()},
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"num_round": None}
     rounds = "num_round"
@@ -78,7 +89,7 @@ class XGBoost(Member):
     float32 = float32_target = True
     # A split must gain 1e-6, in the square of the target's unit; squares in float32 end at 3.4e38.
     spreads = (1e-2, 1e17)
-    deciding = ("objective",)
+    deciding = tuple(by_task)
 
     _booster: Any = None
 
@@ -101,7 +112,8 @@ class XGBoost(Member):
         booster = xgboost.Booster(settings, [data, scored])
         for number in range(growth.most):
             booster.update(data, number)
-            if not growth.after(booster.predict(scored).astype(np.float64)):
+            predicted = booster.predict(scored, output_margin=self.classes > 0).astype(np.float64)
+            if not growth.after(softmax(predicted) if self.classes else predicted):
                 break
         self._booster = booster[: booster.num_boosted_rounds()]  # without the rows, which it keeps otherwise
 
@@ -120,6 +132,12 @@ class XGBoost(Member):
         if settings.get("objective") == "reg:pseudohubererror":
             # XGBoost's own start is one Newton step from 0, which ends far from a target that is far from 0, and stays.
             settings["base_score"] = float(np.median(target))
+        if self.classes:
+            settings.setdefault("objective", losses.XGBOOST_CLASSES[task_of(range(self.classes))][0])
+        if settings.get("objective") == "multi:softprob":
+            settings["num_class"] = self.classes
+        elif self.classes and np.ptp(target) == 0:
+            settings["base_score"] = 0.5  # XGBoost's own would be the share of the second class, which must not be 0
         max_bin = settings.get("max_bin", 256)
         data = xgboost.QuantileDMatrix(
             features,
@@ -135,8 +153,9 @@ class XGBoost(Member):
     def predict(self, features: Floats) -> Floats:
         """Predict with the trees of all rounds.
 
-        It calls ``XGBoosterPredictFromDense`` of the library's documented C interface. ``Booster.inplace_predict``
-        makes the same call, but its checks in Python take three times as long as the prediction of one row.
+        For classes, it computes probabilities from the logarithms of odds. It calls ``XGBoosterPredictFromDense`` of
+        the library's documented C interface. ``Booster.inplace_predict`` makes the same call, but its checks in Python
+        take three times as long as the prediction of one row.
 
         Raises:
             ValueError: The number of columns is not the model's.
@@ -153,7 +172,7 @@ class XGBoost(Member):
         code = _library().XGBoosterPredictFromDense(
             self._booster.handle,
             where.encode(),
-            _PREDICTION,
+            _MARGIN if self.classes else _PREDICTION,
             None,
             ctypes.byref(shape),
             ctypes.byref(dimensions),
@@ -161,8 +180,11 @@ class XGBoost(Member):
         )
         if code != 0:
             raise RuntimeError(_library().XGBGetLastError().decode())
-        floats = np.frombuffer(ctypes.string_at(found, 4 * len(values)), dtype=np.float32)
-        return floats.astype(np.float64)
+        if not self.classes:
+            floats = np.frombuffer(ctypes.string_at(found, 4 * len(values)), dtype=np.float32)
+            return floats.astype(np.float64)
+        margins = np.ctypeslib.as_array(found, [shape[place] for place in range(dimensions.value)])
+        return softmax(margins.astype(np.float64))
 
     @staticmethod
     def _kinds(member: Member, features: Floats) -> list[str] | None:
@@ -172,26 +194,29 @@ class XGBoost(Member):
         return ["c" if place in member.categories else "q" for place in range(features.shape[1])]
 
     @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0) -> str | None:
         """Return why these rows cannot be fitted: the target is outside the objective's domain."""
         domain = losses.XGBOOST.get(str(params.get("objective")))
-        return domain(target) if domain else None
+        return super().refusal(params, target, varies=varies, classes=classes) or (domain(target) if domain else None)
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Estimate the seconds that ``fit`` takes on one core."""
-        return cls.number("num_round", params, 400) / 100 * (0.03 + 1.5e-6 * rows * columns)
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
+        """Estimate the seconds that ``fit`` takes on one core; a round has a tree for each of several classes."""
+        trees = classes if classes > 2 else 1
+        return trees * cls.number("num_round", params, 400) / 100 * (0.03 + 1.5e-6 * rows * columns)
 
     def save(self, path: Path) -> None:
         """Write UBJSON."""
         self._booster.save_model(path)
 
     @classmethod
-    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> XGBoost:
+    def load(
+        cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None, classes: int = 0
+    ) -> XGBoost:
         """Read UBJSON."""
         import xgboost
 
-        member = cls({}, seed=0, threads=threads, categories=categories)
+        member = cls({}, seed=0, threads=threads, categories=categories, classes=classes)
         try:
             member._booster = xgboost.Booster({"nthread": threads}, model_file=path)
         except xgboost.core.XGBoostError as error:
@@ -282,7 +307,7 @@ class CatBoost(Member):
             self._fit_constant(features.shape[1], target)
             growth.stays(self.predict(growth.features))
             return
-        score = "MAE" if growth.absolute else "RMSE"
+        score = "MAE" if growth.loss == "absolute" else "RMSE"
         stop = _Stop(score, growth)
         self._model = self._regressor(**{**self.params, "iterations": growth.most, "eval_metric": score})
         scored = self._pool(growth.features, growth.target, growth.weights)
@@ -364,7 +389,7 @@ class CatBoost(Member):
         return catboost.Pool(data, target, weight=weights, thread_count=self.threads)
 
     @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0) -> str | None:
         """Return why these rows cannot be fitted.
 
         The parameters contradict each other, features have no difference, or the target is outside the loss's domain.
@@ -410,7 +435,7 @@ class CatBoost(Member):
         return next((fault for fault, found in faults.items() if found), None) or losses.catboost_option_fault(loss)
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
         return cls.number("iterations", params, 600) / 200 * (0.15 + 4e-6 * rows * columns)
 
@@ -424,11 +449,13 @@ class CatBoost(Member):
             del metadata["params"]
 
     @classmethod
-    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> CatBoost:
+    def load(
+        cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None, classes: int = 0
+    ) -> CatBoost:
         """Read CatBoost's binary format."""
         import catboost
 
-        member = cls({}, seed=0, threads=threads, categories=categories)
+        member = cls({}, seed=0, threads=threads, categories=categories, classes=classes)
         member._model = catboost.CatBoostRegressor()
         try:
             member._model.load_model(str(path), format="cbm")

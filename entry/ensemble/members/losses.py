@@ -1,14 +1,15 @@
 """The losses of each library that predict on the target's scale, and the targets on which they can be fitted.
 
-A loss that is not listed is refused, because some losses predict a logarithm, a risk, a rank or a probability, which
-cannot be blended with predictions in the target's unit.
+For classes, that scale is the probability of each class. A loss that is not listed is refused, because some losses
+predict a logarithm, a risk or a rank, which cannot be blended with predictions in the target's unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ensemble.arrays import Floats
+from ensemble.classes import Task
 from ensemble.parameters import Parameter, real
 
 # The note on the parameters that choose a loss.
@@ -47,6 +48,10 @@ XGBOOST: Mapping[str, Domain | None] = {
     "reg:gamma": _above_zero,
     "reg:tweedie": _not_only_zero,
     "count:poisson": _from_zero,
+}
+XGBOOST_CLASSES: Mapping[Task, Sequence[str]] = {
+    "binary": ("binary:logistic", "multi:softprob"),
+    "multiclass": ("multi:softprob",),
 }
 # By form: CatBoost's type of prediction, which is on the target's scale, and the domain.
 # Source: https://catboost.ai/docs/en/concepts/loss-functions-regression
