@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ensemble.arrays import Floats
-from ensemble.classes import TASKS, Task
+from ensemble.classes import ALL_TASKS, CLASS_TASKS, Task
 from ensemble.elementary import log
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.evaluation import SMALLEST, of_true_class
@@ -18,7 +18,6 @@ from ensemble.log_linear import Logarithms, fit_stack, fit_temperature, pool_wei
 from ensemble.own_class import own_class
 from ensemble.simplex import Derivatives, minimise_on_simplex
 
-CLASS_TASKS: frozenset[Task] = frozenset(TASKS) - {"regression"}
 Rule = Literal["linear", "log", "vote"]
 GREEDY_ROUNDS = 50
 # Probabilities count as at least this where logarithms are added up: a forest of few trees often says exactly 0.
@@ -184,14 +183,14 @@ class Blender(abc.ABC):
 
     Attributes:
         kind: Name in the registry. Your own blender does not need one.
-        tasks: What it blends. With your own blender for classes, ``fit`` must expect probabilities too.
+        tasks: What it blends. If that includes classes, ``rows.predictions`` may be probabilities.
         fitted: Whether the blend depends on the target. The rows of a fold are then scored with a blend that was fitted
             on the other folds.
         passthrough: Whether ``fit`` uses the features.
     """
 
     kind: ClassVar[str]
-    tasks: ClassVar[frozenset[Task]] = frozenset(TASKS)
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression"})
     fitted: ClassVar[bool] = True
     passthrough: ClassVar[bool] = False
 
@@ -204,6 +203,7 @@ class Mean(Blender):
     """Equal weights."""
 
     kind = "mean"
+    tasks = ALL_TASKS
     fitted = False
 
     def fit(self, rows: Rows) -> Blend:
@@ -216,6 +216,7 @@ class Fixed(Blender):
     """Weights that the user gives, scaled to sum to one."""
 
     kind = "fixed"
+    tasks = ALL_TASKS
     fitted = False
 
     def __init__(self, given: Sequence[float]) -> None:
@@ -230,13 +231,15 @@ class Fixed(Blender):
 class Weighted(Blender):
     """The non-negative weights with sum one that minimise the error (L. Breiman, "Stacked Regressions", 1996).
 
-    The error of probabilities is the log loss (``ensemble.simplex``); that of quantities is the square. Since the weights sum to one, the blend's error is the same mix of the members' errors E, so the task is to
+    The error of probabilities is the log loss; ``ensemble.simplex`` finds its minimum. For quantities it is the square.
+    Since the weights sum to one, the blend's error is then the same mix of the members' errors E, so the task is to
     minimise ||E w|| on the simplex. Minimising ||E u||^2 + (sum(u) - 1)^2 over u >= 0 finds w exactly, up to scale:
     for a direction w the best scale leaves ||E w||^2 / (1 + ||E w||^2), which grows with ||E w||
     (C. Lawson and R. Hanson, "Solving Least Squares Problems", 1974, chapter 23).
     """
 
     kind = "weighted"
+    tasks = ALL_TASKS
     fitted = True
 
     def fit(self, rows: Rows) -> Blend:
@@ -270,6 +273,7 @@ class Greedy(Blender):
     """
 
     kind = "greedy"
+    tasks = ALL_TASKS
     fitted = True
 
     def fit(self, rows: Rows) -> Blend:
@@ -310,6 +314,7 @@ class Stacking(Blender):
     """
 
     kind = "stacking"
+    tasks = ALL_TASKS
     fitted = True
 
     def fit(self, rows: Rows) -> Blend:
@@ -413,7 +418,6 @@ class Calibrated(Blender):
     def __init__(self, blender: Blender) -> None:
         """Calibrate the blends of ``blender``."""
         self._blender = blender
-        self.fitted = True
 
     def fit(self, rows: Rows) -> Blend:
         """Return the other blender's blend with a temperature."""
@@ -437,7 +441,9 @@ _BLENDERS: tuple[type[Blender], ...] = (
 REGISTRY: dict[str, type[Blender]] = {blender.kind: blender for blender in _BLENDERS}
 
 
-def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] | None, place: str) -> Blender:
+def make_blender(
+    kind: str, members: Sequence[str], given: Mapping[str, float] | None, place: str, task: Task | None = None
+) -> Blender:
     """Return the blender ``kind`` for these members.
 
     Args:
@@ -445,10 +451,22 @@ def make_blender(kind: str, members: Sequence[str], given: Mapping[str, float] |
         members: Member names, in order.
         given: Weights by member name, for ``fixed`` only.
         place: The key or parameter that holds ``kind``, for messages.
+        task: What is blended; None if that is not known yet.
 
     Raises:
-        InputError: There is no such blender, or the weights do not fit it.
+        InputError: There is no such blender, or the weights or the task do not fit it.
     """
+    blender = _blender(kind, members, given, place)
+    if task is not None and task not in blender.tasks:
+        others = [name for name, other in REGISTRY.items() if task in other.tasks]
+        raise InputError(
+            f"{place}={kind} does not blend {'a quantity' if task == 'regression' else 'classes'}. Blenders that do: "
+            f"{listed(others)}."
+        )
+    return blender
+
+
+def _blender(kind: str, members: Sequence[str], given: Mapping[str, float] | None, place: str) -> Blender:
     own = ":" in kind
     if not own and kind not in REGISTRY:
         raise InputError(
