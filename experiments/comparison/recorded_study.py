@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from experiments.study.more_trials import Outlook, outlook
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
 from experiments.study.serving_cost import SERVING_COST, ServingCost
-from experiments.study.spec import SINGLE_PRECISION, STUDY_BLEND, TrialResult, best_of
+from experiments.study.spec import SINGLE_PRECISION, STUDY_BLEND, TIME_LIMIT, TrialResult, best_of
 from experiments.study.study_blend import trials_of, with_scores_of_members
 
 # Every study's identity has these; without them it cannot be compared.
@@ -55,6 +55,7 @@ class RecordedStudy:
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
         serving_cost: What its winner's model costs; None if it was not measured.
         has_test_rows: Whether rows were set aside to score the winner on.
+        time_limit: The ``search.timeout`` that ended it, in seconds; None if it ended otherwise or was continued.
     """
 
     name: str
@@ -71,6 +72,7 @@ class RecordedStudy:
     baseline: TrialResult | None = None
     serving_cost: ServingCost | None = None
     has_test_rows: bool = True
+    time_limit: float | None = None
 
     @property
     def mode(self) -> str:
@@ -236,6 +238,7 @@ def read_study(folder: Path) -> RecordedStudy:
             baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,
             serving_cost=ServingCost(**facts[SERVING_COST]) if SERVING_COST in facts else None,
             has_test_rows=facts.get("has_test_rows", True),
+            time_limit=_time_limit(facts.get(TIME_LIMIT), known.results),
         )
         best = found.best
         _check_scores(found)
@@ -244,6 +247,11 @@ def read_study(folder: Path) -> RecordedStudy:
     if found.final is not None and (best is None or found.final.index != best.index or not _is_current(found)):
         return replace(found, final=None)
     return found
+
+
+def _time_limit(fact: Mapping[str, Any] | None, results: Sequence[TrialResult]) -> float | None:
+    """Return the time limit that ended a study with these results, in seconds, from the ledger's fact."""
+    return None if fact is None or fact["trials"] != len(results) else float(fact["seconds"])
 
 
 def _is_current(study: RecordedStudy) -> bool:

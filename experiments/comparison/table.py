@@ -89,6 +89,8 @@ def _row(title: str, measures: Sequence[Measures], cell: Callable[[Measures], st
 def _state(one: Measures) -> str:
     if one.study.running:
         return "still running"
+    if one.study.time_limit is not None and one.study.final is not None:
+        return f"finished by search.timeout={one.study.time_limit:g}"
     if one.study.unfinished:
         return f"interrupted, {one.study.unfinished} unfinished"
     return "finished" if one.study.final is not None else "winner not trained"

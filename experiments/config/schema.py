@@ -447,7 +447,7 @@ class PathsConfig:
 class Config:
     """Everything that a command can be given."""
 
-    action: str = _key("tune", "What to do; `python run.py --help` lists the actions.")
+    action: str = _key("tune", "What to do; `--help` lists the actions.")
     study: str | None = _key(
         None, "The study's name; `null` derives one from the configuration, so that the same command resumes it."
     )
@@ -499,6 +499,11 @@ def hints(config: type[Any], prefix: str = "") -> dict[str, str]:
         else:
             found[prefix + item.name] = str(item.type)
     return found
+
+
+def known_hints() -> dict[str, str]:
+    """Return by dotted key the annotation of every value that any mode knows."""
+    return {**hints(Config), **{f"mode.{name}": hint for mode in MODES for name, hint in hints(mode).items()}}
 
 
 class Key(NamedTuple):

@@ -186,11 +186,14 @@ def _fixed(
                 fixed[member] |= kinds[member].check({param: values}, place)
     for name, values in config.params.items():
         place = f"ensemble.params.{name}"
-        if name in kinds:
+        # A preset may have parameters of members that are not in this ensemble; they are checked and not used.
+        kind = kinds.get(name) or (None if name in shared else REGISTRY.get(name))
+        if kind is not None:
             if not isinstance(values, Mapping):
                 raise ConfigError(f"{place}={values!r}: write {place}.<parameter>=<value>.")
-            fixed[name] |= kinds[name].check(values, place + ".{}")
-        elif name not in shared and name not in REGISTRY:
+            checked = kind.check(values, place + ".{}")
+            fixed |= {name: fixed[name] | checked} if name in kinds else {}
+        elif name not in shared:
             valid = [*kinds, *shared]
             raise ConfigError(
                 f"{place}: {name!r} is not a member of this ensemble.{did_you_mean(name, valid)} "

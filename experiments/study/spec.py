@@ -28,6 +28,8 @@ Point = Mapping[str, ParamValue]
 WINNER_ALIAS = "winner"
 # What is recorded of the blend over a study: the ledger's fact, and its place in the winner's ``info``.
 STUDY_BLEND = "study_blend"
+# The ledger's fact that a time limit ended the study: the limit in ``seconds``, and how many ``trials`` were finished.
+TIME_LIMIT = "time_limit"
 # The relative error of an objective that SageMaker's tuner read from a log: it stores it in single precision.
 SINGLE_PRECISION = 1e-6
 

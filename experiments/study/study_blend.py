@@ -18,11 +18,12 @@ from ensemble.blending import Blend, Blender, Rows, make_blender
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.evaluation import SCORES, MetricName, make_folds, scores
+from ensemble.parameters import ParamValue
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
 from ensemble.training import averaged, blender_rows, nested_blend
-from ensemble.wire import decode_recipe, encode_recipe
+from ensemble.wire import decode_recipe, encode_recipe, wire_name
 from experiments.study.folder import output_data_dir, trial_folder
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
 
@@ -211,6 +212,17 @@ def decide(found: Mapping[str, Any], results: Iterable[TrialResult], best: Trial
     better = sign * blend.metrics[study.objective] < sign * best.metrics[study.objective]
     members = {(member.name, best.index) for member in study.recipe(best.params).members}
     return replace(blend, better=better and {origin(name) for name in blend.names} != members)
+
+
+def searched_values(study: StudySpec, blend: StudyBlend) -> dict[str, ParamValue]:
+    """Return the searched values of a blend's models, by names as on the wire."""
+    fixed = {member.name: member.params for member in study.recipe({}).members}
+    return {
+        wire_name(model.name, param): value
+        for model in decode_recipe(blend.hyperparameters).members
+        for param, value in model.params.items()
+        if param not in fixed[origin(model.name)[0]]
+    }
 
 
 def with_scores_of_members(final: TrialResult) -> TrialResult:

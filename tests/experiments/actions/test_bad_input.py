@@ -71,6 +71,18 @@ ARGUMENTS = {
     "negative split": (["dataset.split.validation=-0.1"], ["dataset.split.validation=-0.1", "0 sets no rows aside"]),
     "split that leaves nothing": (["dataset.split.test=0.5", "dataset.split.validation=0.5"], ["leave no rows"]),
     "hyperparameter": (["ensemble.params.xgboost.max_dept=4"], ["ensemble.params.xgboost.max_dept", "'max_depth'"]),
+    "hyperparameter of a member that is not in the ensemble": (
+        ["ensemble.params.svr.gama=1"],
+        ["ensemble.params.svr.gama", "'gamma'"],
+    ),
+    "value for a member that is not in the ensemble": (
+        ["ensemble.params.svr.C=-1"],
+        ["ensemble.params.svr.C", "-1"],
+    ),
+    "range of a member that is not in the ensemble": (
+        ["search.space.svr.gama={low: 1, high: 2}"],
+        ["search.space.svr.gama", "'gamma'"],
+    ),
     "hyperparameter's value": (["ensemble.params.xgboost.eta=2"], ["ensemble.params.xgboost.eta", "2"]),
     "hyperparameter's type": (["ensemble.params.xgboost.max_depth=a"], ["ensemble.params.xgboost.max_depth", "'a'"]),
     "hyperparameters of an unknown member": (

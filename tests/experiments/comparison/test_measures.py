@@ -170,8 +170,10 @@ def test_the_state_of_an_unfinished_study_is_shown(folder: Path) -> None:
     bare = add_study(folder, "bare", [scored(0, POINTS[0])], final=False)
     cut = dataclasses.replace(done, unfinished=2)
     held = dataclasses.replace(done, running=True)
-    states = cells(rows_of(measure([done, bare, cut, held]))[""], "state")
-    assert states == ("finished", "winner not trained", "interrupted, 2 unfinished", "still running")
+    limited = dataclasses.replace(cut, time_limit=60.0)
+    states = cells(rows_of(measure([done, bare, cut, held, limited]))[""], "state")
+    assert states[:4] == ("finished", "winner not trained", "interrupted, 2 unfinished", "still running")
+    assert states[4] == "finished by search.timeout=60"
 
 
 @pytest.mark.parametrize(
