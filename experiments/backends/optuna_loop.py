@@ -142,7 +142,7 @@ class LoopHandle(StudyHandle):
         """Return a trial of the members for which there is time; the first is told its time, and finds them."""
         hyperparameters = without_members(trial.hyperparameters, self._spec.left_out)
         if self._fits_in_time and not self._results:
-            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() * self._first_share)
+            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() / self._first_trials)
             hyperparameters["folds_seconds"] = encode(seconds)
         return replace(trial, hyperparameters=hyperparameters)
 
@@ -160,13 +160,13 @@ class LoopHandle(StudyHandle):
         return times * (FINAL_TRIALS + (0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
 
     @property
-    def _first_share(self) -> float:
-        """The share of the time that the first trial may take.
+    def _first_trials(self) -> float:
+        """The time for all trainings, divided by the time that the first trial may take.
 
         If it stays the only one, its models are kept, and only those on all rows are left to fit. Without these, half
         of the time is for other trials.
         """
-        return 1 / (1 + (1.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
+        return 1.0 + (1.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS)
 
     def _seconds_before_recording(self) -> float:
         """Return how long trainings may still take, all together. It needs a time limit."""

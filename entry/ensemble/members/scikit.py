@@ -428,6 +428,9 @@ class SupportVectors(ScikitMember):
 
     Source: A. J. Smola and B. Schoelkopf, "A tutorial on support vector regression", Statistics and Computing 14,
     199-222, 2004. The time of a fit grows with the square of the number of rows.
+
+    A fit ends after ``max_iter`` steps, with a warning in the trial's output: with a huge ``C`` it would never end. With
+    ``C`` up to 100, 1,350 rows took at most 120,000 steps.
     """
 
     kind = "svr"
@@ -444,7 +447,7 @@ class SupportVectors(ScikitMember):
         "tol": real(0, low_open=True),
         "max_iter": integer(-1),
     }
-    defaults: ClassVar[dict[str, ParamValue]] = {"C": 10.0, "epsilon": 0.05}
+    defaults: ClassVar[dict[str, ParamValue]] = {"C": 10.0, "epsilon": 0.05, "max_iter": 2_000_000}
 
     def build(self) -> Any:
         """Return the regressor."""
