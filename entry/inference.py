@@ -17,10 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from ensemble.serving.answers import encode
 from ensemble.serving.errors import RequestError
-from ensemble.serving.formats import Prediction, decode, encode
+from ensemble.serving.formats import decode
+from ensemble.serving.prediction import Prediction
 from ensemble.serving.predictor import Predictor
 from ensemble.serving.rows import Rows
+from ensemble.serving.selected import selected_keys
 
 THREADS = "BYOE_THREADS"
 _TOOLKIT_ERRORS = "sagemaker_inference.errors"
@@ -76,7 +79,7 @@ def output_fn(prediction: Prediction, accept: str) -> tuple[bytes, str]:
         RequestError: ``accept`` has no type that can be written.
     """
     try:
-        return encode(prediction, accept)
+        return encode(prediction, accept, selected_keys(os.environ))
     except RequestError as error:
         raise _as_toolkit_error(error) from None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from experiments.config.compose import Composed, compose
 from experiments.config.groups import group_files
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
+from experiments.system.project import COMMAND
 from experiments.system.signals import raise_on_signals
 from experiments.system.temporary_files import temporary_files_removed
 from experiments.system.terminal import replace_what_cannot_be_printed, visible
@@ -24,28 +25,29 @@ _RESUMED = ("action=tune", "action=train", "action=replay", "action=attach")
 HELP = """\
 byoe: bring your own ensemble. One entry script, tuned, trained and served from one configuration.
 
-  python run.py [key=value ...] [--cfg] [--help]
+  {command} [action] [key=value ...] [--cfg] [--help] [--completion bash|zsh|fish]
 
-actions (action=...)
+actions (action=..., or the name alone as the first argument)
 {actions}
 
 groups (group=name chooses a file of configs/)
 {groups}
 
 examples
-  python run.py mode=local
-  python run.py mode=local search.n_trials=60 study=laptop
-  python run.py mode=local action=train ensemble.params.xgboost.max_depth=4
-  python run.py mode=local dataset=file dataset.path=your.csv dataset.target=price
-  python run.py mode=sagemaker
-  python run.py mode=remote action=plan
-  python run.py mode=remote mode.budget_usd=5
-  python run.py mode=sagemaker action=replay replay.study=laptop study=containers
-  python run.py action=compare
-  python run.py action=compare compare.studies=[laptop,containers,cloud]
-  python run.py mode=sagemaker action=deploy
-  python run.py action=invoke input=rows.csv
-  python run.py action=batch input=big.parquet output=predictions.parquet
+  {command} mode=local
+  {command} mode=local search.n_trials=60 study=laptop
+  {command} mode=local action=train ensemble.params.xgboost.max_depth=4
+  {command} mode=local dataset=file dataset.path=your.csv dataset.target=price
+  {command} mode=sagemaker
+  {command} mode=remote action=plan
+  {command} mode=remote mode.budget_usd=5
+  {command} mode=sagemaker action=replay replay.study=laptop study=containers
+  {command} action=compare
+  {command} action=compare compare.studies=[laptop,containers,cloud]
+  {command} mode=sagemaker action=deploy
+  {command} action=invoke input=rows.csv
+  {command} action=batch input=big.parquet output=predictions.parquet
+  {command} init
 
 --cfg after any command prints its configuration, with the help and the source of each value, and runs nothing.
 An interrupted command resumes when it is run again."""
@@ -123,6 +125,12 @@ def _batch(composed: Composed, arguments: Sequence[str], console: Console) -> in
     return predict_file(composed, console)
 
 
+def _init(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.init import begin_project
+
+    return begin_project(console)
+
+
 def _clean(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.clean import clean
 
@@ -150,6 +158,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     ),
     "delete": ("delete an endpoint and everything that belongs to it", _delete),
     "batch": ("predict a whole file, without an endpoint", _batch),
+    "init": ("write the first files of a project into this folder", _init),
     "doctor": ("check what works on this machine, and print the command that fixes what does not", _doctor),
     "clean": (
         "remove unused containers from this machine or, with `mode=remote`, end jobs and endpoints in the account",
@@ -175,14 +184,24 @@ _OTHER_NAMES = {
 }
 
 
+def command() -> None:
+    """Run the command that the package installs, ``byoe``."""
+    sys.exit(main(sys.argv[1:]))
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 a mistake, 3 not comparable, 130 interrupted."""
     arguments = [argument for argument in argv if argument not in ("--help", "-h", "--cfg")]
+    if arguments and arguments[0] in ACTIONS:
+        arguments[0] = f"action={arguments[0]}"
     raise_on_signals()
     replace_what_cannot_be_printed()
     try:
         if "--help" in argv or "-h" in argv:
             print(_help(), flush=True)
+            return 0
+        if "--completion" in argv:
+            print(_completion(argv[argv.index("--completion") + 1 :][:1]), end="", flush=True)
             return 0
         return _dispatch(arguments, only_show="--cfg" in argv)
     except EnsembleError as error:
@@ -202,7 +221,9 @@ def main(argv: Sequence[str]) -> int:
 def _dispatch(arguments: Sequence[str], *, only_show: bool) -> int:
     unknown = [argument for argument in arguments if argument.startswith("-")]
     if unknown:
-        raise ConfigError(f"there is no option {unknown[0]!r}. Options: --help, --cfg; everything else is key=value.")
+        raise ConfigError(
+            f"there is no option {unknown[0]!r}. Options: --help, --cfg, --completion; everything else is key=value."
+        )
     _check_encoding(arguments)
     composed = compose(arguments)
     action = composed.config.action
@@ -237,4 +258,15 @@ def _check_encoding(arguments: Sequence[str]) -> None:
 def _help() -> str:
     actions = "\n".join(f"  {name:<12} {purpose.replace('`', '')}" for name, (purpose, _) in ACTIONS.items())
     members = "\n".join(f"  {group:<12} {', '.join(names)}" for group, names in group_files().items())
-    return HELP.format(actions=actions, groups=members)
+    return HELP.format(command=COMMAND, actions=actions, groups=members)
+
+
+def _completion(shells: Sequence[str]) -> str:
+    from experiments.config.completion import SHELLS, completion
+
+    if not shells or shells[0] not in SHELLS:
+        raise ConfigError(
+            f"--completion needs the name of a shell: {listed(SHELLS)}. For this shell only: "
+            'eval "$(byoe --completion bash)".'
+        )
+    return completion(shells[0], ACTIONS)

@@ -29,6 +29,7 @@ def write_channel(table: Table, folder: Path) -> None:
         "version": CHANNEL_VERSION,
         "columns": [column.as_dict() for column in table.columns],
         "target": table.target_name,
+        **table.classes_as_dict(),
         "rows": table.rows,
         "arrays": sorted(table.arrays()),
         "content_hash": table.content_hash(),
@@ -42,7 +43,7 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
     Args:
         folder: A folder that ``write_channel`` wrote, or one of CSV or Parquet files that together are one table.
         roles: The roles of the columns of such files; not used for a folder with ``schema.json``.
-        like: A table with the same columns, whose coding such files take over.
+        like: A table with the same columns, whose coding and classes such files take over.
 
     Returns:
         The table. Its arrays are mapped from disk, read-only, if ``write_channel`` wrote them.
@@ -78,4 +79,7 @@ def _read_arrays(folder: Path, schema_path: Path) -> Table:
     shapes = {"features": (rows, len(columns)), "target": (rows,), "weights": (rows,), "fold_keys": (rows,)}
     if any(array.shape != shapes[name] for name, array in arrays.items()):
         raise InputError(f"the arrays in {folder} do not have the shapes in {schema_path.name}: write it again.")
-    return Table(columns, schema["target"], **arrays)
+    classes = tuple(schema.get("classes", ()))
+    if classes and not np.isin(arrays["target"], range(len(classes))).all():
+        raise InputError(f"the target in {folder} is not one of the classes in {schema_path.name}: write it again.")
+    return Table(columns, schema["target"], **arrays, classes=classes, positive=schema.get("positive"))

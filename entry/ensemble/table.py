@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.classes import Task, task_of
 
 NUMBER: Literal["number"] = "number"
 ColumnType = Literal["number", "boolean", "date", "category"]
@@ -121,7 +122,7 @@ def numbers(*names: str) -> tuple[Column, ...]:
 
 
 def joined(tables: Sequence[Table]) -> Table:
-    """Return the rows of several tables, which have the same columns, one table after the other."""
+    """Return the rows of several tables, which have the same columns and classes, one table after the other."""
     first, *_ = (arrays := [table.arrays() for table in tables])
     together: dict[str, Any] = {name: np.concatenate([each[name] for each in arrays]) for name in first}
     return replace(tables[0], **together)
@@ -135,10 +136,13 @@ class Table:
         columns: The features, names unique, in order.
         target_name: Name of the target column.
         features: Shape (rows, columns), float64, coded as in ``columns``; NaN where a value is missing.
-        target: Shape (rows,), float64, finite.
+        target: Shape (rows,), float64, finite: a quantity, or the position of the row's label in ``classes``.
         weights: Row weights, shape (rows,), float64, not negative and not all zero; None if all rows count equally.
         fold_keys: The group or the moment of each row, shape (rows,), float64; None if the folds do not need it.
         notes: Sentences about columns that could be read otherwise, each with the key that does so.
+        classes: The labels of the classes, as ``classes.sorted_labels`` orders them; empty if the target is a quantity.
+            Rows that are a part of a table keep all of its classes, even those that none of them has.
+        positive: The positive class of two; None unless there are two.
     """
 
     columns: tuple[Column, ...]
@@ -148,6 +152,18 @@ class Table:
     weights: Floats | None = None
     fold_keys: Floats | None = None
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    positive: str | None = None
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return task_of(self.classes)
+
+    @property
+    def class_of_row(self) -> Floats | None:
+        """The position of each row's class in ``classes``, shape (rows,); None if the target is a quantity."""
+        return self.target if self.classes else None
 
     @property
     def rows(self) -> int:
@@ -166,11 +182,8 @@ class Table:
 
     def take(self, index: Any) -> Table:
         """Return the rows that ``index``, any NumPy index of the first axis, selects, in its order."""
-        weights = None if self.weights is None else self.weights[index]
-        keys = None if self.fold_keys is None else self.fold_keys[index]
-        return Table(
-            self.columns, self.target_name, self.features[index], self.target[index], weights, keys, self.notes
-        )
+        taken: dict[str, Any] = {name: array[index] for name, array in self.arrays().items()}
+        return replace(self, **taken)
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays of this table by name."""
@@ -185,9 +198,19 @@ class Table:
         """Return each array's dtype by its name."""
         return {name: str(array.dtype) for name, array in self.arrays().items()}
 
+    def classes_as_dict(self) -> dict[str, Any]:
+        """Return ``classes`` and ``positive`` as JSON-ready data, without what is empty.
+
+        What a quantity does not need is left out, so that the hash of its table does not depend on it.
+        """
+        written: dict[str, Any] = {"classes": list(self.classes)} if self.classes else {}
+        return written if self.positive is None else {**written, "positive": self.positive}
+
     def content_hash(self) -> str:
         """Return a SHA-256 over columns and values: equal tables have equal hashes, whichever files they came from."""
         names = [self.target_name, *(column.as_dict() for column in self.columns)]
+        if self.classes:
+            names.append(self.classes_as_dict())
         digest = hashlib.sha256(json.dumps(names, sort_keys=True).encode())
         for name, array in self.arrays().items():
             digest.update(f"{name} {array.shape}".encode())

@@ -11,13 +11,18 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``folds_k``          number of folds
 ``folds_repeats``    number of divisions, for ``folds_kind`` ``repeated``
 ``seed``             integer
-``objective``        metric name; its line is printed last
+``objective``        metric name; its line is printed last; without it, the log loss or the RMSE of the blend
+``class_weight``     ``balanced``, or JSON object, weights of the rows of each class by label
+``calibrate``        ``true`` or ``false``: whether blended probabilities get a temperature
+``threshold``        of two classes: a number, ``accuracy``, ``f1``, or JSON list of costs by true class and label
 ``target``           target column of CSV or Parquet files; read before the others, as are the next three
 ``weights_column``   column of row weights in these files
 ``folds_column``     column that divides their rows, for ``folds_kind`` ``group`` and ``time``
 ``drop``             JSON list of their columns to leave out
 ``columns``          JSON object, what some of their columns hold by name (``ensemble.column_types.DeclaredType``)
 ``missing``          JSON list of the texts in them that mean a missing value
+``task``             what their target is: ``auto``, ``regression``, ``binary`` or ``multiclass``
+``positive``         label of the positive class of two
 ``rival``            JSON object, the training to beat, an ``ensemble.racing.Rival``; read before the others
 ``final_rows``       ``train``, ``train_and_validation`` or ``all``: rows that the bundle's models are fitted on; read
                      before the others
@@ -41,10 +46,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, get_args
 
 from ensemble.blending import make_blender
+from ensemble.classes import DeclaredTask, Task
+from ensemble.decision import HALF, read_class_weight, read_threshold
 from ensemble.errors import InputError, did_you_mean, listed
-from ensemble.evaluation import SCORES
+from ensemble.evaluation import SCORES, scores_of
 from ensemble.members import member_class
-from ensemble.parameters import Parameter, ParamValue, encode, integer, real
+from ensemble.parameters import Parameter, ParamValue, boolean, encode, integer, real
 from ensemble.racing import Rival
 from ensemble.reading import Roles
 from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
@@ -59,10 +66,13 @@ RUN_PARAMETERS = (
     "folds_repeats",
     "seed",
     "objective",
+    "class_weight",
+    "calibrate",
+    "threshold",
     "shared",
 )
 # The roles of the columns of table files; they are not part of a recipe.
-DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing")
+DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing", "task", "positive")
 # What a job does besides training a recipe; and the names that a shared parameter cannot have.
 JOB_PARAMETERS = ("rival", "final_rows", "folds_seconds", "found_rounds", "scored_training")
 SECONDS = real(0, low_open=True)
@@ -73,6 +83,7 @@ SEPARATOR = "__"
 SEED = integer(0, 2**31 - 1)
 FOLDS = integer(2, 1000)
 REPEATS = integer(1, 100)
+CALIBRATE = boolean()
 
 
 def wire_name(member: str, param: str) -> str:
@@ -100,6 +111,13 @@ def encode_recipe(
         "seed": encode(recipe.seed),
         "objective": recipe.objective,
     }
+    if recipe.class_weight is not None:
+        rule = recipe.class_weight
+        text["class_weight"] = rule if isinstance(rule, str) else _to_json(dict(rule))
+    if not recipe.calibrate:
+        text["calibrate"] = encode(recipe.calibrate)
+    if recipe.threshold != HALF:
+        text["threshold"] = recipe.threshold if isinstance(recipe.threshold, str) else _to_json(recipe.threshold)
     if recipe.weights is not None:
         text["weights"] = _to_json({name: float(weight) for name, weight in recipe.weights.items()})
     if shared:
@@ -146,6 +164,9 @@ def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
         ),
         seed=int(str(decode_value(SEED, "seed", given.get("seed", "0")))),
         objective=given.get("objective", f"cv_rmse_{BLENDED}"),
+        class_weight=read_class_weight(given.get("class_weight"), "class_weight"),
+        calibrate=bool(decode_value(CALIBRATE, "calibrate", given.get("calibrate", encode(True)))),
+        threshold=read_threshold(given.get("threshold", HALF), "threshold"),
     )
     make_blender(recipe.blend, list(kinds), recipe.weights, "blend")
     check_objective(recipe.objective, kinds, "objective")
@@ -240,6 +261,10 @@ def encode_roles(roles: Roles) -> dict[str, str]:
         text["columns"] = _to_json(dict(roles.types))
     if roles.missing is not None:
         text["missing"] = _to_json(list(roles.missing))
+    if roles.task != "auto":
+        text["task"] = roles.task
+    if roles.positive is not None:
+        text["positive"] = roles.positive
     return text
 
 
@@ -247,7 +272,8 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
     """Read roles of columns from hyperparameters; None if they do not name a target.
 
     Raises:
-        InputError: ``drop`` or ``missing`` is not a JSON list of texts, or ``columns`` not a JSON object of texts.
+        InputError: ``drop`` or ``missing`` is not a JSON list of texts, ``columns`` not a JSON object of texts, or
+            ``task`` not one of ``DeclaredTask``.
     """
     if "target" not in hyperparameters:
         return None
@@ -262,6 +288,8 @@ def decode_roles(hyperparameters: Mapping[str, str]) -> Roles | None:
         drop=_texts("drop", hyperparameters.get("drop", "[]")),
         types=tuple(types.items()),
         missing=None if "missing" not in hyperparameters else _texts("missing", hyperparameters["missing"]),
+        task=_one_of("task", hyperparameters.get("task", "auto"), get_args(DeclaredTask)),
+        positive=hyperparameters.get("positive"),
     )
 
 
@@ -301,18 +329,25 @@ def decode_value(parameter: Parameter, name: str, text: str) -> ParamValue:
         raise InputError(f"hyperparameter {name!r}: {error}.") from None
 
 
-def check_objective(objective: str, members: Iterable[str], place: str) -> None:
+def check_objective(objective: str, members: Iterable[str], place: str, task: Task | None = None) -> None:
     """Check that a trial of these members reports the metric ``objective``.
 
+    Args:
+        objective: The metric.
+        members: The members' names.
+        place: The key or parameter that holds it, for messages.
+        task: What is predicted; None if that is not known yet.
+
     Raises:
-        InputError: It does not; the message begins with ``place``.
+        InputError: It does not.
     """
     names = [*members, BLENDED]
-    valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in SCORES for name in names]
+    of_task = list(SCORES) if task is None else list(scores_of(task))
+    valid = [f"{split}_{score}_{name}" for split in ("cv", "validation") for score in of_task for name in names]
     if objective not in valid:
         raise InputError(
             f"{place}: {objective!r} is not a metric of a trial.{did_you_mean(objective, valid)} "
-            f"A metric is cv_ or validation_, then {listed(SCORES)}, then _{BLENDED} or a member's name."
+            f"A metric is cv_ or validation_, then {listed(of_task)}, then _{BLENDED} or a member's name."
         )
 
 

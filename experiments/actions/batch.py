@@ -21,13 +21,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ensemble.bundle_files import CODE
 from ensemble.documents import read_json
 from ensemble.errors import BundleError
+from ensemble.serving.media_types import DETAILS, wrong_detail
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
 from experiments.errors import ConfigError, InputError, did_you_mean, listed, one_of, storage_errors
 from experiments.reporting.console import PlainConsole, print_plain
 from experiments.serving.models import Model, place_model
-from experiments.serving.row_files import HEADERS, PREDICTION, WRITERS, Source, open_rows
+from experiments.serving.row_files import HEADERS, WRITERS, Source, open_rows
 from experiments.system.files import remove, replace_file
 from experiments.system.locks import AlreadyLocked, ForeignFolder, lock_folder
 from experiments.system.machine import available_cores
@@ -35,6 +36,7 @@ from experiments.system.output_file import check_not_input, output_file
 from experiments.system.signals import check_interrupted
 
 if TYPE_CHECKING:
+    from ensemble.serving.media_types import Detail
     from ensemble.serving.predictor import Predictor
     from ensemble.serving.unseen import Unseen
 
@@ -53,7 +55,7 @@ def predict_file(composed: Composed, console: Console) -> int:
         StorageError: The predictions cannot be written.
     """
     config = composed.config
-    one_of("detail", config.detail, ("blended", "members"))
+    one_of("detail", config.detail, DETAILS)
     if config.input is None:
         raise ConfigError("input is missing: input=<file>, the rows to predict.")
     if config.header is not None:
@@ -83,7 +85,7 @@ def _predict_into(composed: Composed, source_path: Path, output: Path, place: Pa
     model = place_model(composed, place)
     partial = place / output.name
     given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
-    given |= {"header": config.header, "members": config.detail == "members"}
+    given |= {"header": config.header, "detail": config.detail}
     predict = predict_rows if model.own else functools.partial(_in_worker, model, place)
     if not model.own:
         print_plain(console, _whose_code(model))
@@ -109,7 +111,9 @@ class Predicted:
     warnings: list[str]
 
 
-def predict_rows(model: str, rows: str, output: str, *, header: str | None, members: bool, report: Report) -> Predicted:
+def predict_rows(
+    model: str, rows: str, output: str, *, header: str | None, detail: Detail, report: Report
+) -> Predicted:
     """Write a model's prediction for every row of a file, in the same order.
 
     Args:
@@ -117,7 +121,7 @@ def predict_rows(model: str, rows: str, output: str, *, header: str | None, memb
         rows: The file of rows.
         output: The file to write.
         header: Whether CSV rows have a header, one of ``HEADERS``; None to decide by the first row.
-        members: Whether to write the predictions of all members too.
+        detail: What to write.
         report: Called before each file of the model is read, and after each part of the rows.
 
     Raises:
@@ -129,16 +133,19 @@ def predict_rows(model: str, rows: str, output: str, *, header: str | None, memb
     from ensemble.threads import one_blas_thread
 
     folder, source_path = Path(model), Path(rows)
-    if own_classes(read_manifest(folder)):
+    manifest = read_manifest(folder)
+    problem = wrong_detail(detail, bool(manifest.get("classes")))
+    if problem is not None:
+        raise ConfigError(problem)
+    if own_classes(manifest):
         sys.dont_write_bytecode = True
         sys.path.append(str(folder / CODE))
     predictor = Predictor.load(folder, available_cores(), lambda name: report(_Step(name)))
     source = open_rows(source_path, header)
-    names = [*predictor.bundle.members, "blended"] if members else [PREDICTION]
     with one_blas_thread():
         report(_Step(None, 0, source.total))
         predictor.check()
-        writer = WRITERS[Path(output).suffix.lower()](Path(output), names)
+        writer = WRITERS[Path(output).suffix.lower()](Path(output), detail)
         return _predict(
             predictor,
             source,

@@ -18,9 +18,10 @@ from experiments.errors import ConfigError, EnsembleError
 from experiments.planning.replay import over_arguments_of_study
 from experiments.reporting.console import print_plain
 from experiments.serving.base import Deployment, Host
-from experiments.serving.example import check_predictions, example_request
+from experiments.serving.example import EXAMPLE_ACCEPT, check_predictions, example_request
 from experiments.serving.models import Model
 from experiments.serving.open import open_host
+from experiments.system.project import COMMAND
 
 BUDGET_USD = 1
 # Small enough to end within minutes, of which a job in AWS's container needs some for the installation.
@@ -40,7 +41,7 @@ def check(composed: Composed, console: Console) -> int:
     mode = composed.config.mode.account
     if mode is None:
         name = composed.config.mode.name
-        raise ConfigError(f"mode={name} has no account to check: python run.py mode=remote action=check.")
+        raise ConfigError(f"mode={name} has no account to check: {COMMAND} mode=remote action=check.")
     kept = ("mode=", "mode.", "paths.", "mlflow.")
     other = [text for text in composed.arguments if not text.startswith((*kept, "action="))]
     if other or any(text.startswith("mode.budget_usd=") for text in composed.arguments):
@@ -126,7 +127,7 @@ class _Steps:
         if self._model is None:
             return "the endpoint was not announced"
         body, expected = example_request(self._model.manifest)
-        answer = self.host.invoke(body, "application/json", "application/json")
+        answer = self.host.invoke(body, "application/json", EXAMPLE_ACCEPT)
         return check_predictions(answer.json(), expected)
 
 
@@ -154,5 +155,5 @@ def _shown(console: Console) -> Iterator[None]:
     except ConfigError:
         raise
     except EnsembleError as error:
-        fix = "python run.py mode=remote action=clean removes what still costs money."
+        fix = f"{COMMAND} mode=remote action=clean removes what still costs money."
         print_plain(console, f"warning: {error} {fix}", "yellow")

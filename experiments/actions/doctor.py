@@ -29,7 +29,7 @@ from experiments.config.secrets import masked_value, without_parts
 from experiments.errors import BackendUnavailable
 from experiments.reporting.console import print_plain
 from experiments.system.machine import available_cores, check_folder
-from experiments.system.project import PROJECT
+from experiments.system.project import COMMAND, PROJECT
 from experiments.tracking.store import is_managed, store_fault, store_file, store_uri
 
 REQUIREMENT_FILES = ("entry/requirements.txt", "experiments/requirements.txt")
@@ -138,7 +138,7 @@ def _machine() -> Iterator[Finding]:
             "memory",
             "note",
             f"{free:.1f} GB free: parallel trials may not fit",
-            "python run.py mode=local search.parallel=1",
+            f"{COMMAND} mode=local search.parallel=1",
         )
     else:
         yield Finding("memory", "ok", f"{free:.1f} GB free")

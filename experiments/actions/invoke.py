@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble.file_kinds import START_BYTES, kind_of, not_text
+from ensemble.serving.media_types import DETAILS
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
 from experiments.errors import ConfigError, did_you_mean, listed, one_of
@@ -26,7 +27,6 @@ CONTENT_TYPES = {
     ".npy": "application/x-npy",
     ".parquet": "application/x-parquet",
 }
-DETAILS = ("blended", "members")
 
 
 def invoke_endpoint(composed: Composed, console: Console) -> int:

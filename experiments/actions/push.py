@@ -11,6 +11,7 @@ from experiments.config.compose import Composed
 from experiments.docker.image import configured_image
 from experiments.errors import ConfigError
 from experiments.reporting.console import print_plain
+from experiments.system.project import COMMAND
 
 
 def push(composed: Composed, console: Console) -> int:
@@ -24,7 +25,7 @@ def push(composed: Composed, console: Console) -> int:
     mode = composed.config.mode.account
     if mode is None:
         name = composed.config.mode.name
-        raise ConfigError(f"mode={name} pushes no image to an account: python run.py mode=remote action=push.")
+        raise ConfigError(f"mode={name} pushes no image to an account: {COMMAND} mode=remote action=push.")
     spec = configured_image(mode.image)
     address = push_image_if_missing(find_account(mode.region, mode.profile), spec, user_tags(mode), console)
     print_plain(

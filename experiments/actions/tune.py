@@ -44,7 +44,7 @@ from experiments.study.folder import (
 from experiments.study.ledger import Ledger, Peek, peek
 from experiments.study.predictions import Predictions
 from experiments.study.serving_cost import SERVING_COST, ServingCost
-from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult, best_of
+from experiments.study.spec import STUDY_BLEND, TIME_LIMIT, StudySpec, TrialResult, best_of
 from experiments.study.study_blend import StudyBlend, is_open, recorded_blend
 from experiments.study.verdict import study_metrics
 from experiments.system import crash_points
@@ -182,6 +182,8 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
             baseline.finish(local_workers, console)
             place_winner(study, ledger, handle, local_workers, best, console)
             crash_points.point("final_trained")
+            if study.timeout is not None and len(results) < study.n_trials:
+                ledger.note(TIME_LIMIT, {"seconds": study.timeout, "trials": len(results)})
             with console.status("recording in MLflow"):
                 outcome = _record(session, ledger, tracker, results, best)
         except KeyboardInterrupt:
@@ -242,7 +244,7 @@ def _record(
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     importance = ledger.noted(IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
-    winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
+    winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance, study.classes, study.positive))
     figures = study_figures(study, results, session.members, out_of_fold, final)
     numbers = study_metrics(final, results, session.members, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()

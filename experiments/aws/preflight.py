@@ -13,6 +13,7 @@ from experiments.aws.storage import split_location
 from experiments.config.schema import ServingConfig
 from experiments.errors import BackendUnavailable, ConfigError
 from experiments.study.spec import StudySpec
+from experiments.system.project import COMMAND
 
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)(?P<tag>[:@].+)?"
@@ -241,17 +242,17 @@ def check_image(settings: RemoteSettings, *, for_endpoint: bool = False) -> None
     image = Registry(settings.account).find_image(found["name"], version, found["account"])
     if image is None:
         raise ConfigError(
-            f"mode.image.uri={settings.image}: there is no such image. `python run.py mode=remote action=push` pushes "
+            f"mode.image.uri={settings.image}: there is no such image. `{COMMAND} mode=remote action=push` pushes "
             "byoe's and prints its name."
         )
     if ARCHITECTURE not in image.architectures:
         raise ConfigError(
             f"mode.image.uri={settings.image} is built for {', '.join(image.architectures)}, and SageMaker's instances "
-            f"are {ARCHITECTURE}: `python run.py mode=remote action=push` builds byoe's for them."
+            f"are {ARCHITECTURE}: `{COMMAND} mode=remote action=push` builds byoe's for them."
         )
     if for_endpoint and image.media_type != DOCKER_MANIFEST:
         raise ConfigError(
             f"mode.image.uri={settings.image} has a manifest of type {image.media_type}, and endpoints on SageMaker "
             f"accept {DOCKER_MANIFEST}. Build your image with `docker buildx build --provenance=false --output "
-            "type=docker`, or use byoe's: `python run.py mode=remote action=push` pushes it in this format."
+            f"type=docker`, or use byoe's: `{COMMAND} mode=remote action=push` pushes it in this format."
         )

@@ -17,6 +17,7 @@ from experiments.aws.jobs import ENDED, SageMakerJobs
 from experiments.config.arguments import typed_command
 from experiments.errors import ConfigError
 from experiments.sagemaker_requests.jobs import OBJECTIVE_HYPERPARAMETER
+from experiments.system.project import COMMAND
 
 
 def check_parents(request: Mapping[str, Any], account: Account) -> None:
@@ -39,7 +40,7 @@ def check_parents(request: Mapping[str, Any], account: Account) -> None:
             raise _refused(
                 name,
                 f"there is no such tuning job in {account.region}.",
-                "list byoe's tuning jobs with python run.py mode=remote action=status",
+                f"list byoe's tuning jobs with {COMMAND} mode=remote action=status",
             )
         status = parent["HyperParameterTuningJobStatus"]
         if status not in ENDED:

@@ -20,6 +20,7 @@ from experiments.data.datasets import Splits
 from experiments.docker.image import build_image_if_missing, configured_image
 from experiments.errors import ConfigError
 from experiments.study.spec import StudySpec
+from experiments.system.project import COMMAND
 
 if TYPE_CHECKING:
     from experiments.backends.attached import AttachedStudy
@@ -67,10 +68,10 @@ def open_attached(mode: ModeConfig, job: str | None, studies: Path) -> AttachedS
         ConfigError: The mode has no tuning jobs, there is no such tuning job, or it is not one of byoe's.
     """
     if mode.account is None:
-        raise ConfigError(f"mode={mode.name} has no tuning jobs: python run.py mode=remote action=attach job=<name>.")
+        raise ConfigError(f"mode={mode.name} has no tuning jobs: {COMMAND} mode=remote action=attach job=<name>.")
     if job is None:
         raise ConfigError(
-            "action=attach needs the name of a tuning job: add job=<name>; python run.py mode=remote action=status "
+            f"action=attach needs the name of a tuning job: add job=<name>; {COMMAND} mode=remote action=status "
             "lists them."
         )
     from experiments.backends.attached import find_study
@@ -158,7 +159,7 @@ class _Local:
         pass
 
     def plan_requests(self, study: StudySpec, splits: Splits, arguments: Sequence[str]) -> PlannedRequests:
-        raise ConfigError(f"mode={self._mode.name} makes no requests: python run.py mode=sagemaker action=plan.")
+        raise ConfigError(f"mode={self._mode.name} makes no requests: {COMMAND} mode=sagemaker action=plan.")
 
 
 class _SageMaker:

@@ -20,6 +20,7 @@ from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
 from experiments.study.spec import StudySpec
 from experiments.system import clock, crash_points
+from experiments.system.project import COMMAND
 
 # The ledger's fact of the launch that was within a budget.
 _APPROVED = "approved"
@@ -34,7 +35,7 @@ class RemoteBackend(Backend):
     can_extend = False
     after_interrupt = (
         "the jobs on SageMaker continue, and you pay for them: the same command follows them again, "
-        "python run.py mode=remote action=clean stops them."
+        f"{COMMAND} mode=remote action=clean stops them."
     )
 
     def __init__(self, requests: RemoteRequests, launch: Launch) -> None:

@@ -26,6 +26,7 @@ from experiments.study.folder import final_folder, output_data_dir, trial_folder
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult
 from experiments.system import clock, crash_points
+from experiments.system.project import COMMAND
 
 # How the state of a job without a result is shown.
 _STATES = {"InProgress": "running", "Stopping": "stopping", "Stopped": "stopped"}
@@ -271,7 +272,7 @@ class TrainingHandle(_JobsHandle):
             raise BackendUnavailable(
                 f"{error} {running} {'job continues' if running == 1 else 'jobs continue'} on SageMaker, and you pay "
                 f"for {'it' if running == 1 else 'them'}: the same command follows and starts the rest, "
-                "python run.py mode=remote action=clean stops what runs."
+                f"{COMMAND} mode=remote action=clean stops what runs."
             ) from error
         crash_points.point("launched")
 

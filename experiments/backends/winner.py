@@ -31,7 +31,7 @@ from experiments.study.folder import (
 from experiments.study.ledger import Ledger
 from experiments.study.serving_cost import MEMBERS_MS, SERVING_COST
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
-from experiments.study.study_blend import StudyBlend, decide, is_open, origin, recorded_blend, request
+from experiments.study.study_blend import StudyBlend, decide, is_open, origin, recorded_blend, request, searched_values
 from experiments.system import crash_points
 from experiments.system.files import replacing
 
@@ -238,4 +238,5 @@ def _with_nested_scores(final: TrialResult, blend: StudyBlend, study: StudySpec)
     with storage_errors(path), replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **content)
     info = {**final.info, STUDY_BLEND: blend.as_dict(), "scores_of_job": own}
-    return replace(final, metrics={**final.metrics, **blend.metrics}, info=info)
+    params = searched_values(study, blend)
+    return replace(final, params=params, metrics={**final.metrics, **blend.metrics}, info=info)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ensemble.classes import task_of
 from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.evaluation import main_score
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric
@@ -28,7 +30,7 @@ from experiments.study.more_trials import Outlook, outlook
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
 from experiments.study.serving_cost import SERVING_COST, ServingCost
-from experiments.study.spec import SINGLE_PRECISION, STUDY_BLEND, TrialResult, best_of
+from experiments.study.spec import SINGLE_PRECISION, STUDY_BLEND, TIME_LIMIT, TrialResult, best_of
 from experiments.study.study_blend import trials_of, with_scores_of_members
 
 # Every study's identity has these; without them it cannot be compared.
@@ -55,6 +57,7 @@ class RecordedStudy:
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
         serving_cost: What its winner's model costs; None if it was not measured.
         has_test_rows: Whether rows were set aside to score the winner on.
+        time_limit: The ``search.timeout`` that ended it, in seconds; None if it ended otherwise or was continued.
     """
 
     name: str
@@ -71,6 +74,7 @@ class RecordedStudy:
     baseline: TrialResult | None = None
     serving_cost: ServingCost | None = None
     has_test_rows: bool = True
+    time_limit: float | None = None
 
     @property
     def mode(self) -> str:
@@ -86,6 +90,16 @@ class RecordedStudy:
     def objective(self) -> str:
         """The metric that it optimised."""
         return str(self.identity["objective"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels of the classes that it predicts, in their order; empty for regression."""
+        return next((result.classes for result in self.results if result.classes), ())
+
+    @property
+    def main_score(self) -> str:
+        """The score by which its members and its blend are compared; lower is better."""
+        return main_score(task_of(self.classes))
 
     @property
     def searched(self) -> bool:
@@ -236,6 +250,7 @@ def read_study(folder: Path) -> RecordedStudy:
             baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,
             serving_cost=ServingCost(**facts[SERVING_COST]) if SERVING_COST in facts else None,
             has_test_rows=facts.get("has_test_rows", True),
+            time_limit=_time_limit(facts.get(TIME_LIMIT), known.results),
         )
         best = found.best
         _check_scores(found)
@@ -246,6 +261,11 @@ def read_study(folder: Path) -> RecordedStudy:
     return found
 
 
+def _time_limit(fact: Mapping[str, Any] | None, results: Sequence[TrialResult]) -> float | None:
+    """Return the time limit that ended a study with these results, in seconds, from the ledger's fact."""
+    return None if fact is None or fact["trials"] != len(results) else float(fact["seconds"])
+
+
 def _is_current(study: RecordedStudy) -> bool:
     """Whether the winner is not a blend over the study as it was before it was extended."""
     blend = study.final.info.get(STUDY_BLEND) if study.final is not None else None
@@ -253,8 +273,8 @@ def _is_current(study: RecordedStudy) -> bool:
 
 
 def _check_scores(study: RecordedStudy) -> None:
-    """Raise KeyError if a complete trial lacks the score of a member or of the blend."""
-    wanted = {f"cv_rmse_{name}" for name in (*study.members, BLENDED)}
+    """Raise KeyError if a complete trial lacks the main score of a member or of the blend."""
+    wanted = {f"cv_{study.main_score}_{name}" for name in (*study.members, BLENDED)}
     for result in study.results:
         missing = wanted - set(result.metrics)
         if result.state == "complete" and missing:

@@ -11,6 +11,7 @@ from experiments.config.arguments import typed_command
 from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
 from experiments.study.ledger import find_study, recorded_studies
+from experiments.system.project import COMMAND
 
 
 def choose_studies(config: CompareConfig, studies: Path) -> list[RecordedStudy]:
@@ -48,8 +49,8 @@ def _newest_of_each_mode(studies: Path) -> list[RecordedStudy]:
     known = sorted(_readable(studies), key=lambda study: -study.created)
     if not known:
         raise ConfigError(
-            f"there is no study with a finished trial in {studies}. Run one: python run.py mode=local. Then run its "
-            "best trials in another mode: python run.py mode=sagemaker action=replay replay.study=<name>."
+            f"there is no study with a finished trial in {studies}. Run one: {COMMAND} mode=local. Then run its "
+            f"best trials in another mode: {COMMAND} mode=sagemaker action=replay replay.study=<name>."
         )
     # A study of action=train has one trial that no other study ran, so it is compared only if there is nothing else.
     newest = next((study for study in known if study.searched or study.replay_of), known[0])

@@ -14,6 +14,7 @@ from experiments.config.schema import mode_of
 from experiments.config.secrets import masked_argument
 from experiments.config.text import escaped, owner, read_list, read_mapping, read_text, split_argument, text_keys
 from experiments.errors import ConfigError, did_you_mean, listed
+from experiments.system.project import COMMAND
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -25,7 +26,7 @@ _OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search
 
 def typed_command(arguments: Iterable[str]) -> str:
     """Return the command with these arguments, quoted for a shell and without secrets."""
-    return shlex.join(["python", "run.py", *map(masked_argument, arguments)])
+    return f"{COMMAND} {shlex.join(map(masked_argument, arguments))}".rstrip()
 
 
 def key_of(argument: str) -> str:

@@ -73,7 +73,8 @@ def compose(arguments: Sequence[str]) -> Composed:
     began = time.monotonic()
     _register_schemas()
     given = checked(arguments)
-    for_hydra = given.for_hydra
+    further = [f"file://{folder}" for folder in groups.config_folders()[1:]]
+    for_hydra = [*given.for_hydra, f"hydra.searchpath={further}"]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(groups.CONFIG_FOLDER), version_base="1.3"):
         try:

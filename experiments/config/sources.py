@@ -54,8 +54,8 @@ def sources(
     found = dict.fromkeys(values, DEFAULT)
     texts = text_keys()
     for path, package in files:
-        file = groups.CONFIG_FOLDER / f"{path}.yaml"
-        if not file.is_file():
+        file = groups.config_file(path)
+        if file is None:
             continue
         content = OmegaConf.to_container(OmegaConf.load(file))
         if not isinstance(content, dict):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from ensemble.arguments import as_argument, unquoted
-from experiments.config.schema import MODES, Config, hints
+from experiments.config.schema import known_hints
 from experiments.errors import ConfigError
 
 Kind = Literal["text", "list", "mapping"]
@@ -22,8 +22,9 @@ _OPENING, _CLOSING = "[{(", "]})"
 
 def text_keys() -> dict[str, Kind]:
     """Return by dotted key of the schema how a value that consists of text is written: as such, in a list, by name."""
-    typed = {**hints(Config), **{f"mode.{name}": hint for mode in MODES for name, hint in hints(mode).items()}}
-    return {key: _KINDS[plain] for key, hint in typed.items() if (plain := hint.removesuffix(" | None")) in _KINDS}
+    return {
+        key: _KINDS[plain] for key, hint in known_hints().items() if (plain := hint.removesuffix(" | None")) in _KINDS
+    }
 
 
 def owner(key: str, keys: Mapping[str, str]) -> str | None:

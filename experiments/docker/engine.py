@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import BackendUnavailable, EnsembleError
+from experiments.system.project import COMMAND
 
 if TYPE_CHECKING:
     from docker import DockerClient as DockerClient  # noqa: PLC0414  # for annotations elsewhere
@@ -43,7 +44,7 @@ class EngineFailed(EnsembleError):
         explanation = getattr(cause, "explanation", None)
         what = f"could not run a container: {explanation}" if explanation else f"does not answer: {_root_cause(cause)}"
         super().__init__(
-            f"the Docker engine {what}. Finished trials are kept. Check it with python run.py action=doctor, then run "
+            f"the Docker engine {what}. Finished trials are kept. Check it with {COMMAND} action=doctor, then run "
             "the same command again."
         )
 

@@ -66,6 +66,11 @@ class SpacePlan:
             raise ConfigError(f"{place}: {owner!r} is neither a member nor a shared parameter.{near}")
         if not isinstance(entry, Mapping):
             raise ConfigError(f"{place}={entry!r}: write {place}.<parameter>={{low: 1, high: 10}}.")
+        if owner in REGISTRY and owner not in self._ensemble.members:  # those of members are read by ``_add_member``
+            for param, range_ in entry.items():
+                declared = REGISTRY[owner].parameter(str(param), f"{place}.{param}")
+                if range_ is not None:
+                    read_range(range_, declared, f"{place}.{param}")
 
     def _add_member(self, name: str) -> None:
         member = self._ensemble.classes[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -11,16 +11,17 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from ensemble.parameters import ParamValue, encode
+from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
-from ensemble.wire import SEPARATOR, decode_recipe, wire_name
+from ensemble.wire import SEPARATOR
 from experiments.reporting.console import PlainConsole, at_least
+from experiments.reporting.score_names import shown
 from experiments.reporting.verdict import baseline_text, digits, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.more_trials import outlook
 from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
-from experiments.study.study_blend import StudyBlend, origin
+from experiments.study.study_blend import StudyBlend
 
 # In a narrower console the table would lose digits.
 NARROWEST = 80
@@ -189,29 +190,16 @@ def _over_the_study(outcome: Outcome, blend: StudyBlend) -> str:
 def _parameters(outcome: Outcome) -> Table:
     """Return a line of parameters for each member, and one for the parameters that members share."""
     table = Table.grid(padding=(0, 2))
-    if not outcome.best.params:
+    if not outcome.final.params:
         table.add_row("  nothing was searched")
     lines: dict[str, list[str]] = {}
-    for name, value in _searched(outcome):
+    for name, value in outcome.final.params.items():
         member, _, param = name.rpartition(SEPARATOR)
         lines.setdefault(member or "shared", []).append(f"{param}={_short(encode(value))}")
     for member, parameters in lines.items():
         table.add_row(f"  {member}", "  ".join(parameters))
     table.add_row("")
     return table
-
-
-def _searched(outcome: Outcome) -> Iterable[tuple[str, ParamValue]]:
-    """Return the searched values of the winner, by names as on the wire."""
-    if outcome.blend is None or not outcome.blend.better:
-        return outcome.best.params.items()
-    fixed = {member.name: member.params for member in outcome.study.recipe({}).members}
-    return [
-        (wire_name(model.name, param), value)
-        for model in decode_recipe(outcome.blend.hyperparameters).members
-        for param, value in model.params.items()
-        if param not in fixed[origin(model.name)[0]]
-    ]
 
 
 def _short(text: str) -> str:
@@ -224,13 +212,17 @@ def _short(text: str) -> str:
 def _table(outcome: Outcome) -> Table:
     metrics = outcome.final.metrics
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    splits = ["cv", *(name for name in ("validation", "test") if f"{name}_rmse_{BLENDED}" in metrics)]
-    for title in ("", *("CV RMSE" if name == "cv" else name for name in splits), "weight", "fit seconds"):
+    main = outcome.final.main_score
+    splits = ["cv", *(name for name in ("validation", "test") if f"{name}_{main}_{BLENDED}" in metrics)]
+    further = ("auc", "accuracy") if outcome.final.classes else ()
+    scores = [*((split, main) for split in splits), *(("cv", score) for score in further)]
+    titles = [f"CV {shown(score)}" if split == "cv" else split for split, score in scores]
+    for title in ("", *titles, "weight", "fit seconds"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     weights, seconds = outcome.final.info["weights"], outcome.final.info["fit_seconds"]
     for name in [*weights, BLENDED]:
         blend = name == BLENDED
-        cells = [f"{metrics[f'{split}_rmse_{name}']:.6g}" for split in splits]
+        cells = [_number(metrics.get(f"{split}_{score}_{name}")) for split, score in scores]
         table.add_row(
             f"  {name}",
             *cells,
@@ -239,11 +231,15 @@ def _table(outcome: Outcome) -> Table:
             style="bold" if blend else "",
         )
     baseline = {} if outcome.baseline is None else outcome.baseline.metrics
-    for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, "mean of target")):
-        scores = [baseline.get(f"{split}_rmse_{name}") for split in splits]
-        if scores[0] is not None:
-            table.add_row(f"  {title}", *("" if score is None else f"{score:.6g}" for score in scores), style="dim")
+    for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, "class frequencies" if further else "mean of target")):
+        found = [baseline.get(f"{split}_{score}_{name}") for split, score in scores]
+        if found[0] is not None:
+            table.add_row(f"  {title}", *map(_number, found), style="dim")
     return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
 
 
 def _next(outcome: Outcome) -> Text:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from experiments.errors import BackendUnavailable, EnsembleError
+from experiments.system.project import COMMAND
 
 # SageMaker gives a request 60 seconds.
 SECONDS = 70
@@ -81,7 +82,7 @@ def send(url: str, method: str, path: str, body: bytes = b"", seconds: float = S
         return Answer(response.status, response.getheader("content-type", ""), response.read())
     except (OSError, http.client.HTTPException) as error:
         raise BackendUnavailable(
-            f"nothing answers at {url} ({error or type(error).__name__}): python run.py action=status shows what runs."
+            f"nothing answers at {url} ({error or type(error).__name__}): {COMMAND} action=status shows what runs."
         ) from None
     finally:
         connection.close()

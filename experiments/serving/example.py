@@ -9,7 +9,11 @@ from typing import Any
 
 from ensemble.bundle import EXAMPLE_TOLERANCE
 from ensemble.column_encoding import date_text
+from ensemble.serving.media_types import JSON
 from ensemble.table import Column
+
+# The answer that is compared, whatever else the endpoint's environment selects.
+EXAMPLE_ACCEPT = f"{JSON}; detail=blended"
 
 
 def example_rows(manifest: Mapping[str, Any]) -> list[list[Any]]:
@@ -21,22 +25,44 @@ def example_rows(manifest: Mapping[str, Any]) -> list[list[Any]]:
     ]
 
 
-def example_request(manifest: Mapping[str, Any], rows: int | None = None) -> tuple[bytes, list[float]]:
-    """Return the example, or its first ``rows`` rows, as a JSON body, and the predictions from its training."""
+def example_request(manifest: Mapping[str, Any], rows: int | None = None) -> tuple[bytes, list[Any]]:
+    """Return the example, or its first ``rows`` rows, as a JSON body, and the predictions from its training.
+
+    The predictions are a number for each row, or the list of the probabilities of all classes.
+    """
     names = [column["name"] for column in manifest["columns"]]
     document = {"columns": names, "data": example_rows(manifest)[:rows]}
     return json.dumps(document).encode(), manifest["example"]["predictions"][:rows]
 
 
-def check_predictions(document: Any, expected: Sequence[float]) -> str | None:
-    """Return what is wrong with the predictions of an answer, or None."""
-    found = document.get("predictions") if isinstance(document, dict) else None
+def check_predictions(document: Any, expected: Sequence[Any]) -> str | None:
+    """Return what is wrong with the predictions of an answer to ``EXAMPLE_ACCEPT``, or None."""
+    classes = any(isinstance(trained, list) for trained in expected)
+    what = "probabilities" if classes else "predictions"
+    found = document.get(what) if isinstance(document, dict) else None
     if not isinstance(found, list) or len(found) != len(expected):
-        return f"{len(expected)} predictions were expected, and the answer is {str(document)[:200]}"
+        return f"{len(expected)} {what} were expected, and the answer is {str(document)[:200]}"
     for row, (value, trained) in enumerate(zip(found, expected, strict=True)):
-        if not isinstance(value, int | float) or not math.isclose(value, trained, rel_tol=EXAMPLE_TOLERANCE):
-            return f"the prediction for row {row + 1} of its example is {value!r}, and was {trained!r} in training"
+        if not (_close_lists(value, trained) if classes else _close(value, trained)):
+            subject, are, were = ("probabilities", "are", "were") if classes else ("prediction", "is", "was")
+            return f"the {subject} for row {row + 1} of its example {are} {value!r}, and {were} {trained!r} in training"
     return None
+
+
+def _close(value: Any, trained: float) -> bool:
+    return isinstance(value, int | float) and math.isclose(value, trained, rel_tol=EXAMPLE_TOLERANCE)
+
+
+def _close_lists(value: Any, trained: Sequence[float]) -> bool:
+    """Compare probabilities, whose differences count as they are: a small one may be the rest of a large one."""
+    return (
+        isinstance(value, list)
+        and len(value) == len(trained)
+        and all(
+            isinstance(one, int | float) and abs(one - other) <= EXAMPLE_TOLERANCE
+            for one, other in zip(value, trained, strict=True)
+        )
+    )
 
 
 def _written(value: float | None, column: Mapping[str, Any]) -> Any:

@@ -43,6 +43,7 @@ from experiments.serving.smoke_test import check_container
 from experiments.system.archives import MODEL_ARCHIVE
 from experiments.system.files import remove
 from experiments.system.machine import check_folder
+from experiments.system.project import COMMAND
 
 if TYPE_CHECKING:
     from experiments.docker.engine import DockerClient
@@ -120,7 +121,7 @@ class LocalHost(Host):
         damaged = tuple(self._records.damaged())
         if not endpoints:
             root = self._records.root
-            text = f"there is no endpoint in {root}. python run.py mode=sagemaker action=deploy creates one."
+            text = f"there is no endpoint in {root}. {COMMAND} mode=sagemaker action=deploy creates one."
             return Status((), "" if damaged else text, damaged)
         with open_engine() as client:
             return Status(tuple(_entry(client, endpoint) for endpoint in endpoints), warnings=damaged)

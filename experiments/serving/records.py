@@ -18,6 +18,7 @@ from experiments.config.paths import endpoints_folder
 from experiments.errors import ConfigError, did_you_mean, listed, storage_errors
 from experiments.system.files import replace_file
 from experiments.system.locks import AlreadyLocked, lock_file
+from experiments.system.project import COMMAND
 
 RECORD = "current.json"
 _LOCK = "lock"
@@ -146,7 +147,7 @@ class Records:
             return found
         except (OSError, ValueError, TypeError) as error:
             raise ConfigError(
-                f"{path} is damaged ({error}). Remove it; python run.py action=clean then removes its container."
+                f"{path} is damaged ({error}). Remove it; {COMMAND} action=clean then removes its container."
             ) from None
 
 

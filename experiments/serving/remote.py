@@ -34,13 +34,14 @@ from experiments.sagemaker_requests.endpoints import Serving
 from experiments.sagemaker_requests.limits import SERVERLESS_REGIONS, USUAL_SERVERLESS_MEMORY
 from experiments.serving.base import DeployFailed, Deployment, Host, Status, StatusEntry
 from experiments.serving.client import Answer, RequestRefused
-from experiments.serving.example import check_predictions, example_request
+from experiments.serving.example import EXAMPLE_ACCEPT, check_predictions, example_request
 from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
 from experiments.serving.plan import check_serving, serving_requests
 from experiments.serving.records import check_name
 from experiments.serving.server_log import relevant_lines
 from experiments.system.archives import MODEL_ARCHIVE
+from experiments.system.project import COMMAND
 
 # The name in an account for the configured endpoint's default name, which is meant for this machine.
 DEFAULT_NAME = "byoe"
@@ -135,7 +136,7 @@ class RemoteHost(Host):
             endpoint.check_owned(found)
         elif next(find_parts(self._account, self.endpoint), None) is None:
             raise ConfigError(
-                f"endpoint={self.endpoint}: there is no such endpoint in this account and region. python run.py "
+                f"endpoint={self.endpoint}: there is no such endpoint in this account and region. {COMMAND} "
                 "mode=remote action=status lists byoe's."
             )
         with self._console.status(f"endpoint {self.endpoint}") as status:
@@ -237,7 +238,7 @@ class RemoteHost(Host):
 
     def _run_smoke_test(self, body: bytes, expected: Sequence[float]) -> None:
         try:
-            answer = self.invoke(body, "application/json", "application/json")
+            answer = self.invoke(body, "application/json", EXAMPLE_ACCEPT)
         except RequestRefused as error:
             raise DeployFailed(f"the model refuses its own example: {error}") from None
         problem = check_predictions(answer.json(), expected)
@@ -316,7 +317,7 @@ def _account_summary(found: list[Resource]) -> str:
     text = f"byoe's resources: {len(found)}, still billed: {running}. Training: {dollars(sum(known))} so far"
     text += f", without {unknown} jobs whose price is not known" if unknown else ""
     text += "; endpoints are billed by the request or the hour."
-    return f"{text}\npython run.py mode=remote action=clean removes what still costs money." if running else text
+    return f"{text}\n{COMMAND} mode=remote action=clean removes what still costs money." if running else text
 
 
 def _digest(requests: Mapping[str, Any]) -> str:

@@ -15,13 +15,13 @@ from ensemble.file_kinds import START_BYTES, kind_of, not_text
 from experiments.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ensemble.serving.formats import Prediction
+    from ensemble.serving.media_types import Detail
+    from ensemble.serving.prediction import Prediction
     from ensemble.serving.rows import Rows
     from ensemble.table import Column
 
 CHUNK_BYTES = 4 * 2**20
 CHUNK_ROWS = 50_000
-PREDICTION = "prediction"
 # Whether the first row of a CSV file of rows is a header.
 HEADERS = ("present", "absent")
 
@@ -77,7 +77,8 @@ def open_rows(path: Path, header: str | None) -> Source:
 
 
 def _csv(path: Path, header: str | None) -> Source:
-    from ensemble.serving.formats import CSV, decode
+    from ensemble.serving.formats import decode
+    from ensemble.serving.media_types import CSV
     from ensemble.serving.rows import first_row, is_header
 
     def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
@@ -99,7 +100,7 @@ def _csv(path: Path, header: str | None) -> Source:
 
 def _json(path: Path) -> Source:
     """Open JSON lines, or one JSON document, which may have one line only."""
-    from ensemble.serving.formats import JSON
+    from ensemble.serving.media_types import JSON
 
     with path.open("rb") as file:
         first = next((line for line in file if line.strip()), b"").strip()
@@ -121,7 +122,8 @@ def _whole(path: Path, content_type: str) -> Source:
 
 def _json_lines(path: Path) -> Source:
     from ensemble.serving.errors import RequestError
-    from ensemble.serving.formats import JSON_LINES, decode
+    from ensemble.serving.formats import decode
+    from ensemble.serving.media_types import JSON_LINES
 
     def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
         before = 0
@@ -235,7 +237,7 @@ def _unreadable_parquet(path: Path, error: Exception) -> ConfigError:
 def _npy(path: Path) -> Source:
     import numpy as np
 
-    from ensemble.serving.formats import NPY
+    from ensemble.serving.media_types import NPY
     from ensemble.serving.rows import Matrix
 
     try:
@@ -253,17 +255,15 @@ def _npy(path: Path) -> Source:
     return Source(len(array), chunks)
 
 
-class _Lines:
-    """Writes CSV, or JSON lines."""
+class _Csv:
+    """Writes CSV with a header."""
 
-    def __init__(self, path: Path, names: Sequence[str], *, csv: bool) -> None:
+    def __init__(self, path: Path, detail: Detail) -> None:
         self._file = path.open("wb")
-        self._csv = csv
-        self._members = len(names) > 1
-        if csv:
-            self._file.write((",".join(names) + "\n").encode())
+        self._detail = detail
+        self._begun = False
 
-    def __enter__(self) -> _Lines:
+    def __enter__(self) -> _Csv:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -271,57 +271,88 @@ class _Lines:
 
     def write(self, prediction: Prediction) -> None:
         """Write a chunk's predictions."""
-        from ensemble.serving.formats import CSV, JSON_LINES, encode
+        from ensemble.serving.answers import csv_header, csv_rows
 
-        detail = "members" if self._members else "blended"
-        body, _ = encode(prediction, f"{CSV if self._csv else JSON_LINES}; detail={detail}")
-        if self._csv and self._members:  # every encoded chunk begins with a header
-            body = body.partition(b"\n")[2]
-        self._file.write(body)
+        if not self._begun:
+            self._file.write(csv_header(prediction, self._detail))
+            self._begun = True
+        self._file.write(csv_rows(prediction, self._detail))
 
 
-class _Columns:
-    """Writes Parquet, or a .npy array."""
+class _JsonLines:
+    """Writes JSON lines."""
 
-    def __init__(self, path: Path, names: Sequence[str], *, parquet: bool) -> None:
-        self._path = path
-        self._names = names
-        self._parquet = parquet
-        self._writer: Any = None
-        self._parts: list[Any] = []
+    def __init__(self, path: Path, detail: Detail) -> None:
+        self._file = path.open("wb")
+        self._detail = detail
 
-    def __enter__(self) -> _Columns:
+    def __enter__(self) -> _JsonLines:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        if not self._parquet and self._parts:
+        self._file.close()
+
+    def write(self, prediction: Prediction) -> None:
+        """Write a chunk's predictions."""
+        from ensemble.serving.answers import encode
+        from ensemble.serving.media_types import JSON_LINES
+
+        self._file.write(encode(prediction, f"{JSON_LINES}; detail={self._detail}")[0])
+
+
+class _Npy:
+    """Writes a .npy array."""
+
+    def __init__(self, path: Path, detail: Detail) -> None:
+        self._path = path
+        self._detail = detail
+        self._parts: list[Any] = []
+
+    def __enter__(self) -> _Npy:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._parts:
             import numpy as np
 
             np.save(self._path, np.concatenate(self._parts), allow_pickle=False)
 
     def write(self, prediction: Prediction) -> None:
-        """Write a chunk's predictions."""
-        import numpy as np
+        """Keep a chunk's predictions; the array is written at the end, since its file begins with its length."""
+        from ensemble.serving.answers import array_of
 
-        many = len(self._names) > 1
-        values = np.column_stack([prediction.members, prediction.blended]) if many else prediction.blended
-        if not self._parquet:
-            self._parts.append(values)
-            return
+        self._parts.append(array_of(prediction, self._detail))
+
+
+class _Parquet:
+    """Writes Parquet."""
+
+    def __init__(self, path: Path, detail: Detail) -> None:
+        self._path = path
+        self._detail = detail
+        self._writer: Any = None
+
+    def __enter__(self) -> _Parquet:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def write(self, prediction: Prediction) -> None:
+        """Write a chunk's predictions."""
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
-        table = pa.table(dict(zip(self._names, values.reshape(len(values), -1).T, strict=True)))
+        table = pa.table(prediction.table(self._detail))
         if self._writer is None:
             self._writer = ParquetWriter(self._path, table.schema)
         self._writer.write_table(table)
 
 
-WRITERS: dict[str, Callable[[Path, Sequence[str]], Any]] = {
-    ".csv": lambda path, names: _Lines(path, names, csv=True),
-    ".jsonl": lambda path, names: _Lines(path, names, csv=False),
-    ".npy": lambda path, names: _Columns(path, names, parquet=False),
-    ".parquet": lambda path, names: _Columns(path, names, parquet=True),
+WRITERS: dict[str, Callable[[Path, Detail], Any]] = {
+    ".csv": _Csv,
+    ".jsonl": _JsonLines,
+    ".npy": _Npy,
+    ".parquet": _Parquet,
 }

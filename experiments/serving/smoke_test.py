@@ -11,7 +11,7 @@ from experiments.errors import BackendUnavailable
 from experiments.sagemaker_requests.limits import SECONDS_TO_ANSWER, SECONDS_TO_PING
 from experiments.serving.base import DeployFailed
 from experiments.serving.client import RequestRefused, invoke, ping
-from experiments.serving.example import check_predictions, example_request
+from experiments.serving.example import EXAMPLE_ACCEPT, check_predictions, example_request
 from experiments.serving.server_log import LINES_READ, relevant_lines
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def check_container(client: DockerClient, started: Started, manifest: Mapping[st
     wait_for_ping(client, started, bundle_hash)
     body, expected = example_request(manifest)
     try:
-        answer = invoke(started.url, body, "application/json", "application/json")
+        answer = invoke(started.url, body, "application/json", EXAMPLE_ACCEPT)
     except RequestRefused as error:
         raise DeployFailed(f"the model refuses its own example: {error}") from None
     except BackendUnavailable:

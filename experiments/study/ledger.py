@@ -18,6 +18,7 @@ from experiments.errors import ConfigError, InputError, StorageError, StudyTaken
 from experiments.study.recorded_json import DamagedRecord, read_document, read_fact, read_point, read_result
 from experiments.study.spec import StudySpec, TrialResult
 from experiments.system.locks import AlreadyLocked, Lock, is_locked, lock_file
+from experiments.system.project import COMMAND
 
 FILE = "ledger.sqlite"
 _LOCK = "lock"
@@ -216,9 +217,7 @@ def find_study(studies: Path, name: str, place: str) -> Path:
     if name not in known:
         if name and Path(name).name == name and (studies / name).is_dir():
             raise ConfigError(f"{place}={name}: {studies / name} has no {FILE}, where a study's trials are recorded.")
-        there = (
-            f"There is: {listed(known)}." if known else "There are no studies yet. Run one: python run.py mode=local."
-        )
+        there = f"There is: {listed(known)}." if known else f"There are no studies yet. Run one: {COMMAND} mode=local."
         raise ConfigError(f"{place}={name}: there is no such study in {studies}.{did_you_mean(name, known)} {there}")
     return studies / name
 

@@ -20,6 +20,7 @@ ON_THIS_MACHINE = (
 )
 # Sections that no test in this module runs, and why.
 NOT_RUN = {
+    "From any folder": "it installs a wheel, as tests/experiments/test_wheel.py does",
     "Your own image": "it builds one and pushes it to an account",
     "In CI": "it is for a CI service; test_readme.py and test_tutorial.py run such commands",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,26 @@ def test_a_channel_is_read_back_as_it_was_written(missing: float, tmp_path: Path
     assert np.array_equal(found.target, table.target)
     assert found.content_hash() == table.content_hash()
     assert json.loads((tmp_path / "schema.json").read_text())["content_hash"] == table.content_hash()
+
+
+@pytest.mark.parametrize(("classes", "positive"), [(("no", "yes"), "no"), (("a", "é ü", "0"), None)])
+def test_a_channel_keeps_classes(classes: tuple[str, ...], positive: str | None, tmp_path: Path) -> None:
+    table = replace(make_table(12), target=np.arange(12.0) % len(classes), classes=classes, positive=positive)
+    write_channel(table, tmp_path)
+    found = read_channel(tmp_path)
+    assert (found.classes, found.positive) == (classes, positive)
+    assert found.content_hash() == table.content_hash()
+
+
+def test_the_schema_of_a_quantity_says_nothing_of_classes(tmp_path: Path) -> None:
+    write_channel(make_table(), tmp_path)
+    assert not {"classes", "positive"} & set(json.loads((tmp_path / "schema.json").read_text()))
+
+
+def test_a_channel_with_a_row_of_no_class_is_refused(tmp_path: Path) -> None:
+    write_channel(replace(make_table(12), target=np.arange(12.0) % 3, classes=("a", "b"), positive="b"), tmp_path)
+    with pytest.raises(InputError, match=r"the target in .* is not one of the classes in schema.json: write it again"):
+        read_channel(tmp_path)
 
 
 def test_a_csv_file_has_the_hash_of_its_channel(tmp_path: Path) -> None:

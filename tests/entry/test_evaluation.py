@@ -8,10 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
+from ensemble.arrays import Floats
 from ensemble.errors import InputError
-from ensemble.evaluation import make_folds, scores
+from ensemble.evaluation import MetricName, default_objective, make_folds, scores, scores_of
 from ensemble.recipe import FoldSpec
 
 
@@ -115,3 +126,74 @@ def test_weighted_scores_are_those_of_scikit_learn() -> None:
         "cv_mae_a": pytest.approx(mean_absolute_error(target, predicted, sample_weight=weights)),
         "cv_r2_a": pytest.approx(r2_score(target, predicted, sample_weight=weights)),
     }
+
+
+def drawn_classes(seed: int, classes: int, rows: int = 60) -> tuple[Floats, Floats, Floats]:
+    """Return class positions, probabilities with ties, and row weights."""
+    random = np.random.RandomState(seed)
+    target = random.permutation(np.arange(rows) % classes).astype(float)
+    raw = np.round(random.dirichlet(np.ones(classes), rows) + 0.3 * np.eye(classes)[target.astype(int)], 1) + 1e-3
+    return target, raw / raw.sum(axis=1, keepdims=True), random.uniform(0.1, 3, rows)
+
+
+def expected_of_classes(target: Floats, predicted: Floats, weights: Floats | None) -> dict[str, float]:
+    labels, classes = predicted.argmax(axis=1), predicted.shape[1]
+    seen = [place for place in range(classes) if 0 < (target == place).sum() < len(target)]
+    areas = [roc_auc_score(target == place, predicted[:, place], sample_weight=weights) for place in seen]
+    truth = target[:, None] == np.arange(classes)
+    return {
+        "cv_logloss_a": log_loss(target, predicted, sample_weight=weights, labels=range(classes)),
+        "cv_auc_a": float(np.mean(areas)),
+        "cv_accuracy_a": accuracy_score(target, labels, sample_weight=weights),
+        "cv_balanced_accuracy_a": balanced_accuracy_score(target, labels, sample_weight=weights),
+        "cv_f1_a": f1_score(target, labels, average="macro", sample_weight=weights, zero_division=0),
+        "cv_brier_a": (
+            brier_score_loss(target, predicted[:, 1], sample_weight=weights)
+            if classes == 2
+            else np.average(((predicted - truth) ** 2).sum(axis=1), weights=weights)
+        ),
+    }
+
+
+@given(st.integers(0, 10**6), st.integers(2, 7), st.booleans())
+def test_scores_of_classes_are_those_of_scikit_learn(seed: int, classes: int, weighed: bool) -> None:
+    target, predicted, weights = drawn_classes(seed, classes)
+    used = weights if weighed else None
+    found = scores("cv", "a", target, predicted, used)
+    assert found == pytest.approx(expected_of_classes(target, predicted, used))
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_a_class_that_no_row_has_is_left_out_of_the_mean() -> None:
+    target, predicted, _ = drawn_classes(0, 3)
+    kept = target != 1
+    found = scores("cv", "a", target[kept], predicted[kept])
+    assert found == pytest.approx(expected_of_classes(target[kept], predicted[kept], None))
+    only = target == 1
+    assert math.isnan(scores("cv", "a", target[only], predicted[only])["cv_auc_a"])
+
+
+def test_a_probability_of_zero_for_the_true_class_has_a_finite_log_loss() -> None:
+    target, predicted = np.array([0.0, 1.0]), np.array([[1.0, 0.0], [1.0, 0.0]])
+    assert scores("cv", "a", target, predicted)["cv_logloss_a"] == pytest.approx(log_loss(target, predicted))
+
+
+def test_labels_that_a_threshold_decides_are_scored_as_given() -> None:
+    target, predicted = np.array([0.0, 1.0, 1.0]), np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]])
+    assert scores("cv", "a", target, predicted)["cv_accuracy_a"] == pytest.approx(1 / 3)
+    found = scores("cv", "a", target, predicted, labels=(predicted[:, 1] >= 0.3).astype(int))
+    assert (found["cv_accuracy_a"], found["cv_f1_a"], found["cv_balanced_accuracy_a"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("score", [*scores_of("regression"), *scores_of("binary")])
+@pytest.mark.parametrize("who", ["blended", "extra_trees", "accuracy_x"])
+def test_a_metric_with_underscores_is_split_into_its_parts(score: str, who: str) -> None:
+    metric = MetricName.parse(f"cv_{score}_{who}")
+    assert metric == MetricName("cv", score, who)
+    assert metric.of("a") == f"cv_{score}_a"
+    assert metric.maximised is (score in {"r2", "auc", "accuracy", "balanced_accuracy", "f1"})
+
+
+def test_each_task_has_an_objective() -> None:
+    assert default_objective("regression") == "cv_rmse_blended"
+    assert default_objective("binary") == default_objective("multiclass") == "cv_logloss_blended"

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ensemble.blending import REGISTRY as BLENDERS
 from ensemble.errors import InputError
+from ensemble.evaluation import SCORES
 from ensemble.members import REGISTRY
 from ensemble.reading import Roles
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
@@ -73,7 +74,9 @@ def recipes(draw: st.DrawFn) -> Recipe:
         members.append(MemberSpec(name, kind, {param: draw(values(params[param])) for param in chosen}))
     blend = draw(st.sampled_from(sorted(BLENDERS)))
     weights = {name: draw(st.floats(0.1, 10)) for name in names} if blend == "fixed" else None
-    splits, scores = st.sampled_from(["cv", "validation"]), st.sampled_from(["rmse", "mae", "r2"])
+    splits, scores = st.sampled_from(["cv", "validation"]), st.sampled_from(sorted(SCORES))
+    labels = st.dictionaries(st.text(min_size=1), st.floats(0, 1e6), min_size=1, max_size=3)
+    costs = st.tuples(st.tuples(st.just(0.0), st.floats(0.1, 9)), st.tuples(st.floats(0.1, 9), st.just(0.0)))
     return Recipe(
         members=tuple(members),
         blend=blend,
@@ -82,6 +85,9 @@ def recipes(draw: st.DrawFn) -> Recipe:
         folds=FoldSpec(k=draw(st.integers(2, 1000))),
         seed=draw(st.integers(0, 2**31 - 1)),
         objective=f"{draw(splits)}_{draw(scores)}_{draw(st.sampled_from([*names, 'blended']))}",
+        class_weight=draw(st.none() | st.just("balanced") | labels),
+        calibrate=draw(st.booleans()),
+        threshold=draw(st.floats(0.01, 0.99) | st.sampled_from(["accuracy", "f1"]) | costs),
     )
 
 
@@ -111,11 +117,22 @@ def test_a_recipe_with_one_hyperparameter_a_member_is_read_back_too(recipe: Reci
         Roles("price"),
         Roles("the price, in €", "w", "who", "group", ("id", 'a "b"', "c,d")),
         Roles("price", fold_key="when", fold_kind="time"),
+        Roles("risk", task="multiclass"),
+        Roles("risk", task="binary", positive='über 5 %, "bad"'),
     ],
 )
 def test_what_columns_are_for_is_read_back(roles: Roles) -> None:
     kind = {"folds_kind": roles.fold_kind}
     assert decode_roles({**encode_roles(roles), **kind, "seed": "1"}) == roles
+
+
+def test_the_roles_of_a_quantity_do_not_mention_classes() -> None:
+    assert encode_roles(Roles("price")) == {"target": "price"}
+
+
+def test_a_task_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InputError, match=r"hyperparameter 'task': 'classes' is not one of auto, binary, multiclass"):
+        decode_roles({"target": "price", "task": "classes"})
 
 
 @pytest.mark.parametrize("text", ["id", '"id"', "[1]", "{}", ""])

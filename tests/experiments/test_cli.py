@@ -47,7 +47,20 @@ def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ende
     assert ended.code == 0
     for name in [*ACTIONS, *group_files(), *(member for members in group_files().values() for member in members)]:
         assert name in ended.out
-    assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 13
+    assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 14
+
+
+@pytest.mark.parametrize("arguments", [["plan", "mode=nowhere"], ["action=plan", "mode=nowhere"]])
+def test_the_name_of_an_action_may_come_first(arguments: list[str], byoe: Callable[..., Ended]) -> None:
+    assert byoe(*arguments) == byoe("action=plan", "mode=nowhere")
+    assert byoe("mode=local", "plan").err.startswith("error: 'plan' is not key=value.")
+
+
+@pytest.mark.parametrize("shells", [[], ["csh"]])
+def test_completion_needs_a_shell(shells: list[str], byoe: Callable[..., Ended]) -> None:
+    ended = byoe("--completion", *shells)
+    assert ended.code == 2
+    assert "--completion needs the name of a shell: bash, fish, zsh" in ended.err
 
 
 @pytest.mark.parametrize("arguments", [["-h"], ["mode=nowhere", "--help"]])

@@ -67,17 +67,19 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
         deciding = tuple(declared)
 
         @classmethod
-        def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+        def refusal(
+            cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0
+        ) -> str | None:
             """Return why these rows cannot be fitted."""
             choices = {key: value for key, value in params.items() if isinstance(value, str | bool) or key == "power"}
             return (
                 _invalid(cls(params, seed=0, threads=1))
-                or cls._misfit(params, target, varies=varies)
+                or cls._misfit(params, target, varies=varies, classes=classes)
                 or _unsaved(name, tuple(sorted(choices.items())))
             )
 
         @classmethod
-        def _misfit(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+        def _misfit(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int) -> str | None:
             if "n_neighbors" in declared:
                 neighbors = cls.number("n_neighbors", params, 5)
                 few = f"there are {len(target)} rows, fewer than n_neighbors={neighbors:g}"
@@ -85,7 +87,7 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
             if name in _POWERS:
                 domain = losses.tweedie_domain(cls.number("power", params, _POWERS[name]))
                 return domain(target) if domain else None
-            return super().refusal(params, target, varies=varies)
+            return super().refusal(params, target, varies=varies, classes=classes)
 
         def build(self) -> Any:
             """Return the regressor."""

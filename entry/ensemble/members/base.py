@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import ClassVar
 
 from ensemble.arrays import Floats
+from ensemble.classes import Task, task_of
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.members.growth import Growth
-from ensemble.parameters import Parameter, ParamValue
+from ensemble.parameters import Parameter, ParamValue, choice
+
+ALL_TASKS: frozenset[Task] = frozenset(("regression", "binary", "multiclass"))
+CLASS_TASKS: frozenset[Task] = ALL_TASKS - {"regression"}
+_TARGETS: Mapping[Task, str] = {
+    "regression": "a quantity",
+    "binary": "two classes",
+    "multiclass": "three or more classes",
+}
 
 
 class Member(abc.ABC):
-    """One regressor behind a common interface.
+    """One regressor or classifier behind a common interface.
 
     The contract, which ``tests/entry/test_members.py`` checks for every registered member:
 
@@ -27,12 +36,18 @@ class Member(abc.ABC):
     - The same parameters, seed and rows give the same model, regardless of the number of threads.
     - A model that was saved and loaded predicts exactly the same numbers as before.
     - An exception from ``fit`` or ``predict`` fails this trial and has no other effect.
+    - For classes, the target is the position of each row's class, and predictions are probabilities. A class that is
+      not among the rows of ``fit`` still has its column. ``tests/entry/test_class_members.py`` checks this.
 
     Attributes:
         kind: Name in the registry.
         suffix: File name suffix of a saved model, with the dot.
+        tasks: What it can predict.
         parameters: All hyperparameters that may be set, with their declared types.
+        by_task: The values of those parameters that depend on the task, by task; empty if any value is allowed. A task
+            that is not listed does not have the parameter.
         defaults: Defaults of this member that differ from the library's.
+        class_defaults: The defaults for classes that differ from ``defaults``.
         libraries: Distributions whose version decides what a saved model predicts.
         weighs: Whether ``fit`` uses row weights. A study with row weights refuses a member that does not.
         float32: Whether the library rounds features to float32, which has 24 bits.
@@ -42,12 +57,16 @@ class Member(abc.ABC):
         rounds: The parameter that is the number of boosting rounds, None if the member is not grown in rounds. Where it
             is not set or ``None``, a training finds the number with ``grow``, ``truncated`` and ``fit_rounds``.
         growing: Further defaults where the number of rounds is found. A library must not choose by that number.
+        class_growing: Those for classes that differ from ``growing``.
     """
 
     kind: ClassVar[str]
     suffix: ClassVar[str]
+    tasks: ClassVar[frozenset[Task]] = frozenset(("regression",))
     parameters: ClassVar[Mapping[str, Parameter]]
+    by_task: ClassVar[Mapping[str, Mapping[Task, Sequence[str]]]] = {}
     defaults: ClassVar[Mapping[str, ParamValue]] = {}
+    class_defaults: ClassVar[Mapping[str, ParamValue]] = {}
     libraries: ClassVar[tuple[str, ...]]
     weighs: ClassVar[bool] = True
     float32: ClassVar[bool] = False
@@ -56,6 +75,7 @@ class Member(abc.ABC):
     deciding: ClassVar[Sequence[str]] = ()
     rounds: ClassVar[str | None] = None
     growing: ClassVar[Mapping[str, ParamValue]] = {}
+    class_growing: ClassVar[Mapping[str, ParamValue]] = {}
 
     def __init__(
         self,
@@ -64,6 +84,7 @@ class Member(abc.ABC):
         seed: int,
         threads: int,
         categories: Mapping[int, int] | None = None,
+        classes: int = 0,
     ) -> None:
         """Keep the settings.
 
@@ -72,20 +93,23 @@ class Member(abc.ABC):
             seed: Seed of all random numbers.
             threads: Number of threads that ``fit`` and ``predict`` may use, at least 1.
             categories: Number of levels of each column that is a category, by the column's position.
+            classes: Number of classes of the target, 0 if it is a quantity. Given only if it is above 0.
         """
-        further = self.growing if self.finds_rounds(params) else {}
-        self.params: dict[str, ParamValue] = {**self.defaults, **further, **params}
+        self.params: dict[str, ParamValue] = {**self.defaults_for(classes), **params}
+        if self.finds_rounds(params):
+            self.params = {**self.params, **self.growing, **(self.class_growing if classes else {}), **params}
         self.seed = seed
         self.threads = threads
         self.categories = dict(categories or {})
+        self.classes = classes
 
     @abc.abstractmethod
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
-        """Fit the regressor.
+        """Fit the model.
 
         Args:
             features: Shape (rows, columns), float64, NaN where missing.
-            target: Shape (rows,), float64, finite.
+            target: Shape (rows,), float64, finite; for classes, the position of each row's class.
             weights: Row weights, shape (rows,), float64, not negative; None if all rows count equally.
         """
 
@@ -97,11 +121,12 @@ class Member(abc.ABC):
             features: Shape (rows, columns), float64, NaN where missing.
 
         Returns:
-            One finite number per row, shape (rows,), float64, in the target's unit.
+            One finite number per row, shape (rows,), float64, in the target's unit; for classes, their probabilities,
+            shape (rows, classes), each row of which sums to 1.
         """
 
     def grow(self, features: Floats, target: Floats, weights: Floats | None, growth: Growth) -> None:
-        """Fit the regressor round by round, as long as ``growth`` tells.
+        """Fit the model round by round, as long as ``growth`` tells.
 
         ``growth.after`` gets the predictions for ``growth.features`` after each round, in order. The rounds are those
         that ``fit`` would grow. Called instead of ``fit``, if ``rounds`` names a parameter.
@@ -122,7 +147,7 @@ class Member(abc.ABC):
         raise NotImplementedError
 
     def fit_rounds(self, features: Floats, target: Floats, weights: Floats | None, rounds: int) -> None:
-        """Fit the regressor with a number of rounds that was found. The other arguments are those of ``fit``."""
+        """Fit the model with a number of rounds that was found. The other arguments are those of ``fit``."""
         self.params = {**self.params, str(self.rounds): rounds}
         self.fit(features, target, weights)
 
@@ -145,20 +170,21 @@ class Member(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> Member:
+    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None, classes: int = 0) -> Member:
         """Read a model that ``save`` wrote.
 
         Args:
             path: The file.
             threads: Number of threads that ``predict`` may use, at least 1.
             categories: As given to the constructor of the saved member.
+            classes: As given to the constructor of the saved member.
 
         Raises:
             BundleError: The file does not hold a model of this member.
         """
 
     @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0) -> str | None:
         """Return why the library cannot be fitted on these rows, as a sentence about the rows; None if it can.
 
         A study asks this for each fold before its first trial.
@@ -167,24 +193,42 @@ class Member(abc.ABC):
             params: The parameters that are set; defaults apply to the rest.
             target: The target of the rows, shape (rows,).
             varies: Whether any feature has two different values in the rows.
+            classes: Number of classes of the target, 0 if it is a quantity. Given only if it is above 0.
         """
+        task = task_of(range(classes))
+        for name, allowed in cls.by_task.items():
+            value = params.get(name)
+            if value is None:
+                continue
+            if task not in allowed:
+                return f"{name} is not for a target of {_TARGETS[task]}"
+            try:
+                choice(*allowed[task]).check(value) if allowed[task] else None
+            except ValueError:
+                return f"{name}={value} is not for a target of {_TARGETS[task]}, which takes {listed(allowed[task])}"
         return None
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core, to compare members; measured on an AMD EPYC of 2024.
 
         Args:
             rows: Number of rows to fit on.
             columns: Number of features.
             params: The parameters that are set; defaults apply to the rest.
+            classes: Number of classes of the target, 0 if it is a quantity. Given only if it is above 0.
         """
         return 1e-7 * rows * columns
 
     @classmethod
-    def number(cls, name: str, params: Mapping[str, ParamValue], otherwise: float) -> float:
-        """Return the value of a numeric parameter: from ``params``, from ``defaults``, or ``otherwise``."""
-        value = {**cls.defaults, **params}.get(name)
+    def defaults_for(cls, classes: int) -> dict[str, ParamValue]:
+        """Return the defaults for a target with this number of classes, 0 if it is a quantity."""
+        return {**cls.defaults, **(cls.class_defaults if classes else {})}
+
+    @classmethod
+    def number(cls, name: str, params: Mapping[str, ParamValue], otherwise: float, classes: int = 0) -> float:
+        """Return the value of a numeric parameter: from ``params``, from the defaults, or ``otherwise``."""
+        value = {**cls.defaults_for(classes), **params}.get(name)
         return float(value) if isinstance(value, int | float) else otherwise
 
     @classmethod

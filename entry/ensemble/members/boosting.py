@@ -11,22 +11,30 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ensemble.arrays import Floats
+from ensemble.classes import Task, task_of
 from ensemble.errors import BundleError, listed
 from ensemble.members import losses
-from ensemble.members.base import Member
+from ensemble.members.base import ALL_TASKS, Member
 from ensemble.members.growth import MOST, Growth
+from ensemble.members.probabilities import in_columns, softmax
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real
 
-# Predict values with the trees of all rounds, as in Booster.inplace_predict.
-_PREDICTION = (
-    b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":false,"cache_id":0}'
+# Predict with the trees of all rounds, as in Booster.inplace_predict: values (type 0), or what a class's probability is
+# computed from (type 1), since XGBoost itself rounds probabilities to float32, and those near 1 to 1.
+_PREDICTION, _MARGIN = (
+    b'{"type":%d,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":false,"cache_id":0}'
+    % kind
+    for kind in (0, 1)
 )
 
 _FEW_ROWS = 10_000
 # CatBoost fails if it draws no row for a tree.
 _LEAST_SAMPLED = 4
+# CatBoost's loss for any number of classes.
+_SEVERAL = "MultiClass"
 
 
 @functools.cache
@@ -68,9 +76,15 @@ class XGBoost(Member):
         "max_cat_threshold": integer(1),
         "max_delta_step": real(0),
         "num_parallel_tree": integer(1),
-        "objective": choice(*losses.XGBOOST, note=losses.NOTE),
+        "objective": choice(*losses.XGBOOST, *losses.XGBOOST_CLASSES["binary"], note=losses.NOTE),
         "tweedie_variance_power": real(1, 2, high_open=True),
         "huber_slope": real(0, low_open=True),
+    }
+    tasks = ALL_TASKS
+    by_task: ClassVar[dict[str, dict[Task, Sequence[str]]]] = {
+        "objective": {"regression": tuple(losses.XGBOOST), **losses.XGBOOST_CLASSES},
+        "tweedie_variance_power": {"regression": ()},
+        "huber_slope": {"regression": ()},
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"num_round": None}
     rounds = "num_round"
@@ -78,7 +92,7 @@ class XGBoost(Member):
     float32 = float32_target = True
     # A split must gain 1e-6, in the square of the target's unit; squares in float32 end at 3.4e38.
     spreads = (1e-2, 1e17)
-    deciding = ("objective",)
+    deciding = tuple(by_task)
 
     _booster: Any = None
 
@@ -101,7 +115,8 @@ class XGBoost(Member):
         booster = xgboost.Booster(settings, [data, scored])
         for number in range(growth.most):
             booster.update(data, number)
-            if not growth.after(booster.predict(scored).astype(np.float64)):
+            predicted = booster.predict(scored, output_margin=self.classes > 0).astype(np.float64)
+            if not growth.after(softmax(predicted) if self.classes else predicted):
                 break
         self._booster = booster[: booster.num_boosted_rounds()]  # without the rows, which it keeps otherwise
 
@@ -120,6 +135,12 @@ class XGBoost(Member):
         if settings.get("objective") == "reg:pseudohubererror":
             # XGBoost's own start is one Newton step from 0, which ends far from a target that is far from 0, and stays.
             settings["base_score"] = float(np.median(target))
+        if self.classes:
+            settings.setdefault("objective", losses.XGBOOST_CLASSES[task_of(range(self.classes))][0])
+        if settings.get("objective") == "multi:softprob":
+            settings["num_class"] = self.classes
+        elif self.classes and np.ptp(target) == 0:
+            settings["base_score"] = 0.5  # XGBoost's own would be the share of the second class, which must not be 0
         max_bin = settings.get("max_bin", 256)
         data = xgboost.QuantileDMatrix(
             features,
@@ -135,8 +156,9 @@ class XGBoost(Member):
     def predict(self, features: Floats) -> Floats:
         """Predict with the trees of all rounds.
 
-        It calls ``XGBoosterPredictFromDense`` of the library's documented C interface. ``Booster.inplace_predict``
-        makes the same call, but its checks in Python take three times as long as the prediction of one row.
+        For classes, it computes probabilities from the logarithms of odds. It calls ``XGBoosterPredictFromDense`` of
+        the library's documented C interface. ``Booster.inplace_predict`` makes the same call, but its checks in Python
+        take three times as long as the prediction of one row.
 
         Raises:
             ValueError: The number of columns is not the model's.
@@ -153,7 +175,7 @@ class XGBoost(Member):
         code = _library().XGBoosterPredictFromDense(
             self._booster.handle,
             where.encode(),
-            _PREDICTION,
+            _MARGIN if self.classes else _PREDICTION,
             None,
             ctypes.byref(shape),
             ctypes.byref(dimensions),
@@ -161,8 +183,11 @@ class XGBoost(Member):
         )
         if code != 0:
             raise RuntimeError(_library().XGBGetLastError().decode())
-        floats = np.frombuffer(ctypes.string_at(found, 4 * len(values)), dtype=np.float32)
-        return floats.astype(np.float64)
+        if not self.classes:
+            floats = np.frombuffer(ctypes.string_at(found, 4 * len(values)), dtype=np.float32)
+            return floats.astype(np.float64)
+        margins = np.ctypeslib.as_array(found, [shape[place] for place in range(dimensions.value)])
+        return softmax(margins.astype(np.float64))
 
     @staticmethod
     def _kinds(member: Member, features: Floats) -> list[str] | None:
@@ -172,26 +197,29 @@ class XGBoost(Member):
         return ["c" if place in member.categories else "q" for place in range(features.shape[1])]
 
     @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0) -> str | None:
         """Return why these rows cannot be fitted: the target is outside the objective's domain."""
         domain = losses.XGBOOST.get(str(params.get("objective")))
-        return domain(target) if domain else None
+        return super().refusal(params, target, varies=varies, classes=classes) or (domain(target) if domain else None)
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
-        """Estimate the seconds that ``fit`` takes on one core."""
-        return cls.number("num_round", params, 400) / 100 * (0.03 + 1.5e-6 * rows * columns)
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
+        """Estimate the seconds that ``fit`` takes on one core; a round has a tree for each of several classes."""
+        trees = classes if classes > 2 else 1
+        return trees * cls.number("num_round", params, 400) / 100 * (0.03 + 1.5e-6 * rows * columns)
 
     def save(self, path: Path) -> None:
         """Write UBJSON."""
         self._booster.save_model(path)
 
     @classmethod
-    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> XGBoost:
+    def load(
+        cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None, classes: int = 0
+    ) -> XGBoost:
         """Read UBJSON."""
         import xgboost
 
-        member = cls({}, seed=0, threads=threads, categories=categories)
+        member = cls({}, seed=0, threads=threads, categories=categories, classes=classes)
         try:
             member._booster = xgboost.Booster({"nthread": threads}, model_file=path)
         except xgboost.core.XGBoostError as error:
@@ -202,12 +230,15 @@ class XGBoost(Member):
 class _Stop:
     """Ends CatBoost's training when growth ends; CatBoost calls ``after_iteration``."""
 
-    def __init__(self, score: str, growth: Growth) -> None:
+    def __init__(self, score: str, growth: Growth, share: float = 1.0) -> None:
+        """Keep what to watch; ``share`` is the part of the score rows' weight that CatBoost scores."""
         self._score = score
         self._growth = growth
+        self._share = share
 
     def after_iteration(self, info: Any) -> bool:
-        return self._growth.goes_on(info.metrics["validation"][self._score])
+        scores = info.metrics["validation"][self._score]
+        return self._growth.goes_on(scores if self._share == 1 else np.multiply(scores, self._share))
 
 
 class CatBoost(Member):
@@ -240,7 +271,11 @@ class CatBoost(Member):
         "max_ctr_complexity": integer(1, 16),
         "score_function": choice("Cosine", "L2"),
         "model_shrink_rate": real(0, 1),
-        "loss_function": choice(*losses.CATBOOST, note=losses.NOTE),
+        "loss_function": choice(*losses.CATBOOST, *losses.CATBOOST_CLASSES["binary"], note=losses.NOTE),
+    }
+    tasks = ALL_TASKS
+    by_task: ClassVar[dict[str, dict[Task, Sequence[str]]]] = {
+        "loss_function": {"regression": tuple(losses.CATBOOST), **losses.CATBOOST_CLASSES}
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"iterations": None}
     rounds = "iterations"
@@ -250,6 +285,8 @@ class CatBoost(Member):
         "boosting_type": "Plain",
         "max_ctr_complexity": 1,
     }
+    # CatBoost itself takes one step for fewer than 200 iterations of Logloss, and ten for more.
+    class_growing: ClassVar[dict[str, ParamValue]] = {"leaf_estimation_iterations": 1}
     float32 = float32_target = True
     deciding = (
         "loss_function",
@@ -272,7 +309,7 @@ class CatBoost(Member):
         if self._is_constant(target):
             self._fit_constant(features.shape[1], target)
             return
-        self._model = self._regressor(**{**self.params, "iterations": self.params["iterations"] or MOST})
+        self._model = self._unfitted(**{**self._settings(), "iterations": self.params["iterations"] or MOST})
         self._model.fit(self._pool(features, target, weights))
         self._finish()
 
@@ -282,17 +319,37 @@ class CatBoost(Member):
             self._fit_constant(features.shape[1], target)
             growth.stays(self.predict(growth.features))
             return
-        score = "MAE" if growth.absolute else "RMSE"
-        stop = _Stop(score, growth)
-        self._model = self._regressor(**{**self.params, "iterations": growth.most, "eval_metric": score})
+        score = self._loss() if self.classes else "MAE" if growth.loss == "absolute" else "RMSE"
+        self._model = self._unfitted(**{**self._settings(), "iterations": growth.most, "eval_metric": score})
         scored = self._pool(growth.features, growth.target, growth.weights)
         # Scores of predictions of a logarithm tell nothing.
-        stops = {} if self._kind_of_prediction() == "Exponent" else {"callbacks": [stop]}
-        self._model.fit(self._pool(features, target, weights), eval_set=scored, use_best_model=False, **stops)
+        watched: dict[str, Any] = {"eval_set": scored, "use_best_model": False}
+        if self._kind_of_prediction() != "Exponent":
+            watched["callbacks"] = [_Stop(score, growth)]
+        if self.classes and not np.isin(growth.target, target).all():
+            watched = self._watched_known(score, growth, np.isin(growth.target, target))
+        self._model.fit(self._pool(features, target, weights), **watched)
         self._finish()
         # One thread, since a stage has little to do.
         for predicted in self._model.staged_predict(scored, prediction_type=self._prediction, thread_count=1):
-            growth.after(np.asarray(predicted, dtype=np.float64))
+            growth.after(self._on_scale(predicted))
+
+    def _watched_known(self, score: str, growth: Growth, known: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        """Return how to watch the score rows of known classes; CatBoost refuses the others, whose errors stay.
+
+        Args:
+            score: The name of CatBoost's score.
+            growth: What to watch.
+            known: Whether each score row's class is among the rows of the fit.
+        """
+        if not known.any():
+            return {}
+        weights = np.ones(len(known)) if growth.weights is None else growth.weights
+        return {
+            "eval_set": self._pool(growth.features[known], growth.target[known], weights[known]),
+            "use_best_model": False,
+            "callbacks": [_Stop(score, growth, float(weights[known].sum() / weights.sum()))],
+        }
 
     def truncated(self, rounds: int) -> CatBoost:
         """Return the model of the first trees."""
@@ -308,8 +365,21 @@ class CatBoost(Member):
         # The history of the scores is not needed, and CatBoost cannot read back what it writes of scores above 2^53.
         del self._model.get_metadata()["training"]
 
+    def _settings(self) -> dict[str, ParamValue]:
+        """Return CatBoost's parameters, with the loss for classes, which would depend on the classes of a fold."""
+        if not self.classes:
+            return self.params
+        return {**self.params, "loss_function": self._loss()}
+
+    def _loss(self) -> str:
+        return str(self.params.get("loss_function", self._default_loss(self.classes)))
+
+    @staticmethod
+    def _default_loss(classes: int) -> str:
+        return losses.CATBOOST_CLASSES[task_of(range(classes))][0] if classes else "RMSE"
+
     def _kind_of_prediction(self) -> str | None:
-        return losses.catboost_prediction(str(self.params.get("loss_function", "RMSE")))
+        return losses.catboost_prediction(self._loss(), self.classes)
 
     @staticmethod
     def _is_constant(target: Floats) -> bool:
@@ -317,17 +387,24 @@ class CatBoost(Member):
         return bool(np.all(rounded == rounded[0]))
 
     def _fit_constant(self, columns: int, target: Floats) -> None:
-        value = float(target[0] if np.ptp(target) == 0 else target.mean())
-        # Any model will do whose trees count nothing: this one is fitted on two rows that differ in every column.
-        self._model = self._regressor(iterations=1)
-        self._model.fit(self._pool(np.repeat([[0.0], [1.0]], columns, axis=1), np.array([0.0, 1.0])))
+        value: float | list[float] = float(target[0] if np.ptp(target) == 0 else target.mean())
+        loss: dict[str, Any] = {}
+        if self.classes:
+            # One row more of each class: Laplace's rule of succession.
+            rows = np.bincount(target.astype(np.intp), minlength=self.classes) + 1
+            value, loss = np.log(rows / rows.sum()).tolist(), {"loss_function": _SEVERAL}
+        # Any model will do whose trees count nothing: this one is fitted on two rows, or one for each class.
+        different = np.arange(float(max(self.classes, 2)))
+        self._model = self._unfitted(iterations=1, **loss)
+        self._model.fit(self._pool(np.repeat(different[:, None] % 2, columns, axis=1), different))
         self._model.set_scale_and_bias(0.0, value)
         self._prediction = "RawFormulaVal"
 
-    def _regressor(self, **params: Any) -> Any:
+    def _unfitted(self, **params: Any) -> Any:
         import catboost
 
-        return catboost.CatBoostRegressor(
+        library = catboost.CatBoostClassifier if self.classes else catboost.CatBoostRegressor
+        return library(
             **params, random_seed=self.seed, thread_count=self.threads, allow_writing_files=False, verbose=False
         )
 
@@ -344,8 +421,11 @@ class CatBoost(Member):
         return [model._predict_pool(pool) for model in same]
 
     def _predict_pool(self, pool: Any) -> Floats:
-        found = self._model.predict(pool, prediction_type=self._prediction, thread_count=self.threads)
-        return np.asarray(found, dtype=np.float64)
+        return self._on_scale(self._model.predict(pool, prediction_type=self._prediction, thread_count=self.threads))
+
+    def _on_scale(self, predicted: Any) -> Floats:
+        found = np.asarray(predicted, dtype=np.float64)
+        return in_columns(softmax(found), self._model.classes_, self.classes) if self.classes else found
 
     def _pool(self, features: Floats, target: Floats | None = None, weights: Floats | None = None) -> Any:
         import catboost
@@ -364,7 +444,7 @@ class CatBoost(Member):
         return catboost.Pool(data, target, weight=weights, thread_count=self.threads)
 
     @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0) -> str | None:
         """Return why these rows cannot be fitted.
 
         The parameters contradict each other, features have no difference, or the target is outside the loss's domain.
@@ -374,16 +454,17 @@ class CatBoost(Member):
         subsample = params.get("subsample")
         few = isinstance(subsample, float) and subsample * len(target) < _LEAST_SAMPLED
         return (
-            cls._contradiction(params)
+            super().refusal(params, target, varies=varies, classes=classes)
+            or cls._contradiction(params, cls._default_loss(classes))
             or (f"subsample={subsample:g} takes fewer than {_LEAST_SAMPLED} of {len(target)} rows" if few else None)
             or constant
             or (domain(target) if domain else None)
         )
 
     @staticmethod
-    def _contradiction(params: Mapping[str, ParamValue]) -> str | None:
+    def _contradiction(params: Mapping[str, ParamValue], default_loss: str) -> str | None:
         """Return which parameters CatBoost does not combine; from its messages, in catboost/private/libs/options."""
-        loss = str(params.get("loss_function", "RMSE"))
+        loss = str(params.get("loss_function", default_loss))
         name, bootstrap = loss.partition(":")[0], params.get("bootstrap_type")
         growth, leaves = params.get("grow_policy", "SymmetricTree"), params.get("leaf_estimation_method")
         faults = {
@@ -410,7 +491,7 @@ class CatBoost(Member):
         return next((fault for fault, found in faults.items() if found), None) or losses.catboost_option_fault(loss)
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
         return cls.number("iterations", params, 600) / 200 * (0.15 + 4e-6 * rows * columns)
 
@@ -424,12 +505,14 @@ class CatBoost(Member):
             del metadata["params"]
 
     @classmethod
-    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> CatBoost:
+    def load(
+        cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None, classes: int = 0
+    ) -> CatBoost:
         """Read CatBoost's binary format."""
         import catboost
 
-        member = cls({}, seed=0, threads=threads, categories=categories)
-        member._model = catboost.CatBoostRegressor()
+        member = cls({}, seed=0, threads=threads, categories=categories, classes=classes)
+        member._model = member._unfitted()
         try:
             member._model.load_model(str(path), format="cbm")
         except catboost.CatBoostError as error:
@@ -440,10 +523,10 @@ class CatBoost(Member):
             member._training = metadata["params"]
             del metadata["params"]
         loss = json.loads(member._training or "{}").get("loss_function", {}).get("type", "RMSE")
-        member._prediction = losses.catboost_prediction(loss)
+        member._prediction = losses.catboost_prediction(loss, classes)
         if member._prediction is None:
             raise BundleError(
                 f"{path} was trained with loss_function={loss}, which does not predict the target. Train again with "
-                f"one of {listed(losses.CATBOOST)}."
+                f"one of {listed(cls.by_task['loss_function'][task_of(range(classes))])}."
             )
         return member

@@ -47,7 +47,7 @@ class GaussianProcess(ScikitMember):
         return {"groups": groups}
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` and the prediction of a fold take on one core."""
         tuned = min(rows, cls.number("tuned_rows", params, 500))
         used = min(rows, cls.number("max_rows", params, 3_000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,10 @@ PATIENCE = 50
 # An error is lower than another if it is lower by this share. That is far above the rounding of sums, so that the order
 # in which a library adds does not change the number of rounds.
 LOWER = 1e-5
+# What a class that was given no probability costs, as in the log loss of ``evaluation``.
+LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
+# The error of a row: its squared or absolute deviation, or the negative logarithm of the probability of its class.
+Loss = Literal["squared", "absolute", "log"]
 
 
 class Growth:
@@ -28,7 +33,7 @@ class Growth:
         features: Features of the score rows, shape (rows, columns).
         target: Their target, shape (rows,).
         weights: Their weights, shape (rows,); None if all rows count equally.
-        absolute: Whether the error of a row is its absolute deviation, and not the square.
+        loss: What the error of a row is.
         most: The most rounds that are worth growing.
     """
 
@@ -38,7 +43,7 @@ class Growth:
         target: Floats,
         weights: Floats | None = None,
         *,
-        absolute: bool = False,
+        loss: Loss = "squared",
         unit: float = 1.0,
         before: Sequence[Floats] = (),
     ) -> None:
@@ -48,14 +53,14 @@ class Growth:
             features: Features of the score rows.
             target: Their target.
             weights: Their weights.
-            absolute: Whether the error of a row is its absolute deviation.
+            loss: What the error of a row is.
             unit: What deviations are divided by, the same in all folds, so that no square overflows.
             before: The curves of the folds before.
         """
         self.features = features
         self.target = target
         self.weights = weights
-        self.absolute = absolute
+        self.loss = loss
         self.most = min(map(len, before), default=MOST)
         self._unit = unit
         self._patience = PATIENCE if before else FIRST_PATIENCE
@@ -69,10 +74,13 @@ class Growth:
         self._is_late = lambda: clock() >= ends
 
     def after(self, predicted: Floats) -> bool:
-        """Note what the model predicts for the score rows after one more round; return whether to grow another."""
+        """Note what the model predicts for the score rows after one more round; return whether to grow another.
+
+        Args:
+            predicted: What ``Member.predict`` returns.
+        """
         with np.errstate(over="ignore"):
-            deviations = np.abs(self.target - predicted) / self._unit
-            errors = deviations if self.absolute else deviations**2
+            errors = self._errors_of_rows(predicted)
             self._errors.append(_finite(float(np.sum(errors if self.weights is None else errors * self.weights))))
         return self._goes_on(self._errors)
 
@@ -80,11 +88,11 @@ class Growth:
         """Return whether to grow another round, from the scores after each round so far, as a library reports them.
 
         Args:
-            scores: The (weighted) root mean squared errors on the score rows, or the mean absolute ones.
+            scores: The (weighted) root mean squared errors on the score rows, the mean absolute ones, or log losses.
         """
         total = float(len(self.target) if self.weights is None else np.sum(self.weights))
-        deviations = np.array(scores) / self._unit
-        return self._goes_on([_finite(total * error) for error in (deviations if self.absolute else deviations**2)])
+        errors = np.array(scores) / (1.0 if self.loss == "log" else self._unit)
+        return self._goes_on([_finite(total * error) for error in (errors**2 if self.loss == "squared" else errors)])
 
     def curve(self) -> Floats:
         """Return the sum of the errors after each round.
@@ -101,6 +109,13 @@ class Growth:
         self._errors = []
         self.after(predicted)
         self._errors *= self.most
+
+    def _errors_of_rows(self, predicted: Floats) -> Floats:
+        if self.loss == "log":
+            given = predicted[np.arange(len(self.target)), self.target.astype(np.intp)]
+            return np.asarray(-np.log(np.maximum(given, LEAST_PROBABILITY)))
+        deviations = np.abs(self.target - predicted) / self._unit
+        return np.asarray(deviations if self.loss == "absolute" else deviations**2)
 
     def _goes_on(self, errors: Sequence[float]) -> bool:
         done = len(errors)

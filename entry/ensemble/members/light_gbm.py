@@ -133,13 +133,13 @@ class LightGBM(Member):
         return lightgbm.Booster(model_str=text)
 
     @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0) -> str | None:
         """Return why these rows cannot be fitted: no row would be drawn for a tree."""
         drawn = cls.number("bagging_fraction", params, 1.0)
         return None if int(drawn * len(target)) else f"bagging_fraction={drawn:g} takes none of {len(target)} rows"
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
         return cls.number("num_iterations", params, 400) / 100 * (0.03 + 4e-7 * rows * columns)
 
@@ -148,11 +148,13 @@ class LightGBM(Member):
         path.write_text(self._booster.model_to_string(), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> LightGBM:
+    def load(
+        cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None, classes: int = 0
+    ) -> LightGBM:
         """Read the library's text."""
         import lightgbm
 
-        member = cls({}, seed=0, threads=threads, categories=categories)
+        member = cls({}, seed=0, threads=threads, categories=categories, classes=classes)
         try:
             text = path.read_text(encoding="utf-8")
             if not text.endswith(_END):

@@ -1,14 +1,15 @@
 """The losses of each library that predict on the target's scale, and the targets on which they can be fitted.
 
-A loss that is not listed is refused, because some losses predict a logarithm, a risk, a rank or a probability, which
-cannot be blended with predictions in the target's unit.
+For classes, that scale is the probability of each class. A loss that is not listed is refused, because some losses
+predict a logarithm, a risk or a rank, which cannot be blended with predictions in the target's unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ensemble.arrays import Floats
+from ensemble.classes import Task, task_of
 from ensemble.parameters import Parameter, real
 
 # The note on the parameters that choose a loss.
@@ -48,6 +49,10 @@ XGBOOST: Mapping[str, Domain | None] = {
     "reg:tweedie": _not_only_zero,
     "count:poisson": _from_zero,
 }
+XGBOOST_CLASSES: Mapping[Task, Sequence[str]] = {
+    "binary": ("binary:logistic", "multi:softprob"),
+    "multiclass": ("multi:softprob",),
+}
 # By form: CatBoost's type of prediction, which is on the target's scale, and the domain.
 # Source: https://catboost.ai/docs/en/concepts/loss-functions-regression
 CATBOOST: Mapping[str, tuple[str, Domain | None]] = {
@@ -64,6 +69,7 @@ CATBOOST: Mapping[str, tuple[str, Domain | None]] = {
     "Poisson": ("Exponent", _from_zero),
     "Tweedie:variance_power=<number>": ("Exponent", _from_zero),
 }
+CATBOOST_CLASSES: Mapping[Task, Sequence[str]] = {"binary": ("Logloss", "MultiClass"), "multiclass": ("MultiClass",)}
 # The options of these losses, from the messages of CatBoost's libs/metrics/metric.cpp. Larger powers overflow.
 _CATBOOST_OPTIONS: Mapping[str, Parameter] = {
     "Quantile": real(0, 1),
@@ -79,12 +85,15 @@ CATBOOST_WITHOUT_NEWTON = ("MAE", "MAPE", "Quantile", "Lq")
 SCIKIT: Mapping[str, Domain] = {"gamma": _above_zero, "poisson": _not_only_zero}
 
 
-def catboost_prediction(loss: str) -> str | None:
+def catboost_prediction(loss: str, classes: int = 0) -> str | None:
     """Return the type of prediction that is on the target's scale, None for a loss that is not listed.
 
     Args:
         loss: Its name, with or without options.
+        classes: Number of classes, 0 for a quantity. Their probabilities follow from the logarithms of odds.
     """
+    if classes:
+        return "RawFormulaVal" if loss in CATBOOST_CLASSES[task_of(range(classes))] else None
     kinds = {form.partition(":")[0]: kind for form, (kind, _) in CATBOOST.items()}
     return kinds.get(loss.partition(":")[0])
 

@@ -1,4 +1,4 @@
-"""scikit-learn regressors, saved with skops, which loads only types from a fixed list."""
+"""scikit-learn regressors and classifiers, saved with skops, which loads only types from a fixed list."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.classes import Task
 from ensemble.errors import BundleError, EnsembleError, listed
 from ensemble.members import losses
-from ensemble.members.base import Member
+from ensemble.members.base import ALL_TASKS, Member
 from ensemble.members.growth import MOST, Growth
+from ensemble.members.probabilities import in_columns, normalised
 from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real
 
 # The types that a file may contain besides those that skops trusts. A file with any other type is refused.
@@ -43,14 +45,14 @@ MOST_CATEGORY_COLUMNS = 20
 
 
 class ScikitMember(Member):
-    """A member that wraps one scikit-learn regressor.
+    """A member that wraps one scikit-learn regressor or classifier.
 
     Each value of a category becomes one column. If there are more than ``MOST_CATEGORY_COLUMNS``, the rarer values
     share a column, which values that were not in the rows of ``fit`` then use too. ``fit`` learns all of this.
 
     Attributes:
         scaled: Whether missing numbers are replaced by the median, and numbers are standardised.
-        target_scaled: Whether the target is standardised.
+        target_scaled: Whether a target that is a quantity is standardised.
     """
 
     suffix = ".skops"
@@ -63,8 +65,11 @@ class ScikitMember(Member):
     _estimator: Any = None
 
     @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0) -> str | None:
         """Return why these rows cannot be fitted: the target is outside the domain of the loss."""
+        refused = super().refusal(params, target, varies=varies, classes=classes)
+        if refused is not None or classes:
+            return refused
         for name in ("loss", "criterion"):
             domain = losses.SCIKIT.get(str(params.get(name)))
             if domain is not None:
@@ -73,14 +78,17 @@ class ScikitMember(Member):
 
     @abc.abstractmethod
     def build(self) -> Any:
-        """Return the unfitted regressor for these parameters."""
+        """Return the unfitted regressor or classifier for these parameters."""
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
-        """Fit the preparation and the regressor."""
+        """Fit the preparation and the regressor or classifier."""
         from sklearn.compose import TransformedTargetRegressor
         from sklearn.pipeline import Pipeline
         from sklearn.preprocessing import StandardScaler
 
+        if self.classes:
+            self._fit_classifier(features, target, weights)
+            return
         regressor = self.build()
         if self.target_scaled:
             regressor = TransformedTargetRegressor(regressor, transformer=StandardScaler())
@@ -92,6 +100,22 @@ class ScikitMember(Member):
             regressor.transformer_.scale_ = np.zeros(1)
         self._predict_in_order(regressor)
         self._estimator = Pipeline([*steps, ("regressor", regressor)])
+
+    def _fit_classifier(self, features: Floats, target: Floats, weights: Floats | None) -> None:
+        from sklearn.pipeline import Pipeline
+
+        steps, features = self._prepared(features)
+        classifier = self._classifier(target)
+        arguments = {} if weights is None else {"sample_weight": weights}
+        classifier.fit(features, target.astype(np.int64), **arguments)
+        self._predict_in_order(classifier)
+        self._estimator = Pipeline([*steps, ("classifier", classifier)])
+
+    def _classifier(self, target: Floats) -> Any:
+        """Return the unfitted classifier; where only one class is present, which few take, one that predicts it."""
+        from sklearn.dummy import DummyClassifier
+
+        return DummyClassifier() if np.ptp(target) == 0 else self.build()
 
     def _prepared(self, features: Floats) -> tuple[list[tuple[str, Any]], Floats]:
         """Return the fitted preparation, as the first steps of a pipeline, and the prepared features."""
@@ -107,8 +131,28 @@ class ScikitMember(Member):
         return {}
 
     def predict(self, features: Floats) -> Floats:
-        """Predict with the regressor."""
-        return np.asarray(self._estimator.predict(features), dtype=np.float64)
+        """Predict with the regressor, or return the classifier's probabilities."""
+        if not self.classes:
+            return np.asarray(self._estimator.predict(features), dtype=np.float64)
+        prepared, classifier = features, self._estimator[-1]
+        if len(self._estimator) > 1:
+            prepared = self._estimator[:-1].transform(features)
+        if type(classifier) is not type(self.build()):  # the only class of its rows
+            found = classifier.predict_proba(prepared)
+        else:
+            found = self.probabilities(classifier, prepared)
+        return in_columns(found, classifier.classes_, self.classes)
+
+    def probabilities(self, classifier: Any, prepared: Floats) -> Floats:
+        """Return the probabilities of the classes that were among the rows of ``fit``.
+
+        Override it if the classifier's own change with the number of rows, or are worse than they need to be.
+
+        Args:
+            classifier: What ``build`` returned, fitted.
+            prepared: Prepared features.
+        """
+        return normalised(np.asarray(classifier.predict_proba(prepared), dtype=np.float64))
 
     def save(self, path: Path) -> None:
         """Write a skops archive.
@@ -126,12 +170,14 @@ class ScikitMember(Member):
             raise EnsembleError(f"{self.kind} cannot be saved without pickle: it holds {listed(foreign)}.")
 
     @classmethod
-    def load(cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None) -> ScikitMember:
+    def load(
+        cls, path: Path, *, threads: int, categories: Mapping[int, int] | None = None, classes: int = 0
+    ) -> ScikitMember:
         """Read a skops archive, if it holds only types that skops or ``TRUSTED_TYPES`` allow."""
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
 
-        member = cls({}, seed=0, threads=threads, categories=categories)
+        member = cls({}, seed=0, threads=threads, categories=categories, classes=classes)
         try:
             member._estimator = skops.io.load(path, trusted=list(TRUSTED_TYPES))
         except UntrustedTypesFoundException:
@@ -139,12 +185,18 @@ class ScikitMember(Member):
             raise BundleError(f"{path} holds types that no member writes: {listed(found)}") from None
         except Exception as error:  # skops raises many types of exception for a broken archive
             raise BundleError(f"{path} is not a skops archive: {type(error).__name__}: {error}") from None
-        if type(member._regressor()) is not type(member.build()):
+        if type(member._regressor()) not in member._types():
             raise BundleError(f"{path} holds a {type(member._regressor()).__name__}, which is not a {cls.kind}.")
         return member
 
+    def _types(self) -> list[type]:
+        """Return the types that a loaded regressor or classifier may have."""
+        from sklearn.dummy import DummyClassifier
+
+        return [type(self.build()), *([DummyClassifier] if self.classes else [])]
+
     def _regressor(self) -> Any:
-        """Return the regressor inside the pipeline and the target scaling, or whatever was loaded instead."""
+        """Return the regressor or classifier inside the pipeline and the target scaling, or what was loaded instead."""
         last = self._estimator[-1] if hasattr(self._estimator, "steps") else self._estimator
         return getattr(last, "regressor_", last)
 
@@ -179,9 +231,12 @@ class ScikitMember(Member):
             estimator.n_jobs = 1
 
 
+# By task; the entropy and the log loss are one criterion under two names.
+_CRITERIA = ("squared_error", "absolute_error", "poisson")
+_CLASS_CRITERIA = ("gini", "entropy", "log_loss")
 _FOREST_PARAMETERS: dict[str, Parameter] = {
     "n_estimators": integer(1),
-    "criterion": choice("squared_error", "absolute_error", "poisson"),
+    "criterion": choice(*_CRITERIA, *_CLASS_CRITERIA),
     "max_depth": integer(1, optional=True),
     "min_samples_split": integer(2),
     "min_samples_leaf": integer(1),
@@ -201,6 +256,10 @@ class _Forest(ScikitMember):
         bootstraps: Whether rows are drawn for each tree unless ``bootstrap`` says otherwise.
     """
 
+    tasks = ALL_TASKS
+    by_task: ClassVar[dict[str, dict[Task, Sequence[str]]]] = {
+        "criterion": {"regression": _CRITERIA, "binary": _CLASS_CRITERIA, "multiclass": _CLASS_CRITERIA}
+    }
     float32 = True
     # A node whose squared error is below 2.2e-16 is not split.
     spreads = (1e-6, math.inf)
@@ -210,11 +269,21 @@ class _Forest(ScikitMember):
     deciding = (*ScikitMember.deciding, "bootstrap", "max_samples")
 
     @classmethod
-    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool) -> str | None:
+    def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0) -> str | None:
         """Return why these rows cannot be fitted: parameters contradict each other, or the loss the target."""
         if params.get("max_samples") is not None and not params.get("bootstrap", cls.bootstraps):
             return "max_samples needs bootstrap=true"
-        return super().refusal(params, target, varies=varies)
+        return super().refusal(params, target, varies=varies, classes=classes)
+
+    def probabilities(self, classifier: Any, prepared: Floats) -> Floats:
+        """Return the mean of the trees' probabilities and of the classes' frequencies, as if these were a further tree.
+
+        A class for which no tree votes is rare, not impossible, and would have an infinite log loss.
+        """
+        roots = np.array([tree.tree_.value[0, 0] for tree in classifier.estimators_])
+        trees = len(roots)
+        frequencies = np.array([column.sum() / trees for column in roots.T])
+        return normalised(classifier.predict_proba(prepared) * trees + frequencies)
 
 
 class RandomForest(_Forest):
@@ -228,14 +297,15 @@ class RandomForest(_Forest):
 
     def build(self) -> Any:
         """Return the forest."""
-        from sklearn.ensemble import RandomForestRegressor
+        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-        return RandomForestRegressor(**self.params, random_state=self.seed, n_jobs=self.threads)
+        forest = RandomForestClassifier if self.classes else RandomForestRegressor
+        return forest(**self.params, random_state=self.seed, n_jobs=self.threads)
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
-        return _forest_seconds(2e-6, cls, rows, columns, params)
+        return _forest_seconds(2e-6, cls, rows, columns, params, classes)
 
 
 class ExtraTrees(_Forest):
@@ -249,14 +319,15 @@ class ExtraTrees(_Forest):
 
     def build(self) -> Any:
         """Return the forest."""
-        from sklearn.ensemble import ExtraTreesRegressor
+        from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-        return ExtraTreesRegressor(**self.params, random_state=self.seed, n_jobs=self.threads)
+        forest = ExtraTreesClassifier if self.classes else ExtraTreesRegressor
+        return forest(**self.params, random_state=self.seed, n_jobs=self.threads)
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
-        return _forest_seconds(0.8e-6, cls, rows, columns, params)
+        return _forest_seconds(0.8e-6, cls, rows, columns, params, classes)
 
 
 class HistGradientBoosting(ScikitMember):
@@ -322,7 +393,7 @@ class HistGradientBoosting(ScikitMember):
         return shorter
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
         return cls.number("max_iter", params, 300) / 100 * (0.05 + 1.2e-6 * rows * columns)
 
@@ -379,7 +450,7 @@ class SupportVectors(ScikitMember):
         return SVR(**self.params)
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
         return 1.2e-7 * rows**2
 
@@ -427,7 +498,7 @@ class MultiLayerPerceptron(ScikitMember):
         return MLPRegressor(hidden_layer_sizes=(width,) * int(str(layers)), random_state=self.seed, **settings)
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
         width, layers = cls.number("width", params, 100), cls.number("layers", params, 2)
         connections = columns * width + width**2 * (layers - 1)
@@ -491,15 +562,15 @@ class NearestNeighbors(ScikitMember):
         return KNeighborsRegressor(**self.params, algorithm="kd_tree", n_jobs=self.threads)
 
     @classmethod
-    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue]) -> float:
+    def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that the prediction of a fold takes, since ``fit`` does almost nothing."""
         return 5e-9 * rows**2
 
 
 def _forest_seconds(
-    unit: float, member: type[Member], rows: int, columns: int, params: Mapping[str, ParamValue]
+    unit: float, member: type[Member], rows: int, columns: int, params: Mapping[str, ParamValue], classes: int
 ) -> float:
-    tried = member.number("max_features", params, 1.0) * columns
+    tried = member.number("max_features", params, columns**-0.5 if classes else 1.0) * columns
     drawn = member.number("max_samples", params, 1.0) * rows
     return member.number("n_estimators", params, 100) / 60 * unit * drawn * tried * float(np.log2(rows + 2))
 

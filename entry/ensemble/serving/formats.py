@@ -1,4 +1,4 @@
-"""Content types: read rows from bodies, and write predictions as bodies."""
+"""Rows read from the bodies of requests, in every content type."""
 
 from __future__ import annotations
 
@@ -6,58 +6,23 @@ import contextlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import orjson
 
-from ensemble.arrays import Floats
 from ensemble.errors import listed
 from ensemble.file_kinds import START_BYTES, kind_of, not_text
-from ensemble.recipe import BLENDED
-from ensemble.serving.errors import NOT_ACCEPTABLE, UNSUPPORTED, RequestError, first_line, unfit, unreadable_body
+from ensemble.serving.errors import UNSUPPORTED, RequestError, first_line, unfit, unreadable_body
+from ensemble.serving.media_types import ALIASES, CSV, JSON, JSON_LINES, NPY, PARQUET, parse_media_type
 from ensemble.serving.parquet import read_table
 from ensemble.serving.rows import Csv, Matrix, Records, Rows, Values
 
-CSV, JSON, JSON_LINES, NPY, PARQUET = (
-    "text/csv",
-    "application/json",
-    "application/jsonlines",
-    "application/x-npy",
-    "application/x-parquet",
-)
-_ALIASES = {
-    "application/jsonl": JSON_LINES,
-    "application/x-ndjson": JSON_LINES,
-    "application/parquet": PARQUET,
-    "application/vnd.apache.parquet": PARQUET,
-}
 # ASCII is a part of UTF-8.
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _WRAPPERS = ("instances", "inputs", "dataframe_records")
-_ANY_TYPE = ("*/*", "application/*")
 # NumPy writes headers of about two lines, but would read one of any length.
 _LONGEST_NPY_HEADER = 10_000
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Predictions for some rows.
-
-    Attributes:
-        blended: The blend's predictions, shape (rows,), float64, in the target's unit.
-        members: The members' predictions, shape (rows, members), float64.
-        names: The members' names, in order.
-        unseen: By column, in how many rows it has a category that the model does not have.
-        absent: By column, how many rows lack it.
-    """
-
-    blended: Floats
-    members: Floats
-    names: Sequence[str]
-    unseen: Mapping[str, int] = field(default_factory=dict)
-    absent: Mapping[str, int] = field(default_factory=dict)
 
 
 def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
@@ -70,8 +35,8 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
     Raises:
         RequestError: The content type is unknown, or the body does not have it.
     """
-    kind, parameters = _parse_media_type(content_type)
-    reader = _READERS.get(_ALIASES.get(kind, kind))
+    kind, parameters = parse_media_type(content_type)
+    reader = _READERS.get(ALIASES.get(kind, kind))
     if reader is None:
         raise RequestError(
             UNSUPPORTED,
@@ -101,63 +66,6 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
         if other is not None:
             raise unreadable_body("text in UTF-8", f"it {other}.")
     return reader(raw, parameters)
-
-
-def encode(prediction: Prediction, accept: str) -> tuple[bytes, str]:
-    """Return the body of an answer and its content type.
-
-    Args:
-        prediction: The predictions.
-        accept: The ``Accept`` header; ``;detail=members`` after a type asks for the predictions of all members too.
-
-    Raises:
-        RequestError: The header has no type that can be written.
-    """
-    kind, parameters = choose(accept)
-    detail = parameters.get("detail", BLENDED)
-    if detail not in (BLENDED, "members"):
-        raise RequestError(
-            NOT_ACCEPTABLE,
-            "unknown_detail",
-            f"detail={detail} is not known: use {BLENDED} or members.",
-            expected=[BLENDED, "members"],
-            got=detail,
-        )
-    return _WRITERS[kind](prediction, detail == "members"), kind
-
-
-def choose(accept: str) -> tuple[str, Mapping[str, str]]:
-    """Return the content type with the highest weight in an ``Accept`` header that can be written, with its parameters.
-
-    Raises:
-        RequestError: The header has no type that can be written.
-    """
-    offers = []
-    for offer in (accept or _ANY_TYPE[0]).split(","):
-        kind, parameters = _parse_media_type(offer)
-        kind = JSON if kind in _ANY_TYPE or not kind else CSV if kind == "text/*" else _ALIASES.get(kind, kind)
-        try:
-            weight = float(parameters.get("q", "1"))
-        except ValueError:
-            weight = 0.0
-        if kind in _WRITERS and weight > 0:
-            offers.append((weight, kind, parameters))
-    if not offers:
-        raise RequestError(
-            NOT_ACCEPTABLE,
-            "not_acceptable",
-            f"Accept {accept!r} has no type that can be written. Use one of: {listed(_WRITERS)}.",
-            expected=sorted(_WRITERS),
-            got=accept,
-        )
-    _, kind, parameters = max(offers, key=lambda offer: offer[0])
-    return kind, parameters
-
-
-def _parse_media_type(text: str) -> tuple[str, dict[str, str]]:
-    kind, *rest = (text or "").split(";")
-    pairs = [part.partition("=") for part in rest]
-    return kind.strip().lower(), {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in pairs}
 
 
 def _read_csv(body: bytes, parameters: Mapping[str, str]) -> Rows:
@@ -316,46 +224,10 @@ def _read_parquet(body: bytes, parameters: Mapping[str, str]) -> Rows:
     return Values.of_frame(frame)
 
 
-def _write_csv(prediction: Prediction, members: bool) -> bytes:
-    if not members:
-        return ("\n".join(map(repr, prediction.blended.tolist())) + "\n").encode()
-    rows = np.column_stack([prediction.members, prediction.blended]).tolist()
-    lines = [",".join([*prediction.names, BLENDED]), *(",".join(map(repr, row)) for row in rows)]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _write_json(prediction: Prediction, members: bool) -> bytes:
-    document: dict[str, Any] = {"predictions": prediction.blended.tolist()}
-    if members:
-        document["members"] = dict(zip(prediction.names, prediction.members.T.tolist(), strict=True))
-    return orjson.dumps(document)
-
-
-def _write_json_lines(prediction: Prediction, members: bool) -> bytes:
-    lines: list[dict[str, Any]] = [{"prediction": value} for value in prediction.blended.tolist()]
-    if members:
-        for line, row in zip(lines, prediction.members.tolist(), strict=True):
-            line["members"] = dict(zip(prediction.names, row, strict=True))
-    return b"\n".join(map(orjson.dumps, lines)) + b"\n"
-
-
-def _write_npy(prediction: Prediction, members: bool) -> bytes:
-    found = np.column_stack([prediction.members, prediction.blended]) if members else prediction.blended
-    sink = io.BytesIO()
-    np.save(sink, found, allow_pickle=False)
-    return sink.getvalue()
-
-
 _READERS: dict[str, Callable[[bytes, Mapping[str, str]], Rows]] = {
     CSV: _read_csv,
     JSON: _read_json,
     JSON_LINES: _read_json_lines,
     NPY: _read_npy,
     PARQUET: _read_parquet,
-}
-_WRITERS: dict[str, Callable[[Prediction, bool], bytes]] = {
-    CSV: _write_csv,
-    JSON: _write_json,
-    JSON_LINES: _write_json_lines,
-    NPY: _write_npy,
 }

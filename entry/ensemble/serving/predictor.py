@@ -13,7 +13,7 @@ from ensemble.arrays import Floats
 from ensemble.bundle import EXAMPLE_TOLERANCE, Bundle, load_bundle
 from ensemble.errors import BundleError, EnsembleError
 from ensemble.serving.errors import RequestError, first_line
-from ensemble.serving.formats import Prediction
+from ensemble.serving.prediction import Prediction
 from ensemble.serving.rows import Rows
 from ensemble.serving.unseen import Unseen
 from ensemble.table import Column
@@ -100,10 +100,7 @@ class Predictor:
             if answer is None:
                 part, unseen = next(read)
                 stop = start + len(part)
-                rows_of = slice(start, stop)
-                answers[place] = Prediction(
-                    whole.blended[rows_of], whole.members[rows_of], whole.names, unseen.counts(), unseen.absent
-                )
+                answers[place] = replace(whole.take(slice(start, stop)), unseen=unseen.counts(), absent=unseen.absent)
                 start = stop
         return [answer for answer in answers if answer is not None]
 

@@ -1,16 +1,13 @@
-"""Content types and ``Accept``: which type is chosen, and how bodies of each type are read."""
+"""Content types: how bodies of each type are read."""
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ensemble.serving.errors import RequestError
-from ensemble.serving.formats import Prediction, choose, encode
 from ensemble.table import Column, numbers
 from tests.entry.serving.answering import features_of, refusal_of
 from tests.entry.serving.bodies import CODED, COLUMNS, CSV, JSON, LINES, NAMES, NPY, PARQUET, ROWS, WHOLE, json_body
@@ -155,83 +152,6 @@ def test_documents_without_rows_are_refused(body: str, wrapper: str) -> None:
 def test_a_split_document_that_does_not_add_up_is_refused(split: Any) -> None:
     assert refusal_of(json_body(split), JSON, COLUMNS).status == 400
     assert refusal_of(json_body({"dataframe_split": split}), JSON, COLUMNS).status == 400
-
-
-@pytest.mark.parametrize(
-    ("accept", "kind", "parameters"),
-    [
-        ("text/csv", CSV, {}),
-        ("TEXT/CSV ; Detail=Members", CSV, {"detail": "members"}),
-        ('application/jsonl; detail="members"; q=0.5', LINES, {"detail": "members", "q": "0.5"}),
-        ("application/x-ndjson", LINES, {}),
-        ("", JSON, {}),
-        ("*/*", JSON, {}),
-        ("application/*;detail=members", JSON, {"detail": "members"}),
-        ("text/*", CSV, {}),
-        ("text/csv;q=0.5, application/x-npy;q=0.6, */*;q=0.1", NPY, {"q": "0.6"}),
-        ("text/csv;q=0.5, application/x-npy;q=0.5", CSV, {"q": "0.5"}),
-        ("application/x-npy;q=0.5, text/csv;q=0.50", NPY, {"q": "0.5"}),
-        ("text/html, image/png, text/csv;q=0.001", CSV, {"q": "0.001"}),
-        ("text/csv;q=nonsense, application/json;q=0.1", JSON, {"q": "0.1"}),
-        ("text/csv;q=nan, application/json;q=0.1", JSON, {"q": "0.1"}),
-        ("text/csv;q=-1, application/json;q=0.1", JSON, {"q": "0.1"}),
-        ("text/csv;q=, application/json;q=0.1", JSON, {"q": "0.1"}),
-        ("text/csv;q=0.0, application/jsonlines", LINES, {}),
-        (",,text/csv;q=2,", CSV, {"q": "2"}),
-    ],
-)
-def test_the_type_with_the_highest_weight_is_chosen_with_its_parameters(
-    accept: str, kind: str, parameters: dict[str, str]
-) -> None:
-    assert choose(accept) == (kind, parameters)
-
-
-@pytest.mark.parametrize(
-    "accept",
-    [
-        "text/html",
-        "application/x-parquet",
-        "text/csv;q=0",
-        "text/csv;q=x",
-        "csv",
-        "*",
-        "image/*, x/y",
-        "\0",
-        "é" * 9_000,
-    ],
-)
-def test_an_accept_header_without_a_known_type_gets_the_list_of_types(accept: str) -> None:
-    with pytest.raises(RequestError) as error:
-        choose(accept)
-    assert error.value.status == 406
-    assert error.value.details["expected"] == sorted([CSV, JSON, LINES, NPY])
-    assert len(str(error.value)) < 2_000
-
-
-PREDICTION = Prediction(np.array([0.1 + 0.2, -1e-300]), np.array([[1 / 3, 5e-324], [-0.0, 1e22]]), ["one", "two"])
-
-
-@pytest.mark.parametrize("detail", ["", ";detail=blended", ";detail=members"])
-@pytest.mark.parametrize("accept", [CSV, JSON, LINES, NPY])
-def test_predictions_are_written_to_the_last_bit(accept: str, detail: str) -> None:
-    body, kind = encode(PREDICTION, accept + detail)
-    assert kind == accept
-    whole = np.column_stack([PREDICTION.members, PREDICTION.blended])
-    if kind == NPY:
-        found = np.load(io.BytesIO(body), allow_pickle=False)
-    elif kind == CSV:
-        lines = body.decode().splitlines()
-        found = np.array([[float(cell) for cell in line.split(",")] for line in lines[detail == ";detail=members" :]])
-    else:
-        documents = [json.loads(line) for line in body.splitlines()]
-        if kind == JSON:
-            (whole_document,) = documents
-            columns = [*whole_document.get("members", {}).values(), whole_document["predictions"]]
-            found = np.array(columns).T
-        else:
-            found = np.array([[*line.get("members", {}).values(), line["prediction"]] for line in documents])
-    expected = whole if detail == ";detail=members" else PREDICTION.blended
-    assert found.ravel().tobytes() == expected.ravel().tobytes()
 
 
 def test_a_model_of_one_column_takes_a_plain_list_for_rows_and_another_for_one_row() -> None:

@@ -15,7 +15,8 @@ import pytest
 from ensemble.bundle import EXAMPLE_TOLERANCE
 from ensemble.errors import BundleError
 from ensemble.serving.errors import RequestError
-from ensemble.serving.formats import Prediction, decode
+from ensemble.serving.formats import decode
+from ensemble.serving.prediction import Prediction
 from ensemble.serving.predictor import Predictor
 from ensemble.serving.rows import Matrix, Records, Rows, Values
 from tests.entry.serving.bodies import COLUMNS, CSV, JSON, ROWS, WHOLE, json_body, records

@@ -71,6 +71,18 @@ ARGUMENTS = {
     "negative split": (["dataset.split.validation=-0.1"], ["dataset.split.validation=-0.1", "0 sets no rows aside"]),
     "split that leaves nothing": (["dataset.split.test=0.5", "dataset.split.validation=0.5"], ["leave no rows"]),
     "hyperparameter": (["ensemble.params.xgboost.max_dept=4"], ["ensemble.params.xgboost.max_dept", "'max_depth'"]),
+    "hyperparameter of a member that is not in the ensemble": (
+        ["ensemble.params.svr.gama=1"],
+        ["ensemble.params.svr.gama", "'gamma'"],
+    ),
+    "value for a member that is not in the ensemble": (
+        ["ensemble.params.svr.C=-1"],
+        ["ensemble.params.svr.C", "-1"],
+    ),
+    "range of a member that is not in the ensemble": (
+        ["search.space.svr.gama={low: 1, high: 2}"],
+        ["search.space.svr.gama", "'gamma'"],
+    ),
     "hyperparameter's value": (["ensemble.params.xgboost.eta=2"], ["ensemble.params.xgboost.eta", "2"]),
     "hyperparameter's type": (["ensemble.params.xgboost.max_depth=a"], ["ensemble.params.xgboost.max_depth", "'a'"]),
     "hyperparameters of an unknown member": (
@@ -267,10 +279,10 @@ def test_table_without_a_feature_that_varies(folder: Path, byoe: Run) -> None:
     check(ended, ["table.csv", "no feature varies"], folder, {"table.csv"})
 
 
-def test_target_of_true_and_false(folder: Path, byoe: Run) -> None:
-    (folder / "table.csv").write_text("a,price\n" + "".join(f"{i},{i % 2 == 0}\n" for i in range(30)))
-    ended = byoe("mode=local", "dataset=file", "dataset.path=table.csv", "dataset.target=price")
-    check(ended, ["'price'", "true and false", "numeric target"], folder, {"table.csv"})
+def test_target_of_text_that_is_to_be_a_quantity(folder: Path, byoe: Run) -> None:
+    (folder / "table.csv").write_text("a,price\n" + "".join(f"{i},{'no' if i % 2 else 'yes'}\n" for i in range(30)))
+    given = ("dataset=file", "dataset.path=table.csv", "dataset.target=price", "dataset.task=regression")
+    check(byoe("mode=local", *given), ["'price'", "'yes'", "numeric target"], folder, {"table.csv"})
 
 
 def test_every_wrong_argument_of_one_command_is_a_single_line(folder: Path, byoe: Run) -> None:

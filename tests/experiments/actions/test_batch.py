@@ -151,7 +151,7 @@ def rows_file(lines: list[str], end: str = "\n") -> bytes:
 def predicted(model: Path, body: bytes, header: str | None = None) -> tuple[list[float], list[str]]:
     """Return the predictions for a file, and the warnings."""
     Path("rows").write_bytes(body)
-    found = predict_rows(str(model), "rows", "out.csv", header=header, members=False, report=lambda step: None)
+    found = predict_rows(str(model), "rows", "out.csv", header=header, detail="blended", report=lambda step: None)
     predictions = pd.read_csv("out.csv")["prediction"].tolist()
     assert len(predictions) == found.rows
     return predictions, found.warnings

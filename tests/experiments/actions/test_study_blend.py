@@ -14,6 +14,7 @@ import pytest
 
 from ensemble.bundle import load_bundle
 from ensemble.channel import read_channel
+from ensemble.parameters import encode
 from tests.conftest import Ended
 from tests.support.records import logged_runs, recorded_trials
 
@@ -84,6 +85,14 @@ def test_the_winner_is_a_blend_of_models_of_several_trials(project: Path, byoe: 
         float(trials[picked["ridge"]]["params"]["ridge__alpha"])
     )
     (study,) = logged_runs(project, "byoe-diabetes", "study")
+    searched = {"ridge": "alpha", "nearest_neighbors": "n_neighbors"}
+    assert final["params"] == {
+        f"{member}_{trial}__{searched[member]}": trials[trial]["params"][f"{member}__{searched[member]}"]
+        for member, trial in picked.items()
+    }
+    assert json.loads((project / "mlartifacts" / study.info.run_id / "artifacts" / "best_params.json").read_text()) == {
+        name: encode(searched_value) for name, searched_value in final["params"].items()
+    }
     assert study.data.metrics["cv_rmse_blended"] == value
     assert {"lift_mean", f"test_rmse_{names[0]}"} <= set(study.data.metrics)
 

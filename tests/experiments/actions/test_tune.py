@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from experiments.backends import winner
+from experiments.comparison.recorded_study import read_study
 from experiments.study.baseline import PARAMETERS
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
 from tests.support.once import made_once
@@ -535,6 +536,7 @@ def test_study_with_a_time_limit_ends_with_a_winner_and_resumes_with_the_same_co
         assert "continue this study" in ended.out
         assert 1 not in [trial["index"] for trial in recorded_trials(project, "lasting")]
         assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
+        assert read_study(project / "studies" / "lasting").time_limit == 7
 
 
 def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:

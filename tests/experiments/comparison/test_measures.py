@@ -141,9 +141,9 @@ def test_the_table_has_a_row_for_each_member_and_split_and_marks_the_lowest(fold
     (ridge,) = [row for row in rows["CV RMSE (95%)"] if row.title == "ridge"]
     (interval,) = [one.interval("ridge") for one in found[:1]]
     assert interval is not None
-    assert interval.low < found[0].rmse("cv", "ridge") < interval.high  # type: ignore[operator]
-    assert ridge.cells[0] == f"{found[0].rmse('cv', 'ridge'):.6g} ({interval.low:#.4g} to {interval.high:#.4g})"
-    lowest = min((0, 1), key=lambda place: found[place].rmse("cv", "ridge") or 0.0)
+    assert interval.low < found[0].main("cv", "ridge") < interval.high  # type: ignore[operator]
+    assert ridge.cells[0] == f"{found[0].main('cv', 'ridge'):.6g} ({interval.low:#.4g} to {interval.high:#.4g})"
+    lowest = min((0, 1), key=lambda place: found[place].main("cv", "ridge") or 0.0)
     assert ridge.best == {lowest}
 
 
@@ -170,8 +170,10 @@ def test_the_state_of_an_unfinished_study_is_shown(folder: Path) -> None:
     bare = add_study(folder, "bare", [scored(0, POINTS[0])], final=False)
     cut = dataclasses.replace(done, unfinished=2)
     held = dataclasses.replace(done, running=True)
-    states = cells(rows_of(measure([done, bare, cut, held]))[""], "state")
-    assert states == ("finished", "winner not trained", "interrupted, 2 unfinished", "still running")
+    limited = dataclasses.replace(cut, time_limit=60.0)
+    states = cells(rows_of(measure([done, bare, cut, held, limited]))[""], "state")
+    assert states[:4] == ("finished", "winner not trained", "interrupted, 2 unfinished", "still running")
+    assert states[4] == "finished by search.timeout=60"
 
 
 @pytest.mark.parametrize(
@@ -228,8 +230,8 @@ def test_a_blend_over_the_study_has_the_rmse_of_every_member_and_is_current_for_
     )
     edit_facts(study, final=final)
     (one,) = measure([read_study(study.folder)])
-    assert [one.rmse("cv", name) for name in (*MEMBERS, "blended")] == [5.0, 6.0, 4.0]
-    assert one.rmse("test", "ridge") == 9.0
+    assert [one.main("cv", name) for name in (*MEMBERS, "blended")] == [5.0, 6.0, 4.0]
+    assert one.main("test", "ridge") == 9.0
     assert one.interval("ridge") == mean_over_folds([6.0, 7.0, 8.0], FOLDS)
     edit_facts(study, final={**final, "info": {**info, STUDY_BLEND: {**blend, "trials": [0, 1]}}})
     assert read_study(study.folder).final is None  # the study was extended, and the blend looked for again

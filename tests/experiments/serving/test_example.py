@@ -42,3 +42,29 @@ def test_the_example_is_written_as_a_user_writes_rows() -> None:
 )
 def test_other_predictions_than_in_training_are_a_problem(document: Any, problem: str | None) -> None:
     assert check_predictions(document, [1.0, 2.0]) == problem
+
+
+PROBABILITIES = [[0.25, 0.75], [1e-15, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"probabilities": [[0.25, 0.75], [1e-12, 1.0]]}, None),
+        (
+            {"probabilities": [[0.25, 0.75], [0.1, 0.9]]},
+            "the probabilities for row 2 of its example are [0.1, 0.9], and were [1e-15, 1.0] in training",
+        ),
+        (
+            {"probabilities": [[0.25], [1e-15, 1.0]]},
+            "the probabilities for row 1 of its example are [0.25], and were [0.25, 0.75] in training",
+        ),
+        (
+            {"probabilities": [0.25, [1e-15, 1.0]]},
+            "the probabilities for row 1 of its example are 0.25, and were [0.25, 0.75] in training",
+        ),
+        ({"predictions": [1.0, 2.0]}, "2 probabilities were expected, and the answer is {'predictions': [1.0, 2.0]}"),
+    ],
+)
+def test_other_probabilities_than_in_training_are_a_problem(document: Any, problem: str | None) -> None:
+    assert check_predictions(document, PROBABILITIES) == problem

@@ -18,7 +18,8 @@ from hypothesis.strategies import DrawFn
 
 from ensemble.arrays import Floats
 from ensemble.reading import Roles, read_file
-from ensemble.serving.formats import CSV, JSON, JSON_LINES, PARQUET, decode
+from ensemble.serving.formats import decode
+from ensemble.serving.media_types import CSV, JSON, JSON_LINES, PARQUET
 from ensemble.serving.rows import Values
 from ensemble.table import Column, Table
 from experiments.serving import row_files
