@@ -247,6 +247,17 @@ class DatasetConfig:
         "`dataset.split.validation=0` or `.test=0` says that this folder is missing.",
     )
     target: str | None = _key(None, "The column to predict.")
+    task: str = _key(
+        "auto",
+        "What the target is: `regression` for a quantity, `binary` for two classes, `multiclass` for more. With "
+        "`auto`, text, true and false, and categories are classes, and so are the numbers 0 and 1; other numbers are a "
+        "quantity. Folds and the split have the same share of each class.",
+    )
+    positive: str | None = _key(
+        None,
+        "The positive class of two, such as `dataset.positive=churned`; `null` is the second in sorted order: `1` "
+        "of 0 and 1, `true` of true and false, `yes` of no and yes.",
+    )
     weights: str | None = _key(None, "The column with the rows' weights; `null` gives every row the same weight.")
     drop: list[str] = _key(list, "Columns to leave out.")
     columns: dict[str, str] = _key(
@@ -285,8 +296,8 @@ class EnsembleConfig:
     blend_over: str = _key(
         "trial",
         "What the winner blends. `trial`: the members of the best trial. `study`: each member from the trial in which "
-        "it did best, if that is better than the best trial. It needs an objective such as `cv_rmse_blended`, and is "
-        "not for `mode=remote` and `ensemble.blend=fixed`.",
+        "it did best, if that is better than the best trial. The objective must be a score of the blend in "
+        "cross-validation. Not for `mode=remote` and `ensemble.blend=fixed`.",
     )
     final: str = _key(
         "bag",
@@ -302,8 +313,8 @@ class EnsembleConfig:
         None,
         "The most milliseconds that the winner may take to predict one row on one core of this machine. Members are "
         "left out until the measured times of the others add up to no more, first those that save most time for the "
-        "error that they add. It needs an objective such as `cv_rmse_blended`, and is not for `mode=remote` and "
-        "`ensemble.blend=fixed`. `null` is no limit.",
+        "error that they add. The objective must be a score of the blend in cross-validation. Not for `mode=remote` "
+        "and `ensemble.blend=fixed`. `null` is no limit.",
     )
     drop_slow: bool = _key(
         False,
@@ -341,10 +352,11 @@ class SearchConfig:
         "that there are several times as many trials in a minute. Not with `mode=remote`.",
     )
     startup_trials: int = _key(10, "Number of random trials before `tpe` begins to learn.")
-    objective: str = _key(
-        "cv_rmse_blended",
-        "The metric that decides, such as `cv_rmse_blended`, `validation_rmse_blended`, `cv_mae_blended` or "
-        "`cv_r2_xgboost`.",
+    objective: str | None = _key(
+        None,
+        "The metric that decides: `cv_` or `validation_`, then a score, then `blended` or a member. The scores of "
+        "quantities are `rmse`, `mae` and `r2`, and those of classes `logloss`, `auc`, `accuracy`, "
+        "`balanced_accuracy`, `f1` and `brier`. `null` is `cv_rmse_blended`, or `cv_logloss_blended` for classes.",
     )
     max_failure_rate: float = _key(0.5, "The study stops when a larger share of its trials has failed.")
     prune: bool = _key(False, "With `mode=local`: whether to stop trials between folds when they cannot win any more.")

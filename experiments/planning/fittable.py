@@ -15,6 +15,7 @@ from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.wire import wire_name
 from experiments.errors import ConfigError
+from experiments.planning.class_rows import check_class_sizes, check_classes_in_fits, check_classes_in_served_fits
 from experiments.planning.search import SearchPlan
 from experiments.study.search_space import Choices, Range
 
@@ -37,29 +38,35 @@ def check_fittable(
         weights: The column of the rows' weights, for messages.
 
     Raises:
-        InputError: The rows cannot be divided into these folds, a member cannot be fitted on the rows of a fold, or
-            the weights are too large or too small.
+        InputError: The rows cannot be divided into these folds, a fold is not fitted on every class, a member cannot be
+            fitted on the rows of a fold, or the weights are too large or too small.
     """
     if 0 < np.ptp(train.target) < _LEAST_SPREAD:
         raise ConfigError(
             f"dataset.target={train.target_name}: its values differ by {np.ptp(train.target):g} at most, so that every "
             "squared error is 0 in float64. Multiply the column by a constant."
         )
+    check_class_sizes(train)
     folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys, train.class_of_row)
     rows = {f"fold {number}": fold.fit for number, fold in enumerate(folds)}
     if recipe.final == "refit":
         rows["the training rows"] = np.arange(train.rows)
     _check_weights(folds, train, weights)
+    check_classes_in_fits(train, rows)
     parts = {where: (train.target[index], _varies(train, index)) for where, index in rows.items()}
     if served is not None:
-        parts |= {where: (target, True) for where, target in _served_targets(recipe, served)}
+        targets = dict(_served_targets(recipe, served))
+        check_classes_in_served_fits(served, targets)
+        parts |= {where: (target, True) for where, target in targets.items()}
+    # Members of the user's own that predict quantities need not know of classes.
+    classes = {"classes": len(train.classes)} if train.classes else {}
     for spec in recipe.members:
         member = member_class(spec.kind, "ensemble.members")
         for params in _possible(spec, member, search):
             refusals = {
                 where: refusal
                 for where, (target, varies) in parts.items()
-                if (refusal := member.refusal(params, target, varies=varies)) is not None
+                if (refusal := member.refusal(params, target, varies=varies, **classes)) is not None
             }
             if refusals:
                 raise _refused(spec, params, member, refusals, len(parts))
