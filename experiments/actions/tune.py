@@ -244,7 +244,7 @@ def _record(
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     importance = ledger.noted(IMPORTANCE)
     bundle = model_dir(final_folder(study.folder))
-    winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance))
+    winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance, study.classes, study.positive))
     figures = study_figures(study, results, session.members, out_of_fold, final)
     numbers = study_metrics(final, results, session.members, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()

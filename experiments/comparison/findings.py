@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ensemble.evaluation import MetricName
 from experiments.comparison.measures import Measures, lift_between_winners
 from experiments.comparison.parity import Parity
+from experiments.reporting.score_names import shown
 from experiments.reporting.verdict import below_or_above, span
 
 _MOST_SHOWN = 20
@@ -22,20 +23,20 @@ def which_search(measures: Sequence[Measures]) -> str:
         return "The searches ran on different data, so their scores cannot be compared."
     ranked = sorted(searches, key=_rank)
     best, second = ranked[0], ranked[1]
-    apart = lift_between_winners(second, best)
+    apart, name = lift_between_winners(second, best), shown(best.study.main_score)
     if apart is None:
         return (
             f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} in "
             f"{second.label}. Their folds differ, so there is no interval."
         )
     if not apart.mean and not apart.low:
-        return f"{best.label} and {second.label} found equally good ensembles: their RMSE is the same on every fold."
+        return f"{best.label} and {second.label} found equally good ensembles: their {name} is the same on every fold."
     decided = apart.low > 0 or apart.high < 0
     conclusion = "excludes zero" if decided else "includes zero, so the difference may be chance"
     return (
         f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} in "
-        f"{second.label}. On average over the folds, its blend's RMSE is {below_or_above(apart.mean)} the other's; the "
-        f"95% interval, {span(apart)}, {conclusion}."
+        f"{second.label}. On average over the folds, its blend's {name} is {below_or_above(apart.mean)} the other's; "
+        f"the 95% interval, {span(apart)}, {conclusion}."
     )
 
 

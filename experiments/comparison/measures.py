@@ -6,10 +6,11 @@ import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ensemble.evaluation import MetricName
+from ensemble.classes import task_of
+from ensemble.evaluation import MetricName, folded_scores
 from ensemble.recipe import BLENDED
 from experiments.comparison.recorded_study import RecordedStudy
-from experiments.study.fold_intervals import Interval, fold_rmse, mean_over_folds, paired_lift
+from experiments.study.fold_intervals import Interval, fold_scores, mean_over_folds, paired_lift
 from experiments.study.more_trials import Outlook
 from experiments.study.spec import TrialResult
 from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_baseline, lift_over_best_member
@@ -50,8 +51,8 @@ class Measures:
         usd: Dollars spent, as far as known; None if nothing was billed or no price is known.
         unpriced: Number of billed trials without a known price.
         best_member: The best score of a single member.
-        lift: How much lower the blend's RMSE is than that.
-        lift_over_baseline: How much lower the blend's RMSE is than plain CatBoost's.
+        lift: How much lower the blend's main score is than that.
+        lift_over_baseline: How much lower the blend's main score is than plain CatBoost's.
         outlook: What more trials may bring; None for given points, a grid, or too few trials.
         by_trial: The best score so far, in the order of trials.
         by_time: The best score so far, in the order in which trials ended.
@@ -73,6 +74,16 @@ class Measures:
     by_time: tuple[Point, ...]
 
     @property
+    def shown_scores(self) -> tuple[str, ...]:
+        """The scores to show: the main one first."""
+        return ("logloss", "auc", "accuracy") if self.study.classes else ("rmse",)
+
+    @property
+    def folded_scores(self) -> tuple[str, ...]:
+        """Those of them that trials have for each fold."""
+        return folded_scores(task_of(self.study.classes))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Members and the blend."""
         return (*self.study.members, BLENDED)
@@ -83,21 +94,25 @@ class Measures:
         return 60 * len(self.study.results) / self.seconds if self.seconds > 0 else None
 
     def baseline(self, name: str) -> float | None:
-        """Return the cross-validated RMSE of a baseline, ``catboost`` or ``mean``; None if it was not trained."""
+        """Return the main score of a baseline in cross-validation, ``catboost`` or ``mean``; None if it has none."""
         known = self.study.baseline
-        return None if known is None else known.metrics.get(f"cv_rmse_{name}")
+        return None if known is None else known.metrics.get(f"cv_{self.study.main_score}_{name}")
 
     def count(self, state: str) -> int:
         """Return how many trials have this state."""
         return sum(result.state == state for result in self.study.results)
 
-    def rmse(self, split: str, name: str) -> float | None:
-        """Return the winner's RMSE of a member or the blend; None if it has none."""
-        return None if self.best is None else self.best.metrics.get(f"{split}_rmse_{name}")
+    def score(self, split: str, score: str, name: str) -> float | None:
+        """Return a score of the winner, of a member or the blend; None if it has none."""
+        return None if self.best is None else self.best.metrics.get(f"{split}_{score}_{name}")
 
-    def interval(self, name: str) -> Interval | None:
-        """Return the mean of the winner's RMSE over the folds, with its 95% interval."""
-        folds = [] if self.best is None else fold_rmse(self.best, name)
+    def main(self, split: str, name: str) -> float | None:
+        """Return the winner's main score of a member or the blend; None if it has none."""
+        return self.score(split, self.study.main_score, name)
+
+    def interval(self, name: str, score: str | None = None) -> Interval | None:
+        """Return the mean of a score of the winner over the folds, by default the main one, with its 95% interval."""
+        folds = [] if self.best is None else fold_scores(self.best, name, score)
         return mean_over_folds(folds, self.folds_a_division) if len(folds) > 1 else None
 
     @property
@@ -117,16 +132,16 @@ def measure(studies: Sequence[RecordedStudy]) -> list[Measures]:
 
 
 def common_metric(studies: Sequence[RecordedStudy]) -> str:
-    """Return the objective that all studies share, or else the blend's cross-validated RMSE."""
+    """Return the objective that all studies share, or else the blend's main score in cross-validation."""
     objectives = {study.objective for study in studies}
-    return objectives.pop() if len(objectives) == 1 else f"cv_rmse_{BLENDED}"
+    return objectives.pop() if len(objectives) == 1 else f"cv_{studies[0].main_score}_{BLENDED}"
 
 
 def lift_between_winners(one: Measures, other: Measures) -> Interval | None:
-    """Return how much lower the other blend's RMSE is, averaged over the folds; None if the folds differ."""
+    """Return how much lower the other blend's main score is, averaged over the folds; None if the folds differ."""
     if one.best is None or other.best is None or not same_folds(one.study, other.study):
         return None
-    folds = [fold_rmse(measures.best, BLENDED) for measures in (one, other) if measures.best is not None]
+    folds = [fold_scores(measures.best, BLENDED) for measures in (one, other) if measures.best is not None]
     if len(folds[0]) != len(folds[1]) or len(folds[0]) < 2:
         return None
     return paired_lift(folds[0], folds[1], one.folds_a_division)

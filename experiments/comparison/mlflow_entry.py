@@ -47,7 +47,7 @@ def _study(one: Measures) -> ComparedStudy:
     study = one.study
     # MLflow's compare view draws metrics in the order in which they were logged.
     numbers: dict[str, float | None] = {
-        f"cv_rmse_{BLENDED}": one.rmse("cv", BLENDED),
+        f"cv_{study.main_score}_{BLENDED}": one.main("cv", BLENDED),
         "trials": len(study.results),
         "failed": one.count("failed"),
         "wall_seconds": one.seconds,

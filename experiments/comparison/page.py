@@ -10,12 +10,15 @@ from importlib import resources
 from typing import Any
 
 from ensemble import __version__
+from ensemble.evaluation import MetricName
+from ensemble.recipe import BLENDED
 from experiments.comparison.charts import all_charts
-from experiments.comparison.charts.plot import Chart, glyph
+from experiments.comparison.charts.plot import Chart, enumerated, glyph
 from experiments.comparison.findings import describe_unpaired, what_parity_means, which_search
 from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity, Verdict
 from experiments.comparison.table import Row
+from experiments.reporting.score_names import shown
 
 _TONES: dict[Verdict, str] = {"PASS": "pass", "FAIL": "fail", "NOT COMPARABLE": "open"}
 
@@ -61,12 +64,25 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
         unpaired=describe_unpaired(parity),
         glyphs=[glyph(place) for place in range(len(measures))],
         sources=[_source(one) for one in measures],
+        better=_better(measures),
         style=_text("report.css"),
         script=_text("report.js"),
         plotly=_plotly(),
         figures=_figures(charts),
     )
     return Report(html, partial)
+
+
+def _better(measures: Sequence[Measures]) -> str:
+    """Return which way the scores of the table are better, and what is bold in it."""
+    found = [MetricName("cv", score, BLENDED) for one in measures for score in one.shown_scores]
+    lower, higher = (
+        enumerated(list(dict.fromkeys(shown(name.score) for name in found if name.maximised is way)) or [""])
+        for way in (False, True)
+    )
+    if not higher:
+        return f"A lower {lower} is better; the lowest of a row is bold"
+    return f"A lower {lower} and a higher {higher} are better; the best of a row is bold"
 
 
 def _template() -> Any:
@@ -115,7 +131,7 @@ def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str
                 f"{one.label}: study {one.study.name} has no winner with test scores yet; run the study's own command "
                 f"again to get one{attached}"
             )
-        elif one.study.has_test_rows and one.rmse("test", "blended") is None:
+        elif one.study.has_test_rows and one.main("test", "blended") is None:
             lines.append(f"{one.label}: the winner of {one.study.name} was not scored on test rows")
         missing, trials = one.study.missing_logs(), len(one.study.results)
         if missing:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ensemble.classes import task_of
 from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.evaluation import main_score
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric
@@ -88,6 +90,16 @@ class RecordedStudy:
     def objective(self) -> str:
         """The metric that it optimised."""
         return str(self.identity["objective"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels of the classes that it predicts, in their order; empty for regression."""
+        return next((result.classes for result in self.results if result.classes), ())
+
+    @property
+    def main_score(self) -> str:
+        """The score by which its members and its blend are compared; lower is better."""
+        return main_score(task_of(self.classes))
 
     @property
     def searched(self) -> bool:
@@ -261,8 +273,8 @@ def _is_current(study: RecordedStudy) -> bool:
 
 
 def _check_scores(study: RecordedStudy) -> None:
-    """Raise KeyError if a complete trial lacks the score of a member or of the blend."""
-    wanted = {f"cv_rmse_{name}" for name in (*study.members, BLENDED)}
+    """Raise KeyError if a complete trial lacks the main score of a member or of the blend."""
+    wanted = {f"cv_{study.main_score}_{name}" for name in (*study.members, BLENDED)}
     for result in study.results:
         missing = wanted - set(result.metrics)
         if result.state == "complete" and missing:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble.evaluation import MetricName
 from experiments.comparison.measures import SPLITS, Measures, lift_between_winners
 from experiments.reporting.console import dollars, duration
+from experiments.reporting.score_names import shown
 from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.fold_intervals import Interval
 from experiments.study.more_trials import Outlook
@@ -16,11 +18,6 @@ from experiments.study.serving_cost import ServingCost
 from experiments.study.verdict import verdict
 
 NOTHING = "-"
-_TITLES = {
-    "cv": "CV RMSE (95%)",
-    "validation": "validation RMSE",
-    "test": "test RMSE",
-}
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,13 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
     ]
     names = list(dict.fromkeys(name for one in measures for name in one.names))
     names.sort(key=lambda name: name == "blended")
-    for split in SPLITS:
-        found = [_scores(measures, split, name) for name in names]
-        if any(cell != NOTHING for row in found for cell in row.cells):
-            rows += [Row(_TITLES[split]), *found]
+    for score in dict.fromkeys(score for one in measures for score in one.shown_scores):
+        for split in SPLITS:
+            found = [_scores(measures, split, score, name) for name in names]
+            if any(cell != NOTHING for row in found for cell in row.cells):
+                has_interval = split == "cv" and any(one.interval(name, score) for one in measures for name in names)
+                title = f"{'CV' if split == 'cv' else split} {shown(score)}"
+                rows += [Row(f"{title} (95%)" if has_interval else title), *found]
     rows += _serving(measures)
     rows += [
         Row("does it pay?"),
@@ -96,15 +96,15 @@ def _state(one: Measures) -> str:
     return "finished" if one.study.final is not None else "winner not trained"
 
 
-def _scores(measures: Sequence[Measures], split: str, name: str) -> Row:
-    values = [one.rmse(split, name) for one in measures]
+def _scores(measures: Sequence[Measures], split: str, score: str, name: str) -> Row:
+    values = [one.score(split, score, name) for one in measures]
     known = [value for value in values if value is not None]
-    lowest = min(known, default=None)
-    winners = {place for place, value in enumerate(values) if value is not None and value == lowest}
+    best = (max if MetricName(split, score, name).maximised else min)(known, default=None)
+    winners = {place for place, value in enumerate(values) if value is not None and value == best}
     cells = []
     for one, value in zip(measures, values, strict=True):
         text = _number(value, "{:.6g}")
-        interval = one.interval(name) if split == "cv" and value is not None else None
+        interval = one.interval(name, score) if split == "cv" and value is not None else None
         cells.append(
             text if interval is None else f"{text} ({_digits(interval.low, 4)} to {_digits(interval.high, 4)})"
         )
@@ -150,16 +150,20 @@ def _serving(measures: Sequence[Measures]) -> list[Row]:
 
 
 def _baselines(measures: Sequence[Measures]) -> list[Row]:
+    def naive(one: Measures, *, wanted: bool) -> str:
+        return _number(one.baseline(MEAN), "{:.6g}") if bool(one.study.classes) is wanted else NOTHING
+
     rows = [
         _row("plain CatBoost", measures, lambda one: _number(one.baseline(CATBOOST), "{:.6g}")),
         _row("blend minus plain CatBoost", measures, lambda one: _spread(one.lift_over_baseline)),
-        _row("mean of the target", measures, lambda one: _number(one.baseline(MEAN), "{:.6g}")),
+        _row("mean of the target", measures, lambda one: naive(one, wanted=False)),
+        _row("class frequencies", measures, lambda one: naive(one, wanted=True)),
     ]
     return [row for row in rows if any(cell != NOTHING for cell in row.cells)]
 
 
 def _best_member(one: Measures) -> str:
-    return NOTHING if one.best_member is None else f"{one.best_member.name} {one.best_member.rmse:.6g}"
+    return NOTHING if one.best_member is None else f"{one.best_member.name} {one.best_member.score:.6g}"
 
 
 def _against(first: Measures, one: Measures) -> str:
@@ -174,7 +178,7 @@ def _against(first: Measures, one: Measures) -> str:
 
 
 def _spread(lift: Interval | None) -> str:
-    """Return a lift as the change of the RMSE, with half the width of its interval."""
+    """Return a lift as the change of the main score, with half the width of its interval."""
     if lift is None:
         return NOTHING
     sign = "+" if lift.mean <= 0 else ""

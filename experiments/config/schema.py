@@ -285,8 +285,8 @@ class EnsembleConfig:
     blend_over: str = _key(
         "trial",
         "What the winner blends. `trial`: the members of the best trial. `study`: each member from the trial in which "
-        "it did best, if that is better than the best trial. It needs an objective such as `cv_rmse_blended`, and is "
-        "not for `mode=remote` and `ensemble.blend=fixed`.",
+        "it did best, if that is better than the best trial. The objective must be a score of the blend in "
+        "cross-validation. Not for `mode=remote` and `ensemble.blend=fixed`.",
     )
     final: str = _key(
         "bag",
@@ -302,8 +302,8 @@ class EnsembleConfig:
         None,
         "The most milliseconds that the winner may take to predict one row on one core of this machine. Members are "
         "left out until the measured times of the others add up to no more, first those that save most time for the "
-        "error that they add. It needs an objective such as `cv_rmse_blended`, and is not for `mode=remote` and "
-        "`ensemble.blend=fixed`. `null` is no limit.",
+        "error that they add. The objective must be a score of the blend in cross-validation. Not for `mode=remote` "
+        "and `ensemble.blend=fixed`. `null` is no limit.",
     )
     drop_slow: bool = _key(
         False,
@@ -341,10 +341,11 @@ class SearchConfig:
         "that there are several times as many trials in a minute. Not with `mode=remote`.",
     )
     startup_trials: int = _key(10, "Number of random trials before `tpe` begins to learn.")
-    objective: str = _key(
-        "cv_rmse_blended",
-        "The metric that decides, such as `cv_rmse_blended`, `validation_rmse_blended`, `cv_mae_blended` or "
-        "`cv_r2_xgboost`.",
+    objective: str | None = _key(
+        None,
+        "The metric that decides: `cv_` or `validation_`, then a score, then `blended` or a member. The scores of "
+        "quantities are `rmse`, `mae` and `r2`, and those of classes `logloss`, `auc`, `accuracy`, "
+        "`balanced_accuracy`, `f1` and `brier`. `null` is `cv_rmse_blended`, or `cv_logloss_blended` for classes.",
     )
     max_failure_rate: float = _key(0.5, "The study stops when a larger share of its trials has failed.")
     prune: bool = _key(False, "With `mode=local`: whether to stop trials between folds when they cannot win any more.")

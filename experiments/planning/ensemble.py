@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,15 @@ from ensemble.blending import make_blender
 from ensemble.members import REGISTRY, Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, check_member_name
+from ensemble.table import Table
 from ensemble.wire import RESERVED_NAMES
 from experiments.config.schema import EnsembleConfig
 from experiments.errors import ConfigError, did_you_mean, listed
+from experiments.planning.target import describe_target
 
 MemberParam = tuple[str, str]
+# Members that do for classes what another one does for quantities, both ways.
+TWINS = {"ridge": "linear", "svr": "svc", "linear": "ridge", "svc": "svr"}
 # A fit that takes this long or less is never too slow.
 SHORT_SECONDS = 2.0
 
@@ -43,6 +47,35 @@ class EnsemblePlan:
     def specs(self) -> tuple[MemberSpec, ...]:
         """Return the members with what is fixed, as a recipe has them."""
         return tuple(MemberSpec(name, kind, self.fixed[name]) for name, kind in self.members.items())
+
+    def for_target(self, train: Table, config: EnsembleConfig, *, preset: bool) -> EnsemblePlan:
+        """Return the ensemble of the members that can predict the target, checked with its blender.
+
+        Args:
+            train: The training rows.
+            config: ``ensemble`` of the configuration.
+            preset: Whether a file of ``configs/ensemble/`` lists the members, so that others may be left out.
+
+        Raises:
+            InputError: A member cannot predict the target and was not listed by a preset, none can, or the blender does
+                not fit the members or the target.
+        """
+        task = train.task
+        others = [name for name, member in self.classes.items() if task not in member.tasks]
+        if others and not (preset and len(others) < len(self.members)):
+            raise ConfigError(self._of_other_task(others, train))
+        plan = self._of(set(self.members) - set(others))
+        make_blender(config.blend, list(plan.members), self.weights, "ensemble.blend")
+        return plan
+
+    def _of_other_task(self, others: Sequence[str], train: Table) -> str:
+        twins = dict.fromkeys(TWINS[kind] for name in others if (kind := self.members[name]) in TWINS)
+        instead = f", or use {listed(twins)}" if twins else ""
+        predict = "predict" if len(others) > 1 else "predicts"
+        return (
+            f"ensemble.members: {listed(others)} {predict} {'quantities' if train.classes else 'classes'} only, and "
+            f"{describe_target(train)}. Leave {'them' if len(others) > 1 else 'it'} out{instead}."
+        )
 
     def without_slow(self, rows: int, columns: int) -> tuple[EnsemblePlan, list[str]]:
         """Return the ensemble without the members that each take longer than all others together, and a note on each.
@@ -112,7 +145,7 @@ def plan_ensemble(config: EnsembleConfig, shared_names: Mapping[str, Any]) -> En
     members = _members(config.members)
     classes = {name: member_class(kind, "ensemble.members") for name, kind in members.items()}
     shared = _shared(shared_names, classes)
-    return EnsemblePlan(members, classes, shared, _fixed(config, classes, shared), _weights(config, classes))
+    return EnsemblePlan(members, classes, shared, _fixed(config, classes, shared), _weights(config))
 
 
 def _members(given: Any) -> dict[str, str]:
@@ -202,11 +235,10 @@ def _fixed(
     return fixed
 
 
-def _weights(config: EnsembleConfig, kinds: Mapping[str, type[Member]]) -> dict[str, float] | None:
+def _weights(config: EnsembleConfig) -> dict[str, float] | None:
     weights = {}
     for name, value in config.weights.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"ensemble.weights.{name}={value!r} is not a number.")
         weights[name] = float(value)
-    make_blender(config.blend, list(kinds), weights or None, "ensemble.blend")
     return weights or None

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ensemble.arrays import Floats
 from ensemble.evaluation import Fold, make_folds
 from ensemble.members import Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.wire import wire_name
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, listed
 from experiments.planning.search import SearchPlan
 from experiments.study.search_space import Choices, Range
 
@@ -27,7 +28,7 @@ SERVED = "the rows for the served model"
 def check_fittable(
     recipe: Recipe, search: SearchPlan, train: Table, served: Table | None, weights: str | None
 ) -> list[str]:
-    """Check what a library would refuse in a fold, and return a note on each fold with a constant target.
+    """Check what a library would refuse in a fold, and return a note on each fold with one target or without a class.
 
     Args:
         recipe: What is trained.
@@ -53,21 +54,30 @@ def check_fittable(
     parts = {where: (train.target[index], _varies(train, index)) for where, index in rows.items()}
     if served is not None:
         parts |= {where: (target, True) for where, target in _served_targets(recipe, served)}
+    # Members of the user's own that predict quantities need not know of classes.
+    classes = {"classes": len(train.classes)} if train.classes else {}
     for spec in recipe.members:
         member = member_class(spec.kind, "ensemble.members")
         for params in _possible(spec, member, search):
             refusals = {
                 where: refusal
                 for where, (target, varies) in parts.items()
-                if (refusal := member.refusal(params, target, varies=varies)) is not None
+                if (refusal := member.refusal(params, target, varies=varies, **classes)) is not None
             }
             if refusals:
                 raise _refused(spec, params, member, refusals, len(parts))
-    return [
-        f"the target is {target[0]:g} in every row that {where} is fitted on: its models learn nothing else."
-        for where, (target, _) in parts.items()
-        if np.ptp(target) == 0
-    ]
+    return [note for where, (target, _) in parts.items() if (note := _note(train, where, target)) is not None]
+
+
+def _note(train: Table, where: str, target: Floats) -> str | None:
+    """Return what the models of these rows cannot learn because of their target; None if it is as it should be."""
+    if np.ptp(target) == 0:
+        value = train.classes[int(target[0])] if train.classes else f"{target[0]:g}"
+        return f"the target is {value} in every row that {where} is fitted on: its models learn nothing else."
+    absent = [label for place, label in enumerate(train.classes) if not (target == place).any()]
+    if not absent:
+        return None
+    return f"no row that {where} is fitted on has the class {listed(absent)}: its models do not know it."
 
 
 def _served_targets(recipe: Recipe, served: Table) -> Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float64]]]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from ensemble.blending import Fixed
-from ensemble.evaluation import MetricName
+from ensemble.evaluation import SCORES, MetricName, default_objective, scores_of
 from ensemble.parameters import Parameter
 from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, Recipe
 from ensemble.wire import FOLDS, REPEATS, SEED, check_objective
@@ -15,6 +15,7 @@ from experiments.config.schema import Config, FoldsConfig
 from experiments.data.datasets import Splits
 from experiments.errors import ConfigError, listed, one_of
 from experiments.planning.ensemble import EnsemblePlan
+from experiments.planning.target import describe_target
 from experiments.study.spec import BlendOver
 
 DEFAULT_REPEATS = 3
@@ -62,8 +63,7 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
     if may_drop:
         ensemble, left_out = ensemble.without_slow(train.rows * (folds.k - 1) // folds.k, len(train.columns))
         notes += left_out
-    check_objective(config.search.objective, ensemble.members, "search.objective")
-    _check_scored(config.search.objective, splits)
+    objective = _objective(config, ensemble, splits)
     recipe = Recipe(
         members=ensemble.specs(),
         blend=config.ensemble.blend,
@@ -75,42 +75,63 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
             _repeats(folds),
         ),
         seed=_integer("search.seed", config.search.seed, SEED),
-        objective=config.search.objective,
+        objective=objective,
     )
-    blend_over, kept = _blend_over(config)
-    return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, _max_ms(config), (*notes, *kept))
+    blend_over, kept = _blend_over(config, objective)
+    max_ms = _max_ms(config, objective)
+    return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, max_ms, (*notes, *kept))
 
 
-def _blend_over(config: Config) -> tuple[BlendOver, list[str]]:
+def _objective(config: Config, ensemble: EnsemblePlan, splits: Splits) -> str:
+    """Return the metric that decides, by default the main score of the blend in cross-validation.
+
+    Raises:
+        InputError: No trial has it.
+    """
+    task, objective = splits.train.task, config.search.objective
+    if objective is None:
+        return default_objective(task)
+    score = MetricName.parse(objective).score
+    if score in SCORES and score not in scores_of(task):
+        raise ConfigError(
+            f"search.objective={objective} is a score of {'quantities' if splits.train.classes else 'classes'}, and "
+            f"{describe_target(splits.train)}. Leave it out, or use another, such as {default_objective(task)}."
+        )
+    check_objective(objective, ensemble.members, "search.objective", task)
+    _check_scored(objective, splits)
+    return objective
+
+
+def _blend_over(config: Config, objective: str) -> tuple[BlendOver, list[str]]:
     """Return what the winner blends, and a note if that is not what is configured."""
     over: BlendOver = one_of("ensemble.blend_over", config.ensemble.blend_over, get_args(BlendOver))
     if over == "trial" or config.action == "train":
         return "trial", []
-    reason = _why_no_other_blend(config)
+    reason = _why_no_other_blend(config, objective)
     if reason is None:
         return over, []
     return "trial", [f"the winner is the best trial, and not a blend over the study (ensemble.blend_over): {reason}."]
 
 
-def _why_no_other_blend(config: Config) -> str | None:
+def _why_no_other_blend(config: Config, objective: str) -> str | None:
     """Return why the winner's blend cannot be other than that of the best trial; None if it can."""
-    objective = MetricName.parse(config.search.objective)
+    metric = MetricName.parse(objective)
     if config.mode.account is not None:
         return f"mode={config.mode.name} serves the model of its best job"
     if config.ensemble.blend == Fixed.kind:
         return "ensemble.blend=fixed has weights for the members of one trial only"
-    if (objective.split, objective.who) != ("cv", BLENDED):
-        return f"search.objective={config.search.objective} is not a cross-validated score of the blend"
+    if (metric.split, metric.who) != ("cv", BLENDED):
+        return f"search.objective={objective} is not a cross-validated score of the blend"
     return None
 
 
-def _max_ms(config: Config) -> float | None:
+def _max_ms(config: Config, objective: str) -> float | None:
     limit = config.ensemble.max_ms
     if limit is None:
         return None
     if not 0 < limit < math.inf:
         raise ConfigError(f"ensemble.max_ms={limit:g} is not a number of milliseconds above 0.")
-    reason = _why_no_other_blend(config)
+    reason = _why_no_other_blend(config, objective)
     if reason is not None:
         raise ConfigError(f"ensemble.max_ms={limit:g} cannot leave members out: {reason}. Leave it out.")
     return limit

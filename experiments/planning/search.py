@@ -49,19 +49,20 @@ class SearchPlan:
         return self.spec.n_trials if self.points is None else len(self.points)
 
 
-def plan_search(config: Config, ensemble: EnsemblePlan, studies: Path) -> SearchPlan:
+def plan_search(config: Config, ensemble: EnsemblePlan, objective: str, studies: Path) -> SearchPlan:
     """Check the search, or find the points that are run instead of one.
 
     Args:
         config: The configuration.
         ensemble: The ensemble.
+        objective: The metric that decides.
         studies: Folder of the studies, in which a replay finds its source.
 
     Raises:
         InputError: A value is not possible, or the study to replay has no points.
     """
     space = SpacePlan(config.search.space, ensemble)
-    spec, notes = _search(config, space.space)
+    spec, notes = _search(config, space.space, objective)
     points: tuple[Point, ...] | None = None
     replayed: Peek | None = None
     notes = [*space.notes, *notes]
@@ -69,7 +70,7 @@ def plan_search(config: Config, ensemble: EnsemblePlan, studies: Path) -> Search
         points, notes = ({},), []
     elif config.action == "replay":
         replayed = replay.source(config.replay, studies)
-        points = replay.best_points(replayed, config.replay, config.search.objective)
+        points = replay.best_points(replayed, config.replay, objective)
     if points is not None:
         _check_no_warm_start(config)
     return SearchPlan(space.space, space.targets, spec, points, replayed, tuple(notes))
@@ -84,7 +85,7 @@ def _check_no_warm_start(config: Config) -> None:
         )
 
 
-def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
+def _search(config: Config, space: SearchSpace, objective: str) -> tuple[SearchSpec, list[str]]:
     search = config.search
     notes: list[str] = []
     sampler: Sampler = one_of("search.sampler", search.sampler, get_args(Sampler))
@@ -108,7 +109,7 @@ def _search(config: Config, space: SearchSpace) -> tuple[SearchSpec, list[str]]:
             size = space.grid_size()
             if size < n_trials:
                 notes.append(f"the space has {size} points for {n_trials} trials: points will be run more than once.")
-        _check_prune(config)
+        _check_prune(config, objective)
     _check_timeout(config)
     prune = search.prune and config.action == "tune"
     return SearchSpec(sampler, search.seed, n_trials, search.window, search.startup_trials, prune, vary), notes
@@ -145,7 +146,7 @@ def _check_timeout(config: Config) -> None:
         )
 
 
-def _check_prune(config: Config) -> None:
+def _check_prune(config: Config, objective: str) -> None:
     if not config.search.prune:
         return
     if config.mode.runs_jobs:
@@ -153,8 +154,8 @@ def _check_prune(config: Config) -> None:
             "search.prune=true is for mode=local: SageMaker's tuner cannot stop a trial between folds, so a study that "
             "prunes cannot be compared with one there. Leave it out."
         )
-    if MetricName.parse(config.search.objective).split != "cv":
+    if MetricName.parse(objective).split != "cv":
         raise ConfigError(
-            f"search.prune=true judges fold by fold, and search.objective={config.search.objective} has no folds: "
+            f"search.prune=true judges fold by fold, and search.objective={objective} has no folds: "
             "use an objective that begins with cv_."
         )

@@ -85,8 +85,10 @@ def plan_study(composed: Composed) -> StudyPlan:
     check_not_split_again(config.dataset.path, config.dataset.split, composed.given("dataset.split"))
     splits = datasets.load(config.dataset, config.mode)
     studies = studies_folder(config)
+    preset = composed.sources["ensemble.members"].startswith("configs/ensemble/")
+    ensemble = ensemble.for_target(splits.train, config.ensemble, preset=preset)
     recipe = plan_recipe(config, ensemble, splits)
-    search = plan_search(config, recipe.ensemble, studies)
+    search = plan_search(config, recipe.ensemble, recipe.recipe.objective, studies)
     served = _served(splits, recipe.final_rows)
     fold_notes = check_fittable(recipe.recipe, search, splits.train, served, config.dataset.weights)
     parallelism = plan_parallelism(config, search, splits.train.features.nbytes)
@@ -121,7 +123,7 @@ def _study(
         static=encode_recipe(recipe.recipe, search.targets),
         space=search.space,
         search=search.spec,
-        objective=config.search.objective,
+        objective=recipe.recipe.objective,
         parallel=parallelism.parallel,
         threads=parallelism.threads,
         max_failure_rate=config.search.max_failure_rate,
@@ -138,6 +140,8 @@ def _study(
         arguments=replay.recipe_arguments(composed.arguments),
         config=composed.yaml(),
         dataset=datasets.label(config.dataset),
+        classes=splits.train.classes,
+        positive=splits.train.positive,
     )
 
 

@@ -1,28 +1,29 @@
-"""Matplotlib figures of a study, in Okabe and Ito's colours, which are safe for colour-blind readers."""
+"""Matplotlib figures of a study."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.blending import Rows, make_blender
-from ensemble.evaluation import rmse
+from ensemble.evaluation import SCORES, main_score
 from ensemble.recipe import BLENDED, Recipe
 from ensemble.wire import SEPARATOR
+from experiments.reporting.class_figures import class_figures
+from experiments.reporting.drawing import BLUE, GREY, ORANGE, axes_of, label
+from experiments.reporting.score_names import shown
+from experiments.study.fold_intervals import fold_scores
 from experiments.study.predictions import Predictions
 from experiments.study.sampling import parameter_importance
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult, best_of
-from experiments.system.terminal import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#767676"
 MOST_BARS = 20
-LONGEST_LABEL = 40
 # With fewer trials per parameter, the order of the bars is mostly chance.
 TRIALS_A_PARAMETER = 10
 
@@ -47,17 +48,17 @@ def study_figures(
     if best is None:
         return {}
     winner = best if final is None else final
-    shown = list(out_of_fold.names) if STUDY_BLEND in winner.info else members
+    names = list(out_of_fold.names) if STUDY_BLEND in winner.info else members
     figures = {
         "optimisation_history.png": optimisation_history(study, results),
-        "member_and_blend_rmse.png": member_and_blend_rmse(winner, shown),
+        f"member_and_blend_{winner.main_score}.png": member_and_blend_scores(winner, names),
     }
     importance = parameter_importance(study.space, results, study.objective) if study.points is None else {}
     if importance:
         figures["parameter_importance.png"] = parameter_importance_figure(importance, len(results))
     if len(members) > 1:
         figures |= {
-            "blend_weights.png": blend_weights(winner, shown),
+            "blend_weights.png": blend_weights(winner, names),
             "error_correlation.png": error_correlation(out_of_fold),
         }
         recipe = study.recipe(best.params)
@@ -67,18 +68,26 @@ def study_figures(
     return figures
 
 
-def winner_figures(out_of_fold: Predictions, importance: Mapping[str, float]) -> dict[str, Figure]:
+def winner_figures(
+    out_of_fold: Predictions, importance: Mapping[str, float], classes: Sequence[str] = (), positive: str | None = None
+) -> dict[str, Figure]:
     """Return the figures of the winner by file name.
 
     Args:
         out_of_fold: Its out-of-fold predictions.
-        importance: By feature, the rise of the RMSE when its values are shuffled; empty if that was left out.
+        importance: By feature, the rise of the main score when its values are shuffled; empty if that was left out.
+        classes: Labels of the classes that it predicts, if it predicts classes.
+        positive: The positive one of two classes.
     """
-    figures = {
-        "predicted_against_actual.png": predicted_against_actual(out_of_fold),
-        "residuals.png": residuals(out_of_fold),
-    }
-    return figures | ({"feature_importance.png": feature_importance(importance)} if importance else {})
+    if classes:
+        figures = class_figures(out_of_fold, classes, positive)
+    else:
+        figures = {
+            "predicted_against_actual.png": predicted_against_actual(out_of_fold),
+            "residuals.png": residuals(out_of_fold),
+        }
+    found = shown(main_score(out_of_fold.task))
+    return figures | ({"feature_importance.png": feature_importance(importance, found)} if importance else {})
 
 
 def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Figure:
@@ -92,7 +101,7 @@ def optimisation_history(study: StudySpec, results: Sequence[TrialResult]) -> Fi
     for value in values:
         pick = max if study.maximise else min
         best_so_far.append(value if not best_so_far else pick(best_so_far[-1], value))
-    figure, axes = _axes(8, 4.5, "y")
+    figure, axes = axes_of(8, 4.5, "y")
     axes.plot([r.index for r in complete], values, "o", color=GREY, markersize=5, label="trial")
     axes.step([r.index for r in complete], best_so_far, where="post", color=BLUE, linewidth=2, label="best so far")
     if pruned:
@@ -114,14 +123,13 @@ def _title(winner: TrialResult) -> str:
     return "Blend over the study" if STUDY_BLEND in winner.info else f"Best trial ({winner.index})"
 
 
-def member_and_blend_rmse(winner: TrialResult, members: Sequence[str]) -> Figure:
-    """Draw the winner's cross-validated RMSE of every member and of the blend, with each fold as a dot."""
-    names = [*members, BLENDED]
-    pooled = [winner.metrics[f"cv_rmse_{name}"] for name in names]
-    figure, axes = _axes(8, 1.6 + 0.6 * len(names), "x")
+def member_and_blend_scores(winner: TrialResult, members: Sequence[str]) -> Figure:
+    """Draw the winner's main score of every member and of the blend in cross-validation, with each fold as a dot."""
+    names, main = [*members, BLENDED], winner.main_score
+    pooled = [winner.metrics[f"cv_{main}_{name}"] for name in names]
+    figure, axes = axes_of(8, 1.6 + 0.6 * len(names), "x")
     for row, name in enumerate(names):
-        prefix = f"cv_rmse_{name}_fold_"
-        folds = [value for key, value in winner.metrics.items() if key.startswith(prefix)]
+        folds = fold_scores(winner, name)
         colour = ORANGE if name == BLENDED else BLUE
         axes.plot(folds, [row] * len(folds), "o", color=colour, alpha=0.45, markersize=7)
         axes.plot([pooled[row]], [row], "|", color=colour, markersize=26, markeredgewidth=3)
@@ -129,7 +137,7 @@ def member_and_blend_rmse(winner: TrialResult, members: Sequence[str]) -> Figure
     axes.axvline(pooled[-1], color=ORANGE, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.8)
-    axes.set_xlabel("RMSE in cross-validation (bar: all rows pooled, dots: folds)")
+    axes.set_xlabel(f"{shown(main)} in cross-validation (bar: all rows pooled, dots: folds)")
     axes.set_title(f"{_title(winner)}: is the blend's bar left of every member's?", loc="left", fontsize=11)
     return figure
 
@@ -137,7 +145,7 @@ def member_and_blend_rmse(winner: TrialResult, members: Sequence[str]) -> Figure
 def blend_weights(winner: TrialResult, members: Sequence[str]) -> Figure:
     """Draw each member's weight in the winner's blend."""
     weights = [winner.info["weights"][name] for name in members]
-    figure, axes = _axes(8, 1.4 + 0.4 * len(members), "x")
+    figure, axes = axes_of(8, 1.4 + 0.4 * len(members), "x")
     bars = axes.barh(range(len(members)), weights, color=[BLUE if weight >= 0 else ORANGE for weight in weights])
     axes.bar_label(bars, [f"{weight:.3f}" for weight in weights], padding=4)
     axes.set_yticks(range(len(members)), members)
@@ -150,11 +158,10 @@ def blend_weights(winner: TrialResult, members: Sequence[str]) -> Figure:
 
 def error_correlation(out_of_fold: Predictions) -> Figure:
     """Draw the correlation of the members' out-of-fold errors."""
-    errors = out_of_fold.members - out_of_fold.target[:, None]
-    correlation: Floats = np.atleast_2d(np.corrcoef(errors.T))
+    correlation: Floats = np.atleast_2d(np.corrcoef(out_of_fold.errors().T))
     names = out_of_fold.names
     side = 2.6 + 0.5 * len(names)
-    figure, axes = _axes(side + 1, side, None)
+    figure, axes = axes_of(side + 1, side, None)
     image = axes.imshow(correlation, cmap="cividis", vmin=float(correlation.min()), vmax=1.0)
     middle = float(np.mean(image.get_clim()))
     for row, column in np.ndindex(*correlation.shape):
@@ -169,26 +176,27 @@ def error_correlation(out_of_fold: Predictions) -> Figure:
 
 
 def leave_one_member_out(recipe: Recipe, out_of_fold: Predictions) -> Figure:
-    """Draw the rise of the blend's RMSE when a member is left out and the others are blended again."""
+    """Draw the rise of the blend's main score when a member is left out and the others are blended again."""
     rises = leave_one_out_rises(recipe, out_of_fold)
     names = sorted(rises, key=lambda name: -rises[name])
-    figure, axes = _axes(8, 1.4 + 0.4 * len(names), "x")
+    figure, axes = axes_of(8, 1.4 + 0.4 * len(names), "x")
     colours = [BLUE if rises[name] > 0 else ORANGE for name in names]
     bars = axes.barh(range(len(names)), [rises[name] for name in names], color=colours)
     axes.bar_label(bars, [f"{rises[name]:+.3g}" if rises[name] else "0" for name in names], padding=4)
     axes.set_yticks(range(len(names)), [f"without {name}" for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set_xlabel("change of the blend's RMSE, blended on the same rows")
+    axes.set_xlabel(f"change of the blend's {shown(main_score(out_of_fold.task))}, blended on the same rows")
     axes.set_title("Is each member needed? Right of zero: the blend is worse without it", loc="left", fontsize=11)
     return figure
 
 
 def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, float]:
-    """Return, by member, the rise of the blend's RMSE when the member is left out.
+    """Return, by member, the rise of the blend's main score when the member is left out.
 
     The blend is fitted and scored on the same rows. A blend of fixed weights keeps the proportions of the others.
     """
+    score = SCORES[main_score(out_of_fold.task)]
 
     def error(columns: list[int]) -> float:
         names = [out_of_fold.names[column] for column in columns]
@@ -199,7 +207,7 @@ def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, f
         features = np.empty((len(members), 0))
         rows = Rows(members, out_of_fold.target, features, out_of_fold.weights)
         blend = make_blender(recipe.blend, names, weights, "blend").fit(rows)
-        return rmse(out_of_fold.target, blend.predict(members, features), out_of_fold.weights)
+        return score(out_of_fold.target, blend.predict(members, features), out_of_fold.weights)
 
     all_columns = list(range(len(out_of_fold.names)))
     whole = error(all_columns)
@@ -213,7 +221,7 @@ def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, f
 def parameter_importance_figure(importance: Mapping[str, float], trials: int) -> Figure:
     """Draw the importance of the searched parameters, the most important first."""
     names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
-    figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
+    figure, axes = axes_of(8, 1.4 + 0.3 * len(names), "x")
     axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
     axes.set_yticks(range(len(names)), [name.replace(SEPARATOR, ".") for name in names])
     axes.invert_yaxis()
@@ -227,7 +235,7 @@ def parameter_importance_figure(importance: Mapping[str, float], trials: int) ->
 
 def predicted_against_actual(out_of_fold: Predictions) -> Figure:
     """Draw the blend's out-of-fold prediction of each row against the actual value."""
-    figure, axes = _axes(6, 6, "both")
+    figure, axes = axes_of(6, 6, "both")
     low = float(min(out_of_fold.target.min(), out_of_fold.blended.min()))
     high = float(max(out_of_fold.target.max(), out_of_fold.blended.max()))
     axes.plot([low, high], [low, high], color=GREY, linewidth=1)
@@ -241,7 +249,7 @@ def predicted_against_actual(out_of_fold: Predictions) -> Figure:
 
 def residuals(out_of_fold: Predictions) -> Figure:
     """Draw the blend's out-of-fold errors against its predictions."""
-    figure, axes = _axes(8, 4.5, "y")
+    figure, axes = axes_of(8, 4.5, "y")
     errors = out_of_fold.target - out_of_fold.blended
     axes.plot(out_of_fold.blended, errors, ".", color=BLUE, alpha=_alpha(out_of_fold), markersize=5)
     axes.axhline(0, color=GREY, linewidth=1)
@@ -251,37 +259,23 @@ def residuals(out_of_fold: Predictions) -> Figure:
     return figure
 
 
-def feature_importance(importance: Mapping[str, float]) -> Figure:
-    """Draw the rise of the blend's RMSE on new rows when a feature is shuffled, the most important first."""
+def feature_importance(importance: Mapping[str, float], score: str) -> Figure:
+    """Draw the rise of the blend's main score on new rows when a feature is shuffled, the most important first.
+
+    Args:
+        importance: The rise, by feature.
+        score: The score's name in sentences.
+    """
     names = sorted(importance, key=lambda name: -importance[name])[:MOST_BARS]
-    figure, axes = _axes(8, 1.4 + 0.3 * len(names), "x")
+    figure, axes = axes_of(8, 1.4 + 0.3 * len(names), "x")
     axes.barh(range(len(names)), [importance[name] for name in names], color=BLUE)
     # Two dollar signs in a column's name are not a formula.
-    axes.set_yticks(range(len(names)), [_label(name) for name in names], parse_math=False)
+    axes.set_yticks(range(len(names)), [label(name) for name in names], parse_math=False)
     axes.invert_yaxis()
-    axes.set_xlabel("rise of the blend's RMSE when the feature is shuffled (rows that it did not learn from)")
+    axes.set_xlabel(f"rise of the blend's {score} when the feature is shuffled (rows that it did not learn from)")
     axes.set_title("Which features does the blend depend on?", loc="left", fontsize=11)
     return figure
 
 
-def _label(name: str) -> str:
-    text = visible(name).replace("\n", " ")
-    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"
-
-
 def _alpha(out_of_fold: Predictions) -> float:
     return float(np.clip(300 / len(out_of_fold.target), 0.08, 0.7))
-
-
-def _axes(width: float, height: float, grid: Literal["x", "y", "both"] | None) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    if grid is not None:
-        axes.grid(axis=grid, color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    return figure, axes

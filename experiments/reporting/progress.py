@@ -134,13 +134,13 @@ class StudyProgress:
     def _keep_best(self, result: TrialResult) -> None:
         if result.state != "complete":
             return
-        blend = result.metrics[f"cv_rmse_{BLENDED}"]
-        if self._best_blend is None or blend < self._best_blend:
+        blend = result.main("cv", BLENDED)
+        if blend is not None and (self._best_blend is None or blend < self._best_blend):
             self._best_blend = blend
-        for name in (name for name in self._members if f"cv_rmse_{name}" in result.metrics):
-            candidate = (result.metrics[f"cv_rmse_{name}"], name)
-            if self._best_member is None or candidate < self._best_member:
-                self._best_member = candidate
+        for name in self._members:
+            score = result.main("cv", name)
+            if score is not None and (self._best_member is None or (score, name) < self._best_member):
+                self._best_member = (score, name)
 
     def _scores(self) -> str:
         counts = {"failed": self._failed, "pruned": self._pruned}

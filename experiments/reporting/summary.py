@@ -15,6 +15,7 @@ from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
 from experiments.reporting.console import PlainConsole, at_least
+from experiments.reporting.score_names import shown
 from experiments.reporting.verdict import baseline_text, digits, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.more_trials import outlook
@@ -211,13 +212,17 @@ def _short(text: str) -> str:
 def _table(outcome: Outcome) -> Table:
     metrics = outcome.final.metrics
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    splits = ["cv", *(name for name in ("validation", "test") if f"{name}_rmse_{BLENDED}" in metrics)]
-    for title in ("", *("CV RMSE" if name == "cv" else name for name in splits), "weight", "fit seconds"):
+    main = outcome.final.main_score
+    splits = ["cv", *(name for name in ("validation", "test") if f"{name}_{main}_{BLENDED}" in metrics)]
+    further = ("auc", "accuracy") if outcome.final.classes else ()
+    scores = [*((split, main) for split in splits), *(("cv", score) for score in further)]
+    titles = [f"CV {shown(score)}" if split == "cv" else split for split, score in scores]
+    for title in ("", *titles, "weight", "fit seconds"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     weights, seconds = outcome.final.info["weights"], outcome.final.info["fit_seconds"]
     for name in [*weights, BLENDED]:
         blend = name == BLENDED
-        cells = [f"{metrics[f'{split}_rmse_{name}']:.6g}" for split in splits]
+        cells = [_number(metrics.get(f"{split}_{score}_{name}")) for split, score in scores]
         table.add_row(
             f"  {name}",
             *cells,
@@ -226,11 +231,15 @@ def _table(outcome: Outcome) -> Table:
             style="bold" if blend else "",
         )
     baseline = {} if outcome.baseline is None else outcome.baseline.metrics
-    for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, "mean of target")):
-        scores = [baseline.get(f"{split}_rmse_{name}") for split in splits]
-        if scores[0] is not None:
-            table.add_row(f"  {title}", *("" if score is None else f"{score:.6g}" for score in scores), style="dim")
+    for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, "class frequencies" if further else "mean of target")):
+        found = [baseline.get(f"{split}_{score}_{name}") for split, score in scores]
+        if found[0] is not None:
+            table.add_row(f"  {title}", *map(_number, found), style="dim")
     return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
 
 
 def _next(outcome: Outcome) -> Text:

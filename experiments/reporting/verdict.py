@@ -8,6 +8,7 @@ import numpy as np
 from rich.text import Text
 
 from experiments.reporting.console import dollars, duration
+from experiments.reporting.score_names import shown
 from experiments.study.baseline import CATBOOST
 from experiments.study.fold_intervals import Interval
 from experiments.study.more_trials import Outlook
@@ -34,11 +35,12 @@ def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Se
     if lift is None:
         return Text("The ensemble has one member, so there is no blend to compare.")
     decision = verdict(lift)
-    shown, style = _SHOWN[decision]
+    conclusion, style = _SHOWN[decision]
     tail = ", which includes zero" if decision == "undecided" else ""
     return Text(
-        f"{shown}: on average over the folds, the blend's RMSE is {below_or_above(lift.mean)} that of the best single "
-        f"member ({best.name} in trial {best.trial.index}, {best.rmse:.6g}); 95% interval {span(lift)}{tail}.",
+        f"{conclusion}: on average over the folds, the blend's {shown(final.main_score)} is "
+        f"{below_or_above(lift.mean)} that of the best single member ({best.name} in trial {best.trial.index}, "
+        f"{best.score:.6g}); 95% interval {span(lift)}{tail}.",
         style=style,
     )
 
@@ -56,8 +58,9 @@ def baseline_text(final: TrialResult, baseline: TrialResult | None) -> Text | No
     decision = verdict(lift)
     tail = ", which includes zero" if decision == "undecided" else ""
     return Text(
-        f"Plain CatBoost, with its own defaults on the same folds: {baseline.metrics[f'cv_rmse_{CATBOOST}']:.6g}. The "
-        f"blend's RMSE is {below_or_above(lift.mean)} that; 95% interval {span(lift)}{tail}.",
+        f"Plain CatBoost, with its own defaults on the same folds: "
+        f"{baseline.metrics[f'cv_{final.main_score}_{CATBOOST}']:.6g}. The blend's {shown(final.main_score)} is "
+        f"{below_or_above(lift.mean)} that; 95% interval {span(lift)}{tail}.",
         style=_SHOWN[decision][1],
     )
 

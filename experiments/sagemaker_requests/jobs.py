@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from ensemble.evaluation import main_score
 from ensemble.parameters import Parameter, ParamValue
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, declaration, metric_regex
@@ -231,11 +232,11 @@ def _is_added(name: str) -> bool:
 
 
 def _reported(study: StudySpec) -> list[str]:
-    """Return the metrics that SageMaker reads from the log: the objective, then RMSEs, the blend's first."""
-    members = [member.name for member in study.recipe({}).members]
+    """Return the metrics that SageMaker reads from the log: the objective, then main scores, the blend's first."""
+    names = (BLENDED, *(member.name for member in study.recipe({}).members))
     splits = ("cv",) if study.channels.validation is None else ("cv", "validation")
-    rmses = [f"{split}_rmse_{name}" for name in (BLENDED, *members) for split in splits]
-    return list(dict.fromkeys([study.objective, *rmses]))
+    main = main_score(study.task)
+    return list(dict.fromkeys([study.objective, *(f"{split}_{main}_{name}" for name in names for split in splits)]))
 
 
 def _tags(study: StudySpec, placement: Placement) -> list[dict[str, str]]:

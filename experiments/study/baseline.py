@@ -1,4 +1,4 @@
-"""What a study's blend is measured against: plain CatBoost and the mean of the target, on the study's folds."""
+"""What a study's blend is measured against: plain CatBoost, and the target's mean or class frequencies."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.channel import read_channel
-from ensemble.evaluation import make_folds, rmse
+from ensemble.evaluation import SCORES, default_objective, main_score, make_folds
 from ensemble.members.boosting import CatBoost
-from ensemble.recipe import BLENDED, MemberSpec, Recipe
+from ensemble.recipe import MemberSpec, Recipe
 from ensemble.wire import decode_recipe, encode_recipe
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 
@@ -33,7 +33,7 @@ def baseline_trial(study: StudySpec) -> TrialSpec:
         members=(MemberSpec(CATBOOST, CatBoost.kind, PARAMETERS),),
         folds=own.folds,
         seed=own.seed,
-        objective=f"cv_rmse_{BLENDED}",
+        objective=default_objective(study.task),
     )
     folder = baseline_folder(study.folder)
     return TrialSpec(0, {}, encode_recipe(recipe), folder, threads=study.threads, own_recipe=True)
@@ -52,7 +52,9 @@ def baseline_seconds(study: StudySpec, trial: TrialResult) -> float:
 
 
 def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, float]:
-    """Return the cross-validated RMSE of the mean of the target, on all rows and on each fold, in a worker.
+    """Return the cross-validated main score of the mean of the target, on all rows and on each fold, in a worker.
+
+    For classes it is that of their frequencies, and their accuracy is there too.
 
     Args:
         train: Folder of the train channel.
@@ -60,15 +62,18 @@ def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, floa
     """
     table, recipe = read_channel(Path(train)), decode_recipe(hyperparameters)
     weights = np.ones(table.rows) if table.weights is None else table.weights
-    predicted = np.full((recipe.folds.repeats, table.rows), np.nan)
+    main, target = main_score(table.task), table.target
+    truth = (target[:, None] == np.arange(len(table.classes))).astype(np.float64) if table.classes else target
+    predicted = np.full((recipe.folds.repeats, *truth.shape), np.nan)
     metrics = {}
-    for number, fold in enumerate(
-        make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys, table.class_of_row)
-    ):
-        mean = np.average(table.target[fold.fit], weights=weights[fold.fit])
-        predicted[fold.repeat, fold.score] = mean
-        error = rmse(table.target[fold.score], np.full(len(fold.score), mean), weights[fold.score])
-        metrics[f"cv_rmse_{MEAN}_fold_{number}"] = error
-    scored = np.isfinite(predicted[0])
-    pooled = predicted.mean(axis=0)[scored]
-    return {f"cv_rmse_{MEAN}": rmse(table.target[scored], pooled, weights[scored])} | metrics
+    folds = make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys, table.class_of_row)
+    for number, fold in enumerate(folds):
+        predicted[fold.repeat, fold.score] = np.average(truth[fold.fit], axis=0, weights=weights[fold.fit])
+        found = predicted[fold.repeat, fold.score]
+        metrics[f"cv_{main}_{MEAN}_fold_{number}"] = SCORES[main](target[fold.score], found, weights[fold.score])
+    pooled = predicted.mean(axis=0)
+    scored = np.flatnonzero(np.isfinite(pooled).reshape(table.rows, -1).all(axis=1))
+    shown = (main, "accuracy") if table.classes else (main,)
+    return {
+        f"cv_{score}_{MEAN}": SCORES[score](target[scored], pooled[scored], weights[scored]) for score in shown
+    } | metrics

@@ -27,9 +27,15 @@ class Interval:
     high: float
 
 
-def fold_rmse(result: TrialResult, name: str) -> list[float]:
-    """Return the RMSE of a member or the blend on each fold, in order of the folds."""
-    prefix = f"cv_rmse_{name}_fold_"
+def fold_scores(result: TrialResult, name: str, score: str | None = None) -> list[float]:
+    """Return a score of a member or the blend on each fold, in order of the folds.
+
+    Args:
+        result: The trial.
+        name: The member's name, or that of the blend.
+        score: The score; None for the main one.
+    """
+    prefix = f"cv_{score or result.main_score}_{name}_fold_"
     folds = {int(key[len(prefix) :]): value for key, value in result.metrics.items() if key.startswith(prefix)}
     return [folds[number] for number in sorted(folds)]
 
@@ -50,11 +56,11 @@ def mean_over_folds(values: Sequence[float] | Floats, k: int | None = None) -> I
 
 
 def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | None = None) -> Interval:
-    """Return how much lower one RMSE is than another on the mean fold, in the target's unit; positive is better.
+    """Return how much lower one error is than another on the mean fold, in the error's unit; positive is better.
 
     Args:
-        baseline: RMSE per fold, at least two.
-        blended: RMSE per fold, in the same order.
+        baseline: Error per fold, at least two.
+        blended: Error per fold, in the same order.
         k: Folds of one division of the rows, where there are several divisions.
     """
     return mean_over_folds(np.asarray(baseline) - np.asarray(blended), k)

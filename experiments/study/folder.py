@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ensemble.classes import task_of
 from ensemble.cli import FITS_VARIABLE, METRICS_FILE, METRICS_VERSION, SCORED_FOLDER
 from ensemble.documents import read_json
+from ensemble.evaluation import main_score
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, JOB_PARAMETERS, decode_recipe
 from experiments.errors import InputError, StorageError, listed, storage_errors
@@ -175,7 +177,8 @@ def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
     recipe = decode_recipe({name: text for name, text in trial.hyperparameters.items() if name not in _NO_RECIPE})
     members = [member.name for member in recipe.members if member.name not in tables["left_out"]]
     needed: dict[str, list[str]] = {"metrics": [recipe.objective]}
-    needed["metrics"] += [f"cv_rmse_{name}" for name in (*members, BLENDED)]
+    main = main_score(task_of(document.get("classes", ())))
+    needed["metrics"] += [f"cv_{main}_{name}" for name in (*members, BLENDED)]
     needed |= {"weights": members, "fit_seconds": members}
     if pruned is not None:
         if not isinstance(pruned, dict):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ensemble.bundle import load_bundle
 from ensemble.channel import read_channel
-from ensemble.evaluation import rmse
+from ensemble.evaluation import SCORES, main_score
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
 from ensemble.training import FittedEnsemble
@@ -45,7 +45,7 @@ def rows_in_time(ensemble: FittedEnsemble, table: Table, seconds: float) -> int:
 def permutation_importance(
     ensemble: FittedEnsemble, table: Table, first: int = 0, most_rows: int = MOST_ROWS
 ) -> dict[str, float]:
-    """Return, by feature, the rise of the blend's RMSE on a table when the feature's values are shuffled.
+    """Return, by feature, the rise of the blend's main score on a table when the feature's values are shuffled.
 
     Source: L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001, section 10. One shuffle for each feature.
 
@@ -61,7 +61,8 @@ def permutation_importance(
     last = min(columns, first + max(1, PART_CELLS // (rows * columns)))
     orders = [random.permutation(rows) for _ in range(last)]
     at_once = max(1, CALL_CELLS // (rows * columns))
-    before = rmse(table.target, ensemble.predict(table.features), table.weights)
+    score = SCORES[main_score(table.task)]
+    before = score(table.target, ensemble.predict(table.features), table.weights)
     importance: dict[str, float] = {}
     for start in range(first, last, at_once):
         places = range(start, min(start + at_once, last))
@@ -69,9 +70,9 @@ def permutation_importance(
         shuffled = np.tile(table.features, (len(places), 1)).reshape(len(places), rows, columns)
         for copy, place in zip(shuffled, places, strict=True):
             copy[:, place] = copy[orders[place], place]
-        predicted = ensemble.predict(shuffled.reshape(-1, columns)).reshape(len(places), rows)
+        predicted = np.split(ensemble.predict(shuffled.reshape(-1, columns)), len(places))
         for place, found in zip(places, predicted, strict=True):
-            importance[table.columns[place].name] = rmse(table.target, found, table.weights) - before
+            importance[table.columns[place].name] = score(table.target, found, table.weights) - before
     return importance
 
 

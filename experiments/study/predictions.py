@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.classes import Task, task_of
+from ensemble.evaluation import of_true_class
 
 
 @dataclass(frozen=True)
@@ -15,9 +17,9 @@ class Predictions:
     """The target and the predictions of several rows.
 
     Attributes:
-        target: Shape (rows,).
-        members: Shape (rows, members).
-        blended: Shape (rows,).
+        target: Shape (rows,); for classes, the position of the row's class.
+        members: Shape (rows, members); for classes probabilities, shape (rows, members, classes).
+        blended: Shape (rows,); for classes probabilities, shape (rows, classes).
         weights: Shape (rows,), or None.
         names: Member names, in the order of the columns.
     """
@@ -32,10 +34,21 @@ class Predictions:
     def read(cls, path: Path) -> Predictions:
         """Read what ``write`` or the entry script wrote; rows without a prediction are left out."""
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            scored = np.isfinite(arrays["blended"])
+            scored = np.isfinite(arrays["blended"].reshape(len(arrays["blended"]), -1)).all(axis=1)
             target, members, blended = (arrays[name][scored] for name in ("target", "members", "blended"))
             weights = arrays["weights"][scored] if "weights" in arrays else None
             return cls(target, members, blended, weights, tuple(arrays["names"].tolist()))
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return task_of(range(self.blended.shape[1] if self.blended.ndim == 2 else 0))
+
+    def errors(self) -> Floats:
+        """Return the error of each member, shape (rows, members): for classes, what its probability lacks."""
+        if self.members.ndim == 2:
+            return self.members - self.target[:, None]
+        return 1.0 - of_true_class(self.members, self.target)
 
     def write(self, path: Path) -> None:
         """Write a ``.npz`` file without pickle."""

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ensemble.evaluation import MetricName
+from ensemble.classes import Task, task_of
+from ensemble.evaluation import MetricName, main_score
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
 from ensemble.recipe import FinalRows, Recipe
@@ -129,6 +130,8 @@ class StudySpec:
         arguments: The ``key=value`` arguments that decide what its trials train, as typed.
         config: The resolved configuration as YAML, for the record.
         dataset: Display name of the data.
+        classes: Labels of the classes, in their order; empty for regression.
+        positive: The positive one of two classes.
     """
 
     name: str
@@ -159,6 +162,13 @@ class StudySpec:
     arguments: tuple[str, ...] = ()
     config: str = ""
     dataset: str = ""
+    classes: tuple[str, ...] = ()
+    positive: str | None = None
+
+    @property
+    def task(self) -> Task:
+        """What its members predict: a quantity, or one of two or more classes."""
+        return task_of(self.classes)
 
     @property
     def n_trials(self) -> int:
@@ -272,6 +282,20 @@ class TrialResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     failure: str | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels of the classes that its members predict, in their order; empty for regression."""
+        return tuple(self.info.get("classes", ()))
+
+    @property
+    def main_score(self) -> str:
+        """The score by which its members and its blend are compared; lower is better."""
+        return main_score(task_of(self.classes))
+
+    def main(self, split: str, who: str) -> float | None:
+        """Return the main score of a member or the blend on ``cv``, ``validation`` or ``test``; None if it has none."""
+        return self.metrics.get(f"{split}_{self.main_score}_{who}")
 
     def value(self, objective: str) -> float | None:
         """Return the value for the sampler: the objective, or the expected objective of a pruned trial."""

@@ -17,7 +17,8 @@ from ensemble.arrays import Floats
 from ensemble.blending import Blend, Blender, Rows, make_blender
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
-from ensemble.evaluation import SCORES, MetricName, make_folds, scores
+from ensemble.elementary import log
+from ensemble.evaluation import SCORES, SMALLEST, Index, MetricName, folded_scores, make_folds, of_true_class, scores
 from ensemble.parameters import ParamValue
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
@@ -106,7 +107,7 @@ class ChosenBlend(Blender):
         Args:
             blender: Finds the weights of the chosen models.
             members: The member that each model is of.
-            score: The score by which they are chosen: ``mae``, or the squared error for any other.
+            score: The score by which they are chosen: ``mae``, or for any other the squared error or the log loss.
             allowed: What the models may take together; None for no limit.
         """
         self._blender = blender
@@ -124,9 +125,7 @@ class ChosenBlend(Blender):
 
     def choose(self, rows: Rows) -> list[int]:
         """Return the column of each member's best model, in order of the members; of equal ones the first."""
-        with np.errstate(over="ignore"):  # of a model that has diverged
-            errors = np.abs(rows.predictions - rows.target[:, None])
-            errors = np.average(errors if self._absolute else errors**2, axis=0, weights=rows.weights)
+        errors = np.average(self._errors(rows.predictions, rows), axis=0, weights=rows.weights)
         best: dict[str, int] = {}
         for place, member in enumerate(self._members):
             if member not in best or errors[place] < errors[best[member]]:
@@ -156,8 +155,16 @@ class ChosenBlend(Blender):
 
     def _error(self, rows: Rows, columns: list[int]) -> float:
         part = replace(rows, predictions=rows.predictions[:, columns])
-        errors = self._blender.fit(part).predict(part.predictions, rows.features) - rows.target
-        return float(np.average(np.abs(errors) if self._absolute else errors**2, weights=rows.weights))
+        blended = self._blender.fit(part).predict(part.predictions, rows.features)
+        return float(np.average(self._errors(blended, rows), weights=rows.weights))
+
+    def _errors(self, predictions: Floats, rows: Rows) -> Floats:
+        """Return the error of each row of predictions, shape (rows, ...), or for classes (rows, ..., classes)."""
+        if rows.classes:
+            return -log(np.clip(of_true_class(predictions, rows.target), SMALLEST, 1.0 - SMALLEST))
+        with np.errstate(over="ignore"):  # of a model that has diverged
+            errors = np.abs(predictions - rows.target.reshape(-1, *(1,) * (predictions.ndim - 1)))
+            return errors if self._absolute else errors**2
 
 
 @dataclass(frozen=True)
@@ -166,7 +173,8 @@ class _Library:
 
     Attributes:
         models: What each one is, under its name in the blend.
-        predictions: Their out-of-fold predictions, shape (repeats, rows, models).
+        predictions: Their out-of-fold predictions, shape (repeats, rows, models), or for classes (repeats, rows,
+            models, classes).
     """
 
     models: list[MemberSpec]
@@ -287,7 +295,7 @@ def blend_study(
         trials: The complete trials, in order of index: ``index``, ``folder`` of the output, and ``hyperparameters`` in
             the wire format.
         train: Folder of the train channel.
-        predictions: File for the blend's out-of-fold predictions, as ``blended`` of shape (rows,).
+        predictions: File for the blend's out-of-fold predictions, as ``blended``, shape (rows,) or (rows, classes).
         allowed: Fields of ``Allowed``; None for no limit.
 
     Returns:
@@ -308,7 +316,7 @@ def blend_study(
         chooser = ChosenBlend(blender, members, score, may)
         metrics, blended = _nested_scores(chooser, recipe, library, table)
         out_of_fold = averaged(list(library.predictions))
-        scored = np.flatnonzero(np.isfinite(blended))
+        scored = _scored(blended)
         chosen = chooser.choose(blender_rows(out_of_fold, table).take(scored))
     np.savez(predictions, allow_pickle=False, blended=blended)
     models = tuple(library.models[place] for place in chosen)
@@ -326,7 +334,7 @@ def blend_study(
 def _nested_scores(
     chooser: ChosenBlend, recipe: Recipe, library: _Library, table: Table
 ) -> tuple[dict[str, float], Floats]:
-    """Return the scores of the blend, and its out-of-fold predictions, shape (rows,)."""
+    """Return the scores of the blend, and its out-of-fold predictions, shape (rows,) or (rows, classes)."""
     folds = make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys, table.class_of_row)
     by_repeat = blended_out_of_fold(chooser, library.predictions, table, folds)
     blended = averaged(list(by_repeat))
@@ -334,14 +342,19 @@ def _nested_scores(
     def weights(rows: Any) -> Floats | None:
         return None if table.weights is None else table.weights[rows]
 
-    scored = np.flatnonzero(np.isfinite(blended))
+    scored = _scored(blended)
     found = scores("cv", BLENDED, table.target[scored], blended[scored], weights(scored))
     for number, fold in enumerate(folds):
         predicted = by_repeat[fold.repeat, fold.score]
-        found[f"cv_rmse_{BLENDED}_fold_{number}"] = SCORES["rmse"](
-            table.target[fold.score], predicted, weights(fold.score)
-        )
+        for score in folded_scores(table.task):
+            value = SCORES[score](table.target[fold.score], predicted, weights(fold.score))
+            found[f"cv_{score}_{BLENDED}_fold_{number}"] = value
     return {name: value for name, value in found.items() if math.isfinite(value)}, blended
+
+
+def _scored(blended: Floats) -> Index:
+    """Return the rows that a fold scores; the others have NaN."""
+    return np.flatnonzero(np.isfinite(blended.reshape(len(blended), -1)).all(axis=1))
 
 
 def _read_library(trials: Sequence[Mapping[str, Any]], recipes: Mapping[int, Recipe], table: Table) -> _Library | None:
@@ -368,12 +381,13 @@ def _read_library(trials: Sequence[Mapping[str, Any]], recipes: Mapping[int, Rec
 
 
 def _read_predictions(path: Path, recipe: Recipe, table: Table) -> Floats | None:
-    """Return a trial's out-of-fold predictions, shape (repeats, rows, members); None if they cannot be used."""
+    """Return a trial's out-of-fold predictions, as in ``_Library``; None if they cannot be used."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = arrays["by_repeat"] if "by_repeat" in arrays else arrays["members"][None]
             same = np.array_equal(arrays["target"], table.target)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):  # missing or damaged
         return None
-    fits = found.shape == (recipe.folds.repeats, table.rows, len(recipe.members))
+    outputs = (len(table.classes),) if table.classes else ()
+    fits = found.shape == (recipe.folds.repeats, table.rows, len(recipe.members), *outputs)
     return found if same and fits else None

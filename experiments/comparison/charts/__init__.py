@@ -10,7 +10,7 @@ from experiments.comparison.charts.errors import error_correlation, predicted_ag
 from experiments.comparison.charts.histories import history_charts
 from experiments.comparison.charts.importance import importance_chart
 from experiments.comparison.charts.plot import Chart
-from experiments.comparison.charts.rmse import rmse_chart
+from experiments.comparison.charts.scores import score_charts
 from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity
 
@@ -18,7 +18,7 @@ from experiments.comparison.parity import Parity
 def all_charts(measures: Sequence[Measures], parity: Parity) -> list[Chart]:
     """Return every figure, in the order of the page."""
     return [
-        rmse_chart(measures),
+        *score_charts(measures),
         difference_chart(measures, parity),
         *history_charts(measures),
         parallel_coordinates(measures),

@@ -54,7 +54,7 @@ def error_correlation(measures: Sequence[Measures]) -> Chart:
 def _correlation(kept: Predictions) -> Floats:
     """Return the correlation of the members' errors; NaN for a member whose error never changes."""
     with np.errstate(invalid="ignore"):
-        return np.atleast_2d(np.corrcoef((kept.members - kept.target[:, None]).T))
+        return np.atleast_2d(np.corrcoef(kept.errors().T))
 
 
 def _heatmap(place: int, names: Sequence[str], matrix: Floats, lowest: float) -> Plot:

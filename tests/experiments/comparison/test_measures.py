@@ -141,9 +141,9 @@ def test_the_table_has_a_row_for_each_member_and_split_and_marks_the_lowest(fold
     (ridge,) = [row for row in rows["CV RMSE (95%)"] if row.title == "ridge"]
     (interval,) = [one.interval("ridge") for one in found[:1]]
     assert interval is not None
-    assert interval.low < found[0].rmse("cv", "ridge") < interval.high  # type: ignore[operator]
-    assert ridge.cells[0] == f"{found[0].rmse('cv', 'ridge'):.6g} ({interval.low:#.4g} to {interval.high:#.4g})"
-    lowest = min((0, 1), key=lambda place: found[place].rmse("cv", "ridge") or 0.0)
+    assert interval.low < found[0].main("cv", "ridge") < interval.high  # type: ignore[operator]
+    assert ridge.cells[0] == f"{found[0].main('cv', 'ridge'):.6g} ({interval.low:#.4g} to {interval.high:#.4g})"
+    lowest = min((0, 1), key=lambda place: found[place].main("cv", "ridge") or 0.0)
     assert ridge.best == {lowest}
 
 
@@ -230,8 +230,8 @@ def test_a_blend_over_the_study_has_the_rmse_of_every_member_and_is_current_for_
     )
     edit_facts(study, final=final)
     (one,) = measure([read_study(study.folder)])
-    assert [one.rmse("cv", name) for name in (*MEMBERS, "blended")] == [5.0, 6.0, 4.0]
-    assert one.rmse("test", "ridge") == 9.0
+    assert [one.main("cv", name) for name in (*MEMBERS, "blended")] == [5.0, 6.0, 4.0]
+    assert one.main("test", "ridge") == 9.0
     assert one.interval("ridge") == mean_over_folds([6.0, 7.0, 8.0], FOLDS)
     edit_facts(study, final={**final, "info": {**info, STUDY_BLEND: {**blend, "trials": [0, 1]}}})
     assert read_study(study.folder).final is None  # the study was extended, and the blend looked for again

@@ -6,15 +6,15 @@ import math
 
 import pytest
 
-from experiments.study.fold_intervals import fold_rmse, mean_over_folds, paired_lift
+from experiments.study.fold_intervals import fold_scores, mean_over_folds, paired_lift
 from experiments.study.spec import TrialResult
 
 
 def test_fold_scores_are_in_the_order_of_the_folds() -> None:
     metrics = {f"cv_rmse_ridge_fold_{fold}": float(fold) for fold in (10, 2, 0)} | {"cv_rmse_ridge": 9.0}
     result = TrialResult(0, "complete", {}, 0.0, 1.0, metrics)
-    assert fold_rmse(result, "ridge") == [0.0, 2.0, 10.0]
-    assert fold_rmse(result, "xgboost") == []
+    assert fold_scores(result, "ridge") == [0.0, 2.0, 10.0]
+    assert fold_scores(result, "xgboost") == []
 
 
 def test_equal_scores_have_an_interval_without_width() -> None:

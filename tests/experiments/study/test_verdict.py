@@ -22,7 +22,7 @@ TWO = [trial(0, 11.0, 12.0, 10.0), trial(1, 9.5, 20.0, 14.0)]
 
 def test_the_best_single_member_comes_from_any_complete_trial() -> None:
     best = best_single_member([failed(2), *TWO, pruned(3)], MEMBERS)
-    assert (best.name, best.trial.index, best.rmse) == ("xgboost", 1, 9.5)
+    assert (best.name, best.trial.index, best.score) == ("xgboost", 1, 9.5)
 
 
 def test_of_equal_members_the_first_trial_and_member_counts() -> None:

@@ -1,10 +1,11 @@
-"""The winners' RMSE: a row for each member and the blend, a mark for each study."""
+"""The winners' scores: a row for each member and the blend, a mark for each study."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from ensemble.evaluation import MetricName
 from ensemble.recipe import BLENDED
 from experiments.comparison.charts.plot import (
     Chart,
@@ -18,32 +19,42 @@ from experiments.comparison.charts.plot import (
     series,
 )
 from experiments.comparison.measures import Measures
+from experiments.reporting.score_names import shown
 
-_TITLE = "RMSE of every member and of the blend"
+
+def score_charts(measures: Sequence[Measures]) -> list[Chart]:
+    """Draw the winners' scores in cross-validation that have an interval of the mean fold, one figure each."""
+    scores = dict.fromkeys(score for one in measures for score in one.folded_scores)
+    return [_chart(measures, score) for score in scores]
 
 
-def rmse_chart(measures: Sequence[Measures]) -> Chart:
-    """Draw the winners' cross-validated RMSE with the interval of the mean fold."""
+def _chart(measures: Sequence[Measures], score: str) -> Chart:
     names = [*dict.fromkeys(name for one in measures for name in one.study.members), BLENDED]
-    data = [_trace(place, len(measures), one, names) for place, one in enumerate(measures)]
+    data = [_trace(place, len(measures), one, names, score) for place, one in enumerate(measures)]
+    side = "right" if _is_maximised(score) else "left"
     spec = {
         "data": data,
         "layout": {
-            "xaxis": {"title": {"text": "CV RMSE, left is better"}, "zeroline": False},
+            "xaxis": {"title": {"text": f"CV {shown(score)}, {side} is better"}, "zeroline": False},
             "yaxis": rows_axis(names),
             "shapes": [_band(len(names))],
         },
     }
-    return Chart("rmse", _TITLE, _sentence(measures), (rows_plot(spec, names, len(measures)),))
+    title = f"{shown(score)[0].upper()}{shown(score)[1:]} of every member and of the blend"
+    return Chart(score, title, _sentence(measures, score), (rows_plot(spec, names, len(measures)),))
 
 
-def _trace(place: int, places: int, one: Measures, names: Sequence[str]) -> dict[str, Any]:
+def _is_maximised(score: str) -> bool:
+    return MetricName("cv", score, BLENDED).maximised
+
+
+def _trace(place: int, places: int, one: Measures, names: Sequence[str], score: str) -> dict[str, Any]:
     rows, values, above, below, texts = [], [], [], [], []
     for row, name in enumerate(names):
-        value = one.rmse("cv", name)
+        value = one.score("cv", score, name)
         if value is None:
             continue
-        interval = one.interval(name)
+        interval = one.interval(name, score)
         low, high = (value, value) if interval is None else (interval.low, interval.high)
         rows.append(row + beside(place, places))
         values.append(value)
@@ -70,19 +81,20 @@ def _band(rows: int) -> dict[str, Any]:
     return {"type": "rect", "layer": "below", "fillcolor": "--band", "line": {"width": 0}, **place}
 
 
-def _sentence(measures: Sequence[Measures]) -> str:
-    known = [(value, one) for one in measures if (value := one.rmse("cv", BLENDED)) is not None]
+def _sentence(measures: Sequence[Measures], score: str) -> str:
+    known = [(value, one) for one in measures if (value := one.score("cv", score, BLENDED)) is not None]
     if not known:
         return "No study has a winner yet."
-    value, best = min(known, key=lambda item: item[0])
-    lowest = [one.label for found, one in known if found == value]
-    if len(known) > 1 and len(lowest) == len(known):
-        who = f"All blends have the same RMSE, {value:.6g}"
+    pick, most = (max, "highest") if _is_maximised(score) else (min, "lowest")
+    value, best = pick(known, key=lambda item: item[0])
+    leading = [one.label for found, one in known if found == value]
+    if len(known) > 1 and len(leading) == len(known):
+        who = f"All blends have the same {shown(score)}, {value:.6g}"
     else:
-        who = f"The blend of {enumerated(lowest)} has the lowest RMSE, {value:.6g}"
-    members = [(found, name) for name in best.study.members if (found := best.rmse("cv", name)) is not None]
+        who = f"The blend of {enumerated(leading)} has the {most} {shown(score)}, {value:.6g}"
+    members = [(found, name) for name in best.study.members if (found := best.score("cv", score, name)) is not None]
     if len(members) < 2:
         return f"{who}."
-    reached, name = min(members)
+    reached, name = pick(members)
     side = "above" if reached >= value else "below"
     return f"{who}; its best member, {name}, is {abs(reached - value):.3g} {side} it."
