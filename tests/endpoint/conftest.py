@@ -24,7 +24,7 @@ MEMBERS = (
     MemberSpec("forest", "random_forest", {"n_estimators": 10}),
     MemberSpec("ridge", "ridge", {"alpha": 2.0}),
 )
-CLASS_MEMBERS = (*MEMBERS[:3], MemberSpec("linear", "linear", {}))
+CLASS_MEMBERS = MEMBERS[:3]
 DISTRICTS = ("Łódź", "north, by the sea", "old town", "south")
 BANDS = ("cheap", "dear, by far", 'so "so"')
 # The modules whose tests run for a model of numbers and one of classes.

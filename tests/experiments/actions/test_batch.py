@@ -374,7 +374,7 @@ def test_classes_are_written_as_labels_and_probabilities_in_every_format(
     labels = [sorted(LABELS)[place] for place in wanted.argmax(axis=1)]
     assert set(labels) == set(LABELS)
     probabilities = [f"probability_{label}" for label in sorted(LABELS)]
-    more = [f"{name}__{column}" for name in ("xgboost", "linear") for column in probabilities]
+    more = [f"{name}__{column}" for name in ("xgboost", "forest") for column in probabilities]
 
     def batch(output: str, *arguments: str) -> None:
         ended = byoe("action=batch", f"model={classes}", "input=rows.csv", f"output={output}", *arguments)
