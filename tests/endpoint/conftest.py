@@ -79,7 +79,8 @@ def bundle_of_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _trained(folder: Path, roles: Roles, members: tuple[MemberSpec, ...]) -> Path:
     write_table(folder / "houses.csv")
     table = read_file(folder / "houses.csv", roles)
-    recipe = Recipe(members, blend="weighted", folds=FoldSpec(k=2))
+    objective = f"cv_{'logloss' if table.classes else 'rmse'}_blended"
+    recipe = Recipe(members, blend="weighted", folds=FoldSpec(k=2), objective=objective)
     training = fit_ensemble(recipe, table, None, threads=1)
     save_bundle(folder / "model", recipe, training, table, table.content_hash())
     return folder / "model"
