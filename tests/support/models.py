@@ -47,7 +47,10 @@ def save_model_of_classes(folder: Path, labels: Sequence[str] = LABELS) -> Path:
     lines = (f'{x},{x % 7},"{labels[(x + x % 5) * len(labels) // 64]}"' for x in range(60))
     (folder / "table.csv").write_text("a,b,y\n" + "\n".join(lines) + "\n")
     table = read_file(folder / "table.csv", Roles("y"))
-    members = (MemberSpec("xgboost", "xgboost", {"num_round": 5}), MemberSpec("forest", "random_forest", {"n_estimators": 8}))
+    members = (
+        MemberSpec("xgboost", "xgboost", {"num_round": 5}),
+        MemberSpec("forest", "random_forest", {"n_estimators": 8}),
+    )
     recipe = Recipe(members, blend="weighted", folds=FoldSpec(k=2), objective="cv_logloss_blended")
     training = fit_ensemble(recipe, table, None, threads=1)
     save_bundle(folder / "model", recipe, training, table, table.content_hash())
