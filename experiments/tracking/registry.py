@@ -129,10 +129,10 @@ def signature_of(columns: Sequence[Column], target: str, classes: Sequence[str] 
     MLflow has a type for one of two only. So it checks names, and the model checks what each column holds.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    outputs = [ColSpec("double", target)]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec("double", target)]
     if classes:
         outputs = [ColSpec("string", PREDICTION), *(ColSpec("double", probability_of(label)) for label in classes)]
     anything = AnyType()  # type: ignore[no-untyped-call]
