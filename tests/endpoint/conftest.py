@@ -13,6 +13,7 @@ from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
+from tests.doubles.aws.resident import Resident
 from tests.endpoint.bridge import bridged
 from tests.endpoint.choice import PROCESS, Choice, choose
 from tests.endpoint.server import Server, serving
@@ -79,7 +80,8 @@ def target(
             yield Target(choice.name, url, choice.model_dir)
     elif choice.url is None or choice.model_dir is None:
         folder = request.getfixturevalue("bundle")
-        with serving(folder, tmp_path_factory.mktemp("server"), choice.name) as server:
+        resident = request.getfixturevalue("resident")
+        with serving(resident, folder, tmp_path_factory.mktemp("server"), choice.name) as server:
             yield server.target
     else:
         yield Target(choice.name, choice.url, choice.model_dir)
@@ -110,7 +112,7 @@ Serve = Callable[..., Server]
 
 
 @pytest.fixture
-def serve(process_only: None, tmp_path: Path) -> Iterator[Serve]:
+def serve(process_only: None, resident: Resident, tmp_path: Path) -> Iterator[Serve]:
     """Start servers that end with the test."""
     with contextlib.ExitStack() as stack:
         count = 0
@@ -120,6 +122,6 @@ def serve(process_only: None, tmp_path: Path) -> Iterator[Serve]:
             count += 1
             place = tmp_path / f"server_{count}"
             place.mkdir()
-            return stack.enter_context(serving(folder, place, **env))
+            return stack.enter_context(serving(resident, folder, place, **env))
 
         yield start
