@@ -15,6 +15,7 @@ from rich.text import Text
 from ensemble.arguments import as_argument
 from ensemble.arrays import Floats
 from ensemble.column_types import DeclaredType
+from ensemble.evaluation import SCORES
 from ensemble.members import Member
 from ensemble.table import Column, Table
 from experiments.data.datasets import Splits
@@ -28,6 +29,8 @@ MANY_LEVELS = 1000
 HEAVY_TAIL, TAIL_SHARE = 10.0, 0.5
 # Rows on which a feature is compared with the target, the fewest and the most; and from when on it explains nearly all.
 LEAK_ROWS, LEAK = (20, 10_000), 0.99
+# Classes whose rows are counted in the report.
+MOST_CLASSES = 12
 # With fewer training rows the scores are mostly chance.
 FEW_ROWS = 50
 _NO_ISO_DATE = "dates?"
@@ -60,10 +63,12 @@ class DataReport:
     Attributes:
         columns: The features.
         warnings: Sentences about the table, each with what to do.
+        balance: How many rows each class of the target has; None for a quantity.
     """
 
     columns: tuple[ColumnReport, ...]
     warnings: tuple[str, ...]
+    balance: str | None = None
 
     def render(self) -> RenderableType:
         """Return the columns as a table, and how one is read otherwise."""
@@ -74,7 +79,8 @@ class DataReport:
             missing = f"{column.missing:.1%}" if column.missing else ""
             table.add_row(column.name, column.type, missing, str(column.distinct), column.remark)
         types = "|".join(get_args(DeclaredType))
-        return Group(table, Text(f"To read a column otherwise: dataset.columns.<name>={types}"))
+        below = [Text(f"To read a column otherwise: dataset.columns.<name>={types}")]
+        return Group(table, *below, *([] if self.balance is None else [Text(self.balance)]))
 
 
 def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
@@ -109,10 +115,23 @@ def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
             *_few_rows(splits),
             *_leaks(splits.train),
             *_repeated(splits),
-            *_heavy_tail(splits.train.target),
+            *([] if splits.train.classes else _heavy_tail(splits.train.target)),
             *float_warnings(splits.train, members),
         ),
+        _balance(splits) if splits.train.classes else None,
     )
+
+
+def _balance(splits: Splits) -> str:
+    """Return how many rows of all tables each class has, the most frequent first."""
+    train = splits.train
+    target = np.concatenate([table.target for table in splits.tables.values()]).astype(np.intp)
+    counts = np.bincount(target, minlength=len(train.classes))
+    order = np.argsort(-counts, kind="stable")
+    shown = [f"{train.classes[at]} {counts[at]} ({counts[at] / len(target):.1%})" for at in order[:MOST_CLASSES]]
+    more = f" and {len(order) - MOST_CLASSES} more classes" if len(order) > MOST_CLASSES else ""
+    positive = "" if train.positive is None else f"; the positive class is {train.positive} (dataset.positive)"
+    return f"Classes of {train.target_name} and their rows: {', '.join(shown)}{more}{positive}."
 
 
 def _column(column: Column, values: Floats) -> ColumnReport:
@@ -163,20 +182,14 @@ def _leaks(train: Table) -> list[str]:
     """Return a sentence about features that tell the target nearly by themselves."""
     fewest, most = LEAK_ROWS
     target = np.asarray(train.target[:most])
-    if len(target) < fewest or len(np.unique(target)) < fewest // 2:
+    if len(target) < fewest or len(np.unique(target)) < (2 if train.classes else fewest // 2):
         return []
-    ranks = _ranks(target)
-    found = []
-    for place, column in enumerate(train.columns):
-        values = np.asarray(train.features[:most, place])
-        if column.type == "category":
-            share = _explained_by_levels(values, target)
-        elif np.isnan(values).any() or len(np.unique(values)) < fewest // 2:
-            continue
-        else:
-            share = abs(float(np.corrcoef(_ranks(values), ranks)[0, 1]))
-        if share >= LEAK:
-            found.append(column.name)
+    share_of = _share_of_classes if train.classes else _share_of_quantity
+    found = [
+        column.name
+        for place, column in enumerate(train.columns)
+        if share_of(column, np.asarray(train.features[:most, place]), target) >= LEAK
+    ]
     if not found:
         return []
     one = len(found) == 1
@@ -186,6 +199,31 @@ def _leaks(train: Table) -> list[str]:
         f"{as_argument('dataset.drop', found)}"
     )
     return [sentence]
+
+
+def _share_of_quantity(column: Column, values: Floats, target: Floats) -> float:
+    """Return how much of a quantity a feature tells by itself, from 0 to 1."""
+    if column.type == "category":
+        return _explained_by_levels(values, target)
+    if np.isnan(values).any() or len(np.unique(values)) < LEAK_ROWS[0] // 2:
+        return 0.0
+    return abs(float(np.corrcoef(_ranks(values), _ranks(target))[0, 1]))
+
+
+def _share_of_classes(column: Column, values: Floats, target: Floats) -> float:
+    """Return how much of the classes a feature tells by itself, from 0 to 1.
+
+    A feature of few values tells the share of the classes' variance between them (L. Goodman and W. Kruskal, "Measures
+    of Association for Cross Classifications", 1954, tau), and any other one how well it puts two classes in order.
+    """
+    classes = np.unique(target)
+    if len(np.unique(values)) <= len(target) / 5:
+        within = sum(np.var(target == one) * (1 - _explained_by_levels(values, target == one)) for one in classes)
+        return float(1 - within / sum(np.var(target == one) for one in classes))
+    if column.type == "category" or np.isnan(values).any() or len(classes) > 2:
+        return 0.0
+    probabilities = np.column_stack([-values, values])
+    return abs(2 * SCORES["auc"]((target == classes[1]).astype(np.float64), probabilities) - 1)
 
 
 def _ranks(values: Floats) -> Floats:
