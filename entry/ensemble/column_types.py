@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -31,7 +31,7 @@ ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 _ZONE = re.compile(r"[T ].*?(Z|z|[+-]\d{2}(?::?\d{2})?)$")
 _NOTATIONS = {".": "number", ",": "decimal_comma"}
 _UTC = re.compile(r"Z|z|[+-]00(:?00)?")
-_CODE = re.compile(r"\d+", re.ASCII)
+CODE = re.compile(r"\d+", re.ASCII)
 _PADDED = re.compile(r"0\d+", re.ASCII)
 # The Python types of Parquet's dates and decimals in pandas, and the dtypes that can hold their values.
 TYPED: dict[type, str] = {dt.date: "datetime64[s]", decimal.Decimal: "float64"}
@@ -84,7 +84,7 @@ def described(
         return _declared(values, path, name, declared, missing)
     if isinstance(values.dtype, pd.CategoricalDtype):
         return _category(values, name, missing), ()
-    found = _of_dtype(values, name, missing)
+    found = of_dtype(values, name, missing)
     if found is not None:
         return found, ()
     present = values.dropna()
@@ -92,7 +92,7 @@ def described(
     return _described_text(present, path, name, missing, text=text)
 
 
-def _of_dtype(values: pd.Series[Any], name: str, missing: tuple[str, ...] | None) -> Column | None:
+def of_dtype(values: pd.Series[Any], name: str, missing: tuple[str, ...] | None = None) -> Column | None:
     """Return the column if its dtype or its Python type says what it is."""
     import pandas as pd
 
@@ -163,7 +163,7 @@ def _declared(
     if declared == "category":
         return _category(values, name, missing), ()
     typed = pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype)
-    texts = _texts(values.iloc[:0] if typed else values.dropna(), missing)
+    texts = texts_of(values.iloc[:0] if typed else values.dropna(), missing)
     counts = {str(value): int(count) for value, count in texts.value_counts().items()}
     marks = {value: count for value, count in counts.items() if value in PLACEHOLDERS}
     words = _with_marks(missing, marks)
@@ -175,7 +175,7 @@ def _declared(
         column = Column(name, "boolean", missing=words)
     else:
         # Numbers that are all written plainly are what they would be without the declaration.
-        plain = all(_are_numbers([value for value in counts if value not in marks]))
+        plain = all(are_numbers([value for value in counts if value not in marks]))
         decimal = "," if declared == "decimal_comma" else "" if plain else "."
         column = Column(name, missing=words, decimal=decimal)
     return column, (_marks_note(column, marks, len(texts)),) if marks else ()
@@ -189,7 +189,7 @@ def _with_marks(missing: tuple[str, ...] | None, marks: Mapping[str, int]) -> tu
 def _described_text(
     present: pd.Series[Any], path: Path, name: str, missing: tuple[str, ...] | None, *, text: bool
 ) -> tuple[Column, tuple[str, ...]]:
-    texts = _texts(present, missing)
+    texts = texts_of(present, missing)
     counts = {str(value): int(count) for value, count in texts.value_counts().items()}
     if not counts:
         return Column(name, missing=missing), ()
@@ -198,15 +198,15 @@ def _described_text(
     if not cells:
         return _category(texts, name, missing), ()
     words = _with_marks(missing, marks)
-    plain = dict(zip(cells, _are_numbers(list(cells)), strict=True))
+    plain = dict(zip(cells, are_numbers(list(cells)), strict=True))
     dated = {value: ISO_DATE.fullmatch(value) is not None for value in cells}
-    share = _share(cells, plain)
+    share = share_of(cells, plain)
     column: Column | None = None
     if {value.lower() for value in cells} <= {"true", "false"}:
         column = Column(name, "boolean", missing=words)
-    elif share == 1 and not text and not _are_codes(cells):
+    elif share == 1 and not text and not are_codes(cells):
         column = Column(name, missing=words)
-    elif _share(cells, dated) >= 0.5:
+    elif share_of(cells, dated) >= 0.5:
         dates = texts[[dated.get(value, False) for value in texts]]
         column = Column(name, "date", missing=words, zoned=_is_zoned(dates, path, name))
     if column is not None:
@@ -225,7 +225,7 @@ def _notes(
     notation = _notation(cells, name)
     if notation is not None:
         return (_notation_note(notation, name),)
-    share = _share(cells, plain)
+    share = share_of(cells, plain)
     if share == 1:
         padded = next((value for value in sorted(cells) if _PADDED.fullmatch(value)), None)
         why = "are text in the file" if padded is None else f"may be codes, such as {padded!r}"
@@ -237,7 +237,7 @@ def _notes(
     return ()
 
 
-def _texts(present: pd.Series[Any], missing: tuple[str, ...] | None) -> pd.Series[Any]:
+def texts_of(present: pd.Series[Any], missing: tuple[str, ...] | None) -> pd.Series[Any]:
     """Return the values as text, without those that are declared as missing."""
     texts = present.astype("object").map(lambda value: value if isinstance(value, str) else canonical_text(value))
     texts = texts.astype("object")
@@ -250,19 +250,20 @@ def _category(values: pd.Series[Any], name: str, missing: tuple[str, ...] | None
     return Column(name, "category", tuple(sorted(found - gone)), missing)
 
 
-def _are_numbers(texts: Sequence[str]) -> list[bool]:
+def are_numbers(texts: Sequence[str]) -> list[bool]:
     """Return for each text whether it is a plain number."""
     import pandas as pd
 
     return [bool(found) for found in pd.to_numeric(pd.Series(texts, dtype="object"), errors="coerce").notna()]
 
 
-def _are_codes(texts: Mapping[str, int]) -> bool:
+def are_codes(texts: Collection[str]) -> bool:
     """Whether numbers are codes: all of them digits, and one with a zero in front that a number would lose."""
-    return any(map(_PADDED.fullmatch, texts)) and all(map(_CODE.fullmatch, texts))
+    return any(map(_PADDED.fullmatch, texts)) and all(map(CODE.fullmatch, texts))
 
 
-def _share(counts: Mapping[str, int], chosen: Mapping[str, bool]) -> float:
+def share_of(counts: Mapping[str, int], chosen: Mapping[str, bool]) -> float:
+    """Return the share of cells, counted by their text, whose text is chosen; 1 if there are no cells."""
     whole = sum(counts.values())
     return sum(count for value, count in counts.items() if chosen[value]) / whole if whole else 1.0
 
@@ -308,10 +309,10 @@ class _Notation:
 def _notation(cells: Mapping[str, int], name: str) -> _Notation | None:
     """Return the notation if most cells are numbers, and not all of these plain ones."""
     read = {mark: {value: written_number(value, mark) for value in cells} for mark in DECIMAL_MARKS}
-    share = {mark: _share(cells, {value: found is not None for value, found in read[mark].items()}) for mark in read}
+    share = {mark: share_of(cells, {value: found is not None for value, found in read[mark].items()}) for mark in read}
     likely = [mark for mark in DECIMAL_MARKS if share[mark] == max(share.values()) >= 0.5]
     numbers = [value for value in sorted(cells) if likely and read[likely[0]][value] is not None]
-    written = [value for value, plain in zip(numbers, _are_numbers(numbers), strict=True) if not plain]
+    written = [value for value, plain in zip(numbers, are_numbers(numbers), strict=True) if not plain]
     if not written:
         return None
     if all(len({read[mark][value] for mark in likely}) == 1 for value in numbers):
@@ -341,7 +342,7 @@ def _check_measured(
     texts: pd.Series[Any], cells: Mapping[str, int], plain: Mapping[str, bool], path: Path, name: str
 ) -> None:
     """Raise CellError if most cells are numbers with fractions: the others are then mistakes, and not codes."""
-    measured = any(plain[value] and not _CODE.fullmatch(value.lstrip("+-")) for value in cells)
+    measured = any(plain[value] and not CODE.fullmatch(value.lstrip("+-")) for value in cells)
     if not measured:
         return
     wrong = texts[[not plain.get(value, True) for value in texts]]

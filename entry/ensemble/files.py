@@ -35,12 +35,14 @@ class TableFile:
     Attributes:
         rows: Number of rows.
         column: Reads one column by its name; its index is the row's number from 0.
+        typed: Reads one column as ``column`` does, but true and false in CSV as the text that is typed.
         text: The columns that the file declares as text.
         missing_words: Returns the texts besides the empty one that stand for missing values in a column of text.
     """
 
     rows: int
     column: Callable[[str], pd.Series[Any]]
+    typed: Callable[[str], pd.Series[Any]]
     text: frozenset[str]
     missing_words: Callable[[str], list[str]]
 
@@ -137,10 +139,23 @@ def open_table(
         values: pd.Series[Any] = (read_again if name in again else frame)[name]
         return values
 
+    def typed(name: str) -> pd.Series[Any]:
+        found = column(name)
+        if not _has_booleans(found):
+            return found
+        text: pd.Series[Any] = file.read([name], only=[name])[name]
+        return text
+
     def missing_words(name: str) -> list[str]:
         return file.missing_words(name) if column(name).isna().any() else []
 
-    return TableFile(len(frame), column, frozenset(quoted), missing_words)
+    return TableFile(len(frame), column, typed, frozenset(quoted), missing_words)
+
+
+def _has_booleans(values: pd.Series[Any]) -> bool:
+    import pandas as pd
+
+    return pd.api.types.infer_dtype(values, skipna=True) == "boolean"
 
 
 def _are_digits(values: pd.Series[Any]) -> bool:
@@ -337,7 +352,7 @@ def _open_parquet(paths: Sequence[Path], where: Path) -> TableFile:
             rows += file.metadata.num_rows
             text |= {field.name for field in file.schema_arrow if _is_text(field.type)}
     # Strings in Parquet are what they are: only null is missing.
-    return TableFile(rows, column, frozenset(text), lambda _: [])
+    return TableFile(rows, column, column, frozenset(text), lambda _: [])
 
 
 def _is_text(type_: Any) -> bool:

@@ -11,12 +11,13 @@ import numpy as np
 
 from ensemble.arguments import as_argument
 from ensemble.arrays import Floats
-from ensemble.classes import DeclaredTask
+from ensemble.classes import DeclaredTask, positive_of
 from ensemble.column_encoding import FoldKey, coded, fold_keys_of, numbers_of
 from ensemble.column_types import check_declared, column_key, described
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.files import TableFile, column_names, difference, open_table, part_names
 from ensemble.table import Column, ColumnType, Table, missing_texts
+from ensemble.targets import QUANTITY_FIX, Target, TargetColumn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,11 +120,9 @@ def _read(paths: Sequence[Path], where: Path, roles: Roles, like: Table | None) 
         features[:, position] = coded(file.column(name), where, column)
     _check_finite(features, kept, where)
     _check_size(features, kept, where)
-    target = opened.numbers(roles.target, "give a numeric target")
-    _check_target(target, where, roles.target)
-    _check_size(target[:, None], [roles.target], where)
     if like is None:
-        _check_varies(features, target, where, roles.target)
+        _check_features_vary(features, where)
+    target = opened.target(like)
     weights = fold_keys = None
     if roles.weights is not None:
         weights = opened.numbers(roles.weights, "give numeric weights")
@@ -132,7 +131,17 @@ def _read(paths: Sequence[Path], where: Path, roles: Roles, like: Table | None) 
         by_time = roles.fold_kind == "time"
         key = opened.described(roles.fold_key) if by_time else Column(roles.fold_key)
         fold_keys = fold_keys_of(file.column(key.name), where, key, roles.fold_kind)
-    return Table(tuple(columns), roles.target, features, target, weights, fold_keys, (*notes, *opened.words_note()))
+    return Table(
+        tuple(columns),
+        roles.target,
+        features,
+        target.values,
+        weights,
+        fold_keys,
+        (*notes, *opened.words_note()),
+        target.classes,
+        target.positive,
+    )
 
 
 def _header_note(names: Sequence[str], where: Path) -> list[str]:
@@ -173,6 +182,25 @@ class _Opened:
             "texts that mean a missing value"
             for word, names in self.words.items()
         ]
+
+    def target(self, like: Table | None) -> Target:
+        """Return the target: classes or a quantity, as in ``like`` if it is given."""
+        roles, name = self.roles, self.roles.target
+        declared = dict(roles.types).get(name)
+        column = TargetColumn(self.file, self.where, name, declared, roles.missing, roles.task, roles.positive)
+        if column.has_classes() if like is None else like.classes:
+            found = column.labels(like)
+            self.notes.extend(found.notes)
+            return found
+        if roles.task == "regression" and column.is_boolean():
+            values = coded(self.file.column(name), self.where, Column(name, "boolean"))
+        else:
+            values = self.numbers(name, QUANTITY_FIX)
+        _check_target(values, self.where, name)
+        _check_size(values[:, None], [name], self.where)
+        if like is None:
+            _check_target_varies(values, self.where, name)
+        return Target(values, (), positive_of((), roles.positive, column.title))
 
     def numbers(self, name: str, fix: str) -> Floats:
         """Return a column whose role needs numbers."""
@@ -283,11 +311,14 @@ def _check_size(values: Floats, names: Sequence[str], path: Path) -> None:
         )
 
 
-def _check_varies(features: Floats, target: Floats, path: Path, target_name: str) -> None:
+def _check_features_vary(features: Floats, path: Path) -> None:
     if not any(len(np.unique(values[np.isfinite(values)])) > 1 for values in features.T):
         gaps = np.isnan(features)
         if not (gaps.any(axis=0) & ~gaps.all(axis=0)).any():
             raise InputError(f"{path}: no feature varies, so there is nothing to learn from: give other columns.")
+
+
+def _check_target_varies(target: Floats, path: Path, target_name: str) -> None:
     if np.all(target == target[0]):
         raise InputError(f"{path}: target {target_name!r} is {target[0]:g} in every row: there is nothing to learn.")
 

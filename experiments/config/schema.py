@@ -247,6 +247,17 @@ class DatasetConfig:
         "`dataset.split.validation=0` or `.test=0` says that this folder is missing.",
     )
     target: str | None = _key(None, "The column to predict.")
+    task: str = _key(
+        "auto",
+        "What the target is: `regression` for a quantity, `binary` for two classes, `multiclass` for more. With "
+        "`auto`, text, true and false, and categories are classes, and so are the numbers 0 and 1; other numbers are a "
+        "quantity. Folds and the split have the same share of each class.",
+    )
+    positive: str | None = _key(
+        None,
+        "The positive class of two, such as `dataset.positive=churned`; `null` is the second in sorted order: `1` "
+        "of 0 and 1, `true` of true and false, `yes` of no and yes.",
+    )
     weights: str | None = _key(None, "The column with the rows' weights; `null` gives every row the same weight.")
     drop: list[str] = _key(list, "Columns to leave out.")
     columns: dict[str, str] = _key(

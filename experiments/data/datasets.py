@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from ensemble.classes import DeclaredTask, all_booleans, all_numbers, positive_of, sorted_labels
 from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers
+from ensemble.targets import named_labels
 from ensemble.wire import encode_roles
 from experiments.config.paths import user_path
 from experiments.config.schema import DatasetConfig, ModeConfig, SplitConfig
 from experiments.data.presplit import S3, SPLITS, is_own_split, location_of, read_own_split
-from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed
+from experiments.errors import BackendUnavailable, ConfigError, InputError, StorageError, did_you_mean, listed, one_of
 from experiments.study.spec import InPlace
+
+# A target with no more different whole numbers, and with at least this many rows for each, may be classes.
+MOST_WHOLE, ROWS_A_CLASS = 20, 5
 
 
 @dataclass(frozen=True)
@@ -54,11 +61,38 @@ class Splits:
         return {name: table for name, table in found.items() if table is not None}
 
     def notes(self, config: DatasetConfig) -> list[str]:
-        """Return a note if the user has split the rows."""
-        if not self.own:
-            return []
-        rows = ", ".join(f"{table.rows} rows in {name}/" for name, table in self.tables.items())
-        return [f"dataset.path={config.path} is split already and stays as it is: {rows}."]
+        """Return notes on what the target was taken for, and on rows that the user has split."""
+        notes = _target_notes(self.train, config)
+        if self.own:
+            rows = ", ".join(f"{table.rows} rows in {name}/" for name, table in self.tables.items())
+            notes.append(f"dataset.path={config.path} is split already and stays as it is: {rows}.")
+        return notes
+
+
+def _target_notes(train: Table, config: DatasetConfig) -> list[str]:
+    """Return in a sentence what the target was taken for, if that is not plain."""
+    target, classes = f"the target {train.target_name}", named_labels(train.classes)
+    if config.task == "multiclass" and len(train.classes) == 2:
+        return [f"dataset.task=multiclass: {target} has two classes, {classes}, so that the task is binary."]
+    if config.task != "auto":
+        return []
+    if train.classes:
+        positive = "" if train.positive is None else f"; {train.positive} is the positive one (dataset.positive)"
+        number = all_numbers(train.classes) or all_booleans(train.classes)
+        quantity = " If it is a quantity: dataset.task=regression." if number else ""
+        return [f"dataset.task=auto takes {target} for {len(train.classes)} classes, {classes}{positive}.{quantity}"]
+    values = np.unique(train.target)
+    if (
+        len(values) > MOST_WHOLE
+        or len(values) * ROWS_A_CLASS > train.rows
+        or not np.array_equal(values, np.rint(values))
+    ):
+        return []
+    found = named_labels([f"{value:.0f}" for value in values])
+    task = "binary" if len(values) == 2 else "multiclass"
+    return [
+        f"dataset.task=auto takes {target} for a quantity: it is {found}. If they are classes: dataset.task={task}."
+    ]
 
 
 def load(config: DatasetConfig, mode: ModeConfig) -> Splits:
@@ -133,7 +167,10 @@ def _as_splits(parts: Mapping[str, Table], *, own: bool = False, in_place: InPla
 
 
 def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
-    """Return for each row the place in ``SPLITS`` of the part it goes to: what divides the folds divides these too."""
+    """Return for each row the place in ``SPLITS`` of the part it goes to: what divides the folds divides these too.
+
+    Each part has about the same share of every class, except in time.
+    """
     train, validation, test = range(len(SPLITS))
     keys = np.arange(table.rows) if table.fold_keys is None else table.fold_keys
     units, unit_of_row, sizes = np.unique(keys, return_inverse=True, return_counts=True)
@@ -142,6 +179,8 @@ def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
         order = np.arange(len(units))[::-1]
     else:
         order = np.random.RandomState(config.split.seed).permutation(len(units))
+        if table.classes:
+            order = order[_stratified(table, unit_of_row, order)]
     shares = {test: config.split.test, validation: config.split.validation}
     wanted = {part: max(1, round(share * table.rows)) if share else 0 for part, share in shares.items()}
     # Units are dealt out in order: the test rows first, then those for validation, whole units only.
@@ -152,24 +191,76 @@ def _parts(table: Table, config: DatasetConfig) -> npt.NDArray[np.intp]:
     return part_of_unit[unit_of_row]
 
 
-def _diabetes(config: DatasetConfig, mode: ModeConfig) -> Splits:
+@dataclass(frozen=True)
+class _BuiltIn:
+    """A table of scikit-learn.
+
+    Attributes:
+        loader: The function of ``sklearn.datasets`` that loads it.
+        target: What is predicted.
+    """
+
+    loader: str
+    target: str
+
+    def __call__(self, config: DatasetConfig, mode: ModeConfig) -> Splits:
+        """Return the table, split."""
+        import sklearn.datasets
+
+        _check_built_in(config)
+        data = getattr(sklearn.datasets, self.loader)()
+        table = Table(
+            numbers(*(re.sub(r"\W+", "_", name) for name in data.feature_names)),
+            self.target,
+            np.ascontiguousarray(data.data, dtype=np.float64),
+            np.ascontiguousarray(data.target, dtype=np.float64),
+        )
+        if "target_names" in data:
+            names = [str(name) for name in data.target_names]
+            classes = sorted_labels(names)
+            places = np.array([classes.index(name) for name in names], dtype=np.float64)
+            table = replace(table, target=places[data.target], classes=classes)
+        place = f"dataset={config.name}: target {self.target!r}"
+        if config.task not in ("auto", table.task):
+            raise ConfigError(
+                f"dataset.task={config.task}: the task of dataset={config.name} is {table.task}. Leave the key out."
+            )
+        return _split(replace(table, positive=positive_of(table.classes, config.positive, place)), config)
+
+
+def _stratified(table: Table, unit_of_row: npt.NDArray[np.intp], order: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return an order of ``order`` in which every beginning has about the same share of each class.
+
+    A unit, which is a row or a group of rows, counts as of the class that it has most of compared with the table. The
+    last unit of a class comes at the end, where the training rows are, so that these have every class.
+    """
+    class_of_row = table.target.astype(np.intp)
+    pairs, counts = np.unique(unit_of_row * len(table.classes) + class_of_row, return_counts=True)
+    unit, class_of_pair = np.divmod(pairs, len(table.classes))
+    share = counts / np.bincount(class_of_row)[class_of_pair]
+    largest_last = np.lexsort((-class_of_pair, share, unit))
+    class_of_unit = np.empty(len(order), dtype=np.intp)
+    class_of_unit[unit[largest_last]] = class_of_pair[largest_last]
+    class_of_unit = class_of_unit[order]
+    rows_of_unit = np.bincount(unit_of_row)[order]
+    passed = np.empty(len(order))
+    for place in np.unique(class_of_unit):
+        units = class_of_unit == place
+        passed[units] = np.cumsum(rows_of_unit[units]) / rows_of_unit[units].sum()
+    return np.argsort(passed, kind="stable")
+
+
+def _check_built_in(config: DatasetConfig) -> None:
+    """Raise ConfigError for a key that is for the user's own tables."""
     own = {key: getattr(config, key) for key in ("path", "target", "weights", "drop", "columns", "missing")}
     own["folds.column"] = config.folds.column
     given = [f"dataset.{key}" for key, value in own.items() if value or (key == "missing" and value is not None)]
     if given:
         raise ConfigError(f"{listed(given)} is for your own table: add dataset=file to the command.")
     if config.folds.kind in ("group", "time"):
-        raise ConfigError(f"dataset.folds.kind={config.folds.kind} needs a column, which diabetes lacks: use kfold.")
-    from sklearn.datasets import load_diabetes
-
-    data = load_diabetes()
-    table = Table(
-        numbers(*data.feature_names),
-        "progression",
-        np.ascontiguousarray(data.data, dtype=np.float64),
-        np.ascontiguousarray(data.target, dtype=np.float64),
-    )
-    return _split(table, config)
+        raise ConfigError(
+            f"dataset.folds.kind={config.folds.kind} needs a column, which {config.name} lacks: use kfold."
+        )
 
 
 def _file(config: DatasetConfig, mode: ModeConfig) -> Splits:
@@ -191,6 +282,8 @@ def _file(config: DatasetConfig, mode: ModeConfig) -> Splits:
         drop=tuple(config.drop),
         types=tuple((str(name), str(declared)) for name, declared in config.columns.items()),
         missing=None if config.missing is None else tuple(config.missing),
+        task=one_of("dataset.task", config.task, get_args(DeclaredTask)),
+        positive=config.positive,
     )
     text = str(config.path)
     if is_own_split(text):
@@ -231,7 +324,12 @@ def _read_from_s3(location: str, roles: Roles, mode: ModeConfig) -> Table:
             raise ConfigError(str(error).replace(str(path), location)) from None
 
 
-_SOURCES: dict[str, Callable[[DatasetConfig, ModeConfig], Splits]] = {"diabetes": _diabetes, "file": _file}
+_SOURCES: dict[str, Callable[[DatasetConfig, ModeConfig], Splits]] = {
+    "cancer": _BuiltIn("load_breast_cancer", "diagnosis"),
+    "diabetes": _BuiltIn("load_diabetes", "progression"),
+    "wine": _BuiltIn("load_wine", "cultivar"),
+    "file": _file,
+}
 
 
 def _known(name: str) -> str:

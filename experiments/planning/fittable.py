@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.arrays import Floats
 from ensemble.evaluation import Fold, make_folds
 from ensemble.members import Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.wire import wire_name
-from experiments.errors import ConfigError, listed
+from experiments.errors import ConfigError
+from experiments.planning.class_rows import check_class_sizes, check_classes_in_fits, check_classes_in_served_fits
 from experiments.planning.search import SearchPlan
 from experiments.study.search_space import Choices, Range
 
@@ -28,7 +28,7 @@ SERVED = "the rows for the served model"
 def check_fittable(
     recipe: Recipe, search: SearchPlan, train: Table, served: Table | None, weights: str | None
 ) -> list[str]:
-    """Check what a library would refuse in a fold, and return a note on each fold with one target or without a class.
+    """Check what a library would refuse in a fold, and return a note on each fold with a constant target.
 
     Args:
         recipe: What is trained.
@@ -38,22 +38,26 @@ def check_fittable(
         weights: The column of the rows' weights, for messages.
 
     Raises:
-        InputError: The rows cannot be divided into these folds, a member cannot be fitted on the rows of a fold, or
-            the weights are too large or too small.
+        InputError: The rows cannot be divided into these folds, a fold is not fitted on every class, a member cannot be
+            fitted on the rows of a fold, or the weights are too large or too small.
     """
     if 0 < np.ptp(train.target) < _LEAST_SPREAD:
         raise ConfigError(
             f"dataset.target={train.target_name}: its values differ by {np.ptp(train.target):g} at most, so that every "
             "squared error is 0 in float64. Multiply the column by a constant."
         )
+    check_class_sizes(train)
     folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys, train.class_of_row)
     rows = {f"fold {number}": fold.fit for number, fold in enumerate(folds)}
     if recipe.final == "refit":
         rows["the training rows"] = np.arange(train.rows)
     _check_weights(folds, train, weights)
+    check_classes_in_fits(train, rows)
     parts = {where: (train.target[index], _varies(train, index)) for where, index in rows.items()}
     if served is not None:
-        parts |= {where: (target, True) for where, target in _served_targets(recipe, served)}
+        targets = dict(_served_targets(recipe, served))
+        check_classes_in_served_fits(served, targets)
+        parts |= {where: (target, True) for where, target in targets.items()}
     # Members of the user's own that predict quantities need not know of classes.
     classes = {"classes": len(train.classes)} if train.classes else {}
     for spec in recipe.members:
@@ -66,18 +70,11 @@ def check_fittable(
             }
             if refusals:
                 raise _refused(spec, params, member, refusals, len(parts))
-    return [note for where, (target, _) in parts.items() if (note := _note(train, where, target)) is not None]
-
-
-def _note(train: Table, where: str, target: Floats) -> str | None:
-    """Return what the models of these rows cannot learn because of their target; None if it is as it should be."""
-    if np.ptp(target) == 0:
-        value = train.classes[int(target[0])] if train.classes else f"{target[0]:g}"
-        return f"the target is {value} in every row that {where} is fitted on: its models learn nothing else."
-    absent = [label for place, label in enumerate(train.classes) if not (target == place).any()]
-    if not absent:
-        return None
-    return f"no row that {where} is fitted on has the class {listed(absent)}: its models do not know it."
+    return [
+        f"the target is {target[0]:g} in every row that {where} is fitted on: its models learn nothing else."
+        for where, (target, _) in parts.items()
+        if np.ptp(target) == 0
+    ]
 
 
 def _served_targets(recipe: Recipe, served: Table) -> Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float64]]]]:

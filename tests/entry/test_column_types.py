@@ -288,7 +288,7 @@ def test_declared_types_decide_and_change_nothing_where_they_are_recognised(tmp_
         ((("c", "number"),), ["dataset.columns=c", "no such column", "It has: a, b, price"]),
         ((("a", "text"),), ["dataset.columns: 'a' is 'text'", "category"]),
         ((("a", "date"),), ["'12' in data row 1 is not a date"]),
-        ((("price", "category"),), ["dataset.columns: 'price' must hold numbers, not a category"]),
+        ((("price", "date"),), ["dataset.columns: 'price' must hold numbers, not a date"]),
     ],
 )
 def test_wrong_declarations_are_named(types: Any, words: list[str], tmp_path: Path) -> None:

@@ -279,10 +279,10 @@ def test_table_without_a_feature_that_varies(folder: Path, byoe: Run) -> None:
     check(ended, ["table.csv", "no feature varies"], folder, {"table.csv"})
 
 
-def test_target_of_true_and_false(folder: Path, byoe: Run) -> None:
-    (folder / "table.csv").write_text("a,price\n" + "".join(f"{i},{i % 2 == 0}\n" for i in range(30)))
-    ended = byoe("mode=local", "dataset=file", "dataset.path=table.csv", "dataset.target=price")
-    check(ended, ["'price'", "true and false", "numeric target"], folder, {"table.csv"})
+def test_target_of_text_that_is_to_be_a_quantity(folder: Path, byoe: Run) -> None:
+    (folder / "table.csv").write_text("a,price\n" + "".join(f"{i},{'no' if i % 2 else 'yes'}\n" for i in range(30)))
+    given = ("dataset=file", "dataset.path=table.csv", "dataset.target=price", "dataset.task=regression")
+    check(byoe("mode=local", *given), ["'price'", "'yes'", "numeric target"], folder, {"table.csv"})
 
 
 def test_every_wrong_argument_of_one_command_is_a_single_line(folder: Path, byoe: Run) -> None:
