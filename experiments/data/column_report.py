@@ -130,8 +130,7 @@ def _balance(splits: Splits) -> str:
     order = np.argsort(-counts, kind="stable")
     shown = [f"{train.classes[at]} {counts[at]} ({counts[at] / len(target):.1%})" for at in order[:MOST_CLASSES]]
     more = f" and {len(order) - MOST_CLASSES} more classes" if len(order) > MOST_CLASSES else ""
-    positive = "" if train.positive is None else f"; the positive class is {train.positive} (dataset.positive)"
-    return f"Classes of {train.target_name} and their rows: {', '.join(shown)}{more}{positive}."
+    return f"Classes of {train.target_name} and their rows: {', '.join(shown)}{more}."
 
 
 def _column(column: Column, values: Floats) -> ColumnReport:

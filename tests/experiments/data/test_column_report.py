@@ -204,3 +204,39 @@ def test_members_that_keep_float64_need_no_warning(folder: Path) -> None:
     splits = load(DatasetConfig("file", str(folder / "table.csv"), "price"), LocalModeConfig())
     kept = {name: REGISTRY[name] for name in ("ridge", "svr", "hist_gradient_boosting", "mlp", "nearest_neighbors")}
     assert report(splits, kept).warnings == ()
+
+
+def text_of(found: DataReport) -> str:
+    from rich.console import Console
+
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(found.render())
+    return capture.get()
+
+
+def test_the_rows_of_each_class_are_counted(folder: Path) -> None:
+    found = table(folder, price=["no"] * 70 + ["yes"] * 30)
+    assert found.warnings == ()
+    assert "Classes of price and their rows: no 70 (70.0%), yes 30 (30.0%)." in text_of(found)
+    assert "Classes of" not in text_of(table(folder))
+
+
+def test_a_feature_that_tells_the_class_is_named(folder: Path) -> None:
+    price = (["no"] * 7 + ["yes"] * 2 + ["maybe"]) * 10
+    codes = {"no": "n", "yes": "y", "maybe": "m"}
+    (warning,) = table(folder, price=price, odd=[codes[label] for label in price]).warnings
+    assert "odd: it tells the target nearly alone" in warning
+    numbers = {"no": 2, "yes": 7, "maybe": 4}  # in the middle of the others
+    (warning,) = table(folder, price=price, odd=[numbers[label] for label in price]).warnings
+    assert "odd: it tells the target nearly alone" in warning
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_that_puts_two_classes_in_order_is_named(sign: int, folder: Path) -> None:
+    random = np.random.RandomState(1)
+    price = random.permutation(["no"] * 60 + ["yes"] * 40)
+    odd = sign * ((price == "yes") * 3 + random.uniform(size=ROWS))
+    (warning,) = table(folder, price=price.tolist(), odd=odd.tolist()).warnings
+    assert "odd: it tells the target nearly alone" in warning
+    assert table(folder, price=price.tolist(), odd=random.normal(size=ROWS).tolist()).warnings == ()
