@@ -23,7 +23,7 @@ from ensemble.parameters import ParamValue
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
-from ensemble.training import averaged, blended_out_of_fold, blender_rows
+from ensemble.training import averaged, blender_rows, nested_blend
 from ensemble.wire import decode_recipe, encode_recipe, wire_name
 from experiments.study.folder import output_data_dir, trial_folder
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
@@ -336,7 +336,7 @@ def _nested_scores(
 ) -> tuple[dict[str, float], Floats]:
     """Return the scores of the blend, and its out-of-fold predictions, shape (rows,) or (rows, classes)."""
     folds = make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys, table.class_of_row)
-    by_repeat = blended_out_of_fold(chooser, library.predictions, table, folds)
+    by_repeat = nested_blend(chooser, library.predictions, table, folds).predictions
     blended = averaged(list(by_repeat))
 
     def weights(rows: Any) -> Floats | None:
