@@ -56,7 +56,7 @@ def class_figures(out_of_fold: Predictions, classes: Sequence[str], positive: st
 
 def confusion_matrix(out_of_fold: Predictions, classes: Sequence[str]) -> Figure:
     """Draw how often each class was predicted for the rows of each class."""
-    counts = confusion(out_of_fold.target, out_of_fold.blended.argmax(axis=1), len(classes))
+    counts = confusion(out_of_fold.target, out_of_fold.decided(), len(classes))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.2 + 0.5 * min(len(classes), MOST_LABELS) / (1 if len(classes) <= MOST_NUMBERS else 2)
     figure, axes = axes_of(side + 1.4, side, None)
