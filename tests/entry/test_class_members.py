@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 
 from ensemble.arrays import Floats
+from ensemble.errors import BundleError
 from ensemble.members import REGISTRY, Member
 from ensemble.members.probabilities import in_columns, softmax
 from ensemble.parameters import ParamValue
-from tests.entry.conftest import QUICK
+from tests.entry.conftest import QUICK as QUICK_FOR_QUANTITIES
 
 CLASSIFIERS = [kind for kind, member in REGISTRY.items() if "binary" in member.tasks]
 every_classifier = pytest.mark.parametrize("kind", CLASSIFIERS)
 every_number = pytest.mark.parametrize("classes", [2, 5])
 CATEGORIES = {1: 31, 3: 4}
+QUICK: dict[str, dict[str, ParamValue]] = {
+    **QUICK_FOR_QUANTITIES,
+    "catboost": {"iterations": 4, "depth": 3, "learning_rate": 0.4},
+}
 
 
 def rows_of_classes(rows: int = 150, classes: int = 2, seed: int = 0) -> tuple[Floats, Floats]:
@@ -119,6 +124,14 @@ def test_rows_of_one_class_predict_this_class(kind: str, classes: int, only: int
 
 
 @every_classifier
+def test_one_class_and_a_category_with_fewer_values_than_there_are_classes(kind: str) -> None:
+    features = np.column_stack([np.arange(40.0) % 2, np.arange(40.0)])
+    member = REGISTRY[kind](QUICK[kind], seed=0, threads=1, categories={0: 2}, classes=7)
+    member.fit(features, np.full(40, 6.0))
+    assert (member.predict(features).argmax(axis=1) == 6).all()
+
+
+@every_classifier
 def test_classes_leave_arguments_alone(kind: str) -> None:
     features, target = (part.copy() for part in rows_of_classes())
     params = dict(QUICK[kind])
@@ -164,6 +177,10 @@ def test_seconds_grow_with_rows_and_classes(kind: str) -> None:
         ("xgboost", {"objective": "binary:logistic"}, 3, "three or more classes, which takes multi:softprob"),
         ("xgboost", {"objective": "binary:logistic"}, 0, "a target of a quantity, which takes count:poisson"),
         ("xgboost", {"huber_slope": 1.0}, 2, "huber_slope is not for a target of two classes"),
+        ("catboost", {"loss_function": "RMSE"}, 2, "a target of two classes, which takes Logloss, MultiClass"),
+        ("catboost", {"loss_function": "Logloss"}, 3, "three or more classes, which takes MultiClass"),
+        ("catboost", {"loss_function": "MultiClass"}, 0, "a target of a quantity, which takes Expectile"),
+        ("catboost", {"leaf_estimation_method": "Exact"}, 2, "leaf_estimation_method=Exact needs loss_function"),
         ("random_forest", {"criterion": "squared_error"}, 2, "two classes, which takes entropy, gini, log_loss"),
         ("extra_trees", {"criterion": "gini"}, 0, "a target of a quantity, which takes absolute_error"),
     ],
@@ -177,6 +194,38 @@ def test_a_value_for_another_task_is_refused(
     assert reason in (member.refusal(checked, target, varies=True, classes=classes) or "")
     assert set(params) <= set(member.deciding)
     assert member.refusal({}, target, varies=True, classes=classes) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "classes"),
+    [
+        ("xgboost", {"objective": "binary:logistic"}, 2),
+        ("xgboost", {"objective": "multi:softprob"}, 2),
+        ("catboost", {"loss_function": "Logloss"}, 2),
+        ("catboost", {"loss_function": "MultiClass"}, 2),
+        *(("random_forest", {"criterion": criterion}, 3) for criterion in ("gini", "entropy", "log_loss")),
+        *(("catboost", {"boosting_type": kind}, 3) for kind in ("Ordered", "Plain")),
+        *(("catboost", {"bootstrap_type": kind}, 3) for kind in ("Bayesian", "Bernoulli", "MVS", "No")),
+        *(("catboost", {"leaf_estimation_method": kind}, 3) for kind in ("Newton", "Gradient")),
+    ],
+    ids=str,
+)
+def test_every_loss_of_classes_predicts_their_frequencies(
+    kind: str, params: dict[str, ParamValue], classes: int
+) -> None:
+    features, target = rows_of_classes(300, classes)
+    member = REGISTRY[kind]({**QUICK[kind], **params}, seed=0, threads=1, categories=CATEGORIES, classes=classes)
+    assert member.refusal(params, target, varies=True, classes=classes) is None
+    member.fit(features, target)
+    assert member.predict(features).mean(axis=0) == pytest.approx(np.full(classes, 1 / classes), abs=0.1)
+
+
+def test_a_model_of_catboost_for_another_task_is_not_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "model.cbm"
+    fitted("catboost", 2).save(path)
+    for classes in (0, 3):
+        with pytest.raises(BundleError, match="loss_function=Logloss, which does not predict the target"):
+            REGISTRY["catboost"].load(path, threads=1, categories=CATEGORIES, classes=classes)
 
 
 def test_probabilities_of_a_row_do_not_depend_on_the_others() -> None:

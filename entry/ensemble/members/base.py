@@ -57,6 +57,7 @@ class Member(abc.ABC):
         rounds: The parameter that is the number of boosting rounds, None if the member is not grown in rounds. Where it
             is not set or ``None``, a training finds the number with ``grow``, ``truncated`` and ``fit_rounds``.
         growing: Further defaults where the number of rounds is found. A library must not choose by that number.
+        class_growing: Those for classes that differ from ``growing``.
     """
 
     kind: ClassVar[str]
@@ -74,6 +75,7 @@ class Member(abc.ABC):
     deciding: ClassVar[Sequence[str]] = ()
     rounds: ClassVar[str | None] = None
     growing: ClassVar[Mapping[str, ParamValue]] = {}
+    class_growing: ClassVar[Mapping[str, ParamValue]] = {}
 
     def __init__(
         self,
@@ -93,8 +95,9 @@ class Member(abc.ABC):
             categories: Number of levels of each column that is a category, by the column's position.
             classes: Number of classes of the target, 0 if it is a quantity. Given only if it is above 0.
         """
-        further = self.growing if self.finds_rounds(params) else {}
-        self.params: dict[str, ParamValue] = {**self.defaults_for(classes), **further, **params}
+        self.params: dict[str, ParamValue] = {**self.defaults_for(classes), **params}
+        if self.finds_rounds(params):
+            self.params = {**self.params, **self.growing, **(self.class_growing if classes else {}), **params}
         self.seed = seed
         self.threads = threads
         self.categories = dict(categories or {})

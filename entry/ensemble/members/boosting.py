@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ensemble.arrays import Floats
 from ensemble.classes import Task, task_of
@@ -18,7 +19,7 @@ from ensemble.errors import BundleError, listed
 from ensemble.members import losses
 from ensemble.members.base import ALL_TASKS, Member
 from ensemble.members.growth import MOST, Growth
-from ensemble.members.probabilities import softmax
+from ensemble.members.probabilities import in_columns, softmax
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real
 
 # Predict with the trees of all rounds, as in Booster.inplace_predict: values (type 0), or what a class's probability is
@@ -32,6 +33,8 @@ _PREDICTION, _MARGIN = (
 _FEW_ROWS = 10_000
 # CatBoost fails if it draws no row for a tree.
 _LEAST_SAMPLED = 4
+# CatBoost's loss for any number of classes.
+_SEVERAL = "MultiClass"
 
 
 @functools.cache
@@ -227,12 +230,15 @@ class XGBoost(Member):
 class _Stop:
     """Ends CatBoost's training when growth ends; CatBoost calls ``after_iteration``."""
 
-    def __init__(self, score: str, growth: Growth) -> None:
+    def __init__(self, score: str, growth: Growth, share: float = 1.0) -> None:
+        """Keep what to watch; ``share`` is the part of the score rows' weight that CatBoost scores."""
         self._score = score
         self._growth = growth
+        self._share = share
 
     def after_iteration(self, info: Any) -> bool:
-        return self._growth.goes_on(info.metrics["validation"][self._score])
+        scores = info.metrics["validation"][self._score]
+        return self._growth.goes_on(scores if self._share == 1 else np.multiply(scores, self._share))
 
 
 class CatBoost(Member):
@@ -265,7 +271,11 @@ class CatBoost(Member):
         "max_ctr_complexity": integer(1, 16),
         "score_function": choice("Cosine", "L2"),
         "model_shrink_rate": real(0, 1),
-        "loss_function": choice(*losses.CATBOOST, note=losses.NOTE),
+        "loss_function": choice(*losses.CATBOOST, *losses.CATBOOST_CLASSES["binary"], note=losses.NOTE),
+    }
+    tasks = ALL_TASKS
+    by_task: ClassVar[dict[str, dict[Task, Sequence[str]]]] = {
+        "loss_function": {"regression": tuple(losses.CATBOOST), **losses.CATBOOST_CLASSES}
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"iterations": None}
     rounds = "iterations"
@@ -275,6 +285,8 @@ class CatBoost(Member):
         "boosting_type": "Plain",
         "max_ctr_complexity": 1,
     }
+    # CatBoost itself takes one step for fewer than 200 iterations of Logloss, and ten for more.
+    class_growing: ClassVar[dict[str, ParamValue]] = {"leaf_estimation_iterations": 1}
     float32 = float32_target = True
     deciding = (
         "loss_function",
@@ -297,7 +309,7 @@ class CatBoost(Member):
         if self._is_constant(target):
             self._fit_constant(features.shape[1], target)
             return
-        self._model = self._regressor(**{**self.params, "iterations": self.params["iterations"] or MOST})
+        self._model = self._unfitted(**{**self._settings(), "iterations": self.params["iterations"] or MOST})
         self._model.fit(self._pool(features, target, weights))
         self._finish()
 
@@ -307,17 +319,37 @@ class CatBoost(Member):
             self._fit_constant(features.shape[1], target)
             growth.stays(self.predict(growth.features))
             return
-        score = "MAE" if growth.loss == "absolute" else "RMSE"
-        stop = _Stop(score, growth)
-        self._model = self._regressor(**{**self.params, "iterations": growth.most, "eval_metric": score})
+        score = self._loss() if self.classes else "MAE" if growth.loss == "absolute" else "RMSE"
+        self._model = self._unfitted(**{**self._settings(), "iterations": growth.most, "eval_metric": score})
         scored = self._pool(growth.features, growth.target, growth.weights)
         # Scores of predictions of a logarithm tell nothing.
-        stops = {} if self._kind_of_prediction() == "Exponent" else {"callbacks": [stop]}
-        self._model.fit(self._pool(features, target, weights), eval_set=scored, use_best_model=False, **stops)
+        watched: dict[str, Any] = {"eval_set": scored, "use_best_model": False}
+        if self._kind_of_prediction() != "Exponent":
+            watched["callbacks"] = [_Stop(score, growth)]
+        if self.classes and not np.isin(growth.target, target).all():
+            watched = self._watched_known(score, growth, np.isin(growth.target, target))
+        self._model.fit(self._pool(features, target, weights), **watched)
         self._finish()
         # One thread, since a stage has little to do.
         for predicted in self._model.staged_predict(scored, prediction_type=self._prediction, thread_count=1):
-            growth.after(np.asarray(predicted, dtype=np.float64))
+            growth.after(self._on_scale(predicted))
+
+    def _watched_known(self, score: str, growth: Growth, known: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        """Return how to watch the score rows of known classes; CatBoost refuses the others, whose errors stay.
+
+        Args:
+            score: The name of CatBoost's score.
+            growth: What to watch.
+            known: Whether each score row's class is among the rows of the fit.
+        """
+        if not known.any():
+            return {}
+        weights = np.ones(len(known)) if growth.weights is None else growth.weights
+        return {
+            "eval_set": self._pool(growth.features[known], growth.target[known], weights[known]),
+            "use_best_model": False,
+            "callbacks": [_Stop(score, growth, float(weights[known].sum() / weights.sum()))],
+        }
 
     def truncated(self, rounds: int) -> CatBoost:
         """Return the model of the first trees."""
@@ -333,8 +365,21 @@ class CatBoost(Member):
         # The history of the scores is not needed, and CatBoost cannot read back what it writes of scores above 2^53.
         del self._model.get_metadata()["training"]
 
+    def _settings(self) -> dict[str, ParamValue]:
+        """Return CatBoost's parameters, with the loss for classes, which would depend on the classes of a fold."""
+        if not self.classes:
+            return self.params
+        return {**self.params, "loss_function": self._loss()}
+
+    def _loss(self) -> str:
+        return str(self.params.get("loss_function", self._default_loss(self.classes)))
+
+    @staticmethod
+    def _default_loss(classes: int) -> str:
+        return losses.CATBOOST_CLASSES[task_of(range(classes))][0] if classes else "RMSE"
+
     def _kind_of_prediction(self) -> str | None:
-        return losses.catboost_prediction(str(self.params.get("loss_function", "RMSE")))
+        return losses.catboost_prediction(self._loss(), self.classes)
 
     @staticmethod
     def _is_constant(target: Floats) -> bool:
@@ -342,17 +387,24 @@ class CatBoost(Member):
         return bool(np.all(rounded == rounded[0]))
 
     def _fit_constant(self, columns: int, target: Floats) -> None:
-        value = float(target[0] if np.ptp(target) == 0 else target.mean())
-        # Any model will do whose trees count nothing: this one is fitted on two rows that differ in every column.
-        self._model = self._regressor(iterations=1)
-        self._model.fit(self._pool(np.repeat([[0.0], [1.0]], columns, axis=1), np.array([0.0, 1.0])))
+        value: float | list[float] = float(target[0] if np.ptp(target) == 0 else target.mean())
+        loss: dict[str, Any] = {}
+        if self.classes:
+            # One row more of each class: Laplace's rule of succession.
+            rows = np.bincount(target.astype(np.intp), minlength=self.classes) + 1
+            value, loss = np.log(rows / rows.sum()).tolist(), {"loss_function": _SEVERAL}
+        # Any model will do whose trees count nothing: this one is fitted on two rows, or one for each class.
+        different = np.arange(float(max(self.classes, 2)))
+        self._model = self._unfitted(iterations=1, **loss)
+        self._model.fit(self._pool(np.repeat(different[:, None] % 2, columns, axis=1), different))
         self._model.set_scale_and_bias(0.0, value)
         self._prediction = "RawFormulaVal"
 
-    def _regressor(self, **params: Any) -> Any:
+    def _unfitted(self, **params: Any) -> Any:
         import catboost
 
-        return catboost.CatBoostRegressor(
+        library = catboost.CatBoostClassifier if self.classes else catboost.CatBoostRegressor
+        return library(
             **params, random_seed=self.seed, thread_count=self.threads, allow_writing_files=False, verbose=False
         )
 
@@ -369,8 +421,11 @@ class CatBoost(Member):
         return [model._predict_pool(pool) for model in same]
 
     def _predict_pool(self, pool: Any) -> Floats:
-        found = self._model.predict(pool, prediction_type=self._prediction, thread_count=self.threads)
-        return np.asarray(found, dtype=np.float64)
+        return self._on_scale(self._model.predict(pool, prediction_type=self._prediction, thread_count=self.threads))
+
+    def _on_scale(self, predicted: Any) -> Floats:
+        found = np.asarray(predicted, dtype=np.float64)
+        return in_columns(softmax(found), self._model.classes_, self.classes) if self.classes else found
 
     def _pool(self, features: Floats, target: Floats | None = None, weights: Floats | None = None) -> Any:
         import catboost
@@ -399,16 +454,17 @@ class CatBoost(Member):
         subsample = params.get("subsample")
         few = isinstance(subsample, float) and subsample * len(target) < _LEAST_SAMPLED
         return (
-            cls._contradiction(params)
+            super().refusal(params, target, varies=varies, classes=classes)
+            or cls._contradiction(params, cls._default_loss(classes))
             or (f"subsample={subsample:g} takes fewer than {_LEAST_SAMPLED} of {len(target)} rows" if few else None)
             or constant
             or (domain(target) if domain else None)
         )
 
     @staticmethod
-    def _contradiction(params: Mapping[str, ParamValue]) -> str | None:
+    def _contradiction(params: Mapping[str, ParamValue], default_loss: str) -> str | None:
         """Return which parameters CatBoost does not combine; from its messages, in catboost/private/libs/options."""
-        loss = str(params.get("loss_function", "RMSE"))
+        loss = str(params.get("loss_function", default_loss))
         name, bootstrap = loss.partition(":")[0], params.get("bootstrap_type")
         growth, leaves = params.get("grow_policy", "SymmetricTree"), params.get("leaf_estimation_method")
         faults = {
@@ -456,7 +512,7 @@ class CatBoost(Member):
         import catboost
 
         member = cls({}, seed=0, threads=threads, categories=categories, classes=classes)
-        member._model = catboost.CatBoostRegressor()
+        member._model = member._unfitted()
         try:
             member._model.load_model(str(path), format="cbm")
         except catboost.CatBoostError as error:
@@ -467,10 +523,10 @@ class CatBoost(Member):
             member._training = metadata["params"]
             del metadata["params"]
         loss = json.loads(member._training or "{}").get("loss_function", {}).get("type", "RMSE")
-        member._prediction = losses.catboost_prediction(loss)
+        member._prediction = losses.catboost_prediction(loss, classes)
         if member._prediction is None:
             raise BundleError(
                 f"{path} was trained with loss_function={loss}, which does not predict the target. Train again with "
-                f"one of {listed(losses.CATBOOST)}."
+                f"one of {listed(cls.by_task['loss_function'][task_of(range(classes))])}."
             )
         return member

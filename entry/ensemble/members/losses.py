@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ensemble.arrays import Floats
-from ensemble.classes import Task
+from ensemble.classes import Task, task_of
 from ensemble.parameters import Parameter, real
 
 # The note on the parameters that choose a loss.
@@ -69,6 +69,7 @@ CATBOOST: Mapping[str, tuple[str, Domain | None]] = {
     "Poisson": ("Exponent", _from_zero),
     "Tweedie:variance_power=<number>": ("Exponent", _from_zero),
 }
+CATBOOST_CLASSES: Mapping[Task, Sequence[str]] = {"binary": ("Logloss", "MultiClass"), "multiclass": ("MultiClass",)}
 # The options of these losses, from the messages of CatBoost's libs/metrics/metric.cpp. Larger powers overflow.
 _CATBOOST_OPTIONS: Mapping[str, Parameter] = {
     "Quantile": real(0, 1),
@@ -84,12 +85,15 @@ CATBOOST_WITHOUT_NEWTON = ("MAE", "MAPE", "Quantile", "Lq")
 SCIKIT: Mapping[str, Domain] = {"gamma": _above_zero, "poisson": _not_only_zero}
 
 
-def catboost_prediction(loss: str) -> str | None:
+def catboost_prediction(loss: str, classes: int = 0) -> str | None:
     """Return the type of prediction that is on the target's scale, None for a loss that is not listed.
 
     Args:
         loss: Its name, with or without options.
+        classes: Number of classes, 0 for a quantity. Their probabilities follow from the logarithms of odds.
     """
+    if classes:
+        return "RawFormulaVal" if loss in CATBOOST_CLASSES[task_of(range(classes))] else None
     kinds = {form.partition(":")[0]: kind for form, (kind, _) in CATBOOST.items()}
     return kinds.get(loss.partition(":")[0])
 
