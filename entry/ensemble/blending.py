@@ -187,12 +187,14 @@ class Blender(abc.ABC):
         fitted: Whether the blend depends on the target. The rows of a fold are then scored with a blend that was fitted
             on the other folds.
         passthrough: Whether ``fit`` uses the features.
+        calibrated: Whether blended probabilities get a temperature, if the recipe asks for it.
     """
 
     kind: ClassVar[str]
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression"})
     fitted: ClassVar[bool] = True
     passthrough: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = True
 
     @abc.abstractmethod
     def fit(self, rows: Rows) -> Blend:
@@ -376,6 +378,7 @@ class Vote(Blender):
     kind = "vote"
     tasks = CLASS_TASKS
     fitted = False
+    calibrated = False
 
     def fit(self, rows: Rows) -> Blend:
         """Return equal weights."""

@@ -574,7 +574,7 @@ def blender_of(recipe: Recipe, table: Table) -> Blender:
     """Return the blender of a recipe for the target of a table, with calibration for classes."""
     names = [member.name for member in recipe.members]
     blender = make_blender(recipe.blend, names, recipe.weights, "blend", table.task)
-    return Calibrated(blender) if table.classes and recipe.calibrate else blender
+    return Calibrated(blender) if table.classes and recipe.calibrate and blender.calibrated else blender
 
 
 def blender_rows(predictions: Floats, table: Table) -> Rows:
