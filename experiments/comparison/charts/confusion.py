@@ -8,7 +8,7 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.evaluation import SCORES, Index
-from experiments.comparison.charts.plot import Chart, Plot, enumerated, plain
+from experiments.comparison.charts.plot import Chart, Plot, Spec, enumerated, plain
 from experiments.comparison.measures import Measures
 from experiments.study.class_curves import confusion
 from experiments.study.predictions import Predictions
@@ -73,7 +73,7 @@ def _heatmap(place: int, classes: Sequence[str], counts: Index) -> Plot:
         ],
         "hovertemplate": "%{text}, %{z:.1%} of the actual class<extra></extra>",
     }
-    axis = {"showgrid": False, "zeroline": False, "fixedrange": True}
+    axis: Spec = {"showgrid": False, "zeroline": False, "fixedrange": True}
     axis |= {"tickvals": numbers, "ticktext": texts} if len(classes) <= _MOST else {"showticklabels": False}
     layout = {
         "xaxis": {**axis, "title": {"text": "predicted"}},
