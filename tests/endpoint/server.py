@@ -78,7 +78,7 @@ def serving(folder: Path, place: Path, name: str = "process", **env: str) -> Ite
     """Serve the model in ``folder`` while the context lasts, and end all of its processes."""
     process, out, err = run(folder, place, **env)
     try:
-        until(lambda: b"\n" in out.read_bytes() or process.poll() is not None)
+        until(lambda: b"\n" in out.read_bytes() or process.poll() is not None, 50)  # a busy machine takes long
         assert process.poll() is None, err.read_text()
         port = json.loads(out.read_text().splitlines()[0])["listening"]
         yield Server(Target(name, f"http://127.0.0.1:{port}", folder), process, out, err)
