@@ -141,7 +141,7 @@ def test_a_study_of_classes_is_summed_up_by_log_loss_auc_and_accuracy(study: Stu
     lines = shown(study, best, baseline=baseline).splitlines()
     (titles,) = (" ".join(line.split()) for line in lines if "fit seconds" in line)
     assert titles == "CV log loss validation test CV AUC CV accuracy weight fit seconds"
-    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ")}
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ") and line.strip()}
     assert rows["blended"] == ["0.4", "0.4", "0.4", "0.9", "0.8", "3.00"]
     assert rows["class"] == ["frequencies", "0.69", "0.55"]
     text = " ".join(" ".join(lines).split())
