@@ -68,7 +68,9 @@ def serving(resident: Resident, folder: Path, place: Path, name: str = "process"
     """Serve the model in ``folder`` while the context lasts, and end all of its processes."""
     process, out, err = run(resident, folder, place, **env)
     try:
-        until(lambda: (out.exists() and b"\n" in out.read_bytes()) or process.wait(0) is not None, 50)  # a busy machine takes long
+        until(
+            lambda: (out.exists() and b"\n" in out.read_bytes()) or process.wait(0) is not None, 50
+        )  # a busy machine takes long
         assert process.wait(0) is None, err.read_text()
         port = json.loads(out.read_text().splitlines()[0])["listening"]
         server = Server(Target(name, f"http://127.0.0.1:{port}", folder), process, out, err)
