@@ -1,4 +1,4 @@
-"""What a study predicts, as a sentence for the messages that refuse what does not go with it."""
+"""What a study predicts, as a clause for the messages that refuse what does not go with it."""
 
 from __future__ import annotations
 
