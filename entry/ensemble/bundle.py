@@ -27,13 +27,14 @@ from ensemble.bundle_files import (
     sha256,
     verify_files,
 )
+from ensemble.decision import HALF, Decision
 from ensemble.errors import BundleError, EnsembleError, MemberError
 from ensemble.listed_code import check_listed
 from ensemble.manifest import fault
 from ensemble.members import Member, member_class
 from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Column, Table
-from ensemble.training import FittedEnsemble, Training
+from ensemble.training import FittedEnsemble, Training, classes_argument
 from ensemble.versions import library_version, pin, runtime_versions, unreadable
 
 EXAMPLE_ROWS = 5
@@ -62,6 +63,23 @@ class Bundle:
         return tuple(Column.from_dict(column) for column in self.manifest["columns"])
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels of the classes, in the order of their probabilities; empty for a quantity."""
+        return tuple(self.manifest.get("classes", ()))
+
+    @property
+    def positive(self) -> str | None:
+        """The positive class of two; None unless there are two."""
+        found: str | None = self.manifest.get("positive")
+        return found
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability from which a row gets the positive label, as in ``Decision``; None unless two classes."""
+        found: float | None = self.manifest.get("threshold")
+        return found
+
+    @property
     def members(self) -> list[str]:
         """Member names, in the order of ``predict_members``' columns."""
         return list(self.ensemble.models)
@@ -70,8 +88,8 @@ class Bundle:
         """Return rows of the training data and what the ensemble predicted for them when it was trained.
 
         Returns:
-            Features, shape (rows, columns), NaN where missing, and predictions, shape (rows,), in the target's unit.
-            Both are float64 and have at most ``EXAMPLE_ROWS`` rows.
+            Features, shape (rows, columns), NaN where missing, and predictions, shape (rows,), in the target's unit, or
+            (rows, classes). Both are float64 and have at most ``EXAMPLE_ROWS`` rows.
         """
         example = self.manifest["example"]
         return np.array(example["features"], dtype=np.float64), np.array(example["predictions"], dtype=np.float64)
@@ -136,6 +154,7 @@ def save_bundle(
             replace(column, optional=gaps).as_dict() for column, gaps in zip(train.columns, _gaps(train), strict=True)
         ],
         "target": train.target_name,
+        **_of_classes(train, training.ensemble),
         "rows": train.rows,
         "data_hash": data_hash,
         "recipe_hash": recipe.fingerprint(),
@@ -150,6 +169,16 @@ def save_bundle(
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
+def _of_classes(train: Table, ensemble: FittedEnsemble) -> dict[str, Any]:
+    """Return what a manifest has for classes only."""
+    written = train.classes_as_dict()
+    if ensemble.decision is not None and ensemble.decision.positive is not None:
+        written["threshold"] = ensemble.decision.threshold
+    if ensemble.class_weights:
+        written["class_weights"] = list(ensemble.class_weights)
+    return written
+
+
 def _gaps(train: Table) -> list[bool]:
     """Return for each column whether a value is missing in it."""
     return [bool(np.isnan(values).any()) for values in train.features.T]
@@ -159,7 +188,8 @@ def _check_saved(spec: MemberSpec, model: Member, path: Path, train: Table) -> N
     """Raise MemberError unless the file can be loaded and predicts what the model does."""
     rows = np.asarray(train.features[:EXAMPLE_ROWS])
     try:
-        again = type(model).load(path, threads=model.threads, categories=train.categories).predict(rows)
+        more = classes_argument(train.classes)
+        again = type(model).load(path, threads=model.threads, categories=train.categories, **more).predict(rows)
     except Exception as error:  # libraries and the user's own members may raise anything
         raise MemberError(spec.name, f"load of the saved {path.name}", error) from error
     if not np.array_equal(again, model.predict(rows), equal_nan=True):
@@ -214,8 +244,8 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
         verify_files(folder, manifest["files"])
     for kind in {member["kind"] for member in manifest["members"] if ":" in member["kind"]}:
         check_listed(kind, folder, manifest["files"])
-    classes = {member["kind"]: member_class(member["kind"], str(path)) for member in manifest["members"]}
-    needed = sorted({library for found in classes.values() for library in found.libraries})
+    kinds = {member["kind"]: member_class(member["kind"], str(path)) for member in manifest["members"]}
+    needed = sorted({library for found in kinds.values() for library in found.libraries})
     problems = unreadable(manifest["versions"], needed)
     if problems:
         pins = [pin(name, manifest["versions"].get(name)) for name in needed]
@@ -224,13 +254,14 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
             f"Install: pip install {shlex.join(pins)}"
         )
     columns = [Column.from_dict(column) for column in manifest["columns"]]
+    labels = tuple(manifest.get("classes", ()))
     categories = {place: len(column.levels) for place, column in enumerate(columns) if column.type == "category"}
 
     def load(kind: str, name: str) -> Member:
         if loading is not None:
             loading(name)
         try:
-            return classes[kind].load(folder / name, threads=threads, categories=categories)
+            return kinds[kind].load(folder / name, threads=threads, categories=categories, **classes_argument(labels))
         except BundleError as error:
             raise BundleError(f"{str(error).rstrip(' (.')}. Copy it again or train again.") from None
         except EnsembleError:
@@ -246,4 +277,9 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
         member["name"]: [load(member["kind"], name) for name in member["files"]] for member in manifest["members"]
     }
     blend = Blend.from_dict(manifest["blend"])
-    return Bundle(FittedEnsemble(models, blend), manifest, bundle_hash(folder))
+    decision = None
+    if labels:
+        positive = manifest.get("positive")
+        decision = Decision(None if positive is None else labels.index(positive), manifest.get("threshold", HALF))
+    ensemble = FittedEnsemble(models, blend, decision, tuple(manifest.get("class_weights", ())))
+    return Bundle(ensemble, manifest, bundle_hash(folder))

@@ -13,6 +13,8 @@ from ensemble.errors import InputError, did_you_mean
 
 Task = Literal["regression", "binary", "multiclass"]
 TASKS: tuple[Task, ...] = get_args(Task)
+ALL_TASKS: frozenset[Task] = frozenset(TASKS)
+CLASS_TASKS: frozenset[Task] = ALL_TASKS - {"regression"}
 # What ``dataset.task`` can be; ``auto`` finds out from the values.
 DeclaredTask = Literal["auto", "regression", "binary", "multiclass"]
 _PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)

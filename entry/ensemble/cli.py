@@ -11,9 +11,9 @@ import shutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ensemble import __version__
 from ensemble.channel import read_channel
 from ensemble.documents import read_json
 from ensemble.errors import EnsembleError, InputError
+from ensemble.evaluation import default_objective
 from ensemble.known_fits import NOTHING, Known, KnownFits
 from ensemble.racing import RaceLost, Rival
 from ensemble.reading import Roles
@@ -36,6 +37,9 @@ from ensemble.wire import (
     decode_seconds,
     metric_line,
 )
+
+if TYPE_CHECKING:
+    from ensemble.training import Training
 
 METRICS_FILE = "metrics.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
@@ -101,6 +105,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
             scored=None if (scored := hyperparameters.pop("scored_training", None)) is None else Path(scored),
         )
         recipe, places = decode_recipe(hyperparameters), _places(options, roles, environ)
+        if "objective" not in hyperparameters:
+            task = _cached_channel(places.train, places.roles, None)[0].task
+            recipe = replace(recipe, objective=default_objective(task))
         if known.scored is None:
             train(recipe, places, rival, final_rows, known)
         else:
@@ -153,11 +160,7 @@ def train(
     table, data_hash = _cached_channel(places.train, places.roles, None)
     validation, validation_hash = _like_train(places, places.validation)
     further = _further(places, final_rows)
-    if validation is None and recipe.objective.startswith("validation"):
-        raise InputError(
-            f"objective {recipe.objective!r} needs a validation channel: give --validation FOLDER "
-            "or set SM_CHANNEL_VALIDATION."
-        )
+    _check_scored(recipe, validation)
     document: dict[str, Any] = {
         "version": METRICS_VERSION,
         "objective": recipe.objective,
@@ -172,6 +175,7 @@ def train(
         "threads": places.threads,
         "versions": runtime_versions(),
         "processor": this_processor(),
+        **table.classes_as_dict(),
     }
     places.output_data_dir.mkdir(parents=True, exist_ok=True)
     fits = None
@@ -179,7 +183,8 @@ def train(
         rest = {name: document[name] for name in ("train_hash", "validation_hash", "versions")}
         fits = KnownFits(places.fits, recipe, {**rest, "ensemble": __version__})
         if places.model_dir is None and rival is None:  # a bundle needs the models, and a race each fold's predictions
-            known = replace(known, fits=fits.find(table.rows, None if validation is None else validation.rows))
+            unseen = None if validation is None else validation.rows
+            known = replace(known, fits=fits.find(table.rows, unseen, len(table.classes)))
     try:
         training = fit_ensemble(recipe, table, validation, places.threads, rival, known)
     except RaceLost as lost:
@@ -203,22 +208,47 @@ def train(
     elif places.model_dir is not None:
         save_bundle(places.output_data_dir / SCORED_FOLDER, recipe, training, table, data_hash, places.code)
         rows = _served_rows(table, places, final_rows)
-        ensemble = fit_again(recipe, rows, training.ensemble.blend, places.threads, training.rounds)
+        ensemble = fit_again(recipe, rows, training.ensemble, places.threads, training.rounds)
         document |= {"final_rows": final_rows, "rows_served": rows.rows}
         served = replace(training, ensemble=ensemble)
         save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
+    _write_out_of_fold(places.output_data_dir / OUT_OF_FOLD_FILE, training, table)
+    document |= _results(training)
+    (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
+    for note in training.notes:
+        print(f"note: {note}")
+    for name, value in document["metrics"].items():
+        if name != recipe.objective:
+            print(metric_line(name, value))
+    print(metric_line(recipe.objective, objective), flush=True)
+
+
+def _write_out_of_fold(path: Path, training: Training, table: Table) -> None:
+    found = {"weights": training.weights, "labels": training.labels}
     np.savez(
-        places.output_data_dir / OUT_OF_FOLD_FILE,
+        path,
         allow_pickle=False,
         fold=training.fold_of_row,
         target=table.target,
-        **({} if table.weights is None else {"weights": table.weights}),
+        **{name: array for name, array in found.items() if array is not None},
         blended=training.out_of_fold_blended,
         members=training.out_of_fold,
         **({"by_repeat": training.by_repeat} if len(training.by_repeat) > 1 else {}),
-        names=np.array([spec.name for spec in recipe.members]),
+        names=np.array(list(training.ensemble.models)),
     )
-    document |= {
+
+
+def _check_scored(recipe: Recipe, validation: Table | None) -> None:
+    if validation is None and recipe.objective.startswith("validation"):
+        raise InputError(
+            f"objective {recipe.objective!r} needs a validation channel: give --validation FOLDER "
+            "or set SM_CHANNEL_VALIDATION."
+        )
+
+
+def _results(training: Training) -> dict[str, Any]:
+    """Return what ``metrics.json`` has of a finished training."""
+    found: dict[str, Any] = {
         "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},
         "standings": training.standings,
         "weights": training.ensemble.weights,
@@ -226,11 +256,9 @@ def train(
         "fit_seconds": training.fit_seconds,
         "predict_seconds": training.predict_seconds,
     }
-    (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
-    for name, value in document["metrics"].items():
-        if name != recipe.objective:
-            print(metric_line(name, value))
-    print(metric_line(recipe.objective, objective), flush=True)
+    if training.ensemble.decision is not None:
+        found |= {"decision": asdict(training.ensemble.decision), "temperature": training.ensemble.blend.temperature}
+    return found | ({"notes": list(training.notes)} if training.notes else {})
 
 
 def _fit_scored(recipe: Recipe, places: Places, final_rows: FinalRows, scored: Path) -> None:
@@ -242,8 +270,8 @@ def _fit_scored(recipe: Recipe, places: Places, final_rows: FinalRows, scored: P
     found = scored / "output" / "data"
     document = read_json(found / METRICS_FILE)
     rows = _served_rows(_cached_channel(places.train, places.roles, None)[0], places, final_rows)
-    blend = load_bundle(scored / "model", places.threads).ensemble.blend
-    ensemble = fit_again(recipe, rows, blend, places.threads, document["rounds"])
+    fitted = load_bundle(scored / "model", places.threads).ensemble
+    ensemble = fit_again(recipe, rows, fitted, places.threads, document["rounds"])
     shutil.copytree(scored / "model", places.output_data_dir / SCORED_FOLDER)
     shutil.copyfile(found / OUT_OF_FOLD_FILE, places.output_data_dir / OUT_OF_FOLD_FILE)
     if places.model_dir is not None:

@@ -24,8 +24,8 @@ class KnownFit:
     """What the scores of a training need of a fitted member.
 
     Attributes:
-        out_of_fold: Its out-of-fold predictions, shape (repeats, rows), NaN in rows that no fold scores.
-        validation: Its predictions for the validation rows, shape (rows,); None without such rows.
+        out_of_fold: Its out-of-fold predictions, shape (repeats, rows[, classes]), NaN in rows that no fold scores.
+        validation: Its predictions for the validation rows, shape (rows[, classes]); None without such rows.
         rounds: Its number of boosting rounds, if that was found.
     """
 
@@ -77,10 +77,18 @@ class KnownFits:
         self._recipe = recipe
         self._rest = rest
 
-    def find(self, rows: int, validation_rows: int | None) -> dict[str, KnownFit]:
-        """Return the known fits of the recipe's members, by name."""
+    def find(self, rows: int, validation_rows: int | None, classes: int = 0) -> dict[str, KnownFit]:
+        """Return the known fits of the recipe's members, by name.
+
+        Args:
+            rows: Number of training rows.
+            validation_rows: Number of validation rows; None without such rows.
+            classes: Number of classes, 0 for a quantity.
+        """
         found = {member.name: self._read(self._path(member)) for member in self._recipe.members}
-        shapes = ((self._recipe.folds.repeats, rows), None if validation_rows is None else (validation_rows,))
+        outputs = (classes,) if classes else ()
+        unseen = None if validation_rows is None else (validation_rows, *outputs)
+        shapes = ((self._recipe.folds.repeats, rows, *outputs), unseen)
         return {name: fit for name, fit in found.items() if fit is not None and _shapes(fit) == shapes}
 
     def keep(self, fits: Mapping[str, KnownFit]) -> None:
@@ -108,6 +116,8 @@ class KnownFits:
             "objective": recipe.objective,
             **self._rest,
         }
+        if recipe.class_weight is not None:
+            cause["class_weight"] = recipe.class_weight
         return self._folder / f"{hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()}.npz"
 
     @staticmethod

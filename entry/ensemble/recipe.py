@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ensemble.decision import HALF, ClassWeight, Threshold
 from ensemble.errors import InputError
 from ensemble.parameters import ParamValue
 
@@ -65,6 +66,9 @@ class Recipe:
         folds: The cross-validation scheme.
         seed: Seed of the folds and of every member.
         objective: The metric that is optimised.
+        class_weight: The weights of classes, which multiply those of rows.
+        calibrate: Whether the blended probabilities of classes get a temperature.
+        threshold: The threshold of two classes, or what it is chosen for.
     """
 
     members: tuple[MemberSpec, ...]
@@ -74,15 +78,19 @@ class Recipe:
     folds: FoldSpec = FoldSpec()
     seed: int = 0
     objective: str = "cv_rmse_blended"
+    class_weight: ClassWeight = None
+    calibrate: bool = True
+    threshold: Threshold = HALF
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over all fields: equal for two trials that must give equal numbers on equal data."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the recipe as JSON-ready data."""
-        return asdict(self)
+        """Return the recipe as JSON-ready data, in which what only classes need is left out at its default."""
+        defaults = {"class_weight": None, "calibrate": True, "threshold": HALF}
+        return {name: value for name, value in asdict(self).items() if name not in defaults or value != defaults[name]}
 
 
 def check_member_name(name: str, place: str) -> str:

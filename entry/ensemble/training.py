@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.arrays import Floats
-from ensemble.blending import Blend, Blender, Mean, Rows, make_blender
+from ensemble.blending import CALIBRATION_ROWS, Blend, Blender, Calibrated, Mean, Rows, make_blender
+from ensemble.decision import HALF, Decision, Threshold, class_weights, fit_threshold
 from ensemble.errors import InputError, MemberError
-from ensemble.evaluation import SCORES, Fold, MetricName, make_folds, scores
+from ensemble.evaluation import SCORES, Fold, Index, MetricName, folded_scores, make_folds, scores
 from ensemble.fold_budget import FoldBudget
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
@@ -21,7 +22,11 @@ from ensemble.members.growth import Growth, common_rounds
 from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_difference
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
+from ensemble.task_check import check_task
 from ensemble.threads import one_blas_thread
+
+# By how much a row's probabilities may miss the sum 1.
+SUM_ERROR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,14 @@ class FittedEnsemble:
         models: The fold models (``bag``), whose predictions are averaged, or one model (``refit``) of each member, by
             name, in the recipe's order.
         blend: The blend of the members' predictions.
+        decision: How a label follows from blended probabilities; None for a quantity.
+        class_weights: The weight of the rows of each class; empty if the rows of all classes count equally.
     """
 
     models: dict[str, list[Member]]
     blend: Blend
+    decision: Decision | None = None
+    class_weights: tuple[float, ...] = ()
 
     @property
     def weights(self) -> dict[str, float]:
@@ -43,13 +52,18 @@ class FittedEnsemble:
         return dict(zip(self.models, self.blend.weights, strict=True))
 
     def predict_members(self, features: Floats) -> Floats:
-        """Return the members' predictions, shape (rows, members), float64, for features of shape (rows, columns)."""
-        return np.column_stack(
-            [averaged(type(models[0]).predict_each(models, features)) for models in self.models.values()]
+        """Return the members' predictions for features of shape (rows, columns).
+
+        Returns:
+            Quantities in the target's unit, shape (rows, members), or probabilities, shape (rows, members, classes);
+            float64.
+        """
+        return np.stack(
+            [averaged(type(models[0]).predict_each(models, features)) for models in self.models.values()], axis=1
         )
 
     def predict(self, features: Floats) -> Floats:
-        """Return the blended predictions, shape (rows,), float64, in the target's unit."""
+        """Return the blended predictions: quantities, shape (rows,), or probabilities, shape (rows, classes)."""
         return self.blend.predict(self.predict_members(features), features)
 
 
@@ -60,11 +74,11 @@ class Training:
     Attributes:
         ensemble: The fitted ensemble.
         metrics: All scores by metric name: of cross-validation, and of the validation channel if there is one.
-        out_of_fold: The members' out-of-fold predictions, shape (rows, members), float64, averaged over repeats; NaN in
-            rows that no fold scores.
-        by_repeat: The same for each division of the rows, shape (repeats, rows, members).
-        out_of_fold_blended: The blend's out-of-fold predictions, shape (rows,), float64. The blend of each fold was
-            fitted on the other folds.
+        out_of_fold: The members' out-of-fold predictions, shape (rows, members[, classes]), float64, averaged over
+            repeats; NaN in rows that no fold scores.
+        by_repeat: The same for each division of the rows, shape (repeats, rows, members[, classes]).
+        out_of_fold_blended: The blend's out-of-fold predictions, shape (rows[, classes]), float64. The blend of each
+            fold was fitted on the other folds.
         fold_of_row: Number of the fold in which each row was scored, shape (rows, repeats), int32; -1 if in none.
         fit_seconds: Seconds spent in ``fit``, by member.
         predict_seconds: Seconds spent in all ``predict`` calls.
@@ -72,6 +86,10 @@ class Training:
         rounds: The numbers of boosting rounds that were found, by member.
         fits: Each member's predictions, for later trainings with the same member.
         left_out: Why a member was left out, by its name; only with a time limit.
+        weights: The weights of the rows, shape (rows,), with those of their classes; None if all count equally.
+        labels: The positions of the labels that the blend gives out of fold, shape (rows,), -1 in rows that no fold
+            scores; None for a quantity. The threshold of each fold was chosen on the other folds.
+        notes: What was not done, and why, as sentences.
     """
 
     ensemble: FittedEnsemble
@@ -86,6 +104,9 @@ class Training:
     rounds: dict[str, int] = field(default_factory=dict)
     fits: dict[str, KnownFit] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    weights: Floats | None = None
+    labels: Index | None = None
+    notes: tuple[str, ...] = ()
 
 
 def averaged(parts: list[Floats]) -> Floats:
@@ -118,8 +139,9 @@ def fit_ensemble(
         The fitted ensemble with its scores and out-of-fold predictions.
 
     Raises:
-        InputError: The rows do not allow these folds, or they have weights and a member does not support weights.
-        MemberError: A member raised an exception, or did not predict one finite number per row.
+        InputError: The rows do not allow these folds, they have weights and a member does not support weights, or the
+            recipe is for another task.
+        MemberError: A member raised an exception, or did not predict one finite number per row, or probabilities.
         RaceLost: The training cannot beat its rival.
     """
     with one_blas_thread():
@@ -127,14 +149,14 @@ def fit_ensemble(
 
 
 def fit_again(
-    recipe: Recipe, rows: Table, blend: Blend, threads: int, rounds: Mapping[str, int] | None = None
+    recipe: Recipe, rows: Table, fitted: FittedEnsemble, threads: int, rounds: Mapping[str, int] | None = None
 ) -> FittedEnsemble:
     """Fit the models of an ensemble on other rows, for a blend that is fitted already.
 
     Args:
         recipe: What to train.
         rows: The rows to fit on.
-        blend: The blend of the members' predictions.
+        fitted: The ensemble whose blend, decision and weights of classes are kept.
         rounds: The numbers of boosting rounds that were found, by member.
         threads: Threads that a member may use, as in ``fit_ensemble``.
 
@@ -143,7 +165,17 @@ def fit_again(
         MemberError: A member raised an exception.
     """
     with one_blas_thread():
-        return FittedEnsemble(_Fit(recipe, rows, None, threads, None, Known(rounds=rounds or {})).models(), blend)
+        weighed = weighted_by_class(rows, fitted.class_weights)
+        fit = _Fit(replace(recipe, class_weight=None), weighed, None, threads, None, Known(rounds=rounds or {}))
+        return replace(fitted, models=fit.models())
+
+
+def weighted_by_class(table: Table, weights: Sequence[float]) -> Table:
+    """Return a table whose row weights are multiplied by those of the rows' classes; the same table without these."""
+    if not weights:
+        return table
+    factors = np.asarray(weights, dtype=np.float64)[np.asarray(table.target).astype(np.intp)]
+    return replace(table, weights=factors if table.weights is None else table.weights * factors)
 
 
 class _Fit:
@@ -156,6 +188,11 @@ class _Fit:
         rival: Rival | None,
         known: Known,
     ) -> None:
+        check_task(recipe, train)
+        self.class_weights: tuple[float, ...] = ()
+        if recipe.class_weight is not None:
+            self.class_weights = tuple(class_weights(recipe.class_weight, train.classes, train.target).tolist())
+            train = weighted_by_class(train, self.class_weights)
         self.recipe = recipe
         self.rival = rival
         self.known = dict(known.fits)
@@ -175,24 +212,27 @@ class _Fit:
         self.rounds: dict[str, int] = dict(known.rounds)
         self.seconds, self.clock = known.seconds, known.clock
         self.left_out: dict[str, str] = {}
+        self.outputs = (len(train.classes),) if train.classes else ()
+        self.decision = decision_of(train)
         for member in recipe.members if train.weights is not None else ():
             if not member_class(member.kind, "members").weighs:
                 raise InputError(
-                    f"member {member.name!r} does not support row weights: leave it or dataset.weights out."
+                    f"member {member.name!r} does not support row weights: leave it or "
+                    f"{'the weights of classes' if self.class_weights else 'dataset.weights'} out."
                 )
 
     def run(self) -> Training:
         spec = self.recipe.folds
         folds = make_folds(spec, self.train.rows, self.recipe.seed, self.train.fold_keys, self.train.class_of_row)
         fold_of_row = np.full((self.train.rows, spec.repeats), -1, dtype=np.int32)
-        predictions = np.full((spec.repeats, self.train.rows, len(self.names)), np.nan)
+        predictions = np.full((spec.repeats, self.train.rows, len(self.names), *self.outputs), np.nan)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
         for name, fit in self.known.items():
             predictions[:, :, self.names.index(name)] = fit.out_of_fold
         if self.seconds is not None:
             fold_of_row[folds[0].score, folds[0].repeat] = 0
             predictions = self._fit_first_fold(folds[0], models, predictions, self._seconds_of_first(folds))
-        blender = make_blender(self.recipe.blend, self.names, self.recipe.weights, "blend")
+        blender = blender_of(self.recipe, self.train)
         for number, fold in enumerate(folds):
             fold_of_row[fold.score, fold.repeat] = number
             if number or self.seconds is None:
@@ -205,21 +245,26 @@ class _Fit:
         self.rounds |= {name: fit.rounds for name, fit in self.known.items() if fit.rounds is not None}
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
-        blend = blender.fit(blender_rows(out_of_fold, self.train).take(scored))
+        rows = blender_rows(out_of_fold, self.train).take(scored)
+        blend = blender.fit(rows)
         if self.recipe.final == "refit":
             models = self.models()
-        ensemble = FittedEnsemble(models, blend)
-        both = self._with_blend(blender, predictions, folds)
-        metrics = self._cv_metrics(both, scored) | self._fold_metrics(both, folds, [*self.names, BLENDED])
+        ensemble = FittedEnsemble(models, blend, self._final_decision(blend, rows), self.class_weights)
+        nested = self._nested(blender, predictions, folds)
+        both = with_blend(predictions, nested)
+        blended = averaged(list(nested.predictions))
+        labels = labels_of(self.decision, blended, averaged(list(nested.thresholds)))
+        metrics = self._cv_metrics(both, labels, scored)
+        metrics |= self._fold_metrics(both, nested, folds, [*self.names, BLENDED])
         unseen = self._on_validation_rows(models)
         if self.validation is not None:
-            metrics |= score_members("validation", ensemble, np.column_stack(list(unseen.values())), self.validation)
+            metrics |= score_members("validation", ensemble, np.stack(list(unseen.values()), axis=1), self.validation)
         return Training(
             ensemble,
             metrics,
             out_of_fold,
             predictions,
-            averaged(list(both[:, :, -1])),
+            blended,
             fold_of_row,
             self.fit_seconds,
             self.predict_seconds,
@@ -230,6 +275,9 @@ class _Fit:
                 for at, name in enumerate(self.names)
             },
             self.left_out,
+            self.train.weights,
+            labels,
+            self._notes(len(scored)),
         )
 
     def models(self) -> dict[str, list[Member]]:
@@ -351,7 +399,7 @@ class _Fit:
             self.train.features[fold.score],
             target[fold.score],
             None if weights is None else weights[fold.score],
-            loss="absolute" if self.objective.score == "mae" else "squared",
+            loss="log" if self.outputs else "absolute" if self.objective.score == "mae" else "squared",
             unit=float(np.ptp(target)) or 1.0,
             before=before,
         )
@@ -376,19 +424,26 @@ class _Fit:
         if sum(fold.repeat == done[-1].repeat for fold in done) < FEWEST_FOLDS:
             self.standings.append([])
             return
-        folds = self._objective_folds(self._with_blend(blender, predictions, done), done)
+        nested = self._nested(blender, predictions, done)
+        folds = self._objective_folds(with_blend(predictions, nested), nested, done)
         self.standings.append(folds)
         if rival.value is None:
             return
         if is_lost(rival, folds, self.recipe.folds.k, maximise=self.objective.maximised):
             expected = rival.value + mean_difference(rival, folds)
-            raise RaceLost(folds, expected, self._fold_metrics(predictions, done, self.names))
+            raise RaceLost(folds, expected, self._fold_metrics(predictions, nested, done, self.names))
 
     def _fit_member(self, spec: MemberSpec, rows: Table, where: str, growth: Growth | None = None) -> Member:
         found = member_class(spec.kind, "members")
         start = time.perf_counter()
         try:
-            model = found(spec.params, seed=self.recipe.seed, threads=self.threads, categories=rows.categories)
+            model = found(
+                spec.params,
+                seed=self.recipe.seed,
+                threads=self.threads,
+                categories=rows.categories,
+                **classes_argument(rows.classes),
+            )
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
                 if growth is not None:
@@ -409,41 +464,68 @@ class _Fit:
         except Exception as error:  # as in fit
             raise MemberError(name, f"predict, {where}", error) from error
         self.predict_seconds += time.perf_counter() - start
-        if getattr(predicted, "shape", None) != (len(features),) or not np.isfinite(predicted).all():
+        shape = (len(features), *self.outputs)
+        if getattr(predicted, "shape", None) != shape or not np.isfinite(predicted).all():
+            what = "probability per row and class" if self.outputs else "finite number per row"
+            raise MemberError(name, f"predict, {where}", f"its predictions are not an array with one {what}")
+        if self.outputs and ((predicted < 0).any() or np.abs(predicted.sum(axis=1) - 1).max(initial=0.0) > SUM_ERROR):
             raise MemberError(
-                name, f"predict, {where}", "its predictions are not an array with one finite number per row"
+                name, f"predict, {where}", "its predictions are not probabilities, which are 0 or more and sum to 1"
             )
         return predicted
 
-    def _with_blend(self, blender: Blender, predictions: Floats, folds: list[Fold]) -> Floats:
-        """Return ``predictions``, shape (repeats, rows, members), with the blend as a last column."""
-        blended = blended_out_of_fold(blender, predictions, self.train, folds)
-        return np.concatenate([predictions, blended[:, :, None]], axis=2)
+    def _nested(self, blender: Blender, predictions: Floats, folds: list[Fold]) -> NestedBlend:
+        return nested_blend(blender, predictions, self.train, folds, self.recipe.threshold)
 
-    def _objective_folds(self, predictions: Floats, folds: list[Fold]) -> list[float]:
+    def _final_decision(self, blend: Blend, rows: Rows) -> Decision | None:
+        if self.decision is None or self.decision.positive is None:
+            return self.decision
+        blended = blend.predict(rows.predictions, rows.features)
+        threshold = fit_threshold(self.recipe.threshold, self.decision.positive, blended, rows.target, rows.weights)
+        return replace(self.decision, threshold=threshold)
+
+    def _notes(self, rows: int) -> tuple[str, ...]:
+        if not self.outputs or not self.recipe.calibrate or rows >= CALIBRATION_ROWS:
+            return ()
+        return (f"the probabilities are not calibrated: that needs {CALIBRATION_ROWS} rows, and there are {rows}.",)
+
+    def _objective_folds(self, predictions: Floats, nested: NestedBlend, folds: list[Fold]) -> list[float]:
         """Return the objective on each fold; ``predictions`` have the blend as a last column."""
         column = [*self.names, BLENDED].index(self.objective.who)
-        return [self._fold_score(self.objective.score, predictions, fold, column) for fold in folds]
+        return [self._fold_score(self.objective.score, predictions, nested, fold, column) for fold in folds]
 
-    def _fold_metrics(self, predictions: Floats, folds: list[Fold], names: list[str]) -> dict[str, float]:
+    def _fold_metrics(
+        self, predictions: Floats, nested: NestedBlend, folds: list[Fold], names: list[str]
+    ) -> dict[str, float]:
         return {
-            f"cv_rmse_{name}_fold_{number}": self._fold_score("rmse", predictions, fold, column)
+            f"cv_{score}_{name}_fold_{number}": self._fold_score(score, predictions, nested, fold, column)
+            for score in folded_scores(self.train.task)
             for column, name in enumerate(names)
             for number, fold in enumerate(folds)
         }
 
-    def _fold_score(self, score: str, predictions: Floats, fold: Fold, column: int) -> float:
+    def _fold_score(self, score: str, predictions: Floats, nested: NestedBlend, fold: Fold, column: int) -> float:
         weights = None if self.train.weights is None else self.train.weights[fold.score]
-        return SCORES[score](self.train.target[fold.score], predictions[fold.repeat, fold.score, column], weights)
+        predicted = predictions[fold.repeat, fold.score, column]
+        blended = column == len(self.names)
+        labels = labels_of(self.decision, predicted, nested.thresholds[fold.repeat, fold.score]) if blended else None
+        return SCORES[score](self.train.target[fold.score], predicted, weights, labels)
 
-    def _cv_metrics(self, predictions: Floats, scored: npt.NDArray[np.intp]) -> dict[str, float]:
-        """Return the scores over all rows of ``predictions``, shape (repeats, rows, members + 1), the blend last."""
+    def _cv_metrics(self, predictions: Floats, labels: Index | None, scored: npt.NDArray[np.intp]) -> dict[str, float]:
+        """Return the scores over all rows.
+
+        Args:
+            predictions: Shape (repeats, rows, members + 1[, classes]), the blend last.
+            labels: The positions of the blend's labels, shape (rows,); None for a quantity.
+            scored: The rows that a fold scores.
+        """
         metrics: dict[str, float] = {}
         target, weights = self.train.target, self.train.weights
         pooled = averaged(list(predictions))[scored]
         pooled_weights = None if weights is None else weights[scored]
         for column, name in enumerate([*self.names, BLENDED]):
-            metrics |= scores("cv", name, target[scored], pooled[:, column], pooled_weights)
+            own = labels[scored] if labels is not None and name == BLENDED else None
+            metrics |= scores("cv", name, target[scored], pooled[:, column], pooled_weights, own)
         return metrics
 
     def _on_validation_rows(self, models: Mapping[str, list[Member]]) -> dict[str, Floats]:
@@ -459,35 +541,99 @@ class _Fit:
         return columns
 
 
+def classes_argument(classes: Sequence[str]) -> dict[str, int]:
+    """Return the argument ``classes`` of a member, which a member of a quantity need not take."""
+    return {"classes": len(classes)} if classes else {}
+
+
+def decision_of(table: Table) -> Decision | None:
+    """Return how a label follows from probabilities before a threshold is chosen; None for a quantity."""
+    if not table.classes:
+        return None
+    return Decision(None if table.positive is None else table.classes.index(table.positive))
+
+
+def labels_of(decision: Decision | None, blended: Floats, thresholds: Floats) -> Index | None:
+    """Return the positions of the labels of blended probabilities, -1 in rows without any; None for a quantity.
+
+    Args:
+        decision: How a label follows from probabilities; None for a quantity.
+        blended: Shape (rows[, classes]), NaN in rows without probabilities.
+        thresholds: The threshold of two classes for each row, shape (rows,).
+    """
+    if decision is None:
+        return None
+    known = np.isfinite(blended[:, 0])
+    labels = np.full(len(blended), -1, dtype=np.intp)
+    labels[known] = decision.labels(blended[known], thresholds[known])
+    return labels
+
+
+def blender_of(recipe: Recipe, table: Table) -> Blender:
+    """Return the blender of a recipe for the target of a table, with calibration for classes."""
+    names = [member.name for member in recipe.members]
+    blender = make_blender(recipe.blend, names, recipe.weights, "blend", table.task)
+    return Calibrated(blender) if table.classes and recipe.calibrate and blender.calibrated else blender
+
+
 def blender_rows(predictions: Floats, table: Table) -> Rows:
-    """Return the rows of ``table`` with out-of-fold predictions, shape (rows, members), as a blender takes them."""
+    """Return the rows of ``table`` with out-of-fold predictions, shape (rows, members[, classes]), for a blender."""
     numbers = [place for place in range(len(table.columns)) if place not in table.categories]
     return Rows(predictions, table.target, table.features, table.weights, numbers)
 
 
-def blended_out_of_fold(blender: Blender, predictions: Floats, table: Table, folds: Sequence[Fold]) -> Floats:
-    """Return the blend's out-of-fold predictions, shape (repeats, rows), NaN in rows that no fold scores.
+@dataclass(frozen=True)
+class NestedBlend:
+    """Out-of-fold predictions of blends, each fitted on the rows of the other folds.
+
+    Attributes:
+        predictions: Shape (repeats, rows[, classes]), NaN in rows that no fold scores.
+        thresholds: The threshold of two classes for each row, chosen on the other folds, shape (repeats, rows).
+    """
+
+    predictions: Floats
+    thresholds: Floats
+
+
+def nested_blend(
+    blender: Blender, predictions: Floats, table: Table, folds: Sequence[Fold], threshold: Threshold = HALF
+) -> NestedBlend:
+    """Return the blend's out-of-fold predictions.
 
     The rows of a fold are blended with weights that were fitted on the rows of the other folds.
 
     Args:
         blender: Finds the weights.
-        predictions: The members' out-of-fold predictions, shape (repeats, rows, members).
+        predictions: The members' out-of-fold predictions, shape (repeats, rows, members[, classes]).
         table: The rows.
         folds: The folds.
+        threshold: The threshold of two classes, or what it is chosen for.
     """
-    blended = np.full(predictions.shape[:2], np.nan)
+    blended = np.full((*predictions.shape[:2], *predictions.shape[3:]), np.nan)
+    thresholds = np.full(predictions.shape[:2], threshold if isinstance(threshold, float) else HALF)
+    decision = decision_of(table)
     for fold in folds:
         members = predictions[fold.repeat]
         rows = blender_rows(members, table)
-        others = fold.fit[np.isfinite(members[fold.fit, 0])]
+        others = fold.fit[np.isfinite(members[fold.fit].reshape(len(fold.fit), -1)[:, 0])]
         if not blender.fitted:
             blend = blender.fit(rows)
         else:
             # Before the first fold in time there are no scored rows, so the members get equal weights.
             blend = blender.fit(rows.take(others)) if len(others) else Mean().fit(rows)
         blended[fold.repeat, fold.score] = blend.predict(members[fold.score], table.features[fold.score])
-    return blended
+        if decision is not None and decision.positive is not None and len(others):
+            seen = rows.take(others)
+            chosen_on = blend.predict(seen.predictions, seen.features)
+            thresholds[fold.repeat, fold.score] = fit_threshold(
+                threshold, decision.positive, chosen_on, seen.target, seen.weights
+            )
+    return NestedBlend(blended, thresholds)
+
+
+def with_blend(predictions: Floats, nested: NestedBlend) -> Floats:
+    """Return members' predictions, shape (repeats, rows, members[, classes]), with the blend as a last member."""
+    return np.concatenate([predictions, nested.predictions[:, :, None]], axis=2)
 
 
 def score_members(prefix: str, ensemble: FittedEnsemble, members: Floats, table: Table) -> dict[str, float]:
@@ -496,11 +642,13 @@ def score_members(prefix: str, ensemble: FittedEnsemble, members: Floats, table:
     Args:
         prefix: Which rows these are, such as ``"test"``.
         ensemble: The ensemble that is scored.
-        members: What ``predict_members`` returned for the rows of ``table``, shape (rows, members).
+        members: What ``predict_members`` returned for the rows of ``table``, shape (rows, members[, classes]).
         table: The rows.
     """
+    weights = weighted_by_class(table, ensemble.class_weights).weights
     blend = ensemble.blend.predict(members, table.features)
     metrics: dict[str, float] = {}
-    for name, predicted in zip([*ensemble.models, BLENDED], [*members.T, blend], strict=True):
-        metrics |= scores(prefix, name, table.target, predicted, table.weights)
-    return metrics
+    for place, name in enumerate(ensemble.models):
+        metrics |= scores(prefix, name, table.target, members[:, place], weights)
+    labels = None if ensemble.decision is None else ensemble.decision.labels(blend)
+    return metrics | scores(prefix, BLENDED, table.target, blend, weights, labels)

@@ -11,7 +11,10 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``folds_k``          number of folds
 ``folds_repeats``    number of divisions, for ``folds_kind`` ``repeated``
 ``seed``             integer
-``objective``        metric name; its line is printed last
+``objective``        metric name; its line is printed last; without it, the log loss or the RMSE of the blend
+``class_weight``     ``balanced``, or JSON object, weights of the rows of each class by label
+``calibrate``        ``true`` or ``false``: whether blended probabilities get a temperature
+``threshold``        of two classes: a number, ``accuracy``, ``f1``, or JSON list of costs by true class and label
 ``target``           target column of CSV or Parquet files; read before the others, as are the next three
 ``weights_column``   column of row weights in these files
 ``folds_column``     column that divides their rows, for ``folds_kind`` ``group`` and ``time``
@@ -44,10 +47,11 @@ from typing import Any, get_args
 
 from ensemble.blending import make_blender
 from ensemble.classes import DeclaredTask, Task
+from ensemble.decision import HALF, read_class_weight, read_threshold
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.evaluation import SCORES, scores_of
 from ensemble.members import member_class
-from ensemble.parameters import Parameter, ParamValue, encode, integer, real
+from ensemble.parameters import Parameter, ParamValue, boolean, encode, integer, real
 from ensemble.racing import Rival
 from ensemble.reading import Roles
 from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
@@ -62,6 +66,9 @@ RUN_PARAMETERS = (
     "folds_repeats",
     "seed",
     "objective",
+    "class_weight",
+    "calibrate",
+    "threshold",
     "shared",
 )
 # The roles of the columns of table files; they are not part of a recipe.
@@ -76,6 +83,7 @@ SEPARATOR = "__"
 SEED = integer(0, 2**31 - 1)
 FOLDS = integer(2, 1000)
 REPEATS = integer(1, 100)
+CALIBRATE = boolean()
 
 
 def wire_name(member: str, param: str) -> str:
@@ -103,6 +111,13 @@ def encode_recipe(
         "seed": encode(recipe.seed),
         "objective": recipe.objective,
     }
+    if recipe.class_weight is not None:
+        rule = recipe.class_weight
+        text["class_weight"] = rule if isinstance(rule, str) else _to_json(dict(rule))
+    if not recipe.calibrate:
+        text["calibrate"] = encode(recipe.calibrate)
+    if recipe.threshold != HALF:
+        text["threshold"] = recipe.threshold if isinstance(recipe.threshold, str) else _to_json(recipe.threshold)
     if recipe.weights is not None:
         text["weights"] = _to_json({name: float(weight) for name, weight in recipe.weights.items()})
     if shared:
@@ -149,6 +164,9 @@ def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
         ),
         seed=int(str(decode_value(SEED, "seed", given.get("seed", "0")))),
         objective=given.get("objective", f"cv_rmse_{BLENDED}"),
+        class_weight=read_class_weight(given.get("class_weight"), "class_weight"),
+        calibrate=bool(decode_value(CALIBRATE, "calibrate", given.get("calibrate", encode(True)))),
+        threshold=read_threshold(given.get("threshold", HALF), "threshold"),
     )
     make_blender(recipe.blend, list(kinds), recipe.weights, "blend")
     check_objective(recipe.objective, kinds, "objective")

@@ -10,6 +10,7 @@ from ensemble.arrays import Floats
 from ensemble.channel import read_channel
 from ensemble.errors import InputError
 from ensemble.table import Table
+from ensemble.targets import named_labels
 from experiments.comparison.recorded_study import RecordedStudy
 from experiments.data.channels import channels_at
 from experiments.data.presplit import SPLITS
@@ -45,6 +46,9 @@ def _tables(study: RecordedStudy) -> dict[str, Table] | None:
 def _columns(one: Table, other: Table, names: tuple[str, str]) -> str | None:
     if one.target_name != other.target_name:
         return f"target {one.target_name} in {names[0]}, {other.target_name} in {names[1]}"
+    if (one.classes, one.positive) != (other.classes, other.positive):
+        found = " and ".join(f"{_classes(table)} in {name}" for table, name in zip((one, other), names, strict=True))
+        return f"target {one.target_name} is {found}"
     known = [{column.name: column for column in table.columns} for table in (one, other)]
     lines = [
         f"column {name} only in {study}"
@@ -72,6 +76,13 @@ def _columns(one: Table, other: Table, names: tuple[str, str]) -> str | None:
     return None
 
 
+def _classes(table: Table) -> str:
+    if not table.classes:
+        return "a quantity"
+    positive = "" if table.positive is None else f" with {table.positive!r} positive"
+    return f"{len(table.classes)} classes ({named_labels(table.classes)}){positive}"
+
+
 def _cell(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]) -> str | None:
     """Return the rows that differ and the first differing cell; None if the rows are split differently."""
     total, first = 0, ""
@@ -88,10 +99,18 @@ def _cell(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]
         if len(rows) and not first:
             row, column = rows[0], int(np.flatnonzero(differs[rows[0]])[0])
             title = _titles(table)[column]
-            values = f"{a[row, column]!s} in {names[0]}, {b[row, column]!s} in {names[1]}"
+            here, there = (_written(table, column, float(cells[row, column])) for cells in (a, b))
+            values = f"{here} in {names[0]}, {there} in {names[1]}"
             first = f"{title} in row {row} of the {split} rows is {values}"
         total += len(rows)
     return None if not total else f"{total} row{'s' if total != 1 else ''} differ{'' if total != 1 else 's'}: {first}"
+
+
+def _written(table: Table, place: int, value: float) -> str:
+    """Return a cell of ``_matrix``: a category and a class by their names."""
+    levels = [*(column.levels for column in table.columns), table.classes]
+    named = place < len(levels) and levels[place] and not np.isnan(value)
+    return repr(levels[place][int(value)]) if named else str(value)
 
 
 def _rows(one: dict[str, Table], other: dict[str, Table], names: tuple[str, str]) -> str:

@@ -17,6 +17,7 @@ from ensemble.arrays import Floats
 from ensemble.column_types import DeclaredType
 from ensemble.members import Member
 from ensemble.table import Column, Table
+from ensemble.targets import named_label, named_labels
 from experiments.data.datasets import Splits
 from experiments.data.float_limits import float_warnings
 
@@ -28,6 +29,8 @@ MANY_LEVELS = 1000
 HEAVY_TAIL, TAIL_SHARE = 10.0, 0.5
 # Rows on which a feature is compared with the target, the fewest and the most; and from when on it explains nearly all.
 LEAK_ROWS, LEAK = (20, 10_000), 0.99
+# Classes that are shown, and the share of an equal share below which a class is rare.
+MOST_CLASSES, RARE = 20, 0.1
 # With fewer training rows the scores are mostly chance.
 FEW_ROWS = 50
 _NO_ISO_DATE = "dates?"
@@ -59,14 +62,16 @@ class DataReport:
 
     Attributes:
         columns: The features.
+        classes: The rows of each class in all parts together, in the order of the classes; empty for a quantity.
         warnings: Sentences about the table, each with what to do.
     """
 
     columns: tuple[ColumnReport, ...]
+    classes: Mapping[str, int]
     warnings: tuple[str, ...]
 
     def render(self) -> RenderableType:
-        """Return the columns as a table, and how one is read otherwise."""
+        """Return the columns as a table, how one is read otherwise, and how many rows each class has."""
         table = TextTable(box=None, pad_edge=False, padding=(0, 1))
         for title in ("column", "type", "missing", "distinct", ""):
             table.add_column(title, justify="right" if title in ("missing", "distinct") else "left")
@@ -74,7 +79,22 @@ class DataReport:
             missing = f"{column.missing:.1%}" if column.missing else ""
             table.add_row(column.name, column.type, missing, str(column.distinct), column.remark)
         types = "|".join(get_args(DeclaredType))
-        return Group(table, Text(f"To read a column otherwise: dataset.columns.<name>={types}"))
+        hint = Text(f"To read a column otherwise: dataset.columns.<name>={types}")
+        return Group(table, hint, *self._rendered_classes())
+
+    def _rendered_classes(self) -> list[RenderableType]:
+        if not self.classes:
+            return []
+        table = TextTable(box=None, pad_edge=False, padding=(0, 1))
+        for title in ("class", "rows", "share"):
+            table.add_column(title, justify="left" if title == "class" else "right")
+        rows = sum(self.classes.values())
+        shown = sorted(self.classes, key=lambda label: -self.classes[label])[:MOST_CLASSES]
+        for label, count in self.classes.items():
+            if label in shown:
+                table.add_row(named_label(label), str(count), f"{count / rows:.1%}")
+        others = len(self.classes) - len(shown)
+        return [table, *([Text(f"and {others} classes with fewer rows")] if others else [])]
 
 
 def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
@@ -101,15 +121,17 @@ def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
                 f"{as_argument('dataset.drop', named)}"
             )
     notes = dict.fromkeys(note for table in tables for note in table.notes)
+    classes = _class_sizes(splits)
     return DataReport(
         columns,
+        classes,
         (
             *notes,
             *warnings,
             *_few_rows(splits),
             *_leaks(splits.train),
             *_repeated(splits),
-            *_heavy_tail(splits.train.target),
+            *(_rare_classes(splits.train.target_name, classes) if classes else _heavy_tail(splits.train.target)),
             *float_warnings(splits.train, members),
         ),
     )
@@ -144,6 +166,7 @@ def _is_counted(column: Column, known: Floats) -> bool:
 
 def _few_rows(splits: Splits) -> list[str]:
     rows, columns = splits.train.rows, len(splits.train.columns)
+    shrinking = "linear" if splits.train.classes else "ridge"
     aside = "" if splits.validation is None else ", or leave them more with dataset.split.validation=0"
     sentences = []
     if rows < FEW_ROWS:
@@ -154,7 +177,7 @@ def _few_rows(splits: Splits) -> list[str]:
     if columns > rows:
         sentences.append(
             f"there are more columns ({columns}) than training rows ({rows}), so that members learn chance from them: "
-            f"leave columns out with dataset.drop, or add a member that shrinks, such as ridge{aside}"
+            f"leave columns out with dataset.drop, or add a member that shrinks, such as {shrinking}{aside}"
         )
     return sentences
 
@@ -163,18 +186,18 @@ def _leaks(train: Table) -> list[str]:
     """Return a sentence about features that tell the target nearly by themselves."""
     fewest, most = LEAK_ROWS
     target = np.asarray(train.target[:most])
-    if len(target) < fewest or len(np.unique(target)) < fewest // 2:
+    if len(target) < fewest or (not train.classes and len(np.unique(target)) < fewest // 2):
         return []
-    ranks = _ranks(target)
     found = []
     for place, column in enumerate(train.columns):
         values = np.asarray(train.features[:most, place])
-        if column.type == "category":
+        category = column.type == "category"
+        if train.classes:
+            share = _told_classes(values, target, category=category)
+        elif category:
             share = _explained_by_levels(values, target)
-        elif np.isnan(values).any() or len(np.unique(values)) < fewest // 2:
-            continue
         else:
-            share = abs(float(np.corrcoef(_ranks(values), ranks)[0, 1]))
+            share = _correlation_of_ranks(values, target)
         if share >= LEAK:
             found.append(column.name)
     if not found:
@@ -186,6 +209,38 @@ def _leaks(train: Table) -> list[str]:
         f"{as_argument('dataset.drop', found)}"
     )
     return [sentence]
+
+
+def _correlation_of_ranks(values: Floats, target: Floats) -> float:
+    """Return the absolute rank correlation; 0 if a value is missing or there are few different ones."""
+    if np.isnan(values).any() or len(np.unique(values)) < LEAK_ROWS[0] // 2:
+        return 0.0
+    return abs(float(np.corrcoef(_ranks(values), _ranks(target))[0, 1]))
+
+
+def _told_classes(values: Floats, target: Floats, *, category: bool) -> float:
+    """Return the share of the rows outside of the most frequent class whose class a feature tells by itself.
+
+    A category tells the most frequent class of each of its levels, unless most levels have few rows. A number tells
+    the class of each of a few intervals.
+    """
+    _, classes, counts = np.unique(target, return_inverse=True, return_counts=True)
+    if len(counts) == 1 or len(counts) > MOST_CLASSES:
+        return 0.0
+    if category:
+        level_of_row = np.unique(values, return_inverse=True)[1]
+        levels = int(level_of_row.max()) + 1
+        if levels > len(target) / 5:
+            return 0.0
+        rows = np.bincount(level_of_row * len(counts) + classes, minlength=levels * len(counts))
+        right = int(rows.reshape(levels, -1).max(axis=1).sum())
+    else:
+        from sklearn.tree import DecisionTreeClassifier
+
+        tree = DecisionTreeClassifier(max_leaf_nodes=2 * len(counts), min_samples_leaf=5, random_state=0)
+        right = int((tree.fit(values[:, None], classes).predict(values[:, None]) == classes).sum())
+    most = int(counts.max())
+    return (right - most) / (len(target) - most)
 
 
 def _ranks(values: Floats) -> Floats:
@@ -201,6 +256,30 @@ def _explained_by_levels(values: Floats, target: Floats) -> float:
         return 0.0
     means = np.bincount(place, target) / counts
     return float(1 - np.mean((target - means[place]) ** 2) / np.var(target))
+
+
+def _class_sizes(splits: Splits) -> dict[str, int]:
+    """Return the number of rows of each class in all parts together."""
+    classes = splits.train.classes
+    counts = np.zeros(len(classes), dtype=int)
+    for table in splits.tables.values() if classes else ():
+        counts += np.bincount(table.target.astype(np.intp), minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))
+
+
+def _rare_classes(target: str, classes: Mapping[str, int]) -> list[str]:
+    """Return a sentence about classes that are so rare that accuracy says little about them."""
+    rows = sum(classes.values())
+    rare = [label for label, count in classes.items() if count < RARE * rows / len(classes)]
+    if not rare:
+        return []
+    share = sum(classes[label] for label in rare) / rows
+    word = "class" if len(rare) == 1 else "classes"
+    sentence = (
+        f"the target {target}: {share:.1%} of the rows have the {word} {named_labels(rare)}, so that accuracy is high "
+        "even if none of them is found; auc, balanced_accuracy and f1 say more"
+    )
+    return [sentence]
 
 
 def _repeated(splits: Splits) -> list[str]:

@@ -38,6 +38,8 @@ def float_warnings(train: Table, members: Mapping[str, type[Member]]) -> list[st
             )
         elif column.type in (NUMBER, "date") and rounding:
             sentences += _coinciding(column.name, values, rounding, date=column.type == "date")
+    if train.classes:
+        return sentences
     labels = [name for name, member in members.items() if member.float32_target]
     if _beyond_whole(train.target):
         sentences.append(

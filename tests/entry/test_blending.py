@@ -143,7 +143,11 @@ def test_only_weights_that_see_the_target_count_as_fitted(kind: str, fitted: boo
         (
             "weigthed",
             {},
-            ["'weigthed'", "Did you mean 'weighted'?", "fixed, greedy, mean, stacking, stacking_passthrough, weighted"],
+            [
+                "'weigthed'",
+                "Did you mean 'weighted'?",
+                "fixed, greedy, log_pool, mean, stacking, stacking_passthrough, vote, weighted",
+            ],
         ),
         ("mean", {"a": 1, "b": 1}, ["'mean'", "ensemble.blend=fixed"]),
         ("fixed", {}, ["one weight for each of a, b", "none"]),

@@ -217,7 +217,7 @@ def test_a_number_that_is_set_is_kept() -> None:
 def test_the_served_models_have_the_number_that_was_found(final: Any) -> None:
     rows = table(120)
     training = fit_ensemble(recipe(*GROWN, final=final), rows.take(np.arange(90)), None, 1)
-    served = fit_again(recipe(*GROWN, final=final), rows, training.ensemble.blend, 1, training.rounds)
+    served = fit_again(recipe(*GROWN, final=final), rows, training.ensemble, 1, training.rounds)
     for models in (training.ensemble.models, served.models):
         for name, number in training.rounds.items():
             assert {_rounds_of(model) for model in models[name]} == {number}

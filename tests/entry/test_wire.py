@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ensemble.blending import REGISTRY as BLENDERS
 from ensemble.errors import InputError
+from ensemble.evaluation import SCORES
 from ensemble.members import REGISTRY
 from ensemble.reading import Roles
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
@@ -73,7 +74,9 @@ def recipes(draw: st.DrawFn) -> Recipe:
         members.append(MemberSpec(name, kind, {param: draw(values(params[param])) for param in chosen}))
     blend = draw(st.sampled_from(sorted(BLENDERS)))
     weights = {name: draw(st.floats(0.1, 10)) for name in names} if blend == "fixed" else None
-    splits, scores = st.sampled_from(["cv", "validation"]), st.sampled_from(["rmse", "mae", "r2"])
+    splits, scores = st.sampled_from(["cv", "validation"]), st.sampled_from(sorted(SCORES))
+    labels = st.dictionaries(st.text(min_size=1), st.floats(0, 1e6), min_size=1, max_size=3)
+    costs = st.tuples(st.tuples(st.just(0.0), st.floats(0.1, 9)), st.tuples(st.floats(0.1, 9), st.just(0.0)))
     return Recipe(
         members=tuple(members),
         blend=blend,
@@ -82,6 +85,9 @@ def recipes(draw: st.DrawFn) -> Recipe:
         folds=FoldSpec(k=draw(st.integers(2, 1000))),
         seed=draw(st.integers(0, 2**31 - 1)),
         objective=f"{draw(splits)}_{draw(scores)}_{draw(st.sampled_from([*names, 'blended']))}",
+        class_weight=draw(st.none() | st.just("balanced") | labels),
+        calibrate=draw(st.booleans()),
+        threshold=draw(st.floats(0.01, 0.99) | st.sampled_from(["accuracy", "f1"]) | costs),
     )
 
 

@@ -142,7 +142,9 @@ class ScikitMember(Member):
         """Predict with the regressor, or return the classifier's probabilities."""
         if not self.classes:
             return np.asarray(self._estimator.predict(features), dtype=np.float64)
-        prepared, classifier = self._estimator[:-1].transform(features), self._estimator[-1]
+        prepared, classifier = features, self._estimator[-1]
+        if len(self._estimator) > 1:
+            prepared = self._estimator[:-1].transform(features)
         if type(classifier) is not type(self.build()):  # the only class of its rows
             found = classifier.predict_proba(prepared)
         else:

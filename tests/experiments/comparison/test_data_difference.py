@@ -89,6 +89,46 @@ def test_a_different_target_is_named(folder: Path) -> None:
     assert differing(folder, base, other) == "target price in laptop, cost in server"
 
 
+def of_classes(base: Splits, classes: tuple[str, ...], positive: str | None = None) -> Splits:
+    def changed(part: Table) -> Table:
+        return dataclasses.replace(
+            part, target=np.arange(part.rows) % len(classes) * 1.0, classes=classes, positive=positive
+        )
+
+    parts = {name: changed(part) for name, part in base.tables.items()}
+    return dataclasses.replace(base, **parts, hashes={name: part.content_hash() for name, part in parts.items()})
+
+
+@pytest.mark.parametrize(
+    ("classes", "positive", "description"),
+    [
+        (("no", "yes"), "no", "2 classes (no, yes) with 'yes' positive in laptop and 2 classes (no, yes) with 'no'"),
+        (("a", "b", "c"), None, "2 classes (no, yes) with 'yes' positive in laptop and 3 classes (a, b, c) in server"),
+    ],
+)
+def test_other_classes_are_named(folder: Path, classes: tuple[str, ...], positive: str, description: str) -> None:
+    base = splits()
+    found = differing(folder, of_classes(base, ("no", "yes"), "yes"), of_classes(base, classes, positive))
+    assert found.startswith(f"target price is {description}")
+
+
+def test_classes_and_a_quantity_are_told_apart(folder: Path) -> None:
+    base = splits()
+    found = differing(folder, base, of_classes(base, ("no", "yes"), "yes"))
+    assert found == "target price is a quantity in laptop and 2 classes (no, yes) with 'yes' positive in server"
+
+
+def test_a_changed_class_is_named_by_its_label(folder: Path) -> None:
+    base = of_classes(splits(), ("no", "yes"), "yes")
+    target = np.array(base.train.target)
+    target[3] = 0
+    other = dataclasses.replace(base, train=dataclasses.replace(base.train, target=target))
+    assert (
+        differing(folder, base, other)
+        == "1 row differs: price in row 3 of the train rows is 'yes' in laptop, 'no' in server"
+    )
+
+
 def test_weights_in_one_study_only_are_named(folder: Path) -> None:
     base = splits()
     other = dataclasses.replace(base, train=dataclasses.replace(base.train, weights=np.ones(12)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ensemble.members import REGISTRY
 from experiments.config.schema import DatasetConfig, LocalModeConfig
@@ -204,3 +206,57 @@ def test_members_that_keep_float64_need_no_warning(folder: Path) -> None:
     splits = load(DatasetConfig("file", str(folder / "table.csv"), "price"), LocalModeConfig())
     kept = {name: REGISTRY[name] for name in ("ridge", "svr", "hist_gradient_boosting", "mlp", "nearest_neighbors")}
     assert report(splits, kept).warnings == ()
+
+
+def test_the_rows_of_each_class_are_shown(folder: Path) -> None:
+    found = table(folder, price=["no"] * 70 + ["yes"] * 30)
+    assert found.classes == {"no": 70, "yes": 30}
+    assert found.warnings == ()
+    lines = [line.split() for line in rendered(found)]
+    assert lines[-3:] == [["class", "rows", "share"], ["no", "70", "70.0%"], ["yes", "30", "30.0%"]]
+    assert table(folder).classes == {}
+
+
+def test_the_most_frequent_of_many_classes_are_shown(folder: Path) -> None:
+    names = [f"c{place:02}" for place in range(25)]
+    found = table(folder, price=names * 4, size=list(range(ROWS)))
+    assert len(found.classes) == 25
+    assert rendered(found)[-1].strip() == "and 5 classes with fewer rows"
+
+
+def test_a_rare_class_is_named(folder: Path) -> None:
+    (warning,) = table(folder, price=["no"] * 96 + ["yes"] * 4).warnings
+    assert warning.startswith("the target price: 4.0% of the rows have the class yes, so that accuracy is high")
+
+
+@pytest.mark.parametrize("classes", [["no", "yes"], ["low", "middle", "high"]])
+@pytest.mark.parametrize("leak", ["level", "number"])
+def test_a_feature_that_tells_the_class_is_named(classes: list[str], leak: str, folder: Path) -> None:
+    random = np.random.RandomState(2)
+    price = random.choice(len(classes), ROWS)
+    odd = [f"kind-{place}" for place in price] if leak == "level" else (price + random.uniform(0, 0.9, ROWS)).tolist()
+    (warning,) = table(folder, price=[classes[place] for place in price], odd=odd).warnings
+    assert warning.startswith("odd: it tells the target nearly alone")
+
+
+@pytest.mark.parametrize("kind", ["level", "number"])
+def test_a_feature_that_says_much_about_the_class_is_not_a_leak(kind: str, folder: Path) -> None:
+    random = np.random.RandomState(2)
+    price = random.choice(2, ROWS)
+    odd = [f"kind-{place ^ (row % 10 == 0)}" for row, place in enumerate(price)]
+    numbers = (price + random.normal(0, 0.4, ROWS)).tolist()
+    given = [["no", "yes"][place] for place in price]
+    assert table(folder, price=given, odd=odd if kind == "level" else numbers).warnings == ()
+
+
+def test_classes_have_neither_a_tail_nor_digits(folder: Path) -> None:
+    rows = 600
+    price = ["no"] * (rows - 60) + ["yes"] * 60
+    assert table(folder, size=np.random.RandomState(1).normal(size=rows).tolist(), price=price).warnings == ()
+
+
+def rendered(found: DataReport) -> list[str]:
+    """Return the lines of a report."""
+    console = Console(width=100, file=io.StringIO())
+    console.print(found.render())
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
