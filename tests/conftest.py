@@ -19,6 +19,7 @@ import pytest
 
 from tests.support import forked
 from tests.support.examples import is_long, register_profiles
+from tests.support.libraries import spare
 from tests.support.once import made_once
 
 if TYPE_CHECKING:
@@ -120,6 +121,12 @@ def signals_that_reach_commands() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def spared_libraries() -> None:
+    """Have libraries neither parse the same configuration file again nor wait for the disk."""
+    spare()
 
 
 @pytest.fixture

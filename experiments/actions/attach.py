@@ -10,6 +10,7 @@ from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
 from experiments.errors import StudyFailed
 from experiments.reporting.console import print_plain
+from experiments.reporting.progress import StudyProgress
 from experiments.study.folder import final_folder
 from experiments.study.ledger import Ledger
 from experiments.study.spec import best_of
@@ -36,7 +37,9 @@ def attach(composed: Composed, console: Console) -> int:
     experiment = config.mlflow.experiment or f"byoe-{study.dataset}"
     with Ledger.open(study) as ledger, Tracker(study, uri, experiment, root, study.config) as tracker:
         handle = attached.follow(ledger)
-        results = follow(study, handle, tracker, console, len(ledger.results()))
+        members = [member.name for member in study.recipe({}).members]
+        progress = StudyProgress(study, members, console, len(ledger.results()), handle.note)
+        results = follow(handle, tracker, progress)
         best = best_of(results, study.objective)
         if best is None:
             raise StudyFailed(f"no training job of {study.name} has a score.")

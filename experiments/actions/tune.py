@@ -17,7 +17,7 @@ from experiments.backends.baseline import Baseline
 from experiments.backends.open import backend_type, open_backend
 from experiments.backends.winner import FINAL, IMPORTANCE, is_winner, place_winner
 from experiments.backends.worker_pool import LocalWorkers
-from experiments.comparison.parity import compare_replay
+from experiments.comparison.parity import Parity, compare_replay
 from experiments.comparison.recorded_study import read_study
 from experiments.comparison.selection import check_tolerance
 from experiments.comparison.terminal import show_parity
@@ -69,6 +69,7 @@ class _Session:
     console: Console
     root: Path
     uri: str
+    progress: type[StudyProgress]
 
     def recorded(self, trials: int) -> dict[str, object]:
         """Return the ledger's note that MLflow has everything of the first ``trials`` trials."""
@@ -79,13 +80,40 @@ class _Session:
         return [member.name for member in self.study.recipe({}).members]
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A study that has been run.
+
+    Attributes:
+        outcome: Its trials and its winner.
+        notes: How the configuration and the data were read.
+        parity: Whether a replay gave the numbers of the study that it replays; None if it is not a replay.
+    """
+
+    outcome: Outcome
+    notes: tuple[str, ...]
+    parity: Parity | None
+
+
 def run_study(composed: Composed, command: Sequence[str], console: Console) -> int:
     """Run, resume or show the study of this configuration. Returns the exit code.
+
+    The arguments are those of ``finish_study``.
+    """
+    parity = finish_study(composed, command, console).parity
+    return 0 if parity is None else parity.exit_code
+
+
+def finish_study(
+    composed: Composed, command: Sequence[str], console: Console, progress: type[StudyProgress] = StudyProgress
+) -> Finished:
+    """Run the study of this configuration, resume it, or read it if it is finished.
 
     Args:
         composed: The configuration.
         command: The arguments that were typed, for the commands that the summary proposes.
-        console: Where progress and summary go.
+        console: Where notes and summary go.
+        progress: How progress is shown there.
 
     Raises:
         EnsembleError: A mistake in the input, or a study that failed.
@@ -98,13 +126,15 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     known = peek(plan.study)
     if known is not None:
         plan = plan.at_least(max((result.index for result in known.results), default=-1) + 1)
-    session = _Session(plan.study, backend_type(composed.config.mode), composed, command, console, root, uri)
-    for note in plan.notes:
+    session = _Session(plan.study, backend_type(composed.config.mode), composed, command, console, root, uri, progress)
+    notes = plan.notes
+    for note in notes:
         print_plain(console, f"note: {note}")
-    if known is not None and _show_finished(session, known):
-        return _show_parity(session)
+    outcome = None if known is None else _show_finished(session, known)
+    if outcome is not None:
+        return Finished(outcome, notes, _show_parity(session))
     if composed.config.dataset.path is not None and known is None:
-        _show_data(plan, console)
+        notes = (*notes, *_show_data(plan, console))
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
     study = plan.place()
@@ -113,8 +143,8 @@ def run_study(composed: Composed, command: Sequence[str], console: Console) -> i
     with opened as (backend, local_workers), Ledger.open(study) as ledger:
         crash_points.point("study_created")
         with backend.submit(_begun(study, composed.began), ledger) as handle:
-            _run(session, ledger, handle, local_workers)
-    return _show_parity(session)
+            outcome = _run(session, ledger, handle, local_workers)
+    return Finished(outcome, notes, _show_parity(session))
 
 
 def _begun(study: StudySpec, began: float) -> StudySpec:
@@ -123,16 +153,18 @@ def _begun(study: StudySpec, began: float) -> StudySpec:
     return replace(study, spent=spent, slowness=min(max(spent / time.process_time(), 1.0), MOST_SLOWNESS))
 
 
-def _show_data(plan: StudyPlan, console: Console) -> None:
+def _show_data(plan: StudyPlan, console: Console) -> tuple[str, ...]:
+    """Show what the columns hold; return the warnings."""
     members = {spec.name: member_class(spec.kind, "ensemble.members") for spec in plan.study.recipe({}).members}
     found = report(plan.splits, members)
     at_least(NARROWEST, console).print(found.render(), crop=False)
     for warning in found.warnings:
         print_plain(console, f"warning: {warning}.", "yellow")
+    return tuple(f"{warning}." for warning in found.warnings)
 
 
-def _show_finished(session: _Session, known: Peek) -> bool:
-    """Show the summary if the study has nothing left to run or record; return whether it was shown."""
+def _show_finished(session: _Session, known: Peek) -> Outcome | None:
+    """Show the summary if the study has nothing left to run or record, and return what it shows."""
     results = known.results
     session = replace(session, study=session.study.as_trained(results))
     best = best_of(results, session.study.objective)
@@ -142,35 +174,36 @@ def _show_finished(session: _Session, known: Peek) -> bool:
     blend = recorded_blend(session.study, results, known.facts.get(STUDY_BLEND))
     done = done and not is_open(session.study, results, known.facts.get(STUDY_BLEND))
     if not done or best is None or final is None or not is_winner(final, best, session.study, blend):
-        return False
+        return None
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
     outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts)
     show(outcome, session.console)
-    return True
+    return outcome
 
 
-def _show_parity(session: _Session) -> int:
-    """Show whether a replay gave the numbers of the study that it replays; return the exit code."""
+def _show_parity(session: _Session) -> Parity | None:
+    """Show and return whether a replay gave the numbers of the study that it replays; None for another study."""
     study = session.study
     if study.replay_of is None:
-        return 0
+        return None
     parity = compare_replay(
         read_study(study.folder.parent / study.replay_of),
         read_study(study.folder),
         session.composed.config.compare.rtol,
     )
     show_parity(parity, session.console)
-    return parity.exit_code
+    return parity
 
 
-def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: LocalWorkers) -> None:
+def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: LocalWorkers) -> Outcome:
     """Run the remaining trials of the study, record it, and sum it up."""
     study, console = session.study, session.console
     experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
     with runs.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources()) as tracker:
         try:
             baseline = Baseline(study, ledger, handle)
-            results = follow(study, handle, tracker, console, len(ledger.results()), baseline.start)
+            progress = session.progress(study, session.members, console, len(ledger.results()), handle.note)
+            results = follow(handle, tracker, progress, baseline.start)
             crash_points.point("search_done")
             study = study.as_trained(results)
             session = replace(session, study=study)
@@ -195,34 +228,25 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
         ledger.note(_RECORDED, session.recorded(len(results)))
     outcome = replace(outcome, problem=tracker.problem)
     show(outcome, console)
+    return outcome
 
 
 def follow(
-    study: StudySpec,
     handle: StudyHandle,
     tracker: runs.Tracker,
-    console: Console,
-    resumed: int,
+    progress: StudyProgress,
     seen: Callable[[TrialResult], None] | None = None,
 ) -> list[TrialResult]:
     """Show and record a study's trials as they finish; return them all.
 
     Args:
-        study: The study.
         handle: The running study.
         tracker: Where trials are recorded.
-        console: Where they are shown.
-        resumed: How many were finished before.
+        progress: Where they are shown.
         seen: Called with each of them.
     """
-    if resumed:
-        print_plain(console, f"study {study.name}: {resumed} of {study.n_trials} trials are done; continuing.")
-    else:
-        trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
-        print_plain(console, f"study {study.name}: {trials}.")
     results: list[TrialResult] = []
-    members = [member.name for member in study.recipe({}).members]
-    with StudyProgress(study, members, console, resumed, handle.note) as progress:
+    with progress:
         for result in handle.results():
             results.append(result)
             tracker.log(result)

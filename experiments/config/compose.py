@@ -5,6 +5,7 @@ Only this package knows Hydra and OmegaConf; everything else gets the dataclasse
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,16 +66,12 @@ def compose(arguments: Sequence[str]) -> Composed:
         ConfigError: An argument cannot be read, or has an unknown key or group file or a value of the wrong type.
     """
     import hydra
-    from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
     began = time.monotonic()
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for schema in MODES:
-        store.store(group="mode", name=f"{schema.name}_schema", node=schema)
+    _register_schemas()
     given = checked(arguments)
     further = [f"file://{folder}" for folder in groups.config_folders()[1:]]
     for_hydra = [*given.for_hydra, f"hydra.searchpath={further}"]
@@ -100,6 +97,17 @@ def compose(arguments: Sequence[str]) -> Composed:
     files = [(default.config_path, default.package) for default in defaults]
     chosen = {key: value for key, value in choices.items() if value is not None and "hydra" not in key}
     return Composed(config, chosen, sources(files, values, arguments), values, tuple(arguments), began)
+
+
+@functools.cache
+def _register_schemas() -> None:
+    """Register the schema's dataclasses with Hydra."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for schema in MODES:
+        store.store(group="mode", name=f"{schema.name}_schema", node=schema)
 
 
 def compose_over(arguments: Sequence[str], origin: str, composed: Composed) -> Composed:

@@ -9,7 +9,7 @@ import numpy as np
 from ensemble.classes import all_numbers
 from ensemble.evaluation import Index
 from ensemble.table import Table
-from ensemble.targets import named_labels
+from ensemble.targets import cut, named_labels
 from experiments.errors import ConfigError
 
 # With one row, a class is missing where that row is scored.
@@ -25,7 +25,7 @@ def check_class_sizes(train: Table) -> None:
     few = [place for place, count in enumerate(counts) if count < LEAST]
     if not few:
         return
-    named = named_labels([f"{train.classes[place]!r} ({counts[place]})" for place in few])
+    named = named_labels([f"{cut(train.classes[place])!r} ({counts[place]})" for place in few])
     weighed = " with a weight above 0" if train.weights is not None else ""
     number = " If it is a quantity: dataset.task=regression." if all_numbers(train.classes) else ""
     raise ConfigError(
@@ -45,7 +45,7 @@ def check_classes_in_fits(train: Table, fits: Mapping[str, Index]) -> None:
     rows = _weighed(train)
     for where, index in fits.items():
         found = np.unique(train.target[np.intersect1d(index, rows)])
-        missing = [repr(label) for place, label in enumerate(train.classes) if place not in found]
+        missing = [repr(cut(label)) for place, label in enumerate(train.classes) if place not in found]
         if missing:
             raise ConfigError(
                 f"dataset.target={train.target_name}: no row of the class {named_labels(missing)} is among those that "

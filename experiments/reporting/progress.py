@@ -82,6 +82,12 @@ class StudyProgress:
         self._task = self._bar.add_task("trials", total=study.n_trials, scores="starting")
 
     def __enter__(self) -> StudyProgress:
+        study = self._study
+        if self._resumed:
+            self._line(f"study {study.name}: {self._resumed} of {study.n_trials} trials are done; continuing.")
+        else:
+            trials = "one trial" if study.n_trials == 1 else f"{study.n_trials} trials, {study.parallel} at a time"
+            self._line(f"study {study.name}: {trials}.")
         self._bar.start()
         return self
 
@@ -94,6 +100,10 @@ class StudyProgress:
         self._failed += result.state == "failed"
         self._pruned += result.state == "pruned"
         self._keep_best(result)
+        self._draw(result)
+
+    def _draw(self, result: TrialResult) -> None:
+        """Draw the state after a trial."""
         self._bar.update(self._task, completed=self._done, scores=self._scores())
         if self._done <= self._resumed:
             return

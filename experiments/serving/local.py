@@ -199,7 +199,8 @@ class LocalHost(Host):
 
 
 def _summary(endpoint: Endpoint, model: Model, seconds: float) -> str:
-    target, columns = model.manifest["target"], len(model.manifest["columns"])
+    columns, classes = len(model.manifest["columns"]), model.manifest.get("classes")
+    target = f"{model.manifest['target']} ({len(classes)} classes)" if classes else model.manifest["target"]
     return (
         f"endpoint {endpoint.name} serves {endpoint.origin} at {endpoint.url}, {seconds:.1f} s after its start. It "
         f"predicts {target} from {columns} columns, and keeps running when this command ends."

@@ -1,7 +1,7 @@
 """The process of ``tests.support.forked``: it has the libraries imported, and forks a child for each command.
 
-It is run as a file with the number of a listening socket, and ends with its standard input. It imports, at the first
-request, and does nothing else: a process that has entered an OpenMP region hangs its forked children in XGBoost.
+It is run as a file with the number of a listening socket, and ends with its standard input. It imports and
+composes a configuration, at the first request, and does nothing else: a process that has entered an OpenMP region hangs its forked children in XGBoost.
 
 A request is the length of its JSON text in eight bytes, sent with the file descriptors of the child, then that text:
 ``{"run": [...], "environment": {...}, "folder": path, "descriptors": [...], "session": bool}``. ``run`` is a script, ``-m``
@@ -32,14 +32,24 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[2]
 # What commands and their workers import while they run, besides every module of the two packages.
 LIBRARIES = (
+    "alembic.command",
     "alembic.migration",
     "boto3",
     "catboost",
     "docker",
+    "git",
+    "hydra.core.override_parser.overrides_parser",
     "matplotlib.backends.backend_agg",
     "matplotlib.figure",
-    "mlflow.pyfunc",
+    "mlflow.models.display_utils",
+    "mlflow.pyfunc.scoring_server",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.tracing.processor.otel",
+    "omegaconf",
     "optuna",
+    "PIL.JpegImagePlugin",
+    "pyarrow.pandas_compat",
     "pyarrow.parquet",
     "scipy.linalg",
     "scipy.optimize",
@@ -100,7 +110,9 @@ class Forker:
             _tell(connection, status)
 
     def _load(self) -> None:
+        from experiments.config.compose import compose
         from experiments.tracking.store import quiet
+        from tests.support.libraries import spare
 
         if not self._loaded:
             self._loaded = True
@@ -114,6 +126,8 @@ class Forker:
                     importlib.import_module(module.name)
             # MLflow searches all installed packages, once in each process.
             mlflow.utils.requirements_utils._init_packages_to_modules_map()
+            spare()
+            compose([])  # so that Hydra finds its plugins and its files are parsed
             gc.freeze()  # otherwise a collection in a child copies every page
 
     def _report(self) -> None:

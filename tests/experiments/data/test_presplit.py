@@ -12,7 +12,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from ensemble.channel import read_channel
+from ensemble.wire import decode_roles
 from experiments.config.compose import compose
+from experiments.data.channels import place_channels
 from experiments.errors import InputError
 from experiments.planning.study import StudyPlan, plan_study
 from tests.conftest import QUICK, Ended
@@ -92,6 +94,45 @@ def test_the_same_rows_are_the_same_data_however_they_are_written(folder: Path, 
     in_place = planned(f"s3://{bucket}/tables//rows//").study.channels.in_place
     assert in_place is not None
     assert in_place.location == f"s3://{bucket}/tables/rows"
+
+
+def write_classes(folder: Path, labels: dict[str, list[str]]) -> None:
+    """Write tables of classes below a folder, one CSV file each."""
+    for name, given in labels.items():
+        (folder / name).mkdir(parents=True)
+        lines = [f"{place},{place % 7},{label}" for place, label in enumerate(given)]
+        (folder / name / "rows.csv").write_text("\n".join(["a,b,risk", *lines]) + "\n")
+
+
+RISKS = {"train": ["low", "high"] * 20, "validation": ["high", "high"], "test": ["low"] * 5}
+OF_RISK = ("dataset=file", "dataset.target=risk", "dataset.folds.k=3")
+
+
+@pytest.mark.parametrize("declared", [(), ("dataset.task=binary", "dataset.positive=high")])
+def test_classes_are_the_same_here_and_in_a_job(declared: tuple[str, ...], folder: Path, bucket: str) -> None:
+    write_classes(folder / "risks", RISKS)
+    upload_rows(folder / "risks", boto3.client("s3"), bucket, "risks")
+    here, there = (
+        plan_study(compose([*OF_RISK, f"dataset.path={path}", *declared]))
+        for path in ("risks", f"s3://{bucket}/risks/")
+    )
+    assert there.study.channels.data_hash == here.study.channels.data_hash
+    assert here.splits.train.positive == ("high" if declared else "low")
+    in_place = there.study.channels.in_place
+    assert in_place is not None
+    roles = decode_roles(in_place.hyperparameters)
+    train = read_channel(folder / "risks" / "train", roles)
+    for name, digest in here.splits.hashes.items():
+        assert read_channel(folder / "risks" / name, roles, None if name == "train" else train).content_hash() == digest
+    place_channels(here.splits, folder / "studies")
+    (channels,) = (folder / "studies" / "_channels").iterdir()
+    assert read_channel(channels / "test").classes == ("high", "low")
+
+
+def test_a_class_that_only_other_rows_have_is_named_with_its_row(folder: Path) -> None:
+    write_classes(folder / "risks", {**RISKS, "test": ["low", "lo", "high"]})
+    with pytest.raises(InputError, match=r"rows.csv: target 'risk' is 'lo' in data row 2.*Did you mean 'low'"):
+        plan_study(compose([*OF_RISK, "dataset.path=risks"]))
 
 
 def test_a_folder_without_validation_and_test_rows_is_used_if_the_user_says_so(folder: Path, bucket: str) -> None:

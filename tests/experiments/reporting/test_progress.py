@@ -22,7 +22,8 @@ def run_progress(study: StudySpec, console: Console, resumed: int = 0) -> None:
 def test_without_a_terminal_every_trial_is_a_plain_line(study: StudySpec) -> None:
     file = io.StringIO()
     run_progress(study, Console(file=file, width=60))
-    lines = file.getvalue().splitlines()
+    first, *lines = file.getvalue().splitlines()
+    assert first == f"study {study.name}: 3 trials, {study.parallel} at a time."
     assert lines[0].startswith("trial 0: cv_rmse_blended=10  (1/3, best blend 10, best member 11 xgboost, ")
     assert lines[1] == "trial 1 failed: no luck"
     assert lines[2].startswith(
@@ -50,7 +51,9 @@ def test_failed_trials_show_the_end_of_their_output_once_for_each_reason(study: 
 def test_trials_of_an_earlier_run_count_and_are_not_shown_again(study: StudySpec) -> None:
     file = io.StringIO()
     run_progress(study, Console(file=file, width=60), resumed=2)
-    assert [line.split(":")[0] for line in file.getvalue().splitlines()] == ["trial 2"]
+    first, *lines = file.getvalue().splitlines()
+    assert first == f"study {study.name}: 2 of 3 trials are done; continuing."
+    assert [line.split(":")[0] for line in lines] == ["trial 2"]
 
 
 def test_on_a_terminal_there_is_a_bar_with_done_failed_best_and_time(study: StudySpec) -> None:

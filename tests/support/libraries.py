@@ -1,0 +1,53 @@
+"""What the tests spare the libraries, without any change of what these return.
+
+``spare`` is called in the processes of the tests and in the one that commands are forked from. A cold command does not get
+it, nor does a user.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+
+def spare() -> None:
+    """Read each configuration file once, and do not wait for the disk."""
+    _keep_configuration_files()
+    _do_not_wait_for_the_disk()
+
+
+def _keep_configuration_files() -> None:
+    """Have OmegaConf parse a file once while it does not change.
+
+    Hydra reads every file of a configuration three times, which is half of the time of composing one. Most tests compose
+    at least one.
+    """
+    from omegaconf import OmegaConf
+
+    load, kept = OmegaConf.load, {}
+
+    def load_once(source: Any) -> Any:
+        name = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+        path = Path(name) if isinstance(name, str | os.PathLike) else None
+        if path is None or not path.is_file():
+            return load(source)
+        status = path.stat()
+        key = (path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns)
+        if key not in kept:
+            kept[key] = pickle.dumps(load(source))
+        return pickle.loads(kept[key])
+
+    OmegaConf.load = staticmethod(load_once)  # type: ignore[assignment]
+
+
+def _do_not_wait_for_the_disk() -> None:
+    """Have SQLite not wait until a commit is on the disk, which protects it from a power cut only, not from a kill."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "connect")
+    def begin(connection: Any, _: Any) -> None:
+        if type(connection).__module__.startswith("sqlite3"):
+            connection.execute("PRAGMA synchronous=OFF").close()
