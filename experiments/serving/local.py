@@ -201,7 +201,8 @@ class LocalHost(Host):
 def _summary(endpoint: Endpoint, model: Model, seconds: float) -> str:
     return (
         f"endpoint {endpoint.name} serves {endpoint.origin} at {endpoint.url}, {seconds:.1f} s after its start. It "
-        f"predicts {model.target} from {len(model.manifest['columns'])} columns, and keeps running when this command ends."
+        f"predicts {model.target} from {len(model.manifest['columns'])} columns, and keeps running when this command "
+        "ends."
     )
 
 
