@@ -193,7 +193,6 @@ class _Fit:
         if recipe.class_weight is not None:
             self.class_weights = tuple(class_weights(recipe.class_weight, train.classes, train.target).tolist())
             train = weighted_by_class(train, self.class_weights)
-            validation = validation and weighted_by_class(validation, self.class_weights)
         self.recipe = recipe
         self.rival = rival
         self.known = dict(known.fits)

@@ -293,6 +293,23 @@ class EnsembleConfig:
     weights: dict[str, Any] = _key(
         dict, "With `ensemble.blend=fixed`: one non-negative number per member, `ensemble.weights.<member>`."
     )
+    class_weight: Any = _key(
+        None,
+        "How much the rows of each class weigh, in fitting and in scores alike: `balanced` gives each class the same "
+        "weight in total, and `{label: number}` one to each row of a class. It multiplies `dataset.weights`. `null` "
+        "weighs all rows alike.",
+    )
+    calibrate: bool = _key(
+        True,
+        "Whether the blended probabilities of classes get a temperature that is fitted on out-of-fold predictions, "
+        "where there are enough rows.",
+    )
+    threshold: Any = _key(
+        0.5,
+        "Of two classes, the probability from which a row gets the positive label (`dataset.positive`): a number, "
+        "`accuracy` or `f1` to choose the best one out of fold, or what wrong labels cost, by true class and label in "
+        "sorted order, such as `[[0, 1], [5, 0]]`.",
+    )
     blend_over: str = _key(
         "trial",
         "What the winner blends. `trial`: the members of the best trial. `study`: each member from the trial in which "

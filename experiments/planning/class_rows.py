@@ -10,7 +10,7 @@ from ensemble.arrays import Floats
 from ensemble.classes import all_numbers
 from ensemble.evaluation import Index
 from ensemble.table import Table
-from ensemble.targets import named_labels
+from ensemble.targets import cut, named_labels
 from experiments.errors import ConfigError
 
 # With one row, a class is missing where that row is scored.
@@ -26,7 +26,7 @@ def check_class_sizes(train: Table) -> None:
     few = [place for place, count in enumerate(counts) if count < LEAST]
     if not few:
         return
-    named = named_labels([f"{train.classes[place]!r} ({counts[place]})" for place in few])
+    named = named_labels([f"{cut(train.classes[place])!r} ({counts[place]})" for place in few])
     weighed = " with a weight above 0" if train.weights is not None else ""
     number = " If it is a quantity: dataset.task=regression." if all_numbers(train.classes) else ""
     raise ConfigError(
@@ -66,7 +66,7 @@ def check_classes_in_served_fits(served: Table, targets: Mapping[str, Floats]) -
 def _check(table: Table, targets: Mapping[str, Floats], fix: str) -> None:
     for where, target in targets.items():
         found = np.unique(target)
-        missing = [repr(label) for place, label in enumerate(table.classes) if place not in found]
+        missing = [repr(cut(label)) for place, label in enumerate(table.classes) if place not in found]
         if missing:
             raise ConfigError(
                 f"dataset.target={table.target_name}: no row of the class {named_labels(missing)} is among those that "

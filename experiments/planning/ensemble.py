@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.blending import make_blender
 from ensemble.members import REGISTRY, Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, check_member_name
@@ -48,25 +47,21 @@ class EnsemblePlan:
         """Return the members with what is fixed, as a recipe has them."""
         return tuple(MemberSpec(name, kind, self.fixed[name]) for name, kind in self.members.items())
 
-    def for_target(self, train: Table, config: EnsembleConfig, *, preset: bool) -> EnsemblePlan:
-        """Return the ensemble of the members that can predict the target, checked with its blender.
+    def for_target(self, train: Table, *, preset: bool) -> EnsemblePlan:
+        """Return the ensemble of the members that can predict the target.
 
         Args:
             train: The training rows.
-            config: ``ensemble`` of the configuration.
             preset: Whether a file of ``configs/ensemble/`` lists the members, so that others may be left out.
 
         Raises:
-            InputError: A member cannot predict the target and was not listed by a preset, none can, or the blender does
-                not fit the members or the target.
+            ConfigError: A member cannot predict the target and was not listed by a preset, or no member can.
         """
         task = train.task
         others = [name for name, member in self.classes.items() if task not in member.tasks]
         if others and not (preset and len(others) < len(self.members)):
             raise ConfigError(self._of_other_task(others, train))
-        plan = self._of(set(self.members) - set(others))
-        make_blender(config.blend, list(plan.members), self.weights, "ensemble.blend")
-        return plan
+        return self._of(set(self.members) - set(others))
 
     def _of_other_task(self, others: Sequence[str], train: Table) -> str:
         twins = dict.fromkeys(TWINS[kind] for name in others if (kind := self.members[name]) in TWINS)

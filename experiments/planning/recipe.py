@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import get_args
 
 from ensemble.blending import Fixed
+from ensemble.decision import read_class_weight, read_threshold
 from ensemble.evaluation import SCORES, MetricName, default_objective, scores_of
 from ensemble.parameters import Parameter
 from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, Recipe
-from ensemble.wire import FOLDS, REPEATS, SEED, check_objective
+from ensemble.task_check import check_task
+from ensemble.wire import FOLDS, REPEATS, SEED
 from experiments.config.schema import Config, FoldsConfig
 from experiments.data.datasets import Splits
 from experiments.errors import ConfigError, listed, one_of
@@ -63,7 +65,7 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
     if may_drop:
         ensemble, left_out = ensemble.without_slow(train.rows * (folds.k - 1) // folds.k, len(train.columns))
         notes += left_out
-    objective = _objective(config, ensemble, splits)
+    objective = _objective(config, splits)
     recipe = Recipe(
         members=ensemble.specs(),
         blend=config.ensemble.blend,
@@ -76,13 +78,17 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
         ),
         seed=_integer("search.seed", config.search.seed, SEED),
         objective=objective,
+        class_weight=read_class_weight(config.ensemble.class_weight, "ensemble.class_weight"),
+        calibrate=config.ensemble.calibrate,
+        threshold=read_threshold(config.ensemble.threshold, "ensemble.threshold"),
     )
+    check_task(recipe, train, "ensemble.", "search.objective")
     blend_over, kept = _blend_over(config, objective)
     max_ms = _max_ms(config, objective)
     return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, max_ms, (*notes, *kept))
 
 
-def _objective(config: Config, ensemble: EnsemblePlan, splits: Splits) -> str:
+def _objective(config: Config, splits: Splits) -> str:
     """Return the metric that decides, by default the main score of the blend in cross-validation.
 
     Raises:
@@ -97,7 +103,6 @@ def _objective(config: Config, ensemble: EnsemblePlan, splits: Splits) -> str:
             f"search.objective={objective} is a score of {'quantities' if splits.train.classes else 'classes'}, and "
             f"{describe_target(splits.train)}. Leave it out, or use another, such as {default_objective(task)}."
         )
-    check_objective(objective, ensemble.members, "search.objective", task)
     _check_scored(objective, splits)
     return objective
 
