@@ -14,6 +14,7 @@ from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
+from tests.doubles.aws.resident import Resident
 from tests.endpoint.bridge import bridged
 from tests.endpoint.choice import PROCESS, Choice, choose
 from tests.endpoint.server import Server, serving
@@ -94,18 +95,20 @@ def choice(pytestconfig: pytest.Config) -> Choice:
 
 
 @pytest.fixture(scope="session")
-def served(choice: Choice, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def served(
+    choice: Choice, bundle: Path, resident: Resident, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
     """The tests' own model of numbers, in a server of their own."""
-    with serving(bundle, tmp_path_factory.mktemp("server"), choice.name) as server:
+    with serving(resident, bundle, tmp_path_factory.mktemp("server"), choice.name) as server:
         yield server.target
 
 
 @pytest.fixture(scope="session")
 def served_classes(
-    choice: Choice, bundle_of_classes: Path, tmp_path_factory: pytest.TempPathFactory
+    choice: Choice, bundle_of_classes: Path, resident: Resident, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Target]:
     """The tests' own model of classes, in a server of their own."""
-    with serving(bundle_of_classes, tmp_path_factory.mktemp("server"), choice.name) as server:
+    with serving(resident, bundle_of_classes, tmp_path_factory.mktemp("server"), choice.name) as server:
         yield server.target
 
 
@@ -160,7 +163,7 @@ Serve = Callable[..., Server]
 
 
 @pytest.fixture
-def serve(process_only: None, tmp_path: Path) -> Iterator[Serve]:
+def serve(process_only: None, resident: Resident, tmp_path: Path) -> Iterator[Serve]:
     """Start servers that end with the test."""
     with contextlib.ExitStack() as stack:
         count = 0
@@ -170,6 +173,6 @@ def serve(process_only: None, tmp_path: Path) -> Iterator[Serve]:
             count += 1
             place = tmp_path / f"server_{count}"
             place.mkdir()
-            return stack.enter_context(serving(folder, place, **env))
+            return stack.enter_context(serving(resident, folder, place, **env))
 
         yield start
