@@ -335,8 +335,8 @@ class EnsembleConfig:
     )
     drop_slow: bool = _key(
         False,
-        "Whether to leave out members that would take longer than all others together, or that do not use "
-        "`dataset.weights`.",
+        "Whether to leave out members that would take longer than all others together, or that do not use the weights "
+        "of `dataset.weights` and `ensemble.class_weight`.",
     )
 
 

@@ -72,14 +72,18 @@ class EnsemblePlan:
             f"{describe_target(train)}. Leave {'them' if len(others) > 1 else 'it'} out{instead}."
         )
 
-    def without_slow(self, rows: int, columns: int) -> tuple[EnsemblePlan, list[str]]:
+    def without_slow(self, rows: int, columns: int, classes: int) -> tuple[EnsemblePlan, list[str]]:
         """Return the ensemble without the members that each take longer than all others together, and a note on each.
 
         Args:
             rows: Rows that a member is fitted on.
             columns: Features.
+            classes: Classes of the target, 0 if it is a quantity.
         """
-        seconds = {name: member.seconds(rows, columns, self.fixed[name]) for name, member in self.classes.items()}
+        more = {"classes": classes} if classes else {}  # a user's own member of quantities need not take it
+        seconds = {
+            name: member.seconds(rows, columns, self.fixed[name], **more) for name, member in self.classes.items()
+        }
         notes = []
         while len(seconds) > 2:
             slowest = max(seconds, key=lambda name: seconds[name])
@@ -92,10 +96,11 @@ class EnsemblePlan:
             )
         return self._of(set(seconds)), notes
 
-    def that_weigh(self, *, drop: bool) -> tuple[EnsemblePlan, list[str]]:
+    def that_weigh(self, key: str, *, drop: bool) -> tuple[EnsemblePlan, list[str]]:
         """Return the ensemble of the members that use row weights, and a note on each of the others.
 
         Args:
+            key: The key that gives rows their weights.
             drop: Whether the others may be left out.
 
         Raises:
@@ -104,10 +109,10 @@ class EnsemblePlan:
         unweighted = [name for name, member in self.classes.items() if not member.weighs]
         if unweighted and not (drop and len(unweighted) < len(self.members)):
             raise ConfigError(
-                f"dataset.weights: {listed(unweighted)} ignore{'s' if len(unweighted) == 1 else ''} weights. Leave out "
-                "dataset.weights, or the member: ensemble.members=[...]."
+                f"{key}: {listed(unweighted)} ignore{'s' if len(unweighted) == 1 else ''} weights. Leave out {key}, or "
+                "the member: ensemble.members=[...]."
             )
-        notes = [f"member {name} is left out: it ignores the weights of dataset.weights." for name in unweighted]
+        notes = [f"member {name} is left out: it ignores the weights of {key}." for name in unweighted]
         return self._of(set(self.members) - set(unweighted)), notes
 
     def _of(self, kept: set[str]) -> EnsemblePlan:

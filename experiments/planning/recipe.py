@@ -59,11 +59,14 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
     train = splits.train
     may_drop = config.ensemble.drop_slow and ensemble.weights is None
     folds = config.dataset.folds
-    if train.weights is not None:
-        ensemble, left_out = ensemble.that_weigh(drop=may_drop)
+    class_weight = read_class_weight(config.ensemble.class_weight, "ensemble.class_weight")
+    if train.weights is not None or class_weight is not None:
+        key = "ensemble.class_weight" if train.weights is None else "dataset.weights"
+        ensemble, left_out = ensemble.that_weigh(key, drop=may_drop)
         notes += left_out
     if may_drop:
-        ensemble, left_out = ensemble.without_slow(train.rows * (folds.k - 1) // folds.k, len(train.columns))
+        fitted = train.rows * (folds.k - 1) // folds.k
+        ensemble, left_out = ensemble.without_slow(fitted, len(train.columns), len(train.classes))
         notes += left_out
     objective = _objective(config, splits)
     recipe = Recipe(
@@ -78,7 +81,7 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
         ),
         seed=_integer("search.seed", config.search.seed, SEED),
         objective=objective,
-        class_weight=read_class_weight(config.ensemble.class_weight, "ensemble.class_weight"),
+        class_weight=class_weight,
         calibrate=config.ensemble.calibrate,
         threshold=read_threshold(config.ensemble.threshold, "ensemble.threshold"),
     )

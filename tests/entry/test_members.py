@@ -389,7 +389,7 @@ POSITIVE = make_table(300).target - 35
         ),
         *(
             ("hist_gradient_boosting", {"max_iter": 20, "loss": loss})
-            for loss in REGISTRY["hist_gradient_boosting"].parameters["loss"].choices
+            for loss in REGISTRY["hist_gradient_boosting"].by_task["loss"]["regression"]
         ),
         *(
             (forest, {"n_estimators": 5, "criterion": criterion})
@@ -426,9 +426,9 @@ def test_every_other_loss_of_catboost_is_refused_by_name() -> None:
     # All words in the library that it accepts as the name of a loss.
     for loss in (
         *("LogLinQuantile", "LogLinQuantile:alpha=0.5", "Cox", "SurvivalAft", "RMSEWithUncertainty", "MultiRMSE"),
-        *("MultiRMSEWithMissingValues", "MultiQuantile:alpha=0.1,0.9", "Logloss", "CrossEntropy", "QueryRMSE"),
+        *("MultiRMSEWithMissingValues", "MultiQuantile:alpha=0.1,0.9", "CrossEntropy", "QueryRMSE"),
         *("GroupQuantile", "PairLogit", "PairLogitPairwise", "YetiRank", "YetiRankPairwise", "LambdaMart"),
-        *("StochasticRank", "QuerySoftMax", "QueryCrossEntropy", "Focal", "MultiClass", "MultiClassOneVsAll"),
+        *("StochasticRank", "QuerySoftMax", "QueryCrossEntropy", "Focal", "MultiClassOneVsAll"),
         *("MultiLogloss", "MultiCrossEntropy", "Huber", "Lq", "Expectile", "Tweedie", "rmse", "Quantile:alpha=x"),
         *("RMSE:hints=skip", "StochasticFilter", "UserPerObjMetric", "MSLE", "R2", "SMAPE", "NumErrors"),
     ):
