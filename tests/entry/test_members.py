@@ -650,7 +650,7 @@ def test_a_regressor_that_cannot_be_fitted_is_refused(
         if reason is None:
             member(params, seed=0, threads=1).fit(features, target)
         else:
-            with pytest.raises(ValueError, match="n_components|n_splits"):
+            with pytest.raises(ValueError, match=r"n_components|n_splits"):
                 member(params, seed=0, threads=1).fit(features, target)
 
 
