@@ -49,8 +49,8 @@ def check_classes_in_fits(train: Table, fits: Mapping[str, Index]) -> None:
         if missing:
             raise ConfigError(
                 f"dataset.target={train.target_name}: no row of the class {named_labels(missing)} is among those that "
-                f"{where} is fitted on. Choose other folds (dataset.folds.kind, dataset.folds.k, dataset.folds.column), "
-                "combine classes, or remove their rows."
+                f"{where} is fitted on. Choose other folds (dataset.folds.kind, dataset.folds.k, "
+                "dataset.folds.column), combine classes, or remove their rows."
             )
 
 
