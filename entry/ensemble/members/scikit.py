@@ -456,8 +456,8 @@ class SupportVectors(ScikitMember):
     Source: A. J. Smola and B. Schoelkopf, "A tutorial on support vector regression", Statistics and Computing 14,
     199-222, 2004. The time of a fit grows with the square of the number of rows.
 
-    A fit ends after ``max_iter`` steps, with a warning in the trial's output: with a huge ``C`` it would never end. With
-    ``C`` up to 100, 1,350 rows took at most 120,000 steps.
+    A fit ends after ``max_iter`` steps, with a warning in the trial's output: with a huge ``C`` it would never end.
+    With ``C`` up to 100, 1,350 rows took at most 120,000 steps.
     """
 
     kind = "svr"
