@@ -180,17 +180,11 @@ class TargetColumn:
         return np.array([*(places.get(text, -1) for text in texts), -1], dtype=np.intp)[codes], labels
 
     def _check_present(self, label_of_row: Index, labels: Sequence[str]) -> None:
-        infinite = [place for place, label in enumerate(labels) if label in ("inf", "-inf")]
-        if self.file.column(self.name).dtype.kind != "f":
-            infinite = []
-        for wrong, word in ((label_of_row < 0, "missing"), (np.isin(label_of_row, infinite), "infinite")):
-            if wrong.any():
-                words = ", ".join(map(repr, self.file.missing_words(self.name)))
-                hint = f" {words} is read as missing; if it is a class: dataset.missing=[]." if words else ""
-                raise InputError(
-                    f"{self.title} is {word} in {int(wrong.sum())} of {len(wrong)} rows, first in data row "
-                    f"{int(np.argmax(wrong)) + 1}: remove these rows.{hint}"
-                )
+        is_float = self.file.column(self.name).dtype.kind == "f"
+        infinite = [place for place, label in enumerate(labels) if is_float and label in ("inf", "-inf")]
+        words = ", ".join(map(repr, self.file.missing_words(self.name))) if (label_of_row < 0).any() else ""
+        hint = f" {words} is read as missing; if it is a class: dataset.missing=[]." if words else ""
+        check_usable(self.title, label_of_row < 0, np.isin(label_of_row, infinite), hint)
 
     def _known_places(self, labels: Sequence[str], classes: Sequence[str], label_of_row: Index) -> Floats:
         places = {label: place for place, label in enumerate(classes)}
@@ -224,6 +218,23 @@ class TargetColumn:
             raise InputError(
                 f"dataset.task=binary: target {self.name!r} of {self.where} has {len(classes)} labels, "
                 f"{named_labels(classes)}. Use dataset.task=multiclass, or combine them to two."
+            )
+
+
+def check_usable(title: str, missing: npt.NDArray[np.bool_], infinite: npt.NDArray[np.bool_], hint: str = "") -> None:
+    """Raise InputError if the target is missing or infinite in a row.
+
+    Args:
+        title: The target, for the beginning of the message.
+        missing: Whether it is missing, for each row.
+        infinite: Whether it is infinite.
+        hint: More for the end of the message.
+    """
+    for wrong, word in ((missing, "missing"), (infinite, "infinite")):
+        if wrong.any():
+            raise InputError(
+                f"{title} is {word} in {int(wrong.sum())} of {len(wrong)} rows, first in data row "
+                f"{int(np.argmax(wrong)) + 1}: remove these rows.{hint}"
             )
 
 
