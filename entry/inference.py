@@ -23,7 +23,7 @@ from ensemble.serving.formats import decode
 from ensemble.serving.prediction import Prediction
 from ensemble.serving.predictor import Predictor
 from ensemble.serving.rows import Rows
-from ensemble.serving.selected import selected_keys
+from ensemble.serving.selected import OUTPUT, check_selected, selected_keys
 
 THREADS = "BYOE_THREADS"
 _TOOLKIT_ERRORS = "sagemaker_inference.errors"
@@ -34,8 +34,11 @@ def model_fn(model_dir: str) -> Predictor:
 
     Raises:
         BundleError: The folder does not hold a bundle that these libraries can read.
+        InputError: The model's answers cannot hold what ``SAGEMAKER_INFERENCE_OUTPUT`` selects.
     """
-    return Predictor.load(Path(model_dir), threads=int(os.environ.get(THREADS, "1")), loading=_note)
+    model = Predictor.load(Path(model_dir), threads=int(os.environ.get(THREADS, "1")), loading=_note)
+    check_selected(selected_keys(os.environ), bool(model.bundle.classes), OUTPUT)
+    return model
 
 
 def _note(name: str) -> None:

@@ -2,7 +2,8 @@
 
 A class has a probability in proportion to exp(bias + the weighted sum of the logarithms): the logarithmic opinion pool
 (C. Genest and J. Zidek, "Combining Probability Distributions", Statistical Science 1, 114-135, 1986). As in
-``simplex``, every sum has a fixed order.
+``simplex``, every sum has a fixed order. Arrays have the classes first: NumPy is quick with long rows, and classes are
+few.
 """
 
 from __future__ import annotations
@@ -17,24 +18,29 @@ from ensemble.elementary import exp, log
 from ensemble.simplex import Derivatives, cholesky, minimise_on_simplex, solved
 
 # From the strongest penalty to the weakest, in rows that each parameter is worth.
-PENALTIES = tuple(10.0**power for power in np.arange(4.0, -2.5, -0.5))
+PENALTIES = (1e4, 3e3, 1e3, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 MOST_STEPS = 50
 # The standard deviation of a temperature's logarithm before any row is seen. Without it, a few rows that all are on the
 # right side give the temperature 0. Measured on five tables with 20 to 320 of their rows: 0.3 to 0.5 never cost more
 # than 4% of the log loss, and gained up to two thirds.
 TEMPERATURES = 0.4
-_COLDEST, _HALVINGS = 4.0, 40
+_COLDEST, _HALVINGS = 4.0, 32
 # The fit ends where another step would lower the mean log loss by less.
 GAIN = 1e-12
 
 
 def softmax(logarithms: Floats) -> Floats:
-    """Return the probabilities, shape (rows, classes), whose logarithms these are up to a constant in each row."""
-    powers = exp(logarithms - logarithms.max(axis=1, keepdims=True))
-    total = np.zeros(len(powers))
-    for column in powers.T:
-        total += column
-    return powers / total[:, None]
+    """Return the probabilities, shape (classes, rows), whose logarithms these are up to a constant for each row."""
+    powers = exp(logarithms - logarithms.max(axis=0))
+    return np.asarray(powers / _added(powers))
+
+
+def _added(parts: Floats) -> Floats:
+    """Return the sum over the first axis, added up in order."""
+    total: Floats = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 class Logarithms:
@@ -49,31 +55,37 @@ class Logarithms:
             weights: Row weights, shape (rows,); None if all rows count equally.
         """
         self.rows, self.members, self.classes = values.shape
-        self.columns = [np.ascontiguousarray(values[:, member]) for member in range(self.members)]
-        self.truth = (np.asarray(target)[:, None] == np.arange(self.classes)).astype(np.float64)
+        self.columns = [np.ascontiguousarray(values[:, member].T) for member in range(self.members)]
+        self.truth = (np.asarray(target) == np.arange(self.classes)[:, None]).astype(np.float64)
         share = np.ones(self.rows) if weights is None else np.asarray(weights, dtype=np.float64)
-        self.share = (share / float(np.sum(share)))[:, None]
+        self.share = share / float(np.sum(share))
 
-    def sum(self, weights: Floats, biases: Floats | float = 0.0) -> Floats:
-        """Return the logarithms of a model, up to a constant in each row, shape (rows, classes)."""
-        total = np.zeros((self.rows, self.classes)) + biases
+    def sum(self, weights: Floats, biases: Floats | None = None) -> Floats:
+        """Return the logarithms of a model, up to a constant for each row, shape (classes, rows)."""
+        total = np.zeros((self.classes, self.rows))
+        if biases is not None:
+            total += biases[:, None]
         for weight, column in zip(weights, self.columns, strict=True):
             total += weight * column
         return total
 
-    def loss(self, logarithms: Floats) -> tuple[float, Floats]:
-        """Return the mean log loss of a model and its probabilities."""
-        predicted = softmax(logarithms)
-        true = np.sum(self.truth * logarithms, axis=1)
-        top = logarithms.max(axis=1)
-        total = top + log(np.sum(exp(logarithms - top[:, None]), axis=1))
-        return float(np.sum(self.share[:, 0] * (total - true))), predicted
+    def loss(self, logarithms: Floats) -> float:
+        """Return the mean log loss of a model by its logarithms, shape (classes, rows)."""
+        top = logarithms.max(axis=0)
+        total = top + log(_added(exp(logarithms - top)))
+        return float(np.sum(self.share * (total - _added(self.truth * logarithms))))
+
+    def slope(self, factor: float) -> float:
+        """Return the derivative of the mean log loss by a factor of the logarithms of the only member."""
+        (column,) = self.columns
+        return float(np.sum(self.share * (softmax(factor * column) - self.truth) * column))
 
     def derivatives(self, weights: Floats, biases: Floats | None = None) -> Derivatives:
         """Return the mean log loss of a model with its gradient and Hessian, by weights and, if given, by biases."""
-        value, predicted = self.loss(self.sum(weights, 0.0 if biases is None else biases))
+        logarithms = self.sum(weights, biases)
+        predicted = softmax(logarithms)
         residual, mass = self.share * (predicted - self.truth), self.share * predicted
-        inputs = [column - np.sum(predicted * column, axis=1, keepdims=True) for column in self.columns]
+        inputs = [column - _added(predicted * column) for column in self.columns]
         size, members = self.members + (0 if biases is None else self.classes), self.members
         gradient, hessian = np.zeros(size), np.zeros((size, size))
         for place, column in enumerate(self.columns):
@@ -83,13 +95,13 @@ class Logarithms:
             for other in range(place, members):
                 hessian[place, other] = hessian[other, place] = np.sum(weighed * inputs[other])
             if biases is not None:
-                hessian[place, members:] = hessian[members:, place] = np.sum(weighed, axis=0)
+                hessian[place, members:] = hessian[members:, place] = np.sum(weighed, axis=1)
         if biases is not None:
-            gradient[members:] = np.sum(residual, axis=0)
+            gradient[members:] = np.sum(residual, axis=1)
             for place in range(self.classes):
-                hessian[members + place, members:] = -np.sum(mass[:, place, None] * predicted, axis=0)
-            hessian[range(members, size), range(members, size)] += np.sum(mass, axis=0)
-        return value, gradient, hessian
+                hessian[members + place, members:] = -np.sum(mass[place] * predicted, axis=1)
+            hessian[range(members, size), range(members, size)] += np.sum(mass, axis=1)
+        return self.loss(logarithms), gradient, hessian
 
 
 def pool_weights(rows: Logarithms) -> Floats:
@@ -104,17 +116,16 @@ def fit_temperature(logarithms: Floats, target: Floats, weights: Floats | None =
     is byoe's.
 
     Args:
-        logarithms: Of probabilities, up to a constant in each row, shape (rows, classes).
+        logarithms: Of probabilities, up to a constant for each row, shape (classes, rows).
         target: Class positions, shape (rows,).
         weights: Row weights, shape (rows,); None if all rows count equally.
     """
-    rows = Logarithms(logarithms[:, None], target, weights)
+    rows = Logarithms(logarithms.T[:, None], target, weights)
     low, high = -_COLDEST, _COLDEST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        factor = exp(np.array([middle]))
-        _, slope, _ = rows.derivatives(factor)
-        if rows.rows * float(slope[0] * factor[0]) + middle / TEMPERATURES**2 > 0:
+        factor = float(exp(np.array([middle]))[0])
+        if rows.rows * rows.slope(factor) * factor + middle / TEMPERATURES**2 > 0:
             high = middle
         else:
             low = middle
@@ -153,8 +164,7 @@ def fit_stack(rows: Logarithms, towards: Floats) -> Stack:
         found, hessian = _newton(penalised, found)
         inverse = solved(cholesky(hessian), np.eye(len(found)))
         parameters = len(found) - strength * float(np.sum(np.diag(inverse)))
-        value = rows.loss(rows.sum(found[: rows.members], found[rows.members :]))[0]
-        criterion = rows.rows * value + parameters
+        criterion = rows.rows * rows.loss(rows.sum(found[: rows.members], found[rows.members :])) + parameters
         if criterion < least:
             best, least = found, criterion
     return Stack(best[: rows.members], best[rows.members :])

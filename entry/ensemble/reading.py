@@ -17,7 +17,7 @@ from ensemble.column_types import check_declared, column_key, described
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.files import TableFile, column_names, difference, open_table, part_names
 from ensemble.table import Column, ColumnType, Table, missing_texts
-from ensemble.targets import QUANTITY_FIX, Target, TargetColumn
+from ensemble.targets import QUANTITY_FIX, Target, TargetColumn, check_usable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +196,7 @@ class _Opened:
             values = coded(self.file.column(name), self.where, Column(name, "boolean"))
         else:
             values = self.numbers(name, QUANTITY_FIX)
-        _check_target(values, self.where, name)
+        check_usable(column.title, np.isnan(values), np.isinf(values))
         _check_size(values[:, None], [name], self.where)
         if like is None:
             _check_target_varies(values, self.where, name)
@@ -321,15 +321,6 @@ def _check_features_vary(features: Floats, path: Path) -> None:
 def _check_target_varies(target: Floats, path: Path, target_name: str) -> None:
     if np.all(target == target[0]):
         raise InputError(f"{path}: target {target_name!r} is {target[0]:g} in every row: there is nothing to learn.")
-
-
-def _check_target(values: Floats, path: Path, target: str) -> None:
-    for wrong, word in ((np.isnan(values), "missing"), (np.isinf(values), "infinite")):
-        if wrong.any():
-            raise InputError(
-                f"{path}: target {target!r} is {word} in {int(wrong.sum())} of {len(values)} rows, first in data row "
-                f"{int(np.argmax(wrong)) + 1}: remove these rows."
-            )
 
 
 def _check_weights(values: Floats, path: Path, name: str) -> None:

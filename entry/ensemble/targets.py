@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 Index = npt.NDArray[np.intp]
 # What to do if a target is not numbers.
 QUANTITY_FIX = "give a numeric target, or predict classes with dataset.task=binary or dataset.task=multiclass"
-# Labels that a message names.
-MOST_NAMED = 10
+# Labels that a message names, and the characters of each.
+MOST_NAMED, LONGEST_NAMED = 10, 60
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,9 @@ class TargetColumn:
 
         values = self.file.typed(self.name)
         found = of_dtype(values, self.name)
-        if values.dtype.kind == "O" and found is not None and found.type == "number":
+        if found is None and not isinstance(values.dtype, pd.CategoricalDtype):
+            check_cells(values.dropna(), self.where, self.name)
+        elif found is not None and found.type == "number" and values.dtype.kind == "O":
             values = pd.Series(self._numbers(values))  # decimals, whose text has their scale
         codes, uniques = pd.factorize(values)
         texts = [canonical_text(value) for value in uniques.tolist()]
@@ -178,17 +180,11 @@ class TargetColumn:
         return np.array([*(places.get(text, -1) for text in texts), -1], dtype=np.intp)[codes], labels
 
     def _check_present(self, label_of_row: Index, labels: Sequence[str]) -> None:
-        infinite = [place for place, label in enumerate(labels) if label in ("inf", "-inf")]
-        if self.file.column(self.name).dtype.kind != "f":
-            infinite = []
-        for wrong, word in ((label_of_row < 0, "missing"), (np.isin(label_of_row, infinite), "infinite")):
-            if wrong.any():
-                words = ", ".join(map(repr, self.file.missing_words(self.name)))
-                hint = f" {words} is read as missing; if it is a class: dataset.missing=[]." if words else ""
-                raise InputError(
-                    f"{self.title} is {word} in {int(wrong.sum())} of {len(wrong)} rows, first in data row "
-                    f"{int(np.argmax(wrong)) + 1}: remove these rows.{hint}"
-                )
+        is_float = self.file.column(self.name).dtype.kind == "f"
+        infinite = [place for place, label in enumerate(labels) if is_float and label in ("inf", "-inf")]
+        words = ", ".join(map(repr, self.file.missing_words(self.name))) if (label_of_row < 0).any() else ""
+        hint = f" {words} is read as missing; if it is a class: dataset.missing=[]." if words else ""
+        check_usable(self.title, label_of_row < 0, np.isin(label_of_row, infinite), hint)
 
     def _known_places(self, labels: Sequence[str], classes: Sequence[str], label_of_row: Index) -> Floats:
         places = {label: place for place, label in enumerate(classes)}
@@ -198,7 +194,7 @@ class TargetColumn:
             if place is None:
                 row = int(np.argmax(label_of_row == number)) + 1
                 raise InputError(
-                    f"{self.title} is {label!r} in data row {row}, a class that no training row has."
+                    f"{self.title} is {cut(label)!r} in data row {row}, a class that no training row has."
                     f"{did_you_mean(label, classes)} The classes are: {named_labels(classes)}. Correct the label, or "
                     "give the training rows such rows."
                 )
@@ -209,14 +205,15 @@ class TargetColumn:
         alike = look_alike(labels)
         if alike is not None:
             rows = " and ".join(str(int(np.argmax(label_of_row == labels.index(label))) + 1) for label in alike)
+            named = " and ".join(repr(cut(label)) for label in alike)
             raise InputError(
-                f"{self.title} has the labels {alike[0]!r} and {alike[1]!r}, first in data rows {rows}, which differ "
-                "only in spaces or in how a letter is encoded: write them alike."
+                f"{self.title} has the labels {named}, first in data rows {rows}, which differ only in spaces or in "
+                "how a letter is encoded: write them alike."
             )
 
     def _check_number(self, classes: Sequence[str]) -> None:
         if len(classes) == 1:
-            raise InputError(f"{self.title} is {classes[0]} in every row: there is nothing to learn.")
+            raise InputError(f"{self.title} is {named_label(classes[0])} in every row: there is nothing to learn.")
         if self.task == "binary" and len(classes) != 2:
             raise InputError(
                 f"dataset.task=binary: target {self.name!r} of {self.where} has {len(classes)} labels, "
@@ -224,9 +221,36 @@ class TargetColumn:
             )
 
 
+def check_usable(title: str, missing: npt.NDArray[np.bool_], infinite: npt.NDArray[np.bool_], hint: str = "") -> None:
+    """Raise InputError if the target is missing or infinite in a row.
+
+    Args:
+        title: The target, for the beginning of the message.
+        missing: Whether it is missing, for each row.
+        infinite: Whether it is infinite.
+        hint: More for the end of the message.
+    """
+    for wrong, word in ((missing, "missing"), (infinite, "infinite")):
+        if wrong.any():
+            raise InputError(
+                f"{title} is {word} in {int(wrong.sum())} of {len(wrong)} rows, first in data row "
+                f"{int(np.argmax(wrong)) + 1}: remove these rows.{hint}"
+            )
+
+
+def cut(label: str) -> str:
+    """Return a label, or the beginning of a long one."""
+    return label if len(label) <= LONGEST_NAMED else f"{label[:LONGEST_NAMED]}..."
+
+
+def named_label(label: str) -> str:
+    """Return a label for a message: cut, and in quotes if it has control characters."""
+    return cut(label) if label.isprintable() else repr(cut(label))
+
+
 def named_labels(labels: Collection[str]) -> str:
-    """Return the labels for a message, the first ones of many."""
-    first = ", ".join(list(labels)[:MOST_NAMED])
+    """Return labels for a message, the first ones of many."""
+    first = ", ".join(map(named_label, list(labels)[:MOST_NAMED]))
     return first if len(labels) <= MOST_NAMED else f"{first}, ... ({len(labels)} labels)"
 
 
@@ -240,7 +264,7 @@ def _notes(name: str, classes: Sequence[str], target: Floats) -> tuple[str, ...]
     for label in classes:
         spellings.setdefault(label.casefold(), []).append(label)
     notes = [
-        f"the target {name}: {' and '.join(map(repr, alike))} are different classes"
+        f"the target {name}: {' and '.join(repr(cut(label)) for label in alike)} are different classes"
         for alike in spellings.values()
         if len(alike) > 1
     ]
@@ -248,7 +272,7 @@ def _notes(name: str, classes: Sequence[str], target: Floats) -> tuple[str, ...]
         if label in PLACEHOLDERS:
             rows = int((target == place).sum())
             notes.append(
-                f"the target {name}: {label!r}, in {rows} row{'' if rows == 1 else 's'}, is a class. If it means a "
-                "missing value: remove these rows"
+                f"the target {name}: {cut(label)!r}, in {rows} row{'' if rows == 1 else 's'}, is a class. If it means "
+                "a missing value: remove these rows"
             )
     return tuple(notes)

@@ -11,6 +11,7 @@ from ensemble.file_kinds import START_BYTES, kind_of, not_text
 from ensemble.serving.media_types import DETAILS
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
+from experiments.config.sources import DEFAULT
 from experiments.errors import ConfigError, did_you_mean, listed, one_of
 from experiments.reporting.console import print_plain
 from experiments.serving.open import open_host
@@ -46,7 +47,9 @@ def invoke_endpoint(composed: Composed, console: Console) -> int:
             f"output={config.output}: an endpoint does not write Parquet. Use .csv, .json, .jsonl or .npy, or "
             "action=batch."
         )
-    answer = open_host(composed, console).invoke(body, content_type, f"{accept}; detail={config.detail}")
+    # A detail counts more than serving.inference_output, so only one that was asked for is sent.
+    detail = "" if composed.sources["detail"] == DEFAULT else f"; detail={config.detail}"
+    answer = open_host(composed, console).invoke(body, content_type, f"{accept}{detail}")
     if config.output is None:
         sys.stdout.buffer.write(answer.body if answer.body.endswith(b"\n") else answer.body + b"\n")
         sys.stdout.flush()

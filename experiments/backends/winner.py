@@ -234,7 +234,7 @@ def _with_nested_scores(final: TrialResult, blend: StudyBlend, study: StudySpec)
     own = {name: final.metrics[name] for name in blend.metrics if name in final.metrics}
     path = output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE
     with np.load(path, allow_pickle=False) as arrays, np.load(study_blend_file(study.folder)) as nested:
-        content = {**arrays, "blended": nested["blended"]}
+        content = {**arrays, **nested}
     with storage_errors(path), replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **content)
     info = {**final.info, STUDY_BLEND: blend.as_dict(), "scores_of_job": own}

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 _BEFORE_A_QUOTE = re.compile(r'(\\*)("|$)')
 # Keys below which any name may be added without Hydra's "+".
-_OPEN_KEYS = ("ensemble.members", "ensemble.params", "ensemble.weights", "search.space", "search.shared")
+_OPEN_KEYS = (
+    "ensemble.members",
+    "ensemble.params",
+    "ensemble.weights",
+    "ensemble.class_weight",
+    "search.space",
+    "search.shared",
+)
 
 
 def typed_command(arguments: Iterable[str]) -> str:

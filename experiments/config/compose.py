@@ -31,7 +31,7 @@ class Composed:
 
     Attributes:
         config: The values.
-        choices: Which file of each group was chosen, such as ``{"ensemble": "pair"}``.
+        choices: Which file of each group was chosen, such as ``{"ensemble": "trio"}``.
         sources: By dotted key, where its value came from: a file below ``configs``, the schema or the command line.
         values: By dotted key, the resolved value of every leaf.
         arguments: The ``key=value`` arguments that it was composed from.

@@ -293,6 +293,23 @@ class EnsembleConfig:
     weights: dict[str, Any] = _key(
         dict, "With `ensemble.blend=fixed`: one non-negative number per member, `ensemble.weights.<member>`."
     )
+    class_weight: Any = _key(
+        None,
+        "How much the rows of each class weigh, in fitting and in scores alike: `balanced` gives each class the same "
+        "weight in total, and `{label: number}` one to each row of a class. It multiplies `dataset.weights`. `null` "
+        "weighs all rows alike.",
+    )
+    calibrate: bool = _key(
+        True,
+        "Whether the blended probabilities of classes get a temperature that is fitted on out-of-fold predictions, "
+        "where there are enough rows.",
+    )
+    threshold: Any = _key(
+        0.5,
+        "Of two classes, the probability from which a row gets the positive label (`dataset.positive`): a number, "
+        "`accuracy` or `f1` to choose the best one out of fold, or what wrong labels cost, by true class and label in "
+        "sorted order, such as `[[0, 1], [5, 0]]`.",
+    )
     blend_over: str = _key(
         "trial",
         "What the winner blends. `trial`: the members of the best trial. `study`: each member from the trial in which "
@@ -301,7 +318,9 @@ class EnsembleConfig:
     )
     final: str = _key(
         "bag",
-        "What is served. `bag`: the average of the folds' models. `refit`: one model fitted on all training rows.",
+        "What is served. `bag`: the average of several models of each member, which are those of the folds or, with "
+        "further rows (`ensemble.final_rows`), models of three seeds on all of these rows. `refit`: one model on all "
+        "rows.",
     )
     final_rows: str | None = _key(
         None,
@@ -318,8 +337,8 @@ class EnsembleConfig:
     )
     drop_slow: bool = _key(
         False,
-        "Whether to leave out members that would take longer than all others together, or that do not use "
-        "`dataset.weights`.",
+        "Whether to leave out members that would take longer than all others together, or that do not use the weights "
+        "of `dataset.weights` and `ensemble.class_weight`.",
     )
 
 
@@ -420,6 +439,12 @@ class ServingConfig:
     instance_count: int | None = _key(None, "Number of instances on SageMaker.")
     port: int | None = _key(None, "Port on 127.0.0.1 of an endpoint on this machine; `null` picks a free one.")
     workers: int | None = _key(None, "Worker processes; `null` is one per core. A serverless endpoint always has one.")
+    inference_output: list[str] = _key(
+        list,
+        "What answers hold, by the names of AWS's containers, as `SAGEMAKER_INFERENCE_OUTPUT`: for classes "
+        "`predicted_label`, `probability`, `probabilities`, `labels`, `raw_score` and `raw_scores`, for numbers "
+        "`predicted_score`. If it is empty, answers have byoe's own form.",
+    )
 
 
 MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig, RemoteModeConfig)
@@ -488,7 +513,11 @@ class Config:
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
         "file of the report; `null` is `report.html` in `paths.root`.",
     )
-    detail: str = _key("blended", "What to predict: `blended`, or `members`, which adds each member's prediction.")
+    detail: str = _key(
+        "blended",
+        "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; or "
+        "`members`, which also adds each member's predictions.",
+    )
     mode: ModeConfig = field(default_factory=ModeConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)

@@ -17,7 +17,7 @@ from ensemble.arrays import Floats
 from ensemble.column_types import DeclaredType
 from ensemble.members import Member
 from ensemble.table import Column, Table
-from ensemble.targets import named_labels
+from ensemble.targets import named_label, named_labels
 from experiments.data.datasets import Splits
 from experiments.data.float_limits import float_warnings
 
@@ -92,7 +92,7 @@ class DataReport:
         shown = sorted(self.classes, key=lambda label: -self.classes[label])[:MOST_CLASSES]
         for label, count in self.classes.items():
             if label in shown:
-                table.add_row(label, str(count), f"{count / rows:.1%}")
+                table.add_row(named_label(label), str(count), f"{count / rows:.1%}")
         others = len(self.classes) - len(shown)
         return [table, *([Text(f"and {others} classes with fewer rows")] if others else [])]
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ensemble.classes import DeclaredTask, all_booleans, all_numbers, positive_of, sorted_labels
 from ensemble.reading import Roles, read_file
 from ensemble.table import Table, numbers
-from ensemble.targets import named_labels
+from ensemble.targets import named_label, named_labels
 from ensemble.wire import encode_roles
 from experiments.config.paths import user_path
 from experiments.config.schema import DatasetConfig, ModeConfig, SplitConfig
@@ -77,7 +77,9 @@ def _target_notes(train: Table, config: DatasetConfig) -> list[str]:
     if config.task != "auto":
         return []
     if train.classes:
-        positive = "" if train.positive is None else f"; {train.positive} is the positive one (dataset.positive)"
+        positive = (
+            "" if train.positive is None else f"; {named_label(train.positive)} is the positive one (dataset.positive)"
+        )
         number = all_numbers(train.classes) or all_booleans(train.classes)
         quantity = " If it is a quantity: dataset.task=regression." if number else ""
         return [f"dataset.task=auto takes {target} for {len(train.classes)} classes, {classes}{positive}.{quantity}"]

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.blending import make_blender
 from ensemble.members import REGISTRY, Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, check_member_name
@@ -48,25 +47,21 @@ class EnsemblePlan:
         """Return the members with what is fixed, as a recipe has them."""
         return tuple(MemberSpec(name, kind, self.fixed[name]) for name, kind in self.members.items())
 
-    def for_target(self, train: Table, config: EnsembleConfig, *, preset: bool) -> EnsemblePlan:
-        """Return the ensemble of the members that can predict the target, checked with its blender.
+    def for_target(self, train: Table, *, preset: bool) -> EnsemblePlan:
+        """Return the ensemble of the members that can predict the target.
 
         Args:
             train: The training rows.
-            config: ``ensemble`` of the configuration.
             preset: Whether a file of ``configs/ensemble/`` lists the members, so that others may be left out.
 
         Raises:
-            InputError: A member cannot predict the target and was not listed by a preset, none can, or the blender does
-                not fit the members or the target.
+            ConfigError: A member cannot predict the target and was not listed by a preset, or no member can.
         """
         task = train.task
         others = [name for name, member in self.classes.items() if task not in member.tasks]
         if others and not (preset and len(others) < len(self.members)):
             raise ConfigError(self._of_other_task(others, train))
-        plan = self._of(set(self.members) - set(others))
-        make_blender(config.blend, list(plan.members), self.weights, "ensemble.blend")
-        return plan
+        return self._of(set(self.members) - set(others))
 
     def _of_other_task(self, others: Sequence[str], train: Table) -> str:
         twins = dict.fromkeys(TWINS[kind] for name in others if (kind := self.members[name]) in TWINS)
@@ -77,14 +72,18 @@ class EnsemblePlan:
             f"{describe_target(train)}. Leave {'them' if len(others) > 1 else 'it'} out{instead}."
         )
 
-    def without_slow(self, rows: int, columns: int) -> tuple[EnsemblePlan, list[str]]:
+    def without_slow(self, rows: int, columns: int, classes: int) -> tuple[EnsemblePlan, list[str]]:
         """Return the ensemble without the members that each take longer than all others together, and a note on each.
 
         Args:
             rows: Rows that a member is fitted on.
             columns: Features.
+            classes: Classes of the target, 0 if it is a quantity.
         """
-        seconds = {name: member.seconds(rows, columns, self.fixed[name]) for name, member in self.classes.items()}
+        more = {"classes": classes} if classes else {}  # a user's own member of quantities need not take it
+        seconds = {
+            name: member.seconds(rows, columns, self.fixed[name], **more) for name, member in self.classes.items()
+        }
         notes = []
         while len(seconds) > 2:
             slowest = max(seconds, key=lambda name: seconds[name])
@@ -97,10 +96,11 @@ class EnsemblePlan:
             )
         return self._of(set(seconds)), notes
 
-    def that_weigh(self, *, drop: bool) -> tuple[EnsemblePlan, list[str]]:
+    def that_weigh(self, key: str, *, drop: bool) -> tuple[EnsemblePlan, list[str]]:
         """Return the ensemble of the members that use row weights, and a note on each of the others.
 
         Args:
+            key: The key that gives rows their weights.
             drop: Whether the others may be left out.
 
         Raises:
@@ -109,10 +109,10 @@ class EnsemblePlan:
         unweighted = [name for name, member in self.classes.items() if not member.weighs]
         if unweighted and not (drop and len(unweighted) < len(self.members)):
             raise ConfigError(
-                f"dataset.weights: {listed(unweighted)} ignore{'s' if len(unweighted) == 1 else ''} weights. Leave out "
-                "dataset.weights, or the member: ensemble.members=[...]."
+                f"{key}: {listed(unweighted)} ignore{'s' if len(unweighted) == 1 else ''} weights. Leave out {key}, or "
+                "the member: ensemble.members=[...]."
             )
-        notes = [f"member {name} is left out: it ignores the weights of dataset.weights." for name in unweighted]
+        notes = [f"member {name} is left out: it ignores the weights of {key}." for name in unweighted]
         return self._of(set(self.members) - set(unweighted)), notes
 
     def _of(self, kept: set[str]) -> EnsemblePlan:

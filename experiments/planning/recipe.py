@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import get_args
 
 from ensemble.blending import Fixed
+from ensemble.decision import read_class_weight, read_threshold
 from ensemble.evaluation import SCORES, MetricName, default_objective, scores_of
 from ensemble.parameters import Parameter
 from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, Recipe
-from ensemble.wire import FOLDS, REPEATS, SEED, check_objective
+from ensemble.task_check import check_task
+from ensemble.wire import FOLDS, REPEATS, SEED
 from experiments.config.schema import Config, FoldsConfig
 from experiments.data.datasets import Splits
 from experiments.errors import ConfigError, listed, one_of
@@ -57,13 +59,16 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
     train = splits.train
     may_drop = config.ensemble.drop_slow and ensemble.weights is None
     folds = config.dataset.folds
-    if train.weights is not None:
-        ensemble, left_out = ensemble.that_weigh(drop=may_drop)
+    class_weight = read_class_weight(config.ensemble.class_weight, "ensemble.class_weight")
+    if train.weights is not None or class_weight is not None:
+        key = "ensemble.class_weight" if train.weights is None else "dataset.weights"
+        ensemble, left_out = ensemble.that_weigh(key, drop=may_drop)
         notes += left_out
     if may_drop:
-        ensemble, left_out = ensemble.without_slow(train.rows * (folds.k - 1) // folds.k, len(train.columns))
+        fitted = train.rows * (folds.k - 1) // folds.k
+        ensemble, left_out = ensemble.without_slow(fitted, len(train.columns), len(train.classes))
         notes += left_out
-    objective = _objective(config, ensemble, splits)
+    objective = _objective(config, splits)
     recipe = Recipe(
         members=ensemble.specs(),
         blend=config.ensemble.blend,
@@ -76,13 +81,17 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
         ),
         seed=_integer("search.seed", config.search.seed, SEED),
         objective=objective,
+        class_weight=class_weight,
+        calibrate=config.ensemble.calibrate,
+        threshold=read_threshold(config.ensemble.threshold, "ensemble.threshold"),
     )
+    check_task(recipe, train, "ensemble.", "search.objective")
     blend_over, kept = _blend_over(config, objective)
     max_ms = _max_ms(config, objective)
     return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, max_ms, (*notes, *kept))
 
 
-def _objective(config: Config, ensemble: EnsemblePlan, splits: Splits) -> str:
+def _objective(config: Config, splits: Splits) -> str:
     """Return the metric that decides, by default the main score of the blend in cross-validation.
 
     Raises:
@@ -97,7 +106,6 @@ def _objective(config: Config, ensemble: EnsemblePlan, splits: Splits) -> str:
             f"search.objective={objective} is a score of {'quantities' if splits.train.classes else 'classes'}, and "
             f"{describe_target(splits.train)}. Leave it out, or use another, such as {default_objective(task)}."
         )
-    check_objective(objective, ensemble.members, "search.objective", task)
     _check_scored(objective, splits)
     return objective
 

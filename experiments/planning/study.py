@@ -86,7 +86,7 @@ def plan_study(composed: Composed) -> StudyPlan:
     splits = datasets.load(config.dataset, config.mode)
     studies = studies_folder(config)
     preset = composed.sources["ensemble.members"].startswith("configs/ensemble/")
-    ensemble = ensemble.for_target(splits.train, config.ensemble, preset=preset)
+    ensemble = ensemble.for_target(splits.train, preset=preset)
     recipe = plan_recipe(config, ensemble, splits)
     search = plan_search(config, recipe.ensemble, recipe.recipe.objective, studies)
     served = _served(splits, recipe.final_rows)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble.arrays import Floats
-from ensemble.evaluation import SCORES
 from ensemble.recipe import BLENDED
 from experiments.reporting.drawing import BLUE, GREY, ORANGE, axes_of, label
 from experiments.study.class_curves import Curve, confusion, precision_recall_curve, reliability, roc_curve
@@ -42,6 +41,7 @@ def class_figures(out_of_fold: Predictions, classes: Sequence[str], positive: st
             partial(roc_curve, places=places),
             ("share of false positives", f"share of true positives, {of_what}"),
             "Is the blend's curve above every member's?",
+            "AUC",
             chance=True,
         ),
         "precision_recall.png": curves_of_members(
@@ -49,6 +49,7 @@ def class_figures(out_of_fold: Predictions, classes: Sequence[str], positive: st
             partial(precision_recall_curve, places=places),
             ("recall", f"precision, {of_what}"),
             "How many false alarms does each further hit cost?",
+            "average precision",
         ),
         "reliability.png": reliability_diagram(out_of_fold, place, of_what),
     }
@@ -56,7 +57,7 @@ def class_figures(out_of_fold: Predictions, classes: Sequence[str], positive: st
 
 def confusion_matrix(out_of_fold: Predictions, classes: Sequence[str]) -> Figure:
     """Draw how often each class was predicted for the rows of each class."""
-    counts = confusion(out_of_fold.target, out_of_fold.blended.argmax(axis=1), len(classes))
+    counts = confusion(out_of_fold.target, out_of_fold.decided(), len(classes))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 3.2 + 0.5 * min(len(classes), MOST_LABELS) / (1 if len(classes) <= MOST_NUMBERS else 2)
     figure, axes = axes_of(side + 1.4, side, None)
@@ -82,6 +83,7 @@ def curves_of_members(
     curve_of: Callable[[Floats, Floats, Floats | None], Curve],
     titles: tuple[str, str],
     question: str,
+    area: str,
     *,
     chance: bool = False,
 ) -> Figure:
@@ -92,27 +94,28 @@ def curves_of_members(
         curve_of: Returns the curve of target, probabilities and weights.
         titles: Those of the axes.
         question: The heading.
+        area: What the area below a curve is called.
         chance: Whether a model that knows nothing is on the diagonal.
     """
     figure, axes = axes_of(8, 5.5, "both")
-    target, weights, auc = out_of_fold.target, out_of_fold.weights, SCORES["auc"]
+    target, weights = out_of_fold.target, out_of_fold.weights
     if chance:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
-    members = [(auc(target, out_of_fold.members[:, at], weights), at) for at in range(len(out_of_fold.names))]
-    for rank, (area, at) in enumerate(sorted(members, key=lambda found: -found[0])):
-        curve = curve_of(target, out_of_fold.members[:, at], weights)
-        named = f"{out_of_fold.names[at]} ({area:.3f})" if rank < MOST_NAMED else None
+    members = [
+        (name, curve_of(target, out_of_fold.members[:, place], weights)) for place, name in enumerate(out_of_fold.names)
+    ]
+    for rank, (name, curve) in enumerate(sorted(members, key=lambda found: -found[1].area)):
+        named = f"{name} ({curve.area:.3f})" if rank < MOST_NAMED else None
         style: dict[str, Any] = {"linestyle": _DASHES[rank % len(_DASHES)], "alpha": 0.75 if rank < MOST_NAMED else 0.3}
         axes.plot(curve.x, curve.y, color=BLUE, linewidth=1.1, label=named, **style)
     whole = curve_of(target, out_of_fold.blended, weights)
-    area = auc(target, out_of_fold.blended, weights)
-    axes.plot(whole.x, whole.y, color=ORANGE, linewidth=2.4, label=f"{BLENDED} ({area:.3f})")
+    axes.plot(whole.x, whole.y, color=ORANGE, linewidth=2.4, label=f"{BLENDED} ({whole.area:.3f})")
     axes.set_xlabel(titles[0])
     axes.set_ylabel(titles[1])
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
     handles, names = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], names[::-1], frameon=False, title="AUC", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.legend(handles[::-1], names[::-1], frameon=False, title=area, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.set_title(question, loc="left", fontsize=11)
     return figure
 
@@ -130,13 +133,12 @@ def reliability_diagram(out_of_fold: Predictions, positive: int | None, of_what:
     """
     found = reliability(out_of_fold.target, out_of_fold.blended, positive)
     what = "of the most probable class" if positive is None else of_what
-    # A binomial share of n rows has about this standard deviation.
-    spread = 1.96 * np.sqrt(found.observed * (1 - found.observed) / found.rows)
+    spread = np.maximum([found.observed - found.low, found.high - found.observed], 0.0)
     figure, axes = axes_of(6.5, 6, "both")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     axes.errorbar(found.predicted, found.observed, yerr=spread, fmt="o-", color=BLUE, linewidth=1.2, capsize=3)
     for x, y, rows in zip(found.predicted, found.observed, found.rows, strict=True):
-        axes.annotate(str(rows), (x, y), (7, -11), textcoords="offset points", fontsize=8, color=GREY)
+        axes.annotate(str(rows), (x, y), (9, -4), textcoords="offset points", fontsize=8, color=GREY)
     axes.set_xlim(-0.02, 1.05)
     axes.set_ylim(-0.02, 1.05)
     axes.set_xlabel(f"probability {what}, predicted out of fold (grey: number of rows)")

@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from ensemble.decision import HALF
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
@@ -76,7 +77,7 @@ def render(outcome: Outcome) -> RenderableType:
     if rounds:
         found = ", ".join(f"{name} {number}" for name, number in rounds.items())
         parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
-    parts += [Text(f"  {line}") for line in _limited(outcome)]
+    parts += [Text(f"  {line}") for line in (*_of_classes(outcome.final), *_limited(outcome))]
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
     if outcome.cost is not None:
@@ -105,6 +106,20 @@ def render(outcome: Outcome) -> RenderableType:
         model = f"models:/{outcome.study.name}@{WINNER_ALIAS}"
         parts.append(Text(f"  The winner is in MLflow's registry: {model}", overflow="ignore", no_wrap=True))
     return Group(*parts, _next(outcome))
+
+
+def _of_classes(final: TrialResult) -> list[str]:
+    """Return what only a winner has that predicts classes: its labels on test rows, its threshold, what it lacks."""
+    lines = []
+    found = {score: final.metrics.get(f"test_{score}_{BLENDED}") for score in ("accuracy", "auc", "f1")}
+    known = [f"{shown(score)} {_number(value)}" for score, value in found.items() if value is not None]
+    if known:
+        lines.append(f"The blend on the test rows: {', '.join(known)}.")
+    decision = final.info.get("decision", {})
+    if decision.get("positive") is not None and decision["threshold"] != HALF:
+        label = final.classes[decision["positive"]]
+        lines.append(f"A row gets the label {label} from a probability of {decision['threshold']:.4g} on.")
+    return lines + [f"{note[0].upper()}{note[1:]}" for note in final.info.get("notes", ())]
 
 
 def _limited(outcome: Outcome) -> list[str]:

@@ -199,10 +199,10 @@ class LocalHost(Host):
 
 
 def _summary(endpoint: Endpoint, model: Model, seconds: float) -> str:
-    target, columns = model.manifest["target"], len(model.manifest["columns"])
     return (
         f"endpoint {endpoint.name} serves {endpoint.origin} at {endpoint.url}, {seconds:.1f} s after its start. It "
-        f"predicts {target} from {columns} columns, and keeps running when this command ends."
+        f"predicts {model.target} from {len(model.manifest['columns'])} columns, and keeps running when this command "
+        "ends."
     )
 
 

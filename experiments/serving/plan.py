@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ensemble.serving.selected import KEYS, OUTPUT, check_selected
 from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig, ServingConfig
 from experiments.docker.endpoint import Limits, check_network
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, one_of
 from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
 from experiments.sagemaker_requests.limits import (
@@ -51,6 +52,8 @@ def check_serving(serving: ServingConfig) -> None:
     for key, kind in _KEYS_OF_OTHER_KIND.get(serving.name, {}).items():
         if getattr(serving, key) is not None:
             raise ConfigError(f"serving.{key} is for serving={kind}: add serving={kind}, or leave serving.{key} out.")
+    for key in serving.inference_output:
+        one_of("serving.inference_output", key, KEYS)
     if serving.name == "serverless":
         if memory is not None and memory not in SERVERLESS_MEMORY:
             sizes = ", ".join(map(str, SERVERLESS_MEMORY))
@@ -69,16 +72,23 @@ def check_serving(serving: ServingConfig) -> None:
         raise ConfigError(f"serving.instance_count={serving.instance_count} is below 1.")
 
 
+def check_answers(serving: ServingConfig, model: Model) -> None:
+    """Raise InputError if the answers of the model cannot hold what ``serving.inference_output`` selects."""
+    check_selected(serving.inference_output, bool(model.manifest.get("classes")), "serving.inference_output")
+
+
 def plan_endpoint(
     composed: Composed, mode: SageMakerModeConfig, model: Model, image: str, version: str
 ) -> EndpointPlan:
     """Return the requests, checked as AWS would check them, and the limits of the container on this machine.
 
     Raises:
+        InputError: The answers of this model cannot hold what is selected.
         InvalidRequest: AWS would refuse a request.
         BackendUnavailable: An endpoint cannot have such a network.
     """
     serving = composed.config.serving
+    check_answers(serving, model)
     serverless = serving.name == "serverless"
     if serverless and serving.memory_size_in_mb is None:
         # The rehearsal finds out whether less or more is needed.
@@ -130,6 +140,8 @@ def serving_requests(serving: ServingConfig, place: Serving, *, local: bool) -> 
             instance_type=LOCAL_INSTANCE if local else serving.instance_type,
             instance_count=serving.instance_count or 1,
         )
+    if serving.inference_output:
+        environment[OUTPUT] = ",".join(serving.inference_output)
     if serving.workers is not None:
         environment["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(serving.workers)
     requests = endpoint_requests(replace(place, environment=environment))

@@ -37,7 +37,7 @@ from experiments.serving.client import Answer, RequestRefused
 from experiments.serving.example import EXAMPLE_ACCEPT, check_predictions, example_request
 from experiments.serving.memory import with_memory
 from experiments.serving.models import Model, place_model
-from experiments.serving.plan import check_serving, serving_requests
+from experiments.serving.plan import check_answers, check_serving, serving_requests
 from experiments.serving.records import check_name
 from experiments.serving.server_log import relevant_lines
 from experiments.system.archives import MODEL_ARCHIVE
@@ -80,6 +80,7 @@ class RemoteHost(Host):
         self._check_budget(settings)
         with tempfile.TemporaryDirectory(prefix="byoe-") as folder:
             model = place_model(self._composed, Path(folder))
+            check_answers(serving, model)
             rehearse = typed_command(["mode=sagemaker", "action=deploy", *self._model_argument()])
             serving, memory = with_memory(serving, self._endpoints, model.bundle_hash, rehearse)
             location = settings.location("models", model.bundle_hash[:16], MODEL_ARCHIVE)
@@ -265,10 +266,7 @@ class RemoteHost(Host):
     def _summary(self, model: Model) -> str:
         serverless = self._composed.config.serving.name == "serverless"
         billed = "by the request" if serverless else "by the hour, until it is deleted"
-        return (
-            f"endpoint {self.endpoint} serves {model.origin}; it predicts {model.manifest['target']} and is billed "
-            f"{billed}."
-        )
+        return f"endpoint {self.endpoint} serves {model.origin}; it predicts {model.target} and is billed {billed}."
 
 
 def _check_serverless(settings: RemoteSettings) -> None:

@@ -12,6 +12,8 @@ from ensemble.evaluation import Index
 
 # Bins of equal width in which probabilities are compared with what happened.
 BINS = 10
+# The normal distribution's 97.5% quantile.
+Z = 1.959964
 # Positions at which the curves of several classes are averaged.
 GRID = np.linspace(0.0, 1.0, 201)
 
@@ -23,10 +25,12 @@ class Curve:
     Attributes:
         x: Ascending, shape (points,).
         y: Shape (points,).
+        area: The area below it, as its field defines it: AUC, or average precision.
     """
 
     x: Floats
     y: Floats
+    area: float
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,15 @@ class Reliability:
     Attributes:
         predicted: Mean probability in each bin, shape (bins,).
         observed: Share of the rows in which the prediction came true, shape (bins,).
+        low: Lower end of the 95% interval of that share, shape (bins,).
+        high: Upper end, shape (bins,).
         rows: Number of rows, shape (bins,).
     """
 
     predicted: Floats
     observed: Floats
+    low: Floats
+    high: Floats
     rows: Index
 
 
@@ -59,11 +67,12 @@ def roc_curve(target: Floats, probabilities: Floats, weights: Floats | None, pla
         weights: Shape (rows,); None if all rows count equally.
         places: The classes; those without rows, or with all rows, are left out.
     """
+    from sklearn.metrics import auc
     from sklearn.metrics import roc_curve as curve
 
     def one(own: Floats, probability: Floats) -> Curve:
         x, y, _ = curve(own, probability, sample_weight=weights)
-        return Curve(x, y)
+        return Curve(x, y, float(auc(x, y)))
 
     return _averaged(one, target, probabilities, places)
 
@@ -72,11 +81,12 @@ def precision_recall_curve(
     target: Floats, probabilities: Floats, weights: Floats | None, places: Sequence[int]
 ) -> Curve:
     """Return the precision by recall, averaged over classes; the arguments are those of ``roc_curve``."""
+    from sklearn.metrics import average_precision_score
     from sklearn.metrics import precision_recall_curve as curve
 
     def one(own: Floats, probability: Floats) -> Curve:
         y, x, _ = curve(own, probability, sample_weight=weights)
-        return Curve(x[::-1], y[::-1])
+        return Curve(x[::-1], y[::-1], float(average_precision_score(own, probability, sample_weight=weights)))
 
     return _averaged(one, target, probabilities, places)
 
@@ -89,12 +99,13 @@ def _averaged(
     if len(curves) == 1:
         return curves[0]
     if not curves:
-        return Curve(np.empty(0), np.empty(0))
-    return Curve(GRID, np.mean([np.interp(GRID, curve.x, curve.y) for curve in curves], axis=0))
+        return Curve(np.empty(0), np.empty(0), float("nan"))
+    means = np.mean([np.interp(GRID, curve.x, curve.y) for curve in curves], axis=0)
+    return Curve(GRID, means, float(np.mean([curve.area for curve in curves])))
 
 
 def reliability(target: Floats, probabilities: Floats, positive: int | None) -> Reliability:
-    """Compare probabilities with how often they came true.
+    """Compare probabilities with how often they came true; the intervals of shares are Wilson's (1927).
 
     Args:
         target: Class positions, shape (rows,).
@@ -110,4 +121,7 @@ def reliability(target: Floats, probabilities: Floats, positive: int | None) -> 
     rows = np.bincount(place, minlength=BINS)
     filled = rows > 0
     sums = [np.bincount(place, values, BINS)[filled] for values in (predicted, came_true.astype(np.float64))]
-    return Reliability(sums[0] / rows[filled], sums[1] / rows[filled], rows[filled])
+    n, share = rows[filled], sums[1] / rows[filled]
+    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
+    return Reliability(sums[0] / n, share, centre - half, centre + half, n)

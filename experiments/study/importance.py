@@ -12,7 +12,7 @@ from ensemble.channel import read_channel
 from ensemble.evaluation import SCORES, main_score
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
-from ensemble.training import FittedEnsemble
+from ensemble.training import FittedEnsemble, weighted_by_class
 
 MOST_ROWS = 1000
 # With fewer rows, one shuffle says little.
@@ -57,7 +57,7 @@ def permutation_importance(
     """
     rows, columns = min(rows_measured(table.rows, len(table.columns)), most_rows), len(table.columns)
     random = np.random.RandomState(0)
-    table = table.take(np.sort(random.permutation(table.rows)[:rows]))
+    table = weighted_by_class(table, ensemble.class_weights).take(np.sort(random.permutation(table.rows)[:rows]))
     last = min(columns, first + max(1, PART_CELLS // (rows * columns)))
     orders = [random.permutation(rows) for _ in range(last)]
     at_once = max(1, CALL_CELLS // (rows * columns))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.classes import Task, task_of
-from ensemble.evaluation import of_true_class
+from ensemble.evaluation import Index, of_true_class
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Predictions:
         blended: Shape (rows,); for classes probabilities, shape (rows, classes).
         weights: Shape (rows,), or None.
         names: Member names, in the order of the columns.
+        labels: For classes, the position of the blend's label, shape (rows,).
     """
 
     target: Floats
@@ -29,6 +30,7 @@ class Predictions:
     blended: Floats
     weights: Floats | None
     names: tuple[str, ...]
+    labels: Index | None = None
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
@@ -37,12 +39,17 @@ class Predictions:
             scored = np.isfinite(arrays["blended"].reshape(len(arrays["blended"]), -1)).all(axis=1)
             target, members, blended = (arrays[name][scored] for name in ("target", "members", "blended"))
             weights = arrays["weights"][scored] if "weights" in arrays else None
-            return cls(target, members, blended, weights, tuple(arrays["names"].tolist()))
+            labels = arrays["labels"][scored] if "labels" in arrays else None
+            return cls(target, members, blended, weights, tuple(arrays["names"].tolist()), labels)
 
     @property
     def task(self) -> Task:
         """What is predicted."""
         return task_of(range(self.blended.shape[1] if self.blended.ndim == 2 else 0))
+
+    def decided(self) -> Index:
+        """Return the position of the blend's label of each row, shape (rows,), of predictions of classes."""
+        return self.blended.argmax(axis=1) if self.labels is None else self.labels
 
     def errors(self) -> Floats:
         """Return the error of each member, shape (rows, members): for classes, what its probability lacks."""
@@ -60,4 +67,5 @@ class Predictions:
             blended=self.blended,
             names=np.array(self.names),
             **({} if self.weights is None else {"weights": self.weights}),
+            **({} if self.labels is None else {"labels": self.labels}),
         )

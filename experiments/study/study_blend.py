@@ -14,16 +14,25 @@ from typing import Any
 import numpy as np
 
 from ensemble.arrays import Floats
-from ensemble.blending import Blend, Blender, Rows, make_blender
+from ensemble.blending import Blend, Blender, Rows
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.decision import class_weights
 from ensemble.elementary import log
 from ensemble.evaluation import SCORES, SMALLEST, Index, MetricName, folded_scores, make_folds, of_true_class, scores
 from ensemble.parameters import ParamValue
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
-from ensemble.training import averaged, blender_rows, nested_blend
+from ensemble.training import (
+    averaged,
+    blender_of,
+    blender_rows,
+    decision_of,
+    labels_of,
+    nested_blend,
+    weighted_by_class,
+)
 from ensemble.wire import decode_recipe, encode_recipe, wire_name
 from experiments.study.folder import output_data_dir, trial_folder
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
@@ -295,7 +304,8 @@ def blend_study(
         trials: The complete trials, in order of index: ``index``, ``folder`` of the output, and ``hyperparameters`` in
             the wire format.
         train: Folder of the train channel.
-        predictions: File for the blend's out-of-fold predictions, as ``blended``, shape (rows,) or (rows, classes).
+        predictions: File for the blend's out-of-fold predictions, as ``blended``, shape (rows,) or (rows, classes); for
+            classes the positions of their labels too, as ``labels``, shape (rows,).
         allowed: Fields of ``Allowed``; None for no limit.
 
     Returns:
@@ -308,17 +318,19 @@ def blend_study(
     if library is None:
         return {"models": 0}
     recipe = next(iter(recipes.values()))
+    if recipe.class_weight is not None:
+        table = weighted_by_class(table, tuple(class_weights(recipe.class_weight, table.classes, table.target)))
     with one_blas_thread():
-        blender = make_blender(recipe.blend, (), None, "ensemble.blend")
+        blender = blender_of(recipe, table)
         members = [origin(model.name)[0] for model in library.models]
         score = MetricName.parse(recipe.objective).score
         may = None if allowed is None else Allowed(**allowed)
         chooser = ChosenBlend(blender, members, score, may)
-        metrics, blended = _nested_scores(chooser, recipe, library, table)
+        metrics, kept_predictions = _nested_scores(chooser, recipe, library, table)
         out_of_fold = averaged(list(library.predictions))
-        scored = _scored(blended)
+        scored = _scored(kept_predictions["blended"])
         chosen = chooser.choose(blender_rows(out_of_fold, table).take(scored))
-    np.savez(predictions, allow_pickle=False, blended=blended)
+    np.savez(predictions, allow_pickle=False, **kept_predictions)
     models = tuple(library.models[place] for place in chosen)
     hyperparameters = encode_recipe(replace(recipe, members=models), packed=True)
     kept = {members[place] for place in chosen}
@@ -333,23 +345,26 @@ def blend_study(
 
 def _nested_scores(
     chooser: ChosenBlend, recipe: Recipe, library: _Library, table: Table
-) -> tuple[dict[str, float], Floats]:
-    """Return the scores of the blend, and its out-of-fold predictions, shape (rows,) or (rows, classes)."""
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the scores of the blend, and its out-of-fold predictions as in its file."""
     folds = make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys, table.class_of_row)
-    by_repeat = nested_blend(chooser, library.predictions, table, folds).predictions
-    blended = averaged(list(by_repeat))
+    nested = nested_blend(chooser, library.predictions, table, folds, recipe.threshold)
+    blended = averaged(list(nested.predictions))
+    labels = labels_of(decision_of(table), blended, averaged(list(nested.thresholds)))
 
     def weights(rows: Any) -> Floats | None:
         return None if table.weights is None else table.weights[rows]
 
     scored = _scored(blended)
-    found = scores("cv", BLENDED, table.target[scored], blended[scored], weights(scored))
+    decided = None if labels is None else labels[scored]
+    found = scores("cv", BLENDED, table.target[scored], blended[scored], weights(scored), decided)
     for number, fold in enumerate(folds):
-        predicted = by_repeat[fold.repeat, fold.score]
+        predicted = nested.predictions[fold.repeat, fold.score]
         for score in folded_scores(table.task):
             value = SCORES[score](table.target[fold.score], predicted, weights(fold.score))
             found[f"cv_{score}_{BLENDED}_fold_{number}"] = value
-    return {name: value for name, value in found.items() if math.isfinite(value)}, blended
+    kept = {"blended": blended} | ({} if labels is None else {"labels": labels})
+    return {name: value for name, value in found.items() if math.isfinite(value)}, kept
 
 
 def _scored(blended: Floats) -> Index:

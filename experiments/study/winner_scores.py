@@ -13,7 +13,7 @@ from ensemble.channel import read_channel
 from ensemble.errors import InputError
 from ensemble.table import Table
 from ensemble.threads import one_blas_thread
-from ensemble.training import score_members
+from ensemble.training import score_members, weighted_by_class
 from experiments.study.importance import MOST_ROWS, features_measured, permutation_importance, rows_in_time
 from experiments.study.predictions import Predictions
 
@@ -52,7 +52,9 @@ def score_winner(
         if (table := tables.get("test")) is not None:
             members = ensemble.predict_members(table.features)
             blended = ensemble.blend.predict(members, table.features)
-            found = Predictions(np.array(table.target), members, blended, table.weights, tuple(ensemble.models))
+            labels = None if ensemble.decision is None else ensemble.decision.labels(blended)
+            weights = weighted_by_class(table, ensemble.class_weights).weights
+            found = Predictions(np.array(table.target), members, blended, weights, tuple(ensemble.models), labels)
             found.write(Path(predictions))
             metrics = score_members("test", ensemble, members, table)
         features = features_measured(held_out.rows, len(held_out.columns))

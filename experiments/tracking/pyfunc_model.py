@@ -22,7 +22,10 @@ class EnsembleModel(PythonModel):
         self._predictor = Predictor.load(Path(context.artifacts["bundle"]), threads=1)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
-        """Return the blended predictions as a frame with one column, which has the name of the target.
+        """Return the blend's predictions as a frame.
+
+        Numbers are a column with the name of the target. Classes are the column ``prediction``, the label, and a column
+        ``probability_<label>`` for each class.
 
         Raises:
             MlflowException: The rows do not fit the model's columns.
@@ -38,8 +41,10 @@ class EnsembleModel(PythonModel):
             raise MlflowException.invalid_parameter_value(error.details["message"]) from None
         for sentence in unseen.sentences(len(model_input)):
             logging.getLogger("byoe").warning(sentence)
-        target = self._predictor.bundle.manifest["target"]
-        return pd.DataFrame({target: self._predictor.predict(features).blended})
+        found = self._predictor.predict(features)
+        if found.classes:
+            return pd.DataFrame(found.table("probabilities"))
+        return pd.DataFrame({self._predictor.bundle.manifest["target"]: found.blended})
 
 
 mlflow.models.set_model(EnsembleModel())

@@ -10,6 +10,7 @@ from ensemble.bundle import read_manifest
 from ensemble.bundle_code import importable
 from ensemble.bundle_files import MANIFEST
 from ensemble.column_encoding import frame_of
+from ensemble.serving.prediction import PREDICTION, probability_of
 from ensemble.table import Column
 from ensemble.versions import pin
 from experiments.errors import ConfigError
@@ -106,7 +107,7 @@ def register_model(
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
             code_paths=[str(PROJECT / "entry" / "ensemble"), *map(str, importable(packages))],
-            signature=signature_of(columns, manifest["target"]),
+            signature=signature_of(columns, manifest["target"], manifest.get("classes", ())),
             input_example=example,
             pip_requirements=[*requirements, "pandas", "threadpoolctl"],
         )
@@ -121,18 +122,21 @@ def register_model(
     return str(version.version)
 
 
-def signature_of(columns: Sequence[Column], target: str) -> ModelSignature:
-    """Return a model's signature, which accepts what the model accepts.
+def signature_of(columns: Sequence[Column], target: str, classes: Sequence[str] = ()) -> ModelSignature:
+    """Return a model's signature, which accepts what the model accepts, and has the columns of ``pyfunc_model``.
 
     A number may be an integer or have gaps, a category may be text or pandas' own category, and a date text or a time.
     MLflow has a type for one of two only. So it checks names, and the model checks what each column holds.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
+    outputs: list[ColSpec | TensorSpec] = [ColSpec("double", target)]
+    if classes:
+        outputs = [ColSpec("string", PREDICTION), *(ColSpec("double", probability_of(label)) for label in classes)]
     anything = AnyType()  # type: ignore[no-untyped-call]
     return ModelSignature(
         inputs=Schema([ColSpec(anything, column.name, required=not column.optional) for column in columns]),
-        outputs=Schema([ColSpec("double", target)]),
+        outputs=Schema(outputs),
     )

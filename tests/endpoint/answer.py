@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -39,15 +40,27 @@ class Answer:
         """The content type."""
         return self.headers["content-type"]
 
-    def numbers(self) -> list[float]:
-        """Return the blend's predictions, from any content type."""
+    def numbers(self) -> list[Any]:
+        """Return the blend's predictions, from any content type that has them: a number, or a list a class, for each row."""
         assert self.status == 200, (self.status, self.body[:2000])
         return list(_READ[self.type](self.body)["blended"])
 
-    def members(self) -> dict[str, list[float]]:
+    def members(self) -> dict[str, list[Any]]:
         """Return the predictions of all members and the blend by name, from an answer with ``detail=members``."""
         assert self.status == 200, (self.status, self.body[:2000])
         return _READ[self.type](self.body)
+
+    def labels(self) -> list[str]:
+        """Return the predicted labels, from any content type that has them."""
+        assert self.status == 200, (self.status, self.body[:2000])
+        if self.type == "application/json":
+            return list(self.json["predicted_label"])
+        if self.type == "application/jsonlines":
+            return [json.loads(line)["predicted_label"] for line in self.body.splitlines()]
+        if self.type == "application/x-npy":
+            return list(self.array().tolist())
+        rows = list(csv.reader(io.StringIO(self.body.decode(), newline="")))
+        return [row[0] for row in (rows if len(rows[0]) == 1 else rows[1:])]
 
     def array(self) -> Any:
         """Return a body of ``application/x-npy``."""
@@ -66,30 +79,38 @@ class Answer:
         return dict(found)
 
 
-def _csv(body: bytes) -> dict[str, list[float]]:
-    lines = body.decode().splitlines()
-    if "," not in lines[0]:
-        return {"blended": [float(line) for line in lines]}
-    rows = [[float(cell) for cell in line.split(",")] for line in lines[1:]]
-    return {name: list(values) for name, values in zip(lines[0].split(","), zip(*rows, strict=True), strict=True)}
+def _csv(body: bytes) -> dict[str, list[Any]]:
+    rows = list(csv.reader(io.StringIO(body.decode(), newline="")))
+    if len(rows[0]) == 1:
+        return {"blended": [float(cell) for (cell,) in rows]}
+    columns = dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
+    if columns.pop("prediction", None) is None:
+        return {name: list(map(float, cells)) for name, cells in columns.items()}
+    found: dict[str, list[Any]] = {}
+    for name, cells in columns.items():
+        member = "blended" if name.startswith("probability_") else name.partition("__")[0]
+        found.setdefault(member, []).append(list(map(float, cells)))
+    blended = found.pop("blended")
+    return {name: list(map(list, zip(*values, strict=True))) for name, values in {**found, "blended": blended}.items()}
 
 
-def _json(body: bytes) -> dict[str, list[float]]:
+def _json(body: bytes) -> dict[str, list[Any]]:
     document = json.loads(body)
-    return {**document.get("members", {}), "blended": document["predictions"]}
+    numbers = document["predictions"] if "predictions" in document else document["probabilities"]
+    return {**document.get("members", {}), "blended": numbers}
 
 
-def _json_lines(body: bytes) -> dict[str, list[float]]:
+def _json_lines(body: bytes) -> dict[str, list[Any]]:
     lines = [json.loads(line) for line in body.splitlines()]
     names = lines[0].get("members", {})
     return {name: [line["members"][name] for line in lines] for name in names} | {
-        "blended": [line["prediction"] for line in lines]
+        "blended": [line["prediction"] if "prediction" in line else line["probabilities"] for line in lines]
     }
 
 
-def _npy(body: bytes) -> dict[str, list[float]]:
+def _npy(body: bytes) -> dict[str, list[Any]]:
     array = np.load(io.BytesIO(body), allow_pickle=False)
-    assert array.ndim == 1
+    assert array.dtype == np.float64
     return {"blended": array.tolist()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
+from tests.doubles.aws.resident import Resident
 from tests.endpoint.bridge import bridged
 from tests.endpoint.choice import PROCESS, Choice, choose
 from tests.endpoint.server import Server, serving
@@ -24,11 +26,22 @@ MEMBERS = (
     MemberSpec("forest", "random_forest", {"n_estimators": 10}),
     MemberSpec("ridge", "ridge", {"alpha": 2.0}),
 )
+CLASS_MEMBERS = MEMBERS[:3]
 DISTRICTS = ("Łódź", "north, by the sea", "old town", "south")
+BANDS = ("cheap", "dear, by far", 'so "so"')
+# The modules whose tests run for a model of numbers and one of classes.
+BOTH_TASKS = ("tests.endpoint.test_answers", "tests.endpoint.test_columns")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of ``BOTH_TASKS`` for both of the tests' own models."""
+    own = metafunc.config.getoption("--endpoint") == PROCESS
+    if own and "target" in metafunc.fixturenames and metafunc.module.__name__ in BOTH_TASKS:
+        metafunc.parametrize("target", ["numbers", "classes"], indirect=True, scope="session")
 
 
 def write_table(path: Path, rows: int = 160) -> None:
-    """Write a table that has columns of every type, each with gaps."""
+    """Write a table that has columns of every type, each with gaps, and the targets ``price`` and ``band``."""
     random = np.random.RandomState(0)
     area = random.uniform(20, 200, rows)
     garden = random.uniform(size=rows) < 0.4
@@ -44,20 +57,32 @@ def write_table(path: Path, rows: int = 160) -> None:
         [repr(float(value)) for value in distance],
     ]
     gaps = random.uniform(size=(rows, len(cells))) < 0.1
-    lines = ["area,garden,built,district,distance,price"]
+    bands = [f'"{label.replace(chr(34), chr(34) * 2)}"' for label in BANDS]
+    band = np.digitize(price, np.quantile(price, [1 / 3, 2 / 3]))
+    lines = ["area,garden,built,district,distance,price,band"]
     for row in range(rows):
         values = ["" if gaps[row, place] else column[row] for place, column in enumerate(cells)]
-        lines.append(",".join([*values, repr(float(price[row]))]))
+        lines.append(",".join([*values, repr(float(price[row])), bands[band[row]]]))
     path.write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small ensemble, as a training run saves it."""
-    folder = tmp_path_factory.mktemp("ensemble")
+    return _trained(tmp_path_factory.mktemp("ensemble"), Roles("price", drop=("band",)), MEMBERS)
+
+
+@pytest.fixture(scope="session")
+def bundle_of_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small ensemble that predicts one of three labels."""
+    return _trained(tmp_path_factory.mktemp("classes"), Roles("band", drop=("price",)), CLASS_MEMBERS)
+
+
+def _trained(folder: Path, roles: Roles, members: tuple[MemberSpec, ...]) -> Path:
     write_table(folder / "houses.csv")
-    table = read_file(folder / "houses.csv", Roles("price"))
-    recipe = Recipe(MEMBERS, blend="weighted", folds=FoldSpec(k=2))
+    table = read_file(folder / "houses.csv", roles)
+    objective = f"cv_{'logloss' if table.classes else 'rmse'}_blended"
+    recipe = Recipe(members, blend="weighted", folds=FoldSpec(k=2), objective=objective)
     training = fit_ensemble(recipe, table, None, threads=1)
     save_bundle(folder / "model", recipe, training, table, table.content_hash())
     return folder / "model"
@@ -70,26 +95,54 @@ def choice(pytestconfig: pytest.Config) -> Choice:
 
 
 @pytest.fixture(scope="session")
-def target(
-    choice: Choice, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+def served(
+    choice: Choice, bundle: Path, resident: Resident, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Target]:
+    """The tests' own model of numbers, in a server of their own."""
+    with serving(resident, bundle, tmp_path_factory.mktemp("server"), choice.name) as server:
+        yield server.target
+
+
+@pytest.fixture(scope="session")
+def served_classes(
+    choice: Choice, bundle_of_classes: Path, resident: Resident, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    """The tests' own model of classes, in a server of their own."""
+    with serving(resident, bundle_of_classes, tmp_path_factory.mktemp("server"), choice.name) as server:
+        yield server.target
+
+
+@pytest.fixture(scope="session")
+def target(choice: Choice, request: pytest.FixtureRequest) -> Iterator[Target]:
     """The endpoint under test."""
     if choice.sagemaker is not None and choice.model_dir is not None:
         with bridged(choice.sagemaker) as url:
             yield Target(choice.name, url, choice.model_dir)
     elif choice.url is None or choice.model_dir is None:
-        folder = request.getfixturevalue("bundle")
-        with serving(folder, tmp_path_factory.mktemp("server"), choice.name) as server:
-            yield server.target
+        name = "served_classes" if getattr(request, "param", None) == "classes" else "served"
+        yield request.getfixturevalue(name)
     else:
-        yield Target(choice.name, choice.url, choice.model_dir)
+        found = Target(choice.name, choice.url, choice.model_dir)
+        check_form(found)
+        yield found
+
+
+def check_form(target: Target) -> None:
+    """End the tests if the endpoint does not answer in byoe's form."""
+    answer = target.post(json.dumps(target.example.rows), "application/json")
+    if answer.status == 200 and any(isinstance(entry, dict) for entry in answer.json.get("predictions", ())):
+        pytest.exit(
+            f"--endpoint={target.name} answers as SAGEMAKER_INFERENCE_OUTPUT selects, and these tests expect byoe's "
+            "form: deploy the model without serving.inference_output.",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
 
 
 @pytest.fixture
 def still_right(target: Target) -> Iterator[None]:
     """Check after a test that the endpoint predicts its example correctly."""
     yield
-    np.testing.assert_allclose(target.predict(target.example), target.predictions, rtol=1e-9, atol=0)
+    target.check_example()
 
 
 @pytest.fixture
@@ -110,7 +163,7 @@ Serve = Callable[..., Server]
 
 
 @pytest.fixture
-def serve(process_only: None, tmp_path: Path) -> Iterator[Serve]:
+def serve(process_only: None, resident: Resident, tmp_path: Path) -> Iterator[Serve]:
     """Start servers that end with the test."""
     with contextlib.ExitStack() as stack:
         count = 0
@@ -120,6 +173,6 @@ def serve(process_only: None, tmp_path: Path) -> Iterator[Serve]:
             count += 1
             place = tmp_path / f"server_{count}"
             place.mkdir()
-            return stack.enter_context(serving(folder, place, **env))
+            return stack.enter_context(serving(resident, folder, place, **env))
 
         yield start

@@ -1,4 +1,4 @@
-"""``serve.py`` in its own process, on a free port."""
+"""``serve.py`` in a process of its own, on a free port, forked from one that has imported the libraries."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import PROJECT, environment, until
+from tests.doubles.aws.resident import Forked, Resident
 from tests.endpoint.target import Target
 
 SERVE = PROJECT / "container" / "serving" / "serve.py"
@@ -31,7 +30,7 @@ class Server:
     """
 
     target: Target
-    process: subprocess.Popen[bytes]
+    process: Forked
     out: Path
     err: Path
 
@@ -45,13 +44,13 @@ class Server:
 
         return sorted(child.pid for child in psutil.Process(self.process.pid).children())
 
-    def terminate(self, seconds: float = 30) -> int:
-        """End it with SIGTERM; return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+    def terminate(self, seconds: float = 30) -> int | None:
+        """End it with SIGTERM to its master; return its exit code, or None if it runs after that time."""
+        os.kill(self.process.pid, signal.SIGTERM)
         return self.process.wait(seconds)
 
 
-def run(folder: Path, place: Path, **env: str) -> tuple[subprocess.Popen[bytes], Path, Path]:
+def run(resident: Resident, folder: Path, place: Path, **env: str) -> tuple[Forked, Path, Path]:
     """Start the server of the model in ``folder``, with its output in ``place``."""
     out, err = place / "server.out", place / "server.err"
     settings = {
@@ -60,33 +59,23 @@ def run(folder: Path, place: Path, **env: str) -> tuple[subprocess.Popen[bytes],
         "SAGEMAKER_MODEL_SERVER_WORKERS": "2",
         "BYOE_HOST": "127.0.0.1",
     }
-    with out.open("wb") as stdout, err.open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, str(SERVE)],
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            env=environment(**settings | env),
-            cwd=place,
-            start_new_session=True,
-        )
+    process = resident.start([str(SERVE)], place, environment(**settings | env), out, err)
     return process, out, err
 
 
 @contextlib.contextmanager
-def serving(folder: Path, place: Path, name: str = "process", **env: str) -> Iterator[Server]:
+def serving(resident: Resident, folder: Path, place: Path, name: str = "process", **env: str) -> Iterator[Server]:
     """Serve the model in ``folder`` while the context lasts, and end all of its processes."""
-    process, out, err = run(folder, place, **env)
+    process, out, err = run(resident, folder, place, **env)
     try:
-        until(lambda: b"\n" in out.read_bytes() or process.poll() is not None)
-        assert process.poll() is None, err.read_text()
+        until(
+            lambda: (out.exists() and b"\n" in out.read_bytes()) or process.wait(0) is not None, 50
+        )  # a busy machine takes long
+        assert process.wait(0) is None, err.read_text()
         port = json.loads(out.read_text().splitlines()[0])["listening"]
-        yield Server(Target(name, f"http://127.0.0.1:{port}", folder), process, out, err)
-        if process.poll() is None:
-            process.terminate()
-            process.wait(20)
+        server = Server(Target(name, f"http://127.0.0.1:{port}", folder), process, out, err)
+        yield server
+        if process.wait(0) is None:
+            server.terminate(20)
     finally:
-        # Workers are in the master's session, and survive if the master is killed.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.close()  # with its workers, which survive if the master is killed

@@ -97,8 +97,17 @@ class Target:
         return np.array(self.manifest["example"]["features"], dtype=np.float64)
 
     @cached_property
-    def predictions(self) -> list[float]:
-        """What the training run predicted for the example."""
+    def classes(self) -> list[str]:
+        """The labels that are predicted, in order; none if a number is predicted."""
+        return list(self.manifest.get("classes", []))
+
+    def with_numbers(self, accept: str) -> str:
+        """Return an ``Accept`` header with which the answer has numbers: for classes, their probabilities."""
+        return f"{accept}; detail=probabilities" if self.classes else accept
+
+    @cached_property
+    def predictions(self) -> list[Any]:
+        """What the training run predicted for the example: a number, or a list of probabilities, for each row."""
         return list(self.manifest["example"]["predictions"])
 
     @cached_property
@@ -149,8 +158,13 @@ class Target:
         with self.connected() as connection:
             return connection.post(body, content_type, accept, **headers)
 
-    def predict(self, cells: Cells) -> list[float]:
-        """Return what the endpoint predicts."""
+    def check_example(self) -> None:
+        """Check that the endpoint predicts its example as the training run did."""
+        near = {"rtol": 0, "atol": 1e-9} if self.classes else {"rtol": 1e-9, "atol": 0}
+        np.testing.assert_allclose(self.predict(self.example), self.predictions, **near)
+
+    def predict(self, cells: Cells) -> list[Any]:
+        """Return what the endpoint predicts: a number, or a list of probabilities, for each row."""
         return self.post(json.dumps({"instances": cells.rows}), "application/json").numbers()
 
     def ping(self) -> dict[str, Any]:

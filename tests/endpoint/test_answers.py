@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import numpy as np
@@ -14,7 +16,7 @@ OUT = ["text/csv", "application/json", "application/jsonlines", "application/x-n
 
 
 def test_the_example_gets_what_the_training_run_predicted(target: Target) -> None:
-    np.testing.assert_allclose(target.predict(target.example), target.predictions, rtol=1e-9, atol=0)
+    target.check_example()
 
 
 @pytest.mark.parametrize("accept", OUT)
@@ -24,7 +26,7 @@ def test_every_type_in_and_out_gives_the_same_numbers(form: str, accept: str, ta
     if kind.numbers_only and any(column.type in ("category", "date", "boolean") for column in target.columns):
         pytest.skip("an array of numbers has no place for this model's columns")
     cells = target.more(7)
-    answer = target.post(kind.write(cells), kind.type, accept)
+    answer = target.post(kind.write(cells), kind.type, target.with_numbers(accept))
     assert answer.numbers() == target.predict(cells)
     assert answer.type == accept
 
@@ -37,17 +39,17 @@ def test_the_answer_has_every_member_if_requested(accept: str, target: Target) -
     assert list(found) == [*target.members, "blended"]
     assert found["blended"] == target.predict(cells)
     assert found == target.post(body, "application/json", f"{accept}; Detail=Members").members()
-    weights = target.manifest["blend"].get("weights")
-    if weights and not target.manifest["blend"].get("intercept") and not target.manifest["blend"].get("passed"):
+    blend = target.manifest["blend"]
+    if not any(blend.get(more) for more in ("intercept", "passed", "rule", "temperature")):
         columns = np.array([found[name] for name in target.members])
-        np.testing.assert_allclose(np.array(weights) @ columns, found["blended"], rtol=1e-9)
+        np.testing.assert_allclose(np.tensordot(blend["weights"], columns, axes=1), found["blended"], rtol=1e-9)
 
 
 def test_an_array_has_a_column_for_each_member_and_the_blend_last(target: Target) -> None:
     body = FORMS["json lists"].write(target.example)
     array = target.post(body, "application/json", "application/x-npy; detail=members").array()
     found = target.post(body, "application/json", "application/json; detail=members").members()
-    assert array.T.tolist() == list(found.values())
+    assert np.swapaxes(array, 0, 1).tolist() == list(found.values())
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,10 @@ def test_an_array_has_a_column_for_each_member_and_the_blend_last(target: Target
 )
 def test_an_accepted_type_is_written(accept: str | None, kind: str, target: Target) -> None:
     answer = target.post(FORMS["json lists"].write(target.example), "application/json", accept)
-    assert answer.numbers() == target.predict(target.example)
+    if target.classes:
+        assert answer.labels() == target.post(json.dumps(target.example.rows), "application/json").labels()
+    else:
+        assert answer.numbers() == target.predict(target.example)
     assert answer.type == kind
 
 
@@ -88,7 +93,42 @@ def test_a_type_that_cannot_be_written_is_406(accept: str, target: Target) -> No
 
 def test_an_unknown_detail_is_406(target: Target) -> None:
     answer = target.post(FORMS["json lists"].write(target.example), "application/json", "text/csv;detail=trees")
-    answer.refused(406, error="unknown_detail", got="trees", expected=["blended", "members"])
+    known = ["blended", "probabilities", "members"] if target.classes else ["blended", "members"]
+    answer.refused(406, error="unknown_detail", got="trees", expected=known)
+
+
+@pytest.mark.parametrize("accept", OUT)
+def test_labels_are_those_of_the_training_rows_and_decided_by_the_probabilities(accept: str, target: Target) -> None:
+    if not target.classes:
+        answer = target.post(json.dumps(target.example.rows), "application/json", f"{accept}; detail=probabilities")
+        answer.refused(406, error="unknown_detail", got="probabilities")
+        return
+    cells = target.more(50)
+    labels = target.post(json.dumps(cells.rows), "application/json", accept).labels()
+    whole = target.post(json.dumps(cells.rows), "application/json").json
+    assert whole["labels"] == target.classes
+    probabilities = np.array(whole["probabilities"])
+    assert probabilities.shape == (50, len(target.classes))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-9)
+    positive, threshold = target.manifest.get("positive"), target.manifest.get("threshold", 0.5)
+    if positive is None or threshold == 0.5:
+        assert labels == [target.classes[place] for place in probabilities.argmax(axis=1)]
+    else:
+        place = target.classes.index(positive)
+        other = target.classes[1 - place]
+        assert labels == [positive if value >= threshold else other for value in probabilities[:, place]]
+
+
+@pytest.mark.parametrize("detail", ["probabilities", "members"])
+def test_csv_has_a_column_for_each_class_if_requested(detail: str, target: Target) -> None:
+    if not target.classes:
+        pytest.skip("this model predicts a number")
+    answer = target.post(json.dumps(target.example.rows), "application/json", f"text/csv; detail={detail}")
+    (header, *_) = csv.reader(io.StringIO(answer.body.decode(), newline=""))
+    probabilities = [f"probability_{label}" for label in target.classes]
+    assert header[: 1 + len(probabilities)] == ["prediction", *probabilities]
+    if detail == "members":
+        assert header[1 + len(probabilities) :] == [f"{m}__{name}" for m in target.members for name in probabilities]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 100, 1_000, 10_000])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 
 import pytest
 
 from tests.endpoint.target import Target
-from tests.endpoint.wire import answers, exchange, opened, received, request
+from tests.endpoint.wire import answers, exchange, first_answer, opened, received, request
 
 pytestmark = pytest.mark.usefixtures("own_http", "still_right")
 
@@ -249,13 +250,18 @@ def test_a_client_that_expects_100_continue_gets_it(target: Target) -> None:
 
 def test_a_client_that_announces_too_much_is_refused_before_it_sends(target: Target) -> None:
     asked = request(b"", b"Expect: 100-continue", length=b"999999999")
-    (answer,) = answers(exchange(target, asked))
-    answer.refused(413, error="too_large")
+    with opened(target) as connection:
+        connection.sendall(asked)
+        first_answer(connection).refused(413, error="too_large")
 
 
-@pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/ping", 405)])
-def test_the_answer_to_half_a_request_closes_the_connection(path: str, status: int, target: Target) -> None:
-    half = request(BODY, b"Connection: keep-alive", start=f"POST {path} HTTP/1.1".encode())[:-2]
-    (answer,) = answers(exchange(target, half))
-    answer.refused(status)
-    assert answer.headers["connection"] == "close"
+def test_the_answer_to_half_a_request_closes_the_connection(target: Target) -> None:
+    halves = [(b"/nothing", 404), (b"/ping", 405)]
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(opened(target)) for _ in halves]  # each is closed after some seconds
+        for connection, (path, _) in zip(connections, halves, strict=True):
+            connection.sendall(request(BODY, b"Connection: keep-alive", start=b"POST %s HTTP/1.1" % path)[:-2])
+        for connection, (_, status) in zip(connections, halves, strict=True):
+            (answer,) = answers(received(connection))
+            answer.refused(status)
+            assert answer.headers["connection"] == "close"

@@ -14,22 +14,23 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import until
+from tests.endpoint.answer import Answer
 from tests.endpoint.bodies import FORMS
 from tests.endpoint.choice import PROCESS
 from tests.endpoint.conftest import Serve
 from tests.endpoint.server import Server
 from tests.endpoint.target import Target
-from tests.endpoint.wire import answers, exchange, opened, received, request
+from tests.endpoint.wire import answers, opened, received, request
 
 pytestmark = pytest.mark.usefixtures("own_http")
 
 MANY = 300
 # A user's own script without batching; the body of a request controls what it does.
 FOREIGN = """
-import threading
+import pathlib, time
 
 def model_fn(folder):
-    return threading.Event()
+    return pathlib.Path(folder)
 
 def input_fn(body, content_type):
     return body
@@ -37,8 +38,10 @@ def input_fn(body, content_type):
 def predict_fn(data, model):
     if data == b"raise":
         raise RuntimeError("my secret")
-    if data == b"wait":
-        model.wait(6)
+    if len(data) > 40_000:  # which runs in a thread
+        print("begun", flush=True)
+        while not (model / "go").exists():
+            time.sleep(0.02)
     return data
 
 def output_fn(prediction, accept):
@@ -123,38 +126,31 @@ def test_more_requests_than_fit_a_batch_are_all_answered_correctly(target: Targe
     found = []
     for connection in waiting:
         response = connection.getresponse()
-        answer = json.loads(response.read())
+        body = response.read()
         connection.close()
         if response.status == 429:  # an endpoint may have a lower limit
             assert target.name != PROCESS
             found.append(None)
         else:
             assert response.status == 200
-            found += answer["predictions"]
+            found += Answer(200, {"content-type": "application/json"}, body).numbers()
     assert [value for value in found if value is not None]
     assert all(value in (None, right) for value, right in zip(found, expected, strict=True))
 
 
-@pytest.fixture
-def slow(foreign: Path) -> Path:
-    """A model's folder with a script that takes three seconds for a long body, in a thread."""
-    script = foreign / "code" / "inference.py"
-    text = script.read_text().replace('data == b"wait"', "len(data) > 40_000").replace("wait(6)", "wait(3)")
-    script.write_text(text.replace("        model.wait", "        print('begun', flush=True)\n        model.wait"))
-    return foreign
-
-
 def begun(server: Server) -> bool:
+    """Return whether the foreign script has begun to compute a long body, which ends once there is a file ``go``."""
     return "begun" in server.out.read_text()
 
 
-def test_more_requests_at_a_time_than_are_allowed_get_429(slow: Path, serve: Serve) -> None:
-    server = serve(slow, BYOE_MAX_CONCURRENCY="1")
+def test_more_requests_at_a_time_than_are_allowed_get_429(foreign: Path, serve: Serve) -> None:
+    server = serve(foreign, BYOE_MAX_CONCURRENCY="1")
     with opened(server.target) as connection:
         connection.sendall(request(b"w" * 50_000))
         assert until(lambda: begun(server))
         status, body = ask(server.target, "POST", "/invocations", b"b")
         assert (status, json.loads(body)["error"]) == (429, "too_many_requests")
+        (foreign / "go").touch()
         assert received(connection).startswith(b"HTTP/1.1 200 OK")
     assert ask(server.target, "POST", "/invocations", b"b") == (200, b"b")
 
@@ -167,8 +163,8 @@ def test_bodies_that_are_not_complete_hold_no_place(foreign: Path, serve: Serve)
         assert ask(server.target, "POST", "/invocations", b"b") == (200, b"b")
 
 
-def test_work_that_takes_too_long_holds_its_place_until_it_ends(slow: Path, serve: Serve) -> None:
-    server = serve(slow, BYOE_MAX_CONCURRENCY="2", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
+def test_work_that_takes_too_long_holds_its_place_until_it_ends(foreign: Path, serve: Serve) -> None:
+    server = serve(foreign, BYOE_MAX_CONCURRENCY="2", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
     with opened(server.target) as running, opened(server.target) as queued:
         running.sendall(request(b"w" * 50_000))
         assert until(lambda: begun(server))
@@ -182,6 +178,7 @@ def test_work_that_takes_too_long_holds_its_place_until_it_ends(slow: Path, serv
         assert until(lambda: ask(server.target, "POST", "/invocations", b"b")[0] == 429)
         (answer,) = answers(received(third))
         answer.refused(504, error="too_slow")
+    (foreign / "go").touch()
     assert until(lambda: ask(server.target, "POST", "/invocations", b"b") == (200, b"b"))
     assert server.out.read_text().count("begun") == 1
 
@@ -244,36 +241,36 @@ def test_a_foreign_script_is_served_and_its_mistakes_stay_in_the_log(foreign: Pa
 
 
 def test_an_answer_that_takes_too_long_is_504(foreign: Path, serve: Serve) -> None:
-    script = foreign / "code" / "inference.py"
-    # Long work runs in a thread, so that a request can time out.
-    script.write_text(script.read_text().replace('data == b"wait"', "len(data) > 40_000"))
-    server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="3")
+    server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
     status, body = ask(server.target, "POST", "/invocations", b"w" * 50_000)
     assert (status, json.loads(body)["error"]) == (504, "too_slow")
+    (foreign / "go").touch()
     assert ask(server.target, "POST", "/invocations", b"back") == (200, b"back")
 
 
 def test_ping_does_not_wait_for_long_work(foreign: Path, serve: Serve) -> None:
     script = foreign / "code" / "inference.py"
-    text = (
-        script.read_text()
-        .replace('data == b"wait"', "len(data) > 40_000")
-        .replace("import threading", "import threading, types")
-    )
-    text = text.replace("threading.Event()", "types.SimpleNamespace(event=threading.Event(), check=lambda: None)")
-    script.write_text(text.replace("model.wait(6)", "print('begun', flush=True); model.event.wait(6)"))
+    model = "import types; return types.SimpleNamespace(folder=pathlib.Path(folder), check=lambda: None)"
+    text = script.read_text().replace("return pathlib.Path(folder)", model)
+    script.write_text(text.replace("(model / ", "(model.folder / "))
     server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1")
     with opened(server.target) as connection:
         connection.sendall(request(b"w" * 50_000))
-        assert until(lambda: "begun" in server.out.read_text())
+        assert until(lambda: begun(server))
         assert server.target.ping()["status"] == "ok"
         assert select.select([connection], [], [], 0)[0] == []
+        (foreign / "go").touch()
         assert received(connection).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_request_that_arrives_too_slowly_is_dropped(foreign: Path, serve: Serve) -> None:
     server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
-    (answer,) = answers(exchange(server.target, request(b"back")[:-2]))
+    starts = (request(b"back")[:-2], b"", b"\r\n", b"POST /invocations HTTP/1.1\r\nHost: ")
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(opened(server.target)) for _ in starts]
+        for connection, start in zip(connections, starts, strict=True):
+            connection.sendall(start)
+        found, *others = map(received, connections)
+    (answer,) = answers(found)
     answer.refused(408, error="body_too_slow")
-    for start in (b"", b"\r\n", b"POST /invocations HTTP/1.1\r\nHost: "):
-        assert exchange(server.target, start) == b""
+    assert others == [b""] * 3

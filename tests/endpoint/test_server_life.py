@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import until
+from tests.doubles.aws.resident import Resident
 from tests.endpoint.bodies import FORMS
 from tests.endpoint.conftest import Serve
 from tests.endpoint.server import Server, run, serving
@@ -91,7 +92,7 @@ def test_sigterm_lets_a_request_end_and_logs_it(bundle: Path, serve: Serve) -> N
     for name, text in {"content-type": "text/csv", "content-length": str(len(body)), "x-request-id": "last"}.items():
         connection.putheader(name, text)
     connection.endheaders(body[:-100])
-    ended: list[int] = []
+    ended: list[int | None] = []
     closing = threading.Thread(target=lambda: ended.append(server.terminate()))
     closing.start()
     assert until(lambda: not listens(server))
@@ -110,7 +111,7 @@ def test_sigterm_lets_a_request_end_and_logs_it(bundle: Path, serve: Serve) -> N
     [("file", "is not the file that was saved"), ("missing", "is incomplete"), ("library", "cannot be trusted")],
 )
 def test_a_model_that_fails_verification_is_not_served(
-    damage: str, reason: str, bundle: Path, process_only: None, tmp_path: Path
+    damage: str, reason: str, bundle: Path, process_only: None, resident: Resident, tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(bundle, folder)
@@ -123,16 +124,16 @@ def test_a_model_that_fails_verification_is_not_served(
         manifest = json.loads((folder / "manifest.json").read_text())
         manifest["versions"]["catboost"] = "0.1"
         (folder / "manifest.json").write_text(json.dumps(manifest))
-    process, _, err = run(folder, tmp_path)
+    process, _, err = run(resident, folder, tmp_path)
     assert process.wait(30) == 3
     assert reason in err.read_text()
     assert "Traceback" not in err.read_text()
 
 
-def test_a_port_in_use_is_reported(bundle: Path, process_only: None, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(bundle: Path, process_only: None, resident: Resident, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process, _, err = run(bundle, tmp_path, SAGEMAKER_BIND_TO_PORT=str(port))
+        process, _, err = run(resident, bundle, tmp_path, SAGEMAKER_BIND_TO_PORT=str(port))
         assert process.wait(30) == 2
     assert f"cannot listen on port {port}" in err.read_text()
 
@@ -156,22 +157,22 @@ def copy(bundle: Path, process_only: None, tmp_path: Path) -> Path:
     return folder
 
 
-def test_code_that_the_manifest_does_not_list_is_not_imported(copy: Path, tmp_path: Path) -> None:
+def test_code_that_the_manifest_does_not_list_is_not_imported(copy: Path, resident: Resident, tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
     (copy / "code" / "orjson.py").write_text(f"open({str(sprung)!r}, 'w')\n")
-    process, _, err = run(copy, tmp_path)
+    process, _, err = run(resident, copy, tmp_path)
     assert process.wait(30) == 3
     assert "code/orjson.py is not in manifest.json" in err.read_text()
     assert "Traceback" not in err.read_text()
     assert not sprung.exists()
 
 
-def test_compiled_code_beside_the_source_is_not_run(copy: Path, tmp_path: Path) -> None:
+def test_compiled_code_beside_the_source_is_not_run(copy: Path, resident: Resident, tmp_path: Path) -> None:
     sprung, source = tmp_path / "sprung", tmp_path / "evil.py"
     source.write_text(f"open({str(sprung)!r}, 'w')\n")
     compiled = importlib.util.cache_from_source(str(copy / "code" / "inference.py"))
     py_compile.compile(str(source), compiled, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    with serving(copy, tmp_path) as server:
+    with serving(resident, copy, tmp_path) as server:
         assert server.target.ping()["status"] == "ok"
     assert not sprung.exists()
 
@@ -192,17 +193,17 @@ class OnPredict(XGBoost):
 """
 
 
-def test_a_file_that_crashes_its_library_is_the_last_in_the_log(copy: Path, tmp_path: Path) -> None:
+def test_a_file_that_crashes_its_library_is_the_last_in_the_log(copy: Path, resident: Resident, tmp_path: Path) -> None:
     change(copy, {"code/crash.py": CRASH}, "crash:OnLoad")
-    process, _, err = run(copy, tmp_path)
-    assert process.wait(30) == -signal.SIGSEGV
+    process, _, err = run(resident, copy, tmp_path)
+    assert process.wait(30) == 128 + signal.SIGSEGV
     lines = err.read_text().splitlines()
     assert [line for line in lines if line.startswith("loading ")] == ["loading members/xgboost/fold_0.ubj"]
     assert "Fatal Python error: Segmentation fault" in lines
 
 
-def test_a_model_that_crashes_its_workers_ends_the_server(copy: Path, tmp_path: Path) -> None:
+def test_a_model_that_crashes_its_workers_ends_the_server(copy: Path, resident: Resident, tmp_path: Path) -> None:
     change(copy, {"code/crash.py": CRASH}, "crash:OnPredict")
-    process, _, err = run(copy, tmp_path)
+    process, _, err = run(resident, copy, tmp_path)
     assert process.wait(30) == 3
     assert "error: the model cannot be served: it crashed a library." in err.read_text()

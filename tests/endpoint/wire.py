@@ -50,6 +50,16 @@ def received(connection: socket.socket) -> bytes:
     return found
 
 
+def first_answer(connection: socket.socket) -> Answer:
+    """Receive one answer with a body, and leave the connection as it is."""
+    with connection.makefile("rb") as stream:
+        lines = iter(stream.readline, b"\r\n")
+        head = b"".join(lines) + b"\r\n"
+        length = next(int(line[15:]) for line in head.lower().splitlines() if line.startswith(b"content-length:"))
+        (answer,) = answers(head + stream.read(length))
+    return answer
+
+
 def answers(raw: bytes, *, bodiless: bool = False) -> list[Answer]:
     """Return the answers in the received bytes, in order; ``bodiless`` ones are those to HEAD."""
     found = []

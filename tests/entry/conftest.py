@@ -72,6 +72,20 @@ def make_table(rows: int = 60, columns: int = 3, seed: int = 0, missing: float =
     return Table(numbers(*(f"x{number}" for number in range(columns))), "y", features, target)
 
 
+def make_class_table(rows: int = 90, classes: int = 3, seed: int = 0, missing: float = 0.0) -> Table:
+    """Return a table of classes that depend on the features in part, read-only."""
+    random = np.random.RandomState(seed)
+    features = random.normal(size=(rows, 3))
+    score = 2 * features[:, 0] + features[:, 1] ** 2 + random.normal(size=rows)
+    target = np.searchsorted(np.quantile(score, np.arange(1, classes) / classes), score).astype(float)
+    features[random.uniform(size=features.shape) < missing] = np.nan
+    features.flags.writeable = False
+    target.flags.writeable = False
+    labels = tuple(f"class {number}" for number in range(classes))
+    positive = labels[1] if classes == 2 else None
+    return Table(numbers("x0", "x1", "x2"), "y", features, target, classes=labels, positive=positive)
+
+
 def quick_recipe(*kinds: str, k: int = 3, **more: object) -> Recipe:
     """Return a recipe of quick members, each under its kind's name."""
     members = tuple(MemberSpec(kind, kind, QUICK[kind]) for kind in kinds)

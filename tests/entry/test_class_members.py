@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from ensemble.arrays import Floats
 from ensemble.errors import BundleError
@@ -21,7 +23,15 @@ CATEGORIES = {1: 31, 3: 4}
 QUICK: dict[str, dict[str, ParamValue]] = {
     **QUICK_FOR_QUANTITIES,
     "catboost": {"iterations": 4, "depth": 3, "learning_rate": 0.4},
+    "mlp": {"width": 20, "layers": 1, "max_iter": 60},
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Give scikit-learn's boosting one thread: on a busy machine, threads that wait for each other take minutes."""
+    with threadpool_limits(1, user_api="openmp"):
+        yield
 
 
 def rows_of_classes(rows: int = 150, classes: int = 2, seed: int = 0) -> tuple[Floats, Floats]:
@@ -79,8 +89,7 @@ def test_threads_saving_and_other_rows_change_no_bit(kind: str, classes: int, tm
 @every_number
 def test_a_member_learns_the_classes(kind: str, classes: int) -> None:
     features, target = rows_of_classes(600, classes)
-    params: dict[str, ParamValue] = {"max_iter": 60, "width": 30} if kind == "mlp" else QUICK[kind]
-    member = REGISTRY[kind](params, seed=0, threads=1, categories=CATEGORIES, classes=classes)
+    member = REGISTRY[kind](QUICK[kind], seed=0, threads=1, categories=CATEGORIES, classes=classes)
     member.fit(features[:450], target[:450])
     found = member.predict(features[450:])
     given = found[np.arange(150), target[450:].astype(int)]
@@ -182,6 +191,8 @@ def test_seconds_grow_with_rows_and_classes(kind: str) -> None:
         ("catboost", {"loss_function": "MultiClass"}, 0, "a target of a quantity, which takes Expectile"),
         ("catboost", {"leaf_estimation_method": "Exact"}, 2, "leaf_estimation_method=Exact needs loss_function"),
         ("random_forest", {"criterion": "squared_error"}, 2, "two classes, which takes entropy, gini, log_loss"),
+        ("hist_gradient_boosting", {"loss": "squared_error"}, 3, "classes, which takes log_loss"),
+        ("hist_gradient_boosting", {"loss": "log_loss"}, 0, "a target of a quantity, which takes absolute_error"),
         ("extra_trees", {"criterion": "gini"}, 0, "a target of a quantity, which takes absolute_error"),
     ],
     ids=str,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from ensemble.bundle import save_bundle
 from ensemble.training import fit_ensemble
 from tests.entry.conftest import make_table, quick_recipe
+from tests.support.models import LABELS, save_model_of_classes
 
 # Calls the toolkit's handler as the multi-model server does, and prints the answers for this test.
 SERVER = """
@@ -105,3 +108,18 @@ def test_a_mistake_has_its_status_and_json(bundle: Path) -> None:
     for _, _, body in answers:
         document = json.loads(body.split(b"\n")[0])
         assert {"error", "message"} <= set(document)
+
+
+def test_classes_are_answered_with_their_labels(tmp_path: Path) -> None:
+    bundle = save_model_of_classes(tmp_path)
+    rows = b"a,b\n0,0\n30,2\n59,3\n"
+    _, answers = transformed(
+        bundle, ("text/csv", "application/json", rows), ("text/csv", "text/csv; detail=probabilities", rows)
+    )
+    document = json.loads(answers[0][2])
+    assert document["labels"] == sorted(LABELS)
+    assert set(document["predicted_label"]) == set(LABELS)
+    header, *lines = csv.reader(io.StringIO(answers[1][2].decode()))
+    assert header == ["prediction", *(f"probability_{label}" for label in sorted(LABELS))]
+    assert [line[0] for line in lines] == document["predicted_label"]
+    assert [[float(cell) for cell in line[1:]] for line in lines] == document["probabilities"]

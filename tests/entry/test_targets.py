@@ -268,6 +268,36 @@ def test_labels_that_may_be_mistakes_are_noted(tmp_path: Path) -> None:
     assert "'?', in 2 rows, is a class" in notes
 
 
+def test_long_labels_and_line_breaks_do_not_break_a_message(tmp_path: Path) -> None:
+    labels = ["x" * 5000, "a\nb", "c"]
+    with pytest.raises(InputError) as raised:
+        parquet(tmp_path, labels, task="binary")
+    message = str(raised.value)
+    assert len(message) < 500
+    assert "'a\\nb', c, xxx" in message
+    with pytest.raises(InputError) as raised:
+        parquet(tmp_path, ["x" * 5000] * 2)
+    assert len(str(raised.value)) < 300
+    assert labels_of(parquet(tmp_path, labels)) == labels
+
+
+@pytest.mark.parametrize("task", ["auto", "multiclass"])
+@pytest.mark.parametrize("cell", [[1], {"a": 1}, b"x", dt.time(1)])
+def test_cells_that_are_no_labels_are_named(cell: object, task: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"column 'y' holds a \w+ in data row 1"):
+        parquet(tmp_path, [cell, cell], task=task)
+
+
+def test_true_and_false_with_gaps_are_named_as_missing(tmp_path: Path) -> None:
+    for table in (lambda: parquet(tmp_path, [True, None, False]), lambda: table_of(tmp_path, ["true", "", "false"])):
+        with pytest.raises(InputError, match="target 'y' is missing in 1 of 3 rows, first in data row 2"):
+            table()
+
+
+def test_a_word_for_missing_values_is_a_class_if_the_user_says_so(tmp_path: Path) -> None:
+    assert table_of(tmp_path, ["None", "NA", "x"], missing=()).classes == ("NA", "None", "x")
+
+
 def test_many_labels_are_read_quickly(tmp_path: Path) -> None:
     labels = [f"label {number}" for number in range(20_000)]
     assert labels_of(table_of(tmp_path, labels)) == labels

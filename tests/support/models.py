@@ -38,6 +38,25 @@ def small_bundle(folder: Path, table: Table, alpha: float = 1.0) -> Path:
     return folder
 
 
+LABELS = ("low", "middle, so to say", "Über")
+
+
+def save_model_of_classes(folder: Path, labels: Sequence[str] = LABELS) -> Path:
+    """Save a model of the columns ``a`` and ``b`` that predicts one of some labels, and return its bundle."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = (f'{x},{x % 7},"{labels[(x + x % 5) * len(labels) // 64]}"' for x in range(60))
+    (folder / "table.csv").write_text("a,b,y\n" + "\n".join(lines) + "\n")
+    table = read_file(folder / "table.csv", Roles("y"))
+    members = (
+        MemberSpec("xgboost", "xgboost", {"num_round": 5}),
+        MemberSpec("forest", "random_forest", {"n_estimators": 8}),
+    )
+    recipe = Recipe(members, blend="weighted", folds=FoldSpec(k=2), objective="cv_logloss_blended")
+    training = fit_ensemble(recipe, table, None, threads=1)
+    save_bundle(folder / "model", recipe, training, table, table.content_hash())
+    return folder / "model"
+
+
 def with_other_predictions(bundle: Path, copy: Path) -> Path:
     """Copy a bundle whose manifest has other predictions for its example than the model, and return the copy."""
     shutil.copytree(bundle, copy)

@@ -11,8 +11,9 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.errors import BundleError
-from ensemble.members.base import Member
+from ensemble.members.base import ALL_TASKS, Member
 from ensemble.members.growth import MOST, Growth
+from ensemble.members.probabilities import softmax
 from ensemble.parameters import Parameter, ParamValue, boolean, integer, real
 
 # Values in a table from which on a second thread pays: on a busy machine, threads that wait for each other are slow.
@@ -57,6 +58,7 @@ class LightGBM(Member):
     defaults: ClassVar[dict[str, ParamValue]] = {"num_iterations": None, "min_data_in_leaf": 5}
     rounds = "num_iterations"
     growing: ClassVar[dict[str, ParamValue]] = {"learning_rate": 0.05}
+    tasks = ALL_TASKS
     float32_target = True
     deciding = ("bagging_fraction",)
 
@@ -78,14 +80,15 @@ class LightGBM(Member):
         predicted: list[Floats] = []
 
         def keep(current: Floats, rows: Any) -> tuple[str, float, bool]:
-            predicted[:] = [current.copy()]
+            predicted[:] = [current.copy()]  # of classes, probabilities
             return "", 0.0, False
 
         finished, goes_on = False, True
         while goes_on:
             finished = finished or booster.update()  # then no split gains anything, and the model stays as it is
             booster.eval_valid(keep)
-            goes_on = growth.after(predicted[0])
+            found = predicted[0]
+            goes_on = growth.after(np.column_stack([1 - found, found]) if self.classes == 2 else found)
         self._keep(booster)
 
     def truncated(self, rounds: int) -> LightGBM:
@@ -100,7 +103,8 @@ class LightGBM(Member):
         Raises:
             ValueError: The number of columns is not the model's.
         """
-        return np.asarray(self._booster.predict(features, num_threads=self.threads), dtype=np.float64)
+        found = self._booster.predict(features, raw_score=self.classes > 0, num_threads=self.threads)
+        return softmax(found) if self.classes else np.asarray(found, dtype=np.float64)
 
     def _begun(self, features: Floats, target: Floats, weights: Floats | None) -> Any:
         import lightgbm
@@ -116,6 +120,10 @@ class LightGBM(Member):
             "bagging_freq": 1,
             "verbosity": -1,
         }
+        if self.classes:
+            settings |= (
+                {"objective": "binary"} if self.classes == 2 else {"objective": "multiclass", "num_class": self.classes}
+            )
         settings |= {name: value for name, value in self.params.items() if value is not None}
         rows = lightgbm.Dataset(
             features, target, weight=weights, categorical_feature=list(self.categories), params=settings
@@ -135,13 +143,17 @@ class LightGBM(Member):
     @classmethod
     def refusal(cls, params: Mapping[str, ParamValue], target: Floats, *, varies: bool, classes: int = 0) -> str | None:
         """Return why these rows cannot be fitted: no row would be drawn for a tree."""
+        refused = super().refusal(params, target, varies=varies, classes=classes)
+        if refused is not None:
+            return refused
         drawn = cls.number("bagging_fraction", params, 1.0)
         return None if int(drawn * len(target)) else f"bagging_fraction={drawn:g} takes none of {len(target)} rows"
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
-        return cls.number("num_iterations", params, 400) / 100 * (0.03 + 4e-7 * rows * columns)
+        trees = classes if classes > 2 else 1
+        return trees * cls.number("num_iterations", params, 400) / 100 * (0.03 + 4e-7 * rows * columns)
 
     def save(self, path: Path) -> None:
         """Write the library's text."""

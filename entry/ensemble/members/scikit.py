@@ -19,7 +19,7 @@ from ensemble.errors import BundleError, EnsembleError, listed
 from ensemble.members import losses
 from ensemble.members.base import ALL_TASKS, Member
 from ensemble.members.growth import MOST, Growth
-from ensemble.members.probabilities import in_columns, normalised
+from ensemble.members.probabilities import in_columns, normalised, softmax
 from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real
 
 # The types that a file may contain besides those that skops trusts. A file with any other type is refused.
@@ -28,6 +28,10 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "numpy.dtype",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.MultinomialLogit",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfMultinomialLoss",
     "sklearn._loss.loss.HalfSquaredError",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -76,6 +80,10 @@ class ScikitMember(Member):
                 return domain(target)
         return None
 
+    @property
+    def _step(self) -> str:
+        return "classifier" if self.classes else "regressor"
+
     @abc.abstractmethod
     def build(self) -> Any:
         """Return the unfitted regressor or classifier for these parameters."""
@@ -99,7 +107,7 @@ class ScikitMember(Member):
             # scikit-learn gives a constant the scale 1, which would add what the regressor makes of zeros.
             regressor.transformer_.scale_ = np.zeros(1)
         self._predict_in_order(regressor)
-        self._estimator = Pipeline([*steps, ("regressor", regressor)])
+        self._estimator = Pipeline([*steps, (self._step, regressor)])
 
     def _fit_classifier(self, features: Floats, target: Floats, weights: Floats | None) -> None:
         from sklearn.pipeline import Pipeline
@@ -109,7 +117,7 @@ class ScikitMember(Member):
         arguments = {} if weights is None else {"sample_weight": weights}
         classifier.fit(features, target.astype(np.int64), **arguments)
         self._predict_in_order(classifier)
-        self._estimator = Pipeline([*steps, ("classifier", classifier)])
+        self._estimator = Pipeline([*steps, (self._step, classifier)])
 
     def _classifier(self, target: Floats) -> Any:
         """Return the unfitted classifier; where only one class is present, which few take, one that predicts it."""
@@ -337,6 +345,7 @@ class HistGradientBoosting(ScikitMember):
     """
 
     kind = "hist_gradient_boosting"
+    seeded = False  # up to 200,000 rows and with all features in each tree
     parameters: ClassVar[dict[str, Parameter]] = {
         "max_iter": integer(1, optional=True),
         "learning_rate": real(0, low_open=True),
@@ -346,56 +355,75 @@ class HistGradientBoosting(ScikitMember):
         "l2_regularization": real(0),
         "max_features": real(0, 1, low_open=True),
         "max_bins": integer(2, 255),
-        "loss": choice("squared_error", "absolute_error", "gamma", "poisson"),
+        "loss": choice("squared_error", "absolute_error", "gamma", "poisson", "log_loss"),
+    }
+    tasks = ALL_TASKS
+    by_task: ClassVar[dict[str, dict[Task, Sequence[str]]]] = {
+        "loss": {
+            "regression": ("squared_error", "absolute_error", "gamma", "poisson"),
+            "binary": ("log_loss",),
+            "multiclass": ("log_loss",),
+        }
     }
     defaults: ClassVar[dict[str, ParamValue]] = {"max_iter": None}
     rounds = "max_iter"
 
     def build(self) -> Any:
-        """Return the regressor, without early stopping, which would withhold rows from the fit."""
-        from sklearn.ensemble import HistGradientBoostingRegressor
+        """Return the model, without early stopping, which would withhold rows from the fit."""
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         # Categories are columns by now. Its own treatment of categories would be saved as a function.
         settings = {**self.params, "max_iter": self.params["max_iter"] or MOST}
-        return HistGradientBoostingRegressor(
-            **settings, early_stopping=False, random_state=self.seed, categorical_features=None
-        )
+        library = HistGradientBoostingClassifier if self.classes else HistGradientBoostingRegressor
+        return library(**settings, early_stopping=False, random_state=self.seed, categorical_features=None)
 
     def grow(self, features: Floats, target: Floats, weights: Floats | None, growth: Growth) -> None:
         """Grow ``CHUNK`` rounds at a time, and continue where the last ones ended."""
         from sklearn.pipeline import Pipeline
 
+        if self.classes and np.ptp(target) == 0:
+            self.fit(features, target, weights)
+            growth.stays(self.predict(growth.features))
+            return
         steps, features = self._prepared(features)
         scored = growth.features
         for _, preparation in steps:
             scored = preparation.transform(scored)
-        regressor = self.build().set_params(warm_start=True, max_iter=0)
+        model = self.build().set_params(warm_start=True, max_iter=0)
         goes_on = True
         while goes_on:
-            before = regressor.max_iter
-            regressor.set_params(max_iter=min(before + CHUNK, growth.most))
-            regressor.fit(features, target, weights)
-            stages = regressor.staged_predict(scored)
-            for predicted in itertools.islice(stages, before, None):
-                goes_on = growth.after(predicted) and goes_on
-        regressor.set_params(warm_start=False)
-        self._estimator = Pipeline([*steps, ("regressor", regressor)])
+            before = model.max_iter
+            model.set_params(max_iter=min(before + CHUNK, growth.most))
+            model.fit(features, target.astype(np.int64) if self.classes else target, weights)
+            stages = model.staged_decision_function(scored) if self.classes else model.staged_predict(scored)
+            for stage in itertools.islice(stages, before, None):
+                found = in_columns(softmax(stage), model.classes_, self.classes) if self.classes else stage
+                goes_on = growth.after(found) and goes_on
+        model.set_params(warm_start=False)
+        self._estimator = Pipeline([*steps, (self._step, model)])
 
     def truncated(self, rounds: int) -> HistGradientBoosting:
         """Return the model of the first rounds."""
         from sklearn.pipeline import Pipeline
 
-        regressor = copy.copy(self._regressor())
-        regressor._predictors = regressor._predictors[:rounds]
-        regressor.set_params(max_iter=len(regressor._predictors))
+        model = copy.copy(self._regressor())
+        if not hasattr(model, "_predictors"):  # the only class of its rows
+            return self
+        model._predictors = model._predictors[:rounds]
+        model.set_params(max_iter=len(model._predictors))
         shorter = copy.copy(self)
-        shorter._estimator = Pipeline([*self._estimator.steps[:-1], ("regressor", regressor)])
+        shorter._estimator = Pipeline([*self._estimator.steps[:-1], (self._step, model)])
         return shorter
+
+    def probabilities(self, classifier: Any, prepared: Floats) -> Floats:
+        """Compute probabilities class by class: scikit-learn adds up one row in a different order than many rows."""
+        return softmax(classifier.decision_function(prepared))
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
         """Estimate the seconds that ``fit`` takes on one core."""
-        return cls.number("max_iter", params, 300) / 100 * (0.05 + 1.2e-6 * rows * columns)
+        trees = classes if classes > 2 else 1
+        return trees * cls.number("max_iter", params, 300) / 100 * (0.05 + 1.2e-6 * rows * columns)
 
 
 class Ridge(ScikitMember):
@@ -406,6 +434,7 @@ class Ridge(ScikitMember):
 
     kind = "ridge"
     scaled = True
+    seeded = False
     parameters: ClassVar[dict[str, Parameter]] = {"alpha": real(0), "fit_intercept": boolean()}
 
     def build(self) -> Any:
@@ -426,10 +455,14 @@ class SupportVectors(ScikitMember):
 
     Source: A. J. Smola and B. Schoelkopf, "A tutorial on support vector regression", Statistics and Computing 14,
     199-222, 2004. The time of a fit grows with the square of the number of rows.
+
+    A fit ends after ``max_iter`` steps, with a warning in the trial's output: with a huge ``C`` it would never end.
+    With ``C`` up to 100, 1,350 rows took at most 120,000 steps.
     """
 
     kind = "svr"
     scaled = True
+    seeded = False
     target_scaled = True
     parameters: ClassVar[dict[str, Parameter]] = {
         "C": real(0, low_open=True),
@@ -441,7 +474,7 @@ class SupportVectors(ScikitMember):
         "tol": real(0, low_open=True),
         "max_iter": integer(-1),
     }
-    defaults: ClassVar[dict[str, ParamValue]] = {"C": 10.0, "epsilon": 0.05}
+    defaults: ClassVar[dict[str, ParamValue]] = {"C": 10.0, "epsilon": 0.05, "max_iter": 2_000_000}
 
     def build(self) -> Any:
         """Return the regressor."""
@@ -456,7 +489,7 @@ class SupportVectors(ScikitMember):
 
 
 class MultiLayerPerceptron(ScikitMember):
-    """A small fully connected network on standardised features and target.
+    """A small fully connected network on standardised features, and a standardised target if that is a quantity.
 
     ``max_iter`` is the number of passes over the rows. ``none`` means as many as make ``UPDATES`` steps, within
     ``EPOCHS``: enough passes for a small table, and not too many for a large one.
@@ -488,14 +521,16 @@ class MultiLayerPerceptron(ScikitMember):
         "alpha": 0.1,
         "max_iter": None,
     }
+    tasks = ALL_TASKS
 
     def build(self) -> Any:
         """Return the network, ``layers`` hidden layers of ``width`` units each."""
-        from sklearn.neural_network import MLPRegressor
+        from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         settings = {name: value for name, value in self.params.items() if value is not None}
         width, layers = settings.pop("width"), settings.pop("layers")
-        return MLPRegressor(hidden_layer_sizes=(width,) * int(str(layers)), random_state=self.seed, **settings)
+        network = MLPClassifier if self.classes else MLPRegressor
+        return network(hidden_layer_sizes=(width,) * int(str(layers)), random_state=self.seed, **settings)
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:
@@ -524,16 +559,29 @@ class MultiLayerPerceptron(ScikitMember):
 
     def predict(self, features: Floats) -> Floats:
         """Predict unit by unit: a matrix product may add up one row in a different order than many rows."""
-        scaling, network = self._estimator[-1].transformer_, self._regressor()
-        values = self._estimator[:-1].transform(features)
+        if self.classes:
+            return super().predict(features)
+        scaling = self._estimator[-1].transformer_
+        output = self._outputs(self._regressor(), self._estimator[:-1].transform(features))[:, 0]
+        return np.asarray(output * scaling.scale_[0] + scaling.mean_[0], dtype=np.float64)
+
+    def probabilities(self, classifier: Any, prepared: Floats) -> Floats:
+        """Compute probabilities from the last units, of which two classes have one."""
+        scores = self._outputs(classifier, prepared)
+        return softmax(scores[:, 0] if scores.shape[1] == 1 else scores)
+
+    @staticmethod
+    def _outputs(network: Any, values: Floats) -> Floats:
+        """Return the last units' values before the output function, shape (rows, outputs)."""
         for weights, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
             values = _ACTIVATIONS[network.activation](_product(values, weights, bias))
-        output = _product(values, network.coefs_[-1], network.intercepts_[-1])[:, 0]
-        return np.asarray(output * scaling.scale_[0] + scaling.mean_[0], dtype=np.float64)
+        return _product(values, network.coefs_[-1], network.intercepts_[-1])
 
 
 class NearestNeighbors(ScikitMember):
     """The mean target of the nearest rows, by standardised features; of all rows if there are fewer than wanted.
+
+    For classes, it is the share of each class among them.
 
     Source: T. M. Cover and P. E. Hart, "Nearest neighbor pattern classification", IEEE Transactions on Information
     Theory 13, 21-27, 1967. It does not support row weights.
@@ -541,6 +589,7 @@ class NearestNeighbors(ScikitMember):
 
     kind = "nearest_neighbors"
     scaled = True
+    seeded = False
     weighs = False
     parameters: ClassVar[dict[str, Parameter]] = {
         "n_neighbors": integer(1),
@@ -548,6 +597,7 @@ class NearestNeighbors(ScikitMember):
         "p": real(1),
         "leaf_size": integer(1),
     }
+    tasks = ALL_TASKS
     defaults: ClassVar[dict[str, ParamValue]] = {"n_neighbors": 10, "weights": "distance"}
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
@@ -556,10 +606,16 @@ class NearestNeighbors(ScikitMember):
         super().fit(features, target, weights)
 
     def build(self) -> Any:
-        """Return the regressor, with a tree, whose distances do not depend on how many rows are predicted at once."""
-        from sklearn.neighbors import KNeighborsRegressor
+        """Return the model, with a tree, whose distances do not depend on how many rows are predicted at once."""
+        from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-        return KNeighborsRegressor(**self.params, algorithm="kd_tree", n_jobs=self.threads)
+        library = KNeighborsClassifier if self.classes else KNeighborsRegressor
+        return library(**self.params, algorithm="kd_tree", n_jobs=self.threads)
+
+    def probabilities(self, classifier: Any, prepared: Floats) -> Floats:
+        """Return the classes' shares of the neighbours and of one more, with the frequencies of classes."""
+        frequencies = np.bincount(classifier._y, minlength=len(classifier.classes_)) / len(classifier._y)
+        return normalised(classifier.predict_proba(prepared) * classifier.n_neighbors + frequencies)
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:

@@ -29,7 +29,7 @@ class Prediction:
         absent: By column, how many rows lack it.
         classes: The labels of the classes, in order; empty if a number is predicted.
         positive: The label of the positive class of two; None for numbers and for more classes.
-        threshold: The probability from which on the positive class is predicted.
+        threshold: The probability from which on the positive class is predicted; None for numbers and more classes.
     """
 
     blended: Floats
@@ -39,7 +39,7 @@ class Prediction:
     absent: Mapping[str, int] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     positive: str | None = None
-    threshold: float = HALF
+    threshold: float | None = None
 
     def take(self, rows: slice) -> Prediction:
         """Return the predictions for some of the rows, without the counts of ``unseen`` and ``absent``."""
@@ -49,7 +49,7 @@ class Prediction:
     def positions(self) -> Any:
         """The predicted class of each row, as its position in ``classes``, shape (rows,), int64."""
         positive = None if self.positive is None else self.classes.index(self.positive)
-        return Decision(positive, self.threshold).labels(self.blended)
+        return Decision(positive, HALF if self.threshold is None else self.threshold).labels(self.blended)
 
     def labels(self) -> list[str]:
         """Return the label of the predicted class of each row."""

@@ -62,8 +62,17 @@ class Predictor:
 
     def predict(self, features: Floats) -> Prediction:
         """Return the predictions of blend and members for features of shape (rows, columns)."""
-        members = self.bundle.ensemble.predict_members(features)
-        return Prediction(self.bundle.ensemble.blend.predict(members, features), members, self.bundle.members)
+        bundle = self.bundle
+        members = bundle.ensemble.predict_members(features)
+        blended = bundle.ensemble.blend.predict(members, features)
+        return Prediction(
+            blended,
+            members,
+            bundle.members,
+            classes=bundle.classes,
+            positive=bundle.positive,
+            threshold=bundle.threshold,
+        )
 
     def answer(self, rows: Rows) -> Prediction:
         """Return the predictions for a request, with the numbers of unknown categories and lacking columns.
@@ -108,8 +117,8 @@ class Predictor:
         """Predict the bundle's example again.
 
         Raises:
-            BundleError: The predictions differ from those in training by more than ``EXAMPLE_TOLERANCE`` (relative),
-                or a member cannot predict.
+            BundleError: The predictions differ from those in training by more than ``EXAMPLE_TOLERANCE``, relatively
+                or for probabilities absolutely, or a member cannot predict.
         """
         features, expected = self.bundle.example()
         try:
@@ -121,10 +130,13 @@ class Predictor:
                 f"the model cannot predict its example ({type(error).__name__}: {first_line(error)}). Copy it again or "
                 "train again."
             ) from None
-        if not np.allclose(found, expected, rtol=EXAMPLE_TOLERANCE, atol=0):
-            row = int(np.argmax(~np.isclose(found, expected, rtol=EXAMPLE_TOLERANCE, atol=0)))
+        # A small probability may be the rest of a large one, so its relative difference says little.
+        relative, absolute = (0.0, EXAMPLE_TOLERANCE) if self.bundle.classes else (EXAMPLE_TOLERANCE, 0.0)
+        differs = ~np.isclose(found, expected, rtol=relative, atol=absolute)
+        if differs.any():
+            row = int(np.argmax(differs.reshape(len(found), -1).any(axis=1)))
             raise BundleError(
-                f"the model predicts {float(found[row])!r} for row {row + 1} of its example, but predicted "
-                f"{float(expected[row])!r} when it was trained: the libraries or the processor's arithmetic differ. "
+                f"the model predicts {found[row].tolist()!r} for row {row + 1} of its example, but predicted "
+                f"{expected[row].tolist()!r} when it was trained: the libraries or the processor's arithmetic differ. "
                 "Train it again here."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.comparison.charts.confusion import confusion_chart
 from experiments.comparison.charts.coordinates import parallel_coordinates
 from experiments.comparison.charts.differences import difference_chart
 from experiments.comparison.charts.errors import error_correlation, predicted_against_actual
@@ -17,6 +18,7 @@ from experiments.comparison.parity import Parity
 
 def all_charts(measures: Sequence[Measures], parity: Parity) -> list[Chart]:
     """Return every figure, in the order of the page."""
+    predicted = {bool(one.study.classes): None for one in measures}
     return [
         *score_charts(measures),
         difference_chart(measures, parity),
@@ -24,5 +26,5 @@ def all_charts(measures: Sequence[Measures], parity: Parity) -> list[Chart]:
         parallel_coordinates(measures),
         importance_chart(measures),
         error_correlation(measures),
-        predicted_against_actual(measures),
+        *((confusion_chart if classes else predicted_against_actual)(measures) for classes in predicted),
     ]

@@ -108,7 +108,7 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     found: dict[int, Predictions] = {}
     missing = []
     for place, one in enumerate(measures):
-        if one.study.final is None or not one.study.has_test_rows:
+        if one.study.final is None or not one.study.has_test_rows or one.study.classes:
             continue
         kept = one.study.on_test_rows()
         if kept is None or not len(kept.target):

@@ -1,7 +1,7 @@
 """The resident process of ``tests.doubles.aws.resident``: imports libraries, then forks a child for each script.
 
 It is run as a file, so that nothing of this project is imported in it: a script finds what was downloaded for it. It
-reads one JSON line a script, ``{"argv": [...], "folder": path, "environment": {...}, "log": path}``, and writes
+reads one JSON line a script, ``{"argv": [...], "folder": path, "environment": {...}, "log": path, "errors": path}``, and writes
 ``{"started": pid}`` at once and ``{"ended": pid, "code": n}`` once that has ended, negative for a signal. The end of
 standard input ends it, with all that still run. It imports and does nothing else, since what has once entered an OpenMP region hangs its forked
 children in XGBoost.
@@ -89,8 +89,11 @@ def run(request: dict[str, Any]) -> None:
         os.closerange(3, 64)  # the descriptors of the resident process
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        errors = log
+        if request["errors"] is not None:
+            errors = os.open(request["errors"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
-        os.dup2(log, 2)
+        os.dup2(errors, 2)
         sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
         os.environ.clear()
         os.environ.update(request["environment"])

@@ -42,7 +42,9 @@ class Resident:
         self._process.wait()
         self._reader.join()
 
-    def start(self, argv: list[str], folder: Path, environment: Mapping[str, str], log: Path) -> Forked:
+    def start(
+        self, argv: list[str], folder: Path, environment: Mapping[str, str], log: Path, errors: Path | None = None
+    ) -> Forked:
         """Start a script.
 
         Args:
@@ -50,8 +52,15 @@ class Resident:
             folder: Its working directory.
             environment: All of its environment.
             log: Where its output goes.
+            errors: Where its standard error goes; None for the log.
         """
-        request = {"argv": argv, "folder": str(folder), "environment": dict(environment), "log": str(log)}
+        request = {
+            "argv": argv,
+            "folder": str(folder),
+            "environment": dict(environment),
+            "log": str(log),
+            "errors": None if errors is None else str(errors),
+        }
         assert self._process.stdin is not None
         with self._lock:
             self._process.stdin.write(json.dumps(request) + "\n")

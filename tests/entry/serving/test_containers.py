@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import io
 import json
@@ -18,6 +19,7 @@ from ensemble.serving.errors import RequestError
 from ensemble.table import Column
 from tests.entry.serving.bodies import CSV, JSON, LINES, NPY, PARQUET, WHOLE
 from tests.entry.serving.containers import ClientError, Response, Transformer
+from tests.support.models import LABELS, save_model_of_classes
 
 
 @pytest.fixture
@@ -141,3 +143,49 @@ def test_bytes_that_are_not_text_are_replaced_and_answered(transformer: Transfor
 def test_a_model_that_cannot_be_loaded_says_so(script: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(ClientError, match=r"is not a model bundle"):
         Transformer(script).initialize(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model_of_classes(tmp_path_factory.mktemp("classes"))
+
+
+ROWS = b"a,b\n0,0\n30,2\n59,3\n"
+
+
+def test_labels_of_classes_come_out_of_every_type(classes: Path, script: ModuleType) -> None:
+    transformer = Transformer(script)
+    transformer.initialize(str(classes))
+
+    def answer(accept: str) -> Any:
+        return transformer.transform(ROWS, {"Content-Type": CSV, "Accept": accept}).response
+
+    document = json.loads(answer(JSON))
+    assert document["labels"] == sorted(LABELS)
+    assert document["predicted_label"] == list(
+        np.array(document["labels"])[np.argmax(document["probabilities"], axis=1)]
+    )
+    assert set(document["predicted_label"]) == set(LABELS)
+    assert [row[0] for row in csv.reader(io.StringIO(answer(CSV).decode()))] == document["predicted_label"]
+    assert [json.loads(line)["predicted_label"] for line in answer(LINES).splitlines()] == document["predicted_label"]
+    assert np.load(io.BytesIO(answer(NPY))).tolist() == document["predicted_label"]
+
+
+def test_the_environment_selects_what_answers_hold(
+    classes: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_INFERENCE_OUTPUT", "predicted_label,probability")
+    transformer = Transformer(script)
+    transformer.initialize(str(classes))
+    (first, *_) = json.loads(transformer.transform(ROWS, {"Content-Type": CSV}).response)["predictions"]
+    whole = json.loads(transformer.transform(ROWS, {"Content-Type": CSV, "Accept": f"{JSON};detail=blended"}).response)
+    assert first == {"predicted_label": whole["predicted_label"][0], "probability": max(whole["probabilities"][0])}
+
+
+def test_a_selection_that_the_model_does_not_have_ends_the_server_at_its_start(
+    bundle: Path, classes: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, key in ((bundle, "probability"), (classes, "predicted_score")):
+        monkeypatch.setenv("SAGEMAKER_INFERENCE_OUTPUT", key)
+        with pytest.raises(ClientError, match=f"SAGEMAKER_INFERENCE_OUTPUT={key}: the model predicts"):
+            Transformer(script).initialize(str(folder))

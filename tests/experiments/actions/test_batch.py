@@ -22,7 +22,7 @@ from ensemble.reading import Roles, read_file
 from experiments.actions.batch import predict_rows
 from experiments.serving import row_files
 from tests.conftest import QUICK, Ended
-from tests.support.models import small_bundle
+from tests.support.models import LABELS, save_model_of_classes, small_bundle
 
 ROWS = 700
 
@@ -354,3 +354,57 @@ def test_a_link_in_place_of_the_temporary_folder_is_not_followed(
     (Path(".out.csv.byoe") / "linked").symlink_to(tmp_path / "precious")
     assert byoe("action=batch", "input=rows.csv", "output=out.csv").code == 0
     assert (tmp_path / "precious" / "file").read_text() == "mine"
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of three classes, one with a comma in its label; read only."""
+    return save_model_of_classes(tmp_path_factory.mktemp("classes"))
+
+
+def test_classes_are_written_as_labels_and_probabilities_in_every_format(
+    classes: Path, project: Path, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_files, "CHUNK_BYTES", 100)
+    rows = pd.DataFrame({"a": np.arange(60.0), "b": np.arange(60.0) % 7})
+    rows.to_csv("rows.csv", index=False)
+    ensemble = load_bundle(classes).ensemble
+    wanted = ensemble.predict(rows.to_numpy())
+    members = ensemble.predict_members(rows.to_numpy())
+    labels = [sorted(LABELS)[place] for place in wanted.argmax(axis=1)]
+    assert set(labels) == set(LABELS)
+    probabilities = [f"probability_{label}" for label in sorted(LABELS)]
+    more = [f"{name}__{column}" for name in ("xgboost", "forest") for column in probabilities]
+
+    def batch(output: str, *arguments: str) -> None:
+        ended = byoe("action=batch", f"model={classes}", "input=rows.csv", f"output={output}", *arguments)
+        assert ended.code == 0, ended.err
+
+    for suffix, read in ((".csv", lambda path: pd.read_csv(path, float_precision=None)), (".parquet", pd.read_parquet)):
+        batch(f"plain{suffix}")
+        found = read(f"plain{suffix}")
+        assert list(found) == ["prediction"]
+        assert found["prediction"].tolist() == labels
+        batch(f"all{suffix}", "detail=members")
+        found = read(f"all{suffix}")
+        assert list(found) == ["prediction", *probabilities, *more]
+        assert found["prediction"].tolist() == labels
+        assert np.array_equal(found[probabilities].to_numpy(), wanted)
+        assert np.array_equal(found[more].to_numpy(), members.reshape(60, -1))
+    batch("out.jsonl", "detail=probabilities")
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [line["predicted_label"] for line in lines] == labels
+    assert [line["probabilities"] for line in lines] == wanted.tolist()
+    assert lines[0]["labels"] == sorted(LABELS)
+    batch("out.npy")
+    assert np.load("out.npy").tolist() == labels
+    batch("out.npy", "detail=probabilities")
+    assert np.array_equal(np.load("out.npy"), wanted)
+
+
+def test_a_model_of_numbers_has_no_probabilities(mixed: Path, project: Path, byoe: Callable[..., Ended]) -> None:
+    Path("rows.csv").write_bytes(rows_file(BARE))
+    ended = byoe("action=batch", f"model={mixed}", "input=rows.csv", "output=out.csv", "detail=probabilities")
+    assert ended.code == 2
+    assert "detail=probabilities is for a model that predicts classes" in ended.err
+    assert not Path("out.csv").exists()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.evaluation import rmse
+from ensemble.evaluation import SCORES
 from ensemble.parameters import encode
 from ensemble.processor import this_processor
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
@@ -37,6 +37,7 @@ MEMBERS = ("xgboost", "ridge")
 VERSIONS = {"python": "3.11.2", "xgboost": "3.2.0", "numpy": "2.4.6"}
 POINTS = tuple({"xgboost__eta": eta, "ridge__alpha": alpha} for eta, alpha in ((0.1, 1.0), (0.3, 2.0), (0.05, 4.0)))
 FOLDS = 3
+CLASSES = ("no", "yes")
 
 
 def table(rows: int, seed: int = 0) -> Table:
@@ -64,6 +65,18 @@ def scored(
         metrics |= {f"cv_rmse_{name}_fold_{fold}": value + fold - 1 + 0.1 * place * fold for fold in range(FOLDS)}
     started = 1000.0 + 10 * index
     return TrialResult(index, "complete", dict(params), started, started + 8, metrics)
+
+
+def scored_classes(index: int, params: Mapping[str, Any], *, members: Sequence[str] = MEMBERS) -> TrialResult:
+    """Return the trial that ``scored`` returns, with a log loss in place of the RMSE, an AUC and an accuracy."""
+    quantity = scored(index, params, members=members)
+    metrics: dict[str, float] = {}
+    for name, value in quantity.metrics.items():
+        if "_rmse_" in name:
+            metrics[name.replace("_rmse_", "_logloss_")] = value / 20
+            metrics[name.replace("_rmse_", "_auc_")] = 1 - value / 100
+            metrics |= {} if "_fold_" in name else {name.replace("_rmse_", "_accuracy_"): 1 - value / 50}
+    return dataclasses.replace(quantity, metrics=metrics, info={"classes": list(CLASSES), "positive": CLASSES[1]})
 
 
 def failed(index: int, params: Mapping[str, Any], reason: str = "no luck") -> TrialResult:
@@ -213,16 +226,29 @@ def _with_record(
     return dataclasses.replace(result, info={name: value for name, value in record.items() if name not in drop})
 
 
+def _predictions(random: np.random.RandomState, rows: int, names: tuple[str, ...], classes: int) -> Predictions:
+    if not classes:
+        target = random.normal(size=rows)
+        members = target[:, None] + random.normal(size=(rows, len(names)))
+        return Predictions(target, members, members.mean(axis=1), None, names)
+    target = np.arange(rows, dtype=np.float64) % classes
+    members = random.dirichlet(np.ones(classes), size=(rows, len(names)))
+    members[np.arange(rows), :, target.astype(int)] += 0.5
+    members /= members.sum(axis=2, keepdims=True)
+    blended = members.mean(axis=1)
+    return Predictions(target, members, blended, None, names, blended.argmax(axis=1))
+
+
 def _write_final(spec: StudySpec, ledger: Ledger, best: TrialResult, names: tuple[str, ...]) -> None:
     random = np.random.RandomState(best.index)
     output = output_data_dir(final_folder(spec.folder))
     output.mkdir(parents=True)
     for path, rows in ((output / "out_of_fold.npz", 12), (test_predictions(spec.folder), 7)):
-        target = random.normal(size=rows)
-        members = target[:, None] + random.normal(size=(rows, len(names)))
-        kept = Predictions(target, members, members.mean(axis=1), None, names)
+        kept = _predictions(random, rows, names, len(best.classes))
         kept.write(path)
+    main = SCORES[best.main_score]
     scores = {
-        f"test_rmse_{name}": rmse(kept.target, kept.blended) + place for place, name in enumerate((*names, BLENDED))
+        f"test_{main.name}_{name}": main(kept.target, kept.blended) + place
+        for place, name in enumerate((*names, BLENDED))
     }
     ledger.note("final", dataclasses.asdict(dataclasses.replace(best, metrics={**best.metrics, **scores})))

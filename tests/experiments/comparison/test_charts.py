@@ -22,7 +22,7 @@ from experiments.study.folder import test_predictions as predictions_path
 from experiments.study.predictions import Predictions
 from experiments.study.spec import TrialResult
 from tests.conftest import PROJECT
-from tests.experiments.comparison.builder import POINTS, add_study, failed, scored
+from tests.experiments.comparison.builder import POINTS, add_study, failed, scored, scored_classes
 
 STYLE = PROJECT / "experiments" / "comparison" / "templates" / "report.css"
 COLOUR = re.compile(r"--[a-z]+(-[a-z0-9]+)*")
@@ -93,6 +93,35 @@ def test_every_figure_exists_and_is_valid_for_plotly(two: tuple[RecordedStudy, R
                     json.dumps(spec, allow_nan=False)
                     Figure(_with_black(spec))  # raises on an unknown name or value
                     assert {text for text in strings(spec) if COLOUR.fullmatch(text)} <= declared
+
+
+def test_studies_of_classes_have_a_figure_for_each_score_with_an_interval(folder: Path) -> None:
+    from plotly.graph_objects import Figure
+
+    studies = [
+        add_study(folder, name, map(scored_classes, range(3), POINTS), mode=mode, objective="cv_logloss_blended")
+        for name, mode in (("one", "local"), ("two", "sagemaker"))
+    ]
+    found = charts(*studies)
+    assert list(found)[:3] == ["logloss", "auc", "differences"]
+    assert list(found)[-2:] == ["errors", "confusion"]
+    assert found["logloss"].title == "Log loss of every member and of the blend"
+    assert "All blends have the same log loss, 0.5" in found["logloss"].sentence
+    assert "All blends have the same AUC, 0.89" in found["auc"].sentence
+    assert "ridge" not in found["auc"].sentence.split("its best member")[0]
+    assert found["auc"].plots[0].spec["layout"]["xaxis"]["title"]["text"] == "CV AUC, right is better"
+    for chart in found.values():
+        for plot in chart.plots:
+            Figure(_with_black(plot.spec))
+    kept = studies[0].on_test_rows()
+    assert kept is not None
+    right = int((kept.decided() == kept.target).sum())
+    assert f"local: an accuracy of {right / 7:.1%} and an AUC of" in found["confusion"].sentence
+    (heat,) = found["confusion"].plots[0].spec["data"]
+    counts = [int(note["text"]) for note in found["confusion"].plots[0].spec["layout"]["annotations"]]
+    assert sum(counts) == 7
+    assert counts[0] + counts[3] == right
+    assert heat["text"][0][1] == f"no taken for yes: {counts[1]} rows"
 
 
 def _with_black(node: Any) -> Any:

@@ -24,6 +24,7 @@ from tests.experiments.comparison.builder import (
     edit_facts,
     failed,
     scored,
+    scored_classes,
     splits,
     table,
 )
@@ -145,6 +146,28 @@ def test_the_table_has_a_row_for_each_member_and_split_and_marks_the_lowest(fold
     assert ridge.cells[0] == f"{found[0].main('cv', 'ridge'):.6g} ({interval.low:#.4g} to {interval.high:#.4g})"
     lowest = min((0, 1), key=lambda place: found[place].main("cv", "ridge") or 0.0)
     assert ridge.best == {lowest}
+
+
+def test_studies_of_classes_are_compared_by_log_loss_auc_and_accuracy(folder: Path) -> None:
+    baseline = TrialResult(0, "complete", {}, 0.0, 1.0, {"cv_logloss_catboost": 0.61, "cv_logloss_mean": 0.69})
+    laptop = add_study(
+        folder, "laptop", [scored_classes(0, POINTS[0])], objective="cv_logloss_blended", baseline=baseline
+    )
+    server = add_study(folder, "server", [scored_classes(0, POINTS[1])], objective="cv_logloss_blended", mode="remote")
+    found = measure([laptop, server])
+    assert [one.study.main_score for one in found] == ["logloss", "logloss"]
+    rows = rows_of(found)
+    assert {"CV log loss (95%)", "test log loss", "CV AUC (95%)", "CV accuracy"} < set(rows)
+    better = min((0, 1), key=lambda place: found[place].main("cv", "ridge") or 0.0)
+    for heading in ("CV log loss (95%)", "CV AUC (95%)", "CV accuracy"):  # of the latter two the highest
+        (ridge,) = [row for row in rows[heading] if row.title == "ridge"]
+        assert ridge.best == {better}, heading
+    assert cells(rows["does it pay?"], "class frequencies") == ("0.69", "-")
+    assert cells(rows["does it pay?"], "plain CatBoost") == ("0.61", "-")
+    assert "its blend's log loss is" in which_search(found)
+    assert found[0].lift is not None
+    folds = [found[0].best.metrics[f"cv_logloss_{name}_fold_1"] for name in ("xgboost", "blended")]  # type: ignore[union-attr]
+    assert found[0].lift.mean == pytest.approx(folds[0] - folds[1])
 
 
 def test_equal_scores_and_scores_on_other_data_are_not_marked(folder: Path) -> None:

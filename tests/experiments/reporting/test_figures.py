@@ -7,11 +7,20 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ensemble.evaluation import SCORES
 from ensemble.recipe import MemberSpec, Recipe
 from experiments.reporting.figures import leave_one_out_rises, study_figures, winner_figures
 from experiments.study.predictions import Predictions
 from experiments.study.spec import STUDY_BLEND, StudySpec
-from tests.experiments.reporting.builder import MEMBERS, failed, out_of_fold, pruned, trial
+from tests.experiments.reporting.builder import (
+    MEMBERS,
+    class_probabilities,
+    class_trial,
+    failed,
+    out_of_fold,
+    pruned,
+    trial,
+)
 
 
 def test_figures_show_every_trial_and_every_member(study: StudySpec) -> None:
@@ -145,3 +154,41 @@ def test_names_of_features_are_drawn_as_text() -> None:
 
 def test_there_is_no_figure_of_importance_that_was_left_out() -> None:
     assert set(winner_figures(out_of_fold(), {})) == {"predicted_against_actual.png", "residuals.png"}
+
+
+@pytest.mark.parametrize("classes", [["no", "yes"], ["a", "b", "c $x$"]], ids=["two", "three"])
+def test_figures_of_a_winner_of_classes(classes: list[str]) -> None:
+    kept = class_probabilities(90, len(classes))
+    found = winner_figures(kept, {"size": 0.1}, classes, classes[1] if len(classes) == 2 else None)
+    assert list(found) == [
+        "confusion_matrix.png",
+        "roc.png",
+        "precision_recall.png",
+        "reliability.png",
+        "feature_importance.png",
+    ]
+    for figure in found.values():
+        figure.canvas.draw()
+    cells = [text.get_text() for text in found["confusion_matrix.png"].axes[0].texts]
+    counts = [int(text.split()[0]) for text in cells]
+    assert sum(counts) == 90
+    assert sum(counts[:: len(classes) + 1]) == (kept.decided() == kept.target).sum()
+    legend = [text.get_text() for text in found["roc.png"].axes[0].get_legend().get_texts()]
+    auc = SCORES["auc"]
+    areas = {"blended": auc(kept.target, kept.blended)}
+    areas |= {name: auc(kept.target, kept.members[:, place]) for place, name in enumerate(kept.names)}
+    assert set(legend) == {f"{name} ({area:.3f})" for name, area in areas.items()}
+    assert legend[0].startswith("blended")
+    shares = found["reliability.png"].axes[0].texts
+    assert sum(int(text.get_text()) for text in shares) == 90
+    assert "log loss" in found["feature_importance.png"].axes[0].get_xlabel()
+
+
+def test_the_study_of_classes_has_figures_of_its_main_score(study: StudySpec) -> None:
+    trials = [class_trial(0, 0.5, 0.45, 0.4), class_trial(1, 0.6, 0.5, 0.45)]
+    study = dataclasses.replace(study, objective="cv_logloss_blended", classes=("no", "yes"), positive="yes")
+    found = study_figures(study, trials, MEMBERS, class_probabilities())
+    axes = found["member_and_blend_logloss.png"].axes[0]
+    assert axes.get_xlabel().startswith("log loss in cross-validation")
+    assert found["error_correlation.png"].axes[0].get_title(loc="left")
+    assert "log loss" in found["leave_one_member_out.png"].axes[0].get_xlabel()

@@ -11,7 +11,7 @@ from rich.console import Console
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
 from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import StudySpec, TrialResult
-from tests.experiments.reporting.builder import MEMBERS, failed, pruned, trial
+from tests.experiments.reporting.builder import MEMBERS, class_trial, failed, pruned, trial
 
 
 def shown(study: StudySpec, best: TrialResult, **changes: object) -> str:
@@ -132,3 +132,28 @@ def test_what_a_time_limit_left_out_is_named(study: StudySpec) -> None:
     assert "There was time for one trial, which took" in text
     assert "There was no time to fit the served model on further rows (ensemble.final_rows=all)" in text
     assert "left out" not in shown(study, best)
+
+
+def test_a_study_of_classes_is_summed_up_by_log_loss_auc_and_accuracy(study: StudySpec) -> None:
+    baseline = TrialResult(0, "complete", {}, 0.0, 1.0, {"cv_logloss_mean": 0.69, "cv_accuracy_mean": 0.55})
+    best = class_trial(0, 0.5, 0.45, 0.4)
+    study = dataclasses.replace(study, objective="cv_logloss_blended")
+    lines = shown(study, best, baseline=baseline).splitlines()
+    (titles,) = (" ".join(line.split()) for line in lines if "fit seconds" in line)
+    assert titles == "CV log loss validation test CV AUC CV accuracy weight fit seconds"
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ") and line.strip()}
+    assert rows["blended"] == ["0.4", "0.4", "0.4", "0.9", "0.8", "3.00"]
+    assert rows["class"] == ["frequencies", "0.69", "0.55"]
+    text = " ".join(" ".join(lines).split())
+    assert "The ensemble pays: on average over the folds, the blend's log loss is 0.05 below" in text
+    assert "The blend on the test rows: accuracy 0.8, AUC 0.9." in text
+    assert "gets the label" not in text
+
+
+def test_a_threshold_and_a_lack_of_rows_are_reported(study: StudySpec) -> None:
+    best = class_trial(0, 0.5, 0.45, 0.4)
+    more = {"decision": {"positive": 1, "threshold": 0.123456}, "notes": ["the probabilities are not calibrated."]}
+    best = dataclasses.replace(best, info={**best.info, **more})
+    text = shown(dataclasses.replace(study, objective="cv_logloss_blended"), best)
+    assert "A row gets the label yes from a probability of 0.1235 on." in text
+    assert "The probabilities are not calibrated." in text

@@ -34,7 +34,7 @@ def test_only_features_that_the_model_uses_are_important(monkeypatch: pytest.Mon
         return 3 * rows[:, 0] + rows[:, 2]
 
     table = Table(numbers("much", "unused", "little"), "price", features, 3 * features[:, 0] + features[:, 2])
-    ensemble = cast("FittedEnsemble", SimpleNamespace(predict=predict))
+    ensemble = cast("FittedEnsemble", SimpleNamespace(predict=predict, class_weights=()))
     found = permutation_importance(ensemble, table)
     assert list(found) == ["much", "unused", "little"]
     assert found["much"] > found["little"] > found["unused"] == 0.0
@@ -50,7 +50,9 @@ def test_importance_is_found_in_parts_that_do_not_change_it(monkeypatch: pytest.
     random = np.random.RandomState(1)
     features, weights = random.normal(size=(50, 7)), random.uniform(size=50)
     table = Table(numbers(*"abcdefg"), "price", features, features @ np.arange(7.0), weights)
-    ensemble = cast("FittedEnsemble", SimpleNamespace(predict=lambda rows: (rows * np.arange(7.0)).sum(axis=1)))
+    ensemble = cast(
+        "FittedEnsemble", SimpleNamespace(predict=lambda rows: (rows * np.arange(7.0)).sum(axis=1), class_weights=())
+    )
     whole = permutation_importance(ensemble, table)
     monkeypatch.setattr("experiments.study.importance.PART_CELLS", 50 * 7 * 3)
     monkeypatch.setattr("experiments.study.importance.CALL_CELLS", 50 * 7 * 2)
@@ -105,7 +107,7 @@ def test_importance_is_found_on_as_many_rows_as_there_is_time_for(monkeypatch: p
 
     monkeypatch.setattr("experiments.study.importance.time.perf_counter", lambda: now)
     table = Table(numbers(*"abc"), "price", np.zeros((200, 3)), np.zeros(200))
-    ensemble = cast("FittedEnsemble", SimpleNamespace(predict=predict))
+    ensemble = cast("FittedEnsemble", SimpleNamespace(predict=predict, class_weights=()))
     assert rows_in_time(ensemble, table, 100.0) == 200
     assert rows_in_time(ensemble, table, 4.0) == 100
     assert rows_in_time(ensemble, table, 1.0) == 0

@@ -7,6 +7,7 @@ them with a study's winner.
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from ensemble.table import Column, Table
 from ensemble.training import fit_ensemble
 from experiments.tracking.registry import BUNDLE_HASH, find_version, signature_of
 from tests.conftest import PROJECT
+from tests.support.models import LABELS, save_model_of_classes
 
 
 def test_the_version_of_a_bundle_is_known_by_its_hash() -> None:
@@ -69,13 +71,26 @@ FORMS = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A model as MLflow loads it, with its signature; it takes MLflow two seconds."""
+def loaded(bundle: Path) -> Any:
+    """Return the model of a bundle as MLflow loads it, with its signature; it takes MLflow two seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own import warns
         import mlflow.pyfunc
 
+        found = load_bundle(bundle)
+        mlflow.pyfunc.save_model(
+            str(bundle.parent / "mlflow"),
+            python_model=str(PROJECT / "experiments" / "tracking" / "pyfunc_model.py"),
+            artifacts={"bundle": str(bundle)},
+            signature=signature_of(found.columns, found.manifest["target"], found.classes),
+            pip_requirements=[],
+        )
+        return mlflow.pyfunc.load_model(str(bundle.parent / "mlflow"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A model of a price."""
     place = tmp_path_factory.mktemp("mlflow")
     random = np.random.RandomState(0)
     features = np.column_stack([random.randint(19_000, 20_000, 60), np.arange(60) % 2, np.arange(60) % 3 == 0])
@@ -85,16 +100,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     table = Table(COLUMNS, "price", features, target)
     recipe = Recipe((MemberSpec("xgboost", "xgboost", {"num_round": 5}),), folds=FoldSpec(k=2))
     save_bundle(place / "bundle", recipe, fit_ensemble(recipe, table, None, 1), table, "hash")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mlflow.pyfunc.save_model(
-            str(place / "model"),
-            python_model=str(PROJECT / "experiments" / "tracking" / "pyfunc_model.py"),
-            artifacts={"bundle": str(place / "bundle")},
-            signature=signature_of(load_bundle(place / "bundle").columns, "price"),
-            pip_requirements=[],
-        )
-        return mlflow.pyfunc.load_model(str(place / "model"))
+    return loaded(place / "bundle")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -133,3 +139,17 @@ def test_unknown_categories_are_counted_in_the_log(model: Any, caplog: pytest.Lo
 def test_what_the_model_refuses_is_refused_by_the_model(model: Any) -> None:
     with pytest.raises(Exception, match="column 'when' has 1 in data row 1, where a date"):
         model.predict(TEXTS.assign(when=[1, 2, 3]))
+
+
+def test_classes_are_a_label_and_a_column_for_each_probability(tmp_path: Path) -> None:
+    bundle = save_model_of_classes(tmp_path)
+    model = loaded(bundle)
+    rows = pd.DataFrame({"a": [0.0, 30.0, 59.0], "b": [0.0, 2.0, 3.0]})
+    found = model.predict(rows)
+    columns = [f"probability_{label}" for label in sorted(LABELS)]
+    assert list(found) == ["prediction", *columns]
+    assert [output.name for output in model.metadata.signature.outputs.inputs] == list(found)
+    assert [output.type.name for output in model.metadata.signature.outputs.inputs] == ["string", *["double"] * 3]
+    wanted = load_bundle(bundle).ensemble.predict(rows.to_numpy())
+    assert np.array_equal(found[columns].to_numpy(), wanted)
+    assert found["prediction"].tolist() == [sorted(LABELS)[place] for place in wanted.argmax(axis=1)]

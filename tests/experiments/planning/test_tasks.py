@@ -1,0 +1,94 @@
+"""A study is planned for its target: members, objective, blend and thresholds of the other task are left out or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ensemble.wire import decode_recipe
+from tests.experiments.planning.test_fittable import numbers, planned, refusal
+
+QUANTITY = {"a": numbers(), "price": numbers()}
+CLASSES = {"a": numbers(), "price": ["no", "yes", "no"] * 20}
+
+
+def members(folder: Path, columns: dict[str, list[object]], *arguments: str) -> list[str]:
+    return [spec.name for spec in planned(folder, columns, *arguments).study.recipe({}).members]  # type: ignore[arg-type]
+
+
+def test_a_preset_loses_the_members_of_the_other_task(folder: Path) -> None:
+    quantity = members(folder, QUANTITY, "ensemble=quartet")  # type: ignore[arg-type]
+    classes = members(folder, CLASSES, "ensemble=quartet")  # type: ignore[arg-type]
+    assert quantity == ["xgboost", "catboost", "random_forest", "ridge"]
+    assert "ridge" not in classes
+    assert classes[:3] == quantity[:3]
+
+
+def test_a_typed_member_of_the_other_task_is_refused(folder: Path) -> None:
+    assert refusal(folder, CLASSES, "ensemble.members=[xgboost,ridge,gaussian_process]") == (
+        "ensemble.members: gaussian_process, ridge predict quantities only, and the target price has 2 classes, no, yes "
+        "(dataset.task). Leave them out, or use linear."
+    )
+
+
+def test_the_objective_is_the_main_score_of_the_task_unless_given(folder: Path) -> None:
+    quantity, classes = planned(folder, QUANTITY).study, planned(folder, CLASSES).study
+    assert (quantity.objective, quantity.task, quantity.classes) == ("cv_rmse_blended", "regression", ())
+    assert (classes.objective, classes.task) == ("cv_logloss_blended", "binary")
+    assert (classes.classes, classes.positive) == (("no", "yes"), "yes")
+    given = planned(folder, CLASSES, "search.objective=validation_auc_xgboost").study
+    assert (given.objective, given.maximise) == ("validation_auc_xgboost", True)
+
+
+def test_an_objective_of_the_other_task_is_refused(folder: Path) -> None:
+    assert refusal(folder, CLASSES, "search.objective=cv_mae_blended") == (
+        "search.objective=cv_mae_blended is a score of quantities, and the target price has 2 classes, no, yes "
+        "(dataset.task). Leave it out, or use another, such as cv_logloss_blended."
+    )
+    assert refusal(folder, QUANTITY, "search.objective=cv_balanced_accuracy_blended") == (
+        "search.objective=cv_balanced_accuracy_blended is a score of classes, and the target price is a quantity "
+        "(dataset.task). Leave it out, or use another, such as cv_rmse_blended."
+    )
+    assert "search.objective: 'cv_logloss_blend'" in refusal(folder, CLASSES, "search.objective=cv_logloss_blend")
+
+
+def test_weights_of_classes_and_thresholds_are_hyperparameters(folder: Path) -> None:
+    arguments = ["ensemble.class_weight.no=1", "ensemble.class_weight.yes=5", "ensemble.threshold=f1"]
+    static = planned(folder, CLASSES, *arguments, "ensemble.calibrate=false").study.static
+    recipe = decode_recipe(static)
+    assert (recipe.class_weight, recipe.threshold, recipe.calibrate) == ({"no": 1.0, "yes": 5.0}, "f1", False)
+    assert (
+        decode_recipe(planned(folder, CLASSES, "ensemble.class_weight=balanced").study.static).class_weight
+        == "balanced"
+    )
+    costs = decode_recipe(planned(folder, CLASSES, "ensemble.threshold=[[0,1],[5,0]]").study.static).threshold
+    assert costs == ((0.0, 1.0), (5.0, 0.0))
+    for argument in ("class_weight", "threshold", "calibrate"):
+        assert argument not in planned(folder, QUANTITY).study.static
+
+
+@pytest.mark.parametrize(
+    ("argument", "part"),
+    [
+        ("ensemble.class_weight=balanced", "ensemble.class_weight is for classes, and the target is a quantity"),
+        ("ensemble.threshold=f1", "ensemble.threshold is for two classes, and the target is a quantity"),
+        ("ensemble.calibrate=false", "ensemble.calibrate is for classes, and the target is a quantity"),
+        ("ensemble.blend=vote", "ensemble.blend=vote does not blend a quantity"),
+    ],
+)
+def test_what_is_for_classes_is_refused_for_a_quantity(argument: str, part: str, folder: Path) -> None:
+    assert part in refusal(folder, QUANTITY, argument)
+
+
+@pytest.mark.parametrize(
+    ("argument", "part"),
+    [
+        ("ensemble.class_weight={no: 1}", "ensemble.class_weight: class 'yes' has no weight"),
+        ("ensemble.class_weight=balance", "ensemble.class_weight=balance is not a weight of classes."),
+        ("ensemble.threshold=2", "ensemble.threshold=2 is not a threshold."),
+        ("ensemble.blend=stacking_passthrough", "ensemble.blend=stacking_passthrough does not blend classes"),
+    ],
+)
+def test_what_does_not_go_with_classes_is_refused(argument: str, part: str, folder: Path) -> None:
+    assert part in refusal(folder, CLASSES, argument)
