@@ -51,7 +51,9 @@ def test_keywords_mean_what_a_command_means(keywords: dict[str, Any], typed: lis
     assert compose(arguments_of(keywords)).config == composed.config
 
 
-@pytest.mark.parametrize("text", ["1", "1e5", "null", "true", "nan", "[a]", "{a: b}", "${x}", "a\\b", "o'k", ' "x" ', ""])
+@pytest.mark.parametrize(
+    "text", ["1", "1e5", "null", "true", "nan", "[a]", "{a: b}", "${x}", "a\\b", "o'k", ' "x" ', ""]
+)
 @pytest.mark.parametrize("key", ["ensemble.params.mlp.activation", "dataset.target"])
 def test_text_stays_text(key: str, text: str) -> None:
     if (key, text) == ("ensemble.params.mlp.activation", "${x}"):
