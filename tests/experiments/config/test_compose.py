@@ -129,7 +129,8 @@ def test_typed_range_replaces_the_files_range(folder: Path) -> None:
 
 
 def test_a_range_set_to_null_is_not_searched(folder: Path) -> None:
-    study = plan_study(compose(["search.space.xgboost=null", "search.space.catboost.depth=null"])).study
+    arguments = ["ensemble=pair", "search.space.xgboost=null", "search.space.catboost.depth=null"]
+    study = plan_study(compose(arguments)).study
     assert set(study.space.ranges) == {"catboost__learning_rate", "catboost__l2_leaf_reg"}
 
 
