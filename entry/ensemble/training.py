@@ -35,14 +35,17 @@ from ensemble.table import Table, weighted_by_class
 from ensemble.task_check import check_task
 from ensemble.threads import one_blas_thread
 
+# Models of a member that are fitted on all rows and averaged, each with another seed.
+SEEDS = 3
+
 
 @dataclass(frozen=True)
 class FittedEnsemble:
     """The fitted models of each member and the blend of their predictions.
 
     Attributes:
-        models: The fold models (``bag``), whose predictions are averaged, or one model (``refit``) of each member, by
-            name, in the recipe's order.
+        models: The models of each member, whose predictions are averaged, by name, in the recipe's order: those of the
+            folds or of several seeds (``bag``), or one (``refit``).
         blend: The blend of the members' predictions.
         decision: How a label follows from blended probabilities; None for a quantity.
         class_weights: The weight of the rows of each class; empty if the rows of all classes count equally.
@@ -152,6 +155,8 @@ def fit_again(
 ) -> FittedEnsemble:
     """Fit the models of an ensemble on other rows, for a blend that is fitted already.
 
+    Each model is fitted on all of these rows. Models of folds, which see fewer, and a single model were worse.
+
     Args:
         recipe: What to train.
         rows: The rows to fit on.
@@ -160,13 +165,21 @@ def fit_again(
         threads: Threads that a member may use, as in ``fit_ensemble``.
 
     Raises:
-        InputError: The rows do not allow these folds.
         MemberError: A member raised an exception.
     """
     with one_blas_thread():
         weighed = weighted_by_class(rows, fitted.class_weights)
         fit = _Fit(replace(recipe, class_weight=None), weighed, None, threads, None, Known(rounds=rounds or {}))
         return replace(fitted, models=fit.models())
+
+
+def seeds_of(recipe: Recipe) -> list[int]:
+    """Return the seeds of the models that are fitted on all rows: one, or those of ``bag``, which are averaged."""
+    further = range(1, SEEDS if recipe.final == "bag" else 1)
+    return [
+        recipe.seed,
+        *(int(np.random.SeedSequence([recipe.seed, number]).generate_state(1)[0] >> 1) for number in further),
+    ]
 
 
 class _Fit:
@@ -272,18 +285,13 @@ class _Fit:
         )
 
     def models(self) -> dict[str, list[Member]]:
-        """Return the models of a bundle, fitted on all rows or on the rows of each fold."""
-        members = self._unknown()
+        """Return the models of a bundle, fitted on all rows."""
+        seeds = seeds_of(self.recipe)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
-        if self.recipe.final == "refit":
-            return models | {member.name: [self._fit_member(member, self.train, "all rows")] for member in members}
-        folds = make_folds(
-            self.recipe.folds, self.train.rows, self.recipe.seed, self.train.fold_keys, self.train.class_of_row
-        )
-        for number, fold in enumerate(folds):
-            rows = self.train.take(fold.fit)
-            for member in members:
-                models[member.name].append(self._fit_member(member, rows, f"fold {number}"))
+        for spec in self._unknown():
+            seeded = member_class(spec.kind, "members").seeded
+            for seed in seeds if seeded else seeds[:1]:
+                models[spec.name].append(self._fit_member(spec, self.train, "all rows", seed=seed))
         return models
 
     def _unknown(self) -> list[MemberSpec]:
@@ -424,13 +432,16 @@ class _Fit:
             expected = rival.value + mean_difference(rival, folds)
             raise RaceLost(folds, expected, self._fold_metrics(predictions, nested, done, self.names))
 
-    def _fit_member(self, spec: MemberSpec, rows: Table, where: str, growth: Growth | None = None) -> Member:
+    def _fit_member(
+        self, spec: MemberSpec, rows: Table, where: str, growth: Growth | None = None, seed: int | None = None
+    ) -> Member:
         found = member_class(spec.kind, "members")
+        seed = self.recipe.seed if seed is None else seed
         start = time.perf_counter()
         try:
             model = found(
                 spec.params,
-                seed=self.recipe.seed,
+                seed=seed,
                 threads=self.threads,
                 categories=rows.categories,
                 **classes_argument(rows.classes),
