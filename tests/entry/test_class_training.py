@@ -123,8 +123,10 @@ def test_weights_of_classes_are_weights_of_their_rows(task: str) -> None:
     assert asked.metrics == pytest.approx(expected.metrics)
     assert asked.weights == pytest.approx(by_hand.weights)
     assert asked.metrics != pytest.approx(fit_ensemble(recipe(blend="stacking"), table, rows, 1).metrics)
-    again = fit_again(recipe(class_weight="balanced"), table, asked.ensemble, 1)
-    assert np.array_equal(again.predict(rows.features), asked.ensemble.predict(rows.features))
+    refitted = recipe(class_weight="balanced", final="refit")
+    once = fit_ensemble(refitted, table, None, 1)
+    again = fit_again(refitted, table, once.ensemble, 1)
+    assert np.array_equal(again.predict(rows.features), once.ensemble.predict(rows.features))
 
 
 def test_weights_of_classes_multiply_those_of_rows() -> None:
