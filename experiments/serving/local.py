@@ -199,11 +199,10 @@ class LocalHost(Host):
 
 
 def _summary(endpoint: Endpoint, model: Model, seconds: float) -> str:
-    columns, classes = len(model.manifest["columns"]), model.manifest.get("classes")
-    target = f"{model.manifest['target']} ({len(classes)} classes)" if classes else model.manifest["target"]
     return (
         f"endpoint {endpoint.name} serves {endpoint.origin} at {endpoint.url}, {seconds:.1f} s after its start. It "
-        f"predicts {target} from {columns} columns, and keeps running when this command ends."
+        f"predicts {model.target} from {len(model.manifest['columns'])} columns, and keeps running when this command "
+        "ends."
     )
 
 

@@ -44,6 +44,12 @@ class Model:
     manifest: Mapping[str, Any]
     bundle_hash: str
 
+    @property
+    def target(self) -> str:
+        """What it predicts: the name of the target, and how many classes it has."""
+        classes = self.manifest.get("classes")
+        return f"{self.manifest['target']} ({len(classes)} classes)" if classes else str(self.manifest["target"])
+
 
 def place_model(composed: Composed, folder: Path) -> Model:
     """Find the configured model, and put its archive and its unpacked files into ``folder``.

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ensemble.serving.selected import OUTPUT, check_selected
+from ensemble.serving.selected import KEYS, OUTPUT, check_selected
 from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig, ServingConfig
 from experiments.docker.endpoint import Limits, check_network
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, one_of
 from experiments.sagemaker_requests.endpoints import Serving, endpoint_requests
 from experiments.sagemaker_requests.jobs import LOCAL_INSTANCE, LOCAL_ROLE
 from experiments.sagemaker_requests.limits import (
@@ -52,6 +52,8 @@ def check_serving(serving: ServingConfig) -> None:
     for key, kind in _KEYS_OF_OTHER_KIND.get(serving.name, {}).items():
         if getattr(serving, key) is not None:
             raise ConfigError(f"serving.{key} is for serving={kind}: add serving={kind}, or leave serving.{key} out.")
+    for key in serving.inference_output:
+        one_of("serving.inference_output", key, KEYS)
     if serving.name == "serverless":
         if memory is not None and memory not in SERVERLESS_MEMORY:
             sizes = ", ".join(map(str, SERVERLESS_MEMORY))

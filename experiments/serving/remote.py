@@ -266,10 +266,7 @@ class RemoteHost(Host):
     def _summary(self, model: Model) -> str:
         serverless = self._composed.config.serving.name == "serverless"
         billed = "by the request" if serverless else "by the hour, until it is deleted"
-        return (
-            f"endpoint {self.endpoint} serves {model.origin}; it predicts {model.manifest['target']} and is billed "
-            f"{billed}."
-        )
+        return f"endpoint {self.endpoint} serves {model.origin}; it predicts {model.target} and is billed {billed}."
 
 
 def _check_serverless(settings: RemoteSettings) -> None:

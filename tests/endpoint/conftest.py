@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,7 +122,20 @@ def target(choice: Choice, request: pytest.FixtureRequest) -> Iterator[Target]:
         name = "served_classes" if getattr(request, "param", None) == "classes" else "served"
         yield request.getfixturevalue(name)
     else:
-        yield Target(choice.name, choice.url, choice.model_dir)
+        found = Target(choice.name, choice.url, choice.model_dir)
+        check_form(found)
+        yield found
+
+
+def check_form(target: Target) -> None:
+    """End the tests if the endpoint does not answer in byoe's form."""
+    answer = target.post(json.dumps(target.example.rows), "application/json")
+    if answer.status == 200 and any(isinstance(entry, dict) for entry in answer.json.get("predictions", ())):
+        pytest.exit(
+            f"--endpoint={target.name} answers as SAGEMAKER_INFERENCE_OUTPUT selects, and these tests expect byoe's "
+            "form: deploy the model without serving.inference_output.",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
 
 
 @pytest.fixture

@@ -69,4 +69,4 @@ _NUMBER_COLUMNS: dict[str, Callable[[Prediction], Sequence[Any]]] = {
     "predicted_score": lambda prediction: list(prediction.blended.tolist()),
 }
 _COLUMNS = _CLASS_COLUMNS | _NUMBER_COLUMNS
-CLASS_KEYS, NUMBER_KEYS = tuple(_CLASS_COLUMNS), tuple(_NUMBER_COLUMNS)
+CLASS_KEYS, NUMBER_KEYS, KEYS = tuple(_CLASS_COLUMNS), tuple(_NUMBER_COLUMNS), tuple(_COLUMNS)

@@ -17,7 +17,14 @@ from experiments.errors import ConfigError, InputError
 from experiments.serving.base import DeployFailed, Deployment, Host
 from experiments.serving.client import RequestRefused
 from experiments.serving.open import open_host
-from tests.support.models import as_csv, example, with_other_answers, with_other_predictions
+from tests.support.models import (
+    LABELS,
+    as_csv,
+    example,
+    save_model_of_classes,
+    with_other_answers,
+    with_other_predictions,
+)
 
 
 class HostContract(abc.ABC):
@@ -130,6 +137,7 @@ class HostContract(abc.ABC):
             ("serving.port=70000", "not from 1 to 65535"),
             ("serving.max_concurrency=5", "is for serving=serverless"),
             ("model=none", "there is no such study"),
+            ("serving.inference_output=[probabilty]", "Did you mean 'probability'"),
         ],
     )
     def test_a_mistake_in_the_configuration_starts_nothing(self, argument: str, message: str, folder: Path) -> None:
@@ -142,4 +150,24 @@ class HostContract(abc.ABC):
         (folder / "empty").mkdir()
         with pytest.raises(BundleError, match="is not a model bundle"):
             self.deploy(folder / "empty")
+        assert self.resources() == 0
+
+    def test_classes_are_served_as_labels_or_as_awss_containers_answer(self, folder: Path, tmp_path: Path) -> None:
+        model = save_model_of_classes(tmp_path / "classes")
+        expected, rows = example(model)["predictions"], as_csv(model)
+        (deployment,) = self.deploy(model, "serving.inference_output=[predicted_label,probability]")
+        assert "predicts y (3 classes)" in deployment.summary
+        own = json.loads(self.host().invoke(rows, "text/csv", "application/json; detail=probabilities").body)
+        assert own["probabilities"] == expected
+        assert own["labels"] == sorted(LABELS)
+        labels = [sorted(LABELS)[max(range(3), key=row.__getitem__)] for row in expected]
+        assert own["predicted_label"] == labels
+        selected = json.loads(self.host().invoke(rows, "text/csv", "application/json").body)["predictions"]
+        assert selected == [
+            {"predicted_label": label, "probability": max(row)} for label, row in zip(labels, expected, strict=True)
+        ]
+
+    def test_what_a_model_cannot_answer_is_not_selected(self, folder: Path) -> None:
+        with pytest.raises(InputError, match=r"serving\.inference_output=labels: the model predicts a number"):
+            self.deploy(self.bundles[0], "serving.inference_output=[labels]")
         assert self.resources() == 0
