@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.channel import read_channel
+from ensemble.decision import class_weights
 from ensemble.evaluation import SCORES, default_objective, main_score, make_folds
 from ensemble.members.boosting import CatBoost
 from ensemble.recipe import MemberSpec, Recipe
+from ensemble.training import weighted_by_class
 from ensemble.wire import decode_recipe, encode_recipe
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 
@@ -34,6 +36,7 @@ def baseline_trial(study: StudySpec) -> TrialSpec:
         folds=own.folds,
         seed=own.seed,
         objective=default_objective(study.task),
+        class_weight=own.class_weight,  # which scores have too
     )
     folder = baseline_folder(study.folder)
     return TrialSpec(0, {}, encode_recipe(recipe), folder, threads=study.threads, own_recipe=True)
@@ -61,6 +64,8 @@ def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, floa
         hyperparameters: Those with the folds and the seed.
     """
     table, recipe = read_channel(Path(train)), decode_recipe(hyperparameters)
+    if recipe.class_weight is not None:
+        table = weighted_by_class(table, tuple(class_weights(recipe.class_weight, table.classes, table.target)))
     weights = np.ones(table.rows) if table.weights is None else table.weights
     main, target = main_score(table.task), table.target
     truth = (target[:, None] == np.arange(len(table.classes))).astype(np.float64) if table.classes else target
