@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.channel import read_channel
-from ensemble.decision import class_weights
 from ensemble.evaluation import SCORES, default_objective, main_score, make_folds
 from ensemble.members.boosting import CatBoost
 from ensemble.recipe import MemberSpec, Recipe
-from ensemble.training import weighted_by_class
+from ensemble.training import weighted_training_rows
 from ensemble.wire import decode_recipe, encode_recipe
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 
@@ -63,9 +62,8 @@ def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, floa
         train: Folder of the train channel.
         hyperparameters: Those with the folds and the seed.
     """
-    table, recipe = read_channel(Path(train)), decode_recipe(hyperparameters)
-    if recipe.class_weight is not None:
-        table = weighted_by_class(table, tuple(class_weights(recipe.class_weight, table.classes, table.target)))
+    recipe = decode_recipe(hyperparameters)
+    table = weighted_training_rows(recipe, read_channel(Path(train)))
     weights = np.ones(table.rows) if table.weights is None else table.weights
     main, target = main_score(table.task), table.target
     truth = (target[:, None] == np.arange(len(table.classes))).astype(np.float64) if table.classes else target
