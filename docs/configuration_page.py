@@ -45,7 +45,7 @@ Every key. This page is made by `python -m docs.configuration_page` from `experi
 _TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true, false", "list[str]": "list"}
 _TYPES |= {"dict[str, Any]": "mapping", "dict[str, str]": "mapping", "dict[str, str | None]": "mapping", "Any": "list"}
 # The file of a group whose values the page shows as defaults.
-_DEFAULT_FILES = {"dataset": "file", "ensemble": "pair", "search": "quick", "paths": "default"}
+_DEFAULT_FILES = {"dataset": "file", "ensemble": "trio", "search": "quick", "paths": "default"}
 
 
 def reference() -> str:

@@ -33,6 +33,7 @@ COMMANDS_SECONDS = 300
 COLD_WORKERS = {forked.ADDRESS: ""}
 # The real members, quick to fit, and no baseline.
 QUICK = (
+    "ensemble=pair",
     "ensemble.params.xgboost.num_round=5",
     "ensemble.params.catboost.iterations=5",
     "search.baseline=false",  # of a thousand iterations

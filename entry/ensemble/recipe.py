@@ -61,8 +61,9 @@ class Recipe:
         members: At least one member, names unique.
         blend: Name of the blender, or ``module:Class`` for the user's own.
         weights: Fixed weights by member name, for ``blend="fixed"`` only.
-        final: What the bundle holds for each member: the fold models, whose predictions are averaged (``bag``), or one
-            model that is fitted on all rows (``refit``).
+        final: What the bundle holds for each member: models whose predictions are averaged (``bag``), or one model that
+            is fitted on all rows (``refit``). The models of ``bag`` are those of the folds, or, if they are fitted on
+            further rows, models of several seeds.
         folds: The cross-validation scheme.
         seed: Seed of the folds and of every member.
         objective: The metric that is optimised.

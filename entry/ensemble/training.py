@@ -11,22 +11,32 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.arrays import Floats
-from ensemble.blending import CALIBRATION_ROWS, Blend, Blender, Calibrated, Mean, Rows, make_blender
-from ensemble.decision import HALF, Decision, Threshold, class_weights, fit_threshold
+from ensemble.blending import CALIBRATION_ROWS, SUM_ERROR, Blend, Blender, Rows, fit_blend
+from ensemble.decision import Decision, class_weights, fit_threshold
 from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, Index, MetricName, folded_scores, make_folds, scores
 from ensemble.fold_budget import FoldBudget
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
 from ensemble.members.growth import Growth, common_rounds
+from ensemble.nested_blend import (
+    NestedBlend,
+    averaged,
+    blender_of,
+    blender_rows,
+    decision_of,
+    labels_of,
+    nested_blend,
+    with_blend,
+)
 from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_difference
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
-from ensemble.table import Table
+from ensemble.table import Table, weighted_by_class
 from ensemble.task_check import check_task
 from ensemble.threads import one_blas_thread
 
-# By how much a row's probabilities may miss the sum 1.
-SUM_ERROR = 1e-6
+# Models of a member that are fitted on all rows and averaged, each with another seed.
+SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,8 @@ class FittedEnsemble:
     """The fitted models of each member and the blend of their predictions.
 
     Attributes:
-        models: The fold models (``bag``), whose predictions are averaged, or one model (``refit``) of each member, by
-            name, in the recipe's order.
+        models: The models of each member, whose predictions are averaged, by name, in the recipe's order: those of the
+            folds or of several seeds (``bag``), or one (``refit``).
         blend: The blend of the members' predictions.
         decision: How a label follows from blended probabilities; None for a quantity.
         class_weights: The weight of the rows of each class; empty if the rows of all classes count equally.
@@ -109,14 +119,6 @@ class Training:
     notes: tuple[str, ...] = ()
 
 
-def averaged(parts: list[Floats]) -> Floats:
-    """Return the mean of arrays of equal shape, summed in order, so that one row gives the same bits as many."""
-    total = parts[0].copy()
-    for part in parts[1:]:
-        total += part
-    return total / len(parts)
-
-
 def fit_ensemble(
     recipe: Recipe,
     train: Table,
@@ -153,6 +155,8 @@ def fit_again(
 ) -> FittedEnsemble:
     """Fit the models of an ensemble on other rows, for a blend that is fitted already.
 
+    Each model is fitted on all of these rows. Models of folds, which see fewer, and a single model were worse.
+
     Args:
         recipe: What to train.
         rows: The rows to fit on.
@@ -161,7 +165,6 @@ def fit_again(
         threads: Threads that a member may use, as in ``fit_ensemble``.
 
     Raises:
-        InputError: The rows do not allow these folds.
         MemberError: A member raised an exception.
     """
     with one_blas_thread():
@@ -170,12 +173,13 @@ def fit_again(
         return replace(fitted, models=fit.models())
 
 
-def weighted_by_class(table: Table, weights: Sequence[float]) -> Table:
-    """Return a table whose row weights are multiplied by those of the rows' classes; the same table without these."""
-    if not weights:
-        return table
-    factors = np.asarray(weights, dtype=np.float64)[np.asarray(table.target).astype(np.intp)]
-    return replace(table, weights=factors if table.weights is None else table.weights * factors)
+def seeds_of(recipe: Recipe) -> list[int]:
+    """Return the seeds of the models that are fitted on all rows: one, or those of ``bag``, which are averaged."""
+    further = range(1, SEEDS if recipe.final == "bag" else 1)
+    return [
+        recipe.seed,
+        *(int(np.random.SeedSequence([recipe.seed, number]).generate_state(1)[0] >> 1) for number in further),
+    ]
 
 
 class _Fit:
@@ -246,7 +250,7 @@ class _Fit:
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
         rows = blender_rows(out_of_fold, self.train).take(scored)
-        blend = blender.fit(rows)
+        blend = fit_blend(blender, rows)
         if self.recipe.final == "refit":
             models = self.models()
         ensemble = FittedEnsemble(models, blend, self._final_decision(blend, rows), self.class_weights)
@@ -281,18 +285,13 @@ class _Fit:
         )
 
     def models(self) -> dict[str, list[Member]]:
-        """Return the models of a bundle, fitted on all rows or on the rows of each fold."""
-        members = self._unknown()
+        """Return the models of a bundle, fitted on all rows."""
+        seeds = seeds_of(self.recipe)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
-        if self.recipe.final == "refit":
-            return models | {member.name: [self._fit_member(member, self.train, "all rows")] for member in members}
-        folds = make_folds(
-            self.recipe.folds, self.train.rows, self.recipe.seed, self.train.fold_keys, self.train.class_of_row
-        )
-        for number, fold in enumerate(folds):
-            rows = self.train.take(fold.fit)
-            for member in members:
-                models[member.name].append(self._fit_member(member, rows, f"fold {number}"))
+        for spec in self._unknown():
+            seeded = member_class(spec.kind, "members").seeded
+            for seed in seeds if seeded else seeds[:1]:
+                models[spec.name].append(self._fit_member(spec, self.train, "all rows", seed=seed))
         return models
 
     def _unknown(self) -> list[MemberSpec]:
@@ -433,13 +432,16 @@ class _Fit:
             expected = rival.value + mean_difference(rival, folds)
             raise RaceLost(folds, expected, self._fold_metrics(predictions, nested, done, self.names))
 
-    def _fit_member(self, spec: MemberSpec, rows: Table, where: str, growth: Growth | None = None) -> Member:
+    def _fit_member(
+        self, spec: MemberSpec, rows: Table, where: str, growth: Growth | None = None, seed: int | None = None
+    ) -> Member:
         found = member_class(spec.kind, "members")
+        seed = self.recipe.seed if seed is None else seed
         start = time.perf_counter()
         try:
             model = found(
                 spec.params,
-                seed=self.recipe.seed,
+                seed=seed,
                 threads=self.threads,
                 categories=rows.categories,
                 **classes_argument(rows.classes),
@@ -544,96 +546,6 @@ class _Fit:
 def classes_argument(classes: Sequence[str]) -> dict[str, int]:
     """Return the argument ``classes`` of a member, which a member of a quantity need not take."""
     return {"classes": len(classes)} if classes else {}
-
-
-def decision_of(table: Table) -> Decision | None:
-    """Return how a label follows from probabilities before a threshold is chosen; None for a quantity."""
-    if not table.classes:
-        return None
-    return Decision(None if table.positive is None else table.classes.index(table.positive))
-
-
-def labels_of(decision: Decision | None, blended: Floats, thresholds: Floats) -> Index | None:
-    """Return the positions of the labels of blended probabilities, -1 in rows without any; None for a quantity.
-
-    Args:
-        decision: How a label follows from probabilities; None for a quantity.
-        blended: Shape (rows[, classes]), NaN in rows without probabilities.
-        thresholds: The threshold of two classes for each row, shape (rows,).
-    """
-    if decision is None:
-        return None
-    known = np.isfinite(blended[:, 0])
-    labels = np.full(len(blended), -1, dtype=np.intp)
-    labels[known] = decision.labels(blended[known], thresholds[known])
-    return labels
-
-
-def blender_of(recipe: Recipe, table: Table) -> Blender:
-    """Return the blender of a recipe for the target of a table, with calibration for classes."""
-    names = [member.name for member in recipe.members]
-    blender = make_blender(recipe.blend, names, recipe.weights, "blend", table.task)
-    return Calibrated(blender) if table.classes and recipe.calibrate and blender.calibrated else blender
-
-
-def blender_rows(predictions: Floats, table: Table) -> Rows:
-    """Return the rows of ``table`` with out-of-fold predictions, shape (rows, members[, classes]), for a blender."""
-    numbers = [place for place in range(len(table.columns)) if place not in table.categories]
-    return Rows(predictions, table.target, table.features, table.weights, numbers)
-
-
-@dataclass(frozen=True)
-class NestedBlend:
-    """Out-of-fold predictions of blends, each fitted on the rows of the other folds.
-
-    Attributes:
-        predictions: Shape (repeats, rows[, classes]), NaN in rows that no fold scores.
-        thresholds: The threshold of two classes for each row, chosen on the other folds, shape (repeats, rows).
-    """
-
-    predictions: Floats
-    thresholds: Floats
-
-
-def nested_blend(
-    blender: Blender, predictions: Floats, table: Table, folds: Sequence[Fold], threshold: Threshold = HALF
-) -> NestedBlend:
-    """Return the blend's out-of-fold predictions.
-
-    The rows of a fold are blended with weights that were fitted on the rows of the other folds.
-
-    Args:
-        blender: Finds the weights.
-        predictions: The members' out-of-fold predictions, shape (repeats, rows, members[, classes]).
-        table: The rows.
-        folds: The folds.
-        threshold: The threshold of two classes, or what it is chosen for.
-    """
-    blended = np.full((*predictions.shape[:2], *predictions.shape[3:]), np.nan)
-    thresholds = np.full(predictions.shape[:2], threshold if isinstance(threshold, float) else HALF)
-    decision = decision_of(table)
-    for fold in folds:
-        members = predictions[fold.repeat]
-        rows = blender_rows(members, table)
-        others = fold.fit[np.isfinite(members[fold.fit].reshape(len(fold.fit), -1)[:, 0])]
-        if not blender.fitted:
-            blend = blender.fit(rows)
-        else:
-            # Before the first fold in time there are no scored rows, so the members get equal weights.
-            blend = blender.fit(rows.take(others)) if len(others) else Mean().fit(rows)
-        blended[fold.repeat, fold.score] = blend.predict(members[fold.score], table.features[fold.score])
-        if decision is not None and decision.positive is not None and len(others):
-            seen = rows.take(others)
-            chosen_on = blend.predict(seen.predictions, seen.features)
-            thresholds[fold.repeat, fold.score] = fit_threshold(
-                threshold, decision.positive, chosen_on, seen.target, seen.weights
-            )
-    return NestedBlend(blended, thresholds)
-
-
-def with_blend(predictions: Floats, nested: NestedBlend) -> Floats:
-    """Return members' predictions, shape (repeats, rows, members[, classes]), with the blend as a last member."""
-    return np.concatenate([predictions, nested.predictions[:, :, None]], axis=2)
 
 
 def score_members(prefix: str, ensemble: FittedEnsemble, members: Floats, table: Table) -> dict[str, float]:

@@ -15,7 +15,7 @@ RECIPE = """\
 # One experiment: {command} experiment=mine. What is not here has byoe's defaults; {command} --cfg prints all keys.
 defaults:
   - override /dataset: file
-  - override /ensemble: pair        # or quartet, wide
+  - override /ensemble: trio        # or pair, quartet, wide
   - override /search: quick         # or thorough
 
 dataset:

@@ -25,11 +25,8 @@ from experiments.system import crash_points
 # When a study has a time limit, time is reserved for the winner: this multiple of the longest trial's duration for its
 # training and its scores, this one for its training on all rows, and these seconds for scores, figures and MLflow.
 FINAL_TRIALS = 1.5
-ALL_ROWS_TRIALS = 2.0
+ALL_ROWS_TRIALS = 1.5
 FINAL_SECONDS = 10.0
-# The time until then divided by the time that the first trial is told for its folds. The rest is for its scores and its
-# bundle, and for its training on all rows.
-FIRST_TRIALS = 4.0
 # The shortest time that a trial is given, however short the limit.
 SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
@@ -145,7 +142,7 @@ class LoopHandle(StudyHandle):
         """Return a trial of the members for which there is time; the first is told its time, and finds them."""
         hyperparameters = without_members(trial.hyperparameters, self._spec.left_out)
         if self._fits_in_time and not self._results:
-            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() / FIRST_TRIALS)
+            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() / self._first_trials)
             hyperparameters["folds_seconds"] = encode(seconds)
         return replace(trial, hyperparameters=hyperparameters)
 
@@ -161,6 +158,15 @@ class LoopHandle(StudyHandle):
         """How many times as long as a trial the winner's training takes."""
         times = 1 if self._spec.max_ms is None else 2  # the best trial is measured before members are left out
         return times * (FINAL_TRIALS + (0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
+
+    @property
+    def _first_trials(self) -> float:
+        """The time for all trainings, divided by the time that the first trial may take.
+
+        If it stays the only one, its models are kept, and only those on all rows are left to fit. Without these, half
+        of the time is for other trials.
+        """
+        return 1.0 + (1.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS)
 
     def _seconds_before_recording(self) -> float:
         """Return how long trainings may still take, all together. It needs a time limit."""

@@ -318,7 +318,9 @@ class EnsembleConfig:
     )
     final: str = _key(
         "bag",
-        "What is served. `bag`: the average of the folds' models. `refit`: one model fitted on all training rows.",
+        "What is served. `bag`: the average of several models of each member, which are those of the folds or, with "
+        "further rows (`ensemble.final_rows`), models of three seeds on all of these rows. `refit`: one model on all "
+        "rows.",
     )
     final_rows: str | None = _key(
         None,

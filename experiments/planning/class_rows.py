@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ensemble.arrays import Floats
 from ensemble.classes import all_numbers
 from ensemble.evaluation import Index
 from ensemble.table import Table
@@ -44,33 +43,14 @@ def check_classes_in_fits(train: Table, fits: Mapping[str, Index]) -> None:
         fits: The rows of each fit, by what to call it.
     """
     rows = _weighed(train)
-    targets = {where: train.target[np.intersect1d(index, rows)] for where, index in fits.items()}
-    _check(
-        train,
-        targets,
-        "Choose other folds (dataset.folds.kind, dataset.folds.k, dataset.folds.column), combine classes, or remove "
-        "their rows.",
-    )
-
-
-def check_classes_in_served_fits(served: Table, targets: Mapping[str, Floats]) -> None:
-    """Raise ConfigError if a fit of the served models lacks a class.
-
-    Args:
-        served: The rows that these models are fitted on.
-        targets: The target of each fit, by what to call it.
-    """
-    _check(served, targets, "Use ensemble.final_rows=train, or choose other folds.")
-
-
-def _check(table: Table, targets: Mapping[str, Floats], fix: str) -> None:
-    for where, target in targets.items():
-        found = np.unique(target)
-        missing = [repr(cut(label)) for place, label in enumerate(table.classes) if place not in found]
+    for where, index in fits.items():
+        found = np.unique(train.target[np.intersect1d(index, rows)])
+        missing = [repr(cut(label)) for place, label in enumerate(train.classes) if place not in found]
         if missing:
             raise ConfigError(
-                f"dataset.target={table.target_name}: no row of the class {named_labels(missing)} is among those that "
-                f"{where} is fitted on. {fix}"
+                f"dataset.target={train.target_name}: no row of the class {named_labels(missing)} is among those that "
+                f"{where} is fitted on. Choose other folds (dataset.folds.kind, dataset.folds.k, "
+                "dataset.folds.column), combine classes, or remove their rows."
             )
 
 

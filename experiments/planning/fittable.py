@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.wire import wire_name
 from experiments.errors import ConfigError
-from experiments.planning.class_rows import check_class_sizes, check_classes_in_fits, check_classes_in_served_fits
+from experiments.planning.class_rows import check_class_sizes, check_classes_in_fits
 from experiments.planning.search import SearchPlan
 from experiments.study.search_space import Choices, Range
 
@@ -55,9 +54,7 @@ def check_fittable(
     check_classes_in_fits(train, rows)
     parts = {where: (train.target[index], _varies(train, index)) for where, index in rows.items()}
     if served is not None:
-        targets = dict(_served_targets(recipe, served))
-        check_classes_in_served_fits(served, targets)
-        parts |= {where: (target, True) for where, target in targets.items()}
+        parts[SERVED] = served.target, True
     # Members of the user's own that predict quantities need not know of classes.
     classes = {"classes": len(train.classes)} if train.classes else {}
     for spec in recipe.members:
@@ -75,17 +72,6 @@ def check_fittable(
         for where, (target, _) in parts.items()
         if np.ptp(target) == 0
     ]
-
-
-def _served_targets(recipe: Recipe, served: Table) -> Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float64]]]]:
-    """Yield the targets of each fit of the served models, and what to call it."""
-    if recipe.final == "refit":
-        yield SERVED, served.target
-        return
-    for number, fold in enumerate(
-        make_folds(recipe.folds, served.rows, recipe.seed, served.fold_keys, served.class_of_row)
-    ):
-        yield f"fold {number} of {SERVED}", served.target[fold.fit]
 
 
 def _check_weights(folds: list[Fold], train: Table, weights: str | None) -> None:
@@ -142,7 +128,7 @@ def _refused(
     where, refusal = next(iter(refusals.items()))
     given = [f"{spec.name}.{name}={params[name]}" for name in member.deciding if params.get(name) is not None]
     settings = f" with {', '.join(given)}" if given else ""
-    if all(part.endswith(SERVED) for part in refusals):
+    if set(refusals) == {SERVED}:
         return ConfigError(
             f"member {spec.name} cannot be fitted on {where}{settings}: {refusal} there. Use "
             "ensemble.final_rows=train or other parameters, or leave it out of ensemble.members."

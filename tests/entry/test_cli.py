@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import platform
@@ -24,7 +25,7 @@ from ensemble.channel import write_channel
 from ensemble.cli import SCORED_FOLDER, main
 from ensemble.reading import Roles, read_folder
 from ensemble.table import Table, joined, numbers
-from ensemble.training import fit_ensemble
+from ensemble.training import fit_ensemble, seeds_of
 from ensemble.wire import decode_recipe, encode_roles, metric_regex
 from tests.entry.conftest import OWN_MEMBER, make_table
 
@@ -388,7 +389,7 @@ def test_rounds_that_are_found_are_recorded_and_served(job: Job) -> None:
 def test_served_models_learn_from_further_rows_after_the_scores_and_the_blend_are_known(
     final: str, rows: str, tables: tuple[Table, ...], job: Job, tmp_path: Path
 ) -> None:
-    hyperparameters = QUICK | {"final": final, "blend": "weighted"}
+    hyperparameters = QUICK | {"final": final, "blend": "weighted", "xgboost__subsample": "0.7"}
     job.give(hyperparameters)
     absent = {} if any(table is VALIDATION for table in tables) else {"SM_CHANNEL_VALIDATION": ""}
     assert main([], job.environ | absent) == 0
@@ -399,9 +400,20 @@ def test_served_models_learn_from_further_rows_after_the_scores_and_the_blend_ar
     assert main([], further.environ | {"SM_CHANNEL_TEST": str(tmp_path / "test")} | absent) == 0
 
     served = load_bundle(further.model)
-    on_all_rows = fit_ensemble(decode_recipe(hyperparameters), joined(tables), None, threads=2).ensemble
-    expected = on_all_rows.predict_members(TEST.features)
-    assert np.array_equal(served.ensemble.predict_members(TEST.features), expected)
+    recipe = decode_recipe(hyperparameters)
+    on_all_rows = [
+        fit_ensemble(dataclasses.replace(recipe, final="refit", seed=seed), joined(tables), None, threads=2).ensemble
+        for seed in seeds_of(recipe)
+    ]
+    assert len(on_all_rows) == (3 if final == "bag" else 1)
+    models = served.ensemble.models
+    assert len(models["flat"]) == 1  # ridge does not depend on the seed
+    for model, ensemble in zip(models["xgboost"], on_all_rows, strict=True):
+        assert np.array_equal(model.predict(TEST.features), ensemble.models["xgboost"][0].predict(TEST.features))
+    assert np.array_equal(
+        models["flat"][0].predict(TEST.features), on_all_rows[0].models["flat"][0].predict(TEST.features)
+    )
+    expected = served.ensemble.predict_members(TEST.features)
     assert served.ensemble.weights == scored.weights
     assert np.array_equal(served.ensemble.predict(TEST.features), scored.blend.predict(expected, TEST.features))
     assert served.manifest["rows"] == further.metrics()["rows_served"] == sum(table.rows for table in tables)

@@ -54,10 +54,11 @@ def test_a_second_fit_predicts_the_same(kind: str) -> None:
     assert np.array_equal(fitted(kind).predict(features), fitted(kind).predict(features))
 
 
-@pytest.mark.parametrize("kind", ["xgboost", "catboost", "random_forest"])
-def test_another_seed_predicts_something_else(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["xgboost", "catboost", "random_forest", "ridge", "svr", "nearest_neighbors"])
+def test_another_seed_predicts_something_else_if_the_member_depends_on_it(kind: str) -> None:
     features = make_table(seed=1).features
-    assert not np.array_equal(fitted(kind, seed=0).predict(features), fitted(kind, seed=1).predict(features))
+    same = np.array_equal(fitted(kind, seed=0).predict(features), fitted(kind, seed=1).predict(features))
+    assert same != REGISTRY[kind].seeded
 
 
 @every_member
@@ -632,3 +633,39 @@ def test_every_loss_of_a_scikit_learn_regressor_predicts_on_the_targets_scale(ki
                 fitted_member.fit(features, target)
                 predicted = fitted_member.predict(features)
             assert np.median(predicted) == pytest.approx(5, abs=1), params
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "rows", "reason"),
+    [
+        ("CCA", {}, 40, "n_components can be 1 only"),
+        ("PLSCanonical", {"n_components": 3}, 40, "n_components can be 1 only"),
+        ("PLSCanonical", {"n_components": 1}, 40, None),
+        ("LassoCV", {}, 4, "there are 4 rows, fewer than the 5 folds"),
+        ("OrthogonalMatchingPursuitCV", {}, 4, "there are 4 rows, fewer than the 5 folds"),
+        ("ElasticNetCV", {}, 5, None),
+    ],
+)
+def test_a_regressor_that_cannot_be_fitted_is_refused(
+    kind: str, params: dict[str, ParamValue], rows: int, reason: str | None
+) -> None:
+    member, random = member_class(kind, "members"), np.random.RandomState(0)
+    features, target = random.normal(size=(rows, 4)), random.normal(size=rows)
+    refused = member.refusal(params, target, varies=True)
+    assert refused is None if reason is None else reason in str(refused)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if reason is None:
+            member(params, seed=0, threads=1).fit(features, target)
+        else:
+            with pytest.raises(ValueError, match=r"n_components|n_splits"):
+                member(params, seed=0, threads=1).fit(features, target)
+
+
+def test_support_vectors_end_with_a_huge_penalty() -> None:
+    table = make_table(60)
+    assert REGISTRY["svr"].defaults["max_iter"] == 2_000_000
+    limited = REGISTRY["svr"]({"C": 1e12, "max_iter": 1000}, seed=0, threads=1)
+    with pytest.warns(UserWarning, match="max_iter=1000"):
+        limited.fit(table.features, table.target)
+    assert np.isfinite(limited.predict(table.features)).all()

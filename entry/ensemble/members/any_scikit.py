@@ -24,6 +24,11 @@ from ensemble.parameters import Parameter, ParamValue
 _SET_BY_ENSEMBLE = ("random_state", "n_jobs", "verbose", "warm_start", "copy_X")
 # Rows and columns of the fit that shows whether a model can be saved.
 _TRIED = (40, 5)
+# Regressors whose components are at most as many as targets, of which there is one.
+_ONE_COMPONENT = ("CCA", "PLSCanonical")
+# Regressors that search their own parameter by five folds.
+_OWN_FOLDS = ("ElasticNetCV", "LarsCV", "LassoCV", "LassoLarsCV", "OrthogonalMatchingPursuitCV")
+_FOLDS = 5
 # Regressors whose loss is in their name: the power of their Tweedie deviance.
 _POWERS = {"PoissonRegressor": 1.0, "GammaRegressor": 2.0, "TweedieRegressor": 0.0}
 
@@ -71,6 +76,7 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
         # It has no intercept, so that it would predict around 0.
         target_scaled = name == "KernelRidge"
         weighs = has_fit_parameter(estimator, "sample_weight")
+        seeded = "random_state" in signature
         parameters = declared
         float32 = estimator.__module__.startswith(("sklearn.tree", "sklearn.ensemble")) and "Hist" not in name
         deciding = tuple(declared)
@@ -93,6 +99,10 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
                 neighbors = cls.number("n_neighbors", params, 5)
                 few = f"there are {len(target)} rows, fewer than n_neighbors={neighbors:g}"
                 return few if len(target) < neighbors else None
+            if name in _ONE_COMPONENT and cls.number("n_components", params, 2) != 1:
+                return "with one target n_components can be 1 only, which is not the default"
+            if name in _OWN_FOLDS and len(target) < _FOLDS:
+                return f"there are {len(target)} rows, fewer than the {_FOLDS} folds by which it finds its parameter"
             if name in _POWERS:
                 domain = losses.tweedie_domain(cls.number("power", params, _POWERS[name]))
                 return domain(target) if domain else None

@@ -50,6 +50,7 @@ class Member(abc.ABC):
         class_defaults: The defaults for classes that differ from ``defaults``.
         libraries: Distributions whose version decides what a saved model predicts.
         weighs: Whether ``fit`` uses row weights. A study with row weights refuses a member that does not.
+        seeded: Whether another seed gives another model of the same rows. Models of several seeds are then averaged.
         float32: Whether the library rounds features to float32, which has 24 bits.
         float32_target: Whether it rounds the target to float32.
         spreads: Standard deviations of the target between which the library learns as well as from 1; measured.
@@ -69,6 +70,7 @@ class Member(abc.ABC):
     class_defaults: ClassVar[Mapping[str, ParamValue]] = {}
     libraries: ClassVar[tuple[str, ...]]
     weighs: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
     float32: ClassVar[bool] = False
     float32_target: ClassVar[bool] = False
     spreads: ClassVar[tuple[float, float]] = (0.0, math.inf)

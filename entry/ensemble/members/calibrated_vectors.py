@@ -30,14 +30,12 @@ class CalibratedVectors(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     classes by itself, and is deprecated.
     """
 
-    def __init__(self, seed: int, machine: dict[str, Any]) -> None:
+    def __init__(self, machine: dict[str, Any]) -> None:
         """Keep the settings, as scikit-learn wants it.
 
         Args:
-            seed: Seed of the division of the rows.
             machine: Settings of ``sklearn.svm.SVC``.
         """
-        self.seed = seed
         self.machine = machine
 
     def fit(
@@ -54,7 +52,7 @@ class CalibratedVectors(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             used = sample_weight > 0
             features, target, sample_weight = features[used], target[used], sample_weight[used]
         self.classes_, codes = np.unique(target, return_inverse=True)
-        order = np.random.default_rng(self.seed).permutation(len(codes))
+        order = np.random.default_rng(0).permutation(len(codes))
         order = order[np.argsort(codes[order], kind="stable")]
         fold_of_row = np.empty(len(codes), dtype=np.intp)
         fold_of_row[order] = np.arange(len(codes)) % _FOLDS

@@ -25,6 +25,7 @@ class Linear(ScikitMember):
     kind = "linear"
     tasks = CLASS_TASKS
     scaled = True
+    seeded = False
     parameters: ClassVar[dict[str, Parameter]] = {
         "C": real(0, low_open=True),
         "fit_intercept": boolean(),
@@ -37,7 +38,7 @@ class Linear(ScikitMember):
         """Return the linear model."""
         from sklearn.linear_model import LogisticRegression
 
-        return LogisticRegression(**self.params, random_state=self.seed)
+        return LogisticRegression(**self.params)
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Fit for at most ``max_iter`` steps, without a warning if it stops there."""
@@ -68,6 +69,7 @@ class SupportVectorClasses(ScikitMember):
     kind = "svc"
     tasks = CLASS_TASKS
     scaled = True
+    seeded = False
     parameters: ClassVar[dict[str, Parameter]] = {
         "C": real(0, low_open=True),
         "gamma": real(0, low_open=True),
@@ -77,12 +79,13 @@ class SupportVectorClasses(ScikitMember):
         "tol": real(0, low_open=True),
         "max_iter": integer(-1),
     }
+    defaults: ClassVar[dict[str, ParamValue]] = {"max_iter": 2_000_000}  # as for svr
 
     def build(self) -> Any:
         """Return the classifier."""
         from ensemble.members.calibrated_vectors import CalibratedVectors
 
-        return CalibratedVectors(self.seed, dict(self.params))
+        return CalibratedVectors(dict(self.params))
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:

@@ -260,8 +260,16 @@ def test_a_replay_killed_at_any_point_resumes_within_the_approved_budget(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["mode.instance_type=ml.m5.xlarge"], "costs at most $0.80: 2 jobs of at most 1 h on ml.m5.xlarge"),
-        (["mode.max_runtime_seconds=86400"], "costs at most $19.20: 2 jobs of at most 24 h on ml.m5.large"),
+        pytest.param(
+            ["mode.instance_type=ml.m5.xlarge"],
+            "costs at most $0.80: 2 jobs of at most 1 h on ml.m5.xlarge",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["mode.max_runtime_seconds=86400"],
+            "costs at most $19.20: 2 jobs of at most 24 h on ml.m5.large",
+            marks=pytest.mark.slow,
+        ),
         (["mode.budget_usd=0.5"], "mode.budget_usd=0.5 is below what this study may cost, at most $0.80: 2 jobs"),
     ],
 )

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ensemble.racing import Rival
+from ensemble.recipe import FinalRows
 from ensemble.wire import decode_rival
-from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, FIRST_TRIALS, LoopHandle
+from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, LoopHandle
 from experiments.errors import RunnerClosed
 from experiments.study.baseline import baseline_trial
 from experiments.study.ledger import Ledger
@@ -163,7 +164,7 @@ def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_t
         order = [result.index for result in handle.results()]
         assert order[0] == 0
         told = [runner.seen[index].hyperparameters.get("folds_seconds") for index in range(4)]
-        assert told == [repr((1000 - 90 - 2 * FINAL_SECONDS) / FIRST_TRIALS), None, None, None]
+        assert told == [repr((1000 - 90 - 2 * FINAL_SECONDS) / (1 + ALL_ROWS_TRIALS)), None, None, None]
         assert [runner.seen[index].hyperparameters["members"] for index in range(4)] == ["xgboost,catboost"] + [
             "xgboost"
         ] * 3
@@ -176,6 +177,25 @@ def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_t
     with Ledger.open(study) as ledger, limited(study, ledger, LimitedRunner(float)) as handle:
         assert len(list(handle.results())) == 4
         handle.run_final(3)
+
+
+@pytest.mark.parametrize("final_rows", ["train", "all"])
+def test_a_first_trial_that_takes_its_whole_time_leaves_enough_for_the_winner(
+    final_rows: FinalRows, folder: Path
+) -> None:
+    class Full(LimitedRunner):
+        def run(self, trial: TrialSpec) -> TrialResult:
+            self.now += float(trial.hyperparameters["folds_seconds"]) - SECONDS_A_TRIAL
+            return super().run(trial)
+
+    study = plan("search.n_trials=5", "search.window=1", "search.parallel=1", "search.timeout=60")
+    study = dataclasses.replace(study, final_rows=final_rows)
+    runner = Full(float)
+    with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
+        next(handle.results())
+        took = runner.now
+        assert took == pytest.approx(20 if final_rows == "all" else 25)
+        assert took + (ALL_ROWS_TRIALS * took if final_rows == "all" else 0.0) <= 60 - FINAL_SECONDS
 
 
 def test_without_a_limit_nothing_is_told(folder: Path) -> None:

@@ -70,7 +70,8 @@ def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_runs(recipe: str, project: Path) -> None:
-    ended = run_command("mode=local", f"experiment={recipe}", "ensemble.params.catboost.iterations=20")
+    quick = ("ensemble.params.catboost.iterations=20", "search.baseline=false")
+    ended = run_command("mode=local", f"experiment={recipe}", *quick)
     assert ended.code == 0, ended.err
     assert "models:/" in ended.out
     assert list(project.glob(f"studies/{recipe.replace('_', '-')}-*/final/model/manifest.json"))
@@ -128,7 +129,8 @@ def test_typed_range_replaces_the_files_range(folder: Path) -> None:
 
 
 def test_a_range_set_to_null_is_not_searched(folder: Path) -> None:
-    study = plan_study(compose(["search.space.xgboost=null", "search.space.catboost.depth=null"])).study
+    arguments = ["ensemble=pair", "search.space.xgboost=null", "search.space.catboost.depth=null"]
+    study = plan_study(compose(arguments)).study
     assert set(study.space.ranges) == {"catboost__learning_rate", "catboost__l2_leaf_reg"}
 
 

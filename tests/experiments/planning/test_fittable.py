@@ -138,12 +138,12 @@ def test_a_target_whose_squared_errors_are_zero_is_refused(folder: Path) -> None
 def test_a_row_that_only_the_served_model_learns_from_is_checked_too(folder: Path) -> None:
     columns = {"month": MONTHS, "a": numbers(), "price": [*numbers(59), -1.0]}
     loss = ["ensemble.members=[catboost]", "ensemble.params.catboost.loss_function=Poisson"]
-    message = refusal(folder, columns, *loss, *IN_TIME, "ensemble.final=refit")
+    message = refusal(folder, columns, *loss, *IN_TIME)
     assert message.startswith(
         "member catboost cannot be fitted on the rows for the served model with catboost.loss_function"
     )
     assert "ensemble.final_rows=train" in message
-    planned(folder, columns, *loss, *IN_TIME, "ensemble.final=refit", "ensemble.final_rows=train")
+    planned(folder, columns, *loss, *IN_TIME, "ensemble.final_rows=train")
 
 
 @pytest.mark.parametrize(
