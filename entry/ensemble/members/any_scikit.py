@@ -143,7 +143,7 @@ def _unsaved(name: str, choices: tuple[tuple[str, ParamValue], ...]) -> str | No
     cls = scikit_member(name, name)
     classes = 0 if "regression" in cls.tasks else 2
     member = cls(dict(choices), seed=0, threads=1, classes=classes)
-    target = np.arange(rows) % classes if classes else np.exp(features[:, 0])
+    target = np.arange(float(rows)) % classes if classes else np.exp(features[:, 0])
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         path = Path(folder, "it")
