@@ -20,19 +20,11 @@ from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.decision import class_weights
 from ensemble.elementary import log
 from ensemble.evaluation import SCORES, SMALLEST, Index, MetricName, folded_scores, make_folds, of_true_class, scores
+from ensemble.nested_blend import averaged, blender_of, blender_rows, decision_of, labels_of, nested_blend
 from ensemble.parameters import ParamValue
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
-from ensemble.table import Table
+from ensemble.table import Table, weighted_by_class
 from ensemble.threads import one_blas_thread
-from ensemble.training import (
-    averaged,
-    blender_of,
-    blender_rows,
-    decision_of,
-    labels_of,
-    nested_blend,
-    weighted_by_class,
-)
 from ensemble.wire import decode_recipe, encode_recipe, wire_name
 from experiments.study.folder import output_data_dir, trial_folder
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult

@@ -18,13 +18,14 @@ from ensemble.blending import CALIBRATION_ROWS, Rows
 from ensemble.bundle import load_bundle, read_manifest, save_bundle
 from ensemble.cli import main
 from ensemble.decision import fit_threshold
-from ensemble.errors import BundleError, InputError, MemberError
+from ensemble.errors import BundleError, EnsembleError, InputError, MemberError
 from ensemble.evaluation import make_folds
 from ensemble.known_fits import Known
+from ensemble.nested_blend import blender_of
 from ensemble.racing import RaceLost, Rival
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table
-from ensemble.training import Training, blender_of, fit_again, fit_ensemble
+from ensemble.training import Training, fit_again, fit_ensemble
 from tests.entry.conftest import QUICK, make_class_table
 
 MEMBERS = ("xgboost", "extra_trees")
@@ -122,8 +123,10 @@ def test_weights_of_classes_are_weights_of_their_rows(task: str) -> None:
     assert asked.metrics == pytest.approx(expected.metrics)
     assert asked.weights == pytest.approx(by_hand.weights)
     assert asked.metrics != pytest.approx(fit_ensemble(recipe(blend="stacking"), table, rows, 1).metrics)
-    again = fit_again(recipe(class_weight="balanced"), table, asked.ensemble, 1)
-    assert np.array_equal(again.predict(rows.features), asked.ensemble.predict(rows.features))
+    refitted = recipe(class_weight="balanced", final="refit")
+    once = fit_ensemble(refitted, table, None, 1)
+    again = fit_again(refitted, table, once.ensemble, 1)
+    assert np.array_equal(again.predict(rows.features), once.ensemble.predict(rows.features))
 
 
 def test_weights_of_classes_multiply_those_of_rows() -> None:
@@ -289,6 +292,10 @@ class First(Blender):
     def fit(self, rows):
         return Blend((1.0, *[0.0] * (rows.predictions.shape[1] - 1)))
 
+class TooMuch(First):
+    def fit(self, rows):
+        return Blend((1.0,) * rows.predictions.shape[1])
+
 class OfQuantities(First):
     tasks = Blender.tasks
 """
@@ -304,6 +311,8 @@ def test_the_users_own_member_and_blender_predict_classes(own_module: Callable[[
     assert np.array_equal(
         load_bundle(tmp_path).ensemble.predict(MULTICLASS.features), training.ensemble.predict(MULTICLASS.features)
     )
+    with pytest.raises(EnsembleError, match="must sum to one, unless the blend's rule is log; they are 1, 1"):
+        fit_ensemble(replace(what, blend=f"{module}:TooMuch"), MULTICLASS, None, 1)
     with pytest.raises(InputError, match="blend=own_member:OfQuantities does not blend classes"):
         fit_ensemble(replace(what, blend=f"{module}:OfQuantities"), MULTICLASS, None, 1)
 
