@@ -182,6 +182,13 @@ def seeds_of(recipe: Recipe) -> list[int]:
     ]
 
 
+def weighted_training_rows(recipe: Recipe, table: Table) -> Table:
+    """Return the training rows of a recipe with the weights that it gives their classes."""
+    if recipe.class_weight is None:
+        return table
+    return weighted_by_class(table, class_weights(recipe.class_weight, table.classes, table.target).tolist())
+
+
 class _Fit:
     def __init__(
         self,
