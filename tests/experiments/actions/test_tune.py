@@ -508,6 +508,7 @@ def test_trials_that_cannot_win_are_pruned_and_a_resumed_study_prunes_the_same(p
         assert "cv_rmse_blended" not in run.data.metrics
 
 
+@pytest.mark.slow  # it waits for its limit twice; backends/test_optuna_loop.py moves a clock
 def test_study_with_a_time_limit_ends_with_a_winner_and_resumes_with_the_same_command(project: Path) -> None:
     (project / "packages").mkdir()
     (project / "packages" / "lasting.py").write_text(

@@ -93,6 +93,7 @@ class TestRemoteBackend(BackendContract):
     def test_a_failing_member_fails_its_trial_only(self, folder: Path) -> None:
         super().test_a_failing_member_fails_its_trial_only(folder)
 
+    @pytest.mark.slow  # actions/test_remote.py stops a study, too
     def test_too_many_failures_stop_the_study_with_the_reason(self, folder: Path) -> None:
         self.double.hold(4)  # so that some jobs remain to be stopped
         super().test_too_many_failures_stop_the_study_with_the_reason(folder)
