@@ -13,6 +13,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 FOLDERS = ("configs", "container", "entry", "experiments")
+MODULES = ("byoe.py",)
 INSTALLED = "byoe_project"
 # A user's own settings, such as an AWS account, stay here.
 LEFT_OUT = ("__pycache__", "local")
@@ -30,6 +31,8 @@ class BuildProject(build_py):
         shutil.rmtree(target, ignore_errors=True)
         for folder in FOLDERS:
             shutil.copytree(folder, target / INSTALLED / folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        for module in MODULES:
+            shutil.copy(module, target / INSTALLED)
         (target / "byoe.pth").write_text(f"{INSTALLED}\n{INSTALLED}/entry\n")
 
 

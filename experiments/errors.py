@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ensemble.errors import EnsembleError, InputError, did_you_mean, listed
+from ensemble.errors import BundleError, CellError, EnsembleError, InputError, MemberError, did_you_mean, listed
 
 
 class ConfigError(InputError):
@@ -62,9 +62,12 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 __all__ = [
     "BackendUnavailable",
+    "BundleError",
+    "CellError",
     "ConfigError",
     "EnsembleError",
     "InputError",
+    "MemberError",
     "RunnerClosed",
     "StorageError",
     "StudyFailed",

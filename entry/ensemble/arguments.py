@@ -13,11 +13,14 @@ _IN_QUOTES = re.compile(r"""(["'])((?:\\.|(?!\1)[^\\])*)\1""", re.DOTALL)
 
 def as_argument(key: str, value: str | Iterable[str]) -> str:
     """Return ``key=value``, quoted for a shell, from which the same text or list of texts is read."""
+    return shlex.quote(f"{key}={as_value(value)}")
+
+
+def as_value(value: str | Iterable[str]) -> str:
+    """Return what follows ``key=`` in an argument from which the same text or list of texts is read."""
     if isinstance(value, str):
-        text = quoted(value) if value == "null" or unquoted(value) != value else value
-    else:
-        text = f"[{','.join(item if _PLAIN.fullmatch(item) else quoted(item) for item in value)}]"
-    return shlex.quote(f"{key}={text}")
+        return quoted(value) if value == "null" or unquoted(value) != value else value
+    return f"[{','.join(item if _PLAIN.fullmatch(item) else quoted(item) for item in value)}]"
 
 
 def quoted(text: str) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from experiments.comparison.measures import measure
+from experiments.comparison.measures import Measures, measure
 from experiments.comparison.mlflow_entry import comparison_of
 from experiments.comparison.page import make_report
-from experiments.comparison.parity import EXIT_CODES, compare_trials
+from experiments.comparison.parity import EXIT_CODES, Parity, compare_trials
 from experiments.comparison.selection import check_tolerance, choose_studies
-from experiments.comparison.table import comparison_rows
+from experiments.comparison.table import Row, comparison_rows
 from experiments.comparison.terminal import show_findings, show_parity, show_table
 from experiments.config.compose import Composed
 from experiments.config.paths import root_folder, studies_folder
@@ -29,8 +31,33 @@ class DifferentData(EnsembleError):
     exit_code = EXIT_CODES["NOT COMPARABLE"]
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Studies that were compared.
+
+    Attributes:
+        measures: Each study in numbers.
+        rows: The table of them.
+        parity: Whether their trials gave the same numbers.
+        page: The file of the report.
+    """
+
+    measures: Sequence[Measures]
+    rows: Sequence[Row]
+    parity: Parity
+    page: Path
+
+
 def compare(composed: Composed, console: Console) -> int:
     """Compare studies. Returns the exit code: 0 for PASS, 1 for FAIL, 3 for NOT COMPARABLE.
+
+    The arguments are those of ``compare_studies``.
+    """
+    return compare_studies(composed, console).parity.exit_code
+
+
+def compare_studies(composed: Composed, console: Console) -> Compared:
+    """Compare studies, write the report and record the comparison.
 
     Args:
         composed: The configuration.
@@ -66,7 +93,7 @@ def compare(composed: Composed, console: Console) -> int:
     kind = "partial report" if report.partial else "report"
     print_plain(console, f"\n{kind}: {output}")
     _record(comparison_of(measures, parity, report.html), uri, root, config.mlflow.experiment, console)
-    return parity.exit_code
+    return Compared(measures, rows, parity, page)
 
 
 def _record(comparison: Comparison, uri: str, root: Path, experiment: str | None, console: Console) -> None:

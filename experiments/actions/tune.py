@@ -265,15 +265,35 @@ def _record(
     blend = recorded_blend(study, results, ledger.noted(STUDY_BLEND))
     facts = {key: ledger.noted(key) for key in (BASELINE, SERVING_COST)}
     outcome = _outcome(session, results, best, final, blend, facts)
-    out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
-    importance = ledger.noted(IMPORTANCE)
-    bundle = model_dir(final_folder(study.folder))
-    winner = runs.Winner(final, bundle, winner_figures(out_of_fold, importance, study.classes, study.positive))
-    figures = study_figures(study, results, session.members, out_of_fold, final)
+    figures = figures_of(outcome, ledger.noted(IMPORTANCE))
+    winner = runs.Winner(final, model_dir(final_folder(study.folder)), figures.winner)
     numbers = study_metrics(final, results, session.members, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()
-    tracker.finish(winner, figures, as_text(outcome), numbers)
+    tracker.finish(winner, figures.study, as_text(outcome), numbers)
     return outcome
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The Matplotlib figures of a study and of its winner, by file name."""
+
+    study: Mapping[str, Any]
+    winner: Mapping[str, Any]
+
+
+def figures_of(outcome: Outcome, importance: Mapping[str, float]) -> Figures:
+    """Draw the figures of a finished study.
+
+    Args:
+        outcome: The study.
+        importance: By feature, the rise of the main score when its values are shuffled; empty if that was left out.
+    """
+    study = outcome.study
+    out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
+    return Figures(
+        study_figures(study, outcome.results, outcome.members, out_of_fold, outcome.final),
+        winner_figures(out_of_fold, importance, study.classes, study.positive),
+    )
 
 
 def _outcome(

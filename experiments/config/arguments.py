@@ -59,10 +59,14 @@ def parsed(argument: str) -> Override:
             f"{argument!r} cannot be read: close every bracket and quote, and put quotes around a value with commas, "
             "brackets or an equals sign in it: 'key=\"a, b\"'."
         )
-    # Hydra's grammar lacks some characters that occur in paths. In quotes, it reads a backslash as an escape only if a
-    # quote follows.
+    # Hydra's grammar lacks some characters that occur in paths.
+    return parser.parse_override(f"{key}={quoted_for_hydra(text)}")
+
+
+def quoted_for_hydra(text: str) -> str:
+    """Return a text in quotes, in which Hydra reads a backslash as an escape only if a quote follows."""
     escaped = _BEFORE_A_QUOTE.sub(lambda found: found[1] * 2 + ('\\"' if found[2] else ""), text)
-    return parser.parse_override(f'{key}="{escaped}"')
+    return f'"{escaped}"'
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ Only this package knows Hydra and OmegaConf; everything else gets the dataclasse
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import functools
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.config import groups
 from experiments.config.arguments import checked, key_of, unknown_key
@@ -18,6 +20,9 @@ from experiments.config.schema import MODES, Config
 from experiments.config.secrets import masked_argument, masked_values
 from experiments.config.sources import COMMAND_LINE, DEFAULT, annotated_yaml, leaves, nested, sources
 from experiments.errors import ConfigError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from hydra.core.config_store import ConfigStore
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,10 @@ def compose(arguments: Sequence[str]) -> Composed:
     from omegaconf import OmegaConf
 
     began = time.monotonic()
-    _register_schemas()
     given = checked(arguments)
     further = [f"file://{folder}" for folder in groups.config_folders()[1:]]
     for_hydra = [*given.for_hydra, f"hydra.searchpath={further}"]
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(groups.CONFIG_FOLDER), version_base="1.3"):
+    with _hydra_kept(), hydra.initialize_config_dir(str(groups.CONFIG_FOLDER), version_base="1.3"):
         try:
             loader = GlobalHydra.instance().config_loader()
             composed = hydra.compose("config", for_hydra, return_hydra_config=True)
@@ -99,15 +102,34 @@ def compose(arguments: Sequence[str]) -> Composed:
     return Composed(config, chosen, sources(files, values, arguments), values, tuple(arguments), began)
 
 
-@functools.cache
-def _register_schemas() -> None:
-    """Register the schema's dataclasses with Hydra."""
+@contextlib.contextmanager
+def _hydra_kept() -> Iterator[None]:
+    """Take the place of the configuration that the user's own program may have given Hydra, and restore it."""
     from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
 
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for schema in MODES:
-        store.store(group="mode", name=f"{schema.name}_schema", node=schema)
+    current, store = GlobalHydra.instance(), ConfigStore.instance()
+    before, repository = current.hydra, store.repo
+    current.clear()
+    store.repo = _with_schemas(store)
+    try:
+        yield
+    finally:
+        current.hydra, store.repo = before, repository
+
+
+@functools.cache
+def _with_schemas(store: ConfigStore) -> dict[str, Any]:
+    """Return what Hydra's store of structured configurations has, and the schema's dataclasses."""
+    kept = store.repo
+    store.repo = copy.deepcopy(kept)
+    try:
+        store.store(name="schema", node=Config)
+        for schema in MODES:
+            store.store(group="mode", name=f"{schema.name}_schema", node=schema)
+        return store.repo
+    finally:
+        store.repo = kept
 
 
 def compose_over(arguments: Sequence[str], origin: str, composed: Composed) -> Composed:

@@ -16,6 +16,7 @@ from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
 from experiments.reporting.console import PlainConsole, at_least
+from experiments.reporting.markup import html_of, paragraph
 from experiments.reporting.score_names import shown
 from experiments.reporting.verdict import baseline_text, digits, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
@@ -155,6 +156,16 @@ def show(outcome: Outcome, console: Console) -> None:
     options = console.options.update(max_width=_WIDEST)
     needed = Measurement.get(console, options, _table(outcome)).maximum
     at_least(max(NARROWEST, needed), console).print(render(outcome), crop=False)
+
+
+def as_html(outcome: Outcome) -> str:
+    """Return the headline, the table and the verdicts as HTML."""
+    verdict = verdict_text(outcome.final, outcome.results, outcome.members)
+    against = baseline_text(outcome.final, outcome.baseline)
+    sentences = [verdict] if against is None else [verdict, against]
+    headline = " ".join(_headline(outcome).plain.split("\n")).strip()
+    text = "".join(paragraph(sentence.plain) for sentence in sentences)
+    return f"<div>{paragraph(headline, bold=True)}{html_of(_table(outcome))}{text}</div>"
 
 
 def as_text(outcome: Outcome) -> str:

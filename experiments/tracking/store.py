@@ -9,9 +9,11 @@ import os
 import re
 import shlex
 import sqlite3
+import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.config.secrets import masked_value, without_parts
 from experiments.errors import ConfigError, did_you_mean, listed
@@ -43,6 +45,55 @@ def quiet() -> None:
     logging.getLogger("alembic").setLevel(logging.ERROR)
     # Matplotlib's warning of a column's name in a script that its font lacks, when a figure is logged.
     warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+
+
+@contextlib.contextmanager
+def store_kept() -> Iterator[None]:
+    """Hide the store, the experiment and the active runs that the user's own program has set, and restore them."""
+    before = _mlflow_state()
+    stack = list(before.pop("runs", ()))
+    if "experiment" in before:
+        _set_experiment_and_runs(None, [])
+    try:
+        yield
+    finally:
+        if "mlflow" in sys.modules:
+            import mlflow
+
+            mlflow.set_tracking_uri(before.get("tracking"))  # type: ignore[arg-type]  # None is what it is at first
+            mlflow.set_registry_uri(before.get("registry"))  # type: ignore[arg-type]
+            _set_experiment_and_runs(before.get("experiment"), stack)
+
+
+def _mlflow_state() -> dict[str, Any]:
+    """Return what this process has set; empty if MLflow is not imported."""
+    if "mlflow" not in sys.modules:
+        return {}
+    from mlflow.tracking import fluent
+    from mlflow.tracking._model_registry import utils as registry
+    from mlflow.tracking._tracking_service import utils as tracking
+
+    return {
+        "tracking": tracking._tracking_uri,
+        "registry": registry._registry_uri,
+        "experiment": fluent._active_experiment_id,
+        "runs": _active_runs(),
+    }
+
+
+def _set_experiment_and_runs(experiment: Any, runs: list[Any]) -> None:
+    from mlflow.tracking import fluent
+
+    fluent._active_experiment_id = experiment
+    _active_runs()[:] = runs
+
+
+def _active_runs() -> list[Any]:
+    """Return the list of this thread's active runs."""
+    from mlflow.tracking import fluent
+
+    found: list[Any] = fluent._active_run_stack.get()  # type: ignore[no-untyped-call]
+    return found
 
 
 def store_uri(uri: str | None, root: Path) -> str:

@@ -1,0 +1,86 @@
+"""byoe in Python: tune, replay and compare ensembles, load and use their models.
+
+Names are imported when they are first used, so that ``import byoe`` takes no time. ``docs/python.md`` describes them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ensemble import __version__
+    from experiments.actions.python.comparison import Comparison, compare
+    from experiments.actions.python.estimator import EnsembleRegressor
+    from experiments.actions.python.model import Model, load
+    from experiments.actions.python.study import Study, Trial, replay, tune
+    from experiments.errors import (
+        BackendUnavailable,
+        BundleError,
+        CellError,
+        ConfigError,
+        EnsembleError,
+        InputError,
+        MemberError,
+        StorageError,
+        StudyFailed,
+        StudyTaken,
+    )
+
+# By module, the public names in it.
+_PUBLIC = {
+    "ensemble": ("__version__",),
+    "experiments.actions.python.comparison": ("Comparison", "compare"),
+    "experiments.actions.python.estimator": ("EnsembleRegressor",),
+    "experiments.actions.python.model": ("Model", "load"),
+    "experiments.actions.python.study": ("Study", "Trial", "replay", "tune"),
+    "experiments.errors": (
+        "BackendUnavailable",
+        "BundleError",
+        "CellError",
+        "ConfigError",
+        "EnsembleError",
+        "InputError",
+        "MemberError",
+        "StorageError",
+        "StudyFailed",
+        "StudyTaken",
+    ),
+}
+_MODULES = {name: module for module, names in _PUBLIC.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])
+
+
+__all__ = [
+    "BackendUnavailable",
+    "BundleError",
+    "CellError",
+    "Comparison",
+    "ConfigError",
+    "EnsembleError",
+    "EnsembleRegressor",
+    "InputError",
+    "MemberError",
+    "Model",
+    "StorageError",
+    "Study",
+    "StudyFailed",
+    "StudyTaken",
+    "Trial",
+    "__version__",
+    "compare",
+    "load",
+    "replay",
+    "tune",
+]

@@ -1,0 +1,240 @@
+"""``byoe.EnsembleRegressor``: the ensemble as an estimator of scikit-learn, fitted in this process."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import Tags, assert_all_finite
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from ensemble.arrays import Floats
+from ensemble.column_encoding import coded
+from ensemble.column_types import described
+from ensemble.recipe import Recipe
+from ensemble.serving.cells import check_numbers
+from ensemble.serving.errors import RequestError
+from ensemble.serving.rows import Matrix, Values
+from ensemble.table import Column, Table, numbers
+from ensemble.threads import one_blas_thread
+from ensemble.training import fit_ensemble
+from experiments.actions.python.frames import columns_to_predict, is_frame, is_pandas, training_table
+from experiments.config.compose import compose
+from experiments.config.groups import config_folders
+from experiments.config.keywords import arguments_of
+from experiments.config.schema import Config
+from experiments.data.datasets import Splits
+from experiments.errors import InputError
+from experiments.planning.ensemble import plan_ensemble
+from experiments.planning.recipe import plan_recipe
+
+_PLACE = Path("X")
+# Between a member's name and its parameter, in names of parameters.
+_SEPARATOR = "__"
+
+
+class InvalidInput(InputError, ValueError):
+    """What an estimator was given cannot be used. It is a ``ValueError`` too, as scikit-learn expects."""
+
+
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    try:
+        yield
+    except RequestError as error:
+        raise InvalidInput(str(error.details["message"])) from None
+    except InputError as error:
+        raise InvalidInput(str(error)) from error
+
+
+class EnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """An ensemble of XGBoost, CatBoost and scikit-learn's models, blended on out-of-fold predictions.
+
+    ``fit`` trains what ``action=train`` trains: each member on each fold, then the blend on their out-of-fold
+    predictions. The same table, folds and seed give the same numbers. Missing values need not be filled. Columns of a
+    DataFrame may hold categories, text, dates, or true and false.
+
+    Parameters of members are set by ``params``, and have the names ``member__parameter`` for ``set_params`` and for
+    scikit-learn's searches, such as ``xgboost__max_depth``.
+
+    Args:
+        ensemble: Name of an ensemble of the configuration, such as ``wide``; or the members, as in
+            ``ensemble.members``.
+        params: By member, its parameters, as in ``ensemble.params``.
+        blend: The blender; None for that of ``ensemble``, or ``mean`` for members that are listed.
+        weights: With ``blend="fixed"``, the weight of each member.
+        folds: Number of folds.
+        final: ``bag``: predictions are the average of the folds' models. ``refit``: one model is fitted on all rows.
+        seed: Seed of the folds and of every member.
+        n_jobs: Threads that a member may use, as in scikit-learn: -1 for all cores. Predictions do not depend on it.
+
+    Attributes:
+        ensemble_: The fitted members and their blend.
+        weights_: Each member's weight in the blend.
+        scores_: The scores in cross-validation, such as ``cv_rmse_blended``.
+        out_of_fold_: The blend's out-of-fold predictions, shape (rows,).
+        n_features_in_: Number of columns.
+        feature_names_in_: Their names, if ``fit`` got a DataFrame.
+    """
+
+    def __init__(  # noqa: PLR0913  # scikit-learn's parameters are flat
+        self,
+        ensemble: str | Sequence[Any] | Mapping[str, Any] = "pair",
+        *,
+        params: Mapping[str, Any] | None = None,
+        blend: str | None = None,
+        weights: Mapping[str, float] | None = None,
+        folds: int = 5,
+        final: str = "bag",
+        seed: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.ensemble = ensemble
+        self.params = params
+        self.blend = blend
+        self.weights = weights
+        self.folds = folds
+        self.final = final
+        self.seed = seed
+        self.n_jobs = n_jobs
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; ``deep``: those of members too, as ``member__parameter``."""
+        found: dict[str, Any] = super().get_params(deep=deep)
+        given = self.params if deep and isinstance(self.params, Mapping) else {}
+        for member, params in given.items():
+            if isinstance(params, Mapping):
+                found |= {f"{member}{_SEPARATOR}{name}": value for name, value in params.items()}
+        return found
+
+    def set_params(self, **params: Any) -> EnsembleRegressor:
+        """Set parameters; those of members as ``member__parameter``."""
+        known = inspect.signature(type(self).__init__).parameters
+        super().set_params(**{name: value for name, value in params.items() if name in known})
+        for name in (name for name in params if name not in known):
+            member, separator, parameter = name.partition(_SEPARATOR)
+            if not separator or member in known:
+                super().set_params(**{name: params[name]})  # which raises with the valid names
+            of_member = {**(self.params or {}).get(member, {}), parameter: params[name]}
+            self.params = {**(self.params or {}), member: of_member}
+        return self
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> EnsembleRegressor:  # noqa: N803  # scikit-learn's name
+        """Fit the ensemble.
+
+        Args:
+            X: A DataFrame of pandas, polars or pyarrow, or an array of shape (rows, columns).
+            y: The target, shape (rows,).
+            sample_weight: Row weights, shape (rows,), not negative; None if all rows count equally.
+        """
+        with _as_value_errors():
+            table = self._table(X, y, sample_weight)
+            recipe = self._recipe(table)
+            training = fit_ensemble(recipe, table, None, effective_n_jobs(self.n_jobs))
+        self.columns_ = table.columns
+        self.ensemble_ = training.ensemble
+        self.weights_ = training.ensemble.weights
+        self.scores_ = training.metrics
+        self.out_of_fold_ = training.out_of_fold_blended
+        return self
+
+    def predict(self, X: Any) -> Floats:  # noqa: N803
+        """Return the predictions for rows like those of ``fit``, shape (rows,), float64."""
+        check_is_fitted(self)
+        with _as_value_errors(), one_blas_thread():
+            return self.ensemble_.predict(self._features(X))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return that missing values are allowed."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _table(self, X: Any, y: Any, sample_weight: Any) -> Table:  # noqa: N803
+        columns: tuple[Column, ...]
+        if is_frame(X):
+            validate_data(self, X, skip_check_array=True)
+            if not hasattr(self, "feature_names_in_") and not is_pandas(X):
+                self.feature_names_in_ = np.array(list(X.columns), dtype=object)
+            read = training_table(_unindexed(X), None)[0].to_pandas(ignore_metadata=True)
+            target = column_or_1d(y, dtype=np.float64, warn=True)
+            assert_all_finite(target, input_name="y")
+            check_consistent_length(read, target)
+            columns = tuple(described(read[name], _PLACE, name)[0] for name in read.columns)
+            features = np.column_stack([coded(read[column.name], _PLACE, column) for column in columns])
+        else:
+            features, target = validate_data(
+                *(self, X, y), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2, y_numeric=True
+            )
+            columns = numbers(*(f"x{place}" for place in range(features.shape[1])))
+        check_numbers(features, columns)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, features, dtype=np.float64)
+        if weights is not None and ((weights < 0).any() or not weights.any()):
+            raise InvalidInput("sample_weight has negative values, or is 0 in every row.")
+        name = getattr(y, "name", None)
+        return Table(
+            columns,
+            name if isinstance(name, str) else "y",
+            np.ascontiguousarray(features),
+            np.ascontiguousarray(target, dtype=np.float64),
+            weights,
+        )
+
+    def _features(self, X: Any) -> Floats:  # noqa: N803
+        plain = all(column.is_plain for column in self.columns_)
+        if plain and not is_frame(X):
+            array = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+            return Matrix(np.ascontiguousarray(array)).features(self.columns_)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        if not is_frame(X):
+            return Values(None, list(np.asarray(X, dtype=object).T)).features(self.columns_)
+        by_name = hasattr(self, "feature_names_in_")
+        X = _unindexed(X)  # noqa: N806
+        names, values = columns_to_predict(X, [column.name for column in self.columns_] if by_name else X.columns)
+        return Values(names if by_name else None, values).features(self.columns_)
+
+    def _recipe(self, table: Table) -> Recipe:
+        """Return what a command would train with these parameters, checked in the same way."""
+        keywords: dict[str, Any] = {
+            "ensemble" if isinstance(self.ensemble, str) else "ensemble.members": self.ensemble,
+            "ensemble.params": self.params,
+            "ensemble.blend": self.blend,
+            "ensemble.weights": self.weights,
+            "ensemble.final": self.final,
+            "dataset.folds.k": self.folds,
+            "search.seed": self.seed,
+        }
+        given = {key: value for key, value in keywords.items() if value is not None}
+        files = [path for folder in config_folders() for path in sorted(folder.rglob("*.yaml"))]
+        config = _composed(tuple(arguments_of(given)), tuple((path, path.stat().st_mtime_ns) for path in files))
+        ensemble = plan_ensemble(config.ensemble, config.search.shared)
+        return plan_recipe(config, ensemble, Splits(table, None, None, {})).recipe
+
+
+@functools.lru_cache(maxsize=32)
+def _composed(arguments: tuple[str, ...], files: tuple[tuple[Path, int], ...]) -> Config:
+    """Compose a configuration once for the many fits of a search; ``files`` are those it depends on, as they are."""
+    return compose(arguments).config
+
+
+def _unindexed(frame: Any) -> Any:
+    """Return a frame without an index, and with names for columns that have none."""
+    if not is_pandas(frame):
+        return frame
+    frame = frame.reset_index(drop=True)
+    if not any(isinstance(name, str) for name in frame.columns):
+        frame.columns = [f"x{place}" for place in range(frame.shape[1])]
+    return frame

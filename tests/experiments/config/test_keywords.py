@@ -1,0 +1,94 @@
+"""Keywords of a call as arguments: the same configuration as a command with the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.config.compose import compose
+from experiments.config.keywords import arguments_of
+from experiments.config.sources import COMMAND_LINE
+from experiments.errors import ConfigError
+
+
+def values(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Return what keywords set, as the configuration has it."""
+    composed = compose(arguments_of(keywords))
+    return {key: value for key, value in composed.values.items() if composed.sources[key] == COMMAND_LINE}
+
+
+def test_nested_dictionaries_are_dotted_keys() -> None:
+    found = arguments_of({"ensemble": "wide", "search": {"n_trials": 40, "prune": True}, "search.timeout": None})
+    assert found == ["ensemble=wide", "search.n_trials=40", "search.prune=true", "search.timeout=null"]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "typed"),
+    [
+        ({"search": {"n_trials": np.int64(3), "max_failure_rate": np.float32(0.5)}}, ["search.n_trials=3", "search.max_failure_rate=0.5"]),
+        ({"ensemble": {"params": {"xgboost": {"eta": 1e-05}}}}, ["ensemble.params.xgboost.eta=1e-05"]),
+        ({"ensemble": {"members": ["ridge", {"deep": {"kind": "xgboost"}}]}}, ["ensemble.members=[ridge,{deep:{kind:xgboost}}]"]),
+        ({"ensemble": {"members": {"deep": {"kind": "pack:Class"}}}}, ["ensemble.members={deep:{kind:pack:Class}}"]),
+        (
+            {"search": {"space": {"xgboost": {"max_depth": {"low": 2, "high": 9, "log": True}, "booster": {"choices": ["gbtree", "dart"]}}}}},
+            ["search.space.xgboost.max_depth={low:2,high:9,log:true}", "search.space.xgboost.booster={choices:[gbtree,dart]}"],
+        ),
+        ({"search": {"shared": {"rate": ["xgboost.eta", "catboost.learning_rate"]}}}, ["search.shared.rate=[xgboost.eta,catboost.learning_rate]"]),
+        ({"dataset": {"path": Path("a b,c.csv"), "drop": ["a,b", "null"]}}, ["dataset.path=a b,c.csv", 'dataset.drop=["a,b",null]']),
+        ({"dataset": {"columns": {"a.b": "category", "c d": "number"}}}, ['dataset.columns."a.b"=category', 'dataset.columns."c d"=number']),
+        ({"dataset": {"missing": []}, "study": "null"}, ["dataset.missing=[]", 'study="null"']),
+        ({"mode": "remote", "mode.tags": {"team": "risk", "n": 1}}, ["mode=remote", "mode.tags={team: risk, n: 1}"]),
+        ({"ensemble.params.mlp.activation": "true"}, ["ensemble.params.mlp.activation='true'"]),
+        ({"ensemble.params.mlp.activation": 'say "hi" \\ '}, ["ensemble.params.mlp.activation='say \"hi\" \\ '"]),
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_keywords_mean_what_a_command_means(keywords: dict[str, Any], typed: list[str]) -> None:
+    composed = compose(typed)
+    assert compose(arguments_of(keywords)).config == composed.config
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "1e5", "null", "true", "nan", "[a]", "{a: b}", "${x}", "a\\b", "o'k", ' "x" ', ""]
+)
+@pytest.mark.parametrize("key", ["ensemble.params.mlp.activation", "dataset.target"])
+def test_text_stays_text(key: str, text: str) -> None:
+    if (key, text) == ("ensemble.params.mlp.activation", "${x}"):
+        pytest.skip("a variable of the configuration, as in a command")
+    assert values({key: text}) == {key: text}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"search": {"n_trials": 1}, "search.n_trials": 2}, "search.n_trials is given twice"),
+        ({"serch": {"n_trials": 1}}, "there is no key 'serch.n_trials'"),
+        ({"search": {"n_trails": 1}}, "Did you mean 'search.n_trials'?"),
+        ({"search": {1: 2}}, "has the key 1, which is not a name"),
+        ({"search": {"seed": object()}}, "a object cannot be a value. Give a number, text"),
+        ({"dataset": {"path": 1.5j}}, "dataset.path=1.5j: a complex cannot be a value"),
+        ({"dataset": {"drop": [True]}}, "dataset.drop=True: a bool cannot be a value. Give text"),
+        ({"search": {"n_trials": "many"}}, "search.n_trials: Value 'many' of type 'str' could not be converted"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_key_and_value(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        compose(arguments_of(keywords))
+    assert message in str(raised.value)
+
+
+def test_hydra_is_left_as_the_users_program_set_it_up(tmp_path: Path) -> None:
+    from hydra import initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+
+    ConfigStore.instance().store(name="schema", node={"own": 1})
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        before = GlobalHydra.instance().hydra
+        assert compose(["search.n_trials=3"]).config.search.n_trials == 3
+        assert GlobalHydra.instance().hydra is before
+    assert ConfigStore.instance().load("schema.yaml").node == {"own": 1}
+    del ConfigStore.instance().repo["schema.yaml"]
