@@ -353,8 +353,9 @@ class _Fit:
         """
         rows, began = self.train.take(fold.fit), self.clock()
         members = {member.name: member for member in self.recipe.members}
+        size, classes = (rows.rows, len(rows.columns)), classes_argument(rows.classes)
         expected = {
-            name: member_class(member.kind, "members").seconds(rows.rows, len(rows.columns), member.params)
+            name: member_class(member.kind, "members").seconds(*size, member.params, **classes)
             for name, member in members.items()
         }
         budget = FoldBudget(seconds, expected, tuple(self.curves), self.objective.who, self.recipe.weights is None)
