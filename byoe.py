@@ -9,10 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from experiments.actions.python.estimator import EnsembleRegressor
-
     from ensemble import __version__
     from experiments.actions.python.comparison import Comparison, compare
+    from experiments.actions.python.estimator import EnsembleRegressor
     from experiments.actions.python.model import Model, load
     from experiments.actions.python.study import Study, Trial, replay, tune
     from experiments.errors import (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bentoml
 import numpy as np
 from bare_model import predict
@@ -12,6 +14,6 @@ class Ensemble:
     """Predicts for rows of JSON as {"instances": [[...]]}."""
 
     @bentoml.api(route="/invocations")  # type: ignore[untyped-decorator]
-    def invocations(self, instances: list[list[float]]) -> dict[str, list[float]]:
+    def invocations(self, instances: list[list[float]]) -> dict[str, list[Any]]:
         """Return the predictions."""
         return {"predictions": predict(np.array(instances, dtype=np.float64)).tolist()}

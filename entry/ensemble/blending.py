@@ -12,7 +12,7 @@ import numpy as np
 from ensemble.arrays import Floats
 from ensemble.classes import ALL_TASKS, CLASS_TASKS, Task
 from ensemble.elementary import log
-from ensemble.errors import InputError, did_you_mean, listed
+from ensemble.errors import EnsembleError, InputError, did_you_mean, listed
 from ensemble.evaluation import SMALLEST, of_true_class
 from ensemble.log_linear import Logarithms, fit_stack, fit_temperature, pool_weights, softmax
 from ensemble.own_class import own_class
@@ -26,6 +26,8 @@ LEAST = 1e-3
 TIE = 1e-9
 # Fewer rows give no temperature.
 CALIBRATION_ROWS = 50
+# By how much probabilities, and weights of a mean of probabilities, may miss the sum 1.
+SUM_ERROR = 1e-6
 STACKING_ALPHAS = tuple(10.0**power for power in np.arange(-3, 6.5, 0.5))
 
 
@@ -432,6 +434,23 @@ class Calibrated(Blender):
             return blend
         blended = logarithm_of(blend.predict(rows.predictions, rows.features), SMALLEST)
         return replace(blend, temperature=fit_temperature(blended.T, rows.target, rows.weights))
+
+
+def fit_blend(blender: Blender, rows: Rows) -> Blend:
+    """Return a blender's blend of these rows.
+
+    Raises:
+        EnsembleError: The blender is the user's own, and its weights do not make probabilities of probabilities.
+    """
+    blend = blender.fit(rows)
+    weights = np.array(blend.weights)
+    mixes = blend.rule != "log"
+    if rows.classes and mixes and not (weights.min() >= 0 and abs(float(np.sum(weights)) - 1) <= SUM_ERROR):
+        raise EnsembleError(
+            "the blender's weights do not give probabilities: for classes they must not be negative and must sum to "
+            f"one, unless the blend's rule is log; they are {', '.join(f'{weight:.3g}' for weight in weights)}."
+        )
+    return blend
 
 
 _BLENDERS: tuple[type[Blender], ...] = (

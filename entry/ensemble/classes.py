@@ -84,8 +84,9 @@ def positive_of(classes: Sequence[str], declared: str | None, place: str) -> str
         return classes[1] if len(classes) == 2 else None
     key = as_argument("dataset.positive", declared)
     if len(classes) != 2:
-        found = "is a quantity" if not classes else f"has {len(classes)} classes"
-        raise InputError(f"{place} {found}, and {key} is for two classes: leave it out.")
+        found = f"has {len(classes)} classes" if classes else "is a quantity"
+        other = "" if classes else ", or add dataset.task=binary"
+        raise InputError(f"{place} {found}, and {key} is for two classes: leave it out{other}.")
     found_at = place_of(declared, classes)
     if found_at is None:
         raise InputError(

@@ -245,7 +245,7 @@ class Score:
     def __call__(
         self, target: Floats, predicted: Floats, weights: Floats | None = None, labels: Index | None = None
     ) -> float:
-        """Return the score.
+        """Return the score; NaN if no row has a weight.
 
         Args:
             target: Shape (rows,): quantities, or class positions.
@@ -253,6 +253,8 @@ class Score:
             weights: Row weights, shape (rows,); None if all rows count equally.
             labels: Predicted class positions, shape (rows,); None for the most probable classes.
         """
+        if weights is not None and not np.any(weights):  # a fold whose rows are all of a class with weight 0
+            return float("nan")
         if not self.of_labels:
             return self.function(target, predicted, weights)
         return self.function(target, np.argmax(predicted, axis=1) if labels is None else labels, weights)

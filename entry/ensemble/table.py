@@ -216,3 +216,11 @@ class Table:
             digest.update(f"{name} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array, dtype="<f8").data)
         return digest.hexdigest()
+
+
+def weighted_by_class(table: Table, weights: Sequence[float]) -> Table:
+    """Return a table whose row weights are multiplied by those of the rows' classes; the same table without these."""
+    if not weights:
+        return table
+    factors = np.asarray(weights, dtype=np.float64)[np.asarray(table.target).astype(np.intp)]
+    return replace(table, weights=factors if table.weights is None else table.weights * factors)

@@ -11,24 +11,32 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.arrays import Floats
-from ensemble.blending import CALIBRATION_ROWS, Blend, Blender, Calibrated, Mean, Rows, make_blender
-from ensemble.decision import HALF, Decision, Threshold, class_weights, fit_threshold
+from ensemble.blending import CALIBRATION_ROWS, SUM_ERROR, Blend, Blender, Rows, fit_blend
+from ensemble.decision import Decision, class_weights, fit_threshold
 from ensemble.errors import InputError, MemberError
 from ensemble.evaluation import SCORES, Fold, Index, MetricName, folded_scores, make_folds, scores
 from ensemble.fold_budget import FoldBudget
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
 from ensemble.members.growth import Growth, common_rounds
+from ensemble.nested_blend import (
+    NestedBlend,
+    averaged,
+    blender_of,
+    blender_rows,
+    decision_of,
+    labels_of,
+    nested_blend,
+    with_blend,
+)
 from ensemble.racing import FEWEST_FOLDS, RaceLost, Rival, is_lost, mean_difference
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
-from ensemble.table import Table
+from ensemble.table import Table, weighted_by_class
 from ensemble.task_check import check_task
 from ensemble.threads import one_blas_thread
 
 # Models of a member that are fitted on all rows and averaged, each with another seed.
 SEEDS = 3
-# By how much a row's probabilities may miss the sum 1.
-SUM_ERROR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -111,14 +119,6 @@ class Training:
     notes: tuple[str, ...] = ()
 
 
-def averaged(parts: list[Floats]) -> Floats:
-    """Return the mean of arrays of equal shape, summed in order, so that one row gives the same bits as many."""
-    total = parts[0].copy()
-    for part in parts[1:]:
-        total += part
-    return total / len(parts)
-
-
 def fit_ensemble(
     recipe: Recipe,
     train: Table,
@@ -173,14 +173,6 @@ def fit_again(
         return replace(fitted, models=fit.models())
 
 
-def weighted_by_class(table: Table, weights: Sequence[float]) -> Table:
-    """Return a table whose row weights are multiplied by those of the rows' classes; the same table without these."""
-    if not weights:
-        return table
-    factors = np.asarray(weights, dtype=np.float64)[np.asarray(table.target).astype(np.intp)]
-    return replace(table, weights=factors if table.weights is None else table.weights * factors)
-
-
 def seeds_of(recipe: Recipe) -> list[int]:
     """Return the seeds of the models that are fitted on all rows: one, or those of ``bag``, which are averaged."""
     further = range(1, SEEDS if recipe.final == "bag" else 1)
@@ -188,6 +180,13 @@ def seeds_of(recipe: Recipe) -> list[int]:
         recipe.seed,
         *(int(np.random.SeedSequence([recipe.seed, number]).generate_state(1)[0] >> 1) for number in further),
     ]
+
+
+def weighted_training_rows(recipe: Recipe, table: Table) -> Table:
+    """Return the training rows of a recipe with the weights that it gives their classes."""
+    if recipe.class_weight is None:
+        return table
+    return weighted_by_class(table, class_weights(recipe.class_weight, table.classes, table.target).tolist())
 
 
 class _Fit:
@@ -258,7 +257,7 @@ class _Fit:
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
         rows = blender_rows(out_of_fold, self.train).take(scored)
-        blend = blender.fit(rows)
+        blend = fit_blend(blender, rows)
         if self.recipe.final == "refit":
             models = self.models()
         ensemble = FittedEnsemble(models, blend, self._final_decision(blend, rows), self.class_weights)
@@ -354,8 +353,9 @@ class _Fit:
         """
         rows, began = self.train.take(fold.fit), self.clock()
         members = {member.name: member for member in self.recipe.members}
+        size, classes = (rows.rows, len(rows.columns)), classes_argument(rows.classes)
         expected = {
-            name: member_class(member.kind, "members").seconds(rows.rows, len(rows.columns), member.params)
+            name: member_class(member.kind, "members").seconds(*size, member.params, **classes)
             for name, member in members.items()
         }
         budget = FoldBudget(seconds, expected, tuple(self.curves), self.objective.who, self.recipe.weights is None)
@@ -554,96 +554,6 @@ class _Fit:
 def classes_argument(classes: Sequence[str]) -> dict[str, int]:
     """Return the argument ``classes`` of a member, which a member of a quantity need not take."""
     return {"classes": len(classes)} if classes else {}
-
-
-def decision_of(table: Table) -> Decision | None:
-    """Return how a label follows from probabilities before a threshold is chosen; None for a quantity."""
-    if not table.classes:
-        return None
-    return Decision(None if table.positive is None else table.classes.index(table.positive))
-
-
-def labels_of(decision: Decision | None, blended: Floats, thresholds: Floats) -> Index | None:
-    """Return the positions of the labels of blended probabilities, -1 in rows without any; None for a quantity.
-
-    Args:
-        decision: How a label follows from probabilities; None for a quantity.
-        blended: Shape (rows[, classes]), NaN in rows without probabilities.
-        thresholds: The threshold of two classes for each row, shape (rows,).
-    """
-    if decision is None:
-        return None
-    known = np.isfinite(blended[:, 0])
-    labels = np.full(len(blended), -1, dtype=np.intp)
-    labels[known] = decision.labels(blended[known], thresholds[known])
-    return labels
-
-
-def blender_of(recipe: Recipe, table: Table) -> Blender:
-    """Return the blender of a recipe for the target of a table, with calibration for classes."""
-    names = [member.name for member in recipe.members]
-    blender = make_blender(recipe.blend, names, recipe.weights, "blend", table.task)
-    return Calibrated(blender) if table.classes and recipe.calibrate and blender.calibrated else blender
-
-
-def blender_rows(predictions: Floats, table: Table) -> Rows:
-    """Return the rows of ``table`` with out-of-fold predictions, shape (rows, members[, classes]), for a blender."""
-    numbers = [place for place in range(len(table.columns)) if place not in table.categories]
-    return Rows(predictions, table.target, table.features, table.weights, numbers)
-
-
-@dataclass(frozen=True)
-class NestedBlend:
-    """Out-of-fold predictions of blends, each fitted on the rows of the other folds.
-
-    Attributes:
-        predictions: Shape (repeats, rows[, classes]), NaN in rows that no fold scores.
-        thresholds: The threshold of two classes for each row, chosen on the other folds, shape (repeats, rows).
-    """
-
-    predictions: Floats
-    thresholds: Floats
-
-
-def nested_blend(
-    blender: Blender, predictions: Floats, table: Table, folds: Sequence[Fold], threshold: Threshold = HALF
-) -> NestedBlend:
-    """Return the blend's out-of-fold predictions.
-
-    The rows of a fold are blended with weights that were fitted on the rows of the other folds.
-
-    Args:
-        blender: Finds the weights.
-        predictions: The members' out-of-fold predictions, shape (repeats, rows, members[, classes]).
-        table: The rows.
-        folds: The folds.
-        threshold: The threshold of two classes, or what it is chosen for.
-    """
-    blended = np.full((*predictions.shape[:2], *predictions.shape[3:]), np.nan)
-    thresholds = np.full(predictions.shape[:2], threshold if isinstance(threshold, float) else HALF)
-    decision = decision_of(table)
-    for fold in folds:
-        members = predictions[fold.repeat]
-        rows = blender_rows(members, table)
-        others = fold.fit[np.isfinite(members[fold.fit].reshape(len(fold.fit), -1)[:, 0])]
-        if not blender.fitted:
-            blend = blender.fit(rows)
-        else:
-            # Before the first fold in time there are no scored rows, so the members get equal weights.
-            blend = blender.fit(rows.take(others)) if len(others) else Mean().fit(rows)
-        blended[fold.repeat, fold.score] = blend.predict(members[fold.score], table.features[fold.score])
-        if decision is not None and decision.positive is not None and len(others):
-            seen = rows.take(others)
-            chosen_on = blend.predict(seen.predictions, seen.features)
-            thresholds[fold.repeat, fold.score] = fit_threshold(
-                threshold, decision.positive, chosen_on, seen.target, seen.weights
-            )
-    return NestedBlend(blended, thresholds)
-
-
-def with_blend(predictions: Floats, nested: NestedBlend) -> Floats:
-    """Return members' predictions, shape (repeats, rows, members[, classes]), with the blend as a last member."""
-    return np.concatenate([predictions, nested.predictions[:, :, None]], axis=2)
 
 
 def score_members(prefix: str, ensemble: FittedEnsemble, members: Floats, table: Table) -> dict[str, float]:

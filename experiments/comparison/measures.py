@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from experiments.study.spec import TrialResult
 from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_baseline, lift_over_best_member
 
 SPLITS = ("cv", "validation", "test")
+# What a score of classes can be; with few folds, an interval may go beyond.
+_POSSIBLE = {"logloss": (0.0, math.inf), "auc": (0.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,11 @@ class Measures:
     def interval(self, name: str, score: str | None = None) -> Interval | None:
         """Return the mean of a score of the winner over the folds, by default the main one, with its 95% interval."""
         folds = [] if self.best is None else fold_scores(self.best, name, score)
-        return mean_over_folds(folds, self.folds_a_division) if len(folds) > 1 else None
+        if len(folds) < 2:
+            return None
+        found = mean_over_folds(folds, self.folds_a_division)
+        lowest, highest = _POSSIBLE.get(score or self.study.main_score, (-math.inf, math.inf))
+        return Interval(found.mean, max(found.low, lowest), min(found.high, highest))
 
     @property
     def folds_a_division(self) -> int:

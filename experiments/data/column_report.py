@@ -277,7 +277,8 @@ def _rare_classes(target: str, classes: Mapping[str, int]) -> list[str]:
     word = "class" if len(rare) == 1 else "classes"
     sentence = (
         f"the target {target}: {share:.1%} of the rows have the {word} {named_labels(rare)}, so that accuracy is high "
-        "even if none of them is found; auc, balanced_accuracy and f1 say more"
+        "even if none of them is found: look at auc, balanced_accuracy or f1. ensemble.class_weight=balanced makes all "
+        "classes count alike"
     )
     return [sentence]
 

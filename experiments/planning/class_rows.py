@@ -27,9 +27,10 @@ def check_class_sizes(train: Table) -> None:
         return
     named = named_labels([f"{cut(train.classes[place])!r} ({counts[place]})" for place in few])
     weighed = " with a weight above 0" if train.weights is not None else ""
+    have = "has" if len(few) == 1 else "have"
     number = " If it is a quantity: dataset.task=regression." if all_numbers(train.classes) else ""
     raise ConfigError(
-        f"dataset.target={train.target_name}: {len(few)} of {len(train.classes)} classes have fewer than {LEAST} of "
+        f"dataset.target={train.target_name}: {len(few)} of {len(train.classes)} classes {have} fewer than {LEAST} of "
         f"the {len(rows)} training rows{weighed}, {named}, but each fold is fitted on every class. Combine classes, "
         f"remove their rows, give more of them, or lower dataset.split.test and dataset.split.validation.{number}"
     )

@@ -10,9 +10,9 @@ import numpy as np
 from ensemble.bundle import load_bundle
 from ensemble.channel import read_channel
 from ensemble.evaluation import SCORES, main_score
-from ensemble.table import Table
+from ensemble.table import Table, weighted_by_class
 from ensemble.threads import one_blas_thread
-from ensemble.training import FittedEnsemble, weighted_by_class
+from ensemble.training import FittedEnsemble
 
 MOST_ROWS = 1000
 # With fewer rows, one shuffle says little.

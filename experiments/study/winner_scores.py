@@ -11,9 +11,9 @@ import numpy as np
 from ensemble.bundle import load_bundle
 from ensemble.channel import read_channel
 from ensemble.errors import InputError
-from ensemble.table import Table
+from ensemble.table import Table, weighted_by_class
 from ensemble.threads import one_blas_thread
-from ensemble.training import score_members, weighted_by_class
+from ensemble.training import score_members
 from experiments.study.importance import MOST_ROWS, features_measured, permutation_importance, rows_in_time
 from experiments.study.predictions import Predictions
 

@@ -18,13 +18,14 @@ from ensemble.blending import CALIBRATION_ROWS, Rows
 from ensemble.bundle import load_bundle, read_manifest, save_bundle
 from ensemble.cli import main
 from ensemble.decision import fit_threshold
-from ensemble.errors import BundleError, InputError, MemberError
+from ensemble.errors import BundleError, EnsembleError, InputError, MemberError
 from ensemble.evaluation import make_folds
 from ensemble.known_fits import Known
+from ensemble.nested_blend import blender_of
 from ensemble.racing import RaceLost, Rival
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table
-from ensemble.training import Training, blender_of, fit_again, fit_ensemble
+from ensemble.training import Training, fit_again, fit_ensemble
 from tests.entry.conftest import QUICK, make_class_table
 
 MEMBERS = ("xgboost", "extra_trees")
@@ -122,8 +123,10 @@ def test_weights_of_classes_are_weights_of_their_rows(task: str) -> None:
     assert asked.metrics == pytest.approx(expected.metrics)
     assert asked.weights == pytest.approx(by_hand.weights)
     assert asked.metrics != pytest.approx(fit_ensemble(recipe(blend="stacking"), table, rows, 1).metrics)
-    again = fit_again(recipe(class_weight="balanced"), table, asked.ensemble, 1)
-    assert np.array_equal(again.predict(rows.features), asked.ensemble.predict(rows.features))
+    refitted = recipe(class_weight="balanced", final="refit")
+    once = fit_ensemble(refitted, table, None, 1)
+    again = fit_again(refitted, table, once.ensemble, 1)
+    assert np.array_equal(again.predict(rows.features), once.ensemble.predict(rows.features))
 
 
 def test_weights_of_classes_multiply_those_of_rows() -> None:
@@ -274,6 +277,11 @@ class Known(Member):
         found.shares = np.array([float(text) for text in path.read_text().split()])
         return found
 
+class Slow(Known):
+    @classmethod
+    def seconds(cls, rows, columns, params, classes=0):
+        return 1e6 * classes
+
 class Twice(Known):
     def predict(self, features):
         return 2 * super().predict(features)
@@ -288,6 +296,10 @@ class First(Blender):
 
     def fit(self, rows):
         return Blend((1.0, *[0.0] * (rows.predictions.shape[1] - 1)))
+
+class TooMuch(First):
+    def fit(self, rows):
+        return Blend((1.0,) * rows.predictions.shape[1])
 
 class OfQuantities(First):
     tasks = Blender.tasks
@@ -304,8 +316,20 @@ def test_the_users_own_member_and_blender_predict_classes(own_module: Callable[[
     assert np.array_equal(
         load_bundle(tmp_path).ensemble.predict(MULTICLASS.features), training.ensemble.predict(MULTICLASS.features)
     )
+    with pytest.raises(EnsembleError, match="must sum to one, unless the blend's rule is log; they are 1, 1"):
+        fit_ensemble(replace(what, blend=f"{module}:TooMuch"), MULTICLASS, None, 1)
     with pytest.raises(InputError, match="blend=own_member:OfQuantities does not blend classes"):
         fit_ensemble(replace(what, blend=f"{module}:OfQuantities"), MULTICLASS, None, 1)
+
+
+def test_a_time_limit_leaves_out_what_is_too_slow_for_these_classes(own_module: Callable[[str], str]) -> None:
+    what = recipe(blend="stacking")
+    free = fit_ensemble(what, MULTICLASS, None, 1)
+    assert equal(fit_ensemble(what, MULTICLASS, None, 1, known=Known(seconds=1e9)), free)
+    slow = replace(what, members=(*what.members, MemberSpec("slow", f"{own_module(OWN)}:Slow")))
+    limited = fit_ensemble(slow, MULTICLASS, None, 1, known=Known(seconds=1e4))
+    assert list(limited.left_out) == ["slow"]
+    assert equal(limited, free)
 
 
 @pytest.mark.parametrize(
@@ -423,6 +447,36 @@ def test_the_script_trains_classes_from_a_folder(tmp_path: Path, capsys: pytest.
         assert np.array_equal(arrays["target"], BINARY.target)
         weighed = float(np.average(arrays["labels"] == arrays["target"], weights=arrays["weights"]))
     assert document["metrics"]["cv_accuracy_blended"] == pytest.approx(weighed)
+
+
+def test_served_models_learn_from_further_rows_and_keep_blend_and_threshold(tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "train", BINARY, LABELS)
+    validation = write_csv(tmp_path / "validation", UNSEEN["binary"], LABELS)
+    argv = ["--train", str(train), "--validation", str(validation), "--target", "answer", "--final", "refit"]
+    argv += ["--members", "xgboost", "--xgboost__num_round", "3", "--folds_k", "3", "--class_weight", "balanced"]
+    argv += ["--threshold", "f1", "--final_rows", "train_and_validation"]
+
+    def trained(name: str, *more: str) -> Path:
+        folder = tmp_path / name
+        out = ["--model-dir", str(folder / "model"), "--output-data-dir", str(folder / "output" / "data")]
+        assert main([*argv, *out, *more], {}) == 0
+        return folder
+
+    one = trained("one")
+    scored, served = load_bundle(one / "output" / "data" / "scored"), load_bundle(one / "model")
+    assert (scored.manifest["rows"], served.manifest["rows"]) == (BINARY.rows, BINARY.rows + 40)
+    assert served.ensemble.blend == scored.ensemble.blend
+    assert served.ensemble.decision == scored.ensemble.decision
+    assert served.ensemble.class_weights == scored.ensemble.class_weights != ()
+    rows = UNSEEN["binary"].features
+    assert not np.array_equal(served.ensemble.predict(rows), scored.ensemble.predict(rows))
+    first = tmp_path / "first"
+    (first / "output").mkdir(parents=True)
+    (one / "output" / "data" / "scored").rename(first / "model")
+    (one / "output" / "data").rename(first / "output" / "data")
+    again = load_bundle(trained("again", "--scored_training", str(first)) / "model")
+    assert np.array_equal(again.ensemble.predict(rows), served.ensemble.predict(rows))
+    assert again.ensemble.decision == served.ensemble.decision
 
 
 def test_the_script_names_an_objective_of_another_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,6 +178,11 @@ def test_a_probability_of_zero_for_the_true_class_has_a_finite_log_loss() -> Non
     assert scores("cv", "a", target, predicted)["cv_logloss_a"] == pytest.approx(log_loss(target, predicted))
 
 
+def test_rows_without_weight_have_no_score() -> None:
+    target, predicted, _ = drawn_classes(0, 3)
+    assert all(math.isnan(value) for value in scores("cv", "a", target, predicted, np.zeros(60)).values())
+
+
 def test_labels_that_a_threshold_decides_are_scored_as_given() -> None:
     target, predicted = np.array([0.0, 1.0, 1.0]), np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3]])
     assert scores("cv", "a", target, predicted)["cv_accuracy_a"] == pytest.approx(1 / 3)

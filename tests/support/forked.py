@@ -110,8 +110,12 @@ class Forker:
     One serves all workers of pytest-xdist: its address is in the environment.
     """
 
-    def __init__(self) -> None:
-        """Start it."""
+    def __init__(self, *, libraries: bool = True) -> None:
+        """Start it.
+
+        Args:
+            libraries: Whether it imports the libraries.
+        """
         self._folder = Path(tempfile.mkdtemp(prefix="byoe-forker-"))
         address = self._folder / "socket"
         # No threads, since its children would lack them: neither BLAS's nor those of Arrow's allocator.
@@ -122,7 +126,12 @@ class Forker:
             listener.bind(str(address))
             listener.listen(64)
             self._process = subprocess.Popen(
-                [sys.executable, str(PROJECT / "tests" / "support" / "forker.py"), str(listener.fileno())],
+                [
+                    sys.executable,
+                    str(PROJECT / "tests" / "support" / "forker.py"),
+                    str(listener.fileno()),
+                    *(["with libraries"] if libraries else []),
+                ],
                 env=kept | quiet,
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.PIPE,

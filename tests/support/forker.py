@@ -1,7 +1,8 @@
 """The process of ``tests.support.forked``: it has the libraries imported, and forks a child for each command.
 
-It is run as a file with the number of a listening socket, and ends with its standard input. It imports and
-composes a configuration, at the first request, and does nothing else: a process that has entered an OpenMP region hangs its forked children in XGBoost.
+It is run as a file with the number of a listening socket, and ends with its standard input. At the first request it imports
+and composes a configuration, unless it is started without libraries, and it does nothing else: a process that has entered an
+OpenMP region hangs its forked children in XGBoost.
 
 A request is the length of its JSON text in eight bytes, sent with the file descriptors of the child, then that text:
 ``{"run": [...], "environment": {...}, "folder": path, "descriptors": [...], "session": bool}``. ``run`` is a script, ``-m``
@@ -72,10 +73,10 @@ _LENGTH = 8
 class Forker:
     """Listens, forks, and reports how the children end."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, *, libraries: bool) -> None:
         self._listener = listener
         self._connections: dict[int, socket.socket] = {}
-        self._loaded = False
+        self._loaded = not libraries
         reader, writer = os.pipe()
         for end in (reader, writer):
             os.set_blocking(end, False)
@@ -110,11 +111,11 @@ class Forker:
             _tell(connection, status)
 
     def _load(self) -> None:
-        from experiments.config.compose import compose
-        from experiments.tracking.store import quiet
-        from tests.support.libraries import spare
-
         if not self._loaded:
+            from experiments.config.compose import compose
+            from experiments.tracking.store import quiet
+            from tests.support.libraries import spare
+
             self._loaded = True
             quiet()  # as commands do, before they import MLflow
             for name in LIBRARIES:
@@ -204,7 +205,7 @@ def _run(request: dict[str, Any], path: list[str]) -> None:
 if __name__ == "__main__":
     installed = sys.path[1:]
     sys.path[:] = [str(PROJECT), str(PROJECT / "entry"), *installed]
-    forker = Forker(socket.socket(fileno=int(sys.argv[1])))
+    forker = Forker(socket.socket(fileno=int(sys.argv[1])), libraries=len(sys.argv) > 2)
     asked = forker.serve()
     if asked is None:
         forker.kill()

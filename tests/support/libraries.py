@@ -6,8 +6,10 @@ it, nor does a user.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -49,5 +51,8 @@ def _do_not_wait_for_the_disk() -> None:
 
     @event.listens_for(Engine, "connect")
     def begin(connection: Any, _: Any) -> None:
-        if type(connection).__module__.startswith("sqlite3"):
-            connection.execute("PRAGMA synchronous=OFF").close()
+        if isinstance(connection, sqlite3.Connection):
+            with contextlib.suppress(
+                sqlite3.DatabaseError
+            ):  # a file that is not a database fails where it is first used
+                connection.execute("PRAGMA synchronous=OFF").close()

@@ -131,7 +131,7 @@ def test_openmp_has_the_threads_of_the_environment() -> None:
 
 def test_the_end_of_the_forker_kills_running_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    own = Forker()
+    own = Forker(libraries=False)
     code = "import signal; print('ready', flush=True); signal.pause()"
     with Popen([sys.executable, "-c", code], stdout=PIPE, text=True) as process:
         assert process.stdout is not None

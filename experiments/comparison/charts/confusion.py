@@ -8,7 +8,7 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.evaluation import SCORES, Index
-from experiments.comparison.charts.plot import Chart, Plot, Spec, enumerated, plain
+from experiments.comparison.charts.plot import Chart, Plot, Spec, plain
 from experiments.comparison.measures import Measures
 from experiments.study.class_curves import confusion
 from experiments.study.predictions import Predictions
@@ -44,7 +44,7 @@ def confusion_chart(measures: Sequence[Measures]) -> Chart:
         parts.append(f"{one.label}: an accuracy of {scores[0]:.1%}{auc} on {len(kept.target)} rows")
     widest = max(len(measures[place].study.classes) for place in found)
     columns = min(len(plots), 3 if widest <= _FEW else 2)
-    sentence = f"Rows are the actual classes, columns the predicted ones. {enumerated(parts)}."
+    sentence = f"Rows are the actual classes, columns the predicted ones. {'; '.join(parts)}."
     return Chart("confusion", _TITLE, sentence, tuple(plots), columns=columns, missing=tuple(missing))
 
 

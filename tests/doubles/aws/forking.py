@@ -1,10 +1,10 @@
 """The resident process of ``tests.doubles.aws.resident``: imports libraries, then forks a child for each script.
 
 It is run as a file, so that nothing of this project is imported in it: a script finds what was downloaded for it. It
-reads one JSON line a script, ``{"argv": [...], "folder": path, "environment": {...}, "log": path, "errors": path}``, and writes
-``{"started": pid}`` at once and ``{"ended": pid, "code": n}`` once that has ended, negative for a signal. The end of
-standard input ends it, with all that still run. It imports and does nothing else, since what has once entered an OpenMP region hangs its forked
-children in XGBoost.
+reads one JSON line a script, ``{"argv": [...], "folder": path, "environment": {...}, "log": path, "errors": path}``, in which
+``errors`` may be null for the log. It writes ``{"started": pid}`` at once and ``{"ended": pid, "code": n}`` once that has
+ended, negative for a signal. The end of standard input ends it, with all that still run. It imports and does nothing else,
+since what has once entered an OpenMP region hangs its forked children in XGBoost.
 """
 
 import atexit

@@ -19,15 +19,16 @@ from tests.conftest import QUICK
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.jobs import members, training
 from tests.doubles.aws.records import single
+from tests.doubles.aws.resident import Resident
 from tests.support.docker import left_behind, require_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
 ARGUMENTS = ("study=search", "search.n_trials=2", "search.parallel=1", *QUICK)
 
 
-def test_the_entry_script_is_tuned(folder: Path, tmp_path: Path) -> None:
+def test_the_entry_script_is_tuned(folder: Path, tmp_path: Path, resident: Resident) -> None:
     study = plan_study(compose(["mode=local", *ARGUMENTS])).place()
-    with Double(tmp_path / "aws") as double:
+    with Double(tmp_path / "aws", resident=resident) as double:
         run(double, study)
 
 

@@ -361,9 +361,7 @@ def test_disk_that_fills_up_loses_no_trial(
 
 
 def test_name_taken_by_another_configuration_shows_the_difference(project: Path, byoe: Run) -> None:
-    from tests.conftest import run_command
-
-    taken = run_command("mode=local", "action=train", "study=taken", "ensemble.members=[ridge]")
+    taken = byoe("mode=local", "action=train", "study=taken", "ensemble.members=[ridge]")
     assert taken.code == 0, taken.err
     before = sorted(project.rglob("*"))
     ended = byoe(

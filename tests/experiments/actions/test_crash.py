@@ -97,6 +97,7 @@ def test_killed_at_each_point_the_same_command_completes_the_study(
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_studies_started_at_once_in_an_empty_folder_are_both_recorded(folder: Path) -> None:
     arguments = ("mode=local", "search.n_trials=2", *QUICK)
     both = [running(*arguments, f"study={name}") for name in ("one", "two")]
@@ -120,7 +121,12 @@ def test_second_process_is_refused_while_the_first_runs(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "closed terminal"]
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, id="closed terminal", marks=pytest.mark.slow),
+    ],
 )
 def test_interrupted_study_reports_how_to_resume_and_leaves_nothing(
     number: signal.Signals, project: Path, tmp_path: Path

@@ -315,7 +315,10 @@ def test_a_denied_request_names_the_iam_action(double: Double, byoe: Run, bundle
     assert resources(double) == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("operation", "remaining"), [("DeleteEndpointConfig", [0, 1, 1]), ("DeleteModel", [0, 0, 1])])
+@pytest.mark.parametrize(
+    ("operation", "remaining"),
+    [("DeleteEndpointConfig", [0, 1, 1]), pytest.param("DeleteModel", [0, 0, 1], marks=pytest.mark.slow)],
+)
 def test_a_deletion_that_was_interrupted_continues(
     operation: str, remaining: list[int], double: Double, byoe: Run, bundles: tuple[Path, Path]
 ) -> None:
@@ -454,7 +457,7 @@ def test_what_an_endpoint_cannot_have_is_refused_before_any_upload(
     assert created(double) == []
 
 
-@pytest.mark.parametrize("status", ["UpdateRollbackFailed", "OutOfService"])
+@pytest.mark.parametrize("status", [pytest.param("UpdateRollbackFailed", marks=pytest.mark.slow), "OutOfService"])
 def test_a_broken_endpoint_is_created_again(
     status: str, double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:
@@ -469,7 +472,11 @@ def test_a_broken_endpoint_is_created_again(
 
 @pytest.mark.parametrize(
     ("operation", "kind"),
-    [("DeleteEndpoint", "endpoint"), ("DeleteEndpointConfig", "endpoint configuration"), ("DeleteModel", "model")],
+    [
+        ("DeleteEndpoint", "endpoint"),
+        pytest.param("DeleteEndpointConfig", "endpoint configuration", marks=pytest.mark.slow),
+        pytest.param("DeleteModel", "model", marks=pytest.mark.slow),
+    ],
 )
 def test_a_deletion_ignores_what_is_gone(
     operation: str, kind: str, double: Double, byoe: Run, bundles: tuple[Path, Path]

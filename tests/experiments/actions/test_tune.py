@@ -336,7 +336,8 @@ def test_a_users_table(project: Path) -> None:
     ]
     (project / "houses.csv").write_text("size,age,note,price\n" + "\n".join(lines) + "\n")
     arguments = ("mode=local", "dataset=file", "dataset.path=houses.csv", "dataset.target=price", "dataset.drop=[note]")
-    ended = run_command(*arguments, "ensemble=quartet", "search.n_trials=2", *QUICK, "study=own")
+    few_trees = "ensemble.params.random_forest.n_estimators=5"
+    ended = run_command(*arguments, "ensemble=quartet", few_trees, "search.n_trials=2", *QUICK, "study=own")
     assert ended.code == 0, ended.err
     assert len(logged_trials(project, "byoe-houses")) == 2
     manifest = json.loads((project / "studies" / "own" / "final" / "model" / "manifest.json").read_text())
@@ -400,14 +401,14 @@ def test_table_of_categories_dates_weights_and_groups_in_parquet(project: Path) 
     assert final.data.metrics["cv_rmse_blended"] < final.data.metrics["cv_rmse_extra_trees"]
 
 
-def test_broken_store_loses_no_trial_and_is_filled_by_the_next_run(project: Path) -> None:
+def test_broken_store_loses_no_trial_and_is_filled_by_the_next_run(project: Path, empty_store: Path) -> None:
     (project / "mlflow.db").write_bytes(b"this is no database at all, and SQLite says so" * 100)
     first = run_command(*TINY)
     assert first.code == 0, first.err
     assert "MLflow could not record everything" in first.out
     assert "same command" in first.out
     assert len(recorded_trials(project, "tiny")) == 3
-    (project / "mlflow.db").unlink()
+    shutil.copy(empty_store, project / "mlflow.db")
     second = run_command(*TINY)
     assert second.code == 0, second.err
     assert "3 of 3 trials are done" in second.out
@@ -507,6 +508,7 @@ def test_trials_that_cannot_win_are_pruned_and_a_resumed_study_prunes_the_same(p
         assert "cv_rmse_blended" not in run.data.metrics
 
 
+@pytest.mark.slow  # it waits for its limit twice; backends/test_optuna_loop.py moves a clock
 def test_study_with_a_time_limit_ends_with_a_winner_and_resumes_with_the_same_command(project: Path) -> None:
     (project / "packages").mkdir()
     (project / "packages" / "lasting.py").write_text(

@@ -151,7 +151,7 @@ class BackendContract(abc.ABC):
     def test_parallelism_changes_no_number(self, folder: Path) -> None:
         runs = []
         for parallel in (1, 2, 4):
-            study = self.plan("search.n_trials=8", "search.startup_trials=3", f"search.parallel={parallel}")
+            study = self.plan("search.n_trials=6", "search.startup_trials=3", f"search.parallel={parallel}")
             name = f"parallel-{parallel}"
             alone = dataclasses.replace(study, name=name, folder=study.folder.with_name(name))
             runs.append(comparable(self.run(alone)))

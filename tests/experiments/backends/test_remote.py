@@ -81,6 +81,19 @@ class TestRemoteBackend(BackendContract):
     def test_an_interrupted_study_gives_the_same_numbers(self, folder: Path) -> None:
         super().test_an_interrupted_study_gives_the_same_numbers(folder)
 
+    @pytest.mark.slow  # actions/test_remote.py refuses it, too
+    def test_an_extended_study_gives_the_results_of_a_longer_one_or_is_refused(self, folder: Path) -> None:
+        super().test_an_extended_study_gives_the_results_of_a_longer_one_or_is_refused(folder)
+
+    @pytest.mark.slow  # actions/test_remote.py has a second command attach to a tuning job
+    def test_a_second_submit_runs_what_is_missing_and_nothing_twice(self, folder: Path) -> None:
+        super().test_a_second_submit_runs_what_is_missing_and_nothing_twice(folder)
+
+    @pytest.mark.slow  # actions/test_remote.py has failed jobs, too
+    def test_a_failing_member_fails_its_trial_only(self, folder: Path) -> None:
+        super().test_a_failing_member_fails_its_trial_only(folder)
+
+    @pytest.mark.slow  # actions/test_remote.py stops a study, too
     def test_too_many_failures_stop_the_study_with_the_reason(self, folder: Path) -> None:
         self.double.hold(4)  # so that some jobs remain to be stopped
         super().test_too_many_failures_stop_the_study_with_the_reason(folder)

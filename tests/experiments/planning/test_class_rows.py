@@ -31,7 +31,7 @@ def refusal(folder: Path, risk: Sequence[object], *arguments: str, **columns: Se
 
 def test_a_class_of_one_row_is_named(folder: Path) -> None:
     assert refusal(folder, ["low"] * 40 + ["high"] * 40 + ["odd"]) == (
-        "dataset.target=risk: 1 of 3 classes have fewer than 2 of the 49 training rows, 'odd' (1), but each fold is "
+        "dataset.target=risk: 1 of 3 classes has fewer than 2 of the 49 training rows, 'odd' (1), but each fold is "
         "fitted on every class. Combine classes, remove their rows, give more of them, or lower dataset.split.test and "
         "dataset.split.validation."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from ensemble.training import fit_ensemble
 from experiments.config.compose import compose
-from experiments.planning.study import plan_study
+from experiments.planning.study import StudyPlan, plan_study
 from experiments.study.sampling import make_proposer
 
 Columns = dict[str, list[object]]
@@ -53,6 +54,22 @@ def identifier() -> Columns:
     return {"id": [13 + 7 * int(place) for place in order]} | found
 
 
+def in_classes(columns: Columns, shares: Sequence[float], names: Sequence[str]) -> Columns:
+    """Return a table whose price is the class of its rank, with these shares of the rows."""
+    price = np.array(columns["price"], dtype=float)
+    ranks = np.argsort(np.argsort(price)) / len(price)
+    return columns | {"price": [names[place] for place in np.searchsorted(np.cumsum(shares[:-1]), ranks, side="right")]}
+
+
+CLASSES: dict[str, Callable[[], Columns]] = {
+    "thirty rows": lambda: in_classes(table(30), [0.5, 0.5], ["no", "yes"]),
+    "a rare class": lambda: in_classes(table(120), [0.6, 0.375, 0.025], ["low", "middle", "high"]),
+    "twenty classes": lambda: in_classes(table(400), [0.05] * 20, [f"klass {place}" for place in range(20)]),
+    "two hundred categories": lambda: in_classes(many_categories(), [0.3, 0.3, 0.4], ["ä", "ö,", '"ü"']),
+    "repeated rows": lambda: in_classes(repeated(), [0.8, 0.2], ["0", "1"]),
+    "a leaking identifier": lambda: in_classes(identifier(), [0.5, 0.5], ["01", "02"]),
+}
+
 TABLES: dict[str, Callable[[], Columns]] = {
     "thirty rows": lambda: table(30),
     "more columns than rows": lambda: table(40, columns=60),
@@ -68,17 +85,33 @@ TABLES: dict[str, Callable[[], Columns]] = {
 KINDS = [pytest.param(kind, marks=() if kind == "thirty rows" else pytest.mark.slow) for kind in TABLES]
 
 
-@pytest.mark.filterwarnings("ignore:Using the fractional value max_samples")  # of few rows
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_wide_ensemble_is_no_worse_than_the_mean(kind: str, folder: Path) -> None:
-    columns = TABLES[kind]()
-    rows = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
-    (folder / "table.csv").write_text("\n".join([",".join(columns), *rows]) + "\n")
+def fitted(columns: Columns, folder: Path) -> tuple[StudyPlan, Mapping[str, float]]:
+    """Return the plan of a study with the wide ensemble, and the metrics of its first trial."""
+    with (folder / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *zip(*columns.values(), strict=True)])
     arguments = ["mode=local", "dataset=file", "dataset.path=table.csv", "dataset.target=price", "ensemble=wide"]
     plan = plan_study(compose([*arguments, *SMALL]))
     recipe = plan.study.recipe(make_proposer(plan.study).ask(0, None))
-    metrics = fit_ensemble(recipe, plan.splits.train, None, threads=2).metrics
+    return plan, fit_ensemble(recipe, plan.splits.train, None, threads=2).metrics
+
+
+@pytest.mark.filterwarnings("ignore:Using the fractional value max_samples")  # of few rows
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_wide_ensemble_is_no_worse_than_the_mean(kind: str, folder: Path) -> None:
+    plan, metrics = fitted(TABLES[kind](), folder)
     spread = float(np.std(plan.splits.train.target))
     assert metrics["cv_rmse_blended"] < 1.1 * spread
     if kind != "ten orders of magnitude":  # whose largest value no other row foretells
         assert metrics["cv_rmse_blended"] < 0.9 * spread
+
+
+@pytest.mark.filterwarnings("ignore:Using the fractional value max_samples")  # of few rows
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind == "thirty rows" else pytest.mark.slow) for kind in CLASSES]
+)
+def test_the_wide_ensemble_is_no_worse_than_the_class_frequencies(kind: str, folder: Path) -> None:
+    plan, metrics = fitted(CLASSES[kind](), folder)
+    shares = np.bincount(plan.splits.train.target.astype(int)) / plan.splits.train.rows
+    entropy = -float(np.sum(shares * np.log(shares)))
+    assert metrics["cv_logloss_blended"] < entropy
+    assert metrics["cv_accuracy_blended"] >= shares.max()

@@ -65,6 +65,37 @@ def test_a_study_without_validation_rows_has_no_such_channel_and_no_such_metrics
     assert reported == ["cv_rmse_blended", "cv_rmse_xgboost", "cv_rmse_catboost"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "objective", "direction"),
+    [
+        ((), "cv_logloss_blended", "Minimize"),
+        (("search.objective=cv_auc_blended",), "cv_auc_blended", "Maximize"),
+        (("search.objective=validation_brier_xgboost",), "validation_brier_xgboost", "Minimize"),
+        (("search.objective=cv_balanced_accuracy_catboost",), "cv_balanced_accuracy_catboost", "Maximize"),
+    ],
+)
+def test_a_tuning_job_of_classes_has_the_direction_of_its_objective(
+    arguments: tuple[str, ...], objective: str, direction: str, folder: Path
+) -> None:
+    document = tuning_job(study("dataset=cancer", *arguments), PLACEMENT)
+    check_request("CreateHyperParameterTuningJob", document, local=True)
+    found = document["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
+    assert found == {"Type": direction, "MetricName": objective}
+    names = [
+        metric["Name"] for metric in document["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
+    ]
+    scores = [f"{split}_logloss_{who}" for who in ("blended", "xgboost", "catboost") for split in ("cv", "validation")]
+    assert names == list(dict.fromkeys([objective, *scores]))
+
+
+def test_at_most_twenty_metrics_are_reported_of_many_members(folder: Path) -> None:
+    document = tuning_job(study("dataset=cancer", "ensemble=wide"), PLACEMENT)
+    check_request("CreateHyperParameterTuningJob", document, local=True)
+    definitions = document["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
+    assert 10 <= len(definitions) <= 20
+    assert definitions[0]["Name"] == "cv_logloss_blended"
+
+
 def test_training_job_is_that_of_the_snapshot(folder: Path) -> None:
     spec = study("experiment=blog_single", "action=train")
     document = training_job(spec, PLACEMENT, 0, {}, "-final")

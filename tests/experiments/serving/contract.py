@@ -95,7 +95,10 @@ class HostContract(abc.ABC):
 
     @pytest.mark.parametrize(
         ("change", "reason"),
-        [(with_other_predictions, "could not be served"), (with_other_answers, "not predict what the model predicted")],
+        [
+            pytest.param(with_other_predictions, "could not be served", marks=pytest.mark.slow),
+            (with_other_answers, "not predict what the model predicted"),
+        ],
     )
     def test_a_model_that_predicts_something_else_is_not_served(
         self, change: Callable[[Path, Path], Path], reason: str, folder: Path

@@ -68,6 +68,10 @@ class TestRemoteHost(HostContract):
     @pytest.mark.skip(reason="mode=remote action=status lists the whole account, whichever endpoint is named")
     def test_status_of_an_endpoint_that_does_not_exist_is_refused(self, folder: Path) -> None: ...
 
+    @pytest.mark.slow  # actions/test_remote_endpoints.py replaces a model, too
+    def test_a_second_deployment_replaces_the_first_and_leaves_other_endpoints_alone(self, folder: Path) -> None:
+        super().test_a_second_deployment_replaces_the_first_and_leaves_other_endpoints_alone(folder)
+
     def interrupt(self, model: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         """Deploy a model, interrupt its smoke test, and return what is printed."""
 

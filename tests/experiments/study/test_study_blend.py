@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.model_selection import KFold
+from sklearn.metrics import log_loss
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.utils.class_weight import compute_sample_weight
 
 from ensemble.arrays import Floats
 from ensemble.blending import Rows, Weighted
@@ -287,3 +289,42 @@ def test_a_limit_of_time_makes_another_winner_whose_score_is_nested(tmp_path: Pa
     again = StudyBlend(trials=(0,), limit=2.0, **found)
     assert StudyBlend.from_dict(json.loads(json.dumps(again.as_dict()))) == again
     assert "limit" not in StudyBlend(trials=(0,), **free).as_dict()
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), ("a", "b", "c")], ids=["two", "three"])
+def test_models_of_classes_are_chosen_and_scored_by_log_loss(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    random = np.random.RandomState(3)
+    target = random.permutation(np.arange(ROWS) % len(labels)).astype(float)
+    positive = labels[1] if len(labels) == 2 else None
+    rows = dataclasses.replace(table(weighted=True), target=target, classes=labels, positive=positive)
+    found = random.dirichlet(np.ones(len(labels)), size=(TRIALS, 1, ROWS, 2))
+    found[..., np.arange(ROWS), :, target.astype(int)] += random.uniform(0.3, 1.5, (TRIALS, 1, 2))
+    found /= found.sum(axis=-1, keepdims=True)
+    given = {"blend": "mean", "objective": "cv_logloss_blended", "calibrate": "false", "members": "extra_trees,xgboost"}
+    arguments = place(tmp_path, rows, found, **given, class_weight="balanced", ridge__alpha="")
+    for trial in arguments["trials"]:
+        del trial["hyperparameters"]["ridge__alpha"]
+    answer = blend_study(**arguments)
+    weights = compute_sample_weight("balanced", target) * rows.weights
+
+    def chosen_on(part: Any) -> list[int]:
+        losses = -np.log(found[:, 0, part, :, :][..., np.arange(len(part)), :, target[part].astype(int)])
+        return [int(np.argmin(np.average(losses[..., m], axis=0, weights=weights[part]))) for m in range(2)]
+
+    blended = np.full((ROWS, len(labels)), np.nan)
+    folds = StratifiedKFold(K, shuffle=True, random_state=SEED).split(target, target)
+    for number, (fit, score) in enumerate(folds):
+        blended[score] = np.mean([found[t, 0, score, m] for m, t in enumerate(chosen_on(fit))], axis=0)
+        error = log_loss(target[score], blended[score], sample_weight=weights[score], labels=range(len(labels)))
+        assert answer["metrics"][f"cv_logloss_blended_fold_{number}"] == pytest.approx(error, rel=1e-9)
+        assert answer["metrics"][f"cv_auc_blended_fold_{number}"] > 0.5
+    assert answer["metrics"]["cv_logloss_blended"] == pytest.approx(log_loss(target, blended, sample_weight=weights))
+    with np.load(arguments["predictions"]) as arrays:
+        assert arrays["blended"] == pytest.approx(blended, rel=1e-9)
+        assert arrays["labels"].tolist() == blended.argmax(axis=1).tolist()
+    right = np.average(blended.argmax(axis=1) == target, weights=weights)
+    assert answer["metrics"]["cv_accuracy_blended"] == pytest.approx(right)
+    best = chosen_on(np.arange(ROWS))
+    recipe = decode_recipe(answer["hyperparameters"])
+    assert [model.name for model in recipe.members] == [f"extra_trees_{best[0]}", f"xgboost_{best[1]}"]
+    assert (recipe.class_weight, recipe.calibrate) == ("balanced", False)
