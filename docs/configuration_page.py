@@ -169,14 +169,14 @@ def _members() -> Iterator[str]:
     yield (
         "`ensemble.params.<member>.<parameter>` fixes a parameter, `search.space.<member>.<parameter>` tunes it. A "
         "parameter that is not set has the library's own default, except those with a default of byoe's below. Any "
-        "other regressor of scikit-learn is a member by its class name, with the parameters that scikit-learn "
-        "declares: `{huber: {kind: HuberRegressor}}`. `found` stands for a number of boosting rounds: where it is not "
-        "set, a training finds one number for all folds, which is best on the rows that they score. The defaults that "
-        "are marked with * apply where the number is found."
+        "other regressor, or classifier with `predict_proba`, of scikit-learn is a member by its class name, with the "
+        "parameters that scikit-learn declares: `{huber: {kind: HuberRegressor}}`. `found` stands for a number of "
+        "boosting rounds: where it is not set, a training finds one number for all folds, which is best on the rows "
+        "that they score. The defaults that are marked with * apply where the number is found."
     )
     for name, member in MEMBERS.items():
         yield f"### `{name}`"
-        yield _summary(member)
+        yield f"{_summary(member)} {_tasks(member)}"
         rows = [
             f"| `{parameter}` | {declared.describe()} | {_default(member, parameter)} |"
             for parameter, declared in member.parameters.items()
@@ -184,12 +184,22 @@ def _members() -> Iterator[str]:
         yield "\n".join(["| parameter | values | byoe's default |", "|---|---|---|", *rows])
 
 
+def _tasks(member: type[Member]) -> str:
+    if "regression" not in member.tasks:
+        return "For classes only."
+    return "For quantities and classes." if len(member.tasks) > 1 else "For quantities only."
+
+
 def _default(member: type[Member], parameter: str) -> str:
     if parameter == member.rounds:
         return "found"
-    if parameter in member.growing:
-        return f"{_code(member.growing[parameter])}*"
-    return _code(member.defaults.get(parameter))
+    default = _default_of(member.defaults, member.growing, parameter)
+    for_classes = _default_of(member.class_defaults, member.class_growing, parameter)
+    return ", ".join(filter(None, [default, for_classes and f"for classes {for_classes}"]))
+
+
+def _default_of(defaults: Mapping[str, Any], growing: Mapping[str, Any], parameter: str) -> str:
+    return f"{_code(growing[parameter])}*" if parameter in growing else _code(defaults.get(parameter))
 
 
 def _blenders() -> Iterator[str]:

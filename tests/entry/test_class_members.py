@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from ensemble.arrays import Floats
 from ensemble.errors import BundleError
-from ensemble.members import REGISTRY, Member
+from ensemble.members import REGISTRY, Member, member_class
 from ensemble.members.probabilities import in_columns, softmax
 from ensemble.parameters import ParamValue
 from tests.entry.conftest import QUICK as QUICK_FOR_QUANTITIES
@@ -237,6 +237,83 @@ def test_a_model_of_catboost_for_another_task_is_not_loaded(tmp_path: Path) -> N
     for classes in (0, 3):
         with pytest.raises(BundleError, match="loss_function=Logloss, which does not predict the target"):
             REGISTRY["catboost"].load(path, threads=1, categories=CATEGORIES, classes=classes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AdaBoostClassifier", "GaussianNB", "LinearDiscriminantAnalysis", "GradientBoostingClassifier", "SGDClassifier"],
+)
+@every_number
+def test_any_classifier_of_scikit_learn_is_a_member(name: str, classes: int, tmp_path: Path) -> None:
+    found = member_class(name, "ensemble.members")
+    params: dict[str, ParamValue] = {"loss": "log_loss"} if name == "SGDClassifier" else {}
+    features, target = rows_of_classes(150, classes)
+    assert found.tasks == {"binary", "multiclass"}
+    assert found.refusal(params, target, varies=True, classes=classes) is None
+    for rows in (target >= 0, target != 1, target == 0):  # all classes, without one, and only one
+        member = found(params, seed=0, threads=1, categories=CATEGORIES, classes=classes)
+        member.fit(features[rows], target[rows])
+        predicted = member.predict(features)
+        assert predicted.shape == (150, classes)
+        assert predicted.sum(axis=1) == pytest.approx(np.ones(150), abs=1e-9)
+        member.save(tmp_path / "model")
+        loaded = found.load(tmp_path / "model", threads=1, categories=CATEGORIES, classes=classes)
+        assert np.array_equal(loaded.predict(features), predicted)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "reason"),
+    [
+        ("SGDClassifier", {}, "SGDClassifier has no predict_proba with these parameters"),
+        ("KNeighborsClassifier", {"n_neighbors": 200}, "fewer than n_neighbors=200"),
+        ("DecisionTreeClassifier", {"min_samples_leaf": 0}, "min_samples_leaf"),
+        ("GaussianProcessClassifier", {}, "cannot be saved without pickle"),
+    ],
+)
+def test_a_classifier_that_cannot_be_used_is_refused_before_it_is_fitted(
+    name: str, params: dict[str, ParamValue], reason: str
+) -> None:
+    target = rows_of_classes()[1]
+    assert reason in (member_class(name, "place").refusal(params, target, varies=True, classes=2) or "")
+
+
+OWN_CLASSIFIER = """
+import json
+import numpy as np
+from ensemble.members import Member
+
+class Frequencies(Member):
+    kind = "frequencies"
+    suffix = ".json"
+    libraries = ()
+    parameters = {}
+    tasks = frozenset({"binary", "multiclass"})
+
+    def fit(self, features, target, weights=None):
+        self.shares = np.bincount(target.astype(int), weights, minlength=self.classes) / len(target)
+
+    def predict(self, features):
+        return np.tile(self.shares, (len(features), 1))
+
+    def save(self, path):
+        path.write_text(json.dumps(self.shares.tolist()))
+
+    @classmethod
+    def load(cls, path, *, threads, categories=None, classes=0):
+        member = cls({}, seed=0, threads=threads, categories=categories, classes=classes)
+        member.shares = np.array(json.loads(path.read_text()))
+        return member
+"""
+
+
+def test_the_users_own_classifier_is_a_member(own_module: Callable[[str], str], tmp_path: Path) -> None:
+    found = member_class(own_module(OWN_CLASSIFIER) + ":Frequencies", "place")
+    member = found({}, seed=0, threads=1, classes=3)
+    member.fit(np.zeros((4, 1)), np.array([0.0, 2.0, 2.0, 2.0]))
+    assert member.predict(np.zeros((2, 1))).tolist() == [[0.25, 0.0, 0.75]] * 2
+    member.save(tmp_path / "model.json")
+    again = found.load(tmp_path / "model.json", threads=1, classes=3)
+    assert again.predict(np.zeros((1, 1))).tolist() == [[0.25, 0.0, 0.75]]
 
 
 def test_probabilities_of_a_row_do_not_depend_on_the_others() -> None:

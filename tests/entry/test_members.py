@@ -20,7 +20,9 @@ from ensemble.parameters import ParamValue
 from ensemble.recipe import MEMBER_NAME
 from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
 
-every_member = pytest.mark.parametrize("kind", REGISTRY)
+# ``test_class_members.py`` has the members that predict classes only.
+REGRESSORS = [kind for kind, member in REGISTRY.items() if "regression" in member.tasks]
+every_member = pytest.mark.parametrize("kind", REGRESSORS)
 
 MAGIC = {".ubj": b"{", ".cbm": b"CBM1", ".skops": b"PK\x03\x04", ".txt": b"tree"}
 
@@ -307,7 +309,7 @@ def test_a_category_is_not_a_number(kind: str) -> None:
     assert errors[0] < errors[1] * 0.8
 
 
-@pytest.mark.parametrize("kind", [name for name, member in REGISTRY.items() if member.weighs])
+@pytest.mark.parametrize("kind", [kind for kind in REGRESSORS if REGISTRY[kind].weighs])
 def test_weights_move_what_is_learnt(kind: str) -> None:
     table = make_table(100)
     weights = np.where(table.features[:, 0] > 0, 10.0, 0.1)
@@ -340,13 +342,19 @@ def test_any_regressor_of_scikit_learn_is_a_member(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("HuberRegresor", ["scikit-learn has no regressor 'HuberRegresor'", "Did you mean 'HuberRegressor'?"]),
+        (
+            "HuberRegresor",
+            ["scikit-learn has no regressor or classifier 'HuberRegresor'", "Did you mean 'HuberRegressor'?"],
+        ),
         ("VotingRegressor", ["VotingRegressor does not predict one target"]),
         ("MultiTaskLasso", ["MultiTaskLasso does not predict one target"]),
-        ("LogisticRegression", ["scikit-learn has no regressor 'LogisticRegression'"]),
+        ("KMeans", ["scikit-learn has no regressor or classifier 'KMeans'"]),
+        ("VotingClassifier", ["VotingClassifier does not predict one target"]),
+        ("LinearSVC", ["LinearSVC has no predict_proba"]),
+        ("MultinomialNB", ["MultinomialNB takes no negative numbers"]),
     ],
 )
-def test_a_class_that_is_not_a_regressor_of_a_table_is_refused(name: str, words: list[str]) -> None:
+def test_a_class_that_predicts_no_target_of_a_table_is_refused(name: str, words: list[str]) -> None:
     with pytest.raises(InputError) as error:
         member_class(name, "ensemble.members")
     assert [word for word in ["ensemble.members", *words] if word not in str(error.value)] == []
@@ -543,7 +551,7 @@ def test_values_that_no_library_reads_are_outside_the_domain(kind: str, params: 
         member_class(kind, "place").check(params, "place")
 
 
-@pytest.mark.parametrize("kind", REGISTRY)
+@every_member
 def test_rows_without_any_value_are_survived(kind: str, tmp_path: Path) -> None:
     table = make_table(30)
     member = REGISTRY[kind](QUICK[kind], seed=0, threads=1)

@@ -6,6 +6,7 @@ from ensemble.arrays import Floats
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.members.base import Member
 from ensemble.members.boosting import CatBoost, XGBoost
+from ensemble.members.classifiers import Linear, SupportVectorClasses
 from ensemble.members.gaussian_process import GaussianProcess
 from ensemble.members.light_gbm import LightGBM
 from ensemble.members.scikit import (
@@ -34,6 +35,8 @@ REGISTRY: dict[str, type[Member]] = {
         MultiLayerPerceptron,
         NearestNeighbors,
         GaussianProcess,
+        Linear,
+        SupportVectorClasses,
     )
 }
 
@@ -42,7 +45,7 @@ def member_class(kind: str, place: str) -> type[Member]:
     """Return the class of a member.
 
     Args:
-        kind: Name in the registry, class name of a scikit-learn regressor, or ``module:Class``.
+        kind: Name in the registry, class name in scikit-learn, or ``module:Class``.
         place: The key or parameter that holds ``kind``, for messages.
 
     Raises:
@@ -57,7 +60,8 @@ def member_class(kind: str, place: str) -> type[Member]:
     if kind not in REGISTRY:
         raise InputError(
             f"{place}: there is no member {kind!r}.{did_you_mean(kind, REGISTRY)} Members: {listed(REGISTRY)}; "
-            "under a name of your own, a scikit-learn regressor by its class name, or your own class as module:Class."
+            "under a name of your own, a scikit-learn regressor or classifier by its class name, or your own class as "
+            "module:Class."
         )
     absent = [name for name in REGISTRY[kind].libraries if library_version(name) is None]
     if absent:

@@ -1,4 +1,4 @@
-"""Any scikit-learn regressor as a member, by its class name, with the hyperparameters that scikit-learn declares."""
+"""Any scikit-learn regressor or classifier as a member, by its class name, with the hyperparameters it declares."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import numpy as np
 from ensemble.arrays import Floats
 from ensemble.errors import EnsembleError, InputError, did_you_mean
 from ensemble.members import losses
+from ensemble.members.base import ALL_TASKS, CLASS_TASKS
 from ensemble.members.scikit import ScikitMember
 from ensemble.parameters import Parameter, ParamValue
 
 # Set by the ensemble, not by the user.
 _SET_BY_ENSEMBLE = ("random_state", "n_jobs", "verbose", "warm_start", "copy_X")
-# Rows and columns of the fit that shows whether a regressor can be saved.
+# Rows and columns of the fit that shows whether a model can be saved.
 _TRIED = (40, 5)
 # Regressors whose components are at most as many as targets, of which there is one.
 _ONE_COMPONENT = ("CCA", "PLSCanonical")
@@ -34,42 +35,50 @@ _POWERS = {"PoissonRegressor": 1.0, "GammaRegressor": 2.0, "TweedieRegressor": 0
 
 @functools.cache
 def scikit_member(name: str, place: str) -> type[ScikitMember]:
-    """Return a member around the regressor class ``name``, such as ``HuberRegressor``.
+    """Return a member around the class ``name``, such as ``HuberRegressor`` or ``GaussianNB``.
 
-    Numbers are standardised and their missing values filled, since most regressors need that; categories become
+    Numbers are standardised and their missing values filled, since most estimators need that; categories become
     columns.
 
     Raises:
-        InputError: scikit-learn has no such regressor, or it needs other estimators or several targets.
+        InputError: scikit-learn has no such regressor or classifier, it needs other estimators or several targets, or
+            it does not take standardised numbers or predict probabilities.
     """
     from sklearn.utils import all_estimators
     from sklearn.utils.validation import has_fit_parameter
 
     regressors: dict[str, type[Any]] = dict(all_estimators(type_filter="regressor"))
-    if name not in regressors:
-        raise InputError(f"{place}: scikit-learn has no regressor {name!r}.{did_you_mean(name, regressors)}")
-    regressor = regressors[name]
-    signature = inspect.signature(regressor).parameters
+    classifiers: dict[str, type[Any]] = dict(all_estimators(type_filter="classifier"))
+    known = regressors | classifiers
+    if name not in known:
+        raise InputError(f"{place}: scikit-learn has no regressor or classifier {name!r}.{did_you_mean(name, known)}")
+    estimator, classifies = known[name], name in classifiers
+    signature = inspect.signature(estimator).parameters
     needed = [key for key, parameter in signature.items() if parameter.default is inspect.Parameter.empty]
-    if needed or "Multi" in name or name == "IsotonicRegression":
+    if needed or name.startswith("MultiTask") or name == "IsotonicRegression":
         raise InputError(f"{place}: {name} does not predict one target from a table on its own: choose another.")
+    if classifies and not hasattr(estimator, "predict_proba"):
+        raise InputError(f"{place}: {name} has no predict_proba, and members predict probabilities: choose another.")
+    if estimator().__sklearn_tags__().input_tags.positive_only:
+        raise InputError(f"{place}: {name} takes no negative numbers, and features are standardised: choose another.")
     declared = {
         key: parameter
-        for key, constraints in regressor._parameter_constraints.items()
+        for key, constraints in estimator._parameter_constraints.items()
         if key not in _SET_BY_ENSEMBLE and key in signature and (parameter := _declared(constraints)) is not None
     }
 
     class AnyScikit(ScikitMember):
-        """One regressor of scikit-learn."""
+        """One regressor or classifier of scikit-learn."""
 
         kind = name
+        tasks = CLASS_TASKS if classifies else ALL_TASKS - CLASS_TASKS
         scaled = True
         # It has no intercept, so that it would predict around 0.
         target_scaled = name == "KernelRidge"
-        weighs = has_fit_parameter(regressor, "sample_weight")
+        weighs = has_fit_parameter(estimator, "sample_weight")
         seeded = "random_state" in signature
         parameters = declared
-        float32 = regressor.__module__.startswith(("sklearn.tree", "sklearn.ensemble")) and "Hist" not in name
+        float32 = estimator.__module__.startswith(("sklearn.tree", "sklearn.ensemble")) and "Hist" not in name
         deciding = tuple(declared)
 
         @classmethod
@@ -79,7 +88,7 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
             """Return why these rows cannot be fitted."""
             choices = {key: value for key, value in params.items() if isinstance(value, str | bool) or key == "power"}
             return (
-                _invalid(cls(params, seed=0, threads=1))
+                _invalid(cls(params, seed=0, threads=1, classes=classes))
                 or cls._misfit(params, target, varies=varies, classes=classes)
                 or _unsaved(name, tuple(sorted(choices.items())))
             )
@@ -100,10 +109,10 @@ def scikit_member(name: str, place: str) -> type[ScikitMember]:
             return super().refusal(params, target, varies=varies, classes=classes)
 
         def build(self) -> Any:
-            """Return the regressor."""
+            """Return the regressor or classifier."""
             # One job: with several, joblib starts processes that outlive the training, or sums change their order.
             settings = {"random_state": self.seed}
-            return regressor(**self.params, **{key: value for key, value in settings.items() if key in signature})
+            return estimator(**self.params, **{key: value for key, value in settings.items() if key in signature})
 
     AnyScikit.__name__ = AnyScikit.__qualname__ = name
     return AnyScikit
@@ -113,30 +122,35 @@ def _invalid(member: ScikitMember) -> str | None:
     """Return why scikit-learn does not take the parameters of a member, None if it does."""
     from sklearn.utils._param_validation import InvalidParameterError
 
+    built = member.build()
     try:
-        member.build()._validate_params()
+        built._validate_params()
     except InvalidParameterError as error:
         return str(error).splitlines()[0].rstrip(".")
+    if member.classes and not hasattr(built, "predict_proba"):
+        return f"{member.kind} has no predict_proba with these parameters"
     return None
 
 
 @functools.cache
 def _unsaved(name: str, choices: tuple[tuple[str, ParamValue], ...]) -> str | None:
-    """Return why a regressor with these parameters cannot be saved and loaded, None if it can.
+    """Return why a model with these parameters cannot be saved and loaded, None if it can.
 
     A small fit shows it. Other errors may be due to the rows of this fit, so they are left to the trial.
     """
     rows, columns = _TRIED
     features = np.random.RandomState(0).normal(size=(rows, columns))
     cls = scikit_member(name, name)
-    member = cls(dict(choices), seed=0, threads=1)
+    classes = 0 if "regression" in cls.tasks else 2
+    member = cls(dict(choices), seed=0, threads=1, classes=classes)
+    target = np.arange(float(rows)) % classes if classes else np.exp(features[:, 0])
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         path = Path(folder, "it")
         try:
-            member.fit(features, np.exp(features[:, 0]))
+            member.fit(features, target)
             member.save(path)
-            cls.load(path, threads=1)
+            cls.load(path, threads=1, classes=classes)
         except EnsembleError as error:
             return str(error).replace(str(path), "the saved file").rstrip(".")
         except Exception:  # scikit-learn raises many types

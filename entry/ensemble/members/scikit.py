@@ -24,6 +24,7 @@ from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer,
 
 # The types that a file may contain besides those that skops trusts. A file with any other type is refused.
 TRUSTED_TYPES: tuple[str, ...] = (
+    "ensemble.members.calibrated_vectors.CalibratedVectors",
     "ensemble.members.matern_regression.MaternRegression",
     "numpy.dtype",
     "sklearn._loss.link.IdentityLink",
@@ -447,7 +448,7 @@ class Ridge(ScikitMember):
         """Predict column by column: a matrix product may add up one row in a different order than many rows."""
         model = self._regressor()
         prepared = self._estimator[:-1].transform(features)
-        return _product(prepared, model.coef_[:, None], np.atleast_1d(model.intercept_))[:, 0]
+        return product(prepared, model.coef_[:, None], np.atleast_1d(model.intercept_))[:, 0]
 
 
 class SupportVectors(ScikitMember):
@@ -574,8 +575,8 @@ class MultiLayerPerceptron(ScikitMember):
     def _outputs(network: Any, values: Floats) -> Floats:
         """Return the last units' values before the output function, shape (rows, outputs)."""
         for weights, bias in zip(network.coefs_[:-1], network.intercepts_[:-1], strict=True):
-            values = _ACTIVATIONS[network.activation](_product(values, weights, bias))
-        return _product(values, network.coefs_[-1], network.intercepts_[-1])
+            values = _ACTIVATIONS[network.activation](product(values, weights, bias))
+        return product(values, network.coefs_[-1], network.intercepts_[-1])
 
 
 class NearestNeighbors(ScikitMember):
@@ -631,7 +632,7 @@ def _forest_seconds(
     return member.number("n_estimators", params, 100) / 60 * unit * drawn * tried * float(np.log2(rows + 2))
 
 
-def _product(values: Floats, weights: Floats, bias: Floats) -> Floats:
+def product(values: Floats, weights: Floats, bias: Floats) -> Floats:
     """Return ``values @ weights + bias``, summed in the same order for one row as for many."""
     total = np.repeat(np.asarray(bias, dtype=np.float64)[None, :], len(values), axis=0)
     for column, row in zip(values.T, weights, strict=True):
