@@ -55,7 +55,7 @@ class RaceLost(Exception):
     Attributes:
         folds: The objective on each fold that was done.
         expected: The objective over all folds that the difference so far predicts.
-        metrics: The members' RMSE on each fold that was done, by metric name.
+        metrics: The members' scores on each fold that was done, by metric name.
     """
 
     def __init__(self, folds: Sequence[float], expected: float, metrics: dict[str, float]) -> None:

@@ -14,6 +14,7 @@ from ensemble.arrays import Floats
 from ensemble.classes import (
     DeclaredTask,
     all_booleans,
+    all_numbers,
     look_alike,
     place_of,
     positive_of,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 Index = npt.NDArray[np.intp]
 # What to do if a target is not numbers.
 QUANTITY_FIX = "give a numeric target, or predict classes with dataset.task=binary or dataset.task=multiclass"
+# More labels are more often names, texts or quantities than classes.
+MOST_GUESSED = 100
 # Labels that a message names, and the characters of each.
 MOST_NAMED, LONGEST_NAMED = 10, 60
 
@@ -214,6 +217,12 @@ class TargetColumn:
     def _check_number(self, classes: Sequence[str]) -> None:
         if len(classes) == 1:
             raise InputError(f"{self.title} is {named_label(classes[0])} in every row: there is nothing to learn.")
+        if self.task == "auto" and len(classes) > MOST_GUESSED:
+            quantity = " If it is a quantity: dataset.task=regression." if all_numbers(classes) else ""
+            raise InputError(
+                f"{self.title} is text with {len(classes)} different values, {named_labels(classes)}. To predict so "
+                f"many classes: dataset.task=multiclass.{quantity}"
+            )
         if self.task == "binary" and len(classes) != 2:
             raise InputError(
                 f"dataset.task=binary: target {self.name!r} of {self.where} has {len(classes)} labels, "

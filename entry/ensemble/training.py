@@ -182,6 +182,13 @@ def seeds_of(recipe: Recipe) -> list[int]:
     ]
 
 
+def weighted_training_rows(recipe: Recipe, table: Table) -> Table:
+    """Return the training rows of a recipe with the weights that it gives their classes."""
+    if recipe.class_weight is None:
+        return table
+    return weighted_by_class(table, class_weights(recipe.class_weight, table.classes, table.target).tolist())
+
+
 class _Fit:
     def __init__(
         self,
@@ -346,8 +353,9 @@ class _Fit:
         """
         rows, began = self.train.take(fold.fit), self.clock()
         members = {member.name: member for member in self.recipe.members}
+        size, classes = (rows.rows, len(rows.columns)), classes_argument(rows.classes)
         expected = {
-            name: member_class(member.kind, "members").seconds(rows.rows, len(rows.columns), member.params)
+            name: member_class(member.kind, "members").seconds(*size, member.params, **classes)
             for name, member in members.items()
         }
         budget = FoldBudget(seconds, expected, tuple(self.curves), self.objective.who, self.recipe.weights is None)

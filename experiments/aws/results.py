@@ -201,8 +201,9 @@ def _check_predictions(result: TrialResult, folder: Path) -> TrialResult:
         return result
     try:
         found = Predictions.read(output_data_dir(folder) / OUT_OF_FOLD_FILE)
-        shapes = {found.target.shape, found.blended.shape, found.members[:, 0].shape}
-        if len(shapes) == 1 and found.members.shape[1] == len(found.names) and found.target.ndim == 1:
+        rows, outputs = len(found.target), ((len(result.classes),) if result.classes else ())
+        shapes = [array.shape for array in (found.target, found.blended, found.members)]
+        if shapes == [(rows,), (rows, *outputs), (rows, len(found.names), *outputs)]:
             return result
         reason = "the shapes of its arrays do not match"
     except _UNREADABLE as error:

@@ -11,6 +11,7 @@ from ensemble.channel import read_channel
 from ensemble.evaluation import SCORES, default_objective, main_score, make_folds
 from ensemble.members.boosting import CatBoost
 from ensemble.recipe import MemberSpec, Recipe
+from ensemble.training import weighted_training_rows
 from ensemble.wire import decode_recipe, encode_recipe
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 
@@ -34,6 +35,7 @@ def baseline_trial(study: StudySpec) -> TrialSpec:
         folds=own.folds,
         seed=own.seed,
         objective=default_objective(study.task),
+        class_weight=own.class_weight,  # which scores have too
     )
     folder = baseline_folder(study.folder)
     return TrialSpec(0, {}, encode_recipe(recipe), folder, threads=study.threads, own_recipe=True)
@@ -60,7 +62,8 @@ def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, floa
         train: Folder of the train channel.
         hyperparameters: Those with the folds and the seed.
     """
-    table, recipe = read_channel(Path(train)), decode_recipe(hyperparameters)
+    recipe = decode_recipe(hyperparameters)
+    table = weighted_training_rows(recipe, read_channel(Path(train)))
     weights = np.ones(table.rows) if table.weights is None else table.weights
     main, target = main_score(table.task), table.target
     truth = (target[:, None] == np.arange(len(table.classes))).astype(np.float64) if table.classes else target

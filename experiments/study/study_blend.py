@@ -17,14 +17,14 @@ from ensemble.arrays import Floats
 from ensemble.blending import Blend, Blender, Rows
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
-from ensemble.decision import class_weights
 from ensemble.elementary import log
 from ensemble.evaluation import SCORES, SMALLEST, Index, MetricName, folded_scores, make_folds, of_true_class, scores
 from ensemble.nested_blend import averaged, blender_of, blender_rows, decision_of, labels_of, nested_blend
 from ensemble.parameters import ParamValue
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
-from ensemble.table import Table, weighted_by_class
+from ensemble.table import Table
 from ensemble.threads import one_blas_thread
+from ensemble.training import weighted_training_rows
 from ensemble.wire import decode_recipe, encode_recipe, wire_name
 from experiments.study.folder import output_data_dir, trial_folder
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult
@@ -310,8 +310,7 @@ def blend_study(
     if library is None:
         return {"models": 0}
     recipe = next(iter(recipes.values()))
-    if recipe.class_weight is not None:
-        table = weighted_by_class(table, tuple(class_weights(recipe.class_weight, table.classes, table.target)))
+    table = weighted_training_rows(recipe, table)
     with one_blas_thread():
         blender = blender_of(recipe, table)
         members = [origin(model.name)[0] for model in library.models]

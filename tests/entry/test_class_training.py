@@ -277,6 +277,11 @@ class Known(Member):
         found.shares = np.array([float(text) for text in path.read_text().split()])
         return found
 
+class Slow(Known):
+    @classmethod
+    def seconds(cls, rows, columns, params, classes=0):
+        return 1e6 * classes
+
 class Twice(Known):
     def predict(self, features):
         return 2 * super().predict(features)
@@ -315,6 +320,16 @@ def test_the_users_own_member_and_blender_predict_classes(own_module: Callable[[
         fit_ensemble(replace(what, blend=f"{module}:TooMuch"), MULTICLASS, None, 1)
     with pytest.raises(InputError, match="blend=own_member:OfQuantities does not blend classes"):
         fit_ensemble(replace(what, blend=f"{module}:OfQuantities"), MULTICLASS, None, 1)
+
+
+def test_a_time_limit_leaves_out_what_is_too_slow_for_these_classes(own_module: Callable[[str], str]) -> None:
+    what = recipe(blend="stacking")
+    free = fit_ensemble(what, MULTICLASS, None, 1)
+    assert equal(fit_ensemble(what, MULTICLASS, None, 1, known=Known(seconds=1e9)), free)
+    slow = replace(what, members=(*what.members, MemberSpec("slow", f"{own_module(OWN)}:Slow")))
+    limited = fit_ensemble(slow, MULTICLASS, None, 1, known=Known(seconds=1e4))
+    assert list(limited.left_out) == ["slow"]
+    assert equal(limited, free)
 
 
 @pytest.mark.parametrize(
@@ -432,6 +447,36 @@ def test_the_script_trains_classes_from_a_folder(tmp_path: Path, capsys: pytest.
         assert np.array_equal(arrays["target"], BINARY.target)
         weighed = float(np.average(arrays["labels"] == arrays["target"], weights=arrays["weights"]))
     assert document["metrics"]["cv_accuracy_blended"] == pytest.approx(weighed)
+
+
+def test_served_models_learn_from_further_rows_and_keep_blend_and_threshold(tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "train", BINARY, LABELS)
+    validation = write_csv(tmp_path / "validation", UNSEEN["binary"], LABELS)
+    argv = ["--train", str(train), "--validation", str(validation), "--target", "answer", "--final", "refit"]
+    argv += ["--members", "xgboost", "--xgboost__num_round", "3", "--folds_k", "3", "--class_weight", "balanced"]
+    argv += ["--threshold", "f1", "--final_rows", "train_and_validation"]
+
+    def trained(name: str, *more: str) -> Path:
+        folder = tmp_path / name
+        out = ["--model-dir", str(folder / "model"), "--output-data-dir", str(folder / "output" / "data")]
+        assert main([*argv, *out, *more], {}) == 0
+        return folder
+
+    one = trained("one")
+    scored, served = load_bundle(one / "output" / "data" / "scored"), load_bundle(one / "model")
+    assert (scored.manifest["rows"], served.manifest["rows"]) == (BINARY.rows, BINARY.rows + 40)
+    assert served.ensemble.blend == scored.ensemble.blend
+    assert served.ensemble.decision == scored.ensemble.decision
+    assert served.ensemble.class_weights == scored.ensemble.class_weights != ()
+    rows = UNSEEN["binary"].features
+    assert not np.array_equal(served.ensemble.predict(rows), scored.ensemble.predict(rows))
+    first = tmp_path / "first"
+    (first / "output").mkdir(parents=True)
+    (one / "output" / "data" / "scored").rename(first / "model")
+    (one / "output" / "data").rename(first / "output" / "data")
+    again = load_bundle(trained("again", "--scored_training", str(first)) / "model")
+    assert np.array_equal(again.ensemble.predict(rows), served.ensemble.predict(rows))
+    assert again.ensemble.decision == served.ensemble.decision
 
 
 def test_the_script_names_an_objective_of_another_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

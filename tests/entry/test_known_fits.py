@@ -57,6 +57,21 @@ def test_a_fit_with_another_cause_is_not_found(tmp_path: Path) -> None:
     assert found(tmp_path, versions={"numpy": "3"}) == {}
 
 
+def test_a_fit_of_classes_has_their_number_and_weights_as_causes(tmp_path: Path) -> None:
+    random = np.random.RandomState(0)
+    fit = KnownFit(random.uniform(size=(2, ROWS, 3)), random.uniform(size=(VALIDATION_ROWS, 3)))
+    kept = KnownFits(tmp_path, RECIPE, REST)
+    kept.keep({"ridge": fit, "deep": fit})
+    read = kept.find(ROWS, VALIDATION_ROWS, 3)
+    assert set(read) == {"ridge", "deep"}
+    assert np.array_equal(read["ridge"].out_of_fold, fit.out_of_fold)
+    assert kept.find(ROWS, VALIDATION_ROWS, 4) == kept.find(ROWS, VALIDATION_ROWS) == {}
+    for rule in ("balanced", {"a": 1.0, "b": 2.0, "c": 3.0}):
+        assert KnownFits(tmp_path, replace(RECIPE, class_weight=rule), REST).find(ROWS, VALIDATION_ROWS, 3) == {}
+    threshold = KnownFits(tmp_path, replace(RECIPE, threshold=0.3, calibrate=False, blend="vote"), REST)
+    assert set(threshold.find(ROWS, VALIDATION_ROWS, 3)) == {"ridge", "deep"}
+
+
 def test_a_damaged_fit_or_one_of_other_rows_is_not_found(tmp_path: Path) -> None:
     kept = KnownFits(tmp_path, RECIPE, REST)
     kept.keep(fits())

@@ -190,6 +190,16 @@ BAD: dict[str, tuple[list[Any], dict[str, Any], list[str]]] = {
         ["the labels 'yes' and 'yes '", "first in data rows 1 and 3", "write them alike"],
     ),
     "composed letters": (["caf\u00e9", "no", "cafe\u0301"], {}, ["first in data rows 1 and 3", "encoded"]),
+    "names": (
+        [f"name {number}" for number in range(101)],
+        {},
+        ["text with 101 different values, name 0, name 1,", "dataset.task=multiclass."],
+    ),
+    "codes of many values": (
+        [f"{number:04}" for number in range(101)],
+        {},
+        ["text with 101 different values, 0000, 0001,", "multiclass. If it is a quantity: dataset.task=regression."],
+    ),
     "numbers and a word": (
         ["1.5", "2.5", "cheap"],
         {},
@@ -300,7 +310,7 @@ def test_a_word_for_missing_values_is_a_class_if_the_user_says_so(tmp_path: Path
 
 def test_many_labels_are_read_quickly(tmp_path: Path) -> None:
     labels = [f"label {number}" for number in range(20_000)]
-    assert labels_of(table_of(tmp_path, labels)) == labels
+    assert labels_of(table_of(tmp_path, labels, task="multiclass")) == labels
 
 
 # What pandas takes for a missing value or a number has tests of its own.

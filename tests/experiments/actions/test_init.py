@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import compileall
+import contextlib
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from experiments.actions.init import TEST
 from experiments.cli import main
 from experiments.config.compose import compose
 
@@ -23,6 +27,30 @@ def test_the_files_are_a_project(folder: Path, capsys: pytest.CaptureFixture[str
     assert (config.dataset.name, config.dataset.path, config.dataset.target) == ("file", "table.csv", "price")
     assert compileall.compile_file(folder / "tests" / "test_endpoint.py", quiet=1)
     assert "/configs/local/" in (folder / ".gitignore").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("batch", "invoke", "passes"),
+    [
+        ("prediction\n1.5\n2\n", "1.5\n2.0000000000001\n", True),
+        ("prediction\n1.5\n2\n", "1.5\n2.1\n", False),
+        ('prediction\nyes\n"no, never"\n', 'yes\n"no, never"\n', True),
+        ("prediction\nyes\nno\n", "yes\nyes\n", False),
+    ],
+)
+def test_the_test_of_the_endpoint_compares_numbers_and_labels(
+    batch: str, invoke: str, passes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: dict[str, Any] = {"__file__": __file__}
+    exec(TEST, module)  # the file that a project gets
+    printed = {"batch": batch, "invoke": invoke}
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, printed[command[1]], "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with contextlib.nullcontext() if passes else pytest.raises(AssertionError):
+        module["test_the_endpoint_predicts_what_the_model_does"]()
 
 
 def test_the_settings_of_the_folder_count(folder: Path) -> None:

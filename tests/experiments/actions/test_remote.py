@@ -159,6 +159,27 @@ def test_sagemaker_gives_the_numbers_of_mode_local(
     assert "parity: PASS (2 of 2 trials equal)\n  equal to the bit: 2 of 2" in ended.out
 
 
+def test_a_study_of_classes_gives_the_numbers_of_mode_local(project: Path, drawing: Double, byoe: Run) -> None:
+    """Its objective is maximised, and its metrics are others than those of a quantity."""
+    search = ["dataset=cancer", "search.objective=cv_auc_blended", "search.n_trials=2", "mode.budget_usd=2"]
+    ended = byoe(*arguments(drawing, *search))
+    assert ended.code == 0, ended.err
+    (request,) = drawing.calls("CreateHyperParameterTuningJob")
+    objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
+    assert objective == {"Type": "Maximize", "MetricName": "cv_auc_blended"}
+    trials = recorded_trials(project, "cloud")
+    for trial in trials:
+        read = trial["info"]["cloud"]["objective_in_log"]
+        assert read == pytest.approx(trial["metrics"]["cv_auc_blended"], rel=1e-6)
+    best = max(trials, key=lambda trial: trial["metrics"]["cv_auc_blended"])
+    (winner,) = logged_runs(project, "byoe-cancer", "final")
+    assert winner.data.metrics["cv_auc_blended"] == best["metrics"]["cv_auc_blended"]
+    assert winner.data.metrics["test_logloss_blended"] > 0
+    ended = byoe("mode=local", "action=replay", "replay.study=cloud", "replay.top=2", *QUICK)
+    assert ended.code == 0, ended.err
+    assert "parity: PASS (2 of 2 trials equal)\n  equal to the bit: 2 of 2" in ended.out
+
+
 def test_a_second_command_attaches_and_imports_only_new_results(
     project: Path, double: Double, byoe: Run, local_trials: list[dict[str, Any]]
 ) -> None:

@@ -11,6 +11,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from rich.console import Console
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils.class_weight import compute_sample_weight
 
 from ensemble.channel import write_channel
 from ensemble.table import Table, numbers
@@ -128,3 +130,25 @@ def test_the_mean_is_that_of_the_rows_of_the_other_folds(kind: str, tmp_path: Pa
             assert found[f"cv_rmse_mean_fold_{number}"] == pytest.approx(error)
     assert set(found) == {"cv_rmse_mean", "cv_rmse_mean_fold_0", "cv_rmse_mean_fold_1"}
     assert min(list(found.values())[1:]) < found["cv_rmse_mean"] < max(list(found.values())[1:])
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_of_classes_the_baseline_is_their_frequencies(balanced: bool, tmp_path: Path) -> None:
+    random = np.random.RandomState(0)
+    target = random.permutation(np.repeat([0.0, 1.0, 2.0], [16, 9, 5]))
+    table = Table(numbers("a"), "risk", random.normal(size=(30, 1)), target, classes=("high", "low", "none"))
+    write_channel(table, tmp_path)
+    hyperparameters = {"members": "xgboost", "folds_k": "3", "seed": "0"} | (
+        {"class_weight": "balanced"} if balanced else {}
+    )
+    found = score_mean(str(tmp_path), hyperparameters)
+    assert set(found) == {"cv_logloss_mean", "cv_accuracy_mean", *(f"cv_logloss_mean_fold_{fold}" for fold in range(3))}
+    weights = compute_sample_weight("balanced", target) if balanced else np.ones(30)
+    losses = []
+    for number, (fit, score) in enumerate(StratifiedKFold(3, shuffle=True, random_state=0).split(target, target)):
+        frequencies = np.bincount(target[fit].astype(int), weights[fit]) / weights[fit].sum()
+        losses.append(-np.log(frequencies[target[score].astype(int)]))
+        assert found[f"cv_logloss_mean_fold_{number}"] == pytest.approx(np.average(losses[-1], weights=weights[score]))
+    if not balanced:
+        assert found["cv_logloss_mean"] == pytest.approx(np.mean(np.concatenate(losses)))
+        assert found["cv_accuracy_mean"] == pytest.approx(16 / 30)

@@ -14,4 +14,4 @@ from experiments.study.spec import StudySpec
 @pytest.fixture
 def study(folder: Path) -> StudySpec:
     """A study of three trials, planned and not run."""
-    return plan_study(compose(["study=shown", "search.n_trials=3"])).study
+    return plan_study(compose(["study=shown", "ensemble=pair", "search.n_trials=3"])).study
