@@ -75,9 +75,9 @@ def test_weights_of_classes_and_thresholds_are_hyperparameters(folder: Path) -> 
 @pytest.mark.parametrize(
     ("argument", "part"),
     [
-        ("ensemble.class_weight=balanced", "ensemble.class_weight is for classes, and the target is a quantity"),
-        ("ensemble.threshold=f1", "ensemble.threshold is for two classes, and the target is a quantity"),
-        ("ensemble.calibrate=false", "ensemble.calibrate is for classes, and the target is a quantity"),
+        ("ensemble.class_weight=balanced", "ensemble.class_weight is for classes, and the target price is a quantity"),
+        ("ensemble.threshold=f1", "ensemble.threshold is for two classes, and the target price is a quantity"),
+        ("ensemble.calibrate=false", "ensemble.calibrate is for classes, and the target price is a quantity"),
         ("ensemble.blend=vote", "ensemble.blend=vote does not blend a quantity"),
     ],
 )
