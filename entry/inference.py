@@ -5,6 +5,9 @@ mistake in a request raises ``RequestError``, whose text is JSON. Under ``sagema
 toolkit's own error type that carries a status, since the toolkit answers 500 for any other exception.
 ``sagemaker-containers`` cannot set a status: it answers 500 for every exception (``error_wrapper`` in its
 ``_functions.py``).
+
+Two variables of the environment count: ``BYOE_THREADS``, the number of threads that a member may use, and
+``SAGEMAKER_INFERENCE_OUTPUT``, what answers hold.
 """
 
 from __future__ import annotations

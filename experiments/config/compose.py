@@ -108,14 +108,14 @@ def _hydra_kept() -> Iterator[None]:
     from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
 
-    current, store = GlobalHydra.instance(), ConfigStore.instance()
-    before, repository = current.hydra, store.repo
-    current.clear()
+    store = ConfigStore.instance()
+    before, repository = GlobalHydra.instance().hydra, store.repo
+    GlobalHydra.instance().clear()
     store.repo = _with_schemas(store)
     try:
         yield
     finally:
-        current.hydra, store.repo = before, repository
+        GlobalHydra.instance().hydra, store.repo = before, repository
 
 
 @functools.cache

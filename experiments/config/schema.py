@@ -283,7 +283,7 @@ class EnsembleConfig:
     members: Any = _key(
         None,
         "Names of members. `{name: {kind: member}}` gives a member a name of its own, so that there can be several of "
-        "one kind; `kind` can also be a scikit-learn regressor by its class name, or your own class as "
+        "one kind; `kind` can also be a scikit-learn regressor or classifier by its class name, or your own class as "
         "`module:Class`.",
     )
     params: dict[str, Any] = _key(

@@ -8,7 +8,7 @@ from typing import get_args
 
 from ensemble.blending import Fixed
 from ensemble.decision import read_class_weight, read_threshold
-from ensemble.evaluation import SCORES, MetricName, default_objective, scores_of
+from ensemble.evaluation import MetricName, default_objective
 from ensemble.parameters import Parameter
 from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, Recipe
 from ensemble.task_check import check_task
@@ -85,7 +85,7 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
         calibrate=config.ensemble.calibrate,
         threshold=read_threshold(config.ensemble.threshold, "ensemble.threshold"),
     )
-    check_task(recipe, train, "ensemble.", "search.objective")
+    check_task(recipe, train, "ensemble.", "search.objective", describe_target(train))
     blend_over, kept = _blend_over(config, objective)
     max_ms = _max_ms(config, objective)
     return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, max_ms, (*notes, *kept))
@@ -97,15 +97,9 @@ def _objective(config: Config, splits: Splits) -> str:
     Raises:
         InputError: No trial has it.
     """
-    task, objective = splits.train.task, config.search.objective
+    objective = config.search.objective
     if objective is None:
-        return default_objective(task)
-    score = MetricName.parse(objective).score
-    if score in SCORES and score not in scores_of(task):
-        raise ConfigError(
-            f"search.objective={objective} is a score of {'quantities' if splits.train.classes else 'classes'}, and "
-            f"{describe_target(splits.train)}. Leave it out, or use another, such as {default_objective(task)}."
-        )
+        return default_objective(splits.train.task)
     _check_scored(objective, splits)
     return objective
 

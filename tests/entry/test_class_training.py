@@ -217,7 +217,10 @@ def test_few_rows_are_not_calibrated_and_that_is_noted() -> None:
         (
             "binary",
             {"objective": "cv_rmse_blended"},
-            ["objective: 'cv_rmse_blended' is not a metric of a trial", "auc"],
+            [
+                "objective=cv_rmse_blended is a score of quantities, and the target 'y' has 2",
+                "such as cv_logloss_blended",
+            ],
         ),
         ("binary", {"kinds": ("xgboost", "ridge")}, ["'ridge' does not predict classes", "'y' has 2 classes"]),
         ("binary", {"blend": "stacking_passthrough"}, ["blend=stacking_passthrough does not blend classes"]),
@@ -237,10 +240,13 @@ def test_what_does_not_suit_the_target_is_refused(task: str, changes: dict[str, 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"objective": "cv_logloss_blended"}, "'cv_logloss_blended' is not a metric of a trial"),
-        ({"threshold": 0.3}, "threshold is for two classes, and the target is a quantity"),
-        ({"class_weight": "balanced"}, "class_weight is for classes, and the target is a quantity"),
-        ({"calibrate": False}, "calibrate is for classes, and the target is a quantity"),
+        (
+            {"objective": "cv_logloss_blended"},
+            "objective=cv_logloss_blended is a score of classes, and the target 'y' is a quantity. Leave it out",
+        ),
+        ({"threshold": 0.3}, "threshold is for two classes, and the target 'y' is a quantity"),
+        ({"class_weight": "balanced"}, "class_weight is for classes, and the target 'y' is a quantity"),
+        ({"calibrate": False}, "calibrate is for classes, and the target 'y' is a quantity"),
         ({"blend": "vote"}, "blend=vote does not blend a quantity"),
     ],
 )
@@ -483,4 +489,7 @@ def test_the_script_names_an_objective_of_another_task(tmp_path: Path, capsys: p
     train = write_csv(tmp_path / "train", BINARY, LABELS)
     argv = ["--train", str(train), "--target", "answer", "--objective", "cv_rmse_blended"]
     assert main([*argv, "--output-data-dir", str(tmp_path / "out")], {}) == 2
-    assert "objective: 'cv_rmse_blended' is not a metric of a trial" in capsys.readouterr().err
+    assert (
+        "objective=cv_rmse_blended is a score of quantities, and the target 'answer' has 2 classes"
+        in capsys.readouterr().err
+    )

@@ -26,6 +26,7 @@ def modules_after(code: str) -> set[str]:
     "code",
     [
         "import experiments.cli",
+        "import byoe; dir(byoe)",
         "import ensemble.cli",
         "from experiments.cli import main; main(['--help'])",
         "from experiments.cli import main; main(['mode=local', '--cfg'])",
@@ -37,6 +38,20 @@ def test_heavy_libraries_are_not_imported(code: str) -> None:
 
 def test_help_needs_neither_hydra_nor_numpy() -> None:
     assert modules_after("from experiments.cli import main; main(['--help'])") & {"hydra", "numpy", "rich"} == set()
+
+
+def test_importing_byoe_in_python_takes_no_library() -> None:
+    assert modules_after("import byoe") & {"ensemble", "experiments", "hydra", "numpy", "rich"} == set()
+
+
+def test_every_public_name_of_byoe_is_there() -> None:
+    import byoe
+
+    assert set(byoe.__all__) <= set(dir(byoe))
+    for name in byoe.__all__:
+        assert getattr(byoe, name) is not None
+    with pytest.raises(AttributeError, match="module 'byoe' has no attribute 'tunes'"):
+        byoe.tunes  # noqa: B018
 
 
 def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ended]) -> None:

@@ -12,6 +12,7 @@ line with the child's process id, and one with its wait status once it has ended
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -26,9 +27,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 PROJECT = Path(__file__).resolve().parents[2]
 # What commands and their workers import while they run, besides every module of the two packages.
@@ -202,6 +204,37 @@ def _run(request: dict[str, Any], path: list[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+def _outcome(request: dict[str, Any], path: list[str]) -> int:
+    """Run the program; return its exit code, or the negative number of the signal that is to end it."""
+    try:
+        _run(request, path)
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            return (ended.code or 0) & 0xFF
+        print(ended.code, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        sys.excepthook(*sys.exc_info())
+        return -signal.SIGINT
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _end(code: int) -> NoReturn:
+    """End as an interpreter does, but leave its memory to the system: to free all these libraries takes tenths of a second."""
+    threading._shutdown()  # type: ignore[attr-defined]  # wait for threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # it is closed
+            stream.flush()
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
 if __name__ == "__main__":
     installed = sys.path[1:]
     sys.path[:] = [str(PROJECT), str(PROJECT / "entry"), *installed]
@@ -210,4 +243,4 @@ if __name__ == "__main__":
     if asked is None:
         forker.kill()
         os._exit(0)  # the libraries' exit handlers are for the children
-    _run(asked, installed)
+    _end(_outcome(asked, installed))

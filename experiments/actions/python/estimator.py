@@ -72,7 +72,7 @@ class EnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  #
 
     Args:
         ensemble: Name of an ensemble of the configuration, such as ``wide``; or the members, as in
-            ``ensemble.members``.
+            ``ensemble.members``; None for the ensemble of a command without this key.
         params: By member, its parameters, as in ``ensemble.params``.
         blend: The blender; None for that of ``ensemble``, or ``mean`` for members that are listed.
         weights: With ``blend="fixed"``, the weight of each member.
@@ -92,7 +92,7 @@ class EnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  #
 
     def __init__(  # noqa: PLR0913  # scikit-learn's parameters are flat
         self,
-        ensemble: str | Sequence[Any] | Mapping[str, Any] = "pair",
+        ensemble: str | Sequence[Any] | Mapping[str, Any] | None = None,
         *,
         params: Mapping[str, Any] | None = None,
         blend: str | None = None,

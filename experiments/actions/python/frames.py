@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.arguments import quoted
+from ensemble.column_types import canonical_text
 from experiments.errors import ConfigError, listed, storage_errors
 from experiments.system.files import replace_file
 
@@ -129,7 +130,7 @@ def _of_pandas(frame: pd.DataFrame, *, check: bool = True) -> pa.Table:
             "true and false, or leave it out."
         ) from None
     _check_types(table)
-    return table
+    return _with_text_categories(table)
 
 
 def _of_arrow(data: Any) -> pa.Table:
@@ -141,7 +142,24 @@ def _of_arrow(data: Any) -> pa.Table:
         raise ConfigError(f"the DataFrame cannot be read as an Arrow table: {str(error).splitlines()[0]}.") from None
     _check_names(table.column_names, "rename them")
     _check_types(table)
+    return _with_text_categories(table)
+
+
+def _with_text_categories(table: pa.Table) -> pa.Table:
+    """Return the table with text for categories that are numbers, which Parquet would keep as numbers."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type) and not _is_text(field.type.value_type):
+            values = [None if value is None else canonical_text(value) for value in table.column(place).to_pylist()]
+            table = table.set_column(place, field.name, pa.array(values, pa.string()))
     return table
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return any(is_kind(kind) for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def _check_names(names: list[Any], fix: str) -> None:
@@ -172,10 +190,8 @@ def _check_types(table: pa.Table) -> None:
     import pyarrow as pa
 
     types = pa.types
-    readable = (
-        *(types.is_integer, types.is_floating, types.is_boolean, types.is_null, types.is_decimal),
-        *(types.is_string, types.is_large_string, types.is_string_view, types.is_date, types.is_timestamp),
-    )
+    numbers = (types.is_integer, types.is_floating, types.is_boolean, types.is_null, types.is_decimal)
+    readable = (*numbers, _is_text, types.is_date, types.is_timestamp)
     for field in table.schema:
         kind = field.type.value_type if types.is_dictionary(field.type) else field.type
         if not any(is_kind(kind) for is_kind in readable):

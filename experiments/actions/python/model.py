@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,8 @@ from experiments.config.compose import compose
 from experiments.config.keywords import arguments_of
 from experiments.errors import ConfigError
 from experiments.reporting.markup import html_table, paragraph
-from experiments.serving.models import place_model
+from experiments.serving import models
+from experiments.system.files import remove
 from experiments.system.machine import available_cores
 
 if TYPE_CHECKING:
@@ -51,17 +53,19 @@ def load(where: Any, /, **keys: Any) -> Model:
     with unchanged():
         composed = compose([*arguments_of({"model": text}), *arguments_of(keys)])
         # The model keeps its files, because a user's own class may read its code later.
-        folder = tempfile.TemporaryDirectory(prefix="byoe-")
+        folder = Path(tempfile.mkdtemp(prefix="byoe-"))
         try:
-            found = place_model(composed, Path(folder.name))
+            found = models.place_model(composed, folder)
             with _own_code(found.folder, found.manifest):
                 predictor = Predictor.load(found.folder, available_cores())
                 with one_blas_thread():
                     predictor.check()
         except BaseException:
-            folder.cleanup()
+            remove(folder)
             raise
-    return Model(predictor, found.origin, found.manifest, folder)
+    model = Model(predictor, found)
+    weakref.finalize(model, remove, folder)
+    return model
 
 
 @contextlib.contextmanager
@@ -92,13 +96,12 @@ class Model:
         manifest: The whole record of its training.
     """
 
-    def __init__(
-        self, predictor: Predictor, origin: str, manifest: Mapping[str, Any], folder: tempfile.TemporaryDirectory[str]
-    ) -> None:
+    def __init__(self, predictor: Predictor, found: models.Model) -> None:
+        manifest = found.manifest
         self._predictor = predictor
-        self._folder = folder
-        self.origin = origin
-        self.manifest = manifest
+        self._folder = found.folder
+        self.origin: str = found.origin
+        self.manifest: Mapping[str, Any] = manifest
         self.members: tuple[str, ...] = tuple(predictor.bundle.members)
         self.columns: tuple[str, ...] = tuple(column.name for column in predictor.columns)
         self.target: str = manifest["target"]
@@ -130,7 +133,7 @@ class Model:
             raise ConfigError(problem)
         unseen = Unseen()
         try:
-            with _own_code(Path(self._folder.name) / "model", self.manifest), one_blas_thread():
+            with _own_code(self._folder, self.manifest), one_blas_thread():
                 features = self._predictor.features(self._rows(frame), unseen)
                 found = self._predictor.predict(features).table(detail)  # type: ignore[arg-type]  # checked above
         except RequestError as error:

@@ -21,8 +21,12 @@ def test_a_preset_loses_the_members_of_the_other_task(folder: Path) -> None:
     quantity = members(folder, QUANTITY, "ensemble=quartet")  # type: ignore[arg-type]
     classes = members(folder, CLASSES, "ensemble=quartet")  # type: ignore[arg-type]
     assert quantity == ["xgboost", "catboost", "random_forest", "ridge"]
-    assert "ridge" not in classes
-    assert classes[:3] == quantity[:3]
+    assert classes == ["xgboost", "catboost", "random_forest", "linear"]
+    assert members(folder, CLASSES)[2:] == ["linear"]  # type: ignore[arg-type]
+    wide = planned(folder, CLASSES, "ensemble=wide").study
+    assert {spec.name for spec in wide.recipe({}).members} >= {"linear", "svc", "mlp"}
+    assert {"linear__C", "svc__C", "svc__gamma"} <= set(wide.space.ranges)
+    assert len(wide.space.ranges) <= 20
 
 
 def test_a_typed_member_of_the_other_task_is_refused(folder: Path) -> None:
@@ -71,9 +75,9 @@ def test_weights_of_classes_and_thresholds_are_hyperparameters(folder: Path) -> 
 @pytest.mark.parametrize(
     ("argument", "part"),
     [
-        ("ensemble.class_weight=balanced", "ensemble.class_weight is for classes, and the target is a quantity"),
-        ("ensemble.threshold=f1", "ensemble.threshold is for two classes, and the target is a quantity"),
-        ("ensemble.calibrate=false", "ensemble.calibrate is for classes, and the target is a quantity"),
+        ("ensemble.class_weight=balanced", "ensemble.class_weight is for classes, and the target price is a quantity"),
+        ("ensemble.threshold=f1", "ensemble.threshold is for two classes, and the target price is a quantity"),
+        ("ensemble.calibrate=false", "ensemble.calibrate is for classes, and the target price is a quantity"),
         ("ensemble.blend=vote", "ensemble.blend=vote does not blend a quantity"),
     ],
 )

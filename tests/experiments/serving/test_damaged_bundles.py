@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.serving.example import example_request
-from tests.entry.conftest import make_table
+from tests.entry.conftest import make_class_table, make_table
 from tests.support.damage import damaged_bytes, damaged_json, deep
 from tests.support.examples import examples
 from tests.support.loading import use_damaged
@@ -43,6 +44,17 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = make_table(60)
     training = fit_ensemble(recipe := Recipe(MEMBERS, final="refit", folds=FoldSpec(k=2)), table, None, threads=1)
     save_bundle(folder, recipe, training, table, table.content_hash())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle_of_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bundle with all that a manifest has for classes."""
+    folder = tmp_path_factory.mktemp("bundle") / "classes"
+    table = make_class_table(60, 2)
+    recipe = Recipe(MEMBERS[:1], "stacking", folds=FoldSpec(k=2), objective="cv_logloss_blended")
+    recipe = replace(recipe, class_weight="balanced", threshold=0.3)
+    save_bundle(folder, recipe, fit_ensemble(recipe, table, None, threads=1), table, table.content_hash())
     return folder
 
 
@@ -76,9 +88,10 @@ def test_any_damage_to_a_models_file_is_named(
 @examples(200)
 @given(data=st.data())
 def test_any_damage_to_a_manifest_is_named(
-    data: st.DataObject, bundle: Path, tmp_path_factory: pytest.TempPathFactory
+    data: st.DataObject, bundle: Path, bundle_of_classes: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    document = json.loads((bundle / "manifest.json").read_text())
+    chosen = data.draw(st.sampled_from([bundle, bundle_of_classes]))
+    document = json.loads((chosen / "manifest.json").read_text())
     document["files"] = {name: text for name, text in document["files"].items() if name.startswith("members/")}
     folder = tmp_path_factory.getbasetemp() / "manifest"
     folder.mkdir(exist_ok=True)

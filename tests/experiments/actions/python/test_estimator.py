@@ -1,0 +1,167 @@
+"""``byoe.EnsembleRegressor``: scikit-learn's own checks, and tables of all kinds."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from byoe import EnsembleRegressor, InputError
+from ensemble.evaluation import rmse
+from ensemble.reading import Roles, read_file
+from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.training import fit_ensemble
+
+QUICK = EnsembleRegressor(["ridge"], folds=2)
+BOOSTED = EnsembleRegressor(["xgboost", "catboost", "ridge"], folds=2, params={"xgboost": {"num_round": 20}})
+FOLDS_DIFFER = {
+    "check_sample_weight_equivalence_on_dense_data": "repeated rows are divided into other folds than weighted ones"
+}
+
+
+def expected_failures(estimator: Any) -> dict[str, str]:
+    return FOLDS_DIFFER
+
+
+@parametrize_with_checks([QUICK], expected_failed_checks=expected_failures)
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow  # two minutes; the members' own behaviour is what differs from the quick one
+@pytest.mark.timeout(600)
+@parametrize_with_checks([BOOSTED], expected_failed_checks=expected_failures)
+def test_scikit_learns_checks_with_boosters(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def homes(rows: int = 40) -> tuple[pd.DataFrame, pd.Series[float]]:
+    random = np.random.RandomState(0)
+    frame = pd.DataFrame(
+        {
+            "size": random.rand(rows),
+            "rooms": pd.array([1, 2, None, 4] * (rows // 4), dtype="Int64"),
+            "town": random.choice(["oslo", "moss"], rows),
+            "kind": pd.Categorical(random.choice([3, 7], rows)),
+            "built": pd.date_range("2024-01-01", periods=rows),
+            "open": random.rand(rows) > 0.5,
+        },
+        index=range(100, 100 + rows),
+    )
+    return frame, pd.Series(frame["size"] * 3 + (frame["town"] == "oslo"), name="price")
+
+
+def test_it_trains_what_the_training_of_a_file_trains(tmp_path: Any) -> None:
+    frame, target = homes()
+    frame = frame.drop(columns="kind")
+    file = tmp_path / "homes.parquet"
+    frame.assign(price=target).to_parquet(file)
+    table = read_file(file, Roles(target="price"))
+    members = (MemberSpec("ridge", "ridge", {"alpha": 2.0}), MemberSpec("xgboost", "xgboost", {"num_round": 5}))
+    expected = fit_ensemble(Recipe(members, blend="weighted", folds=FoldSpec(k=3), seed=4), table, None, 1)
+    found = EnsembleRegressor(["ridge", "xgboost"], blend="weighted", folds=3, seed=4)
+    found.set_params(ridge__alpha=2.0, xgboost__num_round=5).fit(frame, target)
+    assert found.scores_ == expected.metrics
+    assert found.weights_ == expected.ensemble.weights
+    assert found.predict(frame).tolist() == expected.ensemble.predict(table.features).tolist()
+    assert found.scores_["cv_rmse_blended"] == rmse(np.asarray(target), found.out_of_fold_)
+
+
+def test_every_kind_of_table_gives_the_same_predictions() -> None:
+    frame, target = homes()
+    fitted = EnsembleRegressor(["ridge", "random_forest"], folds=2, params={"random_forest": {"n_estimators": 3}})
+    expected = fitted.fit(frame, target).predict(frame)
+    assert list(fitted.feature_names_in_) == list(frame.columns)
+    arrow = pa.Table.from_pandas(frame, preserve_index=False)
+    nullable = frame.convert_dtypes(dtype_backend="pyarrow").astype({"kind": frame["kind"].dtype})
+    for given in (arrow, nullable, frame.iloc[::-1].iloc[::-1]):
+        again = clone(fitted).fit(given, target)
+        assert list(again.feature_names_in_) == list(frame.columns)
+        assert again.predict(frame).tolist() == expected.tolist()
+        assert fitted.predict(given).tolist() == expected.tolist()
+    assert pickle.loads(pickle.dumps(fitted)).predict(frame).tolist() == expected.tolist()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        assert fitted.predict(frame.to_numpy()).tolist() == expected.tolist()
+    numbers = frame[["size", "open"]].to_numpy(dtype=np.float64)
+    unnamed = clone(fitted).fit(pd.DataFrame(numbers), target)
+    assert unnamed.predict(numbers).tolist() == unnamed.predict(pd.DataFrame(numbers)).tolist()
+
+
+def test_polars_is_taken_too() -> None:
+    pl = pytest.importorskip("polars")
+    frame, target = homes()
+    frame = frame[["size", "town"]]
+    given = pl.DataFrame(frame.to_dict("list"))
+    fitted = EnsembleRegressor(["ridge"], folds=2).fit(given, pl.Series(target))
+    assert list(fitted.feature_names_in_) == ["size", "town"]
+    assert fitted.predict(given).tolist() == clone(fitted).fit(frame, target).predict(frame).tolist()
+
+
+def test_parameters_of_members_can_be_searched() -> None:
+    frame, target = homes()
+    frame = frame[["size", "open"]].astype("float64")
+    quick = EnsembleRegressor(["ridge", "nearest_neighbors"], folds=2)
+    found = GridSearchCV(quick, {"ridge__alpha": [1e-3, 1e3], "blend": ["mean", "weighted"]}, cv=2).fit(frame, target)
+    assert found.best_params_["ridge__alpha"] == 1e-3
+    assert found.best_estimator_.get_params()["ridge__alpha"] == 1e-3
+    scores = cross_val_score(make_pipeline(StandardScaler(), quick), frame, target, cv=2)
+    assert np.isfinite(scores).all()
+
+
+def test_weights_count() -> None:
+    frame, target = homes()
+    weights = np.where(np.arange(len(target)) < 20, 1.0, 1e-9)
+    fitted = EnsembleRegressor(["ridge"], folds=2).fit(frame[["size"]], target, sample_weight=weights)
+    assert (
+        fitted.predict(frame[["size"]]).tolist()
+        != clone(fitted).fit(frame[["size"]], target).predict(frame[["size"]]).tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ensemble": "pear"}, "Did you mean 'pair'?"),
+        ({"ensemble": ["ridge"], "params": {"ridge": {"alfa": 1}}}, "ridge has no parameter 'alfa'"),
+        ({"folds": 1}, "dataset.folds.k: 1 is not an integer from 2 to 1000"),
+        ({"final": "x"}, "ensemble.final='x' is not valid"),
+        ({"blend": "average"}, "average"),
+        ({"seed": -1}, "search.seed: -1"),
+    ],
+)  # fmt: skip
+def test_a_wrong_parameter_is_refused_by_fit(settings: dict[str, Any], message: str) -> None:
+    frame, target = homes()
+    with pytest.raises(InputError, match=message) as raised:
+        EnsembleRegressor(**settings).fit(frame, target)
+    assert isinstance(raised.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (lambda frame: frame.assign(size="big"), "column 'size' has 'big' in data row 1"),
+        (lambda frame: frame.iloc[:0], "no rows"),
+        (lambda frame: frame.drop(columns="size"), "feature names"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(rows: Any, message: str) -> None:
+    frame, target = homes()
+    fitted = EnsembleRegressor(["ridge"], folds=2).fit(frame, target)
+    with pytest.raises(ValueError, match=message):
+        fitted.predict(rows(frame))
+
+
+def test_members_cannot_be_set_without_a_name() -> None:
+    with pytest.raises(ValueError, match="Invalid parameter 'depth' for estimator"):
+        EnsembleRegressor().set_params(depth=3)
