@@ -40,8 +40,8 @@ def test_importance_is_that_of_the_parameter_that_changes_the_score(study: Study
     names = list(study.space.ranges)
     first = study.space.first()
     results = []
-    for index in range(80):
-        point = {**first, "xgboost__eta": 0.02 + index / 300, "catboost__depth": 3 + index * 7 % 6}
+    for index in range(100):
+        point = {**first, "xgboost__eta": 0.02 + index / 400, "catboost__depth": 3 + index * 7 % 6}
         base = trial(index, 11.0, 12.0, 10.0 + 100 * float(point["xgboost__eta"]))
         results.append(dataclasses.replace(base, params={name: point[name] for name in names}))
     axes = study_figures(study, results, MEMBERS, out_of_fold())["parameter_importance.png"].axes[0]
@@ -192,3 +192,13 @@ def test_the_study_of_classes_has_figures_of_its_main_score(study: StudySpec) ->
     assert axes.get_xlabel().startswith("log loss in cross-validation")
     assert found["error_correlation.png"].axes[0].get_title(loc="left")
     assert "log loss" in found["leave_one_member_out.png"].axes[0].get_xlabel()
+
+
+@pytest.mark.parametrize("blend", ["stacking", "weighted", "mean", "log_pool", "vote"])
+def test_a_member_of_classes_that_errs_less_is_needed(blend: str) -> None:
+    """Blended on other rows: on the same ones, stacking can bring the log loss close to 0 without any member."""
+    rises = leave_one_out_rises(
+        Recipe((MemberSpec("xgboost", "xgboost"), MemberSpec("catboost", "catboost")), blend=blend),
+        class_probabilities(200, 3),
+    )
+    assert rises["xgboost"] > max(rises["catboost"], 0.0)
