@@ -247,8 +247,9 @@ def test_a_model_of_catboost_for_another_task_is_not_loaded(tmp_path: Path) -> N
 def test_any_classifier_of_scikit_learn_is_a_member(name: str, classes: int, tmp_path: Path) -> None:
     found = member_class(name, "ensemble.members")
     few: dict[str, ParamValue] = {"n_estimators": 10}  # by default 50 or 100
-    given = {"SGDClassifier": {"loss": "log_loss"}, "AdaBoostClassifier": few, "GradientBoostingClassifier": few}
-    params: dict[str, ParamValue] = dict(given.get(name, {}))
+    given: dict[str, dict[str, ParamValue]] = {"AdaBoostClassifier": few, "GradientBoostingClassifier": few}
+    given["SGDClassifier"] = {"loss": "log_loss"}
+    params = given.get(name, {})
     features, target = rows_of_classes(150, classes)
     assert found.tasks == {"binary", "multiclass"}
     assert found.refusal(params, target, varies=True, classes=classes) is None
