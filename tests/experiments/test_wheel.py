@@ -49,6 +49,7 @@ def test_a_users_own_settings_stay_out_of_it(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "byoe_project/configs/config.yaml" in names
     assert "byoe_project/container/Dockerfile" in names
+    assert "byoe_project/byoe.py" in names
     assert [name for name in names if "/local/" in name or "__pycache__" in name or name.startswith("tests")] == []
 
 
@@ -71,3 +72,6 @@ def test_a_project_is_begun_tuned_and_served_from_an_empty_folder(installed: Pat
     assert {"studies", "mlflow.db"} <= {path.name for path in tmp_path.iterdir()}
     predicted = run(installed, tmp_path, "batch", "input=table.csv").splitlines()
     assert len(predicted) == 61
+    code = "import byoe, pandas; print(*byoe.load('mine').predict(pandas.read_csv('table.csv')), sep='\\n')"
+    again = run(installed.with_name("python"), tmp_path, "-c", code).splitlines()
+    assert list(map(float, again)) == list(map(float, predicted[1:]))

@@ -1,8 +1,9 @@
 """Commands as children of one process that has the libraries imported, which takes seconds in a new process.
 
 A forked command is a process like any other: it has its own number, signals, environment, working directory and
-descriptors, it can be killed, and it ends as Python ends. It differs in three ways, and a test of one of them starts a
-cold process: its imports are done, all have one hash seed, and ``/proc/<pid>/environ`` is that of the forker.
+descriptors, it can be killed, and it ends as Python ends. It differs in four ways, and a test of one of them starts a
+cold process: its imports are done, all have one hash seed, ``/proc/<pid>/environ`` is that of the forker, and its modules are
+not finalised.
 """
 
 from __future__ import annotations

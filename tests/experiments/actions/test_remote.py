@@ -763,6 +763,7 @@ def test_the_doctor_checks_the_account(project: Path, double: Double, byoe: Run)
     assert "mode.role and mode.bucket are not set" in byoe("mode=remote", "action=doctor").out
 
 
+@pytest.mark.slow  # so is a check of an endpoint (test_remote_endpoints.py)
 def test_a_check_that_is_not_permitted_is_a_note(project: Path, double: Double, byoe: Run) -> None:
     double.inject(
         denied("GetRole", "iam"),
