@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ensemble import __version__
     from experiments.actions.python.comparison import Comparison, compare
-    from experiments.actions.python.estimator import EnsembleRegressor
+    from experiments.actions.python.estimator import EnsembleClassifier, EnsembleRegressor
     from experiments.actions.python.model import Model, load
     from experiments.actions.python.study import Study, Trial, replay, tune
     from experiments.errors import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "ensemble": ("__version__",),
     "experiments.actions.python.comparison": ("Comparison", "compare"),
-    "experiments.actions.python.estimator": ("EnsembleRegressor",),
+    "experiments.actions.python.estimator": ("EnsembleClassifier", "EnsembleRegressor"),
     "experiments.actions.python.model": ("Model", "load"),
     "experiments.actions.python.study": ("Study", "Trial", "replay", "tune"),
     "experiments.errors": (
@@ -68,6 +68,7 @@ __all__ = [
     "CellError",
     "Comparison",
     "ConfigError",
+    "EnsembleClassifier",
     "EnsembleError",
     "EnsembleRegressor",
     "InputError",

@@ -21,6 +21,7 @@ _EXP = (
     -1.65339022054652515390e-06,
     4.13813679705723846039e-08,
 )
+_ROOT_OF_HALF = 0.7071067811865476
 _LOG_ODD = (6.666666666666735130e-01, 2.857142874366239149e-01, 1.818357216161805012e-01, 1.479819860511658591e-01)
 _LOG_EVEN = (3.999999999940941908e-01, 2.222219843214978396e-01, 1.531383769920937332e-01)
 # Beyond these, the result is 0 or infinity; so are the powers of two that ``ldexp`` gets.
@@ -29,7 +30,7 @@ _LOWEST, _HIGHEST = -746.0, 710.0
 
 def exp(values: Floats) -> Floats:
     """Return e to the power of each value; 0 and infinity where float64 cannot hold it."""
-    clipped = np.clip(values, _LOWEST, _HIGHEST)
+    clipped = np.minimum(np.maximum(values, _LOWEST), _HIGHEST)
     power = np.rint(clipped * _INVERSE_LN2)
     high, low = clipped - power * _LN2_HIGH, power * _LN2_LOW
     rest = high - low
@@ -42,9 +43,9 @@ def exp(values: Floats) -> Floats:
 def log(values: Floats) -> Floats:
     """Return the natural logarithm of each value, which must be above 0."""
     fraction, power = np.frexp(values)
-    small = fraction < np.sqrt(0.5)
+    small = fraction < _ROOT_OF_HALF
     power = power - small
-    over = np.where(small, 2.0 * fraction, fraction) - 1.0
+    over = fraction * (1.0 + small) - 1.0
     half = 0.5 * over * over
     ratio = over / (2.0 + over)
     square = ratio * ratio
@@ -55,7 +56,8 @@ def log(values: Floats) -> Floats:
 
 
 def _polynomial(values: Floats, coefficients: tuple[float, ...]) -> Floats:
-    total = np.full_like(values, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        total = total * values + coefficient
+    total = coefficients[-1] * values + coefficients[-2]
+    for coefficient in coefficients[-3::-1]:
+        total *= values
+        total += coefficient
     return total

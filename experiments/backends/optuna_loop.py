@@ -163,10 +163,10 @@ class LoopHandle(StudyHandle):
     def _first_trials(self) -> float:
         """The time for all trainings, divided by the time that the first trial may take.
 
-        If it stays the only one, its models are kept, and only those on all rows are left to fit. Without these, half
-        of the time is for other trials.
+        If it stays the only one, its models are kept, and only those on all rows are left to fit. Half of its time more
+        is for its scores and its bundle. Without models on all rows, other trials have as much.
         """
-        return 1.0 + (1.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS)
+        return 2.0 if self._spec.final_rows == "train" else 1.5 + ALL_ROWS_TRIALS
 
     def _seconds_before_recording(self) -> float:
         """Return how long trainings may still take, all together. It needs a time limit."""

@@ -16,7 +16,9 @@ from experiments.errors import ConfigError
 _PLAIN = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _NOT_TEXT = frozenset(["null", "true", "false", "nan", "inf"])
 # Keys whose values are mappings, rather than further keys.
-_WHOLE = ("ensemble.members",)
+_WHOLE = ("ensemble.members", "ensemble.class_weight")
+# What Hydra would not read as a part of a name in a mapping.
+_SPECIAL = re.compile(r"([\\()\[\]{}:=,\s])")
 _RANGES = "search.space."
 _OF_A_RANGE = frozenset(["low", "high", "choices"])
 
@@ -84,8 +86,13 @@ def _for_hydra(key: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{','.join(_for_hydra(key, item) for item in value)}]"
     if isinstance(value, Mapping):
-        return f"{{{','.join(f'{name}:{_for_hydra(key, item)}' for name, item in value.items())}}}"
+        entries = [f"{_name(name)}:{_for_hydra(key, item)}" for name, item in value.items()]
+        return f"{{{','.join(entries)}}}"
     raise _not_a_value(key, value, "a number, text, True, False, None, a list or a dictionary")
+
+
+def _name(name: object) -> str:
+    return _SPECIAL.sub(r"\\\1", str(_plain(name)))
 
 
 def _plain(value: Any) -> Any:

@@ -50,7 +50,7 @@ def equal(one: Training, other: Training) -> bool:
 
 
 @every_task
-@pytest.mark.parametrize("blend", ["weighted", "stacking", "vote"])
+@pytest.mark.parametrize("blend", ["weighted", "stacking"])
 def test_one_and_two_threads_and_the_loaded_bundle_give_the_same_bits(task: str, blend: str, tmp_path: Path) -> None:
     table, rows = TABLES[task], UNSEEN[task]
     what = recipe(blend=blend, threshold="f1" if task == "binary" else 0.5)
@@ -416,6 +416,8 @@ def test_a_manifest_without_its_classes_is_damaged(saved: dict[str, Path], tmp_p
         read_manifest(tmp_path)
 
 
+# Two threads on a busy machine wait for each other.
+ONE_CORE = {"SM_NUM_CPUS": "1"}
 LABELS = ("no", 'sí, a "lot"')
 
 
@@ -436,7 +438,7 @@ def test_the_script_trains_classes_from_a_folder(tmp_path: Path, capsys: pytest.
     argv += ["--model-dir", str(tmp_path / "model"), "--output-data-dir", str(tmp_path / "out")]
     argv += ["--members", "xgboost,trees:extra_trees", "--xgboost__num_round", "3", "--folds_k", "3"]
     argv += ["--blend", "weighted", "--threshold", "[[0, 1], [4, 0]]", "--class_weight", "balanced"]
-    assert main(argv, {}) == 0
+    assert main(argv, ONE_CORE) == 0
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[-1].startswith("[metric] cv_logloss_blended=")
     document = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -465,7 +467,7 @@ def test_served_models_learn_from_further_rows_and_keep_blend_and_threshold(tmp_
     def trained(name: str, *more: str) -> Path:
         folder = tmp_path / name
         out = ["--model-dir", str(folder / "model"), "--output-data-dir", str(folder / "output" / "data")]
-        assert main([*argv, *out, *more], {}) == 0
+        assert main([*argv, *out, *more], ONE_CORE) == 0
         return folder
 
     one = trained("one")

@@ -1,4 +1,4 @@
-"""``byoe.EnsembleRegressor``: the ensemble as an estimator of scikit-learn, fitted in this process."""
+"""``byoe.EnsembleRegressor`` and ``byoe.EnsembleClassifier``: estimators of scikit-learn, fitted in this process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from joblib import effective_n_jobs
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import Tags, assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
@@ -24,6 +25,7 @@ from sklearn.utils.validation import (
 from ensemble.arrays import Floats
 from ensemble.column_encoding import coded
 from ensemble.column_types import described
+from ensemble.decision import Decision
 from ensemble.recipe import Recipe
 from ensemble.serving.cells import check_numbers
 from ensemble.serving.errors import RequestError
@@ -32,10 +34,9 @@ from ensemble.table import Column, Table, numbers
 from ensemble.threads import one_blas_thread
 from ensemble.training import fit_ensemble
 from experiments.actions.python.frames import columns_to_predict, is_frame, is_pandas, training_table
-from experiments.config.compose import compose
+from experiments.config.compose import Composed, compose
 from experiments.config.groups import config_folders
 from experiments.config.keywords import arguments_of
-from experiments.config.schema import Config
 from experiments.data.datasets import Splits
 from experiments.errors import InputError
 from experiments.planning.ensemble import plan_ensemble
@@ -60,7 +61,126 @@ def _as_value_errors() -> Iterator[None]:
         raise InvalidInput(str(error)) from error
 
 
-class EnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """What estimators of quantities and of classes have in common."""
+
+    ensemble: Any
+    params: Any
+    blend: Any
+    weights: Any
+    folds: Any
+    final: Any
+    seed: Any
+    n_jobs: Any
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; ``deep``: those of members too, as ``member__parameter``."""
+        found: dict[str, Any] = super().get_params(deep=deep)
+        given = self.params if deep and isinstance(self.params, Mapping) else {}
+        for member, params in given.items():
+            if isinstance(params, Mapping):
+                found |= {f"{member}{_SEPARATOR}{name}": value for name, value in params.items()}
+        return found
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; those of members as ``member__parameter``."""
+        known = inspect.signature(type(self).__init__).parameters
+        super().set_params(**{name: value for name, value in params.items() if name in known})
+        for name in (name for name in params if name not in known):
+            member, separator, parameter = name.partition(_SEPARATOR)
+            if not separator or member in known:
+                super().set_params(**{name: params[name]})  # which raises with the valid names
+            of_member = {**(self.params or {}).get(member, {}), parameter: params[name]}
+            self.params = {**(self.params or {}), member: of_member}
+        return self
+
+    def _train(self, X: Any, y: Any, target: Floats, sample_weight: Any, classes: tuple[str, ...] = ()) -> Self:  # noqa: N803
+        with _as_value_errors():
+            columns, features = self._columns(X, target)
+            weights = None if sample_weight is None else _check_sample_weight(sample_weight, features, dtype=np.float64)
+            if weights is not None and ((weights < 0).any() or not weights.any()):
+                raise InvalidInput("sample_weight has negative values, or is 0 in every row.")
+            name = y.name if isinstance(getattr(y, "name", None), str) else "y"
+            positive = classes[1] if len(classes) == 2 else None
+            table = Table(columns, name, features, target, weights, classes=classes, positive=positive)
+            training = fit_ensemble(self._recipe(table), table, None, effective_n_jobs(self.n_jobs))
+        self.columns_ = columns
+        self.ensemble_ = training.ensemble
+        self.weights_ = training.ensemble.weights
+        self.scores_ = training.metrics
+        self.out_of_fold_ = training.out_of_fold_blended
+        return self
+
+    def _columns(self, X: Any, target: Floats) -> tuple[tuple[Column, ...], Floats]:  # noqa: N803
+        """Return what the columns hold, and the features, shape (rows, columns)."""
+        columns: tuple[Column, ...]
+        if is_frame(X):
+            validate_data(self, X, skip_check_array=True)
+            if not hasattr(self, "feature_names_in_") and not is_pandas(X):
+                self.feature_names_in_ = np.array(list(X.columns), dtype=object)
+            read = training_table(_unindexed(X), None)[0].to_pandas(ignore_metadata=True)
+            check_consistent_length(read, target)
+            columns = tuple(described(read[name], _PLACE, name)[0] for name in read.columns)
+            features = np.column_stack([coded(read[column.name], _PLACE, column) for column in columns])
+        else:
+            features = validate_data(*(self, X), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
+            check_consistent_length(features, target)
+            columns = numbers(*(f"x{place}" for place in range(features.shape[1])))
+        check_numbers(features, columns)
+        return columns, np.ascontiguousarray(features)
+
+    def _predict(self, X: Any) -> Floats:  # noqa: N803
+        check_is_fitted(self)
+        with _as_value_errors(), one_blas_thread():
+            return self.ensemble_.predict(self._features(X))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return that missing values are allowed."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _features(self, X: Any) -> Floats:  # noqa: N803
+        plain = all(column.is_plain for column in self.columns_)
+        if plain and not is_frame(X):
+            array = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+            return Matrix(np.ascontiguousarray(array)).features(self.columns_)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        if not is_frame(X):
+            return Values(None, list(np.asarray(X, dtype=object).T)).features(self.columns_)
+        by_name = hasattr(self, "feature_names_in_")
+        X = _unindexed(X)  # noqa: N806
+        names, values = columns_to_predict(X, [column.name for column in self.columns_] if by_name else X.columns)
+        return Values(names if by_name else None, values).features(self.columns_)
+
+    def _recipe(self, table: Table) -> Recipe:
+        """Return what a command would train with these parameters, checked in the same way."""
+        keywords: dict[str, Any] = {
+            "ensemble" if isinstance(self.ensemble, str) else "ensemble.members": self.ensemble,
+            "ensemble.params": self.params,
+            "ensemble.blend": self.blend,
+            "ensemble.weights": self.weights,
+            "ensemble.final": self.final,
+            "dataset.folds.k": self.folds,
+            "search.seed": self.seed,
+            **self._further(),
+        }
+        given = {key: value for key, value in keywords.items() if value is not None}
+        files = [path for folder in config_folders() for path in sorted(folder.rglob("*.yaml"))]
+        composed = _composed(tuple(arguments_of(given)), tuple((path, path.stat().st_mtime_ns) for path in files))
+        config, preset = (
+            composed.config,
+            not isinstance(self.ensemble, Sequence | Mapping) or isinstance(self.ensemble, str),
+        )
+        ensemble = plan_ensemble(config.ensemble, config.search.shared).for_target(table, preset=preset)
+        return plan_recipe(config, ensemble, Splits(table, None, None, {})).recipe
+
+    def _further(self) -> dict[str, Any]:
+        """Return the keys of the configuration that only one of the estimators has."""
+        return {}
+
+
+class EnsembleRegressor(RegressorMixin, _Ensemble):  # type: ignore[misc]  # scikit-learn has no types
     """An ensemble of XGBoost, CatBoost and scikit-learn's models, blended on out-of-fold predictions.
 
     ``fit`` trains what ``action=train`` trains: each member on each fold, then the blend on their out-of-fold
@@ -111,28 +231,7 @@ class EnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  #
         self.seed = seed
         self.n_jobs = n_jobs
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters; ``deep``: those of members too, as ``member__parameter``."""
-        found: dict[str, Any] = super().get_params(deep=deep)
-        given = self.params if deep and isinstance(self.params, Mapping) else {}
-        for member, params in given.items():
-            if isinstance(params, Mapping):
-                found |= {f"{member}{_SEPARATOR}{name}": value for name, value in params.items()}
-        return found
-
-    def set_params(self, **params: Any) -> EnsembleRegressor:
-        """Set parameters; those of members as ``member__parameter``."""
-        known = inspect.signature(type(self).__init__).parameters
-        super().set_params(**{name: value for name, value in params.items() if name in known})
-        for name in (name for name in params if name not in known):
-            member, separator, parameter = name.partition(_SEPARATOR)
-            if not separator or member in known:
-                super().set_params(**{name: params[name]})  # which raises with the valid names
-            of_member = {**(self.params or {}).get(member, {}), parameter: params[name]}
-            self.params = {**(self.params or {}), member: of_member}
-        return self
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> EnsembleRegressor:  # noqa: N803  # scikit-learn's name
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803  # scikit-learn's name
         """Fit the ensemble.
 
         Args:
@@ -140,94 +239,113 @@ class EnsembleRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  #
             y: The target, shape (rows,).
             sample_weight: Row weights, shape (rows,), not negative; None if all rows count equally.
         """
-        with _as_value_errors():
-            table = self._table(X, y, sample_weight)
-            recipe = self._recipe(table)
-            training = fit_ensemble(recipe, table, None, effective_n_jobs(self.n_jobs))
-        self.columns_ = table.columns
-        self.ensemble_ = training.ensemble
-        self.weights_ = training.ensemble.weights
-        self.scores_ = training.metrics
-        self.out_of_fold_ = training.out_of_fold_blended
-        return self
+        target = _one_column(self, y)
+        if target.dtype.kind == "O":
+            target = target.astype(np.float64)
+        assert_all_finite(target, input_name="y")
+        return self._train(X, y, np.ascontiguousarray(target, dtype=np.float64), sample_weight)
 
     def predict(self, X: Any) -> Floats:  # noqa: N803
         """Return the predictions for rows like those of ``fit``, shape (rows,), float64."""
-        check_is_fitted(self)
-        with _as_value_errors(), one_blas_thread():
-            return self.ensemble_.predict(self._features(X))
+        return self._predict(X)
 
-    def __sklearn_tags__(self) -> Tags:
-        """Return that missing values are allowed."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
-    def _table(self, X: Any, y: Any, sample_weight: Any) -> Table:  # noqa: N803
-        columns: tuple[Column, ...]
-        if is_frame(X):
-            validate_data(self, X, skip_check_array=True)
-            if not hasattr(self, "feature_names_in_") and not is_pandas(X):
-                self.feature_names_in_ = np.array(list(X.columns), dtype=object)
-            read = training_table(_unindexed(X), None)[0].to_pandas(ignore_metadata=True)
-            target = column_or_1d(y, dtype=np.float64, warn=True)
-            assert_all_finite(target, input_name="y")
-            check_consistent_length(read, target)
-            columns = tuple(described(read[name], _PLACE, name)[0] for name in read.columns)
-            features = np.column_stack([coded(read[column.name], _PLACE, column) for column in columns])
-        else:
-            features, target = validate_data(
-                *(self, X, y), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2, y_numeric=True
-            )
-            columns = numbers(*(f"x{place}" for place in range(features.shape[1])))
-        check_numbers(features, columns)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, features, dtype=np.float64)
-        if weights is not None and ((weights < 0).any() or not weights.any()):
-            raise InvalidInput("sample_weight has negative values, or is 0 in every row.")
-        name = getattr(y, "name", None)
-        return Table(
-            columns,
-            name if isinstance(name, str) else "y",
-            np.ascontiguousarray(features),
-            np.ascontiguousarray(target, dtype=np.float64),
-            weights,
-        )
+class EnsembleClassifier(ClassifierMixin, _Ensemble):  # type: ignore[misc]  # scikit-learn has no types
+    """An ensemble of classifiers, blended on out-of-fold probabilities; as ``EnsembleRegressor``, for classes.
 
-    def _features(self, X: Any) -> Floats:  # noqa: N803
-        plain = all(column.is_plain for column in self.columns_)
-        if plain and not is_frame(X):
-            array = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
-            return Matrix(np.ascontiguousarray(array)).features(self.columns_)
-        validate_data(self, X, skip_check_array=True, reset=False)
-        if not is_frame(X):
-            return Values(None, list(np.asarray(X, dtype=object).T)).features(self.columns_)
-        by_name = hasattr(self, "feature_names_in_")
-        X = _unindexed(X)  # noqa: N806
-        names, values = columns_to_predict(X, [column.name for column in self.columns_] if by_name else X.columns)
-        return Values(names if by_name else None, values).features(self.columns_)
+    Args:
+        ensemble: As in ``EnsembleRegressor``.
+        params: As in ``EnsembleRegressor``.
+        blend: As in ``EnsembleRegressor``.
+        weights: As in ``EnsembleRegressor``.
+        class_weight: How much the rows of each class weigh: ``balanced``, or a number for each label.
+        threshold: Of two classes, the probability from which a row gets the second label; or ``accuracy``, ``f1`` or
+            costs, for which it is chosen out of fold.
+        calibrate: Whether blended probabilities get a temperature, where there are enough rows.
+        folds: As in ``EnsembleRegressor``.
+        final: As in ``EnsembleRegressor``.
+        seed: As in ``EnsembleRegressor``.
+        n_jobs: As in ``EnsembleRegressor``.
 
-    def _recipe(self, table: Table) -> Recipe:
-        """Return what a command would train with these parameters, checked in the same way."""
-        keywords: dict[str, Any] = {
-            "ensemble" if isinstance(self.ensemble, str) else "ensemble.members": self.ensemble,
-            "ensemble.params": self.params,
-            "ensemble.blend": self.blend,
-            "ensemble.weights": self.weights,
-            "ensemble.final": self.final,
-            "dataset.folds.k": self.folds,
-            "search.seed": self.seed,
+    Attributes:
+        classes_: The labels, sorted.
+        ensemble_: The fitted members, their blend and the decision.
+        weights_: Each member's weight in the blend.
+        scores_: The scores in cross-validation, such as ``cv_logloss_blended``.
+        out_of_fold_: The blend's out-of-fold probabilities, shape (rows, classes).
+        n_features_in_: Number of columns.
+        feature_names_in_: Their names, if ``fit`` got a DataFrame.
+    """
+
+    def __init__(  # noqa: PLR0913  # scikit-learn's parameters are flat
+        self,
+        ensemble: str | Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        blend: str | None = None,
+        weights: Mapping[str, float] | None = None,
+        class_weight: str | Mapping[Any, float] | None = None,
+        threshold: float | str | Sequence[Sequence[float]] = 0.5,
+        calibrate: bool = True,
+        folds: int = 5,
+        final: str = "bag",
+        seed: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.ensemble = ensemble
+        self.params = params
+        self.blend = blend
+        self.weights = weights
+        self.folds = folds
+        self.final = final
+        self.seed = seed
+        self.n_jobs = n_jobs
+        self.class_weight = class_weight
+        self.threshold = threshold
+        self.calibrate = calibrate
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+        """Fit the ensemble; ``y`` has the labels, and the rest is as in ``EnsembleRegressor.fit``."""
+        labels = _one_column(self, y)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        self.classes_, places = np.unique(labels, return_inverse=True)
+        classes = tuple(map(str, self.classes_.tolist()))
+        if len(classes) < 2:
+            found = f"one class only, {classes[0]!r}" if classes else "no class"
+            raise InvalidInput(f"a classifier needs two classes or more, and y has {found}.")
+        return self._train(X, y, places.astype(np.float64), sample_weight, classes)
+
+    def predict_proba(self, X: Any) -> Floats:  # noqa: N803
+        """Return the probabilities of the classes, in the order of ``classes_``, shape (rows, classes), float64."""
+        return self._predict(X)
+
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        """Return the labels for rows like those of ``fit``, shape (rows,)."""
+        probabilities = self._predict(X)
+        return self.classes_[(self.ensemble_.decision or Decision()).labels(probabilities)]
+
+    def _further(self) -> dict[str, Any]:
+        return {
+            "ensemble.class_weight": self.class_weight,
+            "ensemble.threshold": self.threshold,
+            "ensemble.calibrate": self.calibrate,
         }
-        given = {key: value for key, value in keywords.items() if value is not None}
-        files = [path for folder in config_folders() for path in sorted(folder.rglob("*.yaml"))]
-        config = _composed(tuple(arguments_of(given)), tuple((path, path.stat().st_mtime_ns) for path in files))
-        ensemble = plan_ensemble(config.ensemble, config.search.shared)
-        return plan_recipe(config, ensemble, Splits(table, None, None, {})).recipe
+
+
+def _one_column(estimator: BaseEstimator, y: Any) -> Any:
+    """Return the target as an array of shape (rows,)."""
+    if y is None:
+        raise InvalidInput(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+        )
+    return column_or_1d(y, warn=True)
 
 
 @functools.lru_cache(maxsize=32)
-def _composed(arguments: tuple[str, ...], files: tuple[tuple[Path, int], ...]) -> Config:
+def _composed(arguments: tuple[str, ...], files: tuple[tuple[Path, int], ...]) -> Composed:
     """Compose a configuration once for the many fits of a search; ``files`` are those it depends on, as they are."""
-    return compose(arguments).config
+    return compose(arguments)
 
 
 def _unindexed(frame: Any) -> Any:

@@ -164,7 +164,7 @@ def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_t
         order = [result.index for result in handle.results()]
         assert order[0] == 0
         told = [runner.seen[index].hyperparameters.get("folds_seconds") for index in range(4)]
-        assert told == [repr((1000 - 90 - 2 * FINAL_SECONDS) / (1 + ALL_ROWS_TRIALS)), None, None, None]
+        assert told == [repr((1000 - 90 - 2 * FINAL_SECONDS) / (1.5 + ALL_ROWS_TRIALS)), None, None, None]
         assert [runner.seen[index].hyperparameters["members"] for index in range(4)] == ["xgboost,catboost"] + [
             "xgboost"
         ] * 3
@@ -194,7 +194,7 @@ def test_a_first_trial_that_takes_its_whole_time_leaves_enough_for_the_winner(
     with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
         next(handle.results())
         took = runner.now
-        assert took == pytest.approx(20 if final_rows == "all" else 25)
+        assert took == pytest.approx(50 / 3 if final_rows == "all" else 25)
         assert took + (ALL_ROWS_TRIALS * took if final_rows == "all" else 0.0) <= 60 - FINAL_SECONDS
 
 

@@ -40,6 +40,7 @@ def test_nested_dictionaries_are_dotted_keys() -> None:
         ({"dataset": {"path": Path("a b,c.csv"), "drop": ["a,b", "null"]}}, ["dataset.path=a b,c.csv", 'dataset.drop=["a,b",null]']),
         ({"dataset": {"columns": {"a.b": "category", "c d": "number"}}}, ['dataset.columns."a.b"=category', 'dataset.columns."c d"=number']),
         ({"dataset": {"missing": []}, "study": "null"}, ["dataset.missing=[]", 'study="null"']),
+        ({"ensemble": {"class_weight": {"no": 1, "a b": 2.5}}}, ["ensemble.class_weight={no:1,a b:2.5}"]),
         ({"mode": "remote", "mode.tags": {"team": "risk", "n": 1}}, ["mode=remote", "mode.tags={team: risk, n: 1}"]),
         ({"ensemble.params.mlp.activation": "true"}, ["ensemble.params.mlp.activation='true'"]),
         ({"ensemble.params.mlp.activation": 'say "hi" \\ '}, ["ensemble.params.mlp.activation='say \"hi\" \\ '"]),

@@ -16,14 +16,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from byoe import EnsembleRegressor, InputError
+from byoe import EnsembleClassifier, EnsembleRegressor, InputError
 from ensemble.evaluation import rmse
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import fit_ensemble
 
-QUICK = EnsembleRegressor(["ridge"], folds=2)
-BOOSTED = EnsembleRegressor(["xgboost", "catboost", "ridge"], folds=2, params={"xgboost": {"num_round": 20}})
+QUICK = (EnsembleRegressor(["ridge"], folds=2), EnsembleClassifier(["linear"], folds=2))
+BOOSTERS = {"xgboost": {"num_round": 20}, "catboost": {"iterations": 20}}
+BOOSTED = (
+    EnsembleRegressor(["xgboost", "catboost", "ridge"], folds=2, params=BOOSTERS),
+    EnsembleClassifier(["xgboost", "catboost", "linear"], folds=2, params=BOOSTERS),
+)
 FOLDS_DIFFER = {
     "check_sample_weight_equivalence_on_dense_data": "repeated rows are divided into other folds than weighted ones"
 }
@@ -33,14 +37,14 @@ def expected_failures(estimator: Any) -> dict[str, str]:
     return FOLDS_DIFFER
 
 
-@parametrize_with_checks([QUICK], expected_failed_checks=expected_failures)
+@parametrize_with_checks(QUICK, expected_failed_checks=expected_failures)
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
 @pytest.mark.slow  # two minutes; the members' own behaviour is what differs from the quick one
 @pytest.mark.timeout(600)
-@parametrize_with_checks([BOOSTED], expected_failed_checks=expected_failures)
+@parametrize_with_checks(BOOSTED, expected_failed_checks=expected_failures)
 def test_scikit_learns_checks_with_boosters(estimator: Any, check: Any) -> None:
     check(estimator)
 
@@ -106,6 +110,47 @@ def test_polars_is_taken_too() -> None:
     fitted = EnsembleRegressor(["ridge"], folds=2).fit(given, pl.Series(target))
     assert list(fitted.feature_names_in_) == ["size", "town"]
     assert fitted.predict(given).tolist() == clone(fitted).fit(frame, target).predict(frame).tolist()
+
+
+def labels() -> pd.Series[str]:
+    _, target = homes()
+    return pd.Series(np.where(target > target.median(), "high", "low"), name="price")
+
+
+def test_a_classifier_trains_what_the_training_of_a_file_trains(tmp_path: Any) -> None:
+    frame, _ = homes()
+    frame, target = frame.drop(columns="kind"), labels()
+    file = tmp_path / "homes.parquet"
+    frame.assign(price=target.to_numpy()).to_parquet(file)
+    table = read_file(file, Roles(target="price"))
+    recipe = Recipe(
+        (MemberSpec("linear", "linear"), MemberSpec("random_forest", "random_forest", {"n_estimators": 3})),
+        blend="weighted",
+        folds=FoldSpec(k=3),
+        objective="cv_logloss_blended",
+        class_weight="balanced",
+        threshold="f1",
+    )
+    expected = fit_ensemble(recipe, table, None, 1)
+    found = EnsembleClassifier(["linear", "random_forest"], blend="weighted", folds=3)
+    found.set_params(random_forest__n_estimators=3, class_weight="balanced", threshold="f1").fit(frame, target)
+    assert found.classes_.tolist() == list(table.classes) == ["high", "low"]
+    assert found.scores_ == expected.metrics
+    probabilities = found.predict_proba(frame)
+    assert probabilities.tolist() == expected.ensemble.predict(table.features).tolist()
+    assert expected.ensemble.decision is not None
+    places = expected.ensemble.decision.labels(probabilities)
+    assert found.predict(frame).tolist() == [table.classes[place] for place in places]
+
+
+@pytest.mark.parametrize("kind", [str, int, bool, float])
+def test_labels_come_back_as_they_were_given(kind: type) -> None:
+    frame, _ = homes()
+    given = (labels() == "high").map({True: kind(1), False: kind(0)})
+    found = EnsembleClassifier(["linear"], folds=2, class_weight={kind(0): 1, kind(1): 2}).fit(frame, given)
+    assert found.classes_.tolist() == sorted({kind(0), kind(1)})
+    assert set(found.predict(frame).tolist()) <= {kind(0), kind(1)}
+    assert found.score(frame, given) > 0.7
 
 
 def test_parameters_of_members_can_be_searched() -> None:
