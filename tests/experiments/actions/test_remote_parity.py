@@ -26,16 +26,31 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 SEARCH = ("ensemble=pair", "ensemble.final_rows=train", "search.n_trials=2", *QUICK)
+# All members of classes, with a multinomial blend, a temperature and a threshold.
+CLASSES = (
+    "dataset=cancer",
+    "ensemble=wide",
+    "ensemble.blend_over=trial",
+    "ensemble.threshold=f1",
+    "ensemble.class_weight=balanced",
+    "ensemble.params.hist_gradient_boosting.max_iter=5",
+    "ensemble.final_rows=train",
+    "search.n_trials=2",
+    *(argument for argument in QUICK if not argument.startswith("ensemble=")),
+)
 
 
+@pytest.mark.parametrize(
+    "search", [pytest.param(SEARCH, id="quantity"), pytest.param(CLASSES, id="classes", marks=pytest.mark.slow)]
+)
 def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
-    project: Path, tmp_path: Path, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+    search: tuple[str, ...], project: Path, tmp_path: Path, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = require_image().tag
     before = left_behind()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    ended = byoe("mode=sagemaker", "study=containers", *SEARCH)
+    ended = byoe("mode=sagemaker", "study=containers", *search)
     assert ended.code == 0, ended.err
     points = [
         {name: encode(value) for name, value in trial["params"].items()} for trial in trials(project, "containers")
@@ -50,7 +65,7 @@ def test_mode_remote_gives_the_numbers_and_the_model_of_mode_sagemaker(
         ]
         # Containers of mode=sagemaker have no network either.
         settings += ["mode.isolated=true", "mode.poll_seconds=0.1", "mode.budget_usd=1"]
-        ended = byoe("mode=remote", "study=cloud", *settings, *SEARCH)
+        ended = byoe("mode=remote", "study=cloud", *settings, *search)
         assert ended.code == 0, ended.err
         assert [job.status for job in double.jobs] == ["Completed"] * 2
     assert left_behind() == before
@@ -85,5 +100,5 @@ def model(project: Path, study: str) -> tuple[dict[str, Any], bytes]:
     for channel in sorted(channels.iterdir()):
         features = read_channel(channel).features
         predicted += [ensemble.predict(features), ensemble.predict_members(features)]
-    assert sum(map(len, predicted)) == 2 * 442
+    assert sum(map(len, predicted)) in (2 * 442, 2 * 569)
     return manifest, b"".join(np.ascontiguousarray(values).tobytes() for values in predicted)
