@@ -258,7 +258,10 @@ def test_a_model_of_catboost_for_another_task_is_not_loaded(tmp_path: Path) -> N
 @every_number
 def test_any_classifier_of_scikit_learn_is_a_member(name: str, classes: int, tmp_path: Path) -> None:
     found = member_class(name, "ensemble.members")
-    params: dict[str, ParamValue] = {"loss": "log_loss"} if name == "SGDClassifier" else {}
+    few: dict[str, ParamValue] = {"n_estimators": 10}  # by default 50 or 100
+    given: dict[str, dict[str, ParamValue]] = {"AdaBoostClassifier": few, "GradientBoostingClassifier": few}
+    given["SGDClassifier"] = {"loss": "log_loss"}
+    params = given.get(name, {})
     features, target = rows_of_classes(150, classes)
     assert found.tasks == {"binary", "multiclass"}
     assert found.refusal(params, target, varies=True, classes=classes) is None
