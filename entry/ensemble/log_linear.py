@@ -144,7 +144,8 @@ def fit_stack(rows: Logarithms, towards: Floats) -> Stack:
 
     The penalty is the one with the lowest Akaike information criterion, for which the number of parameters is the trace
     of the model's influence matrix (S. le Cessie and J. van Houwelingen, "Ridge Estimators in Logistic Regression",
-    Applied Statistics 41, 191-201, 1992).
+    Applied Statistics 41, 191-201, 1992), corrected for few rows (C. Hurvich and C.-L. Tsai, "Regression and time
+    series model selection in small samples", Biometrika 76, 297-307, 1989).
 
     Args:
         rows: The rows.
@@ -164,7 +165,9 @@ def fit_stack(rows: Logarithms, towards: Floats) -> Stack:
         found, hessian = _newton(penalised, found)
         inverse = solved(cholesky(hessian), np.eye(len(found)))
         parameters = len(found) - strength * float(np.sum(np.diag(inverse)))
-        criterion = rows.rows * rows.loss(rows.sum(found[: rows.members], found[rows.members :])) + parameters
+        left = rows.rows - parameters - 1
+        cost = parameters * (1 + (parameters + 1) / left) if left > 0 else np.inf
+        criterion = rows.rows * rows.loss(rows.sum(found[: rows.members], found[rows.members :])) + cost
         if criterion < least:
             best, least = found, criterion
     return Stack(best[: rows.members], best[rows.members :])

@@ -23,7 +23,7 @@ CATEGORIES = {1: 31, 3: 4}
 QUICK: dict[str, dict[str, ParamValue]] = {
     **QUICK_FOR_QUANTITIES,
     "catboost": {"iterations": 4, "depth": 3, "learning_rate": 0.4},
-    "mlp": {"width": 20, "layers": 1, "max_iter": 60},
+    "mlp": {"width": 20, "layers": 2, "max_iter": 60, "learning_rate_init": 0.005, "alpha": 0.1},
 }
 
 
@@ -172,6 +172,18 @@ def test_columns_and_rows_without_any_value_are_survived_for_classes(kind: str) 
 
 
 @every_classifier
+def test_defaults_for_classes_are_in_their_domain_and_give_way(kind: str) -> None:
+    member = REGISTRY[kind]
+    for defaults in (member.class_defaults, member.class_growing):
+        assert member.check(defaults, "place") == defaults
+    expected = {**member.defaults_for(2), **(member.growing if member.rounds else {}), **member.class_growing}
+    assert member({}, seed=0, threads=1, classes=2).params == expected
+    for name, value in member.check({**member.class_defaults, **member.class_growing}, "place").items():
+        assert member({name: 7}, seed=0, threads=1, classes=2).params[name] == 7
+        assert member({}, seed=0, threads=1).params.get(name) != value
+
+
+@every_classifier
 def test_seconds_grow_with_rows_and_classes(kind: str) -> None:
     member = REGISTRY[kind]
     few, many = (member.seconds(rows, 10, {}, classes=2) for rows in (1_000, 100_000))
@@ -246,7 +258,10 @@ def test_a_model_of_catboost_for_another_task_is_not_loaded(tmp_path: Path) -> N
 @every_number
 def test_any_classifier_of_scikit_learn_is_a_member(name: str, classes: int, tmp_path: Path) -> None:
     found = member_class(name, "ensemble.members")
-    params: dict[str, ParamValue] = {"loss": "log_loss"} if name == "SGDClassifier" else {}
+    few: dict[str, ParamValue] = {"n_estimators": 10}  # by default 50 or 100
+    given: dict[str, dict[str, ParamValue]] = {"AdaBoostClassifier": few, "GradientBoostingClassifier": few}
+    given["SGDClassifier"] = {"loss": "log_loss"}
+    params = given.get(name, {})
     features, target = rows_of_classes(150, classes)
     assert found.tasks == {"binary", "multiclass"}
     assert found.refusal(params, target, varies=True, classes=classes) is None

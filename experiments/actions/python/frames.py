@@ -146,13 +146,13 @@ def _of_arrow(data: Any) -> pa.Table:
 
 
 def _with_text_categories(table: pa.Table) -> pa.Table:
-    """Return the table with text for categories that are numbers, which Parquet would keep as numbers."""
+    """Return the table with categories of text: Parquet keeps those of numbers as numbers, and refuses polars' own."""
     import pyarrow as pa
 
     for place, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type) and not _is_text(field.type.value_type):
+        if pa.types.is_dictionary(field.type) and not pa.types.is_string(field.type.value_type):
             values = [None if value is None else canonical_text(value) for value in table.column(place).to_pylist()]
-            table = table.set_column(place, field.name, pa.array(values, pa.string()))
+            table = table.set_column(place, field.name, pa.array(values, pa.string()).dictionary_encode())
     return table
 
 

@@ -340,6 +340,7 @@ def test_disk_that_fills_up_loses_no_trial(
         "entry.dependencies=[packages]",
         "ensemble.members=[{filler: {kind: 'own:Filler'}}]",
         "search=blank",
+        "search.baseline=false",
         "search.sampler=grid",
         "search.space.filler.alpha={choices: [0, 1, 2, 3, 4, 5]}",
         "search.parallel=1",

@@ -51,6 +51,7 @@ FAULTY_ARGUMENTS = (
     "entry.dependencies=[packages]",
     "ensemble.members=[{one: {kind: 'faulty:Faulty'}}]",
     "search=blank",
+    "search.baseline=false",
     "search.sampler=grid",
     "search.max_failure_rate=1",
 )
@@ -188,6 +189,7 @@ def test_disk_that_fills_up_stops_the_study_and_fails_no_trial(
         "entry.dependencies=[packages]",
         "ensemble.members=[{one: {kind: 'filling:Filling'}}]",
         "search=blank",
+        "search.baseline=false",
         "search.sampler=grid",
         "search.parallel=1",
     )

@@ -448,6 +448,7 @@ def test_failing_trials_are_recorded_and_the_others_run(project: Path) -> None:
         "entry.dependencies=[packages]",
         "ensemble.members=[ridge, {bad: {kind: 'failing:Failing'}}]",
         "search=blank",
+        "search.baseline=false",
         "search.sampler=grid",
         "search.space.bad.alpha={choices: [1, 2, 4, 5]}",
     )
@@ -483,6 +484,7 @@ def test_trials_that_cannot_win_are_pruned_and_a_resumed_study_prunes_the_same(p
         "mode=local",
         "search.n_trials=16",
         "search.prune=true",
+        "search.baseline=false",
         "ensemble.members=[xgboost,ridge]",
         "search.space.xgboost.eta={low: 0.001, high: 1.0, log: true, first: 0.1}",
         "ensemble.params.xgboost.num_round=20",
@@ -527,6 +529,7 @@ def test_study_with_a_time_limit_ends_with_a_winner_and_resumes_with_the_same_co
         "entry.dependencies=[packages]",
         "ensemble.members=[{one: {kind: 'lasting:Lasting'}}]",
         "search=blank",
+        "search.baseline=false",
         "search.sampler=grid",
         "search.space.one.alpha={choices: [1, 2, 3]}",
         "search.timeout=7",
@@ -559,6 +562,7 @@ def test_worker_that_is_killed_fails_its_trial_only(project: Path) -> None:
         "entry.dependencies=[packages]",
         "ensemble.members=[{one: {kind: 'greedy:Greedy'}}]",
         "search=blank",
+        "search.baseline=false",
         "search.sampler=grid",
         "search.space.one.alpha={choices: [1, 2, 3, 4, 5]}",
     )

@@ -63,6 +63,7 @@ def in_classes(columns: Columns, shares: Sequence[float], names: Sequence[str]) 
 
 CLASSES: dict[str, Callable[[], Columns]] = {
     "thirty rows": lambda: in_classes(table(30), [0.5, 0.5], ["no", "yes"]),
+    "more columns than rows": lambda: in_classes(table(40, columns=60), [0.5, 0.5], ["no", "yes"]),
     "a rare class": lambda: in_classes(table(120), [0.6, 0.375, 0.025], ["low", "middle", "high"]),
     "twenty classes": lambda: in_classes(table(400), [0.05] * 20, [f"klass {place}" for place in range(20)]),
     "two hundred categories": lambda: in_classes(many_categories(), [0.3, 0.3, 0.4], ["ä", "ö,", '"ü"']),
