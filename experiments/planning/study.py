@@ -85,8 +85,8 @@ def plan_study(composed: Composed) -> StudyPlan:
     check_not_split_again(config.dataset.path, config.dataset.split, composed.given("dataset.split"))
     splits = datasets.load(config.dataset, config.mode)
     studies = studies_folder(config)
-    listed_in = [source for key, source in composed.sources.items() if f"{key}.".startswith("ensemble.members.")]
-    preset = all(source.startswith("configs/ensemble/") for source in listed_in)
+    listing = [source for key, source in composed.sources.items() if f"{key}.".startswith("ensemble.members.")]
+    preset = all(source.startswith("configs/ensemble/") for source in listing)
     ensemble = ensemble.for_target(splits.train, preset=preset)
     recipe = plan_recipe(config, ensemble, splits)
     search = plan_search(config, recipe.ensemble, recipe.recipe.objective, studies)

@@ -23,7 +23,7 @@ CATEGORIES = {1: 31, 3: 4}
 QUICK: dict[str, dict[str, ParamValue]] = {
     **QUICK_FOR_QUANTITIES,
     "catboost": {"iterations": 4, "depth": 3, "learning_rate": 0.4},
-    "mlp": {"width": 20, "layers": 1, "max_iter": 60},
+    "mlp": {"width": 20, "layers": 2, "max_iter": 60, "learning_rate_init": 0.005, "alpha": 0.1},
 }
 
 
@@ -169,6 +169,18 @@ def test_columns_and_rows_without_any_value_are_survived_for_classes(kind: str) 
         member = REGISTRY[kind](QUICK[kind], seed=0, threads=1, classes=3)
         member.fit(features, target)
         assert np.isfinite(member.predict(np.zeros((3, 2)))).all()
+
+
+@every_classifier
+def test_defaults_for_classes_are_in_their_domain_and_give_way(kind: str) -> None:
+    member = REGISTRY[kind]
+    for defaults in (member.class_defaults, member.class_growing):
+        assert member.check(defaults, "place") == defaults
+    expected = {**member.defaults_for(2), **(member.growing if member.rounds else {}), **member.class_growing}
+    assert member({}, seed=0, threads=1, classes=2).params == expected
+    for name, value in member.check({**member.class_defaults, **member.class_growing}, "place").items():
+        assert member({name: 7}, seed=0, threads=1, classes=2).params[name] == 7
+        assert member({}, seed=0, threads=1).params.get(name) != value
 
 
 @every_classifier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,16 +14,16 @@ QUANTITY = {"a": numbers(), "price": numbers()}
 CLASSES = {"a": numbers(), "price": ["no", "yes", "no"] * 20}
 
 
-def members(folder: Path, columns: dict[str, list[object]], *arguments: str) -> list[str]:
-    return [spec.name for spec in planned(folder, columns, *arguments).study.recipe({}).members]  # type: ignore[arg-type]
+def members(folder: Path, columns: dict[str, Any], *arguments: str) -> list[str]:
+    return [spec.name for spec in planned(folder, columns, *arguments).study.recipe({}).members]
 
 
 def test_a_preset_loses_the_members_of_the_other_task(folder: Path) -> None:
-    quantity = members(folder, QUANTITY, "ensemble=quartet")  # type: ignore[arg-type]
-    classes = members(folder, CLASSES, "ensemble=quartet")  # type: ignore[arg-type]
+    quantity = members(folder, QUANTITY, "ensemble=quartet")
+    classes = members(folder, CLASSES, "ensemble=quartet")
     assert quantity == ["xgboost", "catboost", "random_forest", "ridge"]
     assert classes == ["xgboost", "catboost", "random_forest", "linear"]
-    assert members(folder, CLASSES)[2:] == ["linear"]  # type: ignore[arg-type]
+    assert members(folder, CLASSES)[2:] == ["linear"]
     wide = planned(folder, CLASSES, "ensemble=wide").study
     assert {spec.name for spec in wide.recipe({}).members} >= {"linear", "svc", "mlp"}
     assert {"linear__C", "svc__C", "svc__gamma"} <= set(wide.space.ranges)
@@ -102,3 +103,10 @@ def test_what_is_for_classes_is_refused_for_a_quantity(argument: str, part: str,
 )
 def test_what_does_not_go_with_classes_is_refused(argument: str, part: str, folder: Path) -> None:
     assert part in refusal(folder, CLASSES, argument)
+
+
+def test_members_that_ignore_weights_do_not_go_with_weights_of_classes(folder: Path) -> None:
+    given = ["ensemble.members=[xgboost,nearest_neighbors]", "ensemble.class_weight=balanced"]
+    assert "ensemble.class_weight: nearest_neighbors ignores weights." in refusal(folder, CLASSES, *given)
+    plan = planned(folder, CLASSES, *given, "ensemble.drop_slow=true")
+    assert [spec.name for spec in plan.study.recipe({}).members] == ["xgboost"]
