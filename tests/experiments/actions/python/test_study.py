@@ -278,6 +278,34 @@ def test_a_mistake_is_an_exception_of_the_tree_and_leaves_nothing(
     assert sorted(path.name for path in project.glob("studies/*") if any(path.iterdir())) == entries
 
 
+@pytest.mark.slow  # a study of its own
+def test_a_users_own_member_is_imported_for_the_call_only(project: Path) -> None:
+    package = project / "packages" / "mine_in_python"
+    package.mkdir(parents=True)
+    code = "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine_in_python:Own'\n"
+    (package / "__init__.py").write_text(code)
+    own = {"members": {"own": {"kind": "mine_in_python:Own"}}}
+    before = list(sys.path)
+    study = byoe.tune(homes(), target="price", action="train", ensemble=own, entry={"dependencies": ["packages"]})
+    expected = study.model().predict(homes()).tolist()
+    assert sys.path == before
+    (project / "packages").rename(project / "renamed")
+    del sys.modules["mine_in_python"]
+    assert byoe.load(study.name).predict(homes()).tolist() == expected
+    assert sys.path == before
+
+
+@pytest.mark.slow  # a study of its own
+def test_classes_come_back_as_labels(project: Path) -> None:
+    frame = homes().assign(price=lambda rows: np.where(rows["price"] > 2, "high", "low"))
+    keys = {"ensemble": "pair", "ensemble.members": ["linear"], "dataset.folds.k": 2, "action": "train"}
+    model = byoe.tune(frame, target="price", **keys, search={"baseline": False}).model()
+    assert model.classes == ("high", "low")
+    found = model.predict(frame, detail="probabilities")
+    assert list(found) == ["prediction", "probability_high", "probability_low"]
+    assert model.predict(frame).tolist() == found["prediction"].tolist()
+
+
 def test_what_the_users_program_has_set_in_mlflow_stays(project: Path, tmp_path: Path) -> None:
     import mlflow
 
