@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -183,17 +183,32 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", forked.WorkersForked)
 
 
+# The figures that a command in this process has drawn.
+_DRAWN: set[str] = set()
+
+
 @pytest.fixture
 def byoe(
     capsys: pytest.CaptureFixture[str], forked_workers: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Ended]]:
-    """Run a command in this process; its workers are forked, and figures are logged without being drawn.
+    """Run a command in this process; its workers are forked, and each figure is drawn for the first study only.
 
-    Drawing its figures is a fifth of a small study's time. ``run_command`` draws them.
+    Drawing its figures is a fifth of a small study's time. ``run_command`` draws all of them.
     """
+    from matplotlib.figure import Figure
+
     from experiments.cli import main
 
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, path, **__: Path(path).touch())
+    draw = Figure.savefig
+
+    def draw_once(figure: Figure, path: str, **options: Any) -> None:
+        if Path(path).name in _DRAWN:
+            Path(path).touch()
+        else:
+            draw(figure, path, **options)
+            _DRAWN.add(Path(path).name)
+
+    monkeypatch.setattr(Figure, "savefig", draw_once)
 
     def run(*arguments: str) -> Ended:
         code = main(arguments)

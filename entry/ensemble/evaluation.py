@@ -171,7 +171,7 @@ def _area(own: npt.NDArray[np.bool_], score: Floats, weights: Floats) -> float:
     _, place = np.unique(score, return_inverse=True)
     of_class, of_rest = np.bincount(place, inside), np.bincount(place, outside)
     below = np.cumsum(of_rest) - of_rest
-    return float(np.sum(of_class * (below + 0.5 * of_rest))) / whole
+    return min(float(np.sum(of_class * (below + 0.5 * of_rest))) / whole, 1.0)  # sums of weights are rounded
 
 
 def brier(target: Floats, predicted: Floats, weights: Floats | None = None) -> float:

@@ -22,7 +22,7 @@ from sklearn.metrics import (
 
 from ensemble.arrays import Floats
 from ensemble.errors import InputError
-from ensemble.evaluation import MetricName, default_objective, make_folds, scores, scores_of
+from ensemble.evaluation import SCORES, MetricName, default_objective, make_folds, scores, scores_of
 from ensemble.recipe import FoldSpec
 
 
@@ -202,3 +202,10 @@ def test_a_metric_with_underscores_is_split_into_its_parts(score: str, who: str)
 def test_each_task_has_an_objective() -> None:
     assert default_objective("regression") == "cv_rmse_blended"
     assert default_objective("binary") == default_objective("multiclass") == "cv_logloss_blended"
+
+
+def test_the_auc_of_classes_that_are_told_apart_is_one_whatever_the_weights() -> None:
+    target = np.arange(90) % 2.0
+    for seed in range(50):
+        weights = np.random.RandomState(seed).uniform(0.1, 3.0, 90)
+        assert SCORES["auc"](target, np.column_stack([1 - target, target]), weights) <= 1.0
