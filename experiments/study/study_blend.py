@@ -17,7 +17,17 @@ from ensemble.blending import Blend, Blender, Rows
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.elementary import log
-from ensemble.evaluation import SCORES, SMALLEST, Index, MetricName, finite, folded_scores, make_folds, of_true_class, scores
+from ensemble.evaluation import (
+    SCORES,
+    SMALLEST,
+    Index,
+    MetricName,
+    finite,
+    folded_scores,
+    make_folds,
+    of_true_class,
+    scores,
+)
 from ensemble.nested_blend import averaged, blender_of, blender_rows, decision_of, labels_of, nested_blend
 from ensemble.parameters import ParamValue
 from ensemble.recipe import BLENDED, MemberSpec, Recipe

@@ -104,7 +104,9 @@ def test_a_score_that_the_test_rows_do_not_allow_is_left_out(
     classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = make_class_table(classes=classes) if classes else make_table()
-    ensemble = fit_ensemble(quick_recipe("extra_trees", objective=default_objective(table.task)), table, None, 1).ensemble
+    ensemble = fit_ensemble(
+        quick_recipe("extra_trees", objective=default_objective(table.task)), table, None, 1
+    ).ensemble
     rows = replace(table.take(np.arange(9)), target=np.zeros(9))  # all of one class, or of one value
     write_channel(rows, tmp_path)
     monkeypatch.setattr("experiments.study.winner_scores.load_bundle", lambda *_: SimpleNamespace(ensemble=ensemble))
