@@ -29,6 +29,7 @@ from ensemble.bundle_files import (
 )
 from ensemble.decision import HALF, Decision
 from ensemble.errors import BundleError, EnsembleError, MemberError
+from ensemble.evaluation import finite
 from ensemble.listed_code import check_listed
 from ensemble.manifest import fault
 from ensemble.members import Member, member_class
@@ -158,7 +159,7 @@ def save_bundle(
         "rows": train.rows,
         "data_hash": data_hash,
         "recipe_hash": recipe.fingerprint(),
-        "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},
+        "metrics": finite(training.metrics),
         "versions": versions,
         "example": {
             "features": [[None if np.isnan(value) else float(value) for value in row] for row in rows],

@@ -21,7 +21,7 @@ from ensemble import __version__
 from ensemble.channel import read_channel
 from ensemble.documents import read_json
 from ensemble.errors import EnsembleError, InputError
-from ensemble.evaluation import default_objective
+from ensemble.evaluation import default_objective, finite
 from ensemble.known_fits import NOTHING, Known, KnownFits
 from ensemble.racing import RaceLost, Rival
 from ensemble.reading import Roles
@@ -249,7 +249,7 @@ def _check_scored(recipe: Recipe, validation: Table | None) -> None:
 def _results(training: Training) -> dict[str, Any]:
     """Return what ``metrics.json`` has of a finished training."""
     found: dict[str, Any] = {
-        "metrics": {name: value for name, value in training.metrics.items() if np.isfinite(value)},
+        "metrics": finite(training.metrics),
         "standings": training.standings,
         "weights": training.ensemble.weights,
         "rounds": training.rounds,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -338,6 +339,11 @@ def scores(
         f"{prefix}_{score.name}_{name}": score(target, predicted, weights, labels)
         for score in (_OF_QUANTITIES if predicted.ndim == 1 else _OF_CLASSES)
     }
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that have a value: a score of rows that do not allow it is not finite, and is not recorded."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def overlap_factor(n: int, k: int) -> float:

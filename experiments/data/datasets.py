@@ -66,6 +66,10 @@ class Splits:
         if self.own:
             rows = ", ".join(f"{table.rows} rows in {name}/" for name, table in self.tables.items())
             notes.append(f"dataset.path={config.path} is split already and stays as it is: {rows}.")
+        if self.test is not None:
+            missing = [label for place, label in enumerate(self.test.classes) if place not in self.test.target]
+            if missing:
+                notes.append(f"no test row is of the class {named_labels(missing)}: the test scores say nothing of it.")
         return notes
 
 

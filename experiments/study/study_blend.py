@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,17 @@ from ensemble.blending import Blend, Blender, Rows
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.elementary import log
-from ensemble.evaluation import SCORES, SMALLEST, Index, MetricName, folded_scores, make_folds, of_true_class, scores
+from ensemble.evaluation import (
+    SCORES,
+    SMALLEST,
+    Index,
+    MetricName,
+    finite,
+    folded_scores,
+    make_folds,
+    of_true_class,
+    scores,
+)
 from ensemble.nested_blend import averaged, blender_of, blender_rows, decision_of, labels_of, nested_blend
 from ensemble.parameters import ParamValue
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
@@ -355,7 +364,7 @@ def _nested_scores(
             value = SCORES[score](table.target[fold.score], predicted, weights(fold.score))
             found[f"cv_{score}_{BLENDED}_fold_{number}"] = value
     kept = {"blended": blended} | ({} if labels is None else {"labels": labels})
-    return {name: value for name, value in found.items() if math.isfinite(value)}, kept
+    return finite(found), kept
 
 
 def _scored(blended: Floats) -> Index:

@@ -183,6 +183,21 @@ def test_a_training_that_cannot_win_is_stopped() -> None:
         fit_ensemble(maximised, MULTICLASS, None, 1, best)
 
 
+def test_a_fold_of_one_class_has_no_auc_and_ends_no_race() -> None:
+    target = np.sort(BINARY.target)[::-1].copy()  # the last folds in time have the first class only
+    table = replace(BINARY, target=target, fold_keys=np.arange(BINARY.rows, dtype=float))
+    what = recipe("extra_trees", folds=FoldSpec("time", 5))
+    auc = fit_ensemble(replace(what, objective="cv_auc_blended"), table, None, 1, Rival())
+    assert "cv_auc_blended_fold_4" in auc.metrics
+    assert auc.standings == [[]] * 4
+    standings = fit_ensemble(what, table, None, 1, Rival()).standings
+    assert [len(scores) for scores in standings] == [0, 2, 3, 4]
+    with pytest.raises(RaceLost) as lost:
+        fit_ensemble(what, table, None, 1, Rival(-1.0, tuple(tuple(-1.0 for _ in scores) for scores in standings)))
+    assert "cv_logloss_extra_trees_fold_1" in lost.value.metrics
+    assert all(np.isfinite(list(lost.value.metrics.values())))
+
+
 def test_folds_in_time_score_rows_after_those_of_the_fit() -> None:
     table = replace(BINARY, fold_keys=np.arange(BINARY.rows, dtype=float))
     training = fit_ensemble(recipe(folds=FoldSpec("time", 3), blend="weighted", threshold=0.3), table, None, 1)

@@ -104,6 +104,13 @@ def test_nothing_is_noted_where_nothing_was_guessed(targets: list[str], keys: di
     assert splits_of(folder, targets * 60, **keys).notes(DatasetConfig(**keys)) == []
 
 
+def test_classes_without_test_rows_are_named(folder: Path) -> None:
+    splits = splits_of(folder, ["a", "b"] * 50 + ["c", "c"])
+    assert splits.notes(DatasetConfig(task="multiclass")) == [
+        "no test row is of the class c: the test scores say nothing of it."
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "classes", "positive", "rows"),
     [
