@@ -188,6 +188,8 @@ def open_experiment(uri: str, root: Path, name: str) -> tuple[MlflowClient, str]
         root: Folder of the store's artifacts, for a local store.
         name: The experiment's name.
     """
+    from mlflow.exceptions import MlflowException
+
     client = open_store(uri, root)
     experiment = client.get_experiment_by_name(name)
     if experiment is not None:
@@ -195,7 +197,13 @@ def open_experiment(uri: str, root: Path, name: str) -> tuple[MlflowClient, str]
     location = (root / ARTIFACTS).absolute().as_uri() if store_file(uri) else None
     # Without a kind, MLflow shows the experiment as one of language models.
     kind = {"mlflow.experimentKind": "custom_model_development"}
-    return client, str(client.create_experiment(name, artifact_location=location, tags=kind))
+    try:
+        return client, str(client.create_experiment(name, artifact_location=location, tags=kind))
+    except MlflowException:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            raise
+        return client, str(experiment.experiment_id)  # another command has created it meanwhile
 
 
 def open_store(uri: str, root: Path) -> MlflowClient:
