@@ -206,6 +206,10 @@ class Blender(abc.ABC):
     def fit(self, rows: Rows) -> Blend:
         """Return the blend for these rows, with one weight per column of ``rows.predictions``, in order."""
 
+    def first(self, rows: Rows) -> Blend:
+        """Return the blend where there are no rows to fit it on: equal weights, if it depends on the target."""
+        return Mean().fit(rows) if self.fitted else self.fit(rows)
+
 
 class Mean(Blender):
     """Equal weights."""
@@ -435,6 +439,10 @@ class Calibrated(Blender):
         blended = logarithm_of(blend.predict(rows.predictions, rows.features), SMALLEST)
         return replace(blend, temperature=fit_temperature(blended.T, rows.target, rows.weights))
 
+    def first(self, rows: Rows) -> Blend:
+        """Return the other blender's, without a temperature."""
+        return self._blender.first(rows)
+
 
 def fit_blend(blender: Blender, rows: Rows) -> Blend:
     """Return a blender's blend of these rows.
@@ -467,7 +475,13 @@ REGISTRY: dict[str, type[Blender]] = {blender.kind: blender for blender in _BLEN
 
 
 def make_blender(
-    kind: str, members: Sequence[str], given: Mapping[str, float] | None, place: str, task: Task | None = None
+    kind: str,
+    members: Sequence[str],
+    given: Mapping[str, float] | None,
+    place: str,
+    task: Task | None = None,
+    *,
+    calibrate: bool = False,
 ) -> Blender:
     """Return the blender ``kind`` for these members.
 
@@ -477,6 +491,7 @@ def make_blender(
         given: Weights by member name, for ``fixed`` only.
         place: The key or parameter that holds ``kind``, for messages.
         task: What is blended; None if that is not known yet.
+        calibrate: Whether the blended probabilities of classes get a temperature.
 
     Raises:
         InputError: There is no such blender, or the weights or the task do not fit it.
@@ -488,7 +503,8 @@ def make_blender(
             f"{place}={kind} does not blend {'a quantity' if task == 'regression' else 'classes'}. Blenders that do: "
             f"{listed(others)}."
         )
-    return blender
+    of_classes = task is not None and task != "regression"
+    return Calibrated(blender) if calibrate and of_classes and blender.calibrated else blender
 
 
 def _blender(kind: str, members: Sequence[str], given: Mapping[str, float] | None, place: str) -> Blender:

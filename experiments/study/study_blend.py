@@ -133,6 +133,10 @@ class ChosenBlend(Blender):
         weights[chosen] = blend.weights
         return replace(blend, weights=tuple(weights.tolist()))
 
+    def first(self, rows: Rows) -> Blend:
+        """Return the other blender's blend of all models."""
+        return self._blender.first(rows)
+
     def choose(self, rows: Rows) -> list[int]:
         """Return the column of each member's best model, in order of the members; of equal ones the first."""
         errors = np.average(self._errors(rows.predictions, rows), axis=0, weights=rows.weights)
