@@ -254,7 +254,7 @@ class Score:
             weights: Row weights, shape (rows,); None if all rows count equally.
             labels: Predicted class positions, shape (rows,); None for the most probable classes.
         """
-        if weights is not None and not np.any(weights):  # a fold whose rows are all of a class with weight 0
+        if weights is not None and not np.any(weights):  # a fold whose rows all have the weight 0
             return float("nan")
         if not self.of_labels:
             return self.function(target, predicted, weights)

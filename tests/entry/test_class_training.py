@@ -405,6 +405,7 @@ def test_a_manifest_has_the_classes_and_what_decides_between_them(saved: dict[st
         ("binary", {"classes": ["a", 3]}, "its classes do not have the form"),
         ("binary", {"classes": ["class 1", "class 1"]}, "two of its classes have the same label"),
         ("binary", {"positive": "b"}, "its positive class is not one of its two classes"),
+        ("binary", {"positive": ""}, "its positive class is not one of its two classes"),
         ("binary", {"positive": None}, "its positive do not have the form"),
         ("binary", {"threshold": 1.5}, "its threshold do not have the form"),
         ("binary", {"class_weights": [1.0]}, "it has 1 weights for 2 classes"),
