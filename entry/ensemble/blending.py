@@ -11,9 +11,9 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.classes import ALL_TASKS, CLASS_TASKS, Task
-from ensemble.elementary import log
+from ensemble.elementary import LEAST_PROBABILITY, log
 from ensemble.errors import EnsembleError, InputError, did_you_mean, listed
-from ensemble.evaluation import SMALLEST, of_true_class
+from ensemble.evaluation import of_true_class
 from ensemble.log_linear import Logarithms, fit_stack, fit_temperature, pool_weights, softmax
 from ensemble.own_class import own_class
 from ensemble.simplex import Derivatives, minimise_on_simplex
@@ -109,7 +109,11 @@ class Blend:
         if self.rule == "vote":
             votes = members.argmax(axis=2)[:, :, None] == np.arange(members.shape[2])
             blended = (self._sum(votes.astype(np.float64)) + TIE * blended) / (1.0 + TIE)
-        return blended if self.temperature == 1.0 else _softmax(logarithm_of(blended, SMALLEST) / self.temperature)
+        return (
+            blended
+            if self.temperature == 1.0
+            else _softmax(logarithm_of(blended, LEAST_PROBABILITY) / self.temperature)
+        )
 
     def _sum(self, members: Floats) -> Floats:
         total = np.zeros((members.shape[0], members.shape[2]))
@@ -297,7 +301,11 @@ class Greedy(Blender):
         predictions = of_true_class(rows.predictions, rows.target) if rows.classes else rows.predictions
         for picks in range(1, GREEDY_ROUNDS + 1):
             together = (total[:, None] + predictions) / picks
-            errors = -log(np.maximum(together, SMALLEST)) if rows.classes else (together - rows.target[:, None]) ** 2
+            errors = (
+                -log(np.maximum(together, LEAST_PROBABILITY))
+                if rows.classes
+                else (together - rows.target[:, None]) ** 2
+            )
             mean = np.average(errors, axis=0, weights=rows.weights)
             pick = int(np.argmin(mean))
             counts[pick] += 1
@@ -404,7 +412,7 @@ def _logarithms(rows: Rows) -> Logarithms:
 
 def _weights_of_least_log_loss(rows: Rows) -> Floats:
     """Return the weights of the mean, not negative and with sum one, with the least log loss, shape (members,)."""
-    columns = np.maximum(of_true_class(rows.predictions, rows.target).T, SMALLEST)
+    columns = np.maximum(of_true_class(rows.predictions, rows.target).T, LEAST_PROBABILITY)
     share = np.ones(len(rows.target)) if rows.weights is None else rows.weights
     share = share / float(np.sum(share))
 
@@ -436,7 +444,7 @@ class Calibrated(Blender):
         blend = self._blender.fit(rows)
         if len(rows.target) < CALIBRATION_ROWS:
             return blend
-        blended = logarithm_of(blend.predict(rows.predictions, rows.features), SMALLEST)
+        blended = logarithm_of(blend.predict(rows.predictions, rows.features), LEAST_PROBABILITY)
         return replace(blend, temperature=fit_temperature(blended.T, rows.target, rows.weights))
 
     def first(self, rows: Rows) -> Blend:

@@ -67,12 +67,9 @@ def read_threshold(value: object, place: str) -> Threshold:
         return found  # type: ignore[no-any-return]
     if _is_number(found) and 0 < found < 1:
         return float(found)
-    if (
-        isinstance(found, list | tuple)
-        and len(found) == 2
-        and [len(row) for row in found if isinstance(row, list | tuple)] == [2, 2]
-    ):
-        costs = [cost for row in found for cost in row]
+    rows = found if isinstance(found, list | tuple) else []
+    if len(rows) == 2 and all(isinstance(row, list | tuple) and len(row) == 2 for row in rows):
+        costs = [cost for row in rows for cost in row]
         if all(_is_number(cost) and cost >= 0 for cost in costs) and (costs[1] > costs[0] and costs[2] > costs[3]):
             return (float(costs[0]), float(costs[1])), (float(costs[2]), float(costs[3]))
         raise InputError(

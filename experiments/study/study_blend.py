@@ -16,10 +16,9 @@ from ensemble.arrays import Floats
 from ensemble.blending import Blend, Blender, Rows
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
-from ensemble.elementary import log
+from ensemble.elementary import LEAST_PROBABILITY, log
 from ensemble.evaluation import (
     SCORES,
-    SMALLEST,
     Index,
     MetricName,
     finite,
@@ -175,7 +174,7 @@ class ChosenBlend(Blender):
     def _errors(self, predictions: Floats, rows: Rows) -> Floats:
         """Return the error of each row of predictions, shape (rows, ...), or for classes (rows, ..., classes)."""
         if rows.classes:
-            return -log(np.clip(of_true_class(predictions, rows.target), SMALLEST, 1.0 - SMALLEST))
+            return -log(np.clip(of_true_class(predictions, rows.target), LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY))
         with np.errstate(over="ignore"):  # of a model that has diverged
             errors = np.abs(predictions - rows.target.reshape(-1, *(1,) * (predictions.ndim - 1)))
             return errors if self._absolute else errors**2
