@@ -192,7 +192,7 @@ def command() -> None:
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 a mistake, 3 not comparable, 130 interrupted."""
     arguments = [argument for argument in argv if argument not in ("--help", "-h", "--cfg")]
-    if arguments and arguments[0] in ACTIONS:
+    if arguments and arguments[0].isidentifier():
         arguments[0] = f"action={arguments[0]}"
     raise_on_signals()
     replace_what_cannot_be_printed()

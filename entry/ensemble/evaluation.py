@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,11 @@ import numpy.typing as npt
 
 from ensemble.arrays import Floats
 from ensemble.classes import Task
-from ensemble.elementary import log
+from ensemble.elementary import LEAST_PROBABILITY, log
 from ensemble.errors import InputError
 from ensemble.recipe import BLENDED, FoldSpec
 
 Index = npt.NDArray[np.intp]
-# Probabilities are at least this, and at most 1 minus this, where their logarithm is taken.
-SMALLEST = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def logloss(target: Floats, predicted: Floats, weights: Floats | None = None) ->
         predicted: Probabilities, shape (rows, classes).
         weights: Row weights, shape (rows,); None if all rows count equally.
     """
-    return _mean(-log(np.clip(of_true_class(predicted, target), SMALLEST, 1.0 - SMALLEST)), weights)
+    return _mean(-log(np.clip(of_true_class(predicted, target), LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)), weights)
 
 
 def of_true_class(predicted: Floats, target: Floats) -> Floats:
@@ -253,7 +252,7 @@ class Score:
             weights: Row weights, shape (rows,); None if all rows count equally.
             labels: Predicted class positions, shape (rows,); None for the most probable classes.
         """
-        if weights is not None and not np.any(weights):  # a fold whose rows are all of a class with weight 0
+        if weights is not None and not np.any(weights):  # a fold whose rows all have the weight 0
             return float("nan")
         if not self.of_labels:
             return self.function(target, predicted, weights)
@@ -338,6 +337,11 @@ def scores(
         f"{prefix}_{score.name}_{name}": score(target, predicted, weights, labels)
         for score in (_OF_QUANTITIES if predicted.ndim == 1 else _OF_CLASSES)
     }
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that have a value: a score of rows that do not allow it is not finite, and is not recorded."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def overlap_factor(n: int, k: int) -> float:

@@ -14,7 +14,7 @@ from ensemble.arrays import Floats
 from ensemble.blending import CALIBRATION_ROWS, SUM_ERROR, Blend, Blender, Rows, fit_blend
 from ensemble.decision import Decision, class_weights, fit_threshold
 from ensemble.errors import InputError, MemberError
-from ensemble.evaluation import SCORES, Fold, Index, MetricName, folded_scores, make_folds, scores
+from ensemble.evaluation import SCORES, Fold, Index, MetricName, finite, folded_scores, make_folds, scores
 from ensemble.fold_budget import FoldBudget
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
@@ -433,12 +433,13 @@ class _Fit:
             return
         nested = self._nested(blender, predictions, done)
         folds = self._objective_folds(with_blend(predictions, nested), nested, done)
-        self.standings.append(folds)
+        # A fold of one class has no AUC, so that these folds cannot be compared.
+        self.standings.append(folds if np.isfinite(folds).all() else [])
         if rival.value is None:
             return
         if is_lost(rival, folds, self.recipe.folds.k, maximise=self.objective.maximised):
             expected = rival.value + mean_difference(rival, folds)
-            raise RaceLost(folds, expected, self._fold_metrics(predictions, nested, done, self.names))
+            raise RaceLost(folds, expected, finite(self._fold_metrics(predictions, nested, done, self.names)))
 
     def _fit_member(
         self, spec: MemberSpec, rows: Table, where: str, growth: Growth | None = None, seed: int | None = None

@@ -15,7 +15,7 @@ CHOSEN_BY_GROUP = ("mode.name", "dataset.name", "serving.name")
 def config_folders() -> list[Path]:
     """Return the folders of the configuration: byoe's own, and ``configs`` in the working directory if it is another.
 
-    A file of the first one goes before a file with the same path in the second one.
+    A file of the first one overrides a file with the same path in the second one.
     """
     here = Path("configs").absolute()
     return [CONFIG_FOLDER, here] if here.is_dir() and here.resolve() != CONFIG_FOLDER.resolve() else [CONFIG_FOLDER]

@@ -66,6 +66,10 @@ class Splits:
         if self.own:
             rows = ", ".join(f"{table.rows} rows in {name}/" for name, table in self.tables.items())
             notes.append(f"dataset.path={config.path} is split already and stays as it is: {rows}.")
+        if self.test is not None:
+            missing = [label for place, label in enumerate(self.test.classes) if place not in self.test.target]
+            if missing:
+                notes.append(f"no test row is of the class {named_labels(missing)}: the test scores say nothing of it.")
         return notes
 
 
@@ -223,7 +227,8 @@ class _BuiltIn:
             places = np.array([classes.index(name) for name in names], dtype=np.float64)
             table = replace(table, target=places[data.target], classes=classes)
         place = f"dataset={config.name}: target {self.target!r}"
-        if config.task not in ("auto", table.task):
+        several = config.task == "multiclass" and table.task == "binary"  # as in a file, with a note
+        if config.task not in ("auto", table.task) and not several:
             raise ConfigError(
                 f"dataset.task={config.task}: the task of dataset={config.name} is {table.task}. Leave the key out."
             )

@@ -117,7 +117,7 @@ def compose_version() -> str | None:
 def _command_output(command: list[str]) -> str | None:
     """Return the output of a command, or None if it fails, does not exist or prints nothing."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.channel import read_channel
-from ensemble.evaluation import SCORES, default_objective, main_score, make_folds
+from ensemble.evaluation import SCORES, default_objective, finite, main_score, make_folds
 from ensemble.members.boosting import CatBoost
 from ensemble.recipe import MemberSpec, Recipe
-from ensemble.training import weighted_training_rows
+from ensemble.training import classes_argument, weighted_training_rows
 from ensemble.wire import decode_recipe, encode_recipe
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 
@@ -50,7 +50,7 @@ def baseline_seconds(study: StudySpec, trial: TrialResult) -> float:
     """
     folds = study.recipe({}).folds
     rows, columns = trial.info["rows"] * (folds.k - 1) // folds.k, sum(trial.info["columns"].values())
-    return folds.k * folds.repeats * CatBoost.seconds(rows, columns, PARAMETERS)
+    return folds.k * folds.repeats * CatBoost.seconds(rows, columns, PARAMETERS, **classes_argument(study.classes))
 
 
 def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, float]:
@@ -77,6 +77,5 @@ def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, floa
     pooled = predicted.mean(axis=0)
     scored = np.flatnonzero(np.isfinite(pooled).reshape(table.rows, -1).all(axis=1))
     shown = (main, "accuracy") if table.classes else (main,)
-    return {
-        f"cv_{score}_{MEAN}": SCORES[score](target[scored], pooled[scored], weights[scored]) for score in shown
-    } | metrics
+    whole = {f"cv_{score}_{MEAN}": SCORES[score](target[scored], pooled[scored], weights[scored]) for score in shown}
+    return finite(whole | metrics)

@@ -11,6 +11,7 @@ import numpy as np
 from ensemble.bundle import load_bundle
 from ensemble.channel import read_channel
 from ensemble.errors import InputError
+from ensemble.evaluation import finite
 from ensemble.table import Table, weighted_by_class
 from ensemble.threads import one_blas_thread
 from ensemble.training import score_members
@@ -37,7 +38,7 @@ def score_winner(
         seconds: The time that finding the importance may take, in all parts; None for no limit.
 
     Returns:
-        ``metrics``: every score of every member and the blend, named ``test_*``, if there is a test channel;
+        ``metrics``: every finite score of every member and the blend, named ``test_*``, if there is a test channel;
         ``importance``, by feature, on the first channel; and ``features``: the number of features whose importance is
         found, 0 if there are too many for the time; on at most ``rows`` rows.
 
@@ -56,7 +57,7 @@ def score_winner(
             weights = weighted_by_class(table, ensemble.class_weights).weights
             found = Predictions(np.array(table.target), members, blended, weights, tuple(ensemble.models), labels)
             found.write(Path(predictions))
-            metrics = score_members("test", ensemble, members, table)
+            metrics = finite(score_members("test", ensemble, members, table))
         features = features_measured(held_out.rows, len(held_out.columns))
         rows = MOST_ROWS if seconds is None or not features else rows_in_time(ensemble, held_out, seconds)
         features = features if rows else 0

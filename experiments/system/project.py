@@ -7,5 +7,5 @@ from pathlib import Path
 
 # The folder with configs/, entry/ and container/: the project's own, or the one that the wheel installs.
 PROJECT = Path(__file__).resolve().parents[2]
-# The command without its arguments, as this process was started.
-COMMAND = "byoe" if Path(sys.argv[0]).name == "byoe" else "python run.py"
+# The command without its arguments: as this process was started, or what the wheel installs.
+COMMAND = "byoe" if "byoe" in (Path(sys.argv[0]).name, PROJECT.name.removesuffix("_project")) else "python run.py"

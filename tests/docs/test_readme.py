@@ -32,6 +32,7 @@ NOT_RUN = {
     "mlflow ui": "it does not end; test_tune.py opens it",
     "python run.py mode=remote action=push": "test_push.py runs it, on a registry of its own",
     "python run.py mode=sagemaker search.n_trials=4": ".ci/run types it",
+    "pip install .": "test_wheel.py installs a wheel",
     "mlflow deployments -t sagemaker": "a command of another project, for comparison",
     "source .venv/bin/activate": "the environment that runs this",
     "pytest tests/endpoint --endpoint=local": "test_endpoint_commands.py runs it on a deployed endpoint",

@@ -18,7 +18,7 @@ from ensemble.members.boosting import CatBoost, XGBoost
 from ensemble.parameters import ParamValue
 
 CATEGORIES = {2: 5}
-OBJECTIVES = XGBoost.parameters["objective"].choices
+OBJECTIVES = XGBoost.by_task["objective"]["regression"]
 LOSSES = ["RMSE", "Poisson", "Tweedie:variance_power=1.5", "MAE", "Quantile:alpha=0.7"]
 sizes = pytest.mark.parametrize("rows", [1, 2, 100])
 

@@ -16,7 +16,10 @@ from ensemble.members import boosting as boosting_module
 from ensemble.members.boosting import CatBoost
 from tests.entry.conftest import QUICK
 
-every_member = pytest.mark.parametrize("kind", REGISTRY)
+# tests/entry/test_class_members.py has the same for classes.
+every_member = pytest.mark.parametrize(
+    "kind", [kind for kind, member in REGISTRY.items() if "regression" in member.tasks]
+)
 with_and_without_categories = pytest.mark.parametrize("mixed", [True, False], ids=["categories", "numbers"])
 
 CATEGORIES = {1: 6, 3: 30}

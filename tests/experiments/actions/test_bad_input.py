@@ -39,7 +39,7 @@ ARGUMENTS = {
         ["ensemble.weights.xgboost", "'a'"],
     ),
     "negative weight": (
-        ["ensemble.blend=fixed", "ensemble.weights.xgboost=-1", "ensemble.weights.catboost=2"],
+        ["ensemble=pair", "ensemble.blend=fixed", "ensemble.weights.xgboost=-1", "ensemble.weights.catboost=2"],
         ["ensemble.blend=fixed", "-1"],
     ),
     "final": (["ensemble.final=bags"], ["ensemble.final", "'bags'", "'bag'"]),

@@ -64,8 +64,18 @@ def test_the_settings_of_the_folder_count(folder: Path) -> None:
 
 
 def test_files_that_are_there_stay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / ".gitignore").write_text("mine")
+    test = folder / "tests" / "test_endpoint.py"
+    test.parent.mkdir()
+    test.write_text("mine")
     assert main(["init"]) == 2
-    assert "action=init writes .gitignore, which this folder has already" in capsys.readouterr().err
-    assert [path.name for path in folder.iterdir()] == [".gitignore"]
-    assert (folder / ".gitignore").read_text() == "mine"
+    assert "action=init writes tests/test_endpoint.py, which this folder has already" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["tests"]
+    assert test.read_text() == "mine"
+
+
+def test_lines_are_added_to_gitignore(folder: Path) -> None:
+    ignored = folder / ".gitignore"
+    ignored.write_text("*.csv\n/studies/")
+    assert main(["init"]) == 0
+    assert ignored.read_text().splitlines()[:3] == ["*.csv", "/studies/", "/configs/local/"]
+    assert ignored.read_text().count("/studies/") == 1

@@ -18,7 +18,7 @@ from ensemble.channel import write_channel
 from ensemble.table import Table, numbers
 from experiments.backends.base import StudyHandle
 from experiments.backends.baseline import Baseline
-from experiments.study.baseline import BASELINE, score_mean
+from experiments.study.baseline import BASELINE, baseline_seconds, score_mean
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 from tests.experiments.backends.contract import plan
@@ -64,6 +64,12 @@ def finished(study: StudySpec, handle: Handle, info: Mapping[str, Any]) -> tuple
 
 def with_baseline(*arguments: str) -> StudySpec:
     return plan("search.baseline=true", *arguments)
+
+
+def test_more_classes_take_more_time(folder: Path) -> None:
+    study, trial = with_baseline(), TrialResult(1, "complete", {}, 0.0, 1.0, info=LARGE)
+    of_three = dataclasses.replace(study, classes=("a", "b", "c"))
+    assert baseline_seconds(of_three, trial) == pytest.approx(1.5 * baseline_seconds(study, trial))
 
 
 def test_it_is_trained_once_with_catboosts_own_defaults(folder: Path) -> None:

@@ -104,6 +104,13 @@ def test_nothing_is_noted_where_nothing_was_guessed(targets: list[str], keys: di
     assert splits_of(folder, targets * 60, **keys).notes(DatasetConfig(**keys)) == []
 
 
+def test_classes_without_test_rows_are_named(folder: Path) -> None:
+    splits = splits_of(folder, ["a", "b"] * 50 + ["c", "c"])
+    assert splits.notes(DatasetConfig(task="multiclass")) == [
+        "no test row is of the class c: the test scores say nothing of it."
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "classes", "positive", "rows"),
     [
@@ -145,6 +152,12 @@ def test_keys_that_a_built_in_table_cannot_have_are_named(config: DatasetConfig,
     with pytest.raises(InputError) as refused:
         load(config, LocalModeConfig())
     assert words in str(refused.value)
+
+
+def test_two_classes_are_accepted_as_several_with_a_note() -> None:
+    config = DatasetConfig("cancer", task="multiclass")
+    (note,) = load(config, LocalModeConfig()).notes(config)
+    assert "has two classes, benign, malignant, so that the task is binary." in note
 
 
 def test_the_positive_class_of_a_built_in_table_can_be_chosen() -> None:

@@ -62,7 +62,7 @@ def test_a_study_without_validation_rows_has_no_such_channel_and_no_such_metrics
     definition = document["TrainingJobDefinition"]
     assert [channel["ChannelName"] for channel in definition["InputDataConfig"]] == ["train"]
     reported = [metric["Name"] for metric in definition["AlgorithmSpecification"]["MetricDefinitions"]]
-    assert reported == ["cv_rmse_blended", "cv_rmse_xgboost", "cv_rmse_catboost"]
+    assert reported == ["cv_rmse_blended", "cv_rmse_xgboost", "cv_rmse_catboost", "cv_rmse_ridge"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_study_without_validation_rows_has_no_such_channel_and_no_such_metrics
 def test_a_tuning_job_of_classes_has_the_direction_of_its_objective(
     arguments: tuple[str, ...], objective: str, direction: str, folder: Path
 ) -> None:
-    document = tuning_job(study("dataset=cancer", *arguments), PLACEMENT)
+    document = tuning_job(study("dataset=cancer", "ensemble=pair", *arguments), PLACEMENT)
     check_request("CreateHyperParameterTuningJob", document, local=True)
     found = document["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
     assert found == {"Type": direction, "MetricName": objective}

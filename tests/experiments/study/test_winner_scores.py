@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,9 +13,9 @@ import pytest
 from ensemble.arrays import Floats
 from ensemble.channel import write_channel
 from ensemble.errors import InputError
-from ensemble.evaluation import rmse
+from ensemble.evaluation import default_objective, main_score, rmse
 from ensemble.table import Table, numbers
-from ensemble.training import FittedEnsemble
+from ensemble.training import FittedEnsemble, fit_ensemble
 from experiments.study.importance import (
     MOST_CELLS,
     features_measured,
@@ -23,6 +24,7 @@ from experiments.study.importance import (
     rows_measured,
 )
 from experiments.study.winner_scores import score_winner
+from tests.entry.conftest import make_class_table, make_table, quick_recipe
 
 
 def test_only_features_that_the_model_uses_are_important(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +97,23 @@ def test_rows_that_changed_during_the_study_are_not_scored(tmp_path: Path, monke
         hashes = dict.fromkeys(folders, table.content_hash()) | {changed: "another"}
         with pytest.raises(InputError, match=f"the rows in .*{changed} are not those with which the study began"):
             score_winner(bundle="", channels=paths, hashes=hashes, threads=1, predictions=str(tmp_path / "scores.npz"))
+
+
+@pytest.mark.parametrize("classes", [0, 2])
+def test_a_score_that_the_test_rows_do_not_allow_is_left_out(
+    classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = make_class_table(classes=classes) if classes else make_table()
+    ensemble = fit_ensemble(
+        quick_recipe("extra_trees", objective=default_objective(table.task)), table, None, 1
+    ).ensemble
+    rows = replace(table.take(np.arange(9)), target=np.zeros(9))  # all of one class, or of one value
+    write_channel(rows, tmp_path)
+    monkeypatch.setattr("experiments.study.winner_scores.load_bundle", lambda *_: SimpleNamespace(ensemble=ensemble))
+    found = score_winner("", {"test": str(tmp_path)}, {}, 1, str(tmp_path / "scores.npz"))["metrics"]
+    assert all(np.isfinite(list(found.values())))
+    assert f"test_{main_score(table.task)}_blended" in found
+    assert f"test_{'auc' if classes else 'r2'}_blended" not in found
 
 
 def test_importance_is_found_on_as_many_rows_as_there_is_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
