@@ -43,7 +43,13 @@ Every key. This page is made by `python -m docs.configuration_page` from `experi
   replaces the whole range of the file. `~search.space.xgboost.eta` removes a key. `null` is no value."""
 
 _TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true, false", "list[str]": "list"}
-_TYPES |= {"dict[str, Any]": "mapping", "dict[str, str]": "mapping", "dict[str, str | None]": "mapping", "Any": "list"}
+_TYPES |= {"dict[str, Any]": "mapping", "dict[str, str]": "mapping", "dict[str, str | None]": "mapping"}
+# The types of keys that the schema leaves open.
+_OPEN = {
+    "ensemble.members": "list",
+    "ensemble.class_weight": "text, mapping or null",
+    "ensemble.threshold": "number, text or list",
+}
 # The file of a group whose values the page shows as defaults.
 _DEFAULT_FILES = {"dataset": "file", "ensemble": "trio", "search": "quick", "paths": "default"}
 
@@ -109,7 +115,7 @@ def _rows(config: Any, group: str, content: Mapping[str, Any]) -> Iterator[Row]:
         if key.name not in CHOSEN_BY_GROUP and not is_dataclass(key.value):
             value = _value_in(content, key.name.removeprefix(f"{group}."), key.value)
             default = "of the file" if isinstance(value, dict) and value else on_one_line(value)
-            yield Row(key.name, _type(key.field), default, key.help)
+            yield Row(key.name, _OPEN.get(key.name) or _type(key.field), default, key.help)
 
 
 def _content(group: str, name: str) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.classes import ALL_TASKS, CLASS_TASKS, Task
-from ensemble.elementary import log
+from ensemble.elementary import LEAST_PROBABILITY, log
 from ensemble.errors import EnsembleError, InputError, did_you_mean, listed
-from ensemble.evaluation import SMALLEST, of_true_class
+from ensemble.evaluation import of_true_class
 from ensemble.log_linear import Logarithms, fit_stack, fit_temperature, pool_weights, softmax
 from ensemble.own_class import own_class
 from ensemble.simplex import Derivatives, minimise_on_simplex
@@ -109,7 +109,11 @@ class Blend:
         if self.rule == "vote":
             votes = members.argmax(axis=2)[:, :, None] == np.arange(members.shape[2])
             blended = (self._sum(votes.astype(np.float64)) + TIE * blended) / (1.0 + TIE)
-        return blended if self.temperature == 1.0 else _softmax(logarithm_of(blended, SMALLEST) / self.temperature)
+        return (
+            blended
+            if self.temperature == 1.0
+            else _softmax(logarithm_of(blended, LEAST_PROBABILITY) / self.temperature)
+        )
 
     def _sum(self, members: Floats) -> Floats:
         total = np.zeros((members.shape[0], members.shape[2]))
@@ -206,6 +210,10 @@ class Blender(abc.ABC):
     def fit(self, rows: Rows) -> Blend:
         """Return the blend for these rows, with one weight per column of ``rows.predictions``, in order."""
 
+    def first(self, rows: Rows) -> Blend:
+        """Return the blend where there are no rows to fit it on: equal weights, if it depends on the target."""
+        return Mean().fit(rows) if self.fitted else self.fit(rows)
+
 
 class Mean(Blender):
     """Equal weights."""
@@ -293,7 +301,11 @@ class Greedy(Blender):
         predictions = of_true_class(rows.predictions, rows.target) if rows.classes else rows.predictions
         for picks in range(1, GREEDY_ROUNDS + 1):
             together = (total[:, None] + predictions) / picks
-            errors = -log(np.maximum(together, SMALLEST)) if rows.classes else (together - rows.target[:, None]) ** 2
+            errors = (
+                -log(np.maximum(together, LEAST_PROBABILITY))
+                if rows.classes
+                else (together - rows.target[:, None]) ** 2
+            )
             mean = np.average(errors, axis=0, weights=rows.weights)
             pick = int(np.argmin(mean))
             counts[pick] += 1
@@ -400,7 +412,7 @@ def _logarithms(rows: Rows) -> Logarithms:
 
 def _weights_of_least_log_loss(rows: Rows) -> Floats:
     """Return the weights of the mean, not negative and with sum one, with the least log loss, shape (members,)."""
-    columns = np.maximum(of_true_class(rows.predictions, rows.target).T, SMALLEST)
+    columns = np.maximum(of_true_class(rows.predictions, rows.target).T, LEAST_PROBABILITY)
     share = np.ones(len(rows.target)) if rows.weights is None else rows.weights
     share = share / float(np.sum(share))
 
@@ -432,8 +444,12 @@ class Calibrated(Blender):
         blend = self._blender.fit(rows)
         if len(rows.target) < CALIBRATION_ROWS:
             return blend
-        blended = logarithm_of(blend.predict(rows.predictions, rows.features), SMALLEST)
+        blended = logarithm_of(blend.predict(rows.predictions, rows.features), LEAST_PROBABILITY)
         return replace(blend, temperature=fit_temperature(blended.T, rows.target, rows.weights))
+
+    def first(self, rows: Rows) -> Blend:
+        """Return the other blender's, without a temperature."""
+        return self._blender.first(rows)
 
 
 def fit_blend(blender: Blender, rows: Rows) -> Blend:
@@ -467,7 +483,13 @@ REGISTRY: dict[str, type[Blender]] = {blender.kind: blender for blender in _BLEN
 
 
 def make_blender(
-    kind: str, members: Sequence[str], given: Mapping[str, float] | None, place: str, task: Task | None = None
+    kind: str,
+    members: Sequence[str],
+    given: Mapping[str, float] | None,
+    place: str,
+    task: Task | None = None,
+    *,
+    calibrate: bool = False,
 ) -> Blender:
     """Return the blender ``kind`` for these members.
 
@@ -477,6 +499,7 @@ def make_blender(
         given: Weights by member name, for ``fixed`` only.
         place: The key or parameter that holds ``kind``, for messages.
         task: What is blended; None if that is not known yet.
+        calibrate: Whether the blended probabilities of classes get a temperature.
 
     Raises:
         InputError: There is no such blender, or the weights or the task do not fit it.
@@ -488,7 +511,8 @@ def make_blender(
             f"{place}={kind} does not blend {'a quantity' if task == 'regression' else 'classes'}. Blenders that do: "
             f"{listed(others)}."
         )
-    return blender
+    of_classes = task is not None and task != "regression"
+    return Calibrated(blender) if calibrate and of_classes and blender.calibrated else blender
 
 
 def _blender(kind: str, members: Sequence[str], given: Mapping[str, float] | None, place: str) -> Blender:

@@ -27,6 +27,7 @@ from ensemble.racing import RaceLost, Rival
 from ensemble.reading import Roles
 from ensemble.recipe import FinalRows, Recipe
 from ensemble.table import Table, joined
+from ensemble.targets import named_labels
 from ensemble.wire import (
     DATA_PARAMETERS,
     decode_final_rows,
@@ -381,9 +382,20 @@ def _like_train(places: Places, folder: Path | None) -> tuple[Table, str] | tupl
     if folder is None:
         return None, None
     table, content_hash = _cached_channel(folder, places.roles, places.train)
-    if table.columns != _cached_channel(places.train, places.roles, None)[0].columns:
+    train = _cached_channel(places.train, places.roles, None)[0]
+    if table.columns != train.columns:
         raise InputError(f"{folder} does not have the columns of {places.train}: give both the same header.")
+    if (table.classes, table.positive) != (train.classes, train.positive):
+        raise InputError(
+            f"{folder} has the classes {_shown(table)}, and {places.train} has {_shown(train)}: write both channels "
+            "from one table."
+        )
     return table, content_hash
+
+
+def _shown(table: Table) -> str:
+    positive = "" if table.positive is None else f" with {table.positive!r} as the positive one"
+    return (named_labels(table.classes) or "none") + positive
 
 
 @functools.lru_cache(maxsize=4)

@@ -67,8 +67,9 @@ def read_threshold(value: object, place: str) -> Threshold:
         return found  # type: ignore[no-any-return]
     if _is_number(found) and 0 < found < 1:
         return float(found)
-    if isinstance(found, list | tuple) and [len(row) for row in found if isinstance(row, list | tuple)] == [2, 2]:
-        costs = [cost for row in found for cost in row]
+    rows = found if isinstance(found, list | tuple) else []
+    if len(rows) == 2 and all(isinstance(row, list | tuple) and len(row) == 2 for row in rows):
+        costs = [cost for row in rows for cost in row]
         if all(_is_number(cost) and cost >= 0 for cost in costs) and (costs[1] > costs[0] and costs[2] > costs[3]):
             return (float(costs[0]), float(costs[1])), (float(costs[2]), float(costs[3]))
         raise InputError(
@@ -96,12 +97,12 @@ def read_class_weight(value: object, place: str) -> ClassWeight:
     found = _from_text(value)
     if found is None or found == BALANCED:
         return found  # type: ignore[no-any-return]
-    if isinstance(found, Mapping) and all(_is_number(weight) and weight >= 0 for weight in found.values()):
+    if isinstance(found, Mapping) and all(_is_number(weight) and weight > 0 for weight in found.values()):
         return {str(label): float(weight) for label, weight in found.items()}
     near = did_you_mean(found, (BALANCED,)) if isinstance(found, str) else ""
     raise InputError(
-        f"{place}={_shown(value)} is not a weight of classes.{near} Give {BALANCED}, or a number of at least 0 for "
-        'each label, such as {"no": 1, "yes": 5}.'
+        f"{place}={_shown(value)} is not a weight of classes.{near} Give {BALANCED}, or a number above 0 for each "
+        'label, such as {"no": 1, "yes": 5}.'
     )
 
 
@@ -118,27 +119,27 @@ def class_weights(rule: ClassWeight, classes: Sequence[str], target: Floats, pla
         place: The key or parameter that holds ``rule``, for messages.
 
     Raises:
-        InputError: A label is unknown or has no weight, or no row has a weight above 0.
+        InputError: A label is unknown or has no weight.
     """
-    counts = np.bincount(np.asarray(target).astype(np.intp), minlength=len(classes))
     found: Floats = np.ones(len(classes))
     if rule is None:
         return found
     if isinstance(rule, str):
+        counts = np.bincount(np.asarray(target).astype(np.intp), minlength=len(classes))
         found[counts > 0] = len(target) / (np.count_nonzero(counts) * counts[counts > 0])
         return found
     wrong = [label for label in rule if label not in classes]
     if wrong:
+        # How YAML's booleans are written, which no, yes, on and off are too.
+        quotes = " Put the label in quotes in YAML." if wrong[0] in ("False", "True") else ""
         raise InputError(
             f"{place}: {wrong[0]!r} is not a class.{did_you_mean(wrong[0], classes)} Classes: {', '.join(classes)}."
+            f"{quotes}"
         )
     missing = [label for label in classes if label not in rule]
     if missing:
         raise InputError(f"{place}: class {missing[0]!r} has no weight: give one for each of {', '.join(classes)}.")
-    weights = np.array([rule[label] for label in classes])
-    if not (weights[counts > 0] > 0).any():
-        raise InputError(f"{place}: the weight of every class is 0: give a larger one.")
-    return weights
+    return np.array([rule[label] for label in classes])
 
 
 def fit_threshold(

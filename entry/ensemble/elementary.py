@@ -12,6 +12,8 @@ import numpy as np
 
 from ensemble.arrays import Floats
 
+# Probabilities are at least this where their logarithm is taken, as in scikit-learn's log loss.
+LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _INVERSE_LN2 = 1.44269504088896338700e00
 _EXP = (

@@ -13,13 +13,11 @@ import numpy.typing as npt
 
 from ensemble.arrays import Floats
 from ensemble.classes import Task
-from ensemble.elementary import log
+from ensemble.elementary import LEAST_PROBABILITY, log
 from ensemble.errors import InputError
 from ensemble.recipe import BLENDED, FoldSpec
 
 Index = npt.NDArray[np.intp]
-# Probabilities are at least this, and at most 1 minus this, where their logarithm is taken.
-SMALLEST = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def logloss(target: Floats, predicted: Floats, weights: Floats | None = None) ->
         predicted: Probabilities, shape (rows, classes).
         weights: Row weights, shape (rows,); None if all rows count equally.
     """
-    return _mean(-log(np.clip(of_true_class(predicted, target), SMALLEST, 1.0 - SMALLEST)), weights)
+    return _mean(-log(np.clip(of_true_class(predicted, target), LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)), weights)
 
 
 def of_true_class(predicted: Floats, target: Floats) -> Floats:
@@ -254,7 +252,7 @@ class Score:
             weights: Row weights, shape (rows,); None if all rows count equally.
             labels: Predicted class positions, shape (rows,); None for the most probable classes.
         """
-        if weights is not None and not np.any(weights):  # a fold whose rows are all of a class with weight 0
+        if weights is not None and not np.any(weights):  # a fold whose rows all have the weight 0
             return float("nan")
         if not self.of_labels:
             return self.function(target, predicted, weights)

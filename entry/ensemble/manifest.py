@@ -50,7 +50,7 @@ def _conflicts_of_classes(manifest: Mapping[str, Any]) -> Iterator[str]:
     classes, blend = manifest.get("classes", ()), manifest["blend"]
     if len(set(classes)) < len(classes):
         yield "two of its classes have the same label"
-    if (len(classes) == 2) != ("positive" in manifest) or manifest.get("positive", "") not in ("", *classes):
+    if (len(classes) == 2) != ("positive" in manifest) or manifest.get("positive") not in (None, *classes):
         yield "its positive class is not one of its two classes"
     if (len(classes) == 2) != ("threshold" in manifest):
         yield "it has a threshold, or none, for a number of classes other than two"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.arrays import Floats
-from ensemble.blending import Blender, Calibrated, Mean, Rows, fit_blend, make_blender
+from ensemble.blending import Blender, Rows, fit_blend, make_blender
 from ensemble.decision import HALF, Decision, Threshold, fit_threshold
 from ensemble.evaluation import Fold, Index
 from ensemble.recipe import Recipe
@@ -49,8 +49,7 @@ def labels_of(decision: Decision | None, blended: Floats, thresholds: Floats) ->
 def blender_of(recipe: Recipe, table: Table) -> Blender:
     """Return the blender of a recipe for the target of a table, with calibration for classes."""
     names = [member.name for member in recipe.members]
-    blender = make_blender(recipe.blend, names, recipe.weights, "blend", table.task)
-    return Calibrated(blender) if table.classes and recipe.calibrate and blender.calibrated else blender
+    return make_blender(recipe.blend, names, recipe.weights, "blend", table.task, calibrate=recipe.calibrate)
 
 
 def blender_rows(predictions: Floats, table: Table) -> Rows:
@@ -96,8 +95,8 @@ def nested_blend(
         if not blender.fitted:
             blend = fit_blend(blender, rows)
         else:
-            # Before the first fold in time there are no scored rows, so the members get equal weights.
-            blend = fit_blend(blender, rows.take(others)) if len(others) else Mean().fit(rows)
+            # Before the first fold in time there are no scored rows.
+            blend = fit_blend(blender, rows.take(others)) if len(others) else blender.first(rows)
         blended[fold.repeat, fold.score] = blend.predict(members[fold.score], table.features[fold.score])
         if decision is not None and decision.positive is not None and len(others):
             seen = rows.take(others)

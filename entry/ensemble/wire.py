@@ -113,7 +113,7 @@ def encode_recipe(
     }
     if recipe.class_weight is not None:
         rule = recipe.class_weight
-        text["class_weight"] = rule if isinstance(rule, str) else _to_json(dict(rule))
+        text["class_weight"] = rule if isinstance(rule, str) else _to_json(dict(sorted(rule.items())))
     if not recipe.calibrate:
         text["calibrate"] = encode(recipe.calibrate)
     if recipe.threshold != HALF:

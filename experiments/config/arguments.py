@@ -5,14 +5,25 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ensemble.arguments import unquoted
 from experiments.config.groups import CHOSEN_BY_GROUP, group_files, valid_keys
 from experiments.config.schema import mode_of
 from experiments.config.secrets import masked_argument
-from experiments.config.text import escaped, owner, read_list, read_mapping, read_text, split_argument, text_keys
+from experiments.config.text import (
+    CLASS_WEIGHT,
+    escaped,
+    kept_keys,
+    owner,
+    read_list,
+    read_mapping,
+    read_number,
+    read_text,
+    split_argument,
+)
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.system.project import COMMAND
 
@@ -25,7 +36,7 @@ _OPEN_KEYS = (
     "ensemble.members",
     "ensemble.params",
     "ensemble.weights",
-    "ensemble.class_weight",
+    CLASS_WEIGHT,
     "search.space",
     "search.shared",
 )
@@ -45,7 +56,7 @@ def parsed(argument: str) -> Override:
     """Return an argument as Hydra's parser reads it; a value that it cannot read is text.
 
     Raises:
-        ConfigError: A quote or bracket in it is not closed, or it has no value.
+        ConfigError: Its key is not one, a quote or bracket in it is not closed, or it has no value.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -54,6 +65,10 @@ def parsed(argument: str) -> Override:
     with contextlib.suppress(HydraException):
         return parser.parse_override(argument)
     key, _, text = argument.partition("=")
+    try:
+        parser.parse_override(f"{key}=1")
+    except HydraException:
+        raise _unreadable_key(unquoted(key_of(argument))) from None
     if not text or text[0] in "[{'\"":
         raise ConfigError(
             f"{argument!r} cannot be read: close every bracket and quote, and put quotes around a value with commas, "
@@ -61,6 +76,15 @@ def parsed(argument: str) -> Override:
         )
     # Hydra's grammar lacks some characters that occur in paths.
     return parser.parse_override(f"{key}={quoted_for_hydra(text)}")
+
+
+def _unreadable_key(key: str) -> ConfigError:
+    """Return the error for a key that no configuration can have."""
+    above = next((known for known in _OPEN_KEYS if key.startswith(f"{known}.")), None)
+    if above is None:
+        return unknown_key(key)
+    name = key.removeprefix(f"{above}.")
+    return ConfigError(f"{above}: {name!r} is not a name. A name has letters, digits and _, and begins with a letter.")
 
 
 def quoted_for_hydra(text: str) -> str:
@@ -77,14 +101,14 @@ class Checked:
         for_hydra: The arguments that Hydra composes.
         replaced: By dotted key, values below open keys. These replace the files' values and are not merged with them,
             so that a range on the command line is the whole range.
-        texts: By dotted key, values that are text, or consist of text.
-        entries: By dotted key of a mapping of text, the entries that are set in it.
+        texts: By dotted key, values that are text, consist of text, or have text as names.
+        entries: By dotted key of a mapping with any text as names, the entries that are set in it.
     """
 
     for_hydra: list[str] = field(default_factory=list)
     replaced: dict[str, Any] = field(default_factory=dict)
-    texts: dict[str, str | list[str] | dict[str, str | None] | None] = field(default_factory=dict)
-    entries: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    texts: dict[str, str | list[str] | Mapping[str, Any] | None] = field(default_factory=dict)
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def set_text(self, argument: str, of: str, kind: str) -> None:
         """Keep the value of an argument as it was typed.
@@ -105,6 +129,22 @@ class Checked:
         else:
             self.texts[of] = _escaped(read_text(text))
 
+    def set_class_weight(self, argument: str) -> None:
+        """Keep the labels of classes in an argument as they were typed."""
+        key, text = split_argument(argument)
+        if key != CLASS_WEIGHT:
+            self.entries.setdefault(CLASS_WEIGHT, {})[key.removeprefix(f"{CLASS_WEIGHT}.")] = _weight(read_text(text))
+        elif text.startswith("{"):
+            weights = read_mapping(CLASS_WEIGHT, text)
+            self.texts[CLASS_WEIGHT] = {label: _weight(value) for label, value in weights.items()}
+        else:
+            self.texts[CLASS_WEIGHT] = _escaped(read_text(text))
+
+
+def _weight(text: str | None) -> float | str | None:
+    found = read_number(text)
+    return escaped(found) if isinstance(found, str) else found
+
 
 def _escaped(text: str | None) -> str | None:
     return None if text is None else escaped(text)
@@ -117,7 +157,7 @@ def checked(arguments: Sequence[str]) -> Checked:
         ConfigError: An argument cannot be read, or has an unknown key or several values.
     """
     found = Checked()
-    known, texts = group_files(), text_keys()
+    known, kept = group_files(), kept_keys()
     for argument in arguments:
         if "=" not in argument and not argument.startswith("~"):
             suggestion = did_you_mean(argument, [*valid_keys(), "--help", "--cfg"])
@@ -126,9 +166,12 @@ def checked(arguments: Sequence[str]) -> Checked:
         if key in CHOSEN_BY_GROUP:
             group = key.partition(".")[0]
             raise ConfigError(f"{argument}: {key} is set by the group. Use {group}={split_argument(argument)[1]}.")
-        of = owner(key, texts)
+        of = owner(key, kept)
         if of is not None and not argument.startswith("~"):
-            found.set_text(argument, of, texts[of])
+            if of == CLASS_WEIGHT:
+                found.set_class_weight(argument)
+            else:
+                found.set_text(argument, of, kept[of])
             continue
         override = parsed(argument)
         if override.is_sweep_override():

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import functools
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,9 @@ from experiments.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from hydra.core.config_store import ConfigStore
+
+# Hydra has one configuration in a process, also for several threads.
+_HYDRA = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def compose(arguments: Sequence[str]) -> Composed:
     given = checked(arguments)
     further = [f"file://{folder}" for folder in groups.config_folders()[1:]]
     for_hydra = [*given.for_hydra, f"hydra.searchpath={further}"]
-    with _hydra_kept(), hydra.initialize_config_dir(str(groups.CONFIG_FOLDER), version_base="1.3"):
+    with _HYDRA, _hydra_kept(), hydra.initialize_config_dir(str(groups.CONFIG_FOLDER), version_base="1.3"):
         try:
             loader = GlobalHydra.instance().config_loader()
             composed = hydra.compose("config", for_hydra, return_hydra_config=True)
@@ -88,7 +92,9 @@ def compose(arguments: Sequence[str]) -> Composed:
             for key, text in given.texts.items():
                 OmegaConf.update(composed, key, text, merge=False)
             for key, entries in given.entries.items():
-                OmegaConf.update(composed, key, {**(OmegaConf.select(composed, key) or {}), **entries}, merge=False)
+                before = OmegaConf.select(composed, key)
+                kept = before if isinstance(before, Mapping) else {}
+                OmegaConf.update(composed, key, {**kept, **entries}, merge=False)
             OmegaConf.set_struct(composed, False)
             composed.pop("hydra")
             for key, value in given.replaced.items():

@@ -8,15 +8,16 @@ from pathlib import PurePath
 from typing import Any
 
 from ensemble.arguments import as_value, quoted
+from ensemble.column_types import canonical_text
 from experiments.config.arguments import quoted_for_hydra
-from experiments.config.text import owner, text_keys
+from experiments.config.text import CLASS_WEIGHT, owner, text_keys
 from experiments.errors import ConfigError
 
 # Text that Hydra reads as text without quotes.
 _PLAIN = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
 _NOT_TEXT = frozenset(["null", "true", "false", "nan", "inf"])
 # Keys whose values are mappings, rather than further keys.
-_WHOLE = ("ensemble.members", "ensemble.class_weight")
+_WHOLE = ("ensemble.members", CLASS_WEIGHT)
 # What Hydra would not read as a part of a name in a mapping.
 _SPECIAL = re.compile(r"([\\()\[\]{}:=,\s])")
 _RANGES = "search.space."
@@ -55,6 +56,9 @@ def _leaves(keywords: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def _text(key: str, value: Any) -> str:
+    if key == CLASS_WEIGHT and isinstance(value, Mapping):
+        entries = (f"{quoted(canonical_text(_plain(label)))}: {_for_hydra(key, one)}" for label, one in value.items())
+        return f"{{{', '.join(entries)}}}"
     if owner(key, text_keys()) is None:
         return _for_hydra(key, value)
     if value is None:

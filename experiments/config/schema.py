@@ -296,8 +296,8 @@ class EnsembleConfig:
     class_weight: Any = _key(
         None,
         "How much the rows of each class weigh, in fitting and in scores alike: `balanced` gives each class the same "
-        "weight in total, and `{label: number}` one to each row of a class. It multiplies `dataset.weights`. `null` "
-        "weighs all rows alike.",
+        "weight in total, before `dataset.weights`, and `{label: number}` one to each row of a class. They multiply "
+        "`dataset.weights`. `null` weighs all rows alike.",
     )
     calibrate: bool = _key(
         True,

@@ -10,7 +10,7 @@ from experiments.config import groups
 from experiments.config.arguments import key_of
 from experiments.config.schema import Config, keys
 from experiments.config.secrets import masked_argument
-from experiments.config.text import owner, text_keys
+from experiments.config.text import kept_keys, owner, text_keys
 from experiments.errors import ConfigError
 
 COMMAND_LINE = "command line"
@@ -30,8 +30,13 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values by dotted key as a nested mapping."""
     tree: dict[str, Any] = {}
+    kept = kept_keys()
     for dotted, value in values.items():
         *parents, last = dotted.split(".")
+        of = owner(dotted, kept)
+        if of is not None and of != dotted:
+            # A name of the user's own, such as a label, may have dots in it.
+            parents, last = of.split("."), dotted.removeprefix(f"{of}.")
         node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
@@ -109,10 +114,10 @@ def annotated_yaml(config: Config, values: Mapping[str, Any], found: Mapping[str
             comment = textwrap.wrap(help_of.get(dotted, ""), _WIDTH - len(margin), break_on_hyphens=False)
             rows.extend((margin + line, "") for line in comment)
             if isinstance(value, dict) and value:
-                rows.append((f"{indent}{key}:", ""))
+                rows.append((f"{indent}{on_one_line(key)}:", ""))
                 walk(value, dotted + ".", f"{indent}  ")
             else:
-                rows.append((f"{indent}{key}: {on_one_line(value)}", found.get(dotted, "")))
+                rows.append((f"{indent}{on_one_line(key)}: {on_one_line(value)}", found.get(dotted, "")))
 
     walk(nested(values), "", "")
     width = min(60, max(len(text) for text, source in rows if source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -17,6 +18,8 @@ _KINDS: dict[str, Kind] = {
     "dict[str, str]": "mapping",
     "dict[str, str | None]": "mapping",
 }
+# Its value is a word, or numbers by the labels of classes, which are text.
+CLASS_WEIGHT = "ensemble.class_weight"
 _OPENING, _CLOSING = "[{(", "]})"
 
 
@@ -25,6 +28,11 @@ def text_keys() -> dict[str, Kind]:
     return {
         key: _KINDS[plain] for key, hint in known_hints().items() if (plain := hint.removesuffix(" | None")) in _KINDS
     }
+
+
+def kept_keys() -> dict[str, Kind]:
+    """Return the keys for which what is typed is kept: those of text, and the weights of classes by label."""
+    return {**text_keys(), CLASS_WEIGHT: "mapping"}
 
 
 def owner(key: str, keys: Mapping[str, str]) -> str | None:
@@ -73,6 +81,14 @@ def read_mapping(key: str, text: str) -> dict[str, str | None]:
     if inside is None or any(len(entry) != 2 for entry in entries):
         raise ConfigError(f"{key}={text} is not a mapping. Use '{key}={{name: value}}'; close every brace and quote.")
     return {unquoted(name): read_text(value) for name, value in entries}
+
+
+def read_number(text: str | None) -> float | str | None:
+    """Return a typed number; what is not a number as it was typed."""
+    for kind in (int, float):
+        with contextlib.suppress(TypeError, ValueError):
+            return kind(text)  # type: ignore[arg-type]  # None is a TypeError
+    return text
 
 
 def escaped(text: str) -> str:

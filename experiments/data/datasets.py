@@ -227,7 +227,8 @@ class _BuiltIn:
             places = np.array([classes.index(name) for name in names], dtype=np.float64)
             table = replace(table, target=places[data.target], classes=classes)
         place = f"dataset={config.name}: target {self.target!r}"
-        if config.task not in ("auto", table.task):
+        several = config.task == "multiclass" and table.task == "binary"  # as in a file, with a note
+        if config.task not in ("auto", table.task) and not several:
             raise ConfigError(
                 f"dataset.task={config.task}: the task of dataset={config.name} is {table.task}. Leave the key out."
             )

@@ -15,7 +15,7 @@ from experiments.config.groups import group_files
 from experiments.config.paths import studies_folder
 from experiments.config.schema import ReplayConfig
 from experiments.config.secrets import masked_argument
-from experiments.config.text import owner, split_argument, text_keys
+from experiments.config.text import kept_keys, owner, split_argument
 from experiments.errors import ConfigError
 from experiments.study.ledger import FILE, Peek, find_study, read
 from experiments.study.spec import Point, StudySpec
@@ -101,7 +101,7 @@ def _problem(argument: str) -> str | None:
     chosen = group_files().get(key)
     if chosen is not None and text not in chosen and not argument.startswith("~"):
         return f"there is no such {key}."
-    if owner(key, text_keys()) is None and "${" in argument:
+    if owner(key, kept_keys()) is None and "${" in argument:
         return "it has a variable in it."
     return None
 

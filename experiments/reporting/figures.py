@@ -211,7 +211,8 @@ def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, f
         members = out_of_fold.members[:, columns]
         features = np.empty((len(members), 0))
         rows = Rows(members, out_of_fold.target, features, out_of_fold.weights)
-        blender = make_blender(recipe.blend, names, weights, "blend")
+        task = out_of_fold.task
+        blender = make_blender(recipe.blend, names, weights, "blend", task, calibrate=recipe.calibrate)
         if out_of_fold.task == "regression":
             blended = blender.fit(rows).predict(members, features)
         else:

@@ -16,10 +16,9 @@ from ensemble.arrays import Floats
 from ensemble.blending import Blend, Blender, Rows
 from ensemble.channel import read_channel
 from ensemble.cli import OUT_OF_FOLD_FILE
-from ensemble.elementary import log
+from ensemble.elementary import LEAST_PROBABILITY, log
 from ensemble.evaluation import (
     SCORES,
-    SMALLEST,
     Index,
     MetricName,
     finite,
@@ -133,6 +132,10 @@ class ChosenBlend(Blender):
         weights[chosen] = blend.weights
         return replace(blend, weights=tuple(weights.tolist()))
 
+    def first(self, rows: Rows) -> Blend:
+        """Return the other blender's blend of all models."""
+        return self._blender.first(rows)
+
     def choose(self, rows: Rows) -> list[int]:
         """Return the column of each member's best model, in order of the members; of equal ones the first."""
         errors = np.average(self._errors(rows.predictions, rows), axis=0, weights=rows.weights)
@@ -171,7 +174,7 @@ class ChosenBlend(Blender):
     def _errors(self, predictions: Floats, rows: Rows) -> Floats:
         """Return the error of each row of predictions, shape (rows, ...), or for classes (rows, ..., classes)."""
         if rows.classes:
-            return -log(np.clip(of_true_class(predictions, rows.target), SMALLEST, 1.0 - SMALLEST))
+            return -log(np.clip(of_true_class(predictions, rows.target), LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY))
         with np.errstate(over="ignore"):  # of a model that has diverged
             errors = np.abs(predictions - rows.target.reshape(-1, *(1,) * (predictions.ndim - 1)))
             return errors if self._absolute else errors**2

@@ -39,6 +39,8 @@ def test_types_and_defaults_are_those_of_the_schema_and_the_default_files() -> N
     rows = {row.name: (row.type, row.default) for rows in list(sections().values())[1:] for row in rows}
     assert rows["mode.image.base"] == ("text", "${oc.env:BASE_IMAGE,python:3.12-slim-bookworm}")
     assert rows["ensemble.members"] == ("list", "[xgboost, catboost, ridge, linear]")
+    assert rows["ensemble.class_weight"] == ("text, mapping or null", "null")
+    assert rows["ensemble.threshold"] == ("number, text or list", "0.5")
     assert rows["search.space"] == ("mapping", "of the file")
     assert rows["search.portable"] == ("true, false", "true")
     assert rows["compare.studies"] == ("list or null", "null")

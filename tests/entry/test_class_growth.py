@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from ensemble.elementary import LEAST_PROBABILITY
 from ensemble.members import REGISTRY, Member
-from ensemble.members.growth import LEAST_PROBABILITY, MOST, Growth, common_rounds
+from ensemble.members.growth import MOST, Growth, common_rounds
 from tests.entry.test_class_members import CATEGORIES, rows_of_classes
 from tests.entry.test_growth import GROWN
 

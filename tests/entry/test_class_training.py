@@ -16,6 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from ensemble.blending import CALIBRATION_ROWS, Rows
 from ensemble.bundle import load_bundle, read_manifest, save_bundle
+from ensemble.channel import write_channel
 from ensemble.cli import main
 from ensemble.decision import fit_threshold
 from ensemble.errors import BundleError, EnsembleError, InputError, MemberError
@@ -209,6 +210,14 @@ def test_folds_in_time_score_rows_after_those_of_the_fit() -> None:
     assert np.array_equal(training.labels[~unscored], scored[:, 1] >= 0.3)
 
 
+def test_fixed_weights_apply_to_the_first_fold_in_time_too() -> None:
+    table = replace(BINARY, fold_keys=np.arange(BINARY.rows, dtype=float))
+    fixed = {"blend": "fixed", "weights": {"xgboost": 1.0, "extra_trees": 0.0}}
+    metrics = fit_ensemble(recipe(folds=FoldSpec("time", 3), **fixed), table, None, 1).metrics
+    for score in ("logloss", "auc"):
+        assert metrics[f"cv_{score}_blended_fold_0"] == metrics[f"cv_{score}_xgboost_fold_0"]
+
+
 def test_repeated_folds_average_probabilities() -> None:
     training = fit_ensemble(recipe(folds=FoldSpec("repeated", 3, 2), blend="stacking"), MULTICLASS, None, 1)
     assert training.by_repeat.shape == (2, MULTICLASS.rows, 2, 3)
@@ -396,6 +405,7 @@ def test_a_manifest_has_the_classes_and_what_decides_between_them(saved: dict[st
         ("binary", {"classes": ["a", 3]}, "its classes do not have the form"),
         ("binary", {"classes": ["class 1", "class 1"]}, "two of its classes have the same label"),
         ("binary", {"positive": "b"}, "its positive class is not one of its two classes"),
+        ("binary", {"positive": ""}, "its positive class is not one of its two classes"),
         ("binary", {"positive": None}, "its positive do not have the form"),
         ("binary", {"threshold": 1.5}, "its threshold do not have the form"),
         ("binary", {"class_weights": [1.0]}, "it has 1 weights for 2 classes"),
@@ -500,6 +510,24 @@ def test_served_models_learn_from_further_rows_and_keep_blend_and_threshold(tmp_
     again = load_bundle(trained("again", "--scored_training", str(first)) / "model")
     assert np.array_equal(again.ensemble.predict(rows), served.ensemble.predict(rows))
     assert again.ensemble.decision == served.ensemble.decision
+
+
+@pytest.mark.parametrize("changes", [{"classes": ("class 0", "class 2")}, {"positive": "class 0"}])
+def test_a_validation_channel_of_other_classes_is_refused(
+    changes: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--members", "extra_trees", "--extra_trees__n_estimators", "2", "--output-data-dir", str(tmp_path / "out")]
+    for name, table in (
+        ("train", BINARY),
+        ("validation", replace(UNSEEN["binary"], **{"positive": "class 0"} | changes)),
+    ):
+        (tmp_path / name).mkdir()
+        write_channel(table, tmp_path / name)
+        argv += [f"--{name}", str(tmp_path / name)]
+    assert main(argv, ONE_CORE) == 2
+    error = capsys.readouterr().err
+    assert "has the classes class 0, class " in error
+    assert "has class 0, class 1 with 'class 1' as the positive one: write both channels from one table." in error
 
 
 def test_the_script_names_an_objective_of_another_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

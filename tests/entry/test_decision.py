@@ -117,7 +117,22 @@ def test_a_threshold_is_read(given_value: object, expected: Threshold) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [0, 1, -0.5, 1.5, "acuracy", "nan", True, None, [], [[0, 1]], [[0, 1], [5, -1]], [[1, 1], [5, 0]], {"a": 1}],
+    [
+        0,
+        1,
+        -0.5,
+        1.5,
+        "acuracy",
+        "nan",
+        True,
+        None,
+        [],
+        [[0, 1]],
+        [[0, 1], [5, -1]],
+        [[1, 1], [5, 0]],
+        [[0, 1], [5, 0], 3],
+        {"a": 1},
+    ],
 )
 def test_what_is_no_threshold_is_named(value: object) -> None:
     with pytest.raises(InputError, match=r"^ensemble\.threshold="):
@@ -144,7 +159,7 @@ def test_weights_of_classes_are_read(value: object, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["balance", 3, [1, 2], {"no": -1}, {"no": "much"}, {"no": True}, {"no": float("nan")}]
+    "value", ["balance", 3, [1, 2], {"no": 0, "yes": 1}, {"no": -1}, {"no": "much"}, {"no": True}, {"no": float("nan")}]
 )
 def test_what_is_no_weight_of_classes_is_named(value: object) -> None:
     with pytest.raises(InputError, match=r"^ensemble\.class_weight="):
@@ -164,7 +179,7 @@ def test_balanced_weights_are_those_of_scikit_learn(target: list[int]) -> None:
     [
         ({"a": 1, "c": 1}, "'c' is not a class. Did you mean"),
         ({"a": 1}, "class 'b' has no weight"),
-        ({"a": 0, "b": 0}, "the weight of every class is 0"),
+        ({"False": 1, "True": 1}, "'False' is not a class. Classes: a, b. Put the label in quotes in YAML."),
     ],
 )
 def test_weights_that_do_not_fit_the_classes_are_named(rule: dict[str, float], words: str) -> None:

@@ -75,7 +75,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     blend = draw(st.sampled_from(sorted(BLENDERS)))
     weights = {name: draw(st.floats(0.1, 10)) for name in names} if blend == "fixed" else None
     splits, scores = st.sampled_from(["cv", "validation"]), st.sampled_from(sorted(SCORES))
-    labels = st.dictionaries(st.text(min_size=1), st.floats(0, 1e6), min_size=1, max_size=3)
+    labels = st.dictionaries(st.text(min_size=1), st.floats(0, 1e6, exclude_min=True), min_size=1, max_size=3)
     costs = st.tuples(st.tuples(st.just(0.0), st.floats(0.1, 9)), st.tuples(st.floats(0.1, 9), st.just(0.0)))
     return Recipe(
         members=tuple(members),
@@ -166,6 +166,15 @@ def test_integer_weights_make_the_recipe_of_equal_numbers() -> None:
         {"blend": "fixed", "weights": text} for text in ('{"xgboost":1,"catboost":3}', '{"xgboost":1.0,"catboost":3.0}')
     )
     assert decode_recipe(whole).fingerprint() == decode_recipe(real).fingerprint()
+
+
+def test_weights_of_classes_in_another_order_are_the_same_hyperparameters() -> None:
+    one, other = (
+        encode_recipe(Recipe((MemberSpec("xgboost", "xgboost"),), class_weight=weights))
+        for weights in ({"yes": 5.0, "no": 1.0}, {"no": 1.0, "yes": 5.0})
+    )
+    assert one == other
+    assert one["class_weight"] == '{"no":1.0,"yes":5.0}'
 
 
 def test_names_that_sagemaker_adds_are_ignored() -> None:

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.classes import ALL_TASKS, CLASS_TASKS
 from ensemble.errors import EnsembleError, InputError, did_you_mean
 from ensemble.members import losses
-from ensemble.members.base import ALL_TASKS, CLASS_TASKS
 from ensemble.members.scikit import ScikitMember
 from ensemble.parameters import Parameter, ParamValue
 

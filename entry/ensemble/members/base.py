@@ -14,8 +14,6 @@ from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.members.growth import Growth
 from ensemble.parameters import Parameter, ParamValue, choice
 
-ALL_TASKS: frozenset[Task] = frozenset(("regression", "binary", "multiclass"))
-CLASS_TASKS: frozenset[Task] = ALL_TASKS - {"regression"}
 _TARGETS: Mapping[Task, str] = {
     "regression": "a quantity",
     "binary": "two classes",

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.arrays import Floats
-from ensemble.classes import Task, task_of
+from ensemble.classes import ALL_TASKS, Task, task_of
 from ensemble.errors import BundleError, listed
 from ensemble.members import losses
-from ensemble.members.base import ALL_TASKS, Member
+from ensemble.members.base import Member
 from ensemble.members.growth import MOST, Growth
 from ensemble.members.probabilities import in_columns, softmax
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real

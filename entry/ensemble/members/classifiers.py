@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ensemble.arrays import Floats
-from ensemble.members.base import CLASS_TASKS
+from ensemble.classes import CLASS_TASKS
 from ensemble.members.probabilities import softmax
 from ensemble.members.scikit import ScikitMember, product
 from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.elementary import LEAST_PROBABILITY
 
 # Growth ends at this number of rounds, or once the error has not fallen for as many rounds as patience allows;
 # docs/benchmarks.md has the measurements. The first fold waits longer, since it limits the others and is judged alone.
@@ -17,8 +18,6 @@ PATIENCE = 50
 # An error is lower than another if it is lower by this share. That is far above the rounding of sums, so that the order
 # in which a library adds does not change the number of rounds.
 LOWER = 1e-5
-# What a class that was given no probability costs, as in the log loss of ``evaluation``.
-LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 # The error of a row: its squared or absolute deviation, or the negative logarithm of the probability of its class.
 Loss = Literal["squared", "absolute", "log"]
 

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.classes import ALL_TASKS
 from ensemble.errors import BundleError
-from ensemble.members.base import ALL_TASKS, Member
+from ensemble.members.base import Member
 from ensemble.members.growth import MOST, Growth
 from ensemble.members.probabilities import softmax
 from ensemble.parameters import Parameter, ParamValue, boolean, integer, real

@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ensemble.arrays import Floats
-from ensemble.classes import Task
+from ensemble.classes import ALL_TASKS, Task
 from ensemble.errors import BundleError, EnsembleError, listed
 from ensemble.members import losses
-from ensemble.members.base import ALL_TASKS, Member
+from ensemble.members.base import Member
 from ensemble.members.growth import MOST, Growth
 from ensemble.members.probabilities import in_columns, normalised, softmax
 from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real

@@ -14,6 +14,7 @@ from experiments.comparison.parity import Parity
 from experiments.config.arguments import key_of
 from experiments.config.compose import compose
 from experiments.config.keywords import arguments_of
+from experiments.errors import ConfigError, listed
 from experiments.reporting.console import PlainConsole
 from experiments.reporting.markup import html_table, paragraph
 
@@ -21,25 +22,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def compare(studies: Sequence[Study | str] | None = None, /, **keys: Any) -> Comparison:
+def compare(studies: Study | str | Sequence[Study | str] | None = None, /, **keys: Any) -> Comparison:
     """Compare studies: whether their numbers agree, and which search found the better ensemble.
 
     Like ``action=compare``, it writes the report page and records the comparison in MLflow.
 
     Args:
-        studies: The studies or their names; None for the newest of each mode on the same data.
+        studies: The studies or their names, also a single one; None for the newest of each mode on the same data.
         **keys: Further configuration, such as ``**{"compare.force": True}``.
 
     Raises:
-        ConfigError: A study does not exist, or has no finished trial.
+        ConfigError: A study does not exist or has no finished trial, or the studies are in different folders.
         EnsembleError: The studies ran on different data.
     """
     with unchanged():
-        names = None if studies is None else [getattr(study, "name", study) for study in studies]
+        given = [studies] if isinstance(studies, Study | str) else studies
+        names = None if given is None else [getattr(study, "name", study) for study in given]
         arguments = arguments_of({"action": "compare", **({} if names is None else {"compare.studies": names}), **keys})
         typed = {key_of(argument) for argument in arguments}
-        places = (place for study in studies or () for place in getattr(study, "places", ()))
-        arguments += [place for place in dict.fromkeys(places) if key_of(place) not in typed]
+        objects = [study for study in given or () if isinstance(study, Study)]
+        folders = dict.fromkeys(str(study.folder.resolve().parent) for study in objects)
+        if len(folders) > 1 and "paths.studies" not in typed:
+            raise ConfigError(
+                f"the studies are in different folders, {listed(folders)}, and a comparison reads one. Copy the "
+                "folders of the studies into one, and name it with paths.studies."
+            )
+        places = {key_of(place): place for study in objects for place in study.places}
+        arguments += [place for key, place in places.items() if key not in typed]
         return Comparison(compare_studies(compose(arguments), PlainConsole(file=io.StringIO())))
 
 

@@ -183,8 +183,10 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 class EnsembleRegressor(RegressorMixin, _Ensemble):  # type: ignore[misc]  # scikit-learn has no types
     """An ensemble of XGBoost, CatBoost and scikit-learn's models, blended on out-of-fold predictions.
 
-    ``fit`` trains what ``action=train`` trains: each member on each fold, then the blend on their out-of-fold
-    predictions. The same table, folds and seed give the same numbers. Missing values need not be filled. Columns of a
+    ``fit`` trains what a trial trains: each member on each fold, then the blend on their out-of-fold predictions. The
+    same table, folds and seed give the scores of ``action=train``. Predictions are not those of its served model, which
+    is fitted once more on all rows (``ensemble.final_rows``): by default they are the average of the folds' models, and
+    ``final="refit"`` fits one model on all rows. Missing values need not be filled. Columns of a
     DataFrame may hold categories, text, dates, or true and false.
 
     Parameters of members are set by ``params``, and have the names ``member__parameter`` for ``set_params`` and for
@@ -327,10 +329,17 @@ class EnsembleClassifier(ClassifierMixin, _Ensemble):  # type: ignore[misc]  # s
 
     def _further(self) -> dict[str, Any]:
         return {
-            "ensemble.class_weight": self.class_weight,
+            "ensemble.class_weight": self._weight_by_label(),
             "ensemble.threshold": self.threshold,
             "ensemble.calibrate": self.calibrate,
         }
+
+    def _weight_by_label(self) -> Any:
+        """Return the weights of classes by the text of the label that a key equals: 0 is also 0.0 and False."""
+        if not isinstance(self.class_weight, Mapping):
+            return self.class_weight
+        labels = {label: str(label) for label in self.classes_.tolist()}
+        return {labels.get(key, key): weight for key, weight in self.class_weight.items()}
 
 
 def _one_column(estimator: BaseEstimator, y: Any) -> Any:

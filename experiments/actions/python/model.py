@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,9 @@ from experiments.system.machine import available_cores
 
 if TYPE_CHECKING:
     from ensemble.serving.predictor import Predictor
+
+# Import paths are those of the process, also for several threads.
+_IMPORT_PATHS = threading.RLock()
 
 
 def load(where: Any, /, **keys: Any) -> Model:
@@ -74,13 +78,14 @@ def _own_code(folder: Path, manifest: Mapping[str, Any]) -> Iterator[None]:
     if not any(":" in member["kind"] for member in manifest["members"]):
         yield
         return
-    paths, writes = list(sys.path), sys.dont_write_bytecode
-    sys.path.append(str(folder / CODE))
-    sys.dont_write_bytecode = True
-    try:
-        yield
-    finally:
-        sys.path[:], sys.dont_write_bytecode = paths, writes
+    with _IMPORT_PATHS:
+        paths, writes = list(sys.path), sys.dont_write_bytecode
+        sys.path.append(str(folder / CODE))
+        sys.dont_write_bytecode = True
+        try:
+            yield
+        finally:
+            sys.path[:], sys.dont_write_bytecode = paths, writes
 
 
 class Model:

@@ -21,7 +21,7 @@ from experiments.config.arguments import key_of
 from experiments.config.compose import Composed, compose
 from experiments.config.keywords import arguments_of
 from experiments.config.paths import user_path
-from experiments.errors import ConfigError, EnsembleError, InputError, did_you_mean, listed
+from experiments.errors import ConfigError, InputError, did_you_mean, listed
 from experiments.planning.replay import over_arguments_of_study
 from experiments.reporting.bar import LineBar
 from experiments.reporting.console import PlainConsole
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ACTIONS = ("tune", "train")
-# What a study was told of where it is, which its replay and its model are told too.
+# Keys that say where a study and its code are, which its replay and its comparisons need too.
 _PLACES = ("paths.", "entry.")
 
 
@@ -59,26 +59,14 @@ def tune(data: Any = None, /, *, target: Any = None, **keys: Any) -> Study:
         EnsembleError: A mistake in the input, as a subclass of ``InputError``, or a study that failed.
     """
     with unchanged():
-        arguments = arguments_of(keys)
-        placed = None
+        further = arguments_of(keys)
         if data is None or isinstance(data, str | os.PathLike):
-            given = _named(data, target)
-        else:
-            table, target = training_table(data, target)
-            studies = user_path(compose(arguments).config.paths.studies)
-            placed, new = place_table(table, studies)
-            given = _named(placed, target)
-        arguments = _together(given, arguments)
-        composed = compose(arguments)
-        if composed.config.action not in _ACTIONS:
-            raise ConfigError(
-                f"action={composed.config.action} is not for byoe.tune, which runs {listed(_ACTIONS)}. byoe.replay and "
-                "byoe.compare are calls of their own, and the command byoe has the rest."
-            )
-        if placed is None:
-            return _run(composed, arguments)
+            return _tune(_together(_named(data, target), further))
+        table, target = training_table(data, target)
+        studies = user_path(compose(further).config.paths.studies)
+        placed, new = place_table(table, studies)
         try:
-            return _run(composed, arguments)
+            return _tune(_together(_named(placed, target), further))
         except InputError as error:
             if new:
                 remove(placed.parent)
@@ -123,6 +111,16 @@ def _together(given: Sequence[str], further: Sequence[str]) -> list[str]:
     if twice is not None:
         raise ConfigError(f"{key_of(twice)} is given twice: as {twice}, and by a parameter of the call.")
     return [*given, *further]
+
+
+def _tune(arguments: Sequence[str]) -> Study:
+    composed = compose(arguments)
+    if composed.config.action not in _ACTIONS:
+        raise ConfigError(
+            f"action={composed.config.action} is not for byoe.tune, which runs {listed(_ACTIONS)}. byoe.replay and "
+            "byoe.compare are calls of their own, and the command byoe has the rest."
+        )
+    return _run(composed, arguments)
 
 
 def _run(composed: Composed, arguments: Sequence[str]) -> Study:
@@ -214,7 +212,7 @@ class Study:
 
     @property
     def winner(self) -> Trial:
-        """The served model's scores, on the test rows too: the best trial's, or those of a blend over the study."""
+        """The winner's scores, on the test rows too: the best trial's, or those of a blend over the study."""
         return Trial.of(self._outcome.final)
 
     @functools.cached_property
@@ -271,4 +269,4 @@ class Figures(Mapping[str, Any]):
         return len(self._drawn)
 
 
-__all__ = ["EnsembleError", "Figures", "Study", "Trial", "replay", "tune"]
+__all__ = ["Figures", "Study", "Trial", "replay", "tune"]

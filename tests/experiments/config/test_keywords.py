@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import hydra
 import numpy as np
 import pytest
 
@@ -79,6 +82,44 @@ def test_a_mistake_names_key_and_value(keywords: dict[str, Any], message: str) -
     with pytest.raises(ConfigError) as raised:
         compose(arguments_of(keywords))
     assert message in str(raised.value)
+
+
+def test_a_label_of_a_class_may_be_any_text() -> None:
+    labels = ["<=50K", "Größe", "a&b", 'a"b', "it's", "null", "true", "1.5", "1", "x, y: {z}", "${x}", "a\\", "\n", ""]
+    weights = {label: place + 0.5 for place, label in enumerate(labels)}
+    assert compose(arguments_of({"ensemble": {"class_weight": weights}})).config.ensemble.class_weight == weights
+    numbers = arguments_of({"ensemble.class_weight": {0: 1, 1.0: np.float64(3), np.int64(2): np.int64(4)}})
+    assert compose(numbers).config.ensemble.class_weight == {"0": 1, "1": 3.0, "2": 4}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"search": {"n-trials": 3}}, "there is no key 'search.n-trials' in the configuration. Did you mean 'search.n_trials'?"),
+        ({"n-trials": 3}, "there is no key 'n-trials'"),
+        ({"größe": 3}, "there is no key 'größe'"),
+        ({"ensemble": {"weights": {"my member": 0.5}}}, "ensemble.weights: 'my member' is not a name."),
+        ({"ensemble": {"params": {"my-member": {"a": [1]}}}}, "ensemble.params: '\"my-member\".a' is not a name."),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_not_a_word_is_named(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        compose(arguments_of(keywords))
+    assert message in str(raised.value)
+
+
+def test_threads_compose_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seed_of(seed: int) -> int:
+        return compose([f"search.seed={seed}"]).config.search.seed
+
+    def slow(*arguments: Any, **keywords: Any) -> Any:
+        time.sleep(0.1)  # in which another thread would set up Hydra too
+        return composed(*arguments, **keywords)
+
+    composed = hydra.compose
+    monkeypatch.setattr("hydra.compose", slow)
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(seed_of, range(3))) == [0, 1, 2]
 
 
 def test_hydra_is_left_as_the_users_program_set_it_up(tmp_path: Path) -> None:

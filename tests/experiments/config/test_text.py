@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,39 @@ def test_every_key_of_text_keeps_what_looks_like_something_else(key: str) -> Non
     else:
         typed = composed(key, f"{key}={{a: 007, 1e3: true}}", f"{key}.b.c=1_0", f'{key}."d=e"=x=y')
         assert typed == {"a": "007", "1e3": "true", "b.c": "1_0", "d=e": "x=y"}
+
+
+def test_labels_of_classes_are_kept_as_they_are_typed_and_their_weights_are_numbers() -> None:
+    def weights(*arguments: str) -> Any:
+        return composed("ensemble.class_weight", *arguments)
+
+    typed = '{\'<=50K\': 1, Größe: 2.5, a&b: 1e1, "a\\"b": 3, null: 1, true: 2, 007: 1, ${x}: 1}'
+    assert weights(f"ensemble.class_weight={typed}") == {
+        "<=50K": 1,
+        "Größe": 2.5,
+        "a&b": 10.0,
+        'a"b': 3,
+        "null": 1,
+        "true": 2,
+        "007": 1,
+        "${x}": 1,
+    }
+    assert weights('ensemble.class_weight."<=50K"=3', "ensemble.class_weight.1.5=1") == {"<=50K": 3, "1.5": 1}
+    assert weights("ensemble.class_weight={a: 1, b: 1}", "ensemble.class_weight.b=2") == {"a": 1, "b": 2}
+    assert weights("ensemble.class_weight=balanced", "ensemble.class_weight.b=2") == {"b": 2}
+    assert weights("ensemble.class_weight=balanced") == "balanced"
+    assert weights("ensemble.class_weight=none") == "none"
+    assert weights("ensemble.class_weight=null") is None
+    with pytest.raises(ConfigError, match=r"ensemble.class_weight=\{a: 1 is not a mapping"):
+        weights("ensemble.class_weight={a: 1")
+
+
+@pytest.mark.parametrize("labels", [["1", "1.5"], ["1.5", "1"], ["true", "a: b"]])
+def test_the_printed_configuration_has_labels_as_they_are(labels: list[str]) -> None:
+    expected = dict.fromkeys(labels, 2)
+    found = compose([f'ensemble.class_weight."{label}"=2' for label in labels])
+    for text in (found.yaml(), found.with_sources()):
+        assert yaml.safe_load(text)["ensemble"]["class_weight"] == expected
 
 
 def test_null_is_no_value_unless_it_is_quoted() -> None:

@@ -154,6 +154,12 @@ def test_keys_that_a_built_in_table_cannot_have_are_named(config: DatasetConfig,
     assert words in str(refused.value)
 
 
+def test_two_classes_are_accepted_as_several_with_a_note() -> None:
+    config = DatasetConfig("cancer", task="multiclass")
+    (note,) = load(config, LocalModeConfig()).notes(config)
+    assert "has two classes, benign, malignant, so that the task is binary." in note
+
+
 def test_the_positive_class_of_a_built_in_table_can_be_chosen() -> None:
     assert load(DatasetConfig("cancer", positive="benign"), LocalModeConfig()).train.positive == "benign"
 

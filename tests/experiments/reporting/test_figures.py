@@ -194,6 +194,15 @@ def test_the_study_of_classes_has_figures_of_its_main_score(study: StudySpec) ->
     assert "log loss" in found["leave_one_member_out.png"].axes[0].get_xlabel()
 
 
+def test_a_member_of_classes_is_left_out_of_a_calibrated_blend() -> None:
+    kept = class_probabilities(300, 3)
+    flat = kept.members**0.2  # the probabilities of members that are far too unsure
+    unsure = dataclasses.replace(kept, members=flat / flat.sum(axis=2, keepdims=True))
+    names = tuple(MemberSpec(name, name) for name in MEMBERS)
+    plain, calibrated = (leave_one_out_rises(Recipe(names, calibrate=on), unsure) for on in (False, True))
+    assert calibrated["xgboost"] > 2 * plain["xgboost"]
+
+
 @pytest.mark.parametrize("blend", ["stacking", "weighted", "mean", "log_pool", "vote"])
 def test_a_member_of_classes_that_errs_less_is_needed(blend: str) -> None:
     """Blended on other rows: on the same ones, stacking can bring the log loss close to 0 without any member."""

@@ -15,7 +15,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils.class_weight import compute_sample_weight
 
 from ensemble.arrays import Floats
-from ensemble.blending import Rows, Weighted
+from ensemble.blending import Blend, Rows, Weighted, make_blender
 from ensemble.channel import write_channel
 from ensemble.table import Table
 from ensemble.wire import decode_recipe
@@ -328,3 +328,9 @@ def test_models_of_classes_are_chosen_and_scored_by_log_loss(tmp_path: Path, lab
     recipe = decode_recipe(answer["hyperparameters"])
     assert [model.name for model in recipe.members] == [f"extra_trees_{best[0]}", f"xgboost_{best[1]}"]
     assert (recipe.class_weight, recipe.calibrate) == ("balanced", False)
+
+
+def test_before_there_are_rows_to_choose_on_models_are_blended_by_the_rule() -> None:
+    vote = make_blender("vote", ["a", "b"], None, "blend", "binary")
+    rows = Rows(np.full((4, 3, 2), 0.5), np.zeros(4), np.empty((4, 0)))
+    assert ChosenBlend(vote, ["a", "a", "b"], "logloss").first(rows) == Blend((1 / 3,) * 3, rule="vote")

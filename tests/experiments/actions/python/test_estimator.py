@@ -153,6 +153,32 @@ def test_labels_come_back_as_they_were_given(kind: type) -> None:
     assert found.score(frame, given) > 0.7
 
 
+@pytest.mark.parametrize("values", [("<=50K", ">50K"), ("Größe", "a&b"), ('a"b', "null"), ("", "x: y")])
+def test_a_label_with_a_weight_may_be_any_text(values: tuple[str, str]) -> None:
+    frame, _ = homes()
+    given = labels().map(dict(zip(("low", "high"), values, strict=True)))
+    found = EnsembleClassifier(["linear"], folds=2, class_weight=dict(zip(values, (1, 3), strict=True)))
+    expected = tuple(1.0 if label == values[0] else 3.0 for label in sorted(values))
+    assert found.fit(frame[["size"]], given).ensemble_.class_weights == expected
+
+
+@pytest.mark.parametrize("kind", [int, bool, float, str])
+@pytest.mark.parametrize("weights", [{0: 1, 1: 3}, {0.0: 1, 1.0: 3}, {np.int64(0): 1, np.int64(1): 3}])
+def test_a_weight_is_found_by_a_label_that_is_equal(kind: type, weights: dict[Any, int]) -> None:
+    frame, _ = homes()
+    given = (labels() == "high").map({True: kind(1), False: kind(0)})
+    found = EnsembleClassifier(["linear"], folds=2, class_weight=weights).fit(frame[["size"]], given)
+    assert found.ensemble_.class_weights == (1.0, 3.0)
+
+
+def test_refit_is_fitted_on_all_rows_and_scored_as_bag_is() -> None:
+    frame, target = homes()
+    frame = frame[["size", "open"]].astype("float64")
+    bag, refit = (EnsembleRegressor(["ridge"], folds=2, final=final).fit(frame, target) for final in ("bag", "refit"))
+    assert refit.scores_ == bag.scores_
+    assert refit.predict(frame).tolist() != bag.predict(frame).tolist()
+
+
 def test_parameters_of_members_can_be_searched() -> None:
     frame, target = homes()
     frame = frame[["size", "open"]].astype("float64")
