@@ -89,11 +89,13 @@ def metrics(project: Path, study: str) -> dict[str, Any]:
 def model(project: Path, study: str) -> tuple[dict[str, Any], bytes]:
     """Return the winner's manifest, and the bytes of every prediction of its members and the blend.
 
-    CatBoost's files are not compared, because they contain the time of their training.
+    CatBoost's files are not compared, because they contain the time of their training, nor those of skops, because they
+    contain times and addresses of objects.
     """
     folder = project / "studies" / study / "final/model"
     manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"] = {name: digest for name, digest in manifest["files"].items() if not name.endswith(".cbm")}
+    files = manifest["files"].items()
+    manifest["files"] = {name: digest for name, digest in files if not name.endswith((".cbm", ".skops"))}
     ensemble = load_bundle(folder).ensemble
     predicted = []
     (channels,) = (project / "studies" / "_channels").iterdir()
