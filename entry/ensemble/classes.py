@@ -26,8 +26,10 @@ def task_of(classes: Sized) -> Task:
 
 
 def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return the different labels, by size if all of them are plain numbers, and otherwise as text."""
+    """Return the different labels: plain numbers by size, false before true in any spelling, and all others as text."""
     different = set(labels)
+    if different and all_booleans(different):
+        return tuple(sorted(different, key=lambda label: (label.lower(), label)))
     if all_numbers(different):
         return tuple(sorted(different, key=lambda label: (Decimal(label), label)))
     return tuple(sorted(different))
