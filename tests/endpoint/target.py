@@ -160,8 +160,8 @@ class Target:
 
     def check_example(self) -> None:
         """Check that the endpoint predicts its example as the training run did."""
-        near = {"rtol": 0, "atol": 1e-9} if self.classes else {"rtol": 1e-9, "atol": 0}
-        np.testing.assert_allclose(self.predict(self.example), self.predictions, **near)
+        relative, absolute = (0.0, 1e-9) if self.classes else (1e-9, 0.0)
+        np.testing.assert_allclose(self.predict(self.example), self.predictions, rtol=relative, atol=absolute)
 
     def predict(self, cells: Cells) -> list[Any]:
         """Return what the endpoint predicts: a number, or a list of probabilities, for each row."""
