@@ -60,7 +60,7 @@ def read_threshold(value: object, place: str) -> Threshold:
         place: The key or parameter that holds it, for messages.
 
     Raises:
-        InputError: It is none of them.
+        InputError: It is not one of them.
     """
     found = _from_text(value)
     if found in ("accuracy", "f1"):
@@ -92,7 +92,7 @@ def read_class_weight(value: object, place: str) -> ClassWeight:
         place: The key or parameter that holds it, for messages.
 
     Raises:
-        InputError: It is none of them.
+        InputError: It is not one of them.
     """
     found = _from_text(value)
     if found is None or found == BALANCED:

@@ -13,6 +13,7 @@ from ensemble.recipe import BLENDED
 from experiments.comparison.recorded_study import RecordedStudy
 from experiments.study.fold_intervals import Interval, fold_scores, mean_over_folds, paired_lift
 from experiments.study.more_trials import Outlook
+from experiments.study.predictions import Predictions
 from experiments.study.spec import TrialResult
 from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_baseline, lift_over_best_member
 
@@ -229,3 +230,28 @@ def _history(ordered: Sequence[TrialResult], metric: str, clock: _Clock) -> tupl
 def _span(result: TrialResult) -> tuple[float, float]:
     """Return when a trial was created, or else started, and when it ended."""
     return min(result.started, result.info.get("cloud", {}).get("created", result.started)), result.finished
+
+
+def winners_on_test_rows(
+    measures: Sequence[Measures], *, of_classes: bool
+) -> tuple[dict[int, Predictions], tuple[str, ...]]:
+    """Return the winners' predictions on the test rows, by the place of their study, and sentences on missing ones.
+
+    Args:
+        measures: Of each study, in order.
+        of_classes: Whether studies of classes count, or those of quantities.
+    """
+    found: dict[int, Predictions] = {}
+    missing = []
+    for place, one in enumerate(measures):
+        if one.study.final is None or not one.study.has_test_rows or bool(one.study.classes) != of_classes:
+            continue
+        kept = one.study.on_test_rows()
+        if kept is None or not len(kept.target):
+            missing.append(
+                f"{one.label}: the winner's predictions on the test rows are missing or incomplete: "
+                f"{one.study.test_file}"
+            )
+        else:
+            found[place] = kept
+    return found, tuple(missing)

@@ -11,8 +11,8 @@ import numpy as np
 from ensemble.arrays import Floats
 from ensemble.classes import CLASS_TASKS
 from ensemble.members.probabilities import softmax
-from ensemble.members.scikit import ScikitMember, product
-from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer, real
+from ensemble.members.scikit import ScikitMember, SupportVectors, product
+from ensemble.parameters import Parameter, ParamValue, boolean, integer, real
 
 
 class Linear(ScikitMember):
@@ -71,15 +71,9 @@ class SupportVectorClasses(ScikitMember):
     scaled = True
     seeded = False
     parameters: ClassVar[dict[str, Parameter]] = {
-        "C": real(0, low_open=True),
-        "gamma": real(0, low_open=True),
-        "kernel": choice("rbf", "linear", "poly", "sigmoid"),
-        "degree": integer(1),
-        "coef0": real(-1e6),
-        "tol": real(0, low_open=True),
-        "max_iter": integer(-1),
+        name: declared for name, declared in SupportVectors.parameters.items() if name != "epsilon"
     }
-    defaults: ClassVar[dict[str, ParamValue]] = {"max_iter": 2_000_000}  # as for svr
+    defaults: ClassVar[dict[str, ParamValue]] = {"max_iter": SupportVectors.defaults["max_iter"]}
 
     def build(self) -> Any:
         """Return the classifier."""

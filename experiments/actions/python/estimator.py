@@ -64,14 +64,26 @@ def _as_value_errors() -> Iterator[None]:
 class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What estimators of quantities and of classes have in common."""
 
-    ensemble: Any
-    params: Any
-    blend: Any
-    weights: Any
-    folds: Any
-    final: Any
-    seed: Any
-    n_jobs: Any
+    def __init__(  # noqa: PLR0913  # scikit-learn's parameters are flat
+        self,
+        ensemble: str | Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        blend: str | None = None,
+        weights: Mapping[str, float] | None = None,
+        folds: int = 5,
+        final: str = "bag",
+        seed: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.ensemble = ensemble
+        self.params = params
+        self.blend = blend
+        self.weights = weights
+        self.folds = folds
+        self.final = final
+        self.seed = seed
+        self.n_jobs = n_jobs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; ``deep``: those of members too, as ``member__parameter``."""
@@ -168,10 +180,8 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         given = {key: value for key, value in keywords.items() if value is not None}
         files = [path for folder in config_folders() for path in sorted(folder.rglob("*.yaml"))]
         composed = _composed(tuple(arguments_of(given)), tuple((path, path.stat().st_mtime_ns) for path in files))
-        config, preset = (
-            composed.config,
-            not isinstance(self.ensemble, Sequence | Mapping) or isinstance(self.ensemble, str),
-        )
+        config = composed.config
+        preset = self.ensemble is None or isinstance(self.ensemble, str)
         ensemble = plan_ensemble(config.ensemble, config.search.shared).for_target(table, preset=preset)
         return plan_recipe(config, ensemble, Splits(table, None, None, {})).recipe
 
@@ -211,27 +221,6 @@ class EnsembleRegressor(RegressorMixin, _Ensemble):  # type: ignore[misc]  # sci
         n_features_in_: Number of columns.
         feature_names_in_: Their names, if ``fit`` got a DataFrame.
     """
-
-    def __init__(  # noqa: PLR0913  # scikit-learn's parameters are flat
-        self,
-        ensemble: str | Sequence[Any] | Mapping[str, Any] | None = None,
-        *,
-        params: Mapping[str, Any] | None = None,
-        blend: str | None = None,
-        weights: Mapping[str, float] | None = None,
-        folds: int = 5,
-        final: str = "bag",
-        seed: int = 0,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.ensemble = ensemble
-        self.params = params
-        self.blend = blend
-        self.weights = weights
-        self.folds = folds
-        self.final = final
-        self.seed = seed
-        self.n_jobs = n_jobs
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803  # scikit-learn's name
         """Fit the ensemble.
@@ -294,14 +283,9 @@ class EnsembleClassifier(ClassifierMixin, _Ensemble):  # type: ignore[misc]  # s
         seed: int = 0,
         n_jobs: int | None = None,
     ) -> None:
-        self.ensemble = ensemble
-        self.params = params
-        self.blend = blend
-        self.weights = weights
-        self.folds = folds
-        self.final = final
-        self.seed = seed
-        self.n_jobs = n_jobs
+        super().__init__(
+            ensemble, params=params, blend=blend, weights=weights, folds=folds, final=final, seed=seed, n_jobs=n_jobs
+        )
         self.class_weight = class_weight
         self.threshold = threshold
         self.calibrate = calibrate

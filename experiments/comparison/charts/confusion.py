@@ -9,9 +9,8 @@ import numpy as np
 from ensemble.arrays import Floats
 from ensemble.evaluation import SCORES, Index
 from experiments.comparison.charts.plot import Chart, Plot, Spec, plain
-from experiments.comparison.measures import Measures
+from experiments.comparison.measures import Measures, winners_on_test_rows
 from experiments.study.class_curves import confusion
-from experiments.study.predictions import Predictions
 
 _TITLE = "Which classes are confused, on the test rows"
 # With more classes, numbers do not fit into the cells, and two figures not side by side.
@@ -22,18 +21,9 @@ _BRIGHT = 0.55
 
 def confusion_chart(measures: Sequence[Measures]) -> Chart:
     """Draw how often the winners predict each class for the test rows of each class."""
-    found: dict[int, Predictions] = {}
-    missing = []
-    for place, one in enumerate(measures):
-        if one.study.final is None or not one.study.has_test_rows or not one.study.classes:
-            continue
-        kept = one.study.on_test_rows()
-        if kept is None or not len(kept.target):
-            missing.append(f"{one.label}: the winner's predictions on the test rows are missing: {one.study.test_file}")
-        else:
-            found[place] = kept
+    found, missing = winners_on_test_rows(measures, of_classes=True)
     if not found:
-        return Chart("confusion", _TITLE, "No winner has predictions on the test rows.", missing=tuple(missing))
+        return Chart("confusion", _TITLE, "No winner has predictions on the test rows.", missing=missing)
     plots, parts = [], []
     for place, kept in found.items():
         one = measures[place]
@@ -45,7 +35,7 @@ def confusion_chart(measures: Sequence[Measures]) -> Chart:
     widest = max(len(measures[place].study.classes) for place in found)
     columns = min(len(plots), 3 if widest <= _FEW else 2)
     sentence = f"Rows are the actual classes, columns the predicted ones. {'; '.join(parts)}."
-    return Chart("confusion", _TITLE, sentence, tuple(plots), columns=columns, missing=tuple(missing))
+    return Chart("confusion", _TITLE, sentence, tuple(plots), columns=columns, missing=missing)
 
 
 def _heatmap(place: int, classes: Sequence[str], counts: Index) -> Plot:

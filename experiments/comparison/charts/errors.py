@@ -9,12 +9,11 @@ import numpy as np
 from ensemble.arrays import Floats
 from ensemble.evaluation import rmse
 from experiments.comparison.charts.plot import INK, Chart, Plot, Spec, enumerated, marker, plain
-from experiments.comparison.measures import Measures
+from experiments.comparison.measures import Measures, winners_on_test_rows
 from experiments.study.predictions import Predictions
 
 _ALIKE, _ACTUAL = "How similar the members' errors are", "Predicted against actual, on the test rows"
 _MOST_ROWS = 1000
-_GONE = "missing or incomplete"
 # The lower end of the colour scale, unless a value is below it.
 _LOWEST = 0.5
 # With more members three matrices do not fit side by side, and numbers in cells do not fit on a narrow screen.
@@ -33,7 +32,8 @@ def error_correlation(measures: Sequence[Measures]) -> Chart:
         kept = one.study.out_of_fold()
         if kept is None:
             missing.append(
-                f"{one.label}: the winner's out-of-fold predictions are {_GONE}: {one.study.out_of_fold_file}"
+                f"{one.label}: the winner's out-of-fold predictions are missing or incomplete: "
+                f"{one.study.out_of_fold_file}"
             )
         elif len(kept.names) > 1:
             found[place] = kept.names, _correlation(kept)
@@ -105,18 +105,9 @@ def _least_correlated(label: str, names: Sequence[str], matrix: Floats) -> str:
 
 def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     """Draw the final models' predictions on the test rows."""
-    found: dict[int, Predictions] = {}
-    missing = []
-    for place, one in enumerate(measures):
-        if one.study.final is None or not one.study.has_test_rows or one.study.classes:
-            continue
-        kept = one.study.on_test_rows()
-        if kept is None or not len(kept.target):
-            missing.append(f"{one.label}: the winner's predictions on the test rows are {_GONE}: {one.study.test_file}")
-        else:
-            found[place] = kept
+    found, missing = winners_on_test_rows(measures, of_classes=False)
     if not found:
-        return Chart("actual", _ACTUAL, "No winner has predictions on the test rows.", missing=tuple(missing))
+        return Chart("actual", _ACTUAL, "No winner has predictions on the test rows.", missing=missing)
     ends = [
         float(pick(pick(kept.target.min(), kept.blended.min()), pick(kept.target.max(), kept.blended.max())))
         for pick in (min, max)
@@ -129,7 +120,7 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     sampled = max(len(kept.target) for kept in found.values()) > _MOST_ROWS
     few = f" Only {_MOST_ROWS} rows of each, chosen at random, are drawn." if sampled else ""
     sentence = f"Points on the line are exact. {'; '.join(fits)}.{few}"
-    return Chart("actual", _ACTUAL, sentence, plots, columns=min(3, len(plots)), missing=tuple(missing))
+    return Chart("actual", _ACTUAL, sentence, plots, columns=min(3, len(plots)), missing=missing)
 
 
 def _scatter(place: int, kept: Predictions, span: Sequence[float]) -> Spec:
