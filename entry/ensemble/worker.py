@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import importlib.abc
 import json
 import os
 import signal
@@ -41,6 +42,18 @@ PRELOAD = (
     "ensemble.training",
 )
 
+# CatBoost imports it if it is installed, and it starts a thread, which a forked worker would not have.
+_ONLY_AFTER_A_FORK = "polars"
+
+
+class _NotYet(importlib.abc.MetaPathFinder):
+    """Finds that a module is not installed."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Raise ModuleNotFoundError for the module; leave all others to the next finder."""
+        if fullname == _ONLY_AFTER_A_FORK:
+            raise ModuleNotFoundError(f"{fullname} is not imported before a fork", name=fullname)
+
 
 def resident(control: socket.socket, preload: Sequence[str] = PRELOAD, at_end: Mapping[str, Any] | None = None) -> None:
     """Import, then fork workers on request until ``control`` ends.
@@ -51,8 +64,10 @@ def resident(control: socket.socket, preload: Sequence[str] = PRELOAD, at_end: M
         at_end: A call to make after the workers are dead, as ``call`` and ``kwargs`` of a worker's request.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.meta_path.insert(0, refused := _NotYet())
     for name in preload:
         importlib.import_module(name)
+    sys.meta_path.remove(refused)
     workers: set[int] = set()
     try:
         while True:

@@ -30,11 +30,20 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or need
 # CatBoost's allocator starts this thread on import, and handles forks itself.
 HARMLESS = "jemalloc_bg_thd"
 
+OWN_FRAMES = """
+import polars
+
+def largest_by_rest():
+    rows = polars.LazyFrame({"number": range(100_000)}).with_columns(rest=polars.col("number") % 3)
+    return rows.group_by("rest").agg(polars.max("number")).sort("rest").collect()["number"].to_list()
+"""
+
 
 @pytest.fixture(scope="module")
 def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     (folder / "shop_members.py").write_text(OWN_MEMBER)
+    (folder / "shop_frames.py").write_text(OWN_FRAMES)
     return folder
 
 
@@ -68,6 +77,11 @@ def test_the_resident_process_has_one_thread_to_fork(pool: WorkerPool) -> None:
     names = [path.read_text().strip() for path in Path(f"/proc/{resident}/task").glob("*/comm")]
     assert len([name for name in names if name != HARMLESS]) == 1
     assert psutil.Process(resident).num_threads() == len(names) <= 2
+
+
+def test_a_worker_can_use_polars_which_has_threads(pool: WorkerPool) -> None:
+    pytest.importorskip("polars")
+    assert pool.call("shop_frames:largest_by_rest", {}) == [99_999, 99_997, 99_998]
 
 
 def test_a_worker_trains_with_two_threads_again_and_again(pool: WorkerPool, tmp_path: Path) -> None:
