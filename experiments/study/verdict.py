@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from ensemble.evaluation import SCORES, overlap_factor
 from ensemble.recipe import BLENDED
 from experiments.study.baseline import CATBOOST, MEAN
-from experiments.study.fold_intervals import Interval, fold_scores, paired_lift
+from experiments.study.fold_intervals import Interval, fold_scores, score_difference, score_interval
 from experiments.study.spec import TrialResult
+
+# Divisions of the rows into folds, beyond which more take long and narrow an interval little.
+MOST_REPEATS = 10
+# From when on the test score is far from that in cross-validation: as a share of it, and in standard errors.
+GAP_SHARE, GAP_ERRORS = 0.1, 2.0
 
 Verdict = Literal["pays", "costs", "undecided"]
 
@@ -41,29 +50,91 @@ def best_single_member(results: Sequence[TrialResult], members: Sequence[str]) -
     return min(candidates, key=lambda candidate: candidate.score)
 
 
+def score_rows(winner: TrialResult) -> list[str]:
+    """Return what has scores of its own in the winner: its members, and the blend.
+
+    A single member's blend is the member itself, unless it is calibrated or fitted otherwise.
+    """
+    names = list(winner.info["weights"])
+    blend = {key: value for key, value in winner.metrics.items() if key.endswith(f"_{BLENDED}")}
+    own = (winner.metrics.get(key.removesuffix(BLENDED) + names[0], math.nan) for key in blend)
+    same = all(math.isclose(value, member) for value, member in zip(blend.values(), own, strict=True))
+    return names if len(names) == 1 and same else [*names, BLENDED]
+
+
 def lift_over_best_member(winner: TrialResult, best: BestSingleMember, members: Sequence[str]) -> Interval | None:
-    """Return how much lower the blend's main score is than the best single member's; None if there is one member.
+    """Return the blend's main score minus the best single member's, over all rows; None if there is one member.
 
     The member comes from the trial in which it did best, as it would if it had been tuned without the others.
     """
-    if len(members) < 2:
+    return None if len(members) < 2 else score_difference(winner, BLENDED, best.trial, best.name)
+
+
+def verdict(lift: Interval, score: str) -> Verdict:
+    """Return what a lift over the best single member means: undecided if its interval includes zero.
+
+    Args:
+        lift: The blend's score minus the other.
+        score: The score.
+    """
+    if lift.low <= 0 <= lift.high:
+        return "undecided"
+    return "pays" if (lift.low > 0) is SCORES[score].maximised else "costs"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far the winner's test score is from that in cross-validation.
+
+    Attributes:
+        share: Their difference as a share of the score in cross-validation; positive if the test score is higher.
+        errors: The difference in standard errors.
+    """
+
+    share: float
+    errors: float
+
+
+def gap_on_test_rows(winner: TrialResult) -> Gap | None:
+    """Return the gap between test and cross-validation if it is large; None if it is not, or is not known.
+
+    It is large if it is more than ``GAP_SHARE`` of the score and ``GAP_ERRORS`` standard errors. The test score is
+    taken to vary as that of one fold, and the score in cross-validation as its interval says.
+    """
+    from scipy.stats import t
+
+    test, whole = (winner.main(split, BLENDED) for split in ("test", "cv"))
+    interval, folds = score_interval(winner, BLENDED), fold_scores(winner, BLENDED)
+    if test is None or not whole or interval is None:
         return None
-    k = winner.info.get("recipe", {}).get("folds", {}).get("k")
-    return paired_lift(fold_scores(best.trial, best.name), fold_scores(winner, BLENDED), k)
+    of_cv = (interval.high - interval.low) / 2 / float(t.ppf(0.975, len(folds) - 1))
+    error = float(np.hypot(of_cv, np.std(list(folds.values()), ddof=1)))
+    share, errors = (test - whole) / whole, abs(test - whole) / error if error else np.inf
+    return Gap(share, errors) if abs(share) > GAP_SHARE and errors > GAP_ERRORS else None
 
 
-def verdict(lift: Interval) -> Verdict:
-    """Return what a lift over the best single member means: undecided if its interval includes zero."""
-    return "pays" if lift.low > 0 else "costs" if lift.high < 0 else "undecided"
+def repeats_to_decide(lift: Interval, k: int, repeats: int) -> int | None:
+    """Return how often the folds must be repeated to decide a lift, if it stays as it is; None if that is too often.
+
+    Args:
+        lift: A lift whose interval includes zero.
+        k: Folds of one division of the rows.
+        repeats: How many divisions it is of.
+    """
+    from scipy.stats import t
+
+    def width(divisions: int) -> float:
+        n = divisions * k
+        return float(t.ppf(0.975, n - 1) * np.sqrt(overlap_factor(n, k)))
+
+    half = (lift.high - lift.low) / 2 / width(repeats)
+    enough = (more for more in range(max(repeats + 1, 3), MOST_REPEATS + 1) if half * width(more) < abs(lift.value))
+    return next(enough, None)
 
 
 def lift_over_baseline(winner: TrialResult, baseline: TrialResult | None) -> Interval | None:
-    """Return how much lower the blend's main score is than plain CatBoost's; None if that has no score."""
-    folds = [] if baseline is None else fold_scores(baseline, CATBOOST, winner.main_score)
-    blended = fold_scores(winner, BLENDED)
-    if not folds or len(folds) != len(blended):
-        return None
-    return paired_lift(folds, blended, winner.info.get("recipe", {}).get("folds", {}).get("k"))
+    """Return the blend's main score minus plain CatBoost's, over all rows; None if that has no score."""
+    return None if baseline is None else score_difference(winner, BLENDED, baseline, CATBOOST)
 
 
 def study_metrics(
@@ -77,13 +148,13 @@ def study_metrics(
     numbers = {
         key: final.metrics[key]
         for split in ("cv", "validation", "test")
-        for name in (*final.info.get("weights", members), BLENDED)
+        for name in (*final.info.get("weights", members), BLENDED)  # the objective, also of one member
         if (key := f"{split}_{final.main_score}_{name}") in final.metrics
     }
     best = best_single_member(results, members)
     lift = lift_over_best_member(final, best, members)
     if lift is not None:
-        numbers |= {"lift_mean": lift.mean, "lift_low": lift.low, "lift_high": lift.high}
+        numbers |= {"lift_mean": lift.value, "lift_low": lift.low, "lift_high": lift.high}
     main = f"cv_{final.main_score}"
     naive = "class_frequencies" if final.classes else "target_mean"
     for name, key in ((CATBOOST, f"{main}_catboost_default"), (MEAN, f"{main}_{naive}")):
@@ -91,5 +162,6 @@ def study_metrics(
             numbers[key] = baseline.metrics[found]
     over = lift_over_baseline(final, baseline)
     if over is not None:
-        numbers |= {f"lift_over_catboost_{end}": getattr(over, end) for end in ("mean", "low", "high")}
+        numbers |= {"lift_over_catboost_mean": over.value}
+        numbers |= {"lift_over_catboost_low": over.low, "lift_over_catboost_high": over.high}
     return numbers | {f"{main}_best_lone_member": best.score}
