@@ -88,7 +88,7 @@ def compare_studies(composed: Composed, console: Console) -> Compared:
     report = make_report(measures, parity, rows)
     show_finding(measures, console)
     show_table(measures, rows, console)
-    if parity.required:
+    if parity.required or parity.pairs:
         show_unpaired(parity, console)
     for line in report.partial:
         print_plain(console, f"partial: {line}.", "yellow")
