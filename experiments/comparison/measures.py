@@ -176,7 +176,7 @@ def lift_between_winners(one: Measures, other: Measures) -> Interval | None:
     ]
     if len(folds[0]) != len(folds[1]) or len(folds[0]) < 2:
         return None
-    return paired_lift(*folds, one.folds_a_division, maximised=SCORES[one.decisive].maximised)
+    return paired_lift(folds[0], folds[1], one.folds_a_division, maximised=SCORES[one.decisive].maximised)
 
 
 def same_folds(one: RecordedStudy, other: RecordedStudy) -> bool:
