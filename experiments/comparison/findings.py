@@ -24,7 +24,7 @@ def which_is_better(measures: Sequence[Measures]) -> str:
     if len({one.study.data_hash for one in found}) > 1:
         return "The studies ran on different data, so their scores cannot be compared."
     best, second = sorted(found, key=_rank)[:2]
-    name, values = shown(best.study.main_score), f"{_value(best):.6g} against {_value(second):.6g}"
+    name, values = shown(best.decisive), f"{_value(best):.6g} against {_value(second):.6g}"
     apart = lift_between_winners(best, second)
     leads = f"{best.label} has the better {best.metric}, {values} in {second.label}."
     if apart is None:
@@ -32,7 +32,7 @@ def which_is_better(measures: Sequence[Measures]) -> str:
     if not apart.value and not apart.low:
         return f"{best.label} and {second.label} are equally good: their {name} is the same on every fold."
     side = below_or_above(apart.value)
-    if best.metric != f"cv_{best.study.main_score}_{BLENDED}":
+    if best.metric != f"cv_{best.decisive}_{BLENDED}":
         return f"{leads} Its CV {name} is {side} the other's; {interval_text(apart)}."
     decided = "is ahead, but that may be chance" if apart.low <= 0 <= apart.high else "is better"
     return f"{best.label} {decided}: its CV {name} is {side} that of {second.label} ({values}); {interval_text(apart)}."

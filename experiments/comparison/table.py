@@ -64,18 +64,24 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
                 rows += [Row(f"{title} (95%)" if has_interval else title), *found]
     rows += _serving(measures)
     rows += [
-        Row("does it pay?"),
+        Row(_verdict_title(measures)),
         _row("best single member", measures, _best_member),
         _row("blend minus best member", measures, lambda one: _spread(one.lift)),
         _row(
             "the ensemble",
             measures,
-            lambda one: NOTHING if one.lift is None else verdict(one.lift, one.study.main_score),
+            lambda one: NOTHING if one.lift is None else verdict(one.lift, one.decisive),
         ),
         *_baselines(measures),
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
     ]
     return rows
+
+
+def _verdict_title(measures: Sequence[Measures]) -> str:
+    """Return the heading of the verdicts, with the score that they are on if it is not the main one."""
+    other = dict.fromkeys(one.decisive for one in measures if one.decisive != one.study.main_score)
+    return f"does it pay? ({', '.join(map(shown, other))})" if other else "does it pay?"
 
 
 def spent(one: Measures) -> str:
@@ -182,7 +188,7 @@ def _against(first: Measures, one: Measures) -> str:
 
 
 def _spread(lift: Interval | None) -> str:
-    """Return a difference of main scores with half the width of its interval."""
+    """Return a difference of scores with half the width of its interval."""
     if lift is None:
         return NOTHING
     sign = "+" if lift.value >= 0 else ""

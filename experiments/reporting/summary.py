@@ -114,13 +114,13 @@ def render(outcome: Outcome) -> RenderableType:
 
 def _verdicts(outcome: Outcome) -> list[Text]:
     """Return whether the ensemble pays, against what, what would decide it, and what the scores mean."""
-    final, members = outcome.final, outcome.members
-    verdict = verdict_text(final, outcome.results, members)
-    step = next_step_text(final, outcome.results, members, outcome.rises, outcome.outlook)
+    final, members, objective = outcome.final, outcome.members, outcome.study.objective
+    verdict = verdict_text(final, outcome.results, members, objective)
+    step = next_step_text(final, outcome.results, members, objective, outcome.rises, outcome.outlook)
     if step is not None:
         verdict.append(f" {step}")
     plain = [text for text in (spread_text(outcome.study, final), gap_text(final)) if text is not None]
-    found = [verdict, baseline_text(final, members, outcome.baseline), *map(Text, plain)]
+    found = [verdict, baseline_text(final, outcome.results, members, objective, outcome.baseline), *map(Text, plain)]
     return [text for text in found if text is not None]
 
 

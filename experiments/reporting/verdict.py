@@ -8,6 +8,7 @@ import numpy as np
 from rich.text import Text
 
 from ensemble.evaluation import SCORES
+from ensemble.recipe import BLENDED
 from experiments.reporting.console import dollars, duration
 from experiments.reporting.score_names import shown
 from experiments.study.baseline import CATBOOST
@@ -17,6 +18,7 @@ from experiments.study.spec import TrialResult
 from experiments.study.verdict import (
     Verdict,
     best_single_member,
+    decisive_score,
     gap_on_test_rows,
     lift_over_baseline,
     lift_over_best_member,
@@ -35,22 +37,23 @@ _MOST_FOLDS = 10
 _SPARE = 0.002
 
 
-def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Sequence[str]) -> Text:
+def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Sequence[str], objective: str) -> Text:
     """Return the verdict as one sentence.
 
     Args:
         final: The winner.
         results: Every finished trial of its study.
         members: Names of the members.
+        objective: The metric that the study optimised.
     """
-    best = best_single_member(results, members)
+    best = best_single_member(results, members, decisive_score(objective, [final, *results]))
     lift = lift_over_best_member(final, best, members)
     if lift is None:
         return Text("The ensemble has one member, so there is no blend to compare.")
-    decision = verdict(lift, final.main_score)
+    decision = verdict(lift, best.metric)
     conclusion, style = _SHOWN[decision]
     return Text(
-        f"{conclusion}: the blend's CV {shown(final.main_score)} is {below_or_above(lift.value)} that of the best "
+        f"{conclusion}: the blend's CV {shown(best.metric)} is {below_or_above(lift.value)} that of the best "
         f"single member ({best.name} in trial {best.trial.index}, {best.score:.6g}); {interval_text(lift)}.",
         style=style,
     )
@@ -60,6 +63,7 @@ def next_step_text(
     final: TrialResult,
     results: Sequence[TrialResult],
     members: Sequence[str],
+    objective: str,
     rises: Mapping[str, float],
     ahead: Outlook | None,
 ) -> str | None:
@@ -69,19 +73,20 @@ def next_step_text(
         final: The winner.
         results: Every finished trial of its study.
         members: Names of the members.
+        objective: The metric that the study optimised.
         rises: By member, the rise of the blend's main score without it; empty if it is not known.
         ahead: What more trials may bring; None if that is not known.
     """
-    best = best_single_member(results, members)
+    best = best_single_member(results, members, decisive_score(objective, [final, *results]))
     lift = lift_over_best_member(final, best, members)
-    if lift is None or verdict(lift, final.main_score) != "undecided":
+    if lift is None or verdict(lift, best.metric) != "undecided":
         return None
     steps = [*_more_folds(final, lift)]
     if ahead is not None and ahead.is_worth:
         steps.append(f"run more trials, search.n_trials={len(results) + ahead.trials}")
     known = {name: rise for name, rise in rises.items() if name in members and np.isfinite(rise)}
     spare = min(known, key=lambda name: known[name], default=None)
-    if spare is not None and len(members) > 2 and known[spare] <= _SPARE * abs(best.score):
+    if spare is not None and len(members) > 2 and known[spare] <= _SPARE * (final.main("cv", BLENDED) or 0.0):
         rest = ",".join(name for name in members if name != spare)
         steps.append(f"drop {spare}, without which the blend is hardly worse, ensemble.members=[{rest}]")
     if not steps:
@@ -104,23 +109,32 @@ def _more_folds(final: TrialResult, lift: Interval) -> list[str]:
     return [f"repeat the folds, {how}, which decides it if the difference stays"]
 
 
-def baseline_text(final: TrialResult, members: Sequence[str], baseline: TrialResult | None) -> Text | None:
+def baseline_text(
+    final: TrialResult,
+    results: Sequence[TrialResult],
+    members: Sequence[str],
+    objective: str,
+    baseline: TrialResult | None,
+) -> Text | None:
     """Return in one sentence how the winner compares with plain CatBoost; None if that has no score.
 
     Args:
         final: The winner.
-        members: Names of its study's members.
+        results: Every finished trial of its study.
+        members: Names of the members.
+        objective: The metric that the study optimised.
         baseline: Scores of plain CatBoost on the same folds, if it was trained.
     """
-    lift = lift_over_baseline(final, baseline)
+    score = decisive_score(objective, [final, *results])
+    lift = lift_over_baseline(final, baseline, score)
     if baseline is None or lift is None:
         return None
     who = "The blend" if len(members) > 1 else members[0]
     return Text(
         f"Plain CatBoost, with its own defaults on the same folds: "
-        f"{baseline.metrics[f'cv_{final.main_score}_{CATBOOST}']:.6g}. {who}'s CV {shown(final.main_score)} is "
+        f"{baseline.metrics[f'cv_{score}_{CATBOOST}']:.6g}. {who}'s CV {shown(score)} is "
         f"{below_or_above(lift.value)} that; {interval_text(lift)}.",
-        style=_SHOWN[verdict(lift, final.main_score)][1],
+        style=_SHOWN[verdict(lift, score)][1],
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.channel import read_channel
-from ensemble.evaluation import SCORES, default_objective, finite, main_score, make_folds, pooled_scores, scores_of
+from ensemble.evaluation import SCORES, MetricName, finite, main_score, make_folds, pooled_scores, scores_of
 from ensemble.members.boosting import CatBoost
-from ensemble.recipe import MemberSpec, Recipe
+from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.training import classes_argument, weighted_training_rows
 from ensemble.wire import decode_recipe, encode_recipe
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
@@ -34,7 +34,7 @@ def baseline_trial(study: StudySpec) -> TrialSpec:
         members=(MemberSpec(CATBOOST, CatBoost.kind, PARAMETERS),),
         folds=own.folds,
         seed=own.seed,
-        objective=default_objective(study.task),
+        objective=f"cv_{MetricName.parse(study.objective).score}_{BLENDED}",  # whose score folds have too
         class_weight=own.class_weight,  # which scores have too
     )
     folder = baseline_folder(study.folder)
@@ -56,7 +56,7 @@ def baseline_seconds(study: StudySpec, trial: TrialResult) -> float:
 def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, float]:
     """Return the cross-validated scores of the mean of the target, and the main one on each fold, in a worker.
 
-    For classes they are the log loss and the accuracy of their frequencies.
+    For classes they are the log loss, the accuracy and the objective of their frequencies.
 
     Args:
         train: Folder of the train channel.
@@ -76,5 +76,6 @@ def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, floa
         metrics[f"cv_{main}_{MEAN}_fold_{number}"] = SCORES[main](target[fold.score], found, weights[fold.score])
     whole = pooled_scores(MEAN, target, predicted, weights)
     # Frequencies differ a little from fold to fold, so that a rank of their rows means nothing.
-    shown = (main, "accuracy") if table.classes else scores_of(table.task)
-    return finite({name: whole[name] for score in shown if (name := f"cv_{score}_{MEAN}")} | metrics)
+    objective = MetricName.parse(recipe.objective).score
+    shown = {main, "accuracy", objective} if table.classes else set(scores_of(table.task))
+    return finite({name: whole[name] for name in whole if MetricName.parse(name).score in shown} | metrics)

@@ -369,7 +369,7 @@ def _nested_scores(
     for number, fold in enumerate(folds):
         predicted = nested.predictions[fold.repeat, fold.score]
         weights = None if table.weights is None else table.weights[fold.score]
-        for score in folded_scores(table.task):
+        for score in folded_scores(table.task, recipe.objective):
             value = SCORES[score](table.target[fold.score], predicted, weights)
             found[f"cv_{score}_{BLENDED}_fold_{number}"] = value
     kept = {"blended": blended} | ({} if labels is None else {"labels": labels})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ensemble.evaluation import SCORES, overlap_factor
+from ensemble.evaluation import SCORES, MetricName, overlap_factor
 from ensemble.recipe import BLENDED
 from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.fold_intervals import Interval, fold_scores, score_difference, score_interval
@@ -30,24 +30,49 @@ class BestSingleMember:
     Attributes:
         name: The member.
         trial: The trial in which it reached the score.
-        score: Its main score there, in cross-validation.
+        score: Its score there, in cross-validation.
+        metric: Which score that is.
     """
 
     name: str
     trial: TrialResult
     score: float
+    metric: str
 
 
-def best_single_member(results: Sequence[TrialResult], members: Sequence[str]) -> BestSingleMember:
-    """Return the member and trial with the lowest main score in cross-validation of all complete trials."""
+def decisive_score(objective: str, results: Iterable[TrialResult]) -> str:
+    """Return the score of the verdict: that of the objective, or the main one if folds lack it.
+
+    Trials of earlier versions have the main score on each fold, and for classes the AUC. A fold of one class has no
+    AUC.
+
+    Args:
+        objective: The metric that the study optimised.
+        results: Its trials, of which at least one is complete.
+    """
+    complete = [result for result in results if result.state == "complete"]
+    score = MetricName.parse(objective).score
+    known = all(len(fold_scores(result, BLENDED, score)) > 1 for result in complete)
+    return score if known else complete[0].main_score
+
+
+def best_single_member(results: Sequence[TrialResult], members: Sequence[str], score: str) -> BestSingleMember:
+    """Return the member and trial with the best score in cross-validation of all complete trials; of equals the first.
+
+    Args:
+        results: The trials of a study.
+        members: The names of its members.
+        score: Which score decides.
+    """
+    sign = -1.0 if SCORES[score].maximised else 1.0
     candidates = [
-        BestSingleMember(name, trial, score)
+        BestSingleMember(name, trial, found, score)
         for trial in results
         if trial.state == "complete"
         for name in members
-        if (score := trial.main("cv", name)) is not None
+        if (found := trial.metrics.get(f"cv_{score}_{name}")) is not None
     ]
-    return min(candidates, key=lambda candidate: candidate.score)
+    return min(candidates, key=lambda candidate: sign * candidate.score)
 
 
 def score_rows(winner: TrialResult) -> list[str]:
@@ -63,11 +88,11 @@ def score_rows(winner: TrialResult) -> list[str]:
 
 
 def lift_over_best_member(winner: TrialResult, best: BestSingleMember, members: Sequence[str]) -> Interval | None:
-    """Return the blend's main score minus the best single member's, over all rows; None if there is one member.
+    """Return the blend's score minus the best single member's, over all rows; None if there is one member.
 
     The member comes from the trial in which it did best, as it would if it had been tuned without the others.
     """
-    return None if len(members) < 2 else score_difference(winner, BLENDED, best.trial, best.name)
+    return None if len(members) < 2 else score_difference(winner, BLENDED, best.trial, best.name, best.metric)
 
 
 def verdict(lift: Interval, score: str) -> Verdict:
@@ -132,36 +157,44 @@ def repeats_to_decide(lift: Interval, k: int, repeats: int) -> int | None:
     return next(enough, None)
 
 
-def lift_over_baseline(winner: TrialResult, baseline: TrialResult | None) -> Interval | None:
-    """Return the blend's main score minus plain CatBoost's, over all rows; None if that has no score."""
-    return None if baseline is None else score_difference(winner, BLENDED, baseline, CATBOOST)
+def lift_over_baseline(winner: TrialResult, baseline: TrialResult | None, score: str) -> Interval | None:
+    """Return the blend's score minus plain CatBoost's, over all rows; None if that does not have it."""
+    return None if baseline is None else score_difference(winner, BLENDED, baseline, CATBOOST, score)
 
 
 def study_metrics(
-    final: TrialResult, results: Sequence[TrialResult], members: Sequence[str], baseline: TrialResult | None = None
+    final: TrialResult,
+    results: Sequence[TrialResult],
+    members: Sequence[str],
+    objective: str,
+    baseline: TrialResult | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a study's own MLflow run.
 
-    They are the main scores of the winner, of the best single member and of the baseline, and the lifts of the blend
-    over the latter two.
+    They are the main scores of the winner, and its decisive ones if these are others; the decisive scores of the best
+    single member and of the baseline; and the lifts of the blend over the latter two, of which a negative one is below.
     """
+    score = decisive_score(objective, [final, *results])
     numbers = {
         key: final.metrics[key]
+        for shown in dict.fromkeys((final.main_score, score))
         for split in ("cv", "validation", "test")
-        for name in (*final.info.get("weights", members), BLENDED)  # the objective, also of one member
-        if (key := f"{split}_{final.main_score}_{name}") in final.metrics
+        for name in (*final.info.get("weights", members), BLENDED)
+        if (key := f"{split}_{shown}_{name}") in final.metrics
     }
-    best = best_single_member(results, members)
-    lift = lift_over_best_member(final, best, members)
-    if lift is not None:
-        numbers |= {"lift_mean": lift.value, "lift_low": lift.low, "lift_high": lift.high}
-    main = f"cv_{final.main_score}"
+    best = best_single_member(results, members, score)
+    over_member = lift_over_best_member(final, best, members)
+    if over_member is not None:
+        numbers |= _named_ends("lift", over_member)
     naive = "class_frequencies" if final.classes else "target_mean"
-    for name, key in ((CATBOOST, f"{main}_catboost_default"), (MEAN, f"{main}_{naive}")):
-        if baseline is not None and (found := f"{main}_{name}") in baseline.metrics:
+    for name, key in ((CATBOOST, f"cv_{score}_catboost_default"), (MEAN, f"cv_{score}_{naive}")):
+        if baseline is not None and (found := f"cv_{score}_{name}") in baseline.metrics:
             numbers[key] = baseline.metrics[found]
-    over = lift_over_baseline(final, baseline)
-    if over is not None:
-        numbers |= {"lift_over_catboost_mean": over.value}
-        numbers |= {"lift_over_catboost_low": over.low, "lift_over_catboost_high": over.high}
-    return numbers | {f"{main}_best_lone_member": best.score}
+    over_baseline = lift_over_baseline(final, baseline, score)
+    if over_baseline is not None:
+        numbers |= _named_ends("lift_over_catboost", over_baseline)
+    return numbers | {f"cv_{score}_best_lone_member": best.score}
+
+
+def _named_ends(name: str, lift: Interval) -> dict[str, float]:
+    return {f"{name}_mean": lift.value, f"{name}_low": lift.low, f"{name}_high": lift.high}
