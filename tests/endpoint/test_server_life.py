@@ -104,7 +104,6 @@ def test_sigterm_lets_a_request_end_and_logs_it(bundle: Path, serve: Serve) -> N
     (line,) = [line for line in server.log() if line["request_id"] == "last"]
     assert (line["status"], line["rows"]) == (200, 5000)
     assert line["ms"] > 0
-    assert 0 < line["disagreement"] < 100
 
 
 @pytest.mark.parametrize(
