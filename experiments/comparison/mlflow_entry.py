@@ -59,7 +59,7 @@ def _study(one: Measures) -> ComparedStudy:
         scores = winner_scores(one.best.metrics, members, study.main_score, study.objective)
         numbers |= {score.name: score.value for score in scores}
     if one.lift is not None:
-        numbers |= {"lift_mean": one.lift.mean, "lift_low": one.lift.low, "lift_high": one.lift.high}
+        numbers |= {"lift_mean": one.lift.value, "lift_low": one.lift.low, "lift_high": one.lift.high}
     return ComparedStudy(
         name=study.name,
         label=one.label,
