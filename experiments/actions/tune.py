@@ -53,7 +53,8 @@ from experiments.study.verdict import study_metrics
 from experiments.system import crash_points
 from experiments.system.machine import check_folder
 from experiments.tracking import runs
-from experiments.tracking.store import interface_command, store_exists, store_uri
+from experiments.tracking.store import interface, store_exists, store_uri
+from experiments.tracking.views import STUDIES, runs_page
 
 # How many times slower than usual this machine is taken to be, at most, from the share of a core that the command got.
 MOST_SLOWNESS = 3.0
@@ -63,7 +64,7 @@ _RECORDED = "recorded"
 
 @dataclass(frozen=True)
 class _Session:
-    """One command's study and what it is recorded and shown with."""
+    """One command's study and what it is recorded and shown with; ``experiment`` is MLflow's id, once it is known."""
 
     study: StudySpec
     backend: type[Backend]
@@ -73,10 +74,23 @@ class _Session:
     root: Path
     uri: str
     progress: type[StudyProgress]
+    experiment: str | None = None
 
-    def recorded(self, trials: int) -> dict[str, object]:
-        """Return the ledger's note that MLflow has everything of the first ``trials`` trials."""
-        return {"store": masked_value(self.uri), "trials": trials}
+    @property
+    def register(self) -> bool:
+        """Whether the winner becomes a version of a registered model in MLflow."""
+        asked = self.composed.config.mlflow.register
+        return self.study.action != "train" if asked is None else asked
+
+    def recorded(self, trials: int, experiment: str | None) -> dict[str, object]:
+        """Return the ledger's note that MLflow has everything of the first ``trials`` trials, in this experiment."""
+        store = masked_value(self.uri)
+        return {"store": store, "trials": trials, "registered": self.register, "experiment": experiment}
+
+    def has_recorded(self, noted: Mapping[str, Any], trials: int) -> bool:
+        """Whether MLflow has everything of the first ``trials`` trials, as far as the ledger's note tells."""
+        same = noted.get("store") == masked_value(self.uri) and noted.get("trials") == trials
+        return same and (noted.get("registered", True) or not self.register) and store_exists(self.uri)
 
     @property
     def members(self) -> list[str]:
@@ -185,13 +199,14 @@ def _show_finished(session: _Session, known: Peek) -> Outcome | None:
     session = replace(session, study=session.study.as_trained(results))
     best = best_of(results, session.study.objective)
     final = known.facts.get(FINAL)
-    recorded = known.facts.get(_RECORDED) == session.recorded(len(results)) and store_exists(session.uri)
-    done = len(results) == session.study.n_trials and recorded
+    noted = known.facts.get(_RECORDED) or {}
+    done = len(results) == session.study.n_trials and session.has_recorded(noted, len(results))
     blend = recorded_blend(session.study, results, known.facts.get(STUDY_BLEND))
     done = done and not is_open(session.study, results, known.facts.get(STUDY_BLEND))
     if not done or best is None or final is None or not is_winner(final, best, session.study, blend):
         return None
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
+    session = replace(session, experiment=noted.get("experiment"))
     outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts)
     show(outcome, session.console)
     return outcome
@@ -215,7 +230,8 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
     """Run the remaining trials of the study, record it, and sum it up."""
     study, console = session.study, session.console
     experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
-    with runs.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources()) as tracker:
+    sources, register = session.composed.with_sources(), session.register
+    with runs.Tracker(study, session.uri, experiment, session.root, sources, register=register) as tracker:
         try:
             baseline = Baseline(study, ledger, handle)
             progress = session.progress(study, session.members, console, len(ledger.results()), handle.note)
@@ -241,7 +257,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
                 print_plain(console, session.backend.after_interrupt)
             raise
     if tracker.problem is None:
-        ledger.note(_RECORDED, session.recorded(len(results)))
+        ledger.note(_RECORDED, session.recorded(len(results), tracker.experiment_id))
     outcome = replace(outcome, problem=tracker.problem)
     show(outcome, console)
     return outcome
@@ -278,6 +294,7 @@ def _record(
     study = session.study
     final = TrialResult(**ledger.noted(FINAL))
     tracker.drain()
+    session = replace(session, experiment=tracker.experiment_id)
     blend = recorded_blend(study, results, ledger.noted(STUDY_BLEND))
     facts = {key: ledger.noted(key) for key in (BASELINE, SERVING_COST)}
     outcome = _outcome(session, results, best, final, blend, facts)
@@ -285,6 +302,8 @@ def _record(
     winner = runs.Winner(final, model_dir(final_folder(study.folder)), figures.winner)
     numbers = study_metrics(final, results, session.members, session.study.objective, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()
+    states = [result.state for result in results]
+    numbers |= {"trials": len(states), "failed": states.count("failed"), "pruned": states.count("pruned")}
     tracker.finish(winner, figures.study, as_text(outcome), numbers)
     return outcome
 
@@ -331,6 +350,7 @@ def _outcome(
         session.members,
         commands,
         blend,
+        registered=session.register,
         baseline=None if baseline is None else TrialResult(**baseline),
         cost=None if cost is None else ServingCost(**cost),
         rises=_rises(study, best),
@@ -367,7 +387,8 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
         dropped = tuple(f"{key}=" for key in without)
         return typed_command([*(argument for argument in session.command if not argument.startswith(dropped)), *more])
 
-    commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
+    page = None if session.experiment is None else runs_page(session.experiment, STUDIES)
+    commands = [interface(session.uri, session.root, page, "every study and trial, in the browser")]
     if not finished:
         commands.append((typed(without=()), "continue this study"))
     elif session.backend.can_extend and session.study.points is None and not _is_whole_grid(session.study):
