@@ -19,7 +19,8 @@ class PlainConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         """Take Rich's options, such as ``file`` and ``width``."""
-        super().__init__(markup=False, emoji=False, highlight=False, **options)
+        # In a notebook, Rich would display widgets, also for a console whose file is not the notebook's.
+        super().__init__(markup=False, emoji=False, highlight=False, force_jupyter=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as text; its width is that of the escapes."""

@@ -20,6 +20,8 @@ def process_state_kept() -> Iterator[None]:
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     try:
         with warnings.catch_warnings():
+            # From tqdm, when MLflow imports it in a notebook.
+            warnings.filterwarnings("ignore", message="IProgress not found")
             yield
     finally:
         for name in set(os.environ) - set(environ):

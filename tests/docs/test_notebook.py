@@ -74,3 +74,14 @@ def test_its_outputs_are_of_a_run_in_order() -> None:
     cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert [output for cell in cells for output in cell.outputs if output.output_type == "error"] == []
+
+
+def test_a_study_shows_its_bar_and_its_table_only() -> None:
+    tunes = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if "byoe.tune(" in cell.source]
+    assert len(tunes) == 2
+    for cell in tunes:
+        printed = "".join(output.text for output in cell.outputs if output.output_type == "stream")
+        assert all(re.fullmatch(r"(concrete|quartet) \[[#.]{10}\] \d/\d  .*", line.strip()) for line in printed.split("\r"))
+        assert [output.data.keys() & {"text/html"} for output in cell.outputs if output.output_type != "stream"] == [
+            {"text/html"}
+        ]

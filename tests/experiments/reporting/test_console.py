@@ -85,3 +85,10 @@ def test_a_widened_console_prints_text_as_it_is_too() -> None:
     file = io.StringIO()
     at_least(200, Console(file=file, width=20)).print(HOSTILE)
     assert file.getvalue().strip() == SHOWN
+
+
+def test_text_goes_to_the_consoles_file_in_a_notebook_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    file = io.StringIO()
+    PlainConsole(file=file).print("1 of 2")
+    assert file.getvalue() == "1 of 2\n"
