@@ -65,6 +65,7 @@ def _trace(place: int, places: int, one: Measures, names: Sequence[str], score: 
     return {
         "type": "scatter",
         "mode": "markers",
+        "cliponaxis": False,
         **series(place, one.label),
         "x": values,
         "y": rows,
