@@ -27,6 +27,7 @@ from experiments.config.compose import Composed
 from experiments.config.paths import user_path
 from experiments.errors import ConfigError, InputError, did_you_mean, listed, one_of, storage_errors
 from experiments.reporting.console import PlainConsole, print_plain
+from experiments.serving.kept_columns import Keep, check_keep, chosen_names, picked
 from experiments.serving.models import Model, place_model
 from experiments.serving.row_files import HEADERS, WRITERS, Source, open_rows
 from experiments.system.files import remove, replace_file
@@ -65,6 +66,7 @@ def predict_file(composed: Composed, console: Console) -> int:
         near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
         raise ConfigError(f"input={config.input}: there is no such file.{did_you_mean(source_path.name, near)}")
     check_not_input(config.input, config.output)
+    check_keep(config.keep, _PRINTED if named is None else named.suffix.lower())
     if named is None:
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / f"predictions{_PRINTED}"
@@ -85,7 +87,7 @@ def _predict_into(composed: Composed, source_path: Path, output: Path, place: Pa
     model = place_model(composed, place)
     partial = place / output.name
     given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
-    given |= {"header": config.header, "detail": config.detail}
+    given |= {"header": config.header, "detail": config.detail, "keep": check_keep(config.keep, output.suffix.lower())}
     predict = predict_rows if model.own else functools.partial(_in_worker, model, place)
     if not model.own:
         print_plain(console, _whose_code(model))
@@ -111,8 +113,8 @@ class Predicted:
     warnings: list[str]
 
 
-def predict_rows(
-    model: str, rows: str, output: str, *, header: str | None, detail: Detail, report: Report
+def predict_rows(  # noqa: PLR0913  # plain values, which a worker process can be given
+    model: str, rows: str, output: str, *, header: str | None, detail: Detail, report: Report, keep: Keep = ()
 ) -> Predicted:
     """Write a model's prediction for every row of a file, in the same order.
 
@@ -123,6 +125,7 @@ def predict_rows(
         header: Whether CSV rows have a header, one of ``HEADERS``; None to decide by the first row.
         detail: What to write.
         report: Called before each file of the model is read, and after each part of the rows.
+        keep: Columns of the rows to write beside the predictions.
 
     Raises:
         InputError: The model cannot be used, or the rows do not fit it.
@@ -151,6 +154,7 @@ def predict_rows(
             source,
             writer,
             source_path,
+            keep,
             lambda done, count: report(_Step(None, done, source.total, count)),
         )
 
@@ -272,7 +276,7 @@ class _Found:
 
 
 def _predict(
-    predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]
+    predictor: Predictor, source: Source, writer: Any, path: Path, keep: Keep, show: Callable[[int, int], None]
 ) -> Predicted:
     import numpy as np
 
@@ -280,12 +284,20 @@ def _predict(
     from ensemble.serving.unseen import Unseen
 
     found = _Found(Unseen(), {column.name: 0 for column in predictor.columns})
+    chosen: list[str] | None = None
     with writer:
         try:
-            for chunk in source.chunks(predictor.columns):
+            for chunk in source.chunks(predictor.columns, keep):
                 found.unseen.offset = found.rows
                 features = predictor.features(chunk.rows, found.unseen)
-                writer.write(predictor.predict(features))
+                prediction = predictor.predict(features)
+                kept: Mapping[str, Any] = {}
+                if keep:
+                    names, columns = chunk.named() or (None, ())
+                    if chosen is None:
+                        chosen = chosen_names(keep, names, writer.names(prediction), path)
+                    kept = picked(names or (), columns, chosen, len(features))
+                writer.write(prediction, kept)
                 found.rows += len(features)
                 for column, values in zip(predictor.columns, features.T, strict=True):
                     found.present[column.name] += int(np.count_nonzero(~np.isnan(values)))
