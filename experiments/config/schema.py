@@ -175,8 +175,7 @@ class RemoteModeConfig(ModeConfig):
     )
     price_usd_per_hour: float | None = _key(
         None,
-        "Price of one instance; `null` looks it up in a small, dated table for `us-east-1`, which does not have every "
-        "instance type.",
+        "Price of one instance; `null` asks AWS's price list, for which the credentials need `pricing:GetProducts`.",
     )
     budget_usd: float | None = _key(
         None,
@@ -486,7 +485,9 @@ class Config:
 
     action: str = _key("tune", "What to do; `--help` lists the actions.")
     study: str | None = _key(
-        None, "The study's name; `null` derives one from the configuration, so that the same command resumes it."
+        None,
+        "The study's name; `null` derives one from the configuration, so that the same command resumes it. For "
+        "`action=list`, the study whose rows and folds the leaderboard is about; `null` is the newest.",
     )
     model: str | None = _key(
         None,
@@ -511,12 +512,18 @@ class Config:
     output: str | None = _key(
         None,
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
-        "file of the report; `null` is `report.html` in `paths.root`.",
+        "file of the report; `null` is `report.html` in `paths.root`. For `action=list`, a `.json` file.",
     )
     detail: str = _key(
         "blended",
         "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; or "
         "`members`, which also adds each member's predictions.",
+    )
+    keep: Any = _key(
+        list,
+        "For `action=batch`: columns of `input` to write in front of the predictions, such as `keep=[id]`, or "
+        "`keep=all`. They need not be columns of the model. A cell stays as it is written in CSV; a column keeps its "
+        "type from Parquet to Parquet.",
     )
     mode: ModeConfig = field(default_factory=ModeConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
