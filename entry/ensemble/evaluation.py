@@ -282,9 +282,15 @@ def main_score(task: Task) -> str:
     return scores_of(task)[0]
 
 
-def folded_scores(task: Task) -> tuple[str, ...]:
-    """Return the scores that each fold reports too, so that they have an interval."""
-    return ("rmse",) if task == "regression" else ("logloss", "auc")
+def folded_scores(task: Task, objective: str | None = None) -> tuple[str, ...]:
+    """Return the scores that each fold reports too, so that they have an interval.
+
+    Args:
+        task: What is predicted.
+        objective: The metric that is optimised, whose score is among them; None for the default one.
+    """
+    usual = ("rmse",) if task == "regression" else ("logloss", "auc")
+    return usual if objective is None else tuple(dict.fromkeys((*usual, MetricName.parse(objective).score)))
 
 
 def default_objective(task: Task) -> str:

@@ -510,7 +510,7 @@ class _Fit:
     ) -> dict[str, float]:
         return {
             f"cv_{score}_{name}_fold_{number}": self._fold_score(score, predictions, nested, fold, column)
-            for score in folded_scores(self.train.task)
+            for score in folded_scores(self.train.task, self.recipe.objective)
             for column, name in enumerate(names)
             for number, fold in enumerate(folds)
         }

@@ -267,7 +267,7 @@ def _record(
     outcome = _outcome(session, results, best, final, blend, facts)
     figures = figures_of(outcome, ledger.noted(IMPORTANCE))
     winner = runs.Winner(final, model_dir(final_folder(study.folder)), figures.winner)
-    numbers = study_metrics(final, results, session.members, outcome.baseline)
+    numbers = study_metrics(final, results, session.members, session.study.objective, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()
     tracker.finish(winner, figures.study, as_text(outcome), numbers)
     return outcome

@@ -23,7 +23,7 @@ def which_search(measures: Sequence[Measures]) -> str:
         return "The searches ran on different data, so their scores cannot be compared."
     ranked = sorted(searches, key=_rank)
     best, second = ranked[0], ranked[1]
-    apart, name = lift_between_winners(second, best), shown(best.study.main_score)
+    apart, name = lift_between_winners(second, best), shown(best.decisive)
     if apart is None:
         return (
             f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} in "
@@ -35,8 +35,9 @@ def which_search(measures: Sequence[Measures]) -> str:
     conclusion = "excludes zero" if decided else "includes zero, so the difference may be chance"
     return (
         f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} in "
-        f"{second.label}. On average over the folds, its blend's {name} is {below_or_above(apart.mean)} the other's; "
-        f"the 95% interval, {span(apart)}, {conclusion}."
+        f"{second.label}. On average over the folds, its blend's {name} is "
+        f"{below_or_above(apart.mean, best.decisive)} the other's; "
+        f"the 95% interval, {span(apart, best.decisive)}, {conclusion}."
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.evaluation import MetricName
+from ensemble.evaluation import SCORES, MetricName
 from experiments.comparison.measures import SPLITS, Measures, lift_between_winners
 from experiments.reporting.console import dollars, duration
 from experiments.reporting.score_names import shown
@@ -65,9 +65,9 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
                 rows += [Row(f"{title} (95%)" if has_interval else title), *found]
     rows += _serving(measures)
     rows += [
-        Row("does it pay?"),
+        Row(_verdict_title(measures)),
         _row("best single member", measures, _best_member),
-        _row("blend minus best member", measures, lambda one: _spread(one.lift)),
+        _row("blend minus best member", measures, lambda one: _spread(one.lift, one)),
         _row("the ensemble", measures, lambda one: NOTHING if one.lift is None else verdict(one.lift)),
         *_baselines(measures),
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
@@ -79,6 +79,12 @@ def _without_empty(rows: Sequence[Row]) -> list[Row]:
     """Return the rows without those that have nothing for any study, and without headings of no row."""
     known = [row for row in rows if not row.cells or any(cell != NOTHING for cell in row.cells)]
     return [row for row, after in zip(known, [*known[1:], Row("")], strict=True) if row.cells or after.cells]
+
+
+def _verdict_title(measures: Sequence[Measures]) -> str:
+    """Return the heading of the verdicts, with the score that they are on if it is not the main one."""
+    other = dict.fromkeys(one.decisive for one in measures if one.decisive != one.study.main_score)
+    return f"does it pay? ({', '.join(map(shown, other))})" if other else "does it pay?"
 
 
 def spent(one: Measures) -> str:
@@ -163,7 +169,7 @@ def _baselines(measures: Sequence[Measures]) -> list[Row]:
 
     rows = [
         _row("plain CatBoost", measures, lambda one: _number(one.baseline(CATBOOST), "{:.6g}")),
-        _row("blend minus plain CatBoost", measures, lambda one: _spread(one.lift_over_baseline)),
+        _row("blend minus plain CatBoost", measures, lambda one: _spread(one.lift_over_baseline, one)),
         _row("mean of the target", measures, lambda one: naive(one, wanted=False)),
         _row("class frequencies", measures, lambda one: naive(one, wanted=True)),
     ]
@@ -182,15 +188,16 @@ def _against(first: Measures, one: Measures) -> str:
         return "different folds"
     if not apart.mean and apart.low == apart.high:
         return "equal"
-    return _spread(apart)
+    return _spread(apart, one)
 
 
-def _spread(lift: Interval | None) -> str:
-    """Return a lift as the change of the main score, with half the width of its interval."""
+def _spread(lift: Interval | None, one: Measures) -> str:
+    """Return a lift as the change of the decisive score, with half the width of its interval."""
     if lift is None:
         return NOTHING
-    sign = "+" if lift.mean <= 0 else ""
-    return f"{sign}{_digits(0.0 - lift.mean, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
+    change = lift.mean if SCORES[one.decisive].maximised else 0.0 - lift.mean
+    sign = "+" if change >= 0 else ""
+    return f"{sign}{_digits(change, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
 
 
 def _digits(value: float, digits: int) -> str:

@@ -91,7 +91,7 @@ def plan_study(composed: Composed) -> StudyPlan:
     recipe = plan_recipe(config, ensemble, splits)
     search = plan_search(config, recipe.ensemble, recipe.recipe.objective, studies)
     served = _served(splits, recipe.final_rows)
-    fold_notes = check_fittable(recipe.recipe, search, splits.train, served, config.dataset.weights)
+    fold_notes = check_fittable(recipe.recipe, search, splits, served, config.dataset.weights)
     parallelism = plan_parallelism(config, search, splits.train.features.nbytes)
     study = _study(composed, splits, recipe, search, parallelism, dependencies)
     if config.study is None:

@@ -67,10 +67,9 @@ class Outcome:
 
 def render(outcome: Outcome) -> RenderableType:
     """Return the summary for a console."""
-    verdict = verdict_text(outcome.final, outcome.results, outcome.members)
+    verdict, against = _verdicts(outcome)
     parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome)]
     parts.append(Text.assemble("\n  ", verdict))
-    against = baseline_text(outcome.final, outcome.baseline)
     if against is not None:
         parts.append(Text.assemble("  ", against))
     rounds = outcome.final.info.get("rounds")
@@ -106,6 +105,13 @@ def render(outcome: Outcome) -> RenderableType:
         model = f"models:/{outcome.study.name}@{WINNER_ALIAS}"
         parts.append(Text(f"  The winner is in MLflow's registry: {model}", overflow="ignore", no_wrap=True))
     return Group(*parts, _next(outcome))
+
+
+def _verdicts(outcome: Outcome) -> tuple[Text, Text | None]:
+    """Return how the blend compares with the best single member and, if there is a baseline, with that."""
+    final, results, objective = outcome.final, outcome.results, outcome.study.objective
+    against = baseline_text(final, results, outcome.baseline, objective)
+    return verdict_text(final, results, outcome.members, objective), against
 
 
 def _of_classes(final: TrialResult) -> list[str]:
@@ -160,8 +166,7 @@ def show(outcome: Outcome, console: Console) -> None:
 
 def as_html(outcome: Outcome) -> str:
     """Return the headline, the table and the verdicts as HTML."""
-    verdict = verdict_text(outcome.final, outcome.results, outcome.members)
-    against = baseline_text(outcome.final, outcome.baseline)
+    verdict, against = _verdicts(outcome)
     sentences = [verdict] if against is None else [verdict, against]
     headline = " ".join(_headline(outcome).plain.split("\n")).strip()
     text = "".join(paragraph(sentence.plain) for sentence in sentences)

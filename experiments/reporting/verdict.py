@@ -7,13 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 from rich.text import Text
 
+from ensemble.evaluation import SCORES
 from experiments.reporting.console import dollars, duration
 from experiments.reporting.score_names import shown
 from experiments.study.baseline import CATBOOST
 from experiments.study.fold_intervals import Interval
 from experiments.study.more_trials import Outlook
 from experiments.study.spec import TrialResult
-from experiments.study.verdict import Verdict, best_single_member, lift_over_baseline, lift_over_best_member, verdict
+from experiments.study.verdict import (
+    Verdict,
+    best_single_member,
+    decisive_score,
+    lift_over_baseline,
+    lift_over_best_member,
+    verdict,
+)
 
 _SHOWN: dict[Verdict, tuple[str, str]] = {
     "pays": ("The ensemble pays", "green"),
@@ -22,15 +30,16 @@ _SHOWN: dict[Verdict, tuple[str, str]] = {
 }
 
 
-def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Sequence[str]) -> Text:
+def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Sequence[str], objective: str) -> Text:
     """Return the verdict as one sentence.
 
     Args:
         final: The winner.
         results: Every finished trial of its study.
         members: Names of the members.
+        objective: The metric that the study optimised.
     """
-    best = best_single_member(results, members)
+    best = best_single_member(results, members, decisive_score(objective, [final, *results]))
     lift = lift_over_best_member(final, best, members)
     if lift is None:
         return Text("The ensemble has one member, so there is no blend to compare.")
@@ -38,29 +47,34 @@ def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Se
     conclusion, style = _SHOWN[decision]
     tail = ", which includes zero" if decision == "undecided" else ""
     return Text(
-        f"{conclusion}: on average over the folds, the blend's {shown(final.main_score)} is "
-        f"{below_or_above(lift.mean)} that of the best single member ({best.name} in trial {best.trial.index}, "
-        f"{best.score:.6g}); 95% interval {span(lift)}{tail}.",
+        f"{conclusion}: on average over the folds, the blend's {shown(best.metric)} is "
+        f"{below_or_above(lift.mean, best.metric)} that of the best single member ({best.name} in trial "
+        f"{best.trial.index}, {best.score:.6g}); 95% interval {span(lift, best.metric)}{tail}.",
         style=style,
     )
 
 
-def baseline_text(final: TrialResult, baseline: TrialResult | None) -> Text | None:
+def baseline_text(
+    final: TrialResult, results: Sequence[TrialResult], baseline: TrialResult | None, objective: str
+) -> Text | None:
     """Return in one sentence how the blend compares with plain CatBoost; None if that has no score.
 
     Args:
         final: The winner.
+        results: Every finished trial of its study.
         baseline: Scores of plain CatBoost on the same folds, if it was trained.
+        objective: The metric that the study optimised.
     """
-    lift = lift_over_baseline(final, baseline)
+    score = decisive_score(objective, [final, *results])
+    lift = lift_over_baseline(final, baseline, score)
     if baseline is None or lift is None:
         return None
     decision = verdict(lift)
     tail = ", which includes zero" if decision == "undecided" else ""
     return Text(
         f"Plain CatBoost, with its own defaults on the same folds: "
-        f"{baseline.metrics[f'cv_{final.main_score}_{CATBOOST}']:.6g}. The blend's {shown(final.main_score)} is "
-        f"{below_or_above(lift.mean)} that; 95% interval {span(lift)}{tail}.",
+        f"{baseline.metrics[f'cv_{score}_{CATBOOST}']:.6g}. The blend's {shown(score)} is "
+        f"{below_or_above(lift.mean, score)} that; 95% interval {span(lift, score)}{tail}.",
         style=_SHOWN[decision][1],
     )
 
@@ -88,11 +102,11 @@ def digits(value: float) -> str:
     return np.format_float_positional(value, precision=3, fractional=False, unique=False, trim="-")
 
 
-def span(interval: Interval) -> str:
-    """Return the ends of a lift's interval in words, such as ``0.3 below to 0.1 above``."""
-    return f"{below_or_above(interval.high)} to {below_or_above(interval.low)}"
+def span(interval: Interval, score: str) -> str:
+    """Return the ends of a lift's interval in words, the better end first, such as ``0.3 below to 0.1 above``."""
+    return f"{below_or_above(interval.high, score)} to {below_or_above(interval.low, score)}"
 
 
-def below_or_above(lift: float) -> str:
-    """Return a lift in words, with three digits; a positive one is below."""
-    return f"{digits(abs(lift))} {'below' if lift >= 0 else 'above'}"
+def below_or_above(lift: float, score: str) -> str:
+    """Return a lift in words, with three digits; a positive one is below, or above for a score that is maximised."""
+    return f"{digits(abs(lift))} {'below' if (lift >= 0) is not SCORES[score].maximised else 'above'}"

@@ -55,12 +55,16 @@ def mean_over_folds(values: Sequence[float] | Floats, k: int | None = None) -> I
     return Interval(mean, mean - half, mean + half)
 
 
-def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | None = None) -> Interval:
-    """Return how much lower one error is than another on the mean fold, in the error's unit; positive is better.
+def paired_lift(
+    baseline: Sequence[float], blended: Sequence[float], k: int | None = None, *, maximised: bool = False
+) -> Interval:
+    """Return how much better one score is than another on the mean fold, in the score's unit; positive is better.
 
     Args:
-        baseline: Error per fold, at least two.
-        blended: Error per fold, in the same order.
+        baseline: Score per fold, at least two.
+        blended: Score per fold, in the same order.
         k: Folds of one division of the rows, where there are several divisions.
+        maximised: Whether a higher score is better.
     """
-    return mean_over_folds(np.asarray(baseline) - np.asarray(blended), k)
+    lower = np.asarray(baseline) - np.asarray(blended)
+    return mean_over_folds(-lower if maximised else lower, k)

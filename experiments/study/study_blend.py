@@ -363,7 +363,7 @@ def _nested_scores(
     found = scores("cv", BLENDED, table.target[scored], blended[scored], weights(scored), decided)
     for number, fold in enumerate(folds):
         predicted = nested.predictions[fold.repeat, fold.score]
-        for score in folded_scores(table.task):
+        for score in folded_scores(table.task, recipe.objective):
             value = SCORES[score](table.target[fold.score], predicted, weights(fold.score))
             found[f"cv_{score}_{BLENDED}_fold_{number}"] = value
     kept = {"blended": blended} | ({} if labels is None else {"labels": labels})

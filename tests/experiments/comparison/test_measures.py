@@ -170,6 +170,37 @@ def test_studies_of_classes_are_compared_by_log_loss_auc_and_accuracy(folder: Pa
     assert found[0].lift.mean == pytest.approx(folds[0] - folds[1])
 
 
+def test_the_verdicts_are_on_the_objective_that_all_studies_share(folder: Path) -> None:
+    """In ``scored_classes`` the AUC is 1 - log loss / 5, so that signs are the other way round."""
+    catboost = {f"cv_auc_catboost_fold_{fold}": 0.5 + 0.01 * fold for fold in range(3)}
+    baseline = TrialResult(0, "complete", {}, 0.0, 1.0, {"cv_auc_catboost": 0.5, "cv_auc_mean": 0.5, **catboost})
+    laptop, server = (
+        add_study(folder, mode, [scored_classes(0, point)], objective="cv_auc_blended", mode=mode, baseline=baseline)
+        for mode, point in (("local", POINTS[0]), ("remote", POINTS[1]))
+    )
+    found = measure([laptop, server])
+    one = found[0]
+    assert one.decisive == "auc"
+    assert one.lift is not None
+    assert one.best_member is not None
+    assert one.best is not None
+    best = one.best.metrics
+    assert (one.best_member.name, one.best_member.score) == ("xgboost", best["cv_auc_xgboost"])
+    folds = [best[f"cv_auc_{name}_fold_1"] for name in ("xgboost", "blended")]
+    assert one.lift.mean == pytest.approx(folds[1] - folds[0])
+    rows = rows_of(found)["does it pay? (AUC)"]
+    assert cells(rows, "blend minus best member")[0].startswith("+0.00")
+    assert cells(rows, "the ensemble")[0] == "pays"
+    assert cells(rows, "plain CatBoost") == ("0.5", "0.5")
+    assert cells(rows, "blend minus plain CatBoost")[0].startswith("+0.3")
+    assert "its blend's AUC is 0.00" in which_search(found)
+    assert " above the other's" in which_search(found)
+    mixed = measure(
+        [laptop, add_study(folder, "third", [scored_classes(0, POINTS[0])], objective="cv_logloss_blended")]
+    )
+    assert [one.decisive for one in mixed] == ["logloss", "logloss"]
+
+
 def test_equal_scores_and_scores_on_other_data_are_not_marked(folder: Path) -> None:
     laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
     same = add_study(folder, "same", [scored(0, POINTS[0])])

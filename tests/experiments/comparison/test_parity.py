@@ -151,6 +151,12 @@ def test_trials_with_different_objectives_are_paired(folder: Path) -> None:
     laptop = add_study(folder, "laptop", trials(0))
     server = add_study(folder, "server", trials(0), objective="cv_rmse_ridge")
     assert compare_trials([laptop, server], TOLERANCE).verdict == "PASS"
+    folds = {f"cv_mae_{name}_fold_{fold}": 1.0 for name in ("xgboost", "ridge", "blended") for fold in range(3)}
+    whole = {"cv_mae_blended": 1.0}
+    one, other = moved(trials(0)[0], **whole), moved(trials(0)[0], **whole, **folds)
+    desk = add_study(folder, "desk", [one])
+    cloud = add_study(folder, "cloud", [other], objective="cv_mae_blended")
+    assert compare_trials([desk, cloud], TOLERANCE).verdict == "PASS"
 
 
 def test_each_trial_is_compared_with_the_first_study_that_ran_it(folder: Path) -> None:
