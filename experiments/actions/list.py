@@ -10,6 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ensemble.evaluation import MetricName
+from ensemble.recipe import BLENDED
 from experiments.comparison.leaderboard import Listed, Placed, age, leaderboard, read_studies
 from experiments.comparison.measures import Measures
 from experiments.config.compose import Composed
@@ -78,7 +80,8 @@ def _studies(lines: Sequence[Listed]) -> Table:
 
 
 def _print_board(board: Sequence[Placed], of: Measures, studies: int, console: Console) -> None:
-    score = shown(of.study.main_score)
+    score = shown(of.decisive)
+    better = "higher" if MetricName("cv", of.decisive, BLENDED).maximised else "lower"
     table = _table("", "model", f"CV {score}", "test", "trial", "study", "mode")
     for place, line in enumerate(board[:_MOST], 1):
         test = "" if line.test is None else f"{line.test:.6g}"
@@ -87,7 +90,9 @@ def _print_board(board: Sequence[Placed], of: Measures, studies: int, console: C
     compared = len({line.study for line in board})
     data = of.study.dataset or of.study.name
     more = f", the best {_MOST} of {len(board)}" if len(board) > _MOST else ""
-    print_plain(console, f"\nbest of each model in each study on the folds of {data}{more}; a lower {score} is better")
+    print_plain(
+        console, f"\nbest of each model in each study on the folds of {data}{more}; a {better} {score} is better"
+    )
     _print(table, console)
     if compared < studies:
         left = studies - compared

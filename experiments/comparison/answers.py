@@ -1,17 +1,16 @@
-"""What the page answers first, in a short sentence each: which search is better, whether trials agree, what pays."""
+"""What the page answers first, in a short sentence each: which study is better, whether trials agree, what pays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from ensemble.evaluation import MetricName
-from experiments.comparison.findings import what_parity_means, which_search
+from experiments.comparison.findings import different, rank, what_parity_means, which_is_better
 from experiments.comparison.measures import Measures, lift_between_winners
 from experiments.comparison.parity import Parity, Verdict
 from experiments.reporting.score_names import shown
-from experiments.reporting.verdict import below_or_above, digits
+from experiments.reporting.verdict import below_or_above
 from experiments.study.verdict import verdict
 
 Tone = Literal["pass", "fail", "open"]
@@ -19,6 +18,7 @@ _PARITY: dict[Verdict, tuple[str, Tone]] = {
     "PASS": ("The same trials gave the same numbers.", "pass"),
     "FAIL": ("The same trials gave different numbers.", "fail"),
     "NOT COMPARABLE": ("No trial ran in two studies, so their numbers cannot be checked.", "open"),
+    "NOT CHECKED": ("No trial ran in two studies.", "open"),
 }
 _PAYS: dict[str, tuple[str, Tone]] = {
     "pays": ("The ensemble pays", "pass"),
@@ -62,39 +62,34 @@ class Pays:
 
 
 def answers(measures: Sequence[Measures], parity: Parity) -> list[Answer]:
-    """Return which search is better and whether the same trials agree, the one that was asked for first.
+    """Return which study is better and whether the same trials agree, the one that was asked for first.
 
-    Trials that differ, and studies that ran given points, are about parity.
+    Trials that differ, and replays, are about parity.
     """
     better, same = _better(measures), _same(parity)
-    if sum(one.study.searched for one in measures) < 2:
+    if len(different(measures)) < 2:
         return [same]
-    asked = parity.verdict == "FAIL" or not all(one.study.searched for one in measures)
+    if parity.verdict == "NOT CHECKED":
+        return [replace(better, details=(*better.details, *same.details))]
+    asked = parity.verdict in ("FAIL", "NOT COMPARABLE") or any(one.study.replay_of for one in measures)
     return [same, better] if asked else [better, same]
 
 
 def _better(measures: Sequence[Measures]) -> Answer:
-    details = (which_search(measures),)
-    found = [one for one in measures if one.study.searched and one.best is not None]
+    details = (which_is_better(measures),)
+    found = different(measures)
     if len(found) < 2 or len({one.study.data_hash for one in found}) > 1:
-        return Answer("There are no two searches to compare.", "open", details)
-    metric = MetricName.parse(measures[0].metric)
-    sign = -1.0 if metric.maximised else 1.0
-    best, second = sorted(found, key=lambda one: sign * _best_value(one))[:2]
-    apart = lift_between_winners(second, best)
+        return Answer("There are no two ensembles to compare.", "open", details)
+    best, second = sorted(found, key=rank)[:2]
+    apart = lift_between_winners(best, second)
     if apart is None:
-        word = "higher" if metric.maximised else "lower"
-        return Answer(f"{best.label} has the {word} {shown(metric.score)}.", "open", details)
-    if not apart.mean and not apart.low:
-        return Answer(f"{best.label} and {second.label} found equally good ensembles.", "open", details)
-    if apart.low > 0:
-        by = f"{digits(apart.mean)} lower {shown(best.study.main_score)}"
-        return Answer(f"{best.label} found the better ensemble: {by}.", "pass", details)
-    return Answer(f"Undecided: {best.label} is ahead of {second.label}, perhaps by chance.", "open", details)
-
-
-def _best_value(one: Measures) -> float:
-    return [point.best for point in one.by_trial if point.best is not None][-1]
+        return Answer(f"{best.label} has the better {best.metric}; its folds differ.", "open", details)
+    if not apart.value and not apart.low:
+        return Answer(f"{best.label} and {second.label} are equally good.", "open", details)
+    if apart.low <= 0 <= apart.high:
+        return Answer(f"Undecided: {best.label} is ahead of {second.label}, perhaps by chance.", "open", details)
+    by = f"CV {shown(best.decisive)} {below_or_above(apart.value)}"
+    return Answer(f"{best.label} is better than {second.label}: {by}.", "pass", details)
 
 
 def _same(parity: Parity) -> Answer:
@@ -117,7 +112,7 @@ def _pays(place: int, one: Measures) -> Pays:
         return Pays(place, "No winner yet", "open")
     if one.lift is None or one.best_member is None:
         return Pays(place, "One member, so nothing is blended", "open")
-    words, tone = _PAYS[verdict(one.lift)]
-    reason = f"{shown(one.study.main_score)} {below_or_above(one.lift.mean)} its best member, {one.best_member.name}"
-    interval = f"95%: {below_or_above(one.lift.high)} to {below_or_above(one.lift.low)}"
+    words, tone = _PAYS[verdict(one.lift, one.decisive)]
+    reason = f"CV {shown(one.decisive)} {below_or_above(one.lift.value)} its best member, {one.best_member.name}"
+    interval = f"95%: {below_or_above(one.lift.low)} to {below_or_above(one.lift.high)}"
     return Pays(place, words, tone, reason, interval)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble.evaluation import MetricName
 from ensemble.recipe import BLENDED
 from experiments.comparison.measures import Measures, measure, same_folds
 from experiments.comparison.recorded_study import RecordedStudy, read_study
@@ -17,7 +18,6 @@ from experiments.study.ledger import recorded_studies
 from experiments.study.spec import TrialResult
 
 _UNITS = ((86_400, "day"), (3600, "h"), (60, "min"), (1, "s"))
-_BASELINES = {CATBOOST: "plain CatBoost"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Placed:
     """A line of the leaderboard: what a member or a blend reached at best in a study.
 
     Attributes:
-        score: The main score in cross-validation; lower is better.
+        score: The score in cross-validation by which that study is judged.
         model: The member, ``blended``, or a baseline.
         trial: The trial in which it reached the score; None for a baseline and for a blend over the study.
         study: The study.
@@ -102,31 +102,37 @@ def leaderboard(measures: Sequence[Measures], of: Measures) -> list[Placed]:
         measures: The studies.
         of: The study whose rows and folds count.
     """
-    found = [line for one in measures if same_folds(one.study, of.study) for line in _of_study(one)]
-    return sorted(found, key=lambda line: line.score)
+    score = MetricName("cv", of.decisive, BLENDED)
+    found = [line for one in measures if same_folds(one.study, of.study) for line in _of_study(one, score)]
+    return sorted(found, key=lambda line: _rank(line.score, score))
 
 
-def _of_study(one: Measures) -> list[Placed]:
+def _rank(value: float, score: MetricName) -> float:
+    return -value if score.maximised else value
+
+
+def _of_study(one: Measures, score: MetricName) -> list[Placed]:
     study, lines = one.study, []
+    key = f"{score.split}_{score.score}"
     for name in (*study.members, BLENDED):
-        trials = [result for result in study.results if result.state == "complete"]
-        scored = [(score, result) for result in trials if (score := result.main("cv", name)) is not None]
-        if scored:
-            score, trial = min(scored, key=lambda item: item[0])
-            lines.append(Placed(score, name, trial.index, study.name, study.mode, _test(one, name, trial)))
-    baseline = [(one.baseline(name), title) for name, title in (*_BASELINES.items(), (MEAN, _naive(one)))]
-    lines += [Placed(score, title, None, study.name, study.mode) for score, title in baseline if score is not None]
+        metric = f"{key}_{name}"
+        trials = [one for one in study.results if one.state == "complete" and metric in one.metrics]
+        if trials:
+            trial = min(trials, key=lambda result: _rank(result.metrics[metric], score))
+            test = _test(study, f"test_{score.score}_{name}", trial)
+            lines.append(Placed(trial.metrics[metric], name, trial.index, study.name, study.mode, test))
+    known = {} if study.baseline is None else study.baseline.metrics
+    naive = "class frequencies" if study.classes else "mean of the target"
+    baselines = ((CATBOOST, "plain CatBoost"), (MEAN, naive))
+    found = [(known.get(f"{key}_{name}"), title) for name, title in baselines]
+    lines += [Placed(value, title, None, study.name, study.mode) for value, title in found if value is not None]
     return lines
 
 
-def _test(one: Measures, name: str, trial: TrialResult) -> float | None:
+def _test(study: RecordedStudy, metric: str, trial: TrialResult) -> float | None:
     """Return the score on the test rows, which only the winner has."""
-    final = one.study.final
-    return final.main("test", name) if final is not None and final.index == trial.index else None
-
-
-def _naive(one: Measures) -> str:
-    return "class frequencies" if one.study.classes else "mean of the target"
+    final = study.final
+    return final.metrics.get(metric) if final is not None and final.index == trial.index else None
 
 
 def age(created: float) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ensemble.classes import task_of
-from ensemble.evaluation import SCORES, MetricName, folded_scores
+from ensemble.evaluation import MetricName, folded_scores
 from ensemble.recipe import BLENDED
 from experiments.comparison.recorded_study import RecordedStudy
-from experiments.study.fold_intervals import Interval, fold_scores, mean_over_folds, paired_lift
+from experiments.study.fold_intervals import Interval, score_difference, score_interval
 from experiments.study.more_trials import Outlook
 from experiments.study.predictions import Predictions
 from experiments.study.spec import TrialResult
@@ -24,8 +24,8 @@ from experiments.study.verdict import (
 )
 
 SPLITS = ("cv", "validation", "test")
-# What a score of classes can be; with few folds, an interval may go beyond.
-_POSSIBLE = {"logloss": (0.0, math.inf), "auc": (0.0, 1.0)}
+# What a score can be; with few folds, an interval may go beyond.
+_POSSIBLE = {"rmse": (0.0, math.inf), "logloss": (0.0, math.inf), "auc": (0.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Measures:
         best_member: The best score of a single member.
         decisive: The score of the verdicts, the same for all studies: that of ``metric``, or the main one if folds lack
             it.
-        lift: How much better the blend is than the best single member in this score.
-        lift_over_baseline: How much better the blend is than plain CatBoost in this score.
+        lift: The blend's decisive score minus the best single member's.
+        lift_over_baseline: The blend's decisive score minus plain CatBoost's.
         outlook: What more trials may bring; None for given points, a grid, or too few trials.
         by_trial: The best score so far, in the order of trials.
         by_time: The best score so far, in the order in which trials ended.
@@ -125,18 +125,12 @@ class Measures:
         return self.score(split, self.study.main_score, name)
 
     def interval(self, name: str, score: str | None = None) -> Interval | None:
-        """Return the mean of a score of the winner over the folds, by default the main one, with its 95% interval."""
-        folds = [] if self.best is None else fold_scores(self.best, name, score)
-        if len(folds) < 2:
+        """Return a score of the winner in cross-validation, by default the main one, with its 95% interval."""
+        found = None if self.best is None else score_interval(self.best, name, score)
+        if found is None:
             return None
-        found = mean_over_folds(folds, self.folds_a_division)
         lowest, highest = _POSSIBLE.get(score or self.study.main_score, (-math.inf, math.inf))
-        return Interval(found.mean, max(found.low, lowest), min(found.high, highest))
-
-    @property
-    def folds_a_division(self) -> int:
-        """Number of folds of one division of the rows."""
-        return int(self.study.identity["fixed.folds_k"])
+        return Interval(found.value, max(found.low, lowest), min(found.high, highest))
 
 
 def measure(studies: Sequence[RecordedStudy]) -> list[Measures]:
@@ -168,15 +162,10 @@ def _decisive(study: RecordedStudy, studies: Sequence[RecordedStudy], metric: st
 
 
 def lift_between_winners(one: Measures, other: Measures) -> Interval | None:
-    """Return how much better the other blend is in the decisive score; None if the folds differ."""
+    """Return the first winner's decisive score minus the other's, of their blends; None if their folds differ."""
     if one.best is None or other.best is None or not same_folds(one.study, other.study):
         return None
-    folds = [
-        fold_scores(measures.best, BLENDED, one.decisive) for measures in (one, other) if measures.best is not None
-    ]
-    if len(folds[0]) != len(folds[1]) or len(folds[0]) < 2:
-        return None
-    return paired_lift(folds[0], folds[1], one.folds_a_division, maximised=SCORES[one.decisive].maximised)
+    return score_difference(one.best, BLENDED, other.best, BLENDED, one.decisive)
 
 
 def same_folds(one: RecordedStudy, other: RecordedStudy) -> bool:

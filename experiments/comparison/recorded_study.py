@@ -57,6 +57,8 @@ class RecordedStudy:
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
         serving_cost: What its winner's model costs; None if it was not measured.
         has_test_rows: Whether rows were set aside to score the winner on.
+        target: The name of the target; None if an earlier version did not record it.
+        unit: Its unit; None if it is not known.
         time_limit: The ``search.timeout`` that ended it, in seconds; None if it ended otherwise or was continued.
     """
 
@@ -75,6 +77,13 @@ class RecordedStudy:
     serving_cost: ServingCost | None = None
     has_test_rows: bool = True
     time_limit: float | None = None
+    target: str | None = None
+    unit: str | None = None
+
+    @property
+    def quantity(self) -> str:
+        """The target with its unit, such as ``strength (MPa)``; empty if it is not known."""
+        return f"{self.target} ({self.unit})" if self.target and self.unit else self.target or ""
 
     @property
     def mode(self) -> str:
@@ -250,6 +259,8 @@ def read_study(folder: Path) -> RecordedStudy:
             baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,
             serving_cost=ServingCost(**facts[SERVING_COST]) if SERVING_COST in facts else None,
             has_test_rows=facts.get("has_test_rows", True),
+            target=facts.get("target"),
+            unit=facts.get("unit"),
             time_limit=_time_limit(facts.get(TIME_LIMIT), known.results),
         )
         best = found.best

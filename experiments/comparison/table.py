@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.evaluation import SCORES, MetricName
+from ensemble.evaluation import MetricName
 from experiments.comparison.measures import SPLITS, Measures, lift_between_winners
 from experiments.reporting.console import dollars, duration
 from experiments.reporting.score_names import shown
@@ -67,8 +67,12 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
     rows += [
         Row(_verdict_title(measures)),
         _row("best single member", measures, _best_member),
-        _row("blend minus best member", measures, lambda one: _spread(one.lift, one)),
-        _row("the ensemble", measures, lambda one: NOTHING if one.lift is None else verdict(one.lift)),
+        _row("blend minus best member", measures, lambda one: _spread(one.lift)),
+        _row(
+            "the ensemble",
+            measures,
+            lambda one: NOTHING if one.lift is None else verdict(one.lift, one.decisive),
+        ),
         *_baselines(measures),
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
     ]
@@ -169,7 +173,7 @@ def _baselines(measures: Sequence[Measures]) -> list[Row]:
 
     rows = [
         _row("plain CatBoost", measures, lambda one: _number(one.baseline(CATBOOST), "{:.6g}")),
-        _row("blend minus plain CatBoost", measures, lambda one: _spread(one.lift_over_baseline, one)),
+        _row("blend minus plain CatBoost", measures, lambda one: _spread(one.lift_over_baseline)),
         _row("mean of the target", measures, lambda one: naive(one, wanted=False)),
         _row("class frequencies", measures, lambda one: naive(one, wanted=True)),
     ]
@@ -183,21 +187,20 @@ def _best_member(one: Measures) -> str:
 def _against(first: Measures, one: Measures) -> str:
     if one is first:
         return NOTHING
-    apart = lift_between_winners(first, one)
+    apart = lift_between_winners(one, first)
     if apart is None:
         return "different folds"
-    if not apart.mean and apart.low == apart.high:
+    if not apart.value and apart.low == apart.high:
         return "equal"
-    return _spread(apart, one)
+    return _spread(apart)
 
 
-def _spread(lift: Interval | None, one: Measures) -> str:
-    """Return a lift as the change of the decisive score, with half the width of its interval."""
+def _spread(lift: Interval | None) -> str:
+    """Return a difference of scores with half the width of its interval."""
     if lift is None:
         return NOTHING
-    change = lift.mean if SCORES[one.decisive].maximised else 0.0 - lift.mean
-    sign = "+" if change >= 0 else ""
-    return f"{sign}{_digits(change, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
+    sign = "+" if lift.value >= 0 else ""
+    return f"{sign}{_digits(lift.value + 0.0, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
 
 
 def _digits(value: float, digits: int) -> str:

@@ -246,6 +246,9 @@ class DatasetConfig:
         "`dataset.split.validation=0` or `.test=0` says that this folder is missing.",
     )
     target: str | None = _key(None, "The column to predict.")
+    unit: str | None = _key(
+        None, "Unit of the target, such as `EUR`, shown beside its name in tables and figures. It changes no number."
+    )
     task: str = _key(
         "auto",
         "What the target is: `regression` for a quantity, `binary` for two classes, `multiclass` for more. With "
@@ -418,6 +421,11 @@ class CompareConfig:
         None,
         "For `action=compare`: the studies, such as `compare.studies=[laptop,containers,cloud]`; `null` is the newest "
         "study of each mode on the same data.",
+    )
+    parity: str = _key(
+        "auto",
+        "`required` ends with exit code 3 if trials have no pair in the other studies. With `auto` only the comparison "
+        "of a replay does.",
     )
     rtol: float = _key(1e-9, "Numbers are equal if they differ by at most this share of the larger one.")
     force: bool = _key(False, "Whether to compare studies on different data too; their trials have no pairs.")

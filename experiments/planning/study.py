@@ -141,6 +141,8 @@ def _study(
         arguments=replay.recipe_arguments(composed.arguments),
         config=composed.yaml(),
         dataset=datasets.label(config.dataset),
+        target=splits.train.target_name,
+        unit=config.dataset.unit,
         classes=splits.train.classes,
         positive=splits.train.positive,
     )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ensemble.evaluation import SCORES, MetricName
+import numpy as np
+
+from ensemble.evaluation import SCORES, MetricName, overlap_factor
 from ensemble.recipe import BLENDED
 from experiments.study.baseline import CATBOOST, MEAN
-from experiments.study.fold_intervals import Interval, fold_scores, paired_lift
+from experiments.study.fold_intervals import Interval, fold_scores, score_difference, score_interval
 from experiments.study.spec import TrialResult
+
+# Divisions of the rows into folds, beyond which more take long and narrow an interval little.
+MOST_REPEATS = 10
+# From when on the test score is far from that in cross-validation: as a share of it, and in standard errors.
+GAP_SHARE, GAP_ERRORS = 0.1, 2.0
 
 Verdict = Literal["pays", "costs", "undecided"]
 
@@ -67,30 +75,91 @@ def best_single_member(results: Sequence[TrialResult], members: Sequence[str], s
     return min(candidates, key=lambda candidate: sign * candidate.score)
 
 
+def score_rows(winner: TrialResult) -> list[str]:
+    """Return what has scores of its own in the winner: its members, and the blend.
+
+    A single member's blend is the member itself, unless it is calibrated or fitted otherwise.
+    """
+    names = list(winner.info["weights"])
+    blend = {key: value for key, value in winner.metrics.items() if key.endswith(f"_{BLENDED}")}
+    own = (winner.metrics.get(key.removesuffix(BLENDED) + names[0], math.nan) for key in blend)
+    same = all(math.isclose(value, member) for value, member in zip(blend.values(), own, strict=True))
+    return names if len(names) == 1 and same else [*names, BLENDED]
+
+
 def lift_over_best_member(winner: TrialResult, best: BestSingleMember, members: Sequence[str]) -> Interval | None:
-    """Return how much better the blend's score is than the best single member's; None if there is one member.
+    """Return the blend's score minus the best single member's, over all rows; None if there is one member.
 
     The member comes from the trial in which it did best, as it would if it had been tuned without the others.
     """
-    if len(members) < 2:
+    return None if len(members) < 2 else score_difference(winner, BLENDED, best.trial, best.name, best.metric)
+
+
+def verdict(lift: Interval, score: str) -> Verdict:
+    """Return what a lift over the best single member means: undecided if its interval includes zero.
+
+    Args:
+        lift: The blend's score minus the other.
+        score: The score.
+    """
+    if lift.low <= 0 <= lift.high:
+        return "undecided"
+    return "pays" if (lift.low > 0) is SCORES[score].maximised else "costs"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far the winner's test score is from that in cross-validation.
+
+    Attributes:
+        share: Their difference as a share of the score in cross-validation; positive if the test score is higher.
+        errors: The difference in standard errors.
+    """
+
+    share: float
+    errors: float
+
+
+def gap_on_test_rows(winner: TrialResult) -> Gap | None:
+    """Return the gap between test and cross-validation if it is large; None if it is not, or is not known.
+
+    It is large if it is more than ``GAP_SHARE`` of the score and ``GAP_ERRORS`` standard errors. The test score is
+    taken to vary as that of one fold, and the score in cross-validation as its interval says.
+    """
+    from scipy.stats import t
+
+    test, whole = (winner.main(split, BLENDED) for split in ("test", "cv"))
+    interval, folds = score_interval(winner, BLENDED), fold_scores(winner, BLENDED)
+    if test is None or not whole or interval is None:
         return None
-    return _lift(fold_scores(best.trial, best.name, best.metric), winner, best.metric)
+    of_cv = (interval.high - interval.low) / 2 / float(t.ppf(0.975, len(folds) - 1))
+    error = float(np.hypot(of_cv, np.std(list(folds.values()), ddof=1)))
+    share, errors = (test - whole) / whole, abs(test - whole) / error if error else np.inf
+    return Gap(share, errors) if abs(share) > GAP_SHARE and errors > GAP_ERRORS else None
+
+
+def repeats_to_decide(lift: Interval, k: int, repeats: int) -> int | None:
+    """Return how often the folds must be repeated to decide a lift, if it stays as it is; None if that is too often.
+
+    Args:
+        lift: A lift whose interval includes zero.
+        k: Folds of one division of the rows.
+        repeats: How many divisions it is of.
+    """
+    from scipy.stats import t
+
+    def width(divisions: int) -> float:
+        n = divisions * k
+        return float(t.ppf(0.975, n - 1) * np.sqrt(overlap_factor(n, k)))
+
+    half = (lift.high - lift.low) / 2 / width(repeats)
+    enough = (more for more in range(max(repeats + 1, 3), MOST_REPEATS + 1) if half * width(more) < abs(lift.value))
+    return next(enough, None)
 
 
 def lift_over_baseline(winner: TrialResult, baseline: TrialResult | None, score: str) -> Interval | None:
-    """Return how much better the blend's score is than plain CatBoost's; None if that does not have it."""
-    folds = [] if baseline is None else fold_scores(baseline, CATBOOST, score)
-    return _lift(folds, winner, score) if folds and len(folds) == len(fold_scores(winner, BLENDED, score)) else None
-
-
-def _lift(folds: Sequence[float], winner: TrialResult, score: str) -> Interval:
-    k = winner.info.get("recipe", {}).get("folds", {}).get("k")
-    return paired_lift(folds, fold_scores(winner, BLENDED, score), k, maximised=SCORES[score].maximised)
-
-
-def verdict(lift: Interval) -> Verdict:
-    """Return what a lift over the best single member means: undecided if its interval includes zero."""
-    return "pays" if lift.low > 0 else "costs" if lift.high < 0 else "undecided"
+    """Return the blend's score minus plain CatBoost's, over all rows; None if that does not have it."""
+    return None if baseline is None else score_difference(winner, BLENDED, baseline, CATBOOST, score)
 
 
 def study_metrics(
@@ -103,7 +172,7 @@ def study_metrics(
     """Return the metrics of a study's own MLflow run.
 
     They are the main scores of the winner, and its decisive ones if these are others; the decisive scores of the best
-    single member and of the baseline; and the lifts of the blend over the latter two.
+    single member and of the baseline; and the lifts of the blend over the latter two, of which a negative one is below.
     """
     score = decisive_score(objective, [final, *results])
     numbers = {
@@ -116,12 +185,16 @@ def study_metrics(
     best = best_single_member(results, members, score)
     over_member = lift_over_best_member(final, best, members)
     if over_member is not None:
-        numbers |= {f"lift_{end}": getattr(over_member, end) for end in ("mean", "low", "high")}
+        numbers |= _named_ends("lift", over_member)
     naive = "class_frequencies" if final.classes else "target_mean"
     for name, key in ((CATBOOST, f"cv_{score}_catboost_default"), (MEAN, f"cv_{score}_{naive}")):
         if baseline is not None and (found := f"cv_{score}_{name}") in baseline.metrics:
             numbers[key] = baseline.metrics[found]
     over_baseline = lift_over_baseline(final, baseline, score)
     if over_baseline is not None:
-        numbers |= {f"lift_over_catboost_{end}": getattr(over_baseline, end) for end in ("mean", "low", "high")}
+        numbers |= _named_ends("lift_over_catboost", over_baseline)
     return numbers | {f"cv_{score}_best_lone_member": best.score}
+
+
+def _named_ends(name: str, lift: Interval) -> dict[str, float]:
+    return {f"{name}_mean": lift.value, f"{name}_low": lift.low, f"{name}_high": lift.high}

@@ -20,7 +20,7 @@ from ensemble.channel import write_channel
 from ensemble.cli import main
 from ensemble.decision import fit_threshold
 from ensemble.errors import BundleError, EnsembleError, InputError, MemberError
-from ensemble.evaluation import make_folds
+from ensemble.evaluation import accuracy, make_folds
 from ensemble.known_fits import Known
 from ensemble.nested_blend import blender_of
 from ensemble.racing import RaceLost, Rival
@@ -225,6 +225,9 @@ def test_repeated_folds_average_probabilities() -> None:
     assert training.by_repeat.shape == (2, MULTICLASS.rows, 2, 3)
     assert training.out_of_fold == pytest.approx(training.by_repeat.mean(axis=0))
     assert training.out_of_fold_blended.sum(axis=1) == pytest.approx(np.ones(MULTICLASS.rows))
+    assert training.metrics["cv_accuracy_blended"] == pytest.approx(
+        np.mean([accuracy(MULTICLASS.target, labels) for labels in training.labels_by_repeat])  # type: ignore[union-attr]
+    )
 
 
 def test_few_rows_are_not_calibrated_and_that_is_noted() -> None:

@@ -19,6 +19,7 @@ from experiments.comparison.charts.plot import (
     digits6,
     enumerated,
     marker,
+    plain,
 )
 from experiments.comparison.measures import Measures, winners_on_test_rows
 from experiments.study.predictions import Predictions
@@ -96,7 +97,10 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     ]
     pad = 0.04 * (max(ends) - min(ends)) or 1.0
     span = [min(ends) - pad, max(ends) + pad]
-    plots = tuple(Plot(_scatter(place, kept, span), 340, series=place) for place, kept in found.items())
+    plots = tuple(
+        Plot(_scatter(place, kept, span, measures[place].study.quantity), 340, series=place)
+        for place, kept in found.items()
+    )
     fits = [_fit(measures[place].label, kept) for place, kept in found.items()]
     sampled = max(len(kept.target) for kept in found.values()) > _MOST_ROWS
     few = f" Only {_MOST_ROWS} rows of each, chosen at random, are drawn." if sampled else ""
@@ -104,7 +108,7 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     return Chart("actual", _ACTUAL, sentence, plots, columns=min(3, len(plots)), missing=missing)
 
 
-def _scatter(place: int, kept: Predictions, span: Sequence[float]) -> Spec:
+def _scatter(place: int, kept: Predictions, span: Sequence[float], quantity: str) -> Spec:
     rows = np.sort(np.random.RandomState(0).permutation(len(kept.target))[:_MOST_ROWS])
     ideal = {"type": "scatter", "mode": "lines", "x": span, "y": span, "line": {"color": INK, "width": 1}}
     points = {
@@ -117,8 +121,8 @@ def _scatter(place: int, kept: Predictions, span: Sequence[float]) -> Spec:
         "hovertemplate": "actual %{x:.5g}<br>predicted %{y:.5g}<extra></extra>",
     }
     layout = {
-        "xaxis": {"title": {"text": "actual"}, "range": span, "zeroline": False},
-        "yaxis": {"title": {"text": "predicted"}, "range": span, "zeroline": False},
+        "xaxis": {"title": {"text": plain(f"actual {quantity}".strip())}, "range": span, "zeroline": False},
+        "yaxis": {"title": {"text": plain(f"predicted {quantity}".strip())}, "range": span, "zeroline": False},
     }
     return {"data": [{**ideal, "hoverinfo": "skip"}, points], "layout": layout}
 

@@ -23,7 +23,7 @@ from experiments.reporting.score_names import shown
 
 
 def score_charts(measures: Sequence[Measures]) -> list[Chart]:
-    """Draw the winners' scores in cross-validation that have an interval of the mean fold, one figure each."""
+    """Draw the winners' scores in cross-validation that have an interval, one figure each."""
     scores = dict.fromkeys(score for one in measures for score in one.folded_scores)
     return [_chart(measures, score) for score in scores]
 
@@ -32,10 +32,12 @@ def _chart(measures: Sequence[Measures], score: str) -> Chart:
     names = [*dict.fromkeys(name for one in measures for name in one.study.members), BLENDED]
     data = [_trace(place, len(measures), one, names, score) for place, one in enumerate(measures)]
     side = "right" if _is_maximised(score) else "left"
+    quantity = measures[0].study.quantity if score in ("rmse", "mae") else ""
+    of = f" of {quantity}" if quantity else ""
     spec = {
         "data": data,
         "layout": {
-            "xaxis": {"title": {"text": f"CV {shown(score)}, {side} is better"}, "zeroline": False},
+            "xaxis": {"title": {"text": plain(f"CV {shown(score)}{of}, {side} is better")}, "zeroline": False},
             "yaxis": rows_axis(names),
             "shapes": [_band(len(names))],
         },
@@ -60,7 +62,7 @@ def _trace(place: int, places: int, one: Measures, names: Sequence[str], score: 
         values.append(value)
         above.append(max(0.0, high - value))
         below.append(max(0.0, value - low))
-        texts.append(f"{plain(one.label)}, {plain(name)}: {value:.6g}<br>95% of the mean fold: {low:.4g} to {high:.4g}")
+        texts.append(f"{plain(one.label)}, {plain(name)}: {value:.6g}<br>95% interval: {low:.4g} to {high:.4g}")
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.6, "width": 4}
     return {
         "type": "scatter",

@@ -135,8 +135,10 @@ def test_the_mean_is_that_of_the_rows_of_the_other_folds(kind: str, tmp_path: Pa
             mean = np.average(target[fit], weights=weights[fit])
             error = np.sqrt(np.average((target[score] - mean) ** 2, weights=weights[score]))
             assert found[f"cv_rmse_mean_fold_{number}"] == pytest.approx(error)
-    assert set(found) == {"cv_rmse_mean", "cv_rmse_mean_fold_0", "cv_rmse_mean_fold_1"}
-    assert min(list(found.values())[1:]) < found["cv_rmse_mean"] < max(list(found.values())[1:])
+    folds = [found.pop(f"cv_rmse_mean_fold_{number}") for number in range(2)]
+    assert set(found) == {"cv_rmse_mean", "cv_mae_mean", "cv_r2_mean"}
+    assert min(folds) < found["cv_rmse_mean"] < max(folds)
+    assert found["cv_r2_mean"] < 0 < found["cv_mae_mean"]
 
 
 @pytest.mark.parametrize("balanced", [False, True])
