@@ -47,7 +47,9 @@ def _slowest(study: StudySpec) -> tuple[str, float] | None:
             known = read(folder / FILE)
         except InputError:
             continue
-        took = [_seconds(result) for result in known.results if result.state == "complete"]
+        took = [
+            _seconds(result) for result in known.results if result.state == "complete" and "cloud" not in result.info
+        ]
         if took and _is_same_recipe(known.facts.get("identity", {}), study):
             newest = max(newest or (0.0, "", 0.0), (float(known.facts["created"]), folder.name, max(took)))
     return None if newest is None else newest[1:]
@@ -58,11 +60,7 @@ def _seconds(result: TrialResult) -> float:
 
 
 def _is_same_recipe(identity: dict[str, object], study: StudySpec) -> bool:
-    """Whether a study on this machine trained the same members on the same folds of the same rows."""
+    """Whether a study trained the same members on the same folds of the same rows."""
     own = study.identity()
     keys = {key for key in (*identity, *own) if key.startswith("fixed.") and key not in ("fixed.objective",)}
-    return (
-        identity.get("mode") != study.mode
-        and identity.get("data") == own["data"]
-        and all(identity.get(key) == own.get(key) for key in keys)
-    )
+    return identity.get("data") == own["data"] and all(identity.get(key) == own.get(key) for key in keys)
