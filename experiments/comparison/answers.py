@@ -88,7 +88,7 @@ def _better(measures: Sequence[Measures]) -> Answer:
         return Answer(f"{best.label} and {second.label} are equally good.", "open", details)
     if apart.low <= 0 <= apart.high:
         return Answer(f"Undecided: {best.label} is ahead of {second.label}, perhaps by chance.", "open", details)
-    by = f"CV {shown(best.decisive)} {below_or_above(apart.value)}"
+    by = f"its CV {shown(best.decisive)} is {below_or_above(apart.value)}"
     return Answer(f"{best.label} is better than {second.label}: {by}.", "pass", details)
 
 
