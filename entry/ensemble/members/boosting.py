@@ -168,7 +168,7 @@ class XGBoost(Member):
         """
         if self.classes:
             return softmax(self._margins(features))
-        return self._read(features, _PREDICTION).astype(np.float64)
+        return np.asarray(self._read(features, _PREDICTION), dtype=np.float64)
 
     @classmethod
     def predict_each(cls, models: Sequence[Member], features: Floats) -> list[Floats]:
@@ -181,7 +181,7 @@ class XGBoost(Member):
         )
 
     def _margins(self, features: Floats) -> Floats:
-        return self._read(features, _MARGIN).astype(np.float64)
+        return np.asarray(self._read(features, _MARGIN), dtype=np.float64)
 
     def _read(self, features: Floats, kind: bytes) -> Any:
         """Return what the library predicts, float32."""
