@@ -432,6 +432,20 @@ class CompareConfig:
 
 
 @dataclass
+class DriftConfig:
+    """For ``action=drift``: from where on rows differ too much from those that the model learnt from."""
+
+    threshold: float = _key(
+        0.2,
+        "For `action=drift`: a column has drifted from this population stability index on, unless chance explains it.",
+    )
+    disagreement: float = _key(
+        1.5,
+        "For `action=drift`: from this multiple of their disagreement out of fold on, the members disagree too much.",
+    )
+
+
+@dataclass
 class ServingConfig:
     """Settings of an endpoint."""
 
@@ -467,6 +481,11 @@ class MlflowConfig:
         "`paths.root`.",
     )
     experiment: str | None = _key(None, "Name of the MLflow experiment; `null` is `byoe-<dataset>`.")
+    register: bool | None = _key(
+        None,
+        "Whether the winner becomes a version of the registered model with the study's name; `null` means yes, except "
+        "with `action=train`.",
+    )
 
 
 @dataclass
@@ -499,8 +518,8 @@ class Config:
     )
     model: str | None = _key(
         None,
-        "For `action=deploy` and `action=batch`: a study, a folder or `model.tar.gz`, an MLflow run, `name@alias`, "
-        "`s3://...`; `null` is the winner of the newest study.",
+        "For `action=deploy`, `action=batch` and `action=drift`: a study, a folder or `model.tar.gz`, an MLflow run, "
+        "`name@alias`, `s3://...`; `null` is the winner of the newest study.",
     )
     job: str | None = _key(None, "For `action=attach`: name of the tuning job.")
     endpoint: str = _key(
@@ -509,18 +528,19 @@ class Config:
     )
     input: str | None = _key(
         None,
-        "For `action=invoke` and `action=batch`: file with the rows to predict. With `action=invoke`, `null` reads "
-        "standard input.",
+        "For `action=invoke`, `action=batch` and `action=drift`: file with the rows. With `action=invoke`, `null` "
+        "reads standard input.",
     )
     header: str | None = _key(
         None,
-        "For `action=invoke` and `action=batch`: whether the first row of a CSV file is a header, `present` or "
-        "`absent`; `null` decides by its cells.",
+        "For `action=invoke`, `action=batch` and `action=drift`: whether the first row of a CSV file is a header, "
+        "`present` or `absent`; `null` decides by its cells.",
     )
     output: str | None = _key(
         None,
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
-        "file of the report; `null` is `report.html` in `paths.root`. For `action=list`, a `.json` file.",
+        "file of the report; `null` is `report.html` in `paths.root`. For `action=drift`, the file of the figure; "
+        "`null` is `drift.png` there. For `action=list`, a `.json` file.",
     )
     detail: str = _key(
         "blended",
@@ -539,6 +559,7 @@ class Config:
     search: SearchConfig = field(default_factory=SearchConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
+    drift: DriftConfig = field(default_factory=DriftConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)
     entry: EntryConfig = field(default_factory=EntryConfig)

@@ -32,7 +32,7 @@ def _chart(measures: Sequence[Measures], score: str) -> Chart:
     names = [*dict.fromkeys(name for one in measures for name in one.study.members), BLENDED]
     data = [_trace(place, len(measures), one, names, score) for place, one in enumerate(measures)]
     side = "right" if _is_maximised(score) else "left"
-    quantity = measures[0].study.quantity if score in ("rmse", "mae") else ""
+    quantity = measures[0].study.target if score in ("rmse", "mae") else ""
     of = f" of {quantity}" if quantity else ""
     spec = {
         "data": data,
