@@ -138,6 +138,12 @@ def _drift(composed: Composed, arguments: Sequence[str], console: Console) -> in
     return drift(composed, console)
 
 
+def _shrink(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.shrink import shrink
+
+    return shrink(composed, arguments, console)
+
+
 def _init(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.init import begin_project
 
@@ -172,6 +178,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     ),
     "delete": ("delete an endpoint and everything that belongs to it", _delete),
     "batch": ("predict a whole file, without an endpoint", _batch),
+    "shrink": ("train the smallest ensemble that is not worse than a study's winner", _shrink),
     "drift": ("check whether the rows of a file are like those that a model learnt from", _drift),
     "init": ("write the first files of a project into this folder", _init),
     "doctor": ("check what works on this machine, and print the command that fixes what does not", _doctor),

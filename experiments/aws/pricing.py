@@ -22,6 +22,22 @@ _API_REGION = "us-east-1"
 _SERVICE = "AmazonSageMaker"
 _UNIT = "Hrs"
 
+# USD for each GB of memory and second of a prediction on a serverless endpoint in us-east-1: $0.00006 for 3 GB in AWS's
+# Price List (USE1-ServerlessInf:Mem-3GB).
+SERVERLESS_USD_GB_SECOND = 0.00002
+SERVERLESS_SOURCE = "us-east-1, read 2026-11-25"
+
+
+def serverless_usd(milliseconds: float, memory_mb: int, requests: int = 1_000_000) -> float:
+    """Return what requests to a serverless endpoint cost in USD, without the transferred data.
+
+    Args:
+        milliseconds: How long each one takes.
+        memory_mb: The endpoint's memory.
+        requests: Their number.
+    """
+    return SERVERLESS_USD_GB_SECOND * memory_mb / 1024 * milliseconds / 1000 * requests
+
 
 @dataclass(frozen=True)
 class Price:

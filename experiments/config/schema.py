@@ -432,6 +432,17 @@ class CompareConfig:
 
 
 @dataclass
+class ShrinkConfig:
+    """For ``action=shrink``: how much worse the smaller ensemble may be."""
+
+    most_worse: float | None = _key(
+        None,
+        "For `action=shrink`: by what share of the whole ensemble's score that of the smaller one may be higher, such "
+        "as `0.01`; `null` takes members away as long as the interval does not say worse.",
+    )
+
+
+@dataclass
 class DriftConfig:
     """For ``action=drift``: from where on rows differ too much from those that the model learnt from."""
 
@@ -519,7 +530,7 @@ class Config:
     model: str | None = _key(
         None,
         "For `action=deploy`, `action=batch` and `action=drift`: a study, a folder or `model.tar.gz`, an MLflow run, "
-        "`name@alias`, `s3://...`; `null` is the winner of the newest study.",
+        "`name@alias`, `s3://...`; `null` is the winner of the newest study. For `action=shrink`: a study.",
     )
     job: str | None = _key(None, "For `action=attach`: name of the tuning job.")
     endpoint: str = _key(
@@ -539,8 +550,8 @@ class Config:
     output: str | None = _key(
         None,
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
-        "file of the report; `null` is `report.html` in `paths.root`. For `action=drift`, the file of the figure; "
-        "`null` is `drift.png` there. For `action=list`, a `.json` file.",
+        "file of the report; `null` is `report.html` in `paths.root`. For `action=drift` and `action=shrink`, the file "
+        "of the figure; `null` is `drift.png` or `shrink.png` there. For `action=list`, a `.json` file.",
     )
     detail: str = _key(
         "blended",
@@ -559,6 +570,7 @@ class Config:
     search: SearchConfig = field(default_factory=SearchConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
+    shrink: ShrinkConfig = field(default_factory=ShrinkConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)
