@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ensemble.bundle_files import CODE
 from ensemble.documents import read_json
 from ensemble.errors import BundleError
+from ensemble.intervals import LEVEL, check_level
 from ensemble.serving.media_types import DETAILS, wrong_detail
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.config.compose import Composed
@@ -56,6 +57,8 @@ def predict_file(composed: Composed, console: Console) -> int:
     """
     config = composed.config
     one_of("detail", config.detail, DETAILS)
+    if config.serving.interval is not None:
+        check_level(config.serving.interval, "serving.interval")
     if config.input is None:
         raise ConfigError("input is missing: input=<file>, the rows to predict.")
     if config.header is not None:
@@ -85,7 +88,7 @@ def _predict_into(composed: Composed, source_path: Path, output: Path, place: Pa
     model = place_model(composed, place)
     partial = place / output.name
     given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
-    given |= {"header": config.header, "detail": config.detail}
+    given |= {"header": config.header, "detail": config.detail, "level": config.serving.interval or LEVEL}
     predict = predict_rows if model.own else functools.partial(_in_worker, model, place)
     if not model.own:
         print_plain(console, _whose_code(model))
@@ -111,8 +114,8 @@ class Predicted:
     warnings: list[str]
 
 
-def predict_rows(
-    model: str, rows: str, output: str, *, header: str | None, detail: Detail, report: Report
+def predict_rows(  # noqa: PLR0913  # most are keys of the command
+    model: str, rows: str, output: str, *, header: str | None, detail: Detail, report: Report, level: float = LEVEL
 ) -> Predicted:
     """Write a model's prediction for every row of a file, in the same order.
 
@@ -123,6 +126,7 @@ def predict_rows(
         header: Whether CSV rows have a header, one of ``HEADERS``; None to decide by the first row.
         detail: What to write.
         report: Called before each file of the model is read, and after each part of the rows.
+        level: The share of targets that intervals and sets hold.
 
     Raises:
         InputError: The model cannot be used, or the rows do not fit it.
@@ -145,6 +149,8 @@ def predict_rows(
     with one_blas_thread():
         report(_Step(None, 0, source.total))
         predictor.check()
+        if detail == "interval":
+            predictor.check_level(level, "serving.interval")
         writer = WRITERS[Path(output).suffix.lower()](Path(output), detail)
         return _predict(
             predictor,
@@ -152,6 +158,7 @@ def predict_rows(
             writer,
             source_path,
             lambda done, count: report(_Step(None, done, source.total, count)),
+            level,
         )
 
 
@@ -272,7 +279,7 @@ class _Found:
 
 
 def _predict(
-    predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]
+    predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None], level: float
 ) -> Predicted:
     import numpy as np
 
@@ -285,7 +292,7 @@ def _predict(
             for chunk in source.chunks(predictor.columns):
                 found.unseen.offset = found.rows
                 features = predictor.features(chunk.rows, found.unseen)
-                writer.write(predictor.predict(features))
+                writer.write(replace(predictor.predict(features), level=level))
                 found.rows += len(features)
                 for column, values in zip(predictor.columns, features.T, strict=True):
                     found.present[column.name] += int(np.count_nonzero(~np.isnan(values)))

@@ -445,6 +445,12 @@ class ServingConfig:
         "`predicted_label`, `probability`, `probabilities`, `labels`, `raw_score` and `raw_scores`, for numbers "
         "`predicted_score`. If it is empty, answers have byoe's own form.",
     )
+    interval: float | None = _key(
+        None,
+        "Level of the interval that an endpoint's answers hold, such as 0.9, or for classes of the set of labels; "
+        "`null` gives the prediction alone. With `action=batch` and `action=invoke`, the level of `detail=interval`; "
+        "`null` is 0.9.",
+    )
 
 
 MODES: tuple[type[ModeConfig], ...] = (LocalModeConfig, SageMakerModeConfig, RemoteModeConfig)
@@ -515,8 +521,9 @@ class Config:
     )
     detail: str = _key(
         "blended",
-        "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; or "
-        "`members`, which also adds each member's predictions.",
+        "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; "
+        "`members`, which also adds each member's predictions; or `interval`, which adds its two ends, or for classes "
+        "the set of labels.",
     )
     mode: ModeConfig = field(default_factory=ModeConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)

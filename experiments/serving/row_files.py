@@ -297,7 +297,7 @@ class _JsonLines:
         from ensemble.serving.answers import encode
         from ensemble.serving.media_types import JSON_LINES
 
-        self._file.write(encode(prediction, f"{JSON_LINES}; detail={self._detail}")[0])
+        self._file.write(encode(prediction, f"{JSON_LINES}; detail={self._detail}", level=prediction.level)[0])
 
 
 class _Npy:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble.bundle import bundle_hash
 from ensemble.parameters import encode
+from experiments.study.coverage import coverage_of
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult, TrialState
 from experiments.system import crash_points
 from experiments.system.project import PROJECT
@@ -209,7 +210,7 @@ class Tracker:
         from mlflow.entities import Metric, Param
 
         client, parent = self._connected()
-        cloud = result.info.get("cloud", {})
+        cloud, coverage = result.info.get("cloud", {}), coverage_of(result.info)
         tags = {
             **self._tags(role),
             "mlflow.parentRunId": parent.info.run_id,
@@ -235,6 +236,7 @@ class Tracker:
             **{f"weight_{member}": weight for member, weight in result.info.get("weights", {}).items()},
             **{f"rounds_{member}": rounds for member, rounds in result.info.get("rounds", {}).items()},
             **{f"fit_seconds_{member}": seconds for member, seconds in result.info.get("fit_seconds", {}).items()},
+            **({} if coverage is None else coverage.metrics()),
             **{name: cloud[name] for name in ("billable_seconds", "cost_usd") if cloud.get(name) is not None},
         }
         stamp = round(result.finished * 1000)

@@ -12,6 +12,7 @@ import numpy as np
 from ensemble.arrays import Floats
 from ensemble.bundle import EXAMPLE_TOLERANCE, Bundle, load_bundle
 from ensemble.errors import BundleError, EnsembleError
+from ensemble.intervals import check_intervals
 from ensemble.serving.errors import RequestError, first_line
 from ensemble.serving.prediction import Prediction
 from ensemble.serving.rows import Rows
@@ -72,6 +73,8 @@ class Predictor:
             classes=bundle.classes,
             positive=bundle.positive,
             threshold=bundle.threshold,
+            features=features,
+            intervals=bundle.ensemble.intervals,
         )
 
     def answer(self, rows: Rows) -> Prediction:
@@ -112,6 +115,10 @@ class Predictor:
                 answers[place] = replace(whole.take(slice(start, stop)), unseen=unseen.counts(), absent=unseen.absent)
                 start = stop
         return [answer for answer in answers if answer is not None]
+
+    def check_level(self, level: float, place: str) -> None:
+        """Raise InputError unless the model has intervals of this level; ``place`` is where it was given."""
+        check_intervals(self.bundle.ensemble.intervals, level, place)
 
     def check(self) -> None:
         """Predict the bundle's example again.
