@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ensemble.blending import make_blender
 from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.members import member_class
 from experiments.backends.base import Backend, StudyHandle
@@ -41,6 +42,7 @@ from experiments.study.folder import (
     output_data_dir,
     trial_folder,
 )
+from experiments.study.leave_one_out import leave_one_out_rises
 from experiments.study.ledger import Ledger, Peek, peek
 from experiments.study.predictions import Predictions
 from experiments.study.serving_cost import SERVING_COST, ServingCost
@@ -267,7 +269,7 @@ def _record(
     outcome = _outcome(session, results, best, final, blend, facts)
     figures = figures_of(outcome, ledger.noted(IMPORTANCE))
     winner = runs.Winner(final, model_dir(final_folder(study.folder)), figures.winner)
-    numbers = study_metrics(final, results, session.members, outcome.baseline)
+    numbers = study_metrics(final, results, session.members, session.study.objective, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()
     tracker.finish(winner, figures.study, as_text(outcome), numbers)
     return outcome
@@ -291,7 +293,7 @@ def figures_of(outcome: Outcome, importance: Mapping[str, float]) -> Figures:
     study = outcome.study
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     return Figures(
-        study_figures(study, outcome.results, outcome.members, out_of_fold, outcome.final),
+        study_figures(study, outcome.results, outcome.members, out_of_fold, outcome.final, outcome.rises),
         winner_figures(out_of_fold, importance, study.classes, study.positive),
     )
 
@@ -304,10 +306,11 @@ def _outcome(
     blend: StudyBlend | None,
     facts: Mapping[str, Any],
 ) -> Outcome:
-    commands = _next_commands(session, finished=len(results) == session.study.n_trials)
+    study = session.study
+    commands = _next_commands(session, finished=len(results) == study.n_trials)
     baseline, cost = facts.get(BASELINE), facts.get(SERVING_COST)
     return Outcome(
-        session.study,
+        study,
         results,
         best,
         final,
@@ -316,7 +319,20 @@ def _outcome(
         blend,
         baseline=None if baseline is None else TrialResult(**baseline),
         cost=None if cost is None else ServingCost(**cost),
+        rises=_rises(study, best),
     )
+
+
+def _rises(study: StudySpec, best: TrialResult) -> dict[str, float]:
+    """Return what the blend would lose without each member; empty where members cannot be left out like this."""
+    recipe = study.recipe(best.params)
+    if len(recipe.members) < 2:
+        return {}
+    blender = make_blender(recipe.blend, [member.name for member in recipe.members], recipe.weights, "ensemble.blend")
+    path = output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE
+    if blender.passthrough or not path.exists():  # features are not kept with the predictions
+        return {}
+    return leave_one_out_rises(recipe, Predictions.read(path))
 
 
 def _is_whole_grid(study: StudySpec) -> bool:

@@ -58,7 +58,7 @@ def _study(one: Measures) -> ComparedStudy:
     if one.best is not None:
         numbers |= {name: value for name, value in one.best.metrics.items() if _FOLD not in name}
     if one.lift is not None:
-        numbers |= {"lift_mean": one.lift.mean, "lift_low": one.lift.low, "lift_high": one.lift.high}
+        numbers |= {"lift_mean": one.lift.value, "lift_low": one.lift.low, "lift_high": one.lift.high}
     return ComparedStudy(
         name=study.name,
         label=one.label,

@@ -9,9 +9,9 @@ from typing import Any
 
 from ensemble.members import REGISTRY, Member, member_class
 from ensemble.parameters import ParamValue
-from ensemble.recipe import MemberSpec, check_member_name
+from ensemble.recipe import MemberSpec
 from ensemble.table import Table
-from ensemble.wire import RESERVED_NAMES
+from ensemble.wire import RESERVED_NAMES, check_member_name
 from experiments.config.schema import EnsembleConfig
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.planning.target import describe_target

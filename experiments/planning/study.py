@@ -91,7 +91,7 @@ def plan_study(composed: Composed) -> StudyPlan:
     recipe = plan_recipe(config, ensemble, splits)
     search = plan_search(config, recipe.ensemble, recipe.recipe.objective, studies)
     served = _served(splits, recipe.final_rows)
-    fold_notes = check_fittable(recipe.recipe, search, splits.train, served, config.dataset.weights)
+    fold_notes = check_fittable(recipe.recipe, search, splits, served, config.dataset.weights)
     parallelism = plan_parallelism(config, search, splits.train.features.nbytes)
     study = _study(composed, splits, recipe, search, parallelism, dependencies)
     if config.study is None:
@@ -141,6 +141,8 @@ def _study(
         arguments=replay.recipe_arguments(composed.arguments),
         config=composed.yaml(),
         dataset=datasets.label(config.dataset),
+        target=splits.train.target_name,
+        unit=config.dataset.unit,
         classes=splits.train.classes,
         positive=splits.train.positive,
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble.arrays import Floats
-from ensemble.blending import Rows, make_blender
-from ensemble.evaluation import SCORES, main_score
-from ensemble.recipe import BLENDED, Recipe
+from ensemble.classes import Task
+from ensemble.evaluation import main_score
+from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
 from experiments.reporting.class_figures import class_figures
 from experiments.reporting.drawing import BLUE, GREY, ORANGE, axes_of, label
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_BARS = 20
-# Parts of the rows of classes, each of which is scored with a blend of the others.
-PARTS = 5
 # With fewer trials per parameter, the order of the bars is mostly chance.
 TRIALS_A_PARAMETER = 10
 
@@ -36,6 +34,7 @@ def study_figures(
     members: Sequence[str],
     out_of_fold: Predictions,
     final: TrialResult | None = None,
+    rises: Mapping[str, float] | None = None,
 ) -> dict[str, Figure]:
     """Return the figures of a study by file name; empty if no trial has a score.
 
@@ -45,6 +44,7 @@ def study_figures(
         members: Names of its members.
         out_of_fold: The winner's out-of-fold predictions.
         final: The winner, if it is not the best trial.
+        rises: By member, the rise of the blend's main score when it is left out, if that is known.
     """
     best = best_of(list(results), study.objective)
     if best is None:
@@ -63,10 +63,8 @@ def study_figures(
             "blend_weights.png": blend_weights(winner, names),
             "error_correlation.png": error_correlation(out_of_fold),
         }
-        recipe = study.recipe(best.params)
-        blender = make_blender(recipe.blend, members, recipe.weights, "ensemble.blend")
-        if not blender.passthrough:  # a pass-through blend needs the features, which are not kept with the predictions
-            figures["leave_one_member_out.png"] = leave_one_member_out(recipe, out_of_fold)
+        if rises:
+            figures["leave_one_member_out.png"] = leave_one_member_out(rises, out_of_fold.task)
     return figures
 
 
@@ -131,7 +129,7 @@ def member_and_blend_scores(winner: TrialResult, members: Sequence[str]) -> Figu
     pooled = [winner.metrics[f"cv_{main}_{name}"] for name in names]
     figure, axes = axes_of(8, 1.6 + 0.6 * len(names), "x")
     for row, name in enumerate(names):
-        folds = fold_scores(winner, name)
+        folds = list(fold_scores(winner, name).values())
         colour = ORANGE if name == BLENDED else BLUE
         axes.plot(folds, [row] * len(folds), "o", color=colour, alpha=0.45, markersize=7)
         axes.plot([pooled[row]], [row], "|", color=colour, markersize=26, markeredgewidth=3)
@@ -177,9 +175,8 @@ def error_correlation(out_of_fold: Predictions) -> Figure:
     return figure
 
 
-def leave_one_member_out(recipe: Recipe, out_of_fold: Predictions) -> Figure:
+def leave_one_member_out(rises: Mapping[str, float], task: Task) -> Figure:
     """Draw the rise of the blend's main score when a member is left out and the others are blended again."""
-    rises = leave_one_out_rises(recipe, out_of_fold)
     names = sorted(rises, key=lambda name: -rises[name])
     figure, axes = axes_of(8, 1.4 + 0.4 * len(names), "x")
     colours = [BLUE if rises[name] > 0 else ORANGE for name in names]
@@ -188,47 +185,10 @@ def leave_one_member_out(recipe: Recipe, out_of_fold: Predictions) -> Figure:
     axes.set_yticks(range(len(names)), [f"without {name}" for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    which = "the same" if out_of_fold.task == "regression" else "other"
-    axes.set_xlabel(f"change of the blend's {shown(main_score(out_of_fold.task))}, blended on {which} rows")
+    which = "the same" if task == "regression" else "other"
+    axes.set_xlabel(f"change of the blend's {shown(main_score(task))}, blended on {which} rows")
     axes.set_title("Is each member needed? Right of zero: the blend is worse without it", loc="left", fontsize=11)
     return figure
-
-
-def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, float]:
-    """Return, by member, the rise of the blend's main score when the member is left out.
-
-    The blend of quantities is fitted and scored on the same rows. That of classes is fitted on four fifths of the rows
-    and scored on the others, five times, since on the same rows the log loss of few rows can be brought close to 0. A
-    blend of fixed weights keeps the proportions of the others.
-    """
-    score = SCORES[main_score(out_of_fold.task)]
-
-    def error(columns: list[int]) -> float:
-        names = [out_of_fold.names[column] for column in columns]
-        weights = recipe.weights and {name: recipe.weights[name] for name in names}
-        if weights is not None and not sum(weights.values()):
-            return float("nan")
-        members = out_of_fold.members[:, columns]
-        features = np.empty((len(members), 0))
-        rows = Rows(members, out_of_fold.target, features, out_of_fold.weights)
-        task = out_of_fold.task
-        blender = make_blender(recipe.blend, names, weights, "blend", task, calibrate=recipe.calibrate)
-        if out_of_fold.task == "regression":
-            blended = blender.fit(rows).predict(members, features)
-        else:
-            blended, part = np.empty(out_of_fold.blended.shape), np.arange(len(members)) % PARTS
-            for number in range(PARTS):
-                here = part == number
-                blended[here] = blender.fit(rows.take(~here)).predict(members[here], features[here])
-        return score(out_of_fold.target, blended, out_of_fold.weights)
-
-    all_columns = list(range(len(out_of_fold.names)))
-    whole = error(all_columns)
-    rises = {}
-    for place, name in enumerate(out_of_fold.names):
-        rise = error([other for other in all_columns if other != place]) - whole
-        rises[name] = 0.0 if abs(rise) < 1e-9 * whole else rise
-    return rises
 
 
 def parameter_importance_figure(importance: Mapping[str, float], trials: int) -> Figure:

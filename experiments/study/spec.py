@@ -31,6 +31,9 @@ WINNER_ALIAS = "winner"
 STUDY_BLEND = "study_blend"
 # The ledger's fact that a time limit ended the study: the limit in ``seconds``, and how many ``trials`` were finished.
 TIME_LIMIT = "time_limit"
+# What these are in a search that does not set them. Where they change no number, an identity has these values: pruning
+# only stops trials, and without a sampler that learns it does not matter when a point is proposed.
+UNSET: Mapping[str, Any] = {"prune": False, "window": 4, "startup_trials": 10}
 # The relative error of an objective that SageMaker's tuner read from a log: it stores it in single precision.
 SINGLE_PRECISION = 1e-6
 
@@ -130,6 +133,8 @@ class StudySpec:
         arguments: The ``key=value`` arguments that decide what its trials train, as typed.
         config: The resolved configuration as YAML, for the record.
         dataset: Display name of the data.
+        target: Name of the target's column.
+        unit: The target's unit; None if it is not known.
         classes: Labels of the classes, in their order; empty for regression.
         positive: The positive one of two classes.
     """
@@ -162,6 +167,8 @@ class StudySpec:
     arguments: tuple[str, ...] = ()
     config: str = ""
     dataset: str = ""
+    target: str = ""
+    unit: str | None = None
     classes: tuple[str, ...] = ()
     positive: str | None = None
 
@@ -211,6 +218,8 @@ class StudySpec:
         """
         search = asdict(self.search)
         del search["n_trials"]
+        learns = self.search.sampler == "tpe" or self.search.vary != "all"
+        search |= {name: value for name, value in UNSET.items() if name == "prune" or not learns}
         if search["vary"] == "all":  # studies that began before there was anything else have the same identity
             del search["vary"]
         return {

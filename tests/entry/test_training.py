@@ -255,7 +255,7 @@ def in_groups(rows: int = 60, groups: int = 9) -> Table:
     return Table(table.columns, "y", table.features, table.target, None, keys)
 
 
-def test_repeated_folds_average_a_rows_predictions() -> None:
+def test_repeated_folds_are_scored_in_each_division_and_not_on_averaged_predictions() -> None:
     recipe = quick_recipe("ridge", "xgboost", seed=SEED, blend="weighted")
     repeated = fit(Recipe(recipe.members, "weighted", folds=FoldSpec("repeated", K, 2), seed=SEED))
     parts = [fit(Recipe(recipe.members, "weighted", folds=FoldSpec(k=K), seed=SEED + repeat)) for repeat in range(2)]
@@ -264,7 +264,14 @@ def test_repeated_folds_average_a_rows_predictions() -> None:
     first = parts[0].out_of_fold[:, 0]
     assert repeated.out_of_fold[:, 0] == pytest.approx((first + parts[1].out_of_fold[:, 0]) / 2)
     assert np.array_equal(repeated.by_repeat[:, :, 0], np.stack([part.out_of_fold[:, 0] for part in parts]))
-    assert repeated.metrics["cv_rmse_ridge"] == pytest.approx(rmse(TABLE.target, repeated.out_of_fold[:, 0]))
+    each = [rmse(TABLE.target, part) for part in repeated.by_repeat[:, :, 0]]
+    assert repeated.metrics["cv_rmse_ridge"] == pytest.approx(np.mean(each))
+    assert repeated.metrics["cv_rmse_ridge"] == pytest.approx(np.mean([p.metrics["cv_rmse_ridge"] for p in parts]))
+    blends = [rmse(TABLE.target, part) for part in repeated.blended_by_repeat]
+    assert repeated.metrics["cv_rmse_blended"] == pytest.approx(np.mean(blends))
+    assert repeated.out_of_fold_blended == pytest.approx(repeated.blended_by_repeat.mean(axis=0))
+    assert repeated.metrics["cv_rmse_xgboost"] > rmse(TABLE.target, repeated.out_of_fold[:, 1])  # which flatters it
+    assert repeated.fold_weights == (60 / K,) * 2 * K
     folds = [name for name in repeated.metrics if name.startswith("cv_rmse_blended_fold_")]
     assert len(folds) == 2 * K
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.decision import HALF, Decision
+from ensemble.disagreement import Disagreement
 from ensemble.intervals import LEVEL, WITHOUT, Intervals, LevelError
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import NOT_ACCEPTABLE, RequestError
@@ -39,6 +40,8 @@ class Prediction:
             are asked for.
         intervals: What the model knows of its errors; None if it was saved without.
         level: The share of targets that intervals and sets hold.
+        apart: The members' disagreement; None if the model does not know what it was out of fold.
+        usually_apart: Its mean out of fold.
     """
 
     blended: Floats
@@ -52,6 +55,15 @@ class Prediction:
     features: Floats | None = None
     intervals: Intervals | None = None
     level: float = LEVEL
+    apart: Disagreement | None = None
+    usually_apart: float = 0.0
+
+    @property
+    def disagreement(self) -> float | None:
+        """The mean disagreement of the members over the rows, as a multiple of that out of fold; None if unknown."""
+        if self.apart is None or not len(self.blended):
+            return None
+        return round(float(self.apart.of_rows(self.members).mean()) / self.usually_apart, 3)
 
     def take(self, rows: slice) -> Prediction:
         """Return the predictions for some of the rows, without the counts of ``unseen`` and ``absent``."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.bundle import EXAMPLE_TOLERANCE, Bundle, load_bundle
+from ensemble.disagreement import Disagreement
 from ensemble.errors import BundleError, EnsembleError
 from ensemble.intervals import check_intervals
 from ensemble.serving.errors import RequestError, first_line
@@ -49,6 +50,14 @@ class Predictor:
         """The model's features."""
         return self.bundle.columns
 
+    @cached_property
+    def disagreement(self) -> Disagreement | None:
+        """The members' disagreement, if the bundle has what it was out of fold."""
+        known = self.bundle.sketch
+        if known is None or known.disagreement is None:
+            return None
+        return Disagreement.of_blend(self.bundle.ensemble.blend.weights)
+
     def features(self, rows: Rows, unseen: Unseen | None = None) -> Floats:
         """Return the features of a request, shape (rows, columns), float64, NaN where missing.
 
@@ -75,6 +84,8 @@ class Predictor:
             threshold=bundle.threshold,
             features=features,
             intervals=bundle.ensemble.intervals,
+            apart=self.disagreement,
+            usually_apart=0.0 if bundle.sketch is None else bundle.sketch.mean,
         )
 
     def answer(self, rows: Rows) -> Prediction:

@@ -48,8 +48,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert requests["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MaxConcurrency"] == 5
     with closing(connect()) as client:
         facts = client.containers.get(endpoint.container).attrs
-    assert facts["HostConfig"]["ReadonlyRootfs"] is True
-    assert facts["HostConfig"]["Memory"] == 2048 * 2**20
+    assert (facts["HostConfig"]["ReadonlyRootfs"], facts["HostConfig"]["Memory"]) == (True, 2048 * 2**20)
     assert facts["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostIp"] == "127.0.0.1"
 
     manifest = json.loads((Path(endpoint.model_dir) / "manifest.json").read_text())
@@ -78,6 +77,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert f"local  {endpoint.url}  ok" in status.out
     assert "study one" in status.out
     assert "400  rows_do_not_fit" in status.out
+    assert "rows, disagreement " in status.out
     cleaned = run_command("action=clean", "paths.root=.")
     assert "kept: container" in cleaned.out
     assert ping(endpoint.url) is not None

@@ -798,6 +798,7 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
     assert numbers(recorded_trials(Path.cwd(), "cloud")) == numbers(local_trials[:-1])
     assert len(logged_trials(Path.cwd(), "elsewhere")) == TRIALS
     assert (Path.cwd() / "studies/cloud/final/model/manifest.json").exists()
+    assert (Path.cwd() / "studies/cloud/final/model/sketch.json").exists()
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 
