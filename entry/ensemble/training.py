@@ -486,6 +486,8 @@ class _Fit:
                 categories=rows.categories,
                 **classes_argument(rows.classes),
             )
+            model.import_libraries()
+            start = time.perf_counter()
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
                 if growth is not None:

@@ -23,7 +23,7 @@ from experiments.reporting.console import print_plain
 from experiments.system.files import replace_file
 from experiments.system.output_file import output_file
 from experiments.tracking.comparisons import PAGE, Comparison, record_comparison
-from experiments.tracking.store import interface_command, store_uri
+from experiments.tracking.store import interface, store_uri
 
 
 class DifferentData(EnsembleError):
@@ -102,8 +102,10 @@ def compare_studies(composed: Composed, console: Console) -> Compared:
 
 def _record(comparison: Comparison, uri: str, root: Path, experiment: str | None, console: Console) -> None:
     with console.status("recording in MLflow"):
-        problem = record_comparison(comparison, uri, root, experiment)
-    text, style = f"{interface_command(uri, root)}   # the studies side by side, in MLflow's compare view", "cyan"
-    if problem is not None:
-        text, style = f"MLflow could not record the comparison: {problem}. The report does not depend on it.", "yellow"
-    print_plain(console, text, style)
+        recorded = record_comparison(comparison, uri, root, experiment)
+    if recorded.problem is not None:
+        text = f"MLflow could not record the comparison: {recorded.problem}. The report does not depend on it."
+        print_plain(console, text, "yellow")
+        return
+    command, purpose = interface(uri, root, recorded.page, "the studies side by side, in MLflow's compare view")
+    print_plain(console, f"{command}   # {purpose}", "cyan")

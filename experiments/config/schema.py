@@ -488,6 +488,11 @@ class MlflowConfig:
         "`paths.root`.",
     )
     experiment: str | None = _key(None, "Name of the MLflow experiment; `null` is `byoe-<dataset>`.")
+    register: bool | None = _key(
+        None,
+        "Whether the winner becomes a version of the registered model with the study's name; `null` means yes, except "
+        "with `action=train`.",
+    )
 
 
 @dataclass

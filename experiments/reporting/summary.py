@@ -59,6 +59,7 @@ class Outcome:
         problem: Why MLflow did not record everything; None if it did.
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
         cost: What the served model costs; None if it was not measured.
+        registered: Whether the winner is in MLflow's registry.
         rises: By member, the rise of the blend's main score when it is left out; empty if that is not known.
     """
 
@@ -72,6 +73,7 @@ class Outcome:
     problem: str | None = None
     baseline: TrialResult | None = None
     cost: ServingCost | None = None
+    registered: bool = True
     rises: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -117,8 +119,10 @@ def render(outcome: Outcome) -> RenderableType:
             )
         )
     else:
-        model = f"models:/{outcome.study.name}@{WINNER_ALIAS}"
-        parts.append(Text(f"  The winner is in MLflow's registry: {model}", overflow="ignore", no_wrap=True))
+        line = f"The winner is in MLflow's registry: models:/{outcome.study.name}@{WINNER_ALIAS}"
+        if not outcome.registered:
+            line = "The model is in its run in MLflow. To add it to MLflow's registry: mlflow.register=true"
+        parts.append(Text(f"  {line}", overflow="ignore", no_wrap=True))
     return Group(*parts, _next(outcome))
 
 
