@@ -18,6 +18,7 @@ from ensemble.wire import SEPARATOR
 from experiments.reporting.console import PlainConsole, at_least
 from experiments.reporting.markup import html_of, paragraph
 from experiments.reporting.score_names import shown
+from experiments.reporting.shrink import compared
 from experiments.reporting.verdict import baseline_text, digits, gap_text, next_step_text, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
 from experiments.study.coverage import Coverage, coverage_of
@@ -105,6 +106,7 @@ def render(outcome: Outcome) -> RenderableType:
                 f"{digits(outcome.cost.megabytes)} MB."
             )
         )
+        parts += [Text(f"  {line}") for line in _alone(outcome.final, outcome.cost)]
     if outcome.study.channels.test is None:
         parts.append(Text(f"  {_NO_TEST_ROWS}"))
     ahead = outcome.outlook
@@ -178,6 +180,17 @@ def _coverage_text(coverage: Coverage, outcome: Outcome) -> str:
         f"{what[0].upper()}{what[1:]} hold {coverage.share:.1%} of the test rows ({coverage.low:.1%} to "
         f"{coverage.high:.1%}), with {size} on average.{promise}"
     )
+
+
+def _alone(final: TrialResult, cost: ServingCost) -> list[str]:
+    """Return what the best of the winner's members would cost and save without the others."""
+    whole = final.main("cv", BLENDED)
+    scores = {name: value for name in cost.members_ms if (value := final.main("cv", name)) is not None}
+    if len(scores) < 2 or not whole:
+        return []
+    best = min(scores, key=lambda name: scores[name])
+    line = compared(scores[best] / whole - 1.0, cost.one_row_ms / cost.members_ms[best])
+    return [f"{best} alone: {line}. action=shrink finds the smallest ensemble that is not worse."]
 
 
 def _limited(outcome: Outcome) -> list[str]:

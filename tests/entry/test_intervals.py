@@ -197,3 +197,38 @@ def test_categories_and_huge_numbers_have_widths() -> None:
     assert found.scale is not None
     small, large = found.half_widths(np.array([[0, 1.0, np.nan], [2, -1e300, 5.0]]), np.zeros(2), 0.9, "level")
     assert small < large
+
+
+def test_mapie_has_the_same_intervals_and_sets() -> None:
+    mapie = pytest.importorskip("mapie", reason="pip install 'mapie>=1.6' compares with another implementation")
+    assert mapie.__version__ >= "1.6"
+    from mapie.classification import SplitConformalClassifier
+    from mapie.regression import CrossConformalRegressor
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.model_selection import KFold, cross_val_predict
+
+    random = np.random.RandomState(0)
+    features = random.normal(size=(500, 4))
+    target, folds = features[:, 0] + random.normal(size=500), KFold(FOLDS)
+    out_of_fold = cross_val_predict(Ridge(), features, target, cv=folds)
+    found = fit_intervals(out_of_fold, np.repeat(np.arange(FOLDS, dtype=np.int32), 100)[:, None], table_of(target), 0)
+    assert found is not None
+    for level in (0.8, 0.9, 0.95):
+        peer = CrossConformalRegressor(Ridge(), confidence_level=level, method="base", cv=folds)
+        predicted, ends = peer.fit_conformalize(features, target).predict_interval(features[:20])
+        half = found.half_widths(np.zeros((20, 1)), predicted, level, "level")
+        assert np.array_equal(ends[:, :, 0], np.column_stack([predicted - half, predicted + half]))
+    classes = (target > -1).astype(int) + (target > 1)
+    fitted_on, calibrated_on, new = slice(0, 200), slice(200, 400), slice(400, 500)
+    classifier = LogisticRegression().fit(features[fitted_on], classes[fitted_on])
+    truth = table_of(classes[calibrated_on].astype(np.float64), classes=("a", "b", "c"))
+    found = fit_intervals(classifier.predict_proba(features[calibrated_on]), folds_of(200), truth, 0)
+    assert found is not None
+    probabilities = classifier.predict_proba(features[new])
+    for level in (0.8, 0.9, 0.95):
+        split = SplitConformalClassifier(classifier, confidence_level=level, prefit=True, conformity_score="lac")
+        split.conformalize(features[calibrated_on], classes[calibrated_on])
+        wanted = split.predict_set(features[new])[1][:, :, 0]
+        sets = found.sets(probabilities, probabilities.argmax(axis=1), level, "level")
+        filled = wanted.any(axis=1)
+        assert np.array_equal(sets[filled], wanted[filled])

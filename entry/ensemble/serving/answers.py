@@ -102,22 +102,27 @@ def choose(accept: str) -> tuple[str, Mapping[str, str]]:
     return kind, parameters
 
 
-def csv_header(prediction: Prediction, detail: Detail) -> bytes:
-    """Return the header of the predictions as CSV."""
-    return (",".join(map(_cell, prediction.table(detail))) + "\n").encode()
+def csv_header(prediction: Prediction, detail: Detail, before: Iterable[str] = ()) -> bytes:
+    """Return the header of the predictions as CSV, with the names of other columns before them."""
+    return (",".join(map(csv_cell, [*before, *prediction.table(detail)])) + "\n").encode()
 
 
-def csv_rows(prediction: Prediction, detail: Detail) -> bytes:
-    """Return the predictions as CSV without a header.
+def csv_rows(prediction: Prediction, detail: Detail, before: Iterable[Iterable[str]] = ()) -> bytes:
+    """Return the predictions as CSV without a header, with numbers to the last bit and labels in quotes if need be.
 
-    Numbers are written to the last bit, labels in quotes if need be, and a set of labels as JSON.
+    A set of labels is JSON.
+
+    Args:
+        prediction: The predictions.
+        detail: What to write.
+        before: The cells of other columns, which come first, as CSV has them.
     """
-    cells: list[Iterable[str]] = []
+    cells: list[Iterable[str]] = [*before]
     for name, values in prediction.table(detail).items():
         if name == SET and isinstance(values, list):
-            cells.append(_cell(orjson.dumps(labels).decode()) for labels in values)
+            cells.append(csv_cell(orjson.dumps(labels).decode()) for labels in values)
         elif isinstance(values, list):
-            quoted = {label: _cell(label) for label in prediction.classes}
+            quoted = {label: csv_cell(label) for label in prediction.classes}
             cells.append([quoted[label] for label in values])
         else:
             cells.append(map(repr, values.tolist()))
@@ -125,7 +130,8 @@ def csv_rows(prediction: Prediction, detail: Detail) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _cell(text: str) -> str:
+def csv_cell(text: str) -> str:
+    """Return a text as a cell of CSV, in quotes if need be."""
     if not _SPECIAL.isdisjoint(text) or text != text.strip() or not text:
         return '"' + text.replace('"', '""') + '"'
     return text
@@ -230,7 +236,7 @@ def _selected_cell(value: Any) -> str:
     """Return a cell of CSV; lists are JSON, which is a Python literal too."""
     if isinstance(value, float):
         return repr(value)
-    return _cell(value if isinstance(value, str) else orjson.dumps(value).decode())
+    return csv_cell(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
 _WRITERS: dict[str, Callable[[Prediction, Detail], bytes]] = {

@@ -13,7 +13,7 @@ from ensemble.arrays import Floats
 from ensemble.bundle import EXAMPLE_TOLERANCE, Bundle, load_bundle
 from ensemble.disagreement import Disagreement
 from ensemble.errors import BundleError, EnsembleError
-from ensemble.intervals import check_intervals
+from ensemble.intervals import LEVEL, check_intervals
 from ensemble.serving.errors import RequestError, first_line
 from ensemble.serving.prediction import Prediction
 from ensemble.serving.rows import Rows
@@ -27,9 +27,11 @@ class Predictor:
 
     Attributes:
         bundle: The loaded bundle.
+        level: The level of the intervals of predictions.
     """
 
     bundle: Bundle
+    level: float = LEVEL
 
     @classmethod
     def load(cls, folder: Path, threads: int, loading: Callable[[str], None] | None = None) -> Predictor:
@@ -84,6 +86,7 @@ class Predictor:
             threshold=bundle.threshold,
             features=features,
             intervals=bundle.ensemble.intervals,
+            level=self.level,
             apart=self.disagreement,
             usually_apart=0.0 if bundle.sketch is None else bundle.sketch.mean,
         )

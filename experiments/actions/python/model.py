@@ -147,8 +147,8 @@ class Model:
         try:
             with _own_code(self._folder, self.manifest), one_blas_thread():
                 features = self._predictor.features(self._rows(frame), unseen)
-                prediction = replace(self._predictor.predict(features), level=level)
-                found = prediction.table(detail)  # type: ignore[arg-type]  # checked above
+                predictor = replace(self._predictor, level=level)
+                found = predictor.predict(features).table(detail)  # type: ignore[arg-type]  # checked above
         except RequestError as error:
             raise ConfigError(str(error.details["message"])) from None
         for sentence in unseen.sentences(len(features)):

@@ -139,8 +139,8 @@ def test_a_deployment_removes_what_a_killed_one_left(trained: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("serving", ["serverless", "realtime"])
-def test_the_suite_passes_against_a_deployed_endpoint(serving: str, trained: Path) -> None:
+@pytest.mark.parametrize(("serving", "which"), [("serverless", "quick"), ("realtime", "full")])
+def test_the_suite_passes_against_a_deployed_endpoint(serving: str, which: str, trained: Path) -> None:
     assert run_command(*DEPLOY, "model=one", f"serving={serving}").code == 0
     done = subprocess.run(
         [
@@ -153,6 +153,7 @@ def test_the_suite_passes_against_a_deployed_endpoint(serving: str, trained: Pat
             "no:cacheprovider",
             str(PROJECT / "tests/endpoint"),
             "--endpoint=local",
+            f"--endpoint-tests={which}",
         ],
         cwd=PROJECT,
         env=environment(BYOE_ENDPOINTS=str(trained / "endpoints")),
