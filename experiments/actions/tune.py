@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from experiments.config.compose import Composed
 from experiments.config.paths import root_folder
 from experiments.config.secrets import masked_value
 from experiments.data.column_report import report
-from experiments.errors import StudyFailed
+from experiments.errors import StorageError, StudyFailed, StudyTaken
 from experiments.planning.packages import make_importable
 from experiments.planning.study import StudyPlan, plan_study
 from experiments.reporting.console import at_least, print_plain
@@ -46,7 +47,7 @@ from experiments.study.leave_one_out import leave_one_out_rises
 from experiments.study.ledger import Ledger, Peek, peek
 from experiments.study.predictions import Predictions
 from experiments.study.serving_cost import SERVING_COST, ServingCost
-from experiments.study.spec import STUDY_BLEND, TIME_LIMIT, StudySpec, TrialResult, best_of
+from experiments.study.spec import COMMANDS, STUDY_BLEND, TIME_LIMIT, StudySpec, TrialResult, best_of
 from experiments.study.study_blend import StudyBlend, is_open, recorded_blend
 from experiments.study.verdict import study_metrics
 from experiments.system import crash_points
@@ -150,7 +151,7 @@ def finish_study(
     if outcome is not None:
         return Finished(outcome, notes, _show_parity(session))
     if composed.config.dataset.path is not None and known is None:
-        notes = (*notes, *_show_data(plan, console))
+        notes = (*notes, *show_data(plan, console))
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
     study = plan.place()
@@ -158,9 +159,21 @@ def finish_study(
     opened = open_backend(composed.config.mode, study, command, console)
     with opened as (backend, local_workers), Ledger.open(study) as ledger:
         crash_points.point("study_created")
-        with backend.submit(_begun(study, composed.began), ledger) as handle:
+        session = replace(session, study=_begun(study, composed.began))
+        with _timed(ledger, session.study), backend.submit(session.study, ledger) as handle:
             outcome = _run(session, ledger, handle, local_workers)
     return Finished(outcome, notes, _show_parity(session))
+
+
+@contextlib.contextmanager
+def _timed(ledger: Ledger, study: StudySpec) -> Iterator[None]:
+    """Note in the ledger when the command began and when it ended, however it ends."""
+    began = time.time() - study.spent
+    try:
+        yield
+    finally:
+        with contextlib.suppress(StorageError, StudyTaken):
+            ledger.note(COMMANDS, [*(ledger.noted(COMMANDS) or ()), [began, time.time()]])
 
 
 def _begun(study: StudySpec, began: float) -> StudySpec:
@@ -169,11 +182,12 @@ def _begun(study: StudySpec, began: float) -> StudySpec:
     return replace(study, spent=spent, slowness=min(max(spent / time.process_time(), 1.0), MOST_SLOWNESS))
 
 
-def _show_data(plan: StudyPlan, console: Console) -> tuple[str, ...]:
-    """Show what the columns hold; return the warnings."""
+def show_data(plan: StudyPlan, console: Console) -> tuple[str, ...]:
+    """Show what the columns hold, once for each table; return the warnings, which every study shows."""
     members = {spec.name: member_class(spec.kind, "ensemble.members") for spec in plan.study.recipe({}).members}
     found = report(plan.splits, members)
-    at_least(NARROWEST, console).print(found.render(), crop=False)
+    if not plan.study.channels.train.exists():  # an earlier study of this table has written it
+        at_least(NARROWEST, console).print(found.render(), crop=False)
     for warning in found.warnings:
         print_plain(console, f"warning: {warning}.", "yellow")
     return tuple(f"{warning}." for warning in found.warnings)
@@ -313,7 +327,7 @@ def figures_of(outcome: Outcome, importance: Mapping[str, float]) -> Figures:
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     return Figures(
         study_figures(study, outcome.results, outcome.members, out_of_fold, outcome.final, outcome.rises),
-        winner_figures(out_of_fold, importance, study.classes, study.positive),
+        winner_figures(out_of_fold, importance, study.classes, study.positive, study.target_label),
     )
 
 
@@ -383,6 +397,11 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
         )
     if finished:
         commands.append((typed_command(_deploying(session)), "serve it"))
+    paths = [argument for argument in session.command if argument.startswith("paths.")]
+    if finished:
+        predict = ("action=batch", f"model={session.study.name}", "input=rows.csv", "keep=all", *paths)
+        commands.append((typed_command(predict), "predict a file of rows"))
+    commands.append((typed_command(["action=list", *paths]), "every study, and the best models of all of them"))
     if finished and session.backend.replay_mode is not None and session.study.points is None:
         kept = [argument for argument in session.command if argument.startswith(("paths.", "entry."))]
         replay = (f"mode={session.backend.replay_mode}", "action=replay", f"replay.study={session.study.name}")

@@ -56,7 +56,7 @@ class Measures:
         label: Its name in figures: the mode, and the study's name if several studies have the same mode.
         metric: The metric by which searches are compared.
         best: The winner with its test scores, or the best trial if the winner was not trained; None without a score.
-        seconds: Wall time during which something ran.
+        seconds: Wall time of the commands that ran it, and of jobs that ran meanwhile.
         billed: Billed seconds; None if nothing was billed.
         usd: Dollars spent, as far as known; None if nothing was billed or no price is known.
         unpriced: Number of billed trials without a known price.
@@ -205,7 +205,7 @@ def _measure(study: RecordedStudy, label: str, metric: str, decisive: str) -> Me
     clouds = [result.info["cloud"] for result in study.results if "cloud" in result.info]
     seconds = [cloud["billable_seconds"] for cloud in clouds if cloud.get("billable_seconds") is not None]
     prices = [cloud["cost_usd"] for cloud in clouds if cloud.get("cost_usd") is not None]
-    clock = _Clock(_span(result) for result in study.results)
+    clock = _Clock([*(_span(result) for result in study.results), *study.commands])
     return Measures(
         study=study,
         label=label,

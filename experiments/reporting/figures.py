@@ -19,6 +19,7 @@ from experiments.study.fold_intervals import fold_scores
 from experiments.study.predictions import Predictions
 from experiments.study.sampling import parameter_importance
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult, best_of
+from experiments.study.verdict import score_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ def study_figures(
     names = list(out_of_fold.names) if STUDY_BLEND in winner.info else members
     figures = {
         "optimisation_history.png": optimisation_history(study, results),
-        f"member_and_blend_{winner.main_score}.png": member_and_blend_scores(winner, names),
+        f"member_and_blend_{winner.main_score}.png": member_and_blend_scores(winner, names, study.unit),
     }
     importance = parameter_importance(study.space, results, study.objective) if study.points is None else {}
     if importance:
@@ -69,7 +70,11 @@ def study_figures(
 
 
 def winner_figures(
-    out_of_fold: Predictions, importance: Mapping[str, float], classes: Sequence[str] = (), positive: str | None = None
+    out_of_fold: Predictions,
+    importance: Mapping[str, float],
+    classes: Sequence[str] = (),
+    positive: str | None = None,
+    target: str = "",
 ) -> dict[str, Figure]:
     """Return the figures of the winner by file name.
 
@@ -78,13 +83,14 @@ def winner_figures(
         importance: By feature, the rise of the main score when its values are shuffled; empty if that was left out.
         classes: Labels of the classes that it predicts, if it predicts classes.
         positive: The positive one of two classes.
+        target: The target's name, with its unit.
     """
     if classes:
         figures = class_figures(out_of_fold, classes, positive)
     else:
         figures = {
-            "predicted_against_actual.png": predicted_against_actual(out_of_fold),
-            "residuals.png": residuals(out_of_fold),
+            "predicted_against_actual.png": predicted_against_actual(out_of_fold, target),
+            "residuals.png": residuals(out_of_fold, target),
         }
     found = shown(main_score(out_of_fold.task))
     return figures | ({"feature_importance.png": feature_importance(importance, found)} if importance else {})
@@ -123,9 +129,10 @@ def _title(winner: TrialResult) -> str:
     return "Blend over the study" if STUDY_BLEND in winner.info else f"Best trial ({winner.index})"
 
 
-def member_and_blend_scores(winner: TrialResult, members: Sequence[str]) -> Figure:
+def member_and_blend_scores(winner: TrialResult, members: Sequence[str], unit: str | None = None) -> Figure:
     """Draw the winner's main score of every member and of the blend in cross-validation, with each fold as a dot."""
-    names, main = [*members, BLENDED], winner.main_score
+    names = list(members) if len(members) == 1 and score_rows(winner) == list(members) else [*members, BLENDED]
+    main = winner.main_score
     pooled = [winner.metrics[f"cv_{main}_{name}"] for name in names]
     figure, axes = axes_of(8, 1.6 + 0.6 * len(names), "x")
     for row, name in enumerate(names):
@@ -134,11 +141,14 @@ def member_and_blend_scores(winner: TrialResult, members: Sequence[str]) -> Figu
         axes.plot(folds, [row] * len(folds), "o", color=colour, alpha=0.45, markersize=7)
         axes.plot([pooled[row]], [row], "|", color=colour, markersize=26, markeredgewidth=3)
         axes.annotate(f"{pooled[row]:.5g}", (pooled[row], row), (0, 15), textcoords="offset points", ha="center")
-    axes.axvline(pooled[-1], color=ORANGE, linewidth=1, linestyle=":")
+    if len(names) > 1:
+        axes.axvline(pooled[-1], color=ORANGE, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.8)
-    axes.set_xlabel(f"{shown(main)} in cross-validation (bar: all rows pooled, dots: folds)")
-    axes.set_title(f"{_title(winner)}: is the blend's bar left of every member's?", loc="left", fontsize=11)
+    of_unit = f", {label(unit)}," if unit and main == "rmse" else ""
+    axes.set_xlabel(f"{shown(main)} in cross-validation{of_unit} (bar: all rows, dots: folds)", parse_math=False)
+    question = "is the blend's bar left of every member's?" if len(names) > 1 else "how far apart are the folds?"
+    axes.set_title(f"{_title(winner)}: {question}", loc="left", fontsize=11)
     return figure
 
 
@@ -206,28 +216,28 @@ def parameter_importance_figure(importance: Mapping[str, float], trials: int) ->
     return figure
 
 
-def predicted_against_actual(out_of_fold: Predictions) -> Figure:
+def predicted_against_actual(out_of_fold: Predictions, target: str = "") -> Figure:
     """Draw the blend's out-of-fold prediction of each row against the actual value."""
     figure, axes = axes_of(6, 6, "both")
     low = float(min(out_of_fold.target.min(), out_of_fold.blended.min()))
     high = float(max(out_of_fold.target.max(), out_of_fold.blended.max()))
     axes.plot([low, high], [low, high], color=GREY, linewidth=1)
     axes.plot(out_of_fold.target, out_of_fold.blended, ".", color=BLUE, alpha=_alpha(out_of_fold), markersize=5)
-    axes.set_xlabel("actual")
-    axes.set_ylabel("predicted out of fold")
+    axes.set_xlabel(f"actual {label(target)}".strip(), parse_math=False)
+    axes.set_ylabel(f"predicted {label(target)}".strip() + ", out of fold", parse_math=False)
     axes.set_aspect("equal", adjustable="box")
     axes.set_title("Do the points follow the line at both ends?", loc="left", fontsize=11)
     return figure
 
 
-def residuals(out_of_fold: Predictions) -> Figure:
+def residuals(out_of_fold: Predictions, target: str = "") -> Figure:
     """Draw the blend's out-of-fold errors against its predictions."""
     figure, axes = axes_of(8, 4.5, "y")
     errors = out_of_fold.target - out_of_fold.blended
     axes.plot(out_of_fold.blended, errors, ".", color=BLUE, alpha=_alpha(out_of_fold), markersize=5)
     axes.axhline(0, color=GREY, linewidth=1)
-    axes.set_xlabel("predicted out of fold")
-    axes.set_ylabel("actual - predicted")
+    axes.set_xlabel(f"predicted {label(target)}".strip() + ", out of fold", parse_math=False)
+    axes.set_ylabel(f"actual - predicted {label(target)}".strip(), parse_math=False)
     axes.set_title("A slope or a funnel shows what the blend has not learnt", loc="left", fontsize=11)
     return figure
 

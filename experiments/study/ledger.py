@@ -314,6 +314,7 @@ def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
         "action": spec.action,
         "replay_of": spec.replay_of,
         "dataset": spec.dataset,
+        "target": spec.target_label,
         "has_test_rows": spec.channels.test is not None,
         "words": spec.arguments,
         "space": spec.space.as_dict() if spec.points is None else {},

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, get_args
 
 from ensemble.parameters import ParamValue
-from experiments.study.spec import STUDY_BLEND, TrialResult, TrialState
+from experiments.study.coverage import COVERAGE, Coverage
+from experiments.study.spec import COMMANDS, STUDY_BLEND, TrialResult, TrialState
 
 
 class DamagedRecord(ValueError):
@@ -138,6 +140,11 @@ def _is_serving_cost(value: Any) -> bool:
     )
 
 
+def _is_coverage(value: Any) -> bool:
+    names = {field.name for field in fields(Coverage)}
+    return isinstance(value, dict) and set(value) == names and all(map(_is_number, value.values()))
+
+
 def _is_identity(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_text(value.get(name, "")) for name in ("mode", "data", "objective"))
 
@@ -194,11 +201,13 @@ _INFO: Mapping[str, Callable[[Any], bool]] = {
     "pruned": _is_pruned,
     "cloud": _is_cloud,
     STUDY_BLEND: _is_study_blend,
+    COVERAGE: _is_coverage,
 }
 _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "identity": _is_identity,
     "created": _is_number,
     "dataset": _or_none(_is_text),
+    "target": _is_text,
     "has_test_rows": lambda value: isinstance(value, bool),
     "words": _many(_is_text),
     "space": _named(lambda entry: isinstance(entry, dict)),
@@ -206,6 +215,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "final": _is_final,
     "baseline": _is_final,
     "serving_cost": _is_serving_cost,
+    COMMANDS: _many(_many(_is_number)),
     "members_ms": _named(_is_number),
     "feature_importance": _named(_is_number),
     STUDY_BLEND: _is_study_blend,

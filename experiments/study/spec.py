@@ -29,6 +29,8 @@ Point = Mapping[str, ParamValue]
 WINNER_ALIAS = "winner"
 # What is recorded of the blend over a study: the ledger's fact, and its place in the winner's ``info``.
 STUDY_BLEND = "study_blend"
+# The ledger's fact of when the commands that ran the study began and ended: pairs of seconds since the epoch.
+COMMANDS = "commands"
 # The ledger's fact that a time limit ended the study: the limit in ``seconds``, and how many ``trials`` were finished.
 TIME_LIMIT = "time_limit"
 # What these are in a search that does not set them. Where they change no number, an identity has these values: pruning
@@ -176,6 +178,11 @@ class StudySpec:
     def task(self) -> Task:
         """What its members predict: a quantity, or one of two or more classes."""
         return task_of(self.classes)
+
+    @property
+    def target_label(self) -> str:
+        """The target's name with its unit, such as ``price (EUR)``."""
+        return f"{self.target} ({self.unit})" if self.unit else self.target
 
     @property
     def n_trials(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,6 +275,22 @@ def test_repeated_folds_are_scored_in_each_division_and_not_on_averaged_predicti
     assert repeated.fold_weights == (60 / K,) * 2 * K
     folds = [name for name in repeated.metrics if name.startswith("cv_rmse_blended_fold_")]
     assert len(folds) == 2 * K
+
+
+def test_the_time_of_a_fit_does_not_include_that_of_importing_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_member_of_it.py").write_text(
+        "from ensemble.members.scikit import Ridge\n"
+        "class Slow(Ridge):\n"
+        "    def build(self):\n"
+        "        import slow_to_import\n"
+        "        return super().build()\n"
+    )
+    training = fit(Recipe((MemberSpec("slow", "own_member_of_it:Slow"),), folds=FoldSpec(k=2)))
+    assert training.fit_seconds["slow"] < 0.3
 
 
 def test_groups_stay_together() -> None:

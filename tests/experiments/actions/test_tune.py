@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -17,9 +18,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from rich.console import Console
 
+from experiments.actions.tune import show_data
 from experiments.backends import winner
 from experiments.comparison.recorded_study import read_study
+from experiments.config.compose import compose
+from experiments.planning.study import plan_study
 from experiments.study.baseline import PARAMETERS
 from experiments.tracking.views import STUDIES, runs_page
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
@@ -104,6 +109,8 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
     assert study.data.tags["byoe.best_trial"] == best.data.tags["byoe.trial"]
     assert final.data.metrics["cv_rmse_blended"] == best.data.metrics["cv_rmse_blended"]
     assert study.data.metrics["test_rmse_blended"] == final.data.metrics["test_rmse_blended"]
+    assert 0.7 < final.data.metrics["coverage_90_low"] < final.data.metrics["coverage_90"] <= 1
+    assert f"90% intervals hold {final.data.metrics['coverage_90']:.1%} of the test rows" in ended.out
     assert {"lift_mean", "lift_low", "lift_high", "validation_rmse_catboost"} <= set(study.data.metrics)
     bundle = project / "studies" / "tiny" / "final" / "model"
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
@@ -648,3 +655,37 @@ def _get(address: str, body: bytes | None = None) -> bytes:
     request = urllib.request.Request(address, data=body, headers={"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as answer:
         return bytes(answer.read())
+
+
+def test_a_table_is_described_once_and_its_warnings_for_every_study(folder: Path) -> None:
+    rows = "\n".join(f"{number},7,{number * number % 11}" for number in range(60))
+    (folder / "rows.csv").write_text(f"size,odd,price\n{rows}\n")
+    table = ("dataset=file", "dataset.path=rows.csv", "dataset.target=price")
+    printed = []
+    for members in ("ridge", "xgboost"):
+        plan = plan_study(compose(["mode=local", "action=train", f"ensemble.members=[{members}]", *table]))
+        console = Console(file=io.StringIO(), width=100)
+        assert any("odd: constant" in warning for warning in show_data(plan, console))
+        plan.place()
+        printed.append(console.file.getvalue())  # type: ignore[attr-defined]
+    assert "60 rows: 36 train, 12 validation, 12 test." in printed[0]
+    assert "To read a column otherwise" in printed[0]
+    assert printed[1].startswith("warning: ")
+    assert "rows:" not in printed[1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        ("local", "members for which there is no time are left out"),
+        ("sagemaker", "the command ends after its first trial"),
+    ],
+)
+def test_a_time_limit_below_one_trial_is_noted_before_the_first_trial(mode: str, what: str, folder: Path) -> None:
+    base = (f"mode={mode}", "ensemble=wide", "ensemble.drop_slow=false", "dataset=diabetes")
+    limit = {"local": "search.timeout=1", "sagemaker": "search.timeout=120"}[mode]
+    repeats = ("dataset.folds.kind=repeated", "dataset.folds.repeats=100") if mode == "sagemaker" else ()
+    notes = [note for note in plan_study(compose([*base, limit, *repeats])).notes if "search.timeout" in note]
+    assert len(notes) == 1
+    assert re.fullmatch(rf"search\.timeout=\d+: one trial takes about [\d.e+]+ s on one core, so {what}.*\.", notes[0])
+    assert not [note for note in plan_study(compose([*base, "search.timeout=100000"])).notes if "timeout" in note]

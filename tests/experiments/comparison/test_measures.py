@@ -56,6 +56,14 @@ def test_wall_time_counts_overlaps_once_and_no_pauses(folder: Path) -> None:
     assert [point.minutes * 60 for point in one.by_time] == pytest.approx([10, 20, 24])
 
 
+def test_wall_time_is_that_of_the_commands_where_it_is_known(folder: Path) -> None:
+    study = add_study(folder, "laptop", [timed(0, 100, 110), timed(1, 105, 120)])
+    edit_facts(study, commands=[[95.0, 130.0], [1000.0, 1005.0]])
+    (one,) = measure([read_study(study.folder)])
+    assert one.seconds == 40  # start-up, the winner and the figures too, and a second command that ran no trial
+    assert [point.minutes * 60 for point in one.by_time] == pytest.approx([15, 25])
+
+
 def test_the_baselines_are_compared_where_a_study_has_them(folder: Path) -> None:
     trials = [timed(0, 100, 110)]
     assert "plain CatBoost" not in [row.title for row in comparison_rows(measure([add_study(folder, "old", trials)]))]

@@ -87,6 +87,24 @@ def test_a_single_member_has_no_figures_of_a_blend(study: StudySpec) -> None:
         "optimisation_history.png",
         "member_and_blend_rmse.png",
     }
+    whole = trial(0, 11.0, 12.0, 11.0)
+    metrics = {name: value for name, value in whole.metrics.items() if "_catboost" not in name}
+    single = dataclasses.replace(whole, metrics=metrics, info={"weights": {"xgboost": 1.0}})
+    figure = study_figures(dataclasses.replace(study, unit="EUR"), [single], ["xgboost"], out_of_fold())
+    axes = figure["member_and_blend_rmse.png"].axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["xgboost"]
+    assert axes.get_xlabel() == "RMSE in cross-validation, EUR, (bar: all rows, dots: folds)"
+
+
+def test_axes_have_the_name_and_the_unit_of_the_target() -> None:
+    figures = winner_figures(out_of_fold(), {}, target="price ($ and $)")
+    axes = figures["predicted_against_actual.png"].axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "actual price ($ and $)",
+        "predicted price ($ and $), out of fold",
+    )
+    assert figures["residuals.png"].axes[0].get_ylabel() == "actual - predicted price ($ and $)"
+    assert winner_figures(out_of_fold(), {})["residuals.png"].axes[0].get_xlabel() == "predicted, out of fold"
 
 
 @pytest.mark.parametrize("blend", ["mean", "weighted", "greedy", "stacking"])
