@@ -24,7 +24,7 @@ def study_file(config_hash: str) -> str:
 def describe_study(study: StudySpec) -> dict[str, Any]:
     """Return what a tuning job's request cannot hold, as JSON-ready data."""
     return {
-        "identity": study.identity(),
+        "identity": study.recorded_identity(),
         "dataset": study.dataset,
         "config": study.config,
         "order": list(study.space.ranges),
@@ -49,7 +49,7 @@ def read_study(document: Mapping[str, Any], storage: Storage, config_hash: str, 
             f"job={name} cannot be attached to: {location}, which a launch leaves, is damaged or of another version of "
             f"this project ({type(error).__name__}: {error}). The command that launched it follows it too."
         ) from None
-    if study.identity() != identity:
+    if study.recorded_identity() != identity:
         raise ConfigError(f"job={name} was launched by another version of this project: attach with that one.")
     return study
 
@@ -76,7 +76,9 @@ def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[Stud
         static={},
         space=known,
         # AWS's description of the tuning job may lack the seed.
-        search=SearchSpec("tpe", identity.get("search.seed", 0), 1, beside["window"], beside["startup_trials"]),
+        search=SearchSpec(
+            "tpe", identity.get("search.seed", 0), 1, beside["window"], beside["startup_trials"], engine="amt"
+        ),
         objective=identity["objective"],
         parallel=1,
         threads=1,

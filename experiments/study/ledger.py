@@ -16,7 +16,7 @@ from urllib.parse import quote
 from ensemble.parameters import ParamValue
 from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
 from experiments.study.recorded_json import DamagedRecord, read_document, read_fact, read_point, read_result
-from experiments.study.spec import StudySpec, TrialResult
+from experiments.study.spec import ENGINE, StudySpec, TrialResult, comparable_identity
 from experiments.system.locks import AlreadyLocked, Lock, is_locked, lock_file
 from experiments.system.project import COMMAND
 
@@ -238,13 +238,16 @@ def check_identity(spec: StudySpec) -> None:
         row = connection.execute("SELECT value FROM study WHERE key = 'identity'").fetchone()
         if row is None:
             return
-        recorded, wanted = read_fact("identity", row[0]), spec.identity()
+        recorded, wanted = comparable_identity(read_fact("identity", row[0])), spec.identity()
     if recorded != wanted:
         keys = [key for key in sorted({*recorded, *wanted}) if recorded.get(key) != wanted.get(key)]
         lines = [f"  {key}: {_shown(recorded.get(key))} there, {_shown(wanted.get(key))} here" for key in keys]
+        hint = "leave it out to have one made from the configuration"
+        if recorded.get(ENGINE) == "optuna" and wanted.get(ENGINE) == "amt":
+            hint = "continue it with search.engine=optuna, since SageMaker's tuner finds other points"
         raise StudyTaken(
             f"study {spec.name!r} exists with another configuration:\n" + "\n".join(lines) + "\n"
-            "Give another name with study=<name>, or leave it out to have one made from the configuration."
+            f"Give another name with study=<name>, or {hint}."
         )
 
 
@@ -313,7 +316,7 @@ def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
         return
     facts = {
         "ledger_version": LEDGER_VERSION,
-        "identity": spec.identity(),
+        "identity": spec.recorded_identity(),
         "name": spec.name,
         "created": time.time(),
         "action": spec.action,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from ensemble.parameters import ParamValue
-from experiments.study.spec import STUDY_BLEND, TrialResult, TrialState
+from experiments.study.spec import PLACE, STUDY_BLEND, TrialResult, TrialState
 
 
 class DamagedRecord(ValueError):
@@ -171,6 +171,10 @@ def _is_study_blend(value: Any) -> bool:
     )
 
 
+def _is_jobs(value: Any) -> bool:
+    return isinstance(value, dict) and _is_text(value.get("mode")) and _many(_is_count)(value.get("trials"))
+
+
 _RESULT: Mapping[str, Callable[[Any], bool]] = {
     "index": _is_count,
     "state": lambda value: _is_text(value) and value in get_args(TrialState),
@@ -190,6 +194,7 @@ _INFO: Mapping[str, Callable[[Any], bool]] = {
     "dtypes": _named(_is_text),
     "recipe": lambda value: isinstance(value, dict),
     "recipe_hash": _is_text,
+    PLACE: _is_text,
     "standings": _many(_many(_is_number)),
     "pruned": _is_pruned,
     "cloud": _is_cloud,
@@ -205,6 +210,8 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "replay_of": _or_none(_is_text),
     "final": _is_final,
     "baseline": _is_final,
+    "spot_checks": _named(_is_final),
+    "jobs": _is_jobs,
     "serving_cost": _is_serving_cost,
     "members_ms": _named(_is_number),
     "feature_importance": _named(_is_number),

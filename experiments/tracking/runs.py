@@ -214,6 +214,7 @@ class Tracker:
             **self._tags(role),
             "mlflow.parentRunId": parent.info.run_id,
             "byoe.trial": str(result.index),
+            "byoe.mode": self._study.place_of(result) if role == "trial" else self._study.mode,
             **{f"byoe.version.{name}": text for name, text in result.info.get("versions", {}).items()},
         }
         if "recipe_hash" in result.info:
