@@ -225,7 +225,10 @@ def train(
 
 
 def _write_out_of_fold(path: Path, training: Training, table: Table) -> None:
-    found = {"weights": training.weights, "labels": training.labels}
+    found: dict[str, Any] = {"weights": training.weights, "labels": training.labels}
+    if len(training.by_repeat) > 1:
+        found |= {"by_repeat": training.by_repeat, "blended_by_repeat": training.blended_by_repeat}
+        found["labels_by_repeat"] = training.labels_by_repeat
     np.savez(
         path,
         allow_pickle=False,
@@ -234,7 +237,6 @@ def _write_out_of_fold(path: Path, training: Training, table: Table) -> None:
         **{name: array for name, array in found.items() if array is not None},
         blended=training.out_of_fold_blended,
         members=training.out_of_fold,
-        **({"by_repeat": training.by_repeat} if len(training.by_repeat) > 1 else {}),
         names=np.array(list(training.ensemble.models)),
     )
 
@@ -256,6 +258,7 @@ def _results(training: Training) -> dict[str, Any]:
         "rounds": training.rounds,
         "fit_seconds": training.fit_seconds,
         "predict_seconds": training.predict_seconds,
+        "fold_weights": list(training.fold_weights),
     }
     if training.ensemble.decision is not None:
         found |= {"decision": asdict(training.ensemble.decision), "temperature": training.ensemble.blend.temperature}

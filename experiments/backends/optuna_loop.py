@@ -145,8 +145,12 @@ class LoopHandle(StudyHandle):
         return self._threads.submit(self._runner.run, trial)
 
     def _startable(self, waiting: Mapping[int, TrialSpec]) -> list[int]:
-        """Return the trials that can start: all, or one, until a trial has told which members there is time for."""
-        first = self._fits_in_time and not self._results
+        """Return the trials that can start: with a time limit the first one alone, until a trial has a result.
+
+        It has the first values, which are good on many tables, and tells in ``mode=local`` which members there is time
+        for. Beside others it could be the one that is killed.
+        """
+        first = self._spec.timeout is not None and not self._results
         return sorted(waiting)[: 1 if first else None]
 
     def _limited(self, trial: TrialSpec) -> TrialSpec:

@@ -32,7 +32,7 @@ from experiments.study.more_trials import Outlook, outlook
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
 from experiments.study.serving_cost import SERVING_COST, ServingCost
-from experiments.study.spec import PLACE, SINGLE_PRECISION, STUDY_BLEND, TIME_LIMIT, TrialResult, best_of
+from experiments.study.spec import COMMANDS, PLACE, SINGLE_PRECISION, STUDY_BLEND, TIME_LIMIT, TrialResult, best_of
 from experiments.study.study_blend import trials_of, with_scores_of_members
 
 # Every study's identity has these; without them it cannot be compared.
@@ -59,6 +59,9 @@ class RecordedStudy:
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
         serving_cost: What its winner's model costs; None if it was not measured.
         has_test_rows: Whether rows were set aside to score the winner on.
+        commands: When the commands that ran it began and ended, in seconds since the epoch; empty if an earlier version
+            did not record it.
+        target: Name and unit of what it predicts; empty if an earlier version did not record it.
         time_limit: The ``search.timeout`` that ended it, in seconds; None if it ended otherwise or was continued.
         spot_checks: By place in which it continued, the trial of another place that was trained again there first.
         checked: Index of that trial, if this is a part of a study that has it; None else.
@@ -79,6 +82,8 @@ class RecordedStudy:
     serving_cost: ServingCost | None = None
     has_test_rows: bool = True
     time_limit: float | None = None
+    commands: tuple[tuple[float, float], ...] = ()
+    target: str = ""
     spot_checks: Mapping[str, TrialResult] = field(default_factory=dict)
     checked: int | None = None
 
@@ -287,6 +292,8 @@ def read_study(folder: Path) -> RecordedStudy:
             has_test_rows=facts.get("has_test_rows", True),
             spot_checks={place: TrialResult(**found) for place, found in facts.get(SPOT_CHECKS, {}).items()},
             time_limit=_time_limit(facts.get(TIME_LIMIT), known.results),
+            commands=tuple((begun, ended) for begun, ended in facts.get(COMMANDS, ())),
+            target=facts.get("target", ""),
         )
         best = found.best
         _check_scores(found)

@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 from ensemble.parameters import ParamValue
 from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
+from experiments.study.identity import differences
 from experiments.study.recorded_json import DamagedRecord, read_document, read_fact, read_point, read_result
-from experiments.study.spec import ENGINE, StudySpec, TrialResult, comparable_identity
+from experiments.study.spec import ENGINE, StudySpec, TrialResult
 from experiments.system.locks import AlreadyLocked, Lock, is_locked, lock_file
 from experiments.system.project import COMMAND
 
@@ -238,12 +239,10 @@ def check_identity(spec: StudySpec) -> None:
         row = connection.execute("SELECT value FROM study WHERE key = 'identity'").fetchone()
         if row is None:
             return
-        recorded, wanted = comparable_identity(read_fact("identity", row[0])), spec.identity()
-    if recorded != wanted:
-        keys = [key for key in sorted({*recorded, *wanted}) if recorded.get(key) != wanted.get(key)]
-        lines = [f"  {key}: {_shown(recorded.get(key))} there, {_shown(wanted.get(key))} here" for key in keys]
+        recorded, wanted = read_fact("identity", row[0]), spec.identity()
+    if lines := differences(recorded, wanted):
         hint = "leave it out to have one made from the configuration"
-        if recorded.get(ENGINE) == "optuna" and wanted.get(ENGINE) == "amt":
+        if spec.tuned_by_amt and any(line.startswith(f"  {ENGINE}:") for line in lines):
             hint = "continue it with search.engine=optuna, since SageMaker's tuner finds other points"
         raise StudyTaken(
             f"study {spec.name!r} exists with another configuration:\n" + "\n".join(lines) + "\n"
@@ -306,10 +305,6 @@ def _damaged(path: Path, error: Exception) -> str:
     return f"{path} is not a ledger that can be read ({error}): move it away, or give another name with study=<name>."
 
 
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else str(value)
-
-
 def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
     exists = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'study'").fetchone()
     if exists:
@@ -322,6 +317,7 @@ def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
         "action": spec.action,
         "replay_of": spec.replay_of,
         "dataset": spec.dataset,
+        "target": spec.target_label,
         "has_test_rows": spec.channels.test is not None,
         "words": spec.arguments,
         "space": spec.space.as_dict() if spec.points is None else {},

@@ -163,8 +163,8 @@ def recorded(ledger: Path) -> list[Any]:
 @pytest.mark.parametrize(
     ("more", "change", "message"),
     [
-        (["search.space.xgboost.eta={low: 0.1, high: 0.2}"], None, "  space.xgboost__eta: "),
-        (["dataset.split.seed=1"], None, "  data: "),
+        (["search.space.xgboost.eta={low: 0.1, high: 0.2}"], None, "  search.space.xgboost.eta: "),
+        (["dataset.split.seed=1"], None, "  dataset: other rows"),
         (
             ["search.engine=amt"],
             None,
