@@ -412,6 +412,11 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
         )
     if finished:
         commands.append((typed_command(_deploying(session)), "serve it"))
+    paths = [argument for argument in session.command if argument.startswith("paths.")]
+    if finished:
+        predict = ("action=batch", f"model={session.study.name}", "input=rows.csv", "keep=all", *paths)
+        commands.append((typed_command(predict), "predict a file of rows"))
+    commands.append((typed_command(["action=list", *paths]), "every study, and the best models of all of them"))
     if finished and session.backend.replay_mode is not None and session.study.points is None:
         kept = [argument for argument in session.command if argument.startswith(("paths.", "entry."))]
         replay = (f"mode={session.backend.replay_mode}", "action=replay", f"replay.study={session.study.name}")

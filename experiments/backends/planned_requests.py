@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from experiments.aws.budget import PRICE_HINT
 from experiments.aws.settings import planned_settings
 from experiments.aws.uploads import uploads
+from experiments.backends.measured_runtime import runtime_note
 from experiments.backends.remote_requests import RemoteRequests, parallelism_notes
 from experiments.backends.sagemaker import SageMakerBackend, sagemaker_settings
 from experiments.config.arguments import typed_command
@@ -93,7 +95,9 @@ def plan_remote_requests(
         beside["not sent to AMT"] = {"first": study.space.first(), "startup_trials": study.search.startup_trials}
         requests = _with_first_job(study, requests, local=False)
     missing = [f"still to be set: {key} (shown as {shown})" for key, shown in planned.missing.items()]
-    notes = (f"it costs {bound.describe()}.", *parallelism_notes(study), *missing)
+    runtime = runtime_note(study, mode.max_runtime_seconds)
+    price = [f"the price: {PRICE_HINT}."] if bound.price is None else []
+    notes = (f"it costs {bound.describe()}.", *price, runtime, *parallelism_notes(study), *missing)
     return PlannedRequests(requests, beside, notes)
 
 

@@ -175,8 +175,7 @@ class RemoteModeConfig(ModeConfig):
     )
     price_usd_per_hour: float | None = _key(
         None,
-        "Price of one instance; `null` looks it up in a small, dated table for `us-east-1`, which does not have every "
-        "instance type.",
+        "Price of one instance; `null` asks AWS's price list, for which the credentials need `pricing:GetProducts`.",
     )
     budget_usd: float | None = _key(
         None,
@@ -438,6 +437,17 @@ class CompareConfig:
 
 
 @dataclass
+class ShrinkConfig:
+    """For ``action=shrink``: how much worse the smaller ensemble may be."""
+
+    most_worse: float | None = _key(
+        None,
+        "For `action=shrink`: by what share of the whole ensemble's score that of the smaller one may be higher, such "
+        "as `0.01`; `null` takes members away as long as the interval does not say worse.",
+    )
+
+
+@dataclass
 class DriftConfig:
     """For ``action=drift``: from where on rows differ too much from those that the model learnt from."""
 
@@ -471,6 +481,12 @@ class ServingConfig:
         "What answers hold, by the names of AWS's containers, as `SAGEMAKER_INFERENCE_OUTPUT`: for classes "
         "`predicted_label`, `probability`, `probabilities`, `labels`, `raw_score` and `raw_scores`, for numbers "
         "`predicted_score`. If it is empty, answers have byoe's own form.",
+    )
+    interval: float | None = _key(
+        None,
+        "Level of the interval that an endpoint's answers hold, such as 0.9, or for classes of the set of labels; "
+        "`null` gives the prediction alone. With `action=batch` and `action=invoke`, the level of `detail=interval`; "
+        "`null` is 0.9.",
     )
 
 
@@ -518,12 +534,14 @@ class Config:
 
     action: str = _key("tune", "What to do; `--help` lists the actions.")
     study: str | None = _key(
-        None, "The study's name; `null` derives one from the configuration, so that the same command resumes it."
+        None,
+        "The study's name; `null` derives one from the configuration, so that the same command resumes it. For "
+        "`action=list`, the study whose rows and folds the leaderboard is about; `null` is the newest.",
     )
     model: str | None = _key(
         None,
         "For `action=deploy`, `action=batch` and `action=drift`: a study, a folder or `model.tar.gz`, an MLflow run, "
-        "`name@alias`, `s3://...`; `null` is the winner of the newest study.",
+        "`name@alias`, `s3://...`; `null` is the winner of the newest study. For `action=shrink`: a study.",
     )
     job: str | None = _key(None, "For `action=attach`: name of the tuning job.")
     endpoint: str = _key(
@@ -543,13 +561,20 @@ class Config:
     output: str | None = _key(
         None,
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
-        "file of the report; `null` is `report.html` in `paths.root`. For `action=drift`, the file of the figure; "
-        "`null` is `drift.png` there.",
+        "file of the report; `null` is `report.html` in `paths.root`. For `action=drift` and `action=shrink`, the file "
+        "of the figure; `null` is `drift.png` or `shrink.png` there. For `action=list`, a `.json` file.",
     )
     detail: str = _key(
         "blended",
-        "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; or "
-        "`members`, which also adds each member's predictions.",
+        "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; "
+        "`members`, which also adds each member's predictions; or `interval`, which adds its two ends, or for classes "
+        "the set of labels.",
+    )
+    keep: Any = _key(
+        list,
+        "For `action=batch`: columns of `input` to write in front of the predictions, such as `keep=[id]`, or "
+        "`keep=all`. They need not be columns of the model. A cell stays as it is written in CSV; a column keeps its "
+        "type from Parquet to Parquet.",
     )
     mode: ModeConfig = field(default_factory=ModeConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -557,6 +582,7 @@ class Config:
     search: SearchConfig = field(default_factory=SearchConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
+    shrink: ShrinkConfig = field(default_factory=ShrinkConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)

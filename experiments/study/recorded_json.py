@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, get_args
 
 from ensemble.parameters import ParamValue
+from experiments.study.coverage import COVERAGE, Coverage
 from experiments.study.spec import COMMANDS, PLACE, STUDY_BLEND, TrialResult, TrialState
 
 
@@ -138,6 +140,11 @@ def _is_serving_cost(value: Any) -> bool:
     )
 
 
+def _is_coverage(value: Any) -> bool:
+    names = {field.name for field in fields(Coverage)}
+    return isinstance(value, dict) and set(value) == names and all(map(_is_number, value.values()))
+
+
 def _is_identity(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_text(value.get(name, "")) for name in ("mode", "data", "objective"))
 
@@ -199,6 +206,7 @@ _INFO: Mapping[str, Callable[[Any], bool]] = {
     "pruned": _is_pruned,
     "cloud": _is_cloud,
     STUDY_BLEND: _is_study_blend,
+    COVERAGE: _is_coverage,
 }
 _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "identity": _is_identity,
