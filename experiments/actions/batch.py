@@ -7,12 +7,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from ensemble.intervals import LEVEL, check_level
 from ensemble.serving.media_types import DETAILS, wrong_detail
 from experiments.actions.model_process import Report, Step, load_predictor, run_with_model
 from experiments.config.compose import Composed
@@ -48,6 +49,8 @@ def predict_file(composed: Composed, console: Console) -> int:
     """
     config = composed.config
     one_of("detail", config.detail, DETAILS)
+    if config.serving.interval is not None:
+        check_level(config.serving.interval, "serving.interval")
     source_path, named = row_file(config), _output(config.output)
     check_not_input(config.input, config.output)
     check_keep(config.keep, _PRINTED if named is None else named.suffix.lower())
@@ -89,6 +92,7 @@ def _predict_into(composed: Composed, source_path: Path, output: Path, place: Pa
     partial = place / output.name
     given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
     given |= {"header": config.header, "detail": config.detail, "keep": check_keep(config.keep, output.suffix.lower())}
+    given["level"] = config.serving.interval or LEVEL
     task = "experiments.actions.batch:predicted_rows"
     found = Predicted(**run_with_model(model, place, task, given, console))
     partial.replace(output)
@@ -112,7 +116,15 @@ class Predicted:
 
 
 def predict_rows(  # noqa: PLR0913  # plain values, which a worker process can be given
-    model: str, rows: str, output: str, *, header: str | None, detail: Detail, report: Report, keep: Keep = ()
+    model: str,
+    rows: str,
+    output: str,
+    *,
+    header: str | None,
+    detail: Detail,
+    report: Report,
+    keep: Keep = (),
+    level: float = LEVEL,
 ) -> Predicted:
     """Write a model's prediction for every row of a file, in the same order.
 
@@ -124,6 +136,7 @@ def predict_rows(  # noqa: PLR0913  # plain values, which a worker process can b
         detail: What to write.
         report: Called before each file of the model is read, and after each part of the rows.
         keep: Columns of the rows to write beside the predictions.
+        level: The share of targets that intervals and sets hold.
 
     Raises:
         InputError: The model cannot be used, or the rows do not fit it.
@@ -137,11 +150,13 @@ def predict_rows(  # noqa: PLR0913  # plain values, which a worker process can b
     problem = wrong_detail(detail, bool(manifest.get("classes")))
     if problem is not None:
         raise ConfigError(problem)
-    predictor = load_predictor(folder, manifest, report)
+    predictor = replace(load_predictor(folder, manifest, report), level=level)
     source = open_rows(source_path, header)
     with one_blas_thread():
         report(Step(None, 0, source.total))
         predictor.check()
+        if detail == "interval":
+            predictor.check_level(level, "serving.interval")
         writer = WRITERS[Path(output).suffix.lower()](Path(output), detail)
         return _predict(
             predictor,

@@ -12,6 +12,7 @@ from experiments.comparison.measures import SPLITS, Measures, lift_between_winne
 from experiments.reporting.console import dollars, duration
 from experiments.reporting.score_names import shown
 from experiments.study.baseline import CATBOOST, MEAN
+from experiments.study.coverage import Coverage, coverage_of
 from experiments.study.fold_intervals import Interval
 from experiments.study.more_trials import Outlook
 from experiments.study.serving_cost import ServingCost
@@ -63,7 +64,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
                 has_interval = split == "cv" and any(one.interval(name, score) for one in measures for name in names)
                 title = f"{'CV' if split == 'cv' else split} {shown(score)}"
                 rows += [Row(f"{title} (95%)" if has_interval else title), *found]
-    rows += _serving(measures)
+    rows += [*_coverage(measures), *_serving(measures)]
     rows += [
         Row(_verdict_title(measures)),
         _row("best single member", measures, _best_member),
@@ -149,6 +150,22 @@ def _gain(outlook: Outlook | None) -> str:
         if outlook is None
         else f"{_digits(outlook.gain, 3)} ({_digits(outlook.low, 3)} to {_digits(outlook.high, 3)})"
     )
+
+
+def _coverage(measures: Sequence[Measures]) -> list[Row]:
+    found = [None if one.study.final is None else coverage_of(one.study.final.info) for one in measures]
+    known = [one for one in found if one is not None]
+    if not known:
+        return []
+
+    def row(title: str, text: Callable[[Coverage], str]) -> Row:
+        return Row(title, tuple(NOTHING if one is None else text(one) for one in found))
+
+    return [
+        Row(f"{known[0].level:.0%} intervals"),
+        row("hold of the test rows (95%)", lambda one: f"{one.share:.1%} ({one.low:.1%} to {one.high:.1%})"),
+        row("mean width, or labels in a set", lambda one: _digits(one.size, 4)),
+    ]
 
 
 def _serving(measures: Sequence[Measures]) -> list[Row]:

@@ -340,7 +340,7 @@ class _JsonLines:
         from ensemble.serving.answers import encode
         from ensemble.serving.media_types import JSON_LINES
 
-        return encode(prediction, f"{JSON_LINES}; detail={self._detail}")[0]
+        return encode(prediction, f"{JSON_LINES}; detail={self._detail}", level=prediction.level)[0]
 
 
 class _Npy:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from ensemble.bundle import load_bundle
 from ensemble.errors import InputError
 from ensemble.reading import Roles, read_file
+from ensemble.serving.predictor import Predictor
 from experiments.actions.batch import predict_rows
 from experiments.serving import row_files
 from tests.conftest import QUICK, Ended
@@ -71,6 +73,21 @@ def test_every_format_in_and_out_gives_the_same_predictions(
     lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert [line["prediction"] for line in lines] == wanted.tolist()
     assert set(lines[0]["members"]) == {"xgboost", "catboost"}
+    for name in ("out.csv", "out.parquet", "out.jsonl", "out.npy"):
+        arguments = (f"output={name}", "detail=interval", "serving.interval=0.8")
+        assert byoe("action=batch", "input=rows.csv", *arguments).code == 0
+    found = pd.read_csv("out.csv", float_precision=None)
+    assert list(found) == ["prediction", "lower", "upper"]
+    assert np.array_equal(found["prediction"], wanted)
+    predictor = Predictor.load(model, threads=1)
+    lower, upper = replace(predictor.predict(table.to_numpy()), level=0.8).bounds
+    assert np.array_equal(found["lower"], lower)
+    assert np.array_equal(found["upper"], upper)
+    assert (lower < upper).all()
+    assert pd.read_parquet("out.parquet").equals(found)
+    assert np.array_equal(np.load("out.npy"), found)
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert pd.DataFrame(lines).equals(found)
     assert not [path.name for path in Path().iterdir() if path.name.startswith(".")]
 
 
@@ -115,7 +132,8 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
         (("input=none.csv", "output=o.csv"), "there is no such file"),
         (("input=rows.csv", "output=none/o.csv"), "there is no folder none"),
         (("input=rows.csv", "output=folder.csv"), "output=folder.csv is a folder"),
-        (("input=rows.csv", "output=o.csv", "detail=all"), "It can be: blended, members"),
+        (("input=rows.csv", "output=o.csv", "detail=all"), "It can be: blended, interval, members"),
+        (("input=rows.csv", "detail=interval", "serving.interval=1"), "serving.interval=1: the level of an interval"),
         (
             ("input=rows.csv", "output=o.csv", "keep=id"),
             "keep=id: write keep=[<column>, ...], such as keep=[id], or keep=all",

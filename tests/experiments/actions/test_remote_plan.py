@@ -174,7 +174,10 @@ def test_a_spot_job_waits_no_longer_than_aws_allows(folder: Path, byoe: Callable
             ["search.parallel=101", "search.window=101", "search.n_trials=200"],
             "101; AWS allows 100: use search.parallel=100 or less",
         ),
-        (["mode.keep_alive_seconds=60"], "mode.keep_alive_seconds=60 has no effect on a search: AMT drops it"),
+        (
+            ["mode.keep_alive_seconds=60"],
+            "mode.keep_alive_seconds=60 has no effect on a search by SageMaker's tuner, which drops it",
+        ),
         (
             ["mode.volume_kms_key=k", "mode.instance_type=ml.r5d.large"],
             "mode.volume_kms_key: ml.r5d.large has local disks",
