@@ -17,7 +17,7 @@ from tests.doubles.aws.state import State
 # USD an hour, by instance type and what it is for; not AWS's.
 PRICES: dict[tuple[str, Literal["Training", "Hosting"]], float] = {
     ("ml.m5.large", "Training"): 0.125,
-    ("ml.m5.large", "Hosting"): 0.135,
+    ("ml.m5.large", "Hosting"): 0.115,
 }
 
 
