@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from ensemble.members import member_class
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.baseline import Baseline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -9,24 +10,43 @@ from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
 
+from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
-from ensemble.wire import decode_recipe, encode_rival, encode_rounds, without_members
+from ensemble.wire import decode_recipe, encode_fitted, encode_rival, encode_rounds, without_members
 from experiments.backends.base import StudyHandle, TrialRunner
 from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import RunnerClosed, StudyFailed
-from experiments.study.folder import check_rows, final_folder, model_dir, trial_folder
+from experiments.study.folder import (
+    check_rows,
+    final_folder,
+    is_written,
+    model_dir,
+    read_result,
+    scored_model_dir,
+    trial_folder,
+)
 from experiments.study.ledger import Ledger
 from experiments.study.sampling import Proposer, make_proposer
+from experiments.study.served_fits import served_fits_seconds
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
 from experiments.study.study_blend import origin
 from experiments.system import crash_points
 
-# When a study has a time limit, time is reserved for the winner: this multiple of the longest trial's duration for its
-# training and its scores, this one for its training on all rows, and these seconds for scores, figures and MLflow.
+# When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
+FINAL_SECONDS = 8.0
+# Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
+# member on all rows is expected to take.
+SURE = 1.2
+# Where trainings are not told their time, it is this multiple of the longest trial's duration for the winner's
+# training, and this one for its training on all rows.
 FINAL_TRIALS = 1.5
 ALL_ROWS_TRIALS = 1.5
-FINAL_SECONDS = 10.0
+# The share of the time that the folds of the first trial may take. If it stays the only one, the rest is enough for its
+# bundle and a model of each member on all rows, which takes about half as long as the folds.
+FIRST_SHARE = 0.45
+# A trial is started if there is this share of the time that the shortest one took.
+STARTED = 0.8
 # The shortest time that a trial is given, however short the limit.
 SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
@@ -85,7 +105,7 @@ class LoopHandle(StudyHandle):
         time_is_up = False
         while not time_is_up:
             waiting |= self._ask_and_tell(proposer, recorded)
-            for index in self._startable(waiting):
+            for index in self._startable(waiting, running=bool(running)):
                 trial = waiting.pop(index)
                 if index not in self._results:
                     since[index] = self._clock()
@@ -133,40 +153,60 @@ class LoopHandle(StudyHandle):
             crash_points.point("trials_asked")
         return asked
 
-    def _startable(self, waiting: Mapping[int, TrialSpec]) -> list[int]:
+    def _startable(self, waiting: Mapping[int, TrialSpec], *, running: bool) -> list[int]:
         """Return the trials that can start: all, or one, until a trial has told which members there is time for."""
-        first = self._fits_in_time and not self._results
-        return sorted(waiting)[: 1 if first else None]
+        if not self._fits_in_time:
+            return sorted(waiting)
+        if not self._results:
+            return [] if running else sorted(waiting)[:1]
+        shortest = min(result.finished - result.started for result in self._results.values())
+        left = self._seconds_left()
+        late = left is not None and left < STARTED * shortest
+        return sorted(index for index in waiting if index in self._results or not late)
 
     def _limited(self, trial: TrialSpec) -> TrialSpec:
         """Return a trial of the members for which there is time; the first is told its time, and finds them."""
         hyperparameters = without_members(trial.hyperparameters, self._spec.left_out)
         if self._fits_in_time and not self._results:
-            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() / self._first_trials)
+            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() * FIRST_SHARE)
             hyperparameters["folds_seconds"] = encode(seconds)
         return replace(trial, hyperparameters=hyperparameters)
 
     def _remove_models(self) -> None:
-        """Remove the models of trials; with a time limit, the winner's may be needed."""
-        best = best_of(self._results.values(), self._spec.objective)
+        """Remove the models of trials; with a time limit, those that the winner may have are kept."""
+        kept = self._may_win() if self._fits_in_time else set()
         for index in self._results if self._spec.n_trials > 1 else ():
-            if not (self._fits_in_time and best is not None and index == best.index):
+            if index not in kept:
                 shutil.rmtree(model_dir(trial_folder(self._spec.folder, index)), ignore_errors=True)
 
     @property
-    def _final_trials(self) -> float:
-        """How many times as long as a trial the winner's training takes."""
+    def _keeps_models(self) -> bool:
+        """Whether every trial writes its models, so that the winner need not be fitted on the folds again."""
+        return self._fits_in_time and self._spec.search.vary == "all"
+
+    def _may_win(self) -> set[int]:
+        """Return the best trial, and the trials that have the best model of a member."""
+        scored = sorted((one for one in self._results.values() if one.state == "complete"), key=lambda one: one.index)
+        best = best_of(scored, self._spec.objective)
+        kept = set() if best is None else {best.index}
+        if self._spec.blend_over == "study" and best is not None:
+            score = "mae" if MetricName.parse(self._spec.objective).score == "mae" else best.main_score
+            for member in best.info.get("weights", {}):
+                name = f"cv_{score}_{member}"
+                kept.add(min(scored, key=lambda one: one.metrics.get(name, math.inf)).index)
+        return kept
+
+    def _reserved(self, longest: float) -> float:
+        """Return the seconds that the winner's training takes if each trial took no longer than this."""
         times = 1 if self._spec.max_ms is None else 2  # the best trial is measured before members are left out
-        return times * (FINAL_TRIALS + (0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
-
-    @property
-    def _first_trials(self) -> float:
-        """The time for all trainings, divided by the time that the first trial may take.
-
-        If it stays the only one, its models are kept, and only those on all rows are left to fit. Half of its time more
-        is for its scores and its bundle. Without models on all rows, other trials have as much.
-        """
-        return 2.0 if self._spec.final_rows == "train" else 1.5 + ALL_ROWS_TRIALS
+        if not self._fits_in_time:
+            return times * longest * (FINAL_TRIALS + (0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
+        results = [result for result in self._results.values() if result.state == "complete"]
+        besides = max(
+            one.finished - one.started - float(sum(one.info.get("fit_seconds", {}).values())) for one in results
+        )
+        again = 0.0 if self._keeps_models else longest  # the winner's folds
+        return times * (again + SURE * (besides + served_fits_seconds(self._spec, results)))
 
     def _seconds_before_recording(self) -> float:
         """Return how long trainings may still take, all together. It needs a time limit."""
@@ -183,9 +223,10 @@ class LoopHandle(StudyHandle):
         if self._spec.timeout is None or not scored:  # without a score there is no winner to reserve time for
             return None
         longest = max(result.finished - result.started for result in scored)
-        left, factor = self._seconds_before_recording(), self._final_trials
+        left, reserved = self._seconds_before_recording(), self._reserved(longest)
+        factor = reserved / max(longest, 1e-9)
         ends = [(left - factor * (self._clock() - began)) / (1 + factor) for began in since]
-        return max(0.0, min([left - factor * longest, *ends]))
+        return max(0.0, min([left - reserved, *ends]))
 
     def _interrupted(self, running: Collection[futures.Future[TrialResult]]) -> set[futures.Future[TrialResult]]:
         """Kill the running trials, and return those that finished nevertheless."""
@@ -211,16 +252,44 @@ class LoopHandle(StudyHandle):
         own = recipe is not None
         if self._fits_in_time:  # with its time, a training would find other numbers of rounds
             hyperparameters |= {"found_rounds": encode_rounds(self._rounds(index, recipe))}
+            if fitted := self._fitted(index, recipe):
+                hyperparameters |= {"fitted_members": encode_fitted(fitted)}
+            hyperparameters |= {"final_seconds": encode(max(SHORTEST_SECONDS, self._seconds_before_recording()))}
         final = TrialSpec(index, params, hyperparameters, folder, keep_model=True, threads=threads, own_recipe=own)
-        if not (self._fits_in_time and not own and model_dir(trained).exists()):
+        if not self._fits_in_time:
             return self._checked(self._final_runner.run(final))
-        # The first trial has kept its models, which are served if there is no time for others.
-        final = replace(final, hyperparameters=hyperparameters | {"scored_training": str(trained)})
+        return self._checked(self._run_in_time(final))
+
+    def _run_in_time(self, final: TrialSpec) -> TrialResult:
+        """Run the winner's training, which is killed when its time is up and its scored models are saved.
+
+        These are served then.
+        """
+        started = time.time()
         future = self._threads.submit(self._final_runner.run, final)
         done, _ = futures.wait([future], max(0.0, self._seconds_before_recording()))
+        scored = scored_model_dir(final.folder)
+        while not done and not is_written(final.folder):
+            done, _ = futures.wait([future], INTERRUPT_EVERY_SECONDS)
         if not done:
             self._interrupted([future])
-        return self._kept(trained, result) if _was_killed(future) else self._checked(future.result())
+        if not _was_killed(future):
+            return future.result()
+        shutil.rmtree(model_dir(final.folder), ignore_errors=True)
+        if scored.exists():
+            scored.rename(model_dir(final.folder))
+        return read_result(final, started, time.time(), 0)
+
+    def _fitted(self, index: int, recipe: Mapping[str, str] | None) -> dict[str, tuple[Path, str]]:
+        """Return where the members of the winner have been fitted, of those whose models are kept, by name."""
+        names = decode_recipe(self._spec.hyperparameters(self._results[index].params) if recipe is None else recipe)
+        found: dict[str, tuple[Path, str]] = {}
+        for member in names.members:
+            name, trial = (member.name, index) if recipe is None else origin(member.name)
+            folder = trial_folder(self._spec.folder, trial)
+            if model_dir(folder).exists():
+                found[member.name] = (folder, name)
+        return found
 
     def _kept(self, trained: Path, result: TrialResult) -> TrialResult:
         """Return a trial whose own models are served."""
@@ -268,10 +337,11 @@ class LoopHandle(StudyHandle):
 
     def _trial(self, index: int, params: Mapping[str, ParamValue]) -> TrialSpec:
         folder = trial_folder(self._spec.folder, index)
-        # The first one writes its model too, so that one which cannot be written is known now and not at the end.
-        keep_model = index == 0
+        # The first one writes its model too, so that one which cannot be written is known now and not at the end. With
+        # a time limit, the winner has the models of trials.
+        keep_model = index == 0 or self._keeps_models
         recipe = self._spec.hyperparameters(params)
-        hyperparameters = recipe if self._spec.n_trials > 1 else self._served(recipe)
+        hyperparameters = recipe if self._spec.n_trials > 1 or self._fits_in_time else self._served(recipe)
         if self._spec.search.prune:
             best = best_of((self._results[told] for told in range(self._told)), self._spec.objective)
             hyperparameters |= {"rival": encode_rival(best.rival(self._spec.objective) if best else Rival())}

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.status import Status
 
 from ensemble.bundle_files import MANIFEST
-from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.evaluation import SCORES
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from experiments.backends.base import StudyHandle
 from experiments.backends.worker_pool import LocalWorkers
 from experiments.errors import StudyFailed, storage_errors
