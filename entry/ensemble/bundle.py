@@ -125,13 +125,17 @@ def save_bundle(
     members = []
     for spec in recipe.members:
         names = []
+        saved = _saved_files(training, spec.name)
         for number, model in enumerate(training.ensemble.models[spec.name]):
             part = f"fold_{number}" if recipe.final == "bag" else "all_rows"
             name = f"{MEMBERS}/{spec.name}/{part}{model.suffix}"
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            model.save(path)
-            _check_saved(spec, model, path, train)
+            if saved:
+                shutil.copyfile(saved[number], path)
+            else:
+                model.save(path)
+                _check_saved(spec, model, path, train)
             files[name] = sha256(path)
             names.append(name)
         members.append({"name": spec.name, "kind": spec.kind, "params": dict(spec.params), "files": names})
@@ -169,6 +173,15 @@ def save_bundle(
         "files": files,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _saved_files(training: Training, member: str) -> tuple[Path, ...]:
+    """Return the files of another bundle that hold a member's models; none if its models are new."""
+    fit, models = training.fits.get(member), training.ensemble.models[member]
+    if fit is None or len(fit.models) != len(models):
+        return ()
+    same = all(one is other for one, other in zip(models, fit.models, strict=True))
+    return fit.files if same else ()
 
 
 def _of_classes(train: Table, ensemble: FittedEnsemble) -> dict[str, Any]:

@@ -31,7 +31,8 @@ def read_fits(fitted: Mapping[str, tuple[Path, str]], threads: int) -> dict[str,
 
     found: dict[str, KnownFit] = {}
     for folder in {folder: None for folder, _ in fitted.values()}:
-        models = load_bundle(folder / "model", threads).ensemble.models
+        bundle = load_bundle(folder / "model", threads)
+        files = {member["name"]: member["files"] for member in bundle.manifest["members"]}
         output = folder / "output" / "data"
         document = read_json(output / METRICS_FILE)
         with np.load(output / OUT_OF_FOLD_FILE, allow_pickle=False) as arrays:
@@ -46,7 +47,8 @@ def read_fits(fitted: Mapping[str, tuple[Path, str]], threads: int) -> dict[str,
                 predictions[:, :, names.index(member)],
                 None,
                 document["rounds"].get(member),
-                tuple(models[member]),
+                tuple(bundle.ensemble.models[member]),
+                tuple(folder / "model" / file for file in files[member]),
                 document["fit_seconds"][member],
             )
     return found

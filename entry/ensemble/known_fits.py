@@ -29,6 +29,7 @@ class KnownFit:
         validation: Its predictions for the validation rows, shape (rows[, classes]); None without such rows.
         rounds: Its number of boosting rounds, if that was found.
         models: Its models, if a bundle has them.
+        files: The files of the bundle that hold them, in their order.
         seconds: The seconds that its fits took.
     """
 
@@ -36,6 +37,7 @@ class KnownFit:
     validation: Floats | None
     rounds: int | None = None
     models: tuple[Member, ...] = ()
+    files: tuple[Path, ...] = ()
     seconds: float = 0.0
 
 

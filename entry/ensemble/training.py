@@ -315,8 +315,11 @@ class _Fit:
             self.standings,
             self.rounds,
             {
-                name: KnownFit(
-                    predictions[:, :, at], unseen.get(name), self.rounds.get(name), seconds=self.fit_seconds[name]
+                name: replace(
+                    self.known.get(name, KnownFit(predictions[:, :, at], None)),
+                    validation=unseen.get(name),
+                    rounds=self.rounds.get(name),
+                    seconds=self.fit_seconds[name],
                 )
                 for at, name in enumerate(self.names)
             },

@@ -110,6 +110,10 @@ class StudyHandle(abc.ABC):
         """
         return None
 
+    def seconds_left(self) -> float | None:
+        """Return how much of the study's ``timeout`` is left; None without a limit, or where it limits trials only."""
+        return None
+
     @abc.abstractmethod
     def cancel(self) -> None:
         """Stop; leaves no trial running on this machine. Idempotent, and callable after ``results`` has raised.

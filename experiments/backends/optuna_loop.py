@@ -34,7 +34,7 @@ from experiments.study.study_blend import origin
 from experiments.system import crash_points
 
 # When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
-FINAL_SECONDS = 8.0
+FINAL_SECONDS = 12.0
 # Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
 # member on all rows is expected to take.
 SURE = 1.2
@@ -208,10 +208,13 @@ class LoopHandle(StudyHandle):
         again = 0.0 if self._keeps_models else longest  # the winner's folds
         return times * (again + SURE * (besides + served_fits_seconds(self._spec, results)))
 
+    def seconds_left(self) -> float | None:
+        """Return how much of the time limit is left."""
+        return None if self._spec.timeout is None else self._spec.timeout - (self._clock() - self._begun)
+
     def _seconds_before_recording(self) -> float:
         """Return how long trainings may still take, all together. It needs a time limit."""
-        recording = FINAL_SECONDS * self._spec.slowness
-        return (self._spec.timeout or 0.0) - recording - (self._clock() - self._begun)
+        return (self.seconds_left() or 0.0) - FINAL_SECONDS * self._spec.slowness
 
     def _seconds_left(self, since: Iterable[float] = ()) -> float | None:
         """Return how long trials may still run, with time reserved for the winner; None without a limit.
