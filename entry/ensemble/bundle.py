@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -238,7 +238,12 @@ def bundle_hash(folder: Path) -> str:
     return sha256(folder / MANIFEST)
 
 
-def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] | None = None) -> Bundle:
+def load_bundle(
+    folder: Path,
+    threads: int = 1,
+    loading: Callable[[str], None] | None = None,
+    members: Collection[str] | None = None,
+) -> Bundle:
     """Read and verify a bundle.
 
     Nothing is imported from it or read by a library before all of it is verified. A library may still crash this
@@ -248,6 +253,8 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
         folder: What ``save_bundle`` wrote.
         threads: Threads that a member may use to predict.
         loading: Called with the name of each file before a library reads it.
+        members: The members whose models are read, by name; without the others, the ensemble cannot predict. None for
+            all.
 
     Raises:
         BundleError: The folder does not hold a bundle of this version, a file is missing, has changed or is not listed,
@@ -289,7 +296,9 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
             ) from None
 
     models = {
-        member["name"]: [load(member["kind"], name) for name in member["files"]] for member in manifest["members"]
+        member["name"]: [load(member["kind"], name) for name in member["files"]]
+        for member in manifest["members"]
+        if members is None or member["name"] in members
     }
     blend = Blend.from_dict(manifest["blend"])
     decision = None

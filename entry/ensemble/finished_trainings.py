@@ -31,7 +31,8 @@ def read_fits(fitted: Mapping[str, tuple[Path, str]], threads: int) -> dict[str,
 
     found: dict[str, KnownFit] = {}
     for folder in {folder: None for folder, _ in fitted.values()}:
-        bundle = load_bundle(folder / "model", threads)
+        wanted = [member for where, member in fitted.values() if where == folder]
+        bundle = load_bundle(folder / "model", threads, members=wanted)
         files = {member["name"]: member["files"] for member in bundle.manifest["members"]}
         output = folder / "output" / "data"
         document = read_json(output / METRICS_FILE)
@@ -41,7 +42,7 @@ def read_fits(fitted: Mapping[str, tuple[Path, str]], threads: int) -> dict[str,
         for name, (where, member) in fitted.items():
             if where != folder:
                 continue
-            if member not in names:
+            if member not in names or member not in files:
                 raise InputError(f"hyperparameter 'fitted_members': the training in {folder} has no {member!r}.")
             found[name] = KnownFit(
                 predictions[:, :, names.index(member)],

@@ -13,7 +13,7 @@ from pathlib import Path
 from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
-from ensemble.wire import decode_recipe, encode_fitted, encode_rival, encode_rounds, without_members
+from ensemble.wire import SEPARATOR, decode_recipe, encode_fitted, encode_rival, encode_rounds, without_members
 from experiments.backends.base import StudyHandle, TrialRunner
 from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import RunnerClosed, StudyFailed
@@ -28,7 +28,7 @@ from experiments.study.folder import (
 )
 from experiments.study.ledger import Ledger
 from experiments.study.sampling import Proposer, make_proposer
-from experiments.study.served_fits import served_fits_seconds
+from experiments.study.served_fits import besides_fits, served_fits_seconds
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
 from experiments.study.study_blend import origin
 from experiments.system import crash_points
@@ -45,8 +45,9 @@ ALL_ROWS_TRIALS = 1.5
 # The share of the time that the folds of the first trial may take. If it stays the only one, the rest is enough for its
 # bundle and a model of each member on all rows, which takes about half as long as the folds.
 FIRST_SHARE = 0.45
-# A trial is started if there is this share of the time that the shortest one took.
-STARTED = 0.8
+# A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
+# other trials, if there is time for this share of the fits.
+STARTED, FEWEST_FITS = 0.8, 0.2
 # The shortest time that a trial is given, however short the limit.
 SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
@@ -162,7 +163,52 @@ class LoopHandle(StudyHandle):
         shortest = min(result.finished - result.started for result in self._results.values())
         left = self._seconds_left()
         late = left is not None and left < STARTED * shortest
+        if self._takes_members:
+            late = not self._in_time()
         return sorted(index for index in waiting if index in self._results or not late)
+
+    @property
+    def _takes_members(self) -> bool:
+        """Whether a trial for which there is too little time may take members from other trials."""
+        is_shared = any(SEPARATOR not in name for name in self._spec.space.ranges)
+        return self._keeps_models and self._spec.blend_over == "study" and not (is_shared or self._spec.search.prune)
+
+    def _in_time(self) -> list[str]:
+        """Return the members that another trial has time to fit, quick ones first; none if they are not worth it."""
+        scored = [result for result in self._results.values() if result.state == "complete"]
+        left = self._seconds_left()
+        if left is None:
+            return self._members()
+        left = max(left - max(map(besides_fits, scored)), 0.0)
+        takes = {
+            name: max(result.info.get("fit_seconds", {}).get(name, 0.0) for result in scored)
+            for name in self._members()
+        }
+        found, used = [], 0.0
+        for name in sorted(takes, key=takes.__getitem__):
+            used += SURE * takes[name]
+            if used <= left:
+                found.append(name)
+        return found if sum(takes[name] for name in found) >= FEWEST_FITS * sum(takes.values()) else []
+
+    def _members(self) -> list[str]:
+        return [member.name for member in self._spec.recipe({}).members]
+
+    def _with_time_left(self, trial: TrialSpec) -> TrialSpec:
+        """Return a trial that takes the members which it has no time to fit from the trials in which they did best."""
+        fitted, params = {}, dict(trial.params)
+        best = self._best_of_members()
+        for name in set(self._members()) - set(self._in_time()):
+            source = best.get(name)
+            if source is None or not model_dir(folder := trial_folder(self._spec.folder, source)).exists():
+                continue
+            fitted[name] = (folder, name)
+            before = self._results[source].params
+            params |= {key: value for key, value in before.items() if key.partition(SEPARATOR)[0] == name}
+        if not fitted:
+            return trial
+        hyperparameters = self._spec.hyperparameters(params) | {"fitted_members": encode_fitted(fitted)}
+        return replace(trial, params=params, hyperparameters=hyperparameters)
 
     def _limited(self, trial: TrialSpec) -> TrialSpec:
         """Return a trial of the members for which there is time; the first is told its time, and finds them."""
@@ -170,7 +216,8 @@ class LoopHandle(StudyHandle):
         if self._fits_in_time and not self._results:
             seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() * FIRST_SHARE)
             hyperparameters["folds_seconds"] = encode(seconds)
-        return replace(trial, hyperparameters=hyperparameters)
+        trial = replace(trial, hyperparameters=hyperparameters)
+        return self._with_time_left(trial) if self._takes_members and self._results else trial
 
     def _remove_models(self) -> None:
         """Remove the models of trials; with a time limit, those that the winner may have are kept."""
@@ -186,15 +233,19 @@ class LoopHandle(StudyHandle):
 
     def _may_win(self) -> set[int]:
         """Return the best trial, and the trials that have the best model of a member."""
-        scored = sorted((one for one in self._results.values() if one.state == "complete"), key=lambda one: one.index)
-        best = best_of(scored, self._spec.objective)
+        best = best_of(self._results.values(), self._spec.objective)
         kept = set() if best is None else {best.index}
-        if self._spec.blend_over == "study" and best is not None:
-            score = "mae" if MetricName.parse(self._spec.objective).score == "mae" else best.main_score
-            for member in best.info.get("weights", {}):
-                name = f"cv_{score}_{member}"
-                kept.add(min(scored, key=lambda one: one.metrics.get(name, math.inf)).index)
-        return kept
+        return kept | (set(self._best_of_members().values()) if self._spec.blend_over == "study" else set())
+
+    def _best_of_members(self) -> dict[str, int]:
+        """Return the trial with the best model of each member; of equal ones the first."""
+        scored = sorted((one for one in self._results.values() if one.state == "complete"), key=lambda one: one.index)
+        found: dict[str, int] = {}
+        for member in self._members() if scored else ():
+            score = "mae" if MetricName.parse(self._spec.objective).score == "mae" else scored[0].main_score
+            name = f"cv_{score}_{member}"
+            found[member] = min(scored, key=lambda one: one.metrics.get(name, math.inf)).index
+        return found
 
     def _reserved(self, longest: float) -> float:
         """Return the seconds that the winner's training takes if each trial took no longer than this."""
@@ -202,9 +253,7 @@ class LoopHandle(StudyHandle):
         if not self._fits_in_time:
             return times * longest * (FINAL_TRIALS + (0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
         results = [result for result in self._results.values() if result.state == "complete"]
-        besides = max(
-            one.finished - one.started - float(sum(one.info.get("fit_seconds", {}).values())) for one in results
-        )
+        besides = max(map(besides_fits, results))
         again = 0.0 if self._keeps_models else longest  # the winner's folds
         return times * (again + SURE * (besides + served_fits_seconds(self._spec, results)))
 

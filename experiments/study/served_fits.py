@@ -34,3 +34,8 @@ def served_fits_seconds(study: StudySpec, results: Sequence[TrialResult]) -> flo
         )
         total += took / fits * max(after / max(before, 1e-9), 1.0)
     return total
+
+
+def besides_fits(result: TrialResult) -> float:
+    """Return the seconds that a trial took besides its fits: to read, predict, blend and save."""
+    return result.finished - result.started - float(sum(result.info.get("fit_seconds", {}).values()))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ensemble.racing import Rival
-from ensemble.wire import decode_fitted, decode_rival
+from ensemble.wire import decode_fitted, decode_recipe, decode_rival
 from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, FIRST_SHARE, LoopHandle
 from experiments.errors import RunnerClosed
 from experiments.study.baseline import baseline_trial
@@ -257,6 +257,32 @@ def test_the_models_of_each_member_s_best_trial_are_kept(folder: Path) -> None:
     with Ledger.open(study) as ledger, limited(study, ledger, Members(float)) as handle:
         list(handle.results())
     assert sorted(path.parent.name for path in study.folder.glob("trials/*/model")) == ["0000", "0001"]
+
+
+def test_a_trial_takes_members_that_it_has_no_time_to_fit_from_the_best_trial_of_each(folder: Path) -> None:
+    class Slow(LimitedRunner):
+        def run(self, trial: TrialSpec) -> TrialResult:
+            found = super().run(trial)
+            self.now += 40.0 if trial.index == 0 else 0.0
+            info = {"rounds": {}, "weights": {"xgboost": 0.5, "catboost": 0.5}}
+            info |= {"fit_seconds": {"xgboost": 9.0, "catboost": 36.0}, "rows": 100, "columns": [0] * 10}
+            scores = {"cv_rmse_xgboost": 1.0, "cv_rmse_catboost": 2.0}
+            return dataclasses.replace(found, finished=50.0, info=info, metrics={**found.metrics, **scores})
+
+    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=92")
+    study = dataclasses.replace(study, blend_over="study", final_rows="train")
+    with Ledger.open(study) as ledger, limited(study, ledger, runner := Slow(float)) as handle:
+        results = list(handle.results())
+    assert [result.index for result in results] == [0, 1]
+    assert "fitted_members" not in runner.seen[0].hyperparameters
+    fitted = decode_fitted(runner.seen[1].hyperparameters["fitted_members"])
+    assert fitted == {"catboost": (study.folder / "trials" / "0000", "catboost")}
+    same = {name: results[1].params[name] == value for name, value in results[0].params.items()}
+    assert all(kept for name, kept in same.items() if name.startswith("catboost__"))
+    assert not all(kept for name, kept in same.items() if name.startswith("xgboost__"))
+    assert study.recipe(results[1].params) == decode_recipe(
+        {name: text for name, text in runner.seen[1].hyperparameters.items() if name != "fitted_members"}
+    )
 
 
 def test_no_trial_is_started_that_could_not_end_in_time(folder: Path) -> None:
