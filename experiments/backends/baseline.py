@@ -21,7 +21,7 @@ from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult
 
 # The largest share of search.timeout that the baseline may take.
-SHARE = 0.15
+SHARE = 0.08
 # Where trials are jobs on SageMaker, the baseline is trained on this machine, unless that takes longer than this.
 MOST_SECONDS_HERE = 600.0
 

@@ -34,7 +34,7 @@ from experiments.study.study_blend import origin
 from experiments.system import crash_points
 
 # When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
-FINAL_SECONDS = 12.0
+FINAL_SECONDS = 10.0
 # Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
 # member on all rows is expected to take.
 SURE = 1.2
@@ -44,7 +44,7 @@ FINAL_TRIALS = 1.5
 ALL_ROWS_TRIALS = 1.5
 # The share of the time that the folds of the first trial may take. If it stays the only one, the rest is enough for its
 # bundle and a model of each member on all rows, which takes about half as long as the folds.
-FIRST_SHARE = 0.45
+FIRST_SHARE = 0.5
 # A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
 # other trials, if there is time for this share of the fits.
 STARTED, FEWEST_FITS = 0.8, 0.2
