@@ -34,7 +34,7 @@ from experiments.study.study_blend import origin
 from experiments.system import crash_points
 
 # When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
-FINAL_SECONDS = 10.0
+FINAL_SECONDS = 13.0
 # Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
 # member on all rows is expected to take.
 SURE = 1.2
@@ -46,8 +46,8 @@ ALL_ROWS_TRIALS = 1.5
 # bundle and a model of each member on all rows, which takes about half as long as the folds.
 FIRST_SHARE = 0.5
 # A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
-# other trials, if there is time for this share of the fits.
-STARTED, FEWEST_FITS = 0.8, 0.2
+# other trials, if there is time for this share of the fits. Other parameters may take this many times as long.
+STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.2, 1.5
 # The shortest time that a trial is given, however short the limit.
 SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
@@ -89,6 +89,7 @@ class LoopHandle(StudyHandle):
         self._fits_in_time = fits_in_time and spec.timeout is not None
         self._clock = clock
         self._begun = clock() - spec.spent
+        self._beside: futures.Future[TrialResult] | None = None
         self._asked = 0
         self._told = 0
         self._failures = FailureLimit(spec)
@@ -106,6 +107,8 @@ class LoopHandle(StudyHandle):
         time_is_up = False
         while not time_is_up:
             waiting |= self._ask_and_tell(proposer, recorded)
+            if self._beside is not None and self._fits_in_time and self._spec.parallel == 1:
+                futures.wait([self._beside], self._seconds_left())  # it would take the next trial's time
             for index in self._startable(waiting, running=bool(running)):
                 trial = waiting.pop(index)
                 if index not in self._results:
@@ -186,7 +189,7 @@ class LoopHandle(StudyHandle):
         }
         found, used = [], 0.0
         for name in sorted(takes, key=takes.__getitem__):
-            used += SURE * takes[name]
+            used += OTHER_PARAMETERS * takes[name]
             if used <= left:
                 found.append(name)
         return found if sum(takes[name] for name in found) >= FEWEST_FITS * sum(takes.values()) else []
@@ -276,6 +279,8 @@ class LoopHandle(StudyHandle):
             return None
         longest = max(result.finished - result.started for result in scored)
         left, reserved = self._seconds_before_recording(), self._reserved(longest)
+        if self._keeps_models:  # the winner's folds are not fitted again
+            return max(0.0, left - reserved)
         factor = reserved / max(longest, 1e-9)
         ends = [(left - factor * (self._clock() - began)) / (1 + factor) for began in since]
         return max(0.0, min([left - reserved, *ends]))
@@ -362,7 +367,7 @@ class LoopHandle(StudyHandle):
 
     def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None]:
         """Run a training in the trials' threads; it is killed when the rest of the time is needed for the winner."""
-        future = self._threads.submit(self._runner.run, trial)
+        future = self._beside = self._threads.submit(self._runner.run, trial)
 
         def result() -> TrialResult | None:
             done, _ = futures.wait([future], self._seconds_left())
