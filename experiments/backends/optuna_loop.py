@@ -89,7 +89,7 @@ class LoopHandle(StudyHandle):
         self._fits_in_time = fits_in_time and spec.timeout is not None
         self._clock = clock
         self._begun = clock() - spec.spent
-        self._beside: futures.Future[TrialResult] | None = None
+        self._beside: Callable[[], TrialResult | None] | None = None
         self._asked = 0
         self._told = 0
         self._failures = FailureLimit(spec)
@@ -108,7 +108,7 @@ class LoopHandle(StudyHandle):
         while not time_is_up:
             waiting |= self._ask_and_tell(proposer, recorded)
             if self._beside is not None and self._fits_in_time and self._spec.parallel == 1:
-                futures.wait([self._beside], self._seconds_left())  # it would take the next trial's time
+                self._beside()  # it would take the next trial's time
             for index in self._startable(waiting, running=bool(running)):
                 trial = waiting.pop(index)
                 if index not in self._results:
@@ -365,16 +365,20 @@ class LoopHandle(StudyHandle):
             found |= {member.name: rounds[name]} if name in rounds else {}
         return found
 
-    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None]:
+    def run_beside(self, trial: TrialSpec, seconds: float | None = None) -> Callable[[], TrialResult | None]:
         """Run a training in the trials' threads; it is killed when the rest of the time is needed for the winner."""
-        future = self._beside = self._threads.submit(self._runner.run, trial)
+        future = self._threads.submit(self._runner.run, trial)
+        began = self._clock()
 
         def result() -> TrialResult | None:
-            done, _ = futures.wait([future], self._seconds_left())
+            own = None if seconds is None else max(0.0, seconds - (self._clock() - began))
+            limits = [limit for limit in (own, self._seconds_left()) if limit is not None]
+            done, _ = futures.wait([future], min(limits, default=None))
             if not done:
                 self._interrupted([future])
             return None if _was_killed(future) else self._checked(future.result())
 
+        self._beside = result
         return result
 
     def cancel(self) -> None:

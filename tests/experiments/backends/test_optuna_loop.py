@@ -308,3 +308,16 @@ def test_a_trial_that_could_not_become_the_winner_in_time_is_killed(folder: Path
     runner = Long(float)
     assert [result.index for result in run(study, runner)] == [0]
     assert runner.killed.is_set()
+
+
+def test_a_training_beside_the_trials_ends_with_its_own_time_and_before_the_next_trial(folder: Path) -> None:
+    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=1000")
+    runner = LimitedRunner(lambda index: None if index == 7 else float(index))
+    with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
+        wait = None
+        for _ in handle.results():
+            beside = dataclasses.replace(baseline_trial(study), index=7)
+            wait = wait or handle.run_beside(beside, seconds=0.05)
+        assert wait is not None
+        assert wait() is None
+        assert list(runner.seen) == [0, 7, 1, 2]
