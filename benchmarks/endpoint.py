@@ -485,7 +485,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="byoe-endpoint-") as folder, contextlib.chdir(folder):
         with console.status("training"):
             study = STUDY if options.dataset == "diabetes" else STUDY_OF_CLASSES
-            run("mode=local", "action=train", f"dataset={options.dataset}", *study)
+            run("mode=local", "action=train", "mlflow.register=true", f"dataset={options.dataset}", *study)
         bundle = Path("studies/endpoint/final/model").absolute()
         with servers(bundle, not options.no_docker, options.cache.absolute()) as found:
             check(found, json.loads((bundle / "manifest.json").read_text()))

@@ -7,8 +7,8 @@ Optuna's SQLite storage, one MLflow run per trial. It runs twice: with every lib
 - Every run is a new process in an empty folder. The variants alternate within each round, so that noise affects all.
 - Trials per second: from just before the first trial until the last one is recorded (byoe: ledger and MLflow; script:
   Optuna and MLflow). Imports, creating databases, starting workers and one warm-up trial per process are not counted.
-- In that time byoe samples with TPE, while the script reads its points from Optuna's queue; and byoe logs every score
-  of every fold, while the script logs six RMSEs. Both differences favour the script.
+- In that time byoe samples with TPE, while the script reads its points from Optuna's queue; and byoe logs scores of
+  every fold, weights and rounds, while the script logs six RMSEs. Both differences favour the script.
 - Overhead per trial: (wall time of a study with one worker of one thread - seconds in the libraries' fit and predict) /
   trials. Work in other threads that delays no trial is not in it; the breakdown lists it separately.
 """

@@ -125,6 +125,12 @@ def _batch(composed: Composed, arguments: Sequence[str], console: Console) -> in
     return predict_file(composed, console)
 
 
+def _drift(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.drift import drift
+
+    return drift(composed, console)
+
+
 def _init(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.init import begin_project
 
@@ -158,6 +164,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     ),
     "delete": ("delete an endpoint and everything that belongs to it", _delete),
     "batch": ("predict a whole file, without an endpoint", _batch),
+    "drift": ("check whether the rows of a file are like those that a model learnt from", _drift),
     "init": ("write the first files of a project into this folder", _init),
     "doctor": ("check what works on this machine, and print the command that fixes what does not", _doctor),
     "clean": (

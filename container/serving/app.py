@@ -420,10 +420,13 @@ class Application:
 
 
 def _facts(prediction: Any) -> dict[str, Any]:
-    """Return what the log says of an answer: its rows, and what ``_GAPS`` counts, by column."""
+    """Return what the log says of an answer: rows, the members' disagreement, and what ``_GAPS`` counts, by column."""
     blended = getattr(prediction, "blended", None)
-    counts = {name: dict(found) for name in _GAPS if (found := getattr(prediction, name, None))}
-    return ({} if blended is None else {"rows": len(blended)}) | counts
+    facts: dict[str, Any] = {} if blended is None else {"rows": len(blended)}
+    apart = getattr(prediction, "disagreement", None)
+    if apart is not None:
+        facts["disagreement"] = apart
+    return facts | {name: dict(found) for name in _GAPS if (found := getattr(prediction, name, None))}
 
 
 def _gaps_header(gaps: Mapping[str, Mapping[str, int]]) -> bytes:

@@ -34,6 +34,7 @@ from ensemble.listed_code import check_listed
 from ensemble.manifest import fault
 from ensemble.members import Member, member_class
 from ensemble.recipe import MemberSpec, Recipe
+from ensemble.sketch import SKETCH, Sketch, read_sketch, sketch, write_sketch
 from ensemble.table import Column, Table
 from ensemble.training import FittedEnsemble, Training, classes_argument
 from ensemble.versions import library_version, pin, runtime_versions, unreadable
@@ -53,11 +54,13 @@ class Bundle:
         ensemble: The fitted members and their blend.
         manifest: The contents of ``manifest.json``.
         content_hash: Its ``bundle_hash``.
+        sketch: What the rows were like that it learnt from; None in a bundle of an earlier version.
     """
 
     ensemble: FittedEnsemble
     manifest: Mapping[str, Any]
     content_hash: str
+    sketch: Sketch | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -143,6 +146,9 @@ def save_bundle(
     for library in {name for spec in recipe.members for name in member_class(spec.kind, "members").libraries}:
         versions[library] = library_version(library) or "unknown"
     write_code(folder / CODE, code, versions, [spec.kind for spec in recipe.members if ":" in spec.kind])
+    found = sketch(train, training.out_of_fold, training.ensemble.blend.weights)
+    write_sketch(folder / SKETCH, found)
+    files[SKETCH] = sha256(folder / SKETCH)
     files |= {
         str(path.relative_to(folder)): sha256(path) for path in sorted((folder / CODE).rglob("*")) if path.is_file()
     }
@@ -306,4 +312,5 @@ def load_bundle(
         positive = manifest.get("positive")
         decision = Decision(None if positive is None else labels.index(positive), manifest.get("threshold", HALF))
     ensemble = FittedEnsemble(models, blend, decision, tuple(manifest.get("class_weights", ())))
-    return Bundle(ensemble, manifest, bundle_hash(folder))
+    known = read_sketch(folder / SKETCH, columns) if SKETCH in manifest["files"] else None
+    return Bundle(ensemble, manifest, bundle_hash(folder), known)

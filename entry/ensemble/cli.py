@@ -210,14 +210,17 @@ def train(
     if places.model_dir is not None:
         scored = places.output_data_dir / SCORED_FOLDER if further else places.model_dir
         save_bundle(scored, recipe, training, table, data_hash, places.code)
+        # Files of members that were fitted before were copied.
+        copied = sum(fit.saving for fit in known.fits.values())
+        document["saving_seconds"] = time.perf_counter() - saving + copied
     _write_out_of_fold(places.output_data_dir / OUT_OF_FOLD_FILE, training, table)
     document |= _results(training)
     if places.model_dir is not None and further:
         # Complete as it is, should there be no time for other models.
         _write_metrics(places, document)
-        now = time.perf_counter()
-        # Another bundle takes as long to save as this one.
-        left = None if known.final_seconds is None else known.final_seconds - (now - began) - (now - saving)
+        left = known.final_seconds
+        if left is not None:  # another bundle takes as long to save as this one
+            left -= time.perf_counter() - began + document["saving_seconds"]
         document |= _serve_further(recipe, places, final_rows, training, table, left)
     _write_metrics(places, document)
     for note in training.notes:
@@ -264,7 +267,10 @@ def _write_metrics(places: Places, document: Mapping[str, Any]) -> None:
 
 
 def _write_out_of_fold(path: Path, training: Training, table: Table) -> None:
-    found = {"weights": training.weights, "labels": training.labels}
+    found: dict[str, Any] = {"weights": training.weights, "labels": training.labels}
+    if len(training.by_repeat) > 1:
+        found |= {"by_repeat": training.by_repeat, "blended_by_repeat": training.blended_by_repeat}
+        found["labels_by_repeat"] = training.labels_by_repeat
     np.savez(
         path,
         allow_pickle=False,
@@ -273,7 +279,6 @@ def _write_out_of_fold(path: Path, training: Training, table: Table) -> None:
         **{name: array for name, array in found.items() if array is not None},
         blended=training.out_of_fold_blended,
         members=training.out_of_fold,
-        **({"by_repeat": training.by_repeat} if len(training.by_repeat) > 1 else {}),
         names=np.array(list(training.ensemble.models)),
     )
 
@@ -295,6 +300,7 @@ def _results(training: Training) -> dict[str, Any]:
         "rounds": training.rounds,
         "fit_seconds": training.fit_seconds,
         "predict_seconds": training.predict_seconds,
+        "fold_weights": list(training.fold_weights),
     }
     if training.ensemble.decision is not None:
         found |= {"decision": asdict(training.ensemble.decision), "temperature": training.ensemble.blend.temperature}

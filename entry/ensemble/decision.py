@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.arrays import Floats
+from ensemble.classes import place_of
 from ensemble.errors import InputError, did_you_mean
 
 # What a wrong label costs: by the true class, then by the label, in the order of the classes.
@@ -98,7 +99,7 @@ def read_class_weight(value: object, place: str) -> ClassWeight:
     if found is None or found == BALANCED:
         return found  # type: ignore[no-any-return]
     if isinstance(found, Mapping) and all(_is_number(weight) and weight > 0 for weight in found.values()):
-        return {str(label): float(weight) for label, weight in found.items()}
+        return {_label(label): float(weight) for label, weight in found.items()}
     near = did_you_mean(found, (BALANCED,)) if isinstance(found, str) else ""
     raise InputError(
         f"{place}={_shown(value)} is not a weight of classes.{near} Give {BALANCED}, or a number above 0 for each "
@@ -128,7 +129,8 @@ def class_weights(rule: ClassWeight, classes: Sequence[str], target: Floats, pla
         counts = np.bincount(np.asarray(target).astype(np.intp), minlength=len(classes))
         found[counts > 0] = len(target) / (np.count_nonzero(counts) * counts[counts > 0])
         return found
-    wrong = [label for label in rule if label not in classes]
+    places = {label: place_of(label, classes) for label in rule}
+    wrong = [label for label, place in places.items() if place is None]
     if wrong:
         # How YAML's booleans are written, which no, yes, on and off are too.
         quotes = " Put the label in quotes in YAML." if wrong[0] in ("False", "True") else ""
@@ -136,10 +138,14 @@ def class_weights(rule: ClassWeight, classes: Sequence[str], target: Floats, pla
             f"{place}: {wrong[0]!r} is not a class.{did_you_mean(wrong[0], classes)} Classes: {', '.join(classes)}."
             f"{quotes}"
         )
-    missing = [label for label in classes if label not in rule]
+    missing = [label for at, label in enumerate(classes) if at not in places.values()]
     if missing:
         raise InputError(f"{place}: class {missing[0]!r} has no weight: give one for each of {', '.join(classes)}.")
-    return np.array([rule[label] for label in classes])
+    if len(rule) > len(classes):
+        raise InputError(f"{place} has {len(rule)} weights for {len(classes)} classes: give one for each.")
+    for label, at in places.items():
+        found[at] = rule[label]
+    return found
 
 
 def fit_threshold(
@@ -202,6 +208,11 @@ def _quality(rule: Literal["accuracy", "f1"] | Costs, positive: int, rows: _Outc
 def _f1(right: Floats, missed: Floats, wrong: Floats) -> Floats:
     total = 2 * right + missed + wrong
     return np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0)
+
+
+def _label(key: object) -> str:
+    """Return a key of YAML or Python as the label that it stands for; numbers are in their shortest form."""
+    return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
 
 
 def _from_text(value: object) -> Any:

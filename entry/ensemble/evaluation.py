@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +104,11 @@ def _folds_in_time(k: int, keys: Floats, moments: Floats) -> list[Fold]:
     moment = np.searchsorted(moments, keys)
     splits = TimeSeriesSplit(k).split(moments[:, None])
     return [Fold(np.flatnonzero(np.isin(moment, fit)), np.flatnonzero(np.isin(moment, score))) for fit, score in splits]
+
+
+def fold_weights(folds: Sequence[Fold], weights: Floats | None) -> tuple[float, ...]:
+    """Return the sum of the weights of the rows that each fold scores, or their number if all count equally."""
+    return tuple(float(len(fold.score) if weights is None else weights[fold.score].sum()) for fold in folds)
 
 
 def rmse(target: Floats, predicted: Floats, weights: Floats | None = None) -> float:
@@ -282,9 +287,15 @@ def main_score(task: Task) -> str:
     return scores_of(task)[0]
 
 
-def folded_scores(task: Task) -> tuple[str, ...]:
-    """Return the scores that each fold reports too, so that they have an interval."""
-    return ("rmse",) if task == "regression" else ("logloss", "auc")
+def folded_scores(task: Task, objective: str | None = None) -> tuple[str, ...]:
+    """Return the scores that each fold reports too, so that they have an interval.
+
+    Args:
+        task: What is predicted.
+        objective: The metric that is optimised, whose score is among them; None for the default one.
+    """
+    usual = ("rmse",) if task == "regression" else ("logloss", "auc")
+    return usual if objective is None else tuple(dict.fromkeys((*usual, MetricName.parse(objective).score)))
 
 
 def default_objective(task: Task) -> str:
@@ -337,6 +348,30 @@ def scores(
         f"{prefix}_{score.name}_{name}": score(target, predicted, weights, labels)
         for score in (_OF_QUANTITIES if predicted.ndim == 1 else _OF_CLASSES)
     }
+
+
+def pooled_scores(
+    name: str, target: Floats, predictions: Floats, weights: Floats | None = None, labels: Index | None = None
+) -> dict[str, float]:
+    """Return every score of the task over all rows of out-of-fold predictions, as ``cv_{score}_{name}``.
+
+    Each division of the rows into folds has its own score, and the result is their mean: scores of predictions that are
+    averaged over divisions would be those of another, less noisy model.
+
+    Args:
+        name: A member's name or that of the blend.
+        target: Shape (rows,): quantities, or class positions.
+        predictions: Shape (repeats, rows[, classes]), NaN in rows that no fold scores.
+        weights: Row weights, shape (rows,); None if all rows count equally.
+        labels: Predicted class positions, shape (repeats, rows); None for the most probable classes.
+    """
+    scored = np.flatnonzero(np.isfinite(predictions[0].reshape(len(target), -1)).all(axis=1))
+    known = None if weights is None else weights[scored]
+    each = [
+        scores("cv", name, target[scored], part[scored], known, None if labels is None else labels[repeat][scored])
+        for repeat, part in enumerate(predictions)
+    ]
+    return {key: float(np.mean([one[key] for one in each])) for key in each[0]}
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -51,5 +51,6 @@ def read_fits(fitted: Mapping[str, tuple[Path, str]], threads: int) -> dict[str,
                 tuple(bundle.ensemble.models[member]),
                 tuple(folder / "model" / file for file in files[member]),
                 document["fit_seconds"][member],
+                document.get("saving_seconds", 0.0) / len(names),
             )
     return found

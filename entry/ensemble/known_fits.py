@@ -31,6 +31,7 @@ class KnownFit:
         models: Its models, if a bundle has them.
         files: The files of the bundle that hold them, in their order.
         seconds: The seconds that its fits took.
+        saving: The seconds that it took to save its models.
     """
 
     out_of_fold: Floats
@@ -39,6 +40,7 @@ class KnownFit:
     models: tuple[Member, ...] = ()
     files: tuple[Path, ...] = ()
     seconds: float = 0.0
+    saving: float = 0.0
 
 
 @dataclass(frozen=True)

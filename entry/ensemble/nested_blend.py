@@ -107,6 +107,13 @@ def nested_blend(
     return NestedBlend(blended, thresholds)
 
 
+def labels_by_repeat(decision: Decision | None, nested: NestedBlend) -> Index | None:
+    """Return the positions of the labels of each division's blends, shape (repeats, rows), as ``labels_of``."""
+    pairs = zip(nested.predictions, nested.thresholds, strict=True)
+    found = [labels for blended, limits in pairs if (labels := labels_of(decision, blended, limits)) is not None]
+    return np.stack(found) if found else None
+
+
 def with_blend(predictions: Floats, nested: NestedBlend) -> Floats:
     """Return members' predictions, shape (repeats, rows, members[, classes]), with the blend as a last member."""
     return np.concatenate([predictions, nested.predictions[:, :, None]], axis=2)

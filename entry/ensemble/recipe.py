@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ensemble.decision import HALF, ClassWeight, Threshold
-from ensemble.errors import InputError
 from ensemble.parameters import ParamValue
 
 BLENDED = "blended"
-MEMBER_NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 
 FoldKind = Literal["kfold", "repeated", "group", "time"]
 Final = Literal["bag", "refit"]
@@ -92,17 +89,3 @@ class Recipe:
         """Return the recipe as JSON-ready data, in which what only classes need is left out at its default."""
         defaults = {"class_weight": None, "calibrate": True, "threshold": HALF}
         return {name: value for name, value in asdict(self).items() if name not in defaults or value != defaults[name]}
-
-
-def check_member_name(name: str, place: str) -> str:
-    """Return ``name`` if it is a valid name for a member.
-
-    Raises:
-        InputError: It is not; the message says what a valid name is.
-    """
-    if not MEMBER_NAME.fullmatch(name) or name == BLENDED:
-        raise InputError(
-            f"{name!r} in {place} cannot name a member: use lower-case letters, digits and single underscores, "
-            f"starting with a letter, and not {BLENDED!r}."
-        )
-    return name

@@ -14,7 +14,18 @@ from ensemble.arrays import Floats
 from ensemble.blending import CALIBRATION_ROWS, SUM_ERROR, Blend, Blender, Rows, fit_blend
 from ensemble.decision import Decision, class_weights, fit_threshold
 from ensemble.errors import InputError, MemberError
-from ensemble.evaluation import SCORES, Fold, Index, MetricName, finite, folded_scores, make_folds, scores
+from ensemble.evaluation import (
+    SCORES,
+    Fold,
+    Index,
+    MetricName,
+    finite,
+    fold_weights,
+    folded_scores,
+    make_folds,
+    pooled_scores,
+    scores,
+)
 from ensemble.final_budget import FinalBudget
 from ensemble.fold_budget import FoldBudget
 from ensemble.known_fits import NOTHING, Known, KnownFit
@@ -26,6 +37,7 @@ from ensemble.nested_blend import (
     blender_of,
     blender_rows,
     decision_of,
+    labels_by_repeat,
     labels_of,
     nested_blend,
     with_blend,
@@ -100,6 +112,9 @@ class Training:
         weights: The weights of the rows, shape (rows,), with those of their classes; None if all count equally.
         labels: The positions of the labels that the blend gives out of fold, shape (rows,), -1 in rows that no fold
             scores; None for a quantity. The threshold of each fold was chosen on the other folds.
+        blended_by_repeat: As ``out_of_fold_blended``, for each division of the rows, shape (repeats, rows[, classes]).
+        labels_by_repeat: As ``labels``, for each division of the rows, shape (repeats, rows).
+        fold_weights: The sum of the weights of the rows that each fold scores, or their number if all count equally.
         notes: What was not done, and why, as sentences.
     """
 
@@ -118,6 +133,9 @@ class Training:
     weights: Floats | None = None
     labels: Index | None = None
     notes: tuple[str, ...] = ()
+    blended_by_repeat: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    labels_by_repeat: Index | None = None
+    fold_weights: tuple[float, ...] = ()
 
 
 def fit_ensemble(
@@ -298,7 +316,8 @@ class _Fit:
         both = with_blend(predictions, nested)
         blended = averaged(list(nested.predictions))
         labels = labels_of(self.decision, blended, averaged(list(nested.thresholds)))
-        metrics = self._cv_metrics(both, labels, scored)
+        by_repeat = labels_by_repeat(self.decision, nested)
+        metrics = self._cv_metrics(both, by_repeat)
         metrics |= self._fold_metrics(both, nested, folds, [*self.names, BLENDED])
         unseen = self._on_validation_rows(models)
         if self.validation is not None:
@@ -327,6 +346,9 @@ class _Fit:
             self.train.weights,
             labels,
             self._notes(len(scored)),
+            nested.predictions,
+            by_repeat,
+            fold_weights(folds, self.train.weights),
         )
 
     def models(self, budget: FinalBudget | None = None) -> dict[str, list[Member]]:
@@ -497,6 +519,8 @@ class _Fit:
                 categories=rows.categories,
                 **classes_argument(rows.classes),
             )
+            model.import_libraries()
+            start = time.perf_counter()
             with warnings.catch_warnings():
                 warnings.simplefilter("default")
                 if growth is not None:
@@ -552,7 +576,7 @@ class _Fit:
     ) -> dict[str, float]:
         return {
             f"cv_{score}_{name}_fold_{number}": self._fold_score(score, predictions, nested, fold, column)
-            for score in folded_scores(self.train.task)
+            for score in folded_scores(self.train.task, self.recipe.objective)
             for column, name in enumerate(names)
             for number, fold in enumerate(folds)
         }
@@ -564,21 +588,17 @@ class _Fit:
         labels = labels_of(self.decision, predicted, nested.thresholds[fold.repeat, fold.score]) if blended else None
         return SCORES[score](self.train.target[fold.score], predicted, weights, labels)
 
-    def _cv_metrics(self, predictions: Floats, labels: Index | None, scored: npt.NDArray[np.intp]) -> dict[str, float]:
+    def _cv_metrics(self, predictions: Floats, labels: Index | None) -> dict[str, float]:
         """Return the scores over all rows.
 
         Args:
             predictions: Shape (repeats, rows, members + 1[, classes]), the blend last.
-            labels: The positions of the blend's labels, shape (rows,); None for a quantity.
-            scored: The rows that a fold scores.
+            labels: The positions of the blend's labels, shape (repeats, rows); None for a quantity.
         """
         metrics: dict[str, float] = {}
-        target, weights = self.train.target, self.train.weights
-        pooled = averaged(list(predictions))[scored]
-        pooled_weights = None if weights is None else weights[scored]
         for column, name in enumerate([*self.names, BLENDED]):
-            own = labels[scored] if labels is not None and name == BLENDED else None
-            metrics |= scores("cv", name, target[scored], pooled[:, column], pooled_weights, own)
+            own = labels if name == BLENDED else None
+            metrics |= pooled_scores(name, self.train.target, predictions[:, :, column], self.train.weights, own)
         return metrics
 
     def _on_validation_rows(self, models: Mapping[str, list[Member]]) -> dict[str, Floats]:

@@ -57,7 +57,7 @@ from ensemble.members import member_class
 from ensemble.parameters import Parameter, ParamValue, boolean, encode, integer, real
 from ensemble.racing import Rival
 from ensemble.reading import Roles
-from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, MemberSpec, Recipe, check_member_name
+from ensemble.recipe import BLENDED, Final, FinalRows, FoldKind, FoldSpec, MemberSpec, Recipe
 
 RUN_PARAMETERS = (
     "members",
@@ -83,10 +83,31 @@ ROUNDS = integer(1)
 RESERVED_NAMES = (*RUN_PARAMETERS, *DATA_PARAMETERS, *JOB_PARAMETERS)
 RESERVED = re.compile(r"sagemaker_.*|_tuning_objective_metric")
 SEPARATOR = "__"
+MEMBER_NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
+# Metrics of folds end so.
+_LIKE_A_FOLD = re.compile(r".*_fold(_\d+)?")
 SEED = integer(0, 2**31 - 1)
 FOLDS = integer(2, 1000)
 REPEATS = integer(1, 100)
 CALIBRATE = boolean()
+
+
+def check_member_name(name: str, place: str) -> str:
+    """Return ``name`` if it is a valid name for a member.
+
+    Raises:
+        InputError: It is not; the message says what a valid name is.
+    """
+    if not MEMBER_NAME.fullmatch(name) or name == BLENDED:
+        raise InputError(
+            f"{name!r} in {place} cannot name a member: use lower-case letters, digits and single underscores, "
+            f"starting with a letter, and not {BLENDED!r}."
+        )
+    taken = "of a hyperparameter" if name in RESERVED_NAMES or RESERVED.fullmatch(name) else None
+    taken = "of a metric of folds" if _LIKE_A_FOLD.fullmatch(name) else taken
+    if taken is not None:
+        raise InputError(f"{name!r} in {place} cannot name a member, because it is the name {taken}: choose another.")
+    return name
 
 
 def wire_name(member: str, param: str) -> str:

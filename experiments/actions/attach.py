@@ -17,7 +17,8 @@ from experiments.study.spec import best_of
 from experiments.system.archives import MODEL_ARCHIVE
 from experiments.system.machine import check_folder
 from experiments.tracking.runs import Tracker
-from experiments.tracking.store import interface_command, store_uri
+from experiments.tracking.store import interface, store_uri
+from experiments.tracking.views import TRIALS, runs_page
 
 
 def attach(composed: Composed, console: Console) -> int:
@@ -45,11 +46,13 @@ def attach(composed: Composed, console: Console) -> int:
             raise StudyFailed(f"no training job of {study.name} has a score.")
         with console.status(handle.final_status):
             handle.run_final(best.index)
-    job = best.info["cloud"]["job"]
+    tracked = tracker.experiment_id
+    page = None if tracked is None else runs_page(tracked, TRIALS)
+    job, (command, purpose) = best.info["cloud"]["job"], interface(uri, root, page, "its trials, in the browser")
     print_plain(
         console,
         f"\nbest: training job {job}, {study.objective} = {best.metrics[study.objective]:.6g}\n"
         f"its model: {attached.model_location(job)}, here {final_folder(study.folder) / MODEL_ARCHIVE}\n"
-        f"{interface_command(uri, root)}   # its trials, in the browser",
+        f"{command}   # {purpose}",
     )
     return 0

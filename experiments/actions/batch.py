@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import shutil
-import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ensemble.bundle_files import CODE
-from ensemble.documents import read_json
-from ensemble.errors import BundleError
 from ensemble.serving.media_types import DETAILS, wrong_detail
-from experiments.backends.worker_pool import WorkerDied, WorkerPool
+from experiments.actions.model_process import Report, Step, load_predictor, run_with_model
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
-from experiments.errors import ConfigError, InputError, did_you_mean, listed, one_of, storage_errors
+from experiments.config.schema import Config
+from experiments.errors import ConfigError, did_you_mean, listed, one_of, storage_errors
 from experiments.reporting.console import PlainConsole, print_plain
-from experiments.serving.models import Model, place_model
+from experiments.serving.models import place_model
 from experiments.serving.row_files import HEADERS, WRITERS, Source, open_rows
-from experiments.system.files import remove, replace_file
+from experiments.system.files import remove
 from experiments.system.locks import AlreadyLocked, ForeignFolder, lock_folder
-from experiments.system.machine import available_cores
 from experiments.system.output_file import check_not_input, output_file
 from experiments.system.signals import check_interrupted
 
@@ -40,7 +32,6 @@ if TYPE_CHECKING:
     from ensemble.serving.predictor import Predictor
     from ensemble.serving.unseen import Unseen
 
-_POLL_SECONDS = 0.2
 # The form of predictions on standard output.
 _PRINTED = ".csv"
 
@@ -56,14 +47,7 @@ def predict_file(composed: Composed, console: Console) -> int:
     """
     config = composed.config
     one_of("detail", config.detail, DETAILS)
-    if config.input is None:
-        raise ConfigError("input is missing: input=<file>, the rows to predict.")
-    if config.header is not None:
-        one_of("header", config.header, HEADERS)
-    source_path, named = user_path(config.input), _output(config.output)
-    if not source_path.is_file():
-        near = [other.name for other in source_path.parent.glob("*")] if source_path.parent.is_dir() else []
-        raise ConfigError(f"input={config.input}: there is no such file.{did_you_mean(source_path.name, near)}")
+    source_path, named = row_file(config), _output(config.output)
     check_not_input(config.input, config.output)
     if named is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -79,6 +63,23 @@ def predict_file(composed: Composed, console: Console) -> int:
     return 0
 
 
+def row_file(config: Config) -> Path:
+    """Return the file of rows that ``input`` names.
+
+    Raises:
+        ConfigError: It is missing, there is no such file, or ``header`` is wrong.
+    """
+    if config.input is None:
+        raise ConfigError("input is missing: input=<file>, the rows to predict.")
+    if config.header is not None:
+        one_of("header", config.header, HEADERS)
+    path = user_path(config.input)
+    if not path.is_file():
+        near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
+        raise ConfigError(f"input={config.input}: there is no such file.{did_you_mean(path.name, near)}")
+    return path
+
+
 def _predict_into(composed: Composed, source_path: Path, output: Path, place: Path, console: Console) -> None:
     """Write the predictions into the file ``output``, by way of the folder ``place``, and print what was noticed."""
     config = composed.config
@@ -86,11 +87,8 @@ def _predict_into(composed: Composed, source_path: Path, output: Path, place: Pa
     partial = place / output.name
     given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
     given |= {"header": config.header, "detail": config.detail}
-    predict = predict_rows if model.own else functools.partial(_in_worker, model, place)
-    if not model.own:
-        print_plain(console, _whose_code(model))
-    with _progress(console) as show:
-        found = predict(**given, report=show)
+    task = "experiments.actions.batch:predicted_rows"
+    found = Predicted(**run_with_model(model, place, task, given, console))
     partial.replace(output)
     for sentence in found.warnings:
         print_plain(console, f"warning: {sentence}")
@@ -129,7 +127,6 @@ def predict_rows(
         OSError: The predictions cannot be written.
     """
     from ensemble.bundle import read_manifest
-    from ensemble.serving.predictor import Predictor
     from ensemble.threads import one_blas_thread
 
     folder, source_path = Path(model), Path(rows)
@@ -137,13 +134,10 @@ def predict_rows(
     problem = wrong_detail(detail, bool(manifest.get("classes")))
     if problem is not None:
         raise ConfigError(problem)
-    if own_classes(manifest):
-        sys.dont_write_bytecode = True
-        sys.path.append(str(folder / CODE))
-    predictor = Predictor.load(folder, available_cores(), lambda name: report(_Step(name)))
+    predictor = load_predictor(folder, manifest, report)
     source = open_rows(source_path, header)
     with one_blas_thread():
-        report(_Step(None, 0, source.total))
+        report(Step(None, 0, source.total))
         predictor.check()
         writer = WRITERS[Path(output).suffix.lower()](Path(output), detail)
         return _predict(
@@ -151,100 +145,13 @@ def predict_rows(
             source,
             writer,
             source_path,
-            lambda done, count: report(_Step(None, done, source.total, count)),
+            lambda done, count: report(Step(None, done, source.total, count)),
         )
 
 
-def predict_and_report(progress: str, **arguments: Any) -> dict[str, Any]:
-    """Call ``predict_rows`` in a worker process, and report in the file ``progress``.
-
-    Returns:
-        The attributes of ``Predicted``, or ``refused`` with the text of an ``InputError``.
-    """
-    try:
-        return asdict(predict_rows(**arguments, report=lambda step: replace_file(Path(progress), _as_json(step))))
-    except InputError as error:
-        return {"refused": str(error)}
-
-
-def own_classes(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the classes of a model's members that are neither byoe's nor scikit-learn's, as ``module:Class``."""
-    return sorted({member["kind"] for member in manifest["members"] if ":" in member["kind"]})
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What is done now.
-
-    Attributes:
-        file: The file of the model that a library reads; None while rows are predicted.
-        done: How much of the rows' file was read, in the unit of ``total``.
-        total: Its size: in rows if their number is known, else in bytes.
-        rows: Rows that were predicted.
-    """
-
-    file: str | None
-    done: int = 0
-    total: int = 1
-    rows: int = 0
-
-
-Report = Callable[[_Step], None]
-
-
-def _as_json(step: _Step) -> str:
-    return json.dumps(asdict(step))
-
-
-def _whose_code(model: Model) -> str:
-    classes = own_classes(model.manifest)
-    if not classes:
-        return f"note: {model.origin} is read by this project's code. Nothing of the code in it is run."
-    return (
-        f"note: this runs code that came with {model.origin}: {listed(classes)}. A model is a program: use one only if "
-        "you trust who made it."
-    )
-
-
-def _in_worker(found: Model, place: Path, *, report: Report, **arguments: Any) -> Predicted:
-    """Call ``predict_rows`` in a process that may die, for a model that was not made here.
-
-    Raises:
-        BundleError: The process died.
-    """
-    progress = place / "progress.json"
-    last: _Step | None = None
-    with (
-        ThreadPoolExecutor(1) as threads,
-        closing(WorkerPool(1, available_cores(), preload=("ensemble.bundle",))) as pool,
-    ):
-        call = {"progress": str(progress), **arguments}
-        work = threads.submit(pool.call, "experiments.actions.batch:predict_and_report", call)
-        while True:
-            done = wait({work}, _POLL_SECONDS).done
-            with suppress(OSError, ValueError, TypeError):
-                last = _Step(**read_json(progress))
-                report(last)
-            if done:
-                break
-        try:
-            answer = work.result()
-        except WorkerDied as death:
-            what = "predicts with it" if last is None or last.file is None else f"reads its {last.file}"
-            raise BundleError(
-                f"the model of {found.origin} cannot be used: the library that {what} crashed ({_cause(death)}). Copy "
-                "it again or train again."
-            ) from None
-    if "refused" in answer:
-        raise InputError(answer["refused"])
-    return Predicted(**answer)
-
-
-def _cause(death: WorkerDied) -> str:
-    if death.exit_code >= 0:
-        return f"exit code {death.exit_code}"
-    hint = ", perhaps for lack of memory" if -death.exit_code == signal.SIGKILL else ""
-    return f"{signal.Signals(-death.exit_code).name}{hint}"
+def predicted_rows(**arguments: Any) -> dict[str, Any]:
+    """Call ``predict_rows``, as a task, and return the attributes of ``Predicted``."""
+    return asdict(predict_rows(**arguments))
 
 
 @dataclass
@@ -292,13 +199,13 @@ def _predict(
                 show(chunk.done, found.rows)
                 check_interrupted()
         except RequestError as error:
-            raise ConfigError(f"{path}: {_in_whole_file(error, found.rows)}") from None
+            raise ConfigError(f"{path}: {in_whole_file(error, found.rows)}") from None
     if found.rows == 0:
         raise ConfigError(f"{path} has no rows.")
     return Predicted(found.rows, found.warnings())
 
 
-def _in_whole_file(error: Any, offset: int) -> str:
+def in_whole_file(error: Any, offset: int) -> str:
     """Return an error's message with its row counted from the beginning of the file."""
     message, row = str(error.details["message"]), error.details.get("row")
     return message if row is None else message.replace(f"data row {row}", f"data row {row + offset}")
@@ -330,14 +237,6 @@ def _workplace(output: Path) -> Iterator[Path]:
                 yield folder
         finally:
             remove(folder)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Report]:
-    columns = (TextColumn("predicting"), BarColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=1, rows=0)
-        yield lambda step: progress.update(task, completed=step.done, total=step.total, rows=step.rows)
 
 
 def _output(text: str | None) -> Path | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from ensemble.blending import make_blender
 from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from ensemble.members import member_class
 from experiments.backends.base import Backend, StudyHandle
@@ -26,7 +28,7 @@ from experiments.config.compose import Composed
 from experiments.config.paths import root_folder
 from experiments.config.secrets import masked_value
 from experiments.data.column_report import report
-from experiments.errors import StudyFailed
+from experiments.errors import StorageError, StudyFailed, StudyTaken
 from experiments.planning.packages import make_importable
 from experiments.planning.study import StudyPlan, plan_study
 from experiments.reporting.console import at_least, print_plain
@@ -41,16 +43,18 @@ from experiments.study.folder import (
     output_data_dir,
     trial_folder,
 )
+from experiments.study.leave_one_out import leave_one_out_rises
 from experiments.study.ledger import Ledger, Peek, peek
 from experiments.study.predictions import Predictions
 from experiments.study.serving_cost import SERVING_COST, ServingCost
-from experiments.study.spec import STUDY_BLEND, TIME_LIMIT, StudySpec, TrialResult, best_of
+from experiments.study.spec import COMMANDS, STUDY_BLEND, TIME_LIMIT, StudySpec, TrialResult, best_of
 from experiments.study.study_blend import StudyBlend, is_open, recorded_blend
 from experiments.study.verdict import study_metrics
 from experiments.system import crash_points
 from experiments.system.machine import check_folder
 from experiments.tracking import runs
-from experiments.tracking.store import interface_command, store_exists, store_uri
+from experiments.tracking.store import interface, store_exists, store_uri
+from experiments.tracking.views import STUDIES, runs_page
 
 # How many times slower than usual this machine is taken to be, at most, from the share of a core that the command got.
 MOST_SLOWNESS = 3.0
@@ -60,7 +64,7 @@ _RECORDED = "recorded"
 
 @dataclass(frozen=True)
 class _Session:
-    """One command's study and what it is recorded and shown with."""
+    """One command's study and what it is recorded and shown with; ``experiment`` is MLflow's id, once it is known."""
 
     study: StudySpec
     backend: type[Backend]
@@ -70,10 +74,23 @@ class _Session:
     root: Path
     uri: str
     progress: type[StudyProgress]
+    experiment: str | None = None
 
-    def recorded(self, trials: int) -> dict[str, object]:
-        """Return the ledger's note that MLflow has everything of the first ``trials`` trials."""
-        return {"store": masked_value(self.uri), "trials": trials}
+    @property
+    def register(self) -> bool:
+        """Whether the winner becomes a version of a registered model in MLflow."""
+        asked = self.composed.config.mlflow.register
+        return self.study.action != "train" if asked is None else asked
+
+    def recorded(self, trials: int, experiment: str | None) -> dict[str, object]:
+        """Return the ledger's note that MLflow has everything of the first ``trials`` trials, in this experiment."""
+        store = masked_value(self.uri)
+        return {"store": store, "trials": trials, "registered": self.register, "experiment": experiment}
+
+    def has_recorded(self, noted: Mapping[str, Any], trials: int) -> bool:
+        """Whether MLflow has everything of the first ``trials`` trials, as far as the ledger's note tells."""
+        same = noted.get("store") == masked_value(self.uri) and noted.get("trials") == trials
+        return same and (noted.get("registered", True) or not self.register) and store_exists(self.uri)
 
     @property
     def members(self) -> list[str]:
@@ -134,7 +151,7 @@ def finish_study(
     if outcome is not None:
         return Finished(outcome, notes, _show_parity(session))
     if composed.config.dataset.path is not None and known is None:
-        notes = (*notes, *_show_data(plan, console))
+        notes = (*notes, *show_data(plan, console))
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
     study = plan.place()
@@ -142,9 +159,21 @@ def finish_study(
     opened = open_backend(composed.config.mode, study, command, console)
     with opened as (backend, local_workers), Ledger.open(study) as ledger:
         crash_points.point("study_created")
-        with backend.submit(_begun(study, composed.began), ledger) as handle:
+        session = replace(session, study=_begun(study, composed.began))
+        with _timed(ledger, session.study), backend.submit(session.study, ledger) as handle:
             outcome = _run(session, ledger, handle, local_workers)
     return Finished(outcome, notes, _show_parity(session))
+
+
+@contextlib.contextmanager
+def _timed(ledger: Ledger, study: StudySpec) -> Iterator[None]:
+    """Note in the ledger when the command began and when it ended, however it ends."""
+    began = time.time() - study.spent
+    try:
+        yield
+    finally:
+        with contextlib.suppress(StorageError, StudyTaken):
+            ledger.note(COMMANDS, [*(ledger.noted(COMMANDS) or ()), [began, time.time()]])
 
 
 def _begun(study: StudySpec, began: float) -> StudySpec:
@@ -153,11 +182,12 @@ def _begun(study: StudySpec, began: float) -> StudySpec:
     return replace(study, spent=spent, slowness=min(max(spent / time.process_time(), 1.0), MOST_SLOWNESS))
 
 
-def _show_data(plan: StudyPlan, console: Console) -> tuple[str, ...]:
-    """Show what the columns hold; return the warnings."""
+def show_data(plan: StudyPlan, console: Console) -> tuple[str, ...]:
+    """Show what the columns hold, once for each table; return the warnings, which every study shows."""
     members = {spec.name: member_class(spec.kind, "ensemble.members") for spec in plan.study.recipe({}).members}
     found = report(plan.splits, members)
-    at_least(NARROWEST, console).print(found.render(), crop=False)
+    if not plan.study.channels.train.exists():  # an earlier study of this table has written it
+        at_least(NARROWEST, console).print(found.render(), crop=False)
     for warning in found.warnings:
         print_plain(console, f"warning: {warning}.", "yellow")
     return tuple(f"{warning}." for warning in found.warnings)
@@ -169,13 +199,14 @@ def _show_finished(session: _Session, known: Peek) -> Outcome | None:
     session = replace(session, study=session.study.as_trained(results))
     best = best_of(results, session.study.objective)
     final = known.facts.get(FINAL)
-    recorded = known.facts.get(_RECORDED) == session.recorded(len(results)) and store_exists(session.uri)
-    done = len(results) == session.study.n_trials and recorded
+    noted = known.facts.get(_RECORDED) or {}
+    done = len(results) == session.study.n_trials and session.has_recorded(noted, len(results))
     blend = recorded_blend(session.study, results, known.facts.get(STUDY_BLEND))
     done = done and not is_open(session.study, results, known.facts.get(STUDY_BLEND))
     if not done or best is None or final is None or not is_winner(final, best, session.study, blend):
         return None
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
+    session = replace(session, experiment=noted.get("experiment"))
     outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts)
     show(outcome, session.console)
     return outcome
@@ -199,7 +230,8 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
     """Run the remaining trials of the study, record it, and sum it up."""
     study, console = session.study, session.console
     experiment = session.composed.config.mlflow.experiment or f"byoe-{study.dataset}"
-    with runs.Tracker(study, session.uri, experiment, session.root, session.composed.with_sources()) as tracker:
+    sources, register = session.composed.with_sources(), session.register
+    with runs.Tracker(study, session.uri, experiment, session.root, sources, register=register) as tracker:
         try:
             baseline = Baseline(study, ledger, handle)
             progress = session.progress(study, session.members, console, len(ledger.results()), handle.note)
@@ -225,7 +257,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
                 print_plain(console, session.backend.after_interrupt)
             raise
     if tracker.problem is None:
-        ledger.note(_RECORDED, session.recorded(len(results)))
+        ledger.note(_RECORDED, session.recorded(len(results), tracker.experiment_id))
     outcome = replace(outcome, problem=tracker.problem)
     show(outcome, console)
     return outcome
@@ -262,13 +294,16 @@ def _record(
     study = session.study
     final = TrialResult(**ledger.noted(FINAL))
     tracker.drain()
+    session = replace(session, experiment=tracker.experiment_id)
     blend = recorded_blend(study, results, ledger.noted(STUDY_BLEND))
     facts = {key: ledger.noted(key) for key in (BASELINE, SERVING_COST)}
     outcome = _outcome(session, results, best, final, blend, facts)
     figures = figures_of(outcome, ledger.noted(IMPORTANCE))
     winner = runs.Winner(final, model_dir(final_folder(study.folder)), figures.winner)
-    numbers = study_metrics(final, results, session.members, outcome.baseline)
+    numbers = study_metrics(final, results, session.members, session.study.objective, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()
+    states = [result.state for result in results]
+    numbers |= {"trials": len(states), "failed": states.count("failed"), "pruned": states.count("pruned")}
     tracker.finish(winner, figures.study, as_text(outcome), numbers)
     return outcome
 
@@ -291,8 +326,8 @@ def figures_of(outcome: Outcome, importance: Mapping[str, float]) -> Figures:
     study = outcome.study
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
     return Figures(
-        study_figures(study, outcome.results, outcome.members, out_of_fold, outcome.final),
-        winner_figures(out_of_fold, importance, study.classes, study.positive),
+        study_figures(study, outcome.results, outcome.members, out_of_fold, outcome.final, outcome.rises),
+        winner_figures(out_of_fold, importance, study.classes, study.positive, study.target_label),
     )
 
 
@@ -304,19 +339,34 @@ def _outcome(
     blend: StudyBlend | None,
     facts: Mapping[str, Any],
 ) -> Outcome:
-    commands = _next_commands(session, finished=len(results) == session.study.n_trials)
+    study = session.study
+    commands = _next_commands(session, finished=len(results) == study.n_trials)
     baseline, cost = facts.get(BASELINE), facts.get(SERVING_COST)
     return Outcome(
-        session.study,
+        study,
         results,
         best,
         final,
         session.members,
         commands,
         blend,
+        registered=session.register,
         baseline=None if baseline is None else TrialResult(**baseline),
         cost=None if cost is None else ServingCost(**cost),
+        rises=_rises(study, best),
     )
+
+
+def _rises(study: StudySpec, best: TrialResult) -> dict[str, float]:
+    """Return what the blend would lose without each member; empty where members cannot be left out like this."""
+    recipe = study.recipe(best.params)
+    if len(recipe.members) < 2:
+        return {}
+    blender = make_blender(recipe.blend, [member.name for member in recipe.members], recipe.weights, "ensemble.blend")
+    path = output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE
+    if blender.passthrough or not path.exists():  # features are not kept with the predictions
+        return {}
+    return leave_one_out_rises(recipe, Predictions.read(path))
 
 
 def _is_whole_grid(study: StudySpec) -> bool:
@@ -337,7 +387,8 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
         dropped = tuple(f"{key}=" for key in without)
         return typed_command([*(argument for argument in session.command if not argument.startswith(dropped)), *more])
 
-    commands = [(interface_command(session.uri, session.root), "every study and trial, in the browser")]
+    page = None if session.experiment is None else runs_page(session.experiment, STUDIES)
+    commands = [interface(session.uri, session.root, page, "every study and trial, in the browser")]
     if not finished:
         commands.append((typed(without=()), "continue this study"))
     elif session.backend.can_extend and session.study.points is None and not _is_whole_grid(session.study):

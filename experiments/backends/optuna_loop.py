@@ -47,7 +47,7 @@ ALL_ROWS_TRIALS = 1.5
 FIRST_SHARE = 0.5
 # A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
 # other trials, if there is time for this share of the fits. Other parameters may take this many times as long.
-STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.2, 1.5
+STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.2, 2.0
 # The shortest time that a trial is given, however short the limit.
 SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
@@ -158,11 +158,15 @@ class LoopHandle(StudyHandle):
         return asked
 
     def _startable(self, waiting: Mapping[int, TrialSpec], *, running: bool) -> list[int]:
-        """Return the trials that can start: all, or one, until a trial has told which members there is time for."""
+        """Return the trials that can start: with a time limit the first one alone, until a trial has a result.
+
+        It has the first values, which are good on many tables, and tells in ``mode=local`` which members there is time
+        for. Beside others it could be the one that is killed.
+        """
+        if self._spec.timeout is not None and not self._results:
+            return [] if running else sorted(waiting)[:1]
         if not self._fits_in_time:
             return sorted(waiting)
-        if not self._results:
-            return [] if running else sorted(waiting)[:1]
         shortest = min(result.finished - result.started for result in self._results.values())
         left = self._seconds_left()
         late = left is not None and left < STARTED * shortest

@@ -12,6 +12,7 @@ from ensemble.documents import read_json
 from experiments.aws.storage import Storage
 from experiments.errors import BackendUnavailable, ConfigError, InputError
 from experiments.sagemaker_requests.jobs import read_tuning_job
+from experiments.study.identity import differences
 from experiments.study.search_space import Choices, SearchSpace, first_values
 from experiments.study.spec import Channels, SearchSpec, StudySpec
 
@@ -49,7 +50,7 @@ def read_study(document: Mapping[str, Any], storage: Storage, config_hash: str, 
             f"job={name} cannot be attached to: {location}, which a launch leaves, is damaged or of another version of "
             f"this project ({type(error).__name__}: {error}). The command that launched it follows it too."
         ) from None
-    if study.identity() != identity:
+    if differences(identity, study.identity()):
         raise ConfigError(f"job={name} was launched by another version of this project: attach with that one.")
     return study
 

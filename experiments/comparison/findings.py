@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ensemble.evaluation import MetricName
+from ensemble.recipe import BLENDED
+from experiments.comparison.charts.plot import enumerated
 from experiments.comparison.measures import Measures, lift_between_winners
 from experiments.comparison.parity import Parity
 from experiments.reporting.score_names import shown
-from experiments.reporting.verdict import below_or_above, span
+from experiments.reporting.verdict import below_or_above, interval_text
 
 _MOST_SHOWN = 20
 
 
-def which_search(measures: Sequence[Measures]) -> str:
-    """Return which search found the better ensemble, and whether the interval over the folds decides it."""
-    searches = [one for one in measures if one.study.searched and one.best is not None]
-    if len(searches) < 2:
-        others = f"only {searches[0].label} searched, the other studies" if searches else "all studies"
-        return f"There are no two searches to compare: {others} ran given points."
-    if len({one.study.data_hash for one in searches}) > 1:
-        return "The searches ran on different data, so their scores cannot be compared."
-    ranked = sorted(searches, key=_rank)
-    best, second = ranked[0], ranked[1]
-    apart, name = lift_between_winners(second, best), shown(best.study.main_score)
+def which_is_better(measures: Sequence[Measures]) -> str:
+    """Return which study found the better ensemble, by how much, and whether the interval decides it."""
+    found = _different(measures)
+    if len(found) < 2:
+        return _nothing_to_compare(measures, found)
+    if len({one.study.data_hash for one in found}) > 1:
+        return "The studies ran on different data, so their scores cannot be compared."
+    best, second = sorted(found, key=_rank)[:2]
+    name, values = shown(best.decisive), f"{_value(best):.6g} against {_value(second):.6g}"
+    apart = lift_between_winners(best, second)
+    leads = f"{best.label} has the better {best.metric}, {values} in {second.label}."
     if apart is None:
-        return (
-            f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} in "
-            f"{second.label}. Their folds differ, so there is no interval."
-        )
-    if not apart.mean and not apart.low:
-        return f"{best.label} and {second.label} found equally good ensembles: their {name} is the same on every fold."
-    decided = apart.low > 0 or apart.high < 0
-    conclusion = "excludes zero" if decided else "includes zero, so the difference may be chance"
-    return (
-        f"{best.label} has the better {best.metric}, {_value(best):.6g} against {_value(second):.6g} in "
-        f"{second.label}. On average over the folds, its blend's {name} is {below_or_above(apart.mean)} the other's; "
-        f"the 95% interval, {span(apart)}, {conclusion}."
-    )
+        return f"{leads} Their folds differ, so there is no interval."
+    if not apart.value and not apart.low:
+        return f"{best.label} and {second.label} are equally good: their {name} is the same on every fold."
+    side = below_or_above(apart.value)
+    if best.metric != f"cv_{best.decisive}_{BLENDED}":
+        return f"{leads} Its CV {name} is {side} the other's; {interval_text(apart)}."
+    decided = "is ahead, but that may be chance" if apart.low <= 0 <= apart.high else "is better"
+    return f"{best.label} {decided}: its CV {name} is {side} that of {second.label} ({values}); {interval_text(apart)}."
+
+
+def _nothing_to_compare(measures: Sequence[Measures], found: Sequence[Measures]) -> str:
+    if not found:
+        return "No study has a score yet, so there is nothing to compare."
+    same = [one.label for one in measures if one not in found and one.best is not None]
+    if not same:
+        return f"Only {found[0].label} has a score, so there is nothing to compare."
+    return f"{enumerated(same)} ran points of {found[0].label} again, so there are no two ensembles to compare."
+
+
+def _different(measures: Sequence[Measures]) -> list[Measures]:
+    """Return the studies with a score, without those that ran the points of another of them again."""
+    scored = {one.study.name: one for one in measures if one.best is not None}
+    origins: dict[str, Measures] = {}
+    for one in scored.values():
+        origin = one.study.replay_of or one.study.name
+        origins.setdefault(origin, scored.get(origin, one))
+    return list(origins.values())
 
 
 def what_parity_means(parity: Parity) -> str:
@@ -72,8 +89,10 @@ def describe_unpaired(parity: Parity) -> list[str]:
 
 
 def _value(one: Measures) -> float:
-    best = [point.best for point in one.by_trial if point.best is not None]
-    return best[-1]
+    """Return the objective of the winner, which may be better than that of its best trial."""
+    if one.best is None:
+        return math.nan
+    return one.best.metrics.get(one.metric, math.nan)
 
 
 def _rank(one: Measures) -> float:

@@ -11,15 +11,21 @@ from ensemble.classes import task_of
 from ensemble.evaluation import MetricName, folded_scores
 from ensemble.recipe import BLENDED
 from experiments.comparison.recorded_study import RecordedStudy
-from experiments.study.fold_intervals import Interval, fold_scores, mean_over_folds, paired_lift
+from experiments.study.fold_intervals import Interval, score_difference, score_interval
 from experiments.study.more_trials import Outlook
 from experiments.study.predictions import Predictions
 from experiments.study.spec import TrialResult
-from experiments.study.verdict import BestSingleMember, best_single_member, lift_over_baseline, lift_over_best_member
+from experiments.study.verdict import (
+    BestSingleMember,
+    best_single_member,
+    decisive_score,
+    lift_over_baseline,
+    lift_over_best_member,
+)
 
 SPLITS = ("cv", "validation", "test")
-# What a score of classes can be; with few folds, an interval may go beyond.
-_POSSIBLE = {"logloss": (0.0, math.inf), "auc": (0.0, 1.0)}
+# What a score can be; with few folds, an interval may go beyond.
+_POSSIBLE = {"rmse": (0.0, math.inf), "logloss": (0.0, math.inf), "auc": (0.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,15 @@ class Measures:
         label: Its name in figures: the mode, and the study's name if several studies have the same mode.
         metric: The metric by which searches are compared.
         best: The winner with its test scores, or the best trial if the winner was not trained; None without a score.
-        seconds: Wall time during which something ran.
+        seconds: Wall time of the commands that ran it, and of jobs that ran meanwhile.
         billed: Billed seconds; None if nothing was billed.
         usd: Dollars spent, as far as known; None if nothing was billed or no price is known.
         unpriced: Number of billed trials without a known price.
         best_member: The best score of a single member.
-        lift: How much lower the blend's main score is than that.
-        lift_over_baseline: How much lower the blend's main score is than plain CatBoost's.
+        decisive: The score of the verdicts, the same for all studies: that of ``metric``, or the main one if folds lack
+            it.
+        lift: The blend's decisive score minus the best single member's.
+        lift_over_baseline: The blend's decisive score minus plain CatBoost's.
         outlook: What more trials may bring; None for given points, a grid, or too few trials.
         by_trial: The best score so far, in the order of trials.
         by_time: The best score so far, in the order in which trials ended.
@@ -65,6 +73,7 @@ class Measures:
     study: RecordedStudy
     label: str
     metric: str
+    decisive: str
     best: TrialResult | None
     seconds: float
     billed: float | None
@@ -79,13 +88,14 @@ class Measures:
 
     @property
     def shown_scores(self) -> tuple[str, ...]:
-        """The scores to show: the main one first."""
-        return ("logloss", "auc", "accuracy") if self.study.classes else ("rmse",)
+        """The scores to show: the main one first, the decisive one at the end if it is none of the usual ones."""
+        usual = ("logloss", "auc", "accuracy") if self.study.classes else ("rmse",)
+        return tuple(dict.fromkeys((*usual, self.decisive)))
 
     @property
     def folded_scores(self) -> tuple[str, ...]:
         """Those of them that trials have for each fold."""
-        return folded_scores(task_of(self.study.classes))
+        return folded_scores(task_of(self.study.classes), f"cv_{self.decisive}_{BLENDED}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -98,9 +108,9 @@ class Measures:
         return 60 * len(self.study.results) / self.seconds if self.seconds > 0 else None
 
     def baseline(self, name: str) -> float | None:
-        """Return the main score of a baseline in cross-validation, ``catboost`` or ``mean``; None if it has none."""
+        """Return the decisive score of a baseline in cross-validation, ``catboost`` or ``mean``; None if not known."""
         known = self.study.baseline
-        return None if known is None else known.metrics.get(f"cv_{self.study.main_score}_{name}")
+        return None if known is None else known.metrics.get(f"cv_{self.decisive}_{name}")
 
     def count(self, state: str) -> int:
         """Return how many trials have this state."""
@@ -115,18 +125,12 @@ class Measures:
         return self.score(split, self.study.main_score, name)
 
     def interval(self, name: str, score: str | None = None) -> Interval | None:
-        """Return the mean of a score of the winner over the folds, by default the main one, with its 95% interval."""
-        folds = [] if self.best is None else fold_scores(self.best, name, score)
-        if len(folds) < 2:
+        """Return a score of the winner in cross-validation, by default the main one, with its 95% interval."""
+        found = None if self.best is None else score_interval(self.best, name, score)
+        if found is None:
             return None
-        found = mean_over_folds(folds, self.folds_a_division)
         lowest, highest = _POSSIBLE.get(score or self.study.main_score, (-math.inf, math.inf))
-        return Interval(found.mean, max(found.low, lowest), min(found.high, highest))
-
-    @property
-    def folds_a_division(self) -> int:
-        """Number of folds of one division of the rows."""
-        return int(self.study.identity["fixed.folds_k"])
+        return Interval(found.value, max(found.low, lowest), min(found.high, highest))
 
 
 def measure(studies: Sequence[RecordedStudy]) -> list[Measures]:
@@ -134,7 +138,12 @@ def measure(studies: Sequence[RecordedStudy]) -> list[Measures]:
     metric = common_metric(studies)
     modes = [study.mode for study in studies]
     return [
-        _measure(study, study.mode if modes.count(study.mode) == 1 else f"{study.mode} ({study.name})", metric)
+        _measure(
+            study,
+            study.mode if modes.count(study.mode) == 1 else f"{study.mode} ({study.name})",
+            metric,
+            _decisive(study, studies, metric),
+        )
         for study in studies
     ]
 
@@ -145,14 +154,18 @@ def common_metric(studies: Sequence[RecordedStudy]) -> str:
     return objectives.pop() if len(objectives) == 1 else f"cv_{studies[0].main_score}_{BLENDED}"
 
 
+def _decisive(study: RecordedStudy, studies: Sequence[RecordedStudy], metric: str) -> str:
+    """Return the score of the verdicts of a study, which is that of all studies of its task."""
+    alike = [one for one in studies if bool(one.classes) is bool(study.classes)]
+    finals = [one.final for one in alike if one.final is not None]
+    return decisive_score(metric, [*finals, *(result for one in alike for result in one.results)])
+
+
 def lift_between_winners(one: Measures, other: Measures) -> Interval | None:
-    """Return how much lower the other blend's main score is, averaged over the folds; None if the folds differ."""
+    """Return the first winner's decisive score minus the other's, of their blends; None if their folds differ."""
     if one.best is None or other.best is None or not same_folds(one.study, other.study):
         return None
-    folds = [fold_scores(measures.best, BLENDED) for measures in (one, other) if measures.best is not None]
-    if len(folds[0]) != len(folds[1]) or len(folds[0]) < 2:
-        return None
-    return paired_lift(folds[0], folds[1], one.folds_a_division)
+    return score_difference(one.best, BLENDED, other.best, BLENDED, one.decisive)
 
 
 def same_folds(one: RecordedStudy, other: RecordedStudy) -> bool:
@@ -186,17 +199,18 @@ class _Clock:
         return self._before[place] + min(moment, self._ends[place]) - self._starts[place] if place >= 0 else 0.0
 
 
-def _measure(study: RecordedStudy, label: str, metric: str) -> Measures:
+def _measure(study: RecordedStudy, label: str, metric: str, decisive: str) -> Measures:
     best = study.final or study.best
-    best_member = best_single_member(study.results, study.members) if best is not None else None
+    best_member = best_single_member(study.results, study.members, decisive) if best is not None else None
     clouds = [result.info["cloud"] for result in study.results if "cloud" in result.info]
     seconds = [cloud["billable_seconds"] for cloud in clouds if cloud.get("billable_seconds") is not None]
     prices = [cloud["cost_usd"] for cloud in clouds if cloud.get("cost_usd") is not None]
-    clock = _Clock(_span(result) for result in study.results)
+    clock = _Clock([*(_span(result) for result in study.results), *study.commands])
     return Measures(
         study=study,
         label=label,
         metric=metric,
+        decisive=decisive,
         best=best,
         seconds=clock.total,
         billed=sum(seconds) if seconds else None,
@@ -204,7 +218,7 @@ def _measure(study: RecordedStudy, label: str, metric: str) -> Measures:
         unpriced=max(0, len(seconds) - len(prices)),
         best_member=best_member,
         lift=None if best is None or best_member is None else lift_over_best_member(best, best_member, study.members),
-        lift_over_baseline=None if best is None else lift_over_baseline(best, study.baseline),
+        lift_over_baseline=None if best is None else lift_over_baseline(best, study.baseline, decisive),
         outlook=study.outlook(),
         by_trial=_history(study.results, metric, clock),
         by_time=_history(sorted(study.results, key=lambda result: result.finished), metric, clock),

@@ -14,8 +14,7 @@ from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity
 from experiments.comparison.recorded_study import RecordedStudy
 from experiments.tracking.comparisons import ComparedStudy, Comparison
-
-_FOLD = "_fold_"
+from experiments.tracking.scores import winner_scores
 
 
 def comparison_of(measures: Sequence[Measures], parity: Parity, page: str) -> Comparison:
@@ -56,9 +55,11 @@ def _study(one: Measures) -> ComparedStudy:
         "cost_usd": one.usd,
     }
     if one.best is not None:
-        numbers |= {name: value for name, value in one.best.metrics.items() if _FOLD not in name}
+        members = list(one.best.info.get("weights", study.members))
+        scores = winner_scores(one.best.metrics, members, study.main_score, study.objective)
+        numbers |= {score.name: score.value for score in scores}
     if one.lift is not None:
-        numbers |= {"lift_mean": one.lift.mean, "lift_low": one.lift.low, "lift_high": one.lift.high}
+        numbers |= {"lift_mean": one.lift.value, "lift_low": one.lift.low, "lift_high": one.lift.high}
     return ComparedStudy(
         name=study.name,
         label=one.label,

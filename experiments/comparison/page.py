@@ -14,13 +14,13 @@ from ensemble.evaluation import MetricName
 from ensemble.recipe import BLENDED
 from experiments.comparison.charts import all_charts
 from experiments.comparison.charts.plot import Chart, enumerated, glyph
-from experiments.comparison.findings import describe_unpaired, what_parity_means, which_search
+from experiments.comparison.findings import describe_unpaired, what_parity_means, which_is_better
 from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity, Verdict
 from experiments.comparison.table import Row
 from experiments.reporting.score_names import shown
 
-_TONES: dict[Verdict, str] = {"PASS": "pass", "FAIL": "fail", "NOT COMPARABLE": "open"}
+_TONES: dict[Verdict, str] = {"PASS": "pass", "FAIL": "fail", "NOT COMPARABLE": "open", "NOT CHECKED": "open"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
         meaning=what_parity_means(parity),
         details=_details(parity),
         partial=partial,
-        search=which_search(measures),
+        search=which_is_better(measures),
         measures=measures,
         rows=rows,
         charts=charts,

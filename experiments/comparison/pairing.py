@@ -7,11 +7,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ensemble.evaluation import MetricName
+from ensemble.classes import task_of
+from ensemble.evaluation import MetricName, folded_scores
 from experiments.comparison.recorded_study import RecordedStudy, RecordedTrial
 from experiments.study.spec import TrialResult
 
 _COMPARED_PREFIXES = ("cv_", "validation_")
+_FOLD = "_fold_"
 _MOST_SHOWN = 4
 # Parts of a recipe that are not parameters of the ensemble.
 _NO_PARAMETERS = ("seed", "objective")
@@ -175,7 +177,7 @@ def _given(study: RecordedStudy, result: TrialResult) -> str:
 
 def member_of(metric: str) -> str:
     """Return the member that a metric belongs to, or the blend."""
-    return MetricName.parse(metric).who.partition("_fold_")[0]
+    return MetricName.parse(metric).who.partition(_FOLD)[0]
 
 
 def relative_difference(metric: str, one: float, other: float) -> float:
@@ -198,8 +200,9 @@ def _pairs(group: Sequence[RecordedTrial], tolerance: float) -> Iterator[Pair]:
 
 
 def _pair(one: RecordedTrial, other: RecordedTrial, tolerance: float) -> Pair:
+    only_one = _of_objective(one.result) ^ _of_objective(other.result)
     metrics = sorted(
-        name for name in {*one.result.metrics, *other.result.metrics} if name.startswith(_COMPARED_PREFIXES)
+        name for name in {*one.result.metrics, *other.result.metrics} - only_one if name.startswith(_COMPARED_PREFIXES)
     )
     differences = []
     for name in metrics:
@@ -207,6 +210,12 @@ def _pair(one: RecordedTrial, other: RecordedTrial, tolerance: float) -> Pair:
         if a != b:
             differences.append(Difference(name, a, b, relative_difference(name, a, b)))
     return Pair(one, other, tuple(metrics), tuple(differences), tolerance)
+
+
+def _of_objective(result: TrialResult) -> set[str]:
+    """Return the scores of folds that a trial has because they are the objective's, which is not part of a trial."""
+    usual = folded_scores(task_of(result.classes))
+    return {name for name in result.metrics if _FOLD in name and MetricName.parse(name).score not in usual}
 
 
 def point_key(study: RecordedStudy, result: TrialResult) -> str:

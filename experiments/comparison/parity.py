@@ -11,8 +11,10 @@ from experiments.comparison.pairing import Pair, Unpaired, pair_trials, trial_ke
 from experiments.comparison.recorded_study import RecordedStudy, RecordedTrial
 from experiments.config.arguments import typed_command
 
-Verdict = Literal["PASS", "FAIL", "NOT COMPARABLE"]
-EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "NOT COMPARABLE": 3}
+Verdict = Literal["PASS", "FAIL", "NOT COMPARABLE", "NOT CHECKED"]
+EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "NOT COMPARABLE": 3, "NOT CHECKED": 0}
+# What compare.parity can be: with the first, it is required of a replay.
+RequiredParity = Literal["auto", "required"]
 _MOST_SHOWN = 5
 
 
@@ -30,6 +32,7 @@ class Parity:
         tolerance: The largest relative difference of numbers that count as equal.
         checks: Every possible cause, in the order checked: of the first pair that differs; without one, of the first
             incomparable study; else combined over all pairs.
+        required: Whether the trials are expected to have pairs; without, studies are compared for their scores only.
     """
 
     pairs: tuple[Pair, ...]
@@ -38,6 +41,7 @@ class Parity:
     incomparable: tuple[RecordedStudy, ...]
     tolerance: float
     checks: tuple[Check, ...]
+    required: bool = True
 
     @property
     def equal(self) -> int:
@@ -62,10 +66,15 @@ class Parity:
 
     @property
     def verdict(self) -> Verdict:
-        """FAIL if a pair differs; NOT COMPARABLE if there is no pair, or a study is incomparable; PASS otherwise."""
+        """FAIL if a pair differs, PASS if all are equal and no study lacks one that it should have.
+
+        Otherwise it is NOT COMPARABLE if pairs are required, or else NOT CHECKED.
+        """
         if self.unequal:
             return "FAIL"
-        return "NOT COMPARABLE" if self.incomparable or not self.pairs else "PASS"
+        if not self.incomparable and self.pairs:
+            return "PASS"
+        return "NOT COMPARABLE" if self.required else "NOT CHECKED"
 
     @property
     def exit_code(self) -> int:
@@ -84,7 +93,7 @@ class Parity:
             reason = self.unequal[0].describe() if all(pair.failed for pair in self.unequal) else cause
             return f"parity: FAIL ({counted}; {reason})"
         known = f"{counted}; {cause}" if self.pairs else cause
-        return f"parity: NOT COMPARABLE ({known})"
+        return f"parity: {self.verdict} ({known})"
 
     @property
     def exactness(self) -> str:
@@ -112,12 +121,13 @@ class Parity:
         return lines
 
 
-def compare_trials(studies: Sequence[RecordedStudy], tolerance: float) -> Parity:
+def compare_trials(studies: Sequence[RecordedStudy], tolerance: float, parity: RequiredParity = "required") -> Parity:
     """Pair the trials of several studies and compare each pair.
 
     Args:
         studies: At least two.
         tolerance: The largest relative difference of numbers that count as equal.
+        parity: Whether the trials must have pairs; ``auto`` if one of the studies is a replay.
     """
     pairs, unpaired = pair_trials(studies, tolerance)
     paired = {side.study.name for pair in pairs for side in (pair.one, pair.other)}
@@ -134,7 +144,8 @@ def compare_trials(studies: Sequence[RecordedStudy], tolerance: float) -> Parity
         checked = checks(RecordedTrial.representing(one), RecordedTrial.representing(two), paired=False)
     else:
         checked = combine([checks(pair.one, pair.other) for pair in pairs])
-    return Parity(tuple(pairs), tuple(unpaired), without_pair, incomparable, tolerance, checked)
+    required = parity == "required" or any(study.replay_of is not None for study in studies)
+    return Parity(tuple(pairs), tuple(unpaired), without_pair, incomparable, tolerance, checked, required)
 
 
 def compare_replay(original: RecordedStudy, replay: RecordedStudy, tolerance: float) -> Parity:

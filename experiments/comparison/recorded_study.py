@@ -30,7 +30,7 @@ from experiments.study.more_trials import Outlook, outlook
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
 from experiments.study.serving_cost import SERVING_COST, ServingCost
-from experiments.study.spec import SINGLE_PRECISION, STUDY_BLEND, TIME_LIMIT, TrialResult, best_of
+from experiments.study.spec import COMMANDS, SINGLE_PRECISION, STUDY_BLEND, TIME_LIMIT, TrialResult, best_of
 from experiments.study.study_blend import trials_of, with_scores_of_members
 
 # Every study's identity has these; without them it cannot be compared.
@@ -57,6 +57,9 @@ class RecordedStudy:
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
         serving_cost: What its winner's model costs; None if it was not measured.
         has_test_rows: Whether rows were set aside to score the winner on.
+        commands: When the commands that ran it began and ended, in seconds since the epoch; empty if an earlier version
+            did not record it.
+        target: Name and unit of what it predicts; empty if an earlier version did not record it.
         time_limit: The ``search.timeout`` that ended it, in seconds; None if it ended otherwise or was continued.
     """
 
@@ -75,6 +78,8 @@ class RecordedStudy:
     serving_cost: ServingCost | None = None
     has_test_rows: bool = True
     time_limit: float | None = None
+    commands: tuple[tuple[float, float], ...] = ()
+    target: str = ""
 
     @property
     def mode(self) -> str:
@@ -251,6 +256,8 @@ def read_study(folder: Path) -> RecordedStudy:
             serving_cost=ServingCost(**facts[SERVING_COST]) if SERVING_COST in facts else None,
             has_test_rows=facts.get("has_test_rows", True),
             time_limit=_time_limit(facts.get(TIME_LIMIT), known.results),
+            commands=tuple((begun, ended) for begun, ended in facts.get(COMMANDS, ())),
+            target=facts.get("target", ""),
         )
         best = found.best
         _check_scores(found)

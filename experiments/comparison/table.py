@@ -64,14 +64,24 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
                 rows += [Row(f"{title} (95%)" if has_interval else title), *found]
     rows += _serving(measures)
     rows += [
-        Row("does it pay?"),
+        Row(_verdict_title(measures)),
         _row("best single member", measures, _best_member),
         _row("blend minus best member", measures, lambda one: _spread(one.lift)),
-        _row("the ensemble", measures, lambda one: NOTHING if one.lift is None else verdict(one.lift)),
+        _row(
+            "the ensemble",
+            measures,
+            lambda one: NOTHING if one.lift is None else verdict(one.lift, one.decisive),
+        ),
         *_baselines(measures),
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
     ]
     return rows
+
+
+def _verdict_title(measures: Sequence[Measures]) -> str:
+    """Return the heading of the verdicts, with the score that they are on if it is not the main one."""
+    other = dict.fromkeys(one.decisive for one in measures if one.decisive != one.study.main_score)
+    return f"does it pay? ({', '.join(map(shown, other))})" if other else "does it pay?"
 
 
 def spent(one: Measures) -> str:
@@ -169,20 +179,20 @@ def _best_member(one: Measures) -> str:
 def _against(first: Measures, one: Measures) -> str:
     if one is first:
         return NOTHING
-    apart = lift_between_winners(first, one)
+    apart = lift_between_winners(one, first)
     if apart is None:
         return "different folds"
-    if not apart.mean and apart.low == apart.high:
+    if not apart.value and apart.low == apart.high:
         return "equal"
     return _spread(apart)
 
 
 def _spread(lift: Interval | None) -> str:
-    """Return a lift as the change of the main score, with half the width of its interval."""
+    """Return a difference of scores with half the width of its interval."""
     if lift is None:
         return NOTHING
-    sign = "+" if lift.mean <= 0 else ""
-    return f"{sign}{_digits(0.0 - lift.mean, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
+    sign = "+" if lift.value >= 0 else ""
+    return f"{sign}{_digits(lift.value + 0.0, 3)} ± {_digits((lift.high - lift.low) / 2, 3)}"
 
 
 def _digits(value: float, digits: int) -> str:

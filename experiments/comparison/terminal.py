@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.comparison.findings import describe_unpaired, which_search
+from experiments.comparison.findings import describe_unpaired, which_is_better
 from experiments.comparison.measures import Measures
 from experiments.comparison.parity import Parity, Verdict
 from experiments.comparison.table import Row
 from experiments.reporting.console import at_least, print_plain
 
 _WIDEST = 1000
-_STYLES: dict[Verdict, str] = {"PASS": "green", "FAIL": "red", "NOT COMPARABLE": "yellow"}
+_STYLES: dict[Verdict, str] = {"PASS": "green", "FAIL": "red", "NOT COMPARABLE": "yellow", "NOT CHECKED": "dim"}
 
 
 def show_parity(parity: Parity, console: Console) -> None:
@@ -26,9 +26,14 @@ def show_parity(parity: Parity, console: Console) -> None:
         print_plain(console, f"  {line}")
 
 
-def show_findings(measures: Sequence[Measures], parity: Parity, console: Console) -> None:
-    """Print which search is better, and the trials without a pair."""
-    print_plain(console, f"\n{which_search(measures)}")
+def show_finding(measures: Sequence[Measures], console: Console) -> None:
+    """Print which study is better, by how much, and how sure that is."""
+    console.print()
+    print_plain(console, which_is_better(measures), "bold")
+
+
+def show_unpaired(parity: Parity, console: Console) -> None:
+    """Print the trials without a pair."""
     lines = describe_unpaired(parity)
     if lines:
         console.print("\nwithout a pair", style="bold")

@@ -247,6 +247,9 @@ class DatasetConfig:
         "`dataset.split.validation=0` or `.test=0` says that this folder is missing.",
     )
     target: str | None = _key(None, "The column to predict.")
+    unit: str | None = _key(
+        None, "Unit of the target, such as `EUR`, shown beside its name in tables and figures. It changes no number."
+    )
     task: str = _key(
         "auto",
         "What the target is: `regression` for a quantity, `binary` for two classes, `multiclass` for more. With "
@@ -420,8 +423,27 @@ class CompareConfig:
         "For `action=compare`: the studies, such as `compare.studies=[laptop,containers,cloud]`; `null` is the newest "
         "study of each mode on the same data.",
     )
+    parity: str = _key(
+        "auto",
+        "`required` ends with exit code 3 if trials have no pair in the other studies. With `auto` only the comparison "
+        "of a replay does.",
+    )
     rtol: float = _key(1e-9, "Numbers are equal if they differ by at most this share of the larger one.")
     force: bool = _key(False, "Whether to compare studies on different data too; their trials have no pairs.")
+
+
+@dataclass
+class DriftConfig:
+    """For ``action=drift``: from where on rows differ too much from those that the model learnt from."""
+
+    threshold: float = _key(
+        0.2,
+        "For `action=drift`: a column has drifted from this population stability index on, unless chance explains it.",
+    )
+    disagreement: float = _key(
+        1.5,
+        "For `action=drift`: from this multiple of their disagreement out of fold on, the members disagree too much.",
+    )
 
 
 @dataclass
@@ -460,6 +482,11 @@ class MlflowConfig:
         "`paths.root`.",
     )
     experiment: str | None = _key(None, "Name of the MLflow experiment; `null` is `byoe-<dataset>`.")
+    register: bool | None = _key(
+        None,
+        "Whether the winner becomes a version of the registered model with the study's name; `null` means yes, except "
+        "with `action=train`.",
+    )
 
 
 @dataclass
@@ -490,8 +517,8 @@ class Config:
     )
     model: str | None = _key(
         None,
-        "For `action=deploy` and `action=batch`: a study, a folder or `model.tar.gz`, an MLflow run, `name@alias`, "
-        "`s3://...`; `null` is the winner of the newest study.",
+        "For `action=deploy`, `action=batch` and `action=drift`: a study, a folder or `model.tar.gz`, an MLflow run, "
+        "`name@alias`, `s3://...`; `null` is the winner of the newest study.",
     )
     job: str | None = _key(None, "For `action=attach`: name of the tuning job.")
     endpoint: str = _key(
@@ -500,18 +527,19 @@ class Config:
     )
     input: str | None = _key(
         None,
-        "For `action=invoke` and `action=batch`: file with the rows to predict. With `action=invoke`, `null` reads "
-        "standard input.",
+        "For `action=invoke`, `action=batch` and `action=drift`: file with the rows. With `action=invoke`, `null` "
+        "reads standard input.",
     )
     header: str | None = _key(
         None,
-        "For `action=invoke` and `action=batch`: whether the first row of a CSV file is a header, `present` or "
-        "`absent`; `null` decides by its cells.",
+        "For `action=invoke`, `action=batch` and `action=drift`: whether the first row of a CSV file is a header, "
+        "`present` or `absent`; `null` decides by its cells.",
     )
     output: str | None = _key(
         None,
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
-        "file of the report; `null` is `report.html` in `paths.root`.",
+        "file of the report; `null` is `report.html` in `paths.root`. For `action=drift`, the file of the figure; "
+        "`null` is `drift.png` there.",
     )
     detail: str = _key(
         "blended",
@@ -524,6 +552,7 @@ class Config:
     search: SearchConfig = field(default_factory=SearchConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
+    drift: DriftConfig = field(default_factory=DriftConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)
     entry: EntryConfig = field(default_factory=EntryConfig)

@@ -62,16 +62,18 @@ class DataReport:
 
     Attributes:
         columns: The features.
+        rows: The number of rows of each part, by its name.
         classes: The rows of each class in all parts together, in the order of the classes; empty for a quantity.
         warnings: Sentences about the table, each with what to do.
     """
 
     columns: tuple[ColumnReport, ...]
+    rows: Mapping[str, int]
     classes: Mapping[str, int]
     warnings: tuple[str, ...]
 
     def render(self) -> RenderableType:
-        """Return the columns as a table, how one is read otherwise, and how many rows each class has."""
+        """Return the number of rows, the columns as a table, how one is read otherwise, and the rows of each class."""
         table = TextTable(box=None, pad_edge=False, padding=(0, 1))
         for title in ("column", "type", "missing", "distinct", ""):
             table.add_column(title, justify="right" if title in ("missing", "distinct") else "left")
@@ -80,7 +82,13 @@ class DataReport:
             table.add_row(column.name, column.type, missing, str(column.distinct), column.remark)
         types = "|".join(get_args(DeclaredType))
         hint = Text(f"To read a column otherwise: dataset.columns.<name>={types}")
-        return Group(table, hint, *self._rendered_classes())
+        return Group(Text(f"{self.described_rows}."), table, hint, *self._rendered_classes())
+
+    @property
+    def described_rows(self) -> str:
+        """The number of rows in words, such as ``201 rows: 121 train, 40 validation, 40 test``."""
+        parts = ", ".join(f"{rows} {name}" for name, rows in self.rows.items())
+        return f"{sum(self.rows.values())} rows: {parts}"
 
     def _rendered_classes(self) -> list[RenderableType]:
         if not self.classes:
@@ -124,6 +132,7 @@ def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
     classes = _class_sizes(splits)
     return DataReport(
         columns,
+        {name: table.rows for name, table in splits.tables.items()},
         classes,
         (
             *notes,

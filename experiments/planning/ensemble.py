@@ -9,9 +9,9 @@ from typing import Any
 
 from ensemble.members import REGISTRY, Member, member_class
 from ensemble.parameters import ParamValue
-from ensemble.recipe import MemberSpec, check_member_name
+from ensemble.recipe import MemberSpec
 from ensemble.table import Table
-from ensemble.wire import RESERVED_NAMES
+from ensemble.wire import RESERVED_NAMES, check_member_name
 from experiments.config.schema import EnsembleConfig
 from experiments.errors import ConfigError, did_you_mean, listed
 from experiments.planning.target import describe_target
@@ -72,6 +72,11 @@ class EnsemblePlan:
             f"{describe_target(train)}. Leave {'them' if len(others) > 1 else 'it'} out{instead}."
         )
 
+    def seconds(self, rows: int, columns: int, classes: int) -> dict[str, float]:
+        """Estimate the seconds of one fit on one core, by member; the arguments are those of ``without_slow``."""
+        more = {"classes": classes} if classes else {}  # a user's own member of quantities need not take it
+        return {name: member.seconds(rows, columns, self.fixed[name], **more) for name, member in self.classes.items()}
+
     def without_slow(self, rows: int, columns: int, classes: int) -> tuple[EnsemblePlan, list[str]]:
         """Return the ensemble without the members that each take longer than all others together, and a note on each.
 
@@ -80,11 +85,7 @@ class EnsemblePlan:
             columns: Features.
             classes: Classes of the target, 0 if it is a quantity.
         """
-        more = {"classes": classes} if classes else {}  # a user's own member of quantities need not take it
-        seconds = {
-            name: member.seconds(rows, columns, self.fixed[name], **more) for name, member in self.classes.items()
-        }
-        notes = []
+        seconds, notes = self.seconds(rows, columns, classes), []
         while len(seconds) > 2:
             slowest = max(seconds, key=lambda name: seconds[name])
             rest = sum(seconds.values()) - seconds[slowest]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import product
 
 import numpy as np
 
-from ensemble.evaluation import Fold, make_folds
+from ensemble.evaluation import SCORES, Fold, MetricName, main_score, make_folds
 from ensemble.members import Member, member_class
 from ensemble.parameters import ParamValue
 from ensemble.recipe import MemberSpec, Recipe
 from ensemble.table import Table
+from ensemble.training import weighted_training_rows
 from ensemble.wire import wire_name
+from experiments.data.datasets import Splits
 from experiments.errors import ConfigError
 from experiments.planning.class_rows import check_class_sizes, check_classes_in_fits
 from experiments.planning.search import SearchPlan
@@ -25,33 +28,37 @@ SERVED = "the rows for the served model"
 
 
 def check_fittable(
-    recipe: Recipe, search: SearchPlan, train: Table, served: Table | None, weights: str | None
+    recipe: Recipe, search: SearchPlan, splits: Splits, served: Table | None, weights: str | None
 ) -> list[str]:
     """Check what a library would refuse in a fold, and return a note on each fold with a constant target.
 
     Args:
         recipe: What is trained.
         search: What is searched, or the points that are run.
-        train: The training rows.
+        splits: The rows.
         served: The rows that the served models are fitted on, if there are more; their features are not used.
         weights: The column of the rows' weights, for messages.
 
     Raises:
         InputError: The rows cannot be divided into these folds, a fold is not fitted on every class, a member cannot be
-            fitted on the rows of a fold, or the weights are too large or too small.
+            fitted on the rows of a fold, the weights are too large or too small, or the objective has no value.
     """
+    train = splits.train
     if 0 < np.ptp(train.target) < _LEAST_SPREAD:
         raise ConfigError(
             f"dataset.target={train.target_name}: its values differ by {np.ptp(train.target):g} at most, so that every "
             "squared error is 0 in float64. Multiply the column by a constant."
         )
-    check_class_sizes(train)
+    weighed, keys = weighted_training_rows(recipe, train), _keys_of_weights(recipe, weights)
+    _check_largest_weight(weighed, keys)
+    check_class_sizes(weighed)
     folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys, train.class_of_row)
     rows = {f"fold {number}": fold.fit for number, fold in enumerate(folds)}
     if recipe.final == "refit":
         rows["the training rows"] = np.arange(train.rows)
-    _check_weights(folds, train, weights)
-    check_classes_in_fits(train, rows)
+    _check_weights(folds, weighed, keys)
+    check_classes_in_fits(weighed, rows)
+    _check_objective(recipe.objective, train.take(np.concatenate([fold.score for fold in folds])), splits.validation)
     parts = {where: (train.target[index], _varies(train, index)) for where, index in rows.items()}
     if served is not None:
         parts[SERVED] = served.target, True
@@ -74,22 +81,51 @@ def check_fittable(
     ]
 
 
-def _check_weights(folds: list[Fold], train: Table, weights: str | None) -> None:
+def _keys_of_weights(recipe: Recipe, weights: str | None) -> str:
+    """Return the keys that give rows their weights, for messages."""
+    keys = [] if weights is None else [f"dataset.weights={weights}"]
+    return " times ".join([*keys, "ensemble.class_weight"] if recipe.class_weight is not None else keys)
+
+
+def _check_largest_weight(train: Table, keys: str) -> None:
+    if train.weights is not None and not float(train.weights.max()) <= _LARGEST_WEIGHT:
+        raise ConfigError(
+            f"{keys}: the largest weight is {train.weights.max():g}, and sums of such weights overflow. Only their "
+            "ratios count: divide all of them by a constant."
+        )
+
+
+def _check_weights(folds: list[Fold], train: Table, keys: str) -> None:
     """Raise ConfigError if a fold has no weight in float32, which is how libraries read weights."""
     if train.weights is None:
         return
-    if float(train.weights.max()) > _LARGEST_WEIGHT:
-        raise ConfigError(
-            f"dataset.weights={weights}: the largest weight is {train.weights.max():g}, and sums of such "
-            "weights overflow. Only their ratios count: divide the column by a constant."
-        )
     read = train.weights.astype(np.float32)
     for number, fold in enumerate(folds):
         if not (read[fold.fit].any() and read[fold.score].any()):
             raise ConfigError(
-                f"dataset.weights={weights} is 0 in every row of fold {number}, fitted or scored: give more rows a "
+                f"{keys} is 0 in every row of fold {number}, fitted or scored: give more rows a "
                 "weight, or lower dataset.folds.k."
             )
+
+
+def _check_objective(objective: str, scored: Table, validation: Table | None) -> None:
+    """Raise ConfigError if the objective has no value on the rows that folds score, or on those for validation."""
+    metric = MetricName.parse(objective)
+    is_cv = metric.split == "cv"
+    rows = scored if is_cv or validation is None else validation
+    predicted = np.zeros((rows.rows, len(rows.classes)) if rows.classes else rows.rows)
+    if math.isfinite(SCORES[metric.score](rows.target, predicted, rows.weights)):
+        return
+    same = f"class {rows.classes[int(rows.target[0])]!r}" if rows.classes else f"target {rows.target[0]:g}"
+    which, keys = (
+        ("rows that folds score", "dataset.folds.kind")
+        if is_cv
+        else ("validation rows", "dataset.split.validation, dataset.split.seed")
+    )
+    raise ConfigError(
+        f"search.objective={objective} has no value: all {rows.rows} {which} have the {same}. Use another score, such "
+        f"as {metric.split}_{main_score(rows.task)}_{metric.who}, or other rows ({keys})."
+    )
 
 
 def _varies(train: Table, index: np.ndarray[tuple[int], np.dtype[np.intp]]) -> bool:

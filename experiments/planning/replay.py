@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.evaluation import MetricName
-from ensemble.wire import SEPARATOR
 from experiments.config.arguments import key_of
 from experiments.config.compose import Composed, compose_over
 from experiments.config.groups import group_files
@@ -17,6 +16,7 @@ from experiments.config.schema import ReplayConfig
 from experiments.config.secrets import masked_argument
 from experiments.config.text import kept_keys, owner, split_argument
 from experiments.errors import ConfigError
+from experiments.study.identity import differences
 from experiments.study.ledger import FILE, Peek, find_study, read
 from experiments.study.spec import Point, StudySpec
 
@@ -28,20 +28,6 @@ _NOT_TRAINED = (
     *("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate"),
     "ensemble.final_rows",
 )
-# Parts of a study's identity by the arguments in which they are configured.
-_TYPED = {
-    "data": "the data (dataset)",
-    "objective": "search.objective",
-    "seed": "search.seed",
-    "shared": "search.shared",
-    "members": "ensemble.members",
-    "blend": "ensemble.blend",
-    "weights": "ensemble.weights",
-    "final": "ensemble.final",
-    "folds_kind": "dataset.folds.kind",
-    "folds_k": "dataset.folds.k",
-    "folds_repeats": "dataset.folds.repeats",
-}
 
 
 def source(config: ReplayConfig, studies: Path) -> Peek:
@@ -122,27 +108,15 @@ def recipe_arguments(arguments: Iterable[str]) -> tuple[str, ...]:
 
 def check_same_recipe(known: Peek, study: StudySpec, name: str) -> None:
     """Raise ConfigError unless the configuration is that of the study, apart from the mode and the search."""
-    there, here = _comparable(known.facts["identity"]), _comparable(study.identity())
-    if there != here:
-        keys = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
-        lines = "\n".join(
-            f"  {_as_typed(key)}: {there.get(key, 'nothing')} there, {here.get(key, 'nothing')} here" for key in keys
-        )
+    lines = differences(_comparable(known.facts["identity"]), _comparable(study.identity()))
+    if lines:
         raise ConfigError(
-            f"replay.study={name} has another configuration, so its trials are not comparable:\n{lines}\n"
+            f"replay.study={name} has another configuration, so its trials are not comparable:\n"
+            + "\n".join(lines)
+            + "\n"
             "Leave out what differs: a replay takes dataset, ensemble, folds, seed and objective from the study. Data, "
             "code and configuration files must be unchanged."
         )
-
-
-def _as_typed(key: str) -> str:
-    """Return the argument in which a part of a study's identity is configured."""
-    name = key.removeprefix("fixed.")
-    if name in _TYPED:
-        return _TYPED[name]
-    if key.startswith("code."):
-        return f"the code in {name.removeprefix('code.')}"
-    return f"ensemble.params.{name.replace(SEPARATOR, '.')}" if SEPARATOR in name else name
 
 
 def _comparable(identity: Mapping[str, Any]) -> dict[str, Any]:

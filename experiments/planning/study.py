@@ -91,7 +91,7 @@ def plan_study(composed: Composed) -> StudyPlan:
     recipe = plan_recipe(config, ensemble, splits)
     search = plan_search(config, recipe.ensemble, recipe.recipe.objective, studies)
     served = _served(splits, recipe.final_rows)
-    fold_notes = check_fittable(recipe.recipe, search, splits.train, served, config.dataset.weights)
+    fold_notes = check_fittable(recipe.recipe, search, splits, served, config.dataset.weights)
     parallelism = plan_parallelism(config, search, splits.train.features.nbytes)
     study = _study(composed, splits, recipe, search, parallelism, dependencies)
     if config.study is None:
@@ -100,8 +100,25 @@ def plan_study(composed: Composed) -> StudyPlan:
         check_portable(study)
     if search.replayed is not None:
         replay.check_same_recipe(search.replayed, study, str(config.replay.study))
-    notes = (*splits.notes(config.dataset), *recipe.notes, *fold_notes, *search.notes, *parallelism.notes)
+    limited = _limited(config, recipe, splits.train)
+    notes = (*splits.notes(config.dataset), *recipe.notes, *fold_notes, *search.notes, *limited, *parallelism.notes)
     return StudyPlan(study, splits, notes, config.mode.runs_jobs)
+
+
+def _limited(config: Config, recipe: RecipePlan, train: Table) -> list[str]:
+    """Return a note if one trial takes longer than ``search.timeout`` allows."""
+    timeout, folds = config.search.timeout, recipe.recipe.folds
+    if timeout is None:
+        return []
+    fits = recipe.ensemble.seconds(train.rows * (folds.k - 1) // folds.k, len(train.columns), len(train.classes))
+    seconds = folds.k * folds.repeats * sum(fits.values())
+    if seconds <= timeout:
+        return []
+    if config.mode.runs_jobs:
+        what = "the command ends after its first trial"
+    else:
+        what = "members for which there is no time are left out, and boosters grow fewer rounds"
+    return [f"search.timeout={timeout:g}: one trial takes about {seconds:.2g} s on one core, so {what}."]
 
 
 def _study(
@@ -141,6 +158,8 @@ def _study(
         arguments=replay.recipe_arguments(composed.arguments),
         config=composed.yaml(),
         dataset=datasets.label(config.dataset),
+        target=splits.train.target_name,
+        unit=config.dataset.unit,
         classes=splits.train.classes,
         positive=splits.train.positive,
     )

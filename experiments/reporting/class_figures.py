@@ -101,15 +101,23 @@ def curves_of_members(
     target, weights = out_of_fold.target, out_of_fold.weights
     if chance:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+    parts = out_of_fold.by_division()
+
+    def mean_area(place: int | None) -> float:
+        found = [part.blended if place is None else part.members[:, place] for part in parts]
+        pairs = zip(parts, found, strict=True)
+        return float(np.mean([curve_of(part.target, predicted, part.weights).area for part, predicted in pairs]))
+
     members = [
-        (name, curve_of(target, out_of_fold.members[:, place], weights)) for place, name in enumerate(out_of_fold.names)
+        (name, curve_of(target, out_of_fold.members[:, place], weights), mean_area(place))
+        for place, name in enumerate(out_of_fold.names)
     ]
-    for rank, (name, curve) in enumerate(sorted(members, key=lambda found: -found[1].area)):
-        named = f"{name} ({curve.area:.3f})" if rank < MOST_NAMED else None
+    for rank, (name, curve, found) in enumerate(sorted(members, key=lambda member: -member[2])):
+        named = f"{name} ({found:.3f})" if rank < MOST_NAMED else None
         style: dict[str, Any] = {"linestyle": _DASHES[rank % len(_DASHES)], "alpha": 0.75 if rank < MOST_NAMED else 0.3}
         axes.plot(curve.x, curve.y, color=BLUE, linewidth=1.1, label=named, **style)
     whole = curve_of(target, out_of_fold.blended, weights)
-    axes.plot(whole.x, whole.y, color=ORANGE, linewidth=2.4, label=f"{BLENDED} ({whole.area:.3f})")
+    axes.plot(whole.x, whole.y, color=ORANGE, linewidth=2.4, label=f"{BLENDED} ({mean_area(None):.3f})")
     axes.set_xlabel(titles[0])
     axes.set_ylabel(titles[1])
     axes.set_xlim(-0.01, 1.01)

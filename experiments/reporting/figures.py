@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble.arrays import Floats
-from ensemble.blending import Rows, make_blender
-from ensemble.evaluation import SCORES, main_score
-from ensemble.recipe import BLENDED, Recipe
+from ensemble.classes import Task
+from ensemble.evaluation import main_score
+from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
 from experiments.reporting.class_figures import class_figures
 from experiments.reporting.drawing import BLUE, GREY, ORANGE, axes_of, label
@@ -19,13 +19,12 @@ from experiments.study.fold_intervals import fold_scores
 from experiments.study.predictions import Predictions
 from experiments.study.sampling import parameter_importance
 from experiments.study.spec import STUDY_BLEND, StudySpec, TrialResult, best_of
+from experiments.study.verdict import score_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_BARS = 20
-# Parts of the rows of classes, each of which is scored with a blend of the others.
-PARTS = 5
 # With fewer trials per parameter, the order of the bars is mostly chance.
 TRIALS_A_PARAMETER = 10
 
@@ -36,6 +35,7 @@ def study_figures(
     members: Sequence[str],
     out_of_fold: Predictions,
     final: TrialResult | None = None,
+    rises: Mapping[str, float] | None = None,
 ) -> dict[str, Figure]:
     """Return the figures of a study by file name; empty if no trial has a score.
 
@@ -45,6 +45,7 @@ def study_figures(
         members: Names of its members.
         out_of_fold: The winner's out-of-fold predictions.
         final: The winner, if it is not the best trial.
+        rises: By member, the rise of the blend's main score when it is left out, if that is known.
     """
     best = best_of(list(results), study.objective)
     if best is None:
@@ -53,7 +54,7 @@ def study_figures(
     names = list(out_of_fold.names) if STUDY_BLEND in winner.info else members
     figures = {
         "optimisation_history.png": optimisation_history(study, results),
-        f"member_and_blend_{winner.main_score}.png": member_and_blend_scores(winner, names),
+        f"member_and_blend_{winner.main_score}.png": member_and_blend_scores(winner, names, study.unit),
     }
     importance = parameter_importance(study.space, results, study.objective) if study.points is None else {}
     if importance:
@@ -63,15 +64,17 @@ def study_figures(
             "blend_weights.png": blend_weights(winner, names),
             "error_correlation.png": error_correlation(out_of_fold),
         }
-        recipe = study.recipe(best.params)
-        blender = make_blender(recipe.blend, members, recipe.weights, "ensemble.blend")
-        if not blender.passthrough:  # a pass-through blend needs the features, which are not kept with the predictions
-            figures["leave_one_member_out.png"] = leave_one_member_out(recipe, out_of_fold)
+        if rises:
+            figures["leave_one_member_out.png"] = leave_one_member_out(rises, out_of_fold.task)
     return figures
 
 
 def winner_figures(
-    out_of_fold: Predictions, importance: Mapping[str, float], classes: Sequence[str] = (), positive: str | None = None
+    out_of_fold: Predictions,
+    importance: Mapping[str, float],
+    classes: Sequence[str] = (),
+    positive: str | None = None,
+    target: str = "",
 ) -> dict[str, Figure]:
     """Return the figures of the winner by file name.
 
@@ -80,13 +83,14 @@ def winner_figures(
         importance: By feature, the rise of the main score when its values are shuffled; empty if that was left out.
         classes: Labels of the classes that it predicts, if it predicts classes.
         positive: The positive one of two classes.
+        target: The target's name, with its unit.
     """
     if classes:
         figures = class_figures(out_of_fold, classes, positive)
     else:
         figures = {
-            "predicted_against_actual.png": predicted_against_actual(out_of_fold),
-            "residuals.png": residuals(out_of_fold),
+            "predicted_against_actual.png": predicted_against_actual(out_of_fold, target),
+            "residuals.png": residuals(out_of_fold, target),
         }
     found = shown(main_score(out_of_fold.task))
     return figures | ({"feature_importance.png": feature_importance(importance, found)} if importance else {})
@@ -125,22 +129,26 @@ def _title(winner: TrialResult) -> str:
     return "Blend over the study" if STUDY_BLEND in winner.info else f"Best trial ({winner.index})"
 
 
-def member_and_blend_scores(winner: TrialResult, members: Sequence[str]) -> Figure:
+def member_and_blend_scores(winner: TrialResult, members: Sequence[str], unit: str | None = None) -> Figure:
     """Draw the winner's main score of every member and of the blend in cross-validation, with each fold as a dot."""
-    names, main = [*members, BLENDED], winner.main_score
+    names = list(members) if len(members) == 1 and score_rows(winner) == list(members) else [*members, BLENDED]
+    main = winner.main_score
     pooled = [winner.metrics[f"cv_{main}_{name}"] for name in names]
     figure, axes = axes_of(8, 1.6 + 0.6 * len(names), "x")
     for row, name in enumerate(names):
-        folds = fold_scores(winner, name)
+        folds = list(fold_scores(winner, name).values())
         colour = ORANGE if name == BLENDED else BLUE
         axes.plot(folds, [row] * len(folds), "o", color=colour, alpha=0.45, markersize=7)
         axes.plot([pooled[row]], [row], "|", color=colour, markersize=26, markeredgewidth=3)
         axes.annotate(f"{pooled[row]:.5g}", (pooled[row], row), (0, 15), textcoords="offset points", ha="center")
-    axes.axvline(pooled[-1], color=ORANGE, linewidth=1, linestyle=":")
+    if len(names) > 1:
+        axes.axvline(pooled[-1], color=ORANGE, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.8)
-    axes.set_xlabel(f"{shown(main)} in cross-validation (bar: all rows pooled, dots: folds)")
-    axes.set_title(f"{_title(winner)}: is the blend's bar left of every member's?", loc="left", fontsize=11)
+    of_unit = f", {label(unit)}," if unit and main == "rmse" else ""
+    axes.set_xlabel(f"{shown(main)} in cross-validation{of_unit} (bar: all rows, dots: folds)", parse_math=False)
+    question = "is the blend's bar left of every member's?" if len(names) > 1 else "how far apart are the folds?"
+    axes.set_title(f"{_title(winner)}: {question}", loc="left", fontsize=11)
     return figure
 
 
@@ -177,9 +185,8 @@ def error_correlation(out_of_fold: Predictions) -> Figure:
     return figure
 
 
-def leave_one_member_out(recipe: Recipe, out_of_fold: Predictions) -> Figure:
+def leave_one_member_out(rises: Mapping[str, float], task: Task) -> Figure:
     """Draw the rise of the blend's main score when a member is left out and the others are blended again."""
-    rises = leave_one_out_rises(recipe, out_of_fold)
     names = sorted(rises, key=lambda name: -rises[name])
     figure, axes = axes_of(8, 1.4 + 0.4 * len(names), "x")
     colours = [BLUE if rises[name] > 0 else ORANGE for name in names]
@@ -188,47 +195,10 @@ def leave_one_member_out(recipe: Recipe, out_of_fold: Predictions) -> Figure:
     axes.set_yticks(range(len(names)), [f"without {name}" for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    which = "the same" if out_of_fold.task == "regression" else "other"
-    axes.set_xlabel(f"change of the blend's {shown(main_score(out_of_fold.task))}, blended on {which} rows")
+    which = "the same" if task == "regression" else "other"
+    axes.set_xlabel(f"change of the blend's {shown(main_score(task))}, blended on {which} rows")
     axes.set_title("Is each member needed? Right of zero: the blend is worse without it", loc="left", fontsize=11)
     return figure
-
-
-def leave_one_out_rises(recipe: Recipe, out_of_fold: Predictions) -> dict[str, float]:
-    """Return, by member, the rise of the blend's main score when the member is left out.
-
-    The blend of quantities is fitted and scored on the same rows. That of classes is fitted on four fifths of the rows
-    and scored on the others, five times, since on the same rows the log loss of few rows can be brought close to 0. A
-    blend of fixed weights keeps the proportions of the others.
-    """
-    score = SCORES[main_score(out_of_fold.task)]
-
-    def error(columns: list[int]) -> float:
-        names = [out_of_fold.names[column] for column in columns]
-        weights = recipe.weights and {name: recipe.weights[name] for name in names}
-        if weights is not None and not sum(weights.values()):
-            return float("nan")
-        members = out_of_fold.members[:, columns]
-        features = np.empty((len(members), 0))
-        rows = Rows(members, out_of_fold.target, features, out_of_fold.weights)
-        task = out_of_fold.task
-        blender = make_blender(recipe.blend, names, weights, "blend", task, calibrate=recipe.calibrate)
-        if out_of_fold.task == "regression":
-            blended = blender.fit(rows).predict(members, features)
-        else:
-            blended, part = np.empty(out_of_fold.blended.shape), np.arange(len(members)) % PARTS
-            for number in range(PARTS):
-                here = part == number
-                blended[here] = blender.fit(rows.take(~here)).predict(members[here], features[here])
-        return score(out_of_fold.target, blended, out_of_fold.weights)
-
-    all_columns = list(range(len(out_of_fold.names)))
-    whole = error(all_columns)
-    rises = {}
-    for place, name in enumerate(out_of_fold.names):
-        rise = error([other for other in all_columns if other != place]) - whole
-        rises[name] = 0.0 if abs(rise) < 1e-9 * whole else rise
-    return rises
 
 
 def parameter_importance_figure(importance: Mapping[str, float], trials: int) -> Figure:
@@ -246,28 +216,28 @@ def parameter_importance_figure(importance: Mapping[str, float], trials: int) ->
     return figure
 
 
-def predicted_against_actual(out_of_fold: Predictions) -> Figure:
+def predicted_against_actual(out_of_fold: Predictions, target: str = "") -> Figure:
     """Draw the blend's out-of-fold prediction of each row against the actual value."""
     figure, axes = axes_of(6, 6, "both")
     low = float(min(out_of_fold.target.min(), out_of_fold.blended.min()))
     high = float(max(out_of_fold.target.max(), out_of_fold.blended.max()))
     axes.plot([low, high], [low, high], color=GREY, linewidth=1)
     axes.plot(out_of_fold.target, out_of_fold.blended, ".", color=BLUE, alpha=_alpha(out_of_fold), markersize=5)
-    axes.set_xlabel("actual")
-    axes.set_ylabel("predicted out of fold")
+    axes.set_xlabel(f"actual {label(target)}".strip(), parse_math=False)
+    axes.set_ylabel(f"predicted {label(target)}".strip() + ", out of fold", parse_math=False)
     axes.set_aspect("equal", adjustable="box")
     axes.set_title("Do the points follow the line at both ends?", loc="left", fontsize=11)
     return figure
 
 
-def residuals(out_of_fold: Predictions) -> Figure:
+def residuals(out_of_fold: Predictions, target: str = "") -> Figure:
     """Draw the blend's out-of-fold errors against its predictions."""
     figure, axes = axes_of(8, 4.5, "y")
     errors = out_of_fold.target - out_of_fold.blended
     axes.plot(out_of_fold.blended, errors, ".", color=BLUE, alpha=_alpha(out_of_fold), markersize=5)
     axes.axhline(0, color=GREY, linewidth=1)
-    axes.set_xlabel("predicted out of fold")
-    axes.set_ylabel("actual - predicted")
+    axes.set_xlabel(f"predicted {label(target)}".strip() + ", out of fold", parse_math=False)
+    axes.set_ylabel(f"actual - predicted {label(target)}".strip(), parse_math=False)
     axes.set_title("A slope or a funnel shows what the blend has not learnt", loc="left", fontsize=11)
     return figure
 

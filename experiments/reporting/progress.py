@@ -13,7 +13,6 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -35,6 +34,33 @@ class _NoteColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(self._note())
+
+
+class _TimeLeftColumn(ProgressColumn):
+    """The time that remains, by the speed so far, and never beyond the time limit."""
+
+    def __init__(self, ends: float | None) -> None:
+        super().__init__()
+        self._ends = ends
+
+    def render(self, task: Task) -> Text:
+        left = seconds_left(task.time_remaining, self._ends)
+        if left is None:
+            return Text("")
+        minutes, seconds = divmod(round(left), 60)
+        return Text(f"{minutes}:{seconds:02d} left", style="progress.remaining")
+
+
+def seconds_left(estimated: float | None, ends: float | None) -> float | None:
+    """Return the estimated seconds that remain, and no more than the time limit leaves.
+
+    Args:
+        estimated: By the speed so far; None if it is not known.
+        ends: When the time limit ends the command, by ``time.monotonic``; None for no limit.
+    """
+    known = [] if estimated is None else [estimated]
+    known += [] if ends is None else [ends - time.monotonic()]
+    return max(min(known), 0.0) if known else None
 
 
 class StudyProgress:
@@ -68,13 +94,13 @@ class StudyProgress:
         self._note = note
         self._live = console.is_terminal
         self._started = time.monotonic()
+        self._ends = None if study.timeout is None else self._started - study.spent + study.timeout
         self._bar = Progress(
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[scores]}", markup=False),
             _NoteColumn(note),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+            _TimeLeftColumn(self._ends),
             console=console,
             transient=True,
             disable=not self._live,
@@ -111,8 +137,10 @@ class StudyProgress:
             self._show_failure(result)
         elif not self._live:
             new = self._done - self._resumed
-            left = (time.monotonic() - self._started) / new * (self._study.n_trials - self._done)
-            progress = ", ".join(filter(None, [self._scores(), self._note(), f"{left:.0f} s left"]))
+            estimated = (time.monotonic() - self._started) / new * (self._study.n_trials - self._done)
+            left = seconds_left(estimated, self._ends)
+            remaining = "" if left is None else f"{left:.0f} s left"
+            progress = ", ".join(filter(None, [self._scores(), self._note(), remaining]))
             self._line(
                 f"trial {result.index}: {self._outcome(result)}  ({self._done}/{self._study.n_trials}, {progress})"
             )

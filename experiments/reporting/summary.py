@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
@@ -19,12 +19,13 @@ from ensemble.wire import SEPARATOR
 from experiments.reporting.console import PlainConsole, at_least
 from experiments.reporting.markup import html_of, paragraph
 from experiments.reporting.score_names import shown
-from experiments.reporting.verdict import baseline_text, digits, outlook_text, verdict_text
+from experiments.reporting.verdict import baseline_text, digits, gap_text, next_step_text, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
-from experiments.study.more_trials import outlook
+from experiments.study.more_trials import Outlook, outlook
 from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
 from experiments.study.study_blend import StudyBlend
+from experiments.study.verdict import score_rows
 
 # In a narrower console the table would lose digits.
 NARROWEST = 80
@@ -52,6 +53,8 @@ class Outcome:
         problem: Why MLflow did not record everything; None if it did.
         baseline: Scores of plain CatBoost and of the mean of the target; None if it was not trained.
         cost: What the served model costs; None if it was not measured.
+        registered: Whether the winner is in MLflow's registry.
+        rises: By member, the rise of the blend's main score when it is left out; empty if that is not known.
     """
 
     study: StudySpec
@@ -64,16 +67,20 @@ class Outcome:
     problem: str | None = None
     baseline: TrialResult | None = None
     cost: ServingCost | None = None
+    registered: bool = True
+    rises: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """What more trials may bring; None if points were given or come from a grid, or if there are too few trials."""
+        is_open = self.study.points is None and self.study.search.sampler != "grid"
+        return outlook(self.results, self.study.objective) if is_open else None
 
 
 def render(outcome: Outcome) -> RenderableType:
     """Return the summary for a console."""
-    verdict = verdict_text(outcome.final, outcome.results, outcome.members)
-    parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome)]
-    parts.append(Text.assemble("\n  ", verdict))
-    against = baseline_text(outcome.final, outcome.baseline)
-    if against is not None:
-        parts.append(Text.assemble("  ", against))
+    parts: list[RenderableType] = [_headline(outcome), _parameters(outcome), _table(outcome), Text("")]
+    parts += [Text.assemble("  ", sentence) for sentence in _verdicts(outcome)]
     rounds = outcome.final.info.get("rounds")
     if rounds:
         found = ", ".join(f"{name} {number}" for name, number in rounds.items())
@@ -91,8 +98,7 @@ def render(outcome: Outcome) -> RenderableType:
         )
     if outcome.study.channels.test is None:
         parts.append(Text(f"  {_NO_TEST_ROWS}"))
-    is_open = outcome.study.points is None and outcome.study.search.sampler != "grid"
-    ahead = outlook(outcome.results, outcome.study.objective) if is_open else None
+    ahead = outcome.outlook
     if ahead is not None:
         parts.append(Text(f"  {outlook_text(ahead, outcome.study.parallel)}"))
     if outcome.problem is not None:
@@ -104,9 +110,39 @@ def render(outcome: Outcome) -> RenderableType:
             )
         )
     else:
-        model = f"models:/{outcome.study.name}@{WINNER_ALIAS}"
-        parts.append(Text(f"  The winner is in MLflow's registry: {model}", overflow="ignore", no_wrap=True))
+        line = f"The winner is in MLflow's registry: models:/{outcome.study.name}@{WINNER_ALIAS}"
+        if not outcome.registered:
+            line = "The model is in its run in MLflow. To add it to MLflow's registry: mlflow.register=true"
+        parts.append(Text(f"  {line}", overflow="ignore", no_wrap=True))
     return Group(*parts, _next(outcome))
+
+
+def _verdicts(outcome: Outcome) -> list[Text]:
+    """Return whether the ensemble pays, against what, what would decide it, and what the scores mean."""
+    final, members, objective = outcome.final, outcome.members, outcome.study.objective
+    verdict = verdict_text(final, outcome.results, members, objective)
+    step = next_step_text(final, outcome.results, members, objective, outcome.rises, outcome.outlook)
+    if step is not None:
+        verdict.append(f" {step}")
+    plain = [text for text in (spread_text(outcome.study, final), gap_text(final)) if text is not None]
+    found = [verdict, baseline_text(final, outcome.results, members, objective, outcome.baseline), *map(Text, plain)]
+    return [text for text in found if text is not None]
+
+
+def spread_text(study: StudySpec, final: TrialResult) -> str | None:
+    """Return the winner's RMSE as a share of the target's spread; None for classes, or a target without a spread.
+
+    The spread is the standard deviation, which R² compares with.
+    """
+    error, explained = (final.metrics.get(f"cv_{score}_{BLENDED}") for score in ("rmse", "r2"))
+    if error is None or explained is None or not explained < 1:
+        return None
+    share = (1 - explained) ** 0.5
+    unit = f" {study.unit}" if study.unit else ""
+    return (
+        f"The target, {study.target or 'unnamed'}, has a standard deviation of {digits(error / share)}{unit}: the CV "
+        f"RMSE is {share:.1%} of it."
+    )
 
 
 def _of_classes(final: TrialResult) -> list[str]:
@@ -164,11 +200,8 @@ def show(outcome: Outcome, console: Console) -> None:
 
 def as_html(outcome: Outcome) -> str:
     """Return the headline, the table and the verdicts as HTML."""
-    verdict = verdict_text(outcome.final, outcome.results, outcome.members)
-    against = baseline_text(outcome.final, outcome.baseline)
-    sentences = [verdict] if against is None else [verdict, against]
     headline = " ".join(_headline(outcome).plain.split("\n")).strip()
-    text = "".join(paragraph(sentence.plain) for sentence in sentences)
+    text = "".join(paragraph(sentence.plain) for sentence in _verdicts(outcome))
     return f"<div>{paragraph(headline, bold=True)}{html_of(_table(outcome))}{text}</div>"
 
 
@@ -240,28 +273,29 @@ def _short(text: str) -> str:
 
 
 def _table(outcome: Outcome) -> Table:
-    metrics = outcome.final.metrics
+    final, metrics = outcome.final, outcome.final.metrics
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    main = outcome.final.main_score
-    splits = ["cv", *(name for name in ("validation", "test") if f"{name}_{main}_{BLENDED}" in metrics)]
-    further = ("auc", "accuracy") if outcome.final.classes else ()
-    scores = [*((split, main) for split in splits), *(("cv", score) for score in further)]
+    main = final.main_score
+    splits = [name for name in ("validation", "test") if f"{name}_{main}_{BLENDED}" in metrics]
+    further = ("auc", "accuracy") if final.classes else ("mae", "r2")
+    scores = [("cv", main), *((split, main) for split in splits), *(("cv", score) for score in further)]
     titles = [f"CV {shown(score)}" if split == "cv" else split for split, score in scores]
-    for title in ("", *titles, "weight", "fit seconds"):
+    for title in ("", *titles, "weight", "fit s"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
-    weights, seconds = outcome.final.info["weights"], outcome.final.info["fit_seconds"]
-    for name in [*weights, BLENDED]:
+    weights, seconds = final.info["weights"], final.info["fit_seconds"]
+    for name in score_rows(final):
         blend = name == BLENDED
         cells = [_number(metrics.get(f"{split}_{score}_{name}")) for split, score in scores]
         table.add_row(
-            f"  {name}",
+            f"  {next(iter(weights))} as served" if blend and len(weights) == 1 else f"  {name}",
             *cells,
             "" if blend else f"{round(weights[name], 3) + 0.0:.3f}",
             f"{sum(seconds.values()) if blend else seconds[name]:.2f}",
             style="bold" if blend else "",
         )
     baseline = {} if outcome.baseline is None else outcome.baseline.metrics
-    for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, "class frequencies" if further else "mean of target")):
+    naive = "class frequencies" if final.classes else "mean of target"
+    for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, naive)):
         found = [baseline.get(f"{split}_{score}_{name}") for split, score in scores]
         if found[0] is not None:
             table.add_row(f"  {title}", *map(_number, found), style="dim")

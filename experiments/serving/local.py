@@ -236,6 +236,7 @@ def _entry(client: DockerClient, endpoint: Endpoint) -> StatusEntry:
     for entry in last_requests(client, endpoint.container, _REQUESTS_SHOWN):
         when = time.strftime("%H:%M:%S", time.localtime(entry["time"]))
         what = f"{entry['rows']} rows" if "rows" in entry else entry.get("error", "")
+        what += f", disagreement {entry['disagreement']:g}" if "disagreement" in entry else ""
         lines.append(f"{when}  {entry['status']}  {what}, {entry['ms']} ms, request {entry['request_id']}")
     return StatusEntry(f"{endpoint.name}  {endpoint.url}  {health}", tuple(lines), health == "ok")
 

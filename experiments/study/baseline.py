@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.channel import read_channel
-from ensemble.evaluation import SCORES, default_objective, finite, main_score, make_folds
+from ensemble.evaluation import SCORES, MetricName, finite, main_score, make_folds, pooled_scores, scores_of
 from ensemble.members.boosting import CatBoost
-from ensemble.recipe import MemberSpec, Recipe
+from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.training import classes_argument, weighted_training_rows
 from ensemble.wire import decode_recipe, encode_recipe
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
@@ -34,7 +34,7 @@ def baseline_trial(study: StudySpec) -> TrialSpec:
         members=(MemberSpec(CATBOOST, CatBoost.kind, PARAMETERS),),
         folds=own.folds,
         seed=own.seed,
-        objective=default_objective(study.task),
+        objective=f"cv_{MetricName.parse(study.objective).score}_{BLENDED}",  # whose score folds have too
         class_weight=own.class_weight,  # which scores have too
     )
     folder = baseline_folder(study.folder)
@@ -54,9 +54,9 @@ def baseline_seconds(study: StudySpec, trial: TrialResult) -> float:
 
 
 def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, float]:
-    """Return the cross-validated main score of the mean of the target, on all rows and on each fold, in a worker.
+    """Return the cross-validated scores of the mean of the target, and the main one on each fold, in a worker.
 
-    For classes it is that of their frequencies, and their accuracy is there too.
+    For classes they are the log loss, the accuracy and the objective of their frequencies.
 
     Args:
         train: Folder of the train channel.
@@ -74,8 +74,8 @@ def score_mean(train: str, hyperparameters: Mapping[str, str]) -> dict[str, floa
         predicted[fold.repeat, fold.score] = np.average(truth[fold.fit], axis=0, weights=weights[fold.fit])
         found = predicted[fold.repeat, fold.score]
         metrics[f"cv_{main}_{MEAN}_fold_{number}"] = SCORES[main](target[fold.score], found, weights[fold.score])
-    pooled = predicted.mean(axis=0)
-    scored = np.flatnonzero(np.isfinite(pooled).reshape(table.rows, -1).all(axis=1))
-    shown = (main, "accuracy") if table.classes else (main,)
-    whole = {f"cv_{score}_{MEAN}": SCORES[score](target[scored], pooled[scored], weights[scored]) for score in shown}
-    return finite(whole | metrics)
+    whole = pooled_scores(MEAN, target, predicted, weights)
+    # Frequencies differ a little from fold to fold, so that a rank of their rows means nothing.
+    objective = MetricName.parse(recipe.objective).score
+    shown = {main, "accuracy", objective} if table.classes else set(scores_of(table.task))
+    return finite({name: whole[name] for name in whole if MetricName.parse(name).score in shown} | metrics)

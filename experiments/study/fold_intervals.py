@@ -1,8 +1,8 @@
-"""The mean of a score over the folds with its 95% interval, corrected for training sets that overlap."""
+"""A score over all rows with its 95% interval, and the difference of two, from the scores of the folds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,21 +14,21 @@ from experiments.study.spec import TrialResult
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over folds with its interval.
+    """A score over all rows, or a difference of two, with its interval.
 
     Attributes:
-        mean: The mean.
+        value: The score or the difference.
         low: Lower end of the 95% interval.
         high: Upper end of the 95% interval.
     """
 
-    mean: float
+    value: float
     low: float
     high: float
 
 
-def fold_scores(result: TrialResult, name: str, score: str | None = None) -> list[float]:
-    """Return a score of a member or the blend on each fold, in order of the folds.
+def fold_scores(result: TrialResult, name: str, score: str | None = None) -> dict[int, float]:
+    """Return a score of a member or the blend on each fold that has one, by the fold's number, in order.
 
     Args:
         result: The trial.
@@ -37,30 +37,97 @@ def fold_scores(result: TrialResult, name: str, score: str | None = None) -> lis
     """
     prefix = f"cv_{score or result.main_score}_{name}_fold_"
     folds = {int(key[len(prefix) :]): value for key, value in result.metrics.items() if key.startswith(prefix)}
-    return [folds[number] for number in sorted(folds)]
+    return {number: folds[number] for number in sorted(folds)}
 
 
-def mean_over_folds(values: Sequence[float] | Floats, k: int | None = None) -> Interval:
-    """Return the mean of a score's values on the folds, with its t interval, corrected for overlapping training sets.
+def score_interval(result: TrialResult, name: str, score: str | None = None) -> Interval | None:
+    """Return a score of a member or the blend over all rows, with its interval; None with fewer than two folds.
 
     Args:
-        values: One a fold, at least two.
-        k: Folds of one division of the rows, where there are several divisions.
+        result: The trial.
+        name: The member's name, or that of the blend.
+        score: The score; None for the main one.
     """
+    score = score or result.main_score
+    parts = _parts(result, name, score)
+    if parts is None:
+        return None
+    return _interval(_whole(result, name, score), list(parts.values()), _folds_a_division(result, parts))
+
+
+def score_difference(
+    one: TrialResult, name: str, other: TrialResult, other_name: str, score: str | None = None
+) -> Interval | None:
+    """Return a score over all rows minus another's, with the interval of the difference.
+
+    Args:
+        one: The trial, whose main score counts unless ``score`` is given.
+        name: Its member, or the blend.
+        other: The trial whose score is subtracted, on the same folds.
+        other_name: Its member, or the blend.
+        score: The score; None for the main one.
+
+    Returns:
+        None if the trials have not the score of the same folds, or of fewer than two.
+    """
+    score = score or one.main_score
+    own, theirs = _parts(one, name, score), _parts(other, other_name, score)
+    if own is None or theirs is None or own.keys() != theirs.keys():
+        return None
+    apart = [own[number] - theirs[number] for number in own]
+    value = _whole(one, name, score) - _whole(other, other_name, score)
+    return _interval(value, apart, _folds_a_division(one, own))
+
+
+def _interval(value: float, parts: Sequence[float], k: int) -> Interval:
+    """Return the t interval of the mean of the folds' parts, corrected for overlapping training sets."""
     from scipy.stats import t
 
-    n = len(values)
-    mean = float(np.mean(values))
-    half = float(t.ppf(0.975, n - 1) * np.sqrt(overlap_factor(n, k or n) * np.var(values, ddof=1)))
-    return Interval(mean, mean - half, mean + half)
+    n = len(parts)
+    half = float(t.ppf(0.975, n - 1) * np.sqrt(overlap_factor(n, k) * np.var(parts, ddof=1)))
+    return Interval(value, value - half, value + half)
 
 
-def paired_lift(baseline: Sequence[float], blended: Sequence[float], k: int | None = None) -> Interval:
-    """Return how much lower one error is than another on the mean fold, in the error's unit; positive is better.
+def _parts(result: TrialResult, name: str, score: str) -> dict[int, float] | None:
+    """Return the part of each fold in a score over all rows: numbers of which the score is the mean.
 
-    Args:
-        baseline: Error per fold, at least two.
-        blended: Error per fold, in the same order.
-        k: Folds of one division of the rows, where there are several divisions.
+    A mean over rows, such as the log loss, is the mean of the folds' scores with the weights of their rows. The RMSE is
+    the root of such a mean, so that a fold's part is linear in its squared error: how much the RMSE would change if the
+    fold had a little more weight (the infinitesimal jackknife, B. Efron, "The Jackknife, the Bootstrap and Other
+    Resampling Plans", 1982, chapter 6). A score that is not a mean over rows, such as the AUC, is taken for one, so
+    that its parts vary as its folds do.
+
+    Returns:
+        By the fold's number; None if there are fewer than two folds, or no score over all rows.
     """
-    return mean_over_folds(np.asarray(baseline) - np.asarray(blended), k)
+    folds = fold_scores(result, name, score)
+    if len(folds) < 2 or f"cv_{score}_{name}" not in result.metrics:
+        return None
+    whole = _whole(result, name, score)
+    weights, k = result.info.get("fold_weights"), _folds_a_division(result, folds)
+    parts: dict[int, float] = {}
+    for division in sorted({number // k for number in folds}):
+        numbers = [number for number in folds if number // k == division]
+        values = np.array([folds[number] for number in numbers])
+        shares = np.ones(len(numbers)) if weights is None else np.array([weights[number] for number in numbers])
+        parts |= dict(zip(numbers, whole + _deviations(values, shares / shares.sum(), score), strict=True))
+    return parts
+
+
+def _whole(result: TrialResult, name: str, score: str) -> float:
+    return result.metrics[f"cv_{score}_{name}"]
+
+
+def _deviations(folds: Floats, shares: Floats, score: str) -> Floats:
+    """Return how far each fold's part is from the score over all rows of a division; their mean is 0."""
+    values = folds**2 if score == "rmse" else folds
+    mean = float(shares @ values)
+    deviations: Floats = len(folds) * shares * (values - mean)
+    if score != "rmse":
+        return deviations
+    return deviations / (2 * np.sqrt(mean)) if mean else deviations
+
+
+def _folds_a_division(result: TrialResult, folds: Collection[int]) -> int:
+    known = result.info.get("recipe", {}).get("folds", {}).get("k")
+    return len(folds) if known is None else int(known)

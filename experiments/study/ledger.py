@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from ensemble.parameters import ParamValue
 from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
+from experiments.study.identity import differences
 from experiments.study.recorded_json import DamagedRecord, read_document, read_fact, read_point, read_result
 from experiments.study.spec import StudySpec, TrialResult
 from experiments.system.locks import AlreadyLocked, Lock, is_locked, lock_file
@@ -239,9 +240,7 @@ def check_identity(spec: StudySpec) -> None:
         if row is None:
             return
         recorded, wanted = read_fact("identity", row[0]), spec.identity()
-    if recorded != wanted:
-        keys = [key for key in sorted({*recorded, *wanted}) if recorded.get(key) != wanted.get(key)]
-        lines = [f"  {key}: {_shown(recorded.get(key))} there, {_shown(wanted.get(key))} here" for key in keys]
+    if lines := differences(recorded, wanted):
         raise StudyTaken(
             f"study {spec.name!r} exists with another configuration:\n" + "\n".join(lines) + "\n"
             "Give another name with study=<name>, or leave it out to have one made from the configuration."
@@ -303,10 +302,6 @@ def _damaged(path: Path, error: Exception) -> str:
     return f"{path} is not a ledger that can be read ({error}): move it away, or give another name with study=<name>."
 
 
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else str(value)
-
-
 def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
     exists = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'study'").fetchone()
     if exists:
@@ -319,6 +314,7 @@ def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
         "action": spec.action,
         "replay_of": spec.replay_of,
         "dataset": spec.dataset,
+        "target": spec.target_label,
         "has_test_rows": spec.channels.test is not None,
         "words": spec.arguments,
         "space": spec.space.as_dict() if spec.points is None else {},

@@ -16,6 +16,9 @@ from ensemble.evaluation import Index, of_true_class
 class Predictions:
     """The target and the predictions of several rows.
 
+    Out-of-fold predictions of several divisions of the rows into folds are one below the other, and not averaged: an
+    average would be a better model than the one that is scored.
+
     Attributes:
         target: Shape (rows,); for classes, the position of the row's class.
         members: Shape (rows, members); for classes probabilities, shape (rows, members, classes).
@@ -23,6 +26,7 @@ class Predictions:
         weights: Shape (rows,), or None.
         names: Member names, in the order of the columns.
         labels: For classes, the position of the blend's label, shape (rows,).
+        divisions: How many divisions of the rows into folds they are of, each with the same number of rows.
     """
 
     target: Floats
@@ -31,16 +35,41 @@ class Predictions:
     weights: Floats | None
     names: tuple[str, ...]
     labels: Index | None = None
+    divisions: int = 1
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
         """Read what ``write`` or the entry script wrote; rows without a prediction are left out."""
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            several = "blended_by_repeat" in arrays
             scored = np.isfinite(arrays["blended"].reshape(len(arrays["blended"]), -1)).all(axis=1)
-            target, members, blended = (arrays[name][scored] for name in ("target", "members", "blended"))
-            weights = arrays["weights"][scored] if "weights" in arrays else None
-            labels = arrays["labels"][scored] if "labels" in arrays else None
-            return cls(target, members, blended, weights, tuple(arrays["names"].tolist()), labels)
+            repeats = len(arrays["blended_by_repeat"]) if several else 1
+
+            def stacked(name: str, by_repeat: str) -> Floats:
+                found = arrays[by_repeat][:, scored] if several else arrays[name][scored][None]
+                return np.concatenate(list(found))
+
+            return cls(
+                np.tile(arrays["target"][scored], repeats),
+                stacked("members", "by_repeat"),
+                stacked("blended", "blended_by_repeat"),
+                np.tile(arrays["weights"][scored], repeats) if "weights" in arrays else None,
+                tuple(arrays["names"].tolist()),
+                stacked("labels", "labels_by_repeat").astype(np.intp) if "labels" in arrays else None,
+                repeats,
+            )
+
+    def by_division(self) -> list[Predictions]:
+        """Return the predictions of each division of the rows."""
+        if self.divisions == 1:
+            return [self]
+        rows = len(self.target) // self.divisions
+        return [self._part(slice(start, start + rows)) for start in range(0, len(self.target), rows)]
+
+    def _part(self, rows: slice) -> Predictions:
+        weights = None if self.weights is None else self.weights[rows]
+        labels = None if self.labels is None else self.labels[rows]
+        return Predictions(self.target[rows], self.members[rows], self.blended[rows], weights, self.names, labels)
 
     @property
     def task(self) -> Task:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from ensemble.parameters import ParamValue
-from experiments.study.spec import STUDY_BLEND, TrialResult, TrialState
+from experiments.study.spec import COMMANDS, STUDY_BLEND, TrialResult, TrialState
 
 
 class DamagedRecord(ValueError):
@@ -199,6 +199,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "identity": _is_identity,
     "created": _is_number,
     "dataset": _or_none(_is_text),
+    "target": _is_text,
     "has_test_rows": lambda value: isinstance(value, bool),
     "words": _many(_is_text),
     "space": _named(lambda entry: isinstance(entry, dict)),
@@ -206,6 +207,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "final": _is_final,
     "baseline": _is_final,
     "serving_cost": _is_serving_cost,
+    COMMANDS: _many(_many(_is_number)),
     "members_ms": _named(_is_number),
     "feature_importance": _named(_is_number),
     STUDY_BLEND: _is_study_blend,

@@ -29,8 +29,13 @@ Point = Mapping[str, ParamValue]
 WINNER_ALIAS = "winner"
 # What is recorded of the blend over a study: the ledger's fact, and its place in the winner's ``info``.
 STUDY_BLEND = "study_blend"
+# The ledger's fact of when the commands that ran the study began and ended: pairs of seconds since the epoch.
+COMMANDS = "commands"
 # The ledger's fact that a time limit ended the study: the limit in ``seconds``, and how many ``trials`` were finished.
 TIME_LIMIT = "time_limit"
+# What these are in a search that does not set them. Where they change no number, an identity has these values: pruning
+# only stops trials, and without a sampler that learns it does not matter when a point is proposed.
+UNSET: Mapping[str, Any] = {"prune": False, "window": 4, "startup_trials": 10}
 # The relative error of an objective that SageMaker's tuner read from a log: it stores it in single precision.
 SINGLE_PRECISION = 1e-6
 
@@ -130,6 +135,8 @@ class StudySpec:
         arguments: The ``key=value`` arguments that decide what its trials train, as typed.
         config: The resolved configuration as YAML, for the record.
         dataset: Display name of the data.
+        target: Name of the target's column.
+        unit: The target's unit; None if it is not known.
         classes: Labels of the classes, in their order; empty for regression.
         positive: The positive one of two classes.
     """
@@ -162,6 +169,8 @@ class StudySpec:
     arguments: tuple[str, ...] = ()
     config: str = ""
     dataset: str = ""
+    target: str = ""
+    unit: str | None = None
     classes: tuple[str, ...] = ()
     positive: str | None = None
 
@@ -169,6 +178,11 @@ class StudySpec:
     def task(self) -> Task:
         """What its members predict: a quantity, or one of two or more classes."""
         return task_of(self.classes)
+
+    @property
+    def target_label(self) -> str:
+        """The target's name with its unit, such as ``price (EUR)``."""
+        return f"{self.target} ({self.unit})" if self.unit else self.target
 
     @property
     def n_trials(self) -> int:
@@ -211,6 +225,8 @@ class StudySpec:
         """
         search = asdict(self.search)
         del search["n_trials"]
+        learns = self.search.sampler == "tpe" or self.search.vary != "all"
+        search |= {name: value for name, value in UNSET.items() if name == "prune" or not learns}
         if search["vary"] == "all":  # studies that began before there was anything else have the same identity
             del search["vary"]
         return {

@@ -24,10 +24,18 @@ from ensemble.evaluation import (
     folded_scores,
     make_folds,
     of_true_class,
-    scores,
+    pooled_scores,
 )
 from ensemble.finished_trainings import OUT_OF_FOLD_FILE
-from ensemble.nested_blend import averaged, blender_of, blender_rows, decision_of, labels_of, nested_blend
+from ensemble.nested_blend import (
+    averaged,
+    blender_of,
+    blender_rows,
+    decision_of,
+    labels_by_repeat,
+    labels_of,
+    nested_blend,
+)
 from ensemble.parameters import ParamValue
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
 from ensemble.table import Table
@@ -330,9 +338,8 @@ def blend_study(
         may = None if allowed is None else Allowed(**allowed)
         chooser = ChosenBlend(blender, members, score, may)
         metrics, kept_predictions = _nested_scores(chooser, recipe, library, table)
-        out_of_fold = averaged(list(library.predictions))
         scored = _scored(kept_predictions["blended"])
-        chosen = chooser.choose(blender_rows(out_of_fold, table).take(scored))
+        chosen = chooser.choose(_of_all_divisions(library.predictions, table, scored))
     np.savez(predictions, allow_pickle=False, **kept_predictions)
     models = tuple(library.models[place] for place in chosen)
     hyperparameters = encode_recipe(replace(recipe, members=models), packed=True)
@@ -353,21 +360,33 @@ def _nested_scores(
     folds = make_folds(recipe.folds, table.rows, recipe.seed, table.fold_keys, table.class_of_row)
     nested = nested_blend(chooser, library.predictions, table, folds, recipe.threshold)
     blended = averaged(list(nested.predictions))
-    labels = labels_of(decision_of(table), blended, averaged(list(nested.thresholds)))
-
-    def weights(rows: Any) -> Floats | None:
-        return None if table.weights is None else table.weights[rows]
-
-    scored = _scored(blended)
-    decided = None if labels is None else labels[scored]
-    found = scores("cv", BLENDED, table.target[scored], blended[scored], weights(scored), decided)
+    decision = decision_of(table)
+    labels, by_repeat = (
+        labels_of(decision, blended, averaged(list(nested.thresholds))),
+        labels_by_repeat(decision, nested),
+    )
+    found = pooled_scores(BLENDED, table.target, nested.predictions, table.weights, by_repeat)
     for number, fold in enumerate(folds):
         predicted = nested.predictions[fold.repeat, fold.score]
-        for score in folded_scores(table.task):
-            value = SCORES[score](table.target[fold.score], predicted, weights(fold.score))
+        weights = None if table.weights is None else table.weights[fold.score]
+        for score in folded_scores(table.task, recipe.objective):
+            value = SCORES[score](table.target[fold.score], predicted, weights)
             found[f"cv_{score}_{BLENDED}_fold_{number}"] = value
     kept = {"blended": blended} | ({} if labels is None else {"labels": labels})
+    if len(nested.predictions) > 1:
+        kept |= {"blended_by_repeat": nested.predictions}
+        kept |= {} if by_repeat is None else {"labels_by_repeat": by_repeat}
     return finite(found), kept
+
+
+def _of_all_divisions(predictions: Floats, table: Table, scored: Index) -> Rows:
+    """Return the scored rows of every division one below the other, so that noise is not averaged away."""
+    parts = [blender_rows(division, table).take(scored) for division in predictions]
+    weights = None if table.weights is None else np.concatenate([part.weights for part in parts])
+    predictions, target, features = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("predictions", "target", "features")
+    )
+    return replace(parts[0], predictions=predictions, target=target, features=features, weights=weights)
 
 
 def _scored(blended: Floats) -> Index:

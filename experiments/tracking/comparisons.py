@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from experiments.tracking.runs import LONGEST_PARAM, git_commit, log_in_parts
 from experiments.tracking.store import open_experiment, open_store, quiet, store_exists, store_problem
+from experiments.tracking.views import compare_page
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,8 +66,21 @@ class Comparison:
     studies: Sequence[ComparedStudy]
 
 
-def record_comparison(comparison: Comparison, uri: str, root: Path, experiment: str | None) -> str | None:
-    """Record a comparison, unless it is recorded already. Returns the problem, or None.
+@dataclass(frozen=True)
+class Recorded:
+    """A comparison in MLflow.
+
+    Attributes:
+        page: The place of MLflow's compare view of its studies; None if it could not be recorded.
+        problem: Why it could not be recorded; None if it was.
+    """
+
+    page: str | None = None
+    problem: str | None = None
+
+
+def record_comparison(comparison: Comparison, uri: str, root: Path, experiment: str | None) -> Recorded:
+    """Record a comparison, unless it is recorded already.
 
     Args:
         comparison: What to record.
@@ -75,16 +89,17 @@ def record_comparison(comparison: Comparison, uri: str, root: Path, experiment: 
         experiment: Name of the experiment; None for that of the first study's runs.
     """
     if not store_exists(uri):
-        return f"there is no store at {uri}; the command of a study creates it and records its trials there"
+        problem = f"there is no store at {uri}; the command of a study creates it and records its trials there"
+        return Recorded(problem=problem)
     quiet()
     try:
         client = open_store(uri, root)
         name = experiment or _experiment_of(client, comparison.studies[0].name) or f"byoe-{comparison.dataset}"
         client, experiment_id = open_experiment(uri, root, name)
-        _record(client, experiment_id, comparison)
+        runs = _record(client, experiment_id, comparison)
     except Exception as error:  # any error of the store: the page has been written
-        return store_problem(error, uri)
-    return None
+        return Recorded(problem=store_problem(error, uri))
+    return Recorded(compare_page(experiment_id, runs))
 
 
 def _experiment_of(client: MlflowClient, study: str) -> str | None:
@@ -94,14 +109,18 @@ def _experiment_of(client: MlflowClient, study: str) -> str | None:
     return str(client.get_experiment(runs[0].info.experiment_id).name) if runs else None
 
 
-def _record(client: MlflowClient, experiment_id: str, comparison: Comparison) -> None:
+def _record(client: MlflowClient, experiment_id: str, comparison: Comparison) -> list[str]:
+    """Record a comparison, unless it is recorded already; return the runs of its studies."""
     from mlflow.entities import Metric, Param
 
     known = client.search_runs([experiment_id], f"tags.`{_HASH}` = '{comparison.digest}'")
     for run in known:
         if run.data.tags["byoe.role"] == "comparison" and run.info.status == "FINISHED":
             client.log_text(run.info.run_id, comparison.page, PAGE)
-            return
+            compared = [run for run in known if run.data.tags["byoe.role"] == "compared"]
+            places = {study.label: place for place, study in enumerate(comparison.studies)}
+            compared.sort(key=lambda run: places.get(str(run.info.run_name), 0))
+            return [str(run.info.run_id) for run in compared]
     for run in known:  # left by a process that died while it recorded this comparison
         client.delete_run(run.info.run_id)
     common = {"mlflow.source.name": "run.py", "mlflow.source.type": "LOCAL", _HASH: comparison.digest}
@@ -112,11 +131,13 @@ def _record(client: MlflowClient, experiment_id: str, comparison: Comparison) ->
     tags = {**common, **comparison.tags, "byoe.role": "comparison", "byoe.studies": ",".join(names)}
     title = f"compare {' '.join(names)}"[:_LONGEST_NAME]
     parent = client.create_run(experiment_id, tags=tags, run_name=title).info.run_id
+    children = []
     for study in comparison.studies:
         own = {**common, **study.tags, "byoe.role": "compared", "byoe.study": study.name, "mlflow.parentRunId": parent}
         began, ended = round(1000 * study.began), round(1000 * study.ended)
         run = client.create_run(experiment_id, start_time=began, tags=own, run_name=study.label)
         run_id = run.info.run_id
+        children.append(run_id)
         metrics = [Metric(name, value, ended, 0) for name, value in study.metrics.items()]
         metrics += [
             Metric("best_so_far", value, round(1000 * moment), step)
@@ -128,3 +149,4 @@ def _record(client: MlflowClient, experiment_id: str, comparison: Comparison) ->
     client.log_batch(parent, metrics=[Metric(name, value, stamp, 0) for name, value in comparison.metrics.items()])
     client.log_text(parent, comparison.page, PAGE)
     client.set_terminated(parent, "FINISHED")
+    return children

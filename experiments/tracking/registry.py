@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ from ensemble.bundle import read_manifest
 from ensemble.bundle_code import importable
 from ensemble.bundle_files import MANIFEST
 from ensemble.column_encoding import frame_of
+from ensemble.evaluation import MetricName
+from ensemble.recipe import BLENDED
 from ensemble.serving.prediction import PREDICTION, probability_of
 from ensemble.table import Column
 from ensemble.versions import pin
 from experiments.errors import ConfigError
-from experiments.study.spec import WINNER_ALIAS
 from experiments.system.project import PROJECT
+from experiments.tracking.scores import SPLITS
 from experiments.tracking.store import quiet
 
 if TYPE_CHECKING:
@@ -24,6 +27,38 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 BUNDLE_HASH = "byoe.bundle_hash"
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a registered model and its version show.
+
+    Attributes:
+        dataset: Display name of the data.
+        scores: The winner's scores by metric.
+        page: The place of its run in MLflow's page.
+    """
+
+    dataset: str
+    scores: Mapping[str, float]
+    page: str
+
+    def tags(self) -> dict[str, str]:
+        """Return the scores of the blend, the data and the place of the run."""
+        blended = {name: f"{score:.6g}" for name, score in self.scores.items() if name.endswith(f"_{BLENDED}")}
+        return {"byoe.dataset": self.dataset, "byoe.run": self.page, **blended}
+
+    def text(self) -> str:
+        """Return a description as Markdown: the link to the run, and a table of the scores."""
+        parsed = {MetricName.parse(name): f"{value:.6g}" for name, value in self.scores.items()}
+        splits = [split for split in SPLITS if any(name.split == split for name in parsed)]
+        lines = ["", *splits], ["---" for _ in ("", *splits)]
+        rows = [
+            [f"{who} {score}", *(parsed.get(MetricName(split, score, who), "") for split in splits)]
+            for who, score in dict.fromkeys((name.who, name.score) for name in parsed)
+        ]
+        table = "\n".join(f"| {' | '.join(cells)} |" for cells in (*lines, *rows))
+        return f"[Its run]({self.page}), on {self.dataset}.\n\n{table}"
 
 
 def find_version(client: MlflowClient, name: str, bundle_hash: str) -> ModelVersion | None:
@@ -54,20 +89,14 @@ def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Pat
     client = MlflowClient(uri)
     try:
         if which is None:
-            run = client.get_run(name)
-            found = list(client.search_model_versions(f"run_id = '{name}'"))
-            if not found and run.data.tags.get("byoe.role") == "study":
-                found = [client.get_model_version_by_alias(run.data.tags["byoe.study"], WINNER_ALIAS)]
-            if not found:
-                raise ConfigError(
-                    f"model={name}: this run has no registered model; give its study's run or the winner's."
-                )
-            version = found[0]
+            model_id = _model_of_study(client, name)
+            if model_id is None:
+                raise ConfigError(f"model={name}: this run has no model; give its study's run or the winner's.")
+            source = f"models:/{model_id}"
         elif which.isdecimal():
-            version = client.get_model_version(name, which)
+            source = f"models:/{name}/{client.get_model_version(name, which).version}"
         else:
-            version = client.get_model_version_by_alias(name, which)
-        source = f"models:/{version.name}/{version.version}"
+            source = f"models:/{name}/{client.get_model_version_by_alias(name, which).version}"
         folder.mkdir()
         place = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
     except MlflowException as error:
@@ -79,23 +108,35 @@ def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Pat
     return found_manifests[0].parent
 
 
-def register_model(
-    client: MlflowClient, run_id: str, bundle: Path, name: str, bundle_hash: str, packages: Sequence[Path]
-) -> str:
-    """Log the bundle as the model of a run, register it, and return its version.
+def _model_of_study(client: MlflowClient, run_id: str) -> str | None:
+    """Return the id of the model of a winner's run, or of the winner of a study's run; None if there is none."""
+    run = client.get_run(run_id)
+    if run.data.tags.get("byoe.role") != "study":
+        return model_of(client, run_id)
+    query = f"tags.`mlflow.parentRunId` = '{run_id}' and tags.`byoe.role` = 'final'"
+    found = client.search_runs([run.info.experiment_id], query, max_results=1)
+    return model_of(client, found[0].info.run_id) if found else None
+
+
+def model_of(client: MlflowClient, run_id: str) -> str | None:
+    """Return the id of the model that a run has logged, or None."""
+    outputs = client.get_run(run_id).outputs
+    found = [] if outputs is None else [output.model_id for output in outputs.model_outputs]
+    return str(found[-1]) if found else None
+
+
+def log_model(run_id: str, bundle: Path, name: str, params: Mapping[str, str], packages: Sequence[Path]) -> str:
+    """Log the bundle as the model of a run, and return the model's id.
 
     Args:
-        client: A client of the store that is set as MLflow's.
-        run_id: The run that the model belongs to.
+        run_id: A run of the store that is set as MLflow's.
         bundle: Folder of the saved ensemble.
-        name: Name in the registry.
-        bundle_hash: Hash of the bundle, kept as a tag of the version for ``find_version``.
+        name: The model's name.
+        params: What it was trained with.
         packages: Folders of the user's own packages, from which the user's members are loaded.
     """
     import mlflow
     import numpy as np
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
     manifest = read_manifest(bundle)
     columns = [Column.from_dict(column) for column in manifest["columns"]]
@@ -103,23 +144,52 @@ def register_model(
     requirements = [pin(name, version) for name, version in manifest["versions"].items() if name != "python"]
     with mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(
-            name="model",
+            name=name,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
             code_paths=[str(PROJECT / "entry" / "ensemble"), *map(str, importable(packages))],
             signature=signature_of(columns, manifest["target"], manifest.get("classes", ())),
             input_example=example,
             pip_requirements=[*requirements, "pandas", "threadpoolctl"],
+            params=dict(params),
         )
+    return str(info.model_id)
+
+
+def register_model(
+    client: MlflowClient, run_id: str, model_id: str | None, name: str, bundle_hash: str, described: Described
+) -> ModelVersion:
+    """Make the model of a run a version of a registered model.
+
+    Args:
+        client: A client of the store.
+        run_id: The run that the model belongs to.
+        model_id: The model.
+        name: Name in the registry.
+        bundle_hash: Hash of the bundle, kept as a tag of the version for ``find_version``.
+        described: What tags and descriptions have.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
+    tags = described.tags()
     version = client.create_model_version(
-        name, f"models:/{info.model_id}", run_id, tags={BUNDLE_HASH: bundle_hash}, model_id=info.model_id
+        name,
+        f"models:/{model_id}",
+        run_id,
+        tags={BUNDLE_HASH: bundle_hash, **tags},
+        description=described.text(),
+        model_id=model_id,
     )
-    return str(version.version)
+    client.update_registered_model(name, f"The winner of the study {name}. {described.text()}")
+    for key, text in tags.items():
+        client.set_registered_model_tag(name, key, text)
+    return version
 
 
 def signature_of(columns: Sequence[Column], target: str, classes: Sequence[str] = ()) -> ModelSignature:

@@ -30,6 +30,8 @@ _OTHER_SCHEMA = re.compile(r"out-of-date database schema \(found version (\w+), 
 # SageMaker's managed MLflow (MlflowResourceArn in its API reference), in the partitions that the plugin supports.
 _MANAGED = re.compile(r"arn:(aws|aws-us-gov):sagemaker:[a-z0-9-]+:\d{12}:mlflow-(app|tracking-server)/[\w.-]+")
 PLUGIN = "sagemaker-mlflow"
+# Where ``mlflow ui`` listens.
+LOCAL_PAGE = "http://127.0.0.1:5000"
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -250,12 +252,26 @@ def store_fault(file: Path) -> str | None:
     return None if {"alembic_version", "runs", "experiments"} <= tables else "is not a complete MLflow store"
 
 
-def interface_command(uri: str, root: Path) -> str:
-    """Return the command that opens the MLflow UI on this store, or a server's address without its secrets."""
-    if uri == store_uri(None, root) and root.absolute() == Path.cwd():
-        return "mlflow ui"
+def interface(uri: str, root: Path, page: str | None, what: str) -> tuple[str, str]:
+    """Return the command or the address that opens MLflow's interface on this store, and what the user finds there.
+
+    Args:
+        uri: Tracking URI; its secrets are masked.
+        root: Folder of the project.
+        page: The place in MLflow's page, or None if the experiment is not known.
+        what: What is shown there.
+    """
+    shown, there = masked_value(uri), "" if page is None else f"/{page}"
     if is_managed(uri):
         region, (kind, name) = uri.split(":")[3], uri.split(":")[5].split("/", 1)
-        what = f"app-url --arn {uri}" if kind == "mlflow-app" else f"tracking-server-url --tracking-server-name {name}"
-        return f"aws sagemaker create-presigned-mlflow-{what} --region {region}"
-    return shlex.join(["mlflow", "ui", "--backend-store-uri", uri]) if store_file(uri) else masked_value(uri)
+        what_url = (
+            f"app-url --arn {uri}" if kind == "mlflow-app" else f"tracking-server-url --tracking-server-name {name}"
+        )
+        return f"aws sagemaker create-presigned-mlflow-{what_url} --region {region}", what
+    if uri.startswith(("http://", "https://")):
+        return f"{shown.rstrip('/')}{there}", what
+    if uri.startswith("databricks"):
+        return shown, what
+    is_here = uri == store_uri(None, root) and root.absolute() == Path.cwd()
+    command = ["mlflow", "ui"] if is_here else ["mlflow", "ui", "--backend-store-uri", shown]
+    return shlex.join(command), what if page is None else f"{what}: {LOCAL_PAGE}{there}"

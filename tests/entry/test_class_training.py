@@ -20,7 +20,7 @@ from ensemble.channel import write_channel
 from ensemble.cli import main
 from ensemble.decision import fit_threshold
 from ensemble.errors import BundleError, EnsembleError, InputError, MemberError
-from ensemble.evaluation import make_folds
+from ensemble.evaluation import accuracy, make_folds
 from ensemble.known_fits import Known
 from ensemble.nested_blend import blender_of
 from ensemble.racing import RaceLost, Rival
@@ -72,7 +72,7 @@ def test_one_and_two_threads_and_the_loaded_bundle_give_the_same_bits(task: str,
 @every_task
 def test_scores_are_of_predictions_by_models_and_blends_that_have_not_seen_the_rows(task: str) -> None:
     table = TABLES[task]
-    what = recipe(blend="weighted", threshold="f1" if task == "binary" else 0.5)
+    what = recipe(blend="weighted", threshold="f1" if task == "binary" else 0.5, objective="cv_f1_blended")
     training = fit_ensemble(what, table, None, 1)
     folds = make_folds(what.folds, table.rows, what.seed, None, table.target)
     blender, blended = blender_of(what, table), np.empty((table.rows, len(table.classes)))
@@ -92,6 +92,8 @@ def test_scores_are_of_predictions_by_models_and_blends_that_have_not_seen_the_r
         name = f"cv_logloss_blended_fold_{number}"
         expected = log_loss(table.target[fold.score], blended[fold.score], labels=range(len(table.classes)))
         assert training.metrics[name] == pytest.approx(expected)
+        expected = f1_score(table.target[fold.score], labels[fold.score], average="macro")
+        assert training.metrics[f"cv_f1_blended_fold_{number}"] == pytest.approx(expected)
     assert np.array_equal(blended, training.out_of_fold_blended)
     assert training.labels is not None
     assert np.array_equal(labels, training.labels)
@@ -223,6 +225,9 @@ def test_repeated_folds_average_probabilities() -> None:
     assert training.by_repeat.shape == (2, MULTICLASS.rows, 2, 3)
     assert training.out_of_fold == pytest.approx(training.by_repeat.mean(axis=0))
     assert training.out_of_fold_blended.sum(axis=1) == pytest.approx(np.ones(MULTICLASS.rows))
+    assert training.metrics["cv_accuracy_blended"] == pytest.approx(
+        np.mean([accuracy(MULTICLASS.target, labels) for labels in training.labels_by_repeat])  # type: ignore[union-attr]
+    )
 
 
 def test_few_rows_are_not_calibrated_and_that_is_noted() -> None:

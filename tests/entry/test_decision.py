@@ -152,6 +152,8 @@ def test_a_misspelt_threshold_gets_a_suggestion() -> None:
         ({"no": 1, "yes": 2.5}, {"no": 1.0, "yes": 2.5}),
         ('{"no": 1}', {"no": 1.0}),
         ({0: 1, 1: 3}, {"0": 1.0, "1": 3.0}),
+        ({0.0: 1, 1.5: 3}, {"0": 1.0, "1.5": 3.0}),
+        ({False: 1, True: 3}, {"False": 1.0, "True": 3.0}),
     ],
 )
 def test_weights_of_classes_are_read(value: object, expected: object) -> None:
@@ -180,6 +182,7 @@ def test_balanced_weights_are_those_of_scikit_learn(target: list[int]) -> None:
         ({"a": 1, "c": 1}, "'c' is not a class. Did you mean"),
         ({"a": 1}, "class 'b' has no weight"),
         ({"False": 1, "True": 1}, "'False' is not a class. Classes: a, b. Put the label in quotes in YAML."),
+        ({"a": 1, "b": 1, "A": 1}, "'A' is not a class"),
     ],
 )
 def test_weights_that_do_not_fit_the_classes_are_named(rule: dict[str, float], words: str) -> None:
@@ -187,3 +190,12 @@ def test_weights_that_do_not_fit_the_classes_are_named(rule: dict[str, float], w
         class_weights(rule, ["a", "b"], np.array([0.0, 1.0]), "ensemble.class_weight")
     assert "ensemble.class_weight: " in str(error.value)
     assert words.removesuffix(" Did you mean") in str(error.value)
+
+
+@pytest.mark.parametrize("classes", [("false", "true"), ("FALSE", "TRUE"), ("False", "True")])
+def test_weights_of_true_and_false_may_be_spelled_in_any_way(classes: tuple[str, str]) -> None:
+    """YAML makes True of true, and a file may have TRUE."""
+    for rule in ({"True": 3.0, "False": 1.0}, {"true": 3.0, "FALSE": 1.0}):
+        assert class_weights(rule, classes, np.array([0.0, 1.0])).tolist() == [1.0, 3.0]
+    with pytest.raises(InputError, match="has 3 weights for 2 classes: give one for each"):
+        class_weights({"True": 3.0, "true": 3.0, "false": 1.0}, classes, np.array([0.0, 1.0]))

@@ -17,7 +17,7 @@ import xgboost
 from ensemble.errors import BundleError, EnsembleError, InputError
 from ensemble.members import REGISTRY, Member, losses, member_class
 from ensemble.parameters import ParamValue
-from ensemble.recipe import MEMBER_NAME
+from ensemble.wire import MEMBER_NAME
 from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
 
 # ``test_class_members.py`` has the members that predict classes only.

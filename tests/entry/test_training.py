@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -255,7 +256,7 @@ def in_groups(rows: int = 60, groups: int = 9) -> Table:
     return Table(table.columns, "y", table.features, table.target, None, keys)
 
 
-def test_repeated_folds_average_a_rows_predictions() -> None:
+def test_repeated_folds_are_scored_in_each_division_and_not_on_averaged_predictions() -> None:
     recipe = quick_recipe("ridge", "xgboost", seed=SEED, blend="weighted")
     repeated = fit(Recipe(recipe.members, "weighted", folds=FoldSpec("repeated", K, 2), seed=SEED))
     parts = [fit(Recipe(recipe.members, "weighted", folds=FoldSpec(k=K), seed=SEED + repeat)) for repeat in range(2)]
@@ -264,9 +265,32 @@ def test_repeated_folds_average_a_rows_predictions() -> None:
     first = parts[0].out_of_fold[:, 0]
     assert repeated.out_of_fold[:, 0] == pytest.approx((first + parts[1].out_of_fold[:, 0]) / 2)
     assert np.array_equal(repeated.by_repeat[:, :, 0], np.stack([part.out_of_fold[:, 0] for part in parts]))
-    assert repeated.metrics["cv_rmse_ridge"] == pytest.approx(rmse(TABLE.target, repeated.out_of_fold[:, 0]))
+    each = [rmse(TABLE.target, part) for part in repeated.by_repeat[:, :, 0]]
+    assert repeated.metrics["cv_rmse_ridge"] == pytest.approx(np.mean(each))
+    assert repeated.metrics["cv_rmse_ridge"] == pytest.approx(np.mean([p.metrics["cv_rmse_ridge"] for p in parts]))
+    blends = [rmse(TABLE.target, part) for part in repeated.blended_by_repeat]
+    assert repeated.metrics["cv_rmse_blended"] == pytest.approx(np.mean(blends))
+    assert repeated.out_of_fold_blended == pytest.approx(repeated.blended_by_repeat.mean(axis=0))
+    assert repeated.metrics["cv_rmse_xgboost"] > rmse(TABLE.target, repeated.out_of_fold[:, 1])  # which flatters it
+    assert repeated.fold_weights == (60 / K,) * 2 * K
     folds = [name for name in repeated.metrics if name.startswith("cv_rmse_blended_fold_")]
     assert len(folds) == 2 * K
+
+
+def test_the_time_of_a_fit_does_not_include_that_of_importing_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_member_of_it.py").write_text(
+        "from ensemble.members.scikit import Ridge\n"
+        "class Slow(Ridge):\n"
+        "    def build(self):\n"
+        "        import slow_to_import\n"
+        "        return super().build()\n"
+    )
+    training = fit(Recipe((MemberSpec("slow", "own_member_of_it:Slow"),), folds=FoldSpec(k=2)))
+    assert training.fit_seconds["slow"] < 0.3
 
 
 def test_groups_stay_together() -> None:

@@ -19,11 +19,22 @@ from ensemble.evaluation import SCORES
 from ensemble.members import REGISTRY
 from ensemble.reading import Roles
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
-from ensemble.wire import decode_recipe, decode_roles, encode_recipe, encode_roles, metric_line, metric_regex
+from ensemble.wire import (
+    RESERVED_NAMES,
+    check_member_name,
+    decode_recipe,
+    decode_roles,
+    encode_recipe,
+    encode_roles,
+    metric_line,
+    metric_regex,
+)
 from tests.entry.conftest import OWN_MEMBER, values
 
 EDGES = [52.37, 3.2e-05, 1e6, 0.0, -0.0, -7.25, 1e-320, 5e-324, 1e300, -1e-300, sys.float_info.max, 1e16, 123456789.0]
-NAMES = st.from_regex(r"[a-z](_?[a-z0-9]){0,8}", fullmatch=True).filter(lambda name: name != "blended")
+NAMES = st.from_regex(r"[a-z](_?[a-z0-9]){0,8}", fullmatch=True).filter(
+    lambda name: name not in ("blended", *RESERVED_NAMES) and "_fold" not in name
+)
 
 
 def read(name: str, text: str) -> float | None:
@@ -109,6 +120,26 @@ def test_a_recipe_with_one_hyperparameter_a_member_is_read_back_too(recipe: Reci
     assert all(isinstance(value, str) for value in text.values())
     assert decode_recipe(text).fingerprint() == recipe.fingerprint()
     assert len(text) == len(encode_recipe(replace(recipe, members=()))) + len(members)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("seed", "of a hyperparameter"),
+        ("target", "of a hyperparameter"),
+        ("task", "of a hyperparameter"),
+        ("rival", "of a hyperparameter"),
+        ("sagemaker_job", "of a hyperparameter"),
+        ("ridge_fold_0", "of a metric of folds"),
+        ("ridge_fold", "of a metric of folds"),
+    ],
+)
+def test_a_name_that_has_another_meaning_cannot_name_a_member(name: str, what: str) -> None:
+    """With one hyperparameter a member, a member ``seed`` would be read as the seed."""
+    for check in (lambda: check_member_name(name, "here"), lambda: decode_recipe({"members": f"{name}:ridge"})):
+        with pytest.raises(InputError, match=f"cannot name a member, because it is the name {what}: choose another"):
+            check()
+    assert check_member_name("targets", "here") == "targets"
 
 
 @pytest.mark.parametrize(

@@ -20,15 +20,20 @@ def recorded_trials(project: Path, study: str) -> list[dict[str, Any]]:
     return [json.loads(result) for _, _, result in ledger_rows(project, study) if result is not None]
 
 
-def logged_runs(project: Path, experiment: str, role: str) -> list[Any]:
-    """Return MLflow's runs of one role."""
+def client_of(project: Path) -> Any:
+    """Return a client of a project's MLflow store."""
     from experiments.tracking.store import quiet
 
     quiet()
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{project}/mlflow.db"
-    client = MlflowClient(uri, uri)
+    return MlflowClient(uri, uri)
+
+
+def logged_runs(project: Path, experiment: str, role: str) -> list[Any]:
+    """Return MLflow's runs of one role."""
+    client = client_of(project)
     found = client.get_experiment_by_name(experiment)
     assert found is not None
     return list(client.search_runs([found.experiment_id], f"tags.`byoe.role` = '{role}'", max_results=1000))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import importlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -102,6 +104,12 @@ class Member(abc.ABC):
         self.threads = threads
         self.categories = dict(categories or {})
         self.classes = classes
+
+    def import_libraries(self) -> None:
+        """Import what ``fit`` needs, so that the time of a fit does not include it. It may be called often."""
+        for library in getattr(self, "libraries", ()):
+            with contextlib.suppress(ImportError):  # a distribution of another name than its module
+                importlib.import_module(library.replace("-", "_"))
 
     @abc.abstractmethod
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ensemble.arrays import Floats
+from ensemble.elementary import exp, log
 from ensemble.members.probabilities import softmax
 
 _FOLDS = 5
@@ -121,18 +122,18 @@ def _calibration(scores: Floats, codes: npt.NDArray[np.intp], weights: Floats | 
     wanted[np.arange(len(codes)), codes] = 1 - other
 
     def loss(found: Floats) -> tuple[float, Floats]:
-        scale, biases = np.exp(found[0]), found[1:]
+        scale, biases = exp(found[:1]), found[1:]
         probabilities = softmax(scale * scores + biases)
-        logarithms = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+        logarithms = log(np.maximum(probabilities, np.finfo(np.float64).tiny))
         value = -float((shares[:, None] * wanted * logarithms).sum()) + _PENALTY * float((biases**2).sum())
         slopes = shares[:, None] * (probabilities - wanted)
-        return value, np.concatenate([[scale * (slopes * scores).sum()], slopes.sum(axis=0) + 2 * _PENALTY * biases])
+        return value, np.concatenate([scale * (slopes * scores).sum(), slopes.sum(axis=0) + 2 * _PENALTY * biases])
 
     found = minimize(
         loss,
-        np.concatenate([[0.0], np.log(counts / counts.sum())]),
+        np.concatenate([[0.0], log(counts / counts.sum())]),
         jac=True,
         method="L-BFGS-B",
         bounds=[(-10.0, 10.0), *[(None, None)] * classes],
     ).x
-    return float(np.exp(found[0])), found[1:]
+    return float(exp(found[:1])[0]), found[1:]

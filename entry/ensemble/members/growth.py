@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ensemble.arrays import Floats
-from ensemble.elementary import LEAST_PROBABILITY
+from ensemble.elementary import LEAST_PROBABILITY, log
 
 # Growth ends at this number of rounds, or once the error has not fallen for as many rounds as patience allows;
 # docs/benchmarks.md has the measurements. The first fold waits longer, since it limits the others and is judged alone.
@@ -112,7 +112,7 @@ class Growth:
     def _errors_of_rows(self, predicted: Floats) -> Floats:
         if self.loss == "log":
             given = predicted[np.arange(len(self.target)), self.target.astype(np.intp)]
-            return np.asarray(-np.log(np.maximum(given, LEAST_PROBABILITY)))
+            return -log(np.maximum(given, LEAST_PROBABILITY))
         deviations = np.abs(self.target - predicted) / self._unit
         return np.asarray(deviations if self.loss == "absolute" else deviations**2)
 

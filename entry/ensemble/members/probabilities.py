@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.elementary import exp
 
 
 def softmax(scores: Floats) -> Floats:
@@ -21,7 +22,7 @@ def softmax(scores: Floats) -> Floats:
     if scores.ndim == 1:
         scores = np.column_stack([np.zeros(len(scores)), scores])
     scores = np.ascontiguousarray(scores, dtype=np.float64)
-    return normalised(np.exp(scores - scores.max(axis=1, keepdims=True)))
+    return normalised(exp(scores - scores.max(axis=1, keepdims=True)))
 
 
 def normalised(shares: Floats) -> Floats:

@@ -85,6 +85,16 @@ class ScikitMember(Member):
     def _step(self) -> str:
         return "classifier" if self.classes else "regressor"
 
+    def import_libraries(self) -> None:
+        """Import what the pipeline is made of, and what the regressor or classifier is defined in."""
+        import sklearn.compose
+        import sklearn.dummy
+        import sklearn.impute
+        import sklearn.pipeline
+        import sklearn.preprocessing  # noqa: F401
+
+        self.build()
+
     @abc.abstractmethod
     def build(self) -> Any:
         """Return the unfitted regressor or classifier for these parameters."""

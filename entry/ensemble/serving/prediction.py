@@ -9,6 +9,7 @@ from typing import Any
 
 from ensemble.arrays import Floats
 from ensemble.decision import HALF, Decision
+from ensemble.disagreement import Disagreement
 from ensemble.recipe import BLENDED
 from ensemble.serving.media_types import Detail
 
@@ -30,6 +31,8 @@ class Prediction:
         classes: The labels of the classes, in order; empty if a number is predicted.
         positive: The label of the positive class of two; None for numbers and for more classes.
         threshold: The probability from which on the positive class is predicted; None for numbers and more classes.
+        apart: The members' disagreement; None if the model does not know what it was out of fold.
+        usually_apart: Its mean out of fold.
     """
 
     blended: Floats
@@ -40,6 +43,15 @@ class Prediction:
     classes: tuple[str, ...] = ()
     positive: str | None = None
     threshold: float | None = None
+    apart: Disagreement | None = None
+    usually_apart: float = 0.0
+
+    @property
+    def disagreement(self) -> float | None:
+        """The mean disagreement of the members over the rows, as a multiple of that out of fold; None if unknown."""
+        if self.apart is None or not len(self.blended):
+            return None
+        return round(float(self.apart.of_rows(self.members).mean()) / self.usually_apart, 3)
 
     def take(self, rows: slice) -> Prediction:
         """Return the predictions for some of the rows, without the counts of ``unseen`` and ``absent``."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.bundle import EXAMPLE_TOLERANCE, Bundle, load_bundle
+from ensemble.disagreement import Disagreement
 from ensemble.errors import BundleError, EnsembleError
 from ensemble.serving.errors import RequestError, first_line
 from ensemble.serving.prediction import Prediction
@@ -48,6 +49,14 @@ class Predictor:
         """The model's features."""
         return self.bundle.columns
 
+    @cached_property
+    def disagreement(self) -> Disagreement | None:
+        """The members' disagreement, if the bundle has what it was out of fold."""
+        known = self.bundle.sketch
+        if known is None or known.disagreement is None:
+            return None
+        return Disagreement.of_blend(self.bundle.ensemble.blend.weights)
+
     def features(self, rows: Rows, unseen: Unseen | None = None) -> Floats:
         """Return the features of a request, shape (rows, columns), float64, NaN where missing.
 
@@ -72,6 +81,8 @@ class Predictor:
             classes=bundle.classes,
             positive=bundle.positive,
             threshold=bundle.threshold,
+            apart=self.disagreement,
+            usually_apart=0.0 if bundle.sketch is None else bundle.sketch.mean,
         )
 
     def answer(self, rows: Rows) -> Prediction:

@@ -115,7 +115,10 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     ]
     pad = 0.04 * (max(ends) - min(ends)) or 1.0
     span = [min(ends) - pad, max(ends) + pad]
-    plots = tuple(Plot(_scatter(place, kept, span), 340, series=place) for place, kept in found.items())
+    plots = tuple(
+        Plot(_scatter(place, kept, span, plain(measures[place].study.target)), 340, series=place)
+        for place, kept in found.items()
+    )
     fits = [_fit(measures[place].label, kept) for place, kept in found.items()]
     sampled = max(len(kept.target) for kept in found.values()) > _MOST_ROWS
     few = f" Only {_MOST_ROWS} rows of each, chosen at random, are drawn." if sampled else ""
@@ -123,7 +126,7 @@ def predicted_against_actual(measures: Sequence[Measures]) -> Chart:
     return Chart("actual", _ACTUAL, sentence, plots, columns=min(3, len(plots)), missing=missing)
 
 
-def _scatter(place: int, kept: Predictions, span: Sequence[float]) -> Spec:
+def _scatter(place: int, kept: Predictions, span: Sequence[float], target: str) -> Spec:
     rows = np.sort(np.random.RandomState(0).permutation(len(kept.target))[:_MOST_ROWS])
     ideal = {"type": "scatter", "mode": "lines", "x": span, "y": span, "line": {"color": INK, "width": 1}}
     points = {
@@ -135,8 +138,8 @@ def _scatter(place: int, kept: Predictions, span: Sequence[float]) -> Spec:
         "hovertemplate": "actual %{x:.5g}<br>predicted %{y:.5g}<extra></extra>",
     }
     layout = {
-        "xaxis": {"title": {"text": "actual"}, "range": span, "zeroline": False},
-        "yaxis": {"title": {"text": "predicted"}, "range": span, "zeroline": False},
+        "xaxis": {"title": {"text": f"actual {target}".strip()}, "range": span, "zeroline": False},
+        "yaxis": {"title": {"text": f"predicted {target}".strip()}, "range": span, "zeroline": False},
     }
     return {"data": [{**ideal, "hoverinfo": "skip"}, points], "layout": layout}
 

@@ -23,7 +23,7 @@ from experiments.reporting.score_names import shown
 
 
 def score_charts(measures: Sequence[Measures]) -> list[Chart]:
-    """Draw the winners' scores in cross-validation that have an interval of the mean fold, one figure each."""
+    """Draw the winners' scores in cross-validation that have an interval, one figure each."""
     scores = dict.fromkeys(score for one in measures for score in one.folded_scores)
     return [_chart(measures, score) for score in scores]
 
@@ -60,7 +60,7 @@ def _trace(place: int, places: int, one: Measures, names: Sequence[str], score: 
         values.append(value)
         above.append(max(0.0, high - value))
         below.append(max(0.0, value - low))
-        texts.append(f"{plain(one.label)}, {plain(name)}: {value:.6g}<br>95% of the mean fold: {low:.4g} to {high:.4g}")
+        texts.append(f"{plain(one.label)}, {plain(name)}: {value:.6g}<br>95% interval: {low:.4g} to {high:.4g}")
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.6, "width": 4}
     return {
         "type": "scatter",

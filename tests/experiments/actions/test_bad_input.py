@@ -369,6 +369,6 @@ def test_name_taken_by_another_configuration_shows_the_difference(project: Path,
         "mode=local", "action=train", "study=taken", "ensemble.members=[ridge]", "ensemble.params.ridge.alpha=2"
     )
     assert ended.code == 2
-    assert "fixed.ridge__alpha: nothing there, 2.0 here" in ended.err
+    assert "ensemble.params.ridge.alpha: nothing there, 2.0 here" in ended.err
     assert "study=<name>" in ended.err
     assert sorted(project.rglob("*")) == before

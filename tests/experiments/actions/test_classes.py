@@ -39,9 +39,9 @@ def test_a_text_target_is_searched_recorded_and_summed_up(labels: tuple[str, ...
     assert f"takes the target churned for {len(labels)} classes, {', '.join(ordered)}" in text
     for part in (
         "trial 0: cv_logloss_blended=",
-        "CV log loss validation test CV AUC CV accuracy weight fit seconds",
+        "CV log loss validation test CV AUC CV accuracy weight fit s",
         "class frequencies",
-        "the blend's log loss is",
+        "the blend's CV log loss is",
         "Plain CatBoost, with its own defaults on the same folds:",
         "The blend on the test rows: accuracy",
     ):

@@ -73,18 +73,37 @@ def test_unequal_studies_fail_with_their_cause(pair: Path, byoe: Run) -> None:
     assert byoe("action=compare", "compare.studies=[laptop,off]", "compare.rtol=0.5").code == 0
 
 
+def test_studies_of_different_members_are_compared_first_and_need_no_pairs(pair: Path, byoe: Run) -> None:
+    single = scored(0, {"xgboost__eta": 0.1}, members=("xgboost",), shift=3.0)
+    add_study(pair, "single", [single], members=("xgboost",))
+    arguments = ("action=compare", "compare.studies=[laptop,single]")
+    ended = byoe(*arguments)
+    assert (ended.code, ended.err) == (0, "")
+    found = [line for line in lines(ended) if line]
+    assert found[0].startswith("local (laptop) is better: its CV RMSE is ")
+    assert "; 95% interval " in found[0]
+    assert found[-3].startswith("parity: NOT CHECKED (parameters after decoding: ")
+    assert byoe(*arguments, "compare.parity=required").code == 3
+    refused = byoe(*arguments, "compare.parity=always")
+    assert (refused.code, "compare.parity" in refused.err) == (2, True)
+
+
 def test_studies_of_different_data_are_refused_with_the_difference_unless_forced(pair: Path, byoe: Run) -> None:
     add_study(pair, "other", TRIALS[:1], mode="remote", data=splits(table(12).take(slice(1, None)), "b" * 64))
     arguments = ("action=compare", "compare.studies=[laptop,other]")
-    verdict = "parity: NOT COMPARABLE (data hash: 24 rows in laptop (12 + 5 + 7), 23 rows in other (11 + 5 + 7); 23 are in both)"
+    verdict = (
+        "parity: NOT CHECKED (data hash: 24 rows in laptop (12 + 5 + 7), 23 rows in other (11 + 5 + 7); 23 are in both)"
+    )
     refused = byoe(*arguments)
     assert (refused.code, verdict in lines(refused)) == (3, True)
     assert "laptop and other ran on different data" in refused.err
     assert "compare.force=true" in refused.err
     assert not (pair / "report.html").exists()
     forced = byoe(*arguments, "compare.force=true")
-    assert (forced.code, verdict in lines(forced), forced.err) == (3, True, "")
-    assert "The searches ran on different data" in (pair / "report.html").read_text()
+    assert (forced.code, verdict in lines(forced), forced.err) == (0, True, "")
+    required = byoe(*arguments, "compare.force=true", "compare.parity=required")
+    assert (required.code, verdict.replace("NOT CHECKED", "NOT COMPARABLE") in lines(required)) == (3, True)
+    assert "The studies ran on different data" in (pair / "report.html").read_text()
 
 
 def test_a_study_that_still_runs_is_marked_and_makes_the_report_partial(pair: Path, byoe: Run) -> None:

@@ -69,6 +69,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert f"local  {endpoint.url}  ok" in status.out
     assert "study one" in status.out
     assert "400  rows_do_not_fit" in status.out
+    assert "rows, disagreement " in status.out
     cleaned = run_command("action=clean", "paths.root=.")
     assert "kept: container" in cleaned.out
     assert ping(endpoint.url) is not None

@@ -465,7 +465,8 @@ def test_jobs_that_amt_stops_early_are_pruned_and_not_failed(project: Path, draw
     assert {trial["failure"] for trial in trials if trial["state"] == "pruned"} == {"AMT stopped it early"}
     assert ["expected" in trial["info"]["pruned"] for trial in trials[1:5]] == [True, True, True, False]
     runs = sorted(logged_trials(project, "byoe-diabetes"), key=lambda run: run.info.run_name)
-    assert [run.info.status for run in runs[:3]] == ["FINISHED", "KILLED", "KILLED"]
+    assert [run.data.tags["byoe.state"] for run in runs[:3]] == ["complete", "pruned", "pruned"]
+    assert {run.info.status for run in runs[:3]} == {"FINISHED"}
     assert runs[1].data.tags["byoe.failure"] == "AMT stopped it early"
     assert drawing.calls("StopHyperParameterTuningJob") == []
     assert byoe("mode=local", "action=replay", "replay.study=early", "replay.top=1").code == 0
@@ -798,6 +799,7 @@ def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
     assert numbers(recorded_trials(Path.cwd(), "cloud")) == numbers(local_trials[:-1])
     assert len(logged_trials(Path.cwd(), "elsewhere")) == TRIALS
     assert (Path.cwd() / "studies/cloud/final/model/manifest.json").exists()
+    assert (Path.cwd() / "studies/cloud/final/model/sketch.json").exists()
     assert created(double) == ["CreateHyperParameterTuningJob"]
 
 

@@ -43,6 +43,9 @@ def test_study_in_containers_is_recorded_like_one_of_mode_local(project: Path, n
     assert {path.name for path in folder.iterdir()} == {"final", "ledger.sqlite", "lock", "request.json", "trials"}
     assert {path.name for path in (folder / "final").iterdir()} >= {"model", "model.tar.gz", "output", "log.txt"}
     assert "Reporting training SUCCESS" in (folder / "final" / "log.txt").read_text()
+    sketch = json.loads((folder / "final" / "model" / "sketch.json").read_text())
+    assert len(sketch["columns"]) == 10
+    assert sketch["mean"] > 0
     (request,) = json.loads((folder / "request.json").read_text())["CreateHyperParameterTuningJob"]
     assert request["HyperParameterTuningJobName"] == "containers"
     hyperparameters = json.loads((folder / "trials" / "0001" / "input" / "config" / "hyperparameters.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -17,14 +18,19 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from rich.console import Console
 
+from experiments.actions.tune import show_data
 from experiments.backends import winner
 from experiments.comparison.recorded_study import read_study
+from experiments.config.compose import compose
+from experiments.planning.study import plan_study
 from experiments.study.baseline import PARAMETERS
+from experiments.tracking.views import STUDIES, runs_page
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
 from tests.support.once import made_once
 from tests.support.projects import copy_project
-from tests.support.records import logged_runs, logged_trials, recorded_trials
+from tests.support.records import client_of, logged_runs, logged_trials, recorded_trials
 
 Run = Callable[..., Ended]
 COST = {
@@ -122,6 +128,7 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
     }
     assert artifacts(project, final.info.run_id) == {
         "feature_importance.png",
+        "metrics.json",
         "predicted_against_actual.png",
         "residuals.png",
     }
@@ -133,6 +140,35 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
         error = np.sqrt(np.mean((arrays["target"] - arrays["blended"]) ** 2))
         assert error == pytest.approx(final.data.metrics["test_rmse_blended"])
         assert arrays["members"].shape == (len(arrays["target"]), 2)
+
+
+def test_mlflow_shows_parameters_folds_data_and_the_ranked_model(finished: Path, tiny: Path) -> None:
+    trials = logged_trials(tiny, "byoe-diabetes")
+    (study,), (final,) = (logged_runs(tiny, "byoe-diabetes", role) for role in ("study", "final"))
+    for run in (study, final, *trials):
+        (data,) = (given.dataset for given in run.inputs.dataset_inputs)
+        assert (data.name, data.digest) == ("diabetes", run.data.tags["byoe.data_hash"][:16])
+        assert run.info.status == "FINISHED"
+    best = min(trials, key=lambda run: run.data.metrics["cv_rmse_blended"])
+    assert {"n_trials": "3", "folds_k": "5", "members": "xgboost,catboost"}.items() <= study.data.params.items()
+    assert study.data.params["xgboost__eta"] == best.data.params["xgboost__eta"]
+    assert study.data.metrics["trials"] == 3
+    assert "best: trial" in study.data.tags["mlflow.note.content"]
+    experiment = study.info.experiment_id
+    assert f"http://127.0.0.1:5000/{runs_page(experiment, STUDIES)}" in (finished / "out.txt").read_text()
+    client = client_of(tiny)
+    assert f"mlflow.sharedViewState.{STUDIES}" in client.get_experiment(experiment).tags
+    folds = {step.step: step.value for step in client.get_metric_history(best.info.run_id, "cv_rmse_blended_fold")}
+    metrics = recorded_trials(tiny, "tiny")[int(best.data.tags["byoe.trial"])]["metrics"]
+    assert folds == {fold: metrics[f"cv_rmse_blended_fold_{fold}"] for fold in range(5)}
+    (model,) = client.search_logged_models([experiment], order_by=[{"field_name": "metrics.test_rmse_catboost"}])
+    scores = {score.key: score.value for score in model.metrics}
+    assert scores["test_rmse_catboost"] == final.data.metrics["test_rmse_catboost"]
+    assert (model.name, model.source_run_id) == ("tiny", final.info.run_id)
+    assert model.params["xgboost__eta"] == best.data.params["xgboost__eta"]
+    version = client.get_model_version_by_alias("tiny", "winner")
+    assert float(version.tags["test_rmse_blended"]) == pytest.approx(scores["test_rmse_blended"], rel=1e-5)
+    assert f"#/experiments/{experiment}/runs/{final.info.run_id}" in version.description
 
 
 def test_registered_model_predicts_as_trained_from_another_folder(tiny: Path, tmp_path: Path) -> None:
@@ -172,7 +208,7 @@ def test_registered_model_with_a_users_member_loads_anywhere(project: Path, tmp_
     (project / "packages" / "mine" / "__init__.py").write_text(
         "from ensemble.members.scikit import Ridge\n\n\nclass Own(Ridge):\n    kind = 'mine:Own'\n"
     )
-    arguments = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]")
+    arguments = ("mode=local", "action=train", "study=mine", "entry.dependencies=[packages]", "mlflow.register=true")
     ended = run_command(*arguments, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
     assert ended.code == 0, ended.err
     assert "could not record" not in ended.out, ended.out
@@ -299,8 +335,11 @@ def test_study_is_extended_by_more_trials(tiny: Path) -> None:
     assert ended.code == 0, ended.err
     assert "3 of 6 trials are done" in ended.out
     assert len(recorded_trials(tiny, "tiny")) == len(logged_trials(tiny, "byoe-diabetes")) == 6
-    assert len(logged_runs(tiny, "byoe-diabetes", "study")) == 1
-    assert len(logged_runs(tiny, "byoe-diabetes", "final")) == 1
+    (study,) = logged_runs(tiny, "byoe-diabetes", "study")
+    (final,) = logged_runs(tiny, "byoe-diabetes", "final")
+    assert (study.data.params["n_trials"], study.data.metrics["trials"]) == ("6", 6)
+    children = [*logged_trials(tiny, "byoe-diabetes"), final, *logged_runs(tiny, "byoe-diabetes", "superseded")]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {study.info.run_id}
     fewer = run_command(*TINY)
     assert fewer.code == 0
     assert "is finished; nothing was run" in fewer.out
@@ -315,7 +354,9 @@ def test_same_command_without_a_name_finds_its_study(project: Path) -> None:
     assert first.code == 0
 
 
-def test_train_is_one_run_with_the_parameters_given(project: Path) -> None:
+def test_train_is_one_run_with_the_parameters_given_and_registers_its_model_when_asked(
+    project: Path, byoe: Run
+) -> None:
     ended = run_command("mode=local", "action=train", "study=one", *QUICK, "ensemble.params.xgboost.max_depth=4")
     assert ended.code == 0, ended.err
     (trial,) = recorded_trials(project, "one")
@@ -325,6 +366,14 @@ def test_train_is_one_run_with_the_parameters_given(project: Path) -> None:
     final = json.loads((project / "studies" / "one" / "final" / "model" / "manifest.json").read_text())
     assert (final["metrics"], final["rows"]) == (trial["metrics"], 442)
     assert trial["info"]["final_rows"] == "all"  # it was not trained once more
+    assert "mlflow.register=true" in ended.out
+    client, (run,) = client_of(project), logged_runs(project, "byoe-diabetes", "final")
+    assert client.search_registered_models() == []
+    assert len(run.outputs.model_outputs) == 1
+    again = ("mode=local", "action=train", "study=one", *QUICK, "ensemble.params.xgboost.max_depth=4")
+    assert "models:/one@winner" in byoe(*again, "mlflow.register=true").out
+    assert client.get_model_version_by_alias("one", "winner").run_id == run.info.run_id
+    assert "is finished; nothing was run" in byoe(*again).out
 
 
 def test_a_users_table(project: Path) -> None:
@@ -504,9 +553,10 @@ def test_trials_that_cannot_win_are_pruned_and_a_resumed_study_prunes_the_same(p
         (t["state"], t["params"], t["metrics"]) for t in reference
     ]
     runs = [run for run in logged_trials(project, "byoe-diabetes") if run.data.tags["byoe.study"] == "parts"]
-    given_up = {int(run.data.tags["byoe.trial"]): run for run in runs if run.info.status == "KILLED"}
+    given_up = {int(run.data.tags["byoe.trial"]): run for run in runs if run.data.tags["byoe.state"] == "pruned"}
     assert sorted(given_up) == [index for index, state in enumerate(states) if state == "pruned"]
     for index, run in given_up.items():
+        assert run.info.status == "FINISHED"  # MLflow shows the others that end in red
         assert run.data.tags["byoe.pruned_after_folds"] == str(parts[index]["info"]["pruned"]["folds"])
         assert "cv_rmse_blended" not in run.data.metrics
 
@@ -603,3 +653,37 @@ def _get(address: str, body: bytes | None = None) -> bytes:
     request = urllib.request.Request(address, data=body, headers={"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as answer:
         return bytes(answer.read())
+
+
+def test_a_table_is_described_once_and_its_warnings_for_every_study(folder: Path) -> None:
+    rows = "\n".join(f"{number},7,{number * number % 11}" for number in range(60))
+    (folder / "rows.csv").write_text(f"size,odd,price\n{rows}\n")
+    table = ("dataset=file", "dataset.path=rows.csv", "dataset.target=price")
+    printed = []
+    for members in ("ridge", "xgboost"):
+        plan = plan_study(compose(["mode=local", "action=train", f"ensemble.members=[{members}]", *table]))
+        console = Console(file=io.StringIO(), width=100)
+        assert any("odd: constant" in warning for warning in show_data(plan, console))
+        plan.place()
+        printed.append(console.file.getvalue())  # type: ignore[attr-defined]
+    assert "60 rows: 36 train, 12 validation, 12 test." in printed[0]
+    assert "To read a column otherwise" in printed[0]
+    assert printed[1].startswith("warning: ")
+    assert "rows:" not in printed[1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        ("local", "members for which there is no time are left out"),
+        ("sagemaker", "the command ends after its first trial"),
+    ],
+)
+def test_a_time_limit_below_one_trial_is_noted_before_the_first_trial(mode: str, what: str, folder: Path) -> None:
+    base = (f"mode={mode}", "ensemble=wide", "ensemble.drop_slow=false", "dataset=diabetes")
+    limit = {"local": "search.timeout=1", "sagemaker": "search.timeout=120"}[mode]
+    repeats = ("dataset.folds.kind=repeated", "dataset.folds.repeats=100") if mode == "sagemaker" else ()
+    notes = [note for note in plan_study(compose([*base, limit, *repeats])).notes if "search.timeout" in note]
+    assert len(notes) == 1
+    assert re.fullmatch(rf"search\.timeout=\d+: one trial takes about [\d.e+]+ s on one core, so {what}.*\.", notes[0])
+    assert not [note for note in plan_study(compose([*base, "search.timeout=100000"])).notes if "timeout" in note]

@@ -73,7 +73,7 @@ def test_more_classes_take_more_time(folder: Path) -> None:
 
 
 def test_it_is_trained_once_with_catboosts_own_defaults(folder: Path) -> None:
-    study = with_baseline("search.seed=3", "dataset.folds.k=4")
+    study = with_baseline("search.seed=3", "dataset.folds.k=4", "search.objective=validation_mae_xgboost")
     result = TrialResult(0, "complete", {}, 0.0, 1.0, {"cv_rmse_catboost": 55.0})
     noted, printed = finished(study, handle := Handle(result=result), SMALL)
     assert noted is not None
@@ -83,6 +83,7 @@ def test_it_is_trained_once_with_catboosts_own_defaults(folder: Path) -> None:
     own = {name: text for name, text in trial.hyperparameters.items() if name.startswith("catboost__")}
     assert own == {"catboost__iterations": "1000"}
     assert [trial.hyperparameters[name] for name in ("members", "seed", "folds_k")] == ["catboost", "3", "4"]
+    assert trial.hyperparameters["objective"] == "cv_mae_blended"  # so that its folds have it too
     finished(study, again := Handle(), SMALL)
     assert again.begun == []
 
@@ -134,8 +135,10 @@ def test_the_mean_is_that_of_the_rows_of_the_other_folds(kind: str, tmp_path: Pa
             mean = np.average(target[fit], weights=weights[fit])
             error = np.sqrt(np.average((target[score] - mean) ** 2, weights=weights[score]))
             assert found[f"cv_rmse_mean_fold_{number}"] == pytest.approx(error)
-    assert set(found) == {"cv_rmse_mean", "cv_rmse_mean_fold_0", "cv_rmse_mean_fold_1"}
-    assert min(list(found.values())[1:]) < found["cv_rmse_mean"] < max(list(found.values())[1:])
+    folds = [found.pop(f"cv_rmse_mean_fold_{number}") for number in range(2)]
+    assert set(found) == {"cv_rmse_mean", "cv_mae_mean", "cv_r2_mean"}
+    assert min(folds) < found["cv_rmse_mean"] < max(folds)
+    assert found["cv_r2_mean"] < 0 < found["cv_mae_mean"]
 
 
 @pytest.mark.parametrize("balanced", [False, True])
@@ -144,11 +147,15 @@ def test_of_classes_the_baseline_is_their_frequencies(balanced: bool, tmp_path: 
     target = random.permutation(np.repeat([0.0, 1.0, 2.0], [16, 9, 5]))
     table = Table(numbers("a"), "risk", random.normal(size=(30, 1)), target, classes=("high", "low", "none"))
     write_channel(table, tmp_path)
-    hyperparameters = {"members": "xgboost", "folds_k": "3", "seed": "0"} | (
-        {"class_weight": "balanced"} if balanced else {}
-    )
+    given = {"members": "xgboost", "folds_k": "3", "seed": "0", "objective": "cv_auc_blended"}
+    hyperparameters = given | ({"class_weight": "balanced"} if balanced else {})
     found = score_mean(str(tmp_path), hyperparameters)
-    assert set(found) == {"cv_logloss_mean", "cv_accuracy_mean", *(f"cv_logloss_mean_fold_{fold}" for fold in range(3))}
+    assert set(found) == {
+        "cv_logloss_mean",
+        "cv_accuracy_mean",
+        "cv_auc_mean",
+        *(f"cv_logloss_mean_fold_{fold}" for fold in range(3)),
+    }
     weights = compute_sample_weight("balanced", target) if balanced else np.ones(30)
     losses = []
     for number, (fit, score) in enumerate(StratifiedKFold(3, shuffle=True, random_state=0).split(target, target)):

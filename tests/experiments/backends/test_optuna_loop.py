@@ -103,6 +103,21 @@ def test_time_is_reserved_for_the_winner_and_running_trials_are_left_to_the_next
     assert len(second) < 12
 
 
+def test_with_a_limit_the_first_values_are_tried_alone_so_that_no_other_trial_can_replace_them(folder: Path) -> None:
+    class Watching(ScriptedRunner):
+        def run(self, trial: TrialSpec) -> TrialResult:
+            found = super().run(trial)
+            self.seen_at_end.setdefault(trial.index, set(self.seen))
+            return found
+
+    for limit, alone in ("search.timeout=1000", True), ("search.timeout=null", False):
+        study = plan("search.n_trials=4", "search.window=4", "search.parallel=2", limit, f"study=alone-{alone}".lower())
+        runner = Watching(float)
+        runner.seen_at_end = {}
+        assert {result.index for result in run(study, runner)} == {0, 1, 2, 3}
+        assert runner.seen_at_end[0] == {0} or not alone
+
+
 def test_a_study_without_a_score_continues_until_it_has_one(folder: Path) -> None:
     study = plan("search.n_trials=5", "search.window=1", "search.parallel=1", "search.timeout=1")
     assert [result.index for result in run(study, ScriptedRunner(float))] == [0]

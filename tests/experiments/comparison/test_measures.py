@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from experiments.comparison.findings import which_search
+from experiments.comparison.findings import which_is_better
 from experiments.comparison.measures import Measures, lift_between_winners, measure
 from experiments.comparison.recorded_study import read_study
 from experiments.comparison.table import Row, comparison_rows
 from experiments.reporting.console import dollars
-from experiments.study.fold_intervals import mean_over_folds
 from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import STUDY_BLEND, TrialResult
 from tests.experiments.comparison.builder import (
@@ -55,6 +54,14 @@ def test_wall_time_counts_overlaps_once_and_no_pauses(folder: Path) -> None:
     assert one.seconds == 24
     assert one.trials_per_minute == pytest.approx(7.5)
     assert [point.minutes * 60 for point in one.by_time] == pytest.approx([10, 20, 24])
+
+
+def test_wall_time_is_that_of_the_commands_where_it_is_known(folder: Path) -> None:
+    study = add_study(folder, "laptop", [timed(0, 100, 110), timed(1, 105, 120)])
+    edit_facts(study, commands=[[95.0, 130.0], [1000.0, 1005.0]])
+    (one,) = measure([read_study(study.folder)])
+    assert one.seconds == 40  # start-up, the winner and the figures too, and a second command that ran no trial
+    assert [point.minutes * 60 for point in one.by_time] == pytest.approx([15, 25])
 
 
 def test_the_baselines_are_compared_where_a_study_has_them(folder: Path) -> None:
@@ -164,10 +171,40 @@ def test_studies_of_classes_are_compared_by_log_loss_auc_and_accuracy(folder: Pa
         assert ridge.best == {better}, heading
     assert cells(rows["does it pay?"], "class frequencies") == ("0.69", "-")
     assert cells(rows["does it pay?"], "plain CatBoost") == ("0.61", "-")
-    assert "its blend's log loss is" in which_search(found)
+    assert "its CV log loss is" in which_is_better(found)
     assert found[0].lift is not None
-    folds = [found[0].best.metrics[f"cv_logloss_{name}_fold_1"] for name in ("xgboost", "blended")]  # type: ignore[union-attr]
-    assert found[0].lift.mean == pytest.approx(folds[0] - folds[1])
+    whole = [found[0].best.metrics[f"cv_logloss_{name}"] for name in ("blended", "xgboost")]  # type: ignore[union-attr]
+    assert found[0].lift.value == whole[0] - whole[1]
+
+
+def test_the_verdicts_are_on_the_objective_that_all_studies_share(folder: Path) -> None:
+    """In ``scored_classes`` the AUC is 1 - log loss / 5, so that signs are the other way round."""
+    catboost = {f"cv_auc_catboost_fold_{fold}": 0.5 + 0.01 * fold for fold in range(3)}
+    baseline = TrialResult(0, "complete", {}, 0.0, 1.0, {"cv_auc_catboost": 0.5, "cv_auc_mean": 0.5, **catboost})
+    laptop, server = (
+        add_study(folder, mode, [scored_classes(0, point)], objective="cv_auc_blended", mode=mode, baseline=baseline)
+        for mode, point in (("local", POINTS[0]), ("remote", POINTS[1]))
+    )
+    found = measure([laptop, server])
+    one = found[0]
+    assert one.decisive == "auc"
+    assert one.lift is not None
+    assert one.best_member is not None
+    assert one.best is not None
+    best = one.best.metrics
+    assert (one.best_member.name, one.best_member.score) == ("xgboost", best["cv_auc_xgboost"])
+    assert one.lift.value == best["cv_auc_blended"] - best["cv_auc_xgboost"]
+    rows = rows_of(found)["does it pay? (AUC)"]
+    assert cells(rows, "blend minus best member")[0].startswith("+0.00")
+    assert cells(rows, "the ensemble")[0] == "pays"
+    assert cells(rows, "plain CatBoost") == ("0.5", "0.5")
+    assert cells(rows, "blend minus plain CatBoost")[0].startswith("+0.3")
+    assert "is better: its CV AUC is 0.00" in which_is_better(found)
+    assert " above that of " in which_is_better(found)
+    mixed = measure(
+        [laptop, add_study(folder, "third", [scored_classes(0, POINTS[0])], objective="cv_logloss_blended")]
+    )
+    assert [one.decisive for one in mixed] == ["logloss", "logloss"]
 
 
 def test_equal_scores_and_scores_on_other_data_are_not_marked(folder: Path) -> None:
@@ -202,29 +239,47 @@ def test_the_state_of_an_unfinished_study_is_shown(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("shift", "expected"),
     [
-        (0.0, "found equally good ensembles"),
-        (3.0, "local has the better cv_rmse_blended"),
-        (-3.0, "remote has the better cv_rmse_blended"),
+        (0.0, "local and remote are equally good"),
+        (3.0, "local is better: its CV RMSE is 3 below that of remote"),
+        (-3.0, "remote is better: its CV RMSE is 3 below that of local"),
     ],
 )
 def test_the_better_search_is_reported_with_its_interval(folder: Path, shift: float, expected: str) -> None:
     laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
     server = add_study(folder, "server", [scored(0, POINTS[0], shift=shift)], mode="remote")
     found = measure([laptop, server])
-    sentence = which_search(found)
+    sentence = which_is_better(found)
     assert expected in sentence
     apart = lift_between_winners(*found)
     assert apart is not None
-    assert apart.mean == pytest.approx(-shift)
+    assert apart.value == pytest.approx(-shift)
     if shift:
-        assert "On average over the folds, its blend's RMSE is 3 below the other's" in sentence
+        scores = sorted(one.main("cv", "blended") for one in found)  # type: ignore[type-var]
+        assert f"({scores[0]:.6g} against {scores[1]:.6g}); 95% interval" in sentence
 
 
-def test_a_replay_does_not_decide_which_search_is_better(folder: Path) -> None:
+def test_a_difference_that_may_be_chance_is_not_called_better(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    other = scored(0, POINTS[0], shift=0.1)
+    noisy = {**other.metrics, "cv_rmse_blended_fold_0": 2.0, "cv_rmse_blended_fold_2": 20.0}
+    server = add_study(folder, "server", [dataclasses.replace(other, metrics=noisy)], mode="remote")
+    sentence = which_is_better(measure([laptop, server]))
+    assert sentence.startswith("local is ahead, but that may be chance: its CV RMSE is 0.1 below that of remote (")
+    assert sentence.endswith("which includes zero.")
+
+
+def test_studies_of_other_members_and_of_one_point_are_compared_too(folder: Path) -> None:
+    trio = add_study(folder, "trio", [scored(0, POINTS[0])])
+    single = scored(0, {"xgboost__eta": 0.1}, members=("xgboost",), shift=2.0)
+    alone = add_study(folder, "alone", [single], members=("xgboost",), given=True)
+    assert which_is_better(measure([trio, alone])).startswith("local (trio) is better: its CV RMSE is ")
+
+
+def test_a_replay_does_not_decide_which_is_better(folder: Path) -> None:
     laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
     server = add_study(folder, "server", [scored(0, POINTS[0])], mode="remote", given=True)
-    assert which_search(measure([laptop, server])) == (
-        "There are no two searches to compare: only local searched, the other studies ran given points."
+    assert which_is_better(measure([laptop, dataclasses.replace(server, replay_of="laptop")])) == (
+        "remote ran points of local again, so there are no two ensembles to compare."
     )
 
 
@@ -233,7 +288,7 @@ def test_winners_on_different_folds_are_not_compared(folder: Path) -> None:
     server = add_study(folder, "server", [scored(0, POINTS[1])], mode="remote", seed=1)
     found = measure([laptop, server])
     assert lift_between_winners(*found) is None
-    assert "Their folds differ, so there is no interval" in which_search(found)
+    assert "Their folds differ, so there is no interval" in which_is_better(found)
     assert cells(rows_of(found)["does it pay?"], "blend minus local's") == ("-", "different folds")
 
 
@@ -255,6 +310,8 @@ def test_a_blend_over_the_study_has_the_rmse_of_every_member_and_is_current_for_
     (one,) = measure([read_study(study.folder)])
     assert [one.main("cv", name) for name in (*MEMBERS, "blended")] == [5.0, 6.0, 4.0]
     assert one.main("test", "ridge") == 9.0
-    assert one.interval("ridge") == mean_over_folds([6.0, 7.0, 8.0], FOLDS)
+    interval = one.interval("ridge")
+    assert interval is not None
+    assert interval.value == 6.0  # 6 over all rows, whatever the folds' mean
     edit_facts(study, final={**final, "info": {**info, STUDY_BLEND: {**blend, "trials": [0, 1]}}})
     assert read_study(study.folder).final is None  # the study was extended, and the blend looked for again

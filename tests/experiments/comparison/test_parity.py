@@ -60,6 +60,20 @@ def test_numbers_are_equal_within_the_tolerance_of_the_larger(folder: Path, fact
     assert compare_trials([laptop, server], 0.0).verdict == "FAIL"
 
 
+def test_parity_is_not_missed_unless_it_is_asked_for(folder: Path) -> None:
+    laptop = add_study(folder, "laptop", [scored(0, POINTS[0])])
+    single = scored(0, {"xgboost__eta": 0.1}, members=("xgboost",))
+    other = add_study(folder, "other", [single], members=("xgboost",))
+    asked, not_asked = (compare_trials([laptop, other], TOLERANCE, parity) for parity in ("required", "auto"))  # type: ignore[arg-type]
+    assert (asked.verdict, asked.exit_code) == ("NOT COMPARABLE", 3)
+    assert (not_asked.verdict, not_asked.exit_code) == ("NOT CHECKED", 0)
+    assert not_asked.line.startswith("parity: NOT CHECKED (parameters after decoding: ")
+    replay = dataclasses.replace(other, replay_of="laptop")
+    assert compare_trials([laptop, replay], TOLERANCE, "auto").exit_code == 3
+    again = add_study(folder, "again", [scored(0, POINTS[0], shift=1.0)], mode="sagemaker")
+    assert compare_trials([laptop, again], TOLERANCE, "auto").exit_code == 1  # a pair that differs is a failure always
+
+
 def test_a_number_that_one_study_lacks_differs(folder: Path) -> None:
     result = trials(0)[0]
     fewer = {name: value for name, value in result.metrics.items() if name != "validation_rmse_ridge"}
@@ -151,6 +165,12 @@ def test_trials_with_different_objectives_are_paired(folder: Path) -> None:
     laptop = add_study(folder, "laptop", trials(0))
     server = add_study(folder, "server", trials(0), objective="cv_rmse_ridge")
     assert compare_trials([laptop, server], TOLERANCE).verdict == "PASS"
+    folds = {f"cv_mae_{name}_fold_{fold}": 1.0 for name in ("xgboost", "ridge", "blended") for fold in range(3)}
+    whole = {"cv_mae_blended": 1.0}
+    one, other = moved(trials(0)[0], **whole), moved(trials(0)[0], **whole, **folds)
+    desk = add_study(folder, "desk", [one])
+    cloud = add_study(folder, "cloud", [other], objective="cv_mae_blended")
+    assert compare_trials([desk, cloud], TOLERANCE).verdict == "PASS"
 
 
 def test_each_trial_is_compared_with_the_first_study_that_ran_it(folder: Path) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from experiments.comparison.measures import measure
 from experiments.comparison.parity import compare_trials
 from experiments.comparison.table import comparison_rows
-from experiments.comparison.terminal import show_findings, show_parity, show_table
+from experiments.comparison.terminal import show_finding, show_parity, show_table, show_unpaired
 from tests.experiments.comparison.builder import POINTS, add_study, scored
 
 
@@ -33,10 +33,11 @@ def test_trials_without_a_pair_are_listed_below_the_finding(folder: Path) -> Non
         add_study(folder, "server", [scored(0, POINTS[0])], mode="sagemaker", given=True),
     ]
     file = io.StringIO()
-    show_findings(measure(studies), compare_trials(studies, 1e-9), Console(file=file, width=40))
+    show_finding(measure(studies), Console(file=file, width=40))
+    show_unpaired(compare_trials(studies, 1e-9), Console(file=file, width=40))
     assert file.getvalue().splitlines() == [
         "",
-        "There are no two searches to compare: only local searched, the other studies ran given points.",
+        "local and sagemaker are equally good: their RMSE is the same on every fold.",
         "",
         "without a pair",
         "  trial 1 of laptop: these parameters ran in no other study",

@@ -15,7 +15,7 @@ from experiments.config.compose import compose
 from experiments.config.secrets import masked, masked_argument, masked_values, without_parts
 from experiments.planning.study import plan_study
 from experiments.study.ledger import Ledger
-from experiments.tracking.store import interface_command, store_problem, store_uri
+from experiments.tracking.store import interface, store_problem, store_uri
 from tests.conftest import PROJECT
 
 # By address, what must not be seen of it.
@@ -63,7 +63,7 @@ def test_configuration_ledger_and_summary_have_no_secret(address: str, folder: P
     with Ledger.open(study), sqlite3.connect(study.folder / "ledger.sqlite") as connection:
         recorded = "\n".join(connection.iterdump())
     shown = [composed.yaml(), composed.with_sources(), study.config, " ".join(study.arguments), recorded]
-    shown.append(interface_command(store_uri(address, folder), folder))
+    shown += interface(store_uri(address, folder), folder, "#/experiments/1/runs", "every study")
     for text in shown:
         assert [secret for secret in ADDRESSES[address] if secret in text] == []
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from ensemble.members import REGISTRY
-from experiments.config.schema import DatasetConfig, LocalModeConfig
+from experiments.config.schema import DatasetConfig, LocalModeConfig, SplitConfig
 from experiments.data.column_report import DataReport, report
 from experiments.data.datasets import load
 from tests.conftest import Ended
@@ -260,3 +260,10 @@ def rendered(found: DataReport) -> list[str]:
     console = Console(width=100, file=io.StringIO())
     console.print(found.render())
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_the_rows_of_each_part_are_the_first_line_and_are_counted_in_words(folder: Path) -> None:
+    found = table(folder)
+    assert rendered(found)[0].strip() == "100 rows: 60 train, 20 validation, 20 test."
+    whole = DatasetConfig("file", str(folder / "table.csv"), "price", split=SplitConfig(validation=0.0, test=0.0))
+    assert report(load(whole, LocalModeConfig()), REGISTRY).described_rows == "100 rows: 100 train"

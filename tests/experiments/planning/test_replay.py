@@ -104,10 +104,10 @@ def test_an_argument_that_differs_from_the_study_is_refused_by_its_key(unusual: 
     ended = byoe(*REPLAY, *arguments)
     assert ended.code == 2
     assert [line for line in ended.err.splitlines() if line.startswith("  ")] == [
-        "  ensemble.blend: weighted there, mean here",
         "  dataset.folds.k: 3 there, 4 here",
-        "  search.seed: 3 there, 4 here",
+        "  ensemble.blend: weighted there, mean here",
         "  ensemble.params.xgboost.num_round: 5 there, 6 here",
+        "  search.seed: 3 there, 4 here",
     ]
     assert not (unusual / "studies" / "again").exists()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ensemble.wire import decode_recipe
-from tests.experiments.planning.test_fittable import numbers, planned, refusal
+from tests.experiments.planning.test_fittable import IN_TIME, MONTHS, numbers, planned, refusal
 
 QUANTITY = {"a": numbers(), "price": numbers()}
 CLASSES = {"a": numbers(), "price": ["no", "yes", "no"] * 20}
@@ -110,3 +110,36 @@ def test_members_that_ignore_weights_do_not_go_with_weights_of_classes(folder: P
     assert "ensemble.class_weight: nearest_neighbors ignores weights." in refusal(folder, CLASSES, *given)
     plan = planned(folder, CLASSES, *given, "ensemble.drop_slow=true")
     assert [spec.name for spec in plan.study.recipe({}).members] == ["xgboost"]
+
+
+def test_an_objective_that_has_no_value_is_refused(folder: Path) -> None:
+    """Each trial would have failed. The AUC needs two classes, and R2 different values."""
+    late = {"a": numbers(), "month": MONTHS, "price": ["no", "yes"] * 18 + ["no"] * 24}
+    in_time = [*IN_TIME, "dataset.split.validation=0.1", "dataset.split.test=0.1", "ensemble.members=[linear]"]
+    assert refusal(folder, late, *in_time, "search.objective=validation_auc_linear") == (
+        "search.objective=validation_auc_linear has no value: all 6 validation rows have the class 'no'. Use another "
+        "score, such as validation_logloss_linear, or other rows (dataset.split.validation, dataset.split.seed)."
+    )
+    assert planned(folder, late, *in_time, "search.objective=cv_auc_blended").study.objective == "cv_auc_blended"
+    late["price"] = ["no", "yes"] * 6 + ["no"] * 48
+    assert "all 36 rows that folds score have the class 'no'" in refusal(
+        folder, late, *in_time, "search.objective=cv_auc_linear"
+    )
+    same = {"a": numbers(), "month": MONTHS, "price": [*numbers(36), *[2.0] * 24]}
+    in_time[-1] = "ensemble.members=[ridge]"
+    message = refusal(folder, same, *in_time, "search.objective=validation_r2_ridge")
+    assert "all 6 validation rows have the target 2. Use another score, such as validation_rmse_ridge" in message
+
+
+def test_weights_of_classes_that_libraries_cannot_read_are_refused(folder: Path) -> None:
+    for weights, reason in (
+        ("{no: 1, yes: 1e300}", "ensemble.class_weight: the largest weight is 1e+300, and sums of such weights"),
+        (
+            "{no: 1, yes: 1e-60}",
+            "training rows with a weight above 0, 'yes' (0), but each fold is fitted on every class",
+        ),
+    ):
+        assert reason in refusal(folder, CLASSES, f"ensemble.class_weight={weights}")
+    weighed = {**CLASSES, "w": [1e20] * 60}
+    message = refusal(folder, weighed, "dataset.weights=w", "ensemble.class_weight={no: 1, yes: 1e20}")
+    assert message.startswith("dataset.weights=w times ensemble.class_weight: the largest weight is 1e+40")

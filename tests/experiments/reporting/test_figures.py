@@ -9,7 +9,8 @@ import pytest
 
 from ensemble.evaluation import SCORES
 from ensemble.recipe import MemberSpec, Recipe
-from experiments.reporting.figures import leave_one_out_rises, study_figures, winner_figures
+from experiments.reporting.figures import study_figures, winner_figures
+from experiments.study.leave_one_out import leave_one_out_rises
 from experiments.study.predictions import Predictions
 from experiments.study.spec import STUDY_BLEND, StudySpec
 from tests.experiments.reporting.builder import (
@@ -86,6 +87,24 @@ def test_a_single_member_has_no_figures_of_a_blend(study: StudySpec) -> None:
         "optimisation_history.png",
         "member_and_blend_rmse.png",
     }
+    whole = trial(0, 11.0, 12.0, 11.0)
+    metrics = {name: value for name, value in whole.metrics.items() if "_catboost" not in name}
+    single = dataclasses.replace(whole, metrics=metrics, info={"weights": {"xgboost": 1.0}})
+    figure = study_figures(dataclasses.replace(study, unit="EUR"), [single], ["xgboost"], out_of_fold())
+    axes = figure["member_and_blend_rmse.png"].axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["xgboost"]
+    assert axes.get_xlabel() == "RMSE in cross-validation, EUR, (bar: all rows, dots: folds)"
+
+
+def test_axes_have_the_name_and_the_unit_of_the_target() -> None:
+    figures = winner_figures(out_of_fold(), {}, target="price ($ and $)")
+    axes = figures["predicted_against_actual.png"].axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "actual price ($ and $)",
+        "predicted price ($ and $), out of fold",
+    )
+    assert figures["residuals.png"].axes[0].get_ylabel() == "actual - predicted price ($ and $)"
+    assert winner_figures(out_of_fold(), {})["residuals.png"].axes[0].get_xlabel() == "predicted, out of fold"
 
 
 @pytest.mark.parametrize("blend", ["mean", "weighted", "greedy", "stacking"])
@@ -108,11 +127,27 @@ def test_rows_without_weight_do_not_count_when_a_member_is_left_out() -> None:
     assert leave_one_out_rises(recipe, weighed) == pytest.approx(leave_one_out_rises(recipe, counted))
 
 
-def test_blend_without_its_features_has_no_figure_of_members_left_out(study: StudySpec) -> None:
-    assert "leave_one_member_out.png" in study_figures(study, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())
-    passed = dataclasses.replace(study, static={**study.static, "blend": "stacking_passthrough"})
-    figures = study_figures(passed, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())
-    assert "leave_one_member_out.png" not in figures
+def test_the_figure_of_members_left_out_needs_what_they_are_worth(study: StudySpec) -> None:
+    rises = {"xgboost": 0.5, "catboost": 0.0}
+    drawn = study_figures(study, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold(), rises=rises)
+    assert "leave_one_member_out.png" in drawn
+    assert "leave_one_member_out.png" not in study_figures(study, [trial(0, 11.0, 12.0, 10.0)], MEMBERS, out_of_fold())
+
+
+def test_of_repeated_folds_each_division_has_its_own_rises() -> None:
+    one, other = out_of_fold(), out_of_fold(60)
+    other = Predictions(other.target[20:], other.members[20:], other.blended[20:], None, other.names)
+    recipe = Recipe(tuple(MemberSpec(name, name) for name in MEMBERS), "weighted")
+    both = Predictions(
+        *(np.concatenate([getattr(part, name) for part in (one, other)]) for name in ("target", "members", "blended")),
+        None,
+        one.names,
+        divisions=2,
+    )
+    each = [leave_one_out_rises(recipe, part) for part in (one, other)]
+    assert leave_one_out_rises(recipe, both) == {
+        name: pytest.approx(np.mean([rises[name] for rises in each])) for name in MEMBERS
+    }
 
 
 def test_fixed_weights_keep_their_proportions_when_a_member_is_left_out() -> None:
@@ -187,7 +222,7 @@ def test_figures_of_a_winner_of_classes(classes: list[str]) -> None:
 def test_the_study_of_classes_has_figures_of_its_main_score(study: StudySpec) -> None:
     trials = [class_trial(0, 0.5, 0.45, 0.4), class_trial(1, 0.6, 0.5, 0.45)]
     study = dataclasses.replace(study, objective="cv_logloss_blended", classes=("no", "yes"), positive="yes")
-    found = study_figures(study, trials, MEMBERS, class_probabilities())
+    found = study_figures(study, trials, MEMBERS, class_probabilities(), rises={"xgboost": 0.5, "catboost": 0.0})
     axes = found["member_and_blend_logloss.png"].axes[0]
     assert axes.get_xlabel().startswith("log loss in cross-validation")
     assert found["error_correlation.png"].axes[0].get_title(loc="left")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import time
 
+import pytest
 from rich.console import Console
 
-from experiments.reporting.progress import StudyProgress
+from experiments.reporting.progress import StudyProgress, seconds_left
 from experiments.study.folder import log_path, trial_folder
 from experiments.study.spec import StudySpec
 from tests.experiments.reporting.builder import MEMBERS, failed, pruned, trial
@@ -29,6 +31,22 @@ def test_without_a_terminal_every_trial_is_a_plain_line(study: StudySpec) -> Non
     assert lines[2].startswith(
         "trial 2: cv_rmse_blended=9.5  (3/3, 1 failed, best blend 9.5, best member 9 xgboost, 0 s"
     )
+
+
+def test_the_time_that_is_left_is_never_more_than_the_limit_leaves(study: StudySpec) -> None:
+    now = time.monotonic()
+    assert seconds_left(50.0, None) == 50.0
+    assert seconds_left(None, None) is None
+    assert seconds_left(2.0, now + 1000) == 2.0
+    assert seconds_left(500.0, now + 10) == pytest.approx(10, abs=1)
+    assert seconds_left(None, now + 10) == pytest.approx(10, abs=1)
+    assert seconds_left(500.0, now - 5) == 0.0
+    file = io.StringIO()
+    limited = dataclasses.replace(
+        study, timeout=60.0, spent=60.0, search=dataclasses.replace(study.search, n_trials=99)
+    )
+    run_progress(limited, Console(file=file, width=160))
+    assert "best member 11 xgboost, 0 s left)" in file.getvalue()
 
 
 def test_failed_trials_show_the_end_of_their_output_once_for_each_reason(study: StudySpec) -> None:

@@ -41,6 +41,38 @@ def test_the_verdict_is_below_the_table(study: StudySpec) -> None:
     assert verdict == blended + 2
 
 
+def test_mae_r2_and_the_share_of_the_targets_spread_are_beside_the_rmse(study: StudySpec) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    further = {f"cv_{score}_{name}": value for name in (*MEMBERS, "blended") for score, value in FURTHER.items()}
+    best = dataclasses.replace(best, metrics={**best.metrics, **further})
+    priced = dataclasses.replace(study, target="price", unit="EUR")
+    text = shown(priced, best)
+    (titles,) = (line.split() for line in text.splitlines() if "fit s" in line)
+    assert titles == ["CV", "RMSE", "validation", "test", "CV", "MAE", "CV", "R²", "weight", "fit", "s"]
+    (row,) = (line.split() for line in text.splitlines() if line.startswith("  blended"))
+    assert row == ["blended", "10", "10", "10", "7", "0.75", "3.00"]
+    assert "The target, price, has a standard deviation of 20 EUR: the CV RMSE is 50.0% of it." in text
+    assert "standard deviation of 20: the" in " ".join(shown(dataclasses.replace(priced, unit=None), best).split())
+
+
+FURTHER = {"mae": 7.0, "r2": 0.75}
+
+
+def test_a_single_member_has_one_row_and_no_blend_in_its_sentences(study: StudySpec) -> None:
+    whole = trial(0, 11.0, 12.0, 11.0)
+    metrics = {name: value for name, value in whole.metrics.items() if "_catboost" not in name}
+    metrics |= {name.replace("xgboost", "blended"): value for name, value in metrics.items() if "xgboost" in name}
+    info = {"weights": {"xgboost": 1.0}, "fit_seconds": {"xgboost": 1.0}}
+    single = dataclasses.replace(whole, metrics=metrics, info=info)
+    folds = {f"cv_rmse_catboost_fold_{fold}": 12.5 + fold - 2 for fold in range(5)}
+    baseline = TrialResult(0, "complete", {}, 0.0, 1.0, {"cv_rmse_catboost": 12.5, **folds})
+    text = shown(study, single, members=["xgboost"], results=[single], baseline=baseline)
+    assert not [line for line in text.splitlines() if line.startswith("  blended")]
+    assert "xgboost's CV RMSE is 1.5 below that" in " ".join(text.split())
+    calibrated = dataclasses.replace(single, metrics={**metrics, "cv_rmse_blended": 10.5})
+    assert "  xgboost as served" in shown(study, calibrated, members=["xgboost"], results=[calibrated])
+
+
 def test_plain_catboost_and_the_mean_are_below_the_blend(study: StudySpec) -> None:
     metrics = {"cv_rmse_catboost": 12.5, "validation_rmse_catboost": 13.0, "cv_rmse_mean": 20.0}
     metrics |= {f"cv_rmse_catboost_fold_{fold}": 12.5 + fold - 2 for fold in range(5)}
@@ -48,7 +80,9 @@ def test_plain_catboost_and_the_mean_are_below_the_blend(study: StudySpec) -> No
     text = shown(study, trial(0, 11.0, 12.0, 10.0), baseline=baseline)
     rows = [line.split() for line in text.splitlines() if "plain CatBoost" in line or "mean of target" in line]
     assert rows == [["plain", "CatBoost", "12.5", "13"], ["mean", "of", "target", "20"]]
-    sentence = "Plain CatBoost, with its own defaults on the same folds: 12.5. The blend's RMSE is 2.5 below that; 95%"
+    sentence = (
+        "Plain CatBoost, with its own defaults on the same folds: 12.5. The blend's CV RMSE is 2.5 below that; 95%"
+    )
     assert sentence in " ".join(text.split())
 
 
@@ -139,13 +173,13 @@ def test_a_study_of_classes_is_summed_up_by_log_loss_auc_and_accuracy(study: Stu
     best = class_trial(0, 0.5, 0.45, 0.4)
     study = dataclasses.replace(study, objective="cv_logloss_blended")
     lines = shown(study, best, baseline=baseline).splitlines()
-    (titles,) = (" ".join(line.split()) for line in lines if "fit seconds" in line)
-    assert titles == "CV log loss validation test CV AUC CV accuracy weight fit seconds"
+    (titles,) = (" ".join(line.split()) for line in lines if "fit s" in line)
+    assert titles == "CV log loss validation test CV AUC CV accuracy weight fit s"
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ") and line.strip()}
     assert rows["blended"] == ["0.4", "0.4", "0.4", "0.9", "0.8", "3.00"]
     assert rows["class"] == ["frequencies", "0.69", "0.55"]
     text = " ".join(" ".join(lines).split())
-    assert "The ensemble pays: on average over the folds, the blend's log loss is 0.05 below" in text
+    assert "The ensemble pays: the blend's CV log loss is 0.05 below" in text
     assert "The blend on the test rows: accuracy 0.8, AUC 0.9." in text
     assert "gets the label" not in text
 

@@ -14,6 +14,7 @@ from experiments.config.compose import compose
 from experiments.serving.models import Model, place_model
 from experiments.system.archives import pack
 from tests.conftest import QUICK, Ended
+from tests.support.records import logged_runs
 
 
 @pytest.fixture
@@ -29,15 +30,15 @@ def place(name: str, *arguments: str) -> Model:
 
 
 def test_every_way_to_name_a_model_finds_the_same_one(study: Path, byoe: Callable[..., Ended]) -> None:
-    import mlflow
-
     newest = place("newest")
     assert newest.origin == "study mine"
     assert (newest.folder / "code" / "inference.py").exists()
-    client = mlflow.MlflowClient("sqlite:///mlflow.db")
-    (version,) = client.search_model_versions("name = 'mine'")
+    runs = [logged_runs(study.parents[1], "byoe-diabetes", role)[0].info.run_id for role in ("study", "final")]
+    for number, run in enumerate(runs):  # before the model is registered
+        assert place(f"run{number}", f"model={run}").bundle_hash == newest.bundle_hash
+    assert byoe("mode=local", "action=train", "study=mine", "mlflow.register=true", *QUICK).code == 0
     ways = ["mine", "studies/mine", "studies/mine/final/model", "newest/model.tar.gz"]
-    ways += ["mine@winner", "models:/mine/1", version.run_id]
+    ways += ["mine@winner", "models:/mine/1", *runs]
     for number, way in enumerate(ways):
         assert place(f"way{number}", f"model={way}").bundle_hash == newest.bundle_hash, way
         assert not Path(f"way{number}", "download").exists()

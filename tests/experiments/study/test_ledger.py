@@ -69,7 +69,7 @@ def test_one_process_holds_a_study(study: StudySpec) -> None:
 def test_another_study_under_the_name_is_refused_with_the_difference(study: StudySpec) -> None:
     Ledger.open(study).__exit__()
     other = dataclasses.replace(study, objective="cv_mae_blended")
-    with pytest.raises(StudyTaken, match="objective: cv_rmse_blended there, cv_mae_blended here"):
+    with pytest.raises(StudyTaken, match=r"\n  search\.objective: cv_rmse_blended there, cv_mae_blended here"):
         Ledger.open(other)
     with pytest.raises(StudyTaken, match="objective"):
         peek(other)

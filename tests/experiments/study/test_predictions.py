@@ -42,6 +42,26 @@ def test_rows_without_a_prediction_are_left_out(tmp_path: Path) -> None:
     assert found.weights.tolist() == [1.0, 3.0]
 
 
+def test_divisions_of_repeated_folds_are_one_below_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    random = np.random.RandomState(0)
+    by_repeat, blended = random.uniform(size=(2, 3, 2)), random.uniform(size=(2, 3))
+    blended[:, 0] = by_repeat[:, 0] = np.nan
+    np.savez(
+        path,
+        target=KEPT.target,
+        members=by_repeat.mean(axis=0),
+        by_repeat=by_repeat,
+        blended=blended.mean(axis=0),
+        blended_by_repeat=blended,
+        names=np.array(KEPT.names),
+    )
+    found = Predictions.read(path)
+    assert found.target.tolist() == [2.0, 3.0, 2.0, 3.0]
+    assert found.blended.tolist() == [*blended[0, 1:], *blended[1, 1:]]
+    assert [part.members.tolist() for part in found.by_division()] == [each[1:].tolist() for each in by_repeat]
+
+
 def test_a_pickle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "predictions.npz"
     arrays = {"target": KEPT.target, "members": KEPT.members, "blended": KEPT.blended}

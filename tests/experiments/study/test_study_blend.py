@@ -104,13 +104,14 @@ def divisions(repeats: int = 1) -> list[tuple[Any, Any, int]]:
 
 
 def check(found: Mapping[str, Any], rows: Table, blended: Floats, folds: list[tuple[Any, Any, int]]) -> None:
-    pooled = blended.mean(axis=0)
-    scored = np.isfinite(pooled)
+    scored = np.isfinite(blended[0])
     weights = None if rows.weights is None else rows.weights[scored]
-    errors = (rows.target - pooled)[scored]
+    errors = [(rows.target - each)[scored] for each in blended]
     metrics = found["metrics"]
-    assert metrics["cv_rmse_blended"] == pytest.approx(np.sqrt(np.average(errors**2, weights=weights)), rel=1e-9)
-    assert metrics["cv_mae_blended"] == pytest.approx(np.average(np.abs(errors), weights=weights), rel=1e-9)
+    rmse = np.mean([np.sqrt(np.average(each**2, weights=weights)) for each in errors])  # each division is scored
+    assert metrics["cv_rmse_blended"] == pytest.approx(rmse, rel=1e-9)
+    mae = np.mean([np.average(np.abs(each), weights=weights) for each in errors])
+    assert metrics["cv_mae_blended"] == pytest.approx(mae, rel=1e-9)
     for number, (_, score, repeat) in enumerate(folds):
         of_fold = (rows.target - blended[repeat])[score]
         weights = None if rows.weights is None else rows.weights[score]
@@ -135,7 +136,10 @@ def test_each_fold_is_scored_by_a_choice_and_a_blend_of_the_others(
     check(answer, rows, blended, folds)
     with np.load(arguments["predictions"]) as arrays:
         assert arrays["blended"] == pytest.approx(blended.mean(axis=0), rel=1e-9)
-    chosen = best_trials(rows.target, found.mean(axis=1), rows.weights, absolute=absolute)
+        assert ("blended_by_repeat" in arrays) == (repeats > 1)
+    stacked = found.reshape(TRIALS, -1, 2)  # by the errors in each division, not by those of averages
+    often = None if rows.weights is None else np.tile(rows.weights, repeats)
+    chosen = best_trials(np.tile(rows.target, repeats), stacked, often, absolute=absolute)
     recipe = decode_recipe(answer["hyperparameters"])
     assert [model.name for model in recipe.members] == [f"ridge_{chosen[0]}", f"xgboost_{chosen[1]}"]
     assert [model.kind for model in recipe.members] == ["ridge", "xgboost"]

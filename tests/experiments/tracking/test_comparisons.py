@@ -5,8 +5,10 @@ A real store, and one that is missing or of another version, are tested by ``act
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 
@@ -22,9 +24,6 @@ class Client(FakeClient):
 
     def search_experiments(self) -> list[SimpleNamespace]:
         return [SimpleNamespace(experiment_id="7")]
-
-    def get_experiment(self, experiment_id: str) -> SimpleNamespace:
-        return SimpleNamespace(name=f"experiment {experiment_id}")
 
 
 @pytest.fixture
@@ -63,7 +62,8 @@ def comparison(page: str = "<html>") -> Comparison:
 
 
 def test_it_has_the_page_and_a_run_for_each_study(client: Client, opened: list[str]) -> None:
-    assert record_comparison(comparison(), URI, Path(), None) is None
+    recorded = record_comparison(comparison(), URI, Path(), None)
+    assert recorded.problem is None
     assert opened == ["byoe-diabetes"]
     (parent,) = client.role("comparison")
     assert parent.name == "compare laptop containers"
@@ -81,6 +81,10 @@ def test_it_has_the_page_and_a_run_for_each_study(client: Client, opened: list[s
     assert children[0].data.metrics == {"trials": 2.0, "best_so_far": 2.5}
     assert children[0].data.params == {"seed": "0"}
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    runs = [run.info.run_id for run in children]
+    assert recorded.page is not None
+    assert unquote(recorded.page) == f"#/compare-runs?runs={json.dumps(runs)}&experiments={json.dumps(['7'])}"
+    assert record_comparison(comparison(), URI, Path(), None) == recorded
 
 
 def test_the_same_comparison_is_recorded_once_with_its_latest_page(client: Client) -> None:
@@ -109,11 +113,11 @@ def test_it_is_recorded_in_the_experiment_of_the_first_study_by_default(
 
 def test_a_missing_store_is_not_created(client: Client, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    assert str(record_comparison(comparison(), uri, tmp_path, None)).startswith(f"there is no store at {uri}")
+    assert str(record_comparison(comparison(), uri, tmp_path, None).problem).startswith(f"there is no store at {uri}")
     assert not client.runs
     assert not list(tmp_path.iterdir())
 
 
 def test_any_error_of_the_store_is_returned(client: Client) -> None:
     client.broken = RuntimeError("no answer")
-    assert record_comparison(comparison(), URI, Path(), None) == "RuntimeError: no answer"
+    assert record_comparison(comparison(), URI, Path(), None).problem == "RuntimeError: no answer"

@@ -19,7 +19,7 @@ from ensemble.bundle import load_bundle, save_bundle
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Column, Table
 from ensemble.training import fit_ensemble
-from experiments.tracking.registry import BUNDLE_HASH, find_version, signature_of
+from experiments.tracking.registry import BUNDLE_HASH, Described, find_version, signature_of
 from tests.conftest import PROJECT
 from tests.support.models import LABELS, save_model_of_classes
 
@@ -39,6 +39,23 @@ def test_the_version_of_a_bundle_is_known_by_its_hash() -> None:
     assert found.version == "2"
     assert find_version(client, "mine", "other") is None
     assert asked == ["name = 'mine'"] * 2
+
+
+def test_a_registered_model_has_its_scores_and_a_link() -> None:
+    scores = {"cv_rmse_blended": 1.5, "test_rmse_blended": 1.25, "cv_rmse_ridge": 2.0, "cv_mae_blended": 1.0}
+    found = Described("housing", scores, "#/experiments/1/runs/abc")
+    assert found.text() == (
+        "[Its run](#/experiments/1/runs/abc), on housing.\n\n"
+        "|  | cv | test |\n| --- | --- | --- |\n"
+        "| blended rmse | 1.5 | 1.25 |\n| ridge rmse | 2 |  |\n| blended mae | 1 |  |"
+    )
+    assert found.tags() == {
+        "byoe.dataset": "housing",
+        "byoe.run": "#/experiments/1/runs/abc",
+        "cv_rmse_blended": "1.5",
+        "test_rmse_blended": "1.25",
+        "cv_mae_blended": "1",
+    }
 
 
 COLUMNS = (

@@ -6,16 +6,18 @@ Winners, figures and a real store are tested by the command suites, ``actions/te
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from experiments.errors import StudyFailed
 from experiments.study.spec import StudySpec, TrialResult
 from experiments.tracking import runs
-from experiments.tracking.runs import LONGEST_PARAM, Tracker, log_in_parts
+from experiments.tracking.runs import LONGEST_PARAM, Tracker, Winner, log_in_parts
 from tests.experiments.tracking.client import FakeClient
 from tests.support.studies import study as planned
 
@@ -63,15 +65,19 @@ def test_a_study_is_one_run_and_each_trial_a_child(track: Callable[..., Tracker]
     trials = client.role("trial")
     assert [(run.name, run.info.status) for run in trials] == [
         ("trial-0000", "FINISHED"),
-        ("trial-0001", "KILLED"),
+        ("trial-0001", "FINISHED"),
         ("trial-0002", "FAILED"),
     ]
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
     first, second, third = (run.data for run in trials)
-    assert first.metrics == {"cv_rmse_blended": 1.5, "weight_ridge": 0.5, "fit_seconds_ridge": 2.0, "rounds_deep": 40}
+    assert first.metrics == {"cv_rmse_blended": 1.5, "weight_ridge": 0.5, "fit_seconds": 2.0, "rounds_deep": 40}
     assert first.params["xgboost__eta"] == "0.25"
     assert (first.tags["byoe.params_hash"], first.tags["byoe.version.numpy"]) == ("abc", "2")
     assert second.tags["byoe.pruned_after_folds"] == "2"
+    assert second.tags["mlflow.note.content"] == "Pruned after 2 folds: it could not become the best trial."
+    assert [run.data.tags["byoe.state"] for run in trials] == ["complete", "pruned", "failed"]
+    digest = parent.data.tags["byoe.data_hash"][:16]
+    assert [run.datasets for run in (parent, *trials)] == [[digest]] * 4
     assert third.tags["byoe.failure"] == "no luck"
     tracker.close("FINISHED")
     assert parent.info.status == "FINISHED"
@@ -107,6 +113,94 @@ def test_cost_and_job_of_a_trial_on_sagemaker_are_logged(track: Callable[..., Tr
     (run,) = client.role("trial")
     assert run.data.tags["byoe.job"] == "study-001"
     assert run.data.metrics == {"cv_rmse_blended": 1.5, "billable_seconds": 60}
+
+
+@pytest.fixture
+def bundle(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The registered versions of a model that MLflow does not get, because that takes seconds."""
+    registered: list[str] = []
+
+    def register(client: FakeClient, run_id: str, *_: object) -> SimpleNamespace:
+        registered.append(run_id)
+        return SimpleNamespace(version=str(len(registered)), run_id=run_id)
+
+    monkeypatch.setattr(runs, "bundle_hash", str)
+    monkeypatch.setattr(runs, "log_model", lambda *_: "m-1")
+    monkeypatch.setattr(runs, "model_of", lambda *_: "m-1")
+    monkeypatch.setattr(runs, "find_version", lambda *_: None)
+    monkeypatch.setattr(runs, "register_model", register)
+    monkeypatch.setattr(FakeClient, "set_registered_model_alias", lambda *_: None, raising=False)
+    return registered
+
+
+def winner(index: int, eta: float) -> Winner:
+    point = {"xgboost__eta": eta}
+    metrics = {"cv_rmse_blended": 1.5, "test_rmse_blended": 1.6}
+    return Winner(TrialResult(index, "complete", point, 0.0, 1.0, metrics), Path(f"bundle{index}"), {"a.png": "drawn"})
+
+
+def test_the_run_of_a_study_has_its_parameters_its_summary_and_one_winner(
+    track: Callable[..., Tracker], client: FakeClient, bundle: list[str]
+) -> None:
+    tracker = track(COMPLETE)
+    tracker.finish(winner(0, 0.25), {"b.png": "drawn"}, "the summary", {"trials": 1})
+    assert tracker.problem is None
+    (study,), (final,) = client.role("study"), client.role("final")
+    wanted = {
+        "members": "xgboost,catboost,ridge",
+        "blend": "weighted",
+        "folds_k": "5",
+        "n_trials": "3",
+        "sampler": "tpe",
+        "xgboost__eta": "0.25",
+    }
+    assert wanted.items() <= study.data.params.items()
+    note = study.data.tags["mlflow.note.content"]
+    assert note.endswith("```\nthe summary\n```")
+    assert f"(#/experiments/1/runs/{final.info.run_id})" in note
+    assert "(#/experiments/1/runs?workflowType=" in note
+    assert (final.name, final.info.status, final.datasets) == ("winner", "FINISHED", study.datasets)
+    assert (
+        json.loads(final.texts["metrics.json"])["test_rmse_blended"] == final.data.metrics["test_rmse_blended"] == 1.6
+    )
+    assert bundle == [final.info.run_id]
+    tracker.finish(winner(0, 0.25), {}, "the summary", {"trials": 1})  # the same winner
+    assert client.role("final") == [final]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_study_with_another_best_trial_gets_another_run_with_all_its_trials(
+    cut: bool, track: Callable[..., Tracker], client: FakeClient, bundle: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track(COMPLETE).finish(winner(0, 0.25), {}, "first", {})
+    (old,) = client.role("study")
+    if cut:
+        with monkeypatch.context() as patch:
+            patch.setattr(FakeClient, "set_tag", lambda *_: 1 / 0)
+            broken = track(COMPLETE, dataclasses.replace(COMPLETE, index=1))
+            broken.finish(winner(1, 0.5), {}, "second", {})
+        assert "ZeroDivisionError" in str(broken.problem)
+        assert len(client.role("study")) == 2
+    track(COMPLETE, dataclasses.replace(COMPLETE, index=1)).finish(winner(1, 0.5), {}, "second", {})
+    (study,), (final,), (earlier,) = (client.role(role) for role in ("study", "final", "superseded"))
+    assert study.info.run_id != old.info.run_id
+    assert study.data.params["xgboost__eta"] == "0.5"
+    assert (final.name, earlier.name) == ("winner", "earlier winner")
+    children = [*client.role("trial"), final, earlier]
+    assert len(children) == 4
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {study.info.run_id}
+
+
+def test_a_model_that_is_not_to_be_registered_is_logged_only(
+    study: StudySpec, client: FakeClient, bundle: list[str]
+) -> None:
+    for register in (False, True):
+        tracker = Tracker(study, "sqlite:///mlflow.db", "byoe", Path(), "", register=register)
+        tracker.drain()
+        tracker.finish(winner(0, 0.25), {}, "", {})
+        assert tracker.problem is None
+        assert len(client.role("final")) == 1
+        assert len(bundle) == register  # later, from the same run
 
 
 def test_a_store_that_cannot_be_opened_is_a_problem_and_not_an_error(

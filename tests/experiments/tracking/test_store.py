@@ -12,7 +12,7 @@ import pytest
 
 from experiments.errors import ConfigError
 from experiments.tracking.store import (
-    interface_command,
+    interface,
     store_exists,
     store_fault,
     store_file,
@@ -54,7 +54,12 @@ def test_a_uri_that_mlflow_does_not_know_is_refused(tmp_path: Path, uri: str, pr
 def test_no_message_has_a_password() -> None:
     uri = "https://user:secret@mlflow.example"
     assert "secret" not in store_problem(ValueError(f"no answer from {uri}"), uri)
-    assert "secret" not in interface_command(uri, Path())
+    assert interface(f"{uri}/", Path(), "#/experiments/7/runs", "every study") == (
+        "https://***@mlflow.example/#/experiments/7/runs",
+        "every study",
+    )
+    command, _ = interface("postgresql://me:secret@db/runs", Path(), None, "every study")
+    assert command == "mlflow ui --backend-store-uri 'postgresql://***@db/runs'"
 
 
 def test_a_problem_is_one_line_without_the_statement() -> None:
@@ -75,9 +80,10 @@ def test_the_interface_needs_no_flags_in_the_folder_of_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = store_uri(None, tmp_path)
-    assert interface_command(uri, tmp_path) == f"mlflow ui --backend-store-uri {uri}"
+    assert interface(uri, tmp_path, None, "look") == (f"mlflow ui --backend-store-uri {uri}", "look")
     monkeypatch.chdir(tmp_path)
-    assert interface_command(uri, tmp_path) == "mlflow ui"
+    address = "http://127.0.0.1:5000/#/experiments/7/runs"
+    assert interface(uri, tmp_path, "#/experiments/7/runs", "look") == ("mlflow ui", f"look: {address}")
 
 
 def test_a_file_that_is_not_a_complete_store_is_reported(tmp_path: Path) -> None:
