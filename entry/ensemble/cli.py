@@ -203,9 +203,10 @@ def train(
         }
     if fits is not None and known.seconds is None:  # with a limit, a fit depends on the clock
         fits.keep(training.fits)
-    objective = training.metrics[recipe.objective]
-    if not np.isfinite(objective):
-        raise EnsembleError(f"the objective {recipe.objective} is {objective}: this trial has no score.")
+    if not np.isfinite(training.metrics[recipe.objective]):
+        raise EnsembleError(
+            f"the objective {recipe.objective} is {training.metrics[recipe.objective]}: this trial has no score."
+        )
     saving = time.perf_counter()
     if places.model_dir is not None:
         scored = places.output_data_dir / SCORED_FOLDER if further else places.model_dir
@@ -223,12 +224,17 @@ def train(
             left -= time.perf_counter() - began + document["saving_seconds"]
         document |= _serve_further(recipe, places, final_rows, training, table, left)
     _write_metrics(places, document)
-    for note in training.notes:
+    _print_lines(training.notes, document["metrics"], recipe.objective)
+
+
+def _print_lines(notes: Sequence[str], metrics: Mapping[str, float], objective: str) -> None:
+    """Print notes and the lines of the metrics, that of the objective last."""
+    for note in notes:
         print(f"note: {note}")
-    for name, value in document["metrics"].items():
-        if name != recipe.objective:
+    for name, value in metrics.items():
+        if name != objective:
             print(metric_line(name, value))
-    print(metric_line(recipe.objective, objective), flush=True)
+    print(metric_line(objective, metrics[objective]), flush=True)
 
 
 def _serve_further(
