@@ -47,7 +47,7 @@ ALL_ROWS_TRIALS = 1.5
 FIRST_SHARE = 0.5
 # A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
 # other trials, if there is time for this share of the fits. Other parameters may take this many times as long.
-STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.2, 2.0
+STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.1, 1.5
 # The shortest time that a trial is given, however short the limit.
 SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
