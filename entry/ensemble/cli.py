@@ -155,7 +155,7 @@ def train(
     """
     from ensemble.bundle import save_bundle
     from ensemble.processor import this_processor
-    from ensemble.training import fit_ensemble
+    from ensemble.training import fit_ensemble, with_intervals
     from ensemble.versions import runtime_versions
 
     began = time.perf_counter()
@@ -209,6 +209,7 @@ def train(
         )
     saving = time.perf_counter()
     if places.model_dir is not None:
+        training = with_intervals(training, table, recipe.seed)
         scored = places.output_data_dir / SCORED_FOLDER if further else places.model_dir
         save_bundle(scored, recipe, training, table, data_hash, places.code)
         # Files of members that were fitted before were copied.

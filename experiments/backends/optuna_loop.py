@@ -17,6 +17,7 @@ from ensemble.wire import SEPARATOR, decode_recipe, encode_fitted, encode_rival,
 from experiments.backends.base import StudyHandle, TrialRunner
 from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import RunnerClosed, StudyFailed
+from experiments.study.continuing import check_same_versions
 from experiments.study.folder import (
     check_rows,
     final_folder,
@@ -58,7 +59,12 @@ class LoopHandle(StudyHandle):
 
     Trial i is asked right after trial i - window is told, and trials are told in order of index, so the sequence of
     asks and tells, and with it every proposal, is the same whatever finishes first. Results that come early wait.
+
+    Attributes:
+        when_failed: What is done about running trials when too many have failed, as in ``FailureLimit.exceeded``.
     """
+
+    when_failed = ""
 
     def __init__(
         self,
@@ -113,7 +119,7 @@ class LoopHandle(StudyHandle):
                 trial = waiting.pop(index)
                 if index not in self._results:
                     since[index] = self._clock()
-                    running[self._threads.submit(self._runner.run, self._limited(trial))] = index
+                    running[self._start(self._limited(trial))] = index
             if not running:
                 return
             left = self._seconds_left([since[index] for index in running.values()])
@@ -123,7 +129,8 @@ class LoopHandle(StudyHandle):
                 done = self._interrupted(running)
             for future in sorted(done, key=running.__getitem__):
                 del running[future]
-                result = self._checked(future.result())
+                result = self._checked(future.result()).ran_in(self._spec.mode)
+                check_same_versions(self._spec, self._results.values(), result)
                 crash_points.point("trial_finished")
                 self._ledger.record(result)
                 crash_points.point("trial_recorded")
@@ -147,7 +154,7 @@ class LoopHandle(StudyHandle):
                 proposer.tell(self._told, result)
                 self._told += 1
                 self._failures.count(result)
-                if (reason := self._failures.exceeded()) is not None:
+                if (reason := self._failures.exceeded(self.when_failed)) is not None:
                     raise StudyFailed(reason)
             else:
                 break
@@ -156,6 +163,10 @@ class LoopHandle(StudyHandle):
             self._ledger.record_asked(new)
             crash_points.point("trials_asked")
         return asked
+
+    def _start(self, trial: TrialSpec) -> futures.Future[TrialResult]:
+        """Start a trial, or queue it for a thread."""
+        return self._threads.submit(self._runner.run, trial)
 
     def _startable(self, waiting: Mapping[int, TrialSpec], *, running: bool) -> list[int]:
         """Return the trials that can start: with a time limit the first one alone, until a trial has a result.
@@ -299,6 +310,10 @@ class LoopHandle(StudyHandle):
             finished, left = futures.wait(running, INTERRUPT_EVERY_SECONDS)
         return {future for future in finished if not _was_killed(future)}
 
+    def run_again(self, trial: TrialSpec) -> TrialResult:
+        """Train a trial of another place once more."""
+        return self._checked(self._runner.run(trial))
+
     def run_final(self, index: int, recipe: Mapping[str, str] | None = None) -> TrialResult:
         """Train the winner once more and keep its bundle; a lone trial has already kept its own."""
         result, rows = self._results[index], self._spec.final_rows
@@ -369,7 +384,7 @@ class LoopHandle(StudyHandle):
             found |= {member.name: rounds[name]} if name in rounds else {}
         return found
 
-    def run_beside(self, trial: TrialSpec, seconds: float | None = None) -> Callable[[], TrialResult | None]:
+    def run_beside(self, trial: TrialSpec, seconds: float | None = None) -> Callable[[], TrialResult | None] | None:
         """Run a training in the trials' threads; it is killed when the rest of the time is needed for the winner."""
         future = self._threads.submit(self._runner.run, trial)
         began = self._clock()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ensemble.evaluation import SCORES
 from ensemble.recipe import BLENDED
+from experiments.study.coverage import coverage_of
 from experiments.study.fold_intervals import fold_scores
 from experiments.study.spec import TrialResult
 
@@ -50,15 +51,16 @@ def trial_numbers(result: TrialResult, members: Sequence[str], main: str, object
 
 
 def winner_numbers(result: TrialResult, members: Sequence[str], main: str, objective: str) -> list[Number]:
-    """Return what is logged of a winner: as of a trial, and each member's scores on validation and test rows.
+    """Return what is logged of a winner: as of a trial, each member's scores on validation and test rows, and coverage.
 
     The arguments are those of ``trial_numbers``.
     """
-    names = (BLENDED, *members)
+    names, coverage = (BLENDED, *members), coverage_of(result.info)
     return [
         *winner_scores(result.metrics, members, main, objective),
         *fold_numbers(result, names, main),
         *_further(result),
+        *(Number(name, value) for name, value in ({} if coverage is None else coverage.metrics()).items()),
     ]
 
 

@@ -109,6 +109,8 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
     assert study.data.tags["byoe.best_trial"] == best.data.tags["byoe.trial"]
     assert final.data.metrics["cv_rmse_blended"] == best.data.metrics["cv_rmse_blended"]
     assert study.data.metrics["test_rmse_blended"] == final.data.metrics["test_rmse_blended"]
+    assert 0.7 < final.data.metrics["coverage_90_low"] < final.data.metrics["coverage_90"] <= 1
+    assert f"90% intervals hold {final.data.metrics['coverage_90']:.1%} of the test rows" in ended.out
     assert {"lift_mean", "lift_low", "lift_high", "validation_rmse_catboost"} <= set(study.data.metrics)
     bundle = project / "studies" / "tiny" / "final" / "model"
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
