@@ -115,7 +115,7 @@ class LoopHandle(StudyHandle):
             waiting |= self._ask_and_tell(proposer, recorded)
             if self._beside is not None and self._fits_in_time and self._spec.parallel == 1:
                 self._beside()  # it would take the next trial's time
-            for index in self._startable(waiting, running=bool(running)):
+            for index in self._startable(waiting):
                 trial = waiting.pop(index)
                 if index not in self._results:
                     since[index] = self._clock()
@@ -168,14 +168,14 @@ class LoopHandle(StudyHandle):
         """Start a trial, or queue it for a thread."""
         return self._threads.submit(self._runner.run, trial)
 
-    def _startable(self, waiting: Mapping[int, TrialSpec], *, running: bool) -> list[int]:
+    def _startable(self, waiting: Mapping[int, TrialSpec]) -> list[int]:
         """Return the trials that can start: with a time limit the first one alone, until a trial has a result.
 
         It has the first values, which are good on many tables, and tells in ``mode=local`` which members there is time
         for. Beside others it could be the one that is killed.
         """
         if self._spec.timeout is not None and not self._results:
-            return [] if running else sorted(waiting)[:1]
+            return sorted(waiting)[:1]
         if not self._fits_in_time:
             return sorted(waiting)
         shortest = min(result.finished - result.started for result in self._results.values())
