@@ -281,7 +281,7 @@ def _table(outcome: Outcome) -> Table:
     weights, seconds = final.info["weights"], final.info["fit_seconds"]
     for name in score_rows(final):
         blend = name == BLENDED
-        cells = [_number(metrics.get(f"{split}_{score}_{name}")) for split, score in scores]
+        cells = [_number(metrics.get(f"{split}_{score}_{name}"), score) for split, score in scores]
         table.add_row(
             f"  {next(iter(weights))} as served" if blend and len(weights) == 1 else f"  {name}",
             *cells,
@@ -294,12 +294,14 @@ def _table(outcome: Outcome) -> Table:
     for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, naive)):
         found = [baseline.get(f"{split}_{score}_{name}") for split, score in scores]
         if found[0] is not None:
-            table.add_row(f"  {title}", *map(_number, found), style="dim")
+            cells = [_number(value, score) for value, (_, score) in zip(found, scores, strict=True)]
+            table.add_row(f"  {title}", *cells, style="dim")
     return table
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+def _number(value: float | None, score: str = "") -> str:
+    """Return a score as text; an R², which may be near zero, with four decimals."""
+    return "" if value is None else f"{value:.4f}" if score == "r2" else f"{value:.6g}"
 
 
 def _next(outcome: Outcome) -> Text:
