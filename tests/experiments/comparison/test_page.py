@@ -14,7 +14,7 @@ from experiments.comparison.measures import measure
 from experiments.comparison.page import make_report
 from experiments.comparison.parity import compare_trials
 from experiments.comparison.table import comparison_rows
-from tests.experiments.comparison.builder import add_study, edit_facts, scored
+from tests.experiments.comparison.builder import POINTS, add_study, edit_facts, scored, scored_classes
 from tests.support.browser import Browser, Tab
 
 pytestmark = [pytest.mark.browser]
@@ -45,6 +45,26 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataclasses.replace(add_study(folder, "cloud", cloud, mode="remote"), name=EVIL, dataset=EVIL),
     ]
     edit_facts(studies[0], dataset=EVIL)
+    measures, parity = measure(studies), compare_trials(studies, 1e-9)
+    path = folder / "report.html"
+    path.write_text(make_report(measures, parity, comparison_rows(measures)).html)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page_of_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of two studies that predict one of two classes."""
+    folder = tmp_path_factory.mktemp("classes")
+    studies = [
+        add_study(
+            folder,
+            name,
+            [scored_classes(index, point) for index, point in enumerate(points)],
+            objective="cv_logloss_blended",
+            mode=mode,
+        )
+        for name, mode, points in (("laptop", "local", POINTS), ("containers", "sagemaker", POINTS[:2]))
+    ]
     measures, parity = measure(studies), compare_trials(studies, 1e-9)
     path = folder / "report.html"
     path.write_text(make_report(measures, parity, comparison_rows(measures)).html)
@@ -109,6 +129,25 @@ def test_every_figure_is_drawn_in_the_readers_width_and_colours(
         assert trials == (70 + 3 * (38 + 22) + (3 * 20 if phone else 0))
         tab.screenshot(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 50_000
+        check_quiet(tab)
+
+
+def test_a_page_of_classes_has_log_loss_auc_and_confusion_matrices(page_of_classes: Path, browser: Browser) -> None:
+    with browser.open(page_of_classes.as_uri(), 1280, 900) as tab:
+        tab.until(DRAWN)
+        figures = tab.evaluate("[...document.querySelectorAll('figure')].map((figure) => figure.id)")
+        assert figures[:2] == ["logloss", "auc"]
+        assert figures[-1] == "confusion"
+        assert not {"rmse", "actual"} & set(figures)
+        cells = "[...document.querySelectorAll('#confusion .annotation-text')].map((cell) => cell.textContent)"
+        counts = [int(count) for count in tab.evaluate(cells)]
+        assert len(counts) == 2 * 4  # two classes in each of two studies
+        assert sum(counts) == 2 * 7
+        table = tab.evaluate("document.querySelector('table').innerText")
+        for row in ("CV log loss (95%)", "CV AUC (95%)", "CV accuracy"):
+            assert row in table
+        marks = "[...document.querySelectorAll('.plot')].map((plot) => plot.querySelectorAll('.trace, .hm').length)"
+        assert min(tab.evaluate(marks)) > 0
         check_quiet(tab)
 
 
