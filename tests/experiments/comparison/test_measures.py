@@ -225,6 +225,21 @@ def test_members_of_one_study_only_have_no_number_in_the_other(folder: Path) -> 
     assert cells(rows["does it pay?"], "the ensemble") == ("pays", "-")
 
 
+def test_studies_of_single_members_have_no_row_of_a_blend(folder: Path) -> None:
+    trial = scored(0, {"xgboost__eta": 0.1}, members=("xgboost",))
+    same = {name: value for name, value in trial.metrics.items() if "_blended" not in name}
+    same |= {name.replace("xgboost", "blended"): value for name, value in same.items() if "xgboost" in name}
+    alone = [
+        add_study(folder, name, [dataclasses.replace(trial, metrics=same)], members=("xgboost",))
+        for name in ("one", "two")
+    ]
+    rows = rows_of(measure(alone))["CV RMSE (95%)"]
+    assert [row.title for row in rows if row.cells] == ["xgboost"]
+    trio = add_study(folder, "trio", [scored(0, POINTS[0])])
+    both = cells(rows_of(measure([trio, alone[0]]))["CV RMSE (95%)"], "blended")
+    assert "-" not in [cell[0] for cell in both]  # the served model's score, beside that of a blend
+
+
 def test_the_state_of_an_unfinished_study_is_shown(folder: Path) -> None:
     done = add_study(folder, "done", [scored(0, POINTS[0])])
     bare = add_study(folder, "bare", [scored(0, POINTS[0])], final=False)
