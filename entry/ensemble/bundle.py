@@ -30,6 +30,7 @@ from ensemble.bundle_files import (
 from ensemble.decision import HALF, Decision
 from ensemble.errors import BundleError, EnsembleError, MemberError
 from ensemble.evaluation import finite
+from ensemble.intervals import Intervals
 from ensemble.listed_code import check_listed
 from ensemble.manifest import fault
 from ensemble.members import Member, member_class
@@ -40,6 +41,8 @@ from ensemble.training import FittedEnsemble, Training, classes_argument
 from ensemble.versions import library_version, pin, runtime_versions, unreadable
 
 EXAMPLE_ROWS = 5
+# The file of the intervals, if the ensemble has any.
+INTERVALS = "intervals.npz"
 # The accepted relative difference of predictions for the example from those in training. Members predict the same bits
 # on any machine, except scikit-learn's members that multiply matrices, and probabilities: the last bit of NumPy's
 # exponential depends on the processor. That of ``ensemble.elementary`` does not, but took 17 times as long.
@@ -122,6 +125,7 @@ def save_bundle(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
+    (folder / INTERVALS).unlink(missing_ok=True)
     for part in COMPLETE:
         shutil.rmtree(folder / part, ignore_errors=True)
     files: dict[str, str] = {}
@@ -148,6 +152,9 @@ def save_bundle(
     files |= {
         str(path.relative_to(folder)): sha256(path) for path in sorted((folder / CODE).rglob("*")) if path.is_file()
     }
+    if training.ensemble.intervals is not None:
+        np.savez_compressed(folder / INTERVALS, allow_pickle=False, **training.ensemble.intervals.as_arrays())
+        files[INTERVALS] = sha256(folder / INTERVALS)
     rows = np.asarray(train.features[:EXAMPLE_ROWS])
     manifest = {
         "bundle_version": BUNDLE_VERSION,
@@ -289,6 +296,25 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
     if labels:
         positive = manifest.get("positive")
         decision = Decision(None if positive is None else labels.index(positive), manifest.get("threshold", HALF))
-    ensemble = FittedEnsemble(models, blend, decision, tuple(manifest.get("class_weights", ())))
+    intervals = read_intervals(folder, manifest)
+    ensemble = FittedEnsemble(models, blend, decision, tuple(manifest.get("class_weights", ())), intervals)
     known = read_sketch(folder / SKETCH, columns) if SKETCH in manifest["files"] else None
     return Bundle(ensemble, manifest, bundle_hash(folder), known)
+
+
+def read_intervals(folder: Path, manifest: Mapping[str, Any]) -> Intervals | None:
+    """Return the intervals of a bundle, None if it was saved without.
+
+    Raises:
+        BundleError: They are damaged.
+    """
+    if INTERVALS not in manifest["files"]:
+        return None
+    path = folder / INTERVALS
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Intervals.from_arrays(dict(arrays), len(manifest["columns"]))
+    except Exception as error:  # NumPy raises many types of exception for a broken file
+        raise BundleError(
+            f"{path} cannot be read ({type(error).__name__}: {error}). Copy it again or train again."
+        ) from None

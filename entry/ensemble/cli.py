@@ -155,7 +155,7 @@ def train(
     """
     from ensemble.bundle import save_bundle
     from ensemble.processor import this_processor
-    from ensemble.training import fit_again, fit_ensemble
+    from ensemble.training import fit_again, fit_ensemble, with_intervals
     from ensemble.versions import runtime_versions
 
     table, data_hash = _cached_channel(places.train, places.roles, None)
@@ -204,15 +204,16 @@ def train(
     objective = training.metrics[recipe.objective]
     if not np.isfinite(objective):
         raise EnsembleError(f"the objective {recipe.objective} is {objective}: this trial has no score.")
-    if places.model_dir is not None and not further:
-        save_bundle(places.model_dir, recipe, training, table, data_hash, places.code)
-    elif places.model_dir is not None:
-        save_bundle(places.output_data_dir / SCORED_FOLDER, recipe, training, table, data_hash, places.code)
-        rows = _served_rows(table, places, final_rows)
-        ensemble = fit_again(recipe, rows, training.ensemble, places.threads, training.rounds)
-        document |= {"final_rows": final_rows, "rows_served": rows.rows}
-        served = replace(training, ensemble=ensemble)
-        save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
+    if places.model_dir is not None:
+        found = with_intervals(training, table, recipe.seed)
+        scored = places.output_data_dir / SCORED_FOLDER if further else places.model_dir
+        save_bundle(scored, recipe, found, table, data_hash, places.code)
+        if further:
+            rows = _served_rows(table, places, final_rows)
+            ensemble = fit_again(recipe, rows, found.ensemble, places.threads, training.rounds)
+            document |= {"final_rows": final_rows, "rows_served": rows.rows}
+            served = replace(training, ensemble=ensemble)
+            save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
     _write_out_of_fold(places.output_data_dir / OUT_OF_FOLD_FILE, training, table)
     document |= _results(training)
     (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))

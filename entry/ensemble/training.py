@@ -27,6 +27,7 @@ from ensemble.evaluation import (
     scores,
 )
 from ensemble.fold_budget import FoldBudget
+from ensemble.intervals import Intervals, fit_intervals
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
 from ensemble.members.growth import Growth, common_rounds
@@ -61,12 +62,14 @@ class FittedEnsemble:
         blend: The blend of the members' predictions.
         decision: How a label follows from blended probabilities; None for a quantity.
         class_weights: The weight of the rows of each class; empty if the rows of all classes count equally.
+        intervals: What is known of the blend's errors on other rows; None if that was not looked for.
     """
 
     models: dict[str, list[Member]]
     blend: Blend
     decision: Decision | None = None
     class_weights: tuple[float, ...] = ()
+    intervals: Intervals | None = None
 
     @property
     def weights(self) -> dict[str, float]:
@@ -168,6 +171,12 @@ def fit_ensemble(
         return _Fit(recipe, train, validation, threads, rival, known).run()
 
 
+def with_intervals(training: Training, rows: Table, seed: int) -> Training:
+    """Return a training whose ensemble knows its errors on rows that it has not seen; ``rows`` are those of the fit."""
+    found = fit_intervals(training.out_of_fold_blended, training.fold_of_row, rows, seed)
+    return replace(training, ensemble=replace(training.ensemble, intervals=found))
+
+
 def fit_again(
     recipe: Recipe, rows: Table, fitted: FittedEnsemble, threads: int, rounds: Mapping[str, int] | None = None
 ) -> FittedEnsemble:
@@ -178,7 +187,7 @@ def fit_again(
     Args:
         recipe: What to train.
         rows: The rows to fit on.
-        fitted: The ensemble whose blend, decision and weights of classes are kept.
+        fitted: The ensemble whose blend, decision, weights of classes and intervals are kept.
         rounds: The numbers of boosting rounds that were found, by member.
         threads: Threads that a member may use, as in ``fit_ensemble``.
 

@@ -24,12 +24,10 @@ class Backend(abc.ABC):
     - The same study gives the same numbers, whatever finishes first and however often it was interrupted.
 
     Attributes:
-        can_extend: Whether a finished search can be given more trials.
         replay_mode: The mode in which its best trials are worth replaying, if any.
         after_interrupt: What the user has to know after an interruption, if anything.
     """
 
-    can_extend: ClassVar[bool] = True
     replay_mode: ClassVar[str | None] = None
     after_interrupt: ClassVar[str | None] = None
 
@@ -81,6 +79,17 @@ class StudyHandle(abc.ABC):
             StudyFailed: More trials failed than the study allows.
             StorageError: A result could not be recorded.
         """
+
+    def run_again(self, trial: TrialSpec) -> TrialResult:
+        """Train a trial of another place once more, in this one. Needed only where ``StudySpec.can_continue``.
+
+        Args:
+            trial: The training, in a folder of its own.
+
+        Returns:
+            Its result, failed or not. Nothing is recorded.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def run_final(self, index: int, recipe: Mapping[str, str] | None = None) -> TrialResult:

@@ -15,6 +15,7 @@ from ensemble.wire import decode_recipe, encode_rival, encode_rounds, without_me
 from experiments.backends.base import StudyHandle, TrialRunner
 from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import RunnerClosed, StudyFailed
+from experiments.study.continuing import check_same_versions
 from experiments.study.folder import check_rows, final_folder, model_dir, trial_folder
 from experiments.study.ledger import Ledger
 from experiments.study.sampling import Proposer, make_proposer
@@ -37,7 +38,12 @@ class LoopHandle(StudyHandle):
 
     Trial i is asked right after trial i - window is told, and trials are told in order of index, so the sequence of
     asks and tells, and with it every proposal, is the same whatever finishes first. Results that come early wait.
+
+    Attributes:
+        when_failed: What is done about running trials when too many have failed, as in ``FailureLimit.exceeded``.
     """
+
+    when_failed = ""
 
     def __init__(
         self,
@@ -89,7 +95,7 @@ class LoopHandle(StudyHandle):
                 trial = waiting.pop(index)
                 if index not in self._results:
                     since[index] = self._clock()
-                    running[self._threads.submit(self._runner.run, self._limited(trial))] = index
+                    running[self._start(self._limited(trial))] = index
             if not running:
                 return
             left = self._seconds_left([since[index] for index in running.values()])
@@ -99,7 +105,8 @@ class LoopHandle(StudyHandle):
                 done = self._interrupted(running)
             for future in sorted(done, key=running.__getitem__):
                 del running[future]
-                result = self._checked(future.result())
+                result = self._checked(future.result()).ran_in(self._spec.mode)
+                check_same_versions(self._spec, self._results.values(), result)
                 crash_points.point("trial_finished")
                 self._ledger.record(result)
                 crash_points.point("trial_recorded")
@@ -123,7 +130,7 @@ class LoopHandle(StudyHandle):
                 proposer.tell(self._told, result)
                 self._told += 1
                 self._failures.count(result)
-                if (reason := self._failures.exceeded()) is not None:
+                if (reason := self._failures.exceeded(self.when_failed)) is not None:
                     raise StudyFailed(reason)
             else:
                 break
@@ -132,6 +139,10 @@ class LoopHandle(StudyHandle):
             self._ledger.record_asked(new)
             crash_points.point("trials_asked")
         return asked
+
+    def _start(self, trial: TrialSpec) -> futures.Future[TrialResult]:
+        """Start a trial, or queue it for a thread."""
+        return self._threads.submit(self._runner.run, trial)
 
     def _startable(self, waiting: Mapping[int, TrialSpec]) -> list[int]:
         """Return the trials that can start: with a time limit the first one alone, until a trial has a result.
@@ -201,6 +212,10 @@ class LoopHandle(StudyHandle):
             finished, left = futures.wait(running, INTERRUPT_EVERY_SECONDS)
         return {future for future in finished if not _was_killed(future)}
 
+    def run_again(self, trial: TrialSpec) -> TrialResult:
+        """Train a trial of another place once more."""
+        return self._checked(self._runner.run(trial))
+
     def run_final(self, index: int, recipe: Mapping[str, str] | None = None) -> TrialResult:
         """Train the winner once more and keep its bundle; a lone trial has already kept its own."""
         result, rows = self._results[index], self._spec.final_rows
@@ -243,7 +258,7 @@ class LoopHandle(StudyHandle):
             found |= {member.name: rounds[name]} if name in rounds else {}
         return found
 
-    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None]:
+    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None] | None:
         """Run a training in the trials' threads; it is killed when the rest of the time is needed for the winner."""
         future = self._threads.submit(self._runner.run, trial)
 

@@ -19,6 +19,7 @@ from experiments.backends.base import StudyHandle
 from experiments.backends.worker_pool import LocalWorkers
 from experiments.errors import StudyFailed, storage_errors
 from experiments.reporting.console import print_plain
+from experiments.study.coverage import COVERAGE
 from experiments.study.folder import (
     final_folder,
     log_path,
@@ -164,7 +165,8 @@ def _score(study: StudySpec, ledger: Ledger, local_workers: LocalWorkers, final:
     scores = _scores(study, scored if scored.exists() else bundle, local_workers, status)
     ledger.note(IMPORTANCE, scores["importance"])
     ledger.note(SERVING_COST, _measured(study, local_workers))
-    final = replace(final, metrics={**final.metrics, **scores["metrics"]})
+    covered = {} if scores["coverage"] is None else {COVERAGE: scores["coverage"]}
+    final = replace(final, metrics={**final.metrics, **scores["metrics"]}, info={**final.info, **covered})
     shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
     ledger.note(FINAL, asdict(final))
 
@@ -180,7 +182,7 @@ def _measured(study: StudySpec, local_workers: LocalWorkers) -> dict[str, Any]:
 
 
 def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status: Status) -> dict[str, Any]:
-    """Return the scores on the test rows as ``metrics``, and the ``importance`` of the features, in workers."""
+    """Return what ``score_winner`` does, with the ``importance`` of all features, in workers."""
     console = status.console
     unseen = {"validation": study.channels.validation, "test": study.channels.test}
     channels = {name: str(folder) for name, folder in unseen.items() if folder is not None}
@@ -188,7 +190,7 @@ def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status:
         print_plain(
             console, "note: the importance of features is left out, because there are neither validation nor test rows."
         )
-        return {"metrics": {}, "importance": {}}
+        return {"metrics": {}, "coverage": None, "importance": {}}
     kwargs = {
         "bundle": str(bundle),
         "channels": channels,
@@ -210,7 +212,7 @@ def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status:
         part = {"bundle": str(bundle), "rows": next(iter(channels.values())), "first": len(importance)}
         part["most_rows"] = scores["rows"]
         importance |= pool.call("experiments.study.importance:next_part", {**part, "threads": threads}, log)
-    return {"metrics": scores["metrics"], "importance": importance}
+    return {"metrics": scores["metrics"], "coverage": scores["coverage"], "importance": importance}
 
 
 def _scores_of_models(blend: StudyBlend, results: Sequence[TrialResult]) -> dict[str, float]:

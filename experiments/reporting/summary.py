@@ -18,8 +18,10 @@ from ensemble.wire import SEPARATOR
 from experiments.reporting.console import PlainConsole, at_least
 from experiments.reporting.markup import html_of, paragraph
 from experiments.reporting.score_names import shown
+from experiments.reporting.shrink import compared
 from experiments.reporting.verdict import baseline_text, digits, gap_text, next_step_text, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
+from experiments.study.coverage import Coverage, coverage_of
 from experiments.study.more_trials import Outlook, outlook
 from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
@@ -35,6 +37,12 @@ _NO_TEST_ROWS = (
     "There are no test rows (dataset.split.test=0). The winner was chosen by its score, so that score is a little too "
     "good."
 )
+
+# What intervals do not promise, by the kind of the folds.
+_NOT_PROMISED = {
+    "group": " That is for new groups that are like these, and not for each group.",
+    "time": " That is for the times that were scored, and not for later ones if the target drifts.",
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,9 @@ def render(outcome: Outcome) -> RenderableType:
         found = ", ".join(f"{name} {number}" for name, number in rounds.items())
         parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
     parts += [Text(f"  {line}") for line in (*_of_classes(outcome.final), *_limited(outcome))]
+    coverage = coverage_of(outcome.final.info)
+    if coverage is not None:
+        parts.append(Text(f"  {_coverage_text(coverage, outcome)}"))
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
     if outcome.cost is not None:
@@ -95,6 +106,7 @@ def render(outcome: Outcome) -> RenderableType:
                 f"{digits(outcome.cost.megabytes)} MB."
             )
         )
+        parts += [Text(f"  {line}") for line in _alone(outcome.final, outcome.cost)]
     if outcome.study.channels.test is None:
         parts.append(Text(f"  {_NO_TEST_ROWS}"))
     ahead = outcome.outlook
@@ -156,6 +168,29 @@ def _of_classes(final: TrialResult) -> list[str]:
         label = final.classes[decision["positive"]]
         lines.append(f"A row gets the label {label} from a probability of {decision['threshold']:.4g} on.")
     return lines + [f"{note[0].upper()}{note[1:]}" for note in final.info.get("notes", ())]
+
+
+def _coverage_text(coverage: Coverage, outcome: Outcome) -> str:
+    """Return how many of the test rows the intervals hold, and what that does not promise."""
+    what = f"{coverage.level:.0%} {'sets of labels' if outcome.final.classes else 'intervals'}"
+    size = f"{digits(coverage.size)} labels" if outcome.final.classes else f"a width of {digits(coverage.size)}"
+    kind = outcome.final.info["recipe"]["folds"]["kind"]
+    promise = _NOT_PROMISED.get(kind, "")
+    return (
+        f"{what[0].upper()}{what[1:]} hold {coverage.share:.1%} of the test rows ({coverage.low:.1%} to "
+        f"{coverage.high:.1%}), with {size} on average.{promise}"
+    )
+
+
+def _alone(final: TrialResult, cost: ServingCost) -> list[str]:
+    """Return what the best of the winner's members would cost and save without the others."""
+    whole = final.main("cv", BLENDED)
+    scores = {name: value for name in cost.members_ms if (value := final.main("cv", name)) is not None}
+    if len(scores) < 2 or not whole:
+        return []
+    best = min(scores, key=lambda name: scores[name])
+    line = compared(scores[best] / whole - 1.0, cost.one_row_ms / cost.members_ms[best])
+    return [f"{best} alone: {line}. action=shrink finds the smallest ensemble that is not worse."]
 
 
 def _limited(outcome: Outcome) -> list[str]:

@@ -38,6 +38,11 @@ def final_folder(study_folder: Path) -> Path:
     return study_folder / "final"
 
 
+def spot_check_folder(study_folder: Path, place: str) -> Path:
+    """Return the folder of the trial that was trained again before the study continued in this place."""
+    return study_folder / "spot_checks" / place
+
+
 def test_predictions(study_folder: Path) -> Path:
     """Return the file of the winner's predictions on the test rows."""
     return final_folder(study_folder) / "test_predictions.npz"

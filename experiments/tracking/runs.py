@@ -261,6 +261,7 @@ class Tracker:
             **self._tags(role),
             _PARENT: parent.info.run_id,
             "byoe.trial": str(result.index),
+            "byoe.mode": self._study.place_of(result) if role == "trial" else self._study.mode,
             "byoe.state": result.state,
             **{f"byoe.version.{name}": text for name, text in result.info.get("versions", {}).items()},
         }

@@ -33,10 +33,12 @@ def _chart(measures: Sequence[Measures], score: str) -> Chart:
     names.sort(key=lambda name: name == BLENDED)
     data = [_trace(place, len(measures), one, names, score) for place, one in enumerate(measures)]
     side = "right" if _is_maximised(score) else "left"
+    quantity = measures[0].study.target if score in ("rmse", "mae") else ""
+    of = f" of {quantity}" if quantity else ""
     spec = {
         "data": data,
         "layout": {
-            "xaxis": {"title": {"text": f"CV {shown(score)}, {side} is better"}, "zeroline": False},
+            "xaxis": {"title": {"text": plain(f"CV {shown(score)}{of}, {side} is better")}, "zeroline": False},
             "yaxis": rows_axis(names),
             "shapes": [_band(len(names))] if names[-1] == BLENDED else [],
         },
@@ -66,6 +68,7 @@ def _trace(place: int, places: int, one: Measures, names: Sequence[str], score: 
     return {
         "type": "scatter",
         "mode": "markers",
+        "cliponaxis": False,
         **series(place, one.label),
         "x": values,
         "y": rows,
