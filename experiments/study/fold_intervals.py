@@ -130,10 +130,11 @@ def _of_division(folds: Floats, shares: Floats, score: str) -> Floats:
     """Return each fold's part in the score of one division of the rows, of which it is the mean."""
     values = folds**2 if score == "rmse" else folds
     mean = float(shares @ values)
-    deviations: Floats = len(folds) * shares * (values - mean)
-    if score != "rmse":
-        return mean + deviations
-    return np.sqrt(mean) + (deviations / (2 * np.sqrt(mean)) if mean else deviations)
+    parts: Floats = mean + len(folds) * shares * (values - mean)
+    if score == "rmse":
+        root = float(np.sqrt(mean))
+        parts = root + (parts - mean) / (2 * root if root else 1.0)
+    return parts
 
 
 def _folds_a_division(result: TrialResult, folds: Collection[int]) -> int:
