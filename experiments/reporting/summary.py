@@ -174,10 +174,9 @@ def _coverage_text(coverage: Coverage, outcome: Outcome) -> str:
     """Return how many of the test rows the intervals hold, and what that does not promise."""
     what = f"{coverage.level:.0%} {'sets of labels' if outcome.final.classes else 'intervals'}"
     size = f"{digits(coverage.size)} labels" if outcome.final.classes else f"a width of {digits(coverage.size)}"
-    kind = outcome.final.info["recipe"]["folds"]["kind"]
-    promise = _NOT_PROMISED.get(kind, "")
+    promise = _NOT_PROMISED.get(outcome.final.info["recipe"]["folds"]["kind"], "")
     return (
-        f"{what[0].upper()}{what[1:]} hold {coverage.share:.1%} of the test rows ({coverage.low:.1%} to "
+        f"{what} hold {coverage.share:.1%} of the test rows ({coverage.low:.1%} to "
         f"{coverage.high:.1%}), with {size} on average.{promise}"
     )
 
