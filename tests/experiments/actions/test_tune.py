@@ -114,7 +114,7 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
     assert f"90% intervals hold {final.data.metrics['coverage_90']:.1%} of the test rows" in ended.out
     assert {"lift_mean", "lift_low", "lift_high", "validation_rmse_catboost"} <= set(study.data.metrics)
     bundle = project / "studies" / "tiny" / "final" / "model"
-    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file() and path.name != "card.md")
     assert study.data.metrics["bundle_mb"] == pytest.approx(size / 1e6)
     assert 0 < study.data.metrics["predict_ms_in_bulk"] < study.data.metrics["predict_ms"]
     assert study.data.metrics["predict_ms_catboost"] > 0
@@ -130,8 +130,10 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
         "summary.txt",
     }
     assert artifacts(project, final.info.run_id) == {
+        "card.md",
         "feature_importance.png",
         "metrics.json",
+        "model_card.json",
         "predicted_against_actual.png",
         "residuals.png",
     }
@@ -178,7 +180,7 @@ def test_registered_model_predicts_as_trained_from_another_folder(tiny: Path, tm
     models = list((tiny / "mlartifacts" / "models").glob("*/artifacts"))
     assert len(models) == 1
     suffixes = {path.suffix for path in models[0].rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
-    assert suffixes == {"", ".py", ".txt", ".yaml", ".json", ".ubj", ".cbm"}
+    assert suffixes == {"", ".md", ".py", ".txt", ".yaml", ".json", ".ubj", ".cbm"}
     (tiny / "studies").rename(tiny / "elsewhere")
     script = f"""
 import sys, json
