@@ -50,7 +50,7 @@ def test_mae_r2_and_the_share_of_the_targets_spread_are_beside_the_rmse(study: S
     (titles,) = (line.split() for line in text.splitlines() if "fit s" in line)
     assert titles == ["CV", "RMSE", "validation", "test", "CV", "MAE", "CV", "R²", "weight", "fit", "s"]
     (row,) = (line.split() for line in text.splitlines() if line.startswith("  blended"))
-    assert row == ["blended", "10", "10", "10", "7", "0.75", "3.00"]
+    assert row == ["blended", "10", "10", "10", "7", "0.7500", "3.00"]
     assert "The target, price, has a standard deviation of 20 EUR: the CV RMSE is 50.0% of it." in text
     assert "standard deviation of 20: the" in " ".join(shown(dataclasses.replace(priced, unit=None), best).split())
 
