@@ -46,6 +46,7 @@ _TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true, fal
 _TYPES |= {"dict[str, Any]": "mapping", "dict[str, str]": "mapping", "dict[str, str | None]": "mapping"}
 # The types of keys that the schema leaves open.
 _OPEN = {
+    "keep": "list or text",
     "ensemble.members": "list",
     "ensemble.class_weight": "text, mapping or null",
     "ensemble.threshold": "number, text or list",

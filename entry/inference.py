@@ -6,8 +6,8 @@ toolkit's own error type that carries a status, since the toolkit answers 500 fo
 ``sagemaker-containers`` cannot set a status: it answers 500 for every exception (``error_wrapper`` in its
 ``_functions.py``).
 
-Two variables of the environment count: ``BYOE_THREADS``, the number of threads that a member may use, and
-``SAGEMAKER_INFERENCE_OUTPUT``, what answers hold.
+Three variables of the environment count: ``BYOE_THREADS``, the number of threads that a member may use,
+``BYOE_INTERVAL``, the level of the interval that answers hold, and ``SAGEMAKER_INFERENCE_OUTPUT``, what else they hold.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ensemble.serving.formats import decode
 from ensemble.serving.prediction import Prediction
 from ensemble.serving.predictor import Predictor
 from ensemble.serving.rows import Rows
-from ensemble.serving.selected import OUTPUT, check_selected, selected_keys
+from ensemble.serving.selected import INTERVAL, OUTPUT, check_selected, interval_level, selected_keys
 
 THREADS = "BYOE_THREADS"
 _TOOLKIT_ERRORS = "sagemaker_inference.errors"
@@ -37,10 +37,14 @@ def model_fn(model_dir: str) -> Predictor:
 
     Raises:
         BundleError: The folder does not hold a bundle that these libraries can read.
-        InputError: The model's answers cannot hold what ``SAGEMAKER_INFERENCE_OUTPUT`` selects.
+        InputError: The model's answers cannot hold what ``SAGEMAKER_INFERENCE_OUTPUT`` selects, or an interval of the
+            level in ``BYOE_INTERVAL``.
     """
     model = Predictor.load(Path(model_dir), threads=int(os.environ.get(THREADS, "1")), loading=_note)
     check_selected(selected_keys(os.environ), bool(model.bundle.classes), OUTPUT)
+    level = interval_level(os.environ)
+    if level is not None:
+        model.check_level(level, INTERVAL)
     return model
 
 
@@ -85,7 +89,7 @@ def output_fn(prediction: Prediction, accept: str) -> tuple[bytes, str]:
         RequestError: ``accept`` has no type that can be written.
     """
     try:
-        return encode(prediction, accept, selected_keys(os.environ))
+        return encode(prediction, accept, selected_keys(os.environ), interval_level(os.environ))
     except RequestError as error:
         raise _as_toolkit_error(error) from None
 

@@ -42,6 +42,7 @@ examples
   {command} mode=remote action=plan
   {command} mode=remote mode.budget_usd=5
   {command} mode=sagemaker action=replay replay.study=laptop study=containers
+  {command} action=list
   {command} action=compare
   {command} action=compare compare.studies=[laptop,containers,cloud]
   {command} mode=sagemaker action=deploy
@@ -63,6 +64,12 @@ def _compare(composed: Composed, arguments: Sequence[str], console: Console) -> 
     from experiments.actions.compare import compare
 
     return compare(composed, console)
+
+
+def _list(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.list import list_studies
+
+    return list_studies(composed, console)
 
 
 def _doctor(composed: Composed, arguments: Sequence[str], console: Console) -> int:
@@ -131,6 +138,18 @@ def _drift(composed: Composed, arguments: Sequence[str], console: Console) -> in
     return drift(composed, console)
 
 
+def _card(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.card import write_card
+
+    return write_card(composed, console)
+
+
+def _shrink(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.shrink import shrink
+
+    return shrink(composed, arguments, console)
+
+
 def _init(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.init import begin_project
 
@@ -149,6 +168,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     "train": ("train one ensemble with fixed parameters", _study),
     "replay": ("run the best trials of a study again in another mode, to check for the same numbers", _study),
     "compare": ("compare studies: do their numbers agree, and which search found the better ensemble?", _compare),
+    "list": ("list the studies, and the best models of all of them", _list),
     "plan": ("print the requests to SageMaker, checked; nothing is started", _plan),
     "attach": ("follow a tuning job on SageMaker by its name, from any machine", _attach),
     "check": (
@@ -164,6 +184,8 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     ),
     "delete": ("delete an endpoint and everything that belongs to it", _delete),
     "batch": ("predict a whole file, without an endpoint", _batch),
+    "card": ("write a model's card: data, scores, importance, parity, versions, licences", _card),
+    "shrink": ("train the smallest ensemble that is not worse than a study's winner", _shrink),
     "drift": ("check whether the rows of a file are like those that a model learnt from", _drift),
     "init": ("write the first files of a project into this folder", _init),
     "doctor": ("check what works on this machine, and print the command that fixes what does not", _doctor),
@@ -187,6 +209,9 @@ _OTHER_NAMES = {
     "remove": "delete",
     "undeploy": "delete",
     "report": "compare",
+    "ls": "list",
+    "studies": "list",
+    "leaderboard": "list",
     "stop": "clean",
 }
 

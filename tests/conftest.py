@@ -47,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     """Add the option of ``tests/endpoint`` here, because pytest reads options of subfolders only if they are named."""
     text = "what tests/endpoint runs against: process (default), local, an endpoint's name, or http://127.0.0.1:PORT"
     parser.addoption("--endpoint", default="process", metavar="ENDPOINT", help=text)
+    text = (
+        "which tests run against an endpoint of your own: quick (default; what its model answers, within a minute), or "
+        "full (also everything that a client may do wrong)"
+    )
+    parser.addoption("--endpoint-tests", default="quick", choices=("quick", "full"), help=text)
     if not pluginmanager.hasplugin("xdist"):  # pyproject.toml gives these options also with -p no:xdist
         parser.addoption("--numprocesses", help="ignored without pytest-xdist")
         parser.addoption("--dist", help="ignored without pytest-xdist")
@@ -92,15 +97,19 @@ def few_objects_to_collect() -> None:
     gc.freeze()
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Report which endpoint is tested, and why that one."""
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Report which endpoint is tested, why that one, and how long it will take."""
     from tests.endpoint.choice import choose
+    from tests.endpoint.duration import described
 
     try:
         choice = choose(config.getoption("--endpoint"))
     except LookupError as error:
         raise pytest.UsageError(str(error)) from None
-    return f"endpoint: {choice.name} ({choice.why})"
+    lines = [f"endpoint: {choice.name} ({choice.why})"]
+    if config.getoption("--endpoint") != "process":
+        lines.append(described(choice, config.getoption("--endpoint-tests")))
+    return lines
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from ensemble.bundle_files import (
 from ensemble.decision import HALF, Decision
 from ensemble.errors import BundleError, EnsembleError, MemberError
 from ensemble.evaluation import finite
+from ensemble.intervals import Intervals
 from ensemble.listed_code import check_listed
 from ensemble.manifest import fault
 from ensemble.members import Member, member_class
@@ -40,6 +41,8 @@ from ensemble.training import FittedEnsemble, Training, classes_argument
 from ensemble.versions import library_version, pin, runtime_versions, unreadable
 
 EXAMPLE_ROWS = 5
+# The file of the intervals, if the ensemble has any.
+INTERVALS = "intervals.npz"
 # The accepted relative difference of predictions for the example from those in training. Members predict the same bits
 # on any machine, except scikit-learn's members that multiply matrices, and probabilities: the last bit of NumPy's
 # exponential depends on the processor. That of ``ensemble.elementary`` does not, but took 17 times as long.
@@ -122,19 +125,24 @@ def save_bundle(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
+    (folder / INTERVALS).unlink(missing_ok=True)
     for part in COMPLETE:
         shutil.rmtree(folder / part, ignore_errors=True)
     files: dict[str, str] = {}
     members = []
     for spec in recipe.members:
         names = []
+        saved = _saved_files(training, spec.name)
         for number, model in enumerate(training.ensemble.models[spec.name]):
             part = f"fold_{number}" if recipe.final == "bag" else "all_rows"
             name = f"{MEMBERS}/{spec.name}/{part}{model.suffix}"
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            model.save(path)
-            _check_saved(spec, model, path, train)
+            if saved:
+                shutil.copyfile(saved[number], path)
+            else:
+                model.save(path)
+                _check_saved(spec, model, path, train)
             files[name] = sha256(path)
             names.append(name)
         members.append({"name": spec.name, "kind": spec.kind, "params": dict(spec.params), "files": names})
@@ -148,6 +156,9 @@ def save_bundle(
     files |= {
         str(path.relative_to(folder)): sha256(path) for path in sorted((folder / CODE).rglob("*")) if path.is_file()
     }
+    if training.ensemble.intervals is not None:
+        np.savez_compressed(folder / INTERVALS, allow_pickle=False, **training.ensemble.intervals.as_arrays())
+        files[INTERVALS] = sha256(folder / INTERVALS)
     rows = np.asarray(train.features[:EXAMPLE_ROWS])
     manifest = {
         "bundle_version": BUNDLE_VERSION,
@@ -175,6 +186,15 @@ def save_bundle(
         "files": files,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _saved_files(training: Training, member: str) -> tuple[Path, ...]:
+    """Return the files of another bundle that hold a member's models; none if its models are new."""
+    fit, models = training.fits.get(member), training.ensemble.models[member]
+    if fit is None or len(fit.models) != len(models):
+        return ()
+    same = all(one is other for one, other in zip(models, fit.models, strict=True))
+    return fit.files if same else ()
 
 
 def _of_classes(train: Table, ensemble: FittedEnsemble) -> dict[str, Any]:
@@ -231,7 +251,12 @@ def bundle_hash(folder: Path) -> str:
     return sha256(folder / MANIFEST)
 
 
-def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] | None = None) -> Bundle:
+def load_bundle(
+    folder: Path,
+    threads: int = 1,
+    loading: Callable[[str], None] | None = None,
+    members: Collection[str] | None = None,
+) -> Bundle:
     """Read and verify a bundle.
 
     Nothing is imported from it or read by a library before all of it is verified. A library may still crash this
@@ -241,6 +266,8 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
         folder: What ``save_bundle`` wrote.
         threads: Threads that a member may use to predict.
         loading: Called with the name of each file before a library reads it.
+        members: The members whose models are read, by name; without the others, the ensemble cannot predict. None for
+            all.
 
     Raises:
         BundleError: The folder does not hold a bundle of this version, a file is missing, has changed or is not listed,
@@ -282,13 +309,34 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
             ) from None
 
     models = {
-        member["name"]: [load(member["kind"], name) for name in member["files"]] for member in manifest["members"]
+        member["name"]: [load(member["kind"], name) for name in member["files"]]
+        for member in manifest["members"]
+        if members is None or member["name"] in members
     }
     blend = Blend.from_dict(manifest["blend"])
     decision = None
     if labels:
         positive = manifest.get("positive")
         decision = Decision(None if positive is None else labels.index(positive), manifest.get("threshold", HALF))
-    ensemble = FittedEnsemble(models, blend, decision, tuple(manifest.get("class_weights", ())))
+    intervals = read_intervals(folder, manifest)
+    ensemble = FittedEnsemble(models, blend, decision, tuple(manifest.get("class_weights", ())), intervals)
     known = read_sketch(folder / SKETCH, columns) if SKETCH in manifest["files"] else None
     return Bundle(ensemble, manifest, bundle_hash(folder), known)
+
+
+def read_intervals(folder: Path, manifest: Mapping[str, Any]) -> Intervals | None:
+    """Return the intervals of a bundle, None if it was saved without.
+
+    Raises:
+        BundleError: They are damaged.
+    """
+    if INTERVALS not in manifest["files"]:
+        return None
+    path = folder / INTERVALS
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Intervals.from_arrays(dict(arrays), len(manifest["columns"]))
+    except Exception as error:  # NumPy raises many types of exception for a broken file
+        raise BundleError(
+            f"{path} cannot be read ({type(error).__name__}: {error}). Copy it again or train again."
+        ) from None

@@ -253,8 +253,9 @@ def cut(label: str) -> str:
 
 
 def named_label(label: str) -> str:
-    """Return a label for a message: cut, and in quotes if it has control characters."""
-    return cut(label) if label.isprintable() else repr(cut(label))
+    """Return a label for a message: cut, and in quotes if its ends would not be seen in a list."""
+    plain = label.isprintable() and label == label.strip() and "," not in label
+    return cut(label) if plain else repr(cut(label))
 
 
 def named_labels(labels: Collection[str]) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from ensemble.intervals import LEVEL, check_level
 from ensemble.serving.media_types import DETAILS, wrong_detail
 from experiments.actions.model_process import Report, Step, load_predictor, run_with_model
 from experiments.config.compose import Composed
@@ -20,6 +21,7 @@ from experiments.config.paths import user_path
 from experiments.config.schema import Config
 from experiments.errors import ConfigError, did_you_mean, listed, one_of, storage_errors
 from experiments.reporting.console import PlainConsole, print_plain
+from experiments.serving.kept_columns import Keep, check_keep, chosen_names, picked
 from experiments.serving.models import place_model
 from experiments.serving.row_files import HEADERS, WRITERS, Source, open_rows
 from experiments.system.files import remove
@@ -47,8 +49,11 @@ def predict_file(composed: Composed, console: Console) -> int:
     """
     config = composed.config
     one_of("detail", config.detail, DETAILS)
+    if config.serving.interval is not None:
+        check_level(config.serving.interval, "serving.interval")
     source_path, named = row_file(config), _output(config.output)
     check_not_input(config.input, config.output)
+    check_keep(config.keep, _PRINTED if named is None else named.suffix.lower())
     if named is None:
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / f"predictions{_PRINTED}"
@@ -86,7 +91,8 @@ def _predict_into(composed: Composed, source_path: Path, output: Path, place: Pa
     model = place_model(composed, place)
     partial = place / output.name
     given: dict[str, Any] = {"model": str(model.folder), "rows": str(source_path), "output": str(partial)}
-    given |= {"header": config.header, "detail": config.detail}
+    given |= {"header": config.header, "detail": config.detail, "keep": check_keep(config.keep, output.suffix.lower())}
+    given["level"] = config.serving.interval or LEVEL
     task = "experiments.actions.batch:predicted_rows"
     found = Predicted(**run_with_model(model, place, task, given, console))
     partial.replace(output)
@@ -109,8 +115,16 @@ class Predicted:
     warnings: list[str]
 
 
-def predict_rows(
-    model: str, rows: str, output: str, *, header: str | None, detail: Detail, report: Report
+def predict_rows(  # noqa: PLR0913  # plain values, which a worker process can be given
+    model: str,
+    rows: str,
+    output: str,
+    *,
+    header: str | None,
+    detail: Detail,
+    report: Report,
+    keep: Keep = (),
+    level: float = LEVEL,
 ) -> Predicted:
     """Write a model's prediction for every row of a file, in the same order.
 
@@ -121,6 +135,8 @@ def predict_rows(
         header: Whether CSV rows have a header, one of ``HEADERS``; None to decide by the first row.
         detail: What to write.
         report: Called before each file of the model is read, and after each part of the rows.
+        keep: Columns of the rows to write beside the predictions.
+        level: The share of targets that intervals and sets hold.
 
     Raises:
         InputError: The model cannot be used, or the rows do not fit it.
@@ -134,17 +150,20 @@ def predict_rows(
     problem = wrong_detail(detail, bool(manifest.get("classes")))
     if problem is not None:
         raise ConfigError(problem)
-    predictor = load_predictor(folder, manifest, report)
+    predictor = replace(load_predictor(folder, manifest, report), level=level)
     source = open_rows(source_path, header)
     with one_blas_thread():
         report(Step(None, 0, source.total))
         predictor.check()
+        if detail == "interval":
+            predictor.check_level(level, "serving.interval")
         writer = WRITERS[Path(output).suffix.lower()](Path(output), detail)
         return _predict(
             predictor,
             source,
             writer,
             source_path,
+            keep,
             lambda done, count: report(Step(None, done, source.total, count)),
         )
 
@@ -179,7 +198,7 @@ class _Found:
 
 
 def _predict(
-    predictor: Predictor, source: Source, writer: Any, path: Path, show: Callable[[int, int], None]
+    predictor: Predictor, source: Source, writer: Any, path: Path, keep: Keep, show: Callable[[int, int], None]
 ) -> Predicted:
     import numpy as np
 
@@ -187,12 +206,20 @@ def _predict(
     from ensemble.serving.unseen import Unseen
 
     found = _Found(Unseen(), {column.name: 0 for column in predictor.columns})
+    chosen: list[str] | None = None
     with writer:
         try:
-            for chunk in source.chunks(predictor.columns):
+            for chunk in source.chunks(predictor.columns, keep):
                 found.unseen.offset = found.rows
                 features = predictor.features(chunk.rows, found.unseen)
-                writer.write(predictor.predict(features))
+                prediction = predictor.predict(features)
+                kept: Mapping[str, Any] = {}
+                if keep:
+                    names, columns = chunk.named() or (None, ())
+                    if chosen is None:
+                        chosen = chosen_names(keep, names, writer.names(prediction), path)
+                    kept = picked(names or (), columns, chosen, len(features))
+                writer.write(prediction, kept)
                 found.rows += len(features)
                 for column, values in zip(predictor.columns, features.T, strict=True):
                     found.present[column.name] += int(np.count_nonzero(~np.isnan(values)))

@@ -92,7 +92,7 @@ def count_rows(model: str, rows: str, *, header: str | None, report: Report) -> 
     with one_blas_thread():
         report(Step(None, 0, source.total))
         try:
-            for chunk in source.chunks(predictor.columns):
+            for chunk in source.chunks(predictor.columns, ()):
                 unseen.offset = counts.rows
                 features = predictor.features(chunk.rows, unseen)
                 members = None if apart is None else predictor.bundle.ensemble.predict_members(features)

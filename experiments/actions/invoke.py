@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ensemble.file_kinds import START_BYTES, kind_of, not_text
+from ensemble.intervals import check_level
 from ensemble.serving.media_types import DETAILS
 from experiments.config.compose import Composed
 from experiments.config.paths import user_path
@@ -49,6 +50,9 @@ def invoke_endpoint(composed: Composed, console: Console) -> int:
         )
     # A detail counts more than serving.inference_output, so only one that was asked for is sent.
     detail = "" if composed.sources["detail"] == DEFAULT else f"; detail={config.detail}"
+    if config.serving.interval is not None:
+        check_level(config.serving.interval, "serving.interval")
+        detail += f"; level={config.serving.interval!r}"
     answer = open_host(composed, console).invoke(body, content_type, f"{accept}{detail}")
     if config.output is None:
         sys.stdout.buffer.write(answer.body if answer.body.endswith(b"\n") else answer.body + b"\n")

@@ -31,8 +31,8 @@ def show_requests(composed: Composed, arguments: Sequence[str], console: Console
     for note in planned.notes:
         stderr.print(note)
     console.file.write(json.dumps({**planned.requests, "beside the request": planned.beside}, indent=1) + "\n")
-    stderr.print(
-        f"study {plan.study.name}: the tuning job's request and that of its first training job are valid under "
-        "AWS's service model. Nothing was started."
-    )
+    valid = "the tuning job's request and that of its first training job are"
+    if len(planned.requests) == 1:
+        valid = "the request of its first training job is"
+    stderr.print(f"study {plan.study.name}: {valid} valid under AWS's service model. Nothing was started.")
     return 0

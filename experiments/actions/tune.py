@@ -12,11 +12,13 @@ from typing import Any
 from rich.console import Console
 
 from ensemble.blending import make_blender
-from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from ensemble.members import member_class
+from experiments.actions.card import card_of_study, request_text
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.baseline import Baseline
 from experiments.backends.open import backend_type, open_backend
+from experiments.backends.spot_check import spot_check
 from experiments.backends.winner import FINAL, IMPORTANCE, is_winner, place_winner
 from experiments.backends.worker_pool import LocalWorkers
 from experiments.comparison.parity import Parity, compare_replay
@@ -28,14 +30,16 @@ from experiments.config.compose import Composed
 from experiments.config.paths import root_folder
 from experiments.config.secrets import masked_value
 from experiments.data.column_report import report
-from experiments.errors import StorageError, StudyFailed, StudyTaken
+from experiments.errors import StorageError, StudyFailed, StudyTaken, listed
 from experiments.planning.packages import make_importable
 from experiments.planning.study import StudyPlan, plan_study
 from experiments.reporting.console import at_least, print_plain
 from experiments.reporting.figures import study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
+from experiments.sagemaker_requests.model_card import CARD_JSON
 from experiments.study.baseline import BASELINE
+from experiments.study.card import CARD, as_markdown
 from experiments.study.folder import (
     final_folder,
     log_path,
@@ -51,6 +55,7 @@ from experiments.study.spec import COMMANDS, STUDY_BLEND, TIME_LIMIT, StudySpec,
 from experiments.study.study_blend import StudyBlend, is_open, recorded_blend
 from experiments.study.verdict import study_metrics
 from experiments.system import crash_points
+from experiments.system.files import replace_file
 from experiments.system.machine import check_folder
 from experiments.tracking import runs
 from experiments.tracking.store import interface, store_exists, store_uri
@@ -142,7 +147,7 @@ def finish_study(
     plan = plan_study(composed)
     known = peek(plan.study)
     if known is not None:
-        plan = plan.at_least(max((result.index for result in known.results), default=-1) + 1)
+        plan = plan.continuing(known)
     session = _Session(plan.study, backend_type(composed.config.mode), composed, command, console, root, uri, progress)
     notes = plan.notes
     for note in notes:
@@ -161,6 +166,7 @@ def finish_study(
         crash_points.point("study_created")
         session = replace(session, study=_begun(study, composed.began))
         with _timed(ledger, session.study), backend.submit(session.study, ledger) as handle:
+            spot_check(study, ledger, handle, console)
             outcome = _run(session, ledger, handle, local_workers)
     return Finished(outcome, notes, _show_parity(session))
 
@@ -199,13 +205,26 @@ def _show_finished(session: _Session, known: Peek) -> Outcome | None:
     session = replace(session, study=session.study.as_trained(results))
     best = best_of(results, session.study.objective)
     final = known.facts.get(FINAL)
+    places = list(dict.fromkeys(session.study.place_of(result) for result in results))
+    elsewhere = session.study.can_continue and session.study.place()["mode"] not in places
+    if elsewhere and final is not None:  # its winner is served as it was trained there
+        rows = final["info"].get("final_rows", "train")
+        session = replace(session, study=replace(session.study, final_rows=rows))
     noted = known.facts.get(_RECORDED) or {}
-    done = len(results) == session.study.n_trials and session.has_recorded(noted, len(results))
+    recorded = elsewhere or session.has_recorded(noted, len(results))
+    done = len(results) == session.study.n_trials and recorded
     blend = recorded_blend(session.study, results, known.facts.get(STUDY_BLEND))
     done = done and not is_open(session.study, results, known.facts.get(STUDY_BLEND))
     if not done or best is None or final is None or not is_winner(final, best, session.study, blend):
         return None
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
+    if elsewhere:
+        print_plain(
+            session.console,
+            f"note: its trials ran in {listed([f'mode={place}' for place in places])}. A larger search.n_trials "
+            f"continues it in mode={session.study.mode}; action=replay replay.study={session.study.name} runs its best "
+            "trials there.",
+        )
     session = replace(session, experiment=noted.get("experiment"))
     outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts)
     show(outcome, session.console)
@@ -299,13 +318,22 @@ def _record(
     facts = {key: ledger.noted(key) for key in (BASELINE, SERVING_COST)}
     outcome = _outcome(session, results, best, final, blend, facts)
     figures = figures_of(outcome, ledger.noted(IMPORTANCE))
-    winner = runs.Winner(final, model_dir(final_folder(study.folder)), figures.winner)
+    winner = runs.Winner(final, model_dir(final_folder(study.folder)), figures.winner, _cards(session))
     numbers = study_metrics(final, results, session.members, session.study.objective, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()
     states = [result.state for result in results]
     numbers |= {"trials": len(states), "failed": states.count("failed"), "pruned": states.count("pruned")}
     tracker.finish(winner, figures.study, as_text(outcome), numbers)
     return outcome
+
+
+def _cards(session: _Session) -> dict[str, str]:
+    """Write the winner's card into its bundle; return the files of the card by name."""
+    folder = session.study.folder
+    card = card_of_study(folder, session.composed.config.compare.rtol)
+    texts = {CARD: as_markdown(card), CARD_JSON: request_text(card)}
+    replace_file(model_dir(final_folder(folder)) / CARD, texts[CARD])
+    return texts
 
 
 @dataclass(frozen=True)
@@ -391,12 +419,17 @@ def _next_commands(session: _Session, *, finished: bool) -> list[tuple[str, str]
     commands = [interface(session.uri, session.root, page, "every study and trial, in the browser")]
     if not finished:
         commands.append((typed(without=()), "continue this study"))
-    elif session.backend.can_extend and session.study.points is None and not _is_whole_grid(session.study):
+    elif session.study.can_continue and not _is_whole_grid(session.study):
         commands.append(
             (typed(f"search.n_trials={session.study.n_trials * 2}", without=("search.n_trials",)), "extend this study")
         )
     if finished:
         commands.append((typed_command(_deploying(session)), "serve it"))
+    paths = [argument for argument in session.command if argument.startswith("paths.")]
+    if finished:
+        predict = ("action=batch", f"model={session.study.name}", "input=rows.csv", "keep=all", *paths)
+        commands.append((typed_command(predict), "predict a file of rows"))
+    commands.append((typed_command(["action=list", *paths]), "every study, and the best models of all of them"))
     if finished and session.backend.replay_mode is not None and session.study.points is None:
         kept = [argument for argument in session.command if argument.startswith(("paths.", "entry."))]
         replay = (f"mode={session.backend.replay_mode}", "action=replay", f"replay.study={session.study.name}")

@@ -23,8 +23,9 @@ _INVALID = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoe
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
 _ATTEMPTS = 10
 _SECONDS_TO_READ = 60
-# An invocation that has timed out may still be computed, so it is repeated once only.
-_INVOCATION_ATTEMPTS = 2
+# An invocation that has timed out may still be computed, so it is repeated once only. Prices can be given instead.
+_FEWER_ATTEMPTS = {"sagemaker-runtime": 2, "pricing": 1}
+_SECONDS_TO_CONNECT = {"pricing": 3}
 # S3 needs no region of the user's: the endpoint of this one redirects to the bucket's.
 _DEFAULT_S3_REGION = "us-east-1"
 # The answer to a HEAD request with invalid credentials; it has no body that gives the reason.
@@ -72,10 +73,10 @@ class Account:
 
         if service not in self._clients:
             invokes = service == "sagemaker-runtime"
-            attempts = _INVOCATION_ATTEMPTS if invokes else _ATTEMPTS
+            attempts = _FEWER_ATTEMPTS.get(service, _ATTEMPTS)
             config = Config(
                 retries={"mode": "standard", "total_max_attempts": attempts},
-                connect_timeout=10,
+                connect_timeout=_SECONDS_TO_CONNECT.get(service, 10),
                 read_timeout=SECONDS_TO_INVOKE if invokes else _SECONDS_TO_READ,
             )
             with _settings_errors():

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from experiments.aws.pricing import Price
 from experiments.errors import ConfigError
 
+# How a price becomes known.
+PRICE_HINT = (
+    "byoe asks AWS's price list, for which the credentials need the IAM action pricing:GetProducts. Or look the price "
+    "up at https://aws.amazon.com/sagemaker/pricing and add mode.price_usd_per_hour=<USD>"
+)
 _DAY = 86_400
 _DIGITS = 6
 
@@ -58,10 +63,7 @@ def check_budget(bound: Bound, budget: float | None, command: str) -> None:
         command: The command as typed, for the one that starts it.
     """
     if bound.usd is None:
-        raise ConfigError(
-            f"this study costs {bound.describe()}. Look the price up at https://aws.amazon.com/sagemaker/pricing and "
-            "add mode.price_usd_per_hour=<USD> to the command. Nothing was started."
-        )
+        raise ConfigError(f"this study costs {bound.describe()}. {PRICE_HINT} to the command. Nothing was started.")
     if budget is None:
         raise ConfigError(
             f"this study costs {bound.describe()}. To start it, set what it may cost: {command} "
@@ -106,9 +108,8 @@ def check_rate(rate: Rate, budget: float | None, command: str) -> None:
     what = f"an endpoint on {rate.instances} x {rate.instance_type} is billed by the hour until it is deleted"
     if rate.price is None or rate.usd_per_day is None:
         raise ConfigError(
-            f"{what}, and the price is unknown. Look it up at https://aws.amazon.com/sagemaker/pricing and add "
-            "mode.price_usd_per_hour=<USD>, or use serving=serverless, which is billed by the request. Nothing was "
-            "started."
+            f"{what}, and the price is unknown. {PRICE_HINT}; or use serving=serverless, which is billed by the "
+            "request. Nothing was started."
         )
     what += f": ${_rounded_up(rate.usd_per_day)} a day at {_hourly(rate.price)} each ({rate.price.source})"
     if budget is None:

@@ -154,7 +154,7 @@ class Inventory:
     def _cost(self, described: Mapping[str, Any]) -> float | None:
         """Return what a training job has cost so far, or None if the price of its instance is not known."""
         instance = described.get("ResourceConfig", {}).get("InstanceType", "")
-        price = find_price(instance, self._account.region, self._price)
+        price = find_price(instance, self._account, self._price)
         return None if price is None else price.cost(billed_seconds(described) or 0)
 
     def _is_owned(self, arn: str) -> bool:

@@ -1,28 +1,42 @@
-"""On-demand prices of instances, for the upper bound of a study and for what its jobs have cost.
+"""On-demand prices of instances from AWS's own price list, for the upper bound of a study and for what jobs have cost.
 
-The table is small and dated, and each row has its source; AWS's own page, https://aws.amazon.com/sagemaker/pricing, is
-authoritative. A price that the table lacks is unknown until the user sets ``mode.price_usd_per_hour``.
+A price that the list does not answer is unknown until the user sets ``mode.price_usd_per_hour``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, Literal
 
-READ = "2026-11-25"
-_REGION = "us-east-1"
-_TEAM = "github.com/JHUAPL-DTC-TA2/wiki, docs/sagemaker_instances.md"
+from experiments.aws.account import Account
+from experiments.errors import BackendUnavailable, ConfigError
 
-# USD an hour in us-east-1 by instance type, with the page that copied it from AWS's.
-_TABLE: Mapping[str, tuple[float, str]] = {
-    "ml.m5.large": (0.115, _TEAM),
-    "ml.m5.2xlarge": (0.461, _TEAM),
-    "ml.c5.xlarge": (0.204, _TEAM),
-    "ml.c5.2xlarge": (0.408, _TEAM),
-    "ml.c5.9xlarge": (1.836, _TEAM),
-    "ml.r5.8xlarge": (2.419, _TEAM),
-    "ml.r5.16xlarge": (4.838, _TEAM),
-}
+# What an instance is for, as the price list calls it.
+Use = Literal["Training", "Hosting"]
+SOURCE = "AWS's price list"
+# The price list of all regions is served from this one.
+_API_REGION = "us-east-1"
+_SERVICE = "AmazonSageMaker"
+_UNIT = "Hrs"
+
+# USD for each GB of memory and second of a prediction on a serverless endpoint in us-east-1: $0.00006 for 3 GB in AWS's
+# Price List (USE1-ServerlessInf:Mem-3GB).
+SERVERLESS_USD_GB_SECOND = 0.00002
+SERVERLESS_SOURCE = "us-east-1, read 2026-11-25"
+
+
+def serverless_usd(milliseconds: float, memory_mb: int, requests: int = 1_000_000) -> float:
+    """Return what requests to a serverless endpoint cost in USD, without the transferred data.
+
+    Args:
+        milliseconds: How long each one takes.
+        memory_mb: The endpoint's memory.
+        requests: Their number.
+    """
+    return SERVERLESS_USD_GB_SECOND * memory_mb / 1024 * milliseconds / 1000 * requests
 
 
 @dataclass(frozen=True)
@@ -42,17 +56,42 @@ class Price:
         return self.usd_per_hour * seconds / 3600
 
 
-def find_price(instance_type: str, region: str, given: float | None) -> Price | None:
+def find_price(instance_type: str, account: Account, given: float | None, use: Use = "Training") -> Price | None:
     """Return an instance's price, or None if it is unknown.
 
     Args:
         instance_type: Such as ``ml.m5.large``.
-        region: The region; the table has the prices of one.
-        given: ``mode.price_usd_per_hour``, which overrides the table.
+        account: Whose credentials read the price list, and whose region counts.
+        given: ``mode.price_usd_per_hour``, which overrides the list.
+        use: What the instance is for.
     """
     if given is not None:
         return Price(given, "mode.price_usd_per_hour")
-    if region != _REGION or instance_type not in _TABLE:
+    usd = _listed(instance_type, account.region, account.profile, use)
+    return None if usd is None else Price(usd, SOURCE)
+
+
+@functools.lru_cache(maxsize=64)
+def _listed(instance_type: str, region: str, profile: str | None, use: Use) -> float | None:
+    """Return the price in the price list; None if it cannot be read, or has no price or several."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    wanted = {"instanceName": instance_type, "regionCode": region, "component": use}
+    filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
+    try:
+        answer = Account(_API_REGION, profile).client("pricing").get_products(ServiceCode=_SERVICE, Filters=filters)
+    except (BotoCoreError, ClientError, BackendUnavailable, ConfigError, ValueError):
         return None
-    usd, source = _TABLE[instance_type]
-    return Price(usd, f"{source}, read {READ}")
+    prices = set(_hourly(answer["PriceList"]))
+    return prices.pop() if len(prices) == 1 else None
+
+
+def _hourly(products: Iterable[str]) -> Iterator[float]:
+    """Yield the prices of an hour on demand of products, which are JSON."""
+    for product in products:
+        terms: dict[str, Any] = json.loads(product).get("terms", {}).get("OnDemand", {})
+        for term in terms.values():
+            for dimension in term.get("priceDimensions", {}).values():
+                usd = float(dimension.get("pricePerUnit", {}).get("USD", 0))
+                if dimension.get("unit") == _UNIT and usd > 0:
+                    yield usd

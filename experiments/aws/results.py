@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ensemble.cli import METRICS_FILE, OUT_OF_FOLD_FILE
+from ensemble.finished_trainings import METRICS_FILE, OUT_OF_FOLD_FILE
 from experiments.aws.account import error_code
 from experiments.aws.jobs import COMPLETED, STOPPED
 from experiments.aws.pricing import Price
@@ -27,7 +27,6 @@ from experiments.study.folder import (
     model_dir,
     output_data_dir,
     read_result,
-    trial_folder,
 )
 from experiments.study.predictions import Predictions
 from experiments.study.spec import SINGLE_PRECISION, StudySpec, TrialResult, TrialSpec
@@ -60,15 +59,17 @@ class ResultsImporter:
         self,
         job: Mapping[str, Any],
         index: int,
+        folder: Path,
         log: Iterable[str],
         objective: float | None,
         pruned_reason: str | None = None,
     ) -> TrialResult:
-        """Download the output of a finished training job into the trial's folder, and return the trial's result.
+        """Download the output of a finished training job into its trial's folder, and return its result.
 
         Args:
             job: The answer of ``DescribeTrainingJob``.
             index: The trial's index.
+            folder: The trial's folder.
             log: The lines of the job's log, read only if the job has no score.
             objective: The objective that SageMaker read from the log, or None.
             pruned_reason: The reason to record if AMT stopped the job early; None if such a job is a failure.
@@ -77,7 +78,7 @@ class ResultsImporter:
             BackendUnavailable: The artifacts cannot be downloaded.
             StorageError: The folder cannot be written.
         """
-        study, folder = self.study, trial_folder(self.study.folder, index)
+        study = self.study
         hyperparameters = {name: text for name, text in job["HyperParameters"].items() if not name.startswith("_")}
         params = decode_point(study.space, hyperparameters) if study.points is None else study.points[index]
         trial = TrialSpec(index, params, hyperparameters, folder)

@@ -155,7 +155,7 @@ def _settings(mode: RemoteModeConfig, account: Account, command: str) -> RemoteS
         volume_gb=mode.volume_gb,
         max_runtime_seconds=mode.max_runtime_seconds,
         isolated=mode.isolated,
-        price=find_price(mode.instance_type, account.region, mode.price_usd_per_hour),
+        price=find_price(mode.instance_type, account, mode.price_usd_per_hour),
         budget_usd=mode.budget_usd,
         poll_seconds=mode.poll_seconds,
         command=command,

@@ -66,5 +66,5 @@ def find_study(mode: RemoteModeConfig, name: str, studies: Path) -> AttachedStud
             "action=attach follows what mode=remote action=tune has started; action=status lists it."
         )
     study = read_study(document, storage, config_hash, studies)
-    price = find_price(definition["ResourceConfig"]["InstanceType"], account.region, mode.price_usd_per_hour)
+    price = find_price(definition["ResourceConfig"]["InstanceType"], account, mode.price_usd_per_hour)
     return AttachedStudy(study, Source(jobs, storage, price, mode.poll_seconds, lambda _: None), definition)

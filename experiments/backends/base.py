@@ -24,12 +24,10 @@ class Backend(abc.ABC):
     - The same study gives the same numbers, whatever finishes first and however often it was interrupted.
 
     Attributes:
-        can_extend: Whether a finished search can be given more trials.
         replay_mode: The mode in which its best trials are worth replaying, if any.
         after_interrupt: What the user has to know after an interruption, if anything.
     """
 
-    can_extend: ClassVar[bool] = True
     replay_mode: ClassVar[str | None] = None
     after_interrupt: ClassVar[str | None] = None
 
@@ -82,6 +80,17 @@ class StudyHandle(abc.ABC):
             StorageError: A result could not be recorded.
         """
 
+    def run_again(self, trial: TrialSpec) -> TrialResult:
+        """Train a trial of another place once more, in this one. Needed only where ``StudySpec.can_continue``.
+
+        Args:
+            trial: The training, in a folder of its own.
+
+        Returns:
+            Its result, failed or not. Nothing is recorded.
+        """
+        raise NotImplementedError
+
     @abc.abstractmethod
     def run_final(self, index: int, recipe: Mapping[str, str] | None = None) -> TrialResult:
         """Place the output and the bundle of finished trial ``index`` in the study's ``final`` folder.
@@ -97,17 +106,22 @@ class StudyHandle(abc.ABC):
             The result of that training, or of the trial itself.
         """
 
-    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None] | None:
+    def run_beside(self, trial: TrialSpec, seconds: float | None = None) -> Callable[[], TrialResult | None] | None:
         """Start a training that is not one of the study's trials, behind those that are waiting to run.
 
         Args:
             trial: The training, of which ``hyperparameters``, ``folder`` and ``threads`` count.
+            seconds: After this time it may be killed; None for no limit of its own.
 
         Returns:
             A function that waits for its result, to be called when ``results`` has ended. It returns None, and the
             training is killed, if the study's ``timeout`` leaves no time. None instead of a function if the training
             would cost money.
         """
+        return None
+
+    def seconds_left(self) -> float | None:
+        """Return how much of the study's ``timeout`` is left; None without a limit, or where it limits trials only."""
         return None
 
     @abc.abstractmethod

@@ -85,7 +85,7 @@ class Launch:
 
             storage = Storage(settings.account.client("s3"), encryption(settings.options.output_kms_key))
             files = uploads(study, settings, self._requirements, Path(scratch))
-            if study.points is None:  # a tuning job, which any machine can attach to
+            if study.tuned_by_amt:  # a tuning job, which any machine can attach to
                 name = study_file(study.identity_hash())
                 described = Path(scratch) / name
                 described.write_text(json.dumps(describe_study(study)))

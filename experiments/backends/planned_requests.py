@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from experiments.aws.budget import PRICE_HINT
 from experiments.aws.settings import planned_settings
 from experiments.aws.uploads import uploads
+from experiments.backends.measured_runtime import runtime_note
 from experiments.backends.remote_requests import RemoteRequests, parallelism_notes
 from experiments.backends.sagemaker import SageMakerBackend, sagemaker_settings
 from experiments.config.arguments import typed_command
@@ -80,24 +82,32 @@ def plan_remote_requests(
         sizes = {upload.location: upload.size for upload in uploads(placed, settings, builder.requirements, folder)}
     bound = settings.bound(study)
     in_place = study.channels.in_place
-    beside = {
+    operation = TUNING if study.tuned_by_amt else TRAINING
+    (request,) = requests[operation]
+    beside: dict[str, Any] = {
         "uploads, in bytes": sizes,
         "data in place": None if in_place is None else f"{in_place.location}/",
         "cost at most, in USD": bound.usd,
         "still to be set": list(planned.missing),
-        "differences from mode=sagemaker": dict(_differences(_local_request(study), requests[TUNING][0])),
-        "not sent to AMT": {"first": study.space.first(), "startup_trials": study.search.startup_trials},
+        "differences from mode=sagemaker": dict(_differences(_local_request(study), request)),
     }
+    if study.tuned_by_amt:
+        beside["not sent to AMT"] = {"first": study.space.first(), "startup_trials": study.search.startup_trials}
+        requests = _with_first_job(study, requests, local=False)
     missing = [f"still to be set: {key} (shown as {shown})" for key, shown in planned.missing.items()]
-    notes = (f"it costs {bound.describe()}.", *parallelism_notes(study), *missing)
-    return PlannedRequests(_with_first_job(study, requests, local=False), beside, notes)
+    runtime = runtime_note(study, mode.max_runtime_seconds)
+    price = [f"the price: {PRICE_HINT}."] if bound.price is None else []
+    notes = (f"it costs {bound.describe()}.", *price, runtime, *parallelism_notes(study), *missing)
+    return PlannedRequests(requests, beside, notes)
 
 
 def _local_request(study: StudySpec) -> dict[str, Any]:
-    """Return the request that ``mode=sagemaker`` executes for the same search."""
+    """Return the request that ``mode=sagemaker`` executes for the same search, or for its first trial."""
     local = cast(SageMakerModeConfig, compose(["mode=sagemaker"]).config.mode)
     backend = SageMakerBackend(sagemaker_settings(local))
-    (document,) = backend.requests(replace(study, mode="sagemaker"))[TUNING]
+    if not study.tuned_by_amt:  # only a given point is a training job there
+        study = replace(study, points=(make_proposer(study).ask(0, None),))
+    ((document,),) = backend.requests(replace(study, mode="sagemaker")).values()
     return document
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from experiments.aws.budget import Bound, check_budget
 from experiments.aws.jobs import SageMakerJobs
 from experiments.aws.storage import Storage
 from experiments.backends.base import Backend, StudyHandle
+from experiments.backends.job_loop import JobRunner, JobsLoop, check_same_job
 from experiments.backends.launch import Launch
-from experiments.backends.remote_jobs import Source, TrainingHandle, TuningHandle, check_same_job
+from experiments.backends.remote_jobs import Source, TuningHandle
 from experiments.backends.remote_requests import RemoteRequests
 from experiments.errors import BackendUnavailable, ConfigError, StudyTaken
-from experiments.sagemaker_requests.jobs import TRAINING, TUNING
+from experiments.sagemaker_requests.jobs import TRAINING, TUNING, job_name
 from experiments.sagemaker_requests.study_requests import write_requests
 from experiments.sagemaker_requests.tags import CONFIG_TAG
+from experiments.study.continuing import SPOT_CHECKS, due_spot_check
 from experiments.study.ledger import Ledger, peek
 from experiments.study.source_dir import check_dependencies
-from experiments.study.spec import StudySpec
+from experiments.study.spec import StudySpec, TrialResult, best_of
 from experiments.system import clock, crash_points
 from experiments.system.project import COMMAND
 
@@ -30,9 +33,8 @@ _LONGEST_PAUSE = 2.0
 
 
 class RemoteBackend(Backend):
-    """Sends the study's request to SageMaker, once, and imports the results of its jobs."""
+    """Sends the study's requests to SageMaker, each once, and imports the results of its jobs."""
 
-    can_extend = False
     after_interrupt = (
         "the jobs on SageMaker continue, and you pay for them: the same command follows them again, "
         f"{COMMAND} mode=remote action=clean stops them."
@@ -60,26 +62,27 @@ class RemoteBackend(Backend):
         check_dependencies(study.dependencies)
         requests = self._requests.build(study)
         known = peek(study)
-        done = () if known is None else [result.index for result in known.results]
-        self._check_budget(self._left(study, requests, done), None if known is None else known.facts.get(_APPROVED))
+        done = [] if known is None else known.results
+        approved = None if known is None else known.facts.get(_APPROVED)
+        self._check_budget(study, self._left(study, requests, done, {} if known is None else known.facts), approved)
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
         """Launch the jobs that do not exist yet, and follow all of them."""
         requests = self._requests.build(study)
         jobs = SageMakerJobs(self._settings.account)
         write_requests(study, requests)
-        left = self._left(study, requests, [result.index for result in ledger.results()])
+        left = self._left(study, requests, ledger.results(), {SPOT_CHECKS: ledger.noted(SPOT_CHECKS)})
         if left.jobs:
-            self._check_budget(left, ledger.noted(_APPROVED))
+            self._check_budget(study, left, ledger.noted(_APPROVED))
             (first, *_) = next(iter(requests.values()))
             self._launch.prepare(study, left, first)
             if self._settings.budget_usd is not None:
-                ledger.note(_APPROVED, self._terms(left))
+                ledger.note(_APPROVED, self._terms(study, left))
             crash_points.point("uploaded")
         storage = Storage(self._settings.account.client("s3"))
         source = Source(jobs, storage, self._settings.price, self._settings.poll_seconds, self._launch.report)
-        if study.points is not None:
-            return TrainingHandle(study, ledger, source, requests[TRAINING])
+        if not study.tuned_by_amt:
+            return JobsLoop(study, ledger, JobRunner(study, source, partial(self._requests.job, study)), source)
         (document,) = requests[TUNING]
         if left.jobs:
             jobs.create(TUNING, document, self._launch.report)
@@ -87,42 +90,61 @@ class RemoteBackend(Backend):
         self._check_own(study, jobs)
         return TuningHandle(study, ledger, source)
 
-    def _left(self, study: StudySpec, requests: Mapping[str, list[dict[str, Any]]], done: Container[int]) -> Bound:
+    def _left(
+        self,
+        study: StudySpec,
+        requests: Mapping[str, list[dict[str, Any]]],
+        results: Collection[TrialResult],
+        facts: Mapping[str, Any],
+    ) -> Bound:
         """Return the upper bound of the cost of the jobs that are still to be launched.
 
         Args:
             study: The study.
             requests: Its requests.
-            done: The trials that are recorded.
+            results: The trials that are recorded.
+            facts: The facts that its ledger has.
 
         Raises:
             StudyTaken: Another study's job has the name of one of this study's.
         """
-        jobs, left = SageMakerJobs(self._settings.account), 0
-        if study.points is None:
-            left = study.n_trials if jobs.tuning_job(study.name) is None else 0
-        for index, request in enumerate(requests.get(TRAINING, ())):
-            job = None if index in done else jobs.training_job(request["TrainingJobName"])
+        jobs = SageMakerJobs(self._settings.account)
+        if study.tuned_by_amt:
+            return self._settings.bound(study, study.n_trials if jobs.tuning_job(study.name) is None else 0)
+        done = {result.index for result in results}
+        left = [index for index in range(study.n_trials) if index not in done]
+        launched = set[int]()
+        for index in left:
+            # Jobs are launched in order, as many at a time as the window has, so the others do not exist either.
+            if index - max(launched, default=left[0] - 1) > study.search.window:
+                break
+            job = jobs.training_job(job_name(study, index))
             if job is not None:
-                check_same_job(job, request)
-            left += job is None and index not in done
-        return self._settings.bound(study, left)
+                check_same_job(job, requests[TRAINING][0 if study.points is None else index], study.space.ranges)
+                launched.add(index)
+        more = _beside_trials(study, results, facts, searching=bool(left))
+        return self._settings.bound(study, len(left) - len(launched) + more)
 
-    def _check_budget(self, left: Bound, approved: Mapping[str, Any] | None) -> None:
+    def _check_budget(self, study: StudySpec, left: Bound, approved: Mapping[str, Any] | None) -> None:
         """Raise ConfigError unless the jobs to launch are within the budget, or within an approved launch."""
         if left.jobs == 0:
             return
-        if self._settings.budget_usd is None and approved is not None and _is_within(self._terms(left), approved):
+        if (
+            self._settings.budget_usd is None
+            and approved is not None
+            and _is_within(self._terms(study, left), approved)
+        ):
             return
         check_budget(left, self._settings.budget_usd, self._settings.command)
 
-    def _terms(self, bound: Bound) -> dict[str, Any]:
+    def _terms(self, study: StudySpec, bound: Bound) -> dict[str, Any]:
         """Return what a launch is approved for; the role names the account."""
         return {
             "region": self._settings.account.region,
             "role": self._settings.role,
             "instance_type": bound.instance_type,
             "jobs": bound.jobs,
+            "trials": study.n_trials,
             "seconds_each": bound.seconds_each,
         }
 
@@ -155,7 +177,30 @@ class RemoteBackend(Backend):
             )
 
 
+def _beside_trials(
+    study: StudySpec, results: Collection[TrialResult], facts: Mapping[str, Any], *, searching: bool
+) -> int:
+    """Return how many jobs a study that began elsewhere needs besides its trials.
+
+    One trains a trial again before the study continues, and one the winner, if it ran elsewhere.
+
+    Args:
+        study: The study.
+        results: Its finished trials.
+        facts: The facts that its ledger has.
+        searching: Whether it has trials left to run, so that any of them may win.
+    """
+    elsewhere = {result.index for result in results if result.state == "complete" and "cloud" not in result.info}
+    best = best_of(results, study.objective)
+    wins = bool(elsewhere) if searching else best is not None and best.index in elsewhere
+    return (due_spot_check(study, results, facts) is not None) + wins
+
+
 def _is_within(terms: Mapping[str, Any], approved: Mapping[str, Any]) -> bool:
-    """Whether a launch is part of one that was approved: in the same account, on the same machine, and no longer."""
+    """Whether a launch is part of one that was approved: in the same account, on the same machine, and no longer.
+
+    A study that was given more trials since is not: they were not approved.
+    """
+    approved = {"trials": terms["trials"], **approved}  # points that were approved by an earlier version stay the same
     same = all(terms[key] == approved[key] for key in ("region", "role", "instance_type"))
-    return same and all(terms[key] <= approved[key] for key in ("jobs", "seconds_each"))
+    return same and all(terms[key] <= approved[key] for key in ("jobs", "trials", "seconds_each"))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from experiments.aws.settings import RemoteSettings
 from experiments.aws.uploads import code_digest, requirements_text
 from experiments.config.schema import RemoteModeConfig
 from experiments.errors import ConfigError
-from experiments.sagemaker_requests.jobs import CODE_ARCHIVE
+from experiments.sagemaker_requests.jobs import CODE_ARCHIVE, TRAINING, training_job
 from experiments.sagemaker_requests.limits import USUAL_PARALLEL_JOBS
 from experiments.sagemaker_requests.placement import Placement
 from experiments.sagemaker_requests.study_requests import study_requests
-from experiments.study.spec import StudySpec
+from experiments.sagemaker_requests.validation import check_request
+from experiments.study.folder import final_folder, spot_check_folder
+from experiments.study.spec import StudySpec, TrialSpec
 
 
 def parallelism_notes(study: StudySpec) -> list[str]:
     """Return a note if a search runs more jobs at a time than AWS permits a new account."""
-    if study.points is not None or study.parallel <= USUAL_PARALLEL_JOBS:
+    if not study.tuned_by_amt or study.parallel <= USUAL_PARALLEL_JOBS:
         return []
     note = (
         f"search.parallel={study.parallel}: AMT permits {USUAL_PARALLEL_JOBS} parallel training jobs if it "
@@ -52,12 +55,26 @@ class RemoteRequests:
             InvalidRequest: AWS would refuse one.
         """
         seconds = self.settings.options.keep_alive_seconds
-        if study.points is None and seconds:
+        if study.tuned_by_amt and seconds:
             raise ConfigError(
-                f"mode.keep_alive_seconds={seconds} has no effect on a search: AMT drops it from the jobs it starts. "
-                "Use mode.keep_alive_seconds=0; action=train and action=replay keep instances."
+                f"mode.keep_alive_seconds={seconds} has no effect on a search by SageMaker's tuner, which drops it "
+                "from the jobs it starts. Use mode.keep_alive_seconds=0, or search.engine=optuna."
             )
         return study_requests(study, self._placement(study), local=False)
+
+    def job(self, study: StudySpec, trial: TrialSpec) -> dict[str, Any]:
+        """Return the request of one training of a study, checked.
+
+        Raises:
+            InvalidRequest: AWS would refuse it.
+        """
+        placement = self._placement(study)
+        suffix = "-final" if trial.folder == final_folder(study.folder) else ""
+        if trial.folder == spot_check_folder(study.folder, study.mode):  # again with another image, or other code
+            suffix = f"-check-{hashlib.sha256(f'{placement.image} {placement.code}'.encode()).hexdigest()[:8]}"
+        request = training_job(study, placement, trial.index, trial.params, suffix)
+        check_request(TRAINING, request, local=False)
+        return request
 
     def _placement(self, study: StudySpec) -> Placement:
         """Return where the study's jobs run and where their files are."""

@@ -42,12 +42,12 @@ from experiments.sagemaker_requests.placement import Placement
 from experiments.sagemaker_requests.study_requests import study_requests, write_requests
 from experiments.sagemaker_requests.validation import check_request
 from experiments.study.baseline import baseline_folder
-from experiments.study.folder import final_folder
+from experiments.study.folder import final_folder, spot_check_folder
 from experiments.study.ledger import Ledger
 from experiments.study.source_dir import check_dependencies, source_folder
 from experiments.study.spec import StudySpec, TrialSpec
 
-FINAL_SUFFIX, BASELINE_SUFFIX = "-final", "-baseline"
+FINAL_SUFFIX, BASELINE_SUFFIX, CHECK_SUFFIX = "-final", "-baseline", "-check"
 # What a container needs at least to import the libraries, in GB.
 LEAST_MEMORY_GB = 0.5
 
@@ -200,7 +200,11 @@ class SageMakerBackend(Backend):
         return source_folder(study.dependencies, study.folder.parent)
 
     def _suffix(self, study: StudySpec, trial: TrialSpec) -> str:
-        suffixes = {final_folder(study.folder): FINAL_SUFFIX, baseline_folder(study.folder): BASELINE_SUFFIX}
+        suffixes = {
+            final_folder(study.folder): FINAL_SUFFIX,
+            baseline_folder(study.folder): BASELINE_SUFFIX,
+            spot_check_folder(study.folder, study.mode): CHECK_SUFFIX,
+        }
         return suffixes.get(trial.folder, "")
 
 

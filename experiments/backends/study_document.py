@@ -25,7 +25,7 @@ def study_file(config_hash: str) -> str:
 def describe_study(study: StudySpec) -> dict[str, Any]:
     """Return what a tuning job's request cannot hold, as JSON-ready data."""
     return {
-        "identity": study.identity(),
+        "identity": study.recorded_identity(),
         "dataset": study.dataset,
         "config": study.config,
         "order": list(study.space.ranges),
@@ -77,7 +77,9 @@ def _read(document: Mapping[str, Any], beside: Any, studies: Path) -> tuple[Stud
         static={},
         space=known,
         # AWS's description of the tuning job may lack the seed.
-        search=SearchSpec("tpe", identity.get("search.seed", 0), 1, beside["window"], beside["startup_trials"]),
+        search=SearchSpec(
+            "tpe", identity.get("search.seed", 0), 1, beside["window"], beside["startup_trials"], engine="amt"
+        ),
         objective=identity["objective"],
         parallel=1,
         threads=1,

@@ -18,12 +18,12 @@ _MOST_SHOWN = 20
 
 def which_is_better(measures: Sequence[Measures]) -> str:
     """Return which study found the better ensemble, by how much, and whether the interval decides it."""
-    found = _different(measures)
+    found = different(measures)
     if len(found) < 2:
         return _nothing_to_compare(measures, found)
     if len({one.study.data_hash for one in found}) > 1:
         return "The studies ran on different data, so their scores cannot be compared."
-    best, second = sorted(found, key=_rank)[:2]
+    best, second = sorted(found, key=rank)[:2]
     name, values = shown(best.decisive), f"{_value(best):.6g} against {_value(second):.6g}"
     apart = lift_between_winners(best, second)
     leads = f"{best.label} has the better {best.metric}, {values} in {second.label}."
@@ -47,7 +47,7 @@ def _nothing_to_compare(measures: Sequence[Measures], found: Sequence[Measures])
     return f"{enumerated(same)} ran points of {found[0].label} again, so there are no two ensembles to compare."
 
 
-def _different(measures: Sequence[Measures]) -> list[Measures]:
+def different(measures: Sequence[Measures]) -> list[Measures]:
     """Return the studies with a score, without those that ran the points of another of them again."""
     scored = {one.study.name: one for one in measures if one.best is not None}
     origins: dict[str, Measures] = {}
@@ -95,5 +95,6 @@ def _value(one: Measures) -> float:
     return one.best.metrics.get(one.metric, math.nan)
 
 
-def _rank(one: Measures) -> float:
+def rank(one: Measures) -> float:
+    """Return the winner's objective so that the lowest is the best."""
     return -_value(one) if MetricName.parse(one.metric).maximised else _value(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ from typing import Any
 from ensemble import __version__
 from ensemble.evaluation import MetricName
 from ensemble.recipe import BLENDED
+from experiments.comparison.answers import answers, does_it_pay
 from experiments.comparison.charts import all_charts
 from experiments.comparison.charts.plot import Chart, enumerated, glyph
-from experiments.comparison.findings import describe_unpaired, what_parity_means, which_is_better
+from experiments.comparison.findings import describe_unpaired
 from experiments.comparison.measures import Measures
-from experiments.comparison.parity import Parity, Verdict
+from experiments.comparison.parity import Parity
 from experiments.comparison.table import Row
 from experiments.reporting.score_names import shown
 
-_TONES: dict[Verdict, str] = {"PASS": "pass", "FAIL": "fail", "NOT COMPARABLE": "open", "NOT CHECKED": "open"}
+# A cell is a number and, in brackets or behind a sign, its interval, which has its own line on a narrow screen.
+_INTERVAL = re.compile(r" (?=[(±])")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
         rows: The table.
     """
     charts = all_charts(measures, parity)
+    drawn = [chart for chart in charts if chart.plots or chart.grids]
     partial = _partial(measures, charts)
     html = _template().render(
         version=__version__,
@@ -52,14 +56,13 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
         names=", ".join(one.study.name for one in measures),
         dataset=" and ".join(dict.fromkeys(one.study.dataset for one in measures if one.study.dataset)),
         parity=parity,
-        tone=_TONES[parity.verdict],
-        meaning=what_parity_means(parity),
-        details=_details(parity),
+        answers=answers(measures, parity),
+        pays=does_it_pay(measures),
         partial=partial,
-        search=which_is_better(measures),
         measures=measures,
-        rows=rows,
-        charts=charts,
+        rows=[(row, [_INTERVAL.split(cell, maxsplit=1) for cell in row.cells]) for row in rows],
+        charts=drawn,
+        left_out=[f"{chart.title}: {chart.sentence}" for chart in charts if chart not in drawn],
         checked=_checked(parity),
         unpaired=describe_unpaired(parity),
         glyphs=[glyph(place) for place in range(len(measures))],
@@ -67,7 +70,7 @@ def make_report(measures: Sequence[Measures], parity: Parity, rows: Sequence[Row
         better=_better(measures),
         style=_text("report.css"),
         script=_text("report.js"),
-        plotly=_plotly(),
+        plotly=_text("plotly-basic.min.js"),
         figures=_figures(charts),
     )
     return Report(html, partial)
@@ -94,13 +97,6 @@ def _template() -> Any:
 
 def _text(name: str) -> str:
     return (resources.files("experiments.comparison") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    source: str = get_plotlyjs()
-    return source.replace("</script", "<\\/script")
 
 
 def _figures(charts: Sequence[Chart]) -> str:
@@ -140,12 +136,6 @@ def _partial(measures: Sequence[Measures], charts: Sequence[Chart]) -> tuple[str
                 "objective that a tuner reads there was not checked"
             )
     return tuple(dict.fromkeys([*lines, *(line for chart in charts for line in chart.missing)]))
-
-
-def _details(parity: Parity) -> list[str]:
-    """Return the lines below the verdict. If all numbers are exact, the verdict's sentence already says so."""
-    exact = parity.verdict == "PASS" and parity.exact == len(parity.pairs)
-    return [*([parity.exactness] if parity.pairs and not exact else []), *parity.details()]
 
 
 def _checked(parity: Parity) -> str:

@@ -6,22 +6,24 @@ import functools
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ensemble.classes import task_of
-from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.evaluation import main_score
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric
 from experiments.errors import ConfigError
 from experiments.study.baseline import BASELINE
+from experiments.study.continuing import SPOT_CHECKS
 from experiments.study.folder import (
     final_folder,
     log_path,
     output_data_dir,
+    spot_check_folder,
     test_predictions,
     trial_folder,
 )
@@ -30,7 +32,7 @@ from experiments.study.more_trials import Outlook, outlook
 from experiments.study.predictions import Predictions
 from experiments.study.search_space import SearchSpace
 from experiments.study.serving_cost import SERVING_COST, ServingCost
-from experiments.study.spec import COMMANDS, SINGLE_PRECISION, STUDY_BLEND, TIME_LIMIT, TrialResult, best_of
+from experiments.study.spec import COMMANDS, PLACE, SINGLE_PRECISION, STUDY_BLEND, TIME_LIMIT, TrialResult, best_of
 from experiments.study.study_blend import trials_of, with_scores_of_members
 
 # Every study's identity has these; without them it cannot be compared.
@@ -61,6 +63,8 @@ class RecordedStudy:
             did not record it.
         target: Name and unit of what it predicts; empty if an earlier version did not record it.
         time_limit: The ``search.timeout`` that ended it, in seconds; None if it ended otherwise or was continued.
+        spot_checks: By place in which it continued, the trial of another place that was trained again there first.
+        checked: Index of that trial, if this is a part of a study that has it; None else.
     """
 
     name: str
@@ -80,10 +84,41 @@ class RecordedStudy:
     time_limit: float | None = None
     commands: tuple[tuple[float, float], ...] = ()
     target: str = ""
+    spot_checks: Mapping[str, TrialResult] = field(default_factory=dict)
+    checked: int | None = None
+
+    def places(self) -> list[str]:
+        """Return the modes in which its trials ran, in the order of the trials."""
+        return list(dict.fromkeys(str(result.info.get(PLACE, self.mode)) for result in self.results))
+
+    def sides(self) -> list[RecordedStudy]:
+        """Return the part of the study that ran in each place, with the trial that was trained again there."""
+        return [self._side(place) for place in self.places()]
+
+    def _side(self, place: str) -> RecordedStudy:
+        own = [result for result in self.results if result.info.get(PLACE, self.mode) == place]
+        final = self.final if self.final is not None and self.final.index in {one.index for one in own} else None
+        again = self.spot_checks.get(place)
+        results = sorted([*own, *([] if again is None else [again])], key=lambda result: result.index)
+        return replace(
+            self,
+            name=f"{self.name} ({place})",
+            identity={**self.identity, "mode": place},
+            results=tuple(results),
+            final=final,
+            unfinished=0,
+            spot_checks={},
+            checked=None if again is None else again.index,
+        )
+
+    def _folder_of(self, result: TrialResult) -> Path:
+        """Return the folder of a trial."""
+        checked = result.index == self.checked
+        return spot_check_folder(self.folder, self.mode) if checked else trial_folder(self.folder, result.index)
 
     @property
     def mode(self) -> str:
-        """Where it ran."""
+        """Where it began, and ran if it did not continue elsewhere."""
         return str(self.identity["mode"])
 
     @property
@@ -150,7 +185,7 @@ class RecordedStudy:
             found: float | None = cloud.get("objective_in_log")
             return found
         try:
-            log = log_path(trial_folder(self.folder, result.index)).read_text(errors="replace")
+            log = log_path(self._folder_of(result)).read_text(errors="replace")
         except OSError:
             return None
         return read_metric(metric_regex(self.objective), log)
@@ -158,7 +193,7 @@ class RecordedStudy:
     def missing_logs(self) -> int:
         """Return how many trials have no log."""
         here = (result for result in self.results if "cloud" not in result.info)
-        return sum(not log_path(trial_folder(self.folder, result.index)).exists() for result in here)
+        return sum(not log_path(self._folder_of(result)).exists() for result in here)
 
     @property
     def out_of_fold_file(self) -> Path:
@@ -255,6 +290,7 @@ def read_study(folder: Path) -> RecordedStudy:
             baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,
             serving_cost=ServingCost(**facts[SERVING_COST]) if SERVING_COST in facts else None,
             has_test_rows=facts.get("has_test_rows", True),
+            spot_checks={place: TrialResult(**found) for place, found in facts.get(SPOT_CHECKS, {}).items()},
             time_limit=_time_limit(facts.get(TIME_LIMIT), known.results),
             commands=tuple((begun, ended) for begun, ended in facts.get(COMMANDS, ())),
             target=facts.get("target", ""),

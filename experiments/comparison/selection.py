@@ -18,7 +18,7 @@ def choose_studies(config: CompareConfig, studies: Path) -> list[RecordedStudy]:
     """Return the studies to compare, at least two, the reference study first.
 
     Args:
-        config: The configuration of the comparison.
+        config: The configuration of the comparison. One study that ran in several places is compared by place.
         studies: The folder of all studies.
 
     Raises:
@@ -30,8 +30,11 @@ def choose_studies(config: CompareConfig, studies: Path) -> list[RecordedStudy]:
     if twice:
         raise ConfigError(f"compare.studies names {twice[0]} twice: name each study once.")
     if len(config.studies) < 2:
+        alone = read_study(find_study(studies, config.studies[0], "compare.studies"))
+        if len(alone.places()) > 1:
+            return alone.sides()
         raise ConfigError(
-            f"compare.studies names only {config.studies[0]}. Name two or more, such as "
+            f"compare.studies names only {config.studies[0]}, which ran in one place. Name two or more, such as "
             "compare.studies=[laptop,containers], or leave it out to compare the newest study of each mode on the same "
             "data."
         )

@@ -12,6 +12,7 @@ from experiments.comparison.measures import SPLITS, Measures, lift_between_winne
 from experiments.reporting.console import dollars, duration
 from experiments.reporting.score_names import shown
 from experiments.study.baseline import CATBOOST, MEAN
+from experiments.study.coverage import Coverage, coverage_of
 from experiments.study.fold_intervals import Interval
 from experiments.study.more_trials import Outlook
 from experiments.study.serving_cost import ServingCost
@@ -39,7 +40,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
     """Return the rows of the table, without its header."""
     rows = [
         _row("study", measures, lambda one: one.study.name),
-        _row("state", measures, _state),
+        _row("state", measures, state),
         _row("trials", measures, lambda one: str(len(one.study.results))),
         _row("failed", measures, lambda one: str(one.count("failed"))),
     ]
@@ -49,10 +50,11 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         Row("cost"),
         _row("wall time", measures, lambda one: duration(one.seconds)),
         _row("trials/minute", measures, lambda one: _number(one.trials_per_minute, "{:.3g}")),
-        _row("billed", measures, lambda one: "nothing" if one.billed is None else duration(one.billed)),
-        _row("dollars", measures, spent),
-        *_outlooks(measures),
     ]
+    if any(one.billed is not None or one.usd is not None for one in measures):
+        rows.append(_row("billed", measures, lambda one: "nothing" if one.billed is None else duration(one.billed)))
+        rows.append(_row("dollars", measures, spent))
+    rows += _outlooks(measures)
     names = list(dict.fromkeys(name for one in measures for name in one.names))
     names.sort(key=lambda name: name == "blended")
     for score in dict.fromkeys(score for one in measures for score in one.shown_scores):
@@ -62,7 +64,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
                 has_interval = split == "cv" and any(one.interval(name, score) for one in measures for name in names)
                 title = f"{'CV' if split == 'cv' else split} {shown(score)}"
                 rows += [Row(f"{title} (95%)" if has_interval else title), *found]
-    rows += _serving(measures)
+    rows += [*_coverage(measures), *_serving(measures)]
     rows += [
         Row(_verdict_title(measures)),
         _row("best single member", measures, _best_member),
@@ -75,7 +77,13 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         *_baselines(measures),
         _row(f"blend minus {measures[0].label}'s", measures, lambda one: _against(measures[0], one)),
     ]
-    return rows
+    return _without_empty(rows)
+
+
+def _without_empty(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows without those that have nothing for any study, and without headings of no row."""
+    known = [row for row in rows if not row.cells or any(cell != NOTHING for cell in row.cells)]
+    return [row for row, after in zip(known, [*known[1:], Row("")], strict=True) if row.cells or after.cells]
 
 
 def _verdict_title(measures: Sequence[Measures]) -> str:
@@ -96,7 +104,8 @@ def _row(title: str, measures: Sequence[Measures], cell: Callable[[Measures], st
     return Row(title, tuple(cell(one) for one in measures))
 
 
-def _state(one: Measures) -> str:
+def state(one: Measures) -> str:
+    """Return whether a study is finished, or why it is not."""
     if one.study.running:
         return "still running"
     if one.study.time_limit is not None and one.study.final is not None:
@@ -141,6 +150,22 @@ def _gain(outlook: Outlook | None) -> str:
         if outlook is None
         else f"{_digits(outlook.gain, 3)} ({_digits(outlook.low, 3)} to {_digits(outlook.high, 3)})"
     )
+
+
+def _coverage(measures: Sequence[Measures]) -> list[Row]:
+    found = [None if one.study.final is None else coverage_of(one.study.final.info) for one in measures]
+    known = [one for one in found if one is not None]
+    if not known:
+        return []
+
+    def row(title: str, text: Callable[[Coverage], str]) -> Row:
+        return Row(title, tuple(NOTHING if one is None else text(one) for one in found))
+
+    return [
+        Row(f"{known[0].level:.0%} intervals"),
+        row("hold of the test rows (95%)", lambda one: f"{one.share:.1%} ({one.low:.1%} to {one.high:.1%})"),
+        row("mean width, or labels in a set", lambda one: _digits(one.size, 4)),
+    ]
 
 
 def _serving(measures: Sequence[Measures]) -> list[Row]:

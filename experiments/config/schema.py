@@ -156,10 +156,10 @@ class RemoteModeConfig(ModeConfig):
     )
     early_stopping: bool = _key(
         False,
-        "Whether AMT stops a job whose intermediate objective looks bad. byoe prints the objective once, at the end, "
-        "so this has no effect unless your own members print more.",
+        "With `search.engine=amt`: whether AMT stops a job whose intermediate objective looks bad. byoe prints the "
+        "objective once, at the end, so this has no effect unless your own members print more.",
     )
-    warm_start: list[str] = _key(list, "Names of finished tuning jobs that AMT learns from before it starts.")
+    warm_start: list[str] = _key(list, "With `search.engine=amt`: finished tuning jobs that AMT learns from.")
     isolated: bool = _key(
         False,
         "Whether the container has no network. This needs your own image, because AWS's container installs packages.",
@@ -175,8 +175,7 @@ class RemoteModeConfig(ModeConfig):
     )
     price_usd_per_hour: float | None = _key(
         None,
-        "Price of one instance; `null` looks it up in a small, dated table for `us-east-1`, which does not have every "
-        "instance type.",
+        "Price of one instance; `null` asks AWS's price list, for which the credentials need `pricing:GetProducts`.",
     )
     budget_usd: float | None = _key(
         None,
@@ -351,8 +350,13 @@ class SearchConfig:
 
     sampler: str = _key(
         "tpe",
-        "`tpe`, `random`, or `grid` for a space of choices and integers. With `mode=remote` it is SageMaker's "
+        "`tpe`, `random`, or `grid` for a space of choices and integers. With `search.engine=amt` it is SageMaker's "
         "Bayesian, random or grid strategy.",
+    )
+    engine: str | None = _key(
+        None,
+        "With `mode=remote`: who proposes the points. `amt`: SageMaker's tuner, in one tuning job. `optuna`: byoe, the "
+        "same points as in the other modes; each trial is a training job that this machine starts. `null` is `amt`.",
     )
     n_trials: int = _key(
         20, "Number of trials of the study, failed ones included; a larger number extends a finished study."
@@ -371,7 +375,7 @@ class SearchConfig:
         "all",
         "What a trial changes. `all`: the parameters of every member. `one_member`: those of one member in turn, found "
         "by its own score, while the others keep their best ones. With `mode=local` their fits are not repeated, so "
-        "that there are several times as many trials in a minute. Not with `mode=remote`.",
+        "that there are several times as many trials in a minute. Not with `search.engine=amt`.",
     )
     startup_trials: int = _key(10, "Number of random trials before `tpe` begins to learn.")
     objective: str | None = _key(
@@ -421,7 +425,7 @@ class CompareConfig:
     studies: list[str] | None = _key(
         None,
         "For `action=compare`: the studies, such as `compare.studies=[laptop,containers,cloud]`; `null` is the newest "
-        "study of each mode on the same data.",
+        "study of each mode on the same data. One study alone is compared by the places in which its trials ran.",
     )
     parity: str = _key(
         "auto",
@@ -430,6 +434,17 @@ class CompareConfig:
     )
     rtol: float = _key(1e-9, "Numbers are equal if they differ by at most this share of the larger one.")
     force: bool = _key(False, "Whether to compare studies on different data too; their trials have no pairs.")
+
+
+@dataclass
+class ShrinkConfig:
+    """For ``action=shrink``: how much worse the smaller ensemble may be."""
+
+    most_worse: float | None = _key(
+        None,
+        "For `action=shrink`: by what share of the whole ensemble's score that of the smaller one may be higher, such "
+        "as `0.01`; `null` takes members away as long as the interval does not say worse.",
+    )
 
 
 @dataclass
@@ -466,6 +481,12 @@ class ServingConfig:
         "What answers hold, by the names of AWS's containers, as `SAGEMAKER_INFERENCE_OUTPUT`: for classes "
         "`predicted_label`, `probability`, `probabilities`, `labels`, `raw_score` and `raw_scores`, for numbers "
         "`predicted_score`. If it is empty, answers have byoe's own form.",
+    )
+    interval: float | None = _key(
+        None,
+        "Level of the interval that an endpoint's answers hold, such as 0.9, or for classes of the set of labels; "
+        "`null` gives the prediction alone. With `action=batch` and `action=invoke`, the level of `detail=interval`; "
+        "`null` is 0.9.",
     )
 
 
@@ -513,12 +534,15 @@ class Config:
 
     action: str = _key("tune", "What to do; `--help` lists the actions.")
     study: str | None = _key(
-        None, "The study's name; `null` derives one from the configuration, so that the same command resumes it."
+        None,
+        "The study's name; `null` derives one from the configuration, so that the same command resumes it. For "
+        "`action=list`, the study whose rows and folds the leaderboard is about; `null` is the newest.",
     )
     model: str | None = _key(
         None,
         "For `action=deploy`, `action=batch` and `action=drift`: a study, a folder or `model.tar.gz`, an MLflow run, "
-        "`name@alias`, `s3://...`; `null` is the winner of the newest study.",
+        "`name@alias`, `s3://...`; `null` is the winner of the newest study. Also for `action=card`, and a "
+        "study for `action=shrink`.",
     )
     job: str | None = _key(None, "For `action=attach`: name of the tuning job.")
     endpoint: str = _key(
@@ -538,13 +562,21 @@ class Config:
     output: str | None = _key(
         None,
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
-        "file of the report; `null` is `report.html` in `paths.root`. For `action=drift`, the file of the figure; "
-        "`null` is `drift.png` there.",
+        "file of the report; `null` is `report.html` in `paths.root`. For `action=drift` and `action=shrink`, the file "
+        "of the figure; `null` is `drift.png` or `shrink.png` there. For `action=list`, a `.json` file. "
+        "For `action=card`, a file that ends with `.md`, or with `.json` for SageMaker's request; `null` prints it.",
     )
     detail: str = _key(
         "blended",
-        "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; or "
-        "`members`, which also adds each member's predictions.",
+        "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; "
+        "`members`, which also adds each member's predictions; or `interval`, which adds its two ends, or for classes "
+        "the set of labels.",
+    )
+    keep: Any = _key(
+        list,
+        "For `action=batch`: columns of `input` to write in front of the predictions, such as `keep=[id]`, or "
+        "`keep=all`. They need not be columns of the model. A cell stays as it is written in CSV; a column keeps its "
+        "type from Parquet to Parquet.",
     )
     mode: ModeConfig = field(default_factory=ModeConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -552,6 +584,7 @@ class Config:
     search: SearchConfig = field(default_factory=SearchConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
+    shrink: ShrinkConfig = field(default_factory=ShrinkConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)

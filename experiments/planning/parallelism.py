@@ -42,11 +42,11 @@ def plan_parallelism(config: Config, search: SearchPlan, table_bytes: int) -> Pa
         ConfigError: ``search.parallel`` is above the window.
     """
     window, cores, n_trials = config.search.window, available_cores(), search.n_trials
-    searching = search.points is None
+    tuned_by_amt = search.points is None and search.spec.engine == "amt"
     learning = max(1, n_trials // TRIALS_TO_LEARN_FROM)
     jobs_have_machines = config.mode.account is not None
     if jobs_have_machines:
-        default = min(window, learning if searching else n_trials)
+        default = min(window, learning if tuned_by_amt else n_trials)
     else:
         default = 1 if table_bytes > LARGE_TABLE_BYTES else min(cores, window)
     parallel = default if config.search.parallel is None else config.search.parallel
@@ -57,7 +57,7 @@ def plan_parallelism(config: Config, search: SearchPlan, table_bytes: int) -> Pa
         )
     parallel = min(parallel, n_trials)
     notes = []
-    if jobs_have_machines and searching and parallel > learning:
+    if tuned_by_amt and parallel > learning:
         notes.append(
             f"{parallel} of {n_trials} jobs at a time: with few results to learn from, the tuner proposes at random. "
             f"search.parallel={learning} gives it more results for the same number of jobs."

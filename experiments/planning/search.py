@@ -18,7 +18,7 @@ from experiments.planning.space import SpacePlan
 from experiments.sagemaker_requests.limits import SHORTEST_TUNING_JOB
 from experiments.study.ledger import Peek
 from experiments.study.search_space import Choices, SearchSpace
-from experiments.study.spec import Point, Sampler, SearchSpec, Vary
+from experiments.study.spec import Engine, Point, Sampler, SearchSpec, Vary
 
 MOST_TRIALS = 100_000
 
@@ -95,7 +95,8 @@ def _search(config: Config, space: SearchSpace, objective: str) -> tuple[SearchS
     rate = search.max_failure_rate
     if not 0 <= rate <= 1 or math.isnan(rate):
         raise ConfigError(f"search.max_failure_rate={rate:g} is not a share from 0 to 1.")
-    n_trials, vary = search.n_trials, _vary(config, space)
+    engine = _engine(config)
+    n_trials, vary = search.n_trials, _vary(config, space, engine)
     if config.action == "tune":
         if not space.ranges:
             raise ConfigError(
@@ -112,17 +113,43 @@ def _search(config: Config, space: SearchSpace, objective: str) -> tuple[SearchS
         _check_prune(config, objective)
     _check_timeout(config)
     prune = search.prune and config.action == "tune"
-    return SearchSpec(sampler, search.seed, n_trials, search.window, search.startup_trials, prune, vary), notes
+    window, startup = search.window, search.startup_trials
+    return SearchSpec(sampler, search.seed, n_trials, window, startup, prune, vary, engine), notes
 
 
-def _vary(config: Config, space: SearchSpace) -> Vary:
+def _engine(config: Config) -> Engine | None:
+    """Return who proposes the points; None where only byoe can, or if they are given."""
+    account, given = config.mode.account, config.search.engine
+    engine: Engine = "amt" if given is None else one_of("search.engine", given, get_args(Engine))
+    if account is None:
+        if given == "amt":
+            raise ConfigError(
+                f"search.engine=amt is SageMaker's tuner, which mode={config.mode.name} does not have: leave it out, "
+                "or use mode=remote."
+            )
+        return None
+    if config.action != "tune":
+        return None
+    if engine == "optuna" and account.warm_start:
+        raise ConfigError(
+            f"mode.warm_start={listed(account.warm_start)} is for search.engine=amt, SageMaker's tuner: use that, or "
+            "add mode.warm_start=[]."
+        )
+    if engine == "optuna" and account.early_stopping:
+        raise ConfigError(
+            "mode.early_stopping=true is for search.engine=amt, SageMaker's tuner: use that, or leave it out."
+        )
+    return engine
+
+
+def _vary(config: Config, space: SearchSpace, engine: Engine | None) -> Vary:
     vary: Vary = one_of("search.vary", config.search.vary, get_args(Vary))
     if vary == "all" or config.action != "tune":
         return "all"
     shared = [name for name in space.ranges if SEPARATOR not in name]
     reason = None
-    if config.mode.account is not None:
-        reason = f"mode={config.mode.name}, where SageMaker's tuner chooses the points"
+    if engine == "amt":
+        reason = f"mode={config.mode.name}, where SageMaker's tuner chooses the points: add search.engine=optuna"
     elif config.search.sampler == "grid":
         reason = "search.sampler=grid: use tpe or random"
     elif config.search.prune:

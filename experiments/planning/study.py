@@ -28,8 +28,10 @@ from experiments.planning.portable import check_portable
 from experiments.planning.recipe import RecipePlan, plan_recipe
 from experiments.planning.search import SearchPlan, plan_search
 from experiments.sagemaker_requests.limits import STUDY_NAME, STUDY_NAME_LENGTH
+from experiments.study.continuing import check_not_elsewhere
+from experiments.study.ledger import Peek
 from experiments.study.source_dir import place_source
-from experiments.study.spec import StudySpec
+from experiments.study.spec import StudySpec, begun_in
 
 # Digits of the identity's hash at the end of a default name.
 _HASH_LENGTH = 8
@@ -51,8 +53,20 @@ class StudyPlan:
     notes: tuple[str, ...]
     runs_jobs: bool
 
-    def at_least(self, trials: int) -> StudyPlan:
-        """Return the plan with no fewer trials than a search of this name has begun already."""
+    def continuing(self, known: Peek) -> StudyPlan:
+        """Return the plan of a study that is recorded: with no fewer trials, and with the place where it began.
+
+        Raises:
+            StudyTaken: It may be running elsewhere.
+        """
+        if not self.study.can_continue:
+            return self._at_least(known)
+        begun = replace(self.study, begun=begun_in(known.facts["identity"]))
+        check_not_elsewhere(begun, known.results, known.facts)
+        return replace(self, study=begun)._at_least(known)
+
+    def _at_least(self, known: Peek) -> StudyPlan:
+        trials = max((result.index for result in known.results), default=-1) + 1
         if self.study.points is not None or trials <= self.study.n_trials:
             return self
         note = f"study {self.study.name} has {trials} trials already: search.n_trials={self.study.n_trials} adds none."

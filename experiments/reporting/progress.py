@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ensemble.evaluation import SCORES, MetricName
 from ensemble.recipe import BLENDED
 from experiments.reporting.console import print_plain
 from experiments.study.folder import log_path, trial_folder
@@ -172,13 +173,16 @@ class StudyProgress:
     def _keep_best(self, result: TrialResult) -> None:
         if result.state != "complete":
             return
-        blend = result.main("cv", BLENDED)
-        if blend is not None and (self._best_blend is None or blend < self._best_blend):
+        score = MetricName.parse(self._study.objective).score
+        sign = -1.0 if SCORES[score].maximised else 1.0
+        blend = result.metrics.get(f"cv_{score}_{BLENDED}")
+        if blend is not None and (self._best_blend is None or sign * blend < sign * self._best_blend):
             self._best_blend = blend
         for name in self._members:
-            score = result.main("cv", name)
-            if score is not None and (self._best_member is None or (score, name) < self._best_member):
-                self._best_member = (score, name)
+            value = result.metrics.get(f"cv_{score}_{name}")
+            best = self._best_member
+            if value is not None and (best is None or (sign * value, name) < (sign * best[0], best[1])):
+                self._best_member = (value, name)
 
     def _scores(self) -> str:
         counts = {"failed": self._failed, "pruned": self._pruned}

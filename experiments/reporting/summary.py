@@ -12,14 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from ensemble.decision import HALF
+from ensemble.errors import listed
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
 from experiments.reporting.console import PlainConsole, at_least
 from experiments.reporting.markup import html_of, paragraph
 from experiments.reporting.score_names import shown
+from experiments.reporting.shrink import compared
 from experiments.reporting.verdict import baseline_text, digits, gap_text, next_step_text, outlook_text, verdict_text
 from experiments.study.baseline import CATBOOST, MEAN
+from experiments.study.coverage import Coverage, coverage_of
 from experiments.study.more_trials import Outlook, outlook
 from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import WINNER_ALIAS, StudySpec, TrialResult
@@ -35,6 +38,12 @@ _NO_TEST_ROWS = (
     "There are no test rows (dataset.split.test=0). The winner was chosen by its score, so that score is a little too "
     "good."
 )
+
+# What intervals do not promise, by the kind of the folds.
+_NOT_PROMISED = {
+    "group": " That is for new groups that are like these, and not for each group.",
+    "time": " That is for the times that were scored, and not for later ones if the target drifts.",
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,9 @@ def render(outcome: Outcome) -> RenderableType:
         found = ", ".join(f"{name} {number}" for name, number in rounds.items())
         parts.append(Text(f"  Boosting rounds that were found, one number for all folds: {found}."))
     parts += [Text(f"  {line}") for line in (*_of_classes(outcome.final), *_limited(outcome))]
+    coverage = coverage_of(outcome.final.info)
+    if coverage is not None:
+        parts.append(Text(f"  {_coverage_text(coverage, outcome)}"))
     if "final_rows" in outcome.final.info:
         parts.append(Text(f"  {_served_rows(outcome)}"))
     if outcome.cost is not None:
@@ -95,6 +107,7 @@ def render(outcome: Outcome) -> RenderableType:
                 f"{digits(outcome.cost.megabytes)} MB."
             )
         )
+        parts += [Text(f"  {line}") for line in _alone(outcome.final, outcome.cost)]
     if outcome.study.channels.test is None:
         parts.append(Text(f"  {_NO_TEST_ROWS}"))
     ahead = outcome.outlook
@@ -158,6 +171,28 @@ def _of_classes(final: TrialResult) -> list[str]:
     return lines + [f"{note[0].upper()}{note[1:]}" for note in final.info.get("notes", ())]
 
 
+def _coverage_text(coverage: Coverage, outcome: Outcome) -> str:
+    """Return how many of the test rows the intervals hold, and what that does not promise."""
+    what = f"{coverage.level:.0%} {'sets of labels' if outcome.final.classes else 'intervals'}"
+    size = f"{digits(coverage.size)} labels" if outcome.final.classes else f"a width of {digits(coverage.size)}"
+    promise = _NOT_PROMISED.get(outcome.final.info["recipe"]["folds"]["kind"], "")
+    return (
+        f"{what} hold {coverage.share:.1%} of the test rows ({coverage.low:.1%} to "
+        f"{coverage.high:.1%}), with {size} on average.{promise}"
+    )
+
+
+def _alone(final: TrialResult, cost: ServingCost) -> list[str]:
+    """Return what the best of the winner's members would cost and save without the others."""
+    whole = final.main("cv", BLENDED)
+    scores = {name: value for name in cost.members_ms if (value := final.main("cv", name)) is not None}
+    if len(scores) < 2 or not whole:
+        return []
+    best = min(scores, key=lambda name: scores[name])
+    line = compared(scores[best] / whole - 1.0, cost.one_row_ms / cost.members_ms[best])
+    return [f"{best} alone: {line}. action=shrink finds the smallest ensemble that is not worse."]
+
+
 def _limited(outcome: Outcome) -> list[str]:
     """Return what the time limit has left out."""
     study, first = outcome.study, outcome.results[0]
@@ -173,6 +208,9 @@ def _limited(outcome: Outcome) -> list[str]:
             f"There was no time to fit the served model on further rows (ensemble.final_rows={study.final_rows}): it "
             "learnt from the training rows only. The same command does it, with a longer search.timeout."
         )
+    kept = outcome.final.info.get("served_from_folds")
+    if kept:
+        lines.append(f"There was no time to fit {listed(kept)} on further rows: their models of the folds are served.")
     return lines
 
 
@@ -279,9 +317,9 @@ def _table(outcome: Outcome) -> Table:
     for title in ("", *titles, "weight", "fit s"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     weights, seconds = final.info["weights"], final.info["fit_seconds"]
-    for name in score_rows(final):
+    for name in score_rows(final, list(weights)):
         blend = name == BLENDED
-        cells = [_number(metrics.get(f"{split}_{score}_{name}")) for split, score in scores]
+        cells = [_number(metrics.get(f"{split}_{score}_{name}"), score) for split, score in scores]
         table.add_row(
             f"  {next(iter(weights))} as served" if blend and len(weights) == 1 else f"  {name}",
             *cells,
@@ -294,12 +332,14 @@ def _table(outcome: Outcome) -> Table:
     for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, naive)):
         found = [baseline.get(f"{split}_{score}_{name}") for split, score in scores]
         if found[0] is not None:
-            table.add_row(f"  {title}", *map(_number, found), style="dim")
+            cells = [_number(value, score) for value, (_, score) in zip(found, scores, strict=True)]
+            table.add_row(f"  {title}", *cells, style="dim")
     return table
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+def _number(value: float | None, score: str = "") -> str:
+    """Return a score as text; an R², which may be near zero, with four decimals."""
+    return "" if value is None else f"{value:.4f}" if score == "r2" else f"{value:.6g}"
 
 
 def _next(outcome: Outcome) -> Text:

@@ -69,6 +69,11 @@ def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
     return request
 
 
+def job_name(study: StudySpec, index: int) -> str:
+    """Return the name of a trial's training job."""
+    return f"{study.name}-{index + 1:03d}"
+
+
 def training_job(
     study: StudySpec, placement: Placement, index: int, params: Mapping[str, ParamValue], suffix: str = ""
 ) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def training_job(
     """
     hyperparameters = {**_static(study, placement), **study.hyperparameters(params)}
     return {
-        "TrainingJobName": f"{study.name}-{index + 1:03d}{suffix}",
+        "TrainingJobName": f"{job_name(study, index)}{suffix}",
         "HyperParameters": hyperparameters,
         **_definition(study, placement),
         "Tags": _tags(study, placement),
@@ -141,6 +146,7 @@ def read_tuning_job(request: Mapping[str, Any], study: StudySpec) -> StudySpec:
             window=study.search.window,
             startup_trials=study.search.startup_trials,
             vary=study.search.vary,
+            engine=study.search.engine,
         ),
         parallel=limits["MaxParallelTrainingJobs"],
         timeout=limits.get("MaxRuntimeInSeconds"),

@@ -10,6 +10,7 @@ from experiments.errors import storage_errors
 from experiments.sagemaker_requests.jobs import TRAINING, TUNING, training_job, tuning_job
 from experiments.sagemaker_requests.placement import Placement
 from experiments.sagemaker_requests.validation import check_request
+from experiments.study.sampling import make_proposer
 from experiments.study.spec import StudySpec
 
 REQUEST_FILE = "request.json"
@@ -17,6 +18,8 @@ REQUEST_FILE = "request.json"
 
 def study_requests(study: StudySpec, placement: Placement, *, local: bool) -> dict[str, list[dict[str, Any]]]:
     """Return a study's requests by operation: one tuning job for a search, one training job for each given point.
+
+    Of a search that byoe proposes on SageMaker, only the first training job's request is known before it runs.
 
     Args:
         study: The study.
@@ -26,10 +29,11 @@ def study_requests(study: StudySpec, placement: Placement, *, local: bool) -> di
     Raises:
         InvalidRequest: AWS would refuse one.
     """
-    if study.points is None:
+    if study.points is None and (local or study.tuned_by_amt):
         requests = {TUNING: [tuning_job(study, placement)]}
     else:
-        jobs = [training_job(study, placement, index, point) for index, point in enumerate(study.points)]
+        points = [make_proposer(study).ask(0, None)] if study.points is None else study.points
+        jobs = [training_job(study, placement, index, point) for index, point in enumerate(points)]
         requests = {TRAINING: jobs}
     for operation, documents in requests.items():
         for document in documents:

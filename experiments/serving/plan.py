@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ensemble.serving.selected import KEYS, OUTPUT, check_selected
+from ensemble.bundle import read_intervals
+from ensemble.intervals import check_intervals, check_level
+from ensemble.serving.selected import INTERVAL, KEYS, OUTPUT, check_selected
 from experiments.config.compose import Composed
 from experiments.config.schema import SageMakerModeConfig, ServingConfig
 from experiments.docker.endpoint import Limits, check_network
@@ -52,8 +54,7 @@ def check_serving(serving: ServingConfig) -> None:
     for key, kind in _KEYS_OF_OTHER_KIND.get(serving.name, {}).items():
         if getattr(serving, key) is not None:
             raise ConfigError(f"serving.{key} is for serving={kind}: add serving={kind}, or leave serving.{key} out.")
-    for key in serving.inference_output:
-        one_of("serving.inference_output", key, KEYS)
+    _check_output(serving)
     if serving.name == "serverless":
         if memory is not None and memory not in SERVERLESS_MEMORY:
             sizes = ", ".join(map(str, SERVERLESS_MEMORY))
@@ -72,9 +73,24 @@ def check_serving(serving: ServingConfig) -> None:
         raise ConfigError(f"serving.instance_count={serving.instance_count} is below 1.")
 
 
+def _check_output(serving: ServingConfig) -> None:
+    for key in serving.inference_output:
+        one_of("serving.inference_output", key, KEYS)
+    if serving.interval is None:
+        return
+    check_level(serving.interval, "serving.interval")
+    if serving.inference_output:
+        raise ConfigError(
+            "serving.interval and serving.inference_output each say what answers hold. Leave one of them out: with "
+            "serving.inference_output, a request gets an interval by detail=interval."
+        )
+
+
 def check_answers(serving: ServingConfig, model: Model) -> None:
-    """Raise InputError if the answers of the model cannot hold what ``serving.inference_output`` selects."""
+    """Raise InputError if the answers of the model cannot hold what the configuration selects."""
     check_selected(serving.inference_output, bool(model.manifest.get("classes")), "serving.inference_output")
+    if serving.interval is not None:
+        check_intervals(read_intervals(model.folder, model.manifest), serving.interval, "serving.interval")
 
 
 def plan_endpoint(
@@ -142,6 +158,8 @@ def serving_requests(serving: ServingConfig, place: Serving, *, local: bool) -> 
         )
     if serving.inference_output:
         environment[OUTPUT] = ",".join(serving.inference_output)
+    if serving.interval is not None:
+        environment[INTERVAL] = repr(serving.interval)
     if serving.workers is not None:
         environment["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(serving.workers)
     requests = endpoint_requests(replace(place, environment=environment))

@@ -157,7 +157,8 @@ class RemoteHost(Host):
     def _check_budget(self, settings: RemoteSettings) -> None:
         serving = self._composed.config.serving
         if serving.instance_type is not None:
-            price = find_price(serving.instance_type, settings.account.region, self._mode.price_usd_per_hour)
+            given = self._mode.price_usd_per_hour
+            price = find_price(serving.instance_type, settings.account, given, "Hosting")
             rate = Rate(serving.instance_count or 1, serving.instance_type, price)
             check_rate(rate, self._mode.budget_usd, settings.command)
 

@@ -6,13 +6,14 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.file_kinds import START_BYTES, kind_of, not_text
 from experiments.errors import ConfigError
+from experiments.serving.kept_columns import ALL, Keep, as_text, values_of
 
 if TYPE_CHECKING:
     from ensemble.serving.media_types import Detail
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 4 * 2**20
 CHUNK_ROWS = 50_000
+# By name, the columns of a chunk that are written beside its predictions.
+Kept = Mapping[str, Any]
 # Whether the first row of a CSV file of rows is a header.
 HEADERS = ("present", "absent")
 
@@ -33,10 +36,16 @@ class Chunk:
     Attributes:
         rows: Its rows.
         done: How much of the file has been read up to its end, in the unit of ``Source.total``.
+        typed: Names and columns to choose kept ones from, with their types; None if ``rows`` has all there is.
     """
 
     rows: Rows
     done: int
+    typed: tuple[Sequence[str], Sequence[Any]] | None = None
+
+    def named(self) -> tuple[Sequence[str], Sequence[Any]] | None:
+        """Return the names of the columns and their values as they are in the file, or None if they have no names."""
+        return self.rows.named() if self.typed is None else self.typed
 
 
 @dataclass(frozen=True)
@@ -45,11 +54,11 @@ class Source:
 
     Attributes:
         total: Its size: in rows if their number is known, else in bytes.
-        chunks: Yields its parts in order, for a model with these columns.
+        chunks: Yields its parts in order, for a model with these columns, and for columns to keep.
     """
 
     total: int
-    chunks: Callable[[Sequence[Column]], Iterator[Chunk]]
+    chunks: Callable[[Sequence[Column], Keep], Iterator[Chunk]]
 
 
 def open_rows(path: Path, header: str | None) -> Source:
@@ -81,7 +90,7 @@ def _csv(path: Path, header: str | None) -> Source:
     from ensemble.serving.media_types import CSV
     from ensemble.serving.rows import first_row, is_header
 
-    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
+    def chunks(columns: Sequence[Column], keep: Keep = ()) -> Iterator[Chunk]:
         with path.open("rb") as file:
             names, kind = b"", ""
             for block, done in _blocks(file):
@@ -113,7 +122,7 @@ def _whole(path: Path, content_type: str) -> Source:
     """Open a file that is read as the body of one request."""
     from ensemble.serving.formats import decode
 
-    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
+    def chunks(columns: Sequence[Column], keep: Keep = ()) -> Iterator[Chunk]:
         body = path.read_bytes()
         yield Chunk(decode(body, content_type), len(body))
 
@@ -125,7 +134,7 @@ def _json_lines(path: Path) -> Source:
     from ensemble.serving.formats import decode
     from ensemble.serving.media_types import JSON_LINES
 
-    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
+    def chunks(columns: Sequence[Column], keep: Keep = ()) -> Iterator[Chunk]:
         before = 0
         with path.open("rb") as file:
             for block, done in _blocks(file, quotes=False):
@@ -207,12 +216,14 @@ def _parquet(path: Path) -> Source:
     except (ArrowException, OSError) as error:
         raise _unreadable_parquet(path, error) from None
 
-    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
+    def chunks(columns: Sequence[Column], keep: Keep = ()) -> Iterator[Chunk]:
         present = set(file.schema_arrow.names)
         check_absent(columns, file.schema_arrow.names)
         names = [column.name for column in columns if column.name in present]
+        everything = file.schema_arrow.names
+        kept = [name for name in everything if (keep == ALL or name in keep) and everything.count(name) == 1]
         done = 0
-        batches = file.iter_batches(CHUNK_ROWS, columns=names)
+        batches = file.iter_batches(CHUNK_ROWS, columns=list(dict.fromkeys([*names, *kept])))
         while True:
             try:
                 batch = next(batches, None)
@@ -220,11 +231,13 @@ def _parquet(path: Path) -> Source:
                     return
                 batch.validate(full=True)  # otherwise text that is not UTF-8 would be found too late
                 # What pandas has stored in the file beside the columns, such as an index, is ignored.
-                frame = pa.Table.from_batches([batch]).to_pandas(ignore_metadata=True)
+                table = pa.Table.from_batches([batch]).drop_columns([name for name in kept if name not in names])
+                frame = table.to_pandas(ignore_metadata=True)
+                typed = everything, [batch.column(name) if name in kept else None for name in everything]
             except (ArrowException, OSError, ValueError) as error:
                 raise _unreadable_parquet(path, error) from None
             done += len(frame)
-            yield Chunk(Values.of_frame(frame), done)
+            yield Chunk(Values.of_frame(frame), done, typed)
 
     return Source(file.metadata.num_rows, chunks)
 
@@ -247,7 +260,7 @@ def _npy(path: Path) -> Source:
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         return _whole(path, NPY)
 
-    def chunks(columns: Sequence[Column]) -> Iterator[Chunk]:
+    def chunks(columns: Sequence[Column], keep: Keep = ()) -> Iterator[Chunk]:
         for start in range(0, len(array), CHUNK_ROWS):
             part = np.asarray(array[start : start + CHUNK_ROWS], dtype=np.float64)
             yield Chunk(Matrix(part), start + len(part))
@@ -255,7 +268,17 @@ def _npy(path: Path) -> Source:
     return Source(len(array), chunks)
 
 
-class _Csv:
+class _Named:
+    """Writes predictions in columns with names."""
+
+    _detail: Detail
+
+    def names(self, prediction: Prediction) -> list[str]:
+        """Return the names of the columns of predictions."""
+        return list(prediction.table(self._detail))
+
+
+class _Csv(_Named):
     """Writes CSV with a header."""
 
     def __init__(self, path: Path, detail: Detail) -> None:
@@ -269,14 +292,16 @@ class _Csv:
     def __exit__(self, *exception: object) -> None:
         self._file.close()
 
-    def write(self, prediction: Prediction) -> None:
-        """Write a chunk's predictions."""
-        from ensemble.serving.answers import csv_header, csv_rows
+    def write(self, prediction: Prediction, kept: Kept) -> None:
+        """Write a chunk's predictions beside the columns that are kept."""
+        from ensemble.serving.answers import csv_cell, csv_header, csv_rows
 
         if not self._begun:
-            self._file.write(csv_header(prediction, self._detail))
+            self._file.write(csv_header(prediction, self._detail, kept))
             self._begun = True
-        self._file.write(csv_rows(prediction, self._detail))
+        texts = [map(as_text, values) for values in values_of(kept).values()]
+        cells = [[csv_cell(text) if text else "" for text in column] for column in texts]
+        self._file.write(csv_rows(prediction, self._detail, cells))
 
 
 class _JsonLines:
@@ -292,12 +317,30 @@ class _JsonLines:
     def __exit__(self, *exception: object) -> None:
         self._file.close()
 
-    def write(self, prediction: Prediction) -> None:
-        """Write a chunk's predictions."""
+    def names(self, prediction: Prediction) -> list[str]:
+        """Return the names in a line of predictions."""
+        import orjson
+
+        return list(orjson.loads(self._lines(prediction.take(slice(1)))))
+
+    def write(self, prediction: Prediction, kept: Kept) -> None:
+        """Write a chunk's predictions beside the columns that are kept."""
+        import orjson
+
+        body = self._lines(prediction)
+        if not kept:
+            self._file.write(body)
+            return
+        columns = values_of(kept)
+        for line, row in zip(body.splitlines(), zip(*columns.values(), strict=True), strict=True):
+            beside = orjson.dumps(dict(zip(columns, row, strict=True)), default=as_text)
+            self._file.write(beside[:-1] + b"," + line[1:] + b"\n")
+
+    def _lines(self, prediction: Prediction) -> bytes:
         from ensemble.serving.answers import encode
         from ensemble.serving.media_types import JSON_LINES
 
-        self._file.write(encode(prediction, f"{JSON_LINES}; detail={self._detail}")[0])
+        return encode(prediction, f"{JSON_LINES}; detail={self._detail}", level=prediction.level)[0]
 
 
 class _Npy:
@@ -317,14 +360,14 @@ class _Npy:
 
             np.save(self._path, np.concatenate(self._parts), allow_pickle=False)
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, prediction: Prediction, kept: Kept) -> None:
         """Keep a chunk's predictions; the array is written at the end, since its file begins with its length."""
         from ensemble.serving.answers import array_of
 
         self._parts.append(array_of(prediction, self._detail))
 
 
-class _Parquet:
+class _Parquet(_Named):
     """Writes Parquet."""
 
     def __init__(self, path: Path, detail: Detail) -> None:
@@ -339,12 +382,16 @@ class _Parquet:
         if self._writer is not None:
             self._writer.close()
 
-    def write(self, prediction: Prediction) -> None:
-        """Write a chunk's predictions."""
+    def write(self, prediction: Prediction, kept: Kept) -> None:
+        """Write a chunk's predictions beside the columns that are kept, with their types if Parquet has them."""
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
-        table = pa.table(prediction.table(self._detail))
+        beside = {
+            name: column if isinstance(column, pa.Array) else pa.array(map(as_text, column), pa.string())
+            for name, column in kept.items()
+        }
+        table = pa.table({**beside, **prediction.table(self._detail)})
         if self._writer is None:
             self._writer = ParquetWriter(self._path, table.schema)
         self._writer.write_table(table)

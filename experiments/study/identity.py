@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ensemble.wire import SEPARATOR
-from experiments.study.spec import UNSET
+from experiments.study.spec import UNSET, comparable_identity
 
 # Parts of an identity by the key in which they are configured, where that is not their own name.
 _KEYS = {
@@ -27,7 +27,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Return how two identities differ, a line for each key; empty if they are of the same study.
 
     Args:
-        there: The recorded identity, as of ``StudySpec.identity``.
+        there: The recorded identity, as of ``StudySpec.recorded_identity``.
         here: The wanted one.
     """
     there, here = _decisive(there), _decisive(here)
@@ -35,7 +35,8 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     lines = dict[str, str]()
     if any(name == "points" for name in names) and ("points" in there) != ("points" in here):
         lines["action"] = f"action: {_action(there)} there, {_action(here)} here"
-        names = [name for name in names if name != "points" and not name.startswith(("search.", "space."))]
+        decided = ("points", "mode", "cold")
+        names = [name for name in names if name not in decided and not name.startswith(("search.", "space."))]
     for name in names:
         key = typed_key(name)
         if name == "data":
@@ -64,7 +65,8 @@ def typed_key(name: str) -> str:
 
 
 def _decisive(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an identity that an earlier version may have recorded, as ``StudySpec.identity`` has it now."""
+    """Return a recorded identity, which an earlier version may have written, as ``StudySpec.identity`` has it now."""
+    identity = comparable_identity(identity)
     learns = identity.get("search.sampler") == "tpe" or "search.vary" in identity
     unset = {f"search.{name}": value for name, value in UNSET.items() if name == "prune" or not learns}
     return {name: unset.get(name, value) for name, value in identity.items()}

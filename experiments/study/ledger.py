@@ -17,7 +17,7 @@ from ensemble.parameters import ParamValue
 from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
 from experiments.study.identity import differences
 from experiments.study.recorded_json import DamagedRecord, read_document, read_fact, read_point, read_result
-from experiments.study.spec import StudySpec, TrialResult
+from experiments.study.spec import ENGINE, StudySpec, TrialResult
 from experiments.system.locks import AlreadyLocked, Lock, is_locked, lock_file
 from experiments.system.project import COMMAND
 
@@ -241,9 +241,12 @@ def check_identity(spec: StudySpec) -> None:
             return
         recorded, wanted = read_fact("identity", row[0]), spec.identity()
     if lines := differences(recorded, wanted):
+        hint = "leave it out to have one made from the configuration"
+        if spec.tuned_by_amt and any(line.startswith(f"  {ENGINE}:") for line in lines):
+            hint = "continue it with search.engine=optuna, since SageMaker's tuner finds other points"
         raise StudyTaken(
             f"study {spec.name!r} exists with another configuration:\n" + "\n".join(lines) + "\n"
-            "Give another name with study=<name>, or leave it out to have one made from the configuration."
+            f"Give another name with study=<name>, or {hint}."
         )
 
 
@@ -308,7 +311,7 @@ def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
         return
     facts = {
         "ledger_version": LEDGER_VERSION,
-        "identity": spec.identity(),
+        "identity": spec.recorded_identity(),
         "name": spec.name,
         "created": time.time(),
         "action": spec.action,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, get_args
 
 from ensemble.parameters import ParamValue
-from experiments.study.spec import COMMANDS, STUDY_BLEND, TrialResult, TrialState
+from experiments.study.coverage import COVERAGE, Coverage
+from experiments.study.spec import COMMANDS, PLACE, STUDY_BLEND, TrialResult, TrialState
 
 
 class DamagedRecord(ValueError):
@@ -138,6 +140,11 @@ def _is_serving_cost(value: Any) -> bool:
     )
 
 
+def _is_coverage(value: Any) -> bool:
+    names = {field.name for field in fields(Coverage)}
+    return isinstance(value, dict) and set(value) == names and all(map(_is_number, value.values()))
+
+
 def _is_identity(value: Any) -> bool:
     return isinstance(value, dict) and all(_is_text(value.get(name, "")) for name in ("mode", "data", "objective"))
 
@@ -171,6 +178,10 @@ def _is_study_blend(value: Any) -> bool:
     )
 
 
+def _is_jobs(value: Any) -> bool:
+    return isinstance(value, dict) and _is_text(value.get("mode")) and _many(_is_count)(value.get("trials"))
+
+
 _RESULT: Mapping[str, Callable[[Any], bool]] = {
     "index": _is_count,
     "state": lambda value: _is_text(value) and value in get_args(TrialState),
@@ -190,10 +201,12 @@ _INFO: Mapping[str, Callable[[Any], bool]] = {
     "dtypes": _named(_is_text),
     "recipe": lambda value: isinstance(value, dict),
     "recipe_hash": _is_text,
+    PLACE: _is_text,
     "standings": _many(_many(_is_number)),
     "pruned": _is_pruned,
     "cloud": _is_cloud,
     STUDY_BLEND: _is_study_blend,
+    COVERAGE: _is_coverage,
 }
 _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "identity": _is_identity,
@@ -206,6 +219,8 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "replay_of": _or_none(_is_text),
     "final": _is_final,
     "baseline": _is_final,
+    "spot_checks": _named(_is_final),
+    "jobs": _is_jobs,
     "serving_cost": _is_serving_cost,
     COMMANDS: _many(_many(_is_number)),
     "members_ms": _named(_is_number),

@@ -20,6 +20,7 @@ from experiments.study.search_space import SearchSpace
 Sampler = Literal["tpe", "random", "grid"]
 BlendOver = Literal["trial", "study"]
 Vary = Literal["all", "one_member"]
+Engine = Literal["optuna", "amt"]
 TrialState = Literal["complete", "failed", "pruned"]
 
 # The values of the searched parameters of one trial, by their names in the wire format.
@@ -33,6 +34,13 @@ STUDY_BLEND = "study_blend"
 COMMANDS = "commands"
 # The ledger's fact that a time limit ended the study: the limit in ``seconds``, and how many ``trials`` were finished.
 TIME_LIMIT = "time_limit"
+# The part of a recorded identity that says who proposes, and those that say where a study began.
+ENGINE = "search.engine"
+_PLACE = ("mode", "cold", ENGINE)
+# The mode whose studies SageMaker's tuner searches, unless they say otherwise.
+TUNER_MODE = "remote"
+# The part of a trial's ``info`` that says in which mode it ran.
+PLACE = "place"
 # What these are in a search that does not set them. Where they change no number, an identity has these values: pruning
 # only stops trials, and without a sampler that learns it does not matter when a point is proposed.
 UNSET: Mapping[str, Any] = {"prune": False, "window": 4, "startup_trials": 10}
@@ -91,6 +99,7 @@ class SearchSpec:
         startup_trials: Random trials before the sampler starts to learn.
         prune: Whether a trial races the best trial that was told when it was proposed, and is pruned when it loses.
         vary: Whether a proposal changes the parameters of all members or of one.
+        engine: Who proposes where SageMaker has a tuner: that tuner, or byoe. None elsewhere, where byoe does.
     """
 
     sampler: Sampler
@@ -100,6 +109,7 @@ class SearchSpec:
     startup_trials: int
     prune: bool = False
     vary: Vary = "all"
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +149,7 @@ class StudySpec:
         unit: The target's unit; None if it is not known.
         classes: Labels of the classes, in their order; empty for regression.
         positive: The positive one of two classes.
+        begun: Where a study began that continues elsewhere, as ``place`` gives it; empty if it began here.
     """
 
     name: str
@@ -173,6 +184,7 @@ class StudySpec:
     unit: str | None = None
     classes: tuple[str, ...] = ()
     positive: str | None = None
+    begun: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def task(self) -> Task:
@@ -188,6 +200,16 @@ class StudySpec:
     def n_trials(self) -> int:
         """Number of trial indices."""
         return self.search.n_trials if self.points is None else len(self.points)
+
+    @property
+    def tuned_by_amt(self) -> bool:
+        """Whether SageMaker's tuner proposes its points."""
+        return self.points is None and self.search.engine == "amt"
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether it can be given more trials, here or in another place."""
+        return self.points is None and not self.tuned_by_amt
 
     @property
     def maximise(self) -> bool:
@@ -221,17 +243,21 @@ class StudySpec:
         """Return what decides the study's numbers and what they prove, flat; equal identities are the same study.
 
         The number of trials is not part of it, since a study can be extended, nor are parallelism and the limits that
-        stop a study.
+        stop a study. The place is part of it only where the place is what the study proves: for given points.
         """
+        return comparable_identity(self.recorded_identity())
+
+    def recorded_identity(self) -> dict[str, Any]:
+        """Return the identity together with the place where the study began, as ledgers record it."""
         search = asdict(self.search)
-        del search["n_trials"]
+        for name in ("n_trials", "engine"):
+            del search[name]
         learns = self.search.sampler == "tpe" or self.search.vary != "all"
         search |= {name: value for name, value in UNSET.items() if name == "prune" or not learns}
         if search["vary"] == "all":  # studies that began before there was anything else have the same identity
             del search["vary"]
         return {
-            "mode": self.mode,
-            **({"cold": True} if self.cold else {}),
+            **(self.begun or self.place()),
             "data": self.channels.data_hash,
             "objective": self.objective,
             **{f"fixed.{name}": text for name, text in self.static.items()},
@@ -246,9 +272,36 @@ class StudySpec:
             ),
         }
 
+    def place(self) -> dict[str, Any]:
+        """Return where it runs now, as the record of a study that begins here has it."""
+        # Earlier versions recorded the tuner's studies with the mode alone.
+        own_loop = self.can_continue and self.search.engine is not None
+        return {
+            "mode": self.mode,
+            **({"cold": True} if self.cold else {}),
+            **({ENGINE: self.search.engine} if own_loop else {}),
+        }
+
+    def place_of(self, result: TrialResult) -> str:
+        """Return the mode in which a trial ran; earlier versions did not record it, and ran all in one."""
+        return str(result.info.get(PLACE, self.begun.get("mode", self.mode)))
+
     def identity_hash(self) -> str:
-        """Return a SHA-256 of ``identity``."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+        """Return a SHA-256 of ``recorded_identity``; it stays the same when a study continues elsewhere."""
+        return hashlib.sha256(json.dumps(self.recorded_identity(), sort_keys=True).encode()).hexdigest()
+
+
+def begun_in(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the place where a study began, from its recorded identity."""
+    return {key: recorded[key] for key in _PLACE if key in recorded}
+
+
+def comparable_identity(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study's identity from the recorded one, which has the place where it began."""
+    if "points" in recorded:
+        return dict(recorded)
+    engine = recorded.get(ENGINE, "amt" if recorded.get("mode") == TUNER_MODE else "optuna")
+    return {ENGINE: engine, **{key: value for key, value in recorded.items() if key not in _PLACE}}
 
 
 @dataclass(frozen=True)
@@ -335,6 +388,10 @@ class TrialResult:
             f"the objective {objective} cannot be trusted: {read}, and metrics.json has "
             f"{self.metrics.get(objective)!r}. The entry script must print it once, with ensemble.wire.metric_line."
         )
+
+    def ran_in(self, place: str) -> TrialResult:
+        """Return this trial with the mode in which it ran."""
+        return replace(self, info={**self.info, PLACE: place})
 
     def rival(self, objective: str) -> Rival:
         """Return this trial as the rival of a race."""

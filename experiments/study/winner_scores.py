@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ensemble.evaluation import finite
 from ensemble.table import Table, weighted_by_class
 from ensemble.threads import one_blas_thread
 from ensemble.training import score_members
+from experiments.study.coverage import measured_coverage
 from experiments.study.importance import MOST_ROWS, features_measured, permutation_importance, rows_in_time
 from experiments.study.predictions import Predictions
 
@@ -39,6 +41,7 @@ def score_winner(
 
     Returns:
         ``metrics``: every finite score of every member and the blend, named ``test_*``, if there is a test channel;
+        ``coverage``: the attributes of ``Coverage`` on these rows, None without them or without intervals;
         ``importance``, by feature, on the first channel; and ``features``: the number of features whose importance is
         found, 0 if there are too many for the time; on at most ``rows`` rows.
 
@@ -48,7 +51,8 @@ def score_winner(
     ensemble = load_bundle(Path(bundle), threads).ensemble
     tables = {name: _read(Path(text), hashes.get(name)) for name, text in channels.items()}
     held_out = next(iter(tables.values()))
-    metrics = {}
+    metrics: dict[str, float] = {}
+    coverage = None
     with one_blas_thread():
         if (table := tables.get("test")) is not None:
             members = ensemble.predict_members(table.features)
@@ -58,11 +62,18 @@ def score_winner(
             found = Predictions(np.array(table.target), members, blended, weights, tuple(ensemble.models), labels)
             found.write(Path(predictions))
             metrics = finite(score_members("test", ensemble, members, table))
+            coverage = measured_coverage(ensemble, table, blended, labels)
         features = features_measured(held_out.rows, len(held_out.columns))
         rows = MOST_ROWS if seconds is None or not features else rows_in_time(ensemble, held_out, seconds)
         features = features if rows else 0
         importance = permutation_importance(ensemble, held_out, most_rows=rows) if features else {}
-        return {"metrics": metrics, "features": features, "rows": rows, "importance": importance}
+        return {
+            "metrics": metrics,
+            "coverage": None if coverage is None else asdict(coverage),
+            "features": features,
+            "rows": rows,
+            "importance": importance,
+        }
 
 
 def _read(folder: Path, known: str | None) -> Table:

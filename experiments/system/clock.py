@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 
@@ -13,3 +14,8 @@ def now() -> float:
 def sleep(seconds: float) -> None:
     """Return after that many seconds."""
     time.sleep(seconds)
+
+
+def wait(event: threading.Event, seconds: float) -> None:
+    """Return after that many seconds, or when the event is set."""
+    event.wait(seconds)

@@ -15,6 +15,8 @@ Point = Literal[
     "uploaded",
     "launched",
     "study_created",
+    "trained_again",
+    "spot_checked",
     "store_made",
     "trials_asked",
     "trial_finished",
@@ -27,6 +29,8 @@ Point = Literal[
     "model_registered",
 ]
 POINTS: tuple[str, ...] = get_args(Point)
+# The points that only a study passes that continues elsewhere.
+CONTINUED_POINTS: tuple[Point, ...] = ("trained_again", "spot_checked")
 # The points that only a launch on SageMaker passes.
 LAUNCH_POINTS: tuple[Point, ...] = ("uploaded", "launched")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 BUNDLE_HASH = "byoe.bundle_hash"
+# What ends the name of a library in a line of requirements.
+_NAME = re.compile(r"[^\w.-]")
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,6 @@ def log_model(run_id: str, bundle: Path, name: str, params: Mapping[str, str], p
     manifest = read_manifest(bundle)
     columns = [Column.from_dict(column) for column in manifest["columns"]]
     example = frame_of(np.array(manifest["example"]["features"], dtype=np.float64), columns)
-    requirements = [pin(name, version) for name, version in manifest["versions"].items() if name != "python"]
     with mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(
             name=name,
@@ -150,10 +152,22 @@ def log_model(run_id: str, bundle: Path, name: str, params: Mapping[str, str], p
             code_paths=[str(PROJECT / "entry" / "ensemble"), *map(str, importable(packages))],
             signature=signature_of(columns, manifest["target"], manifest.get("classes", ())),
             input_example=example,
-            pip_requirements=[*requirements, "pandas", "threadpoolctl"],
+            pip_requirements=requirements_of(manifest["versions"]),
             params=dict(params),
         )
     return str(info.model_id)
+
+
+def requirements_of(versions: Mapping[str, str]) -> list[str]:
+    """Return what has to be installed to load a model: what the entry script needs, in the versions that trained it.
+
+    Args:
+        versions: Those versions by library, and that of Python.
+    """
+    lines = (PROJECT / "entry" / "requirements.txt").read_text().splitlines()
+    needed = {_NAME.split(line, maxsplit=1)[0]: line for line in lines if line and not line.startswith("#")}
+    pinned = {name: pin(name, version) for name, version in versions.items() if name != "python"}
+    return list((needed | pinned).values())
 
 
 def register_model(

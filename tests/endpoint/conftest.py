@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,6 +39,35 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     own = metafunc.config.getoption("--endpoint") == PROCESS
     if own and "target" in metafunc.fixturenames and metafunc.module.__name__ in BOTH_TASKS:
         metafunc.parametrize("target", ["numbers", "classes"], indirect=True, scope="session")
+
+
+# Seconds after which quick tests are skipped, so that they end within a minute whatever the model.
+QUICK_SECONDS = 40
+_BEGAN = time.monotonic()
+_SUITE = ("test_answers.py", "test_columns.py", "test_server.py")
+
+
+def is_quick(config: pytest.Config) -> bool:
+    """Return whether only the quick tests run, as against a user's endpoint by default."""
+    return config.getoption("--endpoint") != PROCESS and config.getoption("--endpoint-tests") == "quick"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for ``--endpoint-tests=full``; the user's own tests come first."""
+    if not is_quick(config):
+        return
+    own = [item for item in items if Path(__file__).parent in item.path.parents]
+    left_out = [item for item in own if item.get_closest_marker("full") is not None]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: item.path.name in _SUITE)
+
+
+@pytest.fixture(autouse=True)
+def within_a_minute(request: pytest.FixtureRequest) -> None:
+    """Skip the suite's quick tests once they have taken their time; the user's own tests are not skipped."""
+    if is_quick(request.config) and request.path.name in _SUITE and time.monotonic() - _BEGAN > QUICK_SECONDS:
+        pytest.skip(f"the quick tests have taken {QUICK_SECONDS} s; to run it: --endpoint-tests=full")
 
 
 def write_table(path: Path, rows: int = 160) -> None:

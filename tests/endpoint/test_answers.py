@@ -131,7 +131,7 @@ def test_csv_has_a_column_for_each_class_if_requested(detail: str, target: Targe
         assert header[1 + len(probabilities) :] == [f"{m}__{name}" for m in target.members for name in probabilities]
 
 
-@pytest.mark.parametrize("rows", [1, 2, 100, 1_000, 10_000])
+@pytest.mark.parametrize("rows", [1, 2, 100, *(pytest.param(rows, marks=pytest.mark.full) for rows in (1_000, 10_000))])
 @pytest.mark.parametrize("form", ["csv with a header", "json lists", "json lines of records", "parquet"])
 def test_batches_of_any_size_give_each_row_its_own_number(form: str, rows: int, target: Target) -> None:
     cells = target.more(rows, seed=1)

@@ -20,7 +20,7 @@ from tests.endpoint.bodies import FORMS, lines, write_npy
 from tests.endpoint.target import Connection, Target
 from tests.support.examples import examples
 
-pytestmark = pytest.mark.usefixtures("still_right")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("still_right")]
 
 TYPES = sorted({form.type for form in FORMS.values()})
 KNOWN = ("instances", "inputs", "dataframe_records", "dataframe_split", "columns", "data", "index")

@@ -17,7 +17,7 @@ from tests.endpoint.target import Target
 from tests.endpoint.wire import answers, opened, received
 from tests.support.examples import examples
 
-pytestmark = pytest.mark.usefixtures("own_http", "still_right")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("own_http", "still_right")]
 
 LAST = b"GET /last HTTP/1.1\r\nHost: endpoint\r\nConnection: close\r\n\r\n"
 HIDDEN = b"GET /ping HTTP/1.1\r\nHost: hidden\r\n\r\n"

@@ -19,7 +19,7 @@ from tests.endpoint.bodies import FORMS, structured, write_csv, write_json, writ
 from tests.endpoint.choice import PROCESS, Choice
 from tests.endpoint.target import Target
 
-pytestmark = pytest.mark.usefixtures("own_http", "still_right")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("own_http", "still_right")]
 
 TYPES = ["text/csv", "application/json", "application/jsonlines", "application/x-npy", "application/x-parquet"]
 PARQUET = "application/x-parquet"

@@ -11,7 +11,7 @@ import pytest
 from tests.endpoint.target import Target
 from tests.endpoint.wire import answers, exchange, first_answer, opened, received, request
 
-pytestmark = pytest.mark.usefixtures("own_http", "still_right")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("own_http", "still_right")]
 
 POST = b"POST /invocations HTTP/1.1\r\nHost: endpoint\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"

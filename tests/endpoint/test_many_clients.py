@@ -24,7 +24,7 @@ from tests.endpoint.target import Cells, Connection, Target
 from tests.endpoint.wire import opened, request
 
 # Refused clients wait and retry; how long that takes depends on the endpoint's limit and on the machine.
-pytestmark = [pytest.mark.usefixtures("own_http", "still_right"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("own_http", "still_right"), pytest.mark.timeout(300)]
 
 CLIENTS, REQUESTS = 64, 10
 LARGE_ROWS = 1_500

@@ -10,7 +10,7 @@ from tests.endpoint.bodies import FORMS
 from tests.endpoint.target import Target
 from tests.endpoint.wire import answers, exchange
 
-pytestmark = pytest.mark.usefixtures("own_http", "still_right")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("own_http", "still_right")]
 
 OFFERS = {
     "curl": [b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__"],

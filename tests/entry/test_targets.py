@@ -19,6 +19,7 @@ from ensemble.classes import sorted_labels
 from ensemble.errors import InputError
 from ensemble.reading import Roles, read_file, read_folder
 from ensemble.table import Table
+from ensemble.targets import named_labels
 from tests.entry.tables import write
 
 
@@ -317,6 +318,14 @@ def test_many_labels_are_read_quickly(tmp_path: Path) -> None:
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).map(
     lambda text: f"x{text}".strip()
 ) | st.sampled_from(["yes", "no ", "true", "false", "05", "a,b", 'say "no"', "ü"])
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("no", "no"), ("no, never", "'no, never'"), ("no ", "'no '"), ("a\tb", r"'a\tb'"), ("日本", "日本")],
+)
+def test_a_label_whose_ends_would_not_be_seen_in_a_list_is_in_quotes(label: str, shown: str) -> None:
+    assert named_labels([label, "yes"]) == f"{shown}, yes"
 
 
 @given(labels=st.lists(WORDS, min_size=2, max_size=12))

@@ -25,7 +25,6 @@ OWNERS = {
     "omegaconf": {"config"},
     "hydra": {"config"},
     "optuna": {"study"},
-    "plotly": {"comparison"},
     "jinja2": {"comparison"},
     "matplotlib": {"reporting"},
 }

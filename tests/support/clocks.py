@@ -26,6 +26,7 @@ class FakeClock:
         self.slept: list[float] = []
         monkeypatch.setattr(clock, "now", lambda: self.time)
         monkeypatch.setattr(clock, "sleep", self.sleep)
+        monkeypatch.setattr(clock, "wait", lambda _, seconds: self.sleep(seconds))
 
     def sleep(self, seconds: float) -> None:
         """Move the clock forward."""

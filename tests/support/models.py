@@ -13,7 +13,7 @@ from ensemble.bundle import save_bundle
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table
-from ensemble.training import fit_ensemble
+from ensemble.training import fit_ensemble, with_intervals
 
 _OTHER_ANSWERS = """
 from dataclasses import replace
@@ -34,7 +34,8 @@ def save_two_models(folder: Path) -> tuple[Path, Path]:
 def small_bundle(folder: Path, table: Table, alpha: float = 1.0) -> Path:
     """Save a ridge regression of a table as a bundle in a folder, and return the folder."""
     recipe = Recipe((MemberSpec("ridge", "ridge", {"alpha": alpha}),), folds=FoldSpec(k=2))
-    save_bundle(folder, recipe, fit_ensemble(recipe, table, None, threads=1), table, table.content_hash())
+    training = with_intervals(fit_ensemble(recipe, table, None, threads=1), table, recipe.seed)
+    save_bundle(folder, recipe, training, table, table.content_hash())
     return folder
 
 
@@ -52,7 +53,7 @@ def save_model_of_classes(folder: Path, labels: Sequence[str] = LABELS) -> Path:
         MemberSpec("forest", "random_forest", {"n_estimators": 8}),
     )
     recipe = Recipe(members, blend="weighted", folds=FoldSpec(k=2), objective="cv_logloss_blended")
-    training = fit_ensemble(recipe, table, None, threads=1)
+    training = with_intervals(fit_ensemble(recipe, table, None, threads=1), table, recipe.seed)
     save_bundle(folder / "model", recipe, training, table, table.content_hash())
     return folder / "model"
 

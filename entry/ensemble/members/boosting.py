@@ -19,7 +19,7 @@ from ensemble.errors import BundleError, listed
 from ensemble.members import losses
 from ensemble.members.base import Member
 from ensemble.members.growth import MOST, Growth
-from ensemble.members.probabilities import in_columns, softmax
+from ensemble.members.probabilities import in_columns, softmax, softmax_each
 from ensemble.parameters import Parameter, ParamValue, choice, integer, real
 
 # Predict with the trees of all rounds, as in Booster.inplace_predict: values (type 0), or what a class's probability is
@@ -166,6 +166,25 @@ class XGBoost(Member):
             ValueError: The number of columns is not the model's.
             RuntimeError: XGBoost reports an error.
         """
+        if self.classes:
+            return softmax(self._margins(features))
+        return np.asarray(self._read(features, _PREDICTION), dtype=np.float64)
+
+    @classmethod
+    def predict_each(cls, models: Sequence[Member], features: Floats) -> list[Floats]:
+        """Predict with each model; probabilities of all are computed at once."""
+        same = [model for model in models if isinstance(model, cls) and model.classes]
+        return (
+            softmax_each([model._margins(features) for model in same])
+            if same
+            else super().predict_each(models, features)
+        )
+
+    def _margins(self, features: Floats) -> Floats:
+        return np.asarray(self._read(features, _MARGIN), dtype=np.float64)
+
+    def _read(self, features: Floats, kind: bytes) -> Any:
+        """Return what the library predicts, float32."""
         if features.shape[1] != self._booster.num_features():
             raise ValueError(
                 f"{features.shape[1]} columns were given, but the model has {self._booster.num_features()}"
@@ -177,7 +196,7 @@ class XGBoost(Member):
         code = _library().XGBoosterPredictFromDense(
             self._booster.handle,
             where.encode(),
-            _MARGIN if self.classes else _PREDICTION,
+            kind,
             None,
             ctypes.byref(shape),
             ctypes.byref(dimensions),
@@ -185,11 +204,9 @@ class XGBoost(Member):
         )
         if code != 0:
             raise RuntimeError(_library().XGBGetLastError().decode())
-        if not self.classes:
-            floats = np.frombuffer(ctypes.string_at(found, 4 * len(values)), dtype=np.float32)
-            return floats.astype(np.float64)
-        margins = np.ctypeslib.as_array(found, [shape[place] for place in range(dimensions.value)])
-        return softmax(margins.astype(np.float64))
+        if kind == _PREDICTION:
+            return np.frombuffer(ctypes.string_at(found, 4 * len(values)), dtype=np.float32)
+        return np.ctypeslib.as_array(found, [shape[place] for place in range(dimensions.value)])
 
     @staticmethod
     def _kinds(member: Member, features: Floats) -> list[str] | None:
@@ -334,7 +351,7 @@ class CatBoost(Member):
         self._finish()
         # One thread, since a stage has little to do.
         for predicted in self._model.staged_predict(scored, prediction_type=self._prediction, thread_count=1):
-            growth.after(self._on_scale(predicted))
+            growth.after(self._on_scale(np.asarray(predicted, dtype=np.float64)))
 
     def _watched_known(self, score: str, growth: Growth, known: npt.NDArray[np.bool_]) -> dict[str, Any]:
         """Return how to watch the score rows of known classes; CatBoost refuses the others, whose errors stay.
@@ -420,14 +437,23 @@ class CatBoost(Member):
         same = [model for model in models if isinstance(model, cls)]
         # CatBoost converts a few rows five times as fast if they are stored column by column.
         pool = same[0]._pool(np.asfortranarray(features) if len(features) <= _FEW_ROWS else features)
-        return [model._predict_pool(pool) for model in same]
+        found = [model._raw(pool) for model in same]
+        if not same[0].classes:
+            return found
+        return [model._in_columns(each) for model, each in zip(same, softmax_each(found), strict=True)]
 
     def _predict_pool(self, pool: Any) -> Floats:
-        return self._on_scale(self._model.predict(pool, prediction_type=self._prediction, thread_count=self.threads))
+        return self._on_scale(self._raw(pool))
 
-    def _on_scale(self, predicted: Any) -> Floats:
-        found = np.asarray(predicted, dtype=np.float64)
-        return in_columns(softmax(found), self._model.classes_, self.classes) if self.classes else found
+    def _raw(self, pool: Any) -> Floats:
+        found = self._model.predict(pool, prediction_type=self._prediction, thread_count=self.threads)
+        return np.asarray(found, dtype=np.float64)
+
+    def _on_scale(self, predicted: Floats) -> Floats:
+        return self._in_columns(softmax(predicted)) if self.classes else predicted
+
+    def _in_columns(self, probabilities: Floats) -> Floats:
+        return in_columns(probabilities, self._model.classes_, self.classes)
 
     def _pool(self, features: Floats, target: Floats | None = None, weights: Floats | None = None) -> Any:
         import catboost

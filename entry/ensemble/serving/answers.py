@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ from ensemble.serving.media_types import (
     parse_media_type,
     wrong_detail,
 )
-from ensemble.serving.prediction import Prediction
+from ensemble.serving.prediction import PREDICTION, SET, Prediction
 from ensemble.serving.selected import OUTPUT, selected_rows
 
 _ANY_TYPE = ("*/*", "application/*")
@@ -31,28 +32,46 @@ _ANY_TYPE = ("*/*", "application/*")
 _SPECIAL = frozenset(',"\r\n')
 
 
-def encode(prediction: Prediction, accept: str, selected: Sequence[str] = ()) -> tuple[bytes, str]:
+def encode(
+    prediction: Prediction, accept: str, selected: Sequence[str] = (), level: float | None = None
+) -> tuple[bytes, str]:
     """Return the body of an answer and its content type.
 
     Args:
         prediction: The predictions.
-        accept: The ``Accept`` header. ``;detail=`` after a type asks for ``probabilities`` of classes, or for the
-            predictions of all ``members`` too.
+        accept: The ``Accept`` header. ``;detail=`` after a type asks for ``probabilities`` of classes, for the
+            predictions of all ``members`` too, or for an ``interval``, whose level ``;level=`` may set.
         selected: AWS's names of what the answer holds, if ``accept`` has no detail; none for byoe's own answers.
+        level: The level of intervals, which answers then have if ``accept`` has no detail.
 
     Raises:
-        RequestError: The header has no type that can be written, or a detail that the model does not have.
+        RequestError: The header has no type that can be written, or a detail or level that the model does not have.
     """
     kind, parameters = choose(accept)
     if selected and "detail" not in parameters:
         return _write_selected(selected_rows(prediction, selected), kind), kind
-    given = parameters.get("detail", BLENDED)
+    given = parameters.get("detail", BLENDED if level is None and "level" not in parameters else "interval")
+    if given == "interval":
+        asked = _level(parameters["level"]) if "level" in parameters else level
+        prediction = prediction if asked is None else replace(prediction, level=asked)
     problem = wrong_detail(given, bool(prediction.classes))
     if problem is not None:
         raise RequestError(
             NOT_ACCEPTABLE, "unknown_detail", problem, expected=details_of(bool(prediction.classes)), got=given
         )
     return _WRITERS[kind](prediction, cast(Detail, given)), kind
+
+
+def _level(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise RequestError(
+            NOT_ACCEPTABLE,
+            "unknown_level",
+            f"level={text}: the level of an interval is a number above 0 and below 1.",
+            got=text,
+        ) from None
 
 
 def choose(accept: str) -> tuple[str, Mapping[str, str]]:
@@ -83,17 +102,27 @@ def choose(accept: str) -> tuple[str, Mapping[str, str]]:
     return kind, parameters
 
 
-def csv_header(prediction: Prediction, detail: Detail) -> bytes:
-    """Return the header of the predictions as CSV."""
-    return (",".join(map(_cell, prediction.table(detail))) + "\n").encode()
+def csv_header(prediction: Prediction, detail: Detail, before: Iterable[str] = ()) -> bytes:
+    """Return the header of the predictions as CSV, with the names of other columns before them."""
+    return (",".join(map(csv_cell, [*before, *prediction.table(detail)])) + "\n").encode()
 
 
-def csv_rows(prediction: Prediction, detail: Detail) -> bytes:
-    """Return the predictions as CSV without a header, with numbers to the last bit and labels in quotes if need be."""
-    cells: list[Iterable[str]] = []
-    for values in prediction.table(detail).values():
-        if isinstance(values, list):
-            quoted = {label: _cell(label) for label in prediction.classes}
+def csv_rows(prediction: Prediction, detail: Detail, before: Iterable[Iterable[str]] = ()) -> bytes:
+    """Return the predictions as CSV without a header, with numbers to the last bit and labels in quotes if need be.
+
+    A set of labels is JSON.
+
+    Args:
+        prediction: The predictions.
+        detail: What to write.
+        before: The cells of other columns, which come first, as CSV has them.
+    """
+    cells: list[Iterable[str]] = [*before]
+    for name, values in prediction.table(detail).items():
+        if name == SET and isinstance(values, list):
+            cells.append(csv_cell(orjson.dumps(labels).decode()) for labels in values)
+        elif isinstance(values, list):
+            quoted = {label: csv_cell(label) for label in prediction.classes}
             cells.append([quoted[label] for label in values])
         else:
             cells.append(map(repr, values.tolist()))
@@ -101,7 +130,8 @@ def csv_rows(prediction: Prediction, detail: Detail) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _cell(text: str) -> str:
+def csv_cell(text: str) -> str:
+    """Return a text as a cell of CSV, in quotes if need be."""
     if not _SPECIAL.isdisjoint(text) or text != text.strip() or not text:
         return '"' + text.replace('"', '""') + '"'
     return text
@@ -122,11 +152,22 @@ def _write_json(prediction: Prediction, detail: Detail) -> bytes:
         }
     else:
         document = {"predictions": prediction.blended.tolist()}
+    if detail == "interval":
+        document |= {name: _plain(values) for name, values in _ends(prediction).items()} | {"level": prediction.level}
     if detail == "members":
         document["members"] = {
             name: prediction.members[:, place].tolist() for place, name in enumerate(prediction.names)
         }
     return orjson.dumps(document)
+
+
+def _ends(prediction: Prediction) -> dict[str, Any]:
+    """Return the columns that an interval, or a set of classes, adds to predictions."""
+    return {name: values for name, values in prediction.table("interval").items() if name != PREDICTION}
+
+
+def _plain(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else list(values.tolist())
 
 
 def _write_json_lines(prediction: Prediction, detail: Detail) -> bytes:
@@ -138,6 +179,10 @@ def _write_json_lines(prediction: Prediction, detail: Detail) -> bytes:
         ]
     else:
         lines = [{"prediction": value} for value in prediction.blended.tolist()]
+    if detail == "interval":
+        for name, values in _ends(prediction).items():
+            for line, value in zip(lines, _plain(values), strict=True):
+                line[name] = value
     if detail == "members":
         for line, row in zip(lines, prediction.members.tolist(), strict=True):
             line["members"] = dict(zip(prediction.names, row, strict=True))
@@ -149,8 +194,14 @@ def array_of(prediction: Prediction, detail: Detail) -> Any:
 
     Returns:
         Of ``blended``: numbers, or the labels as text, shape (rows,). Of ``probabilities``: shape (rows, classes). Of
-        ``members``: every member's predictions, and last the blend's, shape (rows, members + 1[, classes]).
+        ``members``: every member's predictions, and last the blend's, shape (rows, members + 1[, classes]). Of
+        ``interval``: prediction, lower and upper end, shape (rows, 3); or which classes are in the set, as 0 or 1,
+        shape (rows, classes).
     """
+    if detail == "interval":
+        if prediction.classes:
+            return prediction.in_set.astype(np.float64)
+        return np.column_stack([prediction.blended, *prediction.bounds])
     if detail == "members":
         return np.concatenate([prediction.members, prediction.blended[:, None]], axis=1)
     if detail == "blended" and prediction.classes:
@@ -185,7 +236,7 @@ def _selected_cell(value: Any) -> str:
     """Return a cell of CSV; lists are JSON, which is a Python literal too."""
     if isinstance(value, float):
         return repr(value)
-    return _cell(value if isinstance(value, str) else orjson.dumps(value).decode())
+    return csv_cell(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
 _WRITERS: dict[str, Callable[[Prediction, Detail], bytes]] = {

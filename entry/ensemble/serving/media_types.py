@@ -17,8 +17,9 @@ ALIASES = {
     "application/parquet": PARQUET,
     "application/vnd.apache.parquet": PARQUET,
 }
-# What an answer holds: the blend's prediction, the probability of each class too, or also those of every member.
-Detail = Literal["blended", "probabilities", "members"]
+# What an answer holds: the blend's prediction; with the probability of each class; with the predictions of every
+# member; or with an interval, or for classes a set of them.
+Detail = Literal["blended", "probabilities", "members", "interval"]
 DETAILS: tuple[Detail, ...] = get_args(Detail)
 
 

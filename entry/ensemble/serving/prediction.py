@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ensemble.arrays import Floats
 from ensemble.decision import HALF, Decision
 from ensemble.disagreement import Disagreement
+from ensemble.intervals import LEVEL, WITHOUT, Intervals, LevelError
 from ensemble.recipe import BLENDED
+from ensemble.serving.errors import NOT_ACCEPTABLE, RequestError
 from ensemble.serving.media_types import Detail
 
-# The column of what is predicted, in tables.
-PREDICTION = "prediction"
+# The columns of what is predicted, of an interval's ends and of a set of classes, in tables.
+PREDICTION, LOWER, UPPER, SET = "prediction", "lower", "upper", "set"
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,10 @@ class Prediction:
         classes: The labels of the classes, in order; empty if a number is predicted.
         positive: The label of the positive class of two; None for numbers and for more classes.
         threshold: The probability from which on the positive class is predicted; None for numbers and more classes.
+        features: The rows, shape (rows, columns), float64, NaN where missing; None if only ``blended`` and ``members``
+            are asked for.
+        intervals: What the model knows of its errors; None if it was saved without.
+        level: The share of targets that intervals and sets hold.
         apart: The members' disagreement; None if the model does not know what it was out of fold.
         usually_apart: Its mean out of fold.
     """
@@ -43,6 +52,9 @@ class Prediction:
     classes: tuple[str, ...] = ()
     positive: str | None = None
     threshold: float | None = None
+    features: Floats | None = None
+    intervals: Intervals | None = None
+    level: float = LEVEL
     apart: Disagreement | None = None
     usually_apart: float = 0.0
 
@@ -55,7 +67,10 @@ class Prediction:
 
     def take(self, rows: slice) -> Prediction:
         """Return the predictions for some of the rows, without the counts of ``unseen`` and ``absent``."""
-        return replace(self, blended=self.blended[rows], members=self.members[rows], unseen={}, absent={})
+        features = None if self.features is None else self.features[rows]
+        return replace(
+            self, blended=self.blended[rows], members=self.members[rows], features=features, unseen={}, absent={}
+        )
 
     @cached_property
     def positions(self) -> Any:
@@ -67,19 +82,57 @@ class Prediction:
         """Return the label of the predicted class of each row."""
         return [self.classes[place] for place in self.positions.tolist()]
 
+    @cached_property
+    def bounds(self) -> tuple[Floats, Floats]:
+        """The lower and the upper end of the interval of each row, each of shape (rows,), in the target's unit.
+
+        Raises:
+            RequestError: The model has no intervals, or none of this level.
+        """
+        with _level_errors(self.level):
+            half = self._intervals.half_widths(np.asarray(self.features), self.blended, self.level, "level")
+        return self.blended - half, self.blended + half
+
+    @cached_property
+    def in_set(self) -> Any:
+        """Which classes are in the set of each row, shape (rows, classes), bool.
+
+        Raises:
+            RequestError: As in ``bounds``.
+        """
+        with _level_errors(self.level):
+            return self._intervals.sets(self.blended, self.positions, self.level, "level")
+
+    def sets(self) -> list[list[str]]:
+        """Return the labels in the set of each row."""
+        return [[self.classes[place] for place in np.flatnonzero(row)] for row in self.in_set]
+
+    @property
+    def _intervals(self) -> Intervals:
+        if self.intervals is None:
+            raise RequestError(NOT_ACCEPTABLE, "no_intervals", f"detail=interval: {WITHOUT}", got="interval")
+        return self.intervals
+
     def table(self, detail: Detail) -> dict[str, Any]:
         """Return the columns of the predictions by name, in order.
 
         Numbers have the column ``prediction``, or one for each member and ``blended``. Classes have ``prediction``, the
         label, then one column ``probability_<label>`` for each class, then one ``<member>__probability_<label>`` for
-        each member and class.
+        each member and class. Intervals have ``prediction``, ``lower`` and ``upper``; sets ``prediction`` and ``set``.
 
         Args:
             detail: What to predict.
 
         Returns:
-            Arrays of shape (rows,), float64, and a list of text for labels.
+            Arrays of shape (rows,), float64, a list of text for labels, and a list of lists of text for sets.
+
+        Raises:
+            RequestError: As in ``bounds``, for ``interval``.
         """
+        if detail == "interval":
+            if self.classes:
+                return {PREDICTION: self.labels(), SET: self.sets()}
+            return dict(zip((PREDICTION, LOWER, UPPER), (self.blended, *self.bounds), strict=True))
         if not self.classes:
             if detail != "members":
                 return {PREDICTION: self.blended}
@@ -94,6 +147,14 @@ class Prediction:
                 for place, label in enumerate(self.classes)
             }
         return columns
+
+
+@contextlib.contextmanager
+def _level_errors(level: float) -> Iterator[None]:
+    try:
+        yield
+    except LevelError as error:
+        raise RequestError(NOT_ACCEPTABLE, "unknown_level", str(error), got=f"{level:g}") from None
 
 
 def probability_of(label: str) -> str:

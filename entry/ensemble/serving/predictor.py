@@ -13,6 +13,7 @@ from ensemble.arrays import Floats
 from ensemble.bundle import EXAMPLE_TOLERANCE, Bundle, load_bundle
 from ensemble.disagreement import Disagreement
 from ensemble.errors import BundleError, EnsembleError
+from ensemble.intervals import LEVEL, check_intervals
 from ensemble.serving.errors import RequestError, first_line
 from ensemble.serving.prediction import Prediction
 from ensemble.serving.rows import Rows
@@ -26,9 +27,11 @@ class Predictor:
 
     Attributes:
         bundle: The loaded bundle.
+        level: The level of the intervals of predictions.
     """
 
     bundle: Bundle
+    level: float = LEVEL
 
     @classmethod
     def load(cls, folder: Path, threads: int, loading: Callable[[str], None] | None = None) -> Predictor:
@@ -81,6 +84,9 @@ class Predictor:
             classes=bundle.classes,
             positive=bundle.positive,
             threshold=bundle.threshold,
+            features=features,
+            intervals=bundle.ensemble.intervals,
+            level=self.level,
             apart=self.disagreement,
             usually_apart=0.0 if bundle.sketch is None else bundle.sketch.mean,
         )
@@ -123,6 +129,10 @@ class Predictor:
                 answers[place] = replace(whole.take(slice(start, stop)), unseen=unseen.counts(), absent=unseen.absent)
                 start = stop
         return [answer for answer in answers if answer is not None]
+
+    def check_level(self, level: float, place: str) -> None:
+        """Raise InputError unless the model has intervals of this level; ``place`` is where it was given."""
+        check_intervals(self.bundle.ensemble.intervals, level, place)
 
     def check(self) -> None:
         """Predict the bundle's example again.

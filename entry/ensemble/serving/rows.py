@@ -53,6 +53,10 @@ class Rows(abc.ABC):
             RequestError: The rows do not fit; the error has the column, what was expected and what was found.
         """
 
+    def named(self) -> tuple[Sequence[str], Sequence[Any]] | None:
+        """Return the names of the columns and their values as they were given, or None if columns have no names."""
+        return None
+
 
 @dataclass(frozen=True)
 class Values(Rows):
@@ -90,6 +94,10 @@ class Values(Rows):
                 unseen.add_absent(column.name, rows)
         check_numbers(features, columns)
         return features
+
+    def named(self) -> tuple[Sequence[str], Sequence[Any]] | None:
+        """Return names and columns."""
+        return None if self.names is None else (self.names, self.columns)
 
     def _by_column(self, columns: Sequence[Column]) -> list[Any]:
         """Return the values of each column, None for one that may be lacking and is; one column at least has values."""
@@ -134,6 +142,11 @@ class Records(Rows):
         except KeyError:
             found = self._with_gaps(columns, unseen)
         return Values([column.name for column in columns], found).features(columns, unseen)
+
+    def named(self) -> tuple[Sequence[str], Sequence[Any]] | None:
+        """Return every name that a record has, and its values, None in a record that lacks it."""
+        names = list(dict.fromkeys(itertools.chain(*self.records)))
+        return names, [[record.get(name) for record in self.records] for name in names]
 
     def _with_gaps(self, columns: Sequence[Column], unseen: Unseen | None) -> list[list[Any]]:
         """Return the values of each column, None where a record lacks it."""
@@ -199,6 +212,13 @@ class Csv(Rows):
                 return (Values(names, list(matrix.T)) if header else Matrix(matrix)).features(columns, unseen)
         given = Values(names if header else None, self._columns(body, len(names)), text=True)
         return given.features(columns, unseen)
+
+    def named(self) -> tuple[Sequence[str], Sequence[Any]] | None:
+        """Return the header and the cells of each column as text, or None without ``header``."""
+        if not self.header:
+            return None
+        names, rest = first_row(self.body)
+        return names, self._columns(rest, len(names))
 
     @staticmethod
     def _columns(body: bytes, width: int) -> list[list[str]]:

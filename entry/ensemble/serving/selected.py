@@ -7,19 +7,40 @@ of the positive class, as in the XGBoost container; for more it is that of the p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ensemble.errors import InputError, did_you_mean, listed
+from ensemble.intervals import check_level
 from ensemble.serving.prediction import Prediction
 
 OUTPUT = "SAGEMAKER_INFERENCE_OUTPUT"
+# The level of the interval that answers hold.
+INTERVAL = "BYOE_INTERVAL"
 
 
 def selected_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names that the variable selects, in order; none if it is not set."""
     text = environ.get(OUTPUT, "").replace(" ", "").lower()
     return tuple(text.split(",")) if text else ()
+
+
+def interval_level(environ: Mapping[str, str]) -> float | None:
+    """Return the level of the interval that answers hold; None if they hold none.
+
+    Raises:
+        LevelError: The variable is not a level.
+    """
+    text = environ.get(INTERVAL)
+    if not text:
+        return None
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    check_level(level, INTERVAL)
+    return level
 
 
 def check_selected(keys: Sequence[str], classes: bool, place: str) -> None:

@@ -10,10 +10,12 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.bundle_files import CODE
+from ensemble.intervals import LEVEL
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import RequestError
 from ensemble.serving.media_types import wrong_detail
@@ -113,7 +115,7 @@ class Model:
         self.classes: tuple[str, ...] = tuple(manifest.get("classes", ()))
         self.metrics: Mapping[str, float] = manifest["metrics"]
 
-    def predict(self, frame: Any, detail: str = BLENDED) -> Any:
+    def predict(self, frame: Any, detail: str = BLENDED, level: float = LEVEL) -> Any:
         """Return predictions for rows, in their order.
 
         Unknown categories, and columns that may be lacking and are, are predicted as missing, with a warning.
@@ -121,7 +123,9 @@ class Model:
         Args:
             frame: A DataFrame of pandas, polars or pyarrow, whose columns are found by name and whose other columns are
                 ignored, or an array of shape (rows, columns) in the order of ``columns``.
-            detail: ``blended``; ``probabilities`` of classes; or ``members``, the predictions of each of them too.
+            detail: ``blended``; ``probabilities`` of classes; ``members``, the predictions of each of them too; or
+                ``interval``, with its ends ``lower`` and ``upper``, or for classes a ``set`` of labels.
+            level: The share of targets that intervals and sets hold.
 
         Returns:
             For ``blended`` an array of shape (rows,): float64, or the labels of classes. Otherwise a DataFrame of
@@ -129,6 +133,7 @@ class Model:
 
         Raises:
             ConfigError: The rows do not fit the model.
+            InputError: The model has no interval of this level.
         """
         import numpy as np
         import pandas as pd
@@ -136,11 +141,14 @@ class Model:
         problem = wrong_detail(detail, bool(self.classes))
         if problem is not None:
             raise ConfigError(problem)
+        if detail == "interval":
+            self._predictor.check_level(level, "level")
         unseen = Unseen()
         try:
             with _own_code(self._folder, self.manifest), one_blas_thread():
                 features = self._predictor.features(self._rows(frame), unseen)
-                found = self._predictor.predict(features).table(detail)  # type: ignore[arg-type]  # checked above
+                predictor = replace(self._predictor, level=level)
+                found = predictor.predict(features).table(detail)  # type: ignore[arg-type]  # checked above
         except RequestError as error:
             raise ConfigError(str(error.details["message"])) from None
         for sentence in unseen.sentences(len(features)):

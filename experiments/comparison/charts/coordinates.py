@@ -27,11 +27,15 @@ from experiments.comparison.charts.plot import (
     series,
 )
 from experiments.comparison.measures import Measures
+from experiments.study.sampling import parameter_importance
 from experiments.study.search_space import Interval
 from experiments.study.spec import TrialResult
 
 _TITLE = "Every trial through its parameters"
-_MOST_TRIALS = 200
+# Of all studies together. More lines cannot be told apart.
+_MOST_TRIALS = 400
+# More axes cannot be followed, least of all on a phone.
+_MOST_AXES = 12
 # Room for the texts of an axis's ticks.
 _TICK_PIXELS = 22
 # With fewer trials the best quarter is one or two trials, which always agree.
@@ -61,25 +65,45 @@ def parallel_coordinates(measures: Sequence[Measures]) -> Chart:
     """Draw every trial with a score."""
     lines: list[_Line] = []
     for place, one in enumerate(measures):
-        for trial in _best_trials(one):
+        for trial in _best_trials(one, _MOST_TRIALS // len(measures)):
             winner = one.best is not None and trial.index == one.best.index
             lines.append(_Line(len(lines), place, one.label, trial, winner))
     results = [found.trial for found in lines]
     axes = _axes(measures, results)
     if not axes:
         return Chart("trials", _TITLE, "Nothing was searched, so there are no parameters to draw.")
+    axes, which = _most_important(measures, axes)
     metric = measures[0].metric
     score = make_axis(metric, [trial.metrics[metric] for trial in results], log=False)
     left_out = sum(one.count("complete") for one in measures) - len(lines)
-    few = f" Only the best {_MOST_TRIALS} trials of each study are drawn." if left_out else ""
-    sentence = f"Thick lines are winners. {_agreement(measures)}{few}"
+    few = f" Only the best {_MOST_TRIALS // len(measures)} trials of each study are drawn." if left_out else ""
+    sentence = f"Thick lines are winners. {_agreement(measures)}{which}{few}"
     return Chart("trials", _TITLE, sentence, (_plot([*axes, score], lines),))
 
 
-def _best_trials(one: Measures) -> list[TrialResult]:
+def _most_important(measures: Sequence[Measures], axes: list[Axis]) -> tuple[list[Axis], str]:
+    """Return the axes to draw, in their order, and a sentence if that is not all of them."""
+    if len(axes) <= _MOST_AXES:
+        return axes, ""
+    shares = [
+        parameter_importance(one.study.space, one.study.results, one.study.objective)
+        for one in measures
+        if one.study.searched
+    ]
+    total = {axis.title: sum(found.get(_parameter(axis), 0.0) for found in shares) for axis in axes}
+    drawn = {axis.title for axis in sorted(axes, key=lambda axis: -total[axis.title])[:_MOST_AXES]}
+    which = f"most important {_MOST_AXES}" if any(total.values()) else f"first {_MOST_AXES}"
+    return [axis for axis in axes if axis.title in drawn], f" The {which} of {len(axes)} parameters are drawn."
+
+
+def _parameter(axis: Axis) -> str:
+    return axis.title.replace(".", SEPARATOR)
+
+
+def _best_trials(one: Measures, most: int) -> list[TrialResult]:
     sign = -1.0 if MetricName.parse(one.metric).maximised else 1.0
     scored = [result for result in one.study.results if result.state == "complete"]
-    return sorted(scored, key=lambda result: (sign * result.metrics[one.metric], result.index))[:_MOST_TRIALS]
+    return sorted(scored, key=lambda result: (sign * result.metrics[one.metric], result.index))[:most]
 
 
 def _axes(measures: Sequence[Measures], trials: Sequence[TrialResult]) -> list[Axis]:
@@ -134,14 +158,14 @@ def _trace(axes: Sequence[Axis], drawn: Sequence[_Line]) -> Spec:
     texts: list[str] = []
     owners: list[int] = []
     for found in drawn:
-        head = f"{plain(found.label)}, trial {found.trial.index}"
         for row, axis in enumerate(axes):
             where = axis.places[found.number]
             if math.isnan(where):
                 continue
-            xs.append(where)
+            xs.append(round(where, 4))
             ys.append(row)
-            texts.append(f"{head}<br>{plain(axis.title)} = {plain(short(axis.values[found.number]))}")
+            value = plain(short(axis.values[found.number]))
+            texts.append(f"trial {found.trial.index}<br>{plain(axis.title)} = {value}")
         xs.append(None)
         ys.append(None)
         texts.append("")
@@ -158,7 +182,8 @@ def _trace(axes: Sequence[Axis], drawn: Sequence[_Line]) -> Spec:
         "line": line(place, 4.0 if winner else 1.2),
         "marker": marker(place, 8 if winner else 4),
         "opacity": 1.0 if winner else 0.45,
-        "hovertemplate": "%{text}<extra></extra>",
+        "cliponaxis": False,
+        "hovertemplate": f"{plain(drawn[0].label)}, %{{text}}<extra></extra>",
     }
 
 

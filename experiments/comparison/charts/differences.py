@@ -29,7 +29,7 @@ _EXACT = -17.5
 _SMALLEST = -16.5
 _WIDEST = 0.3
 _HIGHEST = -6.0
-# For each study. With more marks the page is slow and shows nothing more.
+# Of all studies together. With more marks the page is slow and shows nothing more.
 _MOST_MARKS = 1000
 
 
@@ -46,7 +46,7 @@ def difference_chart(measures: Sequence[Measures], parity: Parity) -> Chart:
     for number, study in enumerate(others):
         own = [pair for pair in pairs if pair.other.study.name == study]
         rows = {name: row + beside(number, len(others)) for row, name in enumerate(names)}
-        data += _traces(own, rows, places[study], labels[study])
+        data += _traces(own, rows, places[study], labels[study], _MOST_MARKS // len(others))
     worst = max((_power(moved.relative) for pair in pairs for moved in pair.differences), default=_HIGHEST)
     end = max(_HIGHEST, worst + 1)
     ticks = [power for power in range(-16, math.ceil(end) + 1) if power % 4 == 0]
@@ -62,7 +62,7 @@ def difference_chart(measures: Sequence[Measures], parity: Parity) -> Chart:
     return Chart("differences", _TITLE, _sentence(pairs, parity), (plot,))
 
 
-def _traces(pairs: Sequence[Pair], rows: Mapping[str, float], place: int, label: str) -> list[Spec]:
+def _traces(pairs: Sequence[Pair], rows: Mapping[str, float], place: int, label: str, most: int) -> list[Spec]:
     """Return one mark for all exact numbers of a member, and one for each other number.
 
     Args:
@@ -70,20 +70,21 @@ def _traces(pairs: Sequence[Pair], rows: Mapping[str, float], place: int, label:
         rows: The vertical position of each member's marks.
         place: The index of the study.
         label: The label of the study.
+        most: How many marks to draw at most.
     """
     exact = Counter(member_of(metric) for pair in pairs for metric in pair.metrics)
     exact.subtract(moved.who for pair in pairs for moved in pair.differences)
     apart = sorted(
         ((moved, pair) for pair in pairs for moved in pair.differences), key=lambda found: -found[0].relative
     )
-    shown = apart[:_MOST_MARKS]
+    shown = apart[:most]
     texts = [
         f"{plain(pair.one.name)}, {plain(pair.other.name)}<br>{plain(moved.metric)}<br>"
         f"{moved.one!r} and {moved.other!r}<br>{moved.relative:.2g} apart"
         for moved, pair in shown
     ]
     counted = [name for name in rows if exact[name]]
-    common: Spec = {"type": "scatter", **series(place, label)}
+    common: Spec = {"type": "scatter", "cliponaxis": False, **series(place, label)}
     lane = {
         **common,
         "mode": "markers+text",
@@ -133,8 +134,9 @@ def _sentence(pairs: Sequence[Pair], parity: Parity) -> str:
         return f"All {numbers} numbers of the {len(pairs)} pairs are equal to the bit{rest}."
     relative, metric, pair = max(moved, key=lambda item: item[0])
     side = "above" if relative > parity.tolerance else "within"
-    most = max(Counter(pair.other.study.name for _, _, pair in moved).values())
-    few = f" Only the {_MOST_MARKS} largest differences of each study are drawn." if most > _MOST_MARKS else ""
+    counts = Counter(pair.other.study.name for _, _, pair in moved)
+    drawn = _MOST_MARKS // len({pair.other.study.name for pair in pairs})
+    few = f" Only the {drawn} largest differences of each study are drawn." if max(counts.values()) > drawn else ""
     return (
         f"{numbers - len(moved)} of {numbers} numbers are equal to the bit; the largest difference is in {metric} of "
         f"{pair.other.name}, {relative:.2g}, {side} the tolerance of {parity.tolerance:g}.{few}"

@@ -8,18 +8,26 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.evaluation import rmse
-from experiments.comparison.charts.plot import INK, Chart, Plot, Spec, enumerated, marker, plain
+from experiments.comparison.charts.plot import (
+    INK,
+    Cell,
+    Chart,
+    Grid,
+    Plot,
+    Spec,
+    columns_of,
+    digits6,
+    enumerated,
+    marker,
+    plain,
+)
 from experiments.comparison.measures import Measures, winners_on_test_rows
 from experiments.study.predictions import Predictions
 
 _ALIKE, _ACTUAL = "How similar the members' errors are", "Predicted against actual, on the test rows"
 _MOST_ROWS = 1000
-# The lower end of the colour scale, unless a value is below it.
+# The lower end of the scale of shades, unless a value is below it.
 _LOWEST = 0.5
-# With more members three matrices do not fit side by side, and numbers in cells do not fit on a narrow screen.
-_FEW = 5
-# Above this share of the scale a cell is bright and has dark text.
-_BRIGHT = 0.55
 
 
 def error_correlation(measures: Sequence[Measures]) -> Chart:
@@ -44,11 +52,11 @@ def error_correlation(measures: Sequence[Measures]) -> Chart:
     lowest = min(
         _LOWEST, *(float(value) for _, matrix in found.values() for value in matrix.flat if np.isfinite(value))
     )
-    plots = tuple(_heatmap(place, names, matrix, lowest) for place, (names, matrix) in found.items())
-    columns = min(len(plots), 3 if max(len(names) for names, _ in found.values()) <= _FEW else 2)
+    grids = tuple(_grid(place, names, matrix, lowest) for place, (names, matrix) in found.items())
+    columns = min(len(grids), columns_of(max(len(names) for names, _ in found.values())))
     lowest_pairs = [_least_correlated(measures[place].label, names, matrix) for place, (names, matrix) in found.items()]
     sentence = f"A blend gains most from members whose errors differ. Lowest correlation: {enumerated(lowest_pairs)}."
-    return Chart("errors", _ALIKE, sentence, plots, columns=columns, missing=tuple(missing))
+    return Chart("errors", _ALIKE, sentence, grids=grids, columns=columns, missing=tuple(missing))
 
 
 def _correlation(kept: Predictions) -> Floats:
@@ -57,44 +65,18 @@ def _correlation(kept: Predictions) -> Floats:
         return np.atleast_2d(np.corrcoef(kept.errors().T))
 
 
-def _heatmap(place: int, names: Sequence[str], matrix: Floats, lowest: float) -> Plot:
-    texts, numbers, few = [plain(name) for name in names], list(range(len(names))), len(names) <= _FEW
-    notes = [
-        {"x": column, "y": row, "text": _in_cell(float(matrix[row, column])), "showarrow": False}
-        | {"font": {"color": "#10131A" if _is_bright(float(matrix[row, column]), lowest) else "#FFFFFF", "size": 12}}
-        for row, column in np.ndindex(*matrix.shape)
-    ]
-    heat = {
-        "type": "heatmap",
-        "z": [[float(value) if np.isfinite(value) else None for value in row] for row in matrix],
-        "x": numbers,
-        "y": numbers,
-        "zmin": lowest,
-        "zmax": 1.0,
-        "colorscale": "Cividis",
-        "showscale": False,
-        "xgap": 2,
-        "ygap": 2,
-        "text": [[f"{one} and {other}" for other in texts] for one in texts],
-        "hovertemplate": "%{text}: %{z:.4f}<extra></extra>",
-    }
-    axis = {"tickvals": numbers, "ticktext": texts, "showgrid": False, "zeroline": False, "fixedrange": True}
-    upright = {**axis, "autorange": "reversed"}
-    lying = axis if few else {**axis, "tickangle": -45}
-    wide = {"data": [heat], "layout": {"xaxis": lying, "yaxis": upright, "annotations": notes}}
-    height = 70 + (56 if few else 40) * len(names)
-    if few:
-        return Plot(wide, height, series=place)
-    narrow = {"data": [heat], "layout": {"xaxis": {**axis, "showticklabels": False}, "yaxis": upright}}
-    return Plot(wide, height, place, narrow=narrow, narrow_height=30 + 26 * len(names))
+def _grid(place: int, names: Sequence[str], matrix: Floats, lowest: float) -> Grid:
+    cells = tuple(
+        tuple(_cell(float(matrix[row, column]), lowest, f"{one} and {other}") for column, other in enumerate(names))
+        for row, one in enumerate(names)
+    )
+    return Grid(place, "correlation", tuple(names), cells)
 
 
-def _in_cell(value: float) -> str:
-    return f"{value:.2f}" if np.isfinite(value) else "-"
-
-
-def _is_bright(value: float, lowest: float) -> bool:
-    return (value - lowest) / (1.0 - lowest) > _BRIGHT
+def _cell(value: float, lowest: float, pair: str) -> Cell:
+    if not np.isfinite(value):
+        return Cell("-", 0.0, f"{pair}: no correlation, since the errors of one are all the same")
+    return Cell(f"{value:.2f}", (value - lowest) / (1.0 - lowest), f"{pair}: {value:.4f}")
 
 
 def _least_correlated(label: str, names: Sequence[str], matrix: Floats) -> str:
@@ -132,8 +114,9 @@ def _scatter(place: int, kept: Predictions, span: Sequence[float], target: str) 
     points = {
         "type": "scatter",
         "mode": "markers",
-        "x": [float(value) for value in kept.target[rows]],
-        "y": [float(value) for value in kept.blended[rows]],
+        "x": [digits6(value) for value in kept.target[rows]],
+        "y": [digits6(value) for value in kept.blended[rows]],
+        "cliponaxis": False,
         "marker": marker(place, 7, opacity=float(np.clip(300 / len(rows), 0.25, 0.75))),
         "hovertemplate": "actual %{x:.5g}<br>predicted %{y:.5g}<extra></extra>",
     }

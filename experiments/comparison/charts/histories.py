@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ensemble.evaluation import MetricName
-from experiments.comparison.charts.plot import Chart, Plot, enumerated, line, marker, plain, series
+from experiments.comparison.charts.plot import Chart, Plot, digits6, enumerated, line, marker, plain, series
 from experiments.comparison.measures import Measures, Point
 from experiments.reporting.console import dollars, duration
 
 _HEIGHT = 300
-# For each study. With more dots the page is slow and shows nothing more.
+# Of all studies together. With more dots the page is slow and shows nothing more.
 _MOST_DOTS = 1000
 # With fewer than this of a unit, the next smaller unit is easier to read.
 _FEWEST = 3.0
@@ -64,7 +64,9 @@ def history_charts(measures: Sequence[Measures]) -> list[Chart]:
         _Against("time", "Best so far, by time", unit, _by_time, time, lambda x: duration(x / factor * 60)),
         _Against("dollars", "Best so far, by dollars", "USD", _by_time, _usd, dollars),
     ]
-    return [_chart(measures, one) for one in against]
+    charts = [_chart(measures, one) for one in against]
+    drawn = sum(bool(chart.plots) for chart in charts)
+    return [replace(chart, width="third" if drawn == len(charts) else "half") for chart in charts]
 
 
 def _by_trial(one: Measures) -> Sequence[Point]:
@@ -85,38 +87,47 @@ def _usd(point: Point) -> float | None:
 
 def _chart(measures: Sequence[Measures], against: _Against) -> Chart:
     key = f"history-{against.key}"
-    data = [trace for place, one in enumerate(measures) for trace in _traces(place, one, against)]
+    data = [
+        trace
+        for place, one in enumerate(measures)
+        for trace in _traces(place, one, against, _MOST_DOTS // len(measures))
+    ]
     free = [one.label for one in measures if one.usd is None]
     if not data:
-        return Chart(key, against.title, "No study has a known cost in dollars.", width="third")
+        return Chart(key, against.title, "No study has a known cost in dollars.")
+    ends = _range(measures)
     layout = {
         "xaxis": {"title": {"text": against.axis}, "rangemode": "tozero", "zeroline": False},
-        "yaxis": {"title": {"text": plain(measures[0].metric)}, "range": _range(measures), "zeroline": False},
+        "yaxis": {"title": {"text": plain(measures[0].metric)}, "range": ends, "zeroline": False},
     }
     sentence = _sentence(measures, against)
+    beyond = 0 if ends is None else sum(not ends[0] <= y <= ends[1] for trace in data for y in trace["y"])
+    if beyond:
+        sentence += f" {beyond} worse trial{'s are' if beyond > 1 else ' is'} outside the figure."
     if against.key == "dollars" and free:
         sentence += f" {enumerated(free)} cost nothing."
-    return Chart(key, against.title, sentence, (Plot({"data": data, "layout": layout}, _HEIGHT),), width="third")
+    return Chart(key, against.title, sentence, (Plot({"data": data, "layout": layout}, _HEIGHT),))
 
 
-def _traces(place: int, one: Measures, against: _Against) -> list[dict[str, Any]]:
+def _traces(place: int, one: Measures, against: _Against, most: int) -> list[dict[str, Any]]:
     found = [(x, point) for point in against.points(one) if (x := against.value(point)) is not None]
     scored = [(x, point) for x, point in found if point.value is not None]
     if not scored:
         return []
     label = plain(one.label)
     steps = _steps([(x, point.best) for x, point in found if point.best is not None])
-    scored = scored[:: -(-len(scored) // _MOST_DOTS)]  # evenly, if there are too many to draw
-    texts = [f"{label}, trial {point.trial}: {point.value:.6g}<br>after {against.text(x)}" for x, point in scored]
+    scored = scored[:: -(-len(scored) // most)]  # evenly, if there are too many to draw
+    texts = [f"trial {point.trial}: {point.value:.6g}<br>after {against.text(x)}" for x, point in scored]
     dots = {
         "type": "scatter",
         "mode": "markers",
         **series(place, one.label),
-        "x": [x for x, _ in scored],
+        "x": [digits6(x) for x, _ in scored],
         "y": [point.value for _, point in scored],
         "text": texts,
+        "cliponaxis": False,
         "marker": marker(place, 6, opacity=0.45),
-        "hovertemplate": "%{text}<extra></extra>",
+        "hovertemplate": f"{label}, %{{text}}<extra></extra>",
     }
     best = {
         "type": "scatter",

@@ -49,6 +49,38 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A cell of a grid.
+
+    Attributes:
+        text: Its number.
+        shade: How strongly it is shaded, from 0 to 1.
+        title: What the number means.
+    """
+
+    text: str
+    shade: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A square of numbers with shaded cells, which the page shows as a table: all names and numbers at every width.
+
+    Attributes:
+        series: Index of its study.
+        corner: What its rows and its columns are.
+        names: Of its rows, and of its columns.
+        cells: Row by row.
+    """
+
+    series: int
+    corner: str
+    names: tuple[str, ...]
+    cells: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
 class Chart:
     """A figure of the page.
 
@@ -56,7 +88,8 @@ class Chart:
         key: Its element's id.
         title: Its heading.
         sentence: Its finding, or why there is nothing to draw.
-        plots: Its plots; empty if there is nothing to draw.
+        plots: Its plots, or
+        grids: its grids; neither if there is nothing to draw.
         width: Its share of a row on a wide page.
         columns: Number of plots side by side on a wide page.
         missing: What it lacks because files of a study are missing; a sentence each.
@@ -66,7 +99,8 @@ class Chart:
     title: str
     sentence: str
     plots: tuple[Plot, ...] = ()
-    width: Literal["full", "third"] = "full"
+    grids: tuple[Grid, ...] = ()
+    width: Literal["full", "half", "third"] = "full"
     columns: int = 1
     missing: tuple[str, ...] = ()
 
@@ -165,6 +199,16 @@ def rows_plot(spec: Spec, names: Sequence[str], places: int, more: int = 0) -> P
 def beside(place: int, places: int) -> float:
     """Return the offset of a study's mark from the middle of its row."""
     return (place - (places - 1) / 2) * min(0.22, 0.7 / places)
+
+
+def columns_of(names: int) -> int:
+    """Return how many grids with that many names fit side by side on a wide page."""
+    return 3 if names <= 5 else 2 if names <= 10 else 1
+
+
+def digits6(value: float) -> float:
+    """Return a position with six digits, which is finer than a pixel and a third of the page's text."""
+    return float(f"{value:.6g}")
 
 
 def enumerated(items: Sequence[str]) -> str:

@@ -29,15 +29,18 @@ def score_charts(measures: Sequence[Measures]) -> list[Chart]:
 
 
 def _chart(measures: Sequence[Measures], score: str) -> Chart:
-    names = [*dict.fromkeys(name for one in measures for name in one.study.members), BLENDED]
+    names = list(dict.fromkeys(name for one in measures for name in one.names))
+    names.sort(key=lambda name: name == BLENDED)
     data = [_trace(place, len(measures), one, names, score) for place, one in enumerate(measures)]
     side = "right" if _is_maximised(score) else "left"
+    quantity = measures[0].study.target if score in ("rmse", "mae") else ""
+    of = f" of {quantity}" if quantity else ""
     spec = {
         "data": data,
         "layout": {
-            "xaxis": {"title": {"text": f"CV {shown(score)}, {side} is better"}, "zeroline": False},
+            "xaxis": {"title": {"text": plain(f"CV {shown(score)}{of}, {side} is better")}, "zeroline": False},
             "yaxis": rows_axis(names),
-            "shapes": [_band(len(names))],
+            "shapes": [_band(len(names))] if names[-1] == BLENDED else [],
         },
     }
     title = f"{shown(score)[0].upper()}{shown(score)[1:]} of every member and of the blend"
@@ -65,6 +68,7 @@ def _trace(place: int, places: int, one: Measures, names: Sequence[str], score: 
     return {
         "type": "scatter",
         "mode": "markers",
+        "cliponaxis": False,
         **series(place, one.label),
         "x": values,
         "y": rows,

@@ -94,6 +94,14 @@
     }
   }
 
+  // Fade the right edge of a table while more of it is there.
+  function fade(box) {
+    const more = () => box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+    box.addEventListener("scroll", more, { passive: true });
+    new ResizeObserver(more).observe(box);
+  }
+
+  for (const box of document.querySelectorAll(".scroll")) fade(box);
   for (const button of document.querySelectorAll(".legend button")) button.addEventListener("click", () => toggle(button));
   for (const query of [dark, narrow, touch]) query.addEventListener("change", drawAll);
   drawAll();

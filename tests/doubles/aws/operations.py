@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tests.doubles.aws.answers import Answer, Document, Refused, is_wanted, page
 from tests.doubles.aws.endpoint_operations import EndpointOperations
@@ -12,6 +13,12 @@ from tests.doubles.aws.points import Point, WrongPoints, drawn, scripted
 from tests.doubles.aws.records import ACCOUNT, ENDED, REGION, TrainingJob, TuningJob, training_arn, tuning_arn
 from tests.doubles.aws.scheduler import Scheduler
 from tests.doubles.aws.state import State
+
+# USD an hour, by instance type and what it is for; not AWS's.
+PRICES: dict[tuple[str, Literal["Training", "Hosting"]], float] = {
+    ("ml.m5.large", "Training"): 0.125,
+    ("ml.m5.large", "Hosting"): 0.115,
+}
 
 
 class Operations:
@@ -87,6 +94,21 @@ class Operations:
         self._endpoints.check(operation, document)
         with self._state.changed:
             return self._sagemaker[operation](document)
+
+    def list_prices(self, document: Document) -> Answer:
+        """Answer ``GetProducts`` of the price list, as AWS describes its answer."""
+        wanted = {item["Field"]: item["Value"] for item in document["Filters"]}
+        name, use = wanted["instanceName"], wanted["component"]
+        usd = PRICES.get((name, use)) if wanted["regionCode"] == REGION else None
+        if document["ServiceCode"] != "AmazonSageMaker" or usd is None:
+            return {"FormatVersion": "aws_v1", "PriceList": []}
+        dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{usd:.10f}"}, "description": f"${usd} per {name}"}
+        product = {
+            "product": {"productFamily": "ML Instance", "attributes": {"instanceName": name, "component": use}},
+            "serviceCode": "AmazonSageMaker",
+            "terms": {"OnDemand": {"A.B": {"priceDimensions": {"A.B.C": dimension}}}},
+        }
+        return {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product)]}
 
     def list_quotas(self, document: Document) -> Answer:
         """Answer ``ListServiceQuotas``.

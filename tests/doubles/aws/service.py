@@ -144,6 +144,8 @@ class Service:
                 return answer if field is None else _without(answer, field)
         if call.service == "ecr":
             return self._images.answer(call.operation, call.document)
+        if call.operation == "GetProducts":
+            return self._operations.list_prices(call.document)
         if call.operation == "ListServiceQuotas":
             return self._operations.list_quotas(call.document)
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 
 from ensemble.decision import Decision
 from ensemble.errors import InputError
+from ensemble.intervals import Intervals
 from ensemble.serving.answers import choose, encode
 from ensemble.serving.errors import RequestError
 from ensemble.serving.prediction import Prediction
-from ensemble.serving.selected import check_selected, selected_keys
+from ensemble.serving.selected import check_selected, interval_level, selected_keys
 from tests.entry.serving.bodies import CSV, JSON, LINES, NPY
 from tests.support.examples import examples
 
@@ -202,16 +204,82 @@ def test_a_model_of_numbers_has_no_probabilities() -> None:
     with pytest.raises(RequestError) as error:
         encode(PREDICTION, f"{CSV};detail=probabilities")
     assert (error.value.status, error.value.details["error"]) == (406, "unknown_detail")
-    assert error.value.details["expected"] == ["blended", "members"]
-    assert "predicts a number: use blended or members." in error.value.details["message"]
+    assert error.value.details["expected"] == ["blended", "members", "interval"]
+    assert "predicts a number: use blended, members or interval." in error.value.details["message"]
 
 
 @pytest.mark.parametrize("given", ["trees", "", "probability"])
 def test_an_unknown_detail_is_refused_with_those_that_are_known(given: str) -> None:
-    for prediction, known in ((PREDICTION, "blended or members"), (CLASSES, "blended, probabilities or members")):
+    for prediction, known in (
+        (PREDICTION, "blended, members or interval"),
+        (CLASSES, "blended, probabilities, members or interval"),
+    ):
         with pytest.raises(RequestError) as error:
             encode(prediction, f"{CSV};detail={given}")
         assert error.value.details["message"] == f"detail={given} is not known: use {known}."
+
+
+INTERVALS = Intervals(np.array([0.5, 0.9]), np.array([0.25, 2.0]))
+WIDE, SETS = (replace(found, features=np.zeros((3, 1)), intervals=INTERVALS) for found in (PREDICTION, CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("accept", "body"),
+    [
+        (f"{CSV};detail=interval", "prediction,lower,upper\n0.5,-1.5,2.5\n-1.0,-3.0,1.0\n"),
+        (f"{CSV};detail=interval;level=0.5", "prediction,lower,upper\n0.5,0.25,0.75\n-1.0,-1.25,-0.75\n"),
+        (f"{JSON};level=0.5", '{"predictions":[0.5,-1.0],"lower":[0.25,-1.25],"upper":[0.75,-0.75],"level":0.5}'),
+        (
+            f"{LINES};detail=interval",
+            '{"prediction":0.5,"lower":-1.5,"upper":2.5}\n{"prediction":-1.0,"lower":-3.0,"upper":1.0}\n',
+        ),
+    ],
+)
+def test_an_interval_has_two_ends(accept: str, body: str) -> None:
+    found = replace(WIDE, blended=np.array([0.5, -1.0]), features=np.zeros((2, 1)))
+    assert encode(found, accept)[0].decode() == body
+    array = np.load(io.BytesIO(encode(found, f"{NPY};detail=interval")[0]), allow_pickle=False)
+    assert array.tolist() == [[0.5, -1.5, 2.5], [-1.0, -3.0, 1.0]]
+
+
+def test_the_level_of_the_endpoint_holds_unless_a_request_has_its_own() -> None:
+    level = interval_level({"BYOE_INTERVAL": "0.5"})
+    assert level == 0.5
+    assert interval_level({}) is None
+    assert json.loads(encode(WIDE, JSON, level=level)[0])["level"] == 0.5
+    assert json.loads(encode(WIDE, f"{JSON};detail=interval;level=0.9", level=level)[0])["level"] == 0.9
+    assert "lower" not in json.loads(encode(WIDE, f"{JSON};detail=blended", level=level)[0])
+    with pytest.raises(InputError, match="BYOE_INTERVAL="):
+        interval_level({"BYOE_INTERVAL": "many"})
+
+
+def test_a_set_has_labels() -> None:
+    wanted = [["1,5", "no", 'say "so"'], ["1,5", "no", 'say "so"'], ["1,5", "no", 'say "so"']]
+    found = json.loads(encode(SETS, f"{JSON};detail=interval")[0])
+    assert (found["set"], found["level"], found["predicted_label"]) == (wanted, 0.9, PREDICTED)
+    header, *rows = rows_of(encode(SETS, f"{CSV};detail=interval;level=0.5")[0])
+    assert header == ["prediction", "set"]
+    assert [(row[0], json.loads(row[1])) for row in rows] == [(label, [label]) for label in PREDICTED]
+    assert [json.loads(line)["set"] for line in encode(SETS, f"{LINES};detail=interval")[0].splitlines()] == wanted
+    array = np.load(io.BytesIO(encode(SETS, f"{NPY};level=0.5")[0]), allow_pickle=False)
+    assert array.tolist() == np.eye(3)[SETS.positions].tolist()
+
+
+@pytest.mark.parametrize(
+    ("found", "parameters", "message"),
+    [
+        (PREDICTION, "detail=interval", "detail=interval: this model was saved without intervals. Train it again."),
+        (WIDE, "detail=interval;level=many", "level=many: the level of an interval is a number above 0 and below 1."),
+        (WIDE, "level=1", "level=1: the level of an interval is above 0 and below 1, such as 0.9."),
+        (WIDE, "level=nan", "level=nan: the level of an interval is above 0 and below 1, such as 0.9."),
+        (SETS, "level=0.95", "level=0.95: the training rows of this model allow a level up to 0.9."),
+    ],
+)
+def test_a_level_that_a_model_does_not_have_is_refused(found: Prediction, parameters: str, message: str) -> None:
+    for kind in (CSV, JSON, LINES, NPY):
+        with pytest.raises(RequestError) as error:
+            encode(found, f"{kind};{parameters}")
+        assert (error.value.status, error.value.details["message"]) == (406, message)
 
 
 def test_the_most_probable_class_is_predicted_and_the_first_of_equals() -> None:

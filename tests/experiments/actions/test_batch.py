@@ -9,16 +9,19 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from ensemble.bundle import load_bundle
 from ensemble.errors import InputError
 from ensemble.reading import Roles, read_file
+from ensemble.serving.predictor import Predictor
 from experiments.actions.batch import predict_rows
 from experiments.serving import row_files
 from tests.conftest import QUICK, Ended
@@ -70,6 +73,21 @@ def test_every_format_in_and_out_gives_the_same_predictions(
     lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert [line["prediction"] for line in lines] == wanted.tolist()
     assert set(lines[0]["members"]) == {"xgboost", "catboost"}
+    for name in ("out.csv", "out.parquet", "out.jsonl", "out.npy"):
+        arguments = (f"output={name}", "detail=interval", "serving.interval=0.8")
+        assert byoe("action=batch", "input=rows.csv", *arguments).code == 0
+    found = pd.read_csv("out.csv", float_precision=None)
+    assert list(found) == ["prediction", "lower", "upper"]
+    assert np.array_equal(found["prediction"], wanted)
+    predictor = Predictor.load(model, threads=1)
+    lower, upper = replace(predictor.predict(table.to_numpy()), level=0.8).bounds
+    assert np.array_equal(found["lower"], lower)
+    assert np.array_equal(found["upper"], upper)
+    assert (lower < upper).all()
+    assert pd.read_parquet("out.parquet").equals(found)
+    assert np.array_equal(np.load("out.npy"), found)
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert pd.DataFrame(lines).equals(found)
     assert not [path.name for path in Path().iterdir() if path.name.startswith(".")]
 
 
@@ -78,10 +96,10 @@ def test_predictions_without_an_output_are_printed_and_nothing_else_is(
 ) -> None:
     table.assign(age=np.nan).to_csv("rows.csv", index=False)
     before = sorted(path.name for path in Path().iterdir())
-    ended = byoe("action=batch", "input=rows.csv", "detail=members")
+    ended = byoe("action=batch", "input=rows.csv", "detail=members", "keep=[sex]")
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
-    assert lines[0] == "xgboost,catboost,blended"
+    assert lines[0] == "sex,xgboost,catboost,blended"
     wanted = expected(model, table.assign(age=np.nan))
     assert [float(line.split(",")[-1]) for line in lines[1:]] == wanted.tolist()
     assert "warning: age: no row has a value" in ended.err
@@ -114,7 +132,13 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
         (("input=none.csv", "output=o.csv"), "there is no such file"),
         (("input=rows.csv", "output=none/o.csv"), "there is no folder none"),
         (("input=rows.csv", "output=folder.csv"), "output=folder.csv is a folder"),
-        (("input=rows.csv", "output=o.csv", "detail=all"), "It can be: blended, members"),
+        (("input=rows.csv", "output=o.csv", "detail=all"), "It can be: blended, interval, members"),
+        (("input=rows.csv", "detail=interval", "serving.interval=1"), "serving.interval=1: the level of an interval"),
+        (
+            ("input=rows.csv", "output=o.csv", "keep=id"),
+            "keep=id: write keep=[<column>, ...], such as keep=[id], or keep=all",
+        ),
+        (("input=rows.csv", "output=o.npy", "keep=[a]"), "keep: a .npy array has no named columns"),
     ],
 )
 def test_mistakes_exit_2_before_anything_runs(
@@ -245,6 +269,62 @@ def test_columns_that_may_lack_are_predicted_as_missing_in_every_format(
     misspelt = frame.rename(columns={"town": "towns"})
     for body in (parquet_of(misspelt), misspelt.to_csv(index=False).encode()):
         assert "column 'town' is missing. Did you mean 'towns'?" in refused(model, body)
+
+
+def kept(model: Path, source: str, output: str, keep: Any, detail: str = "blended") -> None:
+    predict_rows(str(model), source, output, header=None, detail=detail, report=lambda step: None, keep=keep)
+
+
+@pytest.mark.parametrize("source", ["rows.csv", "rows.parquet", "rows.jsonl"])
+def test_kept_columns_stand_beside_the_predictions_as_they_are_in_the_file(
+    source: str, mixed: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_files, "CHUNK_BYTES", 60)
+    monkeypatch.setattr(row_files, "CHUNK_ROWS", 2)
+    ids = ["007", 'a, "b"', "", "line\nbreak", "x", "y"]
+    Path("text.csv").write_bytes(rows_file(BARE))
+    rows = pd.read_csv("text.csv", parse_dates=["when"]).assign(id=ids, count=pd.array([1, None, 3, 4, 5, 6], "Int64"))
+    rows.to_csv("rows.csv", index=False)
+    rows.to_parquet("rows.parquet")
+    rows.to_json("rows.jsonl", orient="records", lines=True, date_format="iso")
+    wanted, _ = predicted(mixed, Path(source).read_bytes())
+    for output in ("out.csv", "out.jsonl", "out.parquet"):
+        kept(mixed, source, output, ["id", "count"])
+        if output == "out.jsonl":
+            found = pd.DataFrame([json.loads(line) for line in Path(output).read_text().splitlines()], dtype=object)
+        else:
+            found = pd.read_csv(output, dtype=object) if output == "out.csv" else pd.read_parquet(output)
+        assert list(found) == ["id", "count", "prediction"], output
+        assert found["prediction"].astype(float).tolist() == wanted
+        assert found["id"].fillna("").tolist() == ids
+        assert pd.to_numeric(found["count"]).astype(float).tolist() == pytest.approx(
+            [1, np.nan, 3, 4, 5, 6], nan_ok=True
+        )
+    kept(mixed, source, "out.parquet", "all")
+    assert list(pd.read_parquet("out.parquet")) == [*rows, "prediction"]
+    if source == "rows.parquet":
+        types, wanted_types = pq.read_schema("out.parquet"), pq.read_schema(source)
+        assert all(types.field(name).type == wanted_types.field(name).type for name in rows)
+
+
+@pytest.mark.parametrize(
+    ("keep", "detail", "message"),
+    [
+        (["ident"], "blended", "keep=ident: rows.csv has no such column. Did you mean 'id'?"),
+        (["id", "prediction"], "blended", "keep=prediction: the predictions have a column of this name too"),
+        ("all", "members", "keep=blended: the predictions have a column of this name too"),
+        (["twice"], "blended", "keep=twice: rows.csv has 2 columns of this name"),
+    ],
+)
+def test_columns_that_cannot_be_kept_are_refused(
+    keep: Any, detail: str, message: str, mixed: Path, folder: Path
+) -> None:
+    more = "id,prediction,blended,twice,twice"
+    lines = [f"{line},{number},0,0,1,2" for number, line in enumerate(BARE)]
+    Path("rows.csv").write_text("\n".join([f"when,town,garden,size,{more}", *lines, ""]))
+    with pytest.raises(InputError) as error:
+        kept(mixed, "rows.csv", "out.csv", keep, detail)
+    assert message in str(error.value)
 
 
 def test_a_headerless_file_of_a_model_with_numbers_as_names_keeps_its_rows(folder: Path) -> None:
@@ -396,6 +476,9 @@ def test_classes_are_written_as_labels_and_probabilities_in_every_format(
     assert [line["predicted_label"] for line in lines] == labels
     assert [line["probabilities"] for line in lines] == wanted.tolist()
     assert lines[0]["labels"] == sorted(LABELS)
+    batch("kept.csv", "keep=[b]")
+    assert list(pd.read_csv("kept.csv")) == ["b", "prediction"]
+    assert pd.read_csv("kept.csv")["b"].tolist() == rows["b"].tolist()
     batch("out.npy")
     assert np.load("out.npy").tolist() == labels
     batch("out.npy", "detail=probabilities")

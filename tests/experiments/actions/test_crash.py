@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiments.system.crash_points import LAUNCH_POINTS, POINTS
+from experiments.system.crash_points import CONTINUED_POINTS, LAUNCH_POINTS, POINTS
 from tests.conftest import COLD_WORKERS, QUICK, run_command, running
 from tests.support.records import ledger_rows, logged_runs, recorded_trials
 
@@ -69,7 +69,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> 
 
 
 def test_kills_are_at_every_point() -> None:
-    assert {kill.partition(":")[0] for kill in (*KILLS, STORE_MADE)} == set(POINTS) - set(LAUNCH_POINTS)
+    assert {kill.partition(":")[0] for kill in (*KILLS, STORE_MADE)} == set(POINTS) - {
+        *LAUNCH_POINTS,
+        *CONTINUED_POINTS,
+    }
 
 
 @pytest.mark.slow

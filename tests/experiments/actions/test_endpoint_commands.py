@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ensemble.serving.answers import encode
+from ensemble.serving.predictor import Predictor
 from experiments.docker.engine import connect
 from experiments.serving.client import ping
 from experiments.serving.memory import find_rehearsal
@@ -21,6 +23,12 @@ from tests.support.docker import left_behind
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 DEPLOY = ("mode=sagemaker", "action=deploy")
+
+
+def assert_intervals_are_those_of_this_process(model: Path) -> None:
+    predictor = Predictor.load(model, threads=1)
+    expected = encode(predictor.predict(predictor.bundle.example()[0]), "text/csv", level=0.8)[0].decode()
+    assert run_command("action=invoke", "input=rows.csv", "detail=interval", "serving.interval=0.8").out == expected
 
 
 def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
@@ -40,8 +48,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     assert requests["CreateEndpointConfig"]["ProductionVariants"][0]["ServerlessConfig"]["MaxConcurrency"] == 5
     with closing(connect()) as client:
         facts = client.containers.get(endpoint.container).attrs
-    assert facts["HostConfig"]["ReadonlyRootfs"] is True
-    assert facts["HostConfig"]["Memory"] == 2048 * 2**20
+    assert (facts["HostConfig"]["ReadonlyRootfs"], facts["HostConfig"]["Memory"]) == (True, 2048 * 2**20)
     assert facts["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostIp"] == "127.0.0.1"
 
     manifest = json.loads((Path(endpoint.model_dir) / "manifest.json").read_text())
@@ -52,8 +59,9 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     asked = run_command("action=invoke", "input=rows.csv")
     assert [float(value) for value in asked.out.split()] == manifest["example"]["predictions"]
     asked = run_command("action=invoke", "input=rows.csv", "detail=members", "output=answer.json")
-    assert asked.code == 0, asked.err
-    assert json.loads((trained / "answer.json").read_text())["predictions"] == manifest["example"]["predictions"]
+    answer = json.loads((trained / "answer.json").read_text())
+    assert (asked.code, answer["predictions"]) == (0, manifest["example"]["predictions"])
+    assert_intervals_are_those_of_this_process(Path(endpoint.model_dir))
     (trained / "wrong.csv").write_text(text[0].replace("bmi", "bim") + "\n" + text[1] + "\n")
     asked = run_command("action=invoke", "input=wrong.csv")
     assert asked.code == 2
@@ -131,8 +139,8 @@ def test_a_deployment_removes_what_a_killed_one_left(trained: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("serving", ["serverless", "realtime"])
-def test_the_suite_passes_against_a_deployed_endpoint(serving: str, trained: Path) -> None:
+@pytest.mark.parametrize(("serving", "which"), [("serverless", "quick"), ("realtime", "full")])
+def test_the_suite_passes_against_a_deployed_endpoint(serving: str, which: str, trained: Path) -> None:
     assert run_command(*DEPLOY, "model=one", f"serving={serving}").code == 0
     done = subprocess.run(
         [
@@ -145,6 +153,7 @@ def test_the_suite_passes_against_a_deployed_endpoint(serving: str, trained: Pat
             "no:cacheprovider",
             str(PROJECT / "tests/endpoint"),
             "--endpoint=local",
+            f"--endpoint-tests={which}",
         ],
         cwd=PROJECT,
         env=environment(BYOE_ENDPOINTS=str(trained / "endpoints")),

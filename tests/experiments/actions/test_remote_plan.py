@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,7 @@ def no_settings_of_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 def test_it_needs_no_network(folder: Path) -> None:
@@ -55,7 +57,7 @@ def test_it_needs_no_network(folder: Path) -> None:
 
 
 def test_it_reports_what_a_launch_costs_and_still_needs(folder: Path, byoe: Callable[..., Ended]) -> None:
-    ended = byoe(*PLAN, "search.n_trials=10", "mode.max_runtime_seconds=1800")
+    ended = byoe(*PLAN, "search.n_trials=10", "mode.max_runtime_seconds=1800", "mode.price_usd_per_hour=0.115")
     beside = json.loads(ended.out)["beside the request"]
     assert beside["still to be set"] == ["mode.region", "mode.role", "mode.bucket"]
     assert beside["cost at most, in USD"] == pytest.approx(10 * 0.5 * 0.115)
@@ -172,7 +174,10 @@ def test_a_spot_job_waits_no_longer_than_aws_allows(folder: Path, byoe: Callable
             ["search.parallel=101", "search.window=101", "search.n_trials=200"],
             "101; AWS allows 100: use search.parallel=100 or less",
         ),
-        (["mode.keep_alive_seconds=60"], "mode.keep_alive_seconds=60 has no effect on a search: AMT drops it"),
+        (
+            ["mode.keep_alive_seconds=60"],
+            "mode.keep_alive_seconds=60 has no effect on a search by SageMaker's tuner, which drops it",
+        ),
         (
             ["mode.volume_kms_key=k", "mode.instance_type=ml.r5d.large"],
             "mode.volume_kms_key: ml.r5d.large has local disks",
@@ -236,3 +241,20 @@ def test_a_tuning_job_reads_at_most_twenty_metrics(folder: Path, byoe: Callable[
     metrics = tuning(ended)["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
     assert len(metrics) == 20
     assert metrics[0]["Name"] == "cv_rmse_blended"
+
+
+def test_the_time_limit_is_suggested_from_trials_on_this_machine(project: Path, byoe: Callable[..., Ended]) -> None:
+    assert "search.n_trials=3 first" in byoe(*PLAN, *SET).err
+    assert byoe("mode=local", "search.n_trials=1", "study=here", *QUICK).code == 0
+    ended = byoe(*PLAN, *SET)
+    found = re.search(
+        r"the slowest trial of study here took ([\d.]+) s on this machine, so mode.max_runtime_seconds=(\d+) is enough: "
+        r"10 times that and 5 minutes for a job's start\.",
+        ended.err,
+    )
+    assert found is not None, ended.err
+    assert int(found[2]) == pytest.approx(10 * float(found[1]) + 300, abs=61)
+    assert int(found[2]) % 60 == 0
+    short = byoe(*PLAN, *SET, "mode.max_runtime_seconds=60").err
+    assert f"mode.max_runtime_seconds=60 may be too short: {found[2]} is 10 times that" in short
+    assert "search.n_trials=3 first" in byoe(*PLAN, *SET, "dataset.folds.k=3").err

@@ -60,15 +60,16 @@ def importer(planned: StudySpec, tmp_path: Path) -> ResultsImporter:
 def test_a_job_without_a_score_is_a_failed_trial_with_its_reason_and_cost(
     fields: dict[str, Any], failure: str, importer: ResultsImporter
 ) -> None:
-    result = importer.import_results(job(**fields), 0, ["first line", "last line"], None)
+    folder = trial_folder(importer.study.folder, 0)
+    result = importer.import_results(job(**fields), 0, folder, ["first line", "last line"], None)
     assert (result.state, result.failure) == ("failed", failure)
     assert result.params == {"xgboost__max_depth": 3}
-    assert log_path(trial_folder(importer.study.folder, 0)).read_text() == "first line\nlast line"
+    assert log_path(folder).read_text() == "first line\nlast line"
     assert (result.info["cloud"]["billable_seconds"], result.info["cloud"]["cost_usd"]) == (1800, 1.0)
 
 
 def test_a_job_that_amt_stopped_early_is_pruned(importer: ResultsImporter) -> None:
-    result = importer.import_results(job(), 0, [], 0.5, "AMT stopped it early")
+    result = importer.import_results(job(), 0, trial_folder(importer.study.folder, 0), [], 0.5, "AMT stopped it early")
     assert result.state == "pruned"
     assert result.info["pruned"] == {"expected": 0.5}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +12,10 @@ from rich.console import Console
 
 from experiments.backends.base import Backend
 from experiments.backends.open import remote_backend
-from experiments.backends.remote_jobs import TrainingHandle
 from experiments.backends.worker_pool import WorkerPool
 from experiments.config.compose import compose
 from experiments.config.schema import RemoteModeConfig
-from experiments.study.ledger import Ledger
+from experiments.errors import StudyFailed
 from experiments.study.spec import StudySpec
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.resident import Resident
@@ -98,12 +96,21 @@ class TestRemoteBackend(BackendContract):
         self.double.hold(4)  # so that some jobs remain to be stopped
         super().test_too_many_failures_stop_the_study_with_the_reason(folder)
 
-    def test_stopping_listed_points_starts_no_more_of_them(self, folder: Path) -> None:
-        points = ({"ridge__alpha": 1.0},) * 3
-        study = dataclasses.replace(self.plan("ensemble.members=[ridge]", "search.parallel=1"), points=points)
-        with self.backend(study) as backend, Ledger.open(study) as ledger, backend.submit(study, ledger) as handle:
-            assert isinstance(handle, TrainingHandle)
-            next(iter(handle.results()))
-            self.double.wait_for(1)
-            handle.stop()
-        assert [job.name for job in self.double.jobs] == ["contract-001", "contract-002"]
+
+@pytest.mark.slow  # actions/test_three_places.py runs such a search, too
+class TestSearchByTheLoop(TestRemoteBackend):
+    """``search.engine=optuna``: each trial is a training job that this machine starts."""
+
+    mode = "mode=remote"
+    can_extend = True
+
+    def plan(self, *arguments: str) -> StudySpec:
+        return super().plan("search.engine=optuna", *arguments)
+
+    def test_too_many_failures_stop_the_study_with_the_reason(self, folder: Path) -> None:
+        # The jobs that remain are held, and stopped.
+        study = self.failing_study(folder, "search.max_failure_rate=0.25")
+        self.double.hold(4)
+        with pytest.raises(StudyFailed, match=r"2 of 4 trials failed.*the rest was stopped.*alpha 3.0 will not do"):
+            self.run(study)
+        assert self.running() == 0

@@ -14,6 +14,7 @@ import pytest
 
 from experiments.comparison.charts import all_charts
 from experiments.comparison.charts.axes import make_axis
+from experiments.comparison.charts.confusion import _most_confused
 from experiments.comparison.charts.plot import SERIES, Chart, glyph, line, marker
 from experiments.comparison.measures import measure
 from experiments.comparison.parity import compare_trials
@@ -84,7 +85,7 @@ def test_every_figure_exists_and_is_valid_for_plotly(two: tuple[RecordedStudy, R
         "actual",
     ]
     for chart in found.values():
-        assert chart.plots, chart.key
+        assert bool(chart.plots) != bool(chart.grids), chart.key
         assert chart.sentence.endswith("."), chart.sentence
         assert not chart.missing
         for plot in chart.plots:
@@ -117,11 +118,13 @@ def test_studies_of_classes_have_a_figure_for_each_score_with_an_interval(folder
     assert kept is not None
     right = int((kept.decided() == kept.target).sum())
     assert f"local: an accuracy of {right / 7:.1%} and an AUC of" in found["confusion"].sentence
-    (heat,) = found["confusion"].plots[0].spec["data"]
-    counts = [int(note["text"]) for note in found["confusion"].plots[0].spec["layout"]["annotations"]]
+    grid = found["confusion"].grids[0]
+    assert grid.names == ("no", "yes")
+    counts = [int(cell.text) for row in grid.cells for cell in row]
     assert sum(counts) == 7
     assert counts[0] + counts[3] == right
-    assert heat["text"][0][1] == f"no taken for yes: {counts[1]} rows"
+    share = counts[1] / max(1, counts[0] + counts[1])
+    assert (grid.cells[0][1].shade, grid.cells[0][1].title) == (share, f"no taken for yes: {share:.1%} of no")
 
 
 def _with_black(node: Any) -> Any:
@@ -201,8 +204,12 @@ def test_the_line_of_the_best_so_far_has_steps_and_ends(two: tuple[RecordedStudy
 def test_only_the_largest_differences_and_the_best_trials_are_drawn(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in (("differences", "_MOST_MARKS"), ("histories", "_MOST_DOTS"), ("coordinates", "_MOST_TRIALS")):
-        monkeypatch.setattr(f"experiments.comparison.charts.{module}.{name}", 4)
+    for module, name, most in (
+        ("differences", "_MOST_MARKS", 4),
+        ("histories", "_MOST_DOTS", 8),
+        ("coordinates", "_MOST_TRIALS", 8),
+    ):
+        monkeypatch.setattr(f"experiments.comparison.charts.{module}.{name}", most)
     laptop = add_study(folder, "laptop", spread(9))
     found = charts(laptop, add_study(folder, "server", spread(9, shift=1e-12), mode="remote"))
     _, rest = found["differences"].plots[0].spec["data"]
@@ -225,7 +232,7 @@ def test_missing_files_of_a_study_are_reported(folder: Path) -> None:
     assert found["actual"].missing == (
         f"remote: the winner's predictions on the test rows are missing or incomplete: {server.test_file}",
     )
-    assert len(found["errors"].plots) == len(found["actual"].plots) == 1
+    assert len(found["errors"].grids) == len(found["actual"].plots) == 1
 
 
 def test_a_figure_with_nothing_to_draw_gives_the_reason(folder: Path) -> None:
@@ -235,7 +242,7 @@ def test_a_figure_with_nothing_to_draw_gives_the_reason(folder: Path) -> None:
     server = add_study(folder, "server", [trial], mode="remote", blend="weighted", **bare)
     found = charts(laptop, server)
     empty = ("differences", "history-dollars", "trials", "importance", "errors", "actual")
-    assert {key: chart.sentence for key, chart in found.items() if not chart.plots} == {
+    assert {key: chart.sentence for key, chart in found.items() if not chart.plots and not chart.grids} == {
         key: found[key].sentence for key in empty
     }
     assert found["trials"].sentence.startswith("Nothing was searched")
@@ -248,9 +255,33 @@ def test_a_member_that_never_errs_has_no_correlation(folder: Path) -> None:
     kept = Predictions.read(path)
     members = np.column_stack([kept.target, kept.members[:, 1]])
     dataclasses.replace(kept, members=members).write(path)
-    (plot, _) = charts(laptop, add_study(folder, "server", spread(3), mode="remote"))["errors"].plots
-    assert plot.spec["data"][0]["z"][0][1] is None
-    json.dumps(plot.spec, allow_nan=False)
+    (grid, _) = charts(laptop, add_study(folder, "server", spread(3), mode="remote"))["errors"].grids
+    assert (grid.cells[0][1].text, grid.cells[0][1].shade) == ("-", 0.0)
+
+
+def test_only_the_most_important_of_many_parameters_are_drawn(folder: Path) -> None:
+    random = np.random.RandomState(0)
+    more = ("alpha", "colsample_bylevel", "colsample_bynode", "colsample_bytree", "gamma", "huber_slope", "lambda")
+    names = [f"xgboost__{name}" for name in (*more, "subsample", "max_delta_step", "min_child_weight")]
+    trials = [
+        dataclasses.replace(one, params={**{name: float(random.uniform(0.1, 1)) for name in names}, **one.params})
+        for one in spread(15)
+    ]
+    trials = [dataclasses.replace(one, params={**one.params, "xgboost__tweedie_variance_power": 1.5}) for one in trials]
+    chart = charts(add_study(folder, "laptop", trials), add_study(folder, "server", trials, mode="remote"))["trials"]
+    names = chart.plots[0].spec["layout"]["yaxis"]["ticktext"]
+    assert len(names) == 12 + 1
+    assert {"xgboost.eta", "ridge.alpha", "cv_rmse_blended"} <= set(names)
+    assert chart.sentence.endswith("The most important 12 of 13 parameters are drawn.")
+
+
+def test_only_the_most_confused_of_many_classes_are_shown() -> None:
+    counts = np.diag(np.full(30, 5))
+    counts[3, 28] = 2
+    chosen = _most_confused(counts)
+    assert len(chosen) == 20
+    assert {3, 28} <= set(chosen)
+    assert chosen == sorted(chosen)
 
 
 def test_choices_and_missing_parameters_are_drawn(folder: Path) -> None:
@@ -295,7 +326,7 @@ def test_the_finding_on_good_trials_counts_each_trial_once(folder: Path, monkeyp
     assert (
         f"{min(etas[:3]):.4g} to {max(etas[:3]):.4g}, where {min(etas):.4g} to {max(etas):.4g} were tried" in sentence
     )
-    monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_TRIALS", 4)
+    monkeypatch.setattr("experiments.comparison.charts.coordinates._MOST_TRIALS", 8)
     assert sentence.removesuffix(".") in charts(laptop, again)["trials"].sentence
 
 

@@ -14,7 +14,7 @@ from experiments.comparison.measures import measure
 from experiments.comparison.page import make_report
 from experiments.comparison.parity import compare_trials
 from experiments.comparison.table import comparison_rows
-from tests.experiments.comparison.builder import add_study, edit_facts, scored
+from tests.experiments.comparison.builder import POINTS, add_study, edit_facts, scored, scored_classes
 from tests.support.browser import Browser, Tab
 
 pytestmark = [pytest.mark.browser]
@@ -26,7 +26,7 @@ SIZES = {"desk": (1280, 900, False), "phone": (390, 844, True)}
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of a study in each mode; the one on SageMaker is a search with a hostile name."""
+    """A page of a study in each mode; the one on SageMaker is a search with a hostile name and label."""
     folder = tmp_path_factory.mktemp("page")
     random = np.random.RandomState(0)
     points = [
@@ -45,6 +45,26 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataclasses.replace(add_study(folder, "cloud", cloud, mode="remote"), name=EVIL, dataset=EVIL),
     ]
     edit_facts(studies[0], dataset=EVIL)
+    measures, parity = measure(studies), compare_trials(studies, 1e-9)
+    path = folder / "report.html"
+    path.write_text(make_report(measures, parity, comparison_rows(measures)).html)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page_of_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of two studies that predict one of two classes."""
+    folder = tmp_path_factory.mktemp("classes")
+    studies = [
+        add_study(
+            folder,
+            name,
+            [scored_classes(index, point) for index, point in enumerate(points)],
+            objective="cv_logloss_blended",
+            mode=mode,
+        )
+        for name, mode, points in (("laptop", "local", POINTS), ("containers", "sagemaker", POINTS[:2]))
+    ]
     measures, parity = measure(studies), compare_trials(studies, 1e-9)
     path = folder / "report.html"
     path.write_text(make_report(measures, parity, comparison_rows(measures)).html)
@@ -91,9 +111,12 @@ def test_every_figure_is_drawn_in_the_readers_width_and_colours(
             "errors",
             "actual",
         ]
-        marks = "[...document.querySelectorAll('.plot')].map((plot) => plot.querySelectorAll('.trace, .hm').length)"
-        assert len(tab.evaluate(marks)) == 7 + 3 + 3
+        marks = "[...document.querySelectorAll('.plot')].map((plot) => plot.querySelectorAll('.trace').length)"
+        assert len(tab.evaluate(marks)) == 7 + 3
         assert min(tab.evaluate(marks)) > 0
+        assert tab.evaluate("document.querySelectorAll('.heat').length") == 3
+        cells = "[...document.querySelectorAll('.heat td, .heat th')].map((cell) => cell.innerText.length * cell.offsetWidth)"
+        assert min(tab.evaluate(cells)) > 0
         assert tab.evaluate("document.documentElement.scrollWidth") == width
         outside = (
             "[...document.querySelectorAll('.plot')].filter((plot) => plot.scrollWidth > plot.clientWidth + 1).length"
@@ -112,11 +135,62 @@ def test_every_figure_is_drawn_in_the_readers_width_and_colours(
         check_quiet(tab)
 
 
-def test_verdict_and_table_come_first(tab: Tab) -> None:
-    assert tab.evaluate("document.querySelector('h1').innerText") == "parity: PASS (5 of 5 trials equal)"
-    tops = "['h1', 'table', 'figure'].map((name) => document.querySelector(name).offsetTop)"
+def test_a_page_of_classes_has_log_loss_auc_and_confusion_matrices(page_of_classes: Path, browser: Browser) -> None:
+    with browser.open(page_of_classes.as_uri(), 1280, 900) as tab:
+        tab.until(DRAWN)
+        figures = tab.evaluate("[...document.querySelectorAll('figure')].map((figure) => figure.id)")
+        assert figures[:2] == ["logloss", "auc"]
+        assert figures[-1] == "confusion"
+        assert not {"rmse", "actual"} & set(figures)
+        cells = "[...document.querySelectorAll('#confusion .heat tbody td')].map((cell) => cell.textContent)"
+        counts = [int(count) for count in tab.evaluate(cells)]
+        assert len(counts) == 2 * 4  # two classes in each of two studies
+        assert sum(counts) == 2 * 7
+        table = tab.evaluate("document.querySelector('table').innerText")
+        for row in ("CV log loss (95%)", "CV AUC (95%)", "CV accuracy"):
+            assert row in table
+        marks = "[...document.querySelectorAll('.plot')].map((plot) => plot.querySelectorAll('.trace').length)"
+        assert min(tab.evaluate(marks)) > 0
+        check_quiet(tab)
+
+
+def test_the_answers_come_first_and_their_details_are_folded(tab: Tab, page: Path, browser: Browser) -> None:
+    first, second = tab.evaluate("['h1', '.second'].map((name) => document.querySelector(name).innerText)")
+    assert first == "remote is better than local: its CV RMSE is 0.021 below."
+    assert second == "The same trials gave the same numbers."
+    assert tab.evaluate("document.querySelectorAll('.pays li').length") == 3
+    details = "document.querySelector('.verdict details')"
+    assert "parity: PASS (5 of 5 trials equal)." in tab.evaluate(f"{details}.textContent")
+    assert tab.evaluate(f"{details}.open") is False
+    tops = "['h1', '.pays', 'table', 'figure'].map((name) => document.querySelector(name).offsetTop)"
     assert tab.evaluate(tops) == sorted(tab.evaluate(tops))
-    assert tab.evaluate("document.querySelector('h1').getBoundingClientRect().top + scrollY") < 100
+    with browser.open(page.as_uri(), 390, 844, phone=True) as phone:
+        phone.until(DRAWN)
+        assert phone.evaluate("document.querySelector('.pays').getBoundingClientRect().bottom") < 844
+
+
+def test_on_a_phone_the_label_stays_and_the_edge_of_a_table_that_goes_on_is_faded(page: Path, browser: Browser) -> None:
+    with browser.open(page.as_uri(), 390, 844, phone=True) as tab:
+        tab.until(DRAWN)
+        box, left = (
+            "document.querySelector('.scroll')",
+            "document.querySelector('.measures tbody th').getBoundingClientRect().left",
+        )
+        interval = "document.querySelector('.measures .interval')"
+        assert tab.evaluate(f"getComputedStyle({interval}).display") == "block"
+        tab.until(f"{box}.classList.contains('more')")
+        before = tab.evaluate(left)
+        tab.evaluate(f"{box}.scrollTo(9999, 0)")
+        tab.until(f"!{box}.classList.contains('more')")
+        assert tab.evaluate(left) == pytest.approx(before, abs=1)
+        check_quiet(tab)
+
+
+def test_the_page_is_small_and_has_no_empty_rows_or_figures(page: Path, tab: Tab) -> None:
+    assert page.stat().st_size < 1_500_000
+    rows = "[...document.querySelectorAll('.measures tbody tr:not(.group)')].map((row) => [...row.cells].slice(1).map((cell) => cell.innerText))"
+    assert all(set(row) != {"-"} for row in tab.evaluate(rows))
+    assert tab.evaluate("[...document.querySelectorAll('figure')].every((one) => one.querySelector('.plot, .heat'))")
 
 
 def test_names_from_users_are_shown_as_text(tab: Tab) -> None:
@@ -186,5 +260,5 @@ def test_it_draws_in_a_sandboxed_frame_as_mlflow_shows_it(page: Path, browser: B
     )
     with browser.open(frame.as_uri(), 1280, 900) as tab:
         tab.until("document.title.startsWith('drawn ')")
-        assert int(tab.evaluate("document.title.split(' ')[1]")) >= 13
+        assert int(tab.evaluate("document.title.split(' ')[1]")) >= 10
         check_quiet(tab)

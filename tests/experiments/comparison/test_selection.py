@@ -71,7 +71,7 @@ def test_a_replay_and_its_source_are_preferred_to_newer_studies_and_single_train
         (["laptop", "../studies/server"], "there is no such study"),
         (["laptop", "bare"], "bare has no ledger.sqlite, where"),
         (["laptop", "laptop"], "names laptop twice"),
-        (["laptop"], "names only laptop. Name two or more"),
+        (["laptop"], "names only laptop, which ran in one place. Name two or more"),
     ],
 )
 def test_names_that_make_no_comparison_are_refused(folder: Path, names: list[str], message: str) -> None:

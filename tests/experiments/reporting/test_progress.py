@@ -12,7 +12,7 @@ from rich.console import Console
 from experiments.reporting.progress import StudyProgress, seconds_left
 from experiments.study.folder import log_path, trial_folder
 from experiments.study.spec import StudySpec
-from tests.experiments.reporting.builder import MEMBERS, failed, pruned, trial
+from tests.experiments.reporting.builder import MEMBERS, class_trial, failed, pruned, trial
 
 
 def run_progress(study: StudySpec, console: Console, resumed: int = 0) -> None:
@@ -31,6 +31,18 @@ def test_without_a_terminal_every_trial_is_a_plain_line(study: StudySpec) -> Non
     assert lines[2].startswith(
         "trial 2: cv_rmse_blended=9.5  (3/3, 1 failed, best blend 9.5, best member 9 xgboost, 0 s"
     )
+
+
+def test_the_best_scores_are_those_of_the_objective(study: StudySpec) -> None:
+    """A higher AUC is better, and the log loss of these trials says the opposite."""
+    file = io.StringIO()
+    study = dataclasses.replace(study, objective="cv_auc_blended")
+    with StudyProgress(study, MEMBERS, Console(file=file, width=60), 0) as progress:
+        for index, auc in enumerate((0.7, 0.8)):
+            result = class_trial(index, 0.1 + index, 0.1 + index, 0.1 + index)
+            scores = {f"cv_auc_{name}": auc for name in (*MEMBERS, "blended")}
+            progress.show(dataclasses.replace(result, metrics={**result.metrics, **scores}))
+    assert "trial 1: cv_auc_blended=0.8  (2/3, best blend 0.8, best member 0.8 catboost" in file.getvalue()
 
 
 def test_the_time_that_is_left_is_never_more_than_the_limit_leaves(study: StudySpec) -> None:

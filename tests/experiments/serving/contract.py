@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from ensemble.errors import BundleError
+from ensemble.serving.predictor import Predictor
 from experiments.config.compose import compose
 from experiments.errors import ConfigError, InputError
 from experiments.serving.base import DeployFailed, Deployment, Host
@@ -141,10 +143,11 @@ class HostContract(abc.ABC):
             ("serving.max_concurrency=5", "is for serving=serverless"),
             ("model=none", "there is no such study"),
             ("serving.inference_output=[probabilty]", "Did you mean 'probability'"),
+            ("serving.interval=90", r"serving\.interval=90: the level of an interval is above 0 and below 1"),
         ],
     )
     def test_a_mistake_in_the_configuration_starts_nothing(self, argument: str, message: str, folder: Path) -> None:
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(InputError, match=message):
             self.deploy(self.bundles[0], argument)
         assert list(folder.iterdir()) == []
         assert self.resources() == 0
@@ -169,8 +172,18 @@ class HostContract(abc.ABC):
         assert selected == [
             {"predicted_label": label, "probability": max(row)} for label, row in zip(labels, expected, strict=True)
         ]
+        answer = json.loads(self.host().invoke(rows, "text/csv", "application/json; detail=interval; level=0.7").body)
+        predictor = Predictor.load(model, threads=1)
+        found = replace(predictor.predict(predictor.bundle.example()[0]), level=0.7)
+        assert (answer["set"], answer["level"]) == (found.sets(), 0.7)
+        with pytest.raises(RequestRefused, match=r"allow a level up to 0\.9836"):
+            self.host().invoke(rows, "text/csv", "text/csv; detail=interval; level=0.99")
 
     def test_what_a_model_cannot_answer_is_not_selected(self, folder: Path) -> None:
         with pytest.raises(InputError, match=r"serving\.inference_output=labels: the model predicts a number"):
             self.deploy(self.bundles[0], "serving.inference_output=[labels]")
+        with pytest.raises(InputError, match=r"serving\.interval=0\.99: the training rows of this model allow"):
+            self.deploy(self.bundles[0], "serving.interval=0.99")
+        with pytest.raises(ConfigError, match=r"serving\.interval and serving\.inference_output"):
+            self.deploy(self.bundles[0], "serving.interval=0.9", "serving.inference_output=[predicted_score]")
         assert self.resources() == 0

@@ -6,6 +6,9 @@ them with a study's winner.
 
 from __future__ import annotations
 
+import ast
+import re
+import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +22,7 @@ from ensemble.bundle import load_bundle, save_bundle
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Column, Table
 from ensemble.training import fit_ensemble
-from experiments.tracking.registry import BUNDLE_HASH, Described, find_version, signature_of
+from experiments.tracking.registry import BUNDLE_HASH, Described, find_version, requirements_of, signature_of
 from tests.conftest import PROJECT
 from tests.support.models import LABELS, save_model_of_classes
 
@@ -56,6 +59,23 @@ def test_a_registered_model_has_its_scores_and_a_link() -> None:
         "test_rmse_blended": "1.25",
         "cv_mae_blended": "1",
     }
+
+
+def test_requirements_are_all_that_the_models_code_imports_in_the_versions_that_trained_it() -> None:
+    versions = {"python": "3.11.7", "xgboost": "2.9.1", "scikit-learn": "9 of mine", "lightgbm": "4.7.0"}
+    found = requirements_of(versions)
+    assert {"xgboost==2.9.1", "scikit-learn", "lightgbm==4.7.0"} <= set(found)
+    assert not any(line.startswith("python") for line in found)
+    names = {re.split(r"[^\w-]", line)[0] for line in found}
+    nodes = [
+        node
+        for file in (PROJECT / "entry" / "ensemble").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+    ]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    foreign = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"ensemble", ""}
+    assert {{"sklearn": "scikit-learn"}.get(module, module) for module in foreign} <= names
 
 
 COLUMNS = (

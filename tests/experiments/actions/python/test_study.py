@@ -182,7 +182,14 @@ def test_the_model_predicts_as_batch_does(project: Path, study: byoe.Study, caps
     found = model.predict(frame, detail="members")
     predicted = model.predict(frame)
     assert global_state() == before
+    intervals = model.predict(frame, detail="interval", level=0.8)
     assert capsys.readouterr() == ("", "")
+    assert list(intervals) == ["prediction", "lower", "upper"]
+    assert list(intervals.index) == list(frame.index)
+    assert intervals["prediction"].tolist() == predicted.tolist()
+    assert (intervals["lower"] < intervals["upper"]).all()
+    with pytest.raises(byoe.InputError, match=r"level=0\.999: the training rows of this model allow a level up to"):
+        model.predict(frame, detail="interval", level=0.999)
     assert list(found.index) == list(frame.index)
     pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
     assert predicted.tolist() == expected["blended"].tolist()

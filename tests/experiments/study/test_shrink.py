@@ -1,0 +1,98 @@
+"""The steps to a smaller ensemble (``study.shrink``), and how they are shown (``reporting.shrink``)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensemble.channel import write_channel
+from ensemble.cli import main
+from ensemble.documents import read_json
+from ensemble.recipe import FoldSpec, MemberSpec, Recipe
+from ensemble.wire import encode_recipe
+from experiments.aws.pricing import serverless_usd
+from experiments.reporting.shrink import compared, sentence
+from experiments.study.predictions import Predictions
+from experiments.study.shrink import Step, chosen, difference_on_test_rows, shrink_steps
+from tests.entry.conftest import make_table
+
+RECIPE = Recipe(
+    (
+        MemberSpec("ridge", "ridge"),
+        MemberSpec("near", "nearest_neighbors"),
+        MemberSpec("poor", "ridge", {"alpha": 1e6}),
+    ),
+    blend="weighted",
+    folds=FoldSpec(k=4),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training, with ``train``, ``output`` and ``model``."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "train").mkdir()
+    write_channel(make_table(150), folder / "train")
+    given = [f"--{name}={value}" for name, value in encode_recipe(RECIPE).items()]
+    places = [f"--train={folder}/train", f"--model-dir={folder}/model", f"--output-data-dir={folder}/output"]
+    assert main([*places, *given], {"SM_INPUT_CONFIG_DIR": str(folder)}) == 0
+    return folder
+
+
+def steps(folder: Path, recipe: Recipe = RECIPE) -> list[Step]:
+    info = {key: value for key, value in read_json(folder / "output/metrics.json").items() if key != "metrics"}
+    place = [str(folder / name) for name in ("output/out_of_fold.npz", "train", "model")]
+    return [Step.from_dict(step) for step in shrink_steps(encode_recipe(recipe), *place, info)]
+
+
+def test_the_first_step_has_the_recorded_score_and_the_last_one_member(trained: Path) -> None:
+    found = steps(trained)
+    recorded = read_json(trained / "output/metrics.json")["metrics"]
+    assert found[0].score == recorded["cv_rmse_blended"]
+    assert [len(step.members) for step in found] == [3, 3, 2, 1]
+    assert [step.models for step in found] == [4, 1, 1, 1]
+    (last,) = found[-1].members
+    assert found[-1].score == pytest.approx(recorded[f"cv_rmse_{last}"], rel=1e-12)
+    assert found[-1].rise == pytest.approx(found[-1].score - found[0].score)
+    assert last != "poor"
+    assert [step.megabytes for step in found] == sorted((step.megabytes for step in found), reverse=True)
+    whole = sum(path.stat().st_size for path in (trained / "model").rglob("*") if path.is_file()) / 1e6
+    assert found[0].megabytes == pytest.approx(whole)
+    assert found[0].ms > found[-1].ms > 0
+
+
+def step(rise: float, *, worse: bool = False, ms: float = 1.0, members: tuple[str, ...] = ("a", "b")) -> Step:
+    return Step(members, 1, 50.0 + rise, rise, rise - 1, rise + 1, ms, 1.0, worse)
+
+
+def test_members_are_taken_away_until_a_step_is_worse() -> None:
+    found = [step(0.0), step(-0.1), step(0.4), step(2.0, worse=True), step(0.2)]
+    assert chosen(found) is found[2]
+    assert chosen(found, most_worse=0.005) is found[1]
+    assert chosen(found[:1]) is found[0]
+    assert chosen([step(0.0), step(1.0, worse=True)]).rise == 0.0
+
+
+def test_a_step_is_one_sentence_and_a_million_requests_have_a_price() -> None:
+    whole = step(0.0, ms=6.0)
+    alone = replace(step(0.6, members=("catboost",)), score=50.6)
+    assert sentence(alone, whole) == "catboost alone: 1.2% worse, 6 times faster"
+    assert compared(-0.02, 0.5) == "2.0% better, 2 times slower"
+    assert serverless_usd(100.0, 3072) == pytest.approx(6.0)  # a tenth of a second at $0.00006
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_models_are_compared_on_the_same_test_rows(shift: float, tmp_path: Path) -> None:
+    random = np.random.RandomState(0)
+    target = random.normal(size=300)
+    blended = target + random.normal(size=300)
+    for name, values in (("one", blended), ("two", blended + shift * np.sign(blended - target))):
+        Predictions(target, values[:, None], values, None, ("a",)).write(tmp_path / f"{name}.npz")
+    found = difference_on_test_rows(tmp_path / "one.npz", tmp_path / "two.npz", "rmse")
+    assert found is not None
+    assert found[0] == pytest.approx(np.sqrt(np.mean((blended - target) ** 2)))
+    assert bool(found[2] > 0) is (shift > 0)
+    assert difference_on_test_rows(tmp_path / "one.npz", tmp_path / "none.npz", "rmse") is None
