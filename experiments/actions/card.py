@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ensemble.bundle import bundle_hash, read_manifest
 from ensemble.bundle_files import MANIFEST
-from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from experiments.backends.winner import FINAL, IMPORTANCE
 from experiments.comparison.parity import compare_replay
 from experiments.comparison.recorded_study import RecordedStudy, read_study

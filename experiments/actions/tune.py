@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ensemble.blending import make_blender
-from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from ensemble.members import member_class
 from experiments.actions.card import card_of_study, request_text
 from experiments.backends.base import Backend, StudyHandle

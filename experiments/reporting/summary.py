@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ensemble.decision import HALF
+from ensemble.errors import listed
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
@@ -207,6 +208,9 @@ def _limited(outcome: Outcome) -> list[str]:
             f"There was no time to fit the served model on further rows (ensemble.final_rows={study.final_rows}): it "
             "learnt from the training rows only. The same command does it, with a longer search.timeout."
         )
+    kept = outcome.final.info.get("served_from_folds")
+    if kept:
+        lines.append(f"There was no time to fit {listed(kept)} on further rows: their models of the folds are served.")
     return lines
 
 

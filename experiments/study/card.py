@@ -12,6 +12,7 @@ import numpy as np
 from ensemble.classes import task_of
 from ensemble.evaluation import main_score
 from ensemble.recipe import BLENDED
+from experiments.study.coverage import coverage_of
 from experiments.study.fold_intervals import score_interval
 from experiments.study.predictions import Predictions
 from experiments.study.spec import TrialResult
@@ -163,9 +164,13 @@ def as_markdown(card: Card) -> str:
         "",
         card.calibration(),
     ]
-    coverage = {name: value for name, value in card.metrics.items() if name.startswith("coverage_")}
-    if coverage:
-        lines += ["", "## Intervals", "", *(f"- {name}: {value:.3g}" for name, value in sorted(coverage.items()))]
+    covered = None if card.final is None else coverage_of(card.final.info)
+    if covered is not None:
+        lines += ["", "## Intervals", ""]
+        lines.append(
+            f"Intervals of {covered.level:.0%} hold {covered.share:.1%} of the test rows (95% interval "
+            f"{covered.low:.1%} to {covered.high:.1%}); their mean size is {covered.size:.4g}."
+        )
     lines += ["", "## What it depends on", ""]
     if card.importance:
         lines += [f"Rise of the blend's {card.main} when a column is shuffled, on rows that it did not learn from:", ""]

@@ -180,7 +180,7 @@ def test_registered_model_predicts_as_trained_from_another_folder(tiny: Path, tm
     models = list((tiny / "mlartifacts" / "models").glob("*/artifacts"))
     assert len(models) == 1
     suffixes = {path.suffix for path in models[0].rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
-    assert suffixes == {"", ".md", ".py", ".txt", ".yaml", ".json", ".ubj", ".cbm"}
+    assert suffixes == {"", ".md", ".npz", ".py", ".txt", ".yaml", ".json", ".ubj", ".cbm"}
     (tiny / "studies").rename(tiny / "elsewhere")
     script = f"""
 import sys, json

@@ -34,8 +34,9 @@ def card(bundle: Path, **more: Any) -> Card:
 def known(bundle: Path) -> Card:
     """Return a card of which everything is known."""
     manifest = read_manifest(bundle)
-    metrics = {**manifest["metrics"], "test_rmse_blended": 2.5, "coverage_90": 0.91}
-    info = {"recipe": {"folds": {"k": 2}}, "classes": manifest.get("classes", [])}
+    metrics = {**manifest["metrics"], "test_rmse_blended": 2.5}
+    coverage = {"level": 0.9, "share": 0.91, "low": 0.8, "high": 0.97, "rows": 40.0, "size": 3.25}
+    info = {"recipe": {"folds": {"k": 2}}, "classes": manifest.get("classes", []), "coverage": coverage}
     final = TrialResult(0, "complete", {}, 0.0, 1.0, metrics, info)
     target = np.arange(20.0)
     predictions = Predictions(target, target[:, None], target + 1, None, ("ridge",))
@@ -59,7 +60,7 @@ def test_a_card_has_data_scores_parity_versions_licences_and_what_it_is_not_for(
         f"| cv | rmse | {manifest['metrics']['cv_rmse_blended']:.6g} |",
         " to ",
         "| test | rmse | 2.5 |",
-        "coverage_90: 0.91",
+        "Intervals of 90% hold 91.0% of the test rows (95% interval 80.0% to 97.0%); their mean size is 3.25.",
         "predictions are 1 too high on average",
         "- a\\|x: 2",
         "parity: PASS",
@@ -73,7 +74,7 @@ def test_a_card_has_data_scores_parity_versions_licences_and_what_it_is_not_for(
 def test_a_card_of_a_bundle_alone_says_what_is_not_known(folder: Path) -> None:
     text = as_markdown(card(folder / "classes" / "model"))
     assert "Multiclass Classification" in text
-    assert "coverage" not in text
+    assert "## Intervals" not in text
     assert "The importance of the columns is not known." in text
     assert "No other run of the same trials is on this machine." in text
 
