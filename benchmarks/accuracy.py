@@ -6,12 +6,13 @@ script creates for it, and predicts the test rows, which nobody has seen:
 
 - ``first``: byoe's first command, ``python run.py mode=local``, with all its defaults;
 - ``wide``: ``python run.py mode=local ensemble=wide search.timeout=SECONDS``;
-- ``catboost``: ``CatBoostRegressor().fit(X, y)``;
+- ``catboost``: ``CatBoostRegressor().fit(X, y)``, or ``CatBoostClassifier()``;
 - ``blend_of_six``: six unlike models with their own defaults, and the best weights of their out-of-fold predictions;
 - ``flaml`` and ``autogluon`` (best quality), for the same time.
 
-A score is the RMSE on the test rows over that of the best reference (all but byoe's own) on the same split. Results are
-appended to a file, from which the next run continues; ``--report`` prints the tables without running anything.
+A score is the RMSE on the test rows, or the log loss where the target has classes, over that of the best reference
+(all but byoe's own) on the same split. Results are appended to a file, from which the next run continues; ``--report``
+prints the tables without running anything.
 """
 
 from __future__ import annotations
@@ -43,13 +44,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).with_name("peers.py")
 BYOE = ("first", "wide")
-REFERENCES = ("catboost", "blend_of_six", "flaml", "autogluon")
+TOOLS = ("flaml", "autogluon")
+REFERENCES = ("catboost", "blend_of_six", *TOOLS)
 # What the environments of references are made of; the others run in this one.
 REQUIREMENTS = {
     "flaml": ["flaml[automl]", "catboost", "pandas"],
     "autogluon": ["autogluon.tabular[catboost,lightgbm,xgboost]"],
 }
 TEST_SHARE = 0.25
+# The probability of a row's class counts as at least this.
+LEAST_PROBABILITY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -61,18 +65,20 @@ class Result:
         split: Number of the split, which is also its seed.
         contender: Name of the contender.
         seconds: The time that it was given.
-        rmse: RMSE on the test rows, in the target's unit; NaN if it failed.
+        error: RMSE on the test rows, in the target's unit, or log loss; NaN if it failed.
         took: Wall time in seconds.
         versions: Versions of its libraries.
+        classes: Whether the target has classes.
     """
 
     table: str
     split: int
     contender: str
     seconds: float
-    rmse: float
+    error: float
     took: float
     versions: dict[str, str]
+    classes: bool = False
 
     @property
     def key(self) -> tuple[str, int, str, float]:
@@ -90,12 +96,24 @@ def made_tables() -> dict[str, Callable[[], tuple[pd.DataFrame, str]]]:
         columns = [f"x{number}" for number in range(np.shape(features)[1])]
         return pd.DataFrame(np.asarray(features), columns=columns).assign(y=np.asarray(target)), "y"
 
+    def classes(features: Any, target: Any) -> tuple[pd.DataFrame, str]:
+        table, name = frame(features, target)
+        return table.assign(**{name: [f"c{label}" for label in table[name]]}), name
+
+    def made_classes(**settings: Any) -> tuple[pd.DataFrame, str]:
+        return classes(*datasets.make_classification(random_state=0, **settings))
+
     return {
         "diabetes": lambda: frame(*datasets.load_diabetes(return_X_y=True)),
         "friedman1": lambda: frame(*datasets.make_friedman1(1000, noise=1.0, random_state=0)),
         "friedman2": lambda: frame(*datasets.make_friedman2(500, noise=100.0, random_state=0)),
         "friedman3": lambda: frame(*datasets.make_friedman3(2000, noise=0.1, random_state=0)),
         "sparse": lambda: frame(*datasets.make_sparse_uncorrelated(300, random_state=0)),
+        "cancer": lambda: classes(*datasets.load_breast_cancer(return_X_y=True)),
+        "wine": lambda: classes(*datasets.load_wine(return_X_y=True)),
+        "digits": lambda: classes(*(part[:600] for part in datasets.load_digits(return_X_y=True))),
+        "imbalanced": lambda: made_classes(n_samples=2000, n_features=15, n_informative=6, weights=[0.93], flip_y=0.02),
+        "four": lambda: made_classes(n_samples=1200, n_features=12, n_informative=7, n_classes=4),
     }
 
 
@@ -118,6 +136,13 @@ def split(table: pd.DataFrame, number: int) -> tuple[pd.DataFrame, pd.DataFrame]
     return table.iloc[order[rows:]], table.iloc[order[:rows]]
 
 
+def has_classes(target: pd.Series[Any]) -> bool:
+    """Return whether a target has classes, as byoe decides it."""
+    import pandas as pd
+
+    return not pd.api.types.is_numeric_dtype(target) or set(target) == {0, 1}
+
+
 def environment(contender: str, cache: Path) -> str:
     """Return the Python of a contender, in an environment that is created if it does not exist."""
     requirements = REQUIREMENTS.get(contender)
@@ -132,26 +157,54 @@ def environment(contender: str, cache: Path) -> str:
     return str(python)
 
 
-def run_peer(contender: str, cache: Path, folder: Path, target: str, seconds: float, seed: int) -> dict[str, Any]:
-    """Return the answer of a reference to ``train.csv`` and ``test.csv`` in a folder."""
+@dataclass(frozen=True)
+class Question:
+    """What a contender is asked: to learn from ``train.csv`` in a folder, and to predict ``test.csv``.
+
+    Attributes:
+        folder: The folder.
+        target: Name of the target.
+        labels: The classes, in the order in which their probabilities are wanted; empty for a quantity.
+        seconds: The time for a search.
+        seed: The seed.
+    """
+
+    folder: Path
+    target: str
+    labels: Sequence[str]
+    seconds: float
+    seed: int
+
+
+def run_peer(contender: str, cache: Path, question: Question) -> dict[str, Any]:
+    """Return the answer of a reference."""
+    folder = question.folder
     files = [str(folder / "train.csv"), str(folder / "test.csv")]
-    command = [environment(contender, cache), str(PEERS), contender, *files, target, f"{seconds:g}", str(seed)]
+    numbers = [f"{question.seconds:g}", str(question.seed), json.dumps(question.labels)]
+    command = [environment(contender, cache), str(PEERS), contender, *files, question.target, *numbers]
     answer: dict[str, Any] = json.loads(on_one_core(command, folder).splitlines()[-1])
     return answer
 
 
-def run_byoe(contender: str, folder: Path, target: str, seconds: float, seed: int) -> dict[str, Any]:
-    """Return byoe's answer to ``train.csv`` and ``test.csv`` in a folder."""
+def run_byoe(contender: str, question: Question) -> dict[str, Any]:
+    """Return byoe's answer, with the time of its search."""
     import pandas as pd
 
-    settings = [] if contender == "first" else ["ensemble=wide", f"search.timeout={seconds:g}"]
-    data = ["dataset=file", "dataset.path=train.csv", f"dataset.target={target}", f"search.seed={seed}"]
+    folder, labels = question.folder, question.labels
+    settings = [] if contender == "first" else ["ensemble=wide", f"search.timeout={question.seconds:g}"]
+    data = ["dataset=file", "dataset.path=train.csv", f"dataset.target={question.target}"]
+    data.append(f"search.seed={question.seed}")
     run = [sys.executable, str(ROOT / "run.py")]
+    began = time.perf_counter()
     on_one_core([*run, "mode=local", "study=model", *data, *settings], folder)
-    on_one_core([*run, "action=batch", "model=model", "input=test.csv", "output=predictions.csv"], folder)
+    took = time.perf_counter() - began
+    detail = ["detail=probabilities"] if labels else []
+    on_one_core([*run, "action=batch", "model=model", "input=test.csv", "output=predictions.csv", *detail], folder)
     manifest = json.loads((folder / "studies" / "model" / "final" / "model" / "manifest.json").read_text())
-    predicted = pd.read_csv(folder / "predictions.csv").iloc[:, 0].tolist()
-    return {"predictions": predicted, "versions": manifest["versions"]}
+    table = pd.read_csv(folder / "predictions.csv")
+    columns = [f"probability_{label}" for label in labels]
+    predicted = table[columns].to_numpy() if labels else table["prediction"].to_numpy()
+    return {"predictions": predicted.tolist(), "versions": manifest["versions"], "took": took}
 
 
 def on_one_core(command: Sequence[str], folder: Path) -> str:
@@ -177,45 +230,69 @@ def compete(
     """Run one contender on one split of one table."""
     table, target = read()
     train, test = split(table, number)
+    labels = sorted(map(str, set(table[target]))) if has_classes(table[target]) else []
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         train.to_csv(folder / "train.csv", index=False)
         test.drop(columns=target).to_csv(folder / "test.csv", index=False)
+        question = Question(folder, target, labels, seconds, number)
         if contender not in BYOE:
             environment(contender, cache)  # so that its installation is not timed
         began = time.perf_counter()
         try:
-            if contender in BYOE:
-                answer = run_byoe(contender, folder, target, seconds, number)
-            else:
-                answer = run_peer(contender, cache, folder, target, seconds, number)
-        except (RuntimeError, ValueError, OSError) as error:
-            print(f"{contender} on {name}: {error}", file=sys.stderr)
+            answer = run_byoe(contender, question) if contender in BYOE else run_peer(contender, cache, question)
+        except (RuntimeError, ValueError, OSError) as failure:
+            print(f"{contender} on {name}: {failure}", file=sys.stderr)
             answer = {"predictions": [math.nan] * len(test), "versions": {}}
         took = time.perf_counter() - began
-    errors = np.asarray(answer["predictions"]) - test[target].to_numpy(dtype=float)
-    return Result(name, number, contender, seconds, float(np.sqrt(np.mean(errors**2))), took, answer["versions"])
+    predicted = np.asarray(answer["predictions"])
+    if not labels:
+        error = float(np.sqrt(np.mean((predicted - test[target].to_numpy(dtype=float)) ** 2)))
+    elif predicted.ndim == 1:  # it failed
+        error = math.nan
+    else:
+        places = test[target].astype(str).map(labels.index).to_numpy()
+        error = float(-np.mean(np.log(np.maximum(predicted[np.arange(len(test)), places], LEAST_PROBABILITY))))
+    took = answer.get("took", took)
+    return Result(name, number, contender, seconds, error, took, answer["versions"], bool(labels))
 
 
 def report(results: Sequence[Result], console: Console) -> None:
+    """Print the scores for quantities and for classes, and the versions of the libraries."""
+    for classes, error in ((False, "RMSE"), (True, "log loss")):
+        report_task([result for result in results if result.classes == classes], error, console)
+    versions = {library: version for result in results for library, version in result.versions.items()}
+    console.print("versions: " + ", ".join(f"{library} {version}" for library, version in sorted(versions.items())))
+
+
+def report_task(results: Sequence[Result], error: str, console: Console) -> None:
     """Print the score of each contender on each table, and over all tables."""
+    if not results:
+        return
     scores: dict[tuple[str, str], list[float]] = {}
     ranks: dict[str, list[int]] = {}
+    tools: dict[str, list[float]] = {}
+    plain: dict[str, list[float]] = {}
     runs: dict[tuple[str, int], dict[str, Result]] = {}
     for result in results:
         runs.setdefault((result.table, result.split), {})[result.contender] = result
     for (table, _), by_contender in runs.items():
-        found = {name: result.rmse for name, result in by_contender.items() if math.isfinite(result.rmse)}
+        found = {name: result.error for name, result in by_contender.items() if math.isfinite(result.error)}
         references = [found[name] for name in REFERENCES if name in found]
         if not references:
             continue
-        for name, rmse in found.items():
-            scores.setdefault((name, table), []).append(rmse / min(references))
-            ranks.setdefault(name, []).append(sorted(found.values()).index(rmse) + 1)
+        for name, value in found.items():
+            scores.setdefault((name, table), []).append(value / min(references))
+            ranks.setdefault(name, []).append(sorted(found.values()).index(value) + 1)
+            against = [found[tool] for tool in TOOLS if tool in found]
+            if against:
+                tools.setdefault(name, []).append(value / min(against))
+            if "catboost" in found:
+                plain.setdefault(name, []).append(value / found["catboost"])
     contenders = [name for name in (*BYOE, *REFERENCES) if name in ranks]
     tables = sorted({table for _, table in scores})
     shown = Table(
-        "table", *contenders, title="RMSE on test rows over that of the best reference: geometric mean over splits"
+        "table", *contenders, title=f"{error} on test rows over that of the best reference: geometric mean over splits"
     )
     for table in tables:
         cells = [scores.get((name, table)) for name in contenders]
@@ -223,14 +300,18 @@ def report(results: Sequence[Result], console: Console) -> None:
     total = {name: list(itertools.chain(*(scores.get((name, table), []) for table in tables))) for name in contenders}
     shown.add_section()
     shown.add_row("geometric mean", *(f"{geometric_mean(total[name]):.3f}" for name in contenders), style="bold")
+    if tools:
+        row = (f"{geometric_mean(tools[name]):.3f}" if name in tools else "-" for name in contenders)
+        shown.add_row("over the better of FLAML and AutoGluon", *row)
+    if plain:
+        shown.add_row("over plain CatBoost", *(f"{geometric_mean(plain[name]):.3f}" for name in contenders))
+        shown.add_row("worst over plain CatBoost", *(f"{max(plain[name]):.3f}" for name in contenders))
     shown.add_row("mean rank", *(f"{np.mean(ranks[name]):.2f}" for name in contenders))
     shown.add_row("wins", *(str(ranks[name].count(1)) for name in contenders))
     took = {name: [result.took for result in results if result.contender == name] for name in contenders}
     shown.add_row("median seconds", *(f"{median(took[name]):.0f}" for name in contenders))
     shown.add_row("most seconds", *(f"{max(took[name]):.0f}" for name in contenders))
     console.print(shown)
-    versions = {library: version for result in results for library, version in result.versions.items()}
-    console.print("versions: " + ", ".join(f"{library} {version}" for library, version in sorted(versions.items())))
 
 
 def main() -> None:

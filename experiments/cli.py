@@ -138,6 +138,12 @@ def _drift(composed: Composed, arguments: Sequence[str], console: Console) -> in
     return drift(composed, console)
 
 
+def _card(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.card import write_card
+
+    return write_card(composed, console)
+
+
 def _shrink(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.shrink import shrink
 
@@ -178,6 +184,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     ),
     "delete": ("delete an endpoint and everything that belongs to it", _delete),
     "batch": ("predict a whole file, without an endpoint", _batch),
+    "card": ("write a model's card: data, scores, importance, parity, versions, licences", _card),
     "shrink": ("train the smallest ensemble that is not worse than a study's winner", _shrink),
     "drift": ("check whether the rows of a file are like those that a model learnt from", _drift),
     "init": ("write the first files of a project into this folder", _init),

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,13 +132,17 @@ def save_bundle(
     members = []
     for spec in recipe.members:
         names = []
+        saved = _saved_files(training, spec.name)
         for number, model in enumerate(training.ensemble.models[spec.name]):
             part = f"fold_{number}" if recipe.final == "bag" else "all_rows"
             name = f"{MEMBERS}/{spec.name}/{part}{model.suffix}"
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            model.save(path)
-            _check_saved(spec, model, path, train)
+            if saved:
+                shutil.copyfile(saved[number], path)
+            else:
+                model.save(path)
+                _check_saved(spec, model, path, train)
             files[name] = sha256(path)
             names.append(name)
         members.append({"name": spec.name, "kind": spec.kind, "params": dict(spec.params), "files": names})
@@ -182,6 +186,15 @@ def save_bundle(
         "files": files,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _saved_files(training: Training, member: str) -> tuple[Path, ...]:
+    """Return the files of another bundle that hold a member's models; none if its models are new."""
+    fit, models = training.fits.get(member), training.ensemble.models[member]
+    if fit is None or len(fit.models) != len(models):
+        return ()
+    same = all(one is other for one, other in zip(models, fit.models, strict=True))
+    return fit.files if same else ()
 
 
 def _of_classes(train: Table, ensemble: FittedEnsemble) -> dict[str, Any]:
@@ -238,7 +251,12 @@ def bundle_hash(folder: Path) -> str:
     return sha256(folder / MANIFEST)
 
 
-def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] | None = None) -> Bundle:
+def load_bundle(
+    folder: Path,
+    threads: int = 1,
+    loading: Callable[[str], None] | None = None,
+    members: Collection[str] | None = None,
+) -> Bundle:
     """Read and verify a bundle.
 
     Nothing is imported from it or read by a library before all of it is verified. A library may still crash this
@@ -248,6 +266,8 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
         folder: What ``save_bundle`` wrote.
         threads: Threads that a member may use to predict.
         loading: Called with the name of each file before a library reads it.
+        members: The members whose models are read, by name; without the others, the ensemble cannot predict. None for
+            all.
 
     Raises:
         BundleError: The folder does not hold a bundle of this version, a file is missing, has changed or is not listed,
@@ -289,7 +309,9 @@ def load_bundle(folder: Path, threads: int = 1, loading: Callable[[str], None] |
             ) from None
 
     models = {
-        member["name"]: [load(member["kind"], name) for name in member["files"]] for member in manifest["members"]
+        member["name"]: [load(member["kind"], name) for name in member["files"]]
+        for member in manifest["members"]
+        if members is None or member["name"] in members
     }
     blend = Blend.from_dict(manifest["blend"])
     decision = None

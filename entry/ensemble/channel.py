@@ -62,6 +62,11 @@ def read_channel(folder: Path, roles: Roles | None = None, like: Table | None = 
     return read_folder(folder, roles, like)
 
 
+def channel_rows(folder: Path) -> int:
+    """Return the number of rows of a channel that ``write_channel`` wrote."""
+    return int(read_json(folder / SCHEMA_FILE)["rows"])
+
+
 def _read_arrays(folder: Path, schema_path: Path) -> Table:
     schema = read_json(schema_path)
     if schema["version"] != CHANNEL_VERSION:

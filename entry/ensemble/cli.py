@@ -7,8 +7,8 @@ import contextlib
 import functools
 import json
 import os
-import shutil
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +22,7 @@ from ensemble.channel import read_channel
 from ensemble.documents import read_json
 from ensemble.errors import EnsembleError, InputError
 from ensemble.evaluation import default_objective, finite
+from ensemble.finished_trainings import METRICS_FILE, OUT_OF_FOLD_FILE, read_fits
 from ensemble.known_fits import NOTHING, Known, KnownFits
 from ensemble.racing import RaceLost, Rival
 from ensemble.reading import Roles
@@ -31,6 +32,7 @@ from ensemble.targets import named_labels
 from ensemble.wire import (
     DATA_PARAMETERS,
     decode_final_rows,
+    decode_fitted,
     decode_recipe,
     decode_rival,
     decode_roles,
@@ -42,8 +44,6 @@ from ensemble.wire import (
 if TYPE_CHECKING:
     from ensemble.training import Training
 
-METRICS_FILE = "metrics.json"
-OUT_OF_FOLD_FILE = "out_of_fold.npz"
 # The bundle of the models that were scored, where that of the model folder is of models fitted on more rows.
 SCORED_FOLDER = "scored"
 METRICS_VERSION = 1
@@ -102,17 +102,17 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         final_rows = decode_final_rows(hyperparameters.pop("final_rows", None))
         known = Known(
             rounds=decode_rounds(hyperparameters.pop("found_rounds", None)),
-            seconds=decode_seconds(hyperparameters.pop("folds_seconds", None)),
-            scored=None if (scored := hyperparameters.pop("scored_training", None)) is None else Path(scored),
+            seconds=decode_seconds("folds_seconds", hyperparameters.pop("folds_seconds", None)),
+            final_seconds=decode_seconds("final_seconds", hyperparameters.pop("final_seconds", None)),
         )
+        fitted = decode_fitted(hyperparameters.pop("fitted_members", None))
         recipe, places = decode_recipe(hyperparameters), _places(options, roles, environ)
         if "objective" not in hyperparameters:
             task = _cached_channel(places.train, places.roles, None)[0].task
             recipe = replace(recipe, objective=default_objective(task))
-        if known.scored is None:
-            train(recipe, places, rival, final_rows, known)
-        else:
-            _fit_scored(recipe, places, final_rows, known.scored)
+        if fitted:
+            known = replace(known, fits=read_fits(fitted, places.threads))
+        train(recipe, places, rival, final_rows, known)
     except EnsembleError as error:
         reason, code, cause = str(error), error.exit_code, error.__cause__
     except Exception as error:  # every failure of a training job must have a reason
@@ -155,9 +155,10 @@ def train(
     """
     from ensemble.bundle import save_bundle
     from ensemble.processor import this_processor
-    from ensemble.training import fit_again, fit_ensemble, with_intervals
+    from ensemble.training import fit_ensemble, with_intervals
     from ensemble.versions import runtime_versions
 
+    began = time.perf_counter()
     table, data_hash = _cached_channel(places.train, places.roles, None)
     validation, validation_hash = _like_train(places, places.validation)
     further = _further(places, final_rows)
@@ -183,7 +184,8 @@ def train(
     if places.fits is not None:
         rest = {name: document[name] for name in ("train_hash", "validation_hash", "versions")}
         fits = KnownFits(places.fits, recipe, {**rest, "ensemble": __version__})
-        if places.model_dir is None and rival is None:  # a bundle needs the models, and a race each fold's predictions
+        # A bundle needs the models, and a race each fold's predictions.
+        if places.model_dir is None and rival is None and not known.fits:
             unseen = None if validation is None else validation.rows
             known = replace(known, fits=fits.find(table.rows, unseen, len(table.classes)))
     try:
@@ -201,28 +203,74 @@ def train(
         }
     if fits is not None and known.seconds is None:  # with a limit, a fit depends on the clock
         fits.keep(training.fits)
-    objective = training.metrics[recipe.objective]
-    if not np.isfinite(objective):
-        raise EnsembleError(f"the objective {recipe.objective} is {objective}: this trial has no score.")
+    if not np.isfinite(training.metrics[recipe.objective]):
+        raise EnsembleError(
+            f"the objective {recipe.objective} is {training.metrics[recipe.objective]}: this trial has no score."
+        )
+    saving = time.perf_counter()
     if places.model_dir is not None:
-        found = with_intervals(training, table, recipe.seed)
+        training = with_intervals(training, table, recipe.seed)
         scored = places.output_data_dir / SCORED_FOLDER if further else places.model_dir
-        save_bundle(scored, recipe, found, table, data_hash, places.code)
-        if further:
-            rows = _served_rows(table, places, final_rows)
-            ensemble = fit_again(recipe, rows, found.ensemble, places.threads, training.rounds)
-            document |= {"final_rows": final_rows, "rows_served": rows.rows}
-            served = replace(training, ensemble=ensemble)
-            save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
+        save_bundle(scored, recipe, training, table, data_hash, places.code)
+        # Files of members that were fitted before were copied.
+        copied = sum(fit.saving for fit in known.fits.values())
+        document["saving_seconds"] = time.perf_counter() - saving + copied
     _write_out_of_fold(places.output_data_dir / OUT_OF_FOLD_FILE, training, table)
     document |= _results(training)
-    (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
-    for note in training.notes:
+    if places.model_dir is not None and further:
+        # Complete as it is, should there be no time for other models.
+        _write_metrics(places, document)
+        left = known.final_seconds
+        if left is not None:  # another bundle takes as long to save as this one
+            left -= time.perf_counter() - began + document["saving_seconds"]
+        document |= _serve_further(recipe, places, final_rows, training, table, left)
+    _write_metrics(places, document)
+    _print_lines(training.notes, document["metrics"], recipe.objective)
+
+
+def _print_lines(notes: Sequence[str], metrics: Mapping[str, float], objective: str) -> None:
+    """Print notes and the lines of the metrics, that of the objective last."""
+    for note in notes:
         print(f"note: {note}")
-    for name, value in document["metrics"].items():
-        if name != recipe.objective:
+    for name, value in metrics.items():
+        if name != objective:
             print(metric_line(name, value))
-    print(metric_line(recipe.objective, objective), flush=True)
+    print(metric_line(objective, metrics[objective]), flush=True)
+
+
+def _serve_further(
+    recipe: Recipe, places: Places, final_rows: FinalRows, training: Training, table: Table, seconds: float | None
+) -> dict[str, Any]:
+    """Write the bundle of models on further rows; return what ``metrics.json`` has of it.
+
+    Args:
+        recipe: What was trained.
+        places: Where to read and write.
+        final_rows: The rows.
+        training: The training.
+        table: Its rows.
+        seconds: The time to fit the models; None for no limit. Members without time keep the models of their folds.
+    """
+    from ensemble.bundle import save_bundle
+    from ensemble.training import final_budget, fit_again
+
+    rows = _served_rows(table, places, final_rows)
+    budget = None if seconds is None else final_budget(recipe, training, table, rows, seconds)
+    ensemble = fit_again(recipe, rows, training.ensemble, places.threads, training.rounds, budget)
+    kept = [name for name, models in ensemble.models.items() if models is training.ensemble.models[name]]
+    served = replace(training, ensemble=ensemble)
+    if places.model_dir is not None:
+        save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
+    found: dict[str, Any] = {"final_rows": final_rows, "rows_served": rows.rows}
+    return found | ({"served_from_folds": kept} if kept else {})
+
+
+def _write_metrics(places: Places, document: Mapping[str, Any]) -> None:
+    """Write ``metrics.json`` in one step, since this process may be killed when its time is up."""
+    path = places.output_data_dir / METRICS_FILE
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(document))
+    partial.replace(path)
 
 
 def _write_out_of_fold(path: Path, training: Training, table: Table) -> None:
@@ -264,30 +312,6 @@ def _results(training: Training) -> dict[str, Any]:
     if training.ensemble.decision is not None:
         found |= {"decision": asdict(training.ensemble.decision), "temperature": training.ensemble.blend.temperature}
     return found | ({"notes": list(training.notes)} if training.notes else {})
-
-
-def _fit_scored(recipe: Recipe, places: Places, final_rows: FinalRows, scored: Path) -> None:
-    """Fit the models of a bundle for a training that is finished, and write its output once more."""
-    from ensemble.bundle import load_bundle, save_bundle
-    from ensemble.training import Training, fit_again
-
-    places.output_data_dir.mkdir(parents=True, exist_ok=True)
-    found = scored / "output" / "data"
-    document = read_json(found / METRICS_FILE)
-    rows = _served_rows(_cached_channel(places.train, places.roles, None)[0], places, final_rows)
-    fitted = load_bundle(scored / "model", places.threads).ensemble
-    ensemble = fit_again(recipe, rows, fitted, places.threads, document["rounds"])
-    shutil.copytree(scored / "model", places.output_data_dir / SCORED_FOLDER)
-    shutil.copyfile(found / OUT_OF_FOLD_FILE, places.output_data_dir / OUT_OF_FOLD_FILE)
-    if places.model_dir is not None:
-        with np.load(found / OUT_OF_FOLD_FILE, allow_pickle=False) as arrays:
-            members, blended, fold = arrays["members"], arrays["blended"], arrays["fold"]
-        served = Training(ensemble, document["metrics"], members, members[None], blended, fold)
-        served.rounds = document["rounds"]
-        save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
-    document |= {"final_rows": final_rows, "rows_served": rows.rows}
-    (places.output_data_dir / METRICS_FILE).write_text(json.dumps(document))
-    print(metric_line(recipe.objective, document["metrics"][recipe.objective]), flush=True)
 
 
 def _served_rows(table: Table, places: Places, final_rows: FinalRows) -> Table:

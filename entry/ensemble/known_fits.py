@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.arrays import Floats
+from ensemble.members import Member
 from ensemble.parameters import encode
 from ensemble.recipe import MemberSpec, Recipe
 
@@ -27,11 +28,19 @@ class KnownFit:
         out_of_fold: Its out-of-fold predictions, shape (repeats, rows[, classes]), NaN in rows that no fold scores.
         validation: Its predictions for the validation rows, shape (rows[, classes]); None without such rows.
         rounds: Its number of boosting rounds, if that was found.
+        models: Its models, if a bundle has them.
+        files: The files of the bundle that hold them, in their order.
+        seconds: The seconds that its fits took.
+        saving: The seconds that it took to save its models.
     """
 
     out_of_fold: Floats
     validation: Floats | None
     rounds: int | None = None
+    models: tuple[Member, ...] = ()
+    files: tuple[Path, ...] = ()
+    seconds: float = 0.0
+    saving: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,19 +48,19 @@ class Known:
     """What a training is told besides its recipe.
 
     Attributes:
-        fits: Fits of members that need not be made again, by name. The ensemble has no models of these members.
+        fits: Fits of members that need not be made again, by name. The ensemble has no other models of these members.
         rounds: Numbers of boosting rounds that were found before, by member.
         seconds: The time that the folds may take; None for no limit. Members whose folds would take longer are left
             out, and boosters grow fewer rounds.
-        scored: Folder of a finished training of the recipe that kept its bundle, laid out as ``/opt/ml``. Only the
-            models of the bundle are fitted then; scores and blend are those of that training.
+        final_seconds: The time that the job may take until its bundle is written; None for no limit. Members that could
+            not be fitted on further rows in this time are served by the models of their folds.
         clock: Returns the time in seconds, from an arbitrary start.
     """
 
     fits: Mapping[str, KnownFit] = field(default_factory=dict)
     rounds: Mapping[str, int] = field(default_factory=dict)
     seconds: float | None = None
-    scored: Path | None = None
+    final_seconds: float | None = None
     clock: Callable[[], float] = time.perf_counter
 
 

@@ -26,6 +26,7 @@ from ensemble.evaluation import (
     pooled_scores,
     scores,
 )
+from ensemble.final_budget import FinalBudget
 from ensemble.fold_budget import FoldBudget
 from ensemble.intervals import Intervals, fit_intervals
 from ensemble.known_fits import NOTHING, Known, KnownFit
@@ -178,11 +179,17 @@ def with_intervals(training: Training, rows: Table, seed: int) -> Training:
 
 
 def fit_again(
-    recipe: Recipe, rows: Table, fitted: FittedEnsemble, threads: int, rounds: Mapping[str, int] | None = None
+    recipe: Recipe,
+    rows: Table,
+    fitted: FittedEnsemble,
+    threads: int,
+    rounds: Mapping[str, int] | None = None,
+    budget: FinalBudget | None = None,
 ) -> FittedEnsemble:
     """Fit the models of an ensemble on other rows, for a blend that is fitted already.
 
     Each model is fitted on all of these rows. Models of folds, which see fewer, and a single model were worse.
+    A member for which ``budget`` has no time keeps its models.
 
     Args:
         recipe: What to train.
@@ -190,6 +197,7 @@ def fit_again(
         fitted: The ensemble whose blend, decision, weights of classes and intervals are kept.
         rounds: The numbers of boosting rounds that were found, by member.
         threads: Threads that a member may use, as in ``fit_ensemble``.
+        budget: The time that there is; None for no limit.
 
     Raises:
         MemberError: A member raised an exception.
@@ -197,7 +205,31 @@ def fit_again(
     with one_blas_thread():
         weighed = weighted_by_class(rows, fitted.class_weights)
         fit = _Fit(replace(recipe, class_weight=None), weighed, None, threads, None, Known(rounds=rounds or {}))
-        return replace(fitted, models=fit.models())
+        models = fit.models(budget)
+        return replace(fitted, models={name: models[name] or kept for name, kept in fitted.models.items()})
+
+
+def final_budget(recipe: Recipe, training: Training, train: Table, rows: Table, seconds: float) -> FinalBudget:
+    """Return the time for models on all rows, from what the models of the folds took.
+
+    Args:
+        recipe: What was trained.
+        training: The training.
+        train: Its rows.
+        rows: All rows.
+        seconds: The time that there is.
+    """
+    folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys, train.class_of_row)
+    fitted_on = sum(len(fold.fit) for fold in folds) / len(folds)
+    expected = {}
+    for member in recipe.members:
+        found, more = member_class(member.kind, "members"), classes_argument(train.classes)
+        before, after = (
+            found.seconds(int(size), len(rows.columns), member.params, **more) for size in (fitted_on, rows.rows)
+        )
+        ratio = max(after / max(before, 1e-9), 1.0)
+        expected[member.name] = training.fit_seconds[member.name] / len(folds) * ratio
+    return FinalBudget(seconds, expected, training.ensemble.weights)
 
 
 def seeds_of(recipe: Recipe) -> list[int]:
@@ -239,7 +271,7 @@ class _Fit:
         self.validation = validation
         self.threads = threads
         self.names = [member.name for member in recipe.members]
-        self.fit_seconds = dict.fromkeys(self.names, 0.0)
+        self.fit_seconds = {name: known.fits[name].seconds if name in known.fits else 0.0 for name in self.names}
         self.predict_seconds = 0.0
         self.standings: list[list[float]] = []
         self.curves: dict[str, list[Floats]] = {
@@ -266,6 +298,7 @@ class _Fit:
         predictions = np.full((spec.repeats, self.train.rows, len(self.names), *self.outputs), np.nan)
         models: dict[str, list[Member]] = {name: [] for name in self.names}
         for name, fit in self.known.items():
+            models[name] = list(fit.models)
             predictions[:, :, self.names.index(name)] = fit.out_of_fold
         if self.seconds is not None:
             fold_of_row[folds[0].score, folds[0].repeat] = 0
@@ -286,7 +319,7 @@ class _Fit:
         rows = blender_rows(out_of_fold, self.train).take(scored)
         blend = fit_blend(blender, rows)
         if self.recipe.final == "refit":
-            models = self.models()
+            models |= {name: fitted for name, fitted in self.models().items() if name not in self.known}
         ensemble = FittedEnsemble(models, blend, self._final_decision(blend, rows), self.class_weights)
         nested = self._nested(blender, predictions, folds)
         both = with_blend(predictions, nested)
@@ -310,7 +343,12 @@ class _Fit:
             self.standings,
             self.rounds,
             {
-                name: KnownFit(predictions[:, :, at], unseen.get(name), self.rounds.get(name))
+                name: replace(
+                    self.known.get(name, KnownFit(predictions[:, :, at], None)),
+                    validation=unseen.get(name),
+                    rounds=self.rounds.get(name),
+                    seconds=self.fit_seconds[name],
+                )
                 for at, name in enumerate(self.names)
             },
             self.left_out,
@@ -322,14 +360,18 @@ class _Fit:
             fold_weights(folds, self.train.weights),
         )
 
-    def models(self) -> dict[str, list[Member]]:
-        """Return the models of a bundle, fitted on all rows."""
-        seeds = seeds_of(self.recipe)
+    def models(self, budget: FinalBudget | None = None) -> dict[str, list[Member]]:
+        """Return the models of a bundle, fitted on all rows; none of a member for which there is no time."""
         models: dict[str, list[Member]] = {name: [] for name in self.names}
-        for spec in self._unknown():
-            seeded = member_class(spec.kind, "members").seeded
-            for seed in seeds if seeded else seeds[:1]:
-                models[spec.name].append(self._fit_member(spec, self.train, "all rows", seed=seed))
+        specs = {spec.name: spec for spec in self._unknown()}
+        for number, seed in enumerate(seeds_of(self.recipe)):
+            for name in specs if budget is None else budget.order(specs):
+                if number and not member_class(specs[name].kind, "members").seeded:
+                    continue
+                if budget is None or budget.begin(name):
+                    models[name].append(self._fit_member(specs[name], self.train, "all rows", seed=seed))
+                    if budget is not None:
+                        budget.end(name)
         return models
 
     def _unknown(self) -> list[MemberSpec]:

@@ -28,7 +28,9 @@ Hyperparameters are flat strings, as SageMaker delivers them:
                      before the others
 ``folds_seconds``    number above 0, the time that the folds may take; read before the others
 ``found_rounds``     JSON object, numbers of boosting rounds that are known, by member; read before the others
-``scored_training``  folder of a finished training of the same recipe, whose scores and blend are used
+``final_seconds``    number above 0, the time in which the bundle must be written; read before the others
+``fitted_members``   JSON object, members that a finished training has fitted: by name, the folder of that training,
+                     laid out as ``/opt/ml``, and the member's name there; read before the others
 ``shared``           JSON object, shared name -> list of ``member__parameter``
 ``member__param``    one member's parameter, read as its declaration says
 ``member``           JSON object, several of one member's parameters by name, each as text: a recipe with many members
@@ -43,6 +45,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 from ensemble.blending import make_blender
@@ -74,7 +77,7 @@ RUN_PARAMETERS = (
 # The roles of the columns of table files; they are not part of a recipe.
 DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing", "task", "positive")
 # What a job does besides training a recipe; and the names that a shared parameter cannot have.
-JOB_PARAMETERS = ("rival", "final_rows", "folds_seconds", "found_rounds", "scored_training")
+JOB_PARAMETERS = ("rival", "final_rows", "folds_seconds", "final_seconds", "found_rounds", "fitted_members")
 SECONDS = real(0, low_open=True)
 ROUNDS = integer(1)
 RESERVED_NAMES = (*RUN_PARAMETERS, *DATA_PARAMETERS, *JOB_PARAMETERS)
@@ -245,13 +248,37 @@ def decode_final_rows(text: str | None) -> FinalRows:
     return found
 
 
-def decode_seconds(text: str | None) -> float | None:
-    """Read the hyperparameter ``folds_seconds``; None if it is not set.
+def decode_seconds(name: str, text: str | None) -> float | None:
+    """Read the hyperparameter ``folds_seconds`` or ``final_seconds``; None if it is not set.
 
     Raises:
         InputError: It is not a number above 0.
     """
-    return None if text is None else float(str(decode_value(SECONDS, "folds_seconds", text)))
+    return None if text is None else float(str(decode_value(SECONDS, name, text)))
+
+
+def encode_fitted(fitted: Mapping[str, tuple[Path, str]]) -> str:
+    """Write where members have been fitted, as the hyperparameter ``fitted_members``.
+
+    Args:
+        fitted: By name of a member, the folder of a training and the member's name there.
+    """
+    return _to_json({name: [str(folder), member] for name, (folder, member) in fitted.items()})
+
+
+def decode_fitted(text: str | None) -> dict[str, tuple[Path, str]]:
+    """Read the hyperparameter ``fitted_members``; empty if it is not set.
+
+    Raises:
+        InputError: It is not the JSON object that ``encode_fitted`` writes.
+    """
+    found = {} if text is None else _from_json("fitted_members", text)
+    try:
+        return {name: (Path(folder), str(member)) for name, (folder, member) in found.items()}
+    except (TypeError, ValueError):
+        raise InputError(
+            f"hyperparameter 'fitted_members' needs a folder and a name for each member, got {text!r}."
+        ) from None
 
 
 def encode_rounds(rounds: Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ensemble.bundle import bundle_hash
 from ensemble.bundle_files import MANIFEST
-from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from ensemble.wire import decode_recipe
 from experiments.actions.tune import finish_study
 from experiments.aws.pricing import SERVERLESS_SOURCE, serverless_usd

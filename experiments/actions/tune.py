@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from ensemble.blending import make_blender
-from ensemble.cli import OUT_OF_FOLD_FILE
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from ensemble.members import member_class
+from experiments.actions.card import card_of_study, request_text
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.baseline import Baseline
 from experiments.backends.open import backend_type, open_backend
@@ -36,7 +37,9 @@ from experiments.reporting.console import at_least, print_plain
 from experiments.reporting.figures import study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
+from experiments.sagemaker_requests.model_card import CARD_JSON
 from experiments.study.baseline import BASELINE
+from experiments.study.card import CARD, as_markdown
 from experiments.study.folder import (
     final_folder,
     log_path,
@@ -52,6 +55,7 @@ from experiments.study.spec import COMMANDS, STUDY_BLEND, TIME_LIMIT, StudySpec,
 from experiments.study.study_blend import StudyBlend, is_open, recorded_blend
 from experiments.study.verdict import study_metrics
 from experiments.system import crash_points
+from experiments.system.files import replace_file
 from experiments.system.machine import check_folder
 from experiments.tracking import runs
 from experiments.tracking.store import interface, store_exists, store_uri
@@ -314,13 +318,22 @@ def _record(
     facts = {key: ledger.noted(key) for key in (BASELINE, SERVING_COST)}
     outcome = _outcome(session, results, best, final, blend, facts)
     figures = figures_of(outcome, ledger.noted(IMPORTANCE))
-    winner = runs.Winner(final, model_dir(final_folder(study.folder)), figures.winner)
+    winner = runs.Winner(final, model_dir(final_folder(study.folder)), figures.winner, _cards(session))
     numbers = study_metrics(final, results, session.members, session.study.objective, outcome.baseline)
     numbers |= {} if outcome.cost is None else outcome.cost.metrics()
     states = [result.state for result in results]
     numbers |= {"trials": len(states), "failed": states.count("failed"), "pruned": states.count("pruned")}
     tracker.finish(winner, figures.study, as_text(outcome), numbers)
     return outcome
+
+
+def _cards(session: _Session) -> dict[str, str]:
+    """Write the winner's card into its bundle; return the files of the card by name."""
+    folder = session.study.folder
+    card = card_of_study(folder, session.composed.config.compare.rtol)
+    texts = {CARD: as_markdown(card), CARD_JSON: request_text(card)}
+    replace_file(model_dir(final_folder(folder)) / CARD, texts[CARD])
+    return texts
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ensemble.cli import METRICS_FILE, OUT_OF_FOLD_FILE
+from ensemble.finished_trainings import METRICS_FILE, OUT_OF_FOLD_FILE
 from experiments.aws.account import error_code
 from experiments.aws.jobs import COMPLETED, STOPPED
 from experiments.aws.pricing import Price

@@ -106,17 +106,22 @@ class StudyHandle(abc.ABC):
             The result of that training, or of the trial itself.
         """
 
-    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None] | None:
+    def run_beside(self, trial: TrialSpec, seconds: float | None = None) -> Callable[[], TrialResult | None] | None:
         """Start a training that is not one of the study's trials, behind those that are waiting to run.
 
         Args:
             trial: The training, of which ``hyperparameters``, ``folder`` and ``threads`` count.
+            seconds: After this time it may be killed; None for no limit of its own.
 
         Returns:
             A function that waits for its result, to be called when ``results`` has ended. It returns None, and the
             training is killed, if the study's ``timeout`` leaves no time. None instead of a function if the training
             would cost money.
         """
+        return None
+
+    def seconds_left(self) -> float | None:
+        """Return how much of the study's ``timeout`` is left; None without a limit, or where it limits trials only."""
         return None
 
     @abc.abstractmethod

@@ -21,7 +21,7 @@ from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult
 
 # The largest share of search.timeout that the baseline may take.
-SHARE = 0.15
+SHARE = 0.08
 # Where trials are jobs on SageMaker, the baseline is trained on this machine, unless that takes longer than this.
 MOST_SECONDS_HERE = 600.0
 
@@ -58,7 +58,8 @@ class Baseline:
         if timeout is not None and seconds > SHARE * timeout:
             self._skipped = f"it takes about {seconds:.0f} s, too much of search.timeout={timeout:g}"
             return
-        self._wait = self._handle.run_beside(baseline_trial(self._study))
+        most = None if timeout is None else SHARE * timeout
+        self._wait = self._handle.run_beside(baseline_trial(self._study), most)
         if self._wait is None and seconds > MOST_SECONDS_HERE:
             self._skipped = f"it takes about {seconds:.0f} s on this machine, and a job on SageMaker costs money"
             return

@@ -149,7 +149,7 @@ class JobsLoop(LoopHandle):
         self._jobs.launch(trial)
         return super().run_again(trial)
 
-    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None] | None:
+    def run_beside(self, trial: TrialSpec, seconds: float | None = None) -> Callable[[], TrialResult | None] | None:
         """Return None: a job would cost money."""
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.optuna_loop import LoopHandle
@@ -28,7 +29,11 @@ class LocalBackend(Backend):
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
         """Start or resume the loop over this pool's workers."""
-        return LoopHandle(study, ledger, LocalRunner(study, self._pool), fits_in_time=True)
+        # The workers' libraries are imported beside the command's own start, on one core maybe.
+        taken = study.spent / study.slowness + self._pool.cpu_seconds()
+        slowness = min(study.slowness, max(study.spent / taken, 1.0)) if taken else study.slowness
+        busy = replace(study, slowness=slowness)
+        return LoopHandle(busy, ledger, LocalRunner(study, self._pool), fits_in_time=True)
 
 
 class LocalRunner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -9,25 +10,45 @@ from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
 
+from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
-from ensemble.wire import decode_recipe, encode_rival, encode_rounds, without_members
+from ensemble.wire import SEPARATOR, decode_recipe, encode_fitted, encode_rival, encode_rounds, without_members
 from experiments.backends.base import StudyHandle, TrialRunner
 from experiments.backends.failure_limit import FailureLimit
 from experiments.errors import RunnerClosed, StudyFailed
 from experiments.study.continuing import check_same_versions
-from experiments.study.folder import check_rows, final_folder, model_dir, trial_folder
+from experiments.study.folder import (
+    check_rows,
+    final_folder,
+    is_written,
+    model_dir,
+    read_result,
+    scored_model_dir,
+    trial_folder,
+)
 from experiments.study.ledger import Ledger
 from experiments.study.sampling import Proposer, make_proposer
+from experiments.study.served_fits import besides_fits, served_fits_seconds
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
 from experiments.study.study_blend import origin
 from experiments.system import crash_points
 
-# When a study has a time limit, time is reserved for the winner: this multiple of the longest trial's duration for its
-# training and its scores, this one for its training on all rows, and these seconds for scores, figures and MLflow.
+# When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
+FINAL_SECONDS = 13.0
+# Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
+# member on all rows is expected to take.
+SURE = 1.2
+# Where trainings are not told their time, it is this multiple of the longest trial's duration for the winner's
+# training, and this one for its training on all rows.
 FINAL_TRIALS = 1.5
 ALL_ROWS_TRIALS = 1.5
-FINAL_SECONDS = 10.0
+# The share of the time that the folds of the first trial may take. If it stays the only one, the rest is enough for its
+# bundle and a model of each member on all rows, which takes about half as long as the folds.
+FIRST_SHARE = 0.5
+# A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
+# other trials, if there is time for this share of the fits. Other parameters may take this many times as long.
+STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.1, 1.5
 # The shortest time that a trial is given, however short the limit.
 SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
@@ -74,6 +95,7 @@ class LoopHandle(StudyHandle):
         self._fits_in_time = fits_in_time and spec.timeout is not None
         self._clock = clock
         self._begun = clock() - spec.spent
+        self._beside: Callable[[], TrialResult | None] | None = None
         self._asked = 0
         self._told = 0
         self._failures = FailureLimit(spec)
@@ -91,6 +113,8 @@ class LoopHandle(StudyHandle):
         time_is_up = False
         while not time_is_up:
             waiting |= self._ask_and_tell(proposer, recorded)
+            if self._beside is not None and self._fits_in_time and self._spec.parallel == 1:
+                self._beside()  # it would take the next trial's time
             for index in self._startable(waiting):
                 trial = waiting.pop(index)
                 if index not in self._results:
@@ -150,43 +174,114 @@ class LoopHandle(StudyHandle):
         It has the first values, which are good on many tables, and tells in ``mode=local`` which members there is time
         for. Beside others it could be the one that is killed.
         """
-        first = self._spec.timeout is not None and not self._results
-        return sorted(waiting)[: 1 if first else None]
+        if self._spec.timeout is not None and not self._results:
+            return sorted(waiting)[:1]
+        if not self._fits_in_time:
+            return sorted(waiting)
+        shortest = min(result.finished - result.started for result in self._results.values())
+        left = self._seconds_left()
+        late = left is not None and left < STARTED * shortest
+        if self._takes_members:
+            late = not self._in_time()
+        return sorted(index for index in waiting if index in self._results or not late)
+
+    @property
+    def _takes_members(self) -> bool:
+        """Whether a trial for which there is too little time may take members from other trials."""
+        is_shared = any(SEPARATOR not in name for name in self._spec.space.ranges)
+        return self._keeps_models and self._spec.blend_over == "study" and not (is_shared or self._spec.search.prune)
+
+    def _in_time(self) -> list[str]:
+        """Return the members that another trial has time to fit, quick ones first; none if they are not worth it."""
+        scored = [result for result in self._results.values() if result.state == "complete"]
+        left = self._seconds_left()
+        if left is None:
+            return self._members()
+        left = max(left - max(map(besides_fits, scored)), 0.0)
+        takes = {
+            name: max(result.info.get("fit_seconds", {}).get(name, 0.0) for result in scored)
+            for name in self._members()
+        }
+        found, used = [], 0.0
+        for name in sorted(takes, key=takes.__getitem__):
+            used += OTHER_PARAMETERS * takes[name]
+            if used <= left:
+                found.append(name)
+        return found if sum(takes[name] for name in found) >= FEWEST_FITS * sum(takes.values()) else []
+
+    def _members(self) -> list[str]:
+        return [member.name for member in self._spec.recipe({}).members]
+
+    def _with_time_left(self, trial: TrialSpec) -> TrialSpec:
+        """Return a trial that takes the members which it has no time to fit from the trials in which they did best."""
+        fitted, params = {}, dict(trial.params)
+        best = self._best_of_members()
+        for name in set(self._members()) - set(self._in_time()):
+            source = best.get(name)
+            if source is None or not model_dir(folder := trial_folder(self._spec.folder, source)).exists():
+                continue
+            fitted[name] = (folder, name)
+            before = self._results[source].params
+            params |= {key: value for key, value in before.items() if key.partition(SEPARATOR)[0] == name}
+        if not fitted:
+            return trial
+        hyperparameters = self._spec.hyperparameters(params) | {"fitted_members": encode_fitted(fitted)}
+        return replace(trial, params=params, hyperparameters=hyperparameters)
 
     def _limited(self, trial: TrialSpec) -> TrialSpec:
         """Return a trial of the members for which there is time; the first is told its time, and finds them."""
         hyperparameters = without_members(trial.hyperparameters, self._spec.left_out)
         if self._fits_in_time and not self._results:
-            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() / self._first_trials)
+            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() * FIRST_SHARE)
             hyperparameters["folds_seconds"] = encode(seconds)
-        return replace(trial, hyperparameters=hyperparameters)
+        trial = replace(trial, hyperparameters=hyperparameters)
+        return self._with_time_left(trial) if self._takes_members and self._results else trial
 
     def _remove_models(self) -> None:
-        """Remove the models of trials; with a time limit, the winner's may be needed."""
-        best = best_of(self._results.values(), self._spec.objective)
+        """Remove the models of trials; with a time limit, those that the winner may have are kept."""
+        kept = self._may_win() if self._fits_in_time else set()
         for index in self._results if self._spec.n_trials > 1 else ():
-            if not (self._fits_in_time and best is not None and index == best.index):
+            if index not in kept:
                 shutil.rmtree(model_dir(trial_folder(self._spec.folder, index)), ignore_errors=True)
 
     @property
-    def _final_trials(self) -> float:
-        """How many times as long as a trial the winner's training takes."""
+    def _keeps_models(self) -> bool:
+        """Whether every trial writes its models, so that the winner need not be fitted on the folds again."""
+        return self._fits_in_time and self._spec.search.vary == "all"
+
+    def _may_win(self) -> set[int]:
+        """Return the best trial, and the trials that have the best model of a member."""
+        best = best_of(self._results.values(), self._spec.objective)
+        kept = set() if best is None else {best.index}
+        return kept | (set(self._best_of_members().values()) if self._spec.blend_over == "study" else set())
+
+    def _best_of_members(self) -> dict[str, int]:
+        """Return the trial with the best model of each member; of equal ones the first."""
+        scored = sorted((one for one in self._results.values() if one.state == "complete"), key=lambda one: one.index)
+        found: dict[str, int] = {}
+        for member in self._members() if scored else ():
+            score = "mae" if MetricName.parse(self._spec.objective).score == "mae" else scored[0].main_score
+            name = f"cv_{score}_{member}"
+            found[member] = min(scored, key=lambda one: one.metrics.get(name, math.inf)).index
+        return found
+
+    def _reserved(self, longest: float) -> float:
+        """Return the seconds that the winner's training takes if each trial took no longer than this."""
         times = 1 if self._spec.max_ms is None else 2  # the best trial is measured before members are left out
-        return times * (FINAL_TRIALS + (0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
+        if not self._fits_in_time:
+            return times * longest * (FINAL_TRIALS + (0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
+        results = [result for result in self._results.values() if result.state == "complete"]
+        besides = max(map(besides_fits, results))
+        again = 0.0 if self._keeps_models else longest  # the winner's folds
+        return times * (again + SURE * (besides + served_fits_seconds(self._spec, results)))
 
-    @property
-    def _first_trials(self) -> float:
-        """The time for all trainings, divided by the time that the first trial may take.
-
-        If it stays the only one, its models are kept, and only those on all rows are left to fit. Half of its time more
-        is for its scores and its bundle. Without models on all rows, other trials have as much.
-        """
-        return 2.0 if self._spec.final_rows == "train" else 1.5 + ALL_ROWS_TRIALS
+    def seconds_left(self) -> float | None:
+        """Return how much of the time limit is left."""
+        return None if self._spec.timeout is None else self._spec.timeout - (self._clock() - self._begun)
 
     def _seconds_before_recording(self) -> float:
         """Return how long trainings may still take, all together. It needs a time limit."""
-        recording = FINAL_SECONDS * self._spec.slowness
-        return (self._spec.timeout or 0.0) - recording - (self._clock() - self._begun)
+        return (self.seconds_left() or 0.0) - FINAL_SECONDS * self._spec.slowness
 
     def _seconds_left(self, since: Iterable[float] = ()) -> float | None:
         """Return how long trials may still run, with time reserved for the winner; None without a limit.
@@ -198,9 +293,12 @@ class LoopHandle(StudyHandle):
         if self._spec.timeout is None or not scored:  # without a score there is no winner to reserve time for
             return None
         longest = max(result.finished - result.started for result in scored)
-        left, factor = self._seconds_before_recording(), self._final_trials
+        left, reserved = self._seconds_before_recording(), self._reserved(longest)
+        if self._keeps_models:  # the winner's folds are not fitted again
+            return max(0.0, left - reserved)
+        factor = reserved / max(longest, 1e-9)
         ends = [(left - factor * (self._clock() - began)) / (1 + factor) for began in since]
-        return max(0.0, min([left - factor * longest, *ends]))
+        return max(0.0, min([left - reserved, *ends]))
 
     def _interrupted(self, running: Collection[futures.Future[TrialResult]]) -> set[futures.Future[TrialResult]]:
         """Kill the running trials, and return those that finished nevertheless."""
@@ -230,16 +328,44 @@ class LoopHandle(StudyHandle):
         own = recipe is not None
         if self._fits_in_time:  # with its time, a training would find other numbers of rounds
             hyperparameters |= {"found_rounds": encode_rounds(self._rounds(index, recipe))}
+            if fitted := self._fitted(index, recipe):
+                hyperparameters |= {"fitted_members": encode_fitted(fitted)}
+            hyperparameters |= {"final_seconds": encode(max(SHORTEST_SECONDS, self._seconds_before_recording()))}
         final = TrialSpec(index, params, hyperparameters, folder, keep_model=True, threads=threads, own_recipe=own)
-        if not (self._fits_in_time and not own and model_dir(trained).exists()):
+        if not self._fits_in_time:
             return self._checked(self._final_runner.run(final))
-        # The first trial has kept its models, which are served if there is no time for others.
-        final = replace(final, hyperparameters=hyperparameters | {"scored_training": str(trained)})
+        return self._checked(self._run_in_time(final))
+
+    def _run_in_time(self, final: TrialSpec) -> TrialResult:
+        """Run the winner's training, which is killed when its time is up and its scored models are saved.
+
+        These are served then.
+        """
+        started = time.time()
         future = self._threads.submit(self._final_runner.run, final)
         done, _ = futures.wait([future], max(0.0, self._seconds_before_recording()))
+        scored = scored_model_dir(final.folder)
+        while not done and not is_written(final.folder):
+            done, _ = futures.wait([future], INTERRUPT_EVERY_SECONDS)
         if not done:
             self._interrupted([future])
-        return self._kept(trained, result) if _was_killed(future) else self._checked(future.result())
+        if not _was_killed(future):
+            return future.result()
+        shutil.rmtree(model_dir(final.folder), ignore_errors=True)
+        if scored.exists():
+            scored.rename(model_dir(final.folder))
+        return read_result(final, started, time.time(), 0)
+
+    def _fitted(self, index: int, recipe: Mapping[str, str] | None) -> dict[str, tuple[Path, str]]:
+        """Return where the members of the winner have been fitted, of those whose models are kept, by name."""
+        names = decode_recipe(self._spec.hyperparameters(self._results[index].params) if recipe is None else recipe)
+        found: dict[str, tuple[Path, str]] = {}
+        for member in names.members:
+            name, trial = (member.name, index) if recipe is None else origin(member.name)
+            folder = trial_folder(self._spec.folder, trial)
+            if model_dir(folder).exists():
+                found[member.name] = (folder, name)
+        return found
 
     def _kept(self, trained: Path, result: TrialResult) -> TrialResult:
         """Return a trial whose own models are served."""
@@ -258,16 +384,20 @@ class LoopHandle(StudyHandle):
             found |= {member.name: rounds[name]} if name in rounds else {}
         return found
 
-    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None] | None:
+    def run_beside(self, trial: TrialSpec, seconds: float | None = None) -> Callable[[], TrialResult | None] | None:
         """Run a training in the trials' threads; it is killed when the rest of the time is needed for the winner."""
         future = self._threads.submit(self._runner.run, trial)
+        began = self._clock()
 
         def result() -> TrialResult | None:
-            done, _ = futures.wait([future], self._seconds_left())
+            own = None if seconds is None else max(0.0, seconds - (self._clock() - began))
+            limits = [limit for limit in (own, self._seconds_left()) if limit is not None]
+            done, _ = futures.wait([future], min(limits, default=None))
             if not done:
                 self._interrupted([future])
             return None if _was_killed(future) else self._checked(future.result())
 
+        self._beside = result
         return result
 
     def cancel(self) -> None:
@@ -287,10 +417,11 @@ class LoopHandle(StudyHandle):
 
     def _trial(self, index: int, params: Mapping[str, ParamValue]) -> TrialSpec:
         folder = trial_folder(self._spec.folder, index)
-        # The first one writes its model too, so that one which cannot be written is known now and not at the end.
-        keep_model = index == 0
+        # The first one writes its model too, so that one which cannot be written is known now and not at the end. With
+        # a time limit, the winner has the models of trials.
+        keep_model = index == 0 or self._keeps_models
         recipe = self._spec.hyperparameters(params)
-        hyperparameters = recipe if self._spec.n_trials > 1 else self._served(recipe)
+        hyperparameters = recipe if self._spec.n_trials > 1 or self._fits_in_time else self._served(recipe)
         if self._spec.search.prune:
             best = best_of((self._results[told] for told in range(self._told)), self._spec.objective)
             hyperparameters |= {"rival": encode_rival(best.rival(self._spec.objective) if best else Rival())}

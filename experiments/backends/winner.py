@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.status import Status
 
 from ensemble.bundle_files import MANIFEST
-from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.evaluation import SCORES
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from experiments.backends.base import StudyHandle
 from experiments.backends.worker_pool import LocalWorkers
 from experiments.errors import StudyFailed, storage_errors
@@ -38,8 +38,11 @@ from experiments.system.files import replacing
 
 # The ledger's facts of the winner: its result with test scores, and the importance of the features.
 FINAL = "final"
-# The share of search.timeout that finding the importance may take.
+# The share of search.timeout that finding the importance may take, the seconds that are kept for figures and MLflow,
+# and how long calls of the served model are repeated to measure it, if time is limited.
 IMPORTANCE_SHARE = 0.05
+RECORDING_SECONDS = 8.0
+MEASURING_SECONDS = 0.05
 IMPORTANCE = "feature_importance"
 
 
@@ -101,7 +104,7 @@ def place_winner(
         if trained is None or chosen is not None:
             trained = _train(study, ledger, handle, best, chosen, console)
         final = trained
-        _score(study, ledger, local_workers, final, status)
+        _score(study, ledger, local_workers, final, status, handle.seconds_left())
 
 
 def _find_blend(
@@ -159,10 +162,29 @@ def _train(
     return final if chosen is None else _with_nested_scores(final, chosen, study)
 
 
-def _score(study: StudySpec, ledger: Ledger, local_workers: LocalWorkers, final: TrialResult, status: Status) -> None:
-    """Score the winner on the test rows, find the importance of its features, and note both."""
+def _score(
+    study: StudySpec,
+    ledger: Ledger,
+    local_workers: LocalWorkers,
+    final: TrialResult,
+    status: Status,
+    left: float | None,
+) -> None:
+    """Score the winner on the test rows, find the importance of its features, measure it, and note all of it.
+
+    Args:
+        study: The study.
+        ledger: Its ledger.
+        local_workers: Returns the workers.
+        final: The winner.
+        status: Where progress is shown.
+        left: The seconds that are left of the study's time limit, in which it must also be recorded; None for no limit.
+    """
     scored, bundle = scored_model_dir(final_folder(study.folder)), model_dir(final_folder(study.folder))
-    scores = _scores(study, scored if scored.exists() else bundle, local_workers, status)
+    seconds = None
+    if left is not None:
+        seconds = max(0.0, min(IMPORTANCE_SHARE * (study.timeout or 0.0), left - RECORDING_SECONDS * study.slowness))
+    scores = _scores(study, scored if scored.exists() else bundle, local_workers, status, seconds)
     ledger.note(IMPORTANCE, scores["importance"])
     ledger.note(SERVING_COST, _measured(study, local_workers))
     covered = {} if scores["coverage"] is None else {COVERAGE: scores["coverage"]}
@@ -174,15 +196,22 @@ def _score(study: StudySpec, ledger: Ledger, local_workers: LocalWorkers, final:
 def _measured(study: StudySpec, local_workers: LocalWorkers) -> dict[str, Any]:
     """Return what the bundle in the study's final folder costs, as ``ServingCost``'s fields."""
     final = final_folder(study.folder)
-    kwargs = {"bundle": str(model_dir(final))}
+    kwargs: dict[str, Any] = {"bundle": str(model_dir(final))}
+    if study.timeout is not None and study.max_ms is None:  # which needs exact times
+        kwargs["seconds"] = MEASURING_SECONDS
     found: dict[str, Any] = local_workers().call(
         "experiments.study.serving_cost:measure_bundle", kwargs, final / "scoring.txt"
     )
     return found
 
 
-def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status: Status) -> dict[str, Any]:
-    """Return what ``score_winner`` does, with the ``importance`` of all features, in workers."""
+def _scores(
+    study: StudySpec, bundle: Path, local_workers: LocalWorkers, status: Status, seconds: float | None
+) -> dict[str, Any]:
+    """Return what ``score_winner`` does, with the ``importance`` of all features, in workers.
+
+    The importance may take ``seconds``; None for no limit.
+    """
     console = status.console
     unseen = {"validation": study.channels.validation, "test": study.channels.test}
     channels = {name: str(folder) for name, folder in unseen.items() if folder is not None}
@@ -196,7 +225,7 @@ def _scores(study: StudySpec, bundle: Path, local_workers: LocalWorkers, status:
         "channels": channels,
         "hashes": dict(study.channels.hashes),
         "predictions": str(test_predictions(study.folder)),
-        "seconds": None if study.timeout is None else IMPORTANCE_SHARE * study.timeout,
+        "seconds": seconds,
     }
     pool = local_workers()
     threads = study.threads * study.parallel

@@ -21,6 +21,7 @@ from experiments.study.verdict import (
     decisive_score,
     lift_over_baseline,
     lift_over_best_member,
+    score_rows,
 )
 
 SPLITS = ("cv", "validation", "test")
@@ -99,8 +100,9 @@ class Measures:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Members and the blend."""
-        return (*self.study.members, BLENDED)
+        """Members, and the blend where it is another model than a single member."""
+        members = self.study.members
+        return (*members, BLENDED) if self.best is None else tuple(score_rows(self.best, members))
 
     @property
     def trials_per_minute(self) -> float | None:

@@ -93,7 +93,7 @@ class Parity:
             reason = self.unequal[0].describe() if all(pair.failed for pair in self.unequal) else cause
             return f"parity: FAIL ({counted}; {reason})"
         known = f"{counted}; {cause}" if self.pairs else cause
-        return f"parity: {self.verdict} ({known})"
+        return f"parity: NOT COMPARABLE ({known})" if self.required else f"parity: NOT CHECKED ({known})"
 
     @property
     def exactness(self) -> str:

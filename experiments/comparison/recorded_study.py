@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.classes import task_of
-from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.evaluation import main_score
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric

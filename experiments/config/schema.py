@@ -541,7 +541,8 @@ class Config:
     model: str | None = _key(
         None,
         "For `action=deploy`, `action=batch` and `action=drift`: a study, a folder or `model.tar.gz`, an MLflow run, "
-        "`name@alias`, `s3://...`; `null` is the winner of the newest study. For `action=shrink`: a study.",
+        "`name@alias`, `s3://...`; `null` is the winner of the newest study. Also for `action=card`, and a "
+        "study for `action=shrink`.",
     )
     job: str | None = _key(None, "For `action=attach`: name of the tuning job.")
     endpoint: str = _key(
@@ -562,7 +563,8 @@ class Config:
         None,
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
         "file of the report; `null` is `report.html` in `paths.root`. For `action=drift` and `action=shrink`, the file "
-        "of the figure; `null` is `drift.png` or `shrink.png` there. For `action=list`, a `.json` file.",
+        "of the figure; `null` is `drift.png` or `shrink.png` there. For `action=list`, a `.json` file. "
+        "For `action=card`, a file that ends with `.md`, or with `.json` for SageMaker's request; `null` prints it.",
     )
     detail: str = _key(
         "blended",

@@ -131,7 +131,7 @@ def _title(winner: TrialResult) -> str:
 
 def member_and_blend_scores(winner: TrialResult, members: Sequence[str], unit: str | None = None) -> Figure:
     """Draw the winner's main score of every member and of the blend in cross-validation, with each fold as a dot."""
-    names = list(members) if len(members) == 1 and score_rows(winner) == list(members) else [*members, BLENDED]
+    names = score_rows(winner, members)
     main = winner.main_score
     pooled = [winner.metrics[f"cv_{main}_{name}"] for name in names]
     figure, axes = axes_of(8, 1.6 + 0.6 * len(names), "x")
@@ -145,7 +145,7 @@ def member_and_blend_scores(winner: TrialResult, members: Sequence[str], unit: s
         axes.axvline(pooled[-1], color=ORANGE, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.8)
-    of_unit = f", {label(unit)}," if unit and main == "rmse" else ""
+    of_unit = f", {label(unit)}" if unit and main == "rmse" else ""
     axes.set_xlabel(f"{shown(main)} in cross-validation{of_unit} (bar: all rows, dots: folds)", parse_math=False)
     question = "is the blend's bar left of every member's?" if len(names) > 1 else "how far apart are the folds?"
     axes.set_title(f"{_title(winner)}: {question}", loc="left", fontsize=11)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ensemble.decision import HALF
+from ensemble.errors import listed
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import SEPARATOR
@@ -174,10 +175,9 @@ def _coverage_text(coverage: Coverage, outcome: Outcome) -> str:
     """Return how many of the test rows the intervals hold, and what that does not promise."""
     what = f"{coverage.level:.0%} {'sets of labels' if outcome.final.classes else 'intervals'}"
     size = f"{digits(coverage.size)} labels" if outcome.final.classes else f"a width of {digits(coverage.size)}"
-    kind = outcome.final.info["recipe"]["folds"]["kind"]
-    promise = _NOT_PROMISED.get(kind, "")
+    promise = _NOT_PROMISED.get(outcome.final.info["recipe"]["folds"]["kind"], "")
     return (
-        f"{what[0].upper()}{what[1:]} hold {coverage.share:.1%} of the test rows ({coverage.low:.1%} to "
+        f"{what} hold {coverage.share:.1%} of the test rows ({coverage.low:.1%} to "
         f"{coverage.high:.1%}), with {size} on average.{promise}"
     )
 
@@ -208,6 +208,9 @@ def _limited(outcome: Outcome) -> list[str]:
             f"There was no time to fit the served model on further rows (ensemble.final_rows={study.final_rows}): it "
             "learnt from the training rows only. The same command does it, with a longer search.timeout."
         )
+    kept = outcome.final.info.get("served_from_folds")
+    if kept:
+        lines.append(f"There was no time to fit {listed(kept)} on further rows: their models of the folds are served.")
     return lines
 
 
@@ -314,9 +317,9 @@ def _table(outcome: Outcome) -> Table:
     for title in ("", *titles, "weight", "fit s"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     weights, seconds = final.info["weights"], final.info["fit_seconds"]
-    for name in score_rows(final):
+    for name in score_rows(final, list(weights)):
         blend = name == BLENDED
-        cells = [_number(metrics.get(f"{split}_{score}_{name}")) for split, score in scores]
+        cells = [_number(metrics.get(f"{split}_{score}_{name}"), score) for split, score in scores]
         table.add_row(
             f"  {next(iter(weights))} as served" if blend and len(weights) == 1 else f"  {name}",
             *cells,
@@ -329,12 +332,14 @@ def _table(outcome: Outcome) -> Table:
     for name, title in ((CATBOOST, "plain CatBoost"), (MEAN, naive)):
         found = [baseline.get(f"{split}_{score}_{name}") for split, score in scores]
         if found[0] is not None:
-            table.add_row(f"  {title}", *map(_number, found), style="dim")
+            cells = [_number(value, score) for value, (_, score) in zip(found, scores, strict=True)]
+            table.add_row(f"  {title}", *cells, style="dim")
     return table
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+def _number(value: float | None, score: str = "") -> str:
+    """Return a score as text; an R², which may be near zero, with four decimals."""
+    return "" if value is None else f"{value:.4f}" if score == "r2" else f"{value:.6g}"
 
 
 def _next(outcome: Outcome) -> Text:

@@ -82,6 +82,8 @@ def next_step_text(
     if lift is None or verdict(lift, best.metric) != "undecided":
         return None
     steps = [*_more_folds(final, lift)]
+    if any(result.info.get("left_out") for result in results):
+        steps.insert(0, "allow the members that were left out their time, with a longer search.timeout")
     if ahead is not None and ahead.is_worth:
         steps.append(f"run more trials, search.n_trials={len(results) + ahead.trials}")
     known = {name: rise for name, rise in rises.items() if name in members and np.isfinite(rise)}
@@ -90,10 +92,7 @@ def next_step_text(
         rest = ",".join(name for name in members if name != spare)
         steps.append(f"drop {spare}, without which the blend is hardly worse, ensemble.members=[{rest}]")
     if not steps:
-        return (
-            "More folds would hardly decide so small a difference. Next step: take the simpler model, "
-            f"ensemble.members=[{best.name}]."
-        )
+        return f"More folds would hardly decide it. Next step: take the simpler model, ensemble.members=[{best.name}]."
     return f"Next step: {'; or '.join(steps)}."
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.classes import task_of
-from ensemble.cli import FITS_VARIABLE, METRICS_FILE, METRICS_VERSION, SCORED_FOLDER
+from ensemble.cli import FITS_VARIABLE, METRICS_VERSION, SCORED_FOLDER
 from ensemble.documents import read_json
 from ensemble.evaluation import main_score
+from ensemble.finished_trainings import METRICS_FILE
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, JOB_PARAMETERS, decode_recipe
 from experiments.errors import InputError, StorageError, listed, storage_errors
@@ -141,6 +142,11 @@ def read_result(trial: TrialSpec, started: float, finished: float, exit_code: in
     metrics = document.get("metrics", {})
     state: TrialState = "failed" if reason is not None else "pruned" if "pruned" in info else "complete"
     return TrialResult(trial.index, state, dict(trial.params), started, finished, metrics, info, reason)
+
+
+def is_written(folder: Path) -> bool:
+    """Return whether the training in this folder has written its results, even if it still fits further models."""
+    return (output_data_dir(folder) / METRICS_FILE).exists()
 
 
 def check_rows(result: TrialResult, channels: Channels, place: str) -> TrialResult:

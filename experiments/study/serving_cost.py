@@ -48,11 +48,12 @@ class ServingCost:
         return whole | members
 
 
-def measure_bundle(bundle: str) -> dict[str, Any]:
+def measure_bundle(bundle: str, seconds: float = SECONDS) -> dict[str, Any]:
     """Return the fields of ``ServingCost``, in a worker.
 
     Args:
         bundle: Folder of the saved ensemble.
+        seconds: How long each call is repeated at most.
     """
     folder = Path(bundle)
     found = load_bundle(folder, threads=1)
@@ -60,22 +61,22 @@ def measure_bundle(bundle: str) -> dict[str, Any]:
     row, rows = features[:1], np.resize(features, (BULK_ROWS, features.shape[1]))
     with one_blas_thread():
         members = {
-            name: milliseconds(lambda models=models: type(models[0]).predict_each(models, row))  # type: ignore[misc]
+            name: milliseconds(lambda models=models: type(models[0]).predict_each(models, row), seconds)  # type: ignore[misc]
             for name, models in found.ensemble.models.items()
         }
         return {
-            "one_row_ms": milliseconds(lambda: found.ensemble.predict(row)),
-            "bulk_row_ms": milliseconds(lambda: found.ensemble.predict(rows)) / BULK_ROWS,
+            "one_row_ms": milliseconds(lambda: found.ensemble.predict(row), seconds),
+            "bulk_row_ms": milliseconds(lambda: found.ensemble.predict(rows), seconds) / BULK_ROWS,
             "megabytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6,
             "members_ms": members,
         }
 
 
-def milliseconds(call: Callable[[], object]) -> float:
+def milliseconds(call: Callable[[], object], limit: float = SECONDS) -> float:
     """Return the median duration of a call, after one that is not counted."""
     call()
     seconds: list[float] = []
-    while len(seconds) < REPEATS and (not seconds or sum(seconds) < SECONDS):
+    while len(seconds) < REPEATS and (not seconds or sum(seconds) < limit):
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)

@@ -15,7 +15,6 @@ import numpy as np
 from ensemble.arrays import Floats
 from ensemble.blending import Blend, Blender, Rows
 from ensemble.channel import read_channel
-from ensemble.cli import OUT_OF_FOLD_FILE
 from ensemble.elementary import LEAST_PROBABILITY, log
 from ensemble.evaluation import (
     SCORES,
@@ -27,6 +26,7 @@ from ensemble.evaluation import (
     of_true_class,
     pooled_scores,
 )
+from ensemble.finished_trainings import OUT_OF_FOLD_FILE
 from ensemble.nested_blend import (
     averaged,
     blender_of,

@@ -75,13 +75,19 @@ def best_single_member(results: Sequence[TrialResult], members: Sequence[str], s
     return min(candidates, key=lambda candidate: sign * candidate.score)
 
 
-def score_rows(winner: TrialResult) -> list[str]:
+def score_rows(winner: TrialResult, members: Sequence[str]) -> list[str]:
     """Return what has scores of its own in the winner: its members, and the blend.
 
     A single member's blend is the member itself, unless it is calibrated or fitted otherwise.
+
+    Args:
+        winner: The winner.
+        members: The names of its members.
     """
-    names = list(winner.info["weights"])
-    blend = {key: value for key, value in winner.metrics.items() if key.endswith(f"_{BLENDED}")}
+    names = list(members)
+    blend = {
+        key: value for key, value in winner.metrics.items() if key.startswith("cv_") and key.endswith(f"_{BLENDED}")
+    }
     own = (winner.metrics.get(key.removesuffix(BLENDED) + names[0], math.nan) for key in blend)
     same = all(math.isclose(value, member) for value, member in zip(blend.values(), own, strict=True))
     return names if len(names) == 1 and same else [*names, BLENDED]

@@ -12,7 +12,7 @@ import queue
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +54,13 @@ class Winner:
         result: Its metrics, test scores included.
         bundle: Folder of the saved ensemble.
         figures: Its Matplotlib figures, by file name.
+        texts: Its further files, by file name.
     """
 
     result: TrialResult
     bundle: Path
     figures: Mapping[str, Any]
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 class TrackingError(Exception):
@@ -380,6 +382,8 @@ class Tracker:
         run_id = self._create_run(result, "final", "winner")
         for file, figure in winner.figures.items():
             client.log_figure(run_id, figure, file)
+        for file, text in winner.texts.items():
+            client.log_text(run_id, text, file)
         client.log_text(run_id, json.dumps(dict(result.metrics), indent=1, sort_keys=True), "metrics.json")
         params = self._study.trained(result)
         model_id = log_model(run_id, winner.bundle, self._study.name, params, self._study.dependencies)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ensemble.evaluation import SCORES
+from ensemble.evaluation import SCORES, MetricName
 from ensemble.recipe import BLENDED
 from experiments.study.coverage import coverage_of
 from experiments.study.fold_intervals import fold_scores
@@ -47,7 +47,7 @@ def trial_numbers(result: TrialResult, members: Sequence[str], main: str, object
     names = (BLENDED, *members)
     wanted = [f"cv_{main}_{who}" for who in names]
     wanted += [f"validation_{main}_{BLENDED}", *(f"cv_{score}_{BLENDED}" for score in SCORES), objective]
-    return [*_picked(result.metrics, wanted), *fold_numbers(result, names, main), *_further(result)]
+    return [*_picked(result.metrics, wanted), *fold_numbers(result, names, main, objective), *_further(result)]
 
 
 def winner_numbers(result: TrialResult, members: Sequence[str], main: str, objective: str) -> list[Number]:
@@ -58,7 +58,7 @@ def winner_numbers(result: TrialResult, members: Sequence[str], main: str, objec
     names, coverage = (BLENDED, *members), coverage_of(result.info)
     return [
         *winner_scores(result.metrics, members, main, objective),
-        *fold_numbers(result, names, main),
+        *fold_numbers(result, names, main, objective),
         *_further(result),
         *(Number(name, value) for name, value in ({} if coverage is None else coverage.metrics()).items()),
     ]
@@ -80,12 +80,14 @@ def winner_scores(
     return _picked(metrics, wanted if objective is None else [*wanted, objective])
 
 
-def fold_numbers(result: TrialResult, names: Sequence[str], main: str) -> list[Number]:
-    """Return the main score of each of ``names`` on each fold, as steps of one metric."""
+def fold_numbers(result: TrialResult, names: Sequence[str], main: str, objective: str) -> list[Number]:
+    """Return the main score of each of ``names``, and the objective, on each fold, as steps of one metric."""
+    decides = MetricName.parse(objective)
+    wanted = dict.fromkeys([*((main, who) for who in names), (decides.score, decides.who)])
     return [
-        Number(f"cv_{main}_{who}_fold", value, fold)
-        for who in names
-        for fold, value in enumerate(fold_scores(result, who, main))
+        Number(f"cv_{score}_{who}_fold", value, fold)
+        for score, who in wanted
+        for fold, value in fold_scores(result, who, score).items()
     ]
 
 

@@ -26,7 +26,7 @@ NOT_RUN = {
     "source .venv/bin/activate": "as above",
     "pip install -e '.[test]'": "as above",
     "mlflow ui": "it does not end; test_tune.py opens it",
-    "python run.py mode=local dataset=cancer": "test_classes.py runs such studies to their end",
+    "python run.py action=train dataset=cancer study=cancer ensemble.threshold=f1": "test_classes.py runs such studies",
     "pytest tests/endpoint --endpoint=local": "test_endpoint_commands.py runs it on a deployed endpoint",
 }
 

@@ -1,4 +1,4 @@
-"""How long the tests of an endpoint take, judged by the time of one answer."""
+"""About how long the tests of an endpoint take, judged by the time of one answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from tests.endpoint.choice import Choice
 from tests.endpoint.target import Target
 
-# Measured: the seconds of all tests that do not depend on the model, and how many answers they wait for.
+# A rough estimate: seconds of what does not depend on the model, and how many of its answers all tests wait for.
 FULL_SECONDS, FULL_ANSWERS = 60, 3000
 
 

@@ -512,7 +512,9 @@ def test_served_models_learn_from_further_rows_and_keep_blend_and_threshold(tmp_
     (first / "output").mkdir(parents=True)
     (one / "output" / "data" / "scored").rename(first / "model")
     (one / "output" / "data").rename(first / "output" / "data")
-    again = load_bundle(trained("again", "--scored_training", str(first)) / "model")
+    again = load_bundle(
+        trained("again", "--fitted_members", json.dumps({"xgboost": [str(first), "xgboost"]})) / "model"
+    )
     assert np.array_equal(again.ensemble.predict(rows), served.ensemble.predict(rows))
     assert again.ensemble.decision == served.ensemble.decision
 

@@ -7,15 +7,17 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ensemble.bundle import save_bundle
+from ensemble.errors import InputError
 from ensemble.training import fit_ensemble
 from tests.entry.conftest import make_table, quick_recipe
-from tests.support.models import LABELS, save_model_of_classes
+from tests.support.models import LABELS, save_model_of_classes, save_two_models
 
 # Calls the toolkit's handler as the multi-model server does, and prints the answers for this test.
 SERVER = """
@@ -123,3 +125,24 @@ def test_classes_are_answered_with_their_labels(tmp_path: Path) -> None:
     assert header == ["prediction", *(f"probability_{label}" for label in sorted(LABELS))]
     assert [line[0] for line in lines] == document["predicted_label"]
     assert [[float(cell) for cell in line[1:]] for line in lines] == document["probabilities"]
+
+
+def test_the_environment_sets_the_interval_of_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import inference
+
+    model, _ = save_two_models(tmp_path)
+    monkeypatch.setenv("BYOE_INTERVAL", "0.8")
+    predictor = inference.model_fn(str(model))
+    rows = inference.input_fn(b"a,b\n3,4\n", "text/csv")
+    found = replace(inference.predict_fn(rows, predictor), level=0.8)
+    lower, upper = (ends.tolist() for ends in found.bounds)
+    answer = json.loads(inference.output_fn(inference.predict_fn(rows, predictor), "application/json")[0])
+    assert answer == {"predictions": found.blended.tolist(), "lower": lower, "upper": upper, "level": 0.8}
+    # Requests that are predicted together have the interval of each alone.
+    _, second = inference.predict_many_fn([inference.input_fn(b"a,b\n50,1\n", "text/csv"), rows], predictor)
+    assert json.loads(inference.output_fn(second, "application/json")[0]) == answer
+    plain, _ = inference.output_fn(second, "text/csv; detail=blended")
+    assert [float(plain)] == found.blended.tolist()
+    monkeypatch.setenv("BYOE_INTERVAL", "0.99")
+    with pytest.raises(InputError, match=r"BYOE_INTERVAL=0\.99: the training rows of this model allow a level up to"):
+        inference.model_fn(str(model))

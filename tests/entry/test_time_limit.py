@@ -19,13 +19,22 @@ from ensemble.bundle import load_bundle
 from ensemble.channel import write_channel
 from ensemble.cli import main
 from ensemble.errors import InputError
+from ensemble.final_budget import FinalBudget
 from ensemble.known_fits import Known
 from ensemble.members.growth import Growth
 from ensemble.members.scikit import CHUNK
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table
 from ensemble.training import Training, fit_ensemble
-from ensemble.wire import decode_rounds, decode_seconds, encode_recipe, encode_rounds, without_members
+from ensemble.wire import (
+    decode_fitted,
+    decode_rounds,
+    decode_seconds,
+    encode_fitted,
+    encode_recipe,
+    encode_rounds,
+    without_members,
+)
 from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
 
 K = 3
@@ -188,7 +197,7 @@ def test_members_are_taken_out_of_hyperparameters_with_what_only_they_use() -> N
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "soon"])
 def test_a_time_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="folds_seconds"):
-        decode_seconds(text)
+        decode_seconds("folds_seconds", text)
 
 
 @pytest.mark.parametrize("text", ['{"a":0}', '{"a":1.5}', "[]", '{"a":"many"}', "3"])
@@ -202,7 +211,7 @@ def test_rounds_are_read_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize("final", ["bag", "refit"])
-def test_a_scored_training_is_served_from_further_rows_as_one_job_does(tmp_path: Path, final: Any) -> None:
+def test_members_of_a_finished_training_are_not_fitted_again(tmp_path: Path, final: Any) -> None:
     one = Recipe(
         tuple(MemberSpec(kind, kind, {} if kind == "xgboost" else QUICK[kind]) for kind in ("xgboost", "ridge")),
         blend="stacking",
@@ -227,9 +236,14 @@ def test_a_scored_training_is_served_from_further_rows_as_one_job_does(tmp_path:
 
     whole = train("whole", final_rows="train_and_validation")
     scored = train("scored")
-    again = train("again", final_rows="train_and_validation", scored_training=str(scored))
+    fitted = encode_fitted({name: (scored, name) for name in ("xgboost", "ridge")})
+    again = train("again", final_rows="train_and_validation", fitted_members=fitted)
     metrics = [json.loads((folder / "output" / "data" / "metrics.json").read_text()) for folder in (whole, again)]
     assert metrics[0]["metrics"] == metrics[1]["metrics"]
+    assert (
+        metrics[1]["fit_seconds"]
+        == json.loads((scored / "output" / "data" / "metrics.json").read_text())["fit_seconds"]
+    )
     assert metrics[0]["rows_served"] == metrics[1]["rows_served"] == 80
     rows = make_table(10, seed=3).features
     served = [load_bundle(folder / "model").ensemble.predict(rows) for folder in (whole, again)]
@@ -237,3 +251,26 @@ def test_a_scored_training_is_served_from_further_rows_as_one_job_does(tmp_path:
     kept = load_bundle(again / "output" / "data" / "scored").ensemble.predict(rows)
     assert np.array_equal(kept, load_bundle(scored / "model").ensemble.predict(rows))
     assert not np.array_equal(kept, served[0])
+    late = train("late", final_rows="train_and_validation", fitted_members=fitted, final_seconds="1e-9")
+    document = json.loads((late / "output" / "data" / "metrics.json").read_text())
+    assert document["metrics"] == metrics[0]["metrics"]
+    assert document["served_from_folds"] == ["xgboost", "ridge"]
+    assert np.array_equal(load_bundle(late / "model").ensemble.predict(rows), kept)
+
+
+@pytest.mark.parametrize("text", ['{"a":3}', '{"a":["one"]}', "[]", "a"])
+def test_members_without_a_place_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="fitted_members"):
+        decode_fitted(text)
+
+
+def test_time_for_models_on_all_rows_goes_to_the_members_that_count() -> None:
+    now = 0.0
+    expected, weights = {"slow": 4.0, "quick": 0.5, "useless": 0.1}, {"slow": 0.6, "quick": 0.4, "useless": 0.0}
+    budget = FinalBudget(5.0, expected, weights, lambda: now)
+    assert budget.order(expected) == ["quick", "slow", "useless"]
+    assert budget.begin("quick")
+    now += 1.0  # twice as long as expected
+    budget.end("quick")
+    assert not budget.begin("slow")
+    assert budget.begin("useless")

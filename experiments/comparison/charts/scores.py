@@ -29,7 +29,8 @@ def score_charts(measures: Sequence[Measures]) -> list[Chart]:
 
 
 def _chart(measures: Sequence[Measures], score: str) -> Chart:
-    names = [*dict.fromkeys(name for one in measures for name in one.study.members), BLENDED]
+    names = list(dict.fromkeys(name for one in measures for name in one.names))
+    names.sort(key=lambda name: name == BLENDED)
     data = [_trace(place, len(measures), one, names, score) for place, one in enumerate(measures)]
     side = "right" if _is_maximised(score) else "left"
     quantity = measures[0].study.target if score in ("rmse", "mae") else ""
@@ -39,7 +40,7 @@ def _chart(measures: Sequence[Measures], score: str) -> Chart:
         "layout": {
             "xaxis": {"title": {"text": plain(f"CV {shown(score)}{of}, {side} is better")}, "zeroline": False},
             "yaxis": rows_axis(names),
-            "shapes": [_band(len(names))],
+            "shapes": [_band(len(names))] if names[-1] == BLENDED else [],
         },
     }
     title = f"{shown(score)[0].upper()}{shown(score)[1:]} of every member and of the blend"

@@ -38,9 +38,10 @@ def trials_of(
             folder = tmp_path_factory.mktemp("study")
             shutil.copy(empty_store, folder / "mlflow.db")
             patch.chdir(folder)
+            given = {argument.partition("=")[0]: argument for argument in (*ARGUMENTS, *arguments)}.values()
             if kill_at is not None:
-                assert run_command(*ARGUMENTS, *arguments, BYOE_KILL_AT=kill_at).code == -signal.SIGKILL
-            ended = run_command(*ARGUMENTS, *arguments, cold=cold)
+                assert run_command(*given, BYOE_KILL_AT=kill_at).code == -signal.SIGKILL
+            ended = run_command(*given, cold=cold)
             assert ended.code == 0, ended.err
             ledger = [(r["index"], r["params"], r["metrics"]) for r in recorded_trials(folder, "same")]
             store = [
@@ -49,7 +50,7 @@ def trials_of(
                     run.data.params,
                     {key: value for key, value in run.data.metrics.items() if not key.startswith("fit_seconds")},
                 )
-                for run in logged_trials(folder, "byoe-diabetes")
+                for run in logged_trials(folder, "byoe-cancer" if "dataset=cancer" in arguments else "byoe-diabetes")
             ]
             return ledger, sorted(store, key=lambda trial: trial[0])
 
@@ -84,6 +85,22 @@ def test_same_parameters_in_the_same_order_and_identical_numbers(
     assert len(ledger) == len(store) == 24
     assert ledger == reference[0]
     assert store == reference[1]
+
+
+def test_a_study_of_classes_is_the_same_too(
+    trials_of: Callable[..., tuple[list[object], list[object]]],
+) -> None:
+    """Its blend, temperature and threshold are fitted by other code."""
+    more = (
+        "dataset=cancer",
+        "search.n_trials=5",
+        "ensemble.blend=stacking",
+        "ensemble.threshold=f1",
+        "search.baseline=false",
+    )
+    first = trials_of(*more, "search.parallel=2")
+    assert trials_of(*more, "search.parallel=3", kill_at="trial_recorded:3") == first
+    assert len(first[0]) == len(first[1]) == 5
 
 
 def test_another_seed_gives_another_study(

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -113,7 +114,7 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
     assert f"90% intervals hold {final.data.metrics['coverage_90']:.1%} of the test rows" in ended.out
     assert {"lift_mean", "lift_low", "lift_high", "validation_rmse_catboost"} <= set(study.data.metrics)
     bundle = project / "studies" / "tiny" / "final" / "model"
-    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file() and path.name != "card.md")
     assert study.data.metrics["bundle_mb"] == pytest.approx(size / 1e6)
     assert 0 < study.data.metrics["predict_ms_in_bulk"] < study.data.metrics["predict_ms"]
     assert study.data.metrics["predict_ms_catboost"] > 0
@@ -129,8 +130,10 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
         "summary.txt",
     }
     assert artifacts(project, final.info.run_id) == {
+        "card.md",
         "feature_importance.png",
         "metrics.json",
+        "model_card.json",
         "predicted_against_actual.png",
         "residuals.png",
     }
@@ -177,7 +180,7 @@ def test_registered_model_predicts_as_trained_from_another_folder(tiny: Path, tm
     models = list((tiny / "mlartifacts" / "models").glob("*/artifacts"))
     assert len(models) == 1
     suffixes = {path.suffix for path in models[0].rglob("*") if path.is_file() and path.parent.name != "__pycache__"}
-    assert suffixes == {"", ".py", ".txt", ".yaml", ".json", ".ubj", ".cbm"}
+    assert suffixes == {"", ".md", ".npz", ".py", ".txt", ".yaml", ".json", ".ubj", ".cbm"}
     (tiny / "studies").rename(tiny / "elsewhere")
     script = f"""
 import sys, json
@@ -202,6 +205,43 @@ import ensemble; print(ensemble.__file__)
     assert predicted == expected
     assert done.stdout.splitlines()[1] == "['age', 'bmi', 'bp', 's1', 's2', 's3', 's4', 's5', 's6', 'sex']"
     assert not done.stdout.splitlines()[2].startswith(f"{PROJECT}/entry")
+
+
+@pytest.mark.slow  # pip installs the model's libraries; pyfunc in this environment is tested above
+def test_registered_model_is_loaded_and_served_where_only_its_requirements_are(tiny: Path, tmp_path: Path) -> None:
+    (artifacts,) = (tiny / "mlartifacts" / "models").glob("*/artifacts")
+    python, programs = tmp_path / "fresh" / "bin" / "python", tmp_path / "fresh" / "bin"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "fresh"], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", "-r", artifacts / "requirements.txt"], check=True)
+    expected = json.loads((artifacts / "artifacts/model/manifest.json").read_text())["example"]["predictions"]
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{tiny}/mlflow.db", "PATH": f"{programs}:/usr/bin:/bin"}
+    script = (
+        "from mlflow import pyfunc\n"
+        "model = pyfunc.load_model('models:/tiny@winner')\n"
+        "print(list(model.predict(model.input_example)['progression']))\n"
+    )
+    done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=False, cwd="/", env=variables)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == expected
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [programs / "mlflow", "models", "serve", "-m", "models:/tiny@winner", "--env-manager", "local"]
+    log = tmp_path / "log.txt"
+    with (
+        log.open("wb") as file,
+        subprocess.Popen([*command, "--port", str(port)], env=variables, stdout=file, stderr=file) as server,
+    ):
+        try:
+            while "Application startup complete" not in log.read_text():
+                assert server.poll() is None, log.read_text()
+                time.sleep(0.2)
+            rows = (artifacts / "serving_input_example.json").read_bytes()
+            answer = json.loads(_get(f"http://127.0.0.1:{port}/invocations", rows))
+        finally:
+            for process in [*psutil.Process(server.pid).children(recursive=True), server]:
+                process.kill()
+    assert [row["progression"] for row in answer["predictions"]] == expected
 
 
 @pytest.mark.slow

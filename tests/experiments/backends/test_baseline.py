@@ -34,7 +34,7 @@ class Handle:
         self.result = result
         self.begun: list[TrialSpec] = []
 
-    def run_beside(self, trial: TrialSpec) -> Callable[[], TrialResult | None] | None:
+    def run_beside(self, trial: TrialSpec, seconds: float | None = None) -> Callable[[], TrialResult | None] | None:
         if self.paid:
             return None
         self.begun.append(trial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ensemble.racing import Rival
-from ensemble.recipe import FinalRows
-from ensemble.wire import decode_rival
-from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, LoopHandle
+from ensemble.wire import decode_fitted, decode_recipe, decode_rival
+from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, FIRST_SHARE, LoopHandle
 from experiments.errors import RunnerClosed
 from experiments.study.baseline import baseline_trial
+from experiments.study.folder import output_data_dir, prepare, scored_model_dir
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 from tests.experiments.backends.contract import plan
@@ -179,7 +180,7 @@ def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_t
         order = [result.index for result in handle.results()]
         assert order[0] == 0
         told = [runner.seen[index].hyperparameters.get("folds_seconds") for index in range(4)]
-        assert told == [repr((1000 - 90 - 2 * FINAL_SECONDS) / (1.5 + ALL_ROWS_TRIALS)), None, None, None]
+        assert told == [repr((1000 - 90 - 2 * FINAL_SECONDS) * FIRST_SHARE), None, None, None]
         assert [runner.seen[index].hyperparameters["members"] for index in range(4)] == ["xgboost,catboost"] + [
             "xgboost"
         ] * 3
@@ -188,29 +189,25 @@ def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_t
         final = runner.seen[2]
         assert (final.folder.name, final.hyperparameters["members"]) == ("final", "xgboost")
         assert final.hyperparameters["found_rounds"] == '{"xgboost":7}'
-        assert "scored_training" not in final.hyperparameters
+        assert "fitted_members" not in final.hyperparameters
     with Ledger.open(study) as ledger, limited(study, ledger, LimitedRunner(float)) as handle:
         assert len(list(handle.results())) == 4
         handle.run_final(3)
 
 
-@pytest.mark.parametrize("final_rows", ["train", "all"])
-def test_a_first_trial_that_takes_its_whole_time_leaves_enough_for_the_winner(
-    final_rows: FinalRows, folder: Path
-) -> None:
+def test_a_first_trial_that_takes_its_whole_time_leaves_enough_for_the_winner(folder: Path) -> None:
     class Full(LimitedRunner):
         def run(self, trial: TrialSpec) -> TrialResult:
             self.now += float(trial.hyperparameters["folds_seconds"]) - SECONDS_A_TRIAL
             return super().run(trial)
 
     study = plan("search.n_trials=5", "search.window=1", "search.parallel=1", "search.timeout=60")
-    study = dataclasses.replace(study, final_rows=final_rows)
     runner = Full(float)
     with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
         next(handle.results())
         took = runner.now
-        assert took == pytest.approx(50 / 3 if final_rows == "all" else 25)
-        assert took + (ALL_ROWS_TRIALS * took if final_rows == "all" else 0.0) <= 60 - FINAL_SECONDS
+        assert took == pytest.approx(FIRST_SHARE * (60 - FINAL_SECONDS))
+        assert 2 * took <= 60 - FINAL_SECONDS
 
 
 def test_without_a_limit_nothing_is_told(folder: Path) -> None:
@@ -230,23 +227,87 @@ def test_a_best_trial_that_kept_its_models_is_fitted_on_further_rows_only(folder
         handle.run_final(0)
     kept = study.folder / "trials" / "0000"
     assert (kept / "model").exists()
-    assert runner.seen[0].hyperparameters["scored_training"] == str(kept)
+    fitted = decode_fitted(runner.seen[0].hyperparameters["fitted_members"])
+    assert fitted == {"xgboost": (kept, "xgboost")}
+    assert float(runner.seen[0].hyperparameters["final_seconds"]) < 1000
 
 
-def test_models_of_the_first_trial_are_served_if_there_is_no_time_for_others(folder: Path) -> None:
+def test_models_of_folds_are_served_if_there_is_no_time_for_others(folder: Path) -> None:
     class Stuck(LimitedRunner):
         def run(self, trial: TrialSpec) -> TrialResult:
-            if trial.folder.name == "final":
-                self.killed.wait()
-                raise RunnerClosed
-            return super().run(trial)
+            if trial.folder.name != "final":
+                return super().run(trial)
+            prepare(trial, study)
+            scored_model_dir(trial.folder).mkdir(parents=True)
+            names = ["xgboost", "blended"]
+            document = {"metrics": {f"cv_rmse_{name}": 1.0 for name in names}, "left_out": {"catboost": "slow"}}
+            document |= {"weights": {"xgboost": 1.0}, "fit_seconds": {"xgboost": 1.0}}
+            (output_data_dir(trial.folder) / "metrics.json").write_text(json.dumps(document))
+            self.killed.wait()
+            raise RunnerClosed
 
     study = plan("search.n_trials=5", "search.parallel=1", "search.timeout=15")
     with Ledger.open(study) as ledger, limited(study, ledger, Stuck(float)) as handle:
         list(handle.results())
         final = handle.run_final(0)
+    assert final.metrics == {"cv_rmse_xgboost": 1.0, "cv_rmse_blended": 1.0}
     assert "final_rows" not in final.info
     assert (study.folder / "final" / "model").exists()
+    assert not scored_model_dir(study.folder / "final").exists()
+
+
+def test_the_models_of_each_member_s_best_trial_are_kept(folder: Path) -> None:
+    class Members(LimitedRunner):
+        def run(self, trial: TrialSpec) -> TrialResult:
+            found = super().run(trial)
+            score = {0: 3.0, 1: 1.0, 2: 2.0, 3: 4.0}[trial.index]  # of XGBoost; the blend's gets worse
+            info = {name: value for name, value in found.info.items() if name != "left_out"}
+            weights = {"weights": {"xgboost": 1.0}}
+            return dataclasses.replace(
+                found, info={**info, **weights}, metrics={**found.metrics, "cv_rmse_xgboost": score}
+            )
+
+    study = plan("search.n_trials=4", "search.window=1", "search.parallel=1", "search.timeout=1000")
+    study = dataclasses.replace(study, blend_over="study")
+    with Ledger.open(study) as ledger, limited(study, ledger, Members(float)) as handle:
+        list(handle.results())
+    assert sorted(path.parent.name for path in study.folder.glob("trials/*/model")) == ["0000", "0001"]
+
+
+def test_a_trial_takes_members_that_it_has_no_time_to_fit_from_the_best_trial_of_each(folder: Path) -> None:
+    class Slow(LimitedRunner):
+        def run(self, trial: TrialSpec) -> TrialResult:
+            found = super().run(trial)
+            self.now += 40.0 if trial.index == 0 else 0.0
+            info = {"rounds": {}, "weights": {"xgboost": 0.5, "catboost": 0.5}}
+            info |= {"fit_seconds": {"xgboost": 9.0, "catboost": 36.0}, "rows": 100, "columns": [0] * 10}
+            scores = {"cv_rmse_xgboost": 1.0, "cv_rmse_catboost": 2.0}
+            return dataclasses.replace(found, finished=50.0, info=info, metrics={**found.metrics, **scores})
+
+    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=92")
+    study = dataclasses.replace(study, blend_over="study", final_rows="train")
+    with Ledger.open(study) as ledger, limited(study, ledger, runner := Slow(float)) as handle:
+        results = list(handle.results())
+    assert [result.index for result in results] == [0, 1]
+    assert "fitted_members" not in runner.seen[0].hyperparameters
+    fitted = decode_fitted(runner.seen[1].hyperparameters["fitted_members"])
+    assert fitted == {"catboost": (study.folder / "trials" / "0000", "catboost")}
+    same = {name: results[1].params[name] == value for name, value in results[0].params.items()}
+    assert all(kept for name, kept in same.items() if name.startswith("catboost__"))
+    assert not all(kept for name, kept in same.items() if name.startswith("xgboost__"))
+    assert study.recipe(results[1].params) == decode_recipe(
+        {name: text for name, text in runner.seen[1].hyperparameters.items() if name != "fitted_members"}
+    )
+
+
+def test_no_trial_is_started_that_could_not_end_in_time(folder: Path) -> None:
+    seconds = FINAL_SECONDS + 3 * SECONDS_A_TRIAL
+    study = plan("search.n_trials=9", "search.window=1", "search.parallel=1", f"search.timeout={seconds}")
+    study = dataclasses.replace(study, final_rows="train")
+    with Ledger.open(study) as ledger, limited(study, ledger, runner := LimitedRunner(float)) as handle:
+        assert [result.index for result in handle.results()] == [0, 1]
+    assert list(runner.seen) == [0, 1]
+    assert runner.now == 2 * SECONDS_A_TRIAL
 
 
 def test_a_trial_that_could_not_become_the_winner_in_time_is_killed(folder: Path) -> None:
@@ -262,3 +323,16 @@ def test_a_trial_that_could_not_become_the_winner_in_time_is_killed(folder: Path
     runner = Long(float)
     assert [result.index for result in run(study, runner)] == [0]
     assert runner.killed.is_set()
+
+
+def test_a_training_beside_the_trials_ends_with_its_own_time_and_before_the_next_trial(folder: Path) -> None:
+    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=1000")
+    runner = LimitedRunner(lambda index: None if index == 7 else float(index))
+    with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
+        wait = None
+        for _ in handle.results():
+            beside = dataclasses.replace(baseline_trial(study), index=7)
+            wait = wait or handle.run_beside(beside, seconds=0.05)
+        assert wait is not None
+        assert wait() is None
+        assert list(runner.seen) == [0, 7, 1, 2]

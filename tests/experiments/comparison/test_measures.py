@@ -177,12 +177,24 @@ def test_studies_of_classes_are_compared_by_log_loss_auc_and_accuracy(folder: Pa
     assert found[0].lift.value == whole[0] - whole[1]
 
 
+def on_folds(result: TrialResult) -> TrialResult:
+    """Return a trial of which each AUC over all rows is the mean of its folds'."""
+    folds = {
+        f"cv_auc_{name}_fold_{fold}": result.metrics[f"cv_auc_{name}"] + 0.001 * (fold - 1)
+        for name in (*MEMBERS, "blended")
+        for fold in range(FOLDS)
+    }
+    return dataclasses.replace(result, metrics={**result.metrics, **folds})
+
+
 def test_the_verdicts_are_on_the_objective_that_all_studies_share(folder: Path) -> None:
     """In ``scored_classes`` the AUC is 1 - log loss / 5, so that signs are the other way round."""
     catboost = {f"cv_auc_catboost_fold_{fold}": 0.5 + 0.01 * fold for fold in range(3)}
     baseline = TrialResult(0, "complete", {}, 0.0, 1.0, {"cv_auc_catboost": 0.5, "cv_auc_mean": 0.5, **catboost})
     laptop, server = (
-        add_study(folder, mode, [scored_classes(0, point)], objective="cv_auc_blended", mode=mode, baseline=baseline)
+        add_study(
+            folder, mode, [on_folds(scored_classes(0, point))], objective="cv_auc_blended", mode=mode, baseline=baseline
+        )
         for mode, point in (("local", POINTS[0]), ("remote", POINTS[1]))
     )
     found = measure([laptop, server])
@@ -223,6 +235,21 @@ def test_members_of_one_study_only_have_no_number_in_the_other(folder: Path) -> 
     rows = rows_of(measure([laptop, alone]))
     assert cells(rows["CV RMSE (95%)"], "ridge")[1] == "-"
     assert cells(rows["does it pay?"], "the ensemble") == ("pays", "-")
+
+
+def test_studies_of_single_members_have_no_row_of_a_blend(folder: Path) -> None:
+    trial = scored(0, {"xgboost__eta": 0.1}, members=("xgboost",))
+    same = {name: value for name, value in trial.metrics.items() if "_blended" not in name}
+    same |= {name.replace("xgboost", "blended"): value for name, value in same.items() if "xgboost" in name}
+    alone = [
+        add_study(folder, name, [dataclasses.replace(trial, metrics=same)], members=("xgboost",))
+        for name in ("one", "two")
+    ]
+    rows = rows_of(measure(alone))["CV RMSE (95%)"]
+    assert [row.title for row in rows if row.cells] == ["xgboost"]
+    trio = add_study(folder, "trio", [scored(0, POINTS[0])])
+    both = cells(rows_of(measure([trio, alone[0]]))["CV RMSE (95%)"], "blended")
+    assert "-" not in [cell[0] for cell in both]  # the served model's score, beside that of a blend
 
 
 def test_the_state_of_an_unfinished_study_is_shown(folder: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_single_member_has_no_figures_of_a_blend(study: StudySpec) -> None:
     figure = study_figures(dataclasses.replace(study, unit="EUR"), [single], ["xgboost"], out_of_fold())
     axes = figure["member_and_blend_rmse.png"].axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["xgboost"]
-    assert axes.get_xlabel() == "RMSE in cross-validation, EUR, (bar: all rows, dots: folds)"
+    assert axes.get_xlabel() == "RMSE in cross-validation, EUR (bar: all rows, dots: folds)"
 
 
 def test_axes_have_the_name_and_the_unit_of_the_target() -> None:

@@ -50,7 +50,7 @@ def test_mae_r2_and_the_share_of_the_targets_spread_are_beside_the_rmse(study: S
     (titles,) = (line.split() for line in text.splitlines() if "fit s" in line)
     assert titles == ["CV", "RMSE", "validation", "test", "CV", "MAE", "CV", "R²", "weight", "fit", "s"]
     (row,) = (line.split() for line in text.splitlines() if line.startswith("  blended"))
-    assert row == ["blended", "10", "10", "10", "7", "0.75", "3.00"]
+    assert row == ["blended", "10", "10", "10", "7", "0.7500", "3.00"]
     assert "The target, price, has a standard deviation of 20 EUR: the CV RMSE is 50.0% of it." in text
     assert "standard deviation of 20: the" in " ".join(shown(dataclasses.replace(priced, unit=None), best).split())
 
@@ -105,6 +105,22 @@ def test_more_trials_are_advised_by_what_the_last_ones_brought(study: StudySpec)
     assert "20 more trials may be worth it" in " ".join(shown(study, best, results=spread).split())
     given = dataclasses.replace(study, points=({},) * 20)
     assert "more trials" not in shown(given, best, results=alike)
+
+
+@pytest.mark.parametrize(
+    ("kind", "promise"),
+    [("kfold", ""), ("group", " That is for new groups"), ("time", " That is for the times that were scored")],
+)
+def test_the_share_that_intervals_hold_is_shown_with_what_it_does_not_promise(
+    study: StudySpec, kind: str, promise: str
+) -> None:
+    best = trial(0, 11.0, 12.0, 10.0)
+    coverage = {"level": 0.9, "share": 0.916, "low": 0.8501, "high": 0.955, "rows": 89.0, "size": 12.5}
+    found = dataclasses.replace(best, info={**best.info, "coverage": coverage, "recipe": {"folds": {"kind": kind}}})
+    text = " ".join(shown(study, found).split())
+    line = "90% intervals hold 91.6% of the test rows (85.0% to 95.5%), with a width of 12.5 on average."
+    assert f"{line}{promise}" in text
+    assert ("That is for" in text) == bool(promise)
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])

@@ -93,8 +93,7 @@ def test_an_undecided_verdict_ends_with_a_next_step() -> None:
         "Next step: drop catboost, without which the blend is hardly worse, ensemble.members=[xgboost,ridge]."
     )
     assert next_step_text(much, [much], MEMBERS, OBJECTIVE, {"xgboost": 0.5, "catboost": 0.4}, None) == (
-        "More folds would hardly decide so small a difference. Next step: take the simpler model, "
-        "ensemble.members=[xgboost]."
+        "More folds would hardly decide it. Next step: take the simpler model, ensemble.members=[xgboost]."
     )
     worth = Outlook(20, 0.5, gain=1.0, low=0.0, high=2.0, best=10.0, seconds=1.0, usd=None)
     more = next_step_text(much, [much], MEMBERS, OBJECTIVE, {}, worth)
@@ -103,6 +102,10 @@ def test_an_undecided_verdict_ends_with_a_next_step() -> None:
     assert (
         next_step_text(by_time, [by_time], MEMBERS, OBJECTIVE, {}, None)
         == "Next step: use more folds, dataset.folds.k=10."
+    )
+    hurried = undecided(3.0, left_out={"svr": "slow"})
+    assert next_step_text(hurried, [hurried], MEMBERS, OBJECTIVE, {}, None) == (
+        "Next step: allow the members that were left out their time, with a longer search.timeout."
     )
     decided = trial(0, 11.0, 12.0, 10.0)
     assert next_step_text(decided, [decided], MEMBERS, OBJECTIVE, {}, None) is None

@@ -86,6 +86,19 @@ def test_what_is_not_a_mean_over_rows_is_centred_on_the_score_over_all_rows() ->
     found = score_interval(trial("auc", {"ridge": (0.8, [0.9, 0.85, 0.95])}), "ridge", "auc")
     assert found is not None
     assert (found.low + found.high) / 2 == pytest.approx(0.8)
+    # The folds alike, and the score over all rows another: what the folds do not tell is in the interval.
+    both = trial("auc", {"ridge": (0.776, [0.7, 0.8, 0.9]), "blended": (0.775, [0.7, 0.8, 0.9])})
+    lift = score_difference(both, "blended", both, "ridge", "auc")
+    assert lift is not None
+    assert (lift.value, lift.low, lift.high) == (pytest.approx(-0.001), pytest.approx(-0.002), pytest.approx(0.0))
+
+
+def test_divisions_of_the_rows_that_differ_widen_the_interval() -> None:
+    # Parts 1, 2, 3 and 2, 3, 4 around 2 and 3: six numbers of variance 1.1, not of 0.8.
+    folds = [1.0, 2.0, 3.0, 2.0, 3.0, 4.0]
+    found = score_interval(trial("logloss", {"ridge": (2.5, folds)}, **folds_of(3, 2)), "ridge")
+    assert found is not None
+    assert found.high - found.value == pytest.approx(2.570582 * math.sqrt((1 / 6 + 1 / 2) * 1.1), rel=1e-6)
 
 
 def test_other_folds_have_no_difference() -> None:

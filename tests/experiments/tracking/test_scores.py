@@ -45,6 +45,7 @@ def test_a_trial_of_the_widest_ensemble_has_at_most_45_metrics(task: Task, size:
     assert [n for n in numbers if n.name == f"cv_{main}_blended_fold"] == [
         Number(f"cv_{main}_blended_fold", float(fold), fold) for fold in range(5)
     ]
+    assert Number(f"{objective}_fold", 4.0, 4) in numbers
     assert Number("fit_seconds", 2.0 * size) in numbers
     assert len({(number.name, number.step) for number in numbers}) == len(numbers)
 
