@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tests.doubles.aws.answers import Answer, Document, Refused, is_wanted, page
 from tests.doubles.aws.endpoint_operations import EndpointOperations
@@ -15,7 +15,10 @@ from tests.doubles.aws.scheduler import Scheduler
 from tests.doubles.aws.state import State
 
 # USD an hour, by instance type and what it is for; not AWS's.
-PRICES = {("ml.m5.large", "Training"): 0.125, ("ml.m5.large", "Hosting"): 0.135}
+PRICES: dict[tuple[str, Literal["Training", "Hosting"]], float] = {
+    ("ml.m5.large", "Training"): 0.125,
+    ("ml.m5.large", "Hosting"): 0.115,
+}
 
 
 class Operations:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from experiments.aws import pricing
 from experiments.aws.account import Account
 from experiments.aws.pricing import SOURCE, Price, find_price
+from tests.doubles.aws.double import Double
 from tests.doubles.aws.operations import PRICES
+from tests.doubles.aws.records import REGION
 
 
 @pytest.fixture(autouse=True)
@@ -78,5 +81,12 @@ def test_the_price_is_unknown_without_credentials(monkeypatch: pytest.MonkeyPatc
     assert find_price("ml.m5.large", Account("us-east-1"), None) is None
 
 
-def test_the_double_has_prices_of_its_own() -> None:
-    assert {use for _, use in PRICES} == {"Training", "Hosting"}
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
+def test_the_accounts_price_list_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Double(tmp_path) as double:
+        for name, value in double.environment.items():
+            monkeypatch.setenv(name, value)
+        for (instance, use), usd in PRICES.items():
+            assert find_price(instance, Account(REGION), None, use) == Price(usd, SOURCE)
+        assert find_price("ml.other", Account(REGION), None) is None
+        assert find_price("ml.m5.large", Account("eu-north-1"), None) is None
