@@ -36,9 +36,11 @@ from experiments.system import crash_points
 
 # When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
 FINAL_SECONDS = 13.0
+# The winner's training is told when it should end, and is killed this many seconds later.
+GRACE_SECONDS = 3.0
 # Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
 # member on all rows is expected to take.
-SURE = 1.2
+SURE = 1.6
 # Where trainings are not told their time, it is this multiple of the longest trial's duration for the winner's
 # training, and this one for its training on all rows.
 FINAL_TRIALS = 1.5
@@ -48,7 +50,7 @@ ALL_ROWS_TRIALS = 1.5
 FIRST_SHARE = 0.5
 # A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
 # other trials, if there is time for this share of the fits. Other parameters may take this many times as long.
-STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.1, 1.5
+STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.2, 2.0
 # The shortest time that a trial is given, however short the limit.
 SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
@@ -343,7 +345,7 @@ class LoopHandle(StudyHandle):
         """
         started = time.time()
         future = self._threads.submit(self._final_runner.run, final)
-        done, _ = futures.wait([future], max(0.0, self._seconds_before_recording()))
+        done, _ = futures.wait([future], max(0.0, self._seconds_before_recording() + GRACE_SECONDS))
         scored = scored_model_dir(final.folder)
         while not done and not is_written(final.folder):
             done, _ = futures.wait([future], INTERRUPT_EVERY_SECONDS)

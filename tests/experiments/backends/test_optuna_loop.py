@@ -284,7 +284,7 @@ def test_a_trial_takes_members_that_it_has_no_time_to_fit_from_the_best_trial_of
             scores = {"cv_rmse_xgboost": 1.0, "cv_rmse_catboost": 2.0}
             return dataclasses.replace(found, finished=50.0, info=info, metrics={**found.metrics, **scores})
 
-    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=92")
+    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=98")
     study = dataclasses.replace(study, blend_over="study", final_rows="train")
     with Ledger.open(study) as ledger, limited(study, ledger, runner := Slow(float)) as handle:
         results = list(handle.results())
@@ -301,7 +301,7 @@ def test_a_trial_takes_members_that_it_has_no_time_to_fit_from_the_best_trial_of
 
 
 def test_no_trial_is_started_that_could_not_end_in_time(folder: Path) -> None:
-    seconds = FINAL_SECONDS + 3 * SECONDS_A_TRIAL
+    seconds = FINAL_SECONDS + 4.2 * SECONDS_A_TRIAL
     study = plan("search.n_trials=9", "search.window=1", "search.parallel=1", f"search.timeout={seconds}")
     study = dataclasses.replace(study, final_rows="train")
     with Ledger.open(study) as ledger, limited(study, ledger, runner := LimitedRunner(float)) as handle:
