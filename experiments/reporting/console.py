@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,8 +20,11 @@ class PlainConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         """Take Rich's options, such as ``file`` and ``width``."""
-        # In a notebook, Rich would display widgets, also for a console whose file is not the notebook's.
-        super().__init__(markup=False, emoji=False, highlight=False, force_jupyter=False, **options)
+        stream = options.get("file") or (sys.stderr if options.get("stderr") else sys.stdout)
+        # In a notebook, Rich would display widgets, also for a console whose file is not the notebook's, and a notebook
+        # sets FORCE_COLOR for its commands, with which Rich animates whatever it writes to.
+        options = {"force_terminal": stream.isatty(), "force_jupyter": False} | options
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as text; its width is that of the escapes."""

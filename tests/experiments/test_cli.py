@@ -62,7 +62,7 @@ def test_help_names_every_action_group_and_its_examples(byoe: Callable[..., Ende
     assert ended.code == 0
     for name in [*ACTIONS, *group_files(), *(member for members in group_files().values() for member in members)]:
         assert name in ended.out
-    assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 14
+    assert ended.out.partition("\nexamples\n")[2].count("  python run.py ") == 15
 
 
 @pytest.mark.parametrize("arguments", [["plan", "mode=nowhere"], ["action=plan", "mode=nowhere"]])

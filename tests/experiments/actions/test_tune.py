@@ -278,7 +278,7 @@ def test_study_of_changed_code_is_another_study(project: Path) -> None:
     module.write_text(source + "    scaled = False\n")
     ended = run_command(*arguments, "ensemble.members=[{own: {kind: 'mine:Own'}}]")
     assert ended.code == 2
-    assert "code.packages" in ended.err
+    assert "entry.dependencies, the code in packages: another content" in ended.err
 
 
 def test_finished_study_shows_its_summary_and_runs_nothing(finished: Path, tiny: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_study_of_training_rows_alone_has_no_other_scores_and_says_so(project:
     printed = " ".join(ended.out.split())
     assert "the importance of features is left out, because there are neither validation nor test rows" in printed
     assert "There are no test rows (dataset.split.test=0)." in printed
-    assert "CV RMSE weight" in printed
+    assert "CV RMSE CV MAE CV R² weight fit s" in printed
     assert "The served model was then fitted" not in printed  # it is the one that was scored
     folder = project / "studies" / "tiny"
     (channels,) = (project / "studies" / "_channels").iterdir()

@@ -70,7 +70,7 @@ def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_runs(recipe: str, project: Path) -> None:
-    quick = ("ensemble.params.catboost.iterations=20", "search.baseline=false")
+    quick = ("ensemble.params.catboost.iterations=20", "search.baseline=false", "mlflow.register=true")
     ended = run_command("mode=local", f"experiment={recipe}", *quick)
     assert ended.code == 0, ended.err
     assert "models:/" in ended.out

@@ -138,8 +138,9 @@ def test_report_is_shown_before_the_first_trial(project: Path, byoe: Callable[..
     )
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
-    assert lines[0].split() == ["column", "type", "missing", "distinct"]
-    assert lines[2].split() == ["town", "category", "2"]
+    assert lines[0] == "100 rows: 60 train, 20 validation, 20 test."
+    assert lines[1].split() == ["column", "type", "missing", "distinct"]
+    assert lines[3].split() == ["town", "category", "2"]
     assert any("dataset.columns.<name>=number|decimal_comma|category|date|boolean" in line for line in lines)
     assert any(line.startswith("warning: same: constant") for line in lines)
 

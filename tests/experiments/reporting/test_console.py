@@ -89,6 +89,9 @@ def test_a_widened_console_prints_text_as_it_is_too() -> None:
 
 def test_text_goes_to_the_consoles_file_in_a_notebook_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a notebook does for its commands
     file = io.StringIO()
-    PlainConsole(file=file).print("1 of 2")
+    console = PlainConsole(file=file)
+    with console.status("working"):
+        console.print("1 of 2", style="red")
     assert file.getvalue() == "1 of 2\n"
