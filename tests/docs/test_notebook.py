@@ -81,7 +81,9 @@ def test_a_study_shows_its_bar_and_its_table_only() -> None:
     assert len(tunes) == 2
     for cell in tunes:
         printed = "".join(output.text for output in cell.outputs if output.output_type == "stream")
-        assert all(re.fullmatch(r"(concrete|quartet) \[[#.]{10}\] \d/\d  .*", line.strip()) for line in printed.split("\r"))
+        assert all(
+            re.fullmatch(r"(concrete|quartet) \[[#.]{10}\] \d/\d  .*", line.strip()) for line in printed.split("\r")
+        )
         assert [output.data.keys() & {"text/html"} for output in cell.outputs if output.output_type != "stream"] == [
             {"text/html"}
         ]

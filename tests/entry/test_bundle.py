@@ -154,6 +154,7 @@ def test_saving_again_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     assert [name for name in files(tmp_path) if not name.startswith("code/")] == [
         "manifest.json",
         "members/xgboost/all_rows.ubj",
+        "sketch.json",
     ]
     assert not (tmp_path / "code" / "left.py").exists()
     assert load_bundle(tmp_path).members == ["xgboost"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from ensemble.bundle import save_bundle
 from ensemble.errors import InputError
 from ensemble.training import fit_ensemble
+from tests.conftest import PROJECT
 from tests.entry.conftest import make_table, quick_recipe
 from tests.support.models import LABELS, save_model_of_classes, save_two_models
 
@@ -128,8 +130,8 @@ def test_classes_are_answered_with_their_labels(tmp_path: Path) -> None:
 
 
 def test_the_environment_sets_the_interval_of_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import inference
-
+    monkeypatch.syspath_prepend(PROJECT / "entry")
+    inference = importlib.import_module("inference")
     model, _ = save_two_models(tmp_path)
     monkeypatch.setenv("BYOE_INTERVAL", "0.8")
     predictor = inference.model_fn(str(model))

@@ -21,7 +21,3 @@ def test_winners_are_served_on_this_machine_or_in_the_account_without_the_studys
     assert LocalBackend.serving_arguments(COMMAND) == ["mode=sagemaker", "paths.root=p"]
     assert SageMakerBackend.serving_arguments(COMMAND) == ["mode=sagemaker", "paths.root=p"]
     assert RemoteBackend.serving_arguments(COMMAND) == ["mode=remote", "mode.role=r", "paths.root=p"]
-
-
-def test_only_a_tuning_job_cannot_be_extended() -> None:
-    assert [kind.can_extend for kind in (LocalBackend, SageMakerBackend, RemoteBackend)] == [True, True, False]

@@ -50,8 +50,6 @@ def test_a_record_of_an_earlier_version_is_the_same_study(study: StudySpec) -> N
 def test_differences_are_listed_by_keys_that_can_be_typed(study: StudySpec) -> None:
     here = searching(study).identity()
     changed = {
-        "mode": "sagemaker",
-        "cold": True,
         "data": "other",
         "objective": "cv_mae_blended",
         "fixed.objective": "cv_mae_blended",
@@ -73,16 +71,23 @@ def test_differences_are_listed_by_keys_that_can_be_typed(study: StudySpec) -> N
         "ensemble.members",
         "ensemble.params.xgboost.eta",
         "entry.dependencies, the code in mine",
-        "mode",
-        "mode.warm_pool",
         "search.objective",
         "search.shared.rate",
         "search.space.ridge.alpha",
         "search.window",
     ]
-    assert "  mode.warm_pool: false there, true here" in lines
     assert "  dataset: other rows, columns, target or split" in lines
     assert f"  ensemble.members: [ridge,svr] there, [{here['fixed.members']}] here" in lines
+
+
+def test_the_mode_decides_where_points_are_given(study: StudySpec) -> None:
+    changed = {"mode": "sagemaker", "cold": True}
+    training, search = dataclasses.replace(study, points=({},)).identity(), searching(study).identity()
+    assert differences({**training, **changed}, training) == [
+        f"  mode: sagemaker there, {training['mode']} here",
+        "  mode.warm_pool: false there, true here",
+    ]
+    assert differences({**search, **changed}, search) == []  # a search continues in another mode
 
 
 def test_a_search_and_a_training_differ_in_their_action(study: StudySpec) -> None:
