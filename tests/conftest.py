@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from experiments.system.machine import openmp_environment
 from tests.support import forked
 from tests.support.examples import is_long, register_profiles
 from tests.support.libraries import spare
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tests.doubles.aws.resident import Resident
 
 PROJECT = forked.PROJECT
+# OpenMP reads it when the first library that fits is loaded, here and in the processes that fork commands.
+os.environ.setdefault("OMP_WAIT_POLICY", openmp_environment(1)["OMP_WAIT_POLICY"])
 ENGINE = "engine"
 # The time limit of tests that run commands, a guard against hangs on a busy machine; other tests have a minute.
 COMMANDS_SECONDS = 300

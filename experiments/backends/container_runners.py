@@ -23,6 +23,7 @@ from experiments.study.folder import failure_path, log_path, model_dir, read_res
 from experiments.study.spec import TrialResult, TrialSpec
 from experiments.system.archives import MODEL_ARCHIVE, unpack
 from experiments.system.files import remove
+from experiments.system.machine import openmp_environment
 
 # What compose puts around a container's lines: colours and, before each, the container's name.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m|\r")
@@ -124,7 +125,7 @@ class ColdRunner:
         job = self._make_job(trial)
         job |= {
             "OutputDataConfig": {"S3OutputPath": f"file://{artifacts}"},
-            "Environment": {**job.get("Environment", {}), "OMP_NUM_THREADS": str(trial.threads)},
+            "Environment": {**job.get("Environment", {}), **openmp_environment(trial.threads)},
         }
         with _writing(trial.folder):
             _begin(trial.folder)

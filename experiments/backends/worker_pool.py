@@ -19,6 +19,7 @@ from typing import Any, TextIO
 import ensemble
 from ensemble.worker import PRELOAD
 from experiments.errors import EnsembleError, RunnerClosed
+from experiments.system.machine import openmp_environment
 
 ENTRY_FOLDER = Path(ensemble.__file__).resolve().parent.parent
 
@@ -75,7 +76,7 @@ class WorkerPool:
         paths = [str(ENTRY_FOLDER), str(ENTRY_FOLDER.parent), *map(str, dependencies)]
         environ = {
             **os.environ,
-            "OMP_NUM_THREADS": str(threads),
+            **openmp_environment(threads),
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         with other:

@@ -19,6 +19,7 @@ from typing import Any
 
 from experiments.docker.engine import EngineFailed, connect
 from experiments.errors import RunnerClosed
+from experiments.system.machine import openmp_environment
 
 WORKER = ["python", "/opt/byoe/warm_worker.py"]
 HOST = "algo-1"
@@ -176,7 +177,7 @@ class WarmContainer:
             user=settings.user,
             hostname=HOST,
             stdin_open=True,  # with detach=False: attached once, so the container ends with this input
-            environment={"OMP_NUM_THREADS": str(settings.threads)},
+            environment=openmp_environment(settings.threads),
             labels=dict(settings.labels),
             host_config=host,
         )

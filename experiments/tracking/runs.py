@@ -207,9 +207,18 @@ class Tracker:
         began = None if replaces is None else replaces.info.start_time
         tags = self._tags("study") | replaced
         run = client.create_run(experiment_id, start_time=began, tags=tags, run_name=self._study.name)
-        client.log_inputs(run.info.run_id, [self._dataset])
+        self._log_dataset(client, run.info.run_id)
         client.log_text(run.info.run_id, self._sources, "config.yaml")
         return run
+
+    def _log_dataset(self, client: MlflowClient, run_id: str) -> None:
+        """Log the study's rows as a run's input."""
+        from mlflow import MlflowException
+
+        try:
+            client.log_inputs(run_id, [self._dataset])
+        except MlflowException:  # a study that began at the same moment has added the same rows since MLflow looked
+            client.log_inputs(run_id, [self._dataset])
 
     def _adopt(self, client: MlflowClient, experiment_id: str, old: str, new: str) -> None:
         """Move all runs below one run of the study to another, and delete the first."""
@@ -281,7 +290,7 @@ class Tracker:
             parent.info.experiment_id, start_time=round(result.started * 1000), tags=tags, run_name=name
         )
         run_id: str = run.info.run_id
-        client.log_inputs(run_id, [self._dataset])
+        self._log_dataset(client, run_id)
         return run_id
 
     def _log_numbers(

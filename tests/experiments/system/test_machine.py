@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from experiments.errors import ConfigError
-from experiments.system.machine import NEEDED_BYTES, available_cores, check_folder
+from experiments.system.machine import NEEDED_BYTES, available_cores, check_folder, openmp_environment
 
 
 def test_a_folder_that_can_be_created_passes_and_is_not_created(tmp_path: Path) -> None:
@@ -39,3 +42,14 @@ def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
     assert available_cores() == 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs libgomp, which reports its settings: run it on Linux")
+def test_threads_of_a_library_sleep_while_they_wait() -> None:
+    environ = {**os.environ, **openmp_environment(2), "OMP_DISPLAY_ENV": "true"}
+    code = "import xgboost; xgboost.build_info()"
+    reported = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    ).stderr
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in reported
+    assert re.search(r"OMP_NUM_THREADS = '2'", reported)
