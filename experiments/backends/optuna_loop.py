@@ -344,6 +344,7 @@ class LoopHandle(StudyHandle):
         These are served then.
         """
         started = time.time()
+        shutil.rmtree(final.folder, ignore_errors=True)  # a winner of an earlier command would count as written
         future = self._threads.submit(self._final_runner.run, final)
         done, _ = futures.wait([future], max(0.0, self._seconds_before_recording() + GRACE_SECONDS))
         scored = scored_model_dir(final.folder)

@@ -36,7 +36,7 @@ def test_study_in_containers_is_recorded_like_one_of_mode_local(project: Path, n
     assert {run.data.tags["byoe.version.xgboost"] for run in trials} == {"3.2.0"}
     finals = {run.data.tags["byoe.mode"]: run for run in logged_runs(project, "byoe-diabetes", "final")}
     compared = {key for key in finals["local"].data.metrics if key.startswith(("cv_", "validation_", "test_"))}
-    assert len(compared) > 20
+    assert len(compared) > 15
     for key in compared:
         assert finals["sagemaker"].data.metrics[key] == pytest.approx(finals["local"].data.metrics[key], rel=1e-9), key
     folder = project / "studies" / "containers"
