@@ -319,7 +319,7 @@ def test_a_trial_that_could_not_become_the_winner_in_time_is_killed(folder: Path
                 raise RunnerClosed
             return super().run(trial)
 
-    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=200")
+    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=60")
     runner = Long(float)
     assert [result.index for result in run(study, runner)] == [0]
     assert runner.killed.is_set()
