@@ -42,3 +42,10 @@ def logged_runs(project: Path, experiment: str, role: str) -> list[Any]:
 def logged_trials(project: Path, experiment: str) -> list[Any]:
     """Return MLflow's runs of trials."""
     return logged_runs(project, experiment, "trial")
+
+
+def winner_scores(project: Path, run: Any) -> dict[str, float]:
+    """Return all scores of a winner's run: MLflow has those of the members that are not metrics in a file of the run."""
+    path = client_of(project).download_artifacts(run.info.run_id, "metrics.json")
+    scores: dict[str, float] = json.loads(Path(path).read_text())
+    return scores

@@ -42,7 +42,7 @@ from tests.doubles.aws.records import SECONDS_RETAINED
 from tests.doubles.aws.resident import Resident
 from tests.support import forked
 from tests.support.clocks import FakeClock
-from tests.support.records import logged_runs, logged_trials, recorded_trials
+from tests.support.records import logged_runs, logged_trials, recorded_trials, winner_scores
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
@@ -151,10 +151,11 @@ def test_sagemaker_gives_the_numbers_of_mode_local(
         assert run.data.tags["byoe.job"] == trial["info"]["cloud"]["job"]
         assert run.data.tags["byoe.mode"] == "remote"
     (winner,) = logged_runs(project, "byoe-diabetes", "final")
-    scores = local_trials[-1]["metrics"]  # those of the members that MLflow leaves out are in the run's metrics.json
-    logged = {name: value for name, value in winner.data.metrics.items() if name in scores}
-    assert {"cv_rmse_blended", "cv_rmse_xgboost", "validation_rmse_blended"} <= logged.keys()
-    assert logged == {name: scores[name] for name in logged}
+    scores = winner_scores(project, winner)
+    assert {name: scores[name] for name in local_trials[-1]["metrics"]} == local_trials[-1]["metrics"]
+    assert {name: scores[name] for name in winner.data.metrics if name in scores} == {
+        name: value for name, value in winner.data.metrics.items() if name in scores
+    }
     assert winner.data.metrics["test_rmse_blended"] > 0
     assert created(double) == ["CreateHyperParameterTuningJob"]
     ended = byoe("mode=local", "action=replay", "replay.study=cloud", "replay.top=2", *SEARCH)

@@ -14,7 +14,7 @@ import pytest
 
 from experiments.study.ledger import FILE, read
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
-from tests.support.records import logged_runs, logged_trials, recorded_trials
+from tests.support.records import logged_runs, logged_trials, recorded_trials, winner_scores
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600), pytest.mark.usefixtures("image")]
 
@@ -36,9 +36,11 @@ def test_study_in_containers_is_recorded_like_one_of_mode_local(project: Path, n
     assert {run.data.tags["byoe.version.xgboost"] for run in trials} == {"3.2.0"}
     finals = {run.data.tags["byoe.mode"]: run for run in logged_runs(project, "byoe-diabetes", "final")}
     compared = {key for key in finals["local"].data.metrics if key.startswith(("cv_", "validation_", "test_"))}
-    assert len(compared) > 15
     for key in compared:
         assert finals["sagemaker"].data.metrics[key] == pytest.approx(finals["local"].data.metrics[key], rel=1e-9), key
+    there, here = (winner_scores(project, finals[mode]) for mode in ("sagemaker", "local"))
+    assert len(here) > 20
+    assert there == pytest.approx(here, rel=1e-9)
     folder = project / "studies" / "containers"
     assert {path.name for path in folder.iterdir()} == {"final", "ledger.sqlite", "lock", "request.json", "trials"}
     assert {path.name for path in (folder / "final").iterdir()} >= {"model", "model.tar.gz", "output", "log.txt"}
