@@ -217,7 +217,10 @@ class Tracker:
 
         try:
             client.log_inputs(run_id, [self._dataset])
-        except MlflowException:  # a study that began at the same moment has added the same rows since MLflow looked
+        except MlflowException as error:
+            if "IntegrityError" not in str(error):
+                raise
+            # A study that began at the same moment has added the same rows since MLflow looked.
             client.log_inputs(run_id, [self._dataset])
 
     def _adopt(self, client: MlflowClient, experiment_id: str, old: str, new: str) -> None:
