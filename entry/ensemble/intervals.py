@@ -131,7 +131,7 @@ class Intervals:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any], columns: int) -> Intervals:
-        """Read what ``as_arrays`` returned, for a model with so many features.
+        """Read what ``as_arrays`` returned, for a model of ``columns`` columns.
 
         Raises:
             KeyError: An array is missing.

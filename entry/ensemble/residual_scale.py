@@ -72,7 +72,7 @@ class ResidualScale:
         """Read what ``as_arrays`` returned.
 
         Raises:
-            ValueError: They are not a forest over so many features.
+            ValueError: They are not a forest over the columns and the prediction.
         """
         found = {field.name: arrays[field.name] for field in fields(cls)}
         floor = float(found.pop("floor"))

@@ -30,7 +30,7 @@ MOST_BINS, LEAST_ROWS = 20, 10
 # The largest categories, if each has at least this share of the rows.
 MOST_LEVELS, LEAST_SHARE = 50, 0.01
 _DIGITS, _SHARE_DIGITS = 4, 5
-# A smaller disagreement is none, and more rows than this are not counted one by one.
+# A smaller disagreement counts as zero, and more rows than this are not counted one by one.
 _LEAST_MEAN, _MANY = 1e-250, 2**53
 
 

@@ -361,7 +361,7 @@ class _Fit:
         )
 
     def models(self, budget: FinalBudget | None = None) -> dict[str, list[Member]]:
-        """Return the models of a bundle, fitted on all rows; none of a member for which there is no time."""
+        """Return the models of a bundle, fitted on all rows; a member without time for it has an empty list."""
         models: dict[str, list[Member]] = {name: [] for name in self.names}
         specs = {spec.name: spec for spec in self._unknown()}
         for number, seed in enumerate(seeds_of(self.recipe)):

@@ -72,7 +72,7 @@ def row_file(config: Config) -> Path:
     """Return the file of rows that ``input`` names.
 
     Raises:
-        ConfigError: It is missing, there is no such file, or ``header`` is wrong.
+        ConfigError: ``input`` is not set or names no file, or ``header`` is wrong.
     """
     if config.input is None:
         raise ConfigError("input is missing: input=<file>, the rows to predict.")
