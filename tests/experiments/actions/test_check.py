@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tests.conftest import Ended
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import JobFailure
 from tests.doubles.aws.resident import Resident
+from tests.support.account import in_account
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
@@ -24,16 +24,11 @@ Run = Callable[..., Ended]
 
 @pytest.fixture
 def double(project: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    with Double(tmp_path / "aws", resident=resident) as double:
-        for name, value in double.environment.items():
-            monkeypatch.setenv(name, value)
+    with in_account(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
         mode = compose(["mode=remote", "mode.image.base=b"]).config.mode
         assert mode.account is not None
         double.put_image("byoe", configured_image(mode.account.image).version)  # test_push.py pushes it
         yield double
-        double.heal()
 
 
 def arguments(double: Double, *more: str) -> list[str]:

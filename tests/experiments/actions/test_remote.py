@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -41,6 +40,7 @@ from tests.doubles.aws.faults import (
 from tests.doubles.aws.records import SECONDS_RETAINED
 from tests.doubles.aws.resident import Resident
 from tests.support import forked
+from tests.support.account import in_account
 from tests.support.clocks import FakeClock
 from tests.support.records import logged_runs, logged_trials, recorded_trials, winner_scores
 
@@ -96,14 +96,9 @@ def drawing(project: Path, tmp_path: Path, resident: Resident, monkeypatch: pyte
 
 @contextmanager
 def opened(double: Double, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    with double:
+    with in_account(double, monkeypatch):
         double.billable_seconds = BILLED
-        for name, value in double.environment.items():
-            monkeypatch.setenv(name, value)
         yield double
-        double.heal()
 
 
 def arguments(double: Double, *more: str, study: str = "cloud") -> list[str]:

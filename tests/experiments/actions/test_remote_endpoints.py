@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from tests.conftest import PROJECT, QUICK, Ended, environment
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import EndpointFailure, Omission, Refusal, denied, throttled
 from tests.doubles.aws.resident import Resident
+from tests.support.account import in_account
 from tests.support.clocks import FakeClock
 from tests.support.models import bundle_hash, example, save_two_models
 
@@ -40,14 +40,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def double(folder: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    with Double(tmp_path / "aws", resident=resident) as double:
-        for name, value in double.environment.items():
-            monkeypatch.setenv(name, value)
+    with in_account(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
         double.put_image("byoe", "1")
         yield double
-        double.heal()
 
 
 def arguments(double: Double, *more: str) -> list[str]:

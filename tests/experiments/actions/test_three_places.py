@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sqlite3
@@ -15,6 +14,7 @@ import pytest
 from tests.conftest import QUICK, Ended, run_command
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.resident import Resident
+from tests.support.account import in_account
 from tests.support.records import logged_runs, recorded_trials
 
 pytestmark = [
@@ -45,13 +45,8 @@ def whole(local_folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def double(project: Path, tmp_path: Path, resident: Resident, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    with Double(tmp_path / "aws", resident=resident) as double:
-        for name, value in double.environment.items():
-            monkeypatch.setenv(name, value)
+    with in_account(Double(tmp_path / "aws", resident=resident), monkeypatch) as double:
         yield double
-        double.heal()
 
 
 def remote(double: Double, *more: str, study: str = "mine") -> list[str]:

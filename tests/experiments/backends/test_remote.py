@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from experiments.study.spec import StudySpec
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.resident import Resident
 from tests.experiments.backends.contract import BackendContract
+from tests.support.account import in_account
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
 
@@ -44,11 +44,7 @@ class TestRemoteBackend(BackendContract):
         self, tmp_path: Path, resident: Resident, local_workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[None]:
         self.local_workers = local_workers
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        with Double(tmp_path / "aws", resident=resident) as self.double:
-            for name, value in self.double.environment.items():
-                monkeypatch.setenv(name, value)
+        with in_account(Double(tmp_path / "aws", resident=resident), monkeypatch) as self.double:
             yield
 
     @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.doubles.aws.double import Double
 from tests.doubles.aws.faults import denied
 from tests.doubles.aws.resident import Resident
 from tests.experiments.serving.contract import HostContract
+from tests.support.account import in_account
 from tests.support.models import example, save_two_models, with_other_answers
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
@@ -39,14 +39,9 @@ class TestRemoteHost(HostContract):
         self, tmp_path: Path, bundles: tuple[Path, Path], resident: Resident, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[None]:
         self.bundles = bundles
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        with Double(tmp_path / "aws", resident=resident) as self.double:
-            for name, value in self.double.environment.items():
-                monkeypatch.setenv(name, value)
+        with in_account(Double(tmp_path / "aws", resident=resident), monkeypatch) as self.double:
             self.image = self.double.put_image("byoe", "1")
             yield
-            self.double.heal()
 
     def settings(self) -> list[str]:
         return [
