@@ -51,6 +51,7 @@ def expected(model: Path, table: pd.DataFrame) -> np.ndarray:
     return load_bundle(model).ensemble.predict(table.to_numpy())
 
 
+@pytest.mark.slow
 def test_every_format_in_and_out_gives_the_same_predictions(
     model: Path, table: pd.DataFrame, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:

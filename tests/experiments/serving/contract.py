@@ -96,10 +96,11 @@ class HostContract(abc.ABC):
         assert self.predictions(two) == example(two)["predictions"]
         assert self.resources() == alone
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            pytest.param(with_other_predictions, "could not be served", marks=pytest.mark.slow),
+            (with_other_predictions, "could not be served"),
             (with_other_answers, "not predict what the model predicted"),
         ],
     )

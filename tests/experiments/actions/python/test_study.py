@@ -114,6 +114,7 @@ def command(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Ended:
     return Ended(code, captured.out, captured.err)
 
 
+@pytest.mark.slow
 def test_a_command_with_the_same_words_finds_the_study_finished(
     study: byoe.Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,6 +235,7 @@ def test_an_unknown_category_is_a_warning(study: byoe.Study) -> None:
         study.model().predict(homes().assign(town="bergen"))
 
 
+@pytest.mark.slow
 def test_a_replay_has_a_parity_and_both_can_be_compared(
     project: Path, study: byoe.Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
