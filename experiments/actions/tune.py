@@ -17,6 +17,7 @@ from ensemble.members import member_class
 from experiments.actions.card import card_of_study, request_text
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.baseline import Baseline
+from experiments.backends.learning import learned
 from experiments.backends.open import backend_type, open_backend
 from experiments.backends.spot_check import spot_check
 from experiments.backends.winner import FINAL, IMPORTANCE, is_winner, place_winner
@@ -148,6 +149,9 @@ def finish_study(
     known = peek(plan.study)
     if known is not None:
         plan = plan.continuing(known)
+    elif plan.study.search.learn_from:
+        given = composed.config.search.learn_from
+        plan = plan.learning(learned(plan.study, given, composed.config.mode))
     session = _Session(plan.study, backend_type(composed.config.mode), composed, command, console, root, uri, progress)
     notes = plan.notes
     for note in notes:

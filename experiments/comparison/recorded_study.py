@@ -284,7 +284,7 @@ def read_study(folder: Path) -> RecordedStudy:
             space=SearchSpace.from_dict(facts.get("space", {})),
             results=tuple(known.results),
             final=with_scores_of_members(TrialResult(**facts["final"])) if "final" in facts else None,
-            unfinished=known.unfinished,
+            unfinished=len(known.asked),
             running=running,
             replay_of=facts.get("replay_of"),
             baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,
