@@ -241,16 +241,23 @@ def _why_unpaired(side: RecordedTrial, by_point: Mapping[str, Sequence[RecordedT
     other = next((found for found in like if found.study.name != side.study.name), None)
     if other is None:
         return "these parameters ran in no other study"
-    if other.study.data_hash != side.study.data_hash:
-        return f"the same parameters ran in {other.study.name}, on different data"
-    here, there = side.study.static(), other.study.static()
-    if here["seed"] != there["seed"]:
-        return f"the same parameters ran in {other.study.name}, with a different seed"
-    if any(here.get(name) != there.get(name) for name in {*here, *there} if name.startswith("folds_")):
-        return f"the same parameters ran in {other.study.name}, on different folds"
-    if side.study.loss_of_rounds != other.study.loss_of_rounds:
-        return (
-            f"the same parameters ran in {other.study.name}, whose search.objective={other.study.objective} chooses "
-            f"boosting rounds by the {other.study.loss_of_rounds} error"
-        )
+    difference = _difference(side.study, other.study)
+    if difference is not None:
+        return f"the same parameters ran in {other.study.name}, {difference}"
     return f"{other.name}, which has the same parameters, was pruned between folds"
+
+
+def _difference(here: RecordedStudy, there: RecordedStudy) -> str | None:
+    """Return what besides parameters makes trials of two studies different; None if nothing does."""
+    one, other = here.static(), there.static()
+    differ = {
+        "on different data": there.data_hash != here.data_hash,
+        "with a different seed": one["seed"] != other["seed"],
+        "on different folds": any(
+            one.get(name) != other.get(name) for name in {*one, *other} if name.startswith("folds_")
+        ),
+        f"whose search.objective={there.objective} chooses boosting rounds by the {there.loss_of_rounds} error": (
+            here.loss_of_rounds != there.loss_of_rounds
+        ),
+    }
+    return next((text for text, found in differ.items() if found), None)
