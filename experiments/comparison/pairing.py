@@ -113,8 +113,8 @@ class Unpaired:
 def pair_trials(studies: Sequence[RecordedStudy], tolerance: float) -> tuple[list[Pair], list[Unpaired]]:
     """Pair the trials of several studies; both lists are in the order of studies and trials.
 
-    Trials are the same if their decoded parameters, data, folds and seed are, and what chose boosting rounds. Each is compared with the same trial
-    of the first study that ran it.
+    Trials are the same if their decoded parameters, data, folds and seed are, and what chose boosting rounds. Each is
+    compared with the same trial of the first study that ran it.
 
     Args:
         studies: At least two.
