@@ -569,8 +569,8 @@ class Config:
     detail: str = _key(
         "blended",
         "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; "
-        "`members`, which also adds each member's predictions; or `interval`, which adds its two ends, or for classes "
-        "the set of labels.",
+        "`members`, which also adds each member's predictions; `interval`, which adds its two ends, or for classes "
+        "the set of labels; or `explanation`, each column's part of the prediction.",
     )
     keep: Any = _key(
         list,
