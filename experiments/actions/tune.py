@@ -163,15 +163,16 @@ def finish_study(
         notes = (*notes, *show_data(plan, console))
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
-    study = plan.place()
-    del plan  # and with it the tables, which workers map from disk
-    opened = open_backend(composed.config.mode, study, command, console)
-    with opened as (backend, local_workers), Ledger.open(study) as ledger:
-        crash_points.point("study_created")
-        session = replace(session, study=_begun(study, composed.began))
-        with _timed(ledger, session.study), backend.submit(session.study, ledger) as handle:
-            spot_check(study, ledger, handle, console)
-            outcome = _run(session, ledger, handle, local_workers)
+    opened = open_backend(composed.config.mode, plan.study, command, console)
+    with opened as (backend, local_workers):
+        study = plan.place()  # after everything that may be refused
+        del plan  # and with it the tables, which workers map from disk
+        with Ledger.open(study) as ledger:
+            crash_points.point("study_created")
+            session = replace(session, study=_begun(study, composed.began))
+            with _timed(ledger, session.study), backend.submit(session.study, ledger) as handle:
+                spot_check(study, ledger, handle, console)
+                outcome = _run(session, ledger, handle, local_workers)
     return Finished(outcome, notes, _show_parity(session))
 
 

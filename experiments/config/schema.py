@@ -77,8 +77,8 @@ class SageMakerModeConfig(ModeConfig):
         "Docker network of the containers. The default is `none`, because training that needs a network here also "
         "needs one on SageMaker; `bridge` allows it.",
     )
-    cpus: float | None = _key(None, "Cores per container; `null` is no limit.")
-    memory_gb: float | None = _key(None, "Memory per container; `null` is no limit.")
+    cpus: float | None = _key(None, "Cores per container; `null` means no limit.")
+    memory_gb: float | None = _key(None, "Memory per container; `null` means no limit.")
     image: ImageConfig = field(default_factory=ImageConfig)
 
     @property
@@ -335,7 +335,7 @@ class EnsembleConfig:
         "The most milliseconds that the winner may take to predict one row on one core of this machine. Members are "
         "left out until the measured times of the others add up to no more, first those that save most time for the "
         "error that they add. The objective must be a score of the blend in cross-validation. Not for `mode=remote` "
-        "and `ensemble.blend=fixed`. `null` is no limit.",
+        "and `ensemble.blend=fixed`. `null` means no limit.",
     )
     drop_slow: bool = _key(
         False,
@@ -395,7 +395,7 @@ class SearchConfig:
     prune: bool = _key(False, "With `mode=local`: whether to stop trials between folds when they cannot win any more.")
     timeout: float | None = _key(
         None,
-        "Seconds after which the command ends, with the winner trained and recorded; `null` is no limit. With "
+        "Seconds after which the command ends, with the winner trained and recorded; `null` means no limit. With "
         "`mode=local`, members for which there is no time are left out.",
     )
     baseline: bool = _key(
@@ -587,8 +587,8 @@ class Config:
     detail: str = _key(
         "blended",
         "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; "
-        "`members`, which also adds each member's predictions; or `interval`, which adds its two ends, or for classes "
-        "the set of labels.",
+        "`members`, which also adds each member's predictions; `interval`, which adds its two ends, or for classes "
+        "the set of labels; or `explanation`, each column's part of the prediction.",
     )
     keep: Any = _key(
         list,

@@ -76,6 +76,7 @@ def test_new_folder_gets_a_study_a_store_and_nothing_else(folder: Path) -> None:
     assert {path.name for path in (folder / "studies").iterdir()} == {"_channels", "tiny"}
 
 
+@pytest.mark.slow
 def test_data_that_was_changed_on_disk_gives_the_numbers_of_the_data_given(tiny: Path) -> None:
     (train,) = (tiny / "studies" / "_channels").glob("*/train")
     target = np.load(train / "target.npy")
@@ -268,6 +269,7 @@ print(len(model.predict(model.input_example)))
     assert done.stdout.strip() == "5"
 
 
+@pytest.mark.slow
 def test_study_of_changed_code_is_another_study(project: Path) -> None:
     (project / "packages").mkdir()
     module = project / "packages" / "mine.py"
@@ -351,6 +353,7 @@ def test_plain_catboost_is_trained_once_beside_the_trials(
     assert f"on the same folds: {metrics['cv_rmse_catboost']:.6g}." in " ".join(more.out.split())  # not trained again
 
 
+@pytest.mark.slow
 def test_a_winner_within_milliseconds_leaves_out_what_is_too_slow(
     project: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -507,6 +510,7 @@ def test_broken_store_loses_no_trial_and_is_filled_by_the_next_run(project: Path
     assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
 
 
+@pytest.mark.slow
 def test_store_that_refuses_writes_half_way_is_filled_by_the_next_run(project: Path) -> None:
     connection = sqlite3.connect(project / "mlflow.db")
     connection.execute(

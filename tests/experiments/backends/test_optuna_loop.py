@@ -310,6 +310,7 @@ def test_no_trial_is_started_that_could_not_end_in_time(folder: Path) -> None:
     assert runner.now == 2 * SECONDS_A_TRIAL
 
 
+@pytest.mark.slow
 def test_a_trial_that_could_not_become_the_winner_in_time_is_killed(folder: Path) -> None:
     class Long(ScriptedRunner):
         def run(self, trial: TrialSpec) -> TrialResult:
