@@ -17,6 +17,7 @@ from ensemble.members import member_class
 from experiments.actions.card import card_of_study, request_text
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.baseline import Baseline
+from experiments.backends.learning import learned
 from experiments.backends.open import backend_type, open_backend
 from experiments.backends.spot_check import spot_check
 from experiments.backends.winner import FINAL, IMPORTANCE, is_winner, place_winner
@@ -151,6 +152,9 @@ def finish_study(
     known = peek(plan.study)
     if known is not None:
         plan = plan.continuing(known)
+    elif plan.study.search.learn_from:
+        given = composed.config.search.learn_from
+        plan = plan.learning(learned(plan.study, given, composed.config.mode))
     session = _Session(plan.study, backend_type(composed.config.mode), composed, command, console, root, uri, progress)
     notes = plan.notes
     for note in notes:
@@ -162,15 +166,16 @@ def finish_study(
         notes = (*notes, *show_data(plan, console))
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
-    study = plan.place()
-    del plan  # and with it the tables, which workers map from disk
-    opened = open_backend(composed.config.mode, study, command, console)
-    with opened as (backend, local_workers), Ledger.open(study) as ledger:
-        crash_points.point("study_created")
-        session = replace(session, study=_begun(study, composed.began))
-        with _timed(ledger, session.study), backend.submit(session.study, ledger) as handle:
-            spot_check(study, ledger, handle, console)
-            outcome = _run(session, ledger, handle, local_workers)
+    opened = open_backend(composed.config.mode, plan.study, command, console)
+    with opened as (backend, local_workers):
+        study = plan.place()  # after everything that may be refused
+        del plan  # and with it the tables, which workers map from disk
+        with Ledger.open(study) as ledger:
+            crash_points.point("study_created")
+            session = replace(session, study=_begun(study, composed.began))
+            with _timed(ledger, session.study), backend.submit(session.study, ledger) as handle:
+                spot_check(study, ledger, handle, console)
+                outcome = _run(session, ledger, handle, local_workers)
     return Finished(outcome, notes, _show_parity(session))
 
 

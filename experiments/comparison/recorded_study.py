@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.classes import task_of
-from ensemble.evaluation import main_score
+from ensemble.evaluation import MetricName, main_score
 from ensemble.finished_trainings import OUT_OF_FOLD_FILE
+from ensemble.members.growth import Loss, loss_for
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric
@@ -167,9 +168,18 @@ class RecordedStudy:
         """Return the hyperparameters that are the same in every trial."""
         return {name.removeprefix("fixed."): text for name, text in self.identity.items() if name.startswith("fixed.")}
 
+    @functools.cached_property
+    def loss_of_rounds(self) -> Loss | None:
+        """The error by which boosters' numbers of rounds were chosen; None if no trial found any.
+
+        It is all that the objective changes in a trial's numbers.
+        """
+        found = any(result.info.get("rounds") for result in self.results)
+        return loss_for(MetricName.parse(self.objective).score, classes=bool(self.classes)) if found else None
+
     def differs_in_points_only(self, other: RecordedStudy) -> bool:
-        """Whether another study has the same data, folds, seed and fixed parameters; its objective may differ."""
-        fixed = [{**study.static(), "objective": ""} for study in (self, other)]
+        """Whether another study has the same data, folds, seed, fixed parameters and ``loss_of_rounds``."""
+        fixed = [{**study.static(), "objective": study.loss_of_rounds} for study in (self, other)]
         return self.data_hash == other.data_hash and fixed[0] == fixed[1]
 
     def code(self) -> dict[str, str]:
@@ -290,7 +300,7 @@ def read_study(folder: Path) -> RecordedStudy:
             space=SearchSpace.from_dict(facts.get("space", {})),
             results=tuple(known.results),
             final=with_scores_of_members(TrialResult(**facts["final"])) if "final" in facts else None,
-            unfinished=known.unfinished,
+            unfinished=len(known.asked),
             running=running,
             replay_of=facts.get("replay_of"),
             baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,

@@ -351,6 +351,7 @@ def test_a_longer_replay_needs_a_budget_and_checks_for_its_new_trials(project: P
             "there is no such image. `python run.py mode=remote action=push` pushes",
         ),
         (["mode.budget_usd=9", "mode.bucket=null"], "mode.bucket is not set: add mode.bucket="),
+        (["mode.bucket=null", "mode.role=null"], "mode.role and mode.bucket are not set: add mode.role="),
     ],
 )
 def test_nothing_is_created_that_would_fail_or_cost_too_much(
@@ -360,6 +361,7 @@ def test_nothing_is_created_that_would_fail_or_cost_too_much(
     assert ended.code == 2
     assert message in ended.err
     assert "Traceback" not in ended.err
+    assert not (project / "studies").exists()
     assert created(double) == []
     assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
 

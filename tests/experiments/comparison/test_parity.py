@@ -173,6 +173,24 @@ def test_trials_with_different_objectives_are_paired(folder: Path) -> None:
     assert compare_trials([desk, cloud], TOLERANCE).verdict == "PASS"
 
 
+def test_trials_whose_objectives_chose_boosting_rounds_by_other_errors_are_not_paired(folder: Path) -> None:
+    found: dict[str, Any] = {"info": {"rounds": {"xgboost": 40}}}
+    laptop = add_study(folder, "laptop", trials(0), **found)
+    again = add_study(folder, "again", trials(0), objective="cv_rmse_ridge", **found)
+    other = moved(trials(0, shift=0.5)[0], cv_mae_blended=1.0)
+    desk = add_study(folder, "desk", [other], objective="cv_mae_blended", **found)
+    assert compare_trials([laptop, again], TOLERANCE).verdict == "PASS"
+    parity = compare_trials([laptop, desk], TOLERANCE)
+    assert parity.line == (
+        "parity: NOT COMPARABLE (parameters after decoding: error by which the objective chooses boosting rounds: "
+        "squared in laptop, absolute in desk)"
+    )
+    assert parity.unpaired[0].reason == (
+        "the same parameters ran in desk, whose search.objective=cv_mae_blended chooses boosting rounds by the absolute "
+        "error"
+    )
+
+
 def test_each_trial_is_compared_with_the_first_study_that_ran_it(folder: Path) -> None:
     laptop = add_study(folder, "laptop", trials(0, 1))
     containers = add_study(folder, "containers", trials(1, 2), mode="sagemaker")
