@@ -19,15 +19,15 @@ from ensemble.simplex import Derivatives, cholesky, minimise_on_simplex, solved,
 
 # From the strongest penalty to the weakest, in rows that each parameter is worth.
 PENALTIES = (1e4, 3e3, 1e3, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
-# By how much a weaker penalty's criterion must be lower than that of the strongest one. Where it was lower by 0.3, the log
-# loss on other rows was 8% higher.
+# By how much a weaker penalty's criterion must be lower than that of the strongest one. Where it was lower by 0.3, the
+# log loss on other rows was 8% higher.
 MARGIN = 3.0
 MOST_STEPS = 50
 # The most classes whose biases are fitted.
 MOST_BIASES = 50
 # The standard deviation of a temperature's logarithm before any row is seen. Without it, a few rows that all are on the
-# right side give the temperature 0. Of 0.4, 0.7 and 1, the log loss of ten splits of tables was lower with 0.7 than with
-# 0.4 by 1%, mostly on a table whose classes are separated, and 0.3% higher than with 1.
+# right side give the temperature 0. With 0.7 the log loss of ten splits of tables was 1% lower than with 0.4, mostly on
+# a table whose classes are separated, and 0.3% higher than with 1.
 TEMPERATURES = 0.7
 _COLDEST, _HALVINGS = 4.0, 32
 # The fit ends where another step would lower the mean log loss by less.
@@ -147,10 +147,10 @@ class Stack(NamedTuple):
 def fit_stack(rows: Logarithms, towards: Floats) -> Stack:
     """Return multinomial logistic regression with a quadratic penalty on the distance from ``towards`` and from bias 0.
 
-    The penalty is the strongest one unless another has a clearly lower Akaike information criterion, for which the number of parameters is the trace
-    of the model's influence matrix (S. le Cessie and J. van Houwelingen, "Ridge Estimators in Logistic Regression",
-    Applied Statistics 41, 191-201, 1992), corrected for few rows (C. Hurvich and C.-L. Tsai, "Regression and time
-    series model selection in small samples", Biometrika 76, 297-307, 1989).
+    The penalty is the strongest one unless another has a clearly lower Akaike information criterion, for which the
+    number of parameters is the trace of the model's influence matrix (S. le Cessie and J. van Houwelingen, "Ridge
+    Estimators in Logistic Regression", Applied Statistics 41, 191-201, 1992), corrected for few rows (C. Hurvich and
+    C.-L. Tsai, "Regression and time series model selection in small samples", Biometrika 76, 297-307, 1989).
 
     With more than ``MOST_BIASES`` classes there are no biases: the time that they take grows with the square of the
     classes, to a minute for 200 classes of 10,000 rows, and each class has few rows.
