@@ -19,10 +19,10 @@ _ALPHA = 10.0
 
 
 class Additive(ScikitMember):
-    """A sum of a bent line for each feature, with an L2 penalty; categories and missing values as for the linear models.
+    """A sum of a bent line for each feature, with an L2 penalty.
 
-    Of classes, the logarithm of the odds is such a sum. ``alpha`` is the penalty; where it is not set, a quantity's is
-    found by generalised cross-validation.
+    Categories and missing values are treated as in the linear models. Of classes, the logarithm of the odds is such a
+    sum. ``alpha`` is the penalty; where it is not set, a quantity's is found by generalised cross-validation.
 
     Source: T. Hastie and R. Tibshirani, "Generalized Additive Models", Statistical Science 1, 297-310, 1986.
     """
@@ -53,7 +53,11 @@ class Additive(ScikitMember):
 
         from ensemble.members.hinges import Hinges
 
-        return make_pipeline(*super().of_numbers().named_steps.values(), Hinges(self.params["knots"]), StandardScaler())
+        return make_pipeline(
+            *super().of_numbers().named_steps.values(),
+            Hinges(int(self.number("knots", self.params, 6))),
+            StandardScaler(),
+        )
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Fit the model, without a warning if logistic regression stops early."""

@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ensemble.arrays import Floats
 from ensemble.classes import CLASS_TASKS
 from ensemble.members.probabilities import softmax

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ Singles = npt.NDArray[np.float32]
 
 # Inputs are bent towards this value, from Holzmüller et al.
 _CLIP = 3.0
+# No square of a smaller value overflows, and one is bent to the clip as exactly as float32 can tell.
+_FAR = 1e6
 _LEAK = np.float32(0.1)
 # Adam's averages; the learning rates of input scales and biases are multiples of that of the weights.
 _FIRST, _SECOND, _EPSILON = 0.9, 0.95, np.float32(1e-8)
@@ -30,43 +33,25 @@ class LeakyNetwork(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
     """A network whose hidden units are leaky rectifiers, as an estimator of scikit-learn.
 
     From RealMLP are the bent inputs with a scale each, weights in the parametrisation of the neural tangent kernel, an
-    output that begins at zero, Adam with a learning rate in cycles, and smoothed labels. Its activations need logarithms
-    and exponentials; leaky rectifiers do not, and were as good.
+    output that begins at zero, Adam with a learning rate in cycles, and smoothed labels. Its activations need
+    logarithms and exponentials, which leaky rectifiers do not; they were as good.
 
     Source: D. Holzmüller, L. Grinsztajn, I. Steinwart, "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on
     Tabular Data", NeurIPS 2024.
     """
 
-    def __init__(
-        self,
-        width: int,
-        layers: int,
-        updates: int,
-        learning_rate: float,
-        batch_size: int,
-        decay: float,
-        smoothing: float,
-        seed: int,
-    ) -> None:
+    def __init__(self, settings: dict[str, Any], seed: int) -> None:
         """Keep the settings, as scikit-learn wants it.
 
         Args:
-            width: Units of a hidden layer.
-            layers: Hidden layers.
-            updates: Steps of the optimiser, within a range of passes over the rows.
-            learning_rate: The highest learning rate.
-            batch_size: The most rows of a step; of fewer than eight times as many rows, an eighth.
-            decay: By how much a step shrinks weights, as a multiple of the learning rate over the number of rows.
-            smoothing: The part of a label that all classes share; not for quantities.
-            seed: Seed of first weights and of the order of rows.
+            settings: ``width`` of each of ``layers`` hidden layers; ``updates``, the steps of the optimiser, within a
+                range of passes over the rows; ``learning_rate``, the highest one; ``batch_size``, the most rows of a
+                step, and an eighth of fewer than eight times as many; ``decay``, by how much a step shrinks weights, as
+                a multiple of the learning rate over the number of rows; ``smoothing``, the part of a label that all
+                classes share, not for quantities.
+            seed: Seed of the first weights and of the order of rows.
         """
-        self.width = width
-        self.layers = layers
-        self.updates = updates
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.decay = decay
-        self.smoothing = smoothing
+        self.settings = settings
         self.seed = seed
 
     def _learn(self, features: Floats, wanted: Singles, weights: Floats | None, *, classes: bool) -> None:
@@ -80,13 +65,13 @@ class LeakyNetwork(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         """
         random, inputs = np.random.default_rng(self.seed), _bent(features)
         rows, outputs = wanted.shape
-        share = np.ones((rows, 1), np.float32) if weights is None else np.float32(weights / weights.mean())[:, None]
-        batch = min(rows, self.batch_size, max(_LEAST_BATCH, rows // 8))
+        share = np.ones((rows, 1), np.float32) if weights is None else _single(weights / weights.mean())[:, None]
+        batch = min(rows, self.settings["batch_size"], max(_LEAST_BATCH, rows // 8))
         steps = max(1, rows // batch)
-        passes = int(np.clip(-(-self.updates // steps), *_PASSES))
-        sizes = [inputs.shape[1], *[self.width] * self.layers, outputs]
+        passes = int(np.clip(-(-self.settings["updates"] // steps), *_PASSES))
+        sizes = [inputs.shape[1], *[self.settings["width"]] * self.settings["layers"], outputs]
         last = len(sizes) - 2
-        draws = [random.standard_normal((before + 1, after)) for before, after in zip(sizes, sizes[1:], strict=False)]
+        draws = [random.standard_normal((before + 1, after)) for before, after in itertools.pairwise(sizes)]
         draws[last][:] = 0.0
         self.weights_ = [np.ascontiguousarray(draw[:-1], dtype=np.float32) for draw in draws]
         self.biases_ = [np.ascontiguousarray(draw[-1], dtype=np.float32) for draw in draws]
@@ -95,7 +80,7 @@ class LeakyNetwork(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             [self.scales_, *self.weights_, *self.biases_],
             [_SCALES_RATE, *[1.0] * (last + 1), *[_BIASES_RATE] * (last + 1)],
             range(1, last + 2),
-            self.decay / rows,
+            self.settings["decay"] / rows,
         )
         done = 0
         for _ in range(passes):
@@ -104,7 +89,7 @@ class LeakyNetwork(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
                 chosen = order[step * batch : (step + 1) * batch]
                 gradients = self._gradients(inputs[chosen], wanted[chosen], share[chosen] / np.float32(batch), classes)
                 phase = 2 * np.pi * np.log2(1 + (2**_CYCLES - 1) * done / (passes * steps))
-                optimiser.step(gradients, self.learning_rate * 0.5 * (1 - float(np.cos(phase))))
+                optimiser.step(gradients, self.settings["learning_rate"] * 0.5 * (1 - float(np.cos(phase))))
                 done += 1
 
     def _gradients(self, inputs: Singles, wanted: Singles, share: Singles, classes: bool) -> list[Singles]:
@@ -136,7 +121,7 @@ class LeakyNetwork(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
 
         values = _bent(features).astype(np.float64) * self.scales_
         for place, (weights, bias) in enumerate(zip(self.weights_, self.biases_, strict=True)):
-            values = product(values, weights * np.float64(_unit(weights)), bias)
+            values = product(values, weights.astype(np.float64) * np.float64(_unit(weights)), bias.astype(np.float64))
             if place + 1 < len(self.weights_):
                 values = np.where(values > 0, values, _LEAK * values)
         return values
@@ -147,13 +132,13 @@ class LeakyNetworkRegressor(RegressorMixin, LeakyNetwork):  # type: ignore[misc]
 
     def fit(self, features: Floats, target: Floats, sample_weight: Floats | None = None) -> LeakyNetworkRegressor:
         """Fit on features of shape (rows, columns) and a standardised target of shape (rows,)."""
-        self._learn(features, np.float32(target)[:, None], sample_weight, classes=False)
+        self._learn(features, _single(target)[:, None], sample_weight, classes=False)
         self.range_ = np.array([target.min(), target.max()])
         return self
 
     def predict(self, features: Floats) -> Floats:
         """Return the predictions, shape (rows,), none beyond the targets of the fit."""
-        return np.clip(self._outputs(features)[:, 0], *self.range_)
+        return np.asarray(np.clip(self._outputs(features)[:, 0], *self.range_))
 
 
 class LeakyNetworkClassifier(ClassifierMixin, LeakyNetwork):  # type: ignore[misc]
@@ -165,8 +150,8 @@ class LeakyNetworkClassifier(ClassifierMixin, LeakyNetwork):  # type: ignore[mis
         """Fit on features of shape (rows, columns) and positions of classes, shape (rows,)."""
         self.classes_, codes = np.unique(target, return_inverse=True)
         classes = len(self.classes_)
-        wanted = np.full((len(codes), classes), self.smoothing / classes, dtype=np.float32)
-        wanted[np.arange(len(codes)), codes] += np.float32(1 - self.smoothing)
+        wanted = np.full((len(codes), classes), self.settings["smoothing"] / classes, dtype=np.float32)
+        wanted[np.arange(len(codes)), codes] += np.float32(1 - self.settings["smoothing"])
         self._learn(features, wanted, sample_weight, classes=True)
         return self
 
@@ -189,18 +174,23 @@ class _Adam:
         self._steps += 1
         unbiased = 1 - _FIRST**self._steps
         spread = np.float32(1 / (1 - _SECOND**self._steps))
-        for place, (parameter, gradient) in enumerate(zip(self._parameters, gradients, strict=True)):
+        for place, gradient in enumerate(gradients):
             first, second, own = self._first[place], self._second[place], rate * self._rates[place]
             first += np.float32(1 - _FIRST) * (gradient - first)
             second += np.float32(1 - _SECOND) * (gradient * gradient - second)
             if place in self._decayed:
-                parameter *= np.float32(1 - own * self._decay)
-            parameter -= np.float32(own / unbiased) * first / (np.sqrt(second * spread) + _EPSILON)
+                self._parameters[place] *= np.float32(1 - own * self._decay)
+            self._parameters[place] -= np.float32(own / unbiased) * first / (np.sqrt(second * spread) + _EPSILON)
 
 
 def _bent(features: Floats) -> Singles:
     """Return features that are about as they are near zero, and bent towards ``_CLIP`` far from it."""
-    return np.asarray(features / np.sqrt(1 + (features / _CLIP) ** 2), dtype=np.float32)
+    near = np.clip(features, -_FAR, _FAR)
+    return _single(near / np.sqrt(1 + (near / _CLIP) ** 2))
+
+
+def _single(values: Floats) -> Singles:
+    return values.astype(np.float32)
 
 
 def _unit(weights: Singles) -> np.float32:

@@ -21,8 +21,8 @@ class MaternClasses(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     probabilities are the softmax of their means times a scale, plus a bias for each class. Scale and biases are fitted
     on what the processes predict for each row from all others.
 
-    Source: C. Rasmussen and C. Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, section 6.5, "Least-
-    squares classification". It takes a tenth of the time of the Laplace approximation.
+    Source: C. Rasmussen and C. Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, section 6.5,
+    "Least-squares classification".
     """
 
     def __init__(self, max_rows: int, tuned_rows: int, seed: int, max_iter: int = 40) -> None:

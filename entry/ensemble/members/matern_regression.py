@@ -101,7 +101,7 @@ class MaternRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
         inverse = dpotri(cholesky(self._covariance(weights), lower=True, overwrite_a=True), lower=1)[0]
         spread = np.diag(inverse)
-        return target - self.factors_ / (spread if target.ndim == 1 else spread[:, None])
+        return np.asarray(target - self.factors_ / (spread if target.ndim == 1 else spread[:, None]))
 
     def _covariance(self, weights: Floats) -> Floats:
         covariance = self.variance_ * _matern(_distances(self.rows_, self.rows_))
@@ -109,7 +109,7 @@ class MaternRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         return covariance
 
     def predict(self, features: Floats) -> Floats:
-        """Return the mean of the process, shape (rows[, outputs]): a sum over the conditioned rows in one fixed order."""
+        """Return the mean of the process, shape (rows[, outputs]): a sum over the conditioned rows in one order."""
         predicted = np.empty((len(features), *self.factors_.shape[1:]))
         for start in range(0, len(features), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
