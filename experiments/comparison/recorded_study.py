@@ -20,7 +20,9 @@ from ensemble.wire import metric_regex, read_metric
 from experiments.errors import ConfigError
 from experiments.study.baseline import BASELINE
 from experiments.study.continuing import SPOT_CHECKS
+from experiments.study.explained_rows import ExplainedRows
 from experiments.study.folder import (
+    explained_rows_file,
     final_folder,
     log_path,
     output_data_dir,
@@ -214,6 +216,10 @@ class RecordedStudy:
     def test_file(self) -> Path:
         """File of the winner's predictions on the test rows."""
         return test_predictions(self.folder)
+
+    def explained_rows(self) -> ExplainedRows | None:
+        """Return rows with the parts of the winner's predictions; None if there are none."""
+        return None if self.final is None else ExplainedRows.read(explained_rows_file(self.folder))
 
     def out_of_fold(self) -> Predictions | None:
         """Return the winner's out-of-fold predictions, or None if they are missing or incomplete."""
