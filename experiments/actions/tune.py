@@ -17,6 +17,7 @@ from ensemble.members import member_class
 from experiments.actions.card import card_of_study, request_text
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.baseline import Baseline
+from experiments.backends.learning import learned
 from experiments.backends.open import backend_type, open_backend
 from experiments.backends.spot_check import spot_check
 from experiments.backends.winner import FINAL, IMPORTANCE, is_winner, place_winner
@@ -34,13 +35,16 @@ from experiments.errors import StorageError, StudyFailed, StudyTaken, listed
 from experiments.planning.packages import make_importable
 from experiments.planning.study import StudyPlan, plan_study
 from experiments.reporting.console import at_least, print_plain
+from experiments.reporting.explanation_figures import explanation_figures
 from experiments.reporting.figures import study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
 from experiments.sagemaker_requests.model_card import CARD_JSON
 from experiments.study.baseline import BASELINE
 from experiments.study.card import CARD, as_markdown
+from experiments.study.explained_rows import ExplainedRows
 from experiments.study.folder import (
+    explained_rows_file,
     final_folder,
     log_path,
     model_dir,
@@ -148,6 +152,9 @@ def finish_study(
     known = peek(plan.study)
     if known is not None:
         plan = plan.continuing(known)
+    elif plan.study.search.learn_from:
+        given = composed.config.search.learn_from
+        plan = plan.learning(learned(plan.study, given, composed.config.mode))
     session = _Session(plan.study, backend_type(composed.config.mode), composed, command, console, root, uri, progress)
     notes = plan.notes
     for note in notes:
@@ -354,9 +361,11 @@ def figures_of(outcome: Outcome, importance: Mapping[str, float]) -> Figures:
     """
     study = outcome.study
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
+    explained = ExplainedRows.read(explained_rows_file(study.folder))
     return Figures(
         study_figures(study, outcome.results, outcome.members, out_of_fold, outcome.final, outcome.rises),
-        winner_figures(out_of_fold, importance, study.classes, study.positive, study.target_label),
+        winner_figures(out_of_fold, importance, study.classes, study.positive, study.target_label)
+        | ({} if explained is None else explanation_figures(explained, study.target_label)),
     )
 
 

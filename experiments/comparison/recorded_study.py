@@ -20,7 +20,9 @@ from ensemble.wire import metric_regex, read_metric
 from experiments.errors import ConfigError
 from experiments.study.baseline import BASELINE
 from experiments.study.continuing import SPOT_CHECKS
+from experiments.study.explained_rows import ExplainedRows
 from experiments.study.folder import (
+    explained_rows_file,
     final_folder,
     log_path,
     output_data_dir,
@@ -217,6 +219,10 @@ class RecordedStudy:
         """File of the winner's predictions on the test rows."""
         return test_predictions(self.folder)
 
+    def explained_rows(self) -> ExplainedRows | None:
+        """Return rows with the parts of the winner's predictions; None if there are none."""
+        return None if self.final is None else ExplainedRows.read(explained_rows_file(self.folder))
+
     def out_of_fold(self) -> Predictions | None:
         """Return the winner's out-of-fold predictions, or None if they are missing or incomplete."""
         return _predictions(self.out_of_fold_file)
@@ -296,7 +302,7 @@ def read_study(folder: Path) -> RecordedStudy:
             space=SearchSpace.from_dict(facts.get("space", {})),
             results=tuple(known.results),
             final=with_scores_of_members(TrialResult(**facts["final"])) if "final" in facts else None,
-            unfinished=known.unfinished,
+            unfinished=len(known.asked),
             running=running,
             replay_of=facts.get("replay_of"),
             baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,

@@ -378,6 +378,13 @@ class SearchConfig:
         "that there are several times as many trials in a minute. Not with `search.engine=amt`.",
     )
     startup_trials: int = _key(10, "Number of random trials before `tpe` begins to learn.")
+    learn_from: list[str] = _key(
+        list,
+        "Studies whose trials `tpe` learns from before its first proposal: a study by name or folder, a tuning job on "
+        "SageMaker by name or ARN, or a storage of Optuna as `sqlite:///optuna.db:name`. They are read once, when the "
+        "study begins. Their trials count as startup trials, but not as the study's own. With `search.engine=amt`, use "
+        "`mode.warm_start`.",
+    )
     objective: str | None = _key(
         None,
         "The metric that decides: `cv_` or `validation_`, then a score, then `blended` or a member. The scores of "
@@ -462,6 +469,13 @@ class DriftConfig:
 
 
 @dataclass
+class DashboardConfig:
+    """For ``action=dashboard``: where it is served."""
+
+    port: int | None = _key(None, "For `action=dashboard`: port on 127.0.0.1; `null` picks a free one.")
+
+
+@dataclass
 class ServingConfig:
     """Settings of an endpoint."""
 
@@ -536,7 +550,8 @@ class Config:
     study: str | None = _key(
         None,
         "The study's name; `null` derives one from the configuration, so that the same command resumes it. For "
-        "`action=list`, the study whose rows and folds the leaderboard is about; `null` is the newest.",
+        "`action=list`, the study whose rows and folds the leaderboard is about, and for `action=export` the study to "
+        "export; `null` is the newest.",
     )
     model: str | None = _key(
         None,
@@ -564,8 +579,11 @@ class Config:
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
         "file of the report; `null` is `report.html` in `paths.root`. For `action=drift` and `action=shrink`, the file "
         "of the figure; `null` is `drift.png` or `shrink.png` there. For `action=list`, a `.json` file. "
-        "For `action=card`, a file that ends with `.md`, or with `.json` for SageMaker's request; `null` prints it.",
+        "For `action=card`, a file that ends with `.md`, or with `.json` for SageMaker's request; `null` prints it. "
+        "For `action=export`, a storage of Optuna as `sqlite:///optuna.db`, or `sqlite:///optuna.db:name` to give the "
+        "study another name in it.",
     )
+    format: str = _key("optuna", "For `action=export`: what is written. `optuna` is a storage of Optuna.")
     detail: str = _key(
         "blended",
         "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; "
@@ -586,6 +604,7 @@ class Config:
     compare: CompareConfig = field(default_factory=CompareConfig)
     shrink: ShrinkConfig = field(default_factory=ShrinkConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
+    dashboard: DashboardConfig = field(default_factory=DashboardConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)
     entry: EntryConfig = field(default_factory=EntryConfig)

@@ -27,6 +27,7 @@ from experiments.comparison.recorded_study import read_study
 from experiments.config.compose import compose
 from experiments.planning.study import plan_study
 from experiments.study.baseline import PARAMETERS
+from experiments.study.explained_rows import ExplainedRows
 from experiments.tracking.views import STUDIES, runs_page
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
 from tests.support.once import made_once
@@ -132,6 +133,8 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
     }
     assert artifacts(project, final.info.run_id) == {
         "card.md",
+        "explanation_dependence.png",
+        "explanation_summary.png",
         "feature_importance.png",
         "metrics.json",
         "model_card.json",
@@ -146,6 +149,10 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
         error = np.sqrt(np.mean((arrays["target"] - arrays["blended"]) ** 2))
         assert error == pytest.approx(final.data.metrics["test_rmse_blended"])
         assert arrays["members"].shape == (len(arrays["target"]), 2)
+    explained = ExplainedRows.read(project / "studies" / "tiny" / "final" / "explained_rows.npz")
+    assert explained is not None
+    assert explained.parts.shape[1] == len(explained.columns) == 10
+    assert np.all(np.diff(explained.sizes) <= 0)
 
 
 def test_mlflow_shows_parameters_folds_data_and_the_ranked_model(finished: Path, tiny: Path) -> None:
