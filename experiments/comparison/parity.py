@@ -26,9 +26,9 @@ class Parity:
         pairs: The trials that ran in two studies.
         unpaired: The trials that ran in one study.
         without_pair: Studies without a paired trial.
-        incomparable: Those of them that must have pairs, and whose lack of one is a mistake: they ran on other data, folds,
-            seed or fixed parameters than the others, or were given points that no other study ran. The rest searched
-            points that differ.
+        incomparable: Those of them that must have pairs, and whose lack of one is a mistake: they ran on other data,
+            folds, seed or fixed parameters than the others, or were given points that no other study ran. The rest
+            searched points that differ.
         tolerance: The largest relative difference of numbers that count as equal.
         checks: Every possible cause, in the order checked: of the first pair that differs; without one, of the first
             incomparable study; else combined over all pairs.
