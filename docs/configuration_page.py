@@ -40,7 +40,7 @@ Every key. This page is made by `python -m docs.configuration_page` from `experi
   what has a comma, bracket or quote in it: `'dataset.drop=["a, b"]'`. In a file, quote what YAML reads as a number,
   date or boolean.
 - Quote what a shell would split: `'search.space.xgboost.eta={low: 0.01, high: 0.3}'`. A range on the command line
-  replaces the whole range of the file. `~search.space.xgboost.eta` removes a key. `null` is no value."""
+  replaces the whole range of the file. `~search.space.xgboost.eta` removes a key. `null` means no value."""
 
 _TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true, false", "list[str]": "list"}
 _TYPES |= {"dict[str, Any]": "mapping", "dict[str, str]": "mapping", "dict[str, str | None]": "mapping"}

@@ -150,6 +150,18 @@ def _shrink(composed: Composed, arguments: Sequence[str], console: Console) -> i
     return shrink(composed, arguments, console)
 
 
+def _export(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.export import export_study
+
+    return export_study(composed, console)
+
+
+def _dashboard(composed: Composed, arguments: Sequence[str], console: Console) -> int:
+    from experiments.actions.dashboard import serve_dashboard
+
+    return serve_dashboard(composed, console)
+
+
 def _init(composed: Composed, arguments: Sequence[str], console: Console) -> int:
     from experiments.actions.init import begin_project
 
@@ -169,6 +181,8 @@ ACTIONS: dict[str, tuple[str, Callable[[Composed, Sequence[str], Console], int]]
     "replay": ("run the best trials of a study again in another mode, to check for the same numbers", _study),
     "compare": ("compare studies: do their numbers agree, and which search found the better ensemble?", _compare),
     "list": ("list the studies, and the best models of all of them", _list),
+    "export": ("write a study's trials into a storage of Optuna", _export),
+    "dashboard": ("serve optuna-dashboard over the studies on this machine, live while they run", _dashboard),
     "plan": ("print the requests to SageMaker, checked; nothing is started", _plan),
     "attach": ("follow a tuning job on SageMaker by its name, from any machine", _attach),
     "check": (

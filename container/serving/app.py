@@ -26,6 +26,8 @@ from urllib.parse import quote
 LONG_BODY_BYTES = 32_768
 # Content types whose bodies may hold any number of rows in a few bytes.
 _COMPRESSED = re.compile("parquet", re.IGNORECASE)
+# What an answer may hold that takes longer than the prediction.
+_LONG_ANSWER = "explanation"
 LONG_SECONDS = 0.004
 # How long to wait for further requests: a share of the time of a prediction, within a limit.
 WAIT_SHARE, LONGEST_WAIT_SECONDS = 0.25, 0.002
@@ -323,7 +325,7 @@ class Application:
     async def _invoke(self, body: bytes, headers: dict[bytes, bytes], entry: dict[str, Any]) -> tuple[int, bytes, str]:
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         accept = headers.get(b"accept", b"").decode("latin-1")
-        if len(body) > LONG_BODY_BYTES or _COMPRESSED.search(content_type):
+        if len(body) > LONG_BODY_BYTES or _COMPRESSED.search(content_type) or _LONG_ANSWER in accept.lower():
             answer, kind, facts = await self._in_thread(self._invoke_long, body, content_type, accept)
         else:
             prediction = await self._batcher.predict(self._module.input_fn(body, content_type))

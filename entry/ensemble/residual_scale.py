@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ensemble.arrays import Floats
 
 TREES, DEPTH = 10, 6
-# A leaf has this share of the rows, so that its mean is known to some 15%, and at least so many.
+# A leaf has this share of the rows, so that its mean is known to some 15%, and at least this number of rows.
 LEAF_SHARE, LEAF_ROWS = 0.02, 10
 # More rows, or values, change the forest little, and take long.
 MOST_ROWS, MOST_VALUES, FEWEST_ROWS = 5_000, 2_000_000, 500

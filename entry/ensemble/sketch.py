@@ -25,7 +25,7 @@ SKETCH = "sketch.json"
 SKETCH_VERSION = 1
 # Of a longer table, as many rows at equal distances are sketched.
 MOST_ROWS = 100_000
-# Bins of a column, each with at least so many rows, so that no quantile is the value of a row known to be extreme.
+# Bins of a column, and the fewest rows in each, so that no quantile is the value of a row known to be extreme.
 MOST_BINS, LEAST_ROWS = 20, 10
 # The largest categories, if each has at least this share of the rows.
 MOST_LEVELS, LEAST_SHARE = 50, 0.01

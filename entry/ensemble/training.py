@@ -31,7 +31,7 @@ from ensemble.fold_budget import FoldBudget
 from ensemble.intervals import Intervals, fit_intervals
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
-from ensemble.members.growth import Growth, common_rounds
+from ensemble.members.growth import Growth, common_rounds, loss_for
 from ensemble.nested_blend import (
     NestedBlend,
     averaged,
@@ -479,7 +479,7 @@ class _Fit:
             self.train.features[fold.score],
             target[fold.score],
             None if weights is None else weights[fold.score],
-            loss="log" if self.outputs else "absolute" if self.objective.score == "mae" else "squared",
+            loss=loss_for(self.objective.score, classes=bool(self.outputs)),
             unit=float(np.ptp(target)) or 1.0,
             before=before,
         )

@@ -143,6 +143,7 @@ def predict_rows(  # noqa: PLR0913  # plain values, which a worker process can b
         OSError: The predictions cannot be written.
     """
     from ensemble.bundle import read_manifest
+    from ensemble.serving.explanation import REQUEST
     from ensemble.threads import one_blas_thread
 
     folder, source_path = Path(model), Path(rows)
@@ -157,6 +158,8 @@ def predict_rows(  # noqa: PLR0913  # plain values, which a worker process can b
         predictor.check()
         if detail == "interval":
             predictor.check_level(level, "serving.interval")
+        if detail == "explanation":
+            _check_explained(predictor)
         writer = WRITERS[Path(output).suffix.lower()](Path(output), detail)
         return _predict(
             predictor,
@@ -165,7 +168,17 @@ def predict_rows(  # noqa: PLR0913  # plain values, which a worker process can b
             source_path,
             keep,
             lambda done, count: report(Step(None, done, source.total, count)),
+            at_once=predictor.explainer.most_rows(REQUEST) if detail == "explanation" else None,
         )
+
+
+def _check_explained(predictor: Predictor) -> None:
+    from ensemble.serving.errors import RequestError
+
+    try:
+        predictor.explainer.check()
+    except RequestError as error:
+        raise ConfigError(str(error.details["message"])) from None
 
 
 def predicted_rows(**arguments: Any) -> dict[str, Any]:
@@ -197,9 +210,17 @@ class _Found:
         return sentences
 
 
-def _predict(
-    predictor: Predictor, source: Source, writer: Any, path: Path, keep: Keep, show: Callable[[int, int], None]
+def _predict(  # noqa: PLR0913  # one caller
+    predictor: Predictor,
+    source: Source,
+    writer: Any,
+    path: Path,
+    keep: Keep,
+    show: Callable[[int, int], None],
+    *,
+    at_once: int | None,
 ) -> Predicted:
+    """Predict and write a file of rows, ``at_once`` of them at a time; None for as many as are read."""
     import numpy as np
 
     from ensemble.serving.errors import RequestError
@@ -207,6 +228,7 @@ def _predict(
 
     found = _Found(Unseen(), {column.name: 0 for column in predictor.columns})
     chosen: list[str] | None = None
+    before = 0
     with writer:
         try:
             for chunk in source.chunks(predictor.columns, keep):
@@ -217,9 +239,19 @@ def _predict(
                 if keep:
                     names, columns = chunk.named() or (None, ())
                     if chosen is None:
-                        chosen = chosen_names(keep, names, writer.names(prediction), path)
+                        chosen = chosen_names(keep, names, writer.names(prediction.take(slice(1))), path)
                     kept = picked(names or (), columns, chosen, len(features))
-                writer.write(prediction, kept)
+                step = at_once or max(len(features), 1)
+                for start in range(0, len(features), step):
+                    rows = slice(start, start + step)
+                    writer.write(
+                        prediction.take(rows) if at_once else prediction,
+                        {name: column[rows] for name, column in kept.items()} if at_once else kept,
+                    )
+                    if start + step < len(features):
+                        show(before + (chunk.done - before) * start // len(features), found.rows + start)
+                        check_interrupted()
+                before = chunk.done
                 found.rows += len(features)
                 for column, values in zip(predictor.columns, features.T, strict=True):
                     found.present[column.name] += int(np.count_nonzero(~np.isnan(values)))

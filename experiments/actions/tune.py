@@ -17,6 +17,7 @@ from ensemble.members import member_class
 from experiments.actions.card import card_of_study, request_text
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.baseline import Baseline
+from experiments.backends.learning import learned
 from experiments.backends.open import backend_type, open_backend
 from experiments.backends.spot_check import spot_check
 from experiments.backends.winner import FINAL, IMPORTANCE, is_winner, place_winner
@@ -34,13 +35,16 @@ from experiments.errors import StorageError, StudyFailed, StudyTaken, listed
 from experiments.planning.packages import make_importable
 from experiments.planning.study import StudyPlan, plan_study
 from experiments.reporting.console import at_least, print_plain
+from experiments.reporting.explanation_figures import explanation_figures
 from experiments.reporting.figures import study_figures, winner_figures
 from experiments.reporting.progress import StudyProgress
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
 from experiments.sagemaker_requests.model_card import CARD_JSON
 from experiments.study.baseline import BASELINE
 from experiments.study.card import CARD, as_markdown
+from experiments.study.explained_rows import ExplainedRows
 from experiments.study.folder import (
+    explained_rows_file,
     final_folder,
     log_path,
     model_dir,
@@ -148,6 +152,9 @@ def finish_study(
     known = peek(plan.study)
     if known is not None:
         plan = plan.continuing(known)
+    elif plan.study.search.learn_from:
+        given = composed.config.search.learn_from
+        plan = plan.learning(learned(plan.study, given, composed.config.mode))
     session = _Session(plan.study, backend_type(composed.config.mode), composed, command, console, root, uri, progress)
     notes = plan.notes
     for note in notes:
@@ -159,15 +166,16 @@ def finish_study(
         notes = (*notes, *show_data(plan, console))
     for folder in (session.root, plan.study.folder.parent):
         check_folder(folder)
-    study = plan.place()
-    del plan  # and with it the tables, which workers map from disk
-    opened = open_backend(composed.config.mode, study, command, console)
-    with opened as (backend, local_workers), Ledger.open(study) as ledger:
-        crash_points.point("study_created")
-        session = replace(session, study=_begun(study, composed.began))
-        with _timed(ledger, session.study), backend.submit(session.study, ledger) as handle:
-            spot_check(study, ledger, handle, console)
-            outcome = _run(session, ledger, handle, local_workers)
+    opened = open_backend(composed.config.mode, plan.study, command, console)
+    with opened as (backend, local_workers):
+        study = plan.place()  # after everything that may be refused
+        del plan  # and with it the tables, which workers map from disk
+        with Ledger.open(study) as ledger:
+            crash_points.point("study_created")
+            session = replace(session, study=_begun(study, composed.began))
+            with _timed(ledger, session.study), backend.submit(session.study, ledger) as handle:
+                spot_check(study, ledger, handle, console)
+                outcome = _run(session, ledger, handle, local_workers)
     return Finished(outcome, notes, _show_parity(session))
 
 
@@ -353,9 +361,11 @@ def figures_of(outcome: Outcome, importance: Mapping[str, float]) -> Figures:
     """
     study = outcome.study
     out_of_fold = Predictions.read(output_data_dir(final_folder(study.folder)) / OUT_OF_FOLD_FILE)
+    explained = ExplainedRows.read(explained_rows_file(study.folder))
     return Figures(
         study_figures(study, outcome.results, outcome.members, out_of_fold, outcome.final, outcome.rises),
-        winner_figures(out_of_fold, importance, study.classes, study.positive, study.target_label),
+        winner_figures(out_of_fold, importance, study.classes, study.positive, study.target_label)
+        | ({} if explained is None else explanation_figures(explained, study.target_label)),
     )
 
 

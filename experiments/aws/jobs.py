@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +33,7 @@ class TrainingJobSummary:
         status: ``InProgress``, ``Completed``, ``Failed``, ``Stopping`` or ``Stopped``.
         objective: The objective that the tuner read from the log, in single precision; None if it has none yet.
         pending: Whether the tuner has yet to read the objective, which may be after the job has ended.
+        tuned: The values that the tuner chose, as text by hyperparameter.
     """
 
     index: int
@@ -40,6 +41,7 @@ class TrainingJobSummary:
     status: str
     objective: float | None
     pending: bool = False
+    tuned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -108,6 +110,7 @@ class SageMakerJobs:
                             status=job["TrainingJobStatus"],
                             objective=None if objective is None else float(objective["Value"]),
                             pending=job.get("ObjectiveStatus") == "Pending",
+                            tuned=job.get("TunedHyperParameters", {}),
                         )
                     )
         return sorted(found, key=lambda job: job.index)

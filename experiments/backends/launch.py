@@ -40,17 +40,16 @@ class Launch:
         self._local_workers = local_workers
         self._console = console
 
-    def prepare(self, study: StudySpec, bound: Bound, document: Mapping[str, Any]) -> None:
-        """Check the account, run a trial on this machine, push the image, and upload the data and the code.
+    def check(self, study: StudySpec, bound: Bound, document: Mapping[str, Any]) -> None:
+        """Print what the jobs to launch cost, and check the account; nothing is written here or there.
 
         Args:
-            study: The study; its channels and source directory are placed.
+            study: The study.
             bound: The upper bound of the cost of the jobs to launch.
             document: The first request.
 
         Raises:
             BackendUnavailable: The account lacks something.
-            StudyFailed: A trial on this machine failed.
         """
         what = "" if bound.jobs == study.n_trials else "the rest of "
         self._print(f"{what}study {study.name} costs {bound.describe()}.")
@@ -59,6 +58,17 @@ class Launch:
             check_parents(document, self._settings.account)
         for note in notes:
             self.report(note)
+
+    def prepare(self, study: StudySpec, document: Mapping[str, Any]) -> None:
+        """Run a trial on this machine, push the image, and upload the data and the code.
+
+        Args:
+            study: The study; its channels and source directory are placed.
+            document: The first request.
+
+        Raises:
+            StudyFailed: A trial on this machine failed.
+        """
         with self._console.status("one trial of two folds on this machine"):
             smoke_trial(study, document.get("TrainingJobDefinition", document), self._local_workers())
         if self._settings.to_push is not None:

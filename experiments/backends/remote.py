@@ -58,13 +58,16 @@ class RemoteBackend(Backend):
         return ["mode=remote", *(text for text in kept if not text.startswith("mode.budget_usd="))]
 
     def preflight(self, study: StudySpec) -> None:
-        """Check the requests as AWS would, and the budget of jobs that are still to be launched."""
+        """Check the requests as AWS would, and the budget and the account for jobs that are still to be launched."""
         check_dependencies(study.dependencies)
         requests = self._requests.build(study)
         known = peek(study)
         done = [] if known is None else known.results
         approved = None if known is None else known.facts.get(_APPROVED)
-        self._check_budget(study, self._left(study, requests, done, {} if known is None else known.facts), approved)
+        left = self._left(study, requests, done, {} if known is None else known.facts)
+        self._check_budget(study, left, approved)
+        if left.jobs:
+            self._launch.check(study, left, _first(requests))
 
     def submit(self, study: StudySpec, ledger: Ledger) -> StudyHandle:
         """Launch the jobs that do not exist yet, and follow all of them."""
@@ -74,8 +77,7 @@ class RemoteBackend(Backend):
         left = self._left(study, requests, ledger.results(), {SPOT_CHECKS: ledger.noted(SPOT_CHECKS)})
         if left.jobs:
             self._check_budget(study, left, ledger.noted(_APPROVED))
-            (first, *_) = next(iter(requests.values()))
-            self._launch.prepare(study, left, first)
+            self._launch.prepare(study, _first(requests))
             if self._settings.budget_usd is not None:
                 ledger.note(_APPROVED, self._terms(study, left))
             crash_points.point("uploaded")
@@ -175,6 +177,10 @@ class RemoteBackend(Backend):
                 f"tuning job cannot be extended. Begin another that learns from it: study=<name> "
                 f"mode.warm_start=[{study.name}]."
             )
+
+
+def _first(requests: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    return next(iter(requests.values()))[0]
 
 
 def _beside_trials(

@@ -12,6 +12,7 @@ from experiments.comparison.recorded_study import RecordedTrial
 
 Outcome = Literal["same", "differs", "unknown"]
 _MOST_SHOWN = 3
+_ROUNDS = "error by which the objective chooses boosting rounds:"
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,9 @@ def _parameters(one: RecordedTrial, other: RecordedTrial) -> Check:
     left, right = (
         {k: v for k, v in side.study.static().items() if not _checked_separately(k)} for side in (one, other)
     )
+    losses = [side.study.loss_of_rounds for side in (one, other)]
+    if None not in losses:
+        left, right = ({**facts, _ROUNDS: f"{loss}"} for facts, loss in zip((left, right), losses, strict=True))
     fixed = _facts(name, (one, left), (other, right))
     if fixed.outcome == "differs":
         return fixed
@@ -130,7 +134,7 @@ def _parameters(one: RecordedTrial, other: RecordedTrial) -> Check:
 
 
 def _checked_separately(key: str) -> bool:
-    """Whether another check covers a hyperparameter, or it is the objective, which changes no number."""
+    """Whether another check covers a hyperparameter, or it is the objective, of which ``_ROUNDS`` is what matters."""
     return key.startswith("folds_") or key in ("seed", "objective")
 
 

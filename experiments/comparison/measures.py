@@ -89,7 +89,7 @@ class Measures:
 
     @property
     def shown_scores(self) -> tuple[str, ...]:
-        """The scores to show: the main one first, the decisive one at the end if it is none of the usual ones."""
+        """The scores to show: the main one first, the decisive one at the end unless it is among them."""
         usual = ("logloss", "auc", "accuracy") if self.study.classes else ("rmse",)
         return tuple(dict.fromkeys((*usual, self.decisive)))
 

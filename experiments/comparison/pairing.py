@@ -113,8 +113,8 @@ class Unpaired:
 def pair_trials(studies: Sequence[RecordedStudy], tolerance: float) -> tuple[list[Pair], list[Unpaired]]:
     """Pair the trials of several studies; both lists are in the order of studies and trials.
 
-    Trials are the same if their decoded parameters, data, folds and seed are. Each is compared with the same trial
-    of the first study that ran it.
+    Trials are the same if their decoded parameters, data, folds and seed are, and what chose boosting rounds. Each is
+    compared with the same trial of the first study that ran it.
 
     Args:
         studies: At least two.
@@ -153,8 +153,8 @@ def pair_trials(studies: Sequence[RecordedStudy], tolerance: float) -> tuple[lis
 def trial_keys(studies: Sequence[RecordedStudy]) -> dict[tuple[str, int], str]:
     """Return a key for each trial, by study and index; the same trials have the same key.
 
-    The key has the data and the decoded parameters without the objective, which changes no number. A failed trial did
-    not record its decoded parameters, so it takes the key of a trial with the same hyperparameters.
+    The key has the data and the decoded parameters. Of the objective it has what changes numbers, ``loss_of_rounds``. A
+    failed trial did not record its decoded parameters, so it takes the key of a trial with the same hyperparameters.
     """
     keys: dict[tuple[str, int], str] = {}
     by_hyperparameters: dict[str, str] = {}
@@ -162,7 +162,7 @@ def trial_keys(studies: Sequence[RecordedStudy]) -> dict[tuple[str, int], str]:
         for result in study.results:
             recipe = result.info.get("recipe")
             if recipe is not None:
-                key = json.dumps([study.data_hash, {**recipe, "objective": None}], sort_keys=True)
+                key = json.dumps([study.data_hash, {**recipe, "objective": study.loss_of_rounds}], sort_keys=True)
                 keys[study.name, result.index] = by_hyperparameters[_given(study, result)] = key
     for study in studies:
         for result in study.results:
@@ -172,7 +172,8 @@ def trial_keys(studies: Sequence[RecordedStudy]) -> dict[tuple[str, int], str]:
 
 
 def _given(study: RecordedStudy, result: TrialResult) -> str:
-    return json.dumps([study.data_hash, {**study.hyperparameters(result), "objective": ""}], sort_keys=True)
+    given = {**study.hyperparameters(result), "objective": study.loss_of_rounds}
+    return json.dumps([study.data_hash, given], sort_keys=True)
 
 
 def member_of(metric: str) -> str:
@@ -240,11 +241,23 @@ def _why_unpaired(side: RecordedTrial, by_point: Mapping[str, Sequence[RecordedT
     other = next((found for found in like if found.study.name != side.study.name), None)
     if other is None:
         return "these parameters ran in no other study"
-    if other.study.data_hash != side.study.data_hash:
-        return f"the same parameters ran in {other.study.name}, on different data"
-    here, there = side.study.static(), other.study.static()
-    if here["seed"] != there["seed"]:
-        return f"the same parameters ran in {other.study.name}, with a different seed"
-    if any(here.get(name) != there.get(name) for name in {*here, *there} if name.startswith("folds_")):
-        return f"the same parameters ran in {other.study.name}, on different folds"
+    difference = _difference(side.study, other.study)
+    if difference is not None:
+        return f"the same parameters ran in {other.study.name}, {difference}"
     return f"{other.name}, which has the same parameters, was pruned between folds"
+
+
+def _difference(here: RecordedStudy, there: RecordedStudy) -> str | None:
+    """Return what besides parameters makes trials of two studies different; None if nothing does."""
+    one, other = here.static(), there.static()
+    differ = {
+        "on different data": there.data_hash != here.data_hash,
+        "with a different seed": one["seed"] != other["seed"],
+        "on different folds": any(
+            one.get(name) != other.get(name) for name in {*one, *other} if name.startswith("folds_")
+        ),
+        f"whose search.objective={there.objective} chooses boosting rounds by the {there.loss_of_rounds} error": (
+            here.loss_of_rounds != there.loss_of_rounds
+        ),
+    }
+    return next((text for text, found in differ.items() if found), None)

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.classes import task_of
-from ensemble.evaluation import main_score
+from ensemble.evaluation import MetricName, main_score
 from ensemble.finished_trainings import OUT_OF_FOLD_FILE
+from ensemble.members.growth import Loss, loss_for
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric
 from experiments.errors import ConfigError
 from experiments.study.baseline import BASELINE
 from experiments.study.continuing import SPOT_CHECKS
+from experiments.study.explained_rows import ExplainedRows
 from experiments.study.folder import (
+    explained_rows_file,
     final_folder,
     log_path,
     output_data_dir,
@@ -148,8 +151,10 @@ class RecordedStudy:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the ensemble's members, in order."""
-        return tuple(item.partition(":")[0] for item in str(self.identity["fixed.members"]).split(","))
+        """Names of the ensemble's members, in order, without those that its first trial left out for want of time."""
+        left_out = {name for result in self.results for name in result.info.get("left_out", {})}
+        names = (item.partition(":")[0] for item in str(self.identity["fixed.members"]).split(","))
+        return tuple(name for name in names if name not in left_out)
 
     @property
     def best(self) -> TrialResult | None:
@@ -165,9 +170,18 @@ class RecordedStudy:
         """Return the hyperparameters that are the same in every trial."""
         return {name.removeprefix("fixed."): text for name, text in self.identity.items() if name.startswith("fixed.")}
 
+    @functools.cached_property
+    def loss_of_rounds(self) -> Loss | None:
+        """The error by which boosters' numbers of rounds were chosen; None if no trial found any.
+
+        It is all that the objective changes in a trial's numbers.
+        """
+        found = any(result.info.get("rounds") for result in self.results)
+        return loss_for(MetricName.parse(self.objective).score, classes=bool(self.classes)) if found else None
+
     def differs_in_points_only(self, other: RecordedStudy) -> bool:
-        """Whether another study has the same data, folds, seed and fixed parameters; its objective may differ."""
-        fixed = [{**study.static(), "objective": ""} for study in (self, other)]
+        """Whether another study has the same data, folds, seed, fixed parameters and ``loss_of_rounds``."""
+        fixed = [{**study.static(), "objective": study.loss_of_rounds} for study in (self, other)]
         return self.data_hash == other.data_hash and fixed[0] == fixed[1]
 
     def code(self) -> dict[str, str]:
@@ -204,6 +218,10 @@ class RecordedStudy:
     def test_file(self) -> Path:
         """File of the winner's predictions on the test rows."""
         return test_predictions(self.folder)
+
+    def explained_rows(self) -> ExplainedRows | None:
+        """Return rows with the parts of the winner's predictions; None if there are none."""
+        return None if self.final is None else ExplainedRows.read(explained_rows_file(self.folder))
 
     def out_of_fold(self) -> Predictions | None:
         """Return the winner's out-of-fold predictions, or None if they are missing or incomplete."""
@@ -284,7 +302,7 @@ def read_study(folder: Path) -> RecordedStudy:
             space=SearchSpace.from_dict(facts.get("space", {})),
             results=tuple(known.results),
             final=with_scores_of_members(TrialResult(**facts["final"])) if "final" in facts else None,
-            unfinished=known.unfinished,
+            unfinished=len(known.asked),
             running=running,
             replay_of=facts.get("replay_of"),
             baseline=TrialResult(**facts[BASELINE]) if BASELINE in facts else None,

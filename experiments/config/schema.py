@@ -77,8 +77,8 @@ class SageMakerModeConfig(ModeConfig):
         "Docker network of the containers. The default is `none`, because training that needs a network here also "
         "needs one on SageMaker; `bridge` allows it.",
     )
-    cpus: float | None = _key(None, "Cores per container; `null` is no limit.")
-    memory_gb: float | None = _key(None, "Memory per container; `null` is no limit.")
+    cpus: float | None = _key(None, "Cores per container; `null` means no limit.")
+    memory_gb: float | None = _key(None, "Memory per container; `null` means no limit.")
     image: ImageConfig = field(default_factory=ImageConfig)
 
     @property
@@ -335,7 +335,7 @@ class EnsembleConfig:
         "The most milliseconds that the winner may take to predict one row on one core of this machine. Members are "
         "left out until the measured times of the others add up to no more, first those that save most time for the "
         "error that they add. The objective must be a score of the blend in cross-validation. Not for `mode=remote` "
-        "and `ensemble.blend=fixed`. `null` is no limit.",
+        "and `ensemble.blend=fixed`. `null` means no limit.",
     )
     drop_slow: bool = _key(
         False,
@@ -378,6 +378,13 @@ class SearchConfig:
         "that there are several times as many trials in a minute. Not with `search.engine=amt`.",
     )
     startup_trials: int = _key(10, "Number of random trials before `tpe` begins to learn.")
+    learn_from: list[str] = _key(
+        list,
+        "Studies whose trials `tpe` learns from before its first proposal: a study by name or folder, a tuning job on "
+        "SageMaker by name or ARN, or a storage of Optuna as `sqlite:///optuna.db:name`. They are read once, when the "
+        "study begins. Their trials count as startup trials, but not as the study's own. With `search.engine=amt`, use "
+        "`mode.warm_start`.",
+    )
     objective: str | None = _key(
         None,
         "The metric that decides: `cv_` or `validation_`, then a score, then `blended` or a member. The scores of "
@@ -388,7 +395,7 @@ class SearchConfig:
     prune: bool = _key(False, "With `mode=local`: whether to stop trials between folds when they cannot win any more.")
     timeout: float | None = _key(
         None,
-        "Seconds after which the command ends, with the winner trained and recorded; `null` is no limit. With "
+        "Seconds after which the command ends, with the winner trained and recorded; `null` means no limit. With "
         "`mode=local`, members for which there is no time are left out.",
     )
     baseline: bool = _key(
@@ -459,6 +466,13 @@ class DriftConfig:
         1.5,
         "For `action=drift`: from this multiple of their disagreement out of fold on, the members disagree too much.",
     )
+
+
+@dataclass
+class DashboardConfig:
+    """For ``action=dashboard``: where it is served."""
+
+    port: int | None = _key(None, "For `action=dashboard`: port on 127.0.0.1; `null` picks a free one.")
 
 
 @dataclass
@@ -536,7 +550,8 @@ class Config:
     study: str | None = _key(
         None,
         "The study's name; `null` derives one from the configuration, so that the same command resumes it. For "
-        "`action=list`, the study whose rows and folds the leaderboard is about; `null` is the newest.",
+        "`action=list`, the study whose rows and folds the leaderboard is about, and for `action=export` the study to "
+        "export; `null` is the newest.",
     )
     model: str | None = _key(
         None,
@@ -564,13 +579,16 @@ class Config:
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
         "file of the report; `null` is `report.html` in `paths.root`. For `action=drift` and `action=shrink`, the file "
         "of the figure; `null` is `drift.png` or `shrink.png` there. For `action=list`, a `.json` file. "
-        "For `action=card`, a file that ends with `.md`, or with `.json` for SageMaker's request; `null` prints it.",
+        "For `action=card`, a file that ends with `.md`, or with `.json` for SageMaker's request; `null` prints it. "
+        "For `action=export`, a storage of Optuna as `sqlite:///optuna.db`, or `sqlite:///optuna.db:name` to give the "
+        "study another name in it.",
     )
+    format: str = _key("optuna", "For `action=export`: what is written. `optuna` is a storage of Optuna.")
     detail: str = _key(
         "blended",
         "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; "
-        "`members`, which also adds each member's predictions; or `interval`, which adds its two ends, or for classes "
-        "the set of labels.",
+        "`members`, which also adds each member's predictions; `interval`, which adds its two ends, or for classes "
+        "the set of labels; or `explanation`, each column's part of the prediction.",
     )
     keep: Any = _key(
         list,
@@ -586,6 +604,7 @@ class Config:
     compare: CompareConfig = field(default_factory=CompareConfig)
     shrink: ShrinkConfig = field(default_factory=ShrinkConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
+    dashboard: DashboardConfig = field(default_factory=DashboardConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     mlflow: MlflowConfig = field(default_factory=MlflowConfig)
     entry: EntryConfig = field(default_factory=EntryConfig)

@@ -25,7 +25,7 @@ from experiments.study.spec import Point, StudySpec
 _TRAINED = ("dataset", "ensemble", "search")
 _OWN_CODE = "entry.dependencies"
 _NOT_TRAINED = (
-    *("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate"),
+    *("search.n_trials", "search.parallel", "search.timeout", "search.max_failure_rate", "search.learn_from"),
     "ensemble.final_rows",
 )
 

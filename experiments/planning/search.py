@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 from ensemble.evaluation import MetricName
 from ensemble.wire import SEPARATOR
 from experiments.config.schema import Config
+from experiments.config.secrets import masked_value
 from experiments.errors import ConfigError, listed, one_of
 from experiments.planning import replay
 from experiments.planning.ensemble import EnsemblePlan
 from experiments.planning.space import SpacePlan
 from experiments.sagemaker_requests.limits import SHORTEST_TUNING_JOB
+from experiments.study.learning import KEY as LEARN_FROM
+from experiments.study.learning import source_name
 from experiments.study.ledger import Peek
 from experiments.study.search_space import Choices, SearchSpace
 from experiments.study.spec import Engine, Point, Sampler, SearchSpec, Vary
@@ -63,6 +66,7 @@ def plan_search(config: Config, ensemble: EnsemblePlan, objective: str, studies:
     """
     space = SpacePlan(config.search.space, ensemble)
     spec, notes = _search(config, space.space, objective)
+    spec = replace(spec, learn_from=_learn_from(config, spec, studies))
     points: tuple[Point, ...] | None = None
     replayed: Peek | None = None
     notes = [*space.notes, *notes]
@@ -73,6 +77,11 @@ def plan_search(config: Config, ensemble: EnsemblePlan, objective: str, studies:
         points = replay.best_points(replayed, config.replay, objective)
     if points is not None:
         _check_no_warm_start(config)
+        if config.search.learn_from:
+            raise ConfigError(
+                f"{LEARN_FROM}={listed(_masked(config))} is for a search, and action={config.action} is not one: leave "
+                f"it out, or add {LEARN_FROM}=[]."
+            )
     return SearchPlan(space.space, space.targets, spec, points, replayed, tuple(notes))
 
 
@@ -140,6 +149,44 @@ def _engine(config: Config) -> Engine | None:
             "mode.early_stopping=true is for search.engine=amt, SageMaker's tuner: use that, or leave it out."
         )
     return engine
+
+
+def _learn_from(config: Config, spec: SearchSpec, studies: Path) -> tuple[str, ...]:
+    """Return what the search learns from, each as the study's identity has it: a study of this project by its name."""
+    if not config.search.learn_from or config.action != "tune":
+        return ()
+    reason = None
+    if spec.engine == "amt":
+        reason = (
+            "search.engine=amt: SageMaker's tuner learns from tuning jobs, by mode.warm_start=[<tuning job>]. Use "
+            "that, or search.engine=optuna"
+        )
+    elif spec.sampler != "tpe":
+        reason = f"search.sampler={spec.sampler}, which does not learn: use tpe"
+    elif spec.vary != "all":
+        reason = f"search.vary={spec.vary}, where members learn from their own scores: leave it out"
+    if reason is not None:
+        raise ConfigError(f"{LEARN_FROM} cannot be combined with {reason}.")
+    found: list[str] = []
+    for text in _masked(config):
+        name = source_name(text, studies)
+        if not name:
+            raise ConfigError(
+                f"{LEARN_FROM} has an empty name: name a study, a tuning job or a storage, or leave it out."
+            )
+        if name == config.study:
+            raise ConfigError(
+                f"{LEARN_FROM}={text} is the study itself, which learns from its own trials anyway: leave it out, or "
+                "give this study another name with study=<name>."
+            )
+        if name in found:
+            raise ConfigError(f"{LEARN_FROM} names {text} twice: leave one out.")
+        found.append(name)
+    return tuple(found)
+
+
+def _masked(config: Config) -> list[str]:
+    return [masked_value(text) for text in config.search.learn_from]
 
 
 def _vary(config: Config, space: SearchSpace, engine: Engine | None) -> Vary:

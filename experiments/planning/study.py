@@ -18,7 +18,7 @@ from experiments.config.schema import Config
 from experiments.data import datasets
 from experiments.data.channels import channels_of, place_channels
 from experiments.data.presplit import SPLITS, check_not_split_again
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, StudyTaken
 from experiments.planning import replay
 from experiments.planning.ensemble import plan_ensemble
 from experiments.planning.fittable import check_fittable
@@ -29,9 +29,10 @@ from experiments.planning.recipe import RecipePlan, plan_recipe
 from experiments.planning.search import SearchPlan, plan_search
 from experiments.sagemaker_requests.limits import STUDY_NAME, STUDY_NAME_LENGTH
 from experiments.study.continuing import check_not_elsewhere
-from experiments.study.ledger import Peek
+from experiments.study.learning import LEARNED, Learned
+from experiments.study.ledger import FILE, Peek
 from experiments.study.source_dir import place_source
-from experiments.study.spec import StudySpec, begun_in
+from experiments.study.spec import FINAL_SECONDS, FIRST_SHARE, StudySpec, begun_in
 
 # Digits of the identity's hash at the end of a default name.
 _HASH_LENGTH = 8
@@ -56,14 +57,26 @@ class StudyPlan:
     def continuing(self, known: Peek) -> StudyPlan:
         """Return the plan of a study that is recorded: with no fewer trials, and with the place where it began.
 
+        What it learned from others when it began stays, whatever has become of them.
+
         Raises:
             StudyTaken: It may be running elsewhere.
         """
         if not self.study.can_continue:
             return self._at_least(known)
-        begun = replace(self.study, begun=begun_in(known.facts["identity"]))
+        learned = tuple(map(Learned.from_dict, known.facts.get(LEARNED, ())))
+        if len(learned) != len(self.study.search.learn_from):
+            raise StudyTaken(
+                f"{self.study.folder / FILE} does not have what study {self.study.name!r} learned from others: it was "
+                "changed. Give another name with study=<name>."
+            )
+        begun = replace(self.study, begun=begun_in(known.facts["identity"]), learned=learned)
         check_not_elsewhere(begun, known.results, known.facts)
-        return replace(self, study=begun)._at_least(known)
+        return self.learning(begun)._at_least(known)
+
+    def learning(self, study: StudySpec) -> StudyPlan:
+        """Return the plan of this study with what it learned from others, and notes of that."""
+        return replace(self, study=study, notes=(*self.notes, *(source.describe() for source in study.learned)))
 
     def _at_least(self, known: Peek) -> StudyPlan:
         trials = max((result.index for result in known.results), default=-1) + 1
@@ -126,13 +139,14 @@ def _limited(config: Config, recipe: RecipePlan, train: Table) -> list[str]:
         return []
     fits = recipe.ensemble.seconds(train.rows * (folds.k - 1) // folds.k, len(train.columns), len(train.classes))
     seconds = folds.k * folds.repeats * sum(fits.values())
-    if seconds <= timeout:
-        return []
-    if config.mode.runs_jobs:
-        what = "the command ends after its first trial"
-    else:
+    has, what = timeout, "the command ends after its first trial"
+    if not config.mode.runs_jobs:
+        has = max(0.0, FIRST_SHARE * (timeout - FINAL_SECONDS))
         what = "members for which there is no time are left out, and boosters grow fewer rounds"
-    return [f"search.timeout={timeout:g}: one trial takes about {seconds:.2g} s on one core, so {what}."]
+    if seconds <= has:
+        return []
+    takes = f"one trial takes about {seconds:.2g} s on one core, and the first one has {has:.3g} s"
+    return [f"search.timeout={timeout:g}: {takes}, so {what}."]
 
 
 def _study(

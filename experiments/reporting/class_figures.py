@@ -57,8 +57,8 @@ def class_figures(out_of_fold: Predictions, classes: Sequence[str], positive: st
 
 def confusion_matrix(out_of_fold: Predictions, classes: Sequence[str]) -> Figure:
     """Draw how often each class was predicted for the rows of each class."""
-    counts = confusion(out_of_fold.target, out_of_fold.decided(), len(classes))
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    found = confusion(out_of_fold, len(classes))
+    counts, shares = found.rows, found.shares
     side = 3.2 + 0.5 * min(len(classes), MOST_LABELS) / (1 if len(classes) <= MOST_NUMBERS else 2)
     figure, axes = axes_of(side + 1.4, side, None)
     image = axes.imshow(shares, cmap="cividis", vmin=0.0, vmax=1.0)
@@ -139,7 +139,7 @@ def reliability_diagram(out_of_fold: Predictions, positive: int | None, of_what:
         positive: The class whose probabilities are drawn; None for those of each row's most probable class.
         of_what: What they are the probabilities of.
     """
-    found = reliability(out_of_fold.target, out_of_fold.blended, positive)
+    found = reliability(out_of_fold, positive)
     what = "of the most probable class" if positive is None else of_what
     spread = np.maximum([found.observed - found.low, found.high - found.observed], 0.0)
     figure, axes = axes_of(6.5, 6, "both")

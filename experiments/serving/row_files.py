@@ -69,7 +69,7 @@ def open_rows(path: Path, header: str | None) -> Source:
         header: Whether the first row of CSV is a header, ``present`` or ``absent``; None to decide by its cells.
 
     Raises:
-        ConfigError: The file is none of these, or ``header`` is given for one that is not CSV.
+        ConfigError: The file is of another kind, or ``header`` is given for one that is not CSV.
     """
     with path.open("rb") as file:
         start = file.read(START_BYTES)

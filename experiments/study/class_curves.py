@@ -9,6 +9,7 @@ import numpy as np
 
 from ensemble.arrays import Floats
 from ensemble.evaluation import Index
+from experiments.study.predictions import Predictions
 
 # Bins of equal width in which probabilities are compared with what happened.
 BINS = 10
@@ -38,11 +39,11 @@ class Reliability:
     """Bins of predicted probabilities that have rows.
 
     Attributes:
-        predicted: Mean probability in each bin, shape (bins,).
-        observed: Share of the rows in which the prediction came true, shape (bins,).
+        predicted: (Weighted) mean probability in each bin, shape (bins,).
+        observed: (Weighted) share of the rows in which the prediction came true, shape (bins,).
         low: Lower end of the 95% interval of that share, shape (bins,).
         high: Upper end, shape (bins,).
-        rows: Number of rows, shape (bins,).
+        rows: Number of rows, shape (bins,); of several divisions into folds the mean, rounded.
     """
 
     predicted: Floats
@@ -52,10 +53,37 @@ class Reliability:
     rows: Index
 
 
-def confusion(target: Floats, labels: Index, classes: int) -> Index:
-    """Return the number of rows by actual and by predicted class, shape (classes, classes)."""
-    pairs = target.astype(np.intp) * classes + labels
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+@dataclass(frozen=True)
+class Confusion:
+    """How often each class was predicted for the rows of each class.
+
+    Attributes:
+        rows: Number of rows by actual and by predicted class, shape (classes, classes); of several divisions into folds
+            the mean, rounded.
+        shares: Their (weighted) share of the rows of the actual class, shape (classes, classes).
+    """
+
+    rows: Index
+    shares: Floats
+
+
+def confusion(found: Predictions, classes: int) -> Confusion:
+    """Return how often the blend predicted each class for the rows of each class.
+
+    Args:
+        found: Predictions of classes.
+        classes: Number of classes.
+    """
+    pairs = found.target.astype(np.intp) * classes + found.decided()
+    counted, weighed = (
+        np.bincount(pairs, weights, minlength=classes**2).reshape(classes, classes) for weights in (None, found.weights)
+    )
+    whole = weighed.sum(axis=1, keepdims=True)
+    return Confusion(_by_division(counted, found), weighed / np.where(whole > 0, whole, 1.0))
+
+
+def _by_division(rows: Index, found: Predictions) -> Index:
+    return np.rint(rows / found.divisions).astype(np.intp)
 
 
 def roc_curve(target: Floats, probabilities: Floats, weights: Floats | None, places: Sequence[int]) -> Curve:
@@ -104,24 +132,29 @@ def _averaged(
     return Curve(GRID, means, float(np.mean([curve.area for curve in curves])))
 
 
-def reliability(target: Floats, probabilities: Floats, positive: int | None) -> Reliability:
-    """Compare probabilities with how often they came true; the intervals of shares are Wilson's (1927).
+def reliability(found: Predictions, positive: int | None) -> Reliability:
+    """Compare the blend's probabilities with how often they came true; the intervals of shares are Wilson's (1927).
+
+    They count rows as Kish (1965) does: unequal weights make them fewer. A row is the same one in each division into
+    folds.
 
     Args:
-        target: Class positions, shape (rows,).
-        probabilities: Shape (rows, classes).
+        found: Predictions of classes.
         positive: The class whose probabilities are looked at; None for those of each row's most probable class.
     """
     if positive is None:
-        likely = probabilities.argmax(axis=1)
-        predicted, came_true = probabilities.max(axis=1), likely == target
+        predicted, came_true = found.blended.max(axis=1), found.blended.argmax(axis=1) == found.target
     else:
-        predicted, came_true = probabilities[:, positive], target == positive
+        predicted, came_true = found.blended[:, positive], found.target == positive
+    weights = np.ones(len(predicted)) if found.weights is None else found.weights
     place = np.minimum((predicted * BINS).astype(np.intp), BINS - 1)
-    rows = np.bincount(place, minlength=BINS)
-    filled = rows > 0
-    sums = [np.bincount(place, values, BINS)[filled] for values in (predicted, came_true.astype(np.float64))]
-    n, share = rows[filled], sums[1] / rows[filled]
+    total = np.bincount(place, weights, BINS)
+    filled = total > 0
+    total = total[filled]
+    means = [np.bincount(place, weights * values, BINS)[filled] / total for values in (predicted, came_true)]
+    n = total**2 / np.bincount(place, weights**2, BINS)[filled] / found.divisions
+    share = means[1]
     centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
-    return Reliability(sums[0] / n, share, centre - half, centre + half, n)
+    rows = _by_division(np.bincount(place, weights > 0, BINS)[filled].astype(np.intp), found)
+    return Reliability(means[0], share, centre - half, centre + half, rows)

@@ -23,6 +23,8 @@ from experiments.study.spec import Channels, StudySpec, TrialResult, TrialSpec, 
 
 # Hyperparameters that do not change what is trained.
 _NO_RECIPE = frozenset((*DATA_PARAMETERS, *JOB_PARAMETERS))
+# Rows with the parts of the winner's predictions, in its folder.
+EXPLAINED_ROWS = "explained_rows.npz"
 # The predictions of fitted members, in the study's folder.
 FITS_FOLDER = "fits"
 # With less free space than this, a trial failed because of the disk and not because of its parameters.
@@ -47,6 +49,11 @@ def spot_check_folder(study_folder: Path, place: str) -> Path:
 def test_predictions(study_folder: Path) -> Path:
     """Return the file of the winner's predictions on the test rows."""
     return final_folder(study_folder) / "test_predictions.npz"
+
+
+def explained_rows_file(study_folder: Path) -> Path:
+    """Return the file of rows with the parts of the winner's predictions."""
+    return final_folder(study_folder) / EXPLAINED_ROWS
 
 
 def study_blend_file(study_folder: Path) -> Path:

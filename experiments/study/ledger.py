@@ -16,6 +16,7 @@ from urllib.parse import quote
 from ensemble.parameters import ParamValue
 from experiments.errors import ConfigError, InputError, StorageError, StudyTaken, did_you_mean, listed
 from experiments.study.identity import differences
+from experiments.study.learning import LEARNED
 from experiments.study.recorded_json import DamagedRecord, read_document, read_fact, read_point, read_result
 from experiments.study.spec import ENGINE, StudySpec, TrialResult
 from experiments.system.locks import AlreadyLocked, Lock, is_locked, lock_file
@@ -150,18 +151,46 @@ class Ledger:
 
 
 @dataclass(frozen=True)
+class Unfinished:
+    """A trial that was asked and has no result.
+
+    Attributes:
+        params: The searched values.
+        seconds: When it was asked, in seconds since the epoch.
+    """
+
+    params: Mapping[str, ParamValue]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Peek:
     """The content of a ledger, read without locking it.
 
     Attributes:
         results: Every finished trial, in order of index.
         facts: The recorded facts.
-        unfinished: How many trials were asked and did not finish.
+        asked: By index, the trials that were asked and did not finish.
+        path: The ledger's file.
     """
 
     results: list[TrialResult]
     facts: Mapping[str, Any]
-    unfinished: int
+    asked: Mapping[int, Unfinished]
+    path: Path
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The study's recorded identity.
+
+        Raises:
+            StudyTaken: It lacks data or objective.
+        """
+        found: Mapping[str, Any] = self.facts.get("identity", {})
+        missing = [name for name in ("data", "objective") if name not in found]
+        if missing:
+            raise StudyTaken(_damaged(self.path, DamagedRecord(f"it does not record the study's {missing[0]}")))
+        return found
 
 
 def peek(spec: StudySpec) -> Peek | None:
@@ -193,9 +222,10 @@ def read(path: Path) -> Peek:
         rows = connection.execute(_FINISHED).fetchall()
         _check_version(connection, path)
         facts = connection.execute("SELECT key, value FROM study").fetchall()
-        (unfinished,) = connection.execute("SELECT count(*) FROM trials WHERE result IS NULL").fetchone()
+        asked = connection.execute("SELECT number, params, asked FROM trials WHERE result IS NULL ORDER BY number")
+        unfinished = {number: Unfinished(read_point(params), seconds) for number, params, seconds in asked}
         results = [read_result(text) for (text,) in rows]
-        return Peek(results, {str(key): read_fact(key, text) for key, text in facts}, unfinished)
+        return Peek(results, {str(key): read_fact(key, text) for key, text in facts}, unfinished, path)
 
 
 def recorded_studies(studies: Path) -> list[Path]:
@@ -321,6 +351,7 @@ def _create(connection: sqlite3.Connection, spec: StudySpec) -> None:
         "has_test_rows": spec.channels.test is not None,
         "words": spec.arguments,
         "space": spec.space.as_dict() if spec.points is None else {},
+        **({LEARNED: [source.as_dict() for source in spec.learned]} if spec.learned else {}),
     }
     rows = [(key, json.dumps(value)) for key, value in facts.items()]
     connection.execute("BEGIN IMMEDIATE")

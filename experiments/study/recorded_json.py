@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from ensemble.parameters import ParamValue
 from experiments.study.coverage import COVERAGE, Coverage
+from experiments.study.learning import LEARNED, Learned
 from experiments.study.spec import COMMANDS, PLACE, STUDY_BLEND, TrialResult, TrialState
 
 
@@ -178,6 +179,19 @@ def _is_study_blend(value: Any) -> bool:
     )
 
 
+def _is_learned(value: Any) -> bool:
+    try:
+        found = Learned.from_dict(value)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return False
+    texts = (found.source, found.what, *found.used, *found.left_out, *found.remarks, *found.missing.values())
+    return (
+        all(map(_is_text, texts))
+        and all(map(_is_count, (found.unscored, found.outside, found.repeated)))
+        and all(_is_point(trial.params) and _is_number(trial.value) for trial in found.trials)
+    )
+
+
 def _is_jobs(value: Any) -> bool:
     return isinstance(value, dict) and _is_text(value.get("mode")) and _many(_is_count)(value.get("trials"))
 
@@ -221,6 +235,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "baseline": _is_final,
     "spot_checks": _named(_is_final),
     "jobs": _is_jobs,
+    LEARNED: _many(_is_learned),
     "serving_cost": _is_serving_cost,
     COMMANDS: _many(_many(_is_number)),
     "members_ms": _named(_is_number),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,7 @@ from experiments.study.spec import Point, StudySpec, TrialResult
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
 
 FEWEST_TRIALS_FOR_IMPORTANCE = 5
 
@@ -59,16 +60,19 @@ class OptunaProposer:
     """Optuna's TPE or random sampler over an in-memory study that is rebuilt from the ledger.
 
     Each ask creates a sampler seeded by (seed, index), so that a proposal depends on the seed and on earlier asks and
-    tells, and not on how often the study was resumed.
+    tells, and not on how often the study was resumed. Trials that the study learned from others come before its own.
     """
 
     def __init__(self, spec: StudySpec) -> None:
-        """Start with an empty study."""
+        """Start with what the study learned from others."""
         self._spec = spec
         # Sorted by name: a sampler draws in this order, and the order in a tuning job's request differs.
         self._distributions = dict(sorted(spec.space.distributions().items()))
         self._study = _empty_study(maximise=spec.maximise)
-        self._study_id = self._study._study_id
+        learned = [trial for source in spec.learned for trial in source.trials]
+        self._learned = len(learned)
+        for trial in learned:
+            _add(self._study, trial.params, self._distributions, trial.value)
 
     @property
     def names(self) -> list[str]:
@@ -101,10 +105,11 @@ class OptunaProposer:
         """Tell Optuna a value; a failed trial has none."""
         import optuna
 
+        number = self._learned + index
         if value is None or not math.isfinite(value):
-            self._study.tell(index, state=optuna.trial.TrialState.FAIL)
+            self._study.tell(number, state=optuna.trial.TrialState.FAIL)
         else:
-            self._study.tell(index, value)
+            self._study.tell(number, value)
 
     def _sampler(self, index: int) -> optuna.samplers.BaseSampler:
         import optuna
@@ -199,9 +204,16 @@ def parameter_importance(space: SearchSpace, results: Sequence[TrialResult], obj
     distributions = space.distributions()
     study = _empty_study(maximise=MetricName.parse(objective).maximised)
     for result in scored:
-        value = result.metrics[objective]
-        study.add_trial(optuna.trial.create_trial(params=dict(result.params), distributions=distributions, value=value))
+        _add(study, result.params, distributions, result.metrics[objective])
     return optuna.importance.get_param_importances(study)
+
+
+def _add(study: optuna.Study, params: Point, distributions: Mapping[str, BaseDistribution], value: float) -> None:
+    """Add a finished trial, which has values of all the parameters or of some."""
+    import optuna
+
+    own = {name: distributions[name] for name in params}
+    study.add_trial(optuna.trial.create_trial(params=dict(params), distributions=own, value=value))
 
 
 def _empty_study(*, maximise: bool) -> optuna.Study:

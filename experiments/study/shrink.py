@@ -208,7 +208,7 @@ class _Costs:
         return self._known[name]
 
     def of(self, names: Sequence[str], models: int) -> tuple[float, float]:
-        """Return the milliseconds of one row and the megabytes of some members, with so many models of each."""
+        """Return the milliseconds of one row and the megabytes of some members, with this number of models of each."""
         weights = self._ensemble.weights
         part = FittedEnsemble(
             {name: self._ensemble.models[name][:models] for name in names},

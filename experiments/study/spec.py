@@ -15,6 +15,7 @@ from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
 from ensemble.recipe import FinalRows, Recipe
 from ensemble.wire import decode_recipe, without_members
+from experiments.study.learning import Learned
 from experiments.study.search_space import SearchSpace
 
 Sampler = Literal["tpe", "random", "grid"]
@@ -34,6 +35,11 @@ STUDY_BLEND = "study_blend"
 COMMANDS = "commands"
 # The ledger's fact that a time limit ended the study: the limit in ``seconds``, and how many ``trials`` were finished.
 TIME_LIMIT = "time_limit"
+# When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
+FINAL_SECONDS = 13.0
+# The share of the rest that the folds of the first trial may take. If it stays the only one, what is left is enough for
+# its bundle and a model of each member on all rows, which takes about half as long as the folds.
+FIRST_SHARE = 0.5
 # The part of a recorded identity that says who proposes, and those that say where a study began.
 ENGINE = "search.engine"
 _PLACE = ("mode", "cold", ENGINE)
@@ -100,6 +106,7 @@ class SearchSpec:
         prune: Whether a trial races the best trial that was told when it was proposed, and is pruned when it loses.
         vary: Whether a proposal changes the parameters of all members or of one.
         engine: Who proposes where SageMaker has a tuner: that tuner, or byoe. None elsewhere, where byoe does.
+        learn_from: The other studies that the sampler learns from first, as the user named them, without passwords.
     """
 
     sampler: Sampler
@@ -110,6 +117,7 @@ class SearchSpec:
     prune: bool = False
     vary: Vary = "all"
     engine: Engine | None = None
+    learn_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,8 @@ class StudySpec:
         classes: Labels of the classes, in their order; empty for regression.
         positive: The positive one of two classes.
         begun: Where a study began that continues elsewhere, as ``place`` gives it; empty if it began here.
+        learned: What the sampler is told of each study in ``search.learn_from``; read when the study begins, and from
+            then on from its own record.
     """
 
     name: str
@@ -185,6 +195,7 @@ class StudySpec:
     classes: tuple[str, ...] = ()
     positive: str | None = None
     begun: Mapping[str, Any] = field(default_factory=dict)
+    learned: tuple[Learned, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -256,6 +267,9 @@ class StudySpec:
         search |= {name: value for name, value in UNSET.items() if name == "prune" or not learns}
         if search["vary"] == "all":  # studies that began before there was anything else have the same identity
             del search["vary"]
+        del search["learn_from"]
+        if self.search.learn_from:  # their names: what was learned is in the record, and the sources may change
+            search["learn_from"] = json.dumps(self.search.learn_from)
         return {
             **(self.begun or self.place()),
             "data": self.channels.data_hash,

@@ -17,6 +17,9 @@ from ensemble.table import Table, weighted_by_class
 from ensemble.threads import one_blas_thread
 from ensemble.training import score_members
 from experiments.study.coverage import measured_coverage
+from experiments.study.explained_rows import SECONDS as EXPLAINING
+from experiments.study.explained_rows import explain_rows
+from experiments.study.folder import EXPLAINED_ROWS
 from experiments.study.importance import MOST_ROWS, features_measured, permutation_importance, rows_in_time
 from experiments.study.predictions import Predictions
 
@@ -29,14 +32,14 @@ def score_winner(
     predictions: str,
     seconds: float | None = None,
 ) -> dict[str, Any]:
-    """Return the scores on the test channel, and the first part of the feature importance.
+    """Return the scores on the test channel, and the first part of the feature importance; write explained rows.
 
     Args:
         bundle: Folder of the saved ensemble.
         channels: Folders of the validation and the test channel, by name, of those that there are; at least one.
         hashes: By channel, the hash of its content; a channel without one is not checked.
         threads: Threads that a member may use.
-        predictions: File for the predictions on the test channel.
+        predictions: File for the predictions on the test channel; explained rows of the first channel are beside it.
         seconds: The time that finding the importance may take, in all parts; None for no limit.
 
     Returns:
@@ -48,7 +51,8 @@ def score_winner(
     Raises:
         InputError: A channel is damaged, or has changed since the study began.
     """
-    ensemble = load_bundle(Path(bundle), threads).ensemble
+    model = load_bundle(Path(bundle), threads)
+    ensemble = model.ensemble
     tables = {name: _read(Path(text), hashes.get(name)) for name, text in channels.items()}
     held_out = next(iter(tables.values()))
     metrics: dict[str, float] = {}
@@ -67,6 +71,10 @@ def score_winner(
         rows = MOST_ROWS if seconds is None or not features else rows_in_time(ensemble, held_out, seconds)
         features = features if rows else 0
         importance = permutation_importance(ensemble, held_out, most_rows=rows) if features else {}
+        if rows:
+            found_rows = explain_rows(model, held_out, EXPLAINING if seconds is None else min(seconds, EXPLAINING))
+            if found_rows is not None:
+                found_rows.write(Path(predictions).with_name(EXPLAINED_ROWS))
         return {
             "metrics": metrics,
             "coverage": None if coverage is None else asdict(coverage),

@@ -13,6 +13,7 @@ from ensemble.bundle_code import importable
 from ensemble.bundle_files import MANIFEST
 from ensemble.column_encoding import frame_of
 from ensemble.evaluation import MetricName
+from ensemble.intervals import LEVEL
 from ensemble.recipe import BLENDED
 from ensemble.serving.prediction import PREDICTION, probability_of
 from ensemble.table import Column
@@ -210,10 +211,11 @@ def signature_of(columns: Sequence[Column], target: str, classes: Sequence[str] 
     """Return a model's signature, which accepts what the model accepts, and has the columns of ``pyfunc_model``.
 
     A number may be an integer or have gaps, a category may be text or pandas' own category, and a date text or a time.
-    MLflow has a type for one of two only. So it checks names, and the model checks what each column holds.
+    MLflow has a type for one of two only. So it checks names, and the model checks what each column holds. Its
+    parameters ``detail`` and ``level`` are those of requests.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
     outputs: list[ColSpec | TensorSpec] = [ColSpec("double", target)]
@@ -223,4 +225,5 @@ def signature_of(columns: Sequence[Column], target: str, classes: Sequence[str] 
     return ModelSignature(
         inputs=Schema([ColSpec(anything, column.name, required=not column.optional) for column in columns]),
         outputs=Schema(outputs),
+        params=ParamSchema([ParamSpec("detail", "string", ""), ParamSpec("level", "double", LEVEL)]),
     )

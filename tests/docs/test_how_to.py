@@ -17,11 +17,14 @@ ON_THIS_MACHINE = (
     "Your own search",
     "Your own recipe",
     "Resume, extend, move",
+    "Export to Optuna",
 )
 # Sections that no test in this module runs, and why.
 NOT_RUN = {
     "From any folder": "it installs a wheel, as tests/experiments/test_wheel.py does",
     "Your own image": "it builds one and pushes it to an account",
+    "Learn from other studies": "its sources are a user's, as in tests/experiments/backends/test_learning.py",
+    "Watch studies in optuna-dashboard": "it serves until Ctrl-C, as in tests/experiments/reporting/test_dashboard.py",
     "In CI": "it is for a CI service; test_readme.py and test_tutorial.py run such commands",
 }
 

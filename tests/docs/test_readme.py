@@ -77,6 +77,7 @@ def test_every_command_is_run_or_listed_with_a_reason() -> None:
     assert [command for command in NOT_RUN if command not in commands(README)] == []
 
 
+@pytest.mark.slow
 def test_the_main_job_ends_as_shown(on_this_machine: Shell) -> None:
     shown = next(block.lines for block in blocks(README) if block.language == "text")
     on_this_machine.make_quick("search: {n_trials: 2}")  # which finds the boosting rounds

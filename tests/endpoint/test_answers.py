@@ -93,7 +93,7 @@ def test_a_type_that_cannot_be_written_is_406(accept: str, target: Target) -> No
 
 def test_an_unknown_detail_is_406(target: Target) -> None:
     answer = target.post(FORMS["json lists"].write(target.example), "application/json", "text/csv;detail=trees")
-    known = ["blended", *(["probabilities"] if target.classes else []), "members", "interval"]
+    known = ["blended", *(["probabilities"] if target.classes else []), "members", "interval", "explanation"]
     answer.refused(406, error="unknown_detail", got="trees", expected=known)
 
 

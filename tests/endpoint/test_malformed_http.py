@@ -255,6 +255,7 @@ def test_a_client_that_announces_too_much_is_refused_before_it_sends(target: Tar
         first_answer(connection).refused(413, error="too_large")
 
 
+@pytest.mark.slow
 def test_the_answer_to_half_a_request_closes_the_connection(target: Target) -> None:
     halves = [(b"/nothing", 404), (b"/ping", 405)]
     with contextlib.ExitStack() as stack:

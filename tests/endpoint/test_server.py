@@ -263,6 +263,7 @@ def test_ping_does_not_wait_for_long_work(foreign: Path, serve: Serve) -> None:
         assert received(connection).startswith(b"HTTP/1.1 200 OK")
 
 
+@pytest.mark.slow
 def test_a_request_that_arrives_too_slowly_is_dropped(foreign: Path, serve: Serve) -> None:
     server = serve(foreign, SAGEMAKER_MODEL_SERVER_WORKERS="1", SAGEMAKER_MODEL_SERVER_TIMEOUT="1")
     starts = (request(b"back")[:-2], b"", b"\r\n", b"POST /invocations HTTP/1.1\r\nHost: ")

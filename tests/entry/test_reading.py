@@ -61,7 +61,7 @@ BAD = {
         "a,price\n1.5,2\n2,3\nred,4\n",
         ["column 'a' holds text in data row 3: 'red'", "dataset.missing=[red]", "dataset.columns.a=category", "drop=[a]"],
     ),
-    "date that is none": (
+    "text instead of a date": (
         "a,price\n2020-01-01,2\n2020-13-01,3\n2020-01-02,4\n",
         ["column 'a' holds dates", "'2020-13-01' in data row 2 is not a date", "dataset.drop=[a]"],
     ),

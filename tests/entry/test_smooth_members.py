@@ -54,6 +54,21 @@ def test_a_column_with_few_values_has_few_hinges() -> None:
     assert np.diff(beyond, 2, axis=0) == pytest.approx(0.0)  # straight beyond the last knot
 
 
+def test_the_parts_of_an_additive_model_are_those_of_its_columns() -> None:
+    features, target = drawn(200)
+    features[:, 3] = np.arange(200) % 3
+    member = REGISTRY["additive"]({}, seed=0, threads=1, categories={3: 3})
+    member.fit(features, target)
+    parts = member.contributions(features, None)
+    assert member.explained
+    assert parts.sum(axis=1) == pytest.approx(member.predict(features))
+    moved = features.copy()
+    moved[:, 0] = 0.5
+    changed = np.abs(member.contributions(moved, None) - parts).max(axis=0)
+    assert changed[0] > 1
+    assert changed[1:] == pytest.approx(0.0)
+
+
 def test_the_penalty_of_an_additive_model_grows_with_the_noise() -> None:
     features, target = drawn(200)
     noisy = np.random.default_rng(2).normal(size=200)

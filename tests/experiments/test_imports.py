@@ -25,6 +25,7 @@ OWNERS = {
     "omegaconf": {"config"},
     "hydra": {"config"},
     "optuna": {"study"},
+    "optuna_dashboard": {"reporting"},
     "jinja2": {"comparison"},
     "matplotlib": {"reporting"},
 }

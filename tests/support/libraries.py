@@ -15,8 +15,9 @@ from typing import Any
 
 
 def spare() -> None:
-    """Read each configuration file once, and do not wait for the disk."""
+    """Read each configuration file once, list what is composed once, and do not wait for the disk."""
     _keep_configuration_files()
+    _keep_defaults_list()
     _do_not_wait_for_the_disk()
 
 
@@ -42,6 +43,29 @@ def _keep_configuration_files() -> None:
         return pickle.loads(kept[key])
 
     OmegaConf.load = staticmethod(load_once)  # type: ignore[assignment]
+
+
+def _keep_defaults_list() -> None:
+    """Have Hydra find out once which files a configuration consists of.
+
+    It does so to compose one, and again when it is asked for the list afterwards, which is a third of the time.
+    """
+    from hydra._internal import config_loader_impl
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    create, compute, last = config_loader_impl.create_defaults_list, ConfigLoaderImpl.compute_defaults_list, {}
+
+    def create_and_keep(*, config_name: Any, overrides_list: Any, **options: Any) -> Any:
+        last.clear()
+        key = (config_name, *(override.input_line for override in overrides_list))
+        found = last[key] = create(config_name=config_name, overrides_list=overrides_list, **options)
+        return found
+
+    def of_the_last(loader: Any, config_name: Any, overrides: Any, run_mode: Any) -> Any:
+        return last.get((config_name, *overrides)) or compute(loader, config_name, overrides, run_mode)
+
+    config_loader_impl.create_defaults_list = create_and_keep
+    ConfigLoaderImpl.compute_defaults_list = of_the_last  # type: ignore[method-assign]
 
 
 def _do_not_wait_for_the_disk() -> None:

@@ -6,6 +6,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from ensemble.arrays import Floats
 from ensemble.classes import ALL_TASKS
 from ensemble.members.probabilities import softmax
@@ -58,6 +61,15 @@ class Additive(ScikitMember):
             Hinges(int(self.number("knots", self.params, 6))),
             StandardScaler(),
         )
+
+    def places(self, preparation: Any) -> npt.NDArray[np.intp]:
+        """Return the position of the column from which each prepared column is made, in their order."""
+        places, numbers = super().places(preparation), len(preparation.transformers_[0][2])
+        if not numbers:
+            return places
+        bends = preparation.named_transformers_["numbers"].named_steps["hinges"].bends
+        of_numbers = np.repeat(places[:numbers], [1 + len(own) for own in bends])
+        return np.concatenate([of_numbers, places[numbers:]])
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Fit the model, without a warning if logistic regression stops early."""

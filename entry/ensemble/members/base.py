@@ -172,6 +172,27 @@ class Member(abc.ABC):
         """
         return [model.predict(features) for model in models]
 
+    @property
+    def explained(self) -> bool:
+        """Whether this fitted model, which predicts a quantity, has ``contributions``. If not, they are sampled."""
+        return False
+
+    def contributions(self, features: Floats, typical: Floats | None) -> Floats:
+        """Return the parts that columns have in predictions, and the base value.
+
+        In each row, parts and base value add up to the prediction, except for what the library rounds. The parts of a
+        row do not depend on the other rows.
+
+        Args:
+            features: As in ``predict``.
+            typical: Rows like those of ``fit``, whose columns are independent, shape (rows, columns); None if unknown,
+                or if no column is a category.
+
+        Returns:
+            Shape (rows, columns + 1), float64, in the target's unit, the base value last.
+        """
+        raise NotImplementedError
+
     @abc.abstractmethod
     def save(self, path: Path) -> None:
         """Write the fitted model to ``path`` in a format that needs no pickle."""

@@ -45,15 +45,9 @@ class GaussianProcess(ScikitMember):
 
     def fit_arguments(self, steps: Mapping[str, Any]) -> dict[str, Any]:
         """Return the group of each prepared column: the columns of one category share a length scale."""
-        preparation = steps["preparation"]
-        groups = list(range(len(preparation.transformers_[0][2])))
-        if self.categories:
-            encoder = preparation.named_transformers_["categories"]
-            rare = getattr(encoder, "infrequent_categories_", [None] * len(encoder.categories_))
-            for values, shared in zip(encoder.categories_, rare, strict=True):
-                columns = len(values) - (0 if shared is None else len(shared) - 1)
-                groups += [max(groups, default=-1) + 1] * columns
-        return {"groups": groups}
+        places = self.places(steps["preparation"]).tolist()
+        groups = {place: number for number, place in enumerate(dict.fromkeys(places))}
+        return {"groups": [groups[place] for place in places]}
 
     @classmethod
     def seconds(cls, rows: int, columns: int, params: Mapping[str, ParamValue], classes: int = 0) -> float:

@@ -22,6 +22,16 @@ LOWER = 1e-5
 Loss = Literal["squared", "absolute", "log"]
 
 
+def loss_for(score: str, *, classes: bool) -> Loss:
+    """Return the error by which rounds are chosen in a study of this objective.
+
+    Args:
+        score: The objective's score.
+        classes: Whether the target is a class.
+    """
+    return "log" if classes else "absolute" if score == "mae" else "squared"
+
+
 class Growth:
     """The growth of one fold's model, round by round, watched on the rows that the fold scores.
 

@@ -30,10 +30,15 @@ class Hinges(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         self.knots_ = [np.unique(np.quantile(column, shares)) for column in features.T]
         return self
 
+    @property
+    def bends(self) -> list[Floats]:
+        """The knots of each column that have a hinge: none above the last, and none if there are only two."""
+        return [knots[:-1] if len(knots) > 2 else knots[:0] for knots in self.knots_]
+
     def transform(self, features: Floats) -> Floats:
         """Return each column followed by its hinges."""
         columns = []
-        for column, knots in zip(features.T, self.knots_, strict=True):
+        for column, bends in zip(features.T, self.bends, strict=True):
             columns.append(column)
-            columns += [np.maximum(column - knot, 0.0) for knot in (knots[:-1] if len(knots) > 2 else ())]
+            columns += [np.maximum(column - bend, 0.0) for bend in bends]
         return np.column_stack(columns) if columns else features

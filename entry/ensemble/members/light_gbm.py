@@ -70,6 +70,7 @@ class LightGBM(Member):
     deciding = ("bagging_fraction",)
 
     _booster: Any = None
+    _is_linear: bool | None = None
 
     def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
         """Grow ``num_iterations`` rounds of trees on binned features."""
@@ -112,6 +113,17 @@ class LightGBM(Member):
         """
         found = self._booster.predict(features, raw_score=self.classes > 0, num_threads=self.threads)
         return softmax(found) if self.classes else np.asarray(found, dtype=np.float64)
+
+    @property
+    def explained(self) -> bool:
+        """Whether the leaves are numbers; LightGBM does not explain those that are linear models."""
+        if self._is_linear is None:
+            self._is_linear = "\nis_linear=1\n" in self._booster.model_to_string()
+        return not self._is_linear
+
+    def contributions(self, features: Floats, typical: Floats | None) -> Floats:
+        """Return LightGBM's own Shapley values by the trees' paths."""
+        return np.asarray(self._booster.predict(features, pred_contrib=True, num_threads=self.threads))
 
     def _begun(self, features: Floats, target: Floats, weights: Floats | None) -> Any:
         import lightgbm

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ensemble.arrays import Floats
 from ensemble.classes import ALL_TASKS, Task
@@ -168,6 +169,37 @@ class ScikitMember(Member):
             found = self.probabilities(classifier, prepared)
         return in_columns(found, classifier.classes_, self.classes)
 
+    @property
+    def explained(self) -> bool:
+        """Whether it is a linear model of one target."""
+        from sklearn.linear_model._base import LinearModel
+
+        last = self._estimator[-1]
+        return isinstance(last, LinearModel) and np.ndim(last.coef_) == 1
+
+    def contributions(self, features: Floats, typical: Floats | None) -> Floats:
+        """Return each column's part of a linear model against the mean of the rows of ``fit``, which is the base value.
+
+        The mean of a category is that of ``typical``; without it, each level counts equally.
+        """
+        model, preparation = self._estimator[-1], self._estimator[:-1]
+        places = self.places(preparation[0]) if len(preparation) else np.arange(features.shape[1])
+        found = np.zeros((len(features), features.shape[1] + 1))
+        found[:, -1] = model.intercept_
+        prepared = preparation.transform(features) if len(preparation) else features
+        for place, coefficient, values in zip(places, model.coef_, prepared.T, strict=True):
+            found[:, place] += coefficient * values
+        if not self.categories:
+            return found
+        levels = None if typical is None else preparation.transform(typical)
+        for category in self.categories:
+            own = places == category
+            shares = np.full(own.sum(), 1 / own.sum()) if levels is None else levels[:, own].mean(axis=0)
+            mean = float(np.sum(shares * model.coef_[own]))
+            found[:, category] -= mean
+            found[:, -1] += mean
+        return found
+
     def probabilities(self, classifier: Any, prepared: Floats) -> Floats:
         """Return the probabilities of the classes that were among the rows of ``fit``.
 
@@ -254,6 +286,20 @@ class ScikitMember(Member):
         from sklearn.preprocessing import StandardScaler
 
         return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+
+    def places(self, preparation: Any) -> npt.NDArray[np.intp]:
+        """Return the position of the column from which each prepared column is made, in their order.
+
+        Args:
+            preparation: What ``_preparation`` returned, fitted.
+        """
+        places = list(preparation.transformers_[0][2])
+        if self.categories:
+            encoder = preparation.named_transformers_["categories"]
+            rare = getattr(encoder, "infrequent_categories_", [None] * len(encoder.categories_))
+            for category, values, shared in zip(self.categories, encoder.categories_, rare, strict=True):
+                places += [category] * (len(values) - (0 if shared is None else len(shared) - 1))
+        return np.array(places, dtype=np.intp)
 
     @staticmethod
     def _predict_in_order(estimator: Any) -> None:

@@ -13,6 +13,7 @@ import orjson
 from ensemble.errors import listed
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import NOT_ACCEPTABLE, RequestError
+from ensemble.serving.explanation import REQUEST
 from ensemble.serving.media_types import (
     ALIASES,
     CSV,
@@ -24,7 +25,7 @@ from ensemble.serving.media_types import (
     parse_media_type,
     wrong_detail,
 )
-from ensemble.serving.prediction import PREDICTION, SET, Prediction
+from ensemble.serving.prediction import BASE, PART, PREDICTION, SET, STANDARD_ERROR, Prediction
 from ensemble.serving.selected import OUTPUT, selected_rows
 
 _ANY_TYPE = ("*/*", "application/*")
@@ -40,12 +41,14 @@ def encode(
     Args:
         prediction: The predictions.
         accept: The ``Accept`` header. ``;detail=`` after a type asks for ``probabilities`` of classes, for the
-            predictions of all ``members`` too, or for an ``interval``, whose level ``;level=`` may set.
+            predictions of all ``members`` too, for an ``interval``, whose level ``;level=`` may set, or for an
+            ``explanation``.
         selected: AWS's names of what the answer holds, if ``accept`` has no detail; none for byoe's own answers.
         level: The level of intervals, which answers then have if ``accept`` has no detail.
 
     Raises:
-        RequestError: The header has no type that can be written, or a detail or level that the model does not have.
+        RequestError: The header has no type that can be written, or a detail or level that the model does not have; or
+            the rows are too many to explain.
     """
     kind, parameters = choose(accept)
     if selected and "detail" not in parameters:
@@ -59,6 +62,8 @@ def encode(
         raise RequestError(
             NOT_ACCEPTABLE, "unknown_detail", problem, expected=details_of(bool(prediction.classes)), got=given
         )
+    if given == "explanation" and prediction.explainer is not None:
+        prediction.explainer.check(len(prediction.blended), REQUEST)
     return _WRITERS[kind](prediction, cast(Detail, given)), kind
 
 
@@ -158,12 +163,28 @@ def _write_json(prediction: Prediction, detail: Detail) -> bytes:
         document["members"] = {
             name: prediction.members[:, place].tolist() for place, name in enumerate(prediction.names)
         }
+    if detail == "explanation":
+        for name, found in _parts(prediction).items():
+            document[name] = (
+                {key: _plain(each) for key, each in found.items()} if isinstance(found, dict) else _plain(found)
+            )
     return orjson.dumps(document)
 
 
 def _ends(prediction: Prediction) -> dict[str, Any]:
     """Return the columns that an interval, or a set of classes, adds to predictions."""
     return {name: values for name, values in prediction.table("interval").items() if name != PREDICTION}
+
+
+def _parts(prediction: Prediction) -> dict[str, Any]:
+    """Return what an explanation adds to predictions: values for each row, or these by column."""
+    found = prediction.explanation
+    added: dict[str, Any] = {BASE: found.base, PART: prediction.by_column(found.parts)}
+    if prediction.classes:
+        added["explained_label"] = prediction.explained_labels()
+    if found.errors is not None:
+        added[STANDARD_ERROR] = prediction.by_column(found.errors)
+    return added
 
 
 def _plain(values: Any) -> list[Any]:
@@ -186,6 +207,15 @@ def _write_json_lines(prediction: Prediction, detail: Detail) -> bytes:
     if detail == "members":
         for line, row in zip(lines, prediction.members.tolist(), strict=True):
             line["members"] = dict(zip(prediction.names, row, strict=True))
+    if detail == "explanation":
+        for name, found in _parts(prediction).items():
+            if isinstance(found, dict):
+                rows = zip(*map(_plain, found.values()), strict=True)
+                each: Iterable[Any] = (dict(zip(found, row, strict=True)) for row in rows)
+            else:
+                each = _plain(found)
+            for line, value in zip(lines, each, strict=True):
+                line[name] = value
     return b"\n".join(map(orjson.dumps, lines)) + b"\n"
 
 
@@ -196,8 +226,12 @@ def array_of(prediction: Prediction, detail: Detail) -> Any:
         Of ``blended``: numbers, or the labels as text, shape (rows,). Of ``probabilities``: shape (rows, classes). Of
         ``members``: every member's predictions, and last the blend's, shape (rows, members + 1[, classes]). Of
         ``interval``: prediction, lower and upper end, shape (rows, 3); or which classes are in the set, as 0 or 1,
-        shape (rows, classes).
+        shape (rows, classes). Of ``explanation``: the base value, the part of each column, and what these add up to,
+        shape (rows, columns + 2).
     """
+    if detail == "explanation":
+        found = prediction.explanation
+        return np.column_stack([found.base, found.parts, found.predicted])
     if detail == "interval":
         if prediction.classes:
             return prediction.in_set.astype(np.float64)

@@ -18,8 +18,8 @@ ALIASES = {
     "application/vnd.apache.parquet": PARQUET,
 }
 # What an answer holds: the blend's prediction; with the probability of each class; with the predictions of every
-# member; or with an interval, or for classes a set of them.
-Detail = Literal["blended", "probabilities", "members", "interval"]
+# member; with an interval, or for classes a set of them; or with each column's part.
+Detail = Literal["blended", "probabilities", "members", "interval", "explanation"]
 DETAILS: tuple[Detail, ...] = get_args(Detail)
 
 

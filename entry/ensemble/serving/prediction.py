@@ -16,10 +16,13 @@ from ensemble.disagreement import Disagreement
 from ensemble.intervals import LEVEL, WITHOUT, Intervals, LevelError
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import NOT_ACCEPTABLE, RequestError
+from ensemble.serving.explanation import Explainer, Explanation
 from ensemble.serving.media_types import Detail
 
 # The columns of what is predicted, of an interval's ends and of a set of classes, in tables.
 PREDICTION, LOWER, UPPER, SET = "prediction", "lower", "upper", "set"
+# The columns of an explanation: the base value, the parts and their standard errors, and a class's probability.
+BASE, PART, STANDARD_ERROR, PROBABILITY = "base", "explanation", "standard_error", "probability"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Prediction:
         level: The share of targets that intervals and sets hold.
         apart: The members' disagreement; None if the model does not know what it was out of fold.
         usually_apart: Its mean out of fold.
+        explainer: What explains the predictions; None if that is not asked for.
     """
 
     blended: Floats
@@ -57,6 +61,7 @@ class Prediction:
     level: float = LEVEL
     apart: Disagreement | None = None
     usually_apart: float = 0.0
+    explainer: Explainer | None = None
 
     @property
     def disagreement(self) -> float | None:
@@ -107,6 +112,31 @@ class Prediction:
         """Return the labels in the set of each row."""
         return [[self.classes[place] for place in np.flatnonzero(row)] for row in self.in_set]
 
+    @cached_property
+    def explanation(self) -> Explanation:
+        """Each column's part of the predictions.
+
+        Raises:
+            RequestError: The model cannot be explained.
+        """
+        labels = self.positions if self.classes else np.zeros(0, dtype=np.intp)
+        return self._explainer.explain(np.asarray(self.features), self.members, self.blended, labels)
+
+    def explained_labels(self) -> list[str]:
+        """Return the label of each row whose probability is explained; empty for numbers."""
+        places = self.explanation.classes
+        return [] if places is None else [self.classes[place] for place in places.tolist()]
+
+    def by_column(self, values: Floats) -> dict[str, Floats]:
+        """Return values of shape (rows, columns) by the columns' names."""
+        return {column.name: found for column, found in zip(self._explainer.columns, values.T, strict=True)}
+
+    @property
+    def _explainer(self) -> Explainer:
+        if self.explainer is None:
+            raise ValueError("these predictions have nothing that explains them")
+        return self.explainer
+
     @property
     def _intervals(self) -> Intervals:
         if self.intervals is None:
@@ -119,6 +149,9 @@ class Prediction:
         Numbers have the column ``prediction``, or one for each member and ``blended``. Classes have ``prediction``, the
         label, then one column ``probability_<label>`` for each class, then one ``<member>__probability_<label>`` for
         each member and class. Intervals have ``prediction``, ``lower`` and ``upper``; sets ``prediction`` and ``set``.
+        Explanations have ``base``, ``explanation_<column>`` for each column, what these add up to, and if members are
+        sampled ``standard_error_<column>``. They add up to ``prediction``, or for classes to ``probability_<label>`` of
+        the positive class of two, and ``probability`` of the label of more; the label, ``prediction``, is next to it.
 
         Args:
             detail: What to predict.
@@ -127,8 +160,10 @@ class Prediction:
             Arrays of shape (rows,), float64, a list of text for labels, and a list of lists of text for sets.
 
         Raises:
-            RequestError: As in ``bounds``, for ``interval``.
+            RequestError: As in ``bounds``, for ``interval``, and in ``explanation``.
         """
+        if detail == "explanation":
+            return self._explained()
         if detail == "interval":
             if self.classes:
                 return {PREDICTION: self.labels(), SET: self.sets()}
@@ -148,6 +183,17 @@ class Prediction:
             }
         return columns
 
+    def _explained(self) -> dict[str, Any]:
+        found = self.explanation
+        columns: dict[str, Any] = {BASE: found.base}
+        columns |= {f"{PART}_{name}": values for name, values in self.by_column(found.parts).items()}
+        if self.classes:
+            columns[PROBABILITY if self.positive is None else probability_of(self.positive)] = found.predicted
+        columns[PREDICTION] = self.labels() if self.classes else self.blended
+        if found.errors is not None:
+            columns |= {f"{STANDARD_ERROR}_{name}": values for name, values in self.by_column(found.errors).items()}
+        return columns
+
 
 @contextlib.contextmanager
 def _level_errors(level: float) -> Iterator[None]:
@@ -159,4 +205,4 @@ def _level_errors(level: float) -> Iterator[None]:
 
 def probability_of(label: str) -> str:
     """Return the name of the column with the probabilities of a class."""
-    return f"probability_{label}"
+    return f"{PROBABILITY}_{label}"

@@ -15,6 +15,7 @@ from ensemble.disagreement import Disagreement
 from ensemble.errors import BundleError, EnsembleError
 from ensemble.intervals import LEVEL, check_intervals
 from ensemble.serving.errors import RequestError, first_line
+from ensemble.serving.explanation import Explainer
 from ensemble.serving.prediction import Prediction
 from ensemble.serving.rows import Rows
 from ensemble.serving.unseen import Unseen
@@ -60,6 +61,13 @@ class Predictor:
             return None
         return Disagreement.of_blend(self.bundle.ensemble.blend.weights)
 
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains predictions."""
+        bundle = self.bundle
+        positive = None if bundle.positive is None else bundle.classes.index(bundle.positive)
+        return Explainer(bundle.ensemble, self.columns, bundle.sketch, positive)
+
     def features(self, rows: Rows, unseen: Unseen | None = None) -> Floats:
         """Return the features of a request, shape (rows, columns), float64, NaN where missing.
 
@@ -89,6 +97,7 @@ class Predictor:
             level=self.level,
             apart=self.disagreement,
             usually_apart=0.0 if bundle.sketch is None else bundle.sketch.mean,
+            explainer=self.explainer,
         )
 
     def answer(self, rows: Rows) -> Prediction:

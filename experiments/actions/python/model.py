@@ -18,6 +18,7 @@ from ensemble.bundle_files import CODE
 from ensemble.intervals import LEVEL
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import RequestError
+from ensemble.serving.explanation import CALL
 from ensemble.serving.media_types import wrong_detail
 from ensemble.serving.rows import Matrix, Rows, Values
 from ensemble.serving.unseen import Unseen
@@ -123,8 +124,9 @@ class Model:
         Args:
             frame: A DataFrame of pandas, polars or pyarrow, whose columns are found by name and whose other columns are
                 ignored, or an array of shape (rows, columns) in the order of ``columns``.
-            detail: ``blended``; ``probabilities`` of classes; ``members``, the predictions of each of them too; or
-                ``interval``, with its ends ``lower`` and ``upper``, or for classes a ``set`` of labels.
+            detail: ``blended``; ``probabilities`` of classes; ``members``, the predictions of each of them too;
+                ``interval``, with its ends ``lower`` and ``upper``, or for classes a ``set`` of labels; or
+                ``explanation``: ``base`` and for each column ``explanation_<column>``, which add up to the prediction.
             level: The share of targets that intervals and sets hold.
 
         Returns:
@@ -132,7 +134,7 @@ class Model:
             pandas, with the index of ``frame`` if it is one.
 
         Raises:
-            ConfigError: The rows do not fit the model.
+            ConfigError: The rows do not fit the model, or are too many to explain.
             InputError: The model has no interval of this level.
         """
         import numpy as np
@@ -147,6 +149,8 @@ class Model:
         try:
             with _own_code(self._folder, self.manifest), one_blas_thread():
                 features = self._predictor.features(self._rows(frame), unseen)
+                if detail == "explanation":
+                    self._predictor.explainer.check(len(features), CALL)
                 predictor = replace(self._predictor, level=level)
                 found = predictor.predict(features).table(detail)  # type: ignore[arg-type]  # checked above
         except RequestError as error:

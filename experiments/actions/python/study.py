@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.wire import SEPARATOR
+from experiments.actions.export import export_to
 from experiments.actions.python.frames import place_table, training_table
 from experiments.actions.python.model import Model, load
 from experiments.actions.python.unchanged import unchanged
@@ -227,6 +228,24 @@ class Study:
     def model(self) -> Model:
         """Return the winner, which predicts."""
         return load(self.folder)
+
+    def __fspath__(self) -> str:
+        """Return its folder, so that a study can be given where a configuration names one."""
+        return str(self.folder)
+
+    def export(self, output: str) -> int:
+        """Write the trials into a storage of Optuna, as the command ``export`` does; return how many were added.
+
+        Args:
+            output: Its address, such as ``sqlite:///optuna.db``, or ``sqlite:///optuna.db:name`` to give the study
+                another name there.
+
+        Raises:
+            InputError: The storage cannot be used, or has another study of this name.
+            StorageError: It cannot be written.
+        """
+        with unchanged():
+            return export_to(self.folder, output).added
 
     def __repr__(self) -> str:
         value = self._outcome.best.metrics[self.objective]

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ensemble.arrays import Floats
 from ensemble.evaluation import SCORES, Index
 from experiments.comparison.charts.plot import Cell, Chart, Grid, columns_of
 from experiments.comparison.measures import Measures, winners_on_test_rows
-from experiments.study.class_curves import confusion
+from experiments.study.class_curves import Confusion, confusion
 
 _TITLE = "Which classes are confused, on the test rows"
 # With more classes nobody reads the grid, and the page becomes large.
@@ -25,9 +24,8 @@ def confusion_chart(measures: Sequence[Measures]) -> Chart:
     grids, parts = [], []
     for place, kept in found.items():
         one = measures[place]
-        counts = confusion(kept.target, kept.decided(), len(one.study.classes))
-        chosen = _most_confused(counts)
-        grids.append(_grid(place, one.study.classes, counts, chosen))
+        counted = confusion(kept, len(one.study.classes))
+        grids.append(_grid(place, one.study.classes, counted, _most_confused(counted.rows)))
         scores = [SCORES[name](kept.target, kept.blended, kept.weights, kept.decided()) for name in ("accuracy", "auc")]
         auc = f" and an AUC of {scores[1]:.4f}" if np.isfinite(scores[1]) else ""
         parts.append(f"{one.label}: an accuracy of {scores[0]:.1%}{auc} on {len(kept.target)} rows")
@@ -44,12 +42,12 @@ def _most_confused(counts: Index) -> list[int]:
     return sorted(np.argsort(-wrong, kind="stable")[:_MOST].tolist())
 
 
-def _grid(place: int, classes: Sequence[str], counts: Index, chosen: Sequence[int]) -> Grid:
-    shares: Floats = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+def _grid(place: int, classes: Sequence[str], counted: Confusion, chosen: Sequence[int]) -> Grid:
+    shares = counted.shares
     cells = tuple(
         tuple(
             Cell(
-                str(counts[row, column]),
+                str(counted.rows[row, column]),
                 float(shares[row, column]),
                 f"{classes[row]} taken for {classes[column]}: {shares[row, column]:.1%} of {classes[row]}",
             )

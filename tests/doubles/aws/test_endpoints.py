@@ -172,6 +172,7 @@ def log(double: Double, name: str) -> str:
     return "\n".join(event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"])
 
 
+@pytest.mark.slow
 def test_an_endpoint_serves_its_model_until_it_is_deleted(double: Double, trained: Trained) -> None:
     sagemaker, runtime = double.client("sagemaker"), double.client("sagemaker-runtime")
     double.hold_endpoint("Houses")

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 ARGUMENTS = ("study=search", "search.n_trials=2", "search.parallel=1", *QUICK)
 
 
+@pytest.mark.slow
 def test_the_entry_script_is_tuned(folder: Path, tmp_path: Path, resident: Resident) -> None:
     study = plan_study(compose(["mode=local", *ARGUMENTS])).place()
     with Double(tmp_path / "aws", resident=resident) as double:

@@ -204,15 +204,15 @@ def test_a_model_of_numbers_has_no_probabilities() -> None:
     with pytest.raises(RequestError) as error:
         encode(PREDICTION, f"{CSV};detail=probabilities")
     assert (error.value.status, error.value.details["error"]) == (406, "unknown_detail")
-    assert error.value.details["expected"] == ["blended", "members", "interval"]
-    assert "predicts a number: use blended, members or interval." in error.value.details["message"]
+    assert error.value.details["expected"] == ["blended", "members", "interval", "explanation"]
+    assert "predicts a number: use blended, members, interval or explanation." in error.value.details["message"]
 
 
 @pytest.mark.parametrize("given", ["trees", "", "probability"])
 def test_an_unknown_detail_is_refused_with_those_that_are_known(given: str) -> None:
     for prediction, known in (
-        (PREDICTION, "blended, members or interval"),
-        (CLASSES, "blended, probabilities, members or interval"),
+        (PREDICTION, "blended, members, interval or explanation"),
+        (CLASSES, "blended, probabilities, members, interval or explanation"),
     ):
         with pytest.raises(RequestError) as error:
             encode(prediction, f"{CSV};detail={given}")

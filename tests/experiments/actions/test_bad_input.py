@@ -324,6 +324,7 @@ class Filler(Ridge):
 """
 
 
+@pytest.mark.slow
 def test_disk_that_fills_up_loses_no_trial(
     folder: Path, tiny_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

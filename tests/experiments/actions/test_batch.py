@@ -51,6 +51,7 @@ def expected(model: Path, table: pd.DataFrame) -> np.ndarray:
     return load_bundle(model).ensemble.predict(table.to_numpy())
 
 
+@pytest.mark.slow
 def test_every_format_in_and_out_gives_the_same_predictions(
     model: Path, table: pd.DataFrame, byoe: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +89,18 @@ def test_every_format_in_and_out_gives_the_same_predictions(
     assert np.array_equal(np.load("out.npy"), found)
     lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert pd.DataFrame(lines).equals(found)
+    for name in ("out.csv", "out.parquet", "out.jsonl", "out.npy"):
+        assert byoe("action=batch", "input=rows.csv", f"output={name}", "detail=explanation").code == 0
+    found, explained = pd.read_csv("out.csv", float_precision=None), predictor.predict(table.to_numpy()).explanation
+    assert list(found) == ["base", *(f"explanation_{name}" for name in table), "prediction"]
+    assert np.array_equal(found, np.column_stack([explained.base, explained.parts, wanted]))
+    assert np.allclose(found.iloc[:, :-1].sum(axis=1), wanted, rtol=1e-9, atol=0)
+    assert pd.read_parquet("out.parquet").equals(found)
+    assert np.array_equal(np.load("out.npy"), found)
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [
+        [line["base"], *line["explanation"].values(), line["prediction"]] for line in lines
+    ] == found.to_numpy().tolist()
     assert not [path.name for path in Path().iterdir() if path.name.startswith(".")]
 
 
@@ -132,7 +145,7 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
         (("input=none.csv", "output=o.csv"), "there is no such file"),
         (("input=rows.csv", "output=none/o.csv"), "there is no folder none"),
         (("input=rows.csv", "output=folder.csv"), "output=folder.csv is a folder"),
-        (("input=rows.csv", "output=o.csv", "detail=all"), "It can be: blended, interval, members"),
+        (("input=rows.csv", "output=o.csv", "detail=all"), "It can be: blended, explanation, interval, members"),
         (("input=rows.csv", "detail=interval", "serving.interval=1"), "serving.interval=1: the level of an interval"),
         (
             ("input=rows.csv", "output=o.csv", "keep=id"),

@@ -47,6 +47,7 @@ def is_clean(double: Double) -> bool:
     return left == []
 
 
+@pytest.mark.slow
 def test_a_check_passes_and_leaves_nothing_that_costs(double: Double, byoe: Run) -> None:
     ended = byoe(*arguments(double))
     assert ended.code == 0, ended.err + ended.out

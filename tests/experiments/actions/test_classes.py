@@ -69,6 +69,7 @@ def test_a_text_target_is_searched_recorded_and_summed_up(labels: tuple[str, ...
     assert not {"residuals.png", "predicted_against_actual.png"} & figures
 
 
+@pytest.mark.slow
 def test_a_replay_of_classes_gives_the_same_numbers(project: Path, byoe: Run) -> None:
     """The threshold, the temperature and the weights of classes are the same, which no other test compares."""
     write_table(project, ("no", "yes"))

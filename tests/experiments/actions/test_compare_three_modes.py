@@ -18,6 +18,7 @@ from tests.support.docker import left_behind, require_image
 from tests.support.records import logged_runs
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(300),
     pytest.mark.xdist_group(ENGINE),  # with and without an engine from one copy of the project

@@ -25,10 +25,13 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 DEPLOY = ("mode=sagemaker", "action=deploy")
 
 
-def assert_intervals_are_those_of_this_process(model: Path) -> None:
+def assert_intervals_and_explanations_are_those_of_this_process(model: Path) -> None:
     predictor = Predictor.load(model, threads=1)
-    expected = encode(predictor.predict(predictor.bundle.example()[0]), "text/csv", level=0.8)[0].decode()
+    prediction = predictor.predict(predictor.bundle.example()[0])
+    expected = encode(prediction, "text/csv", level=0.8)[0].decode()
     assert run_command("action=invoke", "input=rows.csv", "detail=interval", "serving.interval=0.8").out == expected
+    expected = encode(prediction, "text/csv; detail=explanation")[0].decode()
+    assert run_command("action=invoke", "input=rows.csv", "detail=explanation").out == expected
 
 
 def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
@@ -61,7 +64,7 @@ def test_an_endpoint_from_its_deployment_to_its_end(trained: Path) -> None:
     asked = run_command("action=invoke", "input=rows.csv", "detail=members", "output=answer.json")
     answer = json.loads((trained / "answer.json").read_text())
     assert (asked.code, answer["predictions"]) == (0, manifest["example"]["predictions"])
-    assert_intervals_are_those_of_this_process(Path(endpoint.model_dir))
+    assert_intervals_and_explanations_are_those_of_this_process(Path(endpoint.model_dir))
     (trained / "wrong.csv").write_text(text[0].replace("bmi", "bim") + "\n" + text[1] + "\n")
     asked = run_command("action=invoke", "input=wrong.csv")
     assert asked.code == 2

@@ -158,6 +158,7 @@ def test_sagemaker_gives_the_numbers_of_mode_local(
     assert "parity: PASS (2 of 2 trials equal)\n  equal to the bit: 2 of 2" in ended.out
 
 
+@pytest.mark.slow
 def test_a_study_of_classes_gives_the_numbers_of_mode_local(project: Path, drawing: Double, byoe: Run) -> None:
     """Its objective is maximised, and its metrics are others than those of a quantity."""
     search = ["dataset=cancer", "search.objective=cv_auc_blended", "search.n_trials=2", "mode.budget_usd=2"]
@@ -276,6 +277,7 @@ def test_a_replay_killed_at_any_point_resumes_within_the_approved_budget(
     assert created(double) == ["CreateTrainingJob"] * len(names)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("source")
 @pytest.mark.parametrize(
     ("more", "message"),
@@ -349,6 +351,7 @@ def test_a_longer_replay_needs_a_budget_and_checks_for_its_new_trials(project: P
             "there is no such image. `python run.py mode=remote action=push` pushes",
         ),
         (["mode.budget_usd=9", "mode.bucket=null"], "mode.bucket is not set: add mode.bucket="),
+        (["mode.bucket=null", "mode.role=null"], "mode.role and mode.bucket are not set: add mode.role="),
     ],
 )
 def test_nothing_is_created_that_would_fail_or_cost_too_much(
@@ -358,6 +361,7 @@ def test_nothing_is_created_that_would_fail_or_cost_too_much(
     assert ended.code == 2
     assert message in ended.err
     assert "Traceback" not in ended.err
+    assert not (project / "studies").exists()
     assert created(double) == []
     assert "Contents" not in double.client("s3").list_objects_v2(Bucket=double.bucket)
 
@@ -408,6 +412,7 @@ def test_a_training_job_of_that_name_with_another_configuration_is_left_alone(
     assert created(double) == ["CreateTrainingJob"]
 
 
+@pytest.mark.slow
 def test_a_tuning_job_is_not_extended(project: Path, double: Double, byoe: Run) -> None:
     assert byoe(*arguments(double, "mode.budget_usd=9")).code == 0
     ended = byoe(*arguments(double, "mode.budget_usd=9", "search.n_trials=6"))
@@ -482,6 +487,7 @@ def test_a_late_objective_is_waited_for(
     assert numbers(recorded_trials(project, "cloud")) == numbers(local_trials[:-1])
 
 
+@pytest.mark.slow
 def test_the_objective_of_a_direct_job_is_read_in_its_log(project: Path, double: Double, byoe: Run) -> None:
     double.inject(LateMetrics("one-001", 10_000))
     ended = byoe(*arguments(double, "action=train", "mode.budget_usd=2", study="one"))
@@ -502,6 +508,7 @@ def test_a_direct_job_without_an_objective_is_not_trusted_after_five_minutes(
     assert clock.time >= 300
 
 
+@pytest.mark.slow
 def test_an_instance_that_is_kept_alive_is_billed_listed_and_ended(
     project: Path, tmp_path: Path, resident: Resident, byoe: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,6 +546,7 @@ def delete_soon(double: Double) -> None:
         job.status = "Deleting"
 
 
+@pytest.mark.slow
 def test_a_new_role_and_late_tags_are_waited_for(
     project: Path, drawing: Double, byoe: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -703,6 +711,7 @@ def archive_of(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
+@pytest.mark.slow
 def test_expired_credentials_are_reported_and_renewed_ones_resume_the_job(
     project: Path, double: Double, byoe: Run
 ) -> None:
@@ -778,6 +787,7 @@ def test_a_check_that_is_not_permitted_is_a_note(project: Path, double: Double, 
     assert "the IAM action ecr:GetDownloadUrlForLayer" in ended.out
 
 
+@pytest.mark.slow
 def test_a_tuning_job_is_attached_to_by_its_name_from_another_machine(
     project: Path,
     double: Double,

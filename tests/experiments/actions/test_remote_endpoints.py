@@ -385,6 +385,7 @@ def test_clean_ends_what_costs_money(
 REALTIME = ("serving=realtime", "mode.budget_usd=99")
 
 
+@pytest.mark.slow
 def test_an_endpoint_on_instances_does_not_become_serverless(
     double: Double, byoe: Run, bundles: tuple[Path, Path]
 ) -> None:

@@ -72,6 +72,7 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
             assert "parity: PASS (1 of 1 trials equal)\n  equal to the bit: 1 of 1" in replayed.out, replayed.err
 
 
+@pytest.mark.slow
 def test_rows_that_change_under_a_study_fail_its_trials(
     project: Path, tmp_path: Path, byoe: Run, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -243,6 +243,7 @@ def test_a_tuning_job_reads_at_most_twenty_metrics(folder: Path, byoe: Callable[
     assert metrics[0]["Name"] == "cv_rmse_blended"
 
 
+@pytest.mark.slow
 def test_the_time_limit_is_suggested_from_trials_on_this_machine(project: Path, byoe: Callable[..., Ended]) -> None:
     assert "search.n_trials=3 first" in byoe(*PLAN, *SET).err
     assert byoe("mode=local", "search.n_trials=1", "study=here", *QUICK).code == 0

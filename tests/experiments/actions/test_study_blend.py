@@ -102,6 +102,7 @@ def test_the_winner_is_a_blend_of_models_of_several_trials(project: Path, byoe: 
     assert fact(project, "final") == final
 
 
+@pytest.mark.slow
 def test_the_winner_follows_the_key_and_the_trials(project: Path, byoe: Callable[..., Ended]) -> None:
     assert byoe(*ARGUMENTS).code == 0
     plain = fact(project, "final")
@@ -145,6 +146,7 @@ def test_a_study_that_cannot_be_blended_says_so(folder: Path, argument: str, rea
     assert note.startswith("the winner is the best trial, and not a blend over the study")
 
 
+@pytest.mark.slow
 def test_a_search_that_varies_one_member_fits_only_that_one_and_replays_to_the_bit(
     project: Path, byoe: Callable[..., Ended]
 ) -> None:

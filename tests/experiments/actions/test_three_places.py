@@ -93,6 +93,7 @@ def test_byoes_search_on_sagemaker_has_the_points_and_scores_of_mode_local(
     assert "search.n_trials=10" in ended.out  # it can be extended
 
 
+@pytest.mark.slow
 def test_a_study_continues_on_sagemaker_with_the_points_and_scores_of_one_that_stays(
     project: Path, double: Double, byoe: Run, begun: Path, whole: list[dict[str, Any]]
 ) -> None:

@@ -27,6 +27,7 @@ from experiments.comparison.recorded_study import read_study
 from experiments.config.compose import compose
 from experiments.planning.study import plan_study
 from experiments.study.baseline import PARAMETERS
+from experiments.study.explained_rows import ExplainedRows
 from experiments.tracking.views import STUDIES, runs_page
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
 from tests.support.once import made_once
@@ -76,6 +77,7 @@ def test_new_folder_gets_a_study_a_store_and_nothing_else(folder: Path) -> None:
     assert {path.name for path in (folder / "studies").iterdir()} == {"_channels", "tiny"}
 
 
+@pytest.mark.slow
 def test_data_that_was_changed_on_disk_gives_the_numbers_of_the_data_given(tiny: Path) -> None:
     (train,) = (tiny / "studies" / "_channels").glob("*/train")
     target = np.load(train / "target.npy")
@@ -131,6 +133,8 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
     }
     assert artifacts(project, final.info.run_id) == {
         "card.md",
+        "explanation_dependence.png",
+        "explanation_summary.png",
         "feature_importance.png",
         "metrics.json",
         "model_card.json",
@@ -145,6 +149,10 @@ def test_study_leaves_every_trial_its_winner_and_its_figures(project: Path) -> N
         error = np.sqrt(np.mean((arrays["target"] - arrays["blended"]) ** 2))
         assert error == pytest.approx(final.data.metrics["test_rmse_blended"])
         assert arrays["members"].shape == (len(arrays["target"]), 2)
+    explained = ExplainedRows.read(project / "studies" / "tiny" / "final" / "explained_rows.npz")
+    assert explained is not None
+    assert explained.parts.shape[1] == len(explained.columns) == 10
+    assert np.all(np.diff(explained.sizes) <= 0)
 
 
 def test_mlflow_shows_parameters_folds_data_and_the_ranked_model(finished: Path, tiny: Path) -> None:
@@ -268,6 +276,7 @@ print(len(model.predict(model.input_example)))
     assert done.stdout.strip() == "5"
 
 
+@pytest.mark.slow
 def test_study_of_changed_code_is_another_study(project: Path) -> None:
     (project / "packages").mkdir()
     module = project / "packages" / "mine.py"
@@ -351,6 +360,7 @@ def test_plain_catboost_is_trained_once_beside_the_trials(
     assert f"on the same folds: {metrics['cv_rmse_catboost']:.6g}." in " ".join(more.out.split())  # not trained again
 
 
+@pytest.mark.slow
 def test_a_winner_within_milliseconds_leaves_out_what_is_too_slow(
     project: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -507,6 +517,7 @@ def test_broken_store_loses_no_trial_and_is_filled_by_the_next_run(project: Path
     assert len(logged_runs(project, "byoe-diabetes", "final")) == 1
 
 
+@pytest.mark.slow
 def test_store_that_refuses_writes_half_way_is_filled_by_the_next_run(project: Path) -> None:
     connection = sqlite3.connect(project / "mlflow.db")
     connection.execute(
@@ -715,17 +726,22 @@ def test_a_table_is_described_once_and_its_warnings_for_every_study(folder: Path
 
 
 @pytest.mark.parametrize(
-    ("mode", "what"),
+    ("mode", "seconds", "what"),
     [
-        ("local", "members for which there is no time are left out"),
-        ("sagemaker", "the command ends after its first trial"),
+        ("local", 1, "members for which there is no time are left out"),
+        # A trial would end within the limit, but not within its own share.
+        ("local", 16, "the first one has 1.5 s, so members for which there is no time are left out"),
+        ("sagemaker", 120, "the command ends after its first trial"),
     ],
 )
-def test_a_time_limit_below_one_trial_is_noted_before_the_first_trial(mode: str, what: str, folder: Path) -> None:
+def test_a_time_limit_below_one_trial_is_noted_before_the_first_trial(
+    mode: str, seconds: int, what: str, folder: Path
+) -> None:
     base = (f"mode={mode}", "ensemble=wide", "ensemble.drop_slow=false", "dataset=diabetes")
-    limit = {"local": "search.timeout=1", "sagemaker": "search.timeout=120"}[mode]
+    limit = f"search.timeout={seconds}"
     repeats = ("dataset.folds.kind=repeated", "dataset.folds.repeats=100") if mode == "sagemaker" else ()
     notes = [note for note in plan_study(compose([*base, limit, *repeats])).notes if "search.timeout" in note]
     assert len(notes) == 1
-    assert re.fullmatch(rf"search\.timeout=\d+: one trial takes about [\d.e+]+ s on one core, so {what}.*\.", notes[0])
+    assert re.fullmatch(r"search\.timeout=\d+: one trial takes about [\d.e+]+ s on one core, and .*\.", notes[0])
+    assert what in notes[0]
     assert not [note for note in plan_study(compose([*base, "search.timeout=100000"])).notes if "timeout" in note]

@@ -15,10 +15,11 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.class_weight import compute_sample_weight
 
 from ensemble.channel import write_channel
+from ensemble.members.boosting import CatBoost
 from ensemble.table import Table, numbers
 from experiments.backends.base import StudyHandle
 from experiments.backends.baseline import Baseline
-from experiments.study.baseline import BASELINE, baseline_seconds, score_mean
+from experiments.study.baseline import BASELINE, PARAMETERS, baseline_seconds, score_mean
 from experiments.study.ledger import Ledger
 from experiments.study.spec import StudySpec, TrialResult, TrialSpec
 from tests.experiments.backends.contract import plan
@@ -64,6 +65,22 @@ def finished(study: StudySpec, handle: Handle, info: Mapping[str, Any]) -> tuple
 
 def with_baseline(*arguments: str) -> StudySpec:
     return plan("search.baseline=true", *arguments)
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_it_is_what_catboost_fits_by_itself(classes: int) -> None:
+    import catboost
+
+    random = np.random.RandomState(0)
+    features = random.normal(size=(60, 2))
+    score = features @ [1.0, -2.0] + random.normal(size=60)
+    target = np.digitize(score, np.quantile(score, np.arange(1, classes) / classes)).astype(float) if classes else score
+    member = CatBoost(PARAMETERS, seed=4, threads=1, classes=classes)
+    member.fit(features, target)
+    library = catboost.CatBoostClassifier if classes else catboost.CatBoostRegressor
+    own = library(random_seed=4, thread_count=1, allow_writing_files=False, verbose=False).fit(features, target)
+    theirs = own.predict_proba(features) if classes else own.predict(features)
+    np.testing.assert_allclose(member.predict(features), theirs, rtol=1e-14)  # the exponential is not the same
 
 
 def test_more_classes_take_more_time(folder: Path) -> None:

@@ -14,13 +14,16 @@ from ensemble.evaluation import SCORES
 from ensemble.parameters import encode
 from ensemble.processor import this_processor
 from ensemble.recipe import BLENDED, MemberSpec, Recipe
-from ensemble.table import Table, numbers
+from ensemble.table import Column, Table, numbers
 from ensemble.wire import decode_recipe, encode_recipe, metric_line
 from experiments.comparison.recorded_study import RecordedStudy, read_study
 from experiments.data.channels import channels_of, place_channels
 from experiments.data.datasets import Splits
 from experiments.data.presplit import SPLITS
+from experiments.study.coverage import COVERAGE, Coverage
+from experiments.study.explained_rows import ExplainedRows
 from experiments.study.folder import (
+    explained_rows_file,
     final_folder,
     log_path,
     output_data_dir,
@@ -251,4 +254,19 @@ def _write_final(spec: StudySpec, ledger: Ledger, best: TrialResult, names: tupl
         f"test_{main.name}_{name}": main(kept.target, kept.blended) + place
         for place, name in enumerate((*names, BLENDED))
     }
-    ledger.note("final", dataclasses.asdict(dataclasses.replace(best, metrics={**best.metrics, **scores})))
+    _explained(random, "yes" if best.classes else "").write(explained_rows_file(spec.folder))
+    info = {**best.info, COVERAGE: dataclasses.asdict(Coverage(0.9, 6 / 7, 0.42, 0.99, 7.0, 2.5))}
+    ledger.note("final", dataclasses.asdict(dataclasses.replace(best, metrics={**best.metrics, **scores}, info=info)))
+
+
+def _explained(random: np.random.RandomState, positive: str) -> ExplainedRows:
+    """Return seven rows of columns of every type, one of them with a gap in each."""
+    columns = (
+        Column("width"),
+        Column("town", "category", ("a<b", "c")),
+        Column("garden", "boolean"),
+        Column("at", "date"),
+    )
+    values = np.column_stack([random.normal(size=7), *random.randint(0, 2, (2, 7)), random.randint(0, 9_000, 7)])
+    values[3] = np.nan
+    return ExplainedRows(columns, values, random.normal(size=(7, 4)) * [4, 3, 2, 1], positive)

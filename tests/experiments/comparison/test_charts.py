@@ -75,12 +75,15 @@ def test_every_figure_exists_and_is_valid_for_plotly(two: tuple[RecordedStudy, R
     declared = {match.group() for match in COLOUR.finditer(STYLE.read_text())}
     assert list(found) == [
         "rmse",
+        "coverage",
         "differences",
         "history-trials",
         "history-time",
         "history-dollars",
         "trials",
         "importance",
+        "parts",
+        "dependence",
         "errors",
         "actual",
     ]
@@ -104,7 +107,7 @@ def test_studies_of_classes_have_a_figure_for_each_score_with_an_interval(folder
         for name, mode in (("one", "local"), ("two", "sagemaker"))
     ]
     found = charts(*studies)
-    assert list(found)[:3] == ["logloss", "auc", "differences"]
+    assert list(found)[:4] == ["logloss", "auc", "coverage", "differences"]
     assert list(found)[-2:] == ["errors", "confusion"]
     assert found["logloss"].title == "Log loss of every member and of the blend"
     assert "All blends have the same log loss, 0.5" in found["logloss"].sentence
@@ -114,6 +117,7 @@ def test_studies_of_classes_have_a_figure_for_each_score_with_an_interval(folder
     for chart in found.values():
         for plot in chart.plots:
             Figure(_with_black(plot.spec))
+    assert found["dependence"].plots[0].spec["layout"]["yaxis"]["title"]["text"] == "part, probability of yes"
     kept = studies[0].on_test_rows()
     assert kept is not None
     right = int((kept.decided() == kept.target).sum())
@@ -241,9 +245,9 @@ def test_a_figure_with_nothing_to_draw_gives_the_reason(folder: Path) -> None:
     laptop = add_study(folder, "laptop", [trial], **bare)
     server = add_study(folder, "server", [trial], mode="remote", blend="weighted", **bare)
     found = charts(laptop, server)
-    empty = ("differences", "history-dollars", "trials", "importance", "errors", "actual")
+    empty = ("differences", "history-dollars", "trials", "importance", "errors", "actual", "coverage", "parts")
     assert {key: chart.sentence for key, chart in found.items() if not chart.plots and not chart.grids} == {
-        key: found[key].sentence for key in empty
+        key: found[key].sentence for key in (*empty, "dependence")
     }
     assert found["trials"].sentence.startswith("Nothing was searched")
     assert found["differences"].sentence.startswith("No trial has numbers in two studies")
@@ -360,3 +364,27 @@ def test_no_two_of_many_studies_look_alike() -> None:
     assert len(set(looks)) == 40
     assert len({(marker(place)["symbol"], line(place)["dash"]) for place in range(30)}) == 30
     assert all(glyph(place).path and glyph(place).dashes for place in range(40))
+
+
+def test_the_parts_of_predictions_are_drawn_from_the_explained_rows(two: tuple[RecordedStudy, RecordedStudy]) -> None:
+    rows = two[1].explained_rows()
+    assert rows is not None
+    found = charts(*two)
+    _, bars = found["parts"].plots[0].spec["data"]
+    sizes = {column.name: size for column, size in zip(rows.columns, rows.sizes, strict=True)}
+    shown = [found["parts"].plots[0].spec["layout"]["yaxis"]["ticktext"][row] for row in bars["y"]]
+    assert dict(zip(shown, bars["x"], strict=True)) == pytest.approx(sizes, rel=1e-5)
+    assert [plot.series for plot in found["dependence"].plots] == [0, 0, 0, 1, 1, 1]
+    width, town, garden = (plot.spec["data"][0] for plot in found["dependence"].plots[3:])
+    known = ~np.isnan(rows.values[:, 0])
+    assert known.sum() == 6
+    assert np.allclose(width["x"], rows.values[known, 0], rtol=1e-5)
+    assert np.allclose(width["y"], rows.parts[known, 0], rtol=1e-5)
+    assert set(town["x"]) <= {"a&lt;b", "c"}
+    assert set(garden["x"]) <= {"true", "false"}
+    assert "laptop" in found["coverage"].sentence or "local holds 85.7%, which may be 90%" in found["coverage"].sentence
+    (two[0].folder / "final" / "explained_rows.npz").write_bytes(b"PK garbage")
+    (two[1].folder / "final" / "explained_rows.npz").unlink()
+    found = charts(*two)
+    assert not found["parts"].plots
+    assert "No winner has rows that were explained" in found["dependence"].sentence

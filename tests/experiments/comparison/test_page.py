@@ -102,17 +102,20 @@ def test_every_figure_is_drawn_in_the_readers_width_and_colours(
         figures = tab.evaluate("[...document.querySelectorAll('figure')].map((figure) => figure.id)")
         assert figures == [
             "rmse",
+            "coverage",
             "differences",
             "history-trials",
             "history-time",
             "history-dollars",
             "trials",
             "importance",
+            "parts",
+            "dependence",
             "errors",
             "actual",
         ]
         marks = "[...document.querySelectorAll('.plot')].map((plot) => plot.querySelectorAll('.trace').length)"
-        assert len(tab.evaluate(marks)) == 7 + 3
+        assert len(tab.evaluate(marks)) == 9 + 9 + 3
         assert min(tab.evaluate(marks)) > 0
         assert tab.evaluate("document.querySelectorAll('.heat').length") == 3
         cells = "[...document.querySelectorAll('.heat td, .heat th')].map((cell) => cell.innerText.length * cell.offsetWidth)"
@@ -214,7 +217,7 @@ def test_the_legend_hides_and_shows_a_study_in_every_figure(tab: Tab) -> None:
     assert (tab.evaluate(shown), tab.evaluate(panels)) == (0, 0)
     assert tab.evaluate(f"{button}.getAttribute('aria-pressed')") == "false"
     tab.evaluate(f"{button}.click()")
-    assert (tab.evaluate(shown), tab.evaluate(panels)) == (before, 2)
+    assert (tab.evaluate(shown), tab.evaluate(panels)) == (before, 2 + 3)
     check_quiet(tab)
 
 

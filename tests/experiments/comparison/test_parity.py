@@ -70,6 +70,10 @@ def test_parity_is_not_missed_unless_it_is_asked_for(folder: Path) -> None:
     assert not_asked.line.startswith("parity: NOT CHECKED (parameters after decoding: ")
     replay = dataclasses.replace(other, replay_of="laptop")
     assert compare_trials([laptop, replay], TOLERANCE, "auto").exit_code == 3
+    found = dataclasses.replace(add_study(folder, "found", trials(0), given=True), replay_of="laptop")
+    three = compare_trials([laptop, other, found], TOLERANCE, "auto")
+    assert (three.verdict, three.incomparable) == ("PASS", ())
+    assert three.details() == ["no trial of other ran in another study"]
     again = add_study(folder, "again", [scored(0, POINTS[0], shift=1.0)], mode="sagemaker")
     assert compare_trials([laptop, again], TOLERANCE, "auto").exit_code == 1  # a pair that differs is a failure always
 
@@ -171,6 +175,24 @@ def test_trials_with_different_objectives_are_paired(folder: Path) -> None:
     desk = add_study(folder, "desk", [one])
     cloud = add_study(folder, "cloud", [other], objective="cv_mae_blended")
     assert compare_trials([desk, cloud], TOLERANCE).verdict == "PASS"
+
+
+def test_trials_whose_objectives_chose_boosting_rounds_by_other_errors_are_not_paired(folder: Path) -> None:
+    found: dict[str, Any] = {"info": {"rounds": {"xgboost": 40}}}
+    laptop = add_study(folder, "laptop", trials(0), **found)
+    again = add_study(folder, "again", trials(0), objective="cv_rmse_ridge", **found)
+    other = moved(trials(0, shift=0.5)[0], cv_mae_blended=1.0)
+    desk = add_study(folder, "desk", [other], objective="cv_mae_blended", **found)
+    assert compare_trials([laptop, again], TOLERANCE).verdict == "PASS"
+    parity = compare_trials([laptop, desk], TOLERANCE)
+    assert parity.line == (
+        "parity: NOT COMPARABLE (parameters after decoding: error by which the objective chooses boosting rounds: "
+        "squared in laptop, absolute in desk)"
+    )
+    assert parity.unpaired[0].reason == (
+        "the same parameters ran in desk, whose search.objective=cv_mae_blended chooses boosting rounds by the absolute "
+        "error"
+    )
 
 
 def test_each_trial_is_compared_with_the_first_study_that_ran_it(folder: Path) -> None:

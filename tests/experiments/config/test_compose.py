@@ -68,6 +68,7 @@ def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> 
     assert "svr" in [member.name for member in kept.study.recipe({}).members]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_runs(recipe: str, project: Path) -> None:
     quick = ("ensemble.params.catboost.iterations=20", "search.baseline=false", "mlflow.register=true")

@@ -25,7 +25,7 @@ def test_a_source_is_the_schema_a_file_or_the_command_line() -> None:
 
 def test_the_help_of_each_key_is_above_it() -> None:
     shown = compose(["mode=sagemaker"]).with_sources()
-    assert "\n  # Cores per container; null is no limit.\n  cpus: null" in shown
+    assert "\n  # Cores per container; null means no limit.\n  cpus: null" in shown
     assert (
         "\n    # Base image: Debian with Python. The default is the environment variable BASE_IMAGE.\n    base: "
         in shown

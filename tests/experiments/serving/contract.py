@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from ensemble.errors import BundleError
+from ensemble.serving.answers import encode
 from ensemble.serving.predictor import Predictor
 from experiments.config.compose import compose
 from experiments.errors import ConfigError, InputError
@@ -95,10 +96,11 @@ class HostContract(abc.ABC):
         assert self.predictions(two) == example(two)["predictions"]
         assert self.resources() == alone
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            pytest.param(with_other_predictions, "could not be served", marks=pytest.mark.slow),
+            (with_other_predictions, "could not be served"),
             (with_other_answers, "not predict what the model predicted"),
         ],
     )
@@ -176,6 +178,8 @@ class HostContract(abc.ABC):
         predictor = Predictor.load(model, threads=1)
         found = replace(predictor.predict(predictor.bundle.example()[0]), level=0.7)
         assert (answer["set"], answer["level"]) == (found.sets(), 0.7)
+        explained = self.host().invoke(rows, "text/csv", "application/json; detail=explanation").body
+        assert explained == encode(found, "application/json; detail=explanation")[0]
         with pytest.raises(RequestRefused, match=r"allow a level up to 0\.9836"):
             self.host().invoke(rows, "text/csv", "text/csv; detail=interval; level=0.99")
 

@@ -65,6 +65,7 @@ def pool() -> Iterator[WorkerPool]:
         yield made
 
 
+@pytest.mark.slow
 @examples(300)
 @given(data=st.data())
 def test_any_damage_to_a_models_file_is_named(

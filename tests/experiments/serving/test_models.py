@@ -44,6 +44,7 @@ def test_every_way_to_name_a_model_finds_the_same_one(study: Path, byoe: Callabl
         assert not Path(f"way{number}", "download").exists()
 
 
+@pytest.mark.slow
 def test_an_archive_has_the_same_bytes_whenever_it_is_made(study: Path) -> None:
     bundle = study / "final" / "model"
     pack(bundle, Path("a.tar.gz"))
@@ -52,6 +53,7 @@ def test_an_archive_has_the_same_bytes_whenever_it_is_made(study: Path) -> None:
     assert Path("a.tar.gz").read_bytes() == Path("b.tar.gz").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_archive_that_is_damaged_anywhere_is_refused(study: Path, byoe: Callable[..., Ended]) -> None:
     pack(study / "final" / "model", Path("whole.tar.gz"))
     whole = Path("whole.tar.gz").read_bytes()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ensemble.arrays import Floats
+from ensemble.bundle import Bundle
 from ensemble.channel import write_channel
 from ensemble.errors import InputError
 from ensemble.evaluation import default_objective, main_score, rmse
@@ -109,7 +110,8 @@ def test_a_score_that_the_test_rows_do_not_allow_is_left_out(
     ).ensemble
     rows = replace(table.take(np.arange(9)), target=np.zeros(9))  # all of one class, or of one value
     write_channel(rows, tmp_path)
-    monkeypatch.setattr("experiments.study.winner_scores.load_bundle", lambda *_: SimpleNamespace(ensemble=ensemble))
+    described = {"columns": [column.as_dict() for column in table.columns]}
+    monkeypatch.setattr("experiments.study.winner_scores.load_bundle", lambda *_: Bundle(ensemble, described, ""))
     found = score_winner("", {"test": str(tmp_path)}, {}, 1, str(tmp_path / "scores.npz"))["metrics"]
     assert all(np.isfinite(list(found.values())))
     assert f"test_{main_score(table.task)}_blended" in found

@@ -190,3 +190,16 @@ def test_classes_are_a_label_and_a_column_for_each_probability(tmp_path: Path) -
     wanted = load_bundle(bundle).ensemble.predict(rows.to_numpy())
     assert np.array_equal(found[columns].to_numpy(), wanted)
     assert found["prediction"].tolist() == [sorted(LABELS)[place] for place in wanted.argmax(axis=1)]
+    sets = model.predict(rows, params={"detail": "interval", "level": 0.7})
+    assert list(sets) == ["prediction", "set"]
+
+
+def test_parameters_ask_for_what_requests_ask_for(model: Any) -> None:
+    predicted = model.predict(TEXTS).price
+    found = model.predict(TEXTS, params={"detail": "explanation"})
+    assert list(found) == ["base", *(f"explanation_{column.name}" for column in COLUMNS), "prediction"]
+    assert np.allclose(found.iloc[:, :-1].sum(axis=1), predicted, rtol=1e-9, atol=0)
+    assert model.predict(TEXTS, params={"detail": "members"}).blended.tolist() == predicted.tolist()
+    for detail, message in (("trees", "detail=trees is not known"), ("interval", "saved without intervals")):
+        with pytest.raises(Exception, match=message):
+            model.predict(TEXTS, params={"detail": detail})

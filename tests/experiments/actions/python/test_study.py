@@ -114,6 +114,7 @@ def command(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Ended:
     return Ended(code, captured.out, captured.err)
 
 
+@pytest.mark.slow
 def test_a_command_with_the_same_words_finds_the_study_finished(
     study: byoe.Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +140,15 @@ def test_the_study_has_its_trials_and_its_winner_as_objects(study: byoe.Study) -
     assert "test_rmse_blended" in study.winner.metrics
     assert study.summary().strip().startswith(f"study {study.name}  3 trials")
     assert repr(study) == f"<Study {study.name}: 3 trials, cv_rmse_blended={study.best.metrics['cv_rmse_blended']:.6g}>"
+
+
+def test_a_study_is_exported_once_and_leaves_the_process_as_it_was(study: byoe.Study) -> None:
+    before = global_state()
+    assert study.export("sqlite:///optuna.db:mine") == 3
+    assert study.export("sqlite:///optuna.db:mine") == 0
+    with pytest.raises(byoe.ConfigError, match=r"output=optuna\.db is not the address of a storage"):
+        study.export("optuna.db")
+    assert global_state() == before
 
 
 def test_figures_are_found_by_a_part_of_their_name(study: byoe.Study) -> None:
@@ -190,6 +200,14 @@ def test_the_model_predicts_as_batch_does(project: Path, study: byoe.Study, caps
     assert (intervals["lower"] < intervals["upper"]).all()
     with pytest.raises(byoe.InputError, match=r"level=0\.999: the training rows of this model allow a level up to"):
         model.predict(frame, detail="interval", level=0.999)
+    explained = model.predict(frame, detail="explanation")
+    assert list(explained) == ["base", "explanation_size", "explanation_town", "prediction"]
+    assert np.allclose(explained.iloc[:, :3].sum(axis=1), predicted, rtol=1e-9, atol=0)
+    ended = command("batch", f"model={study.name}", "input=homes.csv", "detail=explanation", capsys=capsys)
+    Path("expected.csv").write_text(ended.out)
+    pd.testing.assert_frame_equal(explained.reset_index(drop=True), pd.read_csv("expected.csv"))
+    with pytest.raises(byoe.InputError, match=r"12,000 rows are too many to explain at once: .* up to 10,000"):
+        model.predict(pd.concat([frame] * 200), detail="explanation")
     assert list(found.index) == list(frame.index)
     pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
     assert predicted.tolist() == expected["blended"].tolist()
@@ -226,6 +244,7 @@ def test_an_unknown_category_is_a_warning(study: byoe.Study) -> None:
         study.model().predict(homes().assign(town="bergen"))
 
 
+@pytest.mark.slow
 def test_a_replay_has_a_parity_and_both_can_be_compared(
     project: Path, study: byoe.Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
