@@ -27,6 +27,8 @@ def show_requests(composed: Composed, arguments: Sequence[str], console: Console
     plan = plan_study(replace(composed, config=replace(composed.config, action="tune")))
     for note in plan.notes:
         stderr.print(f"note: {note}")
+    if plan.study.search.learn_from:
+        stderr.print("note: search.learn_from is read when the study begins, so its first trial may have other values.")
     planned = plan_requests(composed.config.mode, plan.study, plan.splits, arguments)
     for note in planned.notes:
         stderr.print(note)

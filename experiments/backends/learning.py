@@ -76,9 +76,10 @@ def _study(text: str, folder: Path, study: StudySpec) -> Source:
         raise refused(text, "this is the study itself, which learns from its own trials anyway.", "name another study")
     try:
         known = read(folder / FILE)
+        identity = known.identity
     except InputError as error:
         raise ConfigError(f"{KEY}={text}: {str(error).rpartition(': ')[0] or error}. Leave {text} out.") from None
-    identity, name = known.facts["identity"], folder.name
+    name = folder.name
     done = {result.index for result in known.results}
     jobs = known.facts.get(JOBS) or {"mode": "", "trials": []}
     running = sorted(set(jobs["trials"]) - done)

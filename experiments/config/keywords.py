@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from ensemble.arguments import as_value, quoted
@@ -100,9 +100,9 @@ def _name(name: object) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a path as text, and a number of NumPy as one of Python."""
-    if isinstance(value, PurePath):
-        return str(value)
+    """Return what has a path as its text, and a number of NumPy as one of Python."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 

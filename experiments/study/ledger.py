@@ -171,11 +171,26 @@ class Peek:
         results: Every finished trial, in order of index.
         facts: The recorded facts.
         asked: By index, the trials that were asked and did not finish.
+        path: The ledger's file.
     """
 
     results: list[TrialResult]
     facts: Mapping[str, Any]
     asked: Mapping[int, Unfinished]
+    path: Path
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The study's recorded identity.
+
+        Raises:
+            StudyTaken: It lacks data or objective.
+        """
+        found: Mapping[str, Any] = self.facts.get("identity", {})
+        missing = [name for name in ("data", "objective") if name not in found]
+        if missing:
+            raise StudyTaken(_damaged(self.path, DamagedRecord(f"it does not record the study's {missing[0]}")))
+        return found
 
 
 def peek(spec: StudySpec) -> Peek | None:
@@ -210,7 +225,7 @@ def read(path: Path) -> Peek:
         asked = connection.execute("SELECT number, params, asked FROM trials WHERE result IS NULL ORDER BY number")
         unfinished = {number: Unfinished(read_point(params), seconds) for number, params, seconds in asked}
         results = [read_result(text) for (text,) in rows]
-        return Peek(results, {str(key): read_fact(key, text) for key, text in facts}, unfinished)
+        return Peek(results, {str(key): read_fact(key, text) for key, text in facts}, unfinished, path)
 
 
 def recorded_studies(studies: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from experiments.study.optuna_view import METRIC_NAMES, StudyView
 
 # A trial's id has its study's and its number.
 _TRIALS = 1_000_000
+# SQLite's header, and the place of its counter in it.
+_HEADER, _COUNTER = 100, slice(24, 28)
 READ_ONLY = "byoe's ledgers are shown here and not changed: its studies are run by commands."
 
 
@@ -40,6 +43,7 @@ class LedgerStorage(BaseStorage):
         self._studies = studies
         self._lock = threading.Lock()
         self._ids: dict[str, int] = {}
+        self._read: dict[str, tuple[object, StudyView]] = {}
 
     def unreadable(self) -> list[str]:
         """Return why studies are left out, as sentences."""
@@ -149,7 +153,7 @@ class LedgerStorage(BaseStorage):
         found = {}
         for folder in recorded_studies(self._studies):
             try:
-                found[self._id(folder.name)] = StudyView.of(folder)
+                found[self._id(folder.name)] = self._current(folder)
             except (InputError, StorageError):  # reported when the dashboard starts, or being created now
                 continue
         return found
@@ -159,7 +163,24 @@ class LedgerStorage(BaseStorage):
             name = next((name for name, known in self._ids.items() if known == study_id), None)
         if name is None or not (self._studies / name / FILE).exists():
             raise KeyError(study_id)
-        return StudyView.of(self._studies / name)
+        return self._current(self._studies / name)
+
+    def _current(self, folder: Path) -> StudyView:
+        """Return the study in a folder, which is read again if its ledger has changed."""
+        try:
+            with (folder / FILE).open("rb") as file:
+                status = os.fstat(file.fileno())
+                # SQLite counts its transactions there, and a file's time may be the same for two of them.
+                state = (status.st_ino, status.st_size, status.st_mtime_ns, file.read(_HEADER)[_COUNTER])
+        except OSError as error:
+            raise StorageError.at(folder / FILE, error) from error
+        with self._lock:
+            known = self._read.get(folder.name)
+        if known is None or known[0] != state:
+            known = state, StudyView.of(folder)
+            with self._lock:
+                self._read[folder.name] = known
+        return known[1]
 
     def _id(self, name: str) -> int:
         with self._lock:

@@ -61,7 +61,7 @@ class StudyView:
             InputError: It cannot be read.
         """
         known = read(folder / FILE)
-        identity = known.facts["identity"]
+        identity = known.identity
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         attributes = {
             StudyAttribute.STUDY: folder.name,
@@ -120,9 +120,12 @@ class StudyView:
 
         states = optuna.trial.TrialState
         state = {"complete": states.COMPLETE, "failed": states.FAIL, "pruned": states.PRUNED}[result.state]
+        value = result.value(self.objective)
+        if result.state == "complete" and value is None:  # somebody has changed the record
+            state = states.FAIL
         attributes: dict[str, Any] = {
             "trial": result.index,
-            "place": result.info.get(PLACE, self._known.facts["identity"].get("mode")),
+            "place": result.info.get(PLACE, self._known.identity.get("mode")),
             "seconds": result.finished - result.started,
             **{name: value for name, value in result.metrics.items() if not _FOLD.search(name)},
         }
@@ -135,7 +138,7 @@ class StudyView:
             result.params,
             distributions,
             (result.started, result.finished),
-            result.value(self.objective),
+            value,
             attributes,
         )
 

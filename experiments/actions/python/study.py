@@ -229,6 +229,10 @@ class Study:
         """Return the winner, which predicts."""
         return load(self.folder)
 
+    def __fspath__(self) -> str:
+        """Return its folder, so that a study can be given where a configuration names one."""
+        return str(self.folder)
+
     def export(self, output: str) -> int:
         """Write the trials into a storage of Optuna, as the command ``export`` does; return how many were added.
 

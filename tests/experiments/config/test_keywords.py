@@ -40,6 +40,7 @@ def test_nested_dictionaries_are_dotted_keys() -> None:
             ["search.space.xgboost.max_depth={low:2,high:9,log:true}", "search.space.xgboost.booster={choices:[gbtree,dart]}"],
         ),
         ({"search": {"shared": {"rate": ["xgboost.eta", "catboost.learning_rate"]}}}, ["search.shared.rate=[xgboost.eta,catboost.learning_rate]"]),
+        ({"search": {"learn_from": [Path("studies/a"), "b"]}}, ["search.learn_from=[studies/a,b]"]),
         ({"dataset": {"path": Path("a b,c.csv"), "drop": ["a,b", "null"]}}, ["dataset.path=a b,c.csv", 'dataset.drop=["a,b",null]']),
         ({"dataset": {"columns": {"a.b": "category", "c d": "number"}}}, ['dataset.columns."a.b"=category', 'dataset.columns."c d"=number']),
         ({"dataset": {"missing": []}, "study": "null"}, ["dataset.missing=[]", 'study="null"']),

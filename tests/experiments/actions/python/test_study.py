@@ -142,6 +142,15 @@ def test_the_study_has_its_trials_and_its_winner_as_objects(study: byoe.Study) -
     assert repr(study) == f"<Study {study.name}: 3 trials, cv_rmse_blended={study.best.metrics['cv_rmse_blended']:.6g}>"
 
 
+def test_a_study_is_exported_once_and_leaves_the_process_as_it_was(study: byoe.Study) -> None:
+    before = global_state()
+    assert study.export("sqlite:///optuna.db:mine") == 3
+    assert study.export("sqlite:///optuna.db:mine") == 0
+    with pytest.raises(byoe.ConfigError, match=r"output=optuna\.db is not the address of a storage"):
+        study.export("optuna.db")
+    assert global_state() == before
+
+
 def test_figures_are_found_by_a_part_of_their_name(study: byoe.Study) -> None:
     assert {"optimisation_history", "blend_weights", "residuals"} <= set(study.figures)
     assert study.figures["weights"] is study.figures["blend_weights"]
