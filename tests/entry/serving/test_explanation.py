@@ -35,7 +35,7 @@ from tests.entry.serving.bodies import CSV, JSON, LINES, NPY
 from tests.entry.serving.conftest import write_table
 
 REGRESSORS = [kind for kind, member in REGISTRY.items() if "regression" in member.tasks]
-EXACT = {"xgboost", "catboost", "lightgbm", "ridge"}
+EXACT = {"xgboost", "catboost", "lightgbm", "ridge", "additive"}
 # Links and leaves for which no sum over trees is the prediction, and their kinds.
 CURVED: list[tuple[str, dict[str, ParamValue]]] = [
     ("xgboost", {"objective": "count:poisson"}),
