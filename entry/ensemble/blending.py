@@ -16,7 +16,7 @@ from ensemble.errors import EnsembleError, InputError, did_you_mean, listed
 from ensemble.evaluation import of_true_class
 from ensemble.log_linear import Logarithms, fit_stack, fit_temperature, pool_weights, softmax
 from ensemble.own_class import own_class
-from ensemble.simplex import Derivatives, minimise_on_simplex
+from ensemble.simplex import Derivatives, minimise_on_simplex, towards_equal
 
 Rule = Literal["linear", "log", "vote"]
 GREEDY_ROUNDS = 50
@@ -425,7 +425,7 @@ def _weights_of_least_log_loss(rows: Rows) -> Floats:
         hessian = np.array([np.sum(weighed * row, axis=1) for row in ratios])
         return -float(np.sum(share * log(total))), -np.sum(weighed, axis=1), hessian
 
-    return minimise_on_simplex(log_loss, len(columns))
+    return minimise_on_simplex(towards_equal(log_loss, len(columns), len(rows.target)), len(columns))
 
 
 class Calibrated(Blender):

@@ -119,16 +119,18 @@ def _steps(folder: Path, data_hash: str, final: TrialResult, hyperparameters: Ma
 
 def _priced(step: Step, whole: Step, rehearsal: Rehearsal | None) -> PricedStep:
     """Return a step with its memory: that of the whole model's rehearsal, less by what its files are smaller."""
+    estimated = rehearsal is not None and step is not whole
     memory = DEFAULT_MEMORY if rehearsal is None or rehearsal.memory_size_in_mb is None else rehearsal.memory_size_in_mb
     if rehearsal is not None and rehearsal.peak_bytes is not None:
         least = rehearsal.peak_bytes - (whole.megabytes - step.megabytes) * 1e6
         memory = min(memory, next((size for size in SERVERLESS_MEMORY if size * 2**20 >= least), memory))
-    return PricedStep(step, memory, serverless_usd(step.ms, memory))
+    return PricedStep(step, memory, serverless_usd(step.ms, memory), estimated)
 
 
 def _memory(rehearsal: Rehearsal | None) -> str:
     known = (
-        "what the winner needed in its rehearsal on this machine, less by what the files are smaller"
+        "what the winner needed in its rehearsal on this machine; with ~ it is an estimate, less by what the files are "
+        "smaller, until mode=sagemaker action=deploy rehearses the smaller model too"
         if rehearsal is not None
         else "the default, since the winner was not rehearsed here: mode=sagemaker action=deploy finds what it needs"
     )

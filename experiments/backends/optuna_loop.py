@@ -30,12 +30,10 @@ from experiments.study.folder import (
 from experiments.study.ledger import Ledger
 from experiments.study.sampling import Proposer, make_proposer
 from experiments.study.served_fits import besides_fits, served_fits_seconds
-from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
+from experiments.study.spec import FINAL_SECONDS, FIRST_SHARE, StudySpec, TrialResult, TrialSpec, best_of
 from experiments.study.study_blend import origin
 from experiments.system import crash_points
 
-# When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
-FINAL_SECONDS = 13.0
 # The winner's training is told when it should end, and is killed this many seconds later.
 GRACE_SECONDS = 3.0
 # Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
@@ -45,9 +43,6 @@ SURE = 1.6
 # training, and this one for its training on all rows.
 FINAL_TRIALS = 1.5
 ALL_ROWS_TRIALS = 1.5
-# The share of the time that the folds of the first trial may take. If it stays the only one, the rest is enough for its
-# bundle and a model of each member on all rows, which takes about half as long as the folds.
-FIRST_SHARE = 0.5
 # A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
 # other trials, if there is time for this share of the fits. Other parameters may take this many times as long.
 STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.2, 2.0

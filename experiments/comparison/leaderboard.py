@@ -74,7 +74,7 @@ def read_studies(studies: Path) -> tuple[list[Measures], list[Listed]]:
         try:
             known.append(read_study(folder))
         except InputError as error:
-            reason = str(error).removeprefix(f"study {folder.name} ").partition(": ")[0]
+            reason = str(error).removeprefix(f"study {folder.name} ").partition(": ")[0].partition(" (")[0]
             others.append(Listed(folder.name, reason))
     known.sort(key=lambda study: -study.created)
     measured = [measure([study])[0] for study in known]

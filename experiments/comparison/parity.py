@@ -26,9 +26,9 @@ class Parity:
         pairs: The trials that ran in two studies.
         unpaired: The trials that ran in one study.
         without_pair: Studies without a paired trial.
-        incomparable: Those of them whose lack of a pair is a mistake: they ran on other data, folds, seed or fixed
-            parameters than the others, or were given points that no other study ran. The rest searched points that
-            differ.
+        incomparable: Those of them that must have pairs, and whose lack of one is a mistake: they ran on other data,
+            folds, seed or fixed parameters than the others, or were given points that no other study ran. The rest
+            searched points that differ.
         tolerance: The largest relative difference of numbers that count as equal.
         checks: Every possible cause, in the order checked: of the first pair that differs; without one, of the first
             incomparable study; else combined over all pairs.
@@ -127,12 +127,14 @@ def compare_trials(studies: Sequence[RecordedStudy], tolerance: float, parity: R
     Args:
         studies: At least two.
         tolerance: The largest relative difference of numbers that count as equal.
-        parity: Whether the trials must have pairs; ``auto`` if one of the studies is a replay.
+        parity: Whether the trials must have pairs; with ``auto`` those of a replay and of the study that it replays.
     """
     pairs, unpaired = pair_trials(studies, tolerance)
     paired = {side.study.name for pair in pairs for side in (pair.one, pair.other)}
     without_pair = tuple(study for study in studies if study.name not in paired)
-    incomparable = tuple(study for study in without_pair if not (study.searched and _has_comparable(study, studies)))
+    asked = _asked(studies, parity)
+    mistaken = (study for study in without_pair if not (study.searched and _has_comparable(study, studies)))
+    incomparable = tuple(study for study in mistaken if study.name in asked)
     # A pair with a failed trial has numbers in one study only, so it cannot explain why other pairs differ.
     unequal = min((pair for pair in pairs if not pair.equal), key=lambda pair: pair.failed is not None, default=None)
     unexplained = incomparable or (() if pairs else without_pair)
@@ -144,8 +146,15 @@ def compare_trials(studies: Sequence[RecordedStudy], tolerance: float, parity: R
         checked = checks(RecordedTrial.representing(one), RecordedTrial.representing(two), paired=False)
     else:
         checked = combine([checks(pair.one, pair.other) for pair in pairs])
-    required = parity == "required" or any(study.replay_of is not None for study in studies)
-    return Parity(tuple(pairs), tuple(unpaired), without_pair, incomparable, tolerance, checked, required)
+    return Parity(tuple(pairs), tuple(unpaired), without_pair, incomparable, tolerance, checked, bool(asked))
+
+
+def _asked(studies: Sequence[RecordedStudy], parity: RequiredParity) -> set[str]:
+    """Return the studies whose trials must have pairs."""
+    if parity == "required":
+        return {study.name for study in studies}
+    replays = [study for study in studies if study.replay_of is not None]
+    return {study.name for study in replays} | {str(study.replay_of) for study in replays}
 
 
 def compare_replay(original: RecordedStudy, replay: RecordedStudy, tolerance: float) -> Parity:

@@ -151,8 +151,10 @@ class RecordedStudy:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the ensemble's members, in order."""
-        return tuple(item.partition(":")[0] for item in str(self.identity["fixed.members"]).split(","))
+        """Names of the ensemble's members, in order, without those that its first trial left out for want of time."""
+        left_out = {name for result in self.results for name in result.info.get("left_out", {})}
+        names = (item.partition(":")[0] for item in str(self.identity["fixed.members"]).split(","))
+        return tuple(name for name in names if name not in left_out)
 
     @property
     def best(self) -> TrialResult | None:

@@ -263,7 +263,8 @@ def _check_built_in(config: DatasetConfig) -> None:
     own["folds.column"] = config.folds.column
     given = [f"dataset.{key}" for key, value in own.items() if value or (key == "missing" and value is not None)]
     if given:
-        raise ConfigError(f"{listed(given)} is for your own table: add dataset=file to the command.")
+        verb = "is" if len(given) == 1 else "are"
+        raise ConfigError(f"{listed(given)} {verb} for your own table: add dataset=file to the command.")
     if config.folds.kind in ("group", "time"):
         raise ConfigError(
             f"dataset.folds.kind={config.folds.kind} needs a column, which {config.name} lacks: use kfold."

@@ -32,7 +32,7 @@ from experiments.study.continuing import check_not_elsewhere
 from experiments.study.learning import LEARNED, Learned
 from experiments.study.ledger import FILE, Peek
 from experiments.study.source_dir import place_source
-from experiments.study.spec import StudySpec, begun_in
+from experiments.study.spec import FINAL_SECONDS, FIRST_SHARE, StudySpec, begun_in
 
 # Digits of the identity's hash at the end of a default name.
 _HASH_LENGTH = 8
@@ -139,13 +139,14 @@ def _limited(config: Config, recipe: RecipePlan, train: Table) -> list[str]:
         return []
     fits = recipe.ensemble.seconds(train.rows * (folds.k - 1) // folds.k, len(train.columns), len(train.classes))
     seconds = folds.k * folds.repeats * sum(fits.values())
-    if seconds <= timeout:
-        return []
-    if config.mode.runs_jobs:
-        what = "the command ends after its first trial"
-    else:
+    has, what = timeout, "the command ends after its first trial"
+    if not config.mode.runs_jobs:
+        has = max(0.0, FIRST_SHARE * (timeout - FINAL_SECONDS))
         what = "members for which there is no time are left out, and boosters grow fewer rounds"
-    return [f"search.timeout={timeout:g}: one trial takes about {seconds:.2g} s on one core, so {what}."]
+    if seconds <= has:
+        return []
+    takes = f"one trial takes about {seconds:.2g} s on one core, and the first one has {has:.3g} s"
+    return [f"search.timeout={timeout:g}: {takes}, so {what}."]
 
 
 def _study(

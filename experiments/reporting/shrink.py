@@ -31,11 +31,13 @@ class PricedStep:
         step: The step.
         memory_mb: The memory.
         usd: Dollars for a million requests with one row each.
+        estimated: Whether the memory is estimated from that of the whole model.
     """
 
     step: Step
     memory_mb: int
     usd: float
+    estimated: bool = False
 
 
 def named(step: Step, whole: Step) -> str:
@@ -93,7 +95,7 @@ def show_steps(steps: Sequence[PricedStep], chosen: Step, score: str, console: C
             f"{step.low / whole.score:+.1%} to {step.high / whole.score:+.1%}" if known else "",  # type: ignore[operator]
             digits(step.ms),
             digits(step.megabytes),
-            f"{priced.memory_mb:,}",
+            f"{'~' if priced.estimated else ''}{priced.memory_mb:,}",
             dollars(priced.usd),
             "worse" if step.worse else "smallest" if step is chosen else "",
         )

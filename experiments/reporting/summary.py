@@ -174,7 +174,9 @@ def _of_classes(final: TrialResult) -> list[str]:
 def _coverage_text(coverage: Coverage, outcome: Outcome) -> str:
     """Return how many of the test rows the intervals hold, and what that does not promise."""
     what = f"{coverage.level:.0%} {'sets of labels' if outcome.final.classes else 'intervals'}"
-    size = f"{digits(coverage.size)} labels" if outcome.final.classes else f"a width of {digits(coverage.size)}"
+    size = f"a width of {digits(coverage.size)}"
+    if outcome.final.classes:
+        size = f"{digits(coverage.size)} label{'' if digits(coverage.size) == '1' else 's'}"
     promise = _NOT_PROMISED.get(outcome.final.info["recipe"]["folds"]["kind"], "")
     return (
         f"{what} hold {coverage.share:.1%} of the test rows ({coverage.low:.1%} to "

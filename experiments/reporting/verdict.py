@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ensemble.evaluation import SCORES
 from ensemble.recipe import BLENDED
+from experiments.errors import listed
 from experiments.reporting.console import dollars, duration
 from experiments.reporting.score_names import shown
 from experiments.study.baseline import CATBOOST
@@ -67,7 +68,7 @@ def next_step_text(
     rises: Mapping[str, float],
     ahead: Outlook | None,
 ) -> str | None:
-    """Return in one sentence what would decide an undecided verdict; None if it is decided.
+    """Return in one sentence what would decide an undecided verdict, or what is simpler; None if the ensemble pays.
 
     Args:
         final: The winner.
@@ -79,21 +80,35 @@ def next_step_text(
     """
     best = best_single_member(results, members, decisive_score(objective, [final, *results]))
     lift = lift_over_best_member(final, best, members)
-    if lift is None or verdict(lift, best.metric) != "undecided":
+    decision = None if lift is None else verdict(lift, best.metric)
+    alone = f"take the simpler model, ensemble.members=[{best.name}]"
+    if decision == "costs":
+        return f"Next step: {alone}."
+    if lift is None or decision != "undecided":
         return None
     steps = [*_more_folds(final, lift)]
     if any(result.info.get("left_out") for result in results):
         steps.insert(0, "allow the members that were left out their time, with a longer search.timeout")
     if ahead is not None and ahead.is_worth:
         steps.append(f"run more trials, search.n_trials={len(results) + ahead.trials}")
-    known = {name: rise for name, rise in rises.items() if name in members and np.isfinite(rise)}
-    spare = min(known, key=lambda name: known[name], default=None)
-    if spare is not None and len(members) > 2 and known[spare] <= _SPARE * (final.main("cv", BLENDED) or 0.0):
-        rest = ",".join(name for name in members if name != spare)
-        steps.append(f"drop {spare}, without which the blend is hardly worse, ensemble.members=[{rest}]")
-    if not steps:
-        return f"More folds would hardly decide it. Next step: take the simpler model, ensemble.members=[{best.name}]."
+    is_better = (lift.value > 0) is SCORES[best.metric].maximised
+    steps += _without_spare(final, members, rises) if is_better else [alone]
+    if steps == [alone] or not steps:
+        return f"More folds would hardly decide it. Next step: {alone}."
     return f"Next step: {'; or '.join(steps)}."
+
+
+def _without_spare(final: TrialResult, members: Sequence[str], rises: Mapping[str, float]) -> list[str]:
+    """Return which members to drop: all without weight, or the one whose lack makes the blend hardly worse."""
+    weights = final.info.get("weights", {})
+    spare, why = [name for name in members if round(weights.get(name, 1.0), 3) == 0], "without weight"
+    if not spare:
+        known = {name: rise for name, rise in rises.items() if name in members and np.isfinite(rise)}
+        most = _SPARE * (final.main("cv", BLENDED) or 0.0)
+        spare = sorted((name for name in known if known[name] <= most), key=lambda name: known[name])[:1]
+        why = "without which the blend is hardly worse"
+    rest = ",".join(name for name in members if name not in spare)
+    return [f"drop {listed(spare)}, {why}, ensemble.members=[{rest}]"] if spare and len(members) > 2 else []
 
 
 def _more_folds(final: TrialResult, lift: Interval) -> list[str]:

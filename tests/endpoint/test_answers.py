@@ -52,6 +52,27 @@ def test_an_array_has_a_column_for_each_member_and_the_blend_last(target: Target
     assert np.swapaxes(array, 0, 1).tolist() == list(found.values())
 
 
+def test_an_explanation_adds_up_to_the_prediction_and_is_the_same_in_every_batch(target: Target) -> None:
+    cells = target.more(6)
+    answer = target.post(json.dumps(cells.rows), "application/json", "application/json; detail=explanation")
+    if answer.status == 406:  # a model of an earlier version, of which a member would be sampled
+        answer.refused(406, error="no_explanation")
+        return
+    found = answer.json
+    assert list(found["explanation"]) == [column.name for column in target.columns]
+    sums = np.array(found["base"]) + np.sum(list(found["explanation"].values()), axis=0)
+    predicted = target.predict(cells)
+    if target.classes:
+        places = [found["labels"].index(label) for label in found["explained_label"]]
+        predicted = [row[place] for row, place in zip(predicted, places, strict=True)]
+    np.testing.assert_allclose(sums, predicted, rtol=1e-9)
+    array = target.post(
+        json.dumps(cells.rows[-1:]), "application/json", "application/x-npy; detail=explanation"
+    ).array()
+    last = [found["base"][-1], *(parts[-1] for parts in found["explanation"].values()), predicted[-1]]
+    assert array.tolist() == [last]
+
+
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [

@@ -29,6 +29,8 @@ QUICK: dict[str, dict[str, ParamValue]] = {
     "mlp": {"width": 6, "layers": 2, "max_iter": 5},
     "nearest_neighbors": {"n_neighbors": 4},
     "gaussian_process": {"max_iter": 8},
+    "additive": {"knots": 4},
+    "network": {"width": 6, "layers": 2, "updates": 40},
     "linear": {"C": 0.5},
     "svc": {"C": 2.0},
 }

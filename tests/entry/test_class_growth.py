@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from ensemble.elementary import LEAST_PROBABILITY
 from ensemble.members import REGISTRY, Member
-from ensemble.members.growth import MOST, Growth, common_rounds
+from ensemble.members.growth import LOWER, MOST, PATIENCE, Growth, common_rounds
 from tests.entry.test_class_members import CATEGORIES, rows_of_classes
 from tests.entry.test_growth import GROWN
 
@@ -100,4 +100,17 @@ def test_the_error_of_a_row_is_the_logarithm_of_its_classs_probability() -> None
     growth.after(np.array([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]]))
     expected = np.log(4) + 2 * np.log(2) - 0.5 * np.log(LEAST_PROBABILITY)
     assert growth.curve() == pytest.approx(np.array([expected]))
-    assert growth.goes_on([expected / 3.5])
+    assert growth.goes_on(expected / 3.5)
+
+
+def test_growth_ends_where_it_would_if_all_rounds_were_looked_at_again() -> None:
+    random = np.random.default_rng(0)
+    before = [np.cumsum(random.normal(-0.1, 1.0, 400)) + 100]
+    growth = Growth(np.zeros((1, 1)), np.zeros(1), loss="absolute", before=before)
+    errors: list[float] = []
+    for error in 100 + np.cumsum(random.normal(0.0, 1.0, 400)):
+        errors.append(float(error))
+        pooled, done = before[0][: len(errors)] + np.array(errors), len(errors)
+        earlier = pooled[:-PATIENCE].min(initial=np.inf)
+        expected = done < 400 and (done < PATIENCE or pooled[-PATIENCE:].min() < earlier * (1 - LOWER))
+        assert growth.goes_on(errors[-1]) == expected

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ensemble.arrays import Floats
 from ensemble.errors import InputError, did_you_mean, listed
+from ensemble.members.additive import Additive
 from ensemble.members.base import Member
 from ensemble.members.boosting import CatBoost, XGBoost
 from ensemble.members.classifiers import Linear, SupportVectorClasses
 from ensemble.members.gaussian_process import GaussianProcess
 from ensemble.members.light_gbm import LightGBM
+from ensemble.members.network import Network
 from ensemble.members.scikit import (
     ExtraTrees,
     HistGradientBoosting,
@@ -33,8 +35,10 @@ REGISTRY: dict[str, type[Member]] = {
         Ridge,
         SupportVectors,
         MultiLayerPerceptron,
+        Network,
         NearestNeighbors,
         GaussianProcess,
+        Additive,
         Linear,
         SupportVectorClasses,
     )

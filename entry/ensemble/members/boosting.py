@@ -282,8 +282,7 @@ class _Stop:
         self._share = share
 
     def after_iteration(self, info: Any) -> bool:
-        scores = info.metrics["validation"][self._score]
-        return self._growth.goes_on(scores if self._share == 1 else np.multiply(scores, self._share))
+        return self._growth.goes_on(info.metrics["validation"][self._score][-1] * self._share)
 
 
 class CatBoost(Member):

@@ -63,7 +63,7 @@ class CalibratedVectors(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             machines = self._machines(features, codes, sample_weight, outside)
             if machines is not None and inside.any():
                 scores[inside] = self._scores(machines, features[inside])
-        self.scale_, self.biases_ = _calibration(scores, codes, sample_weight)
+        self.scale_, self.biases_ = calibration(scores, codes, sample_weight)
         self.machines_ = self._machines(features, codes, sample_weight, np.ones(len(codes), dtype=bool))
         return self
 
@@ -103,7 +103,7 @@ class CalibratedVectors(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return found
 
 
-def _calibration(scores: Floats, codes: npt.NDArray[np.intp], weights: Floats | None) -> tuple[float, Floats]:
+def calibration(scores: Floats, codes: npt.NDArray[np.intp], weights: Floats | None) -> tuple[float, Floats]:
     """Return the scale of the scores and the bias of each class that minimise the log loss.
 
     Args:
@@ -113,8 +113,8 @@ def _calibration(scores: Floats, codes: npt.NDArray[np.intp], weights: Floats | 
     """
     from scipy.optimize import minimize
 
-    counts = np.bincount(codes)
-    classes = len(counts)
+    classes = scores.shape[1]
+    counts = np.maximum(np.bincount(codes, minlength=classes), 0.5)  # a class may have no row among those that are used
     shares = np.ones(len(codes)) / len(codes) if weights is None else weights / weights.sum()
     # Laplace's rule of succession: where all rows are separated, the next one may still be of any other class.
     other = 1 / (len(codes) + 2)

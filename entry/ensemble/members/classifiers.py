@@ -6,12 +6,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ensemble.arrays import Floats
 from ensemble.classes import CLASS_TASKS
 from ensemble.members.probabilities import softmax
-from ensemble.members.scikit import ScikitMember, SupportVectors, product
+from ensemble.members.scikit import ScikitMember, SupportVectors, linear_scores
 from ensemble.parameters import Parameter, ParamValue, boolean, integer, real
 
 
@@ -50,7 +48,7 @@ class Linear(ScikitMember):
 
     def probabilities(self, classifier: Any, prepared: Floats) -> Floats:
         """Predict column by column: a matrix product may add up one row in a different order than many rows."""
-        scores = product(prepared, classifier.coef_.T, np.atleast_1d(classifier.intercept_))
+        scores = linear_scores(classifier, prepared)
         return softmax(scores[:, 0] if scores.shape[1] == 1 else scores)
 
     @classmethod

@@ -51,7 +51,7 @@ class MaternRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
 
         Args:
             features: Shape (rows, columns), float64, finite, standardised.
-            target: Shape (rows,), float64, finite, standardised.
+            target: Shape (rows,), float64, finite, standardised; or (rows, outputs), for processes with one covariance.
             sample_weight: Shape (rows,); the noise's variance of a row is divided by its weight. Rows of weight zero
                 are left out.
             groups: The group of each column, from 0; columns of one group share a length scale. None if each column
@@ -61,7 +61,7 @@ class MaternRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         from scipy.optimize import minimize
 
         weights = np.ones(len(target)) if sample_weight is None else sample_weight / sample_weight.mean()
-        rows = np.random.default_rng(self.seed).permutation(np.flatnonzero(weights > 0))
+        rows = self.drawn(weights)
         group_of = np.arange(features.shape[1]) if groups is None else np.asarray(groups)
         tuned = rows[: self.tuned_rows]
         # Standardised columns are about 1 apart, and squares of distances add up over the columns.
@@ -79,18 +79,46 @@ class MaternRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.scales_ = np.exp(found.x[2:])[group_of]
         rows = rows[: self.max_rows]
         self.rows_ = features[rows] / self.scales_
-        covariance = self.variance_ * _matern(_distances(self.rows_, self.rows_))
-        covariance[np.diag_indices(len(rows))] += self.noise_ / weights[rows] + _JITTER
+        covariance = self._covariance(weights[rows])
         self.factors_ = cho_solve(cho_factor(covariance, lower=True, overwrite_a=True), target[rows])
         return self
 
+    def drawn(self, weights: Floats) -> Any:
+        """Return the rows that have a weight, in random order; the first are used."""
+        return np.random.default_rng(self.seed).permutation(np.flatnonzero(weights > 0))
+
+    def left_out(self, target: Floats, weights: Floats) -> Floats:
+        """Return what the process predicts for each conditioned row from all others.
+
+        Source: C. Rasmussen and C. Williams, section 5.4.2.
+
+        Args:
+            target: The target of the conditioned rows, shape (rows,) or (rows, outputs).
+            weights: Their weights, with mean 1 over all rows.
+        """
+        from scipy.linalg import cholesky
+        from scipy.linalg.lapack import dpotri
+
+        inverse = dpotri(cholesky(self._covariance(weights), lower=True, overwrite_a=True), lower=1)[0]
+        spread = np.diag(inverse)
+        return np.asarray(target - self.factors_ / (spread if target.ndim == 1 else spread[:, None]))
+
+    def _covariance(self, weights: Floats) -> Floats:
+        covariance = self.variance_ * _matern(_distances(self.rows_, self.rows_))
+        covariance[np.diag_indices(len(weights))] += self.noise_ / weights + _JITTER
+        return covariance
+
     def predict(self, features: Floats) -> Floats:
-        """Return the mean of the process, shape (rows,): a sum over the conditioned rows in one fixed order."""
-        predicted = np.empty(len(features))
+        """Return the mean of the process, shape (rows[, outputs]): a sum over the conditioned rows in one order."""
+        predicted = np.empty((len(features), *self.factors_.shape[1:]))
         for start in range(0, len(features), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
             covariance = _matern(_distances(features[part] / self.scales_, self.rows_))
-            predicted[part] = self.variance_ * (covariance * self.factors_).sum(axis=1)
+            if self.factors_.ndim == 1:
+                predicted[part] = self.variance_ * (covariance * self.factors_).sum(axis=1)
+            else:
+                for output, factors in enumerate(np.ascontiguousarray(self.factors_.T)):
+                    predicted[part, output] = self.variance_ * (covariance * factors).sum(axis=1)
         return predicted
 
 
@@ -118,7 +146,7 @@ def _negative_log_likelihood(
     Args:
         logarithms: Of the function's variance, the noise's variance and each group's length scale.
         features: Shape (rows, columns).
-        target: Shape (rows,).
+        target: Shape (rows,) or (rows, outputs); the likelihoods of several outputs are multiplied.
         noises: The noise's variance of each row, relative to that of a row of weight 1, shape (rows,).
         groups: The group of each column, shape (columns,).
     """
@@ -139,8 +167,10 @@ def _negative_log_likelihood(
     inverse = dpotri(lower, lower=1)[0]
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     solved = inverse @ target
-    difference = np.outer(solved, solved) - inverse
-    value = 0.5 * float(target @ solved) + float(np.log(np.diag(lower)).sum())
+    outputs = 1 if target.ndim == 1 else len(target.T)
+    difference = np.outer(solved, solved) - inverse if target.ndim == 1 else solved @ solved.T - outputs * inverse
+    fit = float(target @ solved) if target.ndim == 1 else float((target * solved).sum())
+    value = 0.5 * fit + outputs * float(np.log(np.diag(lower)).sum())
     slopes = difference * (5.0 / 3.0 * (1.0 + root) * decay)
     columns = slopes.sum(axis=1) @ scaled**2 - (scaled * (slopes @ scaled)).sum(axis=0)
     by_group = np.bincount(groups, columns, minlength=len(logarithms) - 2)

@@ -26,6 +26,10 @@ from ensemble.parameters import Parameter, ParamValue, boolean, choice, integer,
 # The types that a file may contain besides those that skops trusts. A file with any other type is refused.
 TRUSTED_TYPES: tuple[str, ...] = (
     "ensemble.members.calibrated_vectors.CalibratedVectors",
+    "ensemble.members.hinges.Hinges",
+    "ensemble.members.leaky_network.LeakyNetworkClassifier",
+    "ensemble.members.leaky_network.LeakyNetworkRegressor",
+    "ensemble.members.matern_classes.MaternClasses",
     "ensemble.members.matern_regression.MaternRegression",
     "numpy.dtype",
     "sklearn._loss.link.IdentityLink",
@@ -127,6 +131,8 @@ class ScikitMember(Member):
         steps, features = self._prepared(features)
         classifier = self._classifier(target)
         arguments = {} if weights is None else {"sample_weight": weights}
+        if np.ptp(target) > 0:
+            arguments |= self.fit_arguments(dict(steps))
         classifier.fit(features, target.astype(np.int64), **arguments)
         self._predict_in_order(classifier)
         self._estimator = Pipeline([*steps, (self._step, classifier)])
@@ -147,7 +153,7 @@ class ScikitMember(Member):
         return [("preparation", preparation)], prepared
 
     def fit_arguments(self, steps: Mapping[str, Any]) -> dict[str, Any]:
-        """Return further arguments of the regressor's ``fit``, which may depend on the fitted steps before it."""
+        """Return further arguments of the estimator's ``fit``, which may depend on the fitted steps before it."""
         return {}
 
     def predict(self, features: Floats) -> Floats:
@@ -257,14 +263,12 @@ class ScikitMember(Member):
         If none has, the first one is filled, since a regressor needs a column.
         """
         from sklearn.compose import ColumnTransformer
-        from sklearn.impute import SimpleImputer
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+        from sklearn.preprocessing import OneHotEncoder
 
         numbers = [place for place in columns if place not in self.categories]
         parts: list[tuple[str, Any, list[int]]] = []
         if self.scaled or not (numbers or self.categories):
-            filled = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+            filled = self.of_numbers()
             parts.append(("numbers", filled, numbers or ([] if self.categories else [0])))
         else:
             parts.append(("numbers", "passthrough", numbers))
@@ -274,6 +278,14 @@ class ScikitMember(Member):
             )
             parts.append(("categories", encoder, list(self.categories)))
         return ColumnTransformer(parts)
+
+    def of_numbers(self) -> Any:
+        """Return the transformer of the numbers, whose missing values become the median."""
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
 
     def places(self, preparation: Any) -> npt.NDArray[np.intp]:
         """Return the position of the column from which each prepared column is made, in their order.
@@ -502,9 +514,7 @@ class Ridge(ScikitMember):
 
     def predict(self, features: Floats) -> Floats:
         """Predict column by column: a matrix product may add up one row in a different order than many rows."""
-        model = self._regressor()
-        prepared = self._estimator[:-1].transform(features)
-        return product(prepared, model.coef_[:, None], np.atleast_1d(model.intercept_))[:, 0]
+        return linear_scores(self._regressor(), self._estimator[:-1].transform(features))[:, 0]
 
 
 class SupportVectors(ScikitMember):
@@ -689,6 +699,11 @@ def _forest_seconds(
     drawn = member.number("max_samples", params, 1.0) * rows
     unit *= 1 + classes / 10  # a split is judged by the frequencies of all classes
     return member.number("n_estimators", params, 100) / 60 * unit * drawn * tried * float(np.log2(rows + 2))
+
+
+def linear_scores(model: Any, prepared: Floats) -> Floats:
+    """Return what a fitted linear model of scikit-learn adds up for each row, shape (rows, outputs)."""
+    return product(prepared, np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_))
 
 
 def product(values: Floats, weights: Floats, bias: Floats) -> Floats:

@@ -26,13 +26,14 @@ from ensemble.arrays import Floats
 from ensemble.column_encoding import coded
 from ensemble.column_types import described
 from ensemble.decision import Decision
+from ensemble.intervals import LEVEL, Intervals, check_intervals
 from ensemble.recipe import Recipe
 from ensemble.serving.cells import check_numbers
 from ensemble.serving.errors import RequestError
 from ensemble.serving.rows import Matrix, Values
 from ensemble.table import Column, Table, numbers
 from ensemble.threads import one_blas_thread
-from ensemble.training import fit_ensemble
+from ensemble.training import fit_ensemble, with_intervals
 from experiments.actions.python.frames import columns_to_predict, is_frame, is_pandas, training_table
 from experiments.config.compose import Composed, compose
 from experiments.config.groups import config_folders
@@ -115,7 +116,9 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             name = y.name if isinstance(getattr(y, "name", None), str) else "y"
             positive = classes[1] if len(classes) == 2 else None
             table = Table(columns, name, features, target, weights, classes=classes, positive=positive)
-            training = fit_ensemble(self._recipe(table), table, None, effective_n_jobs(self.n_jobs))
+            recipe = self._recipe(table)
+            training = fit_ensemble(recipe, table, None, effective_n_jobs(self.n_jobs))
+            training = with_intervals(training, table, recipe.seed)
         self.columns_ = columns
         self.ensemble_ = training.ensemble
         self.weights_ = training.ensemble.weights
@@ -145,6 +148,16 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         check_is_fitted(self)
         with _as_value_errors(), one_blas_thread():
             return self.ensemble_.predict(self._features(X))
+
+    def _intervals(self, level: float) -> Intervals:
+        """Return what is known of the errors, if it allows intervals of this level."""
+        check_is_fitted(self)
+        found = self.ensemble_.intervals
+        with _as_value_errors():
+            check_intervals(found, level, "level")
+        if found is None:
+            raise InvalidInput("the rows of fit allow no intervals.")
+        return found
 
     def __sklearn_tags__(self) -> Tags:
         """Return that missing values are allowed."""
@@ -240,6 +253,23 @@ class EnsembleRegressor(RegressorMixin, _Ensemble):  # type: ignore[misc]  # sci
         """Return the predictions for rows like those of ``fit``, shape (rows,), float64."""
         return self._predict(X)
 
+    def predict_interval(self, X: Any, level: float = LEVEL) -> Floats:  # noqa: N803
+        """Return intervals that hold the target of a share of new rows, from the out-of-fold residuals of ``fit``.
+
+        Args:
+            X: Rows like those of ``fit``.
+            level: That share, above 0 and below 1.
+
+        Returns:
+            The lower and the upper end for each row, shape (rows, 2), float64.
+        """
+        intervals = self._intervals(level)
+        with _as_value_errors(), one_blas_thread():
+            features = self._features(X)
+            predicted = self.ensemble_.predict(features)
+            half = intervals.half_widths(features, predicted, level, "level")
+        return np.column_stack([predicted - half, predicted + half])
+
 
 class EnsembleClassifier(ClassifierMixin, _Ensemble):  # type: ignore[misc]  # scikit-learn has no types
     """An ensemble of classifiers, blended on out-of-fold probabilities; as ``EnsembleRegressor``, for classes.
@@ -310,6 +340,20 @@ class EnsembleClassifier(ClassifierMixin, _Ensemble):  # type: ignore[misc]  # s
         """Return the labels for rows like those of ``fit``, shape (rows,)."""
         probabilities = self._predict(X)
         return self.classes_[(self.ensemble_.decision or Decision()).labels(probabilities)]
+
+    def predict_set(self, X: Any, level: float = LEVEL) -> Any:  # noqa: N803
+        """Return sets of labels that hold the class of a share of new rows, as the out-of-fold probabilities tell.
+
+        Args:
+            X: Rows like those of ``fit``.
+            level: That share, above 0 and below 1.
+
+        Returns:
+            Which labels are in the set of each row, in the order of ``classes_``, shape (rows, classes), bool.
+        """
+        intervals, probabilities = self._intervals(level), self._predict(X)
+        labels = (self.ensemble_.decision or Decision()).labels(probabilities)
+        return intervals.sets(probabilities, labels, level, "level")
 
     def _further(self) -> dict[str, Any]:
         return {

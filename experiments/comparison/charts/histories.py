@@ -98,7 +98,7 @@ def _chart(measures: Sequence[Measures], against: _Against) -> Chart:
     ends = _range(measures)
     layout = {
         "xaxis": {"title": {"text": against.axis}, "rangemode": "tozero", "zeroline": False},
-        "yaxis": {"title": {"text": plain(measures[0].metric)}, "range": ends, "zeroline": False},
+        "yaxis": {"title": {"text": _metric_title(measures)}, "range": ends, "zeroline": False},
     }
     sentence = _sentence(measures, against)
     beyond = 0 if ends is None else sum(not ends[0] <= y <= ends[1] for trace in data for y in trace["y"])
@@ -107,6 +107,13 @@ def _chart(measures: Sequence[Measures], against: _Against) -> Chart:
     if against.key == "dollars" and free:
         sentence += f" {enumerated(free)} cost nothing."
     return Chart(key, against.title, sentence, (Plot({"data": data, "layout": layout}, _HEIGHT),))
+
+
+def _metric_title(measures: Sequence[Measures]) -> str:
+    """Return the metric and, of a quantity, what is predicted."""
+    first = measures[0]
+    has_unit = MetricName.parse(first.metric).score in ("rmse", "mae")
+    return plain(f"{first.metric} of {first.study.target}" if has_unit and first.study.target else first.metric)
 
 
 def _traces(place: int, one: Measures, against: _Against, most: int) -> list[dict[str, Any]]:

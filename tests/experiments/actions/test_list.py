@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,19 @@ def test_studies_are_listed_with_a_leaderboard_of_the_newest_ones_data(folder: P
     }
     of_other = byoe("action=list", "study=other").out.partition("best of each model")[2]
     assert "laptop" not in of_other
+
+
+def test_a_study_whose_time_limit_left_out_a_member_is_listed_and_compared(folder: Path, byoe: Run) -> None:
+    alone = scored(0, POINTS[0], members=("xgboost",))
+    hurried = dataclasses.replace(alone, info={"left_out": {"ridge": "a fit takes about 9 s"}})
+    assert add_study(folder, "hurried", [hurried], final=False).members == ("xgboost",)
+    add_study(folder, "laptop", [scored(0, POINTS[0])])
+    ended = byoe("action=list")
+    assert (ended.code, ended.err) == (0, "")
+    (line,) = [line.split() for line in ended.out.splitlines() if line.startswith("hurried")]
+    assert line[-3:] == ["1", "cv_rmse_blended", f"{alone.metrics['cv_rmse_blended']:.6g}"]
+    compared = byoe("action=compare", "compare.studies=[hurried,laptop]").out
+    assert "equally good" in compared
 
 
 def test_without_studies_the_first_command_is_named(folder: Path, byoe: Run) -> None:

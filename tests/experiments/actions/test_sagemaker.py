@@ -213,7 +213,7 @@ def test_plan_prints_the_request_and_starts_nothing(folder: Path) -> None:
     printed = json.loads(ended.out)
     (request,) = printed["CreateHyperParameterTuningJob"]
     assert request["HyperParameterTuningJobName"] == "planned"
-    assert printed["beside the request"]["first"]["xgboost__max_depth"] == 6
+    assert printed["beside the request"]["first"]["xgboost__max_depth"] == 3
     (job,) = printed["CreateTrainingJob"]
     assert job["TrainingJobName"] == "planned-001"
     assert job["HyperParameters"]["xgboost__max_depth"] == "6"

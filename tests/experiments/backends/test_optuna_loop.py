@@ -12,12 +12,12 @@ import pytest
 
 from ensemble.racing import Rival
 from ensemble.wire import decode_fitted, decode_recipe, decode_rival
-from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_SECONDS, FINAL_TRIALS, FIRST_SHARE, LoopHandle
+from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_TRIALS, LoopHandle
 from experiments.errors import RunnerClosed
 from experiments.study.baseline import baseline_trial
 from experiments.study.folder import output_data_dir, prepare, scored_model_dir
 from experiments.study.ledger import Ledger
-from experiments.study.spec import StudySpec, TrialResult, TrialSpec
+from experiments.study.spec import FINAL_SECONDS, FIRST_SHARE, StudySpec, TrialResult, TrialSpec
 from tests.experiments.backends.contract import plan
 
 SECONDS_A_TRIAL = 10.0

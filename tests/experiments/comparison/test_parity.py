@@ -70,6 +70,10 @@ def test_parity_is_not_missed_unless_it_is_asked_for(folder: Path) -> None:
     assert not_asked.line.startswith("parity: NOT CHECKED (parameters after decoding: ")
     replay = dataclasses.replace(other, replay_of="laptop")
     assert compare_trials([laptop, replay], TOLERANCE, "auto").exit_code == 3
+    found = dataclasses.replace(add_study(folder, "found", trials(0), given=True), replay_of="laptop")
+    three = compare_trials([laptop, other, found], TOLERANCE, "auto")
+    assert (three.verdict, three.incomparable) == ("PASS", ())
+    assert three.details() == ["no trial of other ran in another study"]
     again = add_study(folder, "again", [scored(0, POINTS[0], shift=1.0)], mode="sagemaker")
     assert compare_trials([laptop, again], TOLERANCE, "auto").exit_code == 1  # a pair that differs is a failure always
 

@@ -43,13 +43,13 @@ def test_every_member_of_every_group_plans_a_study(group: str, name: str, folder
 def test_every_ensemble_works_with_every_search(ensemble: str, search: str, folder: Path) -> None:
     study = plan_study(compose([f"ensemble={ensemble}", f"search={search}"])).study
     members = {member.name for member in study.recipe({}).members}
-    # A Gaussian process finds its parameters itself, by their likelihood.
-    assert {name.partition("__")[0] for name in study.space.ranges} == members - {"gaussian_process"}
+    # A Gaussian process finds its parameters itself, by their likelihood, and an additive model its penalty.
+    assert {name.partition("__")[0] for name in study.space.ranges} == members - {"gaussian_process", "additive"}
 
 
 def test_wide_has_at_most_twenty_ranges(folder: Path) -> None:
     study = plan_study(compose(["ensemble=wide"])).study
-    assert len(study.recipe({}).members) == 10
+    assert len(study.recipe({}).members) == 9
     assert len(study.space.ranges) <= 20
 
 
@@ -61,7 +61,7 @@ def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> 
     plan = plan_study(compose(arguments))
     members = [member.name for member in plan.study.recipe({}).members]
     assert "svr" not in members
-    assert len(members) == 9
+    assert {"xgboost", "catboost", "network"} <= set(members)
     assert "svr__C" not in plan.study.space.ranges
     assert plan.notes[0].startswith("member svr is left out: at 14400 rows one fit takes about 25 s")
     kept = plan_study(compose([*arguments, "ensemble.drop_slow=false"]))
@@ -149,7 +149,7 @@ def test_members_of_one_kind_share_the_kinds_range_unless_they_have_their_own(fo
     ]
     described = plan_study(compose(arguments)).study.space.describe()
     assert described["deep__max_depth"] == "int [8, 12]"
-    assert described["flat__max_depth"] == "int [2, 10], first 6, 3, 9"
+    assert described["flat__max_depth"] == "int [2, 10], first 3, 6, 9"
     assert "deep__eta" not in described
 
 

@@ -18,7 +18,7 @@ Columns = dict[str, list[object]]
 # The real members, quick to fit.
 SMALL = [
     *("ensemble.params.xgboost.num_round=20", "ensemble.params.catboost.iterations=20"),
-    *("ensemble.params.random_forest.n_estimators=5", "ensemble.params.extra_trees.n_estimators=5"),
+    *("ensemble.params.network.updates=50", "ensemble.params.extra_trees.n_estimators=5"),
     *("ensemble.params.hist_gradient_boosting.max_iter=20", "search.baseline=false"),
 ]
 

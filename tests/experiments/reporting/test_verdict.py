@@ -107,6 +107,19 @@ def test_an_undecided_verdict_ends_with_a_next_step() -> None:
     assert next_step_text(hurried, [hurried], MEMBERS, OBJECTIVE, {}, None) == (
         "Next step: allow the members that were left out their time, with a longer search.timeout."
     )
+    idle = undecided(3.0, weights={"xgboost": 0.9996, "catboost": 0.0004, "ridge": 0.0})
+    assert next_step_text(idle, [idle], three, OBJECTIVE, {"xgboost": 0.0, "catboost": 0.1, "ridge": 0.1}, None) == (
+        "Next step: drop catboost, ridge, without weight, ensemble.members=[xgboost]."
+    )
+    best = trial(0, 10.5, 12.0, 10.9)
+    behind = dataclasses.replace(best, metrics={**undecided(3.0).metrics, "cv_rmse_xgboost": 10.5})
+    assert next_step_text(behind, [behind], three, OBJECTIVE, {"xgboost": 0.5, "catboost": 0.0}, worth) == (
+        "Next step: run more trials, search.n_trials=21; or take the simpler model, ensemble.members=[xgboost]."
+    )
+    costs = trial(0, 11.0, 12.0, 11.5)
+    assert next_step_text(costs, [costs], MEMBERS, OBJECTIVE, {}, worth) == (
+        "Next step: take the simpler model, ensemble.members=[xgboost]."
+    )
     decided = trial(0, 11.0, 12.0, 10.0)
     assert next_step_text(decided, [decided], MEMBERS, OBJECTIVE, {}, None) is None
 

@@ -158,7 +158,7 @@ def test_the_study_that_is_read_back_is_that_of_the_document(folder: Path) -> No
     read = read_tuning_job(document, spec)
     assert (read.search.sampler, read.search.seed, read.n_trials, read.parallel) == ("random", 5, 3, 1)
     assert (read.timeout, read.objective, read.maximise) == (900, "cv_r2_blended", True)
-    assert read.space.ranges == {"xgboost__max_depth": Interval(3, 4, log=False, whole=True, first=(6, 3, 9))}
+    assert read.space.ranges == {"xgboost__max_depth": Interval(3, 4, log=False, whole=True, first=(3, 6, 9))}
 
 
 FLOATS = st.floats(1e-300, 1e300, allow_nan=False)

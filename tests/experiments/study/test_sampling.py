@@ -47,7 +47,7 @@ def proposals(spec: StudySpec, known: int = 0, reference: list[Point] | None = N
 def test_first_trial_takes_the_first_values_and_the_sampler_chooses_the_rest(folder: Path, sampler: str) -> None:
     arguments = (f"search.sampler={sampler}", "search.space.xgboost.eta={low: 0.1, high: 0.2}")
     first, second = proposals(study(*arguments))[:2]
-    assert first["xgboost__max_depth"] == 6
+    assert first["xgboost__max_depth"] == 3
     assert first["catboost__depth"] == 6
     assert 0.1 <= float(first["xgboost__eta"] or 0) <= 0.2
     assert first != second

@@ -20,7 +20,7 @@ from byoe import EnsembleClassifier, EnsembleRegressor, InputError
 from ensemble.evaluation import rmse
 from ensemble.reading import Roles, read_file
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
-from ensemble.training import fit_ensemble
+from ensemble.training import fit_ensemble, with_intervals
 
 QUICK = (EnsembleRegressor(["ridge"], folds=2), EnsembleClassifier(["linear"], folds=2))
 BOOSTERS = {"xgboost": {"num_round": 20}, "catboost": {"iterations": 20}}
@@ -79,6 +79,14 @@ def test_it_trains_what_the_training_of_a_file_trains(tmp_path: Any) -> None:
     assert found.weights_ == expected.ensemble.weights
     assert found.predict(frame).tolist() == expected.ensemble.predict(table.features).tolist()
     assert found.scores_["cv_rmse_blended"] == rmse(np.asarray(target), found.out_of_fold_)
+    intervals = with_intervals(expected, table, 4).ensemble.intervals
+    assert intervals is not None
+    half = intervals.half_widths(np.array(table.features), found.predict(frame), 0.8, "level")
+    ends = found.predict_interval(frame, level=0.8)
+    assert ends.tolist() == np.column_stack([found.predict(frame) - half, found.predict(frame) + half]).tolist()
+    for level, message in ((0.999, "level=0.999: the training rows of this model allow"), (1.5, "above 0 and below 1")):
+        with pytest.raises(ValueError, match=message):
+            found.predict_interval(frame, level)
 
 
 def test_every_kind_of_table_gives_the_same_predictions() -> None:
@@ -141,6 +149,11 @@ def test_a_classifier_trains_what_the_training_of_a_file_trains(tmp_path: Any) -
     assert expected.ensemble.decision is not None
     places = expected.ensemble.decision.labels(probabilities)
     assert found.predict(frame).tolist() == [table.classes[place] for place in places]
+    intervals = with_intervals(expected, table, 0).ensemble.intervals
+    assert intervals is not None
+    sets = found.predict_set(frame, level=0.7)
+    assert sets.tolist() == intervals.sets(probabilities, places, 0.7, "level").tolist()
+    assert sets[np.arange(len(places)), places].all()
 
 
 @pytest.mark.parametrize("kind", [str, int, bool, float])
