@@ -369,6 +369,7 @@ def created(double: Double, name: str, jobs: int, script: str) -> str:
     return str(sagemaker.create_hyper_parameter_tuning_job(**document)["HyperParameterTuningJobArn"])
 
 
+@pytest.mark.slow  # two tuning jobs on the double of AWS
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
 def test_a_tuning_job_is_learned_by_name_and_by_arn(job: Double) -> None:
     for text in ("tuned", job.arn):  # type: ignore[attr-defined]
