@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from concurrent import futures
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from experiments.aws.jobs import DELETING, TrainingJobSummary
@@ -37,10 +38,11 @@ class JobRunner:
         self._finished = FinishedJobs(study, source)
         self._closed = threading.Event()
         self._states: dict[str, str] = {}
+        self._names: dict[Path, str] = {}
 
     def name(self, trial: TrialSpec) -> str:
-        """Return the name of the job of a training."""
-        return str(self._make_request(trial)["TrainingJobName"])
+        """Return the name of the job of a training that was launched."""
+        return self._names[trial.folder]
 
     def launch(self, trial: TrialSpec) -> None:
         """Create the job of a training, unless it exists.
@@ -51,7 +53,7 @@ class JobRunner:
             BackendUnavailable: AWS refuses to create it.
         """
         request = self._make_request(trial)
-        name = request["TrainingJobName"]
+        name = self._names[trial.folder] = request["TrainingJobName"]
         job = self._jobs.training_job(name)
         if job is None:
             self._jobs.create(TRAINING, request, self._source.report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from experiments.aws.settings import RemoteSettings
@@ -45,6 +46,7 @@ class RemoteRequests:
             ConfigError: The file of requirements cannot be read.
         """
         self.settings = settings
+        self._code: dict[tuple[Path, ...], str] = {}
         self.requirements = requirements_text(mode.image.requirements) if settings.requirements else None
 
     def build(self, study: StudySpec) -> dict[str, list[dict[str, Any]]]:
@@ -81,7 +83,10 @@ class RemoteRequests:
         settings = self.settings
         in_place = study.channels.in_place
         data = settings.location("data", study.channels.data_hash[:16]) if in_place is None else in_place.location
-        code = settings.location("code", code_digest(study, self.requirements))
+        # The code of the launch, which was uploaded then: later jobs run it too, if the user edits the files meanwhile.
+        if study.dependencies not in self._code:
+            self._code[study.dependencies] = code_digest(study, self.requirements)
+        code = settings.location("code", self._code[study.dependencies])
         output = settings.location("studies", study.name)
         return Placement(
             image=settings.image,

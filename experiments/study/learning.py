@@ -132,7 +132,10 @@ class Learned:
         ]
         if reasons:
             parts.append(f"It left out {listed(reasons)}.")
-        parts.append(f"Parameters used: {listed(map(typed, self.used))}.")
+        if self.missing:
+            parts.append(f"Parameters used: {listed(map(typed, self.used))}.")
+        else:
+            parts.append("It has values of every parameter.")
         if self.left_out:
             parts.append(f"Not searched here: {listed(map(typed, self.left_out))}.")
         if self.missing:

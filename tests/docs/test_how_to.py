@@ -25,6 +25,7 @@ NOT_RUN = {
     "Your own image": "it builds one and pushes it to an account",
     "Learn from other studies": "its sources are a user's, as in tests/experiments/backends/test_learning.py",
     "Watch studies in optuna-dashboard": "it serves until Ctrl-C, as in tests/experiments/reporting/test_dashboard.py",
+    "Say how sure a prediction is, and why": "its rows are a user's; test_batch.py and python/test_study.py do the same",
     "In CI": "it is for a CI service; test_readme.py and test_tutorial.py run such commands",
 }
 

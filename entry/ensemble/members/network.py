@@ -45,7 +45,7 @@ class Network(ScikitMember):
     def build(self) -> Any:
         """Return the network."""
         library = LeakyNetworkClassifier if self.classes else LeakyNetworkRegressor
-        return library({"smoothing": 0.1, **self.params}, self.seed)
+        return library({"smoothing": 0.03, **self.params}, self.seed)
 
     def of_numbers(self) -> Any:
         """Return the transformer of the numbers."""

@@ -141,7 +141,7 @@ class Explainer:
                 "too_many_columns",
                 f"detail=explanation: this model has {count:,} columns, and the parts of {', '.join(self.sampled)} are "
                 f"sampled, which is possible for up to {MOST_SAMPLED_COLUMNS:,}. Train it with fewer columns, or for a "
-                "number with members that are not sampled: xgboost, catboost, lightgbm and ridge.",
+                "number with members that are not sampled: xgboost, catboost, lightgbm, ridge and additive.",
                 expected=MOST_SAMPLED_COLUMNS,
                 got=f"{count} columns",
             )

@@ -216,7 +216,7 @@ def test_plan_prints_the_request_and_starts_nothing(folder: Path) -> None:
     assert printed["beside the request"]["first"]["xgboost__max_depth"] == 3
     (job,) = printed["CreateTrainingJob"]
     assert job["TrainingJobName"] == "planned-001"
-    assert job["HyperParameters"]["xgboost__max_depth"] == "6"
+    assert job["HyperParameters"]["xgboost__max_depth"] == "3"
     assert job["HyperParameters"]["_tuning_objective_metric"] == "cv_rmse_blended"
     ranges = request["HyperParameterTuningJobConfig"]["ParameterRanges"]
     assert {entry["Name"] for kind in ranges.values() for entry in kind} <= set(job["HyperParameters"])

@@ -118,6 +118,21 @@ def test_a_study_continues_on_sagemaker_with_the_points_and_scores_of_one_that_s
     assert "parity: PASS (1 of 1 trials equal)" in compared.out
 
 
+@pytest.mark.slow  # the sampler is told the same in every mode, which tests/experiments/backends/test_learning.py holds
+def test_a_search_learns_from_another_on_sagemaker_as_in_mode_local(
+    project: Path, double: Double, byoe: Run, begun: Path
+) -> None:
+    learning = ("search.learn_from=[whole]", "search.n_trials=4")
+    assert byoe("mode=local", "study=here", *SEARCH, *learning).code == 0
+    ended = byoe(*remote(double, "mode.budget_usd=9", *learning, study="there"))
+    assert ended.code == 0, ended.err
+    assert "search.learn_from=whole: the sampler learned 5 of 5 trials of study whole." in ended.out
+    here, there, alone = (recorded_trials(project, study) for study in ("here", "there", "whole"))
+    assert numbers(there) == numbers(here)
+    assert [trial["params"] for trial in here[:3]] == [trial["params"] for trial in alone[:3]]  # the first points
+    assert here[3]["params"] != alone[3]["params"]
+
+
 def of_study(project: Path, role: str) -> list[Any]:
     return [run for run in logged_runs(project, "byoe-diabetes", role) if run.data.tags["byoe.study"] == "mine"]
 

@@ -75,7 +75,7 @@ def test_the_sampler_is_told_the_trials_with_a_score_before_it_proposes(source: 
     assert [trial.value for trial in found.trials] == [result.value(source.objective) for result in scored]
     assert found.describe() == (
         "search.learn_from=source: the sampler learned 8 of 10 trials of study source. It left out 2 without a score. "
-        "Parameters used: catboost.depth, catboost.learning_rate, xgboost.eta, xgboost.max_depth."
+        "It has values of every parameter."
     )
     # With as many scores as startup trials, it proposes what a study that has run them would.
     learns = proposals(begun("search.startup_trials=8", "search.n_trials=5"))
@@ -369,6 +369,7 @@ def created(double: Double, name: str, jobs: int, script: str) -> str:
     return str(sagemaker.create_hyper_parameter_tuning_job(**document)["HyperParameterTuningJobArn"])
 
 
+@pytest.mark.slow  # two tuning jobs on the double of AWS
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # moto's own
 def test_a_tuning_job_is_learned_by_name_and_by_arn(job: Double) -> None:
     for text in ("tuned", job.arn):  # type: ignore[attr-defined]

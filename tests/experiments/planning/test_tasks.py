@@ -25,7 +25,7 @@ def test_a_preset_loses_the_members_of_the_other_task(folder: Path) -> None:
     assert classes == ["xgboost", "catboost", "random_forest", "linear"]
     assert members(folder, CLASSES)[2:] == ["linear"]
     wide = planned(folder, CLASSES, "ensemble=wide").study
-    assert {spec.name for spec in wide.recipe({}).members} >= {"linear", "svc", "mlp", "gaussian_process"}
+    assert {spec.name for spec in wide.recipe({}).members} >= {"linear", "svc", "network", "gaussian_process"}
     assert {"linear__C", "svc__C", "svc__gamma"} <= set(wide.space.ranges)
     assert len(wide.space.ranges) <= 20
 
