@@ -210,6 +210,7 @@ def byoe(
     from matplotlib.figure import Figure
 
     from experiments.cli import main
+    from experiments.tracking.store import store_kept
 
     draw = Figure.savefig
 
@@ -227,7 +228,7 @@ def byoe(
         captured = capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 
-    with signals_kept():
+    with signals_kept(), store_kept():  # MLflow writes its address into the environment
         yield run
 
 

@@ -90,19 +90,19 @@ def download_bundle(uri: str, name: str, which: str | None, folder: Path) -> Pat
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    client = MlflowClient(uri)
+    client = MlflowClient(uri, uri)
     try:
         if which is None:
             model_id = _model_of_study(client, name)
             if model_id is None:
                 raise ConfigError(f"model={name}: this run has no model; give its study's run or the winner's.")
             source = f"models:/{model_id}"
-        elif which.isdecimal():
-            source = f"models:/{name}/{client.get_model_version(name, which).version}"
         else:
-            source = f"models:/{name}/{client.get_model_version_by_alias(name, which).version}"
+            find = client.get_model_version if which.isdecimal() else client.get_model_version_by_alias
+            # By its place, since MLflow looks up a version by its name in the environment's registry.
+            source = client.get_model_version_download_uri(name, find(name, which).version)
         folder.mkdir()
-        place = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri))
+        place = Path(download_artifacts(source, dst_path=str(folder), tracking_uri=uri))
     except MlflowException as error:
         raise ConfigError(f"model={name}{f'@{which}' if which else ''}: {error.message}.") from None
     # MLflow stores the folder under the folder's own name, not under the artifact's name.

@@ -32,6 +32,7 @@ _MANAGED = re.compile(r"arn:(aws|aws-us-gov):sagemaker:[a-z0-9-]+:\d{12}:mlflow-
 PLUGIN = "sagemaker-mlflow"
 # Where ``mlflow ui`` listens.
 LOCAL_PAGE = "http://127.0.0.1:5000"
+_REGISTRY = "MLFLOW_REGISTRY_URI"
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -52,7 +53,7 @@ def quiet() -> None:
 @contextlib.contextmanager
 def store_kept() -> Iterator[None]:
     """Hide the store, the experiment and the active runs that the user's own program has set, and restore them."""
-    before = _mlflow_state()
+    before, variable = _mlflow_state(), os.environ.get(_REGISTRY)
     stack = list(before.pop("runs", ()))
     if "experiment" in before:
         _set_experiment_and_runs(None, [])
@@ -65,6 +66,11 @@ def store_kept() -> Iterator[None]:
             mlflow.set_tracking_uri(before.get("tracking"))  # type: ignore[arg-type]  # None is what it is at first
             mlflow.set_registry_uri(before.get("registry"))  # type: ignore[arg-type]
             _set_experiment_and_runs(before.get("experiment"), stack)
+            # MLflow sets it beside the registry, and does not take it away.
+            if variable is None:
+                os.environ.pop(_REGISTRY, None)
+            else:
+                os.environ[_REGISTRY] = variable
 
 
 def _mlflow_state() -> dict[str, Any]:

@@ -376,6 +376,7 @@ def test_what_the_users_program_has_set_in_mlflow_stays(project: Path, tmp_path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", own)
         mlflow.set_tracking_uri(own)
+        mlflow.set_registry_uri(own)
         experiment = mlflow.set_experiment("mine")
         try:
             with mlflow.start_run() as run:
@@ -386,7 +387,9 @@ def test_what_the_users_program_has_set_in_mlflow_stays(project: Path, tmp_path:
                 assert active.info.run_id == run.info.run_id
                 mlflow.log_metric("ours", study.best.metrics["cv_rmse_blended"])
             assert mlflow.get_run(run.info.run_id).info.experiment_id == experiment.experiment_id
+            assert byoe.load("mine@winner").target == "price"
+            assert mlflow.get_registry_uri() == own
         finally:
             mlflow.set_tracking_uri(None)
+            mlflow.set_registry_uri(None)
             mlflow.tracking.fluent._active_experiment_id = None
-    assert byoe.load("mine@winner").target == "price"
