@@ -135,9 +135,6 @@ def test_every_figure_is_drawn_in_the_readers_width_and_colours(
         assert trials == (70 + 3 * (38 + 22) + (3 * 20 if phone else 0))
         tab.screenshot(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 50_000
-        if not phone:  # whose page is never narrower than a plot
-            tab.call("Emulation.setDeviceMetricsOverride", width=60, height=height, deviceScaleFactor=1, mobile=False)
-            tab.until("innerWidth < 100 && document.getElementById('rmse-0')._fullLayout.width < 200")
         check_quiet(tab)
 
 
