@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ensemble.classes import ALL_TASKS
-from ensemble.members.leaky_network import LeakyNetworkClassifier, LeakyNetworkRegressor
 from ensemble.members.scikit import ScikitMember
 from ensemble.parameters import Parameter, ParamValue, integer, real
 
@@ -44,6 +43,8 @@ class Network(ScikitMember):
 
     def build(self) -> Any:
         """Return the network."""
+        from ensemble.members.leaky_network import LeakyNetworkClassifier, LeakyNetworkRegressor
+
         library = LeakyNetworkClassifier if self.classes else LeakyNetworkRegressor
         return library({"smoothing": 0.03, **self.params}, self.seed)
 
