@@ -10,6 +10,13 @@ import pytest
 from experiments.serving.records import Records
 from tests.conftest import run_command
 from tests.docs.shell import Shell
+from tests.support.docker import require_image
+
+
+@pytest.fixture(scope="module")
+def image() -> None:
+    """Skip, before the steps that need no Docker are run, if there is no engine."""
+    require_image()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.docs.markdown import blocks, commands, steps
 from tests.docs.shell import Shell, unlike
 from tests.doubles.aws.double import Double
 from tests.doubles.aws.resident import Resident
-from tests.support.docker import left_behind, require_image
+from tests.support.docker import left_behind
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # raised by moto
@@ -89,8 +89,7 @@ def test_the_main_job_ends_as_shown(on_this_machine: Shell) -> None:
 
 
 @pytest.mark.docker
-def test_in_containers_and_served(on_this_machine: Shell) -> None:
-    require_image()
+def test_in_containers_and_served(image: None, on_this_machine: Shell) -> None:
     with on_this_machine.opened({}):
         on_this_machine.follow(section(CONTAINERS, SAME, SERVED), NOT_RUN)
     assert left_behind() == []

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ENGINE, PROJECT
 from tests.docs.markdown import Block, blocks, commands, steps
 from tests.docs.shell import Shell
-from tests.support.docker import left_behind, require_image
+from tests.support.docker import left_behind
 
 pytestmark = [
     pytest.mark.timeout(400),
@@ -55,12 +55,6 @@ def test_every_command_is_run_or_listed_with_a_reason() -> None:
 @pytest.mark.slow
 def test_it_can_be_followed_without_docker(without_docker: Shell) -> None:
     assert len((without_docker.folder / "predictions.csv").read_text().splitlines()) == 1 + ROWS
-
-
-@pytest.fixture(scope="module")
-def image() -> None:
-    """Skip before the minutes of ``without_docker``, if there is no engine."""
-    require_image()
 
 
 @pytest.mark.docker

@@ -362,6 +362,7 @@ def test_disk_that_fills_up_loses_no_trial(
     assert "failed" not in second.out
 
 
+@pytest.mark.slow
 def test_name_taken_by_another_configuration_shows_the_difference(project: Path, byoe: Run) -> None:
     taken = byoe("mode=local", "action=train", "study=taken", "ensemble.members=[ridge]")
     assert taken.code == 0, taken.err

@@ -354,6 +354,7 @@ def test_a_headerless_file_of_a_model_with_numbers_as_names_keeps_its_rows(folde
     assert len(predicted(model, both, "present")[0]) == 1
 
 
+@pytest.mark.slow
 def test_a_second_command_for_the_same_output_is_refused(
     model: Path, table: pd.DataFrame, byoe: Callable[..., Ended]
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_check_passes_and_leaves_nothing_that_costs(double: Double, byoe: Run)
     assert is_clean(double)
 
 
+@pytest.mark.slow
 def test_a_check_that_fails_says_what_differs_and_cleans_up(double: Double, byoe: Run) -> None:
     double.inject(JobFailure(0, "AlgorithmError: broken"), JobFailure(1, "AlgorithmError: broken"))
     ended = byoe(*arguments(double))

@@ -26,7 +26,9 @@ def write_table(folder: Path, labels: Sequence[str]) -> None:
     (folder / "table.csv").write_text("\n".join(["a,b,c,churned", *rows]) + "\n")
 
 
-@pytest.mark.parametrize("labels", [("no", "yes"), ("low", "middle", "high")], ids=["two", "three"])
+@pytest.mark.parametrize(
+    "labels", [("no", "yes"), pytest.param(("low", "middle", "high"), marks=pytest.mark.slow)], ids=["two", "three"]
+)
 def test_a_text_target_is_searched_recorded_and_summed_up(labels: tuple[str, ...], project: Path, byoe: Run) -> None:
     """One study for each number of classes; with five trees a member it takes a few seconds."""
     write_table(project, labels)

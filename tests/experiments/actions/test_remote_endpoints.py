@@ -310,9 +310,10 @@ def test_a_denied_request_names_the_iam_action(double: Double, byoe: Run, bundle
     assert resources(double) == [0, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "remaining"),
-    [("DeleteEndpointConfig", [0, 1, 1]), pytest.param("DeleteModel", [0, 0, 1], marks=pytest.mark.slow)],
+    [("DeleteEndpointConfig", [0, 1, 1]), ("DeleteModel", [0, 0, 1])],
 )
 def test_a_deletion_that_was_interrupted_continues(
     operation: str, remaining: list[int], double: Double, byoe: Run, bundles: tuple[Path, Path]
@@ -538,6 +539,7 @@ def test_late_tags_of_a_new_endpoint_are_waited_for(
     assert clock.slept.count(10.0) == 3
 
 
+@pytest.mark.slow
 def test_an_invocation_waits_longer_than_a_model_may_take_and_is_repeated_once(
     double: Double, byoe: Run, bundles: tuple[Path, Path], folder: Path
 ) -> None:

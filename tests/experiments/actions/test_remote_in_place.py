@@ -19,6 +19,7 @@ from tests.support.presplit import ROLES, upload_rows, write_rows
 from tests.support.records import recorded_trials
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(300),
 ]
@@ -36,7 +37,7 @@ def keys(double: Double) -> list[str]:
     return [entry["Key"] for entry in double.client("s3").list_objects_v2(Bucket=double.bucket)["Contents"]]
 
 
-@pytest.mark.parametrize("kind", [pytest.param("csv", marks=pytest.mark.slow), "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
     kind: str, project: Path, tmp_path: Path, byoe: Run, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +73,6 @@ def test_jobs_read_the_rows_in_place_and_give_the_numbers_of_mode_local(
             assert "parity: PASS (1 of 1 trials equal)\n  equal to the bit: 1 of 1" in replayed.out, replayed.err
 
 
-@pytest.mark.slow
 def test_rows_that_change_under_a_study_fail_its_trials(
     project: Path, tmp_path: Path, byoe: Run, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:

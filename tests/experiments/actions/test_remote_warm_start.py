@@ -19,6 +19,7 @@ from tests.experiments.actions.test_remote import arguments, created, opened
 from tests.support.records import recorded_trials
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(300),
 ]

@@ -18,6 +18,7 @@ from tests.support.account import in_account
 from tests.support.records import logged_runs, recorded_trials
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(300),
 ]
@@ -77,7 +78,6 @@ def begun(project: Path, local_folder: Path) -> Path:
     return project / "studies/mine/ledger.sqlite"
 
 
-@pytest.mark.slow  # the next test has the same numbers from a study that continues
 def test_byoes_search_on_sagemaker_has_the_points_and_scores_of_mode_local(
     project: Path, double: Double, byoe: Run, whole: list[dict[str, Any]]
 ) -> None:
@@ -93,7 +93,6 @@ def test_byoes_search_on_sagemaker_has_the_points_and_scores_of_mode_local(
     assert "search.n_trials=10" in ended.out  # it can be extended
 
 
-@pytest.mark.slow
 def test_a_study_continues_on_sagemaker_with_the_points_and_scores_of_one_that_stays(
     project: Path, double: Double, byoe: Run, begun: Path, whole: list[dict[str, Any]]
 ) -> None:
@@ -118,7 +117,6 @@ def test_a_study_continues_on_sagemaker_with_the_points_and_scores_of_one_that_s
     assert "parity: PASS (1 of 1 trials equal)" in compared.out
 
 
-@pytest.mark.slow  # the sampler is told the same in every mode, which tests/experiments/backends/test_learning.py holds
 def test_a_search_learns_from_another_on_sagemaker_as_in_mode_local(
     project: Path, double: Double, byoe: Run, begun: Path
 ) -> None:
@@ -186,9 +184,8 @@ def recorded(ledger: Path) -> list[Any]:
             [],
             other_numbers,
             "cannot continue in mode=remote: trial",
-            marks=pytest.mark.slow,
         ),
-        pytest.param([], other_versions, "numpy is 0.", marks=pytest.mark.slow),
+        ([], other_versions, "numpy is 0."),
     ],
 )
 def test_what_does_not_fit_is_named_and_changes_nothing(
@@ -215,7 +212,6 @@ def test_other_versions_of_libraries_end_a_study_here_too(byoe: Run, begun: Path
     assert len(recorded_trials(Path.cwd(), "mine")) == 3
 
 
-@pytest.mark.slow
 def test_a_search_killed_at_any_point_launches_nothing_twice(
     project: Path, double: Double, byoe: Run, begun: Path, whole: list[dict[str, Any]]
 ) -> None:

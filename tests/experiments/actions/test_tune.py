@@ -339,6 +339,7 @@ def test_a_study_of_training_rows_alone_has_no_other_scores_and_says_so(project:
     assert "partial" not in report.out
 
 
+@pytest.mark.slow
 def test_plain_catboost_is_trained_once_beside_the_trials(
     project: Path, byoe: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -502,6 +503,7 @@ def test_table_of_categories_dates_weights_and_groups_in_parquet(project: Path) 
     assert final.data.metrics["cv_rmse_blended"] < final.data.metrics["cv_rmse_extra_trees"]
 
 
+@pytest.mark.slow
 def test_broken_store_loses_no_trial_and_is_filled_by_the_next_run(project: Path, empty_store: Path) -> None:
     (project / "mlflow.db").write_bytes(b"this is no database at all, and SQLite says so" * 100)
     first = run_command(*TINY)

@@ -38,6 +38,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_model_on_s3_is_the_one_that_was_uploaded(project: Path, byoe: Callable[..., Ended], bucket: str) -> None:
     assert byoe("mode=local", "action=train", "study=mine", *QUICK).code == 0
     Path("here").mkdir()
