@@ -91,6 +91,17 @@ def test_a_network_weighs_rows() -> None:
     assert abs(float(np.mean(network.predict(features) - target))) < 0.3
 
 
+@pytest.mark.parametrize(("rows", "params"), [(2, {}), (5, {}), (60, {"decay": 1e5})])
+def test_a_network_that_decays_more_than_it_learns_predicts_the_mean(rows: int, params: dict[str, float]) -> None:
+    features, target = drawn(rows)
+    for classes, wanted in ((0, target), (2, (np.arange(rows) % 2).astype(float))):
+        network = REGISTRY["network"](params, seed=0, threads=1, classes=classes)
+        network.fit(features, wanted)
+        predicted = network.predict(features)
+        mean = [(wanted == 0).mean(), (wanted == 1).mean()] if classes else target.mean()
+        assert predicted == pytest.approx(np.broadcast_to(mean, predicted.shape), abs=0.3 * target.std())
+
+
 def test_a_process_of_classes_leaves_each_row_out_of_its_calibration() -> None:
     features, target = drawn(60)
     codes = (target > np.median(target)).astype(np.int64)

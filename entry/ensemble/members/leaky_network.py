@@ -47,7 +47,7 @@ class LeakyNetwork(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             settings: ``width`` of each of ``layers`` hidden layers; ``updates``, the steps of the optimiser, within a
                 range of passes over the rows; ``learning_rate``, the highest one; ``batch_size``, the most rows of a
                 step, and an eighth of fewer than eight times as many; ``decay``, by how much a step shrinks weights, as
-                a multiple of the learning rate over the number of rows; ``smoothing``, the part of a label that all
+                a multiple of the learning rate over the number of rows, at most to zero; ``smoothing``, the part of a label that all
                 classes share, not for quantities.
             seed: Seed of the first weights and of the order of rows.
         """
@@ -179,7 +179,7 @@ class _Adam:
             first += np.float32(1 - _FIRST) * (gradient - first)
             second += np.float32(1 - _SECOND) * (gradient * gradient - second)
             if place in self._decayed:
-                self._parameters[place] *= np.float32(1 - own * self._decay)
+                self._parameters[place] *= np.float32(max(0.0, 1 - own * self._decay))
             self._parameters[place] -= np.float32(own / unbiased) * first / (np.sqrt(second * spread) + _EPSILON)
 
 
