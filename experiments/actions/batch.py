@@ -79,6 +79,8 @@ def row_file(config: Config) -> Path:
     if config.header is not None:
         one_of("header", config.header, HEADERS)
     path = user_path(config.input)
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"input={config.input} is not a regular file: write the rows to a file, and name that.")
     if not path.is_file():
         near = [other.name for other in path.parent.glob("*")] if path.parent.is_dir() else []
         raise ConfigError(f"input={config.input}: there is no such file.{did_you_mean(path.name, near)}")

@@ -47,8 +47,8 @@ class LeakyNetwork(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             settings: ``width`` of each of ``layers`` hidden layers; ``updates``, the steps of the optimiser, within a
                 range of passes over the rows; ``learning_rate``, the highest one; ``batch_size``, the most rows of a
                 step, and an eighth of fewer than eight times as many; ``decay``, by how much a step shrinks weights, as
-                a multiple of the learning rate over the number of rows, at most to zero; ``smoothing``, the part of a label that all
-                classes share, not for quantities.
+                a multiple of the learning rate over the number of rows, at most to zero; ``smoothing``, the part of a
+                label that all classes share, not for quantities.
             seed: Seed of the first weights and of the order of rows.
         """
         self.settings = settings

@@ -22,6 +22,7 @@ def coverage_chart(measures: Sequence[Measures]) -> Chart:
         return Chart("coverage", _TITLE, "No winner has intervals that were checked on test rows.")
     names = [measures[place].label for place in found]
     level = next(iter(found.values())).level
+    held = "sets of labels" if measures[next(iter(found))].study.classes else "intervals"
     data = [
         {
             "type": "scatter",
@@ -48,7 +49,7 @@ def coverage_chart(measures: Sequence[Measures]) -> Chart:
     promised = {"type": "line", "xref": "x", "x0": level, "x1": level, "yref": "paper", "y0": 0, "y1": 1}
     layout = {
         "xaxis": {
-            "title": {"text": f"share of the test rows that {level:.0%} intervals hold"},
+            "title": {"text": f"share of the test rows that {level:.0%} {held} hold"},
             "tickformat": ".0%",
             "zeroline": False,
         },
@@ -57,7 +58,7 @@ def coverage_chart(measures: Sequence[Measures]) -> Chart:
     }
     sentences = [_sentence(measures[place].label, known) for place, known in found.items()]
     text = f"The dotted line is what is promised. {'. '.join(sentences)}."
-    return Chart("coverage", _TITLE, text, (rows_plot({"data": data, "layout": layout}, names, 1),))
+    return Chart("coverage", _TITLE, text, (rows_plot({"data": data, "layout": layout}, names, 1, more=12),))
 
 
 def _sentence(label: str, known: Coverage) -> str:

@@ -143,6 +143,7 @@ def test_a_wrong_cell_is_named_by_its_row_in_the_whole_file_and_nothing_is_writt
         (("input=rows.csv", "output=o.txt"), "ends with one of"),
         (("input=rows.csv", "output=o.csv", "header=maybe"), "It can be: absent, present"),
         (("input=none.csv", "output=o.csv"), "there is no such file"),
+        (("input=folder.csv", "output=o.csv"), "input=folder.csv is not a regular file"),
         (("input=rows.csv", "output=none/o.csv"), "there is no folder none"),
         (("input=rows.csv", "output=folder.csv"), "output=folder.csv is a folder"),
         (("input=rows.csv", "output=o.csv", "detail=all"), "It can be: blended, explanation, interval, members"),

@@ -110,6 +110,8 @@ def test_studies_of_classes_have_a_figure_for_each_score_with_an_interval(folder
     assert list(found)[:4] == ["logloss", "auc", "coverage", "differences"]
     assert list(found)[-2:] == ["errors", "confusion"]
     assert found["logloss"].title == "Log loss of every member and of the blend"
+    axis = found["coverage"].plots[0].spec["layout"]["xaxis"]
+    assert axis["title"]["text"] == "share of the test rows that 90% sets of labels hold"
     assert "All blends have the same log loss, 0.5" in found["logloss"].sentence
     assert "All blends have the same AUC, 0.89" in found["auc"].sentence
     assert "ridge" not in found["auc"].sentence.split("its best member")[0]
