@@ -101,8 +101,11 @@ class DataReport:
         for label, count in self.classes.items():
             if label in shown:
                 table.add_row(named_label(label), str(count), f"{count / rows:.1%}")
-        others = len(self.classes) - len(shown)
-        return [table, *([Text(f"and {others} classes with fewer rows")] if others else [])]
+        others = [count for label, count in self.classes.items() if label not in shown]
+        if not others:
+            return [table]
+        counted = "1 class more" if len(others) == 1 else f"{len(others)} classes more"
+        return [table, Text(f"and {counted}, with at most {max(others)} rows{' each' if len(others) > 1 else ''}")]
 
 
 def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import get_args
 
-from ensemble.blending import Fixed
+from ensemble.blending import Fixed, Vote
 from ensemble.decision import read_class_weight, read_threshold
 from ensemble.evaluation import MetricName, default_objective
 from ensemble.parameters import Parameter
@@ -86,6 +86,12 @@ def plan_recipe(config: Config, ensemble: EnsemblePlan, splits: Splits) -> Recip
         threshold=read_threshold(config.ensemble.threshold, "ensemble.threshold"),
     )
     check_task(recipe, train, "ensemble.", "search.objective", describe_target(train))
+    metric = MetricName.parse(objective)
+    if (recipe.blend, metric.score, metric.who) == (Vote.kind, "logloss", BLENDED):
+        notes.append(
+            "a label for which no member votes has a probability near 0, so that the log loss of ensemble.blend=vote "
+            f"is high. Labels are scored by search.objective={metric.split}_accuracy_{BLENDED}."
+        )
     blend_over, kept = _blend_over(config, objective)
     max_ms = _max_ms(config, objective)
     return RecipePlan(recipe, ensemble, _final_rows(config, splits), blend_over, max_ms, (*notes, *kept))

@@ -222,7 +222,7 @@ def test_the_most_frequent_of_many_classes_are_shown(folder: Path) -> None:
     names = [f"c{place:02}" for place in range(25)]
     found = table(folder, price=names * 4, size=list(range(ROWS)))
     assert len(found.classes) == 25
-    assert rendered(found)[-1].strip() == "and 5 classes with fewer rows"
+    assert rendered(found)[-1].strip() == "and 5 classes more, with at most 4 rows each"
 
 
 def test_a_rare_class_is_named(folder: Path) -> None:

@@ -105,6 +105,16 @@ def test_what_does_not_go_with_classes_is_refused(argument: str, part: str, fold
     assert part in refusal(folder, CLASSES, argument)
 
 
+def test_a_vote_that_is_scored_by_log_loss_is_noted(folder: Path) -> None:
+    def noted(*given: str) -> bool:
+        notes = planned(folder, CLASSES, *given).notes
+        return any("Labels are scored by search.objective=cv_accuracy_blended." in note for note in notes)
+
+    assert noted("ensemble.blend=vote")
+    assert not noted("ensemble.blend=vote", "search.objective=cv_accuracy_blended")
+    assert not noted("ensemble.blend=weighted")
+
+
 def test_members_that_ignore_weights_do_not_go_with_weights_of_classes(folder: Path) -> None:
     given = ["ensemble.members=[xgboost,nearest_neighbors]", "ensemble.class_weight=balanced"]
     assert "ensemble.class_weight: nearest_neighbors ignores weights." in refusal(folder, CLASSES, *given)
