@@ -253,7 +253,10 @@ def main(argv: Sequence[str]) -> int:
     except EnsembleError as error:
         print(visible(f"error: {error}"), file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # Python's locks raise RuntimeError if a second signal arrives while the first one ends a wait.
+        if isinstance(error, RuntimeError) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         resumes = not any(argument.startswith("action=") and argument not in _RESUMED for argument in arguments)
         rest = " What has finished is recorded. Run the same command again to continue." if resumes else ""
         print(f"interrupted.{rest}", file=sys.stderr)

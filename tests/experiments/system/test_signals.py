@@ -42,3 +42,30 @@ def test_signal_that_a_parent_ignores_stays_ignored() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment())
     assert done.stdout.split() == ["True", "False"]
+
+TWICE = """
+import threading
+from experiments import cli
+
+def interrupted_twice(*_):
+    # As threading's wait does when a second signal arrives while it takes its lock again after the first one.
+    lock = threading.Lock()
+    with lock:
+        lock.release()
+        raise KeyboardInterrupt
+
+def broken(*_):
+    raise RuntimeError("broken")
+
+for name, action in (("list", interrupted_twice), ("doctor", broken)):
+    cli.ACTIONS[name] = ("", action)
+print(cli.main(["action=list"]), flush=True)
+cli.main(["action=doctor"])
+"""
+
+
+def test_second_signal_that_breaks_a_lock_ends_the_command_like_the_first() -> None:
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=False, env=environment())
+    assert done.stdout.split() == ["130"]
+    assert done.stderr.startswith("interrupted.\n")
+    assert done.stderr.endswith("RuntimeError: broken\n")
