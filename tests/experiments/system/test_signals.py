@@ -43,6 +43,7 @@ def test_signal_that_a_parent_ignores_stays_ignored() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment())
     assert done.stdout.split() == ["True", "False"]
 
+
 TWICE = """
 import threading
 from experiments import cli
