@@ -113,6 +113,9 @@ def _pays(place: int, one: Measures) -> Pays:
     if one.lift is None or one.best_member is None:
         return Pays(place, "One member, so nothing is blended", "open")
     words, tone = _PAYS[verdict(one.lift, one.decisive)]
+    if not one.lift.value and not one.lift.low:
+        name = one.best_member.name
+        return Pays(place, words, tone, f"CV {shown(one.decisive)} as its best member, {name}, on every fold")
     reason = f"CV {shown(one.decisive)} {below_or_above(one.lift.value)} its best member, {one.best_member.name}"
     interval = f"95%: {below_or_above(one.lift.low)} to {below_or_above(one.lift.high)}"
     return Pays(place, words, tone, reason, interval)

@@ -53,6 +53,12 @@ def verdict_text(final: TrialResult, results: Sequence[TrialResult], members: Se
         return Text("The ensemble has one member, so there is no blend to compare.")
     decision = verdict(lift, best.metric)
     conclusion, style = _SHOWN[decision]
+    if not lift.value and not lift.low:
+        return Text(
+            f"{conclusion}: the blend is as good as the best single member ({best.name} in trial {best.trial.index}, "
+            f"{best.score:.6g}); their CV {shown(best.metric)} is the same on every fold.",
+            style=style,
+        )
     return Text(
         f"{conclusion}: the blend's CV {shown(best.metric)} is {below_or_above(lift.value)} that of the best "
         f"single member ({best.name} in trial {best.trial.index}, {best.score:.6g}); {interval_text(lift)}.",

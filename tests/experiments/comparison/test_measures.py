@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ensemble.recipe import BLENDED
+from experiments.comparison.answers import does_it_pay
 from experiments.comparison.findings import which_is_better
 from experiments.comparison.measures import Measures, lift_between_winners, measure
 from experiments.comparison.recorded_study import read_study
@@ -342,3 +344,12 @@ def test_a_blend_over_the_study_has_the_rmse_of_every_member_and_is_current_for_
     assert interval.value == 6.0  # 6 over all rows, whatever the folds' mean
     edit_facts(study, final={**final, "info": {**info, STUDY_BLEND: {**blend, "trials": [0, 1]}}})
     assert read_study(study.folder).final is None  # the study was extended, and the blend looked for again
+
+
+def test_a_blend_that_equals_a_member_has_no_interval_of_zeros(folder: Path) -> None:
+    one = scored(0, POINTS[0])
+    same = {name: one.metrics[name.replace(BLENDED, "xgboost")] for name in one.metrics}
+    (study,) = measure([add_study(folder, "laptop", [dataclasses.replace(one, metrics=same)])])
+    (pays,) = does_it_pay([study])
+    assert (pays.verdict, pays.interval) == ("Undecided", "")
+    assert pays.reason == "CV RMSE as its best member, xgboost, on every fold"

@@ -53,6 +53,14 @@ def test_verdict_is_undecided_if_the_interval_includes_zero() -> None:
     assert "includes zero" in text
 
 
+def test_verdict_says_that_the_blend_equals_a_member() -> None:
+    best = trial(0, 11.0, 12.0, 11.0)
+    assert verdict_text(best, [best], MEMBERS, OBJECTIVE).plain == (
+        "Undecided: the blend is as good as the best single member (xgboost in trial 0, 11); their CV RMSE is the same "
+        "on every fold."
+    )
+
+
 def test_an_ensemble_of_one_member_has_no_verdict() -> None:
     only = trial(0, 11.0, 12.0, 11.0)
     text = verdict_text(only, [only], ["xgboost"], OBJECTIVE).plain
