@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,11 @@ class LevelError(InputError):
 
 
 def check_level(level: float, place: str) -> None:
-    """Raise LevelError for a level that is not between 0 and 1; ``place`` is where it was given, for the message."""
+    """Raise LevelError for a level that is not a number between 0 and 1; ``place`` is where it was given."""
+    if not isinstance(level, Real):
+        raise LevelError(
+            f"{place}={level!r} is not a number: the level of an interval is above 0 and below 1, such as {LEVEL}."
+        )
     if not 0 < level < 1:
         raise LevelError(f"{place}={level:g}: the level of an interval is above 0 and below 1, such as {LEVEL}.")
 

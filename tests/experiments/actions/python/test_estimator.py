@@ -84,7 +84,12 @@ def test_it_trains_what_the_training_of_a_file_trains(tmp_path: Any) -> None:
     half = intervals.half_widths(np.array(table.features), found.predict(frame), 0.8, "level")
     ends = found.predict_interval(frame, level=0.8)
     assert ends.tolist() == np.column_stack([found.predict(frame) - half, found.predict(frame) + half]).tolist()
-    for level, message in ((0.999, "level=0.999: the training rows of this model allow"), (1.5, "above 0 and below 1")):
+    for level, message in (
+        (0.999, "level=0.999: the training rows of this model allow"),
+        (1.5, "above 0 and below 1"),
+        ("high", "level='high' is not a number"),
+        (None, "level=None is not a number"),
+    ):
         with pytest.raises(ValueError, match=message):
             found.predict_interval(frame, level)
 
