@@ -77,6 +77,7 @@ class WorkerPool:
         environ = {
             **os.environ,
             **openmp_environment(threads),
+            "PYTHONSAFEPATH": "1",  # a script of the user's, such as random.py, is not imported for a library
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
         with other:

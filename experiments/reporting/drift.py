@@ -65,9 +65,12 @@ def verdict_line(drift: Drift) -> str:
 def _members(drift: Drift) -> str:
     if drift.disagreement is None:
         return "The members' disagreement is unknown: one member has all the weight."
+    usual = (
+        "" if drift.disagreement >= 1 else " Below 1 is usual, since the served members are averages of several models."
+    )
     return (
         f"The members disagree {digits(drift.disagreement)} times as much as out of fold (by chance up to "
-        f"{digits(drift.chance)} times). Below 1 is usual, since the served members are averages of several models."
+        f"{digits(drift.chance)} times).{usual}"
     )
 
 

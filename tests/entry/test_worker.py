@@ -48,8 +48,14 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pool(own_folder: Path) -> Iterator[WorkerPool]:
-    found = WorkerPool(2, threads=2, dependencies=[own_folder])
+def pool(own_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
+    """A pool that is started in a folder with files that are called as modules of libraries are."""
+    folder = tmp_path_factory.mktemp("scripts")
+    for name in ("random.py", "py.py", "numpy.py"):
+        (folder / name).write_text("raise RuntimeError('this is a script of the user')")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        found = WorkerPool(2, threads=2, dependencies=[own_folder])
     yield found
     found.close()
 
@@ -69,6 +75,11 @@ def environ(folder: Path, hyperparameters: dict[str, str]) -> dict[str, str]:
 def run_entry(pool: WorkerPool, folder: Path, **hyperparameters: str) -> Any:
     kwargs = {"environ": environ(folder, hyperparameters)}
     return pool.call("ensemble.worker:run_entry", kwargs, folder / "log.txt")
+
+
+def test_scripts_in_the_working_folder_do_not_take_the_place_of_libraries(pool: WorkerPool) -> None:
+    assert (Path(pool.call("os:getcwd", {})) / "random.py").is_file()
+    assert 0 <= pool.call("random:random", {}) < 1
 
 
 @linux
