@@ -187,6 +187,7 @@ def _opened(address: _Address, place: str, *, write: bool) -> Iterator[optuna.st
     import optuna
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
 
     url = address.url
     if address.path is not None and not write:
@@ -194,7 +195,8 @@ def _opened(address: _Address, place: str, *, write: bool) -> Iterator[optuna.st
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = None
     try:
-        storage = optuna.storages.RDBStorage(url, skip_table_creation=not write)
+        # Without a pool, since a storage that refuses its tables in its constructor cannot be closed.
+        storage = optuna.storages.RDBStorage(url, {"poolclass": NullPool}, skip_table_creation=not write)
         yield storage
     except RuntimeError as error:
         if "no longer compatible" not in str(error):
