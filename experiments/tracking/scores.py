@@ -33,7 +33,7 @@ class Number:
 
 
 def trial_numbers(result: TrialResult, members: Sequence[str], main: str, objective: str) -> list[Number]:
-    """Return what is logged of a trial: at most 46 metrics for ten members.
+    """Return what is logged of a trial: at most 45 metrics for nine members.
 
     They are the main score of every member and of the blend in cross-validation, as a whole and on each fold, every
     score of the blend there, its main score on the validation rows, the objective, weights, rounds, seconds and cost.

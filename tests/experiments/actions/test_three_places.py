@@ -23,7 +23,8 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-SEARCH = ("search.startup_trials=2", "search.window=2", "ensemble.final_rows=train", *QUICK)
+# With this seed the winner of five trials is not that of the first three.
+SEARCH = ("search.seed=1", "search.startup_trials=2", "search.window=2", "ensemble.final_rows=train", *QUICK)
 Run = Callable[..., Ended]
 
 
@@ -218,7 +219,7 @@ def test_a_search_killed_at_any_point_launches_nothing_twice(
     search = remote(double, "search.n_trials=5")
     for point in (
         *("uploaded", "launched", "trained_again", "spot_checked", "trials_asked", "launched:1"),
-        *("trial_finished", "trial_recorded", "search_done", "final_trained"),
+        *("trial_finished", "trial_recorded", "search_done", "final_trained", "model_registered"),
     ):
         ended = run_command(*search, "mode.budget_usd=9", BYOE_KILL_AT=point)
         assert ended.code == -signal.SIGKILL, (point, ended.err)

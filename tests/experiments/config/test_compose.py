@@ -61,7 +61,7 @@ def test_member_that_outlasts_all_others_is_left_out_and_named(folder: Path) -> 
     plan = plan_study(compose(arguments))
     members = [member.name for member in plan.study.recipe({}).members]
     assert "svr" not in members
-    assert {"xgboost", "catboost", "network"} <= set(members)
+    assert len(members) == 8
     assert "svr__C" not in plan.study.space.ranges
     assert plan.notes[0].startswith("member svr is left out: at 14400 rows one fit takes about 25 s")
     kept = plan_study(compose([*arguments, "ensemble.drop_slow=false"]))
