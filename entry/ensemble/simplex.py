@@ -26,17 +26,17 @@ _SUFFICIENT = 1e-4
 _NEGLIGIBLE = 1e-12
 # What pulls weights of probabilities towards equal ones, in rows. A few rows on which a member is sure and wrong decide
 # the log loss of a small table: without the prior, all weight went to the worst of nine members on one of ten splits.
-# docs/decisions/070 has the measurements.
+# docs/decisions/071 has the measurements.
 PRIOR_ROWS = 3.0
 
 
 def towards_equal(function: Callable[[Floats], Derivatives], size: int, rows: int) -> Callable[[Floats], Derivatives]:
-    """Return the mean log loss of weights with a prior: the squared distance from equal weights, over their square.
+    """Return a mean log loss with a penalty on the squared distance of weights from equal ones.
 
     Args:
         function: The mean over the rows.
         size: Number of weights.
-        rows: Number of rows. The more there are, the less the prior counts.
+        rows: Number of rows. The more there are, the smaller the penalty.
     """
     equal, strength = 1.0 / size, PRIOR_ROWS * size / rows
 

@@ -25,7 +25,7 @@ class MaternClasses(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     "Least-squares classification".
     """
 
-    def __init__(self, max_rows: int, tuned_rows: int, seed: int, max_iter: int = 40) -> None:
+    def __init__(self, max_rows: int, tuned_rows: int, seed: int, max_iter: int) -> None:
         """Keep the settings, as scikit-learn wants it; they are those of ``MaternRegression``."""
         self.max_rows = max_rows
         self.tuned_rows = tuned_rows

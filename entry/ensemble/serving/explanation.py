@@ -125,7 +125,7 @@ class Explainer:
         return int(np.clip(PREDICTIONS_A_ROW // (4 * len(self.columns)), FEWEST_TYPICAL, MOST_TYPICAL))
 
     def check(self, rows: int = 0, limit: Limit | None = None) -> None:
-        """Raise RequestError if rows of this model cannot be explained, or not so many within ``limit``."""
+        """Raise RequestError if rows of this model cannot be explained, or are more than ``limit`` allows."""
         count = len(self.columns)
         if self.sampled and self.sketch is None:
             raise RequestError(
@@ -145,8 +145,7 @@ class Explainer:
                 expected=MOST_SAMPLED_COLUMNS,
                 got=f"{count} columns",
             )
-        most = rows if limit is None else self.most_rows(limit)
-        if rows > most and limit is not None:
+        if limit is not None and rows > (most := self.most_rows(limit)):
             raise RequestError(
                 TOO_LARGE,
                 "too_much_to_explain",
