@@ -450,11 +450,17 @@ class _Fit:
         for place, name in enumerate(growing):
             fit(name, max(seconds - used(), 0.0) / (len(growing) - place))
         budget.leave_slow()
+
+        def rounds(name: str) -> int:
+            grown = len(self.curves[name][0])
+            return max(1, int(min(budget.room(), 1.0) * grown))
+
+        kept = [name for name in sorted(growing, key=rounds) if budget.grows_enough(name, rounds(name))]
+        for name in budget.second_chance(used()):
+            fit(name)
         # A booster that grew for too long is kept, and grows less in the other folds.
-        room = budget.room()
-        for name in growing if room < 1 else ():
-            curve = self.curves[name][0]
-            self.curves[name] = [curve[: max(1, int(room * len(curve)))]]
+        for name, number in [(name, rounds(name)) for name in kept]:
+            self.curves[name] = [self.curves[name][0][:number]]
         return self._leave_out(budget.left_out, models, predictions)
 
     def _leave_out(self, left_out: Mapping[str, str], models: dict[str, list[Member]], predictions: Floats) -> Floats:

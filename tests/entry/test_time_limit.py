@@ -20,6 +20,7 @@ from ensemble.channel import write_channel
 from ensemble.cli import main
 from ensemble.errors import InputError
 from ensemble.final_budget import FinalBudget
+from ensemble.fold_budget import FoldBudget
 from ensemble.known_fits import Known
 from ensemble.members.growth import Growth
 from ensemble.members.scikit import CHUNK
@@ -69,6 +70,13 @@ class Growing(Constant):
 
     def truncated(self, rounds):
         return self
+
+class Late(Constant):
+    kind = "late"
+
+    @classmethod
+    def seconds(cls, rows, columns, params):
+        return 0.04
 
 class Declared(Constant):
     kind = "declared"
@@ -274,3 +282,43 @@ def test_time_for_models_on_all_rows_goes_to_the_members_that_count() -> None:
     budget.end("quick")
     assert not budget.begin("slow")
     assert budget.begin("useless")
+
+
+def test_quick_members_have_the_time_that_no_booster_can_use() -> None:
+    expected = {"ridge": 0.1, "svr": 0.9, "xgboost": 40.0, "catboost": 60.0}
+    budget = FoldBudget(1.0, expected, ("xgboost", "catboost"), "blended", may_leave=True)
+    for name in budget.fixed():
+        assert budget.has_time_for(name, sum(budget.taken.values()))
+        budget.taken[name] = expected[name] - 0.02
+    assert budget.to_grow(0.98) == []
+    assert list(budget.left_out) == ["catboost", "xgboost"]
+
+
+def test_boosters_alone_share_the_shortest_time() -> None:
+    budget = FoldBudget(0.1, {"xgboost": 40.0, "catboost": 60.0}, ("xgboost", "catboost"), "blended", may_leave=True)
+    assert budget.to_grow(0.0) == ["xgboost"]
+    budget.taken["xgboost"] = 0.2
+    assert budget.grows_enough("xgboost", 1)
+
+
+def test_a_booster_of_few_rounds_is_left_out_and_a_quick_member_takes_its_time() -> None:
+    budget = FoldBudget(1.0, {"ridge": 0.1, "svr": 0.75, "catboost": 1.0}, ("catboost",), "blended", may_leave=True)
+    assert budget.has_time_for("ridge", 0.0)
+    budget.taken["ridge"] = 0.1
+    assert not budget.has_time_for("svr", 0.1)
+    assert budget.to_grow(0.1) == ["catboost"]
+    budget.taken["catboost"] = 0.2
+    assert not budget.grows_enough("catboost", 1)
+    assert budget.left_out["catboost"].startswith("it grew one round in 0.2 s")
+    assert budget.second_chance(0.3) == ["svr"]
+    assert list(budget.left_out) == ["catboost"]
+
+
+def test_the_time_of_a_booster_of_few_rounds_goes_to_quick_members(own_module: Callable[[str], str]) -> None:
+    module = own_module(SLOW)
+    members = MemberSpec("a", f"{module}:Growing"), MemberSpec("late", f"{module}:Late"), *recipe().members
+    training = fit(Recipe(members), K * 0.05)
+    assert list(training.left_out) == ["a"]
+    assert list(training.ensemble.models) == ["late", "ridge", "xgboost"]
+    free = fit_ensemble(Recipe(members[1:], folds=FoldSpec(k=K)), make_table(90), None, 1)
+    assert training.metrics == free.metrics
