@@ -145,6 +145,17 @@ class WorkerPool:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def scheduled(self) -> dict[int, tuple[float, float]]:
+        """Return how long each worker ran and waited for a core; empty where the system does not count it."""
+        with self._state_lock:
+            pids = [worker.pid for worker in self._workers]
+        found: dict[int, tuple[float, float]] = {}
+        for pid in pids:
+            with contextlib.suppress(OSError, ValueError):
+                ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+                found[pid] = int(ran) / 1e9, int(waited) / 1e9
+        return found
+
     def interrupt(self) -> None:
         """Kill the workers that are at work, whose calls raise ``RunnerClosed``; later calls get new ones."""
         with self._state_lock:

@@ -32,7 +32,7 @@ from experiments.study.continuing import check_not_elsewhere
 from experiments.study.learning import LEARNED, Learned
 from experiments.study.ledger import FILE, Peek
 from experiments.study.source_dir import place_source
-from experiments.study.spec import FINAL_SECONDS, FIRST_SHARE, StudySpec, begun_in
+from experiments.study.spec import ENDING_SECONDS, FIRST_SHARE, StudySpec, begun_in
 
 # Digits of the identity's hash at the end of a default name.
 _HASH_LENGTH = 8
@@ -141,7 +141,7 @@ def _limited(config: Config, recipe: RecipePlan, train: Table) -> list[str]:
     seconds = folds.k * folds.repeats * sum(fits.values())
     has, what = timeout, "the command ends after its first trial"
     if not config.mode.runs_jobs:
-        has = max(0.0, FIRST_SHARE * (timeout - FINAL_SECONDS))
+        has = max(0.0, FIRST_SHARE * (timeout - ENDING_SECONDS))
         what = "members for which there is no time are left out, and boosters grow fewer rounds"
     if seconds <= has:
         return []

@@ -35,8 +35,8 @@ STUDY_BLEND = "study_blend"
 COMMANDS = "commands"
 # The ledger's fact that a time limit ended the study: the limit in ``seconds``, and how many ``trials`` were finished.
 TIME_LIMIT = "time_limit"
-# When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
-FINAL_SECONDS = 13.0
+# When a study has a time limit, these seconds of an idle core are reserved for scores, figures and MLflow.
+ENDING_SECONDS = 13.0
 # The share of the rest that the folds of the first trial may take. If it stays the only one, what is left is enough for
 # its bundle and a model of each member on all rows, which takes about half as long as the folds.
 FIRST_SHARE = 0.5

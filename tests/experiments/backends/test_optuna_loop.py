@@ -12,12 +12,14 @@ import pytest
 
 from ensemble.racing import Rival
 from ensemble.wire import decode_fitted, decode_recipe, decode_rival
-from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_TRIALS, LoopHandle
+from experiments.backends.optuna_loop import LoopHandle
+from experiments.backends.pace import Pace
+from experiments.backends.time_plan import ALL_ROWS_TRIALS, FINAL_TRIALS, TimePlan
 from experiments.errors import RunnerClosed
 from experiments.study.baseline import baseline_trial
 from experiments.study.folder import output_data_dir, prepare, scored_model_dir
 from experiments.study.ledger import Ledger
-from experiments.study.spec import FINAL_SECONDS, FIRST_SHARE, StudySpec, TrialResult, TrialSpec
+from experiments.study.spec import ENDING_SECONDS, FIRST_SHARE, StudySpec, TrialResult, TrialSpec
 from tests.experiments.backends.contract import plan
 
 SECONDS_A_TRIAL = 10.0
@@ -53,8 +55,12 @@ class ScriptedRunner:
         self.killed.set()
 
 
+def timed(study: StudySpec, runner: ScriptedRunner, *, is_told: bool = False) -> TimePlan:
+    return TimePlan(study, is_told=is_told, clock=runner.clock, pace=Pace(slowness=study.slowness))
+
+
 def run(study: StudySpec, runner: ScriptedRunner) -> list[TrialResult]:
-    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, clock=runner.clock) as handle:
+    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, time_plan=timed(study, runner)) as handle:
         return list(handle.results())
 
 
@@ -93,7 +99,7 @@ def test_a_resumed_study_races_the_same_rivals(folder: Path, resumed: int) -> No
 
 
 def test_time_is_reserved_for_the_winner_and_running_trials_are_left_to_the_next_run(folder: Path) -> None:
-    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + FINAL_SECONDS
+    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + ENDING_SECONDS
     study = plan("search.n_trials=20", "search.window=4", "search.parallel=2", f"search.timeout={kept + 20.05:g}")
     first = run(study, runner := ScriptedRunner(lambda index: float(index) if index < 2 else None))
     assert {result.index for result in first} == {0, 1}
@@ -129,11 +135,11 @@ def test_a_study_that_ends_in_time_runs_every_trial(folder: Path) -> None:
 
 
 def test_a_training_beside_the_trials_is_killed_when_the_time_is_needed_for_the_winner(folder: Path) -> None:
-    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + FINAL_SECONDS
+    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + ENDING_SECONDS
     study = plan("search.n_trials=2", "search.parallel=2", f"search.timeout={kept + 20.05:g}")
     beside = dataclasses.replace(baseline_trial(study), index=7)
     runner = ScriptedRunner(lambda index: None if index == 7 else float(index))
-    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, clock=runner.clock) as handle:
+    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, time_plan=timed(study, runner)) as handle:
         wait = None
         for _ in handle.results():
             wait = wait or handle.run_beside(beside)
@@ -169,7 +175,7 @@ class LimitedRunner(ScriptedRunner):
 
 
 def limited(study: StudySpec, ledger: Ledger, runner: ScriptedRunner) -> LoopHandle:
-    return LoopHandle(study, ledger, runner, fits_in_time=True, clock=runner.clock)
+    return LoopHandle(study, ledger, runner, time_plan=timed(study, runner, is_told=True))
 
 
 def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_time(folder: Path) -> None:
@@ -180,7 +186,7 @@ def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_t
         order = [result.index for result in handle.results()]
         assert order[0] == 0
         told = [runner.seen[index].hyperparameters.get("folds_seconds") for index in range(4)]
-        assert told == [repr((1000 - 90 - 2 * FINAL_SECONDS) * FIRST_SHARE), None, None, None]
+        assert told == [repr((1000 - 90 - 2 * ENDING_SECONDS) * FIRST_SHARE), None, None, None]
         assert [runner.seen[index].hyperparameters["members"] for index in range(4)] == ["xgboost,catboost"] + [
             "xgboost"
         ] * 3
@@ -206,8 +212,8 @@ def test_a_first_trial_that_takes_its_whole_time_leaves_enough_for_the_winner(fo
     with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
         next(handle.results())
         took = runner.now
-        assert took == pytest.approx(FIRST_SHARE * (60 - FINAL_SECONDS))
-        assert 2 * took <= 60 - FINAL_SECONDS
+        assert took == pytest.approx(FIRST_SHARE * (60 - ENDING_SECONDS))
+        assert 2 * took <= 60 - ENDING_SECONDS
 
 
 def test_without_a_limit_nothing_is_told(folder: Path) -> None:
@@ -301,7 +307,7 @@ def test_a_trial_takes_members_that_it_has_no_time_to_fit_from_the_best_trial_of
 
 
 def test_no_trial_is_started_that_could_not_end_in_time(folder: Path) -> None:
-    seconds = FINAL_SECONDS + 4.2 * SECONDS_A_TRIAL
+    seconds = ENDING_SECONDS + 4.2 * SECONDS_A_TRIAL
     study = plan("search.n_trials=9", "search.window=1", "search.parallel=1", f"search.timeout={seconds}")
     study = dataclasses.replace(study, final_rows="train")
     with Ledger.open(study) as ledger, limited(study, ledger, runner := LimitedRunner(float)) as handle:
