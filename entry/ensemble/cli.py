@@ -42,10 +42,12 @@ from ensemble.wire import (
 )
 
 if TYPE_CHECKING:
-    from ensemble.training import Training
+    from ensemble.training import FittedEnsemble, Training
 
 # The bundle of the models that were scored, where that of the model folder is of models fitted on more rows.
 SCORED_FOLDER = "scored"
+# What ``metrics.json`` has of them.
+SERVED_INFO = ("final_rows", "rows_served", "served_from_folds")
 METRICS_VERSION = 1
 # Folders of the user's own packages that are not beside the entry script.
 CODE_VARIABLE = "BYOE_CODE"
@@ -223,7 +225,7 @@ def train(
         left = known.final_seconds
         if left is not None:  # another bundle takes as long to save as this one
             left -= time.perf_counter() - began + document["saving_seconds"]
-        document |= _serve_further(recipe, places, final_rows, training, table, left)
+        document = _serve_further(recipe, places, training, left, {**document, "final_rows": final_rows})
     _write_metrics(places, document)
     _print_lines(training.notes, document["metrics"], recipe.objective)
 
@@ -239,30 +241,39 @@ def _print_lines(notes: Sequence[str], metrics: Mapping[str, float], objective: 
 
 
 def _serve_further(
-    recipe: Recipe, places: Places, final_rows: FinalRows, training: Training, table: Table, seconds: float | None
+    recipe: Recipe, places: Places, training: Training, seconds: float | None, document: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write the bundle of models on further rows; return what ``metrics.json`` has of it.
+    """Write the bundle of models on further rows; return what ``metrics.json`` has then.
+
+    With a time limit, both are written before a long fit, with what is fitted so far.
 
     Args:
         recipe: What was trained.
         places: Where to read and write.
-        final_rows: The rows.
         training: The training.
-        table: Its rows.
         seconds: The time to fit the models; None for no limit. Members without time keep the models of their folds.
+        document: What ``metrics.json`` has besides: which rows these are, and what it takes to save a bundle.
     """
     from ensemble.bundle import save_bundle
     from ensemble.training import final_budget, fit_again
 
-    rows = _served_rows(table, places, final_rows)
-    budget = None if seconds is None else final_budget(recipe, training, table, rows, seconds)
-    ensemble = fit_again(recipe, rows, training.ensemble, places.threads, training.rounds, budget)
-    kept = [name for name, models in ensemble.models.items() if models is training.ensemble.models[name]]
-    served = replace(training, ensemble=ensemble)
-    if places.model_dir is not None:
-        save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
-    found: dict[str, Any] = {"final_rows": final_rows, "rows_served": rows.rows}
-    return found | ({"served_from_folds": kept} if kept else {})
+    table, _ = _cached_channel(places.train, places.roles, None)
+    rows = _served_rows(table, places, document["final_rows"])
+    rows_hash = rows.content_hash()
+
+    def saved(ensemble: FittedEnsemble) -> dict[str, Any]:
+        kept = [name for name, models in ensemble.models.items() if models is training.ensemble.models[name]]
+        if places.model_dir is not None:
+            served = replace(training, ensemble=ensemble)
+            save_bundle(places.model_dir, recipe, served, rows, rows_hash, places.code)
+        return {**document, "rows_served": rows.rows} | ({"served_from_folds": kept} if kept else {})
+
+    budget = None
+    if seconds is not None:
+        budget = final_budget(recipe, training, table, rows, seconds)
+        budget.saving = document["saving_seconds"]
+        budget.keep = lambda ensemble: _write_metrics(places, saved(ensemble))
+    return saved(fit_again(recipe, rows, training.ensemble, places.threads, training.rounds, budget))
 
 
 def _write_metrics(places: Places, document: Mapping[str, Any]) -> None:

@@ -10,6 +10,8 @@ from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
 
+from ensemble.bundle_files import MANIFEST
+from ensemble.cli import SERVED_INFO
 from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
@@ -278,7 +280,7 @@ class LoopHandle(StudyHandle):
     def _run_in_time(self, final: TrialSpec) -> TrialResult:
         """Run the winner's training, which is killed when its time is up and its scored models are saved.
 
-        These are served then.
+        What it has fitted on further rows is served then, if that is saved too, or the scored models.
         """
         started = time.time()
         shutil.rmtree(final.folder, ignore_errors=True)  # a winner of an earlier command would count as written
@@ -291,10 +293,13 @@ class LoopHandle(StudyHandle):
             self._interrupted([future])
         if not _was_killed(future):
             return future.result()
+        result = read_result(final, started, time.time(), 0)
+        if (model_dir(final.folder) / MANIFEST).exists():  # with what was fitted before
+            return result
         shutil.rmtree(model_dir(final.folder), ignore_errors=True)
         if scored.exists():
             scored.rename(model_dir(final.folder))
-        return read_result(final, started, time.time(), 0)
+        return replace(result, info={name: value for name, value in result.info.items() if name not in SERVED_INFO})
 
     def _fitted(self, index: int, recipe: Mapping[str, str] | None) -> dict[str, tuple[Path, str]]:
         """Return where the members of the winner have been fitted, of those whose models are kept, by name."""

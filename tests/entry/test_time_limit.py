@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+import ensemble.final_budget
+import ensemble.training
 from ensemble.bundle import load_bundle
 from ensemble.channel import write_channel
 from ensemble.cli import main
@@ -219,7 +221,9 @@ def test_rounds_are_read_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize("final", ["bag", "refit"])
-def test_members_of_a_finished_training_are_not_fitted_again(tmp_path: Path, final: Any) -> None:
+def test_members_of_a_finished_training_are_not_fitted_again(
+    tmp_path: Path, final: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = Recipe(
         tuple(MemberSpec(kind, kind, {} if kind == "xgboost" else QUICK[kind]) for kind in ("xgboost", "ridge")),
         blend="stacking",
@@ -259,6 +263,25 @@ def test_members_of_a_finished_training_are_not_fitted_again(tmp_path: Path, fin
     kept = load_bundle(again / "output" / "data" / "scored").ensemble.predict(rows)
     assert np.array_equal(kept, load_bundle(scored / "model").ensemble.predict(rows))
     assert not np.array_equal(kept, served[0])
+    with monkeypatch.context() as patch:
+        fits = itertools.count(1)
+
+        def fit_and_die(self: Any, *arguments: Any, **more: Any) -> Any:
+            if next(fits) == 2:
+                raise KeyboardInterrupt
+            return known_way(self, *arguments, **more)
+
+        known_way = ensemble.training._Fit._fit_member
+        patch.setattr(ensemble.training._Fit, "_fit_member", fit_and_die)
+        patch.setattr(ensemble.final_budget, "LONG_SECONDS", 0.0)
+        patch.setattr(ensemble.final_budget, "LONG_SAVINGS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            train("killed", final_rows="train_and_validation", fitted_members=fitted, final_seconds="1e9")
+    document = json.loads((tmp_path / "killed" / "output" / "data" / "metrics.json").read_text())
+    assert (document["final_rows"], document["rows_served"]) == ("train_and_validation", 80)
+    assert len(document["served_from_folds"]) == 1
+    partly = load_bundle(tmp_path / "killed" / "model").ensemble.predict(rows)
+    assert not any(np.array_equal(partly, other) for other in (kept, served[1]))
     late = train("late", final_rows="train_and_validation", fitted_members=fitted, final_seconds="1e-9")
     document = json.loads((late / "output" / "data" / "metrics.json").read_text())
     assert document["metrics"] == metrics[0]["metrics"]
@@ -275,11 +298,14 @@ def test_members_without_a_place_are_refused(text: str) -> None:
 def test_time_for_models_on_all_rows_goes_to_the_members_that_count() -> None:
     now = 0.0
     expected, weights = {"slow": 4.0, "quick": 0.5, "useless": 0.1}, {"slow": 0.6, "quick": 0.4, "useless": 0.0}
-    budget = FinalBudget(5.0, expected, weights, lambda: now)
+    budget = FinalBudget(5.0, expected, weights, clock=lambda: now)
     assert budget.order(expected) == ["quick", "slow", "useless"]
     assert budget.begin("quick")
     now += 1.0  # twice as long as expected
+    assert not budget.is_long("slow")  # there is nothing yet to keep
     budget.end("quick")
+    assert [name for name in expected if budget.is_long(name)] == ["slow"]
+    assert not replace(budget, saving=1.0).is_long("slow")  # which takes 8 s
     assert not budget.begin("slow")
     assert budget.begin("useless")
 

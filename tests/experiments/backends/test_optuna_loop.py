@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ensemble.bundle_files import MANIFEST
 from ensemble.racing import Rival
 from ensemble.wire import decode_fitted, decode_recipe, decode_rival
 from experiments.backends.optuna_loop import LoopHandle
@@ -17,7 +18,7 @@ from experiments.backends.pace import Pace
 from experiments.backends.time_plan import ALL_ROWS_TRIALS, FINAL_TRIALS, TimePlan
 from experiments.errors import RunnerClosed
 from experiments.study.baseline import baseline_trial
-from experiments.study.folder import output_data_dir, prepare, scored_model_dir
+from experiments.study.folder import model_dir, output_data_dir, prepare, scored_model_dir
 from experiments.study.ledger import Ledger
 from experiments.study.spec import ENDING_SECONDS, FIRST_SHARE, StudySpec, TrialResult, TrialSpec
 from tests.experiments.backends.contract import plan
@@ -238,16 +239,21 @@ def test_a_best_trial_that_kept_its_models_is_fitted_on_further_rows_only(folder
     assert float(runner.seen[0].hyperparameters["final_seconds"]) < 1000
 
 
-def test_models_of_folds_are_served_if_there_is_no_time_for_others(folder: Path) -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_was_saved_is_served_if_there_is_no_time_for_more(folder: Path, kept: bool) -> None:
     class Stuck(LimitedRunner):
         def run(self, trial: TrialSpec) -> TrialResult:
             if trial.folder.name != "final":
                 return super().run(trial)
             prepare(trial, study)
-            scored_model_dir(trial.folder).mkdir(parents=True)
+            for bundle in (scored_model_dir(trial.folder), model_dir(trial.folder)):
+                bundle.mkdir(parents=True, exist_ok=True)
+            (scored_model_dir(trial.folder) / MANIFEST).write_text("of the folds")
+            if kept:  # another one may be about to be replaced
+                (model_dir(trial.folder) / MANIFEST).write_text("of further rows")
             names = ["xgboost", "blended"]
             document = {"metrics": {f"cv_rmse_{name}": 1.0 for name in names}, "left_out": {"catboost": "slow"}}
-            document |= {"weights": {"xgboost": 1.0}, "fit_seconds": {"xgboost": 1.0}}
+            document |= {"weights": {"xgboost": 1.0}, "fit_seconds": {"xgboost": 1.0}, "final_rows": "all"}
             (output_data_dir(trial.folder) / "metrics.json").write_text(json.dumps(document))
             self.killed.wait()
             raise RunnerClosed
@@ -257,9 +263,10 @@ def test_models_of_folds_are_served_if_there_is_no_time_for_others(folder: Path)
         list(handle.results())
         final = handle.run_final(0)
     assert final.metrics == {"cv_rmse_xgboost": 1.0, "cv_rmse_blended": 1.0}
-    assert "final_rows" not in final.info
-    assert (study.folder / "final" / "model").exists()
-    assert not scored_model_dir(study.folder / "final").exists()
+    assert ("final_rows" in final.info) is kept
+    served = (model_dir(study.folder / "final") / MANIFEST).read_text()
+    assert served == ("of further rows" if kept else "of the folds")
+    assert scored_model_dir(study.folder / "final").exists() is kept
 
 
 def test_the_models_of_each_member_s_best_trial_are_kept(folder: Path) -> None:
