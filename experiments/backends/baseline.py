@@ -54,7 +54,7 @@ class Baseline:
         """
         if not self._is_due or trial.state != "complete" or self._wait is not None or self._runs_here:
             return
-        seconds, timeout = baseline_seconds(self._study, trial), self._study.timeout
+        seconds, timeout = baseline_seconds(self._study, trial) * self._handle.slowness(), self._study.timeout
         if timeout is not None and seconds > SHARE * timeout:
             self._skipped = f"it takes about {seconds:.0f} s, too much of search.timeout={timeout:g}"
             return

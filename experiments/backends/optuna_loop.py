@@ -79,6 +79,7 @@ class LoopHandle(StudyHandle):
         self._results = {result.index: result for result in ledger.results()}
         self._spec = spec.as_trained(self._results.values())
         self._time = time_plan or TimePlan(spec, is_told=False, pace=Pace())
+        self._time.learn(self._spec, self._results.values())
         self._beside: Callable[[], TrialResult | None] | None = None
         self._asked = 0
         self._told = 0
@@ -119,8 +120,8 @@ class LoopHandle(StudyHandle):
                 self._ledger.record(result)
                 crash_points.point("trial_recorded")
                 self._results[result.index] = result
-                self._time.pace.measure()
                 self._spec = self._spec.as_trained(self._results.values())
+                self._time.learn(self._spec, self._results.values())
                 self._remove_models()
                 yield result
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from experiments.backends.pace import Pace
-from experiments.study.served_fits import besides_fits, served_fits_seconds
-from experiments.study.spec import ENDING_SECONDS, FIRST_SHARE, StudySpec, TrialResult
+from experiments.study.served_fits import besides_fits, scoring_seconds, served_fits_seconds
+from experiments.study.spec import ENDING_SECONDS, FIRST_SHARE, SHORTEST_SECONDS, StudySpec, TrialResult
 
 # Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
 # member on all rows is expected to take.
@@ -19,8 +19,6 @@ ALL_ROWS_TRIALS = 1.5
 # A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
 # other trials, if there is time for this share of the fits. Other parameters may take this many times as long.
 STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.2, 2.0
-# The shortest time that a training is given, however short the limit.
-SHORTEST_SECONDS = 0.5
 
 
 class TimePlan:
@@ -46,15 +44,27 @@ class TimePlan:
         self.pace = pace
         self.clock = clock
         self._limit = spec.timeout
+        self._scoring = 0.0
         self._begun = clock() - spec.spent
 
     def left(self) -> float | None:
         """Return how many seconds of the limit are left; None without one."""
         return None if self._limit is None else self._limit - (self.clock() - self._begun)
 
+    def learn(self, spec: StudySpec, results: Iterable[TrialResult]) -> None:
+        """Find how busy the machine is now, and how long the winner's scores take.
+
+        Args:
+            spec: The study, as it is trained.
+            results: The finished trials.
+        """
+        self.pace.measure()
+        if self.is_told and (scored := complete(results)):
+            self._scoring = scoring_seconds(spec, scored)
+
     def before_ending(self) -> float:
         """Return how long trainings may still take, all together. It needs a limit."""
-        return (self.left() or 0.0) - ENDING_SECONDS * self.pace.slowness
+        return (self.left() or 0.0) - self._scoring - ENDING_SECONDS * self.pace.slowness
 
     def for_first_trial(self) -> float:
         """Return how long the folds of the first trial may take."""

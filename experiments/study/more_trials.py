@@ -14,8 +14,8 @@ FEWEST_TRIALS = 8
 MORE = 20
 # A gain of the objective by less than this share is not worth its time.
 WORTH = 0.005
-# The ends of the interval, as quantiles of the gains of looking back. No trial so far is better than the best one, so its
-# upper end is further out than in an interval of 95%: with 0.975 it held 84% of the gains of twenty trials after twenty
+# The ends of the interval, as quantiles of the gains of looking back. No trial so far is better than the best one, so
+# its upper end is further out than in one of 95%: with 0.975 it held 84% of the gains of twenty trials after twenty
 # whose scores were normal, and with this 92% (98% and 99.6% where they were exponential).
 LOW, HIGH = 0.025, 0.999
 

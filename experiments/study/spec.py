@@ -40,6 +40,8 @@ ENDING_SECONDS = 13.0
 # The share of the rest that the folds of the first trial may take. If it stays the only one, what is left is enough for
 # its bundle and a model of each member on all rows, which takes about half as long as the folds.
 FIRST_SHARE = 0.5
+# The shortest time that a training is given, however short the limit.
+SHORTEST_SECONDS = 0.5
 # The part of a recorded identity that says who proposes, and those that say where a study began.
 ENGINE = "search.engine"
 _PLACE = ("mode", "cold", ENGINE)
