@@ -34,7 +34,8 @@ class LocalBackend(Backend):
         taken = study.spent / study.slowness + self._pool.cpu_seconds()
         slowness = min(study.slowness, max(study.spent / taken, 1.0)) if taken else study.slowness
         plan = TimePlan(study, is_told=True, pace=Pace(self._pool.scheduled, slowness))
-        return LoopHandle(study, ledger, LocalRunner(study, self._pool), time_plan=plan)
+        runner = LocalRunner(study, self._pool)
+        return LoopHandle(study, ledger, runner, time_plan=plan, wait_until_ready=self._pool.wait_until_ready)
 
 
 class LocalRunner:

@@ -62,6 +62,7 @@ class LoopHandle(StudyHandle):
         *,
         final_runner: TrialRunner | None = None,
         time_plan: TimePlan | None = None,
+        wait_until_ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Use an open ledger, and take over the runners, which ``cancel`` closes; the study's time begins now.
 
@@ -71,6 +72,7 @@ class LoopHandle(StudyHandle):
             runner: Runs its trials.
             final_runner: Runs the winner's training; None to use ``runner``.
             time_plan: How its time limit is divided; None for one whose trainings are not told their time.
+            wait_until_ready: Waits until a trial can begin, so that its time is not measured with what comes before.
         """
         self._ledger = ledger
         self._runner = runner
@@ -78,6 +80,7 @@ class LoopHandle(StudyHandle):
         self._threads = futures.ThreadPoolExecutor(spec.parallel, thread_name_prefix="trial")
         self._results = {result.index: result for result in ledger.results()}
         self._spec = spec.as_trained(self._results.values())
+        self._wait_until_ready = wait_until_ready
         self._time = time_plan or TimePlan(spec, is_told=False, pace=Pace())
         self._time.learn(self._spec, self._results.values())
         self._beside: Callable[[], TrialResult | None] | None = None
@@ -92,6 +95,7 @@ class LoopHandle(StudyHandle):
         if len(self._results) == self._spec.n_trials:
             return
         proposer = make_proposer(self._spec)
+        self._wait_until_ready()
         waiting: dict[int, TrialSpec] = {}
         running: dict[futures.Future[TrialResult], int] = {}
         since: dict[int, float] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -111,7 +112,7 @@ class TimePlan:
         left = self.for_trials(spec, scored)
         if left is None:
             return list(members)
-        left = max(left - max(map(besides_fits, scored)), 0.0)
+        left = max(left - statistics.median(map(besides_fits, scored)), 0.0)
         takes = {name: max(result.info.get("fit_seconds", {}).get(name, 0.0) for result in scored) for name in members}
         found, used = [], 0.0
         for name in sorted(takes, key=takes.__getitem__):
@@ -125,7 +126,7 @@ class TimePlan:
         times = 1 if spec.max_ms is None else 2  # the best trial is measured before members are left out
         if not self.is_told:
             return times * longest * (FINAL_TRIALS + (0.0 if spec.final_rows == "train" else ALL_ROWS_TRIALS))
-        besides = max(map(besides_fits, scored))
+        besides = statistics.median(map(besides_fits, scored))
         again = 0.0 if self.keeps_models else longest  # the winner's folds
         return times * (again + SURE * (besides + served_fits_seconds(spec, scored)))
 

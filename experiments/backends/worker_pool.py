@@ -102,6 +102,19 @@ class WorkerPool:
         for _ in range(size):
             self._idle.put(None)
 
+    def wait_until_ready(self) -> None:
+        """Wait until a worker has its libraries, so that what it is called for is not measured with their imports.
+
+        Raises:
+            RunnerClosed: The pool was closed meanwhile.
+            EnsembleError: The libraries cannot be imported.
+        """
+        worker = self._idle.get()
+        try:
+            worker = worker or self._spawn()
+        finally:
+            self._idle.put(worker)
+
     def call(self, function: str, kwargs: dict[str, Any], log: Path | None = None) -> Any:
         """Call ``module:function`` in a worker; arguments and answer are JSON.
 

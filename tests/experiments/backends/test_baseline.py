@@ -42,7 +42,6 @@ class Handle:
         self.begun.append(trial)
         return lambda: self.result
 
-
     def slowness(self) -> float:
         return self.slow
 
