@@ -255,7 +255,7 @@ def _serve_further(
         document: What ``metrics.json`` has besides: which rows these are, and what it takes to save a bundle.
     """
     from ensemble.bundle import save_bundle
-    from ensemble.training import final_budget, fit_again
+    from ensemble.training import final_budget, fit_again, with_models
 
     table, _ = _cached_channel(places.train, places.roles, None)
     rows = _served_rows(table, places, document["final_rows"])
@@ -272,7 +272,7 @@ def _serve_further(
     if seconds is not None:
         budget = final_budget(recipe, training, table, rows, seconds)
         budget.saving = document["saving_seconds"]
-        budget.keep = lambda ensemble: _write_metrics(places, saved(ensemble))
+        budget.keep = lambda models: _write_metrics(places, saved(with_models(training.ensemble, models)))
     return saved(fit_again(recipe, rows, training.ensemble, places.threads, training.rounds, budget))
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ensemble.training import FittedEnsemble
+from ensemble.members import Member
 
 # What a fit takes that has nothing to do, and by how much at most fits take longer or shorter than expected.
 LEAST_SECONDS, MOST_SLOWER = 0.02, 4.0
@@ -26,7 +24,7 @@ class FinalBudget:
         expected: The seconds that one fit of each member takes, as expected.
         weights: Their weights in the blend.
         saving: The seconds that it takes to save a bundle.
-        keep: Called before a long fit, in which the process may be killed, with the ensemble of what is fitted so far.
+        keep: Called before a long fit, in which the process may be killed, with the models so far.
         clock: Returns the time in seconds, from an arbitrary start.
         began: When the time began.
         taken: Expected and actual seconds of the fits so far.
@@ -36,7 +34,7 @@ class FinalBudget:
     expected: Mapping[str, float]
     weights: Mapping[str, float]
     saving: float = 0.0
-    keep: Callable[[FittedEnsemble], None] | None = None
+    keep: Callable[[Mapping[str, list[Member]]], None] | None = None
     clock: Callable[[], float] = time.perf_counter
     began: float = field(init=False)
     taken: list[tuple[float, float]] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -205,11 +205,12 @@ def fit_again(
     with one_blas_thread():
         weighed = weighted_by_class(rows, fitted.class_weights)
         fit = _Fit(replace(recipe, class_weight=None), weighed, None, threads, None, Known(rounds=rounds or {}))
+        return with_models(fitted, fit.models(budget))
 
-        def ensemble(models: Mapping[str, list[Member]]) -> FittedEnsemble:
-            return replace(fitted, models={name: models[name] or kept for name, kept in fitted.models.items()})
 
-        return ensemble(fit.models(budget, ensemble))
+def with_models(fitted: FittedEnsemble, models: Mapping[str, list[Member]]) -> FittedEnsemble:
+    """Return an ensemble with other models of the members that have any."""
+    return replace(fitted, models={name: models[name] or kept for name, kept in fitted.models.items()})
 
 
 def final_budget(recipe: Recipe, training: Training, train: Table, rows: Table, seconds: float) -> FinalBudget:
@@ -363,17 +364,8 @@ class _Fit:
             fold_weights(folds, self.train.weights),
         )
 
-    def models(
-        self,
-        budget: FinalBudget | None = None,
-        ensemble: Callable[[Mapping[str, list[Member]]], FittedEnsemble] | None = None,
-    ) -> dict[str, list[Member]]:
-        """Return the models of a bundle, fitted on all rows; a member without time for it has an empty list.
-
-        Args:
-            budget: The time that there is; None for no limit.
-            ensemble: Returns the ensemble of some models, which the budget may keep.
-        """
+    def models(self, budget: FinalBudget | None = None) -> dict[str, list[Member]]:
+        """Return the models of a bundle, fitted on all rows; a member without time for it has an empty list."""
         models: dict[str, list[Member]] = {name: [] for name in self.names}
         specs = {spec.name: spec for spec in self._unknown()}
         for number, seed in enumerate(seeds_of(self.recipe)):
@@ -381,8 +373,8 @@ class _Fit:
                 if number and not member_class(specs[name].kind, "members").seeded:
                     continue
                 if budget is None or budget.begin(name):
-                    if budget is not None and budget.keep and ensemble and budget.is_long(name):
-                        budget.keep(ensemble(models))
+                    if budget is not None and budget.keep is not None and budget.is_long(name):
+                        budget.keep(models)
                     models[name].append(self._fit_member(specs[name], self.train, "all rows", seed=seed))
                     if budget is not None:
                         budget.end(name)
