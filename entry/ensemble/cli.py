@@ -102,9 +102,11 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         roles = decode_roles({**hyperparameters, **data})
         rival = decode_rival(hyperparameters.pop("rival", None))
         final_rows = decode_final_rows(hyperparameters.pop("final_rows", None))
+        growing = decode_seconds("growing_seconds", hyperparameters.pop("growing_seconds", None))
         known = Known(
             rounds=decode_rounds(hyperparameters.pop("found_rounds", None)),
-            seconds=decode_seconds("folds_seconds", hyperparameters.pop("folds_seconds", None)),
+            seconds=growing or decode_seconds("folds_seconds", hyperparameters.pop("folds_seconds", None)),
+            may_leave=growing is None,
             final_seconds=decode_seconds("final_seconds", hyperparameters.pop("final_seconds", None)),
         )
         fitted = decode_fitted(hyperparameters.pop("fitted_members", None))

@@ -27,7 +27,7 @@ from ensemble.evaluation import (
     scores,
 )
 from ensemble.final_budget import FinalBudget
-from ensemble.fold_budget import FoldBudget
+from ensemble.fold_budget import USUAL_SHARE, FoldBudget
 from ensemble.intervals import Intervals, fit_intervals
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
@@ -284,7 +284,7 @@ class _Fit:
             if member_class(member.kind, "members").finds_rounds(member.params) and member.name not in known.rounds
         }
         self.rounds: dict[str, int] = dict(known.rounds)
-        self.seconds, self.clock = known.seconds, known.clock
+        self.seconds, self.may_leave, self.clock = known.seconds, known.may_leave, known.clock
         self.left_out: dict[str, str] = {}
         self.outputs = (len(train.classes),) if train.classes else ()
         self.decision = decision_of(train)
@@ -431,13 +431,14 @@ class _Fit:
             ``predictions`` without the members that were left out.
         """
         rows, began = self.train.take(fold.fit), self.clock()
-        members = {member.name: member for member in self.recipe.members}
+        members = {member.name: member for member in self._unknown()}
         size, classes = (rows.rows, len(rows.columns)), classes_argument(rows.classes)
         expected = {
             name: member_class(member.kind, "members").seconds(*size, member.params, **classes)
             for name, member in members.items()
         }
-        budget = FoldBudget(seconds, expected, tuple(self.curves), self.objective.who, self.recipe.weights is None)
+        may_leave = self.may_leave and self.recipe.weights is None
+        budget = FoldBudget(seconds, expected, tuple(self.curves), self.objective.who, may_leave)
 
         def used() -> float:
             return self.clock() - began
@@ -452,9 +453,9 @@ class _Fit:
         for name in budget.fixed():
             if budget.has_time_for(name, used()):
                 fit(name)
-        growing = budget.to_grow(used())
+        growing, least = budget.to_grow(used()), 0.0 if may_leave else USUAL_SHARE * seconds
         for place, name in enumerate(growing):
-            fit(name, max(seconds - used(), 0.0) / (len(growing) - place))
+            fit(name, max(seconds - used(), least) / (len(growing) - place))
         budget.leave_slow()
 
         def rounds(name: str) -> int:

@@ -105,6 +105,8 @@ class LoopHandle(StudyHandle):
             if self._beside is not None and self._time.is_told and self._spec.parallel == 1:
                 self._beside()  # it would take the next trial's time
             for index in self._startable(waiting):
+                if self._time.is_told and len(running) == self._spec.parallel:
+                    break  # how much time a trial has is known when it begins
                 trial = waiting.pop(index)
                 if index not in self._results:
                     since[index] = self._time.clock()
@@ -194,9 +196,10 @@ class LoopHandle(StudyHandle):
             fitted[name] = (folder, name)
             before = self._results[source].params
             params |= {key: value for key, value in before.items() if key.partition(SEPARATOR)[0] == name}
-        if not fitted:
-            return trial
-        hyperparameters = self._spec.hyperparameters(params) | {"fitted_members": encode_fitted(fitted)}
+        hyperparameters = dict(self._spec.hyperparameters(params))
+        hyperparameters |= {"fitted_members": encode_fitted(fitted)} if fitted else {}
+        if seconds := self._time.for_fits(self._spec, self._results.values()):  # others may grow for longer than before
+            hyperparameters["growing_seconds"] = encode(seconds)
         return replace(trial, params=params, hyperparameters=hyperparameters)
 
     def _limited(self, trial: TrialSpec) -> TrialSpec:
@@ -248,12 +251,11 @@ class LoopHandle(StudyHandle):
 
     def _interrupted(self, running: Collection[futures.Future[TrialResult]]) -> set[futures.Future[TrialResult]]:
         """Kill the running trials, and return those that finished nevertheless."""
-        for future in running:
-            future.cancel()
-        finished, left = set[futures.Future[TrialResult]](), set(running)
+        finished, left = set[futures.Future[TrialResult]](), {future for future in running if not future.cancel()}
         while left:  # repeatedly, since a trial may be between its thread and its worker
             self._runner.interrupt()
-            finished, left = futures.wait(running, INTERRUPT_EVERY_SECONDS)
+            done, left = futures.wait(left, INTERRUPT_EVERY_SECONDS)
+            finished |= done
         return {future for future in finished if not _was_killed(future)}
 
     def run_again(self, trial: TrialSpec) -> TrialResult:

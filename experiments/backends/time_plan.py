@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 from experiments.backends.pace import Pace
 from experiments.study.served_fits import besides_fits, scoring_seconds, served_fits_seconds
-from experiments.study.spec import ENDING_SECONDS, FIRST_SHARE, SHORTEST_SECONDS, StudySpec, TrialResult
+from experiments.study.spec import ENDING_SECONDS, SHORTEST_SECONDS, StudySpec, TrialResult, first_trial_seconds
 
-# Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
-# member on all rows is expected to take.
-SURE = 1.6
+# Time is also reserved for the winner: this multiple of what a trial took besides its fits, and the time of one fit of
+# each member on all rows. Fits take less than in trials, where boosters grow until they get no better.
+BESIDES = 1.1
 # Where trainings are not told their time, it is this multiple of the longest trial's duration for the winner's
 # training, and this one for its training on all rows.
 FINAL_TRIALS = 1.5
 ALL_ROWS_TRIALS = 1.5
 # A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
 # other trials, if there is time for this share of the fits. Other parameters may take this many times as long.
-STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.2, 2.0
+STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.05, 1.4
 
 
 class TimePlan:
@@ -69,7 +68,7 @@ class TimePlan:
 
     def for_first_trial(self) -> float:
         """Return how long the folds of the first trial may take."""
-        return max(SHORTEST_SECONDS, self.before_ending() * FIRST_SHARE)
+        return first_trial_seconds(self.before_ending(), self.pace.slowness)
 
     def for_winner(self) -> float:
         """Return how long the winner's training may take."""
@@ -109,10 +108,9 @@ class TimePlan:
             members: Its members.
         """
         scored = complete(results)
-        left = self.for_trials(spec, scored)
+        left = self.for_fits(spec, scored)
         if left is None:
             return list(members)
-        left = max(left - statistics.median(map(besides_fits, scored)), 0.0)
         takes = {name: max(result.info.get("fit_seconds", {}).get(name, 0.0) for result in scored) for name in members}
         found, used = [], 0.0
         for name in sorted(takes, key=takes.__getitem__):
@@ -121,14 +119,20 @@ class TimePlan:
                 found.append(name)
         return found if sum(takes[name] for name in found) >= FEWEST_FITS * sum(takes.values()) else []
 
+    def for_fits(self, spec: StudySpec, results: Iterable[TrialResult]) -> float | None:
+        """Return how long the fits of another trial may take; None without a limit. The arguments are as before."""
+        scored = complete(results)
+        left = self.for_trials(spec, scored)
+        return None if left is None else max(left - max(map(besides_fits, scored)), 0.0)
+
     def _reserved(self, spec: StudySpec, scored: Sequence[TrialResult], longest: float) -> float:
         """Return the seconds that the winner's training takes if each trial took no longer than ``longest``."""
         times = 1 if spec.max_ms is None else 2  # the best trial is measured before members are left out
         if not self.is_told:
             return times * longest * (FINAL_TRIALS + (0.0 if spec.final_rows == "train" else ALL_ROWS_TRIALS))
-        besides = statistics.median(map(besides_fits, scored))
+        besides = max(map(besides_fits, scored))
         again = 0.0 if self.keeps_models else longest  # the winner's folds
-        return times * (again + SURE * (besides + served_fits_seconds(spec, scored)))
+        return times * (again + BESIDES * besides + served_fits_seconds(spec, scored))
 
 
 def complete(results: Iterable[TrialResult]) -> list[TrialResult]:

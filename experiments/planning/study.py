@@ -33,7 +33,14 @@ from experiments.study.continuing import check_not_elsewhere
 from experiments.study.learning import LEARNED, Learned
 from experiments.study.ledger import FILE, Peek
 from experiments.study.source_dir import place_source
-from experiments.study.spec import ENDING_SECONDS, FIRST_SHARE, SHORTEST_SECONDS, StudySpec, begun_in
+from experiments.study.spec import (
+    BESIDES_SECONDS,
+    ENDING_SECONDS,
+    SHORTEST_SECONDS,
+    StudySpec,
+    begun_in,
+    first_trial_seconds,
+)
 
 # Digits of the identity's hash at the end of a default name.
 _HASH_LENGTH = 8
@@ -150,13 +157,13 @@ def _limited(config: Config, recipe: RecipePlan, train: Table, spent: float) -> 
     if config.mode.runs_jobs:
         has, what = timeout, "the command ends after its first trial"
     else:
-        has = max(SHORTEST_SECONDS, FIRST_SHARE * (timeout - spent - ENDING_SECONDS))
+        has = first_trial_seconds(timeout - spent - ENDING_SECONDS)
         what = "members for which there is no time are left out, and boosters grow fewer rounds"
     notes = []
     if seconds > has:
         takes = f"one trial takes about {seconds:.2g} s on one core, and the first one has {has:.3g} s"
         notes.append(f"search.timeout={timeout:g}: {takes}, so {what}.")
-    shortest = spent + 2 * min(seconds, has) + ENDING_SECONDS
+    shortest = spent + 2 * (min(seconds, SHORTEST_SECONDS) + BESIDES_SECONDS) + ENDING_SECONDS
     if shortest > timeout and not config.mode.runs_jobs:
         notes.append(
             f"search.timeout={timeout:g} will be exceeded: the start, the first trial, a model on all rows, scores, "

@@ -104,11 +104,19 @@ def recipe(*members: MemberSpec, **more: Any) -> Recipe:
     return Recipe((*members, *(MemberSpec(kind, kind, QUICK[kind]) for kind in ("ridge", "xgboost"))), **more)
 
 
-def fit(what: Recipe, seconds: float, rows: Table | None = None, clock: Callable[[], float] | None = None) -> Training:
+def fit(
+    what: Recipe,
+    seconds: float,
+    rows: Table | None = None,
+    clock: Callable[[], float] | None = None,
+    *,
+    may_leave: bool = True,
+) -> Training:
     """Fit with this time, by a clock that moves only where a member of ``SLOW`` says so."""
     modules = {member.kind.partition(":")[0] for member in what.members if ":" in member.kind}
     found = [sys.modules.get(name) or importlib.import_module(name) for name in modules]
-    known = Known(seconds=seconds, clock=clock or (lambda: sum(module.Clock.now for module in found)))
+    now = clock or (lambda: sum(module.Clock.now for module in found))
+    known = Known(seconds=seconds, may_leave=may_leave, clock=now)
     return fit_ensemble(replace(what, folds=FoldSpec(k=K)), rows or make_table(90), None, 1, None, known)
 
 
@@ -172,6 +180,15 @@ def test_a_booster_that_grew_for_too_long_is_kept_and_grows_less_in_the_other_fo
 ) -> None:
     training = fit(recipe(MemberSpec("a", f"{own_module(SLOW)}:Growing")), K * 0.2)
     assert list(training.ensemble.models) == ["a", "ridge", "xgboost"]
+    assert 1 <= training.rounds["a"] < 30
+
+
+def test_where_no_member_may_be_left_out_boosters_grow_less(own_module: Callable[[str], str]) -> None:
+    module = own_module(SLOW)
+    what = recipe(MemberSpec("slow", f"{module}:Slow"), MemberSpec("a", f"{module}:Growing"))
+    training = fit(what, K * 0.2, may_leave=False)
+    assert training.left_out == {}
+    assert list(training.ensemble.models) == ["slow", "a", "ridge", "xgboost"]
     assert 1 <= training.rounds["a"] < 30
 
 
