@@ -252,16 +252,20 @@ def _serve_further(
         seconds: The time to fit the models; None for no limit. Members without time keep the models of their folds.
     """
     from ensemble.bundle import save_bundle
-    from ensemble.training import final_budget, fit_again
+    from ensemble.training import final_budget, fit_again, served_rounds
 
     rows = _served_rows(table, places, final_rows)
     budget = None if seconds is None else final_budget(recipe, training, table, rows, seconds)
-    ensemble = fit_again(recipe, rows, training.ensemble, places.threads, training.rounds, budget)
+    rounds = served_rounds(recipe, training, table, rows)
+    ensemble = fit_again(recipe, rows, training.ensemble, places.threads, rounds, budget)
     kept = [name for name, models in ensemble.models.items() if models is training.ensemble.models[name]]
-    served = replace(training, ensemble=ensemble)
+    rounds |= {name: number for name, number in training.rounds.items() if name in kept}
+    served = replace(training, ensemble=ensemble, rounds=rounds)
     if places.model_dir is not None:
         save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
     found: dict[str, Any] = {"final_rows": final_rows, "rows_served": rows.rows}
+    if rounds:
+        found["rounds_served"] = rounds
     return found | ({"served_from_folds": kept} if kept else {})
 
 
