@@ -227,7 +227,7 @@ def _write_json_lines(prediction: Prediction, detail: Detail) -> bytes:
             line["members"] = dict(zip(prediction.names, row, strict=True))
     if detail == "explanation":
         for line, parts in zip(lines, _by_row(_parts(prediction)), strict=True):
-            line |= parts
+            line.update(parts)
     return b"\n".join(map(orjson.dumps, lines)) + b"\n"
 
 
