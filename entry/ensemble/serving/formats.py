@@ -70,7 +70,12 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
 
 
 def _read_csv(body: bytes, parameters: Mapping[str, str]) -> Rows:
-    header = {"present": True, "absent": False}.get(parameters.get("header", ""))
+    given = parameters.get("header")
+    header = {"present": True, "absent": False, None: None}.get(given, ...)
+    if header is ...:
+        raise unfit(
+            f"header={given} in the Content-Type: it is present or absent.", expected="present or absent", got=given
+        )
     while body.startswith(codecs.BOM_UTF8):
         body = body.removeprefix(codecs.BOM_UTF8)
     return Csv(body.lstrip(b"\r\n"), header)
