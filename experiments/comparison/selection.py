@@ -24,8 +24,13 @@ def choose_studies(config: CompareConfig, studies: Path) -> list[RecordedStudy]:
     Raises:
         InputError: A study is unknown, named twice, empty or unreadable, or there are fewer than two.
     """
-    if not config.studies:
+    if config.studies is None:
         return _newest_of_each_mode(studies)
+    if not config.studies:
+        raise ConfigError(
+            "compare.studies=[] names no study. Name two or more, such as compare.studies=[laptop,containers], or "
+            "leave it out to compare the newest study of each mode on the same data."
+        )
     twice = [name for name, count in Counter(config.studies).items() if count > 1]
     if twice:
         raise ConfigError(f"compare.studies names {twice[0]} twice: name each study once.")

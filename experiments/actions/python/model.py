@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.bundle_files import CODE
-from ensemble.intervals import LEVEL
+from ensemble.intervals import LEVEL, check_level
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import RequestError
 from ensemble.serving.explanation import CALL
@@ -27,7 +27,7 @@ from experiments.actions.python.frames import columns_to_predict, is_array, is_f
 from experiments.actions.python.unchanged import unchanged
 from experiments.config.compose import compose
 from experiments.config.keywords import arguments_of
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, brief
 from experiments.reporting.markup import html_table, paragraph
 from experiments.serving import models
 from experiments.system.files import remove
@@ -56,7 +56,12 @@ def load(where: Any, /, **keys: Any) -> Model:
     """
     from ensemble.serving.predictor import Predictor
 
-    text = os.fspath(getattr(where, "folder", where))
+    if not isinstance(where, str | os.PathLike):
+        raise ConfigError(
+            f"where={brief(where)}: give a study or its name, a folder, a model.tar.gz, an MLflow run, name@alias or "
+            "s3://..."
+        )
+    text = os.fspath(where)
     with unchanged():
         composed = compose([*arguments_of({"model": text}), *arguments_of(keys)])
         # The model keeps its files, because a user's own class may read its code later.
@@ -140,9 +145,11 @@ class Model:
         import numpy as np
         import pandas as pd
 
-        problem = wrong_detail(detail, bool(self.classes))
+        given = detail if isinstance(detail, str) else brief(detail)
+        problem = wrong_detail(given, bool(self.classes))
         if problem is not None:
             raise ConfigError(problem)
+        check_level(level, "level")
         if detail == "interval":
             self._predictor.check_level(level, "level")
         unseen = Unseen()
