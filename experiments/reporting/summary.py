@@ -261,6 +261,8 @@ def _headline(outcome: Outcome) -> Text:
     text.append(f", {pruned} pruned" if pruned else "")
     if timeout is not None:
         text.append(f"\nstopped by search.timeout={timeout:g}; run the same command again to continue", style="yellow")
+    if outcome.study.learned:
+        text.append(f"\nlearned, before its first trial: {'; '.join(source.told for source in outcome.study.learned)}")
     if outcome.study.points is None:
         text.append(
             f"\nbest: trial {outcome.best.index}, {outcome.study.objective} = "
