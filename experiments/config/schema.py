@@ -603,7 +603,8 @@ class Config:
         None,
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
         "file of the report; `null` is `report.html` in `paths.root`. For `action=drift` and `action=shrink`, the file "
-        "of the figure; `null` is `drift.png` or `shrink.png` there. For `action=list`, a `.json` file. "
+        "of the figure; `null` is `drift.png` or `shrink.png` there; for `action=drift` also a `.csv` file for the "
+        "table of all columns. For `action=list`, a `.json` file. "
         "For `action=card`, a file that ends with `.md`, or with `.json` for SageMaker's request; `null` prints it. "
         "For `action=export`, a storage of Optuna as `sqlite:///optuna.db`, or `sqlite:///optuna.db:name` to give the "
         "study another name in it.",

@@ -11,6 +11,7 @@ import numpy as np
 
 from ensemble.classes import task_of
 from ensemble.evaluation import main_score
+from ensemble.members import member_class
 from ensemble.recipe import BLENDED
 from experiments.study.coverage import coverage_of
 from experiments.study.fold_intervals import score_interval
@@ -18,6 +19,8 @@ from experiments.study.predictions import Predictions
 from experiments.study.spec import TrialResult
 
 CARD = "card.md"
+# Libraries that every model needs.
+_ALWAYS = ("numpy", "scipy")
 # Rows of the table of features.
 MOST_FEATURES = 10
 # Licences that their packages do not declare in a form that can be read.
@@ -89,9 +92,16 @@ class Card:
         return ordered[:MOST_FEATURES]
 
     def libraries(self) -> list[tuple[str, str, str]]:
-        """Return the name, the version and the licence of each library that the model was trained with."""
-        versions = self.manifest["versions"]
-        return [(name, text, licence(name)) for name, text in sorted(versions.items()) if name != "python"]
+        """Return the name, the version and the licence of each library that the model's members need."""
+        versions, needed = self.manifest["versions"], set(_ALWAYS)
+        for member in self.manifest["members"]:
+            kind = member["kind"]
+            if ":" in kind:  # a class of the user's, which may use any of them
+                needed.update(name for name in versions if name != "python")
+            else:
+                needed.update(member_class(kind, "members").libraries)
+        needed.update({"skops"} if "scikit-learn" in needed else ())
+        return [(name, text, licence(name)) for name, text in sorted(versions.items()) if name in needed]
 
     def calibration(self) -> str:
         """Return in a sentence how well predictions mean what they say, out of fold."""

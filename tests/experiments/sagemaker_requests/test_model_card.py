@@ -69,6 +69,12 @@ def test_a_card_has_data_scores_parity_versions_licences_and_what_it_is_not_for(
     ):
         assert part in text, part
     assert text.index("a\\|x") < text.index("- b: 0.1")
+    listed = [
+        line.split(" | ")[0].strip("| ") for line in text.splitlines() if line.count(" | ") == 2 and "==" not in line
+    ]
+    members = {member["kind"] for member in manifest["members"]}
+    assert members == {"ridge"}
+    assert listed[listed.index("python") :] == ["python", "numpy", "scikit-learn", "scipy", "skops"]
 
 
 def test_a_card_of_a_bundle_alone_says_what_is_not_known(folder: Path) -> None:
