@@ -321,7 +321,7 @@ def _table(outcome: Outcome) -> Table:
     for title in ("", *titles, "weight", "fit s"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     weights, seconds = final.info["weights"], final.info["fit_seconds"]
-    for name in score_rows(final, list(weights)):
+    for name in score_rows(metrics, list(weights)):
         blend = name == BLENDED
         cells = [_number(metrics.get(f"{split}_{score}_{name}"), score) for split, score in scores]
         table.add_row(

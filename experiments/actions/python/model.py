@@ -30,6 +30,7 @@ from experiments.config.keywords import arguments_of
 from experiments.errors import ConfigError, brief
 from experiments.reporting.markup import html_table, paragraph
 from experiments.serving import models
+from experiments.study.verdict import score_rows
 from experiments.system.files import remove
 from experiments.system.machine import available_cores
 
@@ -189,8 +190,8 @@ class Model:
 
     def _repr_html_(self) -> str:
         weights = self.manifest["weights"]
-        rows = [(name, f"{weights[name]:.3f}", *self._scores(name)) for name in self.members]
-        rows.append((BLENDED, "", *self._scores(BLENDED)))
+        names = score_rows(self.metrics, self.members)
+        rows = [(name, "" if name == BLENDED else f"{weights[name]:.3f}", *self._scores(name)) for name in names]
         header = ("", "weight", *(f"{split}_{score}" for split, score in self._shown))
         text = f"{self.origin}: predicts {self.target} from {len(self.columns)} columns; {self.manifest['rows']} rows"
         return f"<div>{paragraph(text, bold=True)}{html_table(header, rows)}</div>"
