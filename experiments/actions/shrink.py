@@ -24,6 +24,7 @@ from experiments.config.paths import endpoints_folder, root_folder, studies_fold
 from experiments.data.channels import channels_at
 from experiments.errors import ConfigError, storage_errors
 from experiments.planning.packages import make_importable
+from experiments.planning.replay import KEY as REPLAYED
 from experiments.planning.replay import over_arguments_of_study
 from experiments.reporting.console import print_plain
 from experiments.reporting.score_names import shown
@@ -217,8 +218,8 @@ def _arguments(
     own = ("action", "model", "output", "study", "shrink.most_worse")
     typed = [argument for argument in command if key_of(argument) not in own]
     name = next((argument.partition("=")[2] for argument in command if key_of(argument) == "study"), None)
-    base = over_arguments_of_study(compose([*typed, "action=train", f"replay.study={study}"]))
-    dropped = (*own, "replay.study")
+    base = over_arguments_of_study(compose([*typed, "action=train", f"{REPLAYED}={study}"]), "model")
+    dropped = (*own, REPLAYED)
     kept = [
         argument
         for argument in base.arguments

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble.arguments import quoted
 from ensemble.column_types import canonical_text
-from experiments.errors import ConfigError, listed, storage_errors
+from experiments.errors import ConfigError, brief, listed, storage_errors
 from experiments.system.files import replace_file
 
 if TYPE_CHECKING:
@@ -222,19 +222,22 @@ def _with_target(table: pa.Table, data: Any, target: Any) -> tuple[pa.Table, str
     import numpy as np
     import pyarrow as pa
 
-    if isinstance(target, int | float):
-        raise ConfigError(f"target={target!r}: give the name of the target column, or its values.")
+    if isinstance(target, int | float | bytes | dict) or hasattr(target, "columns") or not hasattr(target, "__len__"):
+        raise ConfigError(f"target={brief(target)}: give the name of the target column, or its values.")
     index = getattr(target, "index", None)
     if is_pandas(data) and hasattr(index, "equals") and not data.index.equals(index):
         raise ConfigError("the target's index is not that of the DataFrame: give both the rows in the same order.")
     name = getattr(target, "name", None)
     name = name if isinstance(name, str) and name else _TARGET
-    if name in table.column_names:
-        raise ConfigError(f"the DataFrame has a column {name!r} already: give the target's values another name.")
     try:
         values = pa.array(target, from_pandas=True) if hasattr(target, "dtype") else pa.array(np.asarray(target))
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise ConfigError(f"the values of the target cannot be read: {str(error).splitlines()[0]}.") from None
     if len(values) != table.num_rows:
         raise ConfigError(f"the target has {len(values)} values, and the data {table.num_rows} rows.")
+    if name in table.column_names:
+        raise ConfigError(
+            f"the DataFrame has a column {name!r} already. Give that name as the target, or the target's values "
+            "another name."
+        )
     return table.append_column(name, values), name

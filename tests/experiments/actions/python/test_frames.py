@@ -107,7 +107,8 @@ def test_what_cannot_be_read_is_refused(change: Callable[[pd.DataFrame], Any], m
         (np.arange(3), "the target has 3 values, and the data 12 rows"),
         (pd.Series(range(ROWS), name="size"), "has a column 'size' already"),
         (pd.Series(range(ROWS), index=range(1, ROWS + 1)), "the target's index is not that of the DataFrame"),
-        (object(), "the values of the target cannot be read"),
+        (object(), "target=<object object .*: give the name of the target column, or its values"),
+        (np.zeros((ROWS, 2)), "the values of the target cannot be read"),
     ],
 )
 def test_a_target_that_does_not_fit_is_refused(target: Any, message: str) -> None:
