@@ -135,7 +135,8 @@ class Connection(HttpToolsProtocol):
         codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
         old = self.parser.get_http_version() == "1.0"  # which has no codings
         if codings not in ([], [b"chunked"]) or (codings and old):  # another one would have to be undone
-            return f"Transfer-Encoding {b', '.join(codings).decode('latin-1')!r} is not supported: send chunked, or a Content-Length."
+            found = b", ".join(codings).decode("latin-1")
+            return f"Transfer-Encoding {found!r} is not supported: send chunked, or a Content-Length."
         hosts = {value for name, value in self.headers if name == b"host"}
         return "" if len(hosts) < 2 else "there are several Host headers."
 
