@@ -131,7 +131,7 @@ def open_table(
     large = [name for name in names if name not in texts and _are_large(frame[name], missing)]
     numeric = {place for place, dtype in enumerate(frame.dtypes) if dtype.kind in "iuf" or names[place] in large}
     quoted = [names[place] for place in sorted(quoted_columns(paths, len(names)) & numeric)] if numeric else []
-    digits = [name for name, dtype in frame.dtypes.items() if dtype.kind in "iuf" and _are_digits(frame[name])]
+    digits = [name for name in names if frame[name].dtype.kind in "iuf" and _are_digits(frame[name])]
     padded = file.padded([name for name in digits if name not in quoted])
     again = list(dict.fromkeys([*file.mixed(frame), *quoted, *padded, *large]))
     if again:
