@@ -34,7 +34,9 @@ from experiments.serving.memory import Rehearsal, find_rehearsal
 from experiments.serving.part_memory import SERVER_BYTES, part_bytes
 from experiments.study.folder import final_folder, model_dir, output_data_dir, test_predictions
 from experiments.study.ledger import FILE, find_study, read
-from experiments.study.shrink import Step, chosen, difference_on_test_rows, shrink_steps, smaller
+from experiments.study.predictions import Predictions
+from experiments.study.row_intervals import difference_on_rows, score_of
+from experiments.study.shrink import Step, chosen, shrink_steps, smaller
 from experiments.study.spec import STUDY_BLEND, TrialResult
 from experiments.system.files import replacing
 from experiments.system.output_file import output_file
@@ -182,17 +184,19 @@ def _train(
         print_plain(console, typed_command(arguments))
         outcome = finish_study(compose(arguments), arguments, console).outcome
         name, score = outcome.study.name, final.main_score
-        apart = difference_on_test_rows(test_predictions(folder), test_predictions(outcome.study.folder), score)
-        if apart is None:
+        files = [test_predictions(place) for place in (folder, outcome.study.folder)]
+        before, after = (Predictions.read(path) if path.exists() else None for path in files)
+        apart = None if before is None or after is None else difference_on_rows(before, after)
+        if before is None or after is None or apart is None:
             print_plain(console, f"\nshrink: {name}; there are no test rows on which both models were scored.")
             return 0
-        before, after, low, high = apart
-        worse = low > 0
+        worse = apart.low > 0
         verdict, style = ("WORSE", "yellow") if worse else ("not worse", "green")
         print_plain(
             console,
-            f"\nshrink: {name} is {verdict} on the test rows: {shown(score)} {after:.6g}, and {before:.6g} of "
-            f"{folder.name}; 95% interval of the difference {low:+.3g} to {high:+.3g}.",
+            f"\nshrink: {name} is {verdict} on the test rows: {shown(score)} {score_of(after):.6g}, and "
+            f"{score_of(before):.6g} of {folder.name}; 95% interval of the difference {apart.low:+.3g} to "
+            f"{apart.high:+.3g}.",
             style,
         )
         if not worse:

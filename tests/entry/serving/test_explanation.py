@@ -264,6 +264,19 @@ def test_parts_of_every_blend_of_classes_add_up(blend: str, classes: int) -> Non
         assert np.allclose(sum(one.parts for one in found.each), 0, atol=1e-9)
 
 
+CLASSIFIERS = [kind for kind, member in REGISTRY.items() if "multiclass" in member.tasks]
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_parts_of_every_member_of_classes_add_up(kind: str) -> None:
+    table = make_class_table(60, classes=3, missing=0.1)
+    ensemble, rows = fitted(table, kind), np.array(table.features[:3])
+    found = explained(explainer_of(ensemble, table), rows)
+    assert_adds_up(found, ensemble, rows)
+    for place, one in enumerate(found.each):
+        assert np.allclose(one.base + one.parts.sum(axis=1), ensemble.predict(rows)[:, place], rtol=1e-9, atol=1e-15)
+
+
 def test_your_own_member_and_one_column_are_explained(own_module: Callable[[str], str]) -> None:
     table = replace(make_table(60), columns=numbers("x0"), features=make_table(60).features[:, :1])
     kind = f"{own_module(OWN_MEMBER)}:Constant"

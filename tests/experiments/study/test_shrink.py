@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ensemble.channel import write_channel
@@ -19,8 +18,7 @@ from experiments.aws.pricing import serverless_usd
 from experiments.reporting.shrink import compared, sentence
 from experiments.serving.memory import Rehearsal
 from experiments.serving.part_memory import part_bytes
-from experiments.study.predictions import Predictions
-from experiments.study.shrink import Step, chosen, difference_on_test_rows, shrink_steps
+from experiments.study.shrink import Step, chosen, shrink_steps
 from tests.entry.conftest import make_table
 
 RECIPE = Recipe(
@@ -131,17 +129,3 @@ def test_the_memory_of_a_part_is_measured_where_it_answers(trained: Path) -> Non
     assert part is not None
     assert 50 * 2**20 < part <= 1.05 * whole < 600 * 2**20
     assert part_bytes(trained / "model", [], 1) is None
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.5])
-def test_models_are_compared_on_the_same_test_rows(shift: float, tmp_path: Path) -> None:
-    random = np.random.RandomState(0)
-    target = random.normal(size=300)
-    blended = target + random.normal(size=300)
-    for name, values in (("one", blended), ("two", blended + shift * np.sign(blended - target))):
-        Predictions(target, values[:, None], values, None, ("a",)).write(tmp_path / f"{name}.npz")
-    found = difference_on_test_rows(tmp_path / "one.npz", tmp_path / "two.npz", "rmse")
-    assert found is not None
-    assert found[0] == pytest.approx(np.sqrt(np.mean((blended - target) ** 2)))
-    assert bool(found[2] > 0) is (shift > 0)
-    assert difference_on_test_rows(tmp_path / "one.npz", tmp_path / "none.npz", "rmse") is None
