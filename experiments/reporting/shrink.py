@@ -29,15 +29,13 @@ class PricedStep:
 
     Attributes:
         step: The step.
-        memory_mb: The memory.
-        usd: Dollars for a million requests with one row each.
-        estimated: Whether the memory is estimated from that of the whole model.
+        memory_mb: The smallest memory; None if it is not known, or no size is enough.
+        usd: Dollars for a million requests with one row each; None if the memory is not known.
     """
 
     step: Step
-    memory_mb: int
-    usd: float
-    estimated: bool = False
+    memory_mb: int | None
+    usd: float | None
 
 
 def named(step: Step, whole: Step) -> str:
@@ -95,8 +93,8 @@ def show_steps(steps: Sequence[PricedStep], chosen: Step, score: str, console: C
             f"{step.low / whole.score:+.1%} to {step.high / whole.score:+.1%}" if known else "",  # type: ignore[operator]
             digits(step.ms),
             digits(step.megabytes),
-            f"{'~' if priced.estimated else ''}{priced.memory_mb:,}",
-            dollars(priced.usd),
+            "unknown" if priced.memory_mb is None else f"{priced.memory_mb:,}",
+            "" if priced.usd is None else dollars(priced.usd),
             "worse" if step.worse else "smallest" if step is chosen else "",
         )
         style = "bold" if step is chosen else "yellow" if step.worse else ""
