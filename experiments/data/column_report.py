@@ -88,7 +88,7 @@ class DataReport:
         return Group(Text(f"{self.described_rows}."), table, *others, hint, *self._rendered_classes())
 
     def _shown(self) -> list[ColumnReport]:
-        """Return the columns to show, in order: of many those with a remark, another type than number, or gaps first."""
+        """Return the columns to show, in order: of many those with a remark, other types than number, or gaps first."""
         ordered = sorted(self.columns, key=lambda one: (not one.remark, one.type == "number", not one.missing))
         shown = {one.name for one in ordered[:MOST_COLUMNS]}
         return [one for one in self.columns if one.name in shown]
