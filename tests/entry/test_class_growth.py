@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from ensemble.elementary import LEAST_PROBABILITY
 from ensemble.members import REGISTRY, Member
@@ -17,15 +15,10 @@ from ensemble.parameters import ParamValue
 from tests.entry.test_class_members import CATEGORIES, rows_of_classes
 from tests.entry.test_growth import GROWN
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 every_grown = pytest.mark.parametrize("kind", [kind for kind in GROWN if "binary" in REGISTRY[kind].tasks])
 every_number = pytest.mark.parametrize("classes", [2, 5])
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Give scikit-learn's boosting one thread, as in ``test_growth``."""
-    with threadpool_limits(1, user_api="openmp"):
-        yield
 
 
 def grown(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ from ensemble.table import Column, Table
 from ensemble.training import Training, fit_again, fit_ensemble, served_rounds
 from tests.entry.conftest import make_table
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # Quick to grow, and best after few rounds.
 GROWN: dict[str, dict[str, ParamValue]] = {
     "xgboost": {"eta": 0.4, "max_depth": 3, "subsample": 0.8, "colsample_bytree": 0.7},
@@ -36,13 +37,6 @@ GROWN: dict[str, dict[str, ParamValue]] = {
     },
 }
 every_grown = pytest.mark.parametrize("kind", GROWN)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Give scikit-learn's boosting one thread: on a busy machine, threads that wait for each other take minutes."""
-    with threadpool_limits(1, user_api="openmp"):
-        yield
 
 
 def table(rows: int = 150, *, categories: bool = False, weights: bool = False, seed: int = 0) -> Table:

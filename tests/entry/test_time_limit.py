@@ -6,14 +6,13 @@ import importlib
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from ensemble.bundle import load_bundle
 from ensemble.channel import write_channel
@@ -36,6 +35,8 @@ from ensemble.wire import (
     without_members,
 )
 from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 K = 3
 AMPLE = 1000.0
@@ -81,13 +82,6 @@ class Declared(Constant):
         raise AssertionError("fitted")
 """
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Give scikit-learn's boosting one thread, which is quicker on a busy machine."""
-    with threadpool_limits(1, user_api="openmp"):
-        yield
 
 
 def recipe(*members: MemberSpec, **more: Any) -> Recipe:

@@ -44,7 +44,7 @@ class LeakyNetwork(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
     """
 
     def __init__(self, settings: dict[str, Any], seed: int) -> None:
-        """Keep the settings, as scikit-learn wants it.
+        """Keep the settings, as scikit-learn requires.
 
         Args:
             settings: ``width`` of each of ``layers`` hidden layers; ``updates``, the steps of the optimiser, within a
